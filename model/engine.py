@@ -1,0 +1,126 @@
+"""The one interface: everything that can hold a conversation is an :class:`Engine`.
+
+An engine is driven by time in samples, never by the wall clock: the conversation hands it one
+frame of the user's audio after the other, together with how much of its replies the speaker has
+really played, and it answers with :mod:`model.events`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.events import Event
+
+Audio = NDArray[np.float32]
+"""Mono sound in [-1, 1], shape (samples,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """What the speaker has really played: ``samples`` (24 kHz) of reply ``reply`` so far.
+
+    ``reply`` is -1 before anything was played.
+    """
+
+    reply: int = -1
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of the user's audio: ``samples`` of shape (320,), 16 kHz, beginning at ``start``."""
+
+    start: int
+    samples: Audio = field(repr=False)
+    playback: Playback = Playback()
+
+    @property
+    def end(self) -> int:
+        """The time just after the frame's last sample, in user samples."""
+        return self.start + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Stop talking and listen."""
+
+
+@dataclass(frozen=True, slots=True)
+class SayText:
+    """The user typed ``text`` instead of speaking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetVoice:
+    """Speak with the voice called ``voice`` from the next reply on."""
+
+    voice: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetMuted:
+    """The user muted (or unmuted) the microphone; the frames are silence meanwhile."""
+
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PushToTalk:
+    """The push-to-talk key went down (``held``: a turn begins) or up (the turn is over)."""
+
+    held: bool
+
+
+Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine is, for the screen, the session's record and ``covo doctor``.
+
+    ``description`` says honestly what it is made of; ``parts`` names each part's model.
+    """
+
+    name: str
+    description: str
+    voice: str
+    device: str
+    parts: dict[str, str]
+
+
+Progress = Callable[[str], None]
+"""Called with a short phrase when a new stage of loading begins."""
+
+
+class Engine(Protocol):
+    """Something that can hold a spoken conversation."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is made of."""
+
+    def warm_up(self, progress: Progress) -> None:
+        """Load and run everything once, so that the first turn is as fast as the others.
+
+        Raises: ModelError when a part is missing or broken.
+        """
+
+    def process(self, frame: Frame) -> Sequence[Event]:
+        """Take in one frame; return what happened, in order of time. Never blocks for long."""
+
+    def command(self, command: Command) -> None:
+        """Ask for something from outside the audio; it takes effect with the next frame."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is under way: user speech not answered yet, or a reply not played yet."""
+
+    def close(self) -> None:
+        """Stop all work and give back memory. Safe to call twice."""

@@ -1,0 +1,23 @@
+"""What can go wrong in :mod:`model`. Each message says what is wrong and what to do."""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class WeightsError(ModelError):
+    """Weights are missing, incomplete or not the bytes that were pinned."""
+
+
+class RecognizerError(ModelError):
+    """The speech recogniser could not be loaded or could not read the audio."""
+
+
+class ChatError(ModelError):
+    """The chat model could not be loaded or reached, or answered with an error."""
+
+
+class SynthesizerError(ModelError):
+    """The synthesiser could not be loaded or could not speak the text."""

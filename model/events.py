@@ -1,0 +1,189 @@
+"""What an engine says: frozen, typed events on the user's sample clock.
+
+The live screen, the recorder, file mode and the benchmarks are all consumers of these events and
+of nothing else. ``at`` is in 16 kHz samples of the user's audio (see :mod:`model.clock`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class TurnState(StrEnum):
+    """Whose turn it is."""
+
+    LISTENING = "listening"
+    USER_SPEAKING = "user speaking"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+    INTERRUPTED = "interrupted"
+    MUTED = "muted"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events. ``at``: when it became true, in user samples."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged(Event):
+    """The turn state is now ``state``; ``reason`` is a short phrase for people."""
+
+    state: TurnState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserTranscript(Event):
+    """What the user said in turn ``turn``: a replacement for the turn's earlier transcripts.
+
+    ``start`` and ``end`` bound the speech, in user samples. Not ``final``: it may still change.
+    """
+
+    turn: int
+    text: str
+    final: bool
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnDiscarded(Event):
+    """Turn ``turn`` turned out not to be speech (too short, or nothing recognised)."""
+
+    turn: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted(Event):
+    """Reply ``reply`` (the answer to turn ``turn``) was let through to the speaker."""
+
+    reply: int
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantText(Event):
+    """More text of reply ``reply``; its deltas joined are the reply as it was written."""
+
+    reply: int
+    delta: str
+
+
+@dataclass(frozen=True, slots=True)
+class AssistantAudio(Event):
+    """More sound of reply ``reply``: ``samples`` float32 mono at 24 kHz, to be queued for playing.
+
+    ``text`` is what these samples say.
+    """
+
+    reply: int
+    samples: NDArray[np.float32] = field(repr=False)
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudioEnded(Event):
+    """No more sound of reply ``reply`` will come; ``samples`` (24 kHz) were sent in all."""
+
+    reply: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFinished(Event):
+    """Reply ``reply`` was played to its end. ``text`` is all of it."""
+
+    reply: int
+    text: str
+
+
+class PlaybackAction(StrEnum):
+    """What the speaker is asked to do."""
+
+    DUCK = "duck"
+    RESUME = "resume"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackControl(Event):
+    """The speaker is to get quieter, to return to full level, or to drop what is queued.
+
+    ``reason`` says why, so that a user can see why the assistant stopped talking.
+    """
+
+    reply: int
+    action: PlaybackAction
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(Event):
+    """Reply ``reply`` was cut off after ``heard_samples`` (24 kHz) had really been played.
+
+    ``heard`` stays in the conversation's history, ``unheard`` is forgotten.
+    """
+
+    reply: int
+    heard_samples: int
+    heard: str
+    unheard: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeculationDiscarded(Event):
+    """A reply to turn ``turn`` was begun early and thrown away, because of ``reason``."""
+
+    turn: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnLatency(Event):
+    """From the last sample of the user's speech to the first sample out, in seconds.
+
+    ``parts`` is the breakdown in order of time; its values add up to ``total``.
+    """
+
+    turn: int
+    reply: int
+    total: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceChanged(Event):
+    """Replies that start from now on are spoken by ``voice``."""
+
+    voice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """Something the user should know. ``level`` is ``info``, ``warning`` or ``error``."""
+
+    level: str
+    text: str
+
+
+def event_to_dict(event: Event) -> dict[str, Any]:
+    """A JSON-ready form: the event's fields, its class name as ``event``, ``seconds`` beside ``at``.
+
+    Sound is not copied: ``samples`` becomes its length, in samples at 24 kHz.
+    """
+    record: dict[str, Any] = {"event": type(event).__name__, "seconds": round(event.at / 16_000, 3)}
+    for f in dataclasses.fields(event):
+        value = getattr(event, f.name)
+        record[f.name] = len(value) if isinstance(value, np.ndarray) else value
+    return record
