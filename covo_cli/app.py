@@ -1,0 +1,35 @@
+"""The command tree. Each command lives in its own module of :mod:`covo_cli.commands`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from covo_cli import __version__
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"covo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Talk to an open speech-to-speech model from your terminal.
+
+    [bold]covo chat[/] starts a conversation. [bold]covo doctor[/] says whether this machine is ready.
+    """
