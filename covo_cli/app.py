@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from covo_cli import __version__
+from covo_cli.commands import models
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -33,3 +34,6 @@ def root(
 
     [bold]covo chat[/] starts a conversation. [bold]covo doctor[/] says whether this machine is ready.
     """
+
+
+app.add_typer(models.app, name="models")
