@@ -33,7 +33,7 @@ class Playback:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame of the user's audio: ``samples`` of shape (320,), 16 kHz, beginning at ``start``."""
+    """One frame of the user's audio: ``samples`` (320,) at 16 kHz, beginning at ``start``."""
 
     start: int
     samples: Audio = field(repr=False)

@@ -178,7 +178,7 @@ class Notice(Event):
 
 
 def event_to_dict(event: Event) -> dict[str, Any]:
-    """A JSON-ready form: the event's fields, its class name as ``event``, ``seconds`` beside ``at``.
+    """A JSON-ready form: the fields, the class name as ``event``, ``seconds`` beside ``at``.
 
     Sound is not copied: ``samples`` becomes its length, in samples at 24 kHz.
     """

@@ -1,8 +1,8 @@
 """The half-duplex half of an engine: one turn of the user in, one streamed reply out.
 
 A :class:`ReplyGenerator` knows nothing of time, devices or interruptions. Wrapped in
-:class:`model.turns.TurnTakingEngine` it becomes an engine. The embedded cascade is one; Covo-Audio-Chat
-will be another.
+:class:`model.turns.TurnTakingEngine` it becomes an engine. The embedded cascade is one;
+Covo-Audio-Chat will be another.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class ReplyGenerator(Protocol):
     def warm_up(self, progress: Progress) -> None:
         """Load every part and run it once. Raises: ModelError."""
 
-    def reply(self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]) -> Iterator[ReplyPart]:
+    def reply(
+        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+    ) -> Iterator[ReplyPart]:
         """Answer ``turn``, streaming; returns soon after ``cancelled()`` becomes true.
 
         The history is read but not changed: that is :meth:`settle`'s. Raises: ModelError.

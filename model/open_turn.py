@@ -1,0 +1,50 @@
+"""A turn of the user that is not answered yet: its audio, and where its speech ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from model.engine import Audio
+from model.reply import UserTurn
+
+
+class OpenTurn:
+    """Turn ``number``, which began at ``start`` (user samples) with the audio in ``frames``.
+
+    ``held``: push-to-talk keeps it open, whatever the silence. ``typed``: its text, if typed.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        start: int,
+        end_of_speech: int,
+        frames: Iterable[Audio] = (),
+        *,
+        held: bool = False,
+        typed: str | None = None,
+    ) -> None:
+        self.number = number
+        self.start = start
+        self.end_of_speech = end_of_speech
+        self.held = held
+        self.typed = typed
+        self.voiced = 0
+        self._frames = list(frames)
+
+    def add(self, samples: Audio, end: int, voiced: bool) -> None:
+        """Append a frame that ends at ``end``."""
+        self._frames.append(samples)
+        if voiced:
+            self.voiced += len(samples)
+            self.end_of_speech = end
+
+    def audio(self) -> Audio:
+        """All of it: float32 mono 16 kHz."""
+        return np.concatenate(self._frames) if self._frames else np.zeros(0, np.float32)
+
+    def snapshot(self) -> UserTurn:
+        """The turn as a reply generator takes it."""
+        return UserTurn(audio=self.audio(), text=self.typed)

@@ -1,0 +1,59 @@
+"""From speech probabilities to speech: hysteresis and run lengths, in samples.
+
+The detector itself (:mod:`audio_io.vad`) is handed in: this package only needs something that gives
+a probability for each frame.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from model.engine import Audio
+
+
+class SpeechDetector(Protocol):
+    """Voice activity detection, frame by frame."""
+
+    def process(self, samples: Audio) -> float:
+        """Probability in [0, 1] that there is speech in the newest audio; ``samples``: (320,)."""
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+
+
+class SpeechTracker:
+    """Follows the user's speech.
+
+    Speech begins at ``on`` and goes on down to ``off`` (hysteresis). Gaps shorter than ``bridge``
+    samples (stops, breaths) do not end a run.
+    """
+
+    def __init__(self, bridge: int, on: float = 0.5, off: float = 0.35) -> None:
+        self._bridge = bridge
+        self._on = on
+        self._off = off
+        self._voiced = False
+        self.run_start = 0
+        self.last_voiced = 0
+        self.run_voiced = 0
+
+    def update(self, probability: float, start: int, end: int) -> bool:
+        """Take in the frame from ``start`` to ``end`` (user samples); whether it is speech."""
+        self._voiced = probability >= (self._off if self._voiced else self._on)
+        if self._voiced:
+            if start - self.last_voiced > self._bridge or not self.run_voiced:
+                self.run_start = start
+                self.run_voiced = 0
+            self.run_voiced += end - start
+            self.last_voiced = end
+        elif end - self.last_voiced > self._bridge:
+            self.run_voiced = 0
+        return self._voiced
+
+    def silence(self, now: int) -> int:
+        """Samples since the last speech."""
+        return now - self.last_voiced
+
+    def forget(self) -> None:
+        """Let the next speech be a new run."""
+        self.run_voiced = 0
