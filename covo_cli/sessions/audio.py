@@ -1,0 +1,164 @@
+"""A session's sound: stereo 16-bit at 24 kHz, left the user, right the assistant, on one clock.
+
+While recording it is headerless interleaved little-endian PCM (``audio.part``): whatever was
+written before a kill or a full disk is valid as it is. An unfinished FLAC is not: libsndfile cannot
+tell its length and loses the samples of the read that meets its end (libsndfile 1.2.2). A finished
+session has ``audio.flac`` instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from covo_cli.consumer import Audio
+from covo_cli.errors import SessionError
+from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, whole_file
+from covo_cli.sessions.lock import try_lock
+from model.clock import ASSISTANT_RATE, USER_RATE
+
+Pcm = NDArray[np.int16]
+"""Sound as 16-bit integers: shape (samples, 2) for stereo, (samples,) for mono."""
+
+RATE = ASSISTANT_RATE
+FRAME_BYTES = 4
+BLOCK = 10 * RATE
+_PCM16 = np.dtype("<i2")
+
+
+def to_pcm16(sound: Audio) -> Pcm:
+    """Float sound in [-1, 1] as 16-bit integers, of the same shape; what is louder is clipped."""
+    scaled = np.rint(np.nan_to_num(sound) * 32_768)
+    return np.clip(scaled, -32_768, 32_767).astype(_PCM16)
+
+
+class PartWriter:
+    """Writes ``audio.part``: takes both channels tick by tick and keeps them aligned.
+
+    The user's channel is resampled from 16 to 24 kHz by a streaming resampler that needs up to
+    40 ms of what follows, so the file ends at the shorter channel until :meth:`finish`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Create ``path`` (which must not exist) and lock it. Raises: OSError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        self._descriptor = os.open(path, flags, 0o666)
+        try_lock(self._descriptor)  # cannot fail: nobody else knows the file yet
+        self._resampler = soxr.ResampleStream(USER_RATE, RATE, 1, dtype="float32")
+        self._left = np.zeros(0, np.float32)
+        self._right = np.zeros(0, np.float32)
+
+    def write(self, user: Audio, assistant: Audio) -> None:
+        """Append ``user`` (16 kHz) and the ``assistant`` (24 kHz) of the same time.
+
+        Raises: OSError when the disk is full; what was written before stays.
+        """
+        self._left = np.concatenate([self._left, self._resampler.resample_chunk(user)])
+        self._right = np.concatenate([self._right, assistant])
+        self._write_ready(min(len(self._left), len(self._right)))
+
+    def finish(self) -> None:
+        """Write what the resampler still holds: both channels are now as long as the assistant's.
+
+        Raises: OSError.
+        """
+        rest = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        length = len(self._right)
+        left = np.concatenate([self._left, rest])[:length]
+        self._left = np.pad(left, (0, length - len(left)))
+        self._write_ready(length)
+
+    def close(self) -> None:
+        """Close the file and give up the lock. Safe to call twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _write_ready(self, length: int) -> None:
+        stereo = np.stack([self._left[:length], self._right[:length]], axis=1)
+        self._left, self._right = self._left[length:], self._right[length:]
+        data = memoryview(to_pcm16(stereo).tobytes())
+        while data:  # a nearly full disk takes a part, and refuses the next
+            data = data[os.write(self._descriptor, data) :]
+
+
+def part_frames(path: Path) -> int:
+    """How many whole stereo samples the ``audio.part`` at ``path`` has. Raises: OSError."""
+    return path.stat().st_size // FRAME_BYTES
+
+
+def read_part(path: Path) -> Iterator[Pcm]:
+    """The sound of an ``audio.part`` in blocks of at most 10 s. Raises: OSError."""
+    with path.open("rb") as file:
+        while data := file.read(BLOCK * FRAME_BYTES):
+            whole = len(data) - len(data) % FRAME_BYTES
+            yield np.frombuffer(data[:whole], _PCM16).reshape(-1, 2)
+
+
+def write_sound(path: Path, blocks: Iterator[Pcm], *, kind: str, channels: int) -> int:
+    """Write ``blocks`` to ``path`` as ``kind`` ("FLAC", "WAV"), whole or not at all.
+
+    Returns the number of samples per channel. Raises: OSError, also when the disk is full.
+    """
+    frames = 0
+    with whole_file(path) as temporary:
+        try:
+            with soundfile.SoundFile(
+                temporary, "w", RATE, channels, subtype="PCM_16", format=kind
+            ) as file:
+                for block in blocks:
+                    file.write(block)
+                    frames += len(block)
+        except soundfile.SoundFileError as error:
+            # libsndfile does not say why. All else being valid, it is the disk.
+            raise OSError(f"cannot write {path} ({error}): is the disk full?") from error
+    return frames
+
+
+def read_audio(folder: Path) -> Iterator[Pcm]:
+    """The sound of the session in ``folder``, finished or not, in stereo blocks of at most 10 s.
+
+    Raises: SessionError when there is none or it cannot be decoded.
+    """
+    part, flac = folder / PARTIAL_AUDIO, folder / AUDIO
+    try:
+        if part.exists():
+            yield from read_part(part)
+            return
+        if not flac.exists():
+            raise SessionError(f"session {folder.name} has no sound: {flac} is missing")
+        if flac.stat().st_size == 0:
+            return  # what libsndfile makes of no samples at all, and cannot read
+        with soundfile.SoundFile(flac) as file:
+            if (file.channels, file.samplerate) != (2, RATE):
+                raise SessionError(f"{flac} is not a session's sound (stereo, {RATE} Hz)")
+            while len(block := file.read(BLOCK, dtype="int16")):
+                yield block
+    except (OSError, soundfile.SoundFileError) as error:
+        raise SessionError(f"the sound of session {folder.name} cannot be read: {error}") from error
+
+
+def mixed(folder: Path) -> Iterator[Pcm]:
+    """The sound of the session in ``folder`` as mono: both voices at their own level.
+
+    Where they would clip together, everything is made quieter by the same factor. Reads the sound
+    twice. Raises: SessionError.
+    """
+    peak = max((_peak(block) for block in read_audio(folder)), default=0)
+    gain = min(1.0, 32_767 / max(peak, 1))
+    for block in read_audio(folder):
+        yield np.rint(_sum(block) * gain).astype(_PCM16)
+
+
+def _sum(block: Pcm) -> NDArray[np.int32]:
+    return block[:, 0].astype(np.int32) + block[:, 1]
+
+
+def _peak(block: Pcm) -> int:
+    return int(np.abs(_sum(block)).max(initial=0))

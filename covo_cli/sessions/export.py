@@ -1,0 +1,116 @@
+"""A session in the formats of other programs: Markdown, SRT, WebVTT, JSON, WAV."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from covo_cli.errors import SessionError
+from covo_cli.sessions.files import write_text
+from covo_cli.sessions.store import Session
+from covo_cli.sessions.transcript import NAMES, one_line, transcript_markdown
+from covo_cli.sessions.turns import Utterance
+from model.events import event_to_dict
+
+SHORTEST_CUE_MS = 1_500
+"""A typed question takes no time, but its subtitle must be read."""
+
+
+class ExportFormat(StrEnum):
+    """What a session can be exported to; the value is the file's extension."""
+
+    MARKDOWN = "md"
+    SRT = "srt"
+    VTT = "vtt"
+    JSON = "json"
+    WAV = "wav"
+
+
+def export_text(session: Session, kind: ExportFormat) -> str:
+    """The session as text. Raises: SessionError for WAV, which is no text."""
+    match kind:
+        case ExportFormat.MARKDOWN:
+            return transcript_markdown(session.info, session.turns)
+        case ExportFormat.SRT | ExportFormat.VTT:
+            return _subtitles(session, kind)
+        case ExportFormat.JSON:
+            record = session_to_dict(session)
+            record["events"] = [event_to_dict(event) for event in session.events]
+            return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+        case ExportFormat.WAV:
+            raise SessionError("sound cannot be written to the terminal: name a file with --output")
+
+
+def export_file(
+    session: Session, kind: ExportFormat, target: Path, *, overwrite: bool = False
+) -> None:
+    """Write the session to ``target``, whole or not at all.
+
+    Raises: SessionError when it exists already (and is not to be overwritten), cannot be written,
+    or the session has no sound to mix.
+    """
+    if target.is_dir():
+        raise SessionError(f"{target} is a folder: name a file in it")
+    if target.exists() and not overwrite:
+        raise SessionError(f"{target} exists already: choose another --output, or add --force")
+    try:
+        if kind is ExportFormat.WAV:
+            from covo_cli.sessions.audio import mixed, write_sound
+
+            write_sound(target, mixed(session.folder), kind="WAV", channels=1)
+        else:
+            write_text(target, export_text(session, kind))
+    except OSError as error:
+        raise SessionError(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def session_to_dict(session: Session) -> dict[str, Any]:
+    """The session without its events, JSON-ready."""
+    return {
+        "name": session.name,
+        "folder": str(session.folder),
+        "state": session.state.value,
+        "seconds": round(session.duration, 3),
+        "turns": session.turn_count,
+        "session": session.info.to_dict(),
+        "utterances": [_utterance_to_dict(utterance) for utterance in session.turns],
+        "warnings": list(session.warnings),
+    }
+
+
+def _utterance_to_dict(utterance: Utterance) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        f.name: getattr(utterance, f.name) for f in dataclasses.fields(utterance)
+    }
+    latency = utterance.latency
+    record["start"], record["end"] = round(utterance.start, 3), round(utterance.end, 3)
+    record["latency"] = {"total": latency.total, "parts": latency.parts} if latency else None
+    return record
+
+
+def _subtitles(session: Session, kind: ExportFormat) -> str:
+    from pysubs2 import SSAEvent, SSAFile
+
+    subtitles = SSAFile()
+    for utterance in session.turns:
+        start = round(utterance.start * 1000)
+        end = max(round(utterance.end * 1000), start + SHORTEST_CUE_MS)
+        text = _cue_text(utterance, kind)
+        subtitles.append(SSAEvent(start, end, text, name=NAMES[utterance.speaker]))
+    # The texts are plain: braces in them are no style tags, which would vanish.
+    return subtitles.to_string(kind.value, keep_ssa_tags=True)
+
+
+def _cue_text(utterance: Utterance, kind: ExportFormat) -> str:
+    words = one_line(utterance.text)
+    if utterance.cut_off:
+        words = f"{words} —".lstrip()
+    # An arrow would end the cue, and pysubs2 takes a backslash for the beginning of a line break.
+    words = words.replace("-->", "→").replace("\\", "\\\u2060")
+    if kind is ExportFormat.VTT:
+        words = html.escape(words, quote=False)
+    return f"{NAMES[utterance.speaker]}: {words}"

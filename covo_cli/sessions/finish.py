@@ -1,0 +1,69 @@
+"""Making a recording whole: its sound compressed, its transcript written, its record completed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from covo_cli.errors import SessionError
+from covo_cli.sessions.audio import RATE, part_frames, read_part, write_sound
+from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, TRANSCRIPT, write_text
+from covo_cli.sessions.info import UNFINISHED, SessionInfo, read_info, write_info
+from covo_cli.sessions.lock import try_lock
+from covo_cli.sessions.records import read_events
+from covo_cli.sessions.transcript import transcript_markdown
+from covo_cli.sessions.turns import utterances
+from model.events import VoiceChanged
+
+
+def finish(folder: Path, info: SessionInfo) -> SessionInfo:
+    """Turn what was recorded in ``folder`` into a finished session described by ``info``.
+
+    The caller holds the lock. ``audio.part`` goes last, so that a kill at any point leaves
+    something that can be finished again. Returns ``info`` with duration, turns and voices filled
+    in. Raises: OSError.
+    """
+    part = folder / PARTIAL_AUDIO
+    write_sound(folder / AUDIO, read_part(part), kind="FLAC", channels=2)
+    duration = round(part_frames(part) / RATE, 3)
+    events = read_events(folder).events
+    said = utterances(events, duration)
+    voices = dict.fromkeys(info.voices)
+    voices.update(dict.fromkeys(e.voice for e in events if isinstance(e, VoiceChanged)))
+    info = dataclasses.replace(
+        info,
+        duration=duration,
+        turns=sum(utterance.speaker == "user" for utterance in said),
+        voices=tuple(voices),
+    )
+    write_text(folder / TRANSCRIPT, transcript_markdown(info, said))
+    write_info(folder, info)
+    part.unlink()
+    return info
+
+
+def recover(folder: Path) -> SessionInfo:
+    """Make the session in ``folder``, whose process died, whole.
+
+    Raises: SessionError when it is being recorded (or recovered by someone else), has nothing to
+    recover, or cannot be written.
+    """
+    part = folder / PARTIAL_AUDIO
+    try:
+        descriptor = os.open(part, os.O_RDONLY)
+    except FileNotFoundError:
+        raise SessionError(f"session {folder.name} has nothing to recover") from None
+    except OSError as error:
+        raise SessionError(f"session {folder.name} cannot be recovered: {error}") from error
+    try:
+        if not try_lock(descriptor):
+            raise SessionError(f"session {folder.name} is being recorded")
+        info, _ = read_info(folder)
+        if info.ended is None:
+            info = dataclasses.replace(info, end_reason=UNFINISHED)
+        return finish(folder, info)
+    except OSError as error:
+        raise SessionError(f"session {folder.name} cannot be recovered: {error}") from error
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,237 @@
+"""Finding recorded conversations again."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from covo_cli.errors import SessionError
+from covo_cli.sessions.files import (
+    AUDIO,
+    EVENTS,
+    INFO,
+    PARTIAL_AUDIO,
+    PARTIAL_BYTES_PER_SECOND,
+)
+from covo_cli.sessions.info import SessionInfo, read_info
+from covo_cli.sessions.lock import is_locked
+from covo_cli.sessions.records import EventLog, read_events
+from covo_cli.sessions.turns import Utterance, utterances
+from model.clock import seconds
+from model.events import Event
+
+if TYPE_CHECKING:
+    from covo_cli.sessions.audio import Pcm
+
+LAST = "last"
+_NAME = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
+_NEAREST = 3
+
+
+class SessionState(StrEnum):
+    """Where a session stands."""
+
+    COMPLETE = "complete"
+    RECORDING = "being recorded"
+    UNFINISHED = "unfinished"
+    RECOVERED = "recovered"
+    DAMAGED = "damaged"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One recorded conversation, as it was when it was opened.
+
+    What could not be read is left out and told in :attr:`warnings`. ``duration``: of its sound, in
+    seconds; of its events where there is no sound.
+    """
+
+    folder: Path
+    info: SessionInfo
+    state: SessionState
+    duration: float
+    own_warnings: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its folder's name."""
+        return self.folder.name
+
+    @property
+    def state_text(self) -> str:
+        """Its state, for people."""
+        match self.state:
+            case SessionState.UNFINISHED:
+                return f"unfinished: {self.duration:.1f} s to recover"
+            case SessionState.RECOVERED:
+                return f"unfinished: recovered {self.duration:.1f} s"
+            case _:
+                return str(self.state)
+
+    @cached_property
+    def log(self) -> EventLog:
+        """The events and what could not be read of them; read once, at the first use."""
+        return read_events(self.folder)
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The conversation's events in order; sound as :class:`.records.RecordedAudio`."""
+        return self.log.events
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is missing or broken, one line each."""
+        return self.own_warnings + self.log.warnings
+
+    @cached_property
+    def turns(self) -> tuple[Utterance, ...]:
+        """Who said what when, in order."""
+        return utterances(self.events, self.duration or None)
+
+    @property
+    def turn_count(self) -> int:
+        """How often the user spoke."""
+        if self.info.turns is not None:
+            return self.info.turns
+        return sum(utterance.speaker == "user" for utterance in self.turns)
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """The voices that were used, in order."""
+        return self.info.voices
+
+    def audio(self) -> Iterator[Pcm]:
+        """The sound: blocks of shape (n, 2), int16, 24 kHz. Raises: SessionError."""
+        from covo_cli.sessions.audio import read_audio
+
+        return read_audio(self.folder)
+
+
+class SessionStore:
+    """The sessions in the folder ``root``, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def names(self) -> tuple[str, ...]:
+        """The names of all sessions, newest first. Raises: SessionError."""
+        try:
+            folders = [path for path in self.root.iterdir() if _is_session(path)]
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise SessionError(f"cannot list the sessions in {self.root}: {error}") from error
+        return tuple(path.name for path in sorted(folders, key=_age, reverse=True))
+
+    def list(self) -> tuple[Session, ...]:
+        """All sessions, newest first, as they are: none is recovered. Raises: SessionError."""
+        return tuple(_load(self.root / name) for name in self.names())
+
+    def find(self, query: str) -> Path:
+        """The folder of the session called ``query``: its name, the beginning of it, or "last".
+
+        Raises: SessionError when there is none, naming the nearest, or more than one.
+        """
+        names = self.names()
+        if not names:
+            raise SessionError(f"there are no sessions in {self.root} yet: hold one with covo chat")
+        if query == LAST:
+            return self.root / names[0]
+        if query in names:
+            return self.root / query
+        matches = [name for name in names if query and name.startswith(query)]
+        if len(matches) == 1:
+            return self.root / matches[0]
+        if matches:
+            some = ", ".join(matches[:_NEAREST]) + (", ..." if len(matches) > _NEAREST else "")
+            raise SessionError(f"{query!r} could be {len(matches)} sessions: {some}; say which")
+        nearest = difflib.get_close_matches(query, names, _NEAREST, 0.3) or names[:_NEAREST]
+        raise SessionError(f"there is no session {query!r}; the nearest are {', '.join(nearest)}")
+
+    def open(self, query: str) -> Session:
+        """The session called ``query`` (see :meth:`find`), made whole first if its process died.
+
+        If that fails (a disk that cannot be written), the session opens all the same with a
+        warning. Raises: SessionError.
+        """
+        folder = self.find(query)
+        session = _load(folder)
+        if session.state is not SessionState.UNFINISHED:
+            return session
+        from covo_cli.sessions.finish import recover
+
+        try:
+            recover(folder)
+        except SessionError as error:
+            return _load(folder, str(error))
+        return _load(folder)
+
+    def delete(self, name: str) -> None:
+        """Remove the session of exactly this name and all that is in it.
+
+        Raises: SessionError when it is being recorded or cannot be removed.
+        """
+        folder = self.root / name
+        if name not in self.names():
+            raise SessionError(f"there is no session {name!r}")
+        if _load(folder).state is SessionState.RECORDING:
+            raise SessionError(f"session {name} is being recorded: end the conversation first")
+        if folder.is_symlink():
+            raise SessionError(f"{folder} is a link, not a session's folder: remove it yourself")
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise SessionError(f"cannot delete session {name}: {error}") from error
+
+
+def _is_session(path: Path) -> bool:
+    named = _NAME.fullmatch(path.name) is not None
+    return path.is_dir() and (named or (path / INFO).exists() or (path / EVENTS).exists())
+
+
+def _age(folder: Path) -> tuple[str, int]:
+    match = _NAME.fullmatch(folder.name)
+    if match is None:
+        info, _ = read_info(folder)  # renamed by its owner
+        return (info.started.strftime("%Y-%m-%d_%H-%M-%S"), 0)
+    return (match[1], int(match[2] or 1))
+
+
+def _load(folder: Path, warning: str = "") -> Session:
+    # The sound first: a recording that ends meanwhile writes its record before the part goes.
+    part_seconds, locked, warnings = _partial(folder / PARTIAL_AUDIO)
+    info, info_warnings = read_info(folder)
+    warnings += info_warnings
+    if warning:
+        warnings.append(warning)
+    if part_seconds is not None:
+        state = SessionState.RECORDING if locked else SessionState.UNFINISHED
+    else:
+        if not (folder / AUDIO).exists():
+            warnings.append(f"{AUDIO} is missing: there is no sound")
+        if warnings:
+            state = SessionState.DAMAGED
+        else:
+            state = SessionState.RECOVERED if info.ended is None else SessionState.COMPLETE
+    duration = part_seconds or info.duration or 0.0
+    if not duration:
+        events = read_events(folder).events
+        duration = seconds(events[-1].at) if events else 0.0
+    return Session(folder, info, state, duration, tuple(warnings))
+
+
+def _partial(part: Path) -> tuple[float | None, bool, list[str]]:
+    """How many seconds ``audio.part`` has (None: there is none), whether it is locked, warnings."""
+    try:
+        return part.stat().st_size / PARTIAL_BYTES_PER_SECOND, is_locked(part), []
+    except FileNotFoundError:
+        return None, False, []
+    except OSError as error:
+        return None, False, [f"{part.name} cannot be read: {error.strerror}"]
