@@ -14,6 +14,7 @@ class OpenTurn:
     """Turn ``number``, which began at ``start`` (user samples) with the audio in ``frames``.
 
     ``held``: push-to-talk keeps it open, whatever the silence. ``typed``: its text, if typed.
+    ``closed``: nothing can be added to it any more (it was typed, or is as long as may be).
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class OpenTurn:
         self.end_of_speech = end_of_speech
         self.held = held
         self.typed = typed
+        self.closed = typed is not None
         self.voiced = 0
         self._frames = list(frames)
 
@@ -40,6 +42,10 @@ class OpenTurn:
         if voiced:
             self.voiced += len(samples)
             self.end_of_speech = end
+
+    def went_on_after(self, time: int | None) -> bool:
+        """Whether this same turn, not a later one, has speech after ``time`` (user samples)."""
+        return not self.closed and time is not None and self.start < time < self.end_of_speech
 
     def audio(self) -> Audio:
         """All of it: float32 mono 16 kHz."""

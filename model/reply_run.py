@@ -83,7 +83,7 @@ class ReplyRun:
         self._held.clear()
 
     def heard(self, frame_start: int, samples: int) -> bool:
-        """Note that ``samples`` (24 kHz) were played by ``frame_start``; whether it is the first."""
+        """Note that ``samples`` (24 kHz) were played by ``frame_start``; whether it is new."""
         if self.first_heard_at is not None or not samples:
             return False
         played = samples * USER_RATE // ASSISTANT_RATE

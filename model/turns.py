@@ -23,10 +23,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from voices.errors import VoiceError
 
 from model.clock import ASSISTANT_RATE, FRAME, samples, seconds
 from model.engine import (
@@ -63,40 +61,16 @@ from model.events import (
     VoiceChanged,
 )
 from model.open_turn import OpenTurn
+from model.partials import PartialTranscripts
 from model.reply import Recognizer, ReplyAudio, ReplyGenerator
 from model.reply_run import REPLY_LANE, ReplyRun
 from model.speech import SpeechDetector, SpeechTracker
+from model.turn_settings import TurnSettings
 from model.work import Executor, Job
+from voices.errors import VoiceError
 
-PARTIAL_LANE = "partial transcript"
 QUIET_FRAMES = 3
 MOST_QUIET_FRAMES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class TurnSettings:
-    """The controller's numbers, in seconds.
-
-    ``silence`` after the user's last word ends a turn; ``speculate_after`` that much, a reply is
-    begun early. ``min_speech``: a turn with less speech is a noise. ``onset``: speech that long
-    begins a turn, or ducks a reply. ``barge_in``: whether speech can stop a reply at all;
-    ``barge_in_confirm``: how much speech it takes; ``barge_in_release``: silence after which a
-    ducked reply returns. A reply of which less than ``continuation`` was heard when the user went
-    on talking was premature. ``pre_roll``: audio kept from before the onset. ``partial_every``:
-    pause between partial transcripts. ``max_turn``: a longer turn is answered as it stands.
-    """
-
-    silence: float = 0.7
-    speculate_after: float = 0.2
-    min_speech: float = 0.2
-    onset: float = 0.08
-    barge_in: bool = True
-    barge_in_confirm: float = 0.3
-    barge_in_release: float = 0.4
-    continuation: float = 0.6
-    pre_roll: float = 0.3
-    partial_every: float = 0.6
-    max_turn: float = 120.0
 
 
 class TurnTakingEngine:
@@ -117,7 +91,6 @@ class TurnTakingEngine:
         self._generator = generator
         self._detector = detector
         self._executor = executor
-        self._recognizer = recognizer
         s = self._settings = settings or TurnSettings()
         self._onset = samples(s.onset)
         self._speech = SpeechTracker(bridge=min(samples(0.1), samples(s.speculate_after)))
@@ -140,8 +113,7 @@ class TurnTakingEngine:
         self._last_heard = 0
         self._quiet = 0
         self._stopping = 0
-        self._partial: Job[str] | None = None
-        self._partial_at = 0
+        self._partials = PartialTranscripts(recognizer, executor, samples(s.partial_every))
         self._voice_jobs: list[Job[str]] = []
 
     @property
@@ -207,7 +179,6 @@ class TurnTakingEngine:
 
     def _open_turn(self, *, held: bool = False, typed: str | None = None) -> OpenTurn:
         self._turns += 1
-        self._partial_at = self._now + samples(self._settings.partial_every)
         heard = self._speech.run_voiced
         turn = OpenTurn(
             self._turns,
@@ -230,7 +201,9 @@ class TurnTakingEngine:
 
     def _hear_out(self) -> None:
         turn = self._require_turn()
-        self._transcribe_partially(turn)
+        speaking = not self._speech.silence(self._now) and self._reply is None
+        for event in self._partials.poll(self._now, turn, speaking=speaking):
+            self._emit(event)
         if self._reply is not None:
             self._poll_reply()
         silence = self._speech.silence(self._now)
@@ -245,38 +218,13 @@ class TurnTakingEngine:
             else:
                 self._discard_turn(f"only {seconds(turn.voiced):.2f} s of speech")
         elif self._now - turn.start >= samples(self._settings.max_turn):
+            turn.closed = True
             self._commit(f"turn of {self._settings.max_turn:.0f} s")
         elif self._reply is None and enough and silence >= samples(self._settings.speculate_after):
             self._begin_reply()
 
-    def _transcribe_partially(self, turn: OpenTurn) -> None:
-        if self._recognizer is None:
-            return
-        if self._partial is not None:
-            try:
-                for text in self._partial.poll(self._now):
-                    if text:
-                        self._emit_transcript(text, final=False)
-            except ModelError as error:
-                self._emit(Notice(self._now, "warning", f"no partial transcript: {error}"))
-            if not self._partial.finished:
-                return
-            self._partial = None
-            self._partial_at = self._now + samples(self._settings.partial_every)
-        speaking = self._speech.silence(self._now) == 0 and self._reply is None
-        if speaking and self._now >= self._partial_at:
-            recognizer, audio = self._recognizer, turn.audio()
-            self._partial = self._executor.submit(
-                PARTIAL_LANE, self._now, lambda _: iter([recognizer.transcribe(audio)])
-            )
-
-    def _drop_partial(self) -> None:
-        if self._partial is not None:
-            self._partial.cancel()
-            self._partial = None
-
     def _begin_reply(self) -> None:
-        self._drop_partial()
+        self._partials.drop()
         self._replies += 1
         self._reply = ReplyRun(
             self._replies, self._require_turn(), self._generator, self._executor, self._now
@@ -296,7 +244,7 @@ class TurnTakingEngine:
         turn = self._require_turn()
         if self._reply is not None:
             self._discard_reply(reason)
-        self._drop_partial()
+        self._partials.drop()
         self._emit(TurnDiscarded(self._now, turn.number, reason))
         self._turn = None
         self._rest(reason)
@@ -313,8 +261,7 @@ class TurnTakingEngine:
 
     def _think(self) -> None:
         reply, turn = self._require_reply(), self._require_turn()
-        went_on = turn.end_of_speech > (reply.committed_at or 0)
-        if turn.typed is None and went_on and self._speech.run_voiced >= self._onset:
+        if turn.went_on_after(reply.committed_at) and self._speech.run_voiced >= self._onset:
             self._discard_reply("you went on")
             self._enter(TurnState.USER_SPEAKING, "you went on")
             return
@@ -390,8 +337,8 @@ class TurnTakingEngine:
         reply = self._require_reply()
         if self._barge_in is None:
             if self._speech.run_voiced >= self._onset:
-                self._barge_in = self._turn or self._open_turn()
-                self._turn = None
+                turn, self._turn = self._turn, None
+                self._barge_in = turn if turn and not turn.closed else self._open_turn()
                 self._barge_in_voiced = self._barge_in.voiced - self._speech.run_voiced
                 self._control(reply, PlaybackAction.DUCK, "speech over the reply")
             return
@@ -422,8 +369,7 @@ class TurnTakingEngine:
         if self._quiet < QUIET_FRAMES and self._stopping < MOST_QUIET_FRAMES:
             return
         turn = self._turn
-        premature = turn is not None and turn.end_of_speech > (reply.committed_at or 0) > turn.start
-        if premature:
+        if turn is not None and turn.went_on_after(reply.committed_at):
             self._generator.settle(reply.number, None)
             self._emit(Interrupted(self._now, reply.number, heard, "", reply.text, "you went on"))
         else:

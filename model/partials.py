@@ -1,0 +1,64 @@
+"""Transcripts that grow while the user is still speaking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from model.errors import ModelError
+from model.events import Notice, UserTranscript
+from model.open_turn import OpenTurn
+from model.reply import Recognizer
+from model.work import Executor, Job
+
+PARTIAL_LANE = "partial transcript"
+
+
+class PartialTranscripts:
+    """Recognises an open turn again and again, ``pause`` user samples after the last result.
+
+    Without a ``recognizer`` it does nothing.
+    """
+
+    def __init__(self, recognizer: Recognizer | None, executor: Executor, pause: int) -> None:
+        self._recognizer = recognizer
+        self._executor = executor
+        self._pause = pause
+        self._job: Job[str] | None = None
+        self._turn = 0
+        self._next = 0
+
+    def poll(
+        self, now: int, turn: OpenTurn, *, speaking: bool
+    ) -> Iterator[UserTranscript | Notice]:
+        """What became known of ``turn`` by ``now``; ``speaking``: whether there is more to hear."""
+        if self._recognizer is None:
+            return
+        if self._turn != turn.number:
+            self._turn, self._next = turn.number, now + self._pause
+        if self._job is not None:
+            yield from self._collect(self._job, now, turn)
+        if self._job is None and speaking and now >= self._next:
+            recognizer, audio = self._recognizer, turn.audio()
+            self._job = self._executor.submit(
+                PARTIAL_LANE, now, lambda _: (recognizer.transcribe(audio) for _ in range(1))
+            )
+
+    def _collect(
+        self, job: Job[str], now: int, turn: OpenTurn
+    ) -> Iterator[UserTranscript | Notice]:
+        try:
+            for text in job.poll(now):
+                if text:
+                    end = turn.end_of_speech
+                    yield UserTranscript(now, turn.number, text, False, turn.start, end)
+        except ModelError as error:
+            yield Notice(now, "warning", f"no partial transcript: {error}")
+        if job.finished:
+            self._job = None
+            self._next = now + self._pause
+
+    def drop(self) -> None:
+        """The turn is over: what is still being recognised is no longer wanted."""
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None

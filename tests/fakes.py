@@ -1,0 +1,179 @@
+"""Fakes for everything around the turn taking, and a clock that only moves when told to.
+
+A fake component says how long it takes; :class:`FakeClock` moves on by that, and the
+:class:`~model.work.VirtualExecutor` counts it. So a test knows every time to the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from audio_io.endpoints import Audio, EndpointStatus, Played
+from audio_io.playout import Playout
+from model.clock import FRAME, USER_RATE
+from model.engine import EngineInfo, Progress
+from model.errors import ModelError
+from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
+
+
+class FakeClock:
+    """Seconds that pass only when :meth:`pass_time` is called."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class LevelDetector:
+    """Hears speech wherever the samples are not zero."""
+
+    def process(self, samples: Audio) -> float:
+        return float(bool(np.any(samples)))
+
+    def reset(self) -> None:
+        pass
+
+
+@dataclass
+class FakeGenerator:
+    """Answers every turn with ``words``, each ``word_seconds`` long.
+
+    ``recognize_cost``, ``think_cost`` and ``speak_cost`` (per word) are seconds on ``clock``.
+    ``recognized`` gives the turn's text; ``fail_after`` raises after so many words.
+    """
+
+    clock: FakeClock
+    words: list[str] = field(default_factory=lambda: ["one", "two", "three", "four"])
+    word_seconds: float = 0.5
+    recognize_cost: float = 0.3
+    think_cost: float = 0.1
+    speak_cost: float = 0.05
+    recognized: Callable[[UserTurn], str] = lambda turn: turn.text or "hello"
+    fail_after: int | None = None
+    turns: list[UserTurn] = field(default_factory=list)
+    history: list[tuple[str, str]] = field(default_factory=list)
+    voice: str = "first"
+    closed: bool = False
+    _questions: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo("fake", "a fake for the tests", self.voice, "cpu", {})
+
+    def warm_up(self, progress: Progress) -> None:
+        progress("nothing to load")
+
+    def reply(
+        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+    ) -> Iterator[ReplyPart]:
+        self.turns.append(turn)
+        self.clock.pass_time(self.recognize_cost)
+        text = self.recognized(turn)
+        self._questions[reply] = text
+        yield TurnText(text)
+        if not text:
+            return
+        self.clock.pass_time(self.think_cost)
+        for n, word in enumerate(self.words):
+            if cancelled():
+                return
+            if n == self.fail_after:
+                raise ModelError("the chat endpoint has gone")
+            yield ReplyText(word + " ")
+            self.clock.pass_time(self.speak_cost)
+            length = round(self.word_seconds * 24_000)
+            yield ReplyAudio(np.full(length, 0.5, np.float32), word)
+
+    def settle(self, reply: int, heard_samples: int | None) -> Heard:
+        question = self._questions.pop(reply, "")
+        if heard_samples is None:
+            return Heard("", "")
+        count = int(heard_samples / 24_000 / self.word_seconds + 1e-9)
+        heard, unheard = self.words[:count], self.words[count:]
+        self.history.append((question, " ".join(heard)))
+        return Heard(" ".join(heard), " ".join(unheard))
+
+    def set_voice(self, voice: str) -> None:
+        if voice == "broken":
+            raise ModelError("voice 'broken' is broken")
+        self.voice = voice
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def speech(seconds: float) -> Audio:
+    """Something that :class:`LevelDetector` hears, whole frames of it."""
+    return np.full(round(seconds * USER_RATE / FRAME) * FRAME, 0.1, np.float32)
+
+
+def silence(seconds: float) -> Audio:
+    """Whole frames of nothing."""
+    return np.zeros(round(seconds * USER_RATE / FRAME) * FRAME, np.float32)
+
+
+class FakeMicrophone:
+    """Gives the frames of ``audio`` as fast as they are read, and then ends."""
+
+    def __init__(self, audio: Iterable[Audio]) -> None:
+        whole = np.concatenate(list(audio))
+        self._frames = [whole[i : i + FRAME] for i in range(0, len(whole) - FRAME + 1, FRAME)]
+        self._next = 0
+        self.closed = False
+
+    def start(self) -> None:
+        pass
+
+    def read(self, timeout: float) -> Audio | None:
+        if self.ended:
+            return None
+        self._next += 1
+        return self._frames[self._next - 1]
+
+    @property
+    def ended(self) -> bool:
+        return self._next >= len(self._frames)
+
+    @property
+    def status(self) -> EndpointStatus:
+        return EndpointStatus("fake microphone")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeSpeaker:
+    """Plays one frame for each tick, without a device."""
+
+    def __init__(self) -> None:
+        self._playout = Playout()
+        self.play = self._playout.play
+        self.duck = self._playout.duck
+        self.resume = self._playout.resume
+        self.stop = self._playout.stop
+        self.closed = False
+
+    def start(self) -> None:
+        pass
+
+    def tick(self) -> Audio:
+        return self._playout.render(480)
+
+    @property
+    def played(self) -> Played:
+        return self._playout.played
+
+    @property
+    def status(self) -> EndpointStatus:
+        return EndpointStatus("fake speaker")
+
+    def close(self) -> None:
+        self.closed = True
