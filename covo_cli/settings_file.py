@@ -1,0 +1,150 @@
+"""The settings file as text: TOML tables read with line numbers, single values written in place.
+
+Knows nothing of which settings exist. Writing keeps comments and order, and is atomic.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from covo_cli.errors import SettingsError
+
+if TYPE_CHECKING:
+    import tomlkit
+
+_HEADER = re.compile(r"\s*\[\s*([\w-]+)\s*\]")
+_ASSIGNMENT = re.compile(r"\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One value in the file: its dotted ``key``, and the ``place`` it is at, for people."""
+
+    key: str
+    value: object
+    place: str
+
+
+def read(path: Path) -> list[Entry]:
+    """The values in the file at ``path``; none when there is no file.
+
+    Raises: SettingsError when it cannot be read or is not TOML.
+    """
+    text = read_text(path)
+    if text is None:
+        return []
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(
+            f"{path} is not valid TOML: {error}; correct it with `covo config edit`, or move the "
+            "file away to start again from the defaults"
+        ) from error
+    lines = _lines(text)
+    entries: list[Entry] = []
+    for section, table in tables.items():
+        values = table if isinstance(table, dict) else {"": table}
+        for name, value in values.items():
+            key = f"{section}.{name}" if name else section
+            line = lines.get(key)
+            entries.append(Entry(key, value, f"{path}, line {line}" if line else str(path)))
+    return entries
+
+
+def read_text(path: Path) -> str | None:
+    """The file's text, None when there is no file. Raises: SettingsError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{path} is not a text file in UTF-8 (byte {error.start}); move it away to start again "
+            "from the defaults"
+        ) from error
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
+
+
+def write_value(path: Path, section: str, name: str, value: bool | float | str) -> None:
+    """Set one value, in its table, which is added if need be. Raises: SettingsError."""
+    import tomlkit
+
+    document = _document(path)
+    table = document.get(section)
+    if table is None:
+        table = document[section] = tomlkit.table()
+    elif not isinstance(table, dict):
+        raise SettingsError(f"{path}: {section} is not a table; correct it with `covo config edit`")
+    table[name] = value
+    write_text(path, tomlkit.dumps(document))
+
+
+def remove_value(path: Path, section: str, name: str) -> bool:
+    """Remove one value (``name`` empty: a top-level one); return whether it was there.
+
+    Raises: SettingsError.
+    """
+    import tomlkit
+
+    document = _document(path)
+    if not name:
+        if section not in document or isinstance(document[section], dict):
+            return False
+        del document[section]
+    else:
+        table = document.get(section)
+        if not isinstance(table, dict) or name not in table:
+            return False
+        del table[name]
+    write_text(path, tomlkit.dumps(document))
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file's text in one step. Raises: SettingsError; the file is then as it was."""
+    target = path.resolve()  # a link (to a folder of dotfiles, say) stays a link
+    temporary: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        temporary = Path(name)
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        reason = error.strerror or error
+        raise SettingsError(f"cannot write the settings file {path}: {reason}") from error
+
+
+def _document(path: Path) -> tomlkit.TOMLDocument:
+    import tomlkit
+
+    read(path)  # complains about broken TOML in our words
+    return tomlkit.parse(read_text(path) or "")
+
+
+def _lines(text: str) -> dict[str, int]:
+    """The line of each key, as far as plain ``[table]`` and ``name = value`` lines tell."""
+    lines: dict[str, int] = {}
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            section = header[1]
+            lines.setdefault(section, number)
+        elif assignment := _ASSIGNMENT.match(line):
+            name = re.sub(r"\s", "", assignment[1])
+            lines.setdefault(f"{section}.{name}" if section else name, number)
+    return lines
