@@ -1,0 +1,186 @@
+"""The queue behind every speaker: what is to be played, at what level, and how far it has got.
+
+:class:`Playout` has no device and no thread. Whoever owns the device renders it, block by block,
+into one endless stream of 24 kHz samples, silence when nothing is queued. Only real samples of a
+reply count as played, never silence; the position at any sample of that stream can be asked for
+later, when the device has really played it (:meth:`Playout.played_at`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from audio_io.endpoints import SPEAKER_RATE, Audio, Played
+from audio_io.errors import AudioError
+from audio_io.levels import from_db
+
+LIMIT_SECONDS = 300
+"""How much may be queued; more is an error, because dropping it would falsify what was heard."""
+
+DUCK_DB = -12.0
+RAMP = SPEAKER_RATE // 100
+"""Samples (10 ms) that a change between full and ducked level takes, and a fade-out."""
+
+
+@dataclass(slots=True)
+class _Span:
+    """``length`` samples of ``reply``, from its sample ``first`` on, rendered at ``start``."""
+
+    start: int
+    reply: int
+    first: int
+    length: int
+
+    def played_at(self, index: int) -> Played:
+        return Played(self.reply, self.first + max(0, min(index - self.start, self.length)))
+
+
+class Playout:
+    """A queue of replies, rendered as one stream. Safe to use from several threads."""
+
+    def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
+        self._lock = threading.Lock()
+        self._limit = round(limit_seconds * SPEAKER_RATE)
+        self._queue: deque[tuple[int, Audio]] = deque()
+        self._queued = 0
+        self._gain = 1.0
+        self._target = 1.0
+        self._rendered = 0
+        self._spans: deque[_Span] = deque([_Span(0, -1, 0, 0)])
+        self._dry = 0
+        self._starved = 0
+
+    def play(self, reply: int, samples: Audio) -> None:
+        """Queue a copy of ``samples`` (float32 mono 24 kHz) of reply ``reply``.
+
+        Raises: AudioError when more than the limit would be queued; nothing is queued then.
+        """
+        if len(samples) == 0:
+            return
+        with self._lock:
+            if self._queued + len(samples) > self._limit:
+                raise AudioError(
+                    f"more than {self._limit / SPEAKER_RATE:g} s of speech wait to be played: "
+                    "ask for shorter replies"
+                )
+            self._queue.append((reply, np.array(samples, dtype=np.float32)))
+            self._queued += len(samples)
+
+    def duck(self) -> None:
+        """Play on 12 dB lower, from the next sample on, over a ramp of 10 ms."""
+        with self._lock:
+            self._target = from_db(DUCK_DB)
+
+    def resume(self) -> None:
+        """Return to the full level, over a ramp of 10 ms."""
+        with self._lock:
+            self._target = 1.0
+
+    def stop(self) -> None:
+        """Fade out within 10 ms and drop the rest. What is queued later plays at full level."""
+        with self._lock:
+            tail = self._take(RAMP)
+            faded: deque[tuple[int, Audio]] = deque()
+            left = sum(len(samples) for _, samples in tail)
+            envelope = self._envelope(left) * np.linspace(1.0, 0.0, left + 1, dtype=np.float32)[1:]
+            at = 0
+            for reply, samples in tail:
+                faded.append((reply, samples * envelope[at : at + len(samples)]))
+                at += len(samples)
+            self._queue = faded
+            self._queued = left
+            self._gain = self._target = 1.0
+            self._dry = 0
+
+    def render(self, n: int) -> Audio:
+        """The next ``n`` samples of the stream: float32, shape (n,), silence where nothing is."""
+        block = np.zeros(n, np.float32)
+        with self._lock:
+            at = 0
+            for reply, samples in self._take(n):
+                block[at : at + len(samples)] = samples
+                self._note(reply, self._rendered + at, len(samples))
+                at += len(samples)
+            if at < n:
+                self._dry += 1
+            block *= self._envelope(n)
+            self._rendered += n
+        return block
+
+    @property
+    def queued(self) -> int:
+        """Samples that wait to be rendered."""
+        with self._lock:
+            return self._queued
+
+    @property
+    def rendered(self) -> int:
+        """Samples of the stream that were rendered so far, silence included."""
+        with self._lock:
+            return self._rendered
+
+    @property
+    def starved(self) -> int:
+        """Blocks that were silent, wholly or in part, between two samples of the same reply."""
+        with self._lock:
+            return self._starved
+
+    @property
+    def played(self) -> Played:
+        """The position at the last sample that was rendered."""
+        with self._lock:
+            return self._spans[-1].played_at(self._rendered)
+
+    def played_at(self, index: int) -> Played:
+        """The position when the stream's first ``index`` samples have been played.
+
+        ``index`` must not fall from call to call: what lies before it is forgotten.
+        """
+        with self._lock:
+            while len(self._spans) > 1 and self._spans[1].start < index:
+                self._spans.popleft()
+            return self._spans[0].played_at(index)
+
+    def _take(self, n: int) -> list[tuple[int, Audio]]:
+        """Up to ``n`` queued samples, in pieces of one reply each."""
+        taken: list[tuple[int, Audio]] = []
+        while n > 0 and self._queue:
+            reply, samples = self._queue.popleft()
+            if len(samples) > n:
+                self._queue.appendleft((reply, samples[n:]))
+                samples = samples[:n]
+            taken.append((reply, samples))
+            n -= len(samples)
+            self._queued -= len(samples)
+        return taken
+
+    def _note(self, reply: int, start: int, length: int) -> None:
+        """Account for ``length`` samples of ``reply`` at stream index ``start``."""
+        last = self._spans[-1]
+        same = reply == last.reply
+        if same:
+            self._starved += self._dry
+        self._dry = 0
+        if same and last.start + last.length == start:
+            last.length += length
+        else:
+            first = last.first + last.length if same else 0
+            self._spans.append(_Span(start, reply, first, length))
+
+    def _envelope(self, n: int) -> Audio:
+        """The level of the next ``n`` samples; moves the level on."""
+        if self._gain == self._target:
+            return np.full(n, self._gain, np.float32)
+        step = (1.0 - from_db(DUCK_DB)) / RAMP
+        rise = np.arange(1, n + 1) * step
+        if self._target > self._gain:
+            levels = np.minimum(self._gain + rise, self._target)
+        else:
+            levels = np.maximum(self._gain - rise, self._target)
+        if n:
+            self._gain = float(levels[-1])
+        return np.asarray(levels, dtype=np.float32)

@@ -1,0 +1,69 @@
+"""Change of sample rate, for a whole sound or for a stream of chunks (mono float32, through soxr).
+
+A streaming resampler gives, over a whole stream, exactly what one call would have given, however
+the stream was cut into chunks. It holds samples back until it has seen what follows them:
+
+- ordinary (files): linear phase and no shift in time, but soxr works in blocks, so output comes in
+  bursts that lag the input by up to 80 ms;
+- ``low_latency`` (devices): soxr's variable-rate filter, steady, 10 to 14 ms behind the input.
+  To and from 16 kHz it shifts the sound by less than 0.5 ms.
+
+Measured with 20 ms chunks between 8, 16, 24, 44.1, 48 and 192 kHz.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+Audio = NDArray[np.float32]
+
+_EMPTY = np.zeros(0, np.float32)
+
+
+class StreamResampler:
+    """Resamples a stream from ``source`` Hz to ``target`` Hz. When they agree, it does nothing.
+
+    Not thread-safe. Raises: ValueError when a rate is not positive.
+    """
+
+    def __init__(self, source: float, target: float, *, low_latency: bool = False) -> None:
+        if source <= 0 or target <= 0:
+            raise ValueError(f"sample rates must be positive, not {source} and {target}")
+        self.source = source
+        self.target = target
+        self._stream = (
+            None if source == target else soxr.ResampleStream(source, target, 1, vr=low_latency)
+        )
+
+    def process(self, samples: Audio) -> Audio:
+        """Take in the next chunk, of any length; return what is ready, which may be nothing."""
+        chunk = np.ascontiguousarray(samples, dtype=np.float32)
+        if self._stream is None:
+            return chunk
+        return cast(Audio, self._stream.resample_chunk(chunk))
+
+    def flush(self) -> Audio:
+        """End the stream and return what was held back; the next chunk begins a new stream.
+
+        In all, ``n`` samples have then become ``round(n * target / source)``.
+        """
+        if self._stream is None:
+            return _EMPTY
+        rest = cast(Audio, self._stream.resample_chunk(_EMPTY, last=True))
+        self._stream.clear()
+        return rest
+
+    def reset(self) -> None:
+        """Forget what was held back; the next chunk begins a new stream."""
+        if self._stream is not None:
+            self._stream.clear()
+
+
+def resample(samples: Audio, source: float, target: float) -> Audio:
+    """All of ``samples`` at ``source`` Hz, at ``target`` Hz. Shape (n,) to (round(n * ratio),)."""
+    stream = StreamResampler(source, target)
+    return np.concatenate([stream.process(samples), stream.flush()])

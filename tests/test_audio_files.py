@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+import errno
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio_io.endpoints import MIC_FRAME, SPEAKER_FRAME, Played
+from audio_io.errors import AudioError, AudioFileError
+from audio_io.files import AudioWriter, FileMicrophone, FileSpeaker, read_audio, write_audio
+
+
+def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
+    time = np.arange(round(rate * seconds)) / rate
+    return (0.5 * np.sin(2 * np.pi * frequency * time)).astype(np.float32)
+
+
+class Clock:
+    """A clock that only moves when someone sleeps or the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels", "subtype", "tolerance"),
+    [
+        ("a.wav", 16_000, 1, "PCM_16", 1e-3),
+        ("a.wav", 8_000, 1, "PCM_U8", 2e-2),
+        ("a.wav", 192_000, 6, "PCM_24", 1e-3),
+        ("a.wav", 44_100, 2, "FLOAT", 1e-3),
+        ("a.wav", 44_100, 2, "DOUBLE", 1e-3),
+        ("a.wav", 48_000, 1, "ULAW", 3e-2),
+        ("a.flac", 48_000, 2, "PCM_24", 1e-3),
+        ("a.ogg", 44_100, 2, "VORBIS", 5e-2),
+    ],
+)
+def test_reads_any_encoding_channels_and_rate(
+    tmp_path: Path, name: str, rate: int, channels: int, subtype: str, tolerance: float
+) -> None:
+    path = tmp_path / name
+    soundfile.write(path, np.tile(tone(rate, 1.0)[:, None], channels), rate, subtype=subtype)
+    got = read_audio(path, 16_000)
+    assert got.dtype == np.float32
+    assert got.shape == (16_000,)
+    np.testing.assert_allclose(got[1000:-1000], tone(16_000, 1.0)[1000:-1000], atol=tolerance)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.array([[0.5, 0.0, -0.2]] * 100), 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(read_audio(path, 16_000), 0.1, atol=1e-6)
+
+
+def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    yield folder / "missing.wav", "no such file"
+    yield folder, "is a folder"
+    text = folder / "text.wav"
+    text.write_text("this is not sound")
+    yield text, "not a sound file"
+    nothing = folder / "nothing.wav"
+    nothing.write_bytes(b"")
+    yield nothing, "not a sound file"
+    empty = folder / "empty.wav"
+    soundfile.write(empty, np.zeros(0), 16_000)
+    yield empty, "no samples"
+    for name, value in (("nan", np.nan), ("inf", np.inf)):
+        path = folder / f"{name}.wav"
+        samples = np.zeros(32_000)
+        samples[24_000] = value
+        soundfile.write(path, samples, 16_000, subtype="FLOAT")
+        yield path, r"not numbers .* at 1\.500 s"
+
+
+@pytest.mark.parametrize("index", range(7))
+def test_bad_files_are_one_clear_error(tmp_path: Path, index: int) -> None:
+    path, message = list(bad_files(tmp_path))[index]
+    with pytest.raises(AudioFileError, match=message) as error:
+        read_audio(path, 16_000)
+    assert "\n" not in str(error.value)
+    with pytest.raises(AudioFileError, match=message):
+        FileMicrophone(path, paced=False).start()
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.flac"])
+def test_write_and_read_back(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    sound = tone(24_000, 0.5)
+    write_audio(path, sound, 24_000)
+    np.testing.assert_allclose(read_audio(path, 24_000), sound, atol=1e-4)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_too_loud_clips(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    write_audio(path, np.array([1.5, -1.5, 0.0], np.float32), 16_000)
+    np.testing.assert_allclose(read_audio(path, 16_000), [1, -1, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("a.xyz", "extension"), ("no/such/a.wav", "does not exist"), ("folder.wav", "is a folder")],
+)
+def test_unwritable_places(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder.wav").mkdir()
+    with pytest.raises(AudioFileError, match=message):
+        write_audio(tmp_path / name, tone(16_000, 0.1), 16_000)
+    with pytest.raises(AudioFileError, match=message):
+        FileSpeaker(tmp_path / name).start()
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.wav"]
+
+
+def test_a_part_file_that_cannot_be_made_is_found_at_start(tmp_path: Path) -> None:
+    (tmp_path / "a.wav.part").mkdir()  # stands for a folder without write permission, even as root
+    with pytest.raises(AudioFileError, match=r"cannot write .*a\.wav"):
+        FileSpeaker(tmp_path / "a.wav").start()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Writes beyond 20 kB fail with a real error of the operating system."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("small_disk")
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.ogg"])
+def test_full_disk_leaves_the_old_file_and_nothing_half_written(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"old")
+    noise = np.random.default_rng(0).uniform(-1, 1, 240_000).astype(np.float32)
+    with pytest.raises(AudioFileError, match="disk full"):
+        write_audio(path, noise, 24_000)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_rename_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(AudioFileError, match="No space left"):
+        write_audio(tmp_path / "a.wav", tone(16_000, 0.1), 16_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_during_a_conversation_is_said_once(tmp_path: Path, small_disk: None) -> None:
+    speaker = FileSpeaker(tmp_path / "a.wav")
+    speaker.start()
+
+    def play_on() -> None:
+        for _ in range(100):
+            speaker.tick()
+
+    with pytest.raises(AudioFileError, match="disk full"):
+        play_on()
+    speaker.tick()
+    speaker.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def read_all(microphone: FileMicrophone) -> np.ndarray:
+    frames = []
+    while not microphone.exhausted:
+        frame = microphone.read(1.0)
+        assert frame is not None
+        assert frame.shape == (MIC_FRAME,)
+        assert frame.dtype == np.float32
+        frames.append(frame)
+    return np.concatenate(frames)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_microphone_streams_what_the_file_holds_then_silence(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(rate, 1.234), rate, subtype="FLOAT")
+    microphone = FileMicrophone(path, paced=False)
+    microphone.start()
+    assert microphone.seconds == pytest.approx(1.234, abs=1e-3)
+    whole = read_audio(path, 16_000)
+    got = read_all(microphone)
+    assert len(got) == -(-len(whole) // MIC_FRAME) * MIC_FRAME
+    np.testing.assert_array_equal(got[: len(whole)], whole)
+    assert not got[len(whole) :].any()
+    after = microphone.read(1.0)
+    assert after is not None
+    assert not after.any()
+    assert not microphone.ended
+    microphone.close()
+    microphone.close()
+    assert microphone.ended
+    assert microphone.read(1.0) is None
+
+
+def test_a_file_of_whole_frames_is_exhausted_right_after_its_last_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.ones(2 * MIC_FRAME) * 0.1, 16_000)
+    microphone = FileMicrophone(path, paced=False)
+    microphone.start()
+    microphone.read(1.0)
+    assert not microphone.exhausted
+    microphone.read(1.0)
+    assert microphone.exhausted
+
+
+def test_three_hours_are_streamed_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "long.flac"
+    hour = np.zeros(16_000 * 3600, np.int16)
+    with soundfile.SoundFile(path, "w", 16_000, 1) as file:
+        for _ in range(3):
+            file.write(hour)
+    asked: list[int] = []
+    read = soundfile.SoundFile.read
+
+    def spy(self: soundfile.SoundFile, frames: int = -1, **kwargs: object) -> object:
+        asked.append(frames)
+        return read(self, frames, **kwargs)
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", spy)
+    microphone = FileMicrophone(path, paced=False)
+    microphone.start()
+    for _ in range(100):
+        assert microphone.read(1.0) is not None
+    assert microphone.seconds == 3 * 3600
+    assert asked == [8000] * 4
+    microphone.close()
+
+
+def test_paced_keeps_to_the_clock_without_drift(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16_000, 1.0), 16_000)
+    clock = Clock()
+    microphone = FileMicrophone(path, paced=True, clock=clock, sleep=clock.sleep)
+    microphone.start()
+    for k in range(1, 51):
+        assert microphone.read(1.0) is not None
+        assert clock.now == pytest.approx(100.0 + k * 0.02)
+        clock.now += 0.0137  # the conversation's own work does not add up
+    clock.now += (
+        0.1  # a hiccup: the frames that are due come at once, and the rhythm is the old one
+    )
+    due = 0
+    before = clock.now
+    while clock.now == before:
+        assert microphone.read(1.0) is not None
+        due += 1
+    assert due == 6
+    assert clock.now == pytest.approx(100.0 + (50 + due) * 0.02)
+
+
+def test_paced_read_gives_up_after_its_timeout(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    soundfile.write(path, tone(16_000, 1.0), 16_000)
+    clock = Clock()
+    microphone = FileMicrophone(path, paced=True, clock=clock, sleep=clock.sleep)
+    microphone.start()
+    assert microphone.read(0.015) is None
+    assert clock.now == pytest.approx(100.015)
+    assert microphone.read(0.015) is not None
+    assert clock.now == pytest.approx(100.02)
+
+
+@pytest.mark.parametrize(("rate", "per_tick"), [(24_000, 480), (16_000, 320)])
+def test_speaker_file_is_exactly_as_long_as_the_ticks(
+    tmp_path: Path, rate: int, per_tick: int
+) -> None:
+    path = tmp_path / "out.wav"
+    speaker = FileSpeaker(path, rate)
+    speaker.start()
+    assert not path.exists()
+    sound = tone(24_000, 0.5)
+    for _ in range(7):
+        assert speaker.tick().shape == (SPEAKER_FRAME,)
+    speaker.play(1, sound)
+    for _ in range(40):
+        speaker.tick()
+    assert speaker.played == Played(1, len(sound))
+    speaker.close()
+    speaker.close()
+    got = read_audio(path, rate)
+    assert len(got) == 47 * per_tick
+    start = 7 * per_tick
+    expected = tone(rate, 0.5)
+    inner = slice(start + per_tick, start + len(expected) - per_tick)
+    np.testing.assert_allclose(got[inner], expected[per_tick:-per_tick], atol=2e-3)
+    assert [p.name for p in tmp_path.iterdir()] == ["out.wav"]
+
+
+def test_speaker_to_nowhere_still_plays() -> None:
+    speaker = FileSpeaker(None)
+    speaker.start()
+    speaker.play(1, tone(24_000, 1.0))
+    np.testing.assert_array_equal(speaker.tick(), tone(24_000, 1.0)[:480])
+    speaker.stop()
+    speaker.tick()
+    assert speaker.played == Played(1, 480 + 240)
+    assert not speaker.tick().any()
+    speaker.close()
+
+
+def test_speaker_without_a_tick_leaves_no_file(tmp_path: Path) -> None:
+    speaker = FileSpeaker(tmp_path / "out.wav")
+    speaker.start()
+    speaker.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writer_abort_leaves_nothing(tmp_path: Path) -> None:
+    writer = AudioWriter(tmp_path / "a.flac", 16_000)
+    writer.write(tone(16_000, 0.1))
+    writer.abort()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_errors_are_audio_errors() -> None:
+    assert issubclass(AudioFileError, AudioError)
