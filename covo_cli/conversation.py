@@ -89,13 +89,12 @@ class Conversation:
         self._inbox.put(request)
 
     def run(self) -> Ending:
-        """Hold the conversation until it is over. The endpoints and consumers are closed after it.
+        """Hold the conversation until it is over.
 
-        Raises: AudioError when an endpoint cannot be opened, ModelError.
+        Whoever made the endpoints and consumers starts them before and closes them after it.
+        Raises: AudioError when an endpoint fails for good.
         """
         try:
-            self._speaker.start()
-            self._microphone.start()
             while True:
                 if self._read_inbox():
                     return Ending.QUIT
@@ -107,8 +106,6 @@ class Conversation:
         except BrokenPipeError:
             # Whoever read our output has gone: that ends the conversation, but is no fault of it.
             return Ending.QUIT
-        finally:
-            self._close()
 
     def _read_inbox(self) -> bool:
         while True:
@@ -178,9 +175,3 @@ class Conversation:
                 notice = Notice(tick.at, "error", str(error))
                 silent = np.zeros(0, np.float32)
                 self._tell(Tick(tick.at, silent, silent, (notice,), tick.muted))
-
-    def _close(self) -> None:
-        self._microphone.close()
-        self._speaker.close()
-        for consumer in self._consumers:
-            consumer.close()
