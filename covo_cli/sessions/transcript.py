@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from covo_cli.sessions.info import SessionInfo
@@ -22,8 +23,10 @@ def clock(time: float) -> str:
 
 
 def one_line(text: str) -> str:
-    """``text`` with every run of white space made one space."""
-    return " ".join(text.split())
+    """``text`` for one line of a terminal or a file: white space is single spaces, and control
+    characters (a chat model may write escape sequences) are left out."""
+    words = " ".join(text.split())
+    return "".join(character for character in words if unicodedata.category(character) != "Cc")
 
 
 def transcript_markdown(info: SessionInfo, said: Sequence[Utterance]) -> str:

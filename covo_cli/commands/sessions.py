@@ -1,0 +1,323 @@
+"""``covo sessions``: the recorded conversations, found again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covo_cli.errors import SessionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from covo_cli.sessions.store import Session, SessionStore
+    from covo_cli.sessions.turns import Utterance
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="The recorded conversations: list, show, replay, export and delete them.",
+)
+
+FORMATS = ("md", "srt", "vtt", "json", "wav")
+_PIPE_WIDTH = 200
+_STYLES = {"user": "cyan", "assistant": "green"}
+
+
+def _complete_name(incomplete: str) -> list[str]:
+    try:
+        names = _store().names()
+    except Exception:  # noqa: BLE001 - whatever is wrong, the shell's prompt is no place to say it
+        return []
+    return [name for name in (*names, "last") if name.startswith(incomplete)]
+
+
+def _complete_format(incomplete: str) -> list[str]:
+    return [name for name in FORMATS if name.startswith(incomplete)]
+
+
+_Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="SESSION",
+        help="Its name, the beginning of it, or [bold]last[/].",
+        autocompletion=_complete_name,
+    ),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_sessions(as_json: _Json = False) -> None:
+    """List the conversations, newest first."""
+    store = _store()
+    sessions = store.list()
+    if as_json:
+        typer.echo(json.dumps([_summary(session) for session in sessions], indent=2))
+        return
+    if not sessions:
+        typer.echo(f"No sessions in {store.root} yet: hold a conversation with `covo chat`.")
+        return
+    from datetime import datetime
+
+    from rich import box
+    from rich.table import Table
+
+    from covo_cli.sessions.transcript import clock
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("Name", "When"):
+        table.add_column(column, no_wrap=True)
+    for column in ("Length", "Turns"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("Engine", "Voice", "State"):
+        table.add_column(column)
+    now = datetime.now().astimezone()
+    for session in sessions:
+        table.add_row(
+            session.name,
+            _when(session.info.started, now),
+            clock(session.duration),
+            str(session.turn_count),
+            _plain(session.info.engine.get("name", "")),
+            _plain(", ".join(session.voices)),
+            session.state_text,
+        )
+    _console().print(table)
+
+
+@app.command()
+def show(name: _Name, as_json: _Json = False) -> None:
+    """Show a conversation: what it was held with, and who said what."""
+    session = _open(name)
+    if as_json:
+        from covo_cli.sessions.export import session_to_dict
+
+        typer.echo(json.dumps(session_to_dict(session), indent=2, ensure_ascii=False))
+        return
+    console = _console()
+    for what, value in _facts(session):
+        console.print(_fact(what, value))
+    console.print()
+    for utterance in session.turns:
+        console.print(_spoken(utterance, with_latency=True))
+    if not session.turns:
+        console.print("Nothing was said.")
+
+
+@app.command()
+def replay(
+    name: _Name,
+    speed: Annotated[float, typer.Option(min=0.1, max=100, help="How many times as fast.")] = 1.0,
+    start: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="Begin at TIME: seconds, or m:ss.")
+    ] = "0",
+    play: Annotated[bool, typer.Option("--play", help="Play the sound as well.")] = False,
+) -> None:
+    """Print a conversation in time, as it went; with --play, hear it too."""
+    from covo_cli.sessions.replay import play_in_time, print_in_time
+
+    begin = _time(start)
+    if play and speed != 1.0:
+        raise SessionError("--play keeps to the speed of the recording: leave out --speed")
+    session = _open(name)
+    if begin > session.duration:
+        raise SessionError(f"session {session.name} is only {session.duration:.1f} s long")
+    console = _console()
+
+    def show_line(utterance: Utterance) -> None:
+        console.print(_spoken(utterance))
+
+    if not play:
+        print_in_time(session.turns, show_line, start=begin, speed=speed)
+        return
+    from audio_io.speaker import LiveSpeaker
+    from covo_cli.sessions.audio import mixed
+    from covo_cli.settings import load_settings
+
+    sound = mixed(session.folder)
+    speaker = LiveSpeaker(load_settings().audio.output)
+    try:
+        speaker.start()
+        play_in_time(session.turns, show_line, sound, speaker, start=begin)
+    finally:
+        speaker.close()
+
+
+@app.command()
+def export(
+    name: _Name,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="|".join(FORMATS),
+            help="Markdown, subtitles, JSON, or the sound mixed to mono.",
+            autocompletion=_complete_format,
+        ),
+    ] = "md",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Where to; - is the terminal. Default: SESSION.FORMAT, here."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+) -> None:
+    """Write a conversation in a format of other programs."""
+    from covo_cli.sessions.export import ExportFormat, export_file, export_text
+
+    if kind not in FORMATS:
+        raise SessionError(f"there is no format {kind!r}; there are: {', '.join(FORMATS)}")
+    session = _open(name)
+    chosen = ExportFormat(kind)
+    if output == Path("-"):
+        typer.echo(export_text(session, chosen), nl=False)
+        return
+    target = output or Path(f"{session.name}.{kind}")
+    export_file(session, chosen, target, overwrite=force)
+    typer.echo(f"Wrote {target}")
+
+
+@app.command()
+def delete(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SESSION...",
+            help="Names, beginnings of them, or [bold]last[/].",
+            autocompletion=_complete_name,
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete conversations for good."""
+    store = _store()
+    chosen = list(dict.fromkeys(store.find(name).name for name in names))
+    if not yes:
+        typer.confirm(f"Delete {', '.join(chosen)} for good?", abort=True)
+    for name in chosen:
+        store.delete(name)
+        typer.echo(f"Deleted {name}")
+
+
+def _store() -> SessionStore:
+    from covo_cli.sessions.store import SessionStore
+    from covo_cli.settings import load_settings, sessions_dir
+
+    return SessionStore(sessions_dir(load_settings()))
+
+
+def _open(name: str) -> Session:
+    """The session, with its warnings said on stderr."""
+    session = _store().open(name)
+    for warning in session.warnings:
+        typer.echo(f"covo: warning: {warning}", err=True)
+    return session
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # Cut to 80 columns, a table would be of no use to grep.
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def _summary(session: Session) -> dict[str, object]:
+    return {
+        "name": session.name,
+        "folder": str(session.folder),
+        "started": session.info.started.isoformat(),
+        "seconds": round(session.duration, 3),
+        "turns": session.turn_count,
+        "engine": session.info.engine.get("name", ""),
+        "voices": list(session.voices),
+        "state": session.state.value,
+        "warnings": list(session.warnings),
+    }
+
+
+def _facts(session: Session) -> Iterable[tuple[str, str]]:
+    from covo_cli.sessions.transcript import clock
+
+    info = session.info
+    parts = info.engine.get("parts")
+    yield "session", f"{session.name} ({session.state_text})"
+    yield "folder", str(session.folder)
+    yield "started", f"{info.started:%Y-%m-%d %H:%M:%S}"
+    yield "length", f"{clock(session.duration)}, {session.turn_count} turns"
+    yield "ended", info.end_reason
+    yield "engine", str(info.engine.get("description") or info.engine.get("name", ""))
+    if isinstance(parts, dict):
+        yield from ((f"  {part}", str(model)) for part, model in parts.items())
+    yield "voice", ", ".join(session.voices)
+    yield "microphone", info.input_device
+    yield "speaker", info.output_device
+    versions = (
+        f"{what} {info.versions[what]}" for what in ("covo", "python") if what in info.versions
+    )
+    yield "versions", ", ".join(versions)
+
+
+def _fact(what: str, value: str) -> Text:
+    from rich.text import Text
+
+    return Text.assemble((f"{what:<12}", "dim"), _plain(value) or "-")
+
+
+def _spoken(utterance: Utterance, *, with_latency: bool = False) -> Text:
+    from rich.text import Text
+
+    from covo_cli.sessions.transcript import NAMES, clock
+
+    speaker = NAMES[utterance.speaker]
+    line = Text(f"{clock(utterance.start)}  ", style="dim")
+    line = Text.assemble(line, (f"{speaker:<5}", f"bold {_STYLES[utterance.speaker]}"))
+    line.append(f" {_plain(utterance.text)}".rstrip())
+    if utterance.cut_off:
+        line.append(f" [cut off: {_plain(utterance.cut_off)}]", "dim")
+    latency = utterance.latency
+    if with_latency and latency is not None:
+        parts = ", ".join(f"{part} {value:.2f}" for part, value in latency.parts.items())
+        line.append(
+            f"\n{'':13}after {latency.total:.2f} s" + (f" ({parts})" if parts else ""), "dim"
+        )
+    return line
+
+
+def _plain(text: object) -> str:
+    from covo_cli.sessions.transcript import one_line
+
+    return one_line(str(text))
+
+
+def _when(started: datetime, now: datetime) -> str:
+    local = started.astimezone()
+    days = (now.date() - local.date()).days
+    if days in (0, 1):
+        return f"{'today' if days == 0 else 'yesterday'} {local:%H:%M}"
+    return f"{local.day} {local:%b %Y}"
+
+
+def _time(text: str) -> float:
+    """``text`` ("90", "1:30", "1:02:03.5") in seconds. Raises: SessionError."""
+    import math
+
+    try:
+        parts = [float(part) for part in text.split(":")]
+    except ValueError:
+        parts = []
+    if not 1 <= len(parts) <= 3 or not all(math.isfinite(part) and part >= 0 for part in parts):
+        raise SessionError(f"--from {text}: give seconds, or m:ss")
+    total = 0.0
+    for part in parts:
+        total = total * 60 + part
+    return total
