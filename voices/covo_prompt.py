@@ -1,0 +1,74 @@
+"""The voice of Covo-Audio: three arrays that flow matching is conditioned on, and their checks.
+
+They come from tools that were not released, so a recording cannot be turned into them; packs of
+other people's arrays can be used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voices.errors import VoiceError
+
+CODEBOOK = 16_384
+"""Number of different speech tokens."""
+
+LATENT_WIDTH = 64
+EMBEDDING_WIDTH = 1024
+
+TOKEN_FILE = "prompt_token.npy"
+LATENT_FILE = "prompt_latent.npy"
+EMBEDDING_FILE = "speaker_embed.npy"
+PROMPT_FILES = (TOKEN_FILE, LATENT_FILE, EMBEDDING_FILE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CovoPrompt:
+    """``token`` int64 (1, N) at 25 Hz, ``latent`` float32 (1, 4 N + 3, 64) at 100 Hz, ``embedding``
+    float32 (1, 1024)."""
+
+    token: NDArray[np.int64] = field(repr=False)
+    latent: NDArray[np.float32] = field(repr=False)
+    embedding: NDArray[np.float32] = field(repr=False)
+
+
+def read_prompt(folder: Path) -> CovoPrompt:
+    """The arrays in ``folder``, checked.
+
+    Raises: VoiceError that names the array, its shape and the one it should have.
+    """
+    token = _load(folder / TOKEN_FILE, np.dtype(np.int64), (1, None))
+    length = token.shape[1]
+    if length == 0 or token.min() < 0 or token.max() >= CODEBOOK:
+        raise VoiceError(f"{folder / TOKEN_FILE}: tokens must be from 0 to {CODEBOOK - 1}, and any")
+    frames = 4 * length + 3
+    latent = _load(folder / LATENT_FILE, np.dtype(np.float32), (1, frames, LATENT_WIDTH))
+    embedding = _load(folder / EMBEDDING_FILE, np.dtype(np.float32), (1, EMBEDDING_WIDTH))
+    return CovoPrompt(token, latent, embedding)
+
+
+def _load(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> NDArray[Any]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise VoiceError(f"{path} is missing: a Covo voice is {', '.join(PROMPT_FILES)}") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise VoiceError(f"{path} is not a numpy array file: {error}") from error
+    if not isinstance(array, np.ndarray):  # an .npz under another name
+        raise VoiceError(f"{path} is not a numpy array file")
+    fits = array.ndim == len(shape) and all(
+        wanted is None or size == wanted for size, wanted in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        wanted_shape = "(" + ", ".join("N" if n is None else str(n) for n in shape) + ")"
+        raise VoiceError(
+            f"{path} is {array.dtype} {array.shape}; it must be {dtype} {wanted_shape}"
+        )
+    if not np.isfinite(array).all():
+        raise VoiceError(f"{path} is damaged: it has values that are not finite")
+    return array
