@@ -1,0 +1,132 @@
+"""What the keys do, as a state machine: key names in, actions out. No terminal here.
+
+A key is the character typed, or blessed's name for it (``KEY_ESCAPE``, ``KEY_ENTER``,
+``KEY_BACKSPACE``, ...). :mod:`covo_cli.screen.keyboard` reads them from a terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from blessed import LineEditor
+
+from model.engine import Command, Interrupt, PushToTalk, SayText, SetMuted, SetVoice
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """The user wants to leave."""
+
+
+Action = Command | Quit
+
+KEYS = (
+    ("space", "push-to-talk: begin, again to send"),
+    ("m", "mute or unmute the microphone"),
+    ("i, Esc", "interrupt the answer"),
+    ("v", "next voice"),
+    ("t, /", "type instead of speaking"),
+    ("?, h", "show or hide this help"),
+    ("q, Ctrl-C", "quit"),
+)
+"""The keys and what they do, for the help."""
+
+TYPING_KEYS = (("Enter", "send"), ("Esc", "cancel"))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """What the keyboard is in the middle of.
+
+    ``typing``: a line is being typed; ``text`` is it and ``cursor`` the cursor's column in it.
+    ``talking``: push-to-talk is on. ``help``: the list of keys is wanted.
+    """
+
+    typing: bool = False
+    text: str = ""
+    cursor: int = 0
+    talking: bool = False
+    help: bool = False
+
+
+class KeyMachine:
+    """Turns keys into actions. One thread feeds it; :attr:`state` may be read from any.
+
+    ``voices``: what the voice key goes through, beginning after ``voice``.
+    """
+
+    def __init__(self, voices: Sequence[str] = (), voice: str = "", muted: bool = False) -> None:
+        self._voices = tuple(voices)
+        self._voice = voice
+        self._muted = muted
+        self._line = LineEditor()
+        self._state = KeyState()
+
+    @property
+    def state(self) -> KeyState:
+        """What to show."""
+        return self._state
+
+    def feed(self, key: str) -> list[Action]:
+        """Take in one key; return what is to be done."""
+        if self._state.typing:
+            return self._edit(key)
+        talking, help_wanted = self._state.talking, self._state.help
+        actions: list[Action] = []
+        match key:
+            case "q" | "Q":
+                actions = [Quit()]
+            case "m" | "M":
+                self._muted = not self._muted
+                actions = [SetMuted(self._muted)]
+            case " ":
+                talking = not talking
+                actions = [*self._unmute(), PushToTalk(talking)] if talking else [PushToTalk(False)]
+            case "KEY_ESCAPE" if help_wanted:
+                help_wanted = False
+            case "i" | "I" | "KEY_ESCAPE":
+                actions = [Interrupt()]
+            case "v" | "V":
+                actions = self._next_voice()
+            case "?" | "h" | "H":
+                help_wanted = not help_wanted
+            case "t" | "T" | "/":
+                self._line.clear()
+                self._state = KeyState(typing=True, talking=talking)
+                return []
+        self._state = KeyState(talking=talking, help=help_wanted)
+        return actions
+
+    def _unmute(self) -> list[Action]:
+        """Who pushes to talk wants to be heard."""
+        if not self._muted:
+            return []
+        self._muted = False
+        return [SetMuted(False)]
+
+    def _next_voice(self) -> list[Action]:
+        if not self._voices:
+            return []
+        known = self._voice in self._voices
+        index = self._voices.index(self._voice) + 1 if known else 0
+        self._voice = self._voices[index % len(self._voices)]
+        return [SetVoice(self._voice)]
+
+    def _edit(self, key: str) -> list[Action]:
+        talking = self._state.talking
+        if key == "KEY_ESCAPE":
+            self._line.clear()
+            self._state = KeyState(talking=talking)
+            return []
+        if key.startswith("KEY_"):
+            handler = self._line.keymap.get(key)
+            line = handler(self._line).line if handler is not None else None
+        else:
+            line = self._line.feed_key(key).line
+        if line is None:
+            shown = self._line.display
+            self._state = KeyState(True, self._line.line, shown.cursor, talking)
+            return []
+        self._state = KeyState(talking=talking)
+        return [SayText(line.strip())] if line.strip() else []

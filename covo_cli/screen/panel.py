@@ -1,0 +1,237 @@
+"""The live panel as lines of styled text: a pure function of the view, the keys and the size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console
+from rich.text import Text
+
+from audio_io.levels import FLOOR
+from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
+from covo_cli.screen.view import Entry, View, Who
+from covo_cli.screen.words import STATES, Glyphs, clean, duration, latency_line
+
+METER_FLOOR = -60.0
+LABEL = 6
+"""Columns before what was said."""
+
+WHO_STYLES = {Who.USER: "bold cyan", Who.ASSISTANT: "bold magenta"}
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Draws for ``console``, ``width`` columns wide; no line is ever wider."""
+
+    console: Console
+    width: int
+    glyphs: Glyphs
+
+    def entry(self, entry: Entry) -> list[Text]:
+        """One utterance, wrapped beside its speaker's name."""
+        label = LABEL if self.width >= 30 else 0
+        lines = self._wrap(self._words(entry), self.width - label)
+        if not label:
+            return [Text(f"{entry.who}:", WHO_STYLES[entry.who]), *lines]
+        style = WHO_STYLES[entry.who]
+        heads = [Text(f"{entry.who:<{label}}", style), *[Text(" " * label)] * len(lines)]
+        return [head + line for head, line in zip(heads, lines, strict=False)]
+
+    def lines(self, view: View, keys: KeyState, height: int) -> list[Text]:
+        """What is still being said, warnings, and the status: ``height`` lines at most."""
+        status = self._status(view, keys, height)
+        warnings = self._warnings(view)[: max(0, height - len(status))]
+        room = max(0, height - len(status) - len(warnings))
+        if keys.help:
+            said = self._help(view)[:room]
+        else:
+            said = [line for e in view.entries[view.settled :] for line in self.entry(e)]
+            if not view.entries:
+                said = [self._fit(Text("Speak, or press t to type.", "dim"))]
+            if len(said) > room:
+                said = said[len(said) - room :]
+        if len(said) < room and not warnings:
+            said.append(Text())
+        return [*said, *warnings, *status]
+
+    # What was said
+
+    def _words(self, entry: Entry) -> Text:
+        heard, unheard = clean(entry.heard), clean(entry.unheard)
+        if entry.who is Who.USER:
+            words = Text(heard, "" if entry.final else "dim italic")
+            if not entry.final:
+                words.append(f" {self.glyphs.ellipsis}", "dim")
+            return words
+        words = Text(heard)
+        if unheard:
+            words.append(" " if heard and entry.unheard[:1].isspace() else "")
+            if heard and entry.cut_off and not words.plain.endswith(" "):
+                words.append(" ")
+            words.append(unheard, "dim strike" if entry.cut_off else "dim")
+        if entry.cut_off:
+            what = "cut off" if heard else "not heard"
+            words.append(f" {self.glyphs.cut} {what}: {clean(entry.cut_off)}", "red")
+        elif not words.plain:
+            words.append(self.glyphs.ellipsis, "dim")
+        return words
+
+    def _warnings(self, view: View) -> list[Text]:
+        found: list[tuple[str, str]] = []
+        for name, message in (("microphone", view.microphone), ("speaker", view.speaker)):
+            if message:
+                named = message.lower().startswith(name)
+                found.append((clean(message if named else f"{name}: {message}"), "yellow"))
+        if view.warning is not None:
+            style = "bold red" if view.warning.level == "error" else "yellow"
+            found.append((f"{view.warning.level}: {clean(view.warning.text)}", style))
+        if view.info_notice is not None:
+            found.append((clean(view.info_notice.text), "dim"))
+        return [
+            line
+            for text, style in found
+            for line in self._wrap(Text(f"! {text}" if style != "dim" else text, style), self.width)
+        ]
+
+    def _help(self, view: View) -> list[Text]:
+        rows = [*KEYS]
+        if view.info.recording:
+            rows.append(("recorded", view.info.recording))
+        rows.append(("replies", f"{view.counters.replies}, {view.counters.interruptions} cut off"))
+        wide = 12 if self.width >= 40 else 7
+        return [
+            self._fit(Text.assemble((f"{name[: wide - 1]:<{wide}}", "bold"), what))
+            for name, what in rows
+        ]
+
+    # The status
+
+    def _status(self, view: View, keys: KeyState, height: int) -> list[Text]:
+        """The status lines from top to bottom; the least important go first when it gets low."""
+        last = self._prompt(keys) if keys.typing else self._hints(keys)
+        ranked = [
+            (4, self._rule()),
+            (0, self._state(view)),
+            (2, self._meters(view)),
+            (3, self._latency(view)),
+            (6, self._about(view)),
+            (1 if keys.typing or keys.talking else 5, last),
+        ]
+        room = max(2, min(len(ranked), height - 4))
+        kept = sorted(rank for rank, _ in ranked)[:room]
+        return [line for rank, line in ranked if rank in kept][:height]
+
+    def _rule(self) -> Text:
+        return Text(self.glyphs.rule * self.width, "dim")
+
+    def _state(self, view: View) -> Text:
+        look = STATES[view.state]
+        left = Text.assemble((f"{self.glyphs.sign(view.state)} {view.state.value}", look.style))
+        reason = f"lowered: {view.lowered}" if view.lowered else view.reason
+        if reason and self.width >= 40:
+            left.append(f"  {clean(reason)}", "dim")
+        right = Text()
+        if view.muted:
+            right.append("MUTED", "bold reverse")
+            right.append("  ")
+        if view.info.recording:
+            right.append(f"{self.glyphs.dot} REC {duration(view.at)}", "bold red")
+        else:
+            right.append("not recording" if self.width >= 40 else "no rec", "dim")
+        return self._spread(left, right)
+
+    def _meters(self, view: View) -> Text:
+        half = (self.width - 2) // 2
+        line = self._meter("in", -200.0 if view.muted else view.input_level, half)
+        line.append("  ")
+        return line + self._meter("out", view.output_level, half)
+
+    def _meter(self, name: str, level: float, width: int) -> Text:
+        figure = 8 if width >= 24 else 0
+        size = max(1, min(30, width - 4 - figure))
+        filled = round(size * min(1.0, max(0.0, 1 - level / METER_FLOOR)))
+        colour = "red" if level > -1 else "yellow" if level > -6 else "green"
+        meter = Text.assemble(
+            (f"{name:<4}", "dim"),
+            (self.glyphs.full * filled, colour),
+            (self.glyphs.empty * (size - filled), "dim"),
+        )
+        if figure:
+            meter.append(f"{level:4.0f} dB" if level > FLOOR else "     dB", "dim")
+            meter.append(" " * (width - meter.cell_len))
+        return meter
+
+    def _latency(self, view: View) -> Text:
+        name = "latency " if self.width >= 30 else "lat "
+        if view.latency is None:
+            return self._fit(Text(f"{name}-", "dim"))
+        room = self.width - len(name)
+        total, equals, parts = latency_line(view.latency, room).partition(" =")
+        return self._fit(Text.assemble((name, "dim"), (total, "bold"), (equals + parts, "")))
+
+    def _about(self, view: View) -> Text:
+        facts = [view.info.engine, f"voice {view.voice}"]
+        if self.width >= 40:
+            facts += [f"mic {view.info.microphone}", f"speaker {view.info.speaker}"]
+        return self._fit(Text(self.glyphs.between.join(clean(fact) for fact in facts), "dim"))
+
+    def _hints(self, keys: KeyState) -> Text:
+        hints = [
+            ("space", "send" if keys.talking else "talk"),
+            ("m", "mute"),
+            ("i", "interrupt"),
+            ("v", "voice"),
+            ("t", "type"),
+            ("?", "help"),
+            ("q", "quit"),
+        ]
+        if self.width < 60:
+            hints = [hint for hint in hints if hint[0] in ("space", "?", "q")]
+        if self.width < 30:
+            hints = [hint for hint in hints if hint[0] != "space" or keys.talking]
+        return self._pairs(hints, keys.talking)
+
+    def _prompt(self, keys: KeyState) -> Text:
+        """The line being typed; of a long one, the part before the cursor."""
+        before = set_cell_size(keys.text, keys.cursor)
+        after = keys.text[len(before) :]
+        line = Text("type: " if self.width >= 30 else "> ", "bold yellow")
+        room = self.width - line.cell_len - 1
+        while cell_len(before) > room:
+            before = before[1:]
+        line.append(before)
+        line.append(after[:1] or " ", "reverse")
+        line.append(after[1:])
+        help_ = self._pairs(TYPING_KEYS, False)
+        if line.cell_len + help_.cell_len + 2 <= self.width:
+            return self._spread(line, help_)
+        return self._fit(line)
+
+    def _pairs(self, hints: list[tuple[str, str]] | tuple[tuple[str, str], ...], lit: bool) -> Text:
+        line = Text()
+        for index, (key, what) in enumerate(hints):
+            line.append("  " if index else "")
+            line.append(key, "bold reverse" if lit and not index else "bold")
+            line.append(f" {what}", "dim")
+        return self._fit(line)
+
+    # Fitting
+
+    def _fit(self, line: Text) -> Text:
+        line.truncate(self.width, overflow="ellipsis" if self.glyphs.unicode else "crop")
+        return line
+
+    def _spread(self, left: Text, right: Text) -> Text:
+        right.truncate(self.width)
+        room = self.width - right.cell_len - 1
+        if room < 1:
+            return right
+        left.truncate(room, overflow="ellipsis" if self.glyphs.unicode else "crop")
+        return left + Text(" " * (self.width - left.cell_len - right.cell_len)) + right
+
+    def _wrap(self, text: Text, width: int) -> list[Text]:
+        lines = list(text.wrap(self.console, max(1, width), overflow="fold"))
+        for line in lines:
+            line.rstrip()
+        return lines or [Text()]

@@ -1,0 +1,105 @@
+"""How things are called and written on every kind of screen."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from model.clock import seconds
+from model.events import TurnLatency, TurnState
+
+LEAST_PART = 0.005
+"""A part of a latency that is shorter (seconds) would be written as 0.00, and is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateLook:
+    """How a state is shown: its sign and word say it without the colour."""
+
+    sign: str
+    ascii_sign: str
+    style: str
+
+
+STATES = {
+    TurnState.LISTENING: StateLook("○", "o", "bold green"),
+    TurnState.USER_SPEAKING: StateLook("▶", ">", "bold cyan"),
+    TurnState.THINKING: StateLook("…", "~", "bold yellow"),
+    TurnState.SPEAKING: StateLook("◀", "<", "bold magenta"),
+    TurnState.INTERRUPTED: StateLook("■", "#", "bold red"),
+    TurnState.MUTED: StateLook("×", "x", "bold reverse"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The signs that not every terminal can show."""
+
+    full: str = "━"
+    empty: str = "─"
+    rule: str = "─"
+    cut: str = "⟂"
+    dot: str = "●"
+    between: str = " · "
+    ellipsis: str = "…"
+    unicode: bool = True
+
+    def sign(self, state: TurnState) -> str:
+        """The sign of ``state``."""
+        look = STATES[state]
+        return look.sign if self.unicode else look.ascii_sign
+
+
+ASCII = Glyphs("#", "-", "-", "|", "*", " | ", "...", unicode=False)
+
+
+def glyphs_for(encoding: str) -> Glyphs:
+    """The signs that a terminal with this ``encoding`` can show."""
+    return Glyphs() if encoding.lower().replace("_", "-").startswith("utf") else ASCII
+
+
+def clean(text: str) -> str:
+    """``text`` on one line, without characters that would command a terminal."""
+    return " ".join("".join(" " if _commands(char) else char for char in text).split())
+
+
+def _commands(char: str) -> bool:
+    return char.isspace() or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def clock(samples: int) -> str:
+    """A time on the user's clock as minutes, seconds and tenths: ``01:02.3``."""
+    tenths = round(seconds(samples) * 10)
+    return f"{tenths // 600:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
+
+
+def duration(samples: int) -> str:
+    """A length of time in whole seconds: ``00:42``, ``1:00:42``."""
+    whole = int(seconds(samples))
+    hours, minutes = divmod(whole // 60, 60)
+    short = f"{minutes:02d}:{whole % 60:02d}"
+    return f"{hours}:{short}" if hours else short
+
+
+def latency_parts(latency: TurnLatency) -> list[tuple[str, float]]:
+    """The parts that are long enough to matter, in order of time."""
+    return [(name, part) for name, part in latency.parts.items() if part >= LEAST_PART]
+
+
+def latency_line(latency: TurnLatency, width: int | None = None) -> str:
+    """``0.94 s = wait 0.20 + recognize 0.31 + ...``; what does not fit into ``width`` is left out.
+
+    The longest parts are kept, and an ellipsis tells that others are missing.
+    """
+    total = f"{latency.total:.2f} s"
+    parts = latency_parts(latency)
+    if not parts:
+        return total
+    by_length = sorted(parts, key=lambda part: part[1])
+    for dropped in range(len(parts)):
+        kept = [part for part in parts if part not in by_length[:dropped]]
+        line = " + ".join(f"{name} {part:.2f}" for name, part in kept)
+        line = f"{total} = {line}{' + ...' if dropped else ''}"
+        if width is None or len(line) <= width:
+            return line
+    return total
