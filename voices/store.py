@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,17 +39,17 @@ class VoiceStore:
         self._builtin = builtin
         self._user = user
 
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         """The names of all packs, broken ones too: built-in first, each group in order."""
-        return list(dict.fromkeys(folder.name for folder in self._folders()))
+        return tuple(dict.fromkeys(folder.name for folder in self._folders()))
 
-    def list(self) -> list[VoicePack]:
+    def list(self) -> tuple[VoicePack, ...]:
         """All usable voices, the built-in ones first."""
-        return [pack for pack in self._read_all() if isinstance(pack, VoicePack)]
+        return tuple(pack for pack in self._read_all() if isinstance(pack, VoicePack))
 
-    def broken(self) -> list[BrokenPack]:
+    def broken(self) -> tuple[BrokenPack, ...]:
         """The packs that cannot be used."""
-        return [pack for pack in self._read_all() if isinstance(pack, BrokenPack)]
+        return tuple(pack for pack in self._read_all() if isinstance(pack, BrokenPack))
 
     def get(self, name: str) -> VoicePack:
         """The voice called ``name``, with everything in it checked.
@@ -60,7 +61,9 @@ class VoiceStore:
             known = self.names()
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise VoiceError(f"there is no voice called {name!r}; there are: {_join(known)}{hint}")
+            raise VoiceError(
+                f"there is no voice called {name!r}; there are: {', '.join(known) or 'none'}{hint}"
+            )
         if len(found) > 1:
             raise VoiceError(
                 f"{found[1]} has the name of the built-in voice {name}; give it another name "
@@ -116,8 +119,8 @@ class VoiceStore:
         except OSError as error:
             raise VoiceError(f"cannot delete {own[0]}: {error.strerror or error}") from error
 
-    def _folders(self, *roots: Path | None) -> list[Path]:
-        folders: list[Path] = []
+    def _folders(self, *roots: Path | None) -> Sequence[Path]:
+        folders = []
         for root in roots or (self._builtin, self._user):
             try:
                 inside = sorted(root.iterdir()) if root is not None else []
@@ -140,17 +143,11 @@ class VoiceStore:
             )
         return pack
 
-    def _read_all(self) -> list[VoicePack | BrokenPack]:
-        packs: list[VoicePack | BrokenPack] = []
+    def _read_all(self) -> Iterator[VoicePack | BrokenPack]:
         seen: set[str] = set()
         for folder in self._folders():
             try:
-                packs.append(self.get(folder.name) if folder.name in seen else self._read(folder))
+                yield self.get(folder.name) if folder.name in seen else self._read(folder)
             except VoiceError as error:
-                packs.append(BrokenPack(folder.name, folder, str(error)))
+                yield BrokenPack(folder.name, folder, str(error))
             seen.add(folder.name)
-        return packs
-
-
-def _join(names: list[str]) -> str:
-    return ", ".join(names) or "none"
