@@ -33,9 +33,9 @@ class BrokenPack:
 
 
 class VoiceStore:
-    """The packs in the folders ``builtin`` and ``user`` (which need not exist yet)."""
+    """The user's packs in the folder ``user`` (which need not exist yet) and the ``builtin`` ones."""
 
-    def __init__(self, builtin: Path = BUILTIN, user: Path | None = None) -> None:
+    def __init__(self, user: Path | None = None, builtin: Path = BUILTIN) -> None:
         self._builtin = builtin
         self._user = user
 
