@@ -1,0 +1,192 @@
+"""Chat models: what was said so far in, the assistant's next words out, streamed.
+
+The embedded one is here; :mod:`model.lite.openai_chat` is for an endpoint of the user's own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from model.errors import ChatError
+from model.lite.channel import Channel, feed
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation; ``role`` is ``system``, ``user`` or ``assistant``."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next words are chosen. ``max_tokens`` bounds a reply's length."""
+
+    temperature: float = 0.2
+    top_p: float = 0.9
+    repeat_penalty: float = 1.0
+    max_tokens: int = 120
+    dry: float = 0.0
+
+
+class ChatModel(Protocol):
+    """Writes the assistant's replies."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, for people."""
+
+    @property
+    def context(self) -> int:
+        """Tokens that a prompt may have."""
+
+    def load(self) -> None:
+        """Make it ready to answer. Raises: ChatError."""
+
+    def prepare(self, messages: Sequence[Message]) -> None:
+        """Read ``messages`` ahead of the reply, as far as that makes the reply come sooner.
+
+        Raises: ChatError.
+        """
+
+    def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
+        """The reply to ``messages``, piece by piece; stops soon after ``cancelled()`` is true.
+
+        Raises: ChatError.
+        """
+
+    def close(self) -> None:
+        """Give back memory. Safe to call twice."""
+
+
+class LlamaChat:
+    """A GGUF model run in this process by llama.cpp (xllamacpp's in-process server).
+
+    There is one KV cache, which keeps what the last prompt and reply have in common with the next
+    prompt: only new words are read. ``context`` is in tokens.
+    """
+
+    def __init__(
+        self, model: Path, sampling: Sampling, *, context: int = 2048, threads: int = 2
+    ) -> None:
+        self._model = model
+        self._sampling = sampling
+        self._context = context
+        self._threads = threads
+        self._server: Any = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def name(self) -> str:
+        return self._model.stem
+
+    @property
+    def context(self) -> int:
+        return self._context - self._sampling.max_tokens
+
+    def load(self) -> None:
+        with self._lock:
+            if self._server is None:
+                self._server = self._start()
+
+    def prepare(self, messages: Sequence[Message]) -> None:
+        self._complete(messages, 1, lambda _: False)
+
+    def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
+        channel: Channel[str] = Channel(cancelled)
+
+        def produce() -> None:
+            self._complete(
+                messages, self._sampling.max_tokens, lambda delta: not channel.put(delta)
+            )
+
+        feed(channel, produce, "chat")
+        return iter(channel)
+
+    def close(self) -> None:
+        with self._lock:
+            self._server = None
+
+    def _complete(
+        self, messages: Sequence[Message], max_tokens: int, take: Callable[[str], bool]
+    ) -> None:
+        """Write up to ``max_tokens`` tokens, handing them to ``take`` until it returns true."""
+        self.load()
+        # The server swallows what the callback raises, so that only this is left of an error.
+        problem = "it stopped without finishing its reply"
+
+        def receive(chunk: dict[str, Any]) -> bool:
+            nonlocal problem
+            if "error" in chunk:
+                problem = str(chunk["error"].get("message", chunk["error"]))
+                return True
+            for choice in chunk.get("choices", ()):
+                delta = choice["delta"].get("content")
+                stop = bool(delta) and take(delta)
+                if stop or choice.get("finish_reason"):
+                    problem = ""
+                if stop:
+                    return True
+            return False
+
+        request = {
+            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "stream": True,
+            "max_tokens": max_tokens,
+            "temperature": self._sampling.temperature,
+            "top_p": self._sampling.top_p,
+            "repeat_penalty": self._sampling.repeat_penalty,
+            "dry_multiplier": self._sampling.dry,
+            "cache_prompt": True,
+        }
+        server = self._server
+        if server is None:
+            raise ChatError("the chat model was closed while it was asked for a reply")
+        try:
+            server.handle_chat_completions(request, receive)
+        except RuntimeError as error:
+            raise ChatError(f"the chat model {self.name} failed: {error}") from error
+        if problem:
+            raise ChatError(f"the chat model {self.name} failed: {problem}")
+
+    def _start(self) -> Any:
+        _check_gguf(self._model)
+        import xllamacpp
+
+        params = xllamacpp.CommonParams()
+        params.model.path = str(self._model)
+        params.n_ctx = self._context
+        params.n_parallel = 1
+        params.n_gpu_layers = 0
+        params.cpuparams.n_threads = self._threads
+        params.cpuparams_batch.n_threads = self._threads
+        params.cache_ram_mib = 0  # by default it would keep 8 GB of old prompts
+        params.verbosity = -1
+        # The server also listens on a local port, which we do not use: let nobody else use it.
+        params.api_keys = [secrets.token_urlsafe(32)]
+        params.ui = False
+        params.endpoint_slots = False
+        try:
+            return xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise ChatError(
+                f"{self._model} could not be loaded as a chat model ({error}); is it a complete "
+                "GGUF file of a chat model that fits the memory?"
+            ) from error
+
+
+def _check_gguf(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        raise ChatError(f"the chat model {path} cannot be read: {error.strerror}") from error
+    if magic != b"GGUF":
+        raise ChatError(f"{path} is not a GGUF file; give a chat model in GGUF format")

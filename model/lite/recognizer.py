@@ -1,0 +1,199 @@
+"""Speech to text with Whisper on CTranslate2.
+
+Whisper was trained on windows of 30 s, and its encoder costs as much for silence as for speech.
+Short turns are therefore read in a shorter window; that sometimes makes the decoder loop ("I see. I
+see. I see."), and then the turn is read again in the full window.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.engine import Audio
+from model.errors import RecognizerError
+from model.lite.mel import RATE, log_mel
+
+FULL_WINDOW = 30.0
+SHORT_WINDOW = 10.0
+MARGIN = 4.0
+"""Seconds: Whisper's own window, the shortest used, and the least silence after the speech."""
+
+_SPLIT_FROM, _SPLIT_TO = 20.0, 29.0
+_QUIET = 0.2
+"""Longer audio is split at the quietest ``_QUIET`` seconds between these two."""
+
+
+@dataclass(frozen=True, slots=True)
+class WhisperFiles:
+    """The files of a CTranslate2 Whisper model."""
+
+    model: Path
+    config: Path
+    vocabulary: Path
+    tokenizer: Path
+
+
+@dataclass(frozen=True, slots=True)
+class NoSpeech:
+    """When what Whisper wrote is not taken for speech.
+
+    ``silence``: level in dBFS (rms of the loudest 0.1 s) below which it is not even asked.
+    ``probability`` and ``confidence``: it says "no speech" with at least this probability, and the
+    mean log probability of its words is below this. ``doubt``: below this mean log probability
+    nothing is believed.
+    """
+
+    silence: float = -60.0
+    probability: float = 0.6
+    confidence: float = -0.8
+    doubt: float = -1.2
+
+
+class WhisperRecognizer:
+    """``language`` is a code such as ``en``, or ``auto`` to detect it in each turn. Thread-safe."""
+
+    def __init__(
+        self,
+        files: WhisperFiles,
+        *,
+        language: str = "en",
+        threads: int = 2,
+        no_speech: NoSpeech = NoSpeech(),
+    ) -> None:
+        self._files = files
+        self._language = language
+        self._threads = threads
+        self._no_speech = no_speech
+        self._lock = threading.Lock()
+        self._model: Any = None
+        self._tokenizer: Any = None
+
+    def load(self) -> None:
+        """Read the model, unless that was done. Raises: RecognizerError."""
+        with self._lock:
+            if self._model is None:
+                self._load()
+
+    def close(self) -> None:
+        """Give back memory. Safe to call twice; the next use loads it again."""
+        with self._lock:
+            self._model = self._tokenizer = None
+
+    def transcribe(self, audio: Audio) -> str:
+        if not len(audio):
+            return ""
+        if not np.isfinite(audio).all():
+            raise RecognizerError("the audio to be recognised holds values that are not numbers")
+        self.load()
+        texts = (self._transcribe_piece(piece) for piece in split_at_pauses(audio))
+        return " ".join(text for text in texts if text)
+
+    def _transcribe_piece(self, audio: Audio) -> str:
+        if loudest(audio) < self._no_speech.silence:
+            return ""
+        seconds = len(audio) / RATE
+        window = min(FULL_WINDOW, max(SHORT_WINDOW, seconds + MARGIN))
+        text = self._decode(audio, window)
+        if window < FULL_WINDOW and repeats(text):
+            text = self._decode(audio, FULL_WINDOW)
+        return text
+
+    def _decode(self, audio: Audio, window: float) -> str:
+        import ctranslate2
+
+        mel = log_mel(audio, round(window * RATE))
+        model, tokenizer = self._model, self._tokenizer
+        if model is None:
+            raise RecognizerError("the recogniser was closed while it was at work")
+        try:
+            encoded = model.encode(ctranslate2.StorageView.from_array(mel[None]))
+            language = f"<|{self._language}|>"
+            if self._language == "auto":
+                language = model.detect_language(encoded)[0][0][0]
+            prompt = ["<|startoftranscript|>", language, "<|transcribe|>", "<|notimestamps|>"]
+            ids = [tokenizer.token_to_id(token) for token in prompt]
+            if None in ids:
+                raise RecognizerError(f"Whisper knows no language called {self._language!r}")
+            # About 8 tokens a second is fast speech; the limit only bounds a decoder in a loop.
+            longest = min(448, len(prompt) + 24 + round(len(audio) / RATE * 8))
+            result = model.generate(
+                encoded,
+                [ids],
+                beam_size=1,
+                max_length=longest,
+                return_scores=True,
+                return_no_speech_prob=True,
+            )[0]
+        except (RuntimeError, ValueError) as error:
+            raise RecognizerError(f"the recogniser failed: {error}") from error
+        words = result.sequences_ids[0]
+        # CTranslate2's score is already the mean over the tokens (length penalty 1).
+        if self._is_noise(result.no_speech_prob, result.scores[0]):
+            return ""
+        return str(tokenizer.decode(words, skip_special_tokens=True)).strip()
+
+    def _is_noise(self, probability: float, confidence: float) -> bool:
+        limit = self._no_speech
+        return confidence < limit.doubt or (
+            probability > limit.probability and confidence < limit.confidence
+        )
+
+    def _load(self) -> None:
+        import ctranslate2
+        import tokenizers
+
+        names = {
+            "model.bin": self._files.model,
+            "config.json": self._files.config,
+            "vocabulary.txt": self._files.vocabulary,
+        }
+        try:
+            self._model = ctranslate2.models.Whisper(
+                "whisper",
+                device="cpu",
+                compute_type="int8",
+                intra_threads=self._threads,
+                inter_threads=1,
+                files={name: path.read_bytes() for name, path in names.items()},
+            )
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(self._files.tokenizer))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise RecognizerError(f"the recogniser could not be loaded: {error}") from error
+
+
+def loudest(audio: Audio) -> float:
+    """Level of the loudest 0.1 s, in dBFS (rms; a full-scale sine has -3)."""
+    block = RATE // 10
+    padded = np.pad(audio, (0, -len(audio) % block)).reshape(-1, block)
+    return float(10 * np.log10(np.max(np.mean(padded.astype(np.float64) ** 2, axis=1)) + 1e-12))
+
+
+def split_at_pauses(audio: Audio) -> list[Audio]:
+    """Pieces of less than 30 s that joined are ``audio``: split where it is quietest."""
+    pieces = []
+    first, last, quiet = (round(s * RATE) for s in (_SPLIT_FROM, _SPLIT_TO, _QUIET))
+    while len(audio) > last:
+        energy = np.cumsum(audio[first:last].astype(np.float64) ** 2)
+        cut = first + int(np.argmin(energy[quiet:] - energy[:-quiet])) + quiet // 2
+        pieces.append(audio[:cut])
+        audio = audio[cut:]
+    return [*pieces, audio]
+
+
+_WORD = re.compile(r"[\w']+")
+
+
+def repeats(text: str) -> bool:
+    """Whether 2 to 12 words come twice back to back, as they do when the decoder loops."""
+    words = _WORD.findall(text.lower())
+    return any(
+        words[i : i + n] == words[i + n : i + 2 * n]
+        for n in range(2, 13)
+        for i in range(len(words) - 2 * n + 1)
+    )

@@ -1,0 +1,262 @@
+"""Text to speech, clause by clause, all voices at one level.
+
+What a network makes of a clause has about 0.3 s of silence before it and 0.5 s after it; both are
+cut off, because the first delays the answer, and the pauses between clauses are set here instead.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.clock import ASSISTANT_RATE
+from model.engine import Audio
+from model.errors import SynthesizerError
+from model.lite.clauses import ClauseSplitter, speakable
+from model.lite.phonemes import Phonemizer
+
+LEVEL = -20.0
+PEAK = 10 ** (-1.2 / 20)
+"""The level while speaking (dBFS, rms), and the highest sample."""
+
+_CALIBRATION = "The quick brown fox jumps over the lazy dog, and nobody minds."
+_BLOCK = ASSISTANT_RATE // 100
+_SILENT = 40.0
+"""dB below the loudest 10 ms at which a clause begins and ends."""
+_LEAD = round(0.03 * ASSISTANT_RATE)
+_TAIL = round(0.06 * ASSISTANT_RATE)
+_PAUSES = {".": 0.28, "!": 0.28, "?": 0.32, "…": 0.3, ":": 0.2, ";": 0.2, ",": 0.12, "—": 0.15}
+
+Style = NDArray[np.float32]
+"""A Kokoro voice: float32, shape (510, 1, 256), one style for each number of phonemes."""
+
+
+class Synthesizer(Protocol):
+    """One voice."""
+
+    @property
+    def name(self) -> str:
+        """The model behind the voice, for people."""
+
+    def load(self) -> None:
+        """Make it ready to speak. Raises: SynthesizerError."""
+
+    def say(self, clause: str) -> Audio:
+        """The sound of ``clause``: float32 mono 24 kHz; empty when there is nothing to say in it.
+
+        Thread-safe. Raises: SynthesizerError.
+        """
+
+    def stream(self, text: str) -> Iterator[Audio]:
+        """The sound of ``text``, clause by clause. Raises: SynthesizerError."""
+
+    def close(self) -> None:
+        """Give back memory. Safe to call twice."""
+
+
+class ClauseSynthesizer:
+    """What both synthesisers have in common: clean text in, an even level out."""
+
+    name = ""
+
+    def __init__(self, phonemizer: Phonemizer) -> None:
+        self._phonemizer = phonemizer
+        self._gain: float | None = None
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        with self._lock:
+            if self._gain is None:
+                self._load()
+                level = speaking_level(self._raw(_CALIBRATION))
+                self._gain = 10 ** ((LEVEL - level) / 20)
+
+    def say(self, clause: str) -> Audio:
+        text = speakable(clause)
+        if not text:
+            return np.zeros(0, np.float32)
+        self.load()
+        sound = trim(self._raw(text)) * np.float32(self._gain or 1.0)
+        loudest = float(np.max(np.abs(sound), initial=0.0))
+        if loudest > PEAK:
+            sound *= np.float32(PEAK / loudest)
+        pause = _PAUSES.get(text.rstrip("\"'”’)]")[-1:], 0.05)
+        return np.pad(sound, (0, round(pause * ASSISTANT_RATE))).astype(np.float32)
+
+    def stream(self, text: str) -> Iterator[Audio]:
+        splitter = ClauseSplitter()
+        for clause in [*splitter.feed(text), *splitter.flush()]:
+            sound = self.say(clause)
+            if len(sound):
+                yield sound
+
+    def close(self) -> None:
+        with self._lock:
+            self._gain = None
+            self._unload()
+
+    def _raw(self, text: str) -> Audio:
+        sounds = [self._speak(piece) for piece in self._phonemizer.pieces(text)]
+        return np.concatenate(sounds) if sounds else np.zeros(0, np.float32)
+
+    def _load(self) -> None:
+        raise NotImplementedError
+
+    def _unload(self) -> None:
+        raise NotImplementedError
+
+    def _speak(self, phonemes: str) -> Audio:
+        raise NotImplementedError
+
+
+class HibariSynthesizer(ClauseSynthesizer):
+    """The fast voice: hibari on one thread."""
+
+    name = "hibari-tts 0.2.1 (heart)"
+
+    def __init__(self, model: Path, phonemizer: Phonemizer) -> None:
+        super().__init__(phonemizer)
+        self._model = model
+        self._hibari: Any = None
+
+    def _load(self) -> None:
+        try:
+            from hibari import Hibari
+
+            self._hibari = Hibari(model=str(self._model), threads=1, g2p=self._phonemizer.g2p)
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            raise SynthesizerError(f"hibari could not be loaded: {error}") from error
+
+    def _unload(self) -> None:
+        self._hibari = None
+
+    def _speak(self, phonemes: str) -> Audio:
+        hibari = self._hibari
+        if hibari is None:
+            raise SynthesizerError("the voice was closed while it was speaking")
+        # A fixed seed: the same text sounds the same every time.
+        return np.asarray(hibari.from_phonemes(phonemes, seed=0), np.float32)
+
+
+class KokoroModel:
+    """The Kokoro network, loaded on first use and shared by all its voices. Thread-safe."""
+
+    def __init__(self, model: Callable[[], Path], *, threads: int = 2) -> None:
+        self._model = model
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._session: Any = None
+
+    def load(self) -> None:
+        """Read the network, unless that was done. Raises: SynthesizerError, WeightsError."""
+        with self._lock:
+            if self._session is not None:
+                return
+            import onnxruntime
+
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = self._threads
+            options.log_severity_level = 3
+            # Threads that spin while they wait would take the chat model's core away.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            path = self._model()
+            try:
+                self._session = onnxruntime.InferenceSession(
+                    str(path), options, providers=["CPUExecutionProvider"]
+                )
+            except RuntimeError as error:
+                raise SynthesizerError(f"Kokoro could not be loaded: {error}") from error
+
+    def close(self) -> None:
+        """Give back memory; the next use loads it again."""
+        with self._lock:
+            self._session = None
+
+    def run(self, numbers: list[int], style: NDArray[np.float32]) -> Audio:
+        """The sound of the phonemes ``numbers``. ``style``: shape (1, 256)."""
+        self.load()
+        session = self._session
+        if session is None:
+            raise SynthesizerError("Kokoro was closed while it was speaking")
+        inputs = {
+            "tokens": np.array([[0, *numbers, 0]], np.int64),
+            "style": style,
+            "speed": np.ones(1, np.float32),
+        }
+        try:
+            return np.asarray(session.run(None, inputs)[0], np.float32).reshape(-1)
+        except RuntimeError as error:
+            raise SynthesizerError(f"Kokoro failed: {error}") from error
+
+
+class KokoroSynthesizer(ClauseSynthesizer):
+    """A natural voice: Kokoro with ``style``, a (510, 1, 256) float32 array."""
+
+    name = "Kokoro-82M int8"
+
+    def __init__(self, model: KokoroModel, style: Style, phonemizer: Phonemizer) -> None:
+        super().__init__(phonemizer)
+        if style.shape != (510, 1, 256) or style.dtype != np.float32:
+            raise SynthesizerError(
+                f"a Kokoro voice is float32 of shape (510, 1, 256), not {style.dtype} of "
+                f"{style.shape}"
+            )
+        self._model = model
+        self._style = style
+
+    def _load(self) -> None:
+        self._model.load()
+
+    def _unload(self) -> None:
+        """The network belongs to all voices; whoever made it closes it."""
+
+    def _speak(self, phonemes: str) -> Audio:
+        numbers = self._phonemizer.numbers(phonemes)
+        if not numbers:
+            return np.zeros(0, np.float32)
+        return self._model.run(numbers, self._style[len(numbers) - 1])
+
+
+def load_style(path: Path) -> Style:
+    """The Kokoro voice in the file ``path`` (raw little-endian float32). Raises: SynthesizerError."""
+    try:
+        values = np.fromfile(path, "<f4")
+    except OSError as error:
+        raise SynthesizerError(f"the voice {path} cannot be read: {error.strerror}") from error
+    if values.size != 510 * 256 or not np.isfinite(values).all():
+        raise SynthesizerError(f"{path} is not a Kokoro voice: 510 x 256 finite float32 values")
+    return values.reshape(510, 1, 256).astype(np.float32)
+
+
+def trim(sound: Audio) -> Audio:
+    """``sound`` without the silence around it, but for 30 ms before and 60 ms after."""
+    levels = _block_levels(sound)
+    if not len(levels):
+        return sound
+    loud = np.flatnonzero(levels > levels.max() - _SILENT)
+    begin = max(0, int(loud[0]) * _BLOCK - _LEAD)
+    end = min(len(sound), (int(loud[-1]) + 1) * _BLOCK + _TAIL)
+    kept = np.array(sound[begin:end], np.float32)
+    fade = min(_LEAD, len(kept)) // 3
+    kept[:fade] *= np.linspace(0, 1, fade, dtype=np.float32)
+    kept[len(kept) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+    return kept
+
+
+def speaking_level(sound: Audio) -> float:
+    """The level while speaking, in dBFS (rms of the 10 ms blocks within 30 dB of the loudest)."""
+    levels = _block_levels(sound)
+    if not len(levels):
+        return LEVEL
+    spoken = levels[levels > levels.max() - 30.0]
+    return float(10 * np.log10(np.mean(10 ** (spoken / 10))))
+
+
+def _block_levels(sound: Audio) -> NDArray[np.float64]:
+    blocks = sound[: len(sound) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).astype(np.float64)
+    return 10 * np.log10(np.mean(blocks**2, axis=1) + 1e-12)
