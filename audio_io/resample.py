@@ -49,7 +49,8 @@ class StreamResampler:
     def flush(self) -> Audio:
         """End the stream and return what was held back; the next chunk begins a new stream.
 
-        In all, ``n`` samples have then become ``round(n * target / source)``.
+        In all, ``n`` samples have then become ``round(n * target / source)`` (with ``low_latency``
+        sometimes one less).
         """
         if self._stream is None:
             return _EMPTY

@@ -10,7 +10,7 @@ from audio_io.resample import StreamResampler, resample
 RATES = [8_000, 16_000, 24_000, 44_100, 48_000, 192_000]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     source=st.sampled_from(RATES),
     target=st.sampled_from(RATES),
@@ -28,7 +28,8 @@ def test_chunks_equal_one_shot(
     pieces.append(chunked.flush())
     expected = np.concatenate([whole.process(sound), whole.flush()])
     np.testing.assert_array_equal(np.concatenate(pieces), expected)
-    assert len(expected) == pytest.approx(len(sound) * target / source, abs=0.501)
+    exact = len(sound) * target / source
+    assert len(expected) == pytest.approx(exact, abs=1.501 if low_latency else 0.501)
 
 
 @pytest.mark.parametrize(("source", "target"), [(48_000, 16_000), (24_000, 44_100)])

@@ -1,0 +1,54 @@
+"""An open device with the ring between its callback and the rest of the program."""
+
+from __future__ import annotations
+
+from audio_io.devices import Backend, Device, Kind, Stream
+from audio_io.ring import Frames, Ring
+
+_CAPACITY_SECONDS = 5.0
+_FIRST_CALL_SECONDS = 2.0
+_STALL_SECONDS = 0.5
+
+
+class Line:
+    """Opens ``device`` and starts it. What it captures fills :attr:`ring`, with all its channels;
+    what it plays comes from :attr:`ring`, one channel for all.
+
+    The callback copies and counts, nothing else. The ring holds 5 s. Raises: DeviceError.
+    """
+
+    def __init__(self, backend: Backend, device: Device, kind: Kind) -> None:
+        self.device = device
+        self._calls = 0
+        self._seen = 0
+        self._seen_at: float | None = None
+        capturing = kind == "input"
+        # The number of channels is known once the device is open, and it calls back once started.
+        self._stream: Stream = backend.open(
+            device, kind, self._capture if capturing else self._play
+        )
+        self.rate = self._stream.rate
+        self.latency = self._stream.latency
+        self.ring = Ring(
+            round(_CAPACITY_SECONDS * self.rate), self._stream.channels if capturing else 1
+        )
+        self._stream.start()
+
+    def _capture(self, frames: Frames) -> None:
+        self.ring.write(frames)
+        self._calls += 1
+
+    def _play(self, frames: Frames) -> None:
+        self.ring.read_into(frames)
+        self._calls += 1
+
+    def alive(self, now: float) -> bool:
+        """Whether it calls back: ask regularly, with the time in seconds on any steady clock."""
+        if self._seen_at is None or self._calls != self._seen:
+            self._seen, self._seen_at = self._calls, now
+        limit = _STALL_SECONDS if self._seen else _FIRST_CALL_SECONDS
+        return self._stream.active and now - self._seen_at < limit
+
+    def close(self) -> None:
+        """Release the device. Safe to call twice."""
+        self._stream.close()

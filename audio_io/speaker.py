@@ -1,0 +1,273 @@
+"""The speaker: a live device as an endpoint.
+
+One output stream is opened and kept open, fed with silence between replies, because opening can
+take a second. A feeder thread renders the :class:`~audio_io.playout.Playout` in blocks of 20 ms,
+resamples them to the device's own rate and keeps a ring of 60-80 ms full; the callback copies from
+there. The ring grows when the machine turns out to be too slow for it.
+
+Three indices run along the same endless stream of 24 kHz samples:
+
+- *rendered*: how far the playout has been rendered into the ring;
+- *delivered*: how far the device has taken it (the callback's count, mapped back to 24 kHz);
+- *heard*: delivered, less the device's own latency. :attr:`LiveSpeaker.played` speaks of this one.
+
+:meth:`LiveSpeaker.tick` hands out the stream on the microphone's clock, which is another crystal's:
+it follows *delivered* 20 ms behind. When too little has been delivered it pads with silence, which
+also lets it follow a little later from then on; when it has fallen more than 100 ms behind it skips
+silence, and more than 200 ms, sound. Every pad and skip that touches sound is counted
+(:attr:`LiveSpeaker.corrections`). Following *delivered*, which runs ahead of what is heard, makes
+the reference reach the echo canceller before the echo does.
+
+When the device goes away, the playout goes on at the pace of the wall clock (a reply spoken to a
+dead device counts as played) while it is waited for or replaced (:mod:`audio_io.recovery`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from audio_io.devices import Backend, PortAudio, find_device
+from audio_io.endpoints import SPEAKER_FRAME, SPEAKER_RATE, Audio, EndpointStatus, Played
+from audio_io.line import Line
+from audio_io.playout import Playout
+from audio_io.recovery import Recovery, Runner, in_thread
+from audio_io.resample import StreamResampler
+
+PUMP_SECONDS = 0.01
+_RING_SECONDS = 0.06
+_LONGEST_RING_SECONDS = 0.2
+_RING_STEP_SECONDS = 0.02
+_CUSHION = SPEAKER_FRAME
+_SKIP_SILENCE = SPEAKER_RATE // 10
+_SKIP_SOUND = SPEAKER_RATE // 5
+_HISTORY = 5 * SPEAKER_RATE
+_MOST_CATCH_UP = 1.0
+_NEWS_SECONDS = 15.0
+
+
+class LiveSpeaker:
+    """The output device ``device``: an id, a unique part of its name, or "" for the default.
+
+    Share one ``backend`` between microphone and speaker. ``clock`` and ``run`` are replaced in
+    tests, which do without the ``feeder`` thread and call :meth:`pump` themselves.
+    """
+
+    def __init__(
+        self,
+        device: str = "",
+        backend: Backend | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        run: Runner = in_thread,
+        feeder: bool = True,
+    ) -> None:
+        self._wanted = device
+        self._backend = backend
+        self._clock = clock
+        self._run = run
+        self._feeder = feeder
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._playout = Playout()
+        self._line: Line | None = None
+        self._recovery: Recovery | None = None
+        self._resampler = StreamResampler(SPEAKER_RATE, SPEAKER_RATE)
+        self._ring_seconds = _RING_SECONDS
+        self._underruns = 0
+        self._starved = 0
+        self._epoch = 0
+        self._clocked = 0.0
+        self._heard = 0
+        self._history = np.zeros(0, np.float32)
+        self._history_start = 0
+        self._ticked: int | None = None
+        self._corrections = 0
+        self._name = device
+        self._message = ""
+        self._news_until = 0.0
+
+    def start(self) -> None:
+        """Open the device and begin to feed it silence. Raises: DeviceError."""
+        if self._backend is None:
+            self._backend = PortAudio()
+        device = find_device(self._backend.devices(), self._wanted, "output")
+        with self._lock:
+            self._take(Line(self._backend, device, "output"))
+        self.pump()
+        if self._feeder:
+            in_thread(self._feed)
+
+    def play(self, reply: int, samples: Audio) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.play`. Raises: AudioError when 300 s are queued."""
+        self._playout.play(reply, samples)
+
+    def duck(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.duck`."""
+        self._playout.duck()
+
+    def resume(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.resume`."""
+        self._playout.resume()
+
+    def stop(self) -> None:
+        """Drop what is queued. Silent after what the ring and the device hold: about 100 ms."""
+        self._playout.stop()
+
+    def tick(self) -> Audio:
+        """See :meth:`audio_io.endpoints.Speaker.tick` and this module's docstring."""
+        frame = np.zeros(SPEAKER_FRAME, np.float32)
+        with self._lock:
+            delivered = self._delivered()
+            if self._ticked is None:
+                self._ticked = max(self._history_start, delivered - SPEAKER_FRAME - _CUSHION)
+            self._skip(delivered)
+            n = max(0, min(SPEAKER_FRAME, delivered - self._ticked))
+            at = self._ticked - self._history_start
+            frame[:n] = self._history[at : at + n]
+            if n < SPEAKER_FRAME and (frame[:n].any() or self._history[at + n : at + n + 1].any()):
+                self._corrections += 1
+            self._ticked += n
+            self._history = self._history[at + n :]
+            self._history_start = self._ticked
+        return frame
+
+    @property
+    def played(self) -> Played:
+        """How far the replies have been heard, by the device's own account of its latency."""
+        with self._lock:
+            delay = 0.0 if self._line is None else self._line.latency
+            heard = max(self._epoch, self._delivered() - round(delay * SPEAKER_RATE))
+            self._heard = max(self._heard, heard)
+            return self._playout.played_at(self._heard)
+
+    @property
+    def corrections(self) -> int:
+        """How often :meth:`tick` padded or skipped sound to stay on the microphone's clock."""
+        return self._corrections
+
+    @property
+    def status(self) -> EndpointStatus:
+        """The device, the blocks missed in mid-reply, and what is wrong now."""
+        with self._lock:
+            return EndpointStatus(
+                device=self._name,
+                starved=self._playout.starved + self._starved,
+                message=self._message,
+            )
+
+    def close(self) -> None:
+        """Release the device. Safe to call twice."""
+        self._closing.set()
+        with self._lock:
+            line, self._line = self._line, None
+            recovery, self._recovery = self._recovery, None
+        if recovery is not None:
+            recovery.cancel()
+        if line is not None:
+            line.close()
+
+    def pump(self) -> None:
+        """One round of the feeder: fill the ring, or without a device keep to the wall clock."""
+        now = self._clock()
+        with self._lock:
+            if self._line is not None:
+                self._fill(self._line)
+                if not self._line.alive(now):
+                    self._lose(self._line, now)
+            if self._recovery is not None:
+                self._run_dry(now)
+            elif now >= self._news_until:
+                self._message = ""
+            recovery = self._recovery
+        if recovery is None:
+            return
+        # Without the lock: opening a device takes long where it is not done on another thread.
+        found = recovery.poll(now)
+        if found is None:
+            return
+        with self._lock:
+            if self._recovery is not recovery:  # closed meanwhile
+                found.line.close()
+                return
+            self._recovery = None
+            lost = self._name
+            self._take(found.line)
+            if found.replacement:
+                self._message = f"speaker '{lost}' is gone: using '{self._name}' instead"
+            else:
+                self._message = f"speaker '{self._name}' is back"
+            self._news_until = now + _NEWS_SECONDS
+            self._fill(found.line)
+
+    def _feed(self) -> None:
+        while not self._closing.wait(PUMP_SECONDS):
+            self.pump()
+
+    def _take(self, line: Line) -> None:
+        self._line = line
+        self._name = line.device.name
+        self._resampler = StreamResampler(SPEAKER_RATE, line.rate, low_latency=True)
+        self._epoch = self._playout.rendered
+        self._underruns = line.ring.underruns
+
+    def _fill(self, line: Line) -> None:
+        missed = line.ring.underruns - self._underruns
+        if missed > 0:
+            self._underruns += missed
+            if self._playout.queued:
+                self._starved += missed
+            self._ring_seconds = min(self._ring_seconds + _RING_STEP_SECONDS, _LONGEST_RING_SECONDS)
+        while line.ring.filled < self._ring_seconds * line.rate:
+            line.ring.write(self._resampler.process(self._render())[:, None])
+
+    def _run_dry(self, now: float) -> None:
+        frame_seconds = SPEAKER_FRAME / SPEAKER_RATE
+        while now - self._clocked >= frame_seconds - 1e-6:
+            self._clocked += frame_seconds
+            self._render()
+
+    def _render(self) -> Audio:
+        block = self._playout.render(SPEAKER_FRAME)
+        self._history = np.concatenate([self._history, block])
+        surplus = len(self._history) - _HISTORY
+        if surplus > 0:  # nobody ticks: keep what a late first tick could want
+            self._history = self._history[surplus:]
+            self._history_start += surplus
+            if self._ticked is not None:
+                self._ticked = max(self._ticked, self._history_start)
+        return block
+
+    def _lose(self, line: Line, now: float) -> None:
+        self._line = None
+        self._run(line.close)
+        self._epoch = self._playout.rendered  # what the ring still held counts as heard
+        self._clocked = now
+        self._message = f"speaker '{self._name}' is gone: waiting for it"
+        if self._backend is not None:
+            self._recovery = Recovery(
+                self._backend, "output", line.device, now, not self._wanted, self._run
+            )
+
+    def _delivered(self) -> int:
+        if self._line is None:
+            return self._playout.rendered
+        taken = int(self._line.ring.consumed * SPEAKER_RATE / self._line.rate)
+        return min(self._epoch + taken, self._playout.rendered)
+
+    def _skip(self, delivered: int) -> None:
+        """Catch up with the device's clock when the microphone's has fallen too far behind."""
+        if self._ticked is None:
+            return
+        surplus = delivered - self._ticked - SPEAKER_FRAME - _CUSHION
+        if surplus <= _SKIP_SILENCE:
+            return
+        at = self._ticked - self._history_start
+        sound = bool(self._history[at : at + surplus].any())
+        if sound and surplus <= _SKIP_SOUND:
+            return
+        self._corrections += sound
+        self._ticked += surplus

@@ -1,0 +1,110 @@
+"""Is someone speaking? Two detectors behind one protocol; docs/vad.md says which is when better.
+
+Both take the user's audio frame by frame: float32, shape (320,), 16 kHz, in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio
+from audio_io.errors import AudioError
+
+_HOP = 512
+_CONTEXT = 64
+
+
+class VoiceActivityDetector(Protocol):
+    """Tells speech from everything else, causally."""
+
+    def process(self, samples: Audio) -> float:
+        """Take in the next frame, (320,); the probability in [0, 1] that it ends in speech."""
+
+    def reset(self) -> None:
+        """Forget the past."""
+
+
+class SileroVad:
+    """Silero VAD 5 and 6: a small recurrent network, on onnxruntime with one thread.
+
+    ``model``: its ``silero_vad.onnx``, as a path or as bytes. It looks at hops of 512 samples
+    (32 ms), each after the 64 samples before it; between hops the last probability stands.
+
+    Raises: AudioError when the model cannot be loaded or is another one.
+    Source: https://github.com/snakers4/silero-vad (MIT).
+    """
+
+    def __init__(self, model: Path | bytes) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                source, sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            name = "the VAD model" if isinstance(model, bytes) else model
+            raise AudioError(f"{name} cannot be loaded ({error}): fetch it again") from error
+        names = {entry.name for entry in self._session.get_inputs()}
+        if names != {"input", "state", "sr"}:
+            raise AudioError(f"this is not a Silero VAD model: its inputs are {sorted(names)}")
+        self._rate = np.array(MIC_RATE, np.int64)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._state = np.zeros((2, 1, 128), np.float32)
+        self._pending = np.zeros(_CONTEXT, np.float32)
+        self._probability = 0.0
+
+    def process(self, samples: Audio) -> float:
+        """See :meth:`VoiceActivityDetector.process`."""
+        self._pending = np.concatenate([self._pending, samples])
+        while len(self._pending) >= _CONTEXT + _HOP:
+            window = self._pending[None, : _CONTEXT + _HOP]
+            probability, self._state = self._session.run(
+                None, {"input": window, "state": self._state, "sr": self._rate}
+            )
+            self._probability = float(probability[0, 0])
+            self._pending = self._pending[_HOP:]
+        return self._probability
+
+
+class WebRtcVad:
+    """The Gaussian-mixture detector of WebRTC: a few microseconds a frame, easily fooled by noise.
+
+    ``aggressiveness``: 0 (calls much speech) to 3 (calls little). The probability is the share of
+    the last ``smoothing`` frames that it called speech. Raises: ValueError.
+    """
+
+    def __init__(self, aggressiveness: int = 3, smoothing: int = 5) -> None:
+        if not 0 <= aggressiveness <= 3:
+            raise ValueError(f"aggressiveness must be 0, 1, 2 or 3, not {aggressiveness}")
+        if smoothing < 1:
+            raise ValueError(f"smoothing must be at least one frame, not {smoothing}")
+        self._aggressiveness = aggressiveness
+        self._votes: deque[bool] = deque(maxlen=smoothing)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past."""
+        import webrtcvad
+
+        self._vad = webrtcvad.Vad(self._aggressiveness)
+        self._votes.clear()
+
+    def process(self, samples: Audio) -> float:
+        """See :meth:`VoiceActivityDetector.process`. Raises: ValueError for another frame size."""
+        if len(samples) != MIC_FRAME:
+            raise ValueError(f"a frame is {MIC_FRAME} samples, not {len(samples)}")
+        pcm = (np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
+        self._votes.append(bool(self._vad.is_speech(pcm.tobytes(), MIC_RATE)))
+        return sum(self._votes) / (self._votes.maxlen or 1)
