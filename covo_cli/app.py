@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from covo_cli import __version__
-from covo_cli.commands import models, sessions
+from covo_cli.commands import config, models, sessions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,5 +36,6 @@ def root(
     """
 
 
+app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 app.add_typer(sessions.app, name="sessions")

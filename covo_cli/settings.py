@@ -10,7 +10,7 @@ names the place and what would be right.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,11 @@ def load_settings(overrides: Mapping[str, object] | None = None) -> Settings:
     """
     values: dict[str, Value] = {option.key: option.default for option in OPTIONS.values()}
     origins = dict.fromkeys(values, "default")
-    for layer in (_from_file(config_path()), _from_environment(os.environ), _from_flags(overrides)):
+    for layer in (
+        _from_entries(settings_file.read(config_path())),
+        _from_environment(os.environ),
+        _from_flags(overrides),
+    ):
         for key, (value, origin) in layer.items():
             values[key], origins[key] = value, origin
     parts = {
@@ -137,9 +141,9 @@ def load_settings(overrides: Mapping[str, object] | None = None) -> Settings:
     return Settings(**parts, origins=origins)
 
 
-def check_file(path: Path) -> None:
-    """Check the settings file at ``path`` by itself. Raises: SettingsError for the first fault."""
-    _from_file(path)
+def check_text(text: str) -> None:
+    """Check ``text`` as the content of the settings file. Raises: SettingsError."""
+    _from_entries(settings_file.parse(text, config_path()))
 
 
 def parse_setting(key: str, text: str) -> Value:
@@ -208,9 +212,9 @@ def voices_dir() -> Path:
 _Layer = dict[str, tuple[Value, str]]
 
 
-def _from_file(path: Path) -> _Layer:
+def _from_entries(entries: Iterable[settings_file.Entry]) -> _Layer:
     layer: _Layer = {}
-    for entry in settings_file.read(path):
+    for entry in entries:
         option = OPTIONS.get(entry.key)
         if option is None:
             known = nearest(entry.key, OPTIONS) or "; see `covo config show` for those there are"

@@ -38,8 +38,11 @@ def read(path: Path) -> list[Entry]:
     Raises: SettingsError when it cannot be read or is not TOML.
     """
     text = read_text(path)
-    if text is None:
-        return []
+    return [] if text is None else parse(text, path)
+
+
+def parse(text: str, path: Path) -> list[Entry]:
+    """The values in ``text``, which is or will be the file at ``path``. Raises: SettingsError."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

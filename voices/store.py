@@ -33,7 +33,7 @@ class BrokenPack:
 
 
 class VoiceStore:
-    """The user's packs in the folder ``user`` (which need not exist yet) and the ``builtin`` ones."""
+    """The packs in the folders ``builtin`` and ``user`` (which need not exist yet)."""
 
     def __init__(self, user: Path | None = None, builtin: Path = BUILTIN) -> None:
         self._builtin = builtin

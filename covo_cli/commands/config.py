@@ -1,0 +1,153 @@
+"""``covo config``: what is set, where it comes from, and how to change it."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="The settings: show and change them.")
+
+
+def _complete_key(incomplete: str) -> list[tuple[str, str]]:
+    from covo_cli.settings import OPTIONS
+
+    return [(o.key, o.help) for o in OPTIONS.values() if o.key.startswith(incomplete)]
+
+
+_Key = Annotated[
+    str,
+    typer.Argument(
+        help="A setting, such as turns.silence (covo config show).", autocompletion=_complete_key
+    ),
+]
+
+
+@app.command()
+def show(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show every setting, its value, and where the value comes from."""
+    from covo_cli.settings import OPTIONS, config_path, load_settings
+
+    settings, path = load_settings(), config_path()
+    rows = [(option, settings.value(option.key)) for option in OPTIONS.values()]
+    if as_json:
+        values = {
+            option.key: {
+                "value": value,
+                "from": settings.origins[option.key],
+                "default": option.default,
+                "variable": option.variable,
+                "allowed": option.allowed,
+                "help": option.help,
+            }
+            for option, value in rows
+        }
+        typer.echo(json.dumps({"file": str(path), "settings": values}, indent=2))
+        return
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("setting", "value", "from", "meaning", box=None, header_style="bold")
+    for option, value in rows:
+        origin = settings.origins[option.key].replace(f"{path}, ", "file, ")
+        style = "dim" if origin == "default" else "none"
+        table.add_row(option.key, escape(_shown(value)), origin, option.help, style=style)
+    console = Console()
+    console.print(table)
+    there = "" if path.exists() else " (not there yet)"
+    console.print(f"file: {escape(str(path))}{there}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def path() -> None:
+    """Print where the settings file is."""
+    from covo_cli.settings import config_path
+
+    typer.echo(config_path())
+
+
+@app.command("set", context_settings={"ignore_unknown_options": True})
+def set_value(
+    key: _Key, value: Annotated[str, typer.Argument(help="Its new value; '' for empty.")]
+) -> None:
+    """Write a setting to the file; its comments stay."""
+    import os
+
+    from covo_cli.settings import find_option, parse_setting, save_setting
+
+    parsed = parse_setting(key, value)
+    file = save_setting(key, parsed)
+    typer.echo(f"{key} = {_shown(parsed)} (in {file})")
+    variable = find_option(key).variable
+    if os.environ.get(variable):
+        typer.echo(f"note: {variable} is set and overrides it", err=True)
+
+
+@app.command()
+def unset(key: _Key) -> None:
+    """Take a setting out of the file, so that its default holds again."""
+    from covo_cli.settings import unset_setting
+
+    removed = unset_setting(key)
+    typer.echo(f"{key} removed" if removed else f"{key} was not in the settings file")
+
+
+@app.command()
+def edit() -> None:
+    """Open the settings file in $VISUAL or $EDITOR; it is checked before it is kept."""
+    import click
+
+    from covo_cli.errors import SettingsError
+    from covo_cli.settings import check_text, config_path
+    from covo_cli.settings_file import read_text, write_text
+
+    file = config_path()
+    draft = read_text(file)
+    if draft is None:
+        draft = _template()
+    while True:
+        edited = click.edit(draft, extension=".toml")
+        if edited is None:
+            typer.echo("nothing was changed")
+            return
+        try:
+            check_text(edited)
+        except SettingsError as error:
+            typer.echo(f"covo: {error}", err=True)
+            if not typer.confirm("Edit it again? (No: the file stays as it was)", default=True):
+                raise typer.Exit(1) from error
+            draft = edited
+        else:
+            write_text(file, edited)
+            typer.echo(f"saved {file}")
+            return
+
+
+def _template() -> str:
+    """A settings file in which everything is a comment."""
+    from covo_cli.settings import OPTIONS
+
+    lines = ["# Settings of covo. Remove the # before a value to change it.", ""]
+    section = ""
+    for option in OPTIONS.values():
+        if option.section != section:
+            section = option.section
+            lines += ["", f"[{section}]"] if lines[-1] else [f"[{section}]"]
+        lines += [
+            f"# {option.help} ({option.allowed})",
+            f"# {option.name} = {_toml(option.default)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value) if isinstance(value, bool | float) else str(value) or '""'
+
+
+def _toml(value: object) -> str:
+    return json.dumps(value)  # the same for what settings are made of
