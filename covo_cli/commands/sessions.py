@@ -71,7 +71,7 @@ def list_sessions(as_json: _Json = False) -> None:
 
     from covo_cli.sessions.transcript import clock
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("Name", "When"):
         table.add_column(column, no_wrap=True)
     for column in ("Length", "Turns"):
@@ -145,7 +145,7 @@ def replay(
     speaker = LiveSpeaker(load_settings().audio.output)
     try:
         speaker.start()
-        play_in_time(session.turns, show_line, sound, speaker, start=begin)
+        play_in_time(session.turns, show_line, sound, speaker, start=begin, warn=_warn)
     finally:
         speaker.close()
 
@@ -219,8 +219,12 @@ def _open(name: str) -> Session:
     """The session, with its warnings said on stderr."""
     session = _store().open(name)
     for warning in session.warnings:
-        typer.echo(f"covo: warning: {warning}", err=True)
+        _warn(warning)
     return session
+
+
+def _warn(message: str) -> None:
+    typer.echo(f"covo: warning: {message}", err=True)
 
 
 def _console() -> Console:

@@ -115,6 +115,8 @@ def package_versions() -> dict[str, str]:
     except metadata.PackageNotFoundError:
         requirements = []
     for requirement in requirements:
+        if 'extra == "dev"' in requirement or "extra == 'dev'" in requirement:
+            continue
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
         try:
             versions[name] = metadata.version(name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from covo_cli.errors import SessionError
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import Played
+    from audio_io.endpoints import EndpointStatus, Played
     from covo_cli.consumer import Audio
     from covo_cli.sessions.audio import Pcm
     from covo_cli.sessions.turns import Utterance
@@ -36,6 +36,10 @@ class Output(Protocol):
     @property
     def played(self) -> Played:
         """How far it has got."""
+
+    @property
+    def status(self) -> EndpointStatus:
+        """How it is doing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +78,14 @@ def play_in_time(
     speaker: Output,
     *,
     start: float = 0.0,
+    warn: Callable[[str], None] = lambda message: None,
     clock: Clock | None = None,
 ) -> None:
     """Play ``sound`` (mono int16 blocks, 24 kHz) from ``start`` seconds on, showing each utterance
     when the speaker has got to its beginning.
 
-    ``speaker`` has been started. Raises: SessionError when it stops playing, AudioError.
+    ``speaker`` has been started; ``warn`` is told what goes wrong with it. Raises:
+    SessionError when it stops playing, AudioError.
     """
     from audio_io.endpoints import SPEAKER_RATE
 
@@ -87,7 +93,7 @@ def play_in_time(
     waiting = list(_from(turns, start))
     blocks = _skipped(sound, round(start * SPEAKER_RATE))
     queued = played = 0
-    over = False
+    over, message = False, ""
     next_tick = last_progress = clock.now()
     while not over or played < queued:
         while not over and queued - played < AHEAD * SPEAKER_RATE:
@@ -103,6 +109,9 @@ def play_in_time(
             last_progress = clock.now()
         elif clock.now() - last_progress > STALLED:
             raise SessionError("the speaker has stopped playing: see covo devices")
+        if (now_wrong := speaker.status.message) != message:
+            message = now_wrong
+            warn(message or "the speaker is back")
         while waiting and start + played / SPEAKER_RATE >= waiting[0].start:
             show(waiting.pop(0))
         next_tick += STEP
