@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from covo_cli import __version__
-from covo_cli.commands import config, models, sessions
+from covo_cli.commands import config, doctor, models, sessions
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +36,7 @@ def root(
     """
 
 
+app.command()(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 app.add_typer(sessions.app, name="sessions")

@@ -1,0 +1,50 @@
+"""Is this machine ready for a conversation? Small checks, each with what to do about it.
+
+Every check takes what it looks at as an argument, so that it can be shown a broken machine. What
+``covo chat`` cannot do without is *failed*; what it can live with is a *warning*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from covo_cli.doctor.check import Check, Status
+
+__all__ = ["Check", "Status", "run_checks"]
+
+
+def run_checks(*, microphone: bool = False) -> Iterator[Check]:
+    """All checks of this machine, one after the other. ``microphone``: also record a second."""
+    import psutil
+
+    from audio_io.devices import PortAudio
+    from covo_cli.doctor import machine, sound, wiring
+    from covo_cli.settings import data_dir, load_settings, models_dir, voices_dir
+    from model.weights import WeightStore
+    from voices.store import VoiceStore
+
+    yield machine.check_python()
+    yield machine.check_packages()
+    check, settings = wiring.check_settings(load_settings)
+    yield check
+    check, engine = wiring.check_engine(settings)
+    yield check
+    check, synthesizer = wiring.check_voice(VoiceStore(voices_dir()), settings.voice.name, engine)
+    yield check
+    statuses = WeightStore(models_dir(settings)).verify()
+    yield from wiring.check_weights(statuses, wiring.unneeded_pieces(settings, synthesizer))
+    memory = psutil.virtual_memory()
+    yield machine.check_memory(memory.available, memory.total, psutil.cpu_count())
+    yield machine.check_gpu(machine.find_gpu)
+    yield machine.check_disk(data_dir(), machine.disk_free, record=settings.session.record)
+    check, backend = sound.check_portaudio(PortAudio)
+    yield check
+    if backend is None:
+        return
+    check, device = sound.check_device(backend, "input", settings.audio.input)
+    yield check
+    if microphone and device is not None:
+        wanted = device
+        yield sound.check_microphone(lambda: sound.record(backend, wanted))
+    check, _ = sound.check_device(backend, "output", settings.audio.output)
+    yield check

@@ -1,0 +1,124 @@
+"""Checks of the machine: Python, packages, memory, GPU, disk."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from covo_cli.doctor.check import Check, Status
+
+PYTHON = (3, 11)
+MEMORY_NEEDED = 1_200_000_000
+"""Bytes of memory that the embedded engine may take."""
+DISK_LITTLE, DISK_NONE = 1_000_000_000, 100_000_000
+"""Free bytes in the data folder below which recording is at risk, or will not do."""
+
+
+def check_python(version: Sequence[int] = sys.version_info[:3]) -> Check:
+    """Whether Python is recent enough."""
+    text = ".".join(str(n) for n in version)
+    if tuple(version[:2]) < PYTHON:
+        wanted = ".".join(str(n) for n in PYTHON)
+        return Check("Python", Status.FAILED, text, f"install Python {wanted} or newer")
+    return Check("Python", Status.OK, text)
+
+
+def check_packages(
+    requirements: Iterable[str] | None = None,
+    version: Callable[[str], str] = importlib.metadata.version,
+    load: Callable[[str], object] = importlib.import_module,
+) -> Check:
+    """Whether the packages that covo declares are installed, and the compiled ones load."""
+    declared = importlib.metadata.requires("covo") if requirements is None else requirements
+    found: list[str] = []
+    problems: list[str] = []
+    for requirement in declared or ():
+        name = re.match(r"[\w.-]+", requirement)
+        if name is None or "extra ==" in requirement:
+            continue
+        try:
+            found.append(f"{name[0]} {version(name[0])}")
+            if name[0] in _COMPILED:
+                load(_COMPILED[name[0]])
+        except importlib.metadata.PackageNotFoundError:
+            problems.append(f"{name[0]} is not installed")
+        except (ImportError, OSError) as error:
+            problems.append(f"{name[0]} does not load ({error})")
+    if problems:
+        fix = "install covo's packages again: make demo, or pip install --force-reinstall PACKAGE"
+        return Check("packages", Status.FAILED, "; ".join(problems), fix)
+    return Check("packages", Status.OK, ", ".join(found))
+
+
+_COMPILED = {
+    "numpy": "numpy",
+    "soundfile": "soundfile",
+    "soxr": "soxr",
+    "webrtcvad-wheels": "webrtcvad",
+    "pywebrtc-audio": "pywebrtc_audio",
+    "onnxruntime": "onnxruntime",
+    "ctranslate2": "ctranslate2",
+    "tokenizers": "tokenizers",
+    "xllamacpp": "xllamacpp",
+}
+"""The module of each package with compiled code; sounddevice has a check of its own."""
+
+
+def check_gpu(find: Callable[[], str]) -> Check:
+    """What GPU there is. The embedded engine needs none, so none is no fault."""
+    found = find()
+    return Check("GPU", Status.OK, found or "none (the embedded engine runs on the processor)")
+
+
+def find_gpu() -> str:
+    """The GPU with its memory, through torch if it is installed, else nvidia-smi; "" for none."""
+    if importlib.util.find_spec("torch") is not None:
+        torch = importlib.import_module("torch")
+        if not torch.cuda.is_available():
+            return ""
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        return f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+    query = ["nvidia-smi", "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "; ".join(line.strip() for line in answer.stdout.splitlines())
+
+
+def check_memory(available: int, total: int, cores: int | None) -> Check:
+    """Whether there is memory for the embedded engine; all in bytes."""
+    detail = f"{available / 1e9:.1f} of {total / 1e9:.1f} GB free, {cores or '?'} processor cores"
+    if available < MEMORY_NEEDED:
+        fix = f"close other programs: the engine needs up to {MEMORY_NEEDED / 1e9:.1f} GB"
+        return Check("memory", Status.WARNING, detail, fix)
+    return Check("memory", Status.OK, detail)
+
+
+def check_disk(folder: Path, free: Callable[[Path], int], *, record: bool = True) -> Check:
+    """Whether the data folder can be written and has room, for recordings above all."""
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        fix = "make it writable, or choose another folder with COVO_DATA_DIR"
+        return Check("disk", Status.FAILED, f"{existing} is not a folder one can write to", fix)
+    space = free(existing)
+    detail = f"{space / 1e9:.1f} GB free in {folder}"
+    if space < DISK_LITTLE:
+        status = Status.FAILED if record and space < DISK_NONE else Status.WARNING
+        fix = "make room, or talk without recording: covo chat --no-record"
+        return Check("disk", status, detail, fix)
+    return Check("disk", Status.OK, detail)
+
+
+def disk_free(folder: Path) -> int:
+    """Free bytes on the disk of ``folder``."""
+    return shutil.disk_usage(folder).free

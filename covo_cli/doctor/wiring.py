@@ -1,0 +1,88 @@
+"""Checks of covo's own things: settings, engine, voice, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from covo_cli.doctor.check import Check, Status
+from covo_cli.errors import SettingsError
+from covo_cli.settings import Settings
+
+if TYPE_CHECKING:
+    from model.weights import PieceStatus
+    from voices.store import VoiceStore
+
+
+def check_settings(load: Callable[[], Settings]) -> tuple[Check, Settings]:
+    """Whether the settings are valid; if not, the other checks go on with the defaults."""
+    from covo_cli.settings import config_path
+
+    try:
+        settings = load()
+    except SettingsError as error:
+        fix = "correct it with `covo config edit` or `covo config unset KEY`"
+        return Check("settings", Status.FAILED, str(error), fix), Settings()
+    path = config_path()
+    there = str(path) if path.exists() else f"defaults (there is no {path})"
+    return Check("settings", Status.OK, there), settings
+
+
+def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) -> Iterator[Check]:
+    """Whether each piece of the weights is there and intact. ``unneeded``: the pieces that today's
+    settings do without, and why; for those it is only a warning."""
+    for status in statuses:
+        piece, name = status.piece, f"weights: {status.piece.name}"
+        if status.state == "ready":
+            yield Check(name, Status.OK, f"{piece.what}, {piece.size / 1e6:.0f} MB, verified")
+            continue
+        detail = f"{piece.what}: {status.state}, {status.problem}"
+        fix = "covo models pull lite"
+        if piece.module:
+            fix = f"pip install --force-reinstall --no-deps {piece.packages[0].requirement}"
+        if piece.name in unneeded:
+            yield Check(name, Status.WARNING, f"{detail} ({unneeded[piece.name]})", fix)
+        else:
+            yield Check(name, Status.FAILED, detail, fix)
+
+
+def unneeded_pieces(settings: Settings, synthesizer: str) -> dict[str, str]:
+    """The pieces of weights that a conversation with these settings does without, and why."""
+    unneeded: dict[str, str] = {}
+    if settings.chat.model or settings.chat.url:
+        unneeded["smollm2-135m"] = "not needed: chat.model or chat.url is set"
+    if synthesizer != "kokoro":
+        unneeded["kokoro-82m"] = f"not needed by the voice {settings.voice.name}"
+    if settings.audio.vad != "silero":
+        unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
+    return unneeded
+
+
+def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
+    """Whether the voice can be used by the engine; and its synthesiser's name."""
+    from voices.errors import VoiceError
+
+    fix = "choose another: covo voices list, covo voices use NAME"
+    try:
+        pack = store.get(name)
+        broken = store.broken()
+    except VoiceError as error:
+        return Check("voice", Status.FAILED, str(error), fix), ""
+    synthesizer = pack.lite.synthesizer if pack.lite else ""
+    if engine not in pack.engines:
+        detail = f"{name} is for {', '.join(pack.engines)}, not for the engine {engine}"
+        return Check("voice", Status.FAILED, detail, fix), synthesizer
+    if broken:
+        detail = f"{name} is fine, but: {'; '.join(pack.problem for pack in broken)}"
+        fix = "repair it, or remove it: covo voices remove NAME"
+        return Check("voice", Status.WARNING, detail, fix), synthesizer
+    cost = f"; {pack.lite.cost}" if pack.lite else ""
+    return Check("voice", Status.OK, f"{name} ({pack.description}{cost})"), synthesizer
+
+
+def check_engine(settings: Settings) -> tuple[Check, str]:
+    """Which engine would answer, and why; and its name."""
+    from covo_cli.engines import choose_engine
+
+    choice = choose_engine(settings)
+    return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice.name
