@@ -23,7 +23,9 @@ from hypothesis import strategies as st
 from covo_cli.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import mixed, read_audio
+from covo_cli.sessions.export import ExportFormat, export_file
 from covo_cli.sessions.finish import recover
+from covo_cli.sessions.lock import try_lock
 from covo_cli.sessions.recorder import TICKS_PER_WRITE, SessionRecorder
 from covo_cli.sessions.store import SessionState, SessionStore
 from model.clock import ASSISTANT_FRAME, FRAME
@@ -116,6 +118,23 @@ def test_conversations_of_the_same_second_get_folders_of_their_own(tmp_path: Pat
     assert folders == ["2026-11-23_21-04-51", "2026-11-23_21-04-51-2", "2026-11-23_21-04-51-3"]
 
 
+def test_a_recording_survives_being_taken_for_unfinished_as_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Path] = []
+
+    def late_lock(descriptor: int) -> bool:
+        if not seen:  # somebody opens the session between the file's creation and its lock
+            seen.append(SessionStore(tmp_path).open("last").folder)
+        return try_lock(descriptor)
+
+    monkeypatch.setattr("covo_cli.sessions.audio.try_lock", late_lock)
+    folder = record_session(tmp_path, seconds=1.0)
+    assert seen == [folder]
+    assert SessionStore(tmp_path).open("last").state is SessionState.COMPLETE
+    assert len(stereo(folder)) == 24_000
+
+
 def test_closing_twice_is_safe_and_later_ticks_are_ignored(tmp_path: Path) -> None:
     recorder = SessionRecorder(tmp_path, META)
     ticks = list(conversation_ticks(1.0))
@@ -201,6 +220,12 @@ def test_a_kill_loses_less_than_a_second(seed: int, tmp_path: Path) -> None:
     assert "started" in (folder / "session.json").read_text()
     assert (folder / "transcript.md").exists()
     assert not (folder / "audio.part").exists()
+    exported = {kind: tmp_path / f"exported.{kind}" for kind in ExportFormat}
+    for kind, target in exported.items():
+        export_file(session, kind, target)
+    mix = soundfile.info(exported[ExportFormat.WAV])
+    assert mix.duration == pytest.approx(session.duration, abs=1e-3)
+    assert session.name in exported[ExportFormat.JSON].read_text()
     assert store.list()[0].state_text == f"unfinished: recovered {session.duration:.1f} s"
 
 

@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from covo_cli.errors import SessionError
@@ -24,6 +25,7 @@ from model.events import (
     Event,
     ReplyStarted,
     TurnDiscarded,
+    TurnLatency,
     UserTranscript,
     event_to_dict,
 )
@@ -49,6 +51,11 @@ def test_events_come_back_as_they_were() -> None:
         else:
             assert back == event
             assert type(back) is type(event)
+
+
+def test_numpy_numbers_are_written_as_plain_ones() -> None:
+    event = TurnLatency(0, 0, 0, np.float32(0.5), {"all": np.float32(0.5)})  # type: ignore[arg-type]
+    assert read_back([event]) == [TurnLatency(0, 0, 0, 0.5, {"all": 0.5})]
 
 
 @pytest.mark.parametrize(
@@ -178,6 +185,16 @@ def test_listing_recovers_nothing(tmp_path: Path) -> None:
     assert session.turn_count == 2
     assert (folder / "audio.part").exists()
     assert not (folder / "audio.flac").exists()
+
+
+def test_a_kill_just_before_the_part_was_removed_leaves_it_complete(tmp_path: Path) -> None:
+    part = (record_session(tmp_path / "same", finish=False) / "audio.part").read_bytes()
+    folder = record_session(tmp_path / "sessions")
+    (folder / "audio.part").write_bytes(part)
+    session = SessionStore(tmp_path / "sessions").open("last")
+    assert session.state is SessionState.COMPLETE
+    assert session.info.end_reason == "quit by the user"
+    assert not (folder / "audio.part").exists()
 
 
 def test_recovering_makes_it_whole_once(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ app = typer.Typer(
 
 FORMATS = ("md", "srt", "vtt", "json", "wav")
 _PIPE_WIDTH = 200
+_WIDE = 100
+"""Columns below which the list leaves out what `covo sessions show` tells as well."""
+
 _STYLES = {"user": "cyan", "assistant": "green"}
 
 
@@ -71,25 +74,31 @@ def list_sessions(as_json: _Json = False) -> None:
 
     from covo_cli.sessions.transcript import clock
 
+    console = _console()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("Name", "When"):
-        table.add_column(column, no_wrap=True)
-    for column in ("Length", "Turns"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for column in ("Engine", "Voice", "State"):
-        table.add_column(column)
+    wide = console.width >= _WIDE
+    table.add_column("Name", no_wrap=True)
+    if wide:
+        table.add_column("When", no_wrap=True)
+    table.add_column("Length", justify="right", no_wrap=True)
+    table.add_column("Turns", justify="right", no_wrap=True)
+    if wide:
+        table.add_column("Engine")
+        table.add_column("Voice")
+    table.add_column("State")
     now = datetime.now().astimezone()
     for session in sessions:
+        when = [_when(session.info.started, now)]
+        made_with = [_plain(session.info.engine.get("name", "")), _plain(", ".join(session.voices))]
         table.add_row(
             session.name,
-            _when(session.info.started, now),
+            *(when if wide else ()),
             clock(session.duration),
             str(session.turn_count),
-            _plain(session.info.engine.get("name", "")),
-            _plain(", ".join(session.voices)),
+            *(made_with if wide else ()),
             session.state_text,
         )
-    _console().print(table)
+    console.print(table)
 
 
 @app.command()
@@ -274,7 +283,7 @@ def _facts(session: Session) -> Iterable[tuple[str, str]]:
 def _fact(what: str, value: str) -> Text:
     from rich.text import Text
 
-    return Text.assemble((f"{what:<12}", "dim"), _plain(value) or "-")
+    return Text.assemble((f"{what:<13} ", "dim"), _plain(value) or "-")
 
 
 def _spoken(utterance: Utterance, *, with_latency: bool = False) -> Text:

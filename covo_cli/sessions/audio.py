@@ -9,6 +9,7 @@ session has ``audio.flac`` instead.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,9 +48,7 @@ class PartWriter:
 
     def __init__(self, path: Path) -> None:
         """Create ``path`` (which must not exist) and lock it. Raises: OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        self._descriptor = os.open(path, flags, 0o666)
-        try_lock(self._descriptor)  # cannot fail: nobody else knows the file yet
+        self._descriptor = _create_locked(path)
         self._resampler = soxr.ResampleStream(USER_RATE, RATE, 1, dtype="float32")
         self._left = np.zeros(0, np.float32)
         self._right = np.zeros(0, np.float32)
@@ -86,6 +85,20 @@ class PartWriter:
         data = memoryview(to_pcm16(stereo).tobytes())
         while data:  # a nearly full disk takes a part, and refuses the next
             data = data[os.write(self._descriptor, data) :]
+
+
+def _create_locked(path: Path) -> int:
+    """Create ``path`` and lock it; its descriptor. Raises: OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        descriptor = os.open(path, flags, 0o666)
+        # Whoever lists the sessions in this very moment holds the lock for an instant; whoever
+        # opens this one takes it for unfinished, and removes the file.
+        while not try_lock(descriptor):
+            time.sleep(0.001)
+        if path.exists():
+            return descriptor
+        os.close(descriptor)
 
 
 def part_frames(path: Path) -> int:

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
+
 from covo_cli.sessions.files import EVENTS
 from model import events as known_events
 from model.events import AssistantAudio, Event, event_to_dict
@@ -39,7 +41,10 @@ class EventLog:
 
 def encode_events(events: Iterable[Event]) -> bytes:
     """One line of JSON for each event, as UTF-8."""
-    lines = (json.dumps(event_to_dict(event), ensure_ascii=False) + "\n" for event in events)
+    lines = (
+        json.dumps(event_to_dict(event), ensure_ascii=False, default=_plain_number) + "\n"
+        for event in events
+    )
     return "".join(lines).encode("utf-8", "replace")
 
 
@@ -85,6 +90,13 @@ def read_events(folder: Path) -> EventLog:
         except (ValueError, RecursionError) as error:
             warnings.append(f"{EVENTS} line {number} is skipped: {error}")
     return EventLog(tuple(events), tuple(warnings))
+
+
+def _plain_number(value: object) -> object:
+    """An engine may well measure in numpy's numbers, which JSON does not know."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be written as JSON")
 
 
 @cache
