@@ -128,15 +128,15 @@ def ticks(script: Script) -> Iterator[Tick]:
     for frame in range(int(script.now / 0.02) + 1):
         at = frame * FRAME
         loud = {who for begin, end, who in script.loud if begin <= at / 16_000 < end}
-        gain = {
-            who: noise.uniform(0.05, 0.5) if who in loud else 0.0 for who in ("user", "assistant")
-        }
+        user, assistant = (
+            np.float32(noise.uniform(0.05, 0.5) if who in loud else 0.0)
+            for who in ("user", "assistant")
+        )
         count = sum(event.at < at + FRAME for event in events)
         yield Tick(
             at,
-            noise.uniform(-1, 1, FRAME).astype(np.float32) * np.float32(gain["user"] + 0.002),
-            noise.uniform(-1, 1, ASSISTANT_FRAME).astype(np.float32)
-            * np.float32(gain["assistant"]),
+            noise.uniform(-1, 1, FRAME).astype(np.float32) * (user + np.float32(0.002)),
+            noise.uniform(-1, 1, ASSISTANT_FRAME).astype(np.float32) * assistant,
             tuple(events[last:count]),
         )
         last = count

@@ -38,7 +38,7 @@ class Screen(Consumer, Protocol):
 
 
 def choose_mode(json: bool = False) -> ScreenMode:
-    """``json`` when asked for, ``live`` if stdout is a terminal that can show it, else ``lines``."""
+    """``json`` when asked for, ``live`` if stdout is a terminal that can, else ``lines``."""
     if json:
         return "json"
     able = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")

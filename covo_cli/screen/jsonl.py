@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from operator import methodcaller
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -35,7 +36,8 @@ class JsonScreen:
     def on_tick(self, tick: Tick) -> None:
         """Write the events of this frame. Raises: BrokenPipeError."""
         for event in tick.events:
-            self._stream.write(json.dumps(event_to_dict(event)) + "\n")
+            record = json.dumps(event_to_dict(event), default=methodcaller("item"))  # of numpy
+            self._stream.write(record + "\n")
         if tick.events:
             self._stream.flush()
 

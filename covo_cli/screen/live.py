@@ -7,8 +7,12 @@ good and can be scrolled back to, during the conversation and after it.
 
 from __future__ import annotations
 
+import errno
 import math
+import sys
 from collections.abc import Callable
+from contextlib import suppress
+from io import TextIOWrapper
 from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
@@ -28,8 +32,20 @@ from covo_cli.screen.words import glyphs_for
 FRAME = 1 / 12
 """Seconds between two looks at the view."""
 
-BEGIN_SYNC, END_SYNC = "\x1b[?2026h", "\x1b[?2026l"
-"""Terminals that know these show what is between them at once; the others ignore them."""
+BEGIN_PAINT, END_PAINT = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
+"""Terminals that know the first mode show what is between these at once; the others ignore it.
+
+Without automatic wrapping, the second, a frame that is drawn before the news of a narrower terminal
+has come is cut off at its edge, and does not get more rows than were counted.
+"""
+
+
+class _Console(Console):
+    """Standard output, as it is at the moment."""
+
+    def on_broken_pipe(self) -> None:
+        """Tell it to who draws; rich would exit."""
+        raise BrokenPipeError(errno.EPIPE, "the terminal has gone")
 
 
 class _Lines:
@@ -57,7 +73,7 @@ class LiveScreen:
     ) -> None:
         self._view = view
         self._keys = keys
-        self._console = console or Console()
+        self._console = console or _Console()
         self._glyphs = glyphs_for(self._console.encoding)
         self._lines = _Lines()
         self._live = Live(self._lines, console=self._console, auto_refresh=False, transient=True)
@@ -69,6 +85,8 @@ class LiveScreen:
         self._thread: Thread | None = None
 
     def __enter__(self) -> Self:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # what cannot be shown must not end it
         self._live.start()
         self._thread = Thread(target=self._run, name="covo-screen", daemon=True)
         self._thread.start()
@@ -86,7 +104,7 @@ class LiveScreen:
         """Take note of one frame. Raises: BrokenPipeError when the terminal has gone."""
         self._view.on_tick(tick)
         if self._lost:
-            raise BrokenPipeError("the terminal has gone")
+            raise BrokenPipeError(errno.EPIPE, "the terminal has gone")
 
     def close(self) -> None:
         """Print what is left and give the terminal back. Safe to call twice."""
@@ -96,10 +114,11 @@ class LiveScreen:
             self._thread = None
         if not self._live.is_started:
             return
-        try:
-            self.draw(last=True)
-        finally:
-            self._live.stop()
+        with suppress(OSError):  # a terminal that has gone needs nothing back
+            try:
+                self.draw(last=True)
+            finally:
+                self._live.stop()
 
     def draw(self, last: bool = False) -> None:
         """Bring the terminal up to date. ``last``: print everything, and leave no panel."""
@@ -124,7 +143,7 @@ class LiveScreen:
     def _paint(self, lines: list[Text], done: list[Text], size: ConsoleDimensions) -> None:
         console = self._console
         if console.is_terminal:
-            console.file.write(BEGIN_SYNC)
+            console.file.write(BEGIN_PAINT)
         with console:
             if size.width < self._size.width:
                 console.control(*self._unwrap(size.width))
@@ -135,7 +154,7 @@ class LiveScreen:
             else:
                 self._live.refresh()
         if console.is_terminal:
-            console.file.write(END_SYNC)
+            console.file.write(END_PAINT)
             console.file.flush()
 
     def _unwrap(self, width: int) -> list[Control]:
@@ -148,7 +167,7 @@ class LiveScreen:
         while not self._stop.is_set():
             try:
                 self.draw()
-            except (BrokenPipeError, OSError):
+            except OSError:
                 self._lost = True
                 return
             self._stop.wait(FRAME)

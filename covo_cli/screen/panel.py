@@ -12,6 +12,7 @@ from audio_io.levels import FLOOR
 from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
 from covo_cli.screen.view import Entry, View, Who
 from covo_cli.screen.words import STATES, Glyphs, clean, duration, latency_line
+from model.events import TurnState
 
 METER_FLOOR = -60.0
 LABEL = 6
@@ -36,7 +37,7 @@ class Panel:
             return [Text(f"{entry.who}:", WHO_STYLES[entry.who]), *lines]
         style = WHO_STYLES[entry.who]
         heads = [Text(f"{entry.who:<{label}}", style), *[Text(" " * label)] * len(lines)]
-        return [head + line for head, line in zip(heads, lines, strict=False)]
+        return [Text.assemble(head, line) for head, line in zip(heads, lines, strict=False)]
 
     def lines(self, view: View, keys: KeyState, height: int) -> list[Text]:
         """What is still being said, warnings, and the status: ``height`` lines at most."""
@@ -132,13 +133,14 @@ class Panel:
         if reason and self.width >= 40:
             left.append(f"  {clean(reason)}", "dim")
         right = Text()
-        if view.muted:
-            right.append("MUTED", "bold reverse")
-            right.append("  ")
-        if view.info.recording:
+        if view.muted and view.state is not TurnState.MUTED:
+            right.append("MUTED ", "bold")
+        if not view.info.recording:
+            right.append("not recording" if self.width >= 40 else "", "dim")
+        elif self.width >= 30:
             right.append(f"{self.glyphs.dot} REC {duration(view.at)}", "bold red")
         else:
-            right.append("not recording" if self.width >= 40 else "no rec", "dim")
+            right.append("REC", "bold red")
         return self._spread(left, right)
 
     def _meters(self, view: View) -> Text:
@@ -163,18 +165,33 @@ class Panel:
         return meter
 
     def _latency(self, view: View) -> Text:
-        name = "latency " if self.width >= 30 else "lat "
         if view.latency is None:
-            return self._fit(Text(f"{name}-", "dim"))
-        room = self.width - len(name)
-        total, equals, parts = latency_line(view.latency, room).partition(" =")
-        return self._fit(Text.assemble((name, "dim"), (total, "bold"), (equals + parts, "")))
+            return Text("latency -", "dim")
+        line = latency_line(view.latency, self.width)
+        name = "latency " if len(line) + 8 <= self.width else ""
+        total = f"{view.latency.total:.2f} s"
+        return self._fit(Text.assemble((name, "dim"), (total, "bold"), line.removeprefix(total)))
 
     def _about(self, view: View) -> Text:
+        between = self.glyphs.between
         facts = [view.info.engine, f"voice {view.voice}"]
+        devices = [f"mic {view.info.microphone}", f"speaker {view.info.speaker}"]
         if self.width >= 40:
-            facts += [f"mic {view.info.microphone}", f"speaker {view.info.speaker}"]
-        return self._fit(Text(self.glyphs.between.join(clean(fact) for fact in facts), "dim"))
+            used = sum(cell_len(clean(fact) + between) for fact in facts) + len(between)
+            facts += self._share(devices, self.width - used)
+        return self._fit(Text(between.join(clean(fact) for fact in facts), "dim"))
+
+    def _share(self, texts: list[str], width: int) -> list[str]:
+        """Shorten the texts until they fit into ``width`` side by side; the longest gives way."""
+        lines = [Text(clean(text)) for text in texts]
+        while sum(line.cell_len for line in lines) > width:
+            longest = max(lines, key=lambda line: line.cell_len)
+            if longest.cell_len < 2:
+                break
+            longest.right_crop(2 if longest.plain.endswith(self.glyphs.ellipsis) else 1)
+            longest.rstrip()
+            longest.append(self.glyphs.ellipsis)
+        return [line.plain for line in lines]
 
     def _hints(self, keys: KeyState) -> Text:
         hints = [
@@ -186,10 +203,10 @@ class Panel:
             ("?", "help"),
             ("q", "quit"),
         ]
-        if self.width < 60:
-            hints = [hint for hint in hints if hint[0] in ("space", "?", "q")]
-        if self.width < 30:
-            hints = [hint for hint in hints if hint[0] != "space" or keys.talking]
+        for least in ("v", "t", "i", "m", "q", "?" if keys.talking else "space"):
+            if sum(len(key) + len(what) + 3 for key, what in hints) - 2 <= self.width:
+                break
+            hints = [hint for hint in hints if hint[0] != least]
         return self._pairs(hints, keys.talking)
 
     def _prompt(self, keys: KeyState) -> Text:

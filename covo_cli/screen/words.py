@@ -87,9 +87,9 @@ def latency_parts(latency: TurnLatency) -> list[tuple[str, float]]:
 
 
 def latency_line(latency: TurnLatency, width: int | None = None) -> str:
-    """``0.94 s = wait 0.20 + recognize 0.31 + ...``; what does not fit into ``width`` is left out.
+    """``0.94 s = wait 0.20 + recognize 0.31 + ...``, written more tightly to fit into ``width``.
 
-    The longest parts are kept, and an ellipsis tells that others are missing.
+    When that is not enough, the shortest parts are left out, and an ellipsis tells it.
     """
     total = f"{latency.total:.2f} s"
     parts = latency_parts(latency)
@@ -97,9 +97,10 @@ def latency_line(latency: TurnLatency, width: int | None = None) -> str:
         return total
     by_length = sorted(parts, key=lambda part: part[1])
     for dropped in range(len(parts)):
-        kept = [part for part in parts if part not in by_length[:dropped]]
-        line = " + ".join(f"{name} {part:.2f}" for name, part in kept)
-        line = f"{total} = {line}{' + ...' if dropped else ''}"
-        if width is None or len(line) <= width:
-            return line
+        kept = [f"{name} {part:.2f}" for name, part in parts if (name, part) in by_length[dropped:]]
+        more = ["..."] if dropped else []
+        for equals, plus in ((" = ", " + "), (": ", ", ")):
+            line = total + equals + plus.join([*kept, *more])
+            if width is None or len(line) <= width:
+                return line
     return total
