@@ -11,12 +11,6 @@ import typer
 from covo_cli.errors import SessionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from rich.console import Console
-    from rich.text import Text
-
     from covo_cli.sessions.store import Session, SessionStore
     from covo_cli.sessions.turns import Utterance
 
@@ -26,11 +20,8 @@ app = typer.Typer(
 )
 
 FORMATS = ("md", "srt", "vtt", "json", "wav")
-_PIPE_WIDTH = 200
 _WIDE = 100
 """Columns below which the list leaves out what `covo sessions show` tells as well."""
-
-_STYLES = {"user": "cyan", "assistant": "green"}
 
 
 def _complete_name(incomplete: str) -> list[str]:
@@ -67,38 +58,10 @@ def list_sessions(as_json: _Json = False) -> None:
     if not sessions:
         typer.echo(f"No sessions in {store.root} yet: hold a conversation with `covo chat`.")
         return
-    from datetime import datetime
+    from covo_cli.sessions.display import console, session_table
 
-    from rich import box
-    from rich.table import Table
-
-    from covo_cli.sessions.transcript import clock
-
-    console = _console()
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    wide = console.width >= _WIDE
-    table.add_column("Name", no_wrap=True)
-    if wide:
-        table.add_column("When", no_wrap=True)
-    table.add_column("Length", justify="right", no_wrap=True)
-    table.add_column("Turns", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("Engine")
-        table.add_column("Voice")
-    table.add_column("State")
-    now = datetime.now().astimezone()
-    for session in sessions:
-        when = [_when(session.info.started, now)]
-        made_with = [_plain(session.info.engine.get("name", "")), _plain(", ".join(session.voices))]
-        table.add_row(
-            session.name,
-            *(when if wide else ()),
-            clock(session.duration),
-            str(session.turn_count),
-            *(made_with if wide else ()),
-            session.state_text,
-        )
-    console.print(table)
+    out = console()
+    out.print(session_table(sessions, wide=out.width >= _WIDE))
 
 
 @app.command()
@@ -110,14 +73,15 @@ def show(name: _Name, as_json: _Json = False) -> None:
 
         typer.echo(json.dumps(session_to_dict(session), indent=2, ensure_ascii=False))
         return
-    console = _console()
-    for what, value in _facts(session):
-        console.print(_fact(what, value))
-    console.print()
+    from covo_cli.sessions.display import console, facts, spoken
+
+    out = console()
+    out.print(facts(session))
+    out.print()
     for utterance in session.turns:
-        console.print(_spoken(utterance, with_latency=True))
+        out.print(spoken(utterance, with_latency=True))
     if not session.turns:
-        console.print("Nothing was said.")
+        out.print("Nothing was said.")
 
 
 @app.command()
@@ -130,6 +94,7 @@ def replay(
     play: Annotated[bool, typer.Option("--play", help="Play the sound as well.")] = False,
 ) -> None:
     """Print a conversation in time, as it went; with --play, hear it too."""
+    from covo_cli.sessions.display import console, spoken
     from covo_cli.sessions.replay import play_in_time, print_in_time
 
     begin = _time(start)
@@ -138,10 +103,10 @@ def replay(
     session = _open(name)
     if begin > session.duration:
         raise SessionError(f"session {session.name} is only {session.duration:.1f} s long")
-    console = _console()
+    out = console()
 
     def show_line(utterance: Utterance) -> None:
-        console.print(_spoken(utterance))
+        out.print(spoken(utterance))
 
     if not play:
         print_in_time(session.turns, show_line, start=begin, speed=speed)
@@ -236,14 +201,6 @@ def _warn(message: str) -> None:
     typer.echo(f"covo: warning: {message}", err=True)
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    # Cut to 80 columns, a table would be of no use to grep.
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
-
-
 def _summary(session: Session) -> dict[str, object]:
     return {
         "name": session.name,
@@ -256,68 +213,6 @@ def _summary(session: Session) -> dict[str, object]:
         "state": session.state.value,
         "warnings": list(session.warnings),
     }
-
-
-def _facts(session: Session) -> Iterable[tuple[str, str]]:
-    from covo_cli.sessions.transcript import clock
-
-    info = session.info
-    parts = info.engine.get("parts")
-    yield "session", f"{session.name} ({session.state_text})"
-    yield "folder", str(session.folder)
-    yield "started", f"{info.started:%Y-%m-%d %H:%M:%S}"
-    yield "length", f"{clock(session.duration)}, {session.turn_count} turns"
-    yield "ended", info.end_reason
-    yield "engine", str(info.engine.get("description") or info.engine.get("name", ""))
-    if isinstance(parts, dict):
-        yield from ((f"  {part}", str(model)) for part, model in parts.items())
-    yield "voice", ", ".join(session.voices)
-    yield "microphone", info.input_device
-    yield "speaker", info.output_device
-    versions = (
-        f"{what} {info.versions[what]}" for what in ("covo", "python") if what in info.versions
-    )
-    yield "versions", ", ".join(versions)
-
-
-def _fact(what: str, value: str) -> Text:
-    from rich.text import Text
-
-    return Text.assemble((f"{what:<13} ", "dim"), _plain(value) or "-")
-
-
-def _spoken(utterance: Utterance, *, with_latency: bool = False) -> Text:
-    from rich.text import Text
-
-    from covo_cli.sessions.transcript import NAMES, clock
-
-    speaker = NAMES[utterance.speaker]
-    line = Text(f"{clock(utterance.start)}  ", style="dim")
-    line = Text.assemble(line, (f"{speaker:<5}", f"bold {_STYLES[utterance.speaker]}"))
-    line.append(f" {_plain(utterance.text)}".rstrip())
-    if utterance.cut_off:
-        line.append(f" [cut off: {_plain(utterance.cut_off)}]", "dim")
-    latency = utterance.latency
-    if with_latency and latency is not None:
-        parts = ", ".join(f"{part} {value:.2f}" for part, value in latency.parts.items())
-        line.append(
-            f"\n{'':13}after {latency.total:.2f} s" + (f" ({parts})" if parts else ""), "dim"
-        )
-    return line
-
-
-def _plain(text: object) -> str:
-    from covo_cli.sessions.transcript import one_line
-
-    return one_line(str(text))
-
-
-def _when(started: datetime, now: datetime) -> str:
-    local = started.astimezone()
-    days = (now.date() - local.date()).days
-    if days in (0, 1):
-        return f"{'today' if days == 0 else 'yesterday'} {local:%H:%M}"
-    return f"{local.day} {local:%b %Y}"
 
 
 def _time(text: str) -> float:
