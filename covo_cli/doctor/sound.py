@@ -43,7 +43,7 @@ def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Devi
         if wanted:
             fix = f"plug it in, or use the system's: covo config unset audio.{kind}"
             return Check(name, Status.FAILED, str(error), fix), None
-        fix = f"connect one, or choose one: covo devices use; {FILES_STILL_WORK}"
+        fix = "connect one, or choose one: covo devices use (only live conversations need it)"
         return Check(name, Status.WARNING, str(error), fix), None
     chosen = f"audio.{kind} = {wanted}" if wanted else "the system's default"
     detail = f"{device.name} ({device.host_api}, {device.rate} Hz; {chosen})"

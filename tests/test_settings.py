@@ -1,0 +1,217 @@
+"""Settings: four layers, provenance, and every way in which a value can be wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from covo_cli.errors import SettingsError
+from covo_cli.settings import (
+    OPTIONS,
+    Settings,
+    data_dir,
+    load_settings,
+    models_dir,
+    parse_setting,
+    save_setting,
+    sessions_dir,
+    unset_setting,
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A settings file that is not there yet, and no COVO_ variables but those of this test."""
+    for variable in [v for v in os.environ if v.startswith("COVO_")]:
+        monkeypatch.delenv(variable)
+    path = tmp_path / "config" / "config.toml"
+    monkeypatch.setenv("COVO_CONFIG", str(path))
+    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path / "data"))
+    return path
+
+
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def test_every_layer_wins_over_the_next(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().turns.silence == 0.7
+    assert load_settings().origins["turns.silence"] == "default"
+    write(file, "# mine\n\n[turns]\nsilence = 1\n")
+    assert load_settings().turns.silence == 1.0
+    assert load_settings().origins["turns.silence"] == f"{file}, line 4"
+    monkeypatch.setenv("COVO_TURNS_SILENCE", "1.5")
+    assert load_settings().turns.silence == 1.5
+    assert load_settings().origins["turns.silence"] == "COVO_TURNS_SILENCE"
+    settings = load_settings({"turns.silence": 2.0, "audio.input": None})
+    assert settings.turns.silence == 2.0
+    assert settings.origins["turns.silence"] == "command line"
+    assert settings.origins["audio.input"] == "default"
+
+
+def test_without_anything_the_defaults_hold(file: Path) -> None:
+    assert load_settings() == Settings()
+    assert all(option.check(option.default) == option.default for option in OPTIONS.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[turns]\nsilense = 1.0\n", "line 2: there is no setting called 'turns.silense'; did you"),
+        ("[tuns]\nsilence = 1.0\n", "did you mean turns.silence?"),
+        ("voice = 'emma'\n", "line 1: there is no setting called 'voice'"),
+        ("[turns]\n\nsilence = '1'\n", "line 3: turns.silence cannot be '1': it must be a number"),
+        ("[turns]\nsilence = 60\n", "it must be a number from 0.2 to 5"),
+        ("[turns]\nsilence = nan\n", "it must be a number from 0.2 to 5"),
+        ("[turns]\nsilence = true\n", "turns.silence cannot be true"),
+        ("[turns]\nbarge_in = 1\n", "it must be true or false"),
+        ("[turns]\nbarge_in = 'yes'\n", "it must be true or false"),
+        ("[voice]\nname = 3\n", "it must be text in quotes"),
+        ("[audio]\nvad = 'sliero'\n", "silero or webrtc; did you mean silero?"),
+        ("turns.silence = 99\n", "line 1: turns.silence cannot be 99"),
+        ("[turns\nsilence = 1\n", "is not valid TOML"),
+        ("[audio]\ninput = \n", "at line 2"),
+    ],
+)
+def test_a_bad_file_is_an_error_that_names_place_and_remedy(
+    file: Path, text: str, message: str
+) -> None:
+    write(file, text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert message in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_a_file_that_is_no_text(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(b"[audio]\ninput = '\xff\xfe'\n")
+    with pytest.raises(SettingsError, match="not a text file in UTF-8"):
+        load_settings()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(SettingsError, match="cannot read the settings file"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("COVO_TURNS_SILENCE", "long", "COVO_TURNS_SILENCE: turns.silence cannot be 'long'"),
+        ("COVO_TURNS_SILENCE", "inf", "a number from 0.2 to 5"),
+        ("COVO_SESSION_RECORD", "maybe", "true or false"),
+        ("COVO_AUDIO_INPT", "usb", "COVO_AUDIO_INPT sets nothing; did you mean COVO_AUDIO_INPUT?"),
+    ],
+)
+def test_a_bad_variable_is_an_error(
+    file: Path, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, message: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert message in str(caught.value)
+
+
+def test_variables_are_read_by_type(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVO_SESSION_RECORD", "off")
+    monkeypatch.setenv("COVO_AUDIO_INPUT", "2")
+    monkeypatch.setenv("COVO_TURNS_SILENCE", "")
+    settings = load_settings()
+    assert settings.session.record is False
+    assert settings.audio.input == "2"
+    assert settings.origins["turns.silence"] == "default"
+
+
+def test_flags_are_checked_too(file: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no setting called 'voice\.nam'; did you mean"):
+        load_settings({"voice.nam": "emma"})
+    with pytest.raises(SettingsError, match="auto or lite"):
+        load_settings({"engine.name": "gpt"})
+
+
+def test_saving_keeps_comments_and_what_else_is_there(file: Path) -> None:
+    write(file, "# top\n[audio]\ninput = 'old'  # the desk\n# below\n\n[turns]\nsilence = 1.0\n")
+    save_setting("audio.input", "USB mic")
+    save_setting("session.record", False)
+    text = file.read_text(encoding="utf-8")
+    for comment in ("# top", "# the desk", "# below"):
+        assert comment in text
+    settings = load_settings()
+    assert settings.audio.input == "USB mic"
+    assert settings.turns.silence == 1.0
+    assert settings.session.record is False
+    assert [p.name for p in file.parent.iterdir()] == ["config.toml"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("turns.silence", "0.9"), ("turns.silence", 0.0), ("audio.inptu", "x")]
+)
+def test_nothing_wrong_is_saved(file: Path, key: str, value: object) -> None:
+    with pytest.raises(SettingsError):
+        save_setting(key, value)
+    assert not file.exists()
+
+
+def test_saving_follows_a_link(file: Path, tmp_path: Path) -> None:
+    real = tmp_path / "dotfiles.toml"
+    real.write_text("# dots\n", encoding="utf-8")
+    file.parent.mkdir()
+    file.symlink_to(real)
+    save_setting("voice.name", "emma")
+    assert file.is_symlink()
+    assert "# dots" in real.read_text(encoding="utf-8")
+    assert load_settings().voice.name == "emma"
+
+
+def test_a_failed_write_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_setting("voice.name", "emma")
+    before = file.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SettingsError, match="No space left on device"):
+        save_setting("voice.name", "george")
+    assert file.read_bytes() == before
+    assert [p.name for p in file.parent.iterdir()] == ["config.toml"]
+
+
+def test_a_broken_file_is_not_written_over(file: Path) -> None:
+    write(file, "[audio\n")
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        save_setting("audio.input", "x")
+    assert file.read_text(encoding="utf-8") == "[audio\n"
+
+
+def test_a_bad_value_can_be_repaired_by_setting_and_unsetting(file: Path) -> None:
+    write(file, "[turns]\nsilence = 99\nsilense = 1\n")
+    save_setting("turns.silence", 0.9)
+    assert unset_setting("turns.silense")
+    assert load_settings().turns.silence == 0.9
+    assert unset_setting("turns.silence")
+    assert not unset_setting("turns.silence")
+    assert load_settings() == Settings()
+    with pytest.raises(SettingsError, match="there is no setting"):
+        unset_setting("turns.silense")
+
+
+def test_text_from_the_shell_is_parsed_by_the_settings_type(file: Path) -> None:
+    assert parse_setting("turns.barge_in", "No") is False
+    assert parse_setting("turns.silence", "1") == 1.0
+    assert parse_setting("audio.input", "1") == "1"
+    with pytest.raises(SettingsError, match=r"cannot be -1\.0"):
+        parse_setting("turns.silence", "-1")
+
+
+def test_folders(file: Path, tmp_path: Path) -> None:
+    assert data_dir() == tmp_path / "data"
+    settings = load_settings()
+    assert models_dir(settings) == tmp_path / "data" / "models"
+    assert sessions_dir(settings) == tmp_path / "data" / "sessions"
+    settings = load_settings({"models.dir": "~/weights", "session.dir": str(tmp_path / "s")})
+    assert models_dir(settings) == Path.home() / "weights"
+    assert sessions_dir(settings) == tmp_path / "s"
