@@ -75,10 +75,7 @@ class WeightStore:
 
         Raises: WeightsError when it is missing or not the pinned bytes.
         """
-        wanted = next((p for p in self.pieces if p.name == piece), None)
-        if wanted is None:
-            known = ", ".join(p.name for p in self.pieces)
-            raise WeightsError(f"there are no weights called {piece!r}; there are: {known}")
+        wanted = self._piece(piece)
         try:
             path = self.piece_folder(wanted) / file
         except WeightsError as error:
@@ -92,6 +89,13 @@ class WeightStore:
         with self._lock:
             self._verified.add(path)
         return path
+
+    def whole(self, piece: str) -> Path:
+        """The folder of the piece called ``piece``, all its files checked. Raises: WeightsError."""
+        wanted = self._piece(piece)
+        for file in wanted.files:
+            self.path(piece, file.name)
+        return self.piece_folder(wanted)
 
     def piece_folder(self, piece: Piece) -> Path:
         """Where the files of ``piece`` are, or would be. Raises: WeightsError when it is one that
@@ -155,6 +159,13 @@ class WeightStore:
     @property
     def _downloads(self) -> Path:
         return self.folder / ".downloads"
+
+    def _piece(self, name: str) -> Piece:
+        for piece in self.pieces:
+            if piece.name == name:
+                return piece
+        known = ", ".join(piece.name for piece in self.pieces)
+        raise WeightsError(f"there are no weights called {name!r}; there are: {known}")
 
     def _pull_piece(
         self, piece: Piece, before: int, total: int, progress: Callable[[PullProgress], None]

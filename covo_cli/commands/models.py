@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -71,18 +70,10 @@ def remove(
 
 
 def _store() -> WeightStore:
+    from covo_cli.settings import load_settings, models_dir
     from model.weights import WeightStore
 
-    return WeightStore(_models_dir())
-
-
-def _models_dir() -> Path:
-    import os
-
-    import platformdirs
-
-    data = os.environ.get("COVO_DATA_DIR") or platformdirs.user_data_path("covo")
-    return Path(os.environ.get("COVO_MODELS_DIR") or Path(data) / "models").expanduser()
+    return WeightStore(models_dir(load_settings()))
 
 
 def _known(engine: str) -> None:

@@ -1,1 +1,118 @@
-"""The embedded engine: a cascade of small models that runs on two CPU cores."""
+"""The embedded engine: a cascade of small models that runs on two CPU cores.
+
+:func:`build_cascade` puts it together; :mod:`model.lite.cascade` is the reply generator itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.errors import SynthesizerError
+
+if TYPE_CHECKING:
+    from model.lite.cascade import Cascade
+    from model.lite.chat import ChatModel
+    from model.lite.prompt import Prompt
+    from model.lite.synthesizer import Synthesizer
+    from model.weights import WeightStore
+    from voices.pack import VoicePack
+
+CHAT_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def build_cascade(
+    weights: WeightStore,
+    voices: Callable[[str], VoicePack],
+    *,
+    voice: str,
+    chat_model: str = "",
+    chat_url: str = "",
+    persona: str | None = None,
+    language: str = "en",
+    threads: int = 2,
+) -> Cascade:
+    """The embedded engine's reply generator, not loaded yet.
+
+    ``voices`` gives the pack of a voice. ``chat_model``: a GGUF file; or, with ``chat_url``, what
+    the OpenAI-compatible endpoint there calls its model; neither: the embedded chat model.
+    ``persona`` replaces who the assistant is. ``language``: what is spoken to it, or ``auto``.
+
+    Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
+    """
+    from model.lite.cascade import Cascade
+    from model.lite.recognizer import WhisperRecognizer
+
+    chat, prompt = choose_chat(weights, chat_model, chat_url, persona, threads=threads)
+    return Cascade(
+        WhisperRecognizer(weights.whole("whisper-base"), language=language, threads=threads),
+        chat,
+        SynthesizerMaker(weights, voices, threads=threads),
+        voice=voice,
+        prompt=prompt,
+        device=f"CPU, {threads} threads",
+    )
+
+
+def choose_chat(
+    weights: WeightStore, model: str, url: str, persona: str | None, *, threads: int = 2
+) -> tuple[ChatModel, Prompt]:
+    """The chat model that was asked for, and how it is to be prompted (see :func:`build_cascade`).
+
+    Raises: WeightsError, ChatError.
+    """
+    from model.lite import prompt
+    from model.lite.chat import LlamaChat, Sampling, check_gguf
+    from model.lite.openai_chat import OpenAIChat
+
+    if url:
+        return OpenAIChat(url, model), prompt.Prompt(persona or prompt.PERSONA)
+    if model:
+        path = Path(model).expanduser()
+        check_gguf(path)
+        return (
+            LlamaChat(path, Sampling(), context=4096, threads=threads),
+            prompt.Prompt(persona or prompt.PERSONA),
+        )
+    return (
+        LlamaChat(weights.path("smollm2-135m", CHAT_FILE), prompt.SMALL_SAMPLING, threads=threads),
+        prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES),
+    )
+
+
+class SynthesizerMaker:
+    """Makes the synthesiser of a voice by its name; all Kokoro voices share one network, and all
+    voices of an accent their phonemes."""
+
+    def __init__(
+        self, weights: WeightStore, voices: Callable[[str], VoicePack], *, threads: int = 2
+    ) -> None:
+        from model.lite.phonemes import Phonemizer
+        from model.lite.synthesizer import KokoroModel
+
+        self._weights = weights
+        self._voices = voices
+        self._phonemizers = {british: Phonemizer(british=british) for british in (False, True)}
+        self._kokoro = KokoroModel(
+            lambda: weights.path("kokoro-82m", "kokoro-v1.0.int8.onnx"), threads=threads
+        )
+
+    def __call__(self, name: str) -> Synthesizer:
+        """The synthesiser of the voice called ``name``, not loaded yet.
+
+        Raises: VoiceError, WeightsError, SynthesizerError.
+        """
+        from model.lite.synthesizer import HibariSynthesizer, KokoroSynthesizer, load_style
+
+        pack = self._voices(name)
+        if pack.lite is None:
+            raise SynthesizerError(f"the voice {name} has no part for the embedded engine")
+        british = pack.language == "en-GB"
+        hibari = self._weights.whole("hibari")
+        phonemizer = self._phonemizers[british]
+        if pack.lite.synthesizer == "hibari":
+            return HibariSynthesizer(hibari / "assets" / "hibari.onnx", phonemizer)
+        if pack.lite.data is None:
+            raise SynthesizerError(f"the voice {name} has no style file")
+        return KokoroSynthesizer(self._kokoro, load_style(pack.lite.data), phonemizer)

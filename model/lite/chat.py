@@ -26,13 +26,18 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next words are chosen. ``max_tokens`` bounds a reply's length."""
+    """How the next words are chosen. ``max_tokens`` bounds a reply's length.
 
-    temperature: float = 0.2
+    ``dry`` is the strength of llama.cpp's DRY sampler, which penalises going on in words that are
+    there already; ``repeat_penalty`` penalises single tokens. Temperature 0: the same words for
+    the same conversation.
+    """
+
+    temperature: float = 0.7
     top_p: float = 0.9
     repeat_penalty: float = 1.0
-    max_tokens: int = 120
     dry: float = 0.0
+    max_tokens: int = 250
 
 
 class ChatModel(Protocol):
@@ -157,7 +162,7 @@ class LlamaChat:
             raise ChatError(f"the chat model {self.name} failed: {problem}")
 
     def _start(self) -> Any:
-        _check_gguf(self._model)
+        check_gguf(self._model)
         import xllamacpp
 
         params = xllamacpp.CommonParams()
@@ -182,7 +187,8 @@ class LlamaChat:
             ) from error
 
 
-def _check_gguf(path: Path) -> None:
+def check_gguf(path: Path) -> None:
+    """Make sure that ``path`` is a GGUF file. Raises: ChatError."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)

@@ -66,10 +66,10 @@ class ClauseSplitter:
         head = self._text[: match.end()].strip()
         if len(head) < least:
             return 0
-        if sentence and match.group() != "\n":
-            if self._text[space.end()].islower() or _ABBREVIATION.search(head):
-                return 0
-        return space.end()
+        if not sentence or match.group() == "\n":
+            return space.end()
+        goes_on = self._text[space.end()].islower() or _ABBREVIATION.search(head)
+        return 0 if goes_on else space.end()
 
 
 _MARKDOWN = (

@@ -38,7 +38,7 @@ class OpenAIChat:
                 "http://localhost:11434/v1"
             )
         if not model:
-            raise ChatError(f"which model at {url}? Name it with --chat-name")
+            raise ChatError(f"which model at {url}? Name it with --chat-model")
         self._url = url.rstrip("/")
         if not urlsplit(self._url).path.endswith("/v1"):
             self._url += "/v1"
@@ -58,7 +58,7 @@ class OpenAIChat:
         return self._context
 
     def load(self) -> None:
-        """Ask the endpoint for one token, so that it loads the model now and mistakes show early."""
+        """Ask the endpoint for one token: it loads the model now, and mistakes show early."""
         for _ in self._deltas([Message("user", "Hi")], 1):
             pass
 
@@ -83,9 +83,10 @@ class OpenAIChat:
                 self._client = None
 
     def _deltas(self, messages: Sequence[Message], max_tokens: int) -> Iterator[str]:
-        import httpx
+
         import openai
 
+        begun = finished = False
         try:
             with self._connected().chat.completions.create(
                 model=self._model,
@@ -93,8 +94,8 @@ class OpenAIChat:
                 max_tokens=max_tokens,
                 stream=True,
             ) as chunks:
-                finished = False
                 for chunk in chunks:
+                    begun = True
                     for choice in chunk.choices:
                         finished = finished or choice.finish_reason is not None
                         if choice.delta.content:
@@ -111,13 +112,12 @@ class OpenAIChat:
                 f"{self.name} answered {error.status_code}: {_detail(error)}"
             ) from error
         except openai.APIConnectionError as error:
-            raise ChatError(
-                f"cannot reach {self.name} ({error.__cause__ or error}); is it running?"
-            ) from error
+            why = error.__cause__ or error
+            if begun:
+                raise ChatError(f"the connection to {self.name} broke off: {why}") from error
+            raise ChatError(f"cannot reach {self.name} ({why}); is it running?") from error
         except openai.APIError as error:
-            raise ChatError(f"{self.name} failed in the middle: {_detail(error)}") from error
-        except (httpx.HTTPError, ValueError) as error:
-            raise ChatError(f"the connection to {self.name} broke off: {error}") from error
+            raise ChatError(f"{self.name} failed: {_detail(error)}") from error
         if not finished:
             raise ChatError(f"{self.name} stopped in the middle of its reply")
 

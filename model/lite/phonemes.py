@@ -42,7 +42,7 @@ class Phonemizer:
                     self._g2p = g2p.G2P(british=self._british)
                 except (ImportError, OSError, ValueError) as error:
                     raise SynthesizerError(
-                        f"the phonemes of hibari-tts could not be loaded ({error}); install it again"
+                        f"hibari-tts could not be loaded ({error}); install it again"
                     ) from error
             return self._g2p
 

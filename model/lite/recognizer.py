@@ -30,16 +30,6 @@ _QUIET = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class WhisperFiles:
-    """The files of a CTranslate2 Whisper model."""
-
-    model: Path
-    config: Path
-    vocabulary: Path
-    tokenizer: Path
-
-
-@dataclass(frozen=True, slots=True)
 class NoSpeech:
     """When what Whisper wrote is not taken for speech.
 
@@ -56,20 +46,23 @@ class NoSpeech:
 
 
 class WhisperRecognizer:
-    """``language`` is a code such as ``en``, or ``auto`` to detect it in each turn. Thread-safe."""
+    """``folder`` holds ``model.bin``, ``config.json``, ``vocabulary.txt`` and ``tokenizer.json``.
+
+    ``language`` is a code such as ``en``, or ``auto`` to detect it in each turn. Thread-safe.
+    """
 
     def __init__(
         self,
-        files: WhisperFiles,
+        folder: Path,
         *,
         language: str = "en",
         threads: int = 2,
-        no_speech: NoSpeech = NoSpeech(),
+        no_speech: NoSpeech | None = None,
     ) -> None:
-        self._files = files
+        self._folder = folder
         self._language = language
         self._threads = threads
-        self._no_speech = no_speech
+        self._no_speech = no_speech or NoSpeech()
         self._lock = threading.Lock()
         self._model: Any = None
         self._tokenizer: Any = None
@@ -148,21 +141,15 @@ class WhisperRecognizer:
         import ctranslate2
         import tokenizers
 
-        names = {
-            "model.bin": self._files.model,
-            "config.json": self._files.config,
-            "vocabulary.txt": self._files.vocabulary,
-        }
         try:
             self._model = ctranslate2.models.Whisper(
-                "whisper",
+                str(self._folder),
                 device="cpu",
                 compute_type="int8",
                 intra_threads=self._threads,
                 inter_threads=1,
-                files={name: path.read_bytes() for name, path in names.items()},
             )
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(self._files.tokenizer))
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         except (OSError, RuntimeError, ValueError) as error:
             raise RecognizerError(f"the recogniser could not be loaded: {error}") from error
 

@@ -223,7 +223,10 @@ class KokoroSynthesizer(ClauseSynthesizer):
 
 
 def load_style(path: Path) -> Style:
-    """The Kokoro voice in the file ``path`` (raw little-endian float32). Raises: SynthesizerError."""
+    """The Kokoro voice in the file ``path``: raw little-endian float32.
+
+    Raises: SynthesizerError.
+    """
     try:
         values = np.fromfile(path, "<f4")
     except OSError as error:
@@ -259,4 +262,5 @@ def speaking_level(sound: Audio) -> float:
 
 def _block_levels(sound: Audio) -> NDArray[np.float64]:
     blocks = sound[: len(sound) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).astype(np.float64)
-    return 10 * np.log10(np.mean(blocks**2, axis=1) + 1e-12)
+    levels: NDArray[np.float64] = 10 * np.log10(np.mean(blocks**2, axis=1) + 1e-12)
+    return levels
