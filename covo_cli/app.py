@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from covo_cli import __version__
-from covo_cli.commands import config, doctor, models, sessions
+from covo_cli.commands import chat, config, demo, doctor, models, sessions, voices
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,7 +26,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
@@ -36,7 +37,10 @@ def root(
     """
 
 
+app.command()(chat.chat)
+app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.add_typer(config.app, name="config")
 app.add_typer(models.app, name="models")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(voices.app, name="voices")

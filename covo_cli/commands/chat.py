@@ -27,7 +27,8 @@ def _complete_voice(incomplete: str) -> list[str]:
     from covo_cli.settings import voices_dir
     from voices.store import VoiceStore
 
-    return [v.name for v in VoiceStore(voices_dir()).list() if v.name.startswith(incomplete)]
+    names = VoiceStore(user=voices_dir()).names()
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def chat(

@@ -1,0 +1,185 @@
+"""Holds a long spoken conversation in real time and measures what a person would feel.
+
+Many different questions, asked by another voice than the assistant's, one after the other:
+latency from the true end of the question's sound, gaps in the replies, whether the replies can be
+understood, memory over time, and what listening costs while nobody speaks.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import psutil
+
+from audio_io.echo import EchoCanceller
+from audio_io.files import FileSpeaker
+from audio_io.resample import resample
+from covo_cli.bench.words import word_error_rate
+from covo_cli.consumer import Audio, Consumer, Tick
+from covo_cli.conversation import Conversation
+from covo_cli.scripted_user import Line, ScriptedUser
+from model.clock import ASSISTANT_RATE, USER_RATE, samples, seconds
+from model.engine import Engine
+from model.events import (
+    AssistantText,
+    Interrupted,
+    ReplyFinished,
+    ReplyStarted,
+    TurnLatency,
+    UserTranscript,
+)
+from model.reply import Recognizer
+
+QUIET_DB = 40.0
+"""dB below its peak at which a question's sound is over."""
+
+
+@dataclass
+class ConversationLog:
+    """A consumer that keeps what is measured. ``replies``: text and sound of each, by number."""
+
+    latencies: list[TurnLatency] = field(default_factory=list)
+    transcripts: dict[int, UserTranscript] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+    sounds: dict[int, list[Audio]] = field(default_factory=dict)
+    interruptions: int = 0
+    megabytes: list[float] = field(default_factory=list)
+    _reply: int = 0
+    _process: psutil.Process = field(default_factory=psutil.Process)
+
+    def on_tick(self, tick: Tick) -> None:
+        """Take note of one frame."""
+        for event in tick.events:
+            match event:
+                case ReplyStarted(reply=reply):
+                    self._reply = reply
+                    self.texts[reply], self.sounds[reply] = "", []
+                case AssistantText(reply=reply, delta=delta):
+                    self.texts[reply] += delta
+                case ReplyFinished():
+                    self._reply = 0
+                case Interrupted():
+                    self.interruptions += 1
+                case TurnLatency():
+                    self.latencies.append(event)
+                case UserTranscript(final=True, turn=turn):
+                    self.transcripts[turn] = event
+        if self._reply:
+            self.sounds[self._reply].append(tick.assistant)
+        if tick.at % USER_RATE == 0:
+            self.megabytes.append(self._process.memory_info().rss / 2**20)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def measure_idle(engine: Engine, duration: float) -> dict[str, float]:
+    """What listening to silence costs, echo cancellation included, for ``duration`` seconds."""
+    user = ScriptedUser([], paced=True)
+    talk = Conversation(
+        user,
+        FileSpeaker(None),
+        engine,
+        [],
+        echo=EchoCanceller(),
+        over=lambda busy: talk.at >= samples(duration),
+    )
+    process = psutil.Process()
+    before, began = process.cpu_times(), time.monotonic()
+    user.start()
+    talk.run()
+    after, wall = process.cpu_times(), time.monotonic() - began
+    cpu = after.user + after.system - before.user - before.system
+    return {"seconds": round(wall, 1), "share_of_one_core": round(cpu / wall, 3)}
+
+
+def measure_conversation(
+    engine: Engine,
+    lines: Sequence[Line],
+    recognizer: Recognizer,
+    *,
+    consumers: Sequence[Consumer] = (),
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Ask every line in real time; returns JSON-ready figures (seconds, megabytes, shares)."""
+    user = ScriptedUser(lines, paced=True)
+    speaker = FileSpeaker(None)
+    log = ConversationLog()
+    talk = Conversation(
+        user,
+        speaker,
+        engine,
+        [user, log, *consumers],
+        over=lambda busy: user.exhausted and not busy,
+    )
+    progress(f"{len(lines)} questions, in real time")
+    user.start()
+    talk.run()
+    progress("listening to the answers")
+    pairs = [(log.texts[n], _understood(recognizer, log.sounds[n])) for n in log.texts]
+    turns = _turns(user, lines, log)
+    totals = [turn["seconds"] for turn in turns]
+    asked = [(turn["asked"], turn["understood"]) for turn in turns]
+    return {
+        "minutes": round(seconds(talk.at) / 60, 2),
+        "questions": len(lines),
+        "answered": len(turns),
+        "latency_seconds": {
+            "median": round(statistics.median(totals), 3),
+            "p95": round(float(np.percentile(totals, 95)), 3),
+            "max": round(max(totals), 3),
+        },
+        "breakdown_median_seconds": {
+            name: round(statistics.median(turn["parts"][name] for turn in turns), 3)
+            for name in turns[0]["parts"]
+        },
+        "gaps_in_replies": speaker.status.starved,
+        "interruptions": log.interruptions,
+        "word_error_rate_of_answers": round(word_error_rate(pairs), 4),
+        "word_error_rate_of_questions": round(word_error_rate(asked), 4),
+        "memory_mb": {
+            "first_minute": round(statistics.median(log.megabytes[:60])),
+            "last_minute": round(statistics.median(log.megabytes[-60:])),
+            "max": round(max(log.megabytes)),
+        },
+        "turns": turns,
+        "answers": [{"written": written, "understood": heard} for written, heard in pairs],
+    }
+
+
+def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> list[dict[str, Any]]:
+    """For each answered line, the latency from the true end of its sound."""
+    turns = []
+    for line, (start, _) in zip(lines, user.spoken, strict=False):
+        end = start + end_of_sound(line.audio)
+        for latency in log.latencies:
+            transcript = log.transcripts[latency.turn]
+            if start <= transcript.end <= end + samples(1.0):
+                heard = transcript.end + samples(latency.total)
+                late = seconds(transcript.end - end)
+                parts = {**latency.parts, "wait": latency.parts["wait"] + late}
+                turns.append(
+                    {
+                        "asked": line.text,
+                        "understood": transcript.text,
+                        "seconds": round(seconds(heard - end), 3),
+                        "parts": {name: round(value, 3) for name, value in parts.items()},
+                    }
+                )
+                break
+    return turns
+
+
+def end_of_sound(audio: Audio) -> int:
+    """The sample after the last one that is less than ``QUIET_DB`` below the peak."""
+    loud = np.flatnonzero(np.abs(audio) > np.abs(audio).max() * 10 ** (-QUIET_DB / 20))
+    return int(loud[-1]) + 1
+
+
+def _understood(recognizer: Recognizer, sounds: Sequence[Audio]) -> str:
+    return recognizer.transcribe(resample(np.concatenate(sounds), ASSISTANT_RATE, USER_RATE))

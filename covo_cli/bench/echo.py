@@ -1,0 +1,198 @@
+"""Does the assistant interrupt itself, and does it still hear a person over its own echo?
+
+A microphone in a simulated room hears the speaker through a path with a delay and a reverberating
+response (:mod:`audio_io.room`), about as loud as the person speaking. The assistant talks for
+minutes; every interruption that nobody made counts. Then a person speaks over it; every one that
+is not noticed counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio_io.echo import EchoCanceller
+from audio_io.endpoints import MIC_FRAME, MIC_RATE, SPEAKER_RATE, EndpointStatus
+from audio_io.files import FileSpeaker
+from audio_io.resample import StreamResampler
+from audio_io.room import EchoPath
+from audio_io.vad import SileroVad
+from covo_cli.bench.read_aloud import ReadAloud
+from covo_cli.consumer import Audio, Tick
+from covo_cli.conversation import Conversation
+from covo_cli.scripted_user import Line, ScriptedUser
+from model.clock import USER_RATE, seconds
+from model.events import Interrupted, PlaybackAction, PlaybackControl
+from model.lite.synthesizer import Synthesizer
+from model.turn_settings import TurnSettings
+from model.turns import TurnTakingEngine
+from model.work import VirtualExecutor
+
+REPLY_SECONDS = 100.0
+"""How long the assistant talks in one go, undisturbed."""
+
+ECHO_GAIN_DB = -6.0
+"""The assistant speaks at -20 dBFS: its echo is as loud as a person at -26 dBFS."""
+
+BARGE_IN_AFTER = 4.0
+"""Seconds of a reply after which the person speaks over it."""
+
+
+class EchoingRoom:
+    """A microphone that hears, besides ``user``, what the conversation plays: through ``path``.
+
+    It is a consumer, and so learns what was played. A frame is heard one frame (20 ms) after it was
+    played at the earliest; that counts towards the path's delay.
+    """
+
+    def __init__(self, user: ScriptedUser, path: EchoPath) -> None:
+        self._user = user
+        self._path = path
+        self._resampler = StreamResampler(SPEAKER_RATE, MIC_RATE)
+        self._far = np.zeros(MIC_FRAME, np.float32)
+        self._echo = np.zeros(MIC_FRAME, np.float32)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._user.start()
+
+    def read(self, timeout: float) -> Audio | None:
+        """The person, and the room."""
+        frame = self._user.read(timeout)
+        return None if frame is None else frame + self._echo
+
+    def on_tick(self, tick: Tick) -> None:
+        """What was played sounds in the room."""
+        self._far = np.concatenate([self._far, self._resampler.process(tick.assistant)])
+        self._echo = self._path.process(self._far[:MIC_FRAME])
+        self._far = self._far[MIC_FRAME:]
+
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed."""
+        return self._user.ended
+
+    @property
+    def status(self) -> EndpointStatus:
+        """The user's."""
+        return self._user.status
+
+    def close(self) -> None:
+        """Stop. Safe to call twice."""
+        self._user.close()
+
+
+class EchoLog:
+    """A consumer that counts interruptions, and when the speaker was asked to stop."""
+
+    def __init__(self) -> None:
+        self.ducks: list[int] = []
+        self.stops: list[int] = []
+        self.interruptions = 0
+        self.speaking = 0
+
+    def on_tick(self, tick: Tick) -> None:
+        """Take note of one frame."""
+        self.speaking += bool(tick.assistant.any())
+        for event in tick.events:
+            match event:
+                case PlaybackControl(action=PlaybackAction.DUCK):
+                    self.ducks.append(event.at)
+                case PlaybackControl(action=PlaybackAction.STOP):
+                    self.stops.append(event.at)
+                case Interrupted():
+                    self.interruptions += 1
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def measure_echo(
+    detector: Path,
+    assistant: Synthesizer,
+    question: Audio,
+    barge_in: Audio,
+    *,
+    delays: Sequence[float] = (0.02, 0.08, 0.15),
+    minutes: float = 10.0,
+    barge_ins: int = 10,
+    cancel: bool = True,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Self-interruptions and barge-ins for each delay (seconds) of the loudspeaker path.
+
+    ``question`` and ``barge_in``: float32 mono 16 kHz, a person at the level of the echo.
+    ``detector``: Silero's weights. ``cancel``: with echo cancellation. Returns JSON-ready figures.
+    """
+    results = []
+    for delay in delays:
+        progress(f"{delay * 1000:.0f} ms: the assistant talks")
+        replies = max(1, round(minutes * 60 / REPLY_SECONDS))
+        lines = [Line(question, "question")] * replies
+        alone, _ = _talk(lines, delay, detector, assistant, cancel=cancel)
+        progress(f"{delay * 1000:.0f} ms: a person talks over it")
+        lines = [Line(question, "question")]
+        lines += [Line(barge_in, "barge-in", over=BARGE_IN_AFTER)] * barge_ins
+        over, spoken = _talk(lines, delay, detector, assistant, cancel=cancel)
+        waits = []
+        for start, end in spoken[1:]:
+            first = next((at for at in over.stops if start < at <= end + USER_RATE), None)
+            if first is not None:
+                waits.append(seconds(first - start))
+        results.append(
+            {
+                "delay_ms": round(delay * 1000),
+                "minutes_of_assistant_speech": round(alone.speaking * 0.02 / 60, 2),
+                "self_interruptions": alone.interruptions,
+                "false_ducks": len(alone.ducks),
+                "barge_ins": barge_ins,
+                "barge_ins_caught": len(waits),
+                "median_s_from_first_word_to_stop": round(float(np.median(waits)), 3)
+                if waits
+                else None,
+            }
+        )
+    return {"echo_cancellation": cancel, "echo_gain_db": ECHO_GAIN_DB, "paths": results}
+
+
+def _talk(
+    lines: Sequence[Line],
+    delay: float,
+    detector: Path,
+    assistant: Synthesizer,
+    *,
+    cancel: bool,
+) -> tuple[EchoLog, list[tuple[int, int]]]:
+    user = ScriptedUser(lines, paced=False)
+    room = EchoingRoom(user, EchoPath(delay, rt60=0.3, gain_db=ECHO_GAIN_DB, seed=1))
+    log = EchoLog()
+    engine = TurnTakingEngine(
+        ReadAloud(assistant, REPLY_SECONDS),
+        SileroVad(detector),
+        VirtualExecutor(),
+        TurnSettings(),
+    )
+    talk = Conversation(
+        room,
+        FileSpeaker(None),
+        engine,
+        [user, room, log],
+        echo=EchoCanceller() if cancel else None,
+        over=lambda busy: user.exhausted and not busy,
+    )
+    try:
+        talk.run()
+    finally:
+        engine.close()
+    return log, user.spoken
+
+
+def at_level(audio: Audio, dbfs: float) -> Audio:
+    """``audio`` scaled so that its loudest half has this level (rms): the pauses do not count."""
+    blocks = audio[: len(audio) // MIC_FRAME * MIC_FRAME].reshape(-1, MIC_FRAME)
+    power = np.sort((blocks**2).mean(axis=1))[len(blocks) // 2 :]
+    gain = 10 ** ((dbfs - 10 * np.log10(power.mean())) / 20)
+    return (audio * gain).astype(np.float32)
