@@ -57,7 +57,7 @@ class LiteVoice:
         if self.real_time_factor is None:
             return "not measured"
         word = "fast" if self.real_time_factor < 0.2 else "natural"
-        return f"{word}: {self.real_time_factor:g}x real time"
+        return f"{word}: {self.real_time_factor:.2f}x real time"
 
 
 @dataclass(frozen=True, slots=True)
