@@ -12,11 +12,12 @@ Three indices run along the same endless stream of 24 kHz samples:
 - *heard*: delivered, less the device's own latency. :attr:`LiveSpeaker.played` speaks of this one.
 
 :meth:`LiveSpeaker.tick` hands out the stream on the microphone's clock, which is another crystal's:
-it follows *delivered* 20 ms behind. When too little has been delivered it pads with silence, which
-also lets it follow a little later from then on; when it has fallen more than 100 ms behind it skips
-silence, and more than 200 ms, sound. Every pad and skip that touches sound is counted
-(:attr:`LiveSpeaker.corrections`). Following *delivered*, which runs ahead of what is heard, makes
-the reference reach the echo canceller before the echo does.
+it follows *delivered* some 20 ms behind. When less than a frame has been delivered it hands out a
+frame of silence instead and follows 20 ms later from then on (already a little sooner where that
+splits no sound); when it has fallen more than 100 ms behind it skips silence, and more than 200 ms,
+sound. Every such step that touches sound is counted (:attr:`LiveSpeaker.corrections`); a clock that
+is 100 ppm off needs one in three minutes at most. Following *delivered*, which runs ahead of what
+is heard, makes the reference reach the echo canceller before the echo does.
 
 When the device goes away, the playout goes on at the pace of the wall clock (a reply spoken to a
 dead device counts as played) while it is waited for or replaced (:mod:`audio_io.recovery`).
@@ -125,13 +126,17 @@ class LiveSpeaker:
             if self._ticked is None:
                 self._ticked = max(self._history_start, delivered - SPEAKER_FRAME - _CUSHION)
             self._skip(delivered)
-            n = max(0, min(SPEAKER_FRAME, delivered - self._ticked))
             at = self._ticked - self._history_start
-            frame[:n] = self._history[at : at + n]
-            if n < SPEAKER_FRAME and (frame[:n].any() or self._history[at + n : at + n + 1].any()):
-                self._corrections += 1
-            self._ticked += n
-            self._history = self._history[at + n :]
+            due = self._history[at : at + SPEAKER_FRAME]
+            surplus = delivered - self._ticked - SPEAKER_FRAME
+            sound = bool(due.any())
+            if surplus < 0 or (surplus < _CUSHION // 2 and not sound):
+                # A whole frame of silence, so that it is long until the next one is needed.
+                self._corrections += sound
+                return frame
+            frame[:] = due
+            self._ticked += SPEAKER_FRAME
+            self._history = self._history[at + SPEAKER_FRAME :]
             self._history_start = self._ticked
         return frame
 
@@ -220,7 +225,8 @@ class LiveSpeaker:
             self._underruns += missed
             if self._playout.queued:
                 self._starved += missed
-            self._ring_seconds = min(self._ring_seconds + _RING_STEP_SECONDS, _LONGEST_RING_SECONDS)
+            longer = self._ring_seconds + missed * _RING_STEP_SECONDS
+            self._ring_seconds = min(longer, _LONGEST_RING_SECONDS)
         while line.ring.filled < self._ring_seconds * line.rate:
             line.ring.write(self._resampler.process(self._render())[:, None])
 

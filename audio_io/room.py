@@ -1,0 +1,50 @@
+"""A loudspeaker heard by a microphone, simulated: for tests and benchmarks of echo cancellation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio_io.endpoints import MIC_RATE, Audio
+from audio_io.levels import from_db
+
+
+class EchoPath:
+    """The way from loudspeaker to microphone: a delay, then a room.
+
+    ``delay_s``: seconds of buffers and air before the first sound. ``rt60``: seconds in which the
+    reverberation falls by 60 dB. ``gain_db``: the level of the echo, in dB against what was
+    played, for white noise. ``seed`` picks the room: after the direct sound, Gaussian noise under
+    an exponential decay (Polack's model), 6 dB below the direct sound in all.
+    """
+
+    def __init__(
+        self, delay_s: float = 0.08, rt60: float = 0.3, gain_db: float = -6.0, seed: int = 0
+    ) -> None:
+        if delay_s < 0 or rt60 < 0:
+            raise ValueError("an echo's delay and reverberation time cannot be negative")
+        tail_length = max(1, round(rt60 * MIC_RATE))
+        time = np.arange(tail_length) / MIC_RATE
+        decay = np.exp(-np.log(1000.0) * time / rt60) if rt60 > 0 else np.zeros(tail_length)
+        tail = np.random.default_rng(seed).standard_normal(tail_length) * decay
+        tail[0] = 0.0
+        energy = float(np.sum(tail**2))
+        if energy > 0:
+            tail *= 0.5 / np.sqrt(energy)
+        tail[0] = 1.0
+        tail *= from_db(gain_db) / np.sqrt(float(np.sum(tail**2)))
+        self.response: NDArray[np.float64] = np.concatenate(
+            [np.zeros(round(delay_s * MIC_RATE)), tail]
+        )
+        """The impulse response, at 16 kHz."""
+        self._carry = np.zeros(len(self.response) - 1)
+
+    def process(self, far: Audio) -> Audio:
+        """The echo of the next block of what is played: float32 of the same length, 16 kHz."""
+        n = len(far) + len(self.response) - 1
+        size = 1 << (n - 1).bit_length()
+        spectrum = np.fft.rfft(far, size) * np.fft.rfft(self.response, size)
+        wet = np.fft.irfft(spectrum, size)[:n]
+        wet[: len(self._carry)] += self._carry
+        self._carry = wet[len(far) :]
+        return np.asarray(wet[: len(far)], dtype=np.float32)

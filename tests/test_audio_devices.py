@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import builtins
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from audio_io.devices import (
+    Device,
+    PortAudio,
+    find_device,
+    install_hint,
+    permission_hint,
+    stable_name,
+)
+from audio_io.errors import DeviceError
+from audio_io.ring import Ring
+
+MIC = Device(0, "USB Mic", "ALSA", 1, 0, 48_000)
+HEADSET = Device(1, "USB Headset", "ALSA", 1, 2, 44_100, default_input=True)
+SPEAKERS = Device(2, "Speakers", "ALSA", 0, 2, 48_000, default_output=True)
+SAME = Device(3, "Speakers", "JACK", 0, 2, 48_000)
+ALL = [MIC, HEADSET, SPEAKERS, SAME]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "device"),
+    [
+        ("", "input", HEADSET),
+        ("", "output", SPEAKERS),
+        ("0", "input", MIC),
+        (" 2 ", "output", SPEAKERS),
+        ("usb mic", "input", MIC),
+        ("headset", "output", HEADSET),
+        ("usb", "output", HEADSET),  # unique among the outputs
+        ("speakers, jack", "output", SAME),
+        ("jack", "output", SAME),
+    ],
+)
+def test_find(wanted: str, kind: Any, device: Device) -> None:
+    assert find_device(ALL, wanted, kind) == device
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kind", "message"),
+    [
+        ("usb", "input", r"more than one .* 'usb': 0: USB Mic, ALSA; 1: USB Headset, ALSA$"),
+        ("speakers", "output", "more than one"),
+        ("banana", "input", r"no input device is called 'banana'; there are: 0: USB Mic.*1: USB"),
+        ("2", "input", "no input device has the id 2"),
+        ("99", "output", "no output device has the id 99"),
+    ],
+)
+def test_what_is_not_one_device_lists_the_candidates(wanted: str, kind: Any, message: str) -> None:
+    with pytest.raises(DeviceError, match=message):
+        find_device(ALL, wanted, kind)
+
+
+def test_an_exact_name_wins_over_a_part_of_another() -> None:
+    long = replace(MIC, id=5, name="USB Mic Pro")
+    assert find_device([MIC, long], "usb mic", "input") == MIC
+
+
+def test_no_device_and_no_default() -> None:
+    with pytest.raises(DeviceError, match="no input device was found"):
+        find_device([SPEAKERS], "", "input")
+    with pytest.raises(DeviceError, match=r"no default input device; choose one of: 0: USB Mic"):
+        find_device([MIC], "", "input")
+
+
+def test_a_name_to_remember_means_the_same_device_again() -> None:
+    assert stable_name(MIC, ALL, "input") == "USB Mic"
+    assert stable_name(SAME, ALL, "output") == "Speakers, JACK"
+    for device in (SPEAKERS, SAME):
+        assert find_device(ALL, stable_name(device, ALL, "output"), "output") == device
+
+
+def test_hints_exist_for_every_platform() -> None:
+    assert "apt install libportaudio2" in install_hint("linux")
+    assert "brew install portaudio" in install_hint("darwin")
+    assert "reinstall sounddevice" in install_hint("win32")
+    assert "PortAudio" in install_hint("freebsd14")
+    assert "Privacy" in permission_hint("darwin")
+    assert "muted" in permission_hint("linux")
+
+
+class FakePortAudioError(Exception):
+    pass
+
+
+class FakeSoundDevice:
+    """As much of the sounddevice module as is used."""
+
+    PortAudioError = FakePortAudioError
+
+    def __init__(self) -> None:
+        self.default = SimpleNamespace(device=[0, 1])
+        self.made: list[SimpleNamespace] = []
+        self.refused_channels: set[int] = set()
+        self.restarts = 0
+
+    def query_hostapis(self) -> Any:
+        return ({"name": "ALSA"},)
+
+    def query_devices(self) -> Any:
+        common = {"hostapi": 0, "default_samplerate": 48_000.0}
+        return [
+            {"name": "Array\nmic ", "max_input_channels": 4, "max_output_channels": 0, **common},
+            {"name": "Out", "max_input_channels": 0, "max_output_channels": 8, **common},
+        ]
+
+    def _stream(self, **options: Any) -> Any:
+        if options["channels"] in self.refused_channels:
+            raise FakePortAudioError("Invalid number of channels")
+        stream = SimpleNamespace(**options, active=False, closed=False)
+        stream.latency = 0.05
+        stream.start = lambda: setattr(stream, "active", True)
+
+        def close() -> None:
+            if stream.closed:
+                raise FakePortAudioError("closed twice")
+            stream.closed, stream.active = True, False
+
+        stream.close = close
+        self.made.append(stream)
+        return stream
+
+    InputStream = OutputStream = _stream
+
+    def _terminate(self) -> None:
+        assert all(stream.closed for stream in self.made), "open streams would dangle"
+
+    def _initialize(self) -> None:
+        self.restarts += 1
+
+
+def test_portaudio_lists_devices() -> None:
+    mic, out = PortAudio(FakeSoundDevice()).devices()
+    assert mic == Device(0, "Array mic", "ALSA", 4, 0, 48_000, default_input=True)
+    assert out == Device(1, "Out", "ALSA", 0, 8, 48_000, default_output=True)
+
+
+def test_portaudio_opens_at_the_devices_own_rate() -> None:
+    fake = FakeSoundDevice()
+    backend = PortAudio(fake)
+    got: list[np.ndarray] = []
+    stream = backend.open(backend.devices()[0], "input", got.append)
+    assert (stream.rate, stream.channels, stream.latency) == (48_000, 2, 0.05)
+    assert not stream.active
+    stream.start()
+    assert stream.active
+    block = np.ones((480, 2), np.float32)
+    fake.made[0].callback(block, 480, None, None)
+    assert got[0] is block
+    stream.close()
+    stream.close()
+    assert not stream.active
+
+
+def test_portaudio_tries_other_channel_counts_then_says_why() -> None:
+    fake = FakeSoundDevice()
+    fake.refused_channels = {2}
+    backend = PortAudio(fake)
+    assert backend.open(backend.devices()[0], "input", print).channels == 4
+    fake.refused_channels = {1, 2, 4}
+    with pytest.raises(DeviceError, match=r"'Array mic' cannot be opened .*Invalid number"):
+        backend.open(backend.devices()[0], "input", print)
+
+
+def test_rescan_closes_what_is_open_and_starts_again() -> None:
+    fake = FakeSoundDevice()
+    backend = PortAudio(fake)
+    stream = backend.open(backend.devices()[1], "output", print)
+    stream.start()
+    backend.rescan()
+    assert not stream.active
+    assert fake.restarts == 1
+    stream.close()
+
+
+def test_missing_portaudio_is_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name == "sounddevice":
+            raise OSError("PortAudio library not found")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(DeviceError, match=r"PortAudio library not found.*install"):
+        PortAudio()
+
+
+def test_ring_wraps_overruns_and_underruns() -> None:
+    ring = Ring(5, 1)
+    ring.write(np.array([[1], [2], [3]], np.float32))
+    out = np.empty((2, 2), np.float32)
+    ring.read_into(out)
+    np.testing.assert_array_equal(out, [[1, 1], [2, 2]])
+    ring.write(np.array([[4], [5], [6], [7], [8], [9]], np.float32))
+    assert (ring.filled, ring.overrun) == (5, 2)
+    np.testing.assert_array_equal(ring.read()[:, 0], [3, 4, 5, 6, 7])
+    assert ring.underruns == 0
+    ring.read_into(out)
+    assert not out.any()
+    assert (ring.underruns, ring.consumed) == (1, 7)
