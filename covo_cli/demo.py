@@ -16,8 +16,8 @@ from model.clock import USER_RATE
 
 SCRIPT = (
     ("australia.flac", "What is the capital of Australia?", None),
-    ("moon.flac", "Can you tell me something about the moon?", None),
-    ("stop.flac", "Okay, stop. What do bees make?", 3.5),
+    ("exercise.flac", "Why is exercise good for me?", None),
+    ("stop.flac", "Okay, stop. And what do bees make?", 3.5),
 )
 """Recording, what it says, and after how many seconds of the answer before it is said."""
 
