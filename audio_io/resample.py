@@ -68,3 +68,24 @@ def resample(samples: Audio, source: float, target: float) -> Audio:
     """All of ``samples`` at ``source`` Hz, at ``target`` Hz. Shape (n,) to (round(n * ratio),)."""
     stream = StreamResampler(source, target)
     return np.concatenate([stream.process(samples), stream.flush()])
+
+
+class FrameResampler:
+    """A stream from one rate to the other, in frames: as much comes out as went in, at every call.
+
+    What comes out first is silence, as long as the resampler's own delay (10 to 14 ms).
+    """
+
+    def __init__(self, source: float, target: float, frame: int) -> None:
+        self._resampler = StreamResampler(source, target, low_latency=True)
+        self._frame = frame
+        self._ready = np.zeros(0, np.float32)
+
+    def process(self, samples: Audio) -> Audio:
+        """One frame in (float32 mono at the source's rate), ``frame`` samples out."""
+        self._ready = np.concatenate([self._ready, self._resampler.process(samples)])
+        missing = self._frame - len(self._ready)
+        if missing > 0:
+            self._ready = np.pad(self._ready, (missing, 0))
+        out, self._ready = self._ready[: self._frame], self._ready[self._frame :]
+        return out

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Microphone, Speaker
-from audio_io.resample import StreamResampler
+from audio_io.resample import FrameResampler
 from covo_cli.consumer import Audio, Consumer, Tick
 from covo_cli.errors import SessionError
 from model.clock import FRAME
@@ -69,8 +69,7 @@ class Conversation:
         self._engine = engine
         self._consumers = list(consumers)
         self._echo = echo
-        self._far = StreamResampler(SPEAKER_RATE, MIC_RATE)
-        self._far_rest = np.zeros(0, np.float32)
+        self._far = FrameResampler(SPEAKER_RATE, MIC_RATE, FRAME)
         self._over = over
         self._inbox: queue.SimpleQueue[Command | Quit] = queue.SimpleQueue()
         self._at = 0
@@ -146,11 +145,7 @@ class Conversation:
     def _without_echo(self, near: Audio, heard: Audio) -> Audio:
         if self._echo is None:
             return near
-        far = np.concatenate([self._far_rest, self._far.process(heard)])
-        if len(far) < FRAME:  # the resampler's first few milliseconds
-            far = np.concatenate([np.zeros(FRAME - len(far), np.float32), far])
-        self._far_rest = far[FRAME:]
-        return self._echo.process(near, far[:FRAME])
+        return self._echo.process(near, self._far.process(heard))
 
     def _act(self, event: Event) -> None:
         match event:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_io.resample import StreamResampler, resample
+from audio_io.resample import FrameResampler, StreamResampler, resample
 
 RATES = [8_000, 16_000, 24_000, 44_100, 48_000, 192_000]
 
@@ -74,3 +74,14 @@ def test_after_flush_and_reset_a_new_stream_begins() -> None:
 def test_bad_rate() -> None:
     with pytest.raises(ValueError, match="positive"):
         StreamResampler(0, 16_000)
+
+
+def test_frames_in_are_frames_out_and_only_late_by_the_resamplers_delay():
+    noise = np.random.default_rng(1).normal(0, 0.1, 24_000).astype(np.float32)
+    frames = FrameResampler(24_000, 16_000, 320)
+    out = [frames.process(noise[i : i + 480]) for i in range(0, 24_000, 480)]
+    assert {len(frame) for frame in out} == {320}
+    got, want = np.concatenate(out), resample(noise, 24_000, 16_000)
+    late = int(np.argmax(np.correlate(got, want[:8000], "valid")))
+    assert 0 < late / 16_000 <= 0.020
+    assert np.corrcoef(got[late : late + 8000], want[:8000])[0, 1] > 0.99

@@ -17,7 +17,7 @@ import numpy as np
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import MIC_FRAME, MIC_RATE, SPEAKER_RATE, EndpointStatus
 from audio_io.files import FileSpeaker
-from audio_io.resample import StreamResampler
+from audio_io.resample import FrameResampler
 from audio_io.room import EchoPath
 from audio_io.vad import SileroVad
 from covo_cli.bench.read_aloud import ReadAloud
@@ -51,8 +51,7 @@ class EchoingRoom:
     def __init__(self, user: ScriptedUser, path: EchoPath) -> None:
         self._user = user
         self._path = path
-        self._resampler = StreamResampler(SPEAKER_RATE, MIC_RATE)
-        self._far = np.zeros(MIC_FRAME, np.float32)
+        self._resampler = FrameResampler(SPEAKER_RATE, MIC_RATE, MIC_FRAME)
         self._echo = np.zeros(MIC_FRAME, np.float32)
 
     def start(self) -> None:
@@ -66,9 +65,7 @@ class EchoingRoom:
 
     def on_tick(self, tick: Tick) -> None:
         """What was played sounds in the room."""
-        self._far = np.concatenate([self._far, self._resampler.process(tick.assistant)])
-        self._echo = self._path.process(self._far[:MIC_FRAME])
-        self._far = self._far[MIC_FRAME:]
+        self._echo = self._path.process(self._resampler.process(tick.assistant))
 
     @property
     def ended(self) -> bool:
@@ -195,4 +192,5 @@ def at_level(audio: Audio, dbfs: float) -> Audio:
     blocks = audio[: len(audio) // MIC_FRAME * MIC_FRAME].reshape(-1, MIC_FRAME)
     power = np.sort((blocks**2).mean(axis=1))[len(blocks) // 2 :]
     gain = 10 ** ((dbfs - 10 * np.log10(power.mean())) / 20)
-    return (audio * gain).astype(np.float32)
+    scaled: Audio = (audio * gain).astype(np.float32)
+    return scaled
