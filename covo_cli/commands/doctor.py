@@ -53,6 +53,7 @@ def doctor(
     elif not ready:
         typer.echo(f"Not ready: {counts[Status.FAILED]} failed.")
     else:
-        typer.echo(f"Ready ({counts[Status.WARNING]} warnings).")
+        warnings = counts[Status.WARNING]
+        typer.echo(f"Ready ({warnings} warning{'s' * (warnings != 1)}).")
     if not ready:
         raise typer.Exit(1)
