@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from covo_cli import __version__
-from covo_cli.commands import chat, config, demo, doctor, models, sessions, voices
+from covo_cli.commands import (
+    bench,
+    chat,
+    config,
+    demo,
+    devices,
+    doctor,
+    models,
+    sessions,
+    voices,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -40,7 +50,9 @@ def root(
 app.command()(chat.chat)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
+app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
+app.add_typer(devices.app, name="devices")
 app.add_typer(models.app, name="models")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(voices.app, name="voices")

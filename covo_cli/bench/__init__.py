@@ -1,0 +1,1 @@
+"""Measurements of the assistant, each run by ``covo bench``."""

@@ -1,0 +1,224 @@
+"""Which voice activity detector should be the default: what fools it, what it misses, its delay.
+
+The speech is synthesised at run time by the embedded synthesiser and mixed with noise at known
+levels, so that for every frame it is known whether someone speaks. Levels are in dBFS (RMS; of
+speech, while it lasts), signal-to-noise ratios in dB.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio_io.levels import from_db
+from audio_io.resample import resample
+from audio_io.vad import VoiceActivityDetector
+from covo_cli.consumer import Audio
+from model.clock import ASSISTANT_RATE, FRAME, USER_RATE
+from model.turn_settings import TurnSettings
+
+THRESHOLD = 0.5
+"""Probability from which a frame counts as speech, as in turn taking."""
+
+SPEECH_LEVEL = -26.0
+NOISE_SECONDS = 30.0
+PAUSE_SECONDS = 1.5
+SNRS = (None, 20, 10, 5, 0)
+QUIET_DB = 35.0
+"""dB below its loudest frame at which a frame of an utterance is no speech."""
+
+_LONGEST_GAP = 10
+"""Quiet frames (0.2 s) within an utterance that still belong to it."""
+
+SENTENCES = (
+    "What is the capital of Australia?",
+    "Tell me something about the moon.",
+    "How many days are there in a week?",
+    "I was wondering whether you could help me with my garden this weekend.",
+    "No, stop.",
+    "Yes please.",
+    "Could you say that again, a little more slowly?",
+    "The fisherman found a small box under the boat.",
+    "Why is the sky blue during the day and red in the evening?",
+    "Wait a moment, I did not mean that.",
+    "Play something quiet.",
+    "It has been raining since early this morning.",
+)
+
+Mask = NDArray[np.bool_]
+
+
+def measure(
+    detectors: Mapping[str, Callable[[], VoiceActivityDetector]],
+    synthesise: Callable[[str], Audio],
+    sentences: Sequence[str] = SENTENCES,
+    noise_seconds: float = NOISE_SECONDS,
+) -> dict[str, Any]:
+    """Measure every detector on the same sounds; JSON-ready.
+
+    ``synthesise``: a sentence as float32 mono 24 kHz. Per detector: ``noise`` (per sound: share of
+    frames called speech, starts of a turn and turns kept, per minute), ``speech`` (per SNR: share
+    of speech frames missed, utterances missed, onset and offset delay in ms), ``cost`` (share of
+    real time on one core).
+    """
+    utterances = [
+        _at_level(resample(synthesise(text), ASSISTANT_RATE, USER_RATE), SPEECH_LEVEL)
+        for text in sentences
+    ]
+    noises = dict(_noises(utterances, round(noise_seconds * USER_RATE)))
+    speech, spoken = _concatenate(utterances)
+    result: dict[str, Any] = {
+        "threshold": THRESHOLD,
+        "speech_level_dbfs": SPEECH_LEVEL,
+        "utterances": len(utterances),
+        "speech_seconds": round(float(spoken.sum()) * FRAME / USER_RATE, 1),
+        "noise_seconds": noise_seconds,
+        "detectors": {},
+    }
+    for name, make in detectors.items():
+        began = time.perf_counter()
+        heard = len(SNRS) * len(speech) + sum(len(noise) for noise in noises.values())
+        result["detectors"][name] = {
+            "noise": {label: _false_triggers(make(), noise) for label, noise in noises.items()},
+            "speech": {
+                "clean" if snr is None else f"{snr} dB": _on_speech(
+                    make(), _with_noise(speech, snr), spoken
+                )
+                for snr in SNRS
+            },
+            "cost": round((time.perf_counter() - began) / (heard / USER_RATE), 4),
+        }
+    return result
+
+
+def _decide(detector: VoiceActivityDetector, sound: Audio) -> Mask:
+    whole = len(sound) // FRAME * FRAME
+    frames = (sound[at : at + FRAME] for at in range(0, whole, FRAME))
+    return np.array([detector.process(frame) >= THRESHOLD for frame in frames])
+
+
+def _false_triggers(detector: VoiceActivityDetector, noise: Audio) -> dict[str, float]:
+    decided = _decide(detector, noise)
+    minutes = len(noise) / USER_RATE / 60.0
+    lengths = [end - start for start, end in _runs(decided)]
+    turns = TurnSettings()
+    frame = FRAME / USER_RATE
+    return {
+        "share": round(float(decided.mean()), 4),
+        "starts_per_minute": round(sum(n * frame >= turns.onset for n in lengths) / minutes, 1),
+        "turns_per_minute": round(sum(n * frame >= turns.min_speech for n in lengths) / minutes, 1),
+    }
+
+
+def _on_speech(detector: VoiceActivityDetector, sound: Audio, spoken: Mask) -> dict[str, Any]:
+    decided = _decide(detector, sound)
+    runs = _runs(spoken)
+    onsets: list[int] = []
+    offsets: list[int] = []
+    missed = 0
+    for index, (start, end) in enumerate(runs):
+        following = runs[index + 1][0] if index + 1 < len(runs) else len(decided)
+        found = np.flatnonzero(decided[start:end])
+        if len(found) == 0:
+            missed += 1
+            continue
+        # A frame that decides for speech has been heard to its end.
+        onsets.append(int(found[0]) + 1)
+        # To the last frame of the run that was going on at the end: later noise is another matter.
+        silent = np.flatnonzero(~decided[end:following])
+        offsets.append(int(silent[0]) if len(silent) else following - end)
+    frame_ms = 1000.0 * FRAME / USER_RATE
+    return {
+        "frames_missed": round(float(1.0 - decided[spoken].mean()), 4),
+        "utterances_missed": missed,
+        "onset_ms_median": frame_ms * statistics.median(onsets) if onsets else None,
+        "onset_ms_max": frame_ms * max(onsets) if onsets else None,
+        "offset_ms_median": frame_ms * statistics.median(offsets) if offsets else None,
+        "offset_ms_max": frame_ms * max(offsets) if offsets else None,
+    }
+
+
+def _runs(mask: Mask) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _concatenate(utterances: Sequence[Audio]) -> tuple[Audio, Mask]:
+    """All utterances with pauses between, and which frames are speech."""
+    pause = np.zeros(round(PAUSE_SECONDS * USER_RATE), np.float32)
+    parts: list[Audio] = [pause]
+    for utterance in utterances:
+        parts += [utterance, np.zeros(-len(utterance) % FRAME, np.float32), pause]
+    speech = np.concatenate(parts)
+    speech = speech[: len(speech) // FRAME * FRAME]
+    power = np.mean(np.square(speech.reshape(-1, FRAME)), axis=1)
+    spoken: Mask = power > np.max(power) * from_db(-QUIET_DB) ** 2
+    for start, end in _runs(~spoken):
+        if end - start <= _LONGEST_GAP:
+            spoken[start:end] = True
+    return speech, spoken
+
+
+def _at_level(sound: Audio, level: float) -> Audio:
+    """``sound`` scaled so that its loud frames (within 35 dB of the peak) have RMS ``level``."""
+    whole = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
+    power = np.mean(np.square(whole, dtype=np.float64), axis=1)
+    loud = power[power > power.max() * from_db(-QUIET_DB) ** 2]
+    return np.asarray(sound * (from_db(level) / np.sqrt(loud.mean())), dtype=np.float32)
+
+
+def _with_noise(speech: Audio, snr: float | None) -> Audio:
+    if snr is None:
+        return speech
+    return speech + _pink(len(speech), SPEECH_LEVEL - snr, seed=99)
+
+
+def _noises(utterances: Sequence[Audio], n: int) -> list[tuple[str, Audio]]:
+    rng = np.random.default_rng(1)
+    time_axis = np.arange(n) / USER_RATE
+    sounds: list[tuple[str, Audio]] = []
+    for level in (-60, -50, -40, -30):
+        white = rng.standard_normal(n) * from_db(level)
+        sounds.append((f"white noise {level} dBFS", white.astype(np.float32)))
+    sounds += [(f"pink noise {level} dBFS", _pink(n, level, seed=2)) for level in (-50, -40, -30)]
+    tone = np.sqrt(2.0) * from_db(-30) * np.sin(2 * np.pi * 440 * time_axis)
+    sounds.append(("tone 440 Hz -30 dBFS", tone.astype(np.float32)))
+    hum = sum(np.sin(2 * np.pi * 50 * k * time_axis) / k for k in range(1, 9))
+    sounds.append(("mains hum -35 dBFS", _scaled(hum, -35)))
+    sounds.append(("key clicks", _clicks(n, rng)))
+    sounds += [
+        (f"babble of six {level} dBFS", _scaled(_babble(utterances, n, rng), level))
+        for level in (-55, -45, -35)
+    ]
+    return sounds
+
+
+def _scaled(sound: Any, level: float) -> Audio:
+    values = np.asarray(sound, dtype=np.float64)
+    return np.asarray(values * from_db(level) / np.sqrt(np.mean(values**2)), dtype=np.float32)
+
+
+def _pink(n: int, level: float, seed: int) -> Audio:
+    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(n))
+    frequency = np.fft.rfftfreq(n, 1 / USER_RATE)
+    return _scaled(np.fft.irfft(spectrum / np.sqrt(np.maximum(frequency, 20.0)), n), level)
+
+
+def _clicks(n: int, rng: np.random.Generator) -> Audio:
+    """Five key strokes a second: bursts of noise that die away in 5 ms, peaking near -12 dBFS."""
+    sound = np.zeros(n)
+    burst = np.exp(-np.arange(400) / 80.0) * from_db(-20)
+    for at in rng.integers(0, n - 400, round(5 * n / USER_RATE)):
+        sound[at : at + 400] += burst * rng.standard_normal(400)
+    return sound.astype(np.float32)
+
+
+def _babble(utterances: Sequence[Audio], n: int, rng: np.random.Generator) -> Any:
+    everything = np.concatenate(list(utterances))
+    everything = np.tile(everything, n // len(everything) + 1)[:n]
+    return sum(np.roll(everything, int(rng.integers(n))) for _ in range(6))

@@ -1,0 +1,98 @@
+"""``covo bench``: measurements that are kept, each to be repeated by one command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
+
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the figures to this file, as JSON.")
+]
+
+
+@app.callback()
+def _group() -> None:
+    """Measure the parts of the assistant on this machine."""
+
+
+@app.command()
+def vad(json_file: JsonFile = None) -> None:
+    """Voice activity detectors: false triggers in noise, misses, delay (about a minute)."""
+    from hibari import Hibari
+    from rich.console import Console
+
+    from audio_io.vad import SileroVad, WebRtcVad
+    from covo_cli.bench.vad import measure
+    from covo_cli.settings import load_settings, models_dir
+    from model.weights import WeightStore
+
+    model = WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad.onnx")
+    synthesiser = Hibari()
+    figures = measure(
+        {
+            "silero": lambda: SileroVad(model),
+            "webrtc": WebRtcVad,
+            "webrtc, 1": lambda: WebRtcVad(aggressiveness=1),
+        },
+        lambda text: synthesiser(text, seed=1),
+    )
+    save_json(json_file, figures)
+    console = Console()
+    for table in _vad_tables(figures):
+        console.print(table)
+
+
+def save_json(path: Path | None, figures: dict[str, Any]) -> None:
+    """Write ``figures`` to ``path``, whole or not at all. Raises: CliError."""
+    from covo_cli.errors import CliError
+
+    if path is None:
+        return
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise CliError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _vad_tables(figures: dict[str, Any]) -> list[Table]:
+    from rich.table import Table
+
+    detectors: dict[str, Any] = figures["detectors"]
+    noise = Table(title="Called speech, though nobody speaks: share of frames, turns per minute")
+    speech = Table(title="Speech in pink noise: frames missed, onset and offset in ms (median)")
+    cost = Table(title="Share of one core, in real time")
+    for table in (noise, speech, cost):
+        table.add_column("")
+        for name in detectors:
+            table.add_column(name, justify="right")
+    first = next(iter(detectors.values()))
+    for label in first["noise"]:
+        cells = [detector["noise"][label] for detector in detectors.values()]
+        noise.add_row(label, *(f"{c['share']:.1%}  {c['turns_per_minute']:5.1f}" for c in cells))
+    for label in first["speech"]:
+        cells = [detector["speech"][label] for detector in detectors.values()]
+        speech.add_row(
+            label,
+            *(
+                f"{c['frames_missed']:.1%}  {_ms(c['onset_ms_median'])}  "
+                f"{_ms(c['offset_ms_median'])}"
+                for c in cells
+            ),
+        )
+    cost.add_row("", *(f"{detector['cost']:.2%}" for detector in detectors.values()))
+    return [noise, speech, cost]
+
+
+def _ms(value: float | None) -> str:
+    return "   -" if value is None else f"{value:4.0f}"

@@ -1,0 +1,246 @@
+"""``covo devices``: microphones and speakers on this machine, and which to use."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from audio_io.devices import Backend, Device, Kind
+    from audio_io.endpoints import Audio
+    from audio_io.levels import Level
+
+app = typer.Typer(help="Microphones and speakers: list, choose, test.")
+
+RECORD_SECONDS = 2.0
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback(invoke_without_command=True)
+def list_devices(context: typer.Context, as_json: _Json = False) -> None:
+    """List the devices: id, name, channels, rate, and which are used."""
+    if context.invoked_subcommand is not None:
+        return
+    from covo_cli.settings import load_settings
+
+    devices = list(_backend().devices())
+    audio = load_settings().audio
+    chosen = {"input": _chosen(devices, audio.input, "input")}
+    chosen["output"] = _chosen(devices, audio.output, "output")
+    if as_json:
+        records = [
+            dataclasses.asdict(device)
+            | {f"used_for_{kind}": device == used for kind, used in chosen.items()}
+            for device in devices
+        ]
+        typer.echo(json.dumps(records, indent=2))
+        return
+    _print_table(devices, chosen)
+    for kind, wanted in (("input", audio.input), ("output", audio.output)):
+        if wanted and chosen[kind] is None:
+            typer.echo(f"The remembered {kind} device '{wanted}' is not here.", err=True)
+    if not devices:
+        typer.echo("No sound devices were found. Files work without: covo chat --input FILE")
+
+
+@app.command()
+def use(
+    input_: Annotated[
+        str | None,
+        typer.Option("--input", help="Id or part of the name; '' for the system's default."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", help="Id or part of the name; '' for the system's default."),
+    ] = None,
+) -> None:
+    """Remember which devices to use, by name, after opening them once."""
+    from covo_cli.errors import CliError
+
+    if input_ is None and output is None:
+        raise CliError("say which: covo devices use --input NAME --output NAME")
+    backend = _backend()
+    found = [
+        (kind, _checked(backend, wanted, kind))
+        for kind, wanted in _kinds(input_, output)
+        if wanted is not None
+    ]
+    for kind, name in found:
+        _remember(kind, name)
+        typer.echo(f"{kind}: {name or 'the default of the system'}")
+
+
+@app.command("test")
+def try_out(
+    input_: Annotated[
+        str | None, typer.Option("--input", help="Id or part of the name of the microphone.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", help="Id or part of the name of the speaker.")
+    ] = None,
+) -> None:
+    """Play a chime, record two seconds and say how loud they were.
+
+    Exit code 1 when the microphone delivers only zeros.
+    """
+    from audio_io.devices import permission_hint
+    from audio_io.levels import FLOOR, measure
+    from covo_cli.settings import load_settings
+
+    audio = load_settings().audio
+    backend = _backend()
+    speaker = _play_chime(backend, audio.output if output is None else output)
+    typer.echo(f"speaker: {speaker} (did you hear two notes?)")
+    wanted = audio.input if input_ is None else input_
+    typer.echo(f"microphone: say something for {RECORD_SECONDS:.0f} seconds ...")
+    microphone, recorded = _record(backend, wanted)
+    level = measure(recorded)
+    if level.peak <= FLOOR:
+        typer.echo(f"microphone: {microphone} delivers only zeros: {permission_hint()}", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"microphone: {microphone}, {_describe(level)}")
+
+
+def _backend() -> Backend:
+    from audio_io.devices import PortAudio
+
+    return PortAudio()
+
+
+def _kinds(input_: str | None, output: str | None) -> list[tuple[Kind, str | None]]:
+    return [("input", input_), ("output", output)]
+
+
+def _chosen(devices: Sequence[Device], wanted: str, kind: Kind) -> Device | None:
+    from audio_io.devices import find_device
+    from audio_io.errors import DeviceError
+
+    try:
+        return find_device(devices, wanted, kind)
+    except DeviceError:
+        return None
+
+
+def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
+    """The name to remember ``wanted`` by; "" stays "". Raises: DeviceError."""
+    from audio_io.devices import find_device, stable_name
+
+    devices = backend.devices()
+    device = find_device(devices, wanted, kind)
+    backend.open(device, kind, lambda frames: None).close()
+    return stable_name(device, devices, kind) if wanted.strip() else ""
+
+
+def _remember(kind: str, name: str) -> None:
+    from covo_cli.settings import save_setting
+
+    save_setting(f"audio.{kind}", name)
+
+
+def _print_table(devices: Sequence[Device], chosen: dict[str, Device | None]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", justify="right")
+    table.add_column("name")
+    table.add_column("in", justify="right")
+    table.add_column("out", justify="right")
+    table.add_column("rate", justify="right")
+    table.add_column("used for")
+    for device in devices:
+        uses = []
+        for kind, default in (
+            ("input", device.default_input),
+            ("output", device.default_output),
+        ):
+            if device == chosen[kind]:
+                uses.append(f"{kind} (the system's default)" if default else kind)
+            elif default:
+                uses.append(f"[dim]default {kind}[/]")
+        table.add_row(
+            str(device.id),
+            f"{escape(device.name)} [dim]{escape(device.host_api)}[/]",
+            str(device.inputs or "-"),
+            str(device.outputs or "-"),
+            f"{device.rate} Hz",
+            ", ".join(uses),
+        )
+    if devices:
+        Console().print(table)
+
+
+def _describe(level: Level) -> str:
+    text = f"peak {level.peak:.0f} dBFS, mean {level.rms:.0f} dBFS"
+    if level.peak >= -0.1:
+        return f"{text}: too loud, it clips; turn the microphone down"
+    if level.peak < -50:
+        return f"{text}: very quiet; turn the microphone up or go nearer"
+    return f"{text}: good"
+
+
+def _chime() -> Audio:
+    """Two soft notes, 24 kHz: 660 Hz, then 880 Hz."""
+    import numpy as np
+
+    from audio_io.endpoints import SPEAKER_RATE
+
+    time = np.arange(round(0.35 * SPEAKER_RATE)) / SPEAKER_RATE
+    fade = np.minimum(1.0, time / 0.01) * np.exp(-time / 0.12)
+    notes = [0.3 * fade * np.sin(2 * np.pi * pitch * time) for pitch in (660.0, 880.0)]
+    return np.concatenate(notes).astype(np.float32)
+
+
+def _play_chime(backend: Backend, wanted: str) -> str:
+    """Play the chime to its end; the device's name. Raises: AudioError."""
+    import time
+
+    from audio_io.errors import DeviceError
+    from audio_io.speaker import LiveSpeaker
+
+    speaker = LiveSpeaker(wanted, backend)
+    chime = _chime()
+    speaker.start()
+    try:
+        speaker.play(0, chime)
+        deadline = time.monotonic() + 5.0
+        while speaker.played.samples < len(chime):
+            if time.monotonic() > deadline:
+                raise DeviceError(
+                    f"speaker '{speaker.status.device}' takes no sound: "
+                    "choose another with covo devices use --output NAME"
+                )
+            time.sleep(0.02)
+        return speaker.status.device
+    finally:
+        speaker.close()
+
+
+def _record(backend: Backend, wanted: str) -> tuple[str, Audio]:
+    """Two seconds of the microphone, 16 kHz, and its name. Raises: AudioError."""
+    import numpy as np
+
+    from audio_io.endpoints import MIC_FRAME, MIC_RATE
+    from audio_io.errors import DeviceError
+    from audio_io.microphone import LiveMicrophone
+
+    microphone = LiveMicrophone(wanted, backend)
+    microphone.start()
+    try:
+        frames: list[Audio] = []
+        while len(frames) * MIC_FRAME < RECORD_SECONDS * MIC_RATE:
+            frame = microphone.read(5.0)
+            if frame is None:
+                raise DeviceError(
+                    f"microphone '{microphone.status.device}' gives no sound: "
+                    "choose another with covo devices use --input NAME"
+                )
+            frames.append(frame)
+        return microphone.status.device, np.concatenate(frames)
+    finally:
+        microphone.close()
