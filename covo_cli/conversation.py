@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -18,8 +17,9 @@ from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Microphone, Speaker
 from audio_io.resample import FrameResampler
 from covo_cli.consumer import Audio, Consumer, Tick
 from covo_cli.errors import SessionError
+from covo_cli.request import Quit, Request
 from model.clock import FRAME
-from model.engine import Command, Engine, Frame, Playback, PushToTalk, SetMuted
+from model.engine import Engine, Frame, Playback, PushToTalk, SetMuted
 from model.events import AssistantAudio, Event, Notice, PlaybackAction, PlaybackControl
 
 READ_TIMEOUT = 0.5
@@ -39,11 +39,6 @@ class Echo(Protocol):
 
     def process(self, near: Audio, far: Audio) -> Audio:
         """``near``: the microphone, ``far``: what was played; both (320,) at 16 kHz."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quit:
-    """The user wants to end the conversation."""
 
 
 class Conversation:
@@ -71,7 +66,7 @@ class Conversation:
         self._echo = echo
         self._far = FrameResampler(SPEAKER_RATE, MIC_RATE, FRAME)
         self._over = over
-        self._inbox: queue.SimpleQueue[Command | Quit] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._at = 0
         self._muted = False
         self._talking = False
@@ -83,7 +78,7 @@ class Conversation:
         """How long it has lasted, in user samples."""
         return self._at
 
-    def send(self, request: Command | Quit) -> None:
+    def send(self, request: Request) -> None:
         """Ask for something from any thread; it is done at the next frame."""
         self._inbox.put(request)
 

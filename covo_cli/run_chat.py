@@ -23,9 +23,10 @@ from covo_cli.consumer import Consumer
 from covo_cli.conversation import Conversation, Echo, Ending
 from covo_cli.engines import build_engine, choose_engine
 from covo_cli.latency import LatencyReport
+from covo_cli.request import Quit
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
-from covo_cli.screen.keys import KeyMachine, Quit
+from covo_cli.screen.keys import KeyMachine
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings import Settings, sessions_dir, voices_dir

@@ -9,8 +9,9 @@ import pytest
 
 from audio_io.endpoints import Audio
 from covo_cli.consumer import Consumer, Tick
-from covo_cli.conversation import Conversation, Ending, Quit
+from covo_cli.conversation import Conversation, Ending
 from covo_cli.errors import SessionError
+from covo_cli.request import Quit
 from covo_cli.scripted_user import Line, ScriptedUser
 from model.clock import FRAME, samples
 from model.engine import SetMuted

@@ -11,7 +11,8 @@ from typing import Self
 
 from blessed import Terminal
 
-from covo_cli.screen.keys import Action, KeyMachine
+from covo_cli.request import Request
+from covo_cli.screen.keys import KeyMachine
 
 POLL = 0.1
 """Longest wait for a key, in seconds: so long may leaving take."""
@@ -24,7 +25,7 @@ class Keyboard:
     does nothing unless stdin and stdout are both terminals. ``act`` must be quick and thread-safe.
     """
 
-    def __init__(self, machine: KeyMachine, act: Callable[[Action], None]) -> None:
+    def __init__(self, machine: KeyMachine, act: Callable[[Request], None]) -> None:
         self._machine = machine
         self._act = act
         self._stop = Event()

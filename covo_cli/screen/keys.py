@@ -11,15 +11,8 @@ from dataclasses import dataclass
 
 from blessed import LineEditor
 
-from model.engine import Command, Interrupt, PushToTalk, SayText, SetMuted, SetVoice
-
-
-@dataclass(frozen=True, slots=True)
-class Quit:
-    """The user wants to leave."""
-
-
-Action = Command | Quit
+from covo_cli.request import Quit, Request
+from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 
 KEYS = (
     ("space", "push-to-talk: begin, again to send"),
@@ -68,12 +61,12 @@ class KeyMachine:
         """What to show."""
         return self._state
 
-    def feed(self, key: str) -> list[Action]:
+    def feed(self, key: str) -> list[Request]:
         """Take in one key; return what is to be done."""
         if self._state.typing:
             return self._edit(key)
         talking, help_wanted = self._state.talking, self._state.help
-        actions: list[Action] = []
+        actions: list[Request] = []
         match key:
             case "q" | "Q":
                 actions = [Quit()]
@@ -98,14 +91,14 @@ class KeyMachine:
         self._state = KeyState(talking=talking, help=help_wanted)
         return actions
 
-    def _unmute(self) -> list[Action]:
+    def _unmute(self) -> list[Request]:
         """Who pushes to talk wants to be heard."""
         if not self._muted:
             return []
         self._muted = False
         return [SetMuted(False)]
 
-    def _next_voice(self) -> list[Action]:
+    def _next_voice(self) -> list[Request]:
         if not self._voices:
             return []
         known = self._voice in self._voices
@@ -113,7 +106,7 @@ class KeyMachine:
         self._voice = self._voices[index % len(self._voices)]
         return [SetVoice(self._voice)]
 
-    def _edit(self, key: str) -> list[Action]:
+    def _edit(self, key: str) -> list[Request]:
         talking = self._state.talking
         if key == "KEY_ESCAPE":
             self._line.clear()
@@ -123,10 +116,19 @@ class KeyMachine:
             handler = self._line.keymap.get(key)
             line = handler(self._line).line if handler is not None else None
         else:
-            line = self._line.feed_key(key).line
+            line = None
+            self._insert(key)
         if line is None:
             shown = self._line.display
             self._state = KeyState(True, self._line.line, shown.cursor, talking)
             return []
         self._state = KeyState(talking=talking)
         return [SayText(line.strip())] if line.strip() else []
+
+    def _insert(self, typed: str) -> None:
+        """Add what was typed; at the line's end it may join the character before it (an accent)."""
+        before = self._line.line
+        self._line.insert_text(typed)
+        if self._line.line == before + typed:
+            self._line.clear()
+            self._line.insert_text(before + typed)
