@@ -43,7 +43,7 @@ def root(
 ) -> None:
     """Talk to an open speech-to-speech model from your terminal.
 
-    [bold]covo chat[/] starts a conversation. [bold]covo doctor[/] says whether this machine is ready.
+    [bold]covo chat[/] starts a conversation. [bold]covo doctor[/] says if this machine is ready.
     """
 
 

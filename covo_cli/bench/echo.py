@@ -185,12 +185,3 @@ def _talk(
     finally:
         engine.close()
     return log, user.spoken
-
-
-def at_level(audio: Audio, dbfs: float) -> Audio:
-    """``audio`` scaled so that its loudest half has this level (rms): the pauses do not count."""
-    blocks = audio[: len(audio) // MIC_FRAME * MIC_FRAME].reshape(-1, MIC_FRAME)
-    power = np.sort((blocks**2).mean(axis=1))[len(blocks) // 2 :]
-    gain = 10 ** ((dbfs - 10 * np.log10(power.mean())) / 20)
-    scaled: Audio = (audio * gain).astype(np.float32)
-    return scaled

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
     from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
@@ -48,6 +51,87 @@ def vad(json_file: JsonFile = None) -> None:
     console = Console()
     for table in _vad_tables(figures):
         console.print(table)
+
+
+@app.command()
+def conversation(
+    questions: Annotated[int, typer.Option(help="How many questions to ask.", min=1)] = 40,
+    voice: Annotated[str | None, typer.Option(help="The assistant's voice.")] = None,
+    asker: Annotated[str, typer.Option(help="The voice that asks.")] = "michael",
+    idle: Annotated[float, typer.Option(help="Seconds of silence for the idle cost.")] = 30.0,
+    json_file: JsonFile = None,
+) -> None:
+    """A long conversation in real time: latency, gaps, intelligibility, memory, idle cost."""
+    from rich.console import Console
+
+    from covo_cli.bench.lite import bench_conversation
+    from covo_cli.settings import load_settings
+
+    console = Console()
+    settings = load_settings({"voice.name": voice})
+    figures = bench_conversation(settings, questions, asker, idle, _say(console))
+    save_json(json_file, figures)
+    _print_figures(console, "Conversation", figures, without=("machine", "turns", "answers"))
+
+
+@app.command()
+def echo(
+    minutes: Annotated[float, typer.Option(help="How long the assistant talks, per path.")] = 10.0,
+    barge_ins: Annotated[int, typer.Option(help="How often a person talks over it.")] = 10,
+    delay: Annotated[
+        list[int] | None, typer.Option(help="Delay of the path in ms; may be given often.")
+    ] = None,
+    cancel: Annotated[bool, typer.Option(help="With echo cancellation.")] = True,
+    json_file: JsonFile = None,
+) -> None:
+    """The assistant in a room with an open loudspeaker: does it interrupt itself?"""
+    from rich.console import Console
+
+    from covo_cli.bench.lite import bench_echo
+    from covo_cli.settings import load_settings
+
+    console = Console()
+    delays = [ms / 1000 for ms in delay or (20, 80, 150)]
+    figures = bench_echo(load_settings(), delays, minutes, barge_ins, cancel, _say(console))
+    save_json(json_file, figures)
+    for path in figures["paths"]:
+        _print_figures(console, f"Echo after {path['delay_ms']} ms", path)
+
+
+@app.command()
+def startup(
+    runs: Annotated[int, typer.Option(help="Whole processes to time.", min=1)] = 5,
+    json_file: JsonFile = None,
+) -> None:
+    """How long `covo --help` takes, and how long until a conversation is ready."""
+    from rich.console import Console
+
+    from covo_cli.bench.machine import machine
+    from covo_cli.bench.startup import measure_startup
+
+    figures = {"machine": machine(), **measure_startup(runs)}
+    save_json(json_file, figures)
+    _print_figures(Console(), "Seconds, whole processes", figures, without=("machine",))
+
+
+def _say(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(f"[dim]{text} ...[/]", highlight=False)
+
+
+def _print_figures(
+    console: Console, title: str, figures: dict[str, Any], without: tuple[str, ...] = ()
+) -> None:
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False)
+    for name, value in figures.items():
+        if name in without:
+            continue
+        shown = value
+        if isinstance(value, dict):
+            shown = "  ".join(f"{key.replace('_', ' ')} {entry}" for key, entry in value.items())
+        table.add_row(name.replace("_", " "), str(shown))
+    console.print(table)
 
 
 def save_json(path: Path | None, figures: dict[str, Any]) -> None:

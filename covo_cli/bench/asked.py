@@ -1,0 +1,44 @@
+"""Questions asked aloud by a voice that is not the assistant's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+
+import numpy as np
+
+from audio_io.endpoints import MIC_FRAME
+from audio_io.resample import resample
+from covo_cli.consumer import Audio
+from covo_cli.scripted_user import Line
+from model.clock import ASSISTANT_RATE, USER_RATE
+from model.lite.synthesizer import Synthesizer
+
+PERSON_DBFS = -26.0
+"""Level of a person at a microphone."""
+
+
+def questions() -> list[str]:
+    """Everyday questions, one after the other in no particular order."""
+    file = resources.files("covo_cli.bench") / "questions.txt"
+    return file.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def spoken(text: str, voice: Synthesizer) -> Audio:
+    """``text`` as a person says it: float32 mono 16 kHz."""
+    sound = np.concatenate(list(voice.stream(text)))
+    return at_level(resample(sound, ASSISTANT_RATE, USER_RATE), PERSON_DBFS)
+
+
+def as_lines(texts: Sequence[str], voice: Synthesizer) -> list[Line]:
+    """Each text as a line of a scripted user."""
+    return [Line(spoken(text, voice), text) for text in texts]
+
+
+def at_level(audio: Audio, dbfs: float) -> Audio:
+    """``audio`` scaled so that its loudest half has this level (rms): the pauses do not count."""
+    blocks = audio[: len(audio) // MIC_FRAME * MIC_FRAME].reshape(-1, MIC_FRAME)
+    power = np.sort((blocks**2).mean(axis=1))[len(blocks) // 2 :]
+    gain = 10 ** ((dbfs - 10 * np.log10(power.mean())) / 20)
+    scaled: Audio = (audio * gain).astype(np.float32)
+    return scaled

@@ -1,0 +1,94 @@
+"""The benchmarks of the embedded engine, wired from the settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from covo_cli.bench.asked import as_lines, questions, spoken
+from covo_cli.bench.conversation import measure_conversation, measure_idle
+from covo_cli.bench.echo import measure_echo
+from covo_cli.bench.machine import machine
+from covo_cli.engines import build_engine
+from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
+from covo_cli.settings import Settings, models_dir, voices_dir
+from model.lite import SynthesizerMaker
+from model.lite.recognizer import WhisperRecognizer
+from model.weights import WeightStore
+from voices.store import VoiceStore
+
+Progress = Callable[[str], None]
+
+
+def bench_conversation(
+    settings: Settings, count: int, asker: str, idle: float, progress: Progress
+) -> dict[str, Any]:
+    """See :mod:`covo_cli.bench.conversation`. The conversation is recorded, as a real one is."""
+    weights = WeightStore(models_dir(settings))
+    progress(f"{asker} learns the questions")
+    voice = _voices(settings, weights)(asker)
+    texts = questions()
+    lines = as_lines(texts[:count], voice)
+    lines = list(islice(cycle(lines), count))
+    voice.close()
+    progress("loading the engine")
+    began = time.perf_counter()
+    engine = build_engine(settings, real_time=True)
+    engine.warm_up(lambda stage: None)
+    loaded = time.perf_counter() - began
+    recognizer = WhisperRecognizer(weights.path("whisper-base", "model.bin").parent)
+    recognizer.load()
+    try:
+        progress("listening to nobody")
+        idle_cost = measure_idle(engine, idle) if idle else None
+        with tempfile.TemporaryDirectory() as folder:
+            recorder = SessionRecorder(Path(folder), SessionMeta(engine.info, "bench", "bench"))
+            figures = measure_conversation(
+                engine, lines, recognizer, consumers=[recorder], progress=progress
+            )
+            recorder.close()
+    finally:
+        engine.close()
+    return {
+        "machine": machine(),
+        "engine": dataclasses.asdict(engine.info)["parts"],
+        "voice": settings.voice.name,
+        "load_seconds": round(loaded, 2),
+        "idle": idle_cost,
+        **figures,
+    }
+
+
+def bench_echo(
+    settings: Settings,
+    delays: Sequence[float],
+    minutes: float,
+    barge_ins: int,
+    cancel: bool,
+    progress: Progress,
+) -> dict[str, Any]:
+    """See :mod:`covo_cli.bench.echo`."""
+    weights = WeightStore(models_dir(settings))
+    voices = _voices(settings, weights)
+    person = voices("michael")
+    figures = measure_echo(
+        weights.path("silero-vad", "silero_vad.onnx"),
+        voices(settings.voice.name),
+        spoken("Can you read something to me?", person),
+        spoken("Okay, stop. I have another question.", person),
+        delays=delays,
+        minutes=minutes,
+        barge_ins=barge_ins,
+        cancel=cancel,
+        progress=progress,
+    )
+    return {"machine": machine(), **figures}
+
+
+def _voices(settings: Settings, weights: WeightStore) -> SynthesizerMaker:
+    return SynthesizerMaker(weights, VoiceStore(user=voices_dir()).get)

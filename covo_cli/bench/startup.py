@@ -1,0 +1,50 @@
+"""How long until covo answers at all: its help, and a conversation that is ready."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio_io.files import write_audio
+from covo_cli.errors import CliError
+from model.clock import USER_RATE
+
+
+def measure_startup(runs: int) -> dict[str, Any]:
+    """Medians over ``runs`` whole processes, in seconds.
+
+    ``ready`` is a whole conversation with 0.1 s of silence: it starts, loads and checks every
+    weight, warms up, listens, and ends. So it is more than the time until one can speak.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        silence = Path(folder) / "silence.wav"
+        write_audio(silence, np.zeros(USER_RATE // 10, np.float32), USER_RATE)
+        chat = ["chat", "--input", str(silence), "--pace", "fast", "--no-record"]
+        return {
+            "help": _median(["--help"], runs),
+            "chat_help": _median(["chat", "--help"], runs),
+            "ready": _median(chat, runs),
+            "runs": runs,
+        }
+
+
+def _median(arguments: list[str], runs: int) -> dict[str, float]:
+    times = [_run(arguments) for _ in range(runs + 1)][1:]  # the first one fills the disk cache
+    return {"median": round(statistics.median(times), 3), "max": round(max(times), 3)}
+
+
+def _run(arguments: list[str]) -> float:
+    began = time.perf_counter()
+    result = subprocess.run(
+        [sys.executable, "-m", "covo_cli", *arguments], capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        raise CliError(f"covo {' '.join(arguments)} failed: {result.stderr.strip()}")
+    return time.perf_counter() - began
