@@ -15,7 +15,7 @@ class FakeEndpoint:
 
     ``drop_after``: cut the connection after so many deltas. ``stall_after``: say nothing more after
     so many until :attr:`release` is set. ``error_after``: send an error event after so many.
-    ``requests`` collects what was asked: (path, headers, JSON body).
+    ``requests`` collects what was asked: path, headers (lower case), JSON body.
     """
 
     def __init__(
@@ -42,7 +42,9 @@ class FakeEndpoint:
             def do_POST(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
                 body = json.loads(self.rfile.read(length))
-                endpoint.requests.append((self.path, dict(self.headers), body))
+                endpoint.requests.append(
+                    (self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+                )
                 if self.path != "/v1/chat/completions":
                     self._refuse(404, "no such page")
                 elif body["model"] != endpoint.model:

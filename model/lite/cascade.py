@@ -11,9 +11,13 @@ import contextlib
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
+from model.clock import USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.lite.channel import Channel, feed
@@ -32,6 +36,9 @@ from model.reply import (
 )
 
 Cancelled = Callable[[], bool]
+
+_FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.float32)
+"""Recognised once while warming up: loud enough to be looked at, and not speech."""
 
 _CLAUSES_AHEAD = 8
 """Clauses that may be written but not spoken yet; then the writing waits."""
@@ -116,13 +123,15 @@ class Cascade:
             return self._history
 
     def warm_up(self, progress: Progress) -> None:
-        progress(f"loading {self._names['recogniser']}")
-        self.recognizer.load()
-        progress(f"loading {self._chat.name}")
-        self._chat.load()
-        self._chat.prepare(build_messages(self._prompt, self.history))
-        progress(f"loading {self._synthesizer.name}")
-        self._synthesizer.load()
+        progress(f"loading {self._names['recogniser']} and {self._chat.name}")
+        with ThreadPoolExecutor(1, "covo-load") as beside:
+            chat = beside.submit(self._load_chat)
+            self.recognizer.load()
+            self.recognizer.transcribe(_FAINT_NOISE)
+            progress(f"loading {self._synthesizer.name}")
+            self._synthesizer.load()
+            progress(f"waiting for {self._chat.name}")
+            chat.result()
 
     def reply(self, reply: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         made = _Made()
@@ -202,6 +211,10 @@ class Cascade:
         self._chat.close()
         for synthesizer in loaded:
             synthesizer.close()
+
+    def _load_chat(self) -> None:
+        self._chat.load()
+        self._chat.prepare(build_messages(self._prompt, self.history))
 
     def _prepare(self) -> None:
         """Let the chat model read the new history while the user is talking or thinking."""

@@ -14,8 +14,8 @@ _ABBREVIATION = re.compile(
 FIRST_MIN = 12
 NEXT_MIN = 30
 LONG = 160
-"""Characters: the shortest first clause, the shortest of the others, and from where on a sentence
-is divided at its commas. Shorter sentences are joined to what follows."""
+"""Characters: the shortest first clause, the shortest of the others, and the longest, which is
+divided at a comma or a space. Shorter sentences are joined to what follows."""
 
 
 class ClauseSplitter:
@@ -45,18 +45,31 @@ class ClauseSplitter:
         return [rest] if rest else []
 
     def _cut(self) -> int:
-        """Where the first clause ends (with the white space after it); 0 when it may go on."""
+        """Where the first clause ends (with the white space after it); 0 when it may go on.
+
+        Only positions decide, never how much of the text has come: it is cut the same way however
+        it comes.
+        """
+        cuts = self._boundaries(_END)
+        if self._first:
+            cuts = sorted(cuts + self._boundaries(_PAUSE))
+        if cuts and cuts[0] <= LONG:
+            return cuts[0]
+        if len(self._text) <= LONG:
+            return 0
+        spaces = [m.end() for m in _SPACE.finditer(self._text) if m.end() < len(self._text)]
+        for candidates in (self._boundaries(_PAUSE), spaces):
+            if near := [cut for cut in candidates if cut <= LONG]:
+                return near[-1]
+        return spaces[0] if spaces else 0
+
+    def _boundaries(self, pattern: re.Pattern[str]) -> list[int]:
         least = FIRST_MIN if self._first else NEXT_MIN
-        for match in _END.finditer(self._text):
-            if cut := self._boundary(match, least, sentence=True):
-                return cut
-        if self._first or len(self._text) > LONG:
-            for match in _PAUSE.finditer(self._text):
-                if cut := self._boundary(match, least, sentence=False):
-                    return cut
-        if len(self._text) > 2 * LONG and (space := self._text.rfind(" ", LONG, 2 * LONG)) > 0:
-            return space + 1
-        return 0
+        cuts = (
+            self._boundary(match, least, sentence=pattern is _END)
+            for match in pattern.finditer(self._text)
+        )
+        return [cut for cut in cuts if cut]
 
     def _boundary(self, match: re.Match[str], least: int, *, sentence: bool) -> int:
         # What follows the white space decides, so wait until it has come.

@@ -37,12 +37,16 @@ class NoSpeech:
     ``probability`` and ``confidence``: it says "no speech" with at least this probability, and the
     mean log probability of its words is below this. ``doubt``: below this mean log probability
     nothing is believed.
+
+    Measured: white and pink noise, hum, a tone, clicks, breath and a cough of 1 to 8 s gave a
+    probability of 0.45 to 0.95 and words below -0.9; short answers ("No.") of two voices down to
+    5 dB over pink noise gave at most 0.29, but words down to -1.6.
     """
 
     silence: float = -60.0
-    probability: float = 0.6
-    confidence: float = -0.8
-    doubt: float = -1.2
+    probability: float = 0.35
+    confidence: float = -0.6
+    doubt: float = -2.0
 
 
 class WhisperRecognizer:

@@ -24,7 +24,7 @@ LEVEL = -20.0
 PEAK = 10 ** (-1.2 / 20)
 """The level while speaking (dBFS, rms), and the highest sample."""
 
-_CALIBRATION = "The quick brown fox jumps over the lazy dog, and nobody minds."
+_CALIBRATION = "Hello there, nice to meet you today."
 _BLOCK = ASSISTANT_RATE // 100
 _SILENT = 40.0
 """dB below the loudest 10 ms at which a clause begins and ends."""

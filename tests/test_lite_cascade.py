@@ -1,0 +1,359 @@
+"""The cascade with made-up parts: order, history, interruption, errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from model.engine import Audio
+from model.errors import ChatError, RecognizerError, SynthesizerError
+from model.lite.cascade import Cascade
+from model.lite.chat import Message
+from model.lite.prompt import Exchange, Prompt, build_messages
+from model.reply import ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
+
+CLAUSE_ONE = "The first clause is here, "
+CLAUSE_TWO = "and the second one is a bit longer than it. "
+CLAUSE_THREE = "A third sentence ends the whole of it."
+WRITTEN = CLAUSE_ONE + CLAUSE_TWO + CLAUSE_THREE
+PER_LETTER = 100
+"""Samples that the made-up voice takes for a character of a clause."""
+
+
+def never() -> bool:
+    return False
+
+
+class FakeRecognizer:
+    def __init__(self, text: str = "Hello?") -> None:
+        self.text = text
+        self.error: Exception | None = None
+        self.calls: list[str] = []
+
+    def load(self) -> None:
+        self.calls.append("load")
+
+    def transcribe(self, audio: Audio) -> str:
+        self.calls.append("transcribe")
+        if self.error:
+            raise self.error
+        return self.text
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class FakeChat:
+    """Writes ``text`` word by word; ``error`` after ``error_after`` words; waits for ``gate``
+    before word ``gate_before``."""
+
+    name = "fake chat"
+    context = 2000
+
+    def __init__(self, text: str = WRITTEN) -> None:
+        self.text = text
+        self.error: Exception | None = None
+        self.error_after = 0
+        self.gate = threading.Event()
+        self.gate_before = -1
+        self.asked: list[list[Message]] = []
+        self.prepared: list[list[Message]] = []
+        self.stopped = threading.Event()
+        self.closed = 0
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def prepare(self, messages: Sequence[Message]) -> None:
+        self.prepared.append(list(messages))
+
+    def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
+        self.asked.append(list(messages))
+        try:
+            for i, word in enumerate(self.text.split(" ")):
+                while i == self.gate_before and not self.gate.wait(0.01):
+                    if cancelled():
+                        return
+                if self.error and i == self.error_after:
+                    raise self.error
+                yield word if i == 0 else f" {word}"
+        finally:
+            self.stopped.set()
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class FakeSynthesizer:
+    """100 samples of the value ``level`` for each character."""
+
+    name = "fake voice"
+
+    def __init__(self, level: float = 0.5) -> None:
+        self.level = level
+        self.error: Exception | None = None
+        self.said: list[str] = []
+
+    def load(self) -> None:
+        if self.error:
+            raise self.error
+
+    def say(self, clause: str) -> Audio:
+        self.said.append(clause)
+        if self.error:
+            raise self.error
+        return np.full(len(clause) * PER_LETTER, self.level, np.float32)
+
+    def stream(self, text: str) -> Iterator[Audio]:
+        yield self.say(text)
+
+    def close(self) -> None:
+        self.said.append("(closed)")
+
+
+class Parts:
+    """A cascade and the parts that it was made of."""
+
+    def __init__(self, text: str = WRITTEN) -> None:
+        self.recognizer = FakeRecognizer()
+        self.chat = FakeChat(text)
+        self.voices = {"one": FakeSynthesizer(0.5), "two": FakeSynthesizer(0.25)}
+        self.prompt = Prompt("Be kind.")
+        self.cascade = Cascade(
+            self.recognizer, self.chat, self.voices.__getitem__, voice="one", prompt=self.prompt
+        )
+
+    def reply(self, number: int = 0, text: str | None = None) -> list[ReplyPart]:
+        return list(self.cascade.reply(number, turn(text), never))
+
+
+def turn(text: str | None = None) -> UserTurn:
+    return UserTurn(np.zeros(1600, np.float32), text)
+
+
+def test_text_and_sound_of_a_reply() -> None:
+    parts = Parts()
+    made = parts.reply()
+    assert made[0] == TurnText("Hello?")
+    assert "".join(p.delta for p in made if isinstance(p, ReplyText)) == WRITTEN
+    sounds = [p for p in made if isinstance(p, ReplyAudio)]
+    assert [p.text for p in sounds] == [CLAUSE_ONE, CLAUSE_TWO, CLAUSE_THREE]
+    assert [len(p.samples) for p in sounds] == [len(p.text) * PER_LETTER for p in sounds]
+    assert parts.chat.asked[0] == build_messages(parts.prompt, (), "Hello?")
+
+
+def test_the_first_clause_is_heard_while_the_rest_is_not_written_yet() -> None:
+    parts = Parts()
+    parts.chat.gate_before = 8
+    stream = parts.cascade.reply(0, turn(), never)
+    sound = next(p for p in stream if isinstance(p, ReplyAudio))
+    assert sound.text == CLAUSE_ONE
+    assert not parts.chat.stopped.is_set()
+    parts.chat.gate.set()
+    assert [p.text for p in stream if isinstance(p, ReplyAudio)] == [CLAUSE_TWO, CLAUSE_THREE]
+
+
+def test_a_typed_turn_is_not_recognised() -> None:
+    parts = Parts()
+    assert parts.reply(text="  Typed words ")[0] == TurnText("Typed words")
+    assert parts.recognizer.calls == []
+
+
+def test_nothing_recognised_means_no_reply_and_no_history() -> None:
+    parts = Parts()
+    parts.recognizer.text = " "
+    assert parts.reply() == [TurnText("")]
+    heard = parts.cascade.settle(0, 0)
+    assert (heard.heard, heard.unheard) == ("", "")
+    assert parts.chat.asked == []
+    assert parts.cascade.history == ()
+
+
+SECOND = len(CLAUSE_ONE) * PER_LETTER
+"""Where the second clause begins."""
+
+
+@pytest.mark.parametrize(
+    ("samples", "heard"),
+    [
+        (0, ""),
+        (1, ""),
+        (4 * PER_LETTER, "The "),
+        (PER_LETTER * 12, "The first "),
+        (SECOND - 1, "The first clause is "),
+        (SECOND, CLAUSE_ONE),
+        (SECOND + 8 * PER_LETTER, CLAUSE_ONE + "and the "),
+        (
+            len(WRITTEN) * PER_LETTER - 1,
+            CLAUSE_ONE + CLAUSE_TWO + "A third sentence ends the whole of ",
+        ),
+        (len(WRITTEN) * PER_LETTER, WRITTEN),
+        (10**9, WRITTEN),
+    ],
+)
+def test_only_what_was_heard_is_remembered(samples: int, heard: str) -> None:
+    parts = Parts()
+    parts.reply()
+    result = parts.cascade.settle(0, samples)
+    assert result.heard == heard
+    assert result.heard + result.unheard == WRITTEN
+    assert parts.cascade.history == (Exchange("Hello?", heard, interrupted=heard != WRITTEN),)
+
+
+def test_the_next_turn_is_asked_with_what_was_heard() -> None:
+    parts = Parts()
+    parts.reply()
+    parts.cascade.settle(0, SECOND)
+    parts.reply(1, "And then?")
+    assert [m.content for m in parts.chat.asked[1]] == [
+        "Be kind.",
+        "Hello?",
+        CLAUSE_ONE.strip() + " …",
+        "And then?",
+    ]
+
+
+def test_a_discarded_reply_never_happened() -> None:
+    parts = Parts()
+    parts.reply()
+    heard = parts.cascade.settle(0, None)
+    assert (heard.heard, heard.unheard) == ("", "")
+    assert parts.cascade.history == ()
+    assert parts.cascade.settle(0, 500) == heard
+    assert parts.cascade.settle(77, None) == heard
+
+
+def test_settling_while_the_reply_is_being_made() -> None:
+    parts = Parts()
+    parts.chat.gate_before = 8
+    stream = parts.cascade.reply(0, turn(), never)
+    next(p for p in stream if isinstance(p, ReplyAudio))
+    assert parts.cascade.settle(0, SECOND).heard == CLAUSE_ONE
+    before = parts.cascade.history
+    parts.chat.gate.set()
+    list(stream)
+    assert parts.cascade.history == before == (Exchange("Hello?", CLAUSE_ONE, interrupted=True),)
+
+
+def test_cancelling_stops_the_writing_soon() -> None:
+    parts = Parts()
+    parts.chat.gate_before = 8  # and never opened
+    cancelled = threading.Event()
+    stream = parts.cascade.reply(0, turn(), cancelled.is_set)
+    next(p for p in stream if isinstance(p, ReplyAudio))
+    cancelled.set()
+    list(stream)
+    assert parts.chat.stopped.wait(5)
+    assert parts.voices["one"].said == [CLAUSE_ONE]
+
+
+def test_closing_the_stream_stops_the_writing_too() -> None:
+    parts = Parts()
+    parts.chat.gate_before = 8
+    stream = parts.cascade.reply(0, turn(), never)
+    next(p for p in stream if isinstance(p, ReplyAudio))
+    stream.close()  # type: ignore[attr-defined]
+    assert parts.chat.stopped.wait(5)
+
+
+def test_cancelled_before_anything_was_recognised() -> None:
+    parts = Parts()
+    assert list(parts.cascade.reply(0, turn(), lambda: True)) == []
+    assert parts.chat.asked == []
+
+
+def test_an_error_in_mid_reply_comes_after_what_was_made_and_is_survived() -> None:
+    parts = Parts()
+    parts.chat.error, parts.chat.error_after = ChatError("the endpoint hung up"), 9
+    came: list[ReplyPart] = []
+
+    def listen() -> None:
+        for part in parts.cascade.reply(0, turn(), never):
+            came.append(part)
+
+    with pytest.raises(ChatError, match="hung up"):
+        listen()
+    assert [p.text for p in came if isinstance(p, ReplyAudio)] == [CLAUSE_ONE]
+    assert parts.cascade.settle(0, SECOND).heard == CLAUSE_ONE
+    parts.chat.error = None
+    assert "".join(p.delta for p in parts.reply(1) if isinstance(p, ReplyText)) == WRITTEN
+    assert parts.chat.asked[1][-2].content == CLAUSE_ONE.strip() + " …"
+
+
+def test_errors_of_the_other_parts_come_through() -> None:
+    parts = Parts()
+    parts.voices["one"].error = SynthesizerError("hoarse")
+    with pytest.raises(SynthesizerError, match="hoarse"):
+        parts.reply()
+    assert parts.chat.stopped.wait(5)
+    parts.recognizer.error = RecognizerError("deaf")
+    with pytest.raises(RecognizerError, match="deaf"):
+        parts.reply(1)
+
+
+def test_a_clause_without_sound_is_counted_with_what_was_heard() -> None:
+    parts = Parts("All is well here today. 😀")
+    parts.voices["one"].say = lambda clause: np.zeros(  # type: ignore[method-assign]
+        2400 if "All" in clause else 0, np.float32
+    )
+    made = parts.reply()
+    assert len([p for p in made if isinstance(p, ReplyAudio)]) == 1
+    assert parts.cascade.settle(0, 2400).heard == "All is well here today. 😀"
+
+
+def test_changing_the_voice_counts_from_the_next_reply() -> None:
+    parts = Parts()
+    parts.chat.gate_before = 8
+    stream = parts.cascade.reply(0, turn(), never)
+    first = next(p for p in stream if isinstance(p, ReplyAudio))
+    parts.cascade.set_voice("two")
+    assert parts.cascade.info.voice == "two"
+    parts.chat.gate.set()
+    assert {float(p.samples[0]) for p in [first, *stream] if isinstance(p, ReplyAudio)} == {0.5}
+    assert {float(p.samples[0]) for p in parts.reply(1) if isinstance(p, ReplyAudio)} == {0.25}
+
+
+def test_a_voice_that_does_not_load_changes_nothing() -> None:
+    parts = Parts()
+    parts.voices["two"].error = SynthesizerError("hoarse")
+    with pytest.raises(SynthesizerError):
+        parts.cascade.set_voice("two")
+    assert parts.cascade.info.voice == "one"
+
+
+def test_the_history_is_read_ahead_of_the_next_turn() -> None:
+    parts = Parts()
+    parts.reply()
+    parts.cascade.settle(0, 10**9)
+    parts.cascade.close()  # waits for the reading
+    assert parts.chat.prepared == [build_messages(parts.prompt, parts.cascade.history)]
+
+
+def test_a_long_conversation_stays_within_the_context() -> None:
+    parts = Parts()
+    for i in range(40):
+        parts.reply(i, f"Question number {i}?")
+        parts.cascade.settle(i, 10**9)
+    sizes = [sum(len(m.content) // 3 + 8 for m in asked) for asked in parts.chat.asked]
+    assert max(sizes) <= parts.chat.context
+    assert parts.chat.asked[-1][-1].content == "Question number 39?"
+    assert parts.chat.asked[-1][-3].content == "Question number 38?"
+
+
+def test_it_says_what_it_is_and_closes_twice() -> None:
+    parts = Parts()
+    stages: list[str] = []
+    parts.cascade.warm_up(stages.append)
+    assert len(stages) >= 2
+    info = parts.cascade.info
+    assert info.name == "lite"
+    assert "fake chat" in info.description
+    assert "stand-in for Covo-Audio" in info.description
+    assert info.parts["synthesiser"] == "fake voice"
+    parts.cascade.close()
+    parts.cascade.close()
+    assert "close" in parts.recognizer.calls
+    assert parts.voices["one"].said[-1] == "(closed)"

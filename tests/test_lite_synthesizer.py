@@ -1,0 +1,125 @@
+"""What both synthesisers have in common, on made-up sound; and broken voices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.errors import SynthesizerError
+from model.lite.phonemes import Phonemizer
+from model.lite.synthesizer import (
+    LEVEL,
+    PEAK,
+    ClauseSynthesizer,
+    KokoroModel,
+    KokoroSynthesizer,
+    load_style,
+    speaking_level,
+    trim,
+)
+
+RATE = 24_000
+
+
+class Letters(Phonemizer):
+    """Every letter is its own phoneme."""
+
+    def pieces(self, text: str) -> list[str]:
+        return [text]
+
+
+class ToneSynthesizer(ClauseSynthesizer):
+    """0.3 s of silence, a tone of 0.1 s for each phoneme, 0.5 s of silence."""
+
+    def __init__(self, amplitude: float, spike: float = 0.0) -> None:
+        super().__init__(Letters())
+        self.amplitude = amplitude
+        self.spike = spike
+        self.said: list[str] = []
+
+    def _load(self) -> None:
+        self.said.append("(load)")
+
+    def _unload(self) -> None:
+        self.said.append("(unload)")
+
+    def _speak(self, phonemes: str) -> np.ndarray:
+        self.said.append(phonemes)
+        t = np.arange(RATE // 10 * len(phonemes)) / RATE
+        tone = self.amplitude * np.sin(2 * np.pi * 200 * t)
+        if len(self.said) > 2:  # not in the calibration
+            tone[len(tone) // 2] += self.spike
+        return np.pad(tone, (RATE * 3 // 10, RATE // 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("amplitude", [0.003, 0.05, 0.9])
+def test_all_voices_have_one_level(amplitude: float) -> None:
+    sound = ToneSynthesizer(amplitude).say("Hello there.")
+    assert sound.dtype == np.float32
+    assert speaking_level(sound) == pytest.approx(LEVEL, abs=0.3)
+
+
+def test_peaks_are_kept_below_the_limit_without_clipping() -> None:
+    sound = ToneSynthesizer(0.05, spike=0.9).say("Hello there.")
+    assert np.max(np.abs(sound)) == pytest.approx(PEAK, rel=1e-3)
+    assert np.sum(np.abs(sound) > 0.95 * PEAK) == 1
+
+
+def test_silence_is_cut_and_the_pause_follows_the_punctuation() -> None:
+    lengths = {end: len(ToneSynthesizer(0.1).say("abcdefghi" + end)) / RATE for end in ".,"}
+    # ten phonemes of 0.1 s, 30 ms before, 60 ms and the pause after
+    assert lengths["."] == pytest.approx(1.0 + 0.09 + 0.28, abs=0.011)
+    assert lengths[","] == pytest.approx(1.0 + 0.09 + 0.12, abs=0.011)
+
+
+def test_nothing_to_say_is_not_synthesised() -> None:
+    voice = ToneSynthesizer(0.1)
+    assert len(voice.say("😀 ...")) == 0
+    assert voice.said == []
+
+
+def test_it_loads_once_and_can_be_loaded_again() -> None:
+    voice = ToneSynthesizer(0.1)
+    voice.load()
+    voice.load()
+    voice.say("**Hi** you.")
+    voice.close()
+    voice.say("Again.")
+    assert [s for s in voice.said if s.startswith("(")] == ["(load)", "(unload)", "(load)"]
+    assert "Hi you." in voice.said
+
+
+def test_a_text_is_streamed_clause_by_clause() -> None:
+    voice = ToneSynthesizer(0.1)
+    voice.load()
+    stream = voice.stream("This is the first one, and here is more. 😀")
+    next(stream)
+    assert voice.said[2:] == ["This is the first one,"]
+    assert len(list(stream)) == 1
+    assert voice.said[3:] == ["and here is more."]
+
+
+def test_trim_keeps_what_has_no_silence() -> None:
+    tone = np.sin(np.arange(RATE) / 20).astype(np.float32)
+    trimmed = trim(tone)
+    assert len(trimmed) == len(tone)
+    np.testing.assert_array_equal(trimmed[RATE // 4 : RATE // 2], tone[RATE // 4 : RATE // 2])
+    assert len(trim(np.zeros(0, np.float32))) == 0
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 1024, b"\xff" * (510 * 256 * 4)])
+def test_a_file_that_is_no_kokoro_voice(data: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "voice.bin"
+    file.write_bytes(data)
+    with pytest.raises(SynthesizerError, match="not a Kokoro voice"):
+        load_style(file)
+    with pytest.raises(SynthesizerError, match="cannot be read"):
+        load_style(tmp_path / "missing.bin")
+
+
+def test_a_style_of_another_shape() -> None:
+    model = KokoroModel(lambda: Path("unused"))
+    with pytest.raises(SynthesizerError, match="shape"):
+        KokoroSynthesizer(model, np.zeros((510, 256), np.float32), Letters())

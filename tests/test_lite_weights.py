@@ -1,0 +1,186 @@
+"""The real embedded engine: does it understand what it says, does it answer, does it stop."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soxr
+
+from covo_cli.settings import load_settings, models_dir
+from model.engine import Audio
+from model.lite import SynthesizerMaker, build_cascade
+from model.lite.cascade import Cascade
+from model.lite.recognizer import RATE, WhisperRecognizer
+from model.lite.synthesizer import LEVEL, PEAK, Synthesizer, speaking_level
+from model.reply import ReplyAudio, ReplyText, TurnText, UserTurn
+from model.weights import WeightStore
+from voices.store import VoiceStore
+
+pytestmark = pytest.mark.weights
+
+SENTENCES = (
+    "What is the capital of France?",
+    "The train to the coast leaves early in the morning.",
+    "She put the keys on the kitchen table and left.",
+    "Plants use sunlight to make their own food.",
+    "Could you tell me how to make a cup of tea?",
+    "The museum is closed on Mondays, but the park is open.",
+    "My brother bought a small house near the river.",
+    "It rained all night, so the garden is wet today.",
+    "Please remind me to call my sister after lunch.",
+    "The largest planet in the solar system is Jupiter.",
+    "I would like to hear a story about the ocean.",
+    "They walked slowly along the beach in the evening.",
+)
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture(scope="module")
+def store() -> WeightStore:
+    store = WeightStore(models_dir(load_settings()))
+    missing = [status.problem for status in store.status() if status.problem]
+    if missing:
+        pytest.skip(f"the weights are not here ({missing[0]}): covo models pull lite")
+    return store
+
+
+@pytest.fixture(scope="module")
+def recognizer(store: WeightStore) -> WhisperRecognizer:
+    return WhisperRecognizer(store.whole("whisper-base"))
+
+
+@pytest.fixture(scope="module")
+def make(store: WeightStore) -> SynthesizerMaker:
+    return SynthesizerMaker(store, VoiceStore(None).get)
+
+
+@pytest.fixture(scope="module")
+def cascade(store: WeightStore) -> Iterator[Cascade]:
+    cascade = build_cascade(store, VoiceStore(None).get, voice="heart")
+    cascade.warm_up(lambda _: None)
+    yield cascade
+    cascade.close()
+
+
+def for_recognizer(sound: Audio) -> Audio:
+    """``sound`` (24 kHz) at 16 kHz, with 0.3 s of silence around it."""
+    return np.pad(soxr.resample(sound, 24_000, RATE), RATE * 3 // 10).astype(np.float32)
+
+
+def spoken(voice: Synthesizer, text: str) -> Audio:
+    """``text`` as the recogniser is to hear it."""
+    return for_recognizer(np.concatenate(list(voice.stream(text))))
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", text.lower())
+
+
+def word_errors(meant: str, heard: str) -> int:
+    """Edit distance in words."""
+    a, b = words(meant), words(heard)
+    row = list(range(len(b) + 1))
+    for i, word in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(b, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
+    return row[-1]
+
+
+@pytest.mark.parametrize(("name", "count"), [("heart", 12), ("michael", 3), ("emma", 2)])
+def test_what_is_said_is_understood(
+    name: str, count: int, make: SynthesizerMaker, recognizer: WhisperRecognizer
+) -> None:
+    voice = make(name)
+    errors = total = 0
+    for sentence in SENTENCES[:count]:
+        sound = np.concatenate(list(voice.stream(sentence)))
+        assert np.max(np.abs(sound)) <= PEAK + 1e-6
+        assert speaking_level(sound) == pytest.approx(LEVEL, abs=3.0)
+        errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)))
+        total += len(words(sentence))
+    assert errors / total <= 0.10
+
+
+def test_nothing_is_recognised_where_nobody_speaks(recognizer: WhisperRecognizer) -> None:
+    rng = np.random.default_rng(3)
+    t = np.arange(3 * RATE) / RATE
+    sounds = {
+        "silence": np.zeros(2 * RATE),
+        "white noise": 0.05 * rng.standard_normal(3 * RATE),
+        "hum": 0.05 * np.sin(2 * np.pi * 50 * t),
+        "tone": 0.1 * np.sin(2 * np.pi * 440 * t),
+        "a knock": 0.3 * rng.standard_normal(RATE) * np.exp(-np.arange(RATE) / 400),
+    }
+    heard = {name: recognizer.transcribe(s.astype(np.float32)) for name, s in sounds.items()}
+    assert heard == dict.fromkeys(sounds, "")
+
+
+def test_long_speech_is_recognised_to_its_end(
+    make: SynthesizerMaker, recognizer: WhisperRecognizer
+) -> None:
+    voice = make("heart")
+    text = " ".join(SENTENCES)
+    audio = np.concatenate([spoken(voice, sentence) for sentence in SENTENCES])
+    assert len(audio) > 35 * RATE
+    assert word_errors(text, recognizer.transcribe(audio)) / len(words(text)) <= 0.10
+
+
+def test_a_question_is_answered(cascade: Cascade, make: SynthesizerMaker) -> None:
+    question = spoken(make("heart"), "What is the capital of Australia?")
+    made = list(cascade.reply(1, UserTurn(question), never))
+    assert isinstance(made[0], TurnText)
+    assert words(made[0].text) == words("What is the capital of Australia?")
+    text = "".join(p.delta for p in made if isinstance(p, ReplyText))
+    assert "Canberra" in text
+    sounds = [p for p in made if isinstance(p, ReplyAudio)]
+    assert "".join(p.text for p in sounds) == text
+    assert all(p.samples.dtype == np.float32 for p in sounds)
+    samples = sum(len(p.samples) for p in sounds)
+    assert 0.03 < samples / 24_000 / len(text) < 0.15  # speech has about 15 characters a second
+    assert cascade.settle(1, samples).unheard == ""
+
+
+def test_a_long_answer_is_cancelled_within_a_second(cascade: Cascade) -> None:
+    cancelled_at: float | None = None
+    stream = cascade.reply(
+        2, UserTurn(np.zeros(0, np.float32), "Why is the sky blue?"), lambda: bool(cancelled_at)
+    )
+    next(p for p in stream if isinstance(p, ReplyAudio))
+    cancelled_at = time.monotonic()
+    list(stream)
+    # The next reply waits for the chat model to have let go of this one.
+    heard = cascade.settle(2, 12_000)
+    stream = cascade.reply(
+        3, UserTurn(np.zeros(0, np.float32), "How many days are in a week?"), never
+    )
+    next(p for p in stream if isinstance(p, ReplyText))
+    assert time.monotonic() - cancelled_at < 3.0
+    list(stream)
+    assert heard.heard
+    assert heard.unheard
+    assert cascade.settle(3, None).heard == ""
+
+
+def test_the_chat_model_of_the_user(store: WeightStore, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.gguf"
+    mine.symlink_to(store.path("smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf"))
+    cascade = build_cascade(
+        store,
+        VoiceStore(None).get,
+        voice="heart",
+        chat_model=str(mine),
+        persona="You are a pirate.",
+    )
+    assert cascade.info.parts["chat model"] == "mine"
+    made = list(cascade.reply(0, UserTurn(np.zeros(0, np.float32), "Say hello."), never))
+    assert any(isinstance(p, ReplyAudio) for p in made)
+    cascade.close()
