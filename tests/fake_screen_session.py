@@ -1,11 +1,13 @@
 """A scripted conversation for the screen's tests, as ticks, and a program that plays it.
 
-``python tests/fake_screen_session.py [live|lines|json] [pace]`` shows it; ``pace`` 1 is real time.
+``python -m tests.fake_screen_session [live|lines|json] [pace]`` shows it; ``pace`` 1 is real time.
+It fails after COVO_FAKE_FAILURE seconds.
 Nothing in it was measured: it only has the form of a real one.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ import numpy as np
 from covo_cli.consumer import Tick
 from covo_cli.screen import ScreenMode, make_screen
 from covo_cli.screen.view import ConversationInfo
-from model.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, samples
+from model.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -144,15 +146,17 @@ def ticks(script: Script) -> Iterator[Tick]:
 
 def main(mode: ScreenMode, pace: float) -> None:
     """Play it on a screen, with the keyboard, until it ends or the user quits."""
+    from covo_cli.request import Quit, Request
     from covo_cli.screen.keyboard import Keyboard
-    from covo_cli.screen.keys import Action, KeyMachine, Quit
+    from covo_cli.screen.keys import KeyMachine
 
     done = Flag()
 
-    def act(action: Action) -> None:
+    def act(action: Request) -> None:
         if isinstance(action, Quit):
             done.set()
 
+    failure = float(os.environ.get("COVO_FAKE_FAILURE", "inf"))
     machine = KeyMachine(("heart", "nova", "ryan"), "heart")
     with ExitStack() as stack:
         screen = stack.enter_context(make_screen(mode, INFO, lambda: machine.state))
@@ -160,6 +164,8 @@ def main(mode: ScreenMode, pace: float) -> None:
         due = time.monotonic()
         for tick in ticks(conversation()):
             screen.on_tick(tick)
+            if tick.at >= failure * USER_RATE:
+                raise RuntimeError("as asked")
             due += 0.02 * pace
             if done.wait(max(0.0, due - time.monotonic())):
                 break

@@ -66,15 +66,16 @@ class Panel:
                 words.append(f" {self.glyphs.ellipsis}", "dim")
             return words
         words = Text(heard)
-        if unheard:
-            words.append(" " if heard and entry.unheard[:1].isspace() else "")
-            if heard and entry.cut_off and not words.plain.endswith(" "):
-                words.append(" ")
-            words.append(unheard, "dim strike" if entry.cut_off else "dim")
         if entry.cut_off:
+            # The mark stands where the sound ended: strikethrough alone does not show everywhere.
+            words.append(f"{' ' if heard else ''}{self.glyphs.cut} ", "red")
+            words.append(unheard, "dim strike")
             what = "cut off" if heard else "not heard"
-            words.append(f" {self.glyphs.cut} {what}: {clean(entry.cut_off)}", "red")
-        elif not words.plain:
+            words.append(f"{' ' if unheard else ''}({what}: {clean(entry.cut_off)})", "red")
+        elif unheard:
+            words.append(" " if heard and entry.unheard[:1].isspace() else "")
+            words.append(unheard, "dim")
+        elif not heard:
             words.append(self.glyphs.ellipsis, "dim")
         return words
 
@@ -178,19 +179,14 @@ class Panel:
         devices = [f"mic {view.info.microphone}", f"speaker {view.info.speaker}"]
         if self.width >= 40:
             used = sum(cell_len(clean(fact) + between) for fact in facts) + len(between)
-            facts += self._share(devices, self.width - used)
+            facts += self._share(*devices, self.width - used)
         return self._fit(Text(between.join(clean(fact) for fact in facts), "dim"))
 
-    def _share(self, texts: list[str], width: int) -> list[str]:
-        """Shorten the texts until they fit into ``width`` side by side; the longest gives way."""
-        lines = [Text(clean(text)) for text in texts]
-        while sum(line.cell_len for line in lines) > width:
-            longest = max(lines, key=lambda line: line.cell_len)
-            if longest.cell_len < 2:
-                break
-            longest.right_crop(2 if longest.plain.endswith(self.glyphs.ellipsis) else 1)
-            longest.rstrip()
-            longest.append(self.glyphs.ellipsis)
+    def _share(self, one: str, other: str, width: int) -> list[str]:
+        """Two texts shortened to fit into ``width`` together; the longer one gives way first."""
+        lines = [Text(clean(one)), Text(clean(other))]
+        for line, beside in (lines, reversed(lines)):
+            self._truncate(line, max(width // 2, width - beside.cell_len))
         return [line.plain for line in lines]
 
     def _hints(self, keys: KeyState) -> Text:
@@ -211,8 +207,9 @@ class Panel:
 
     def _prompt(self, keys: KeyState) -> Text:
         """The line being typed; of a long one, the part before the cursor."""
-        before = set_cell_size(keys.text, keys.cursor)
-        after = keys.text[len(before) :]
+        typed = "".join(char for char in keys.text if char.isprintable() or char == "\u200d")
+        before = set_cell_size(typed, min(keys.cursor, cell_len(typed)))
+        after = typed[len(before) :]
         line = Text("type: " if self.width >= 30 else "> ", "bold yellow")
         room = self.width - line.cell_len - 1
         while cell_len(before) > room:
@@ -223,7 +220,8 @@ class Panel:
         help_ = self._pairs(TYPING_KEYS, False)
         if line.cell_len + help_.cell_len + 2 <= self.width:
             return self._spread(line, help_)
-        return self._fit(line)
+        line.truncate(self.width, overflow="crop")  # an ellipsis might hide the cursor
+        return line
 
     def _pairs(self, hints: list[tuple[str, str]] | tuple[tuple[str, str], ...], lit: bool) -> Text:
         line = Text()
@@ -236,15 +234,18 @@ class Panel:
     # Fitting
 
     def _fit(self, line: Text) -> Text:
-        line.truncate(self.width, overflow="ellipsis" if self.glyphs.unicode else "crop")
+        self._truncate(line, self.width)
         return line
+
+    def _truncate(self, line: Text, width: int) -> None:
+        line.truncate(max(0, width), overflow="ellipsis" if self.glyphs.unicode else "crop")
 
     def _spread(self, left: Text, right: Text) -> Text:
         right.truncate(self.width)
         room = self.width - right.cell_len - 1
         if room < 1:
             return right
-        left.truncate(room, overflow="ellipsis" if self.glyphs.unicode else "crop")
+        self._truncate(left, room)
         return left + Text(" " * (self.width - left.cell_len - right.cell_len)) + right
 
     def _wrap(self, text: Text, width: int) -> list[Text]:

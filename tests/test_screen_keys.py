@@ -1,0 +1,122 @@
+"""What the keys do, without a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from covo_cli.request import Quit, Request
+from covo_cli.screen.keys import KeyMachine
+from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
+
+
+def feed(machine: KeyMachine, *keys: str) -> list[Request]:
+    return [action for key in keys for action in machine.feed(key)]
+
+
+@pytest.fixture
+def machine() -> KeyMachine:
+    return KeyMachine(("heart", "nova", "ryan"), "nova")
+
+
+def test_mute_toggles(machine: KeyMachine) -> None:
+    assert feed(machine, "m", "M", "m") == [SetMuted(True), SetMuted(False), SetMuted(True)]
+
+
+def test_push_to_talk_is_pressed_twice(machine: KeyMachine) -> None:
+    assert feed(machine, " ") == [PushToTalk(True)]
+    assert machine.state.talking
+    assert feed(machine, " ") == [PushToTalk(False)]
+    assert not machine.state.talking
+
+
+def test_push_to_talk_unmutes(machine: KeyMachine) -> None:
+    assert feed(machine, "m", " ") == [SetMuted(True), SetMuted(False), PushToTalk(True)]
+    assert feed(machine, " ", "m") == [PushToTalk(False), SetMuted(True)]
+
+
+@pytest.mark.parametrize("key", ["i", "KEY_ESCAPE"])
+def test_interrupt(machine: KeyMachine, key: str) -> None:
+    assert feed(machine, key) == [Interrupt()]
+
+
+def test_voices_go_round(machine: KeyMachine) -> None:
+    voices = ["ryan", "heart", "nova", "ryan"]
+    assert feed(machine, *"vvvv") == [SetVoice(voice) for voice in voices]
+
+
+def test_voice_key_without_voices_or_with_an_unknown_one() -> None:
+    assert feed(KeyMachine(), "v") == []
+    assert feed(KeyMachine(("a", "b"), "c"), "v") == [SetVoice("a")]
+
+
+def test_help_opens_and_closes(machine: KeyMachine) -> None:
+    assert feed(machine, "?") == []
+    assert machine.state.help
+    assert feed(machine, "KEY_ESCAPE") == []  # closes the help and interrupts nothing
+    assert not machine.state.help
+    assert feed(machine, "h", "m") == [SetMuted(True)]
+    assert machine.state.help
+    feed(machine, "h")
+    assert not machine.state.help
+
+
+def test_quit(machine: KeyMachine) -> None:
+    assert feed(machine, "q") == [Quit()]
+
+
+def test_other_keys_do_nothing(machine: KeyMachine) -> None:
+    assert feed(machine, "x", "KEY_F5", "ß", "KEY_ENTER", "\t", "") == []
+
+
+@pytest.mark.parametrize("key", ["t", "/"])
+def test_a_line_is_typed_and_sent(machine: KeyMachine, key: str) -> None:
+    assert feed(machine, key, *"quit, v?") == []
+    assert machine.state.typing
+    assert (machine.state.text, machine.state.cursor) == ("quit, v?", 8)
+    assert feed(machine, "KEY_ENTER") == [SayText("quit, v?")]
+    assert not machine.state.typing
+    assert feed(machine, "q") == [Quit()]
+
+
+def test_escape_cancels_the_line(machine: KeyMachine) -> None:
+    assert feed(machine, "t", *"abc", "KEY_ESCAPE") == []
+    assert not machine.state.typing
+    feed(machine, "t")
+    assert machine.state.text == ""
+
+
+def test_an_empty_line_is_not_sent(machine: KeyMachine) -> None:
+    assert feed(machine, "t", " ", " ", "KEY_ENTER") == []
+    assert not machine.state.typing
+
+
+def test_backspace_takes_away_what_looks_like_one_character(machine: KeyMachine) -> None:
+    family = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+    feed(machine, "t", "a", "e", "\u0301", *family)
+    assert machine.state.text == f"ae\u0301{family}"
+    feed(machine, "KEY_BACKSPACE")
+    assert machine.state.text == "ae\u0301"
+    feed(machine, "KEY_BACKSPACE")
+    assert machine.state.text == "a"
+    feed(machine, "KEY_BACKSPACE", "KEY_BACKSPACE")
+    assert machine.state.text == ""
+    assert machine.state.typing
+
+
+def test_the_cursor_moves_in_columns(machine: KeyMachine) -> None:
+    feed(machine, "t", "你", "好")
+    assert machine.state.cursor == 4
+    feed(machine, "KEY_LEFT", "x")
+    assert (machine.state.text, machine.state.cursor) == ("你x好", 3)
+    feed(machine, "KEY_CTRL_U")
+    assert machine.state.text == "好"
+
+
+def test_control_characters_are_not_typed(machine: KeyMachine) -> None:
+    feed(machine, "t", "a", "\x07", "\x1b", "b")
+    assert machine.state.text == "ab"
+
+
+def test_push_to_talk_goes_on_while_typing(machine: KeyMachine) -> None:
+    feed(machine, " ", "t", "a", "KEY_ESCAPE")
+    assert machine.state.talking
