@@ -176,9 +176,9 @@ class Panel:
     def _about(self, view: View) -> Text:
         between = self.glyphs.between
         facts = [view.info.engine, f"voice {view.voice}"]
-        devices = [f"mic {view.info.microphone}", f"speaker {view.info.speaker}"]
         if self.width >= 40:
             used = sum(cell_len(clean(fact) + between) for fact in facts) + len(between)
+            devices = (f"mic {view.info.microphone}", f"speaker {view.info.speaker}")
             facts += self._share(*devices, self.width - used)
         return self._fit(Text(between.join(clean(fact) for fact in facts), "dim"))
 
