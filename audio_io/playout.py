@@ -96,6 +96,22 @@ class Playout:
             self._gain = self._target = 1.0
             self._dry = 0
 
+    def cut(self, index: int) -> None:
+        """Drop all that is queued, and take back what was rendered from stream index ``index`` on.
+
+        For a device that will not play it. What is queued later plays at full level.
+        """
+        with self._lock:
+            self._queue.clear()
+            self._queued = 0
+            self._gain = self._target = 1.0
+            self._dry = 0
+            self._rendered = min(self._rendered, max(index, self._spans[0].start))
+            while len(self._spans) > 1 and self._spans[-1].start >= self._rendered:
+                self._spans.pop()
+            last = self._spans[-1]
+            last.length = max(0, min(last.length, self._rendered - last.start))
+
     def render(self, n: int) -> Audio:
         """The next ``n`` samples of the stream: float32, shape (n,), silence where nothing is."""
         block = np.zeros(n, np.float32)

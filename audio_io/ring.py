@@ -59,7 +59,7 @@ class Ring:
 
         A ring of one channel fills all channels of ``out``.
         """
-        n = min(len(out), self.filled)
+        n = max(0, min(len(out), self.filled))
         at = self._read % self._capacity
         first = min(n, self._capacity - at)
         out[:first] = self._buffer[at : at + first]
@@ -68,6 +68,17 @@ class Ring:
         if n < len(out):
             self.underruns += 1
         self._read += n
+
+    def cut(self, keep: int, fade: int) -> None:
+        """Drop all but the next ``keep`` frames, of which the last ``fade`` fade out.
+
+        For the writer; ``keep`` must be longer than a read, which may happen meanwhile.
+        """
+        end = min(self._written, self._read + keep)
+        start = max(self._read, end - fade)
+        envelope = np.linspace(1.0, 0.0, end - start + 1, dtype=np.float32)[1:]
+        self._buffer[np.arange(start, end) % self._capacity] *= envelope[:, None]
+        self._written = max(end, self._read)
 
     def read(self) -> Frames:
         """A copy of all that waits, shape (n, channels)."""

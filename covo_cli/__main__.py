@@ -24,7 +24,7 @@ def main() -> None:
         # once more when it flushes stdout on the way out, so give it somewhere to flush to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_ERROR)
-    except Exception as error:  # noqa: BLE001 - the last room: everything else has been handled
+    except Exception as error:
         debug = "--debug" in sys.argv or os.environ.get("COVO_DEBUG", "") not in ("", "0")
         if debug:
             raise

@@ -49,7 +49,7 @@ def build_engine(settings: Settings, *, real_time: bool) -> Engine:
     weights = WeightStore(models_dir(settings))
     cascade = build_cascade(
         weights,
-        VoiceStore(user=voices_dir()).get,
+        VoiceStore(voices_dir()).get,
         voice=settings.voice.name,
         chat_model=settings.chat.model,
         chat_url=settings.chat.url,

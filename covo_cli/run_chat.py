@@ -96,7 +96,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         speaker=ends.speaker.status.device,
         recording=str(recorder.folder) if recorder else "",
     )
-    keys = KeyMachine(VoiceStore(user=voices_dir()).names(), engine.info.voice)
+    keys = KeyMachine(VoiceStore(voices_dir()).names(), engine.info.voice)
     screen = make_screen(choose_mode(as_json), info, lambda: keys.state)
     conversation = Conversation(
         ends.microphone,

@@ -207,3 +207,16 @@ def test_ring_wraps_overruns_and_underruns() -> None:
     ring.read_into(out)
     assert not out.any()
     assert (ring.underruns, ring.consumed) == (1, 7)
+
+
+def test_ring_cut_keeps_a_little_and_fades_it_out() -> None:
+    ring = Ring(10, 1)
+    ring.write(np.zeros((8, 1), np.float32))
+    ring.read()
+    ring.write(np.ones((9, 1), np.float32))
+    ring.cut(keep=5, fade=4)
+    assert ring.produced == 13
+    np.testing.assert_allclose(ring.read()[:, 0], [1, 0.75, 0.5, 0.25, 0])
+    ring.write(np.ones((2, 1), np.float32))
+    ring.cut(keep=5, fade=4)
+    np.testing.assert_allclose(ring.read()[:, 0], [0.5, 0])

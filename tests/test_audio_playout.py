@@ -183,3 +183,30 @@ def test_play_and_render_from_two_threads_lose_nothing() -> None:
     heard = np.concatenate(got)
     np.testing.assert_array_equal(heard[heard > 0], values)
     assert playout.played == Played(1, 40_000)
+
+
+def test_cut_takes_back_what_the_device_will_not_play() -> None:
+    playout = Playout()
+    playout.play(1, ones(4800))
+    playout.duck()
+    playout.render(480)
+    playout.render(480)
+    playout.cut(700)
+    assert (playout.queued, playout.rendered, playout.played) == (0, 700, Played(1, 700))
+    assert not playout.render(480).any()
+    playout.play(2, ones(480))
+    np.testing.assert_array_equal(playout.render(480), ones(480))
+    assert playout.played_at(699) == Played(1, 699)
+    assert playout.played_at(1180) == Played(1, 700)
+    assert playout.played_at(1181) == Played(2, 1)
+    assert playout.starved == 0
+
+
+def test_cut_before_a_reply_began_forgets_that_it_did() -> None:
+    playout = Playout()
+    playout.play(1, ones(480))
+    playout.render(480)
+    playout.play(2, ones(480))
+    playout.render(480)
+    playout.cut(480)
+    assert playout.played == Played(1, 480)

@@ -91,4 +91,4 @@ def bench_echo(
 
 
 def _voices(settings: Settings, weights: WeightStore) -> SynthesizerMaker:
-    return SynthesizerMaker(weights, VoiceStore(user=voices_dir()).get)
+    return SynthesizerMaker(weights, VoiceStore(voices_dir()).get)

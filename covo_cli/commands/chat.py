@@ -27,7 +27,7 @@ def _complete_voice(incomplete: str) -> list[str]:
     from covo_cli.settings import voices_dir
     from voices.store import VoiceStore
 
-    names = VoiceStore(user=voices_dir()).names()
+    names = VoiceStore(voices_dir()).names()
     return [name for name in names if name.startswith(incomplete)]
 
 
