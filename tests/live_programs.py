@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from audio_io.devices import PortAudio
+from audio_io.echo import EchoCanceller
 from audio_io.files import read_audio
 from audio_io.microphone import LiveMicrophone
+from audio_io.resample import FrameResampler
 from audio_io.speaker import LiveSpeaker
 
 
@@ -68,5 +70,26 @@ def play(wav: str, seconds: str, stop_after: str, out: str) -> None:
     print(json.dumps(report))  # noqa: T201
 
 
+def echo(wav: str, seconds: str, out: str) -> None:
+    """Play a file, cancel what of it comes back to the microphone; save both sides of that."""
+    backend = PortAudio()
+    microphone, speaker = LiveMicrophone("", backend), LiveSpeaker("", backend)
+    speaker.start()
+    microphone.start()
+    canceller, resampler = EchoCanceller(), FrameResampler(24_000, 16_000, 320)
+    sides: list[np.ndarray] = []
+    speaker.play(0, read_audio(Path(wav), 24_000))
+    for _ in range(int(float(seconds) * 50)):
+        near = microphone.read(5.0)
+        if near is None:
+            break
+        far = resampler.process(speaker.tick())
+        sides.append(np.stack([near, canceller.process(near, far)]))
+    np.save(out, np.concatenate(sides, axis=1))
+    speaker.close()
+    microphone.close()
+    print(json.dumps({"delay_ms": canceller.delay_ms, "hold_ms": canceller.hold_ms}))  # noqa: T201
+
+
 if __name__ == "__main__":
-    {"capture": capture, "play": play}[sys.argv[1]](*sys.argv[2:])
+    {"capture": capture, "play": play, "echo": echo}[sys.argv[1]](*sys.argv[2:])

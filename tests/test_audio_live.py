@@ -21,6 +21,7 @@ __all__ = ["virtual_card"]
 
 pytestmark = [pytest.mark.soundcard, pytest.mark.timeout(120)]
 
+ECHO = "import sys, tests.live_programs as p; p.echo(*sys.argv[1:])"
 PLAY = "import sys, tests.live_programs as p; p.play(*sys.argv[1:])"
 
 
@@ -127,3 +128,16 @@ def test_ticks_hold_what_was_heard_on_the_microphones_clock(spoken: dict[str, ob
     start, end = audible(ticks, 24_000)
     assert end - start == pytest.approx(samples / 24_000, abs=0.03)
     assert spoken["corrections"] == 0
+
+
+def test_the_assistant_does_not_hear_itself(virtual_card: VirtualCard, tmp_path: Path) -> None:
+    wav, out = tmp_path / "reply.wav", tmp_path / "sides.npy"
+    soundfile.write(wav, noise(8.0, 24_000, seed=3), 24_000, subtype="FLOAT")
+    with virtual_card.loopback():
+        report = json.loads(virtual_card.python(ECHO, str(wav), "8.0", str(out)))
+    microphone, left = np.load(out)[:, 3 * 16_000 :]
+    echo_power, left_power = np.mean(microphone**2), np.mean(left**2)
+    assert 10 * np.log10(echo_power) > -40, "the microphone heard nothing to cancel"
+    assert 10 * np.log10(echo_power / max(left_power, 1e-12)) > 20
+    assert 0 < report["delay_ms"] < 300, "the reference comes before its echo"
+    assert report["hold_ms"] == 0

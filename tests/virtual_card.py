@@ -74,6 +74,23 @@ class VirtualCard:
         whole = raw.stat().st_size // 4
         recording.samples = np.fromfile(raw, np.float32, whole)
 
+    @contextmanager
+    def loopback(self) -> Iterator[None]:
+        """The microphone hears the loudspeaker, as on a table, while the block runs."""
+        load = ["pactl", "load-module", "module-loopback", "source=vspk.monitor", "sink=vmic"]
+        done = subprocess.run(
+            [*load, "latency_msec=20"],
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        try:
+            yield
+        finally:
+            unload = ["pactl", "unload-module", done.stdout.strip()]
+            subprocess.run(unload, env=self.environment, check=True)
+
     def python(self, code: str, *arguments: str, timeout: float = 60.0) -> str:
         """Run a Python program that uses the card; what it printed."""
         done = subprocess.run(
