@@ -119,7 +119,9 @@ class Conversation:
     def _step(self, frame: Audio) -> None:
         heard = self._speaker.tick()
         muted = self._muted and not self._talking
-        user = np.zeros(FRAME, np.float32) if muted else self._without_echo(frame, heard)
+        user = self._without_echo(frame, heard)  # also when muted: the canceller keeps adapted
+        if muted:
+            user = np.zeros(FRAME, np.float32)
         played = self._speaker.played
         events = self._engine.process(Frame(self._at, user, Playback(played.reply, played.samples)))
         for event in events:

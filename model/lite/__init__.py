@@ -76,7 +76,12 @@ def choose_chat(
             prompt.Prompt(persona or prompt.PERSONA),
         )
     return (
-        LlamaChat(weights.path("smollm2-135m", CHAT_FILE), prompt.SMALL_SAMPLING, threads=threads),
+        LlamaChat(
+            weights.path("smollm2-135m", CHAT_FILE),
+            prompt.SMALL_SAMPLING,
+            context=1024,
+            threads=threads,
+        ),
         prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES),
     )
 

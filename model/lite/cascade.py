@@ -7,6 +7,7 @@ then hands out what the two make.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import re
 import threading
@@ -94,7 +95,8 @@ class Cascade:
         self._history: tuple[Exchange, ...] = ()
         self._made: dict[int, _Made] = {}
         self._preparing: threading.Thread | None = None
-        self._closed = False
+        self._working: list[threading.Thread] = []
+        self._closed = threading.Event()
 
     @property
     def info(self) -> EngineInfo:
@@ -123,6 +125,8 @@ class Cascade:
             return self._history
 
     def warm_up(self, progress: Progress) -> None:
+        # A thread that is still inside a library when Python goes down would abort the process.
+        atexit.register(self.close)
         progress(f"loading {self._names['recogniser']} and {self._chat.name}")
         with ThreadPoolExecutor(1, "covo-load") as beside:
             chat = beside.submit(self._load_chat)
@@ -135,18 +139,22 @@ class Cascade:
 
     def reply(self, reply: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         made = _Made()
+
+        def stopped() -> bool:
+            return self._closed.is_set() or cancelled()
+
         with self._lock:
             self._made[reply] = made
             history, synthesizer = self._history, self._synthesizer
         text = turn.text if turn.text is not None else self.recognizer.transcribe(turn.audio)
         made.user = text.strip()
-        if cancelled():
+        if stopped():
             return
         yield TurnText(made.user)
         if not made.user:
             return
         messages = build_messages(self._prompt, history, made.user)
-        parts: Channel[ReplyPart] = Channel(cancelled)
+        parts: Channel[ReplyPart] = Channel(stopped)
         clauses: Channel[str] = Channel(lambda: parts.stopped, _CLAUSES_AHEAD)
 
         def write() -> None:
@@ -171,10 +179,11 @@ class Cascade:
                 if len(sound) and not parts.put(ReplyAudio(sound, clause)):
                     return
 
-        feed(clauses, write, "write")
-        feed(parts, speak, "speak")
+        threads = [feed(clauses, write, "write"), feed(parts, speak, "speak")]
+        with self._lock:
+            self._working = [t for t in self._working if t.is_alive()] + threads
         yield from parts
-        made.complete = not cancelled()
+        made.complete = not stopped()
 
     def settle(self, reply: int, heard_samples: int | None) -> Heard:
         with self._lock:
@@ -201,12 +210,13 @@ class Cascade:
             self._voice, self._synthesizer = voice, synthesizer
 
     def close(self) -> None:
+        atexit.unregister(self.close)
+        self._closed.set()
         with self._lock:
-            self._closed = True
             loaded = list(self._loaded.values())
-            preparing = self._preparing
-        if preparing is not None:
-            preparing.join()
+            working = self._working
+        for thread in working:
+            thread.join()
         self.recognizer.close()
         self._chat.close()
         for synthesizer in loaded:
@@ -219,13 +229,14 @@ class Cascade:
     def _prepare(self) -> None:
         """Let the chat model read the new history while the user is talking or thinking."""
         with self._lock:
-            if self._closed or (self._preparing is not None and self._preparing.is_alive()):
+            if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):
                 return
             messages = build_messages(self._prompt, self._history)
             self._preparing = threading.Thread(
                 target=self._read_ahead, args=(messages,), name="covo-prepare", daemon=True
             )
             self._preparing.start()
+            self._working.append(self._preparing)
 
     def _read_ahead(self, messages: Sequence[Message]) -> None:
         # Only a head start: what is wrong with the chat model, the next reply will say.

@@ -16,6 +16,10 @@ from model.errors import ChatError
 from model.lite.channel import Channel, feed
 
 
+_MAY_RECUR = 8
+"""Tokens that may come again without the DRY sampler's penalty: an answer may echo its question."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation; ``role`` is ``system``, ``user`` or ``assistant``."""
@@ -86,7 +90,8 @@ class LlamaChat:
         self._threads = threads
         self._server: Any = None
         self._lock = threading.Lock()
-        self._closed = False
+        self._busy = threading.Lock()
+        self._closed = threading.Event()
 
     @property
     def name(self) -> str:
@@ -102,27 +107,26 @@ class LlamaChat:
                 self._server = self._start()
 
     def prepare(self, messages: Sequence[Message]) -> None:
-        self._complete(messages, 1, lambda _: False)
+        self._complete(messages, 1, lambda _: True)
 
     def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
         channel: Channel[str] = Channel(cancelled)
 
         def produce() -> None:
-            self._complete(
-                messages, self._sampling.max_tokens, lambda delta: not channel.put(delta)
-            )
+            self._complete(messages, self._sampling.max_tokens, channel.put)
 
         feed(channel, produce, "chat")
         return iter(channel)
 
     def close(self) -> None:
-        with self._lock:
+        self._closed.set()
+        with self._busy, self._lock:
             self._server = None
 
     def _complete(
         self, messages: Sequence[Message], max_tokens: int, take: Callable[[str], bool]
     ) -> None:
-        """Write up to ``max_tokens`` tokens, handing them to ``take`` until it returns true."""
+        """Write up to ``max_tokens`` tokens, handing them to ``take`` until it returns false."""
         self.load()
         # The server swallows what the callback raises, so that only this is left of an error.
         problem = "it stopped without finishing its reply"
@@ -134,7 +138,7 @@ class LlamaChat:
                 return True
             for choice in chunk.get("choices", ()):
                 delta = choice["delta"].get("content")
-                stop = bool(delta) and take(delta)
+                stop = self._closed.is_set() or (bool(delta) and not take(delta))
                 if stop or choice.get("finish_reason"):
                     problem = ""
                 if stop:
@@ -149,15 +153,16 @@ class LlamaChat:
             "top_p": self._sampling.top_p,
             "repeat_penalty": self._sampling.repeat_penalty,
             "dry_multiplier": self._sampling.dry,
+            "dry_allowed_length": _MAY_RECUR,
             "cache_prompt": True,
         }
-        server = self._server
-        if server is None:
-            raise ChatError("the chat model was closed while it was asked for a reply")
-        try:
-            server.handle_chat_completions(request, receive)
-        except RuntimeError as error:
-            raise ChatError(f"the chat model {self.name} failed: {error}") from error
+        with self._busy:
+            if self._closed.is_set():
+                raise ChatError(f"the chat model {self.name} has been closed")
+            try:
+                self._server.handle_chat_completions(request, receive)
+            except RuntimeError as error:
+                raise ChatError(f"the chat model {self.name} failed: {error}") from error
         if problem:
             raise ChatError(f"the chat model {self.name} failed: {problem}")
 
