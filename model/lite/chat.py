@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from model.errors import ChatError
 from model.lite.channel import Channel, feed
 
-
 _MAY_RECUR = 8
 """Tokens that may come again without the DRY sampler's penalty: an answer may echo its question."""
 

@@ -164,6 +164,8 @@ class KokoroModel:
             options.log_severity_level = 3
             # Threads that spin while they wait would take the chat model's core away.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            # Its arena keeps the most that any clause ever took: 0.3 GB for no gain in speed.
+            options.enable_cpu_mem_arena = False
             path = self._model()
             try:
                 self._session = onnxruntime.InferenceSession(
