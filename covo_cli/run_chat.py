@@ -152,8 +152,8 @@ def _warm_up(engine: Engine, reason: str) -> None:
     info = engine.info
     console.print(f"Engine [bold]{info.name}[/] ({reason}): {info.description}", highlight=False)
     if console.is_terminal:
-        with console.status("Loading ...") as status:
-            engine.warm_up(lambda stage: status.update(f"Loading {stage} ..."))
+        with console.status("Loading") as status:
+            engine.warm_up(lambda stage: status.update(f"{stage[:1].upper()}{stage[1:]} ..."))
     else:
         engine.warm_up(lambda stage: None)
 

@@ -52,7 +52,7 @@ class ScriptedUser:
         self._name = name
         self._clock = clock
         self._sleep = sleep
-        self._began = 0.0
+        self._began: float | None = None
         self._at = 0
         self._next = 0
         self._saying = np.zeros(0, np.float32)
@@ -64,16 +64,17 @@ class ScriptedUser:
         """Where each line began and ended, in user samples."""
 
     def start(self) -> None:
-        """Begin to listen and to speak."""
-        self._began = self._clock()
+        """Nothing to open: time counts from the first :meth:`read`."""
 
     def read(self, timeout: float) -> Audio | None:
         """The next frame (see :class:`audio_io.endpoints.Microphone`)."""
         if self._closed:
             return None
         if self._paced:
-            due = self._began + seconds(self._at + MIC_FRAME)
-            wait = due - self._clock()
+            now = self._clock()
+            if self._began is None:
+                self._began = now
+            wait = self._began + seconds(self._at + MIC_FRAME) - now
             if wait > 0:
                 self._sleep(min(wait, timeout))
                 if wait > timeout:
@@ -85,8 +86,8 @@ class ScriptedUser:
             self._resting_since = None
             self._hearing, self._heard = False, 0
         frame = np.zeros(MIC_FRAME, np.float32)
-        now = self._saying[:MIC_FRAME]
-        frame[: len(now)] = now
+        piece = self._saying[:MIC_FRAME]
+        frame[: len(piece)] = piece
         self._saying = self._saying[MIC_FRAME:]
         self._at += MIC_FRAME
         return frame
