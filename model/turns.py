@@ -23,9 +23,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
+from model.barge_in import BargeIn, FallingSilent
 from model.clock import ASSISTANT_RATE, FRAME, samples, seconds
 from model.engine import (
     Audio,
@@ -58,19 +60,17 @@ from model.events import (
     TurnLatency,
     TurnState,
     UserTranscript,
-    VoiceChanged,
 )
 from model.open_turn import OpenTurn
 from model.partials import PartialTranscripts
 from model.reply import Recognizer, ReplyAudio, ReplyGenerator
-from model.reply_run import REPLY_LANE, ReplyRun
+from model.reply_run import ReplyRun
 from model.speech import SpeechDetector, SpeechTracker
 from model.turn_settings import TurnSettings
-from model.work import Executor, Job
-from voices.errors import VoiceError
+from model.voice_changes import VoiceChanges
+from model.work import Executor
 
-QUIET_FRAMES = 3
-MOST_QUIET_FRAMES = 20
+T = TypeVar("T")
 
 
 class TurnTakingEngine:
@@ -106,15 +106,11 @@ class TurnTakingEngine:
         self._replies = 0
         self._turn: OpenTurn | None = None
         self._reply: ReplyRun | None = None
-        self._barge_in: OpenTurn | None = None  # speech over a reply, not confirmed yet
-        self._barge_in_voiced = 0  # speech of that turn from before the barge-in
+        self._barge_in: BargeIn | None = None  # speech over a reply, not confirmed yet
+        self._stopping: FallingSilent | None = None
         self._audio_ended = False
-        self._stop_reason = ""
-        self._last_heard = 0
-        self._quiet = 0
-        self._stopping = 0
         self._partials = PartialTranscripts(recognizer, executor, samples(s.partial_every))
-        self._voice_jobs: list[Job[str]] = []
+        self._voices = VoiceChanges(generator, executor)
 
     @property
     def info(self) -> EngineInfo:
@@ -149,12 +145,12 @@ class TurnTakingEngine:
         self._playback = frame.playback
         voiced = self._speech.update(self._detector.process(frame.samples), frame.start, frame.end)
         self._recent.append(frame.samples)
-        for turn in (self._turn, self._barge_in):
-            if turn is not None:
-                turn.add(frame.samples, frame.end, voiced)
+        turn = self._barge_in.turn if self._barge_in is not None else self._turn
+        if turn is not None:
+            turn.add(frame.samples, frame.end, voiced)
         while self._commands:
             self._obey(self._commands.popleft())
-        self._collect_voice_changes()
+        self._events.extend(self._voices.poll(self._now))
         match self._state:
             case TurnState.LISTENING | TurnState.MUTED:
                 self._listen()
@@ -200,10 +196,9 @@ class TurnTakingEngine:
     # The user speaks
 
     def _hear_out(self) -> None:
-        turn = self._require_turn()
+        turn = _present(self._turn)
         speaking = not self._speech.silence(self._now) and self._reply is None
-        for event in self._partials.poll(self._now, turn, speaking=speaking):
-            self._emit(event)
+        self._events.extend(self._partials.poll(self._now, turn, speaking=speaking))
         if self._reply is not None:
             self._poll_reply()
         silence = self._speech.silence(self._now)
@@ -227,21 +222,21 @@ class TurnTakingEngine:
         self._partials.drop()
         self._replies += 1
         self._reply = ReplyRun(
-            self._replies, self._require_turn(), self._generator, self._executor, self._now
+            self._replies, _present(self._turn), self._generator, self._executor, self._now
         )
 
     def _commit(self, reason: str) -> None:
         if self._reply is None:
             self._begin_reply()
-        reply = self._require_reply()
+        reply = _present(self._reply)
         reply.committed_at = self._now
-        if reply.turn_text and self._require_turn().typed is None:
+        if reply.turn_text and _present(self._turn).typed is None:
             self._emit_transcript(reply.turn_text, final=True)
         self._enter(TurnState.THINKING, reason)
         self._think()
 
     def _discard_turn(self, reason: str) -> None:
-        turn = self._require_turn()
+        turn = _present(self._turn)
         if self._reply is not None:
             self._discard_reply(reason)
         self._partials.drop()
@@ -251,16 +246,16 @@ class TurnTakingEngine:
 
     def _discard_reply(self, reason: str) -> None:
         """Throw away a speculation: neither the reply nor its turn ever happened."""
-        reply = self._require_reply()
+        reply = _present(self._reply)
         reply.cancel()
         self._generator.settle(reply.number, None)
         self._reply = None
-        self._emit(SpeculationDiscarded(self._now, self._require_turn().number, reason))
+        self._emit(SpeculationDiscarded(self._now, _present(self._turn).number, reason))
 
     # The reply is made, and spoken
 
     def _think(self) -> None:
-        reply, turn = self._require_reply(), self._require_turn()
+        reply, turn = _present(self._reply), _present(self._turn)
         if turn.went_on_after(reply.committed_at) and self._speech.run_voiced >= self._onset:
             self._discard_reply("you went on")
             self._enter(TurnState.USER_SPEAKING, "you went on")
@@ -278,7 +273,7 @@ class TurnTakingEngine:
             self._end_reply("no reply came")
 
     def _speak(self) -> None:
-        reply = self._require_reply()
+        reply = _present(self._reply)
         self._poll_reply()
         self._pass_on()
         if reply.complete and not self._audio_ended:
@@ -297,7 +292,7 @@ class TurnTakingEngine:
             self._watch_for_barge_in()
 
     def _pass_on(self) -> None:
-        reply = self._require_reply()
+        reply = _present(self._reply)
         for part in reply.take():
             if isinstance(part, ReplyAudio):
                 self._emit(AssistantAudio(self._now, reply.number, part.samples, part.text))
@@ -305,7 +300,7 @@ class TurnTakingEngine:
                 self._emit(AssistantText(self._now, reply.number, part.delta))
 
     def _poll_reply(self) -> None:
-        reply = self._require_reply()
+        reply = _present(self._reply)
         try:
             text_came = reply.poll(self._now)
         except ModelError as error:
@@ -317,13 +312,13 @@ class TurnTakingEngine:
 
     def _end_reply(self, reason: str) -> None:
         """The reply is settled. Speech that had begun over its end is a turn of its own."""
-        reply = self._require_reply()
+        reply = _present(self._reply)
         self._reply, self._turn = None, None
         if self._barge_in is None:
             self._rest(reason)
             return
         self._control(reply, PlaybackAction.RESUME, reason)
-        self._turn, self._barge_in = self._barge_in, None
+        self._turn, self._barge_in = self._barge_in.turn, None
         self._enter(TurnState.USER_SPEAKING, "speech began")
 
     def _heard(self) -> int:
@@ -334,56 +329,46 @@ class TurnTakingEngine:
     # Barge-in
 
     def _watch_for_barge_in(self) -> None:
-        reply = self._require_reply()
-        if self._barge_in is None:
+        reply, barge_in = _present(self._reply), self._barge_in
+        if barge_in is None:
             if self._speech.run_voiced >= self._onset:
                 turn, self._turn = self._turn, None
-                self._barge_in = turn if turn and not turn.closed else self._open_turn()
-                self._barge_in_voiced = self._barge_in.voiced - self._speech.run_voiced
+                turn = turn if turn and not turn.closed else self._open_turn()
+                self._barge_in = BargeIn(turn, self._speech.run_voiced)
                 self._control(reply, PlaybackAction.DUCK, "speech over the reply")
-            return
-        voiced = self._barge_in.voiced - self._barge_in_voiced
-        if voiced >= samples(self._settings.barge_in_confirm):
-            self._turn, self._barge_in = self._barge_in, None
-            self._stop_reply(f"you spoke for {seconds(voiced):.2f} s")
+        elif barge_in.voiced >= samples(self._settings.barge_in_confirm):
+            self._turn, self._barge_in = barge_in.turn, None
+            self._stop_reply(f"you spoke for {seconds(barge_in.voiced):.2f} s")
         elif self._speech.silence(self._now) >= samples(self._settings.barge_in_release):
             self._barge_in = None
-            self._control(reply, PlaybackAction.RESUME, f"only {seconds(voiced):.2f} s of speech")
+            reason = f"only {seconds(barge_in.voiced):.2f} s of speech"
+            self._control(reply, PlaybackAction.RESUME, reason)
 
     def _stop_reply(self, reason: str) -> None:
-        reply = self._require_reply()
+        reply = _present(self._reply)
         reply.cancel()
         self._control(reply, PlaybackAction.STOP, reason)
-        self._stop_reason = reason
-        self._quiet = self._stopping = 0
-        self._last_heard = self._heard()
+        self._stopping = FallingSilent(self._heard(), reason)
         self._enter(TurnState.INTERRUPTED, reason)
 
     def _fall_silent(self) -> None:
-        """Wait until the speaker is really silent: only then is it known what was heard."""
-        reply = self._require_reply()
-        heard = self._heard()
-        self._quiet = self._quiet + 1 if heard == self._last_heard else 0
-        self._stopping += 1
-        self._last_heard = heard
-        if self._quiet < QUIET_FRAMES and self._stopping < MOST_QUIET_FRAMES:
+        reply, stopping, turn = _present(self._reply), _present(self._stopping), self._turn
+        heard, reason = self._heard(), stopping.reason
+        if not stopping.silent(heard):
             return
-        turn = self._turn
         if turn is not None and turn.went_on_after(reply.committed_at):
             self._generator.settle(reply.number, None)
             self._emit(Interrupted(self._now, reply.number, heard, "", reply.text, "you went on"))
         else:
             split = self._generator.settle(reply.number, heard)
             self._emit(
-                Interrupted(
-                    self._now, reply.number, heard, split.heard, split.unheard, self._stop_reason
-                )
+                Interrupted(self._now, reply.number, heard, split.heard, split.unheard, reason)
             )
-        self._reply = None
+        self._reply = self._stopping = None
         if turn is None:
-            self._rest(self._stop_reason)
+            self._rest(reason)
         else:
-            self._enter(TurnState.USER_SPEAKING, self._stop_reason)
+            self._enter(TurnState.USER_SPEAKING, reason)
 
     # Commands
 
@@ -396,7 +381,7 @@ class TurnTakingEngine:
                     self._typed.append(text.strip())
                     self._interrupt("you typed")
             case SetVoice(voice):
-                self._change_voice(voice)
+                self._voices.ask(voice, self._now)
             case SetMuted(muted):
                 self._muted = muted
                 if self._state in (TurnState.LISTENING, TurnState.MUTED):
@@ -409,7 +394,7 @@ class TurnTakingEngine:
             self._turn = self._barge_in = None
             self._stop_reply(reason)
         elif self._state is TurnState.THINKING:
-            reply = self._require_reply()
+            reply = _present(self._reply)
             reply.cancel()
             split = self._generator.settle(reply.number, 0)
             self._emit(Interrupted(self._now, reply.number, 0, split.heard, split.unheard, reason))
@@ -439,23 +424,6 @@ class TurnTakingEngine:
         else:
             self._discard_turn(f"only {seconds(turn.voiced):.2f} s of speech")
 
-    def _change_voice(self, voice: str) -> None:
-        def load() -> str:
-            self._generator.set_voice(voice)
-            return voice
-
-        job = self._executor.submit(REPLY_LANE, self._now, lambda _: (load() for _ in range(1)))
-        self._voice_jobs.append(job)
-
-    def _collect_voice_changes(self) -> None:
-        for job in self._voice_jobs:
-            try:
-                for voice in job.poll(self._now):
-                    self._emit(VoiceChanged(self._now, voice))
-            except (ModelError, VoiceError) as error:
-                self._emit(Notice(self._now, "error", str(error)))
-        self._voice_jobs = [job for job in self._voice_jobs if not job.finished]
-
     # Saying what happened
 
     def _emit(self, event: Event) -> None:
@@ -473,7 +441,7 @@ class TurnTakingEngine:
         self._emit(PlaybackControl(self._now, reply.number, action, reason))
 
     def _emit_transcript(self, text: str, *, final: bool) -> None:
-        turn = self._require_turn()
+        turn = _present(self._turn)
         self._emit(
             UserTranscript(self._now, turn.number, text, final, turn.start, turn.end_of_speech)
         )
@@ -483,12 +451,9 @@ class TurnTakingEngine:
         total = sum(parts.values())
         self._emit(TurnLatency(self._now, reply.turn, reply.number, total, parts))
 
-    def _require_turn(self) -> OpenTurn:
-        if self._turn is None:
-            raise RuntimeError(f"no turn is open in state {self._state}")
-        return self._turn
 
-    def _require_reply(self) -> ReplyRun:
-        if self._reply is None:
-            raise RuntimeError(f"no reply is being made in state {self._state}")
-        return self._reply
+def _present(value: T | None) -> T:
+    """What must be there in the state the controller is in."""
+    if value is None:
+        raise RuntimeError("the turn-taking controller is in a state that cannot be")
+    return value
