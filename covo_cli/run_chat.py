@@ -27,9 +27,10 @@ from covo_cli.request import Quit
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
+from covo_cli.screen.native_stderr import native_stderr_into
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
-from covo_cli.settings import Settings, sessions_dir, voices_dir
+from covo_cli.settings import Settings, data_dir, sessions_dir, voices_dir
 from model.engine import Engine, EngineInfo
 from voices.store import VoiceStore
 
@@ -83,6 +84,8 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     _warm_up(engine, choose_engine(settings).reason)
     if isinstance(ends.microphone, LiveMicrophone):
         _start(ends)
+        for line in _advice(settings):
+            Console(stderr=True).print(line, highlight=False)
 
     latency = LatencyReport()
     consumers: list[Consumer] = [*ends.listeners, latency]
@@ -97,7 +100,10 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         recording=str(recorder.folder) if recorder else "",
     )
     keys = KeyMachine(VoiceStore(voices_dir()).names(), engine.info.voice)
-    screen = make_screen(choose_mode(as_json), info, lambda: keys.state)
+    mode = choose_mode(as_json)
+    screen = make_screen(mode, info, lambda: keys.state)
+    if mode == "live":
+        stack.enter_context(native_stderr_into(data_dir() / "stderr.log"))
     conversation = Conversation(
         ends.microphone,
         ends.speaker,
@@ -139,6 +145,19 @@ def _live_ends(settings: Settings) -> Ends:
         real_time=True,
         echo=EchoCanceller() if settings.audio.echo_cancellation else None,
     )
+
+
+def _advice(settings: Settings) -> list[str]:
+    """What a person at open loudspeakers should know before a live conversation."""
+    if not settings.turns.barge_in:
+        return ["While covo speaks it does not listen (--no-barge-in): key i interrupts it."]
+    if not settings.audio.echo_cancellation:
+        return [
+            "Echo cancellation is off: use headphones, or --no-barge-in, or covo will hear itself."
+        ]
+    if not sessions_dir(settings).exists():
+        return ["Loudspeakers work; with headphones covo hears you better while it speaks."]
+    return []
 
 
 def _start(ends: Ends) -> None:
