@@ -6,7 +6,9 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from covo_cli.bench.conversation import measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.machine import machine
 from covo_cli.engines import build_engine
+from covo_cli.scripted_user import Line
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings import Settings, models_dir, voices_dir
 from model.lite import SynthesizerMaker
@@ -31,18 +34,16 @@ def bench_conversation(
     """See :mod:`covo_cli.bench.conversation`. The conversation is recorded, as a real one is."""
     weights = WeightStore(models_dir(settings))
     progress(f"{asker} learns the questions")
-    voice = _voices(settings, weights)(asker)
-    texts = questions()
-    lines = as_lines(texts[:count], voice)
-    lines = list(islice(cycle(lines), count))
-    voice.close()
+    # In a process of its own: the memory of this one is to be the engine's alone.
+    with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:
+        asked = elsewhere.submit(_ask, settings, asker, questions()[:count]).result()
+    lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     began = time.perf_counter()
     engine = build_engine(settings, real_time=True)
     engine.warm_up(lambda stage: None)
     loaded = time.perf_counter() - began
-    recognizer = WhisperRecognizer(weights.path("whisper-base", "model.bin").parent)
-    recognizer.load()
+    recognizer = WhisperRecognizer(weights.whole("whisper-base"))  # loaded when the talk is over
     try:
         progress("listening to nobody")
         idle_cost = measure_idle(engine, idle) if idle else None
@@ -88,6 +89,10 @@ def bench_echo(
         progress=progress,
     )
     return {"machine": machine(), **figures}
+
+
+def _ask(settings: Settings, voice: str, texts: Sequence[str]) -> list[Line]:
+    return as_lines(texts, _voices(settings, WeightStore(models_dir(settings)))(voice))
 
 
 def _voices(settings: Settings, weights: WeightStore) -> SynthesizerMaker:
