@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 
 from audio_io.echo import EchoCanceller
+from audio_io.endpoints import Speaker
 from audio_io.files import FileSpeaker
 from audio_io.resample import resample
 from covo_cli.bench.words import word_error_rate
@@ -43,16 +44,20 @@ QUIET_DB = 40.0
 
 @dataclass
 class ConversationLog:
-    """A consumer that keeps what is measured; ``texts`` and ``spans`` (first and last frame's time,
-    in user samples) of each reply by its number. The sound is on disk, in the recording."""
+    """A consumer that keeps what is measured; ``texts``, ``spans`` (first and last frame's time,
+    in user samples) and ``gaps`` of each reply by its number. The sound is in the recording."""
+
+    speaker: Speaker
 
     latencies: list[TurnLatency] = field(default_factory=list)
     transcripts: dict[int, UserTranscript] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)
+    gaps: dict[int, int] = field(default_factory=dict)
     interruptions: int = 0
     megabytes: list[float] = field(default_factory=list)
     _reply: int = 0
+    _starved: int = 0
     _process: psutil.Process = field(default_factory=psutil.Process)
 
     def on_tick(self, tick: Tick) -> None:
@@ -60,7 +65,7 @@ class ConversationLog:
         for event in tick.events:
             match event:
                 case ReplyStarted(reply=reply):
-                    self._reply = reply
+                    self._reply, self._starved = reply, self.speaker.status.starved
                     self.texts[reply], self.spans[reply] = "", (tick.at, tick.at)
                 case AssistantText(reply=reply, delta=delta):
                     self.texts[reply] += delta
@@ -74,6 +79,7 @@ class ConversationLog:
                     self.transcripts[turn] = event
         if self._reply:
             self.spans[self._reply] = (self.spans[self._reply][0], tick.at + FRAME)
+            self.gaps[self._reply] = self.speaker.status.starved - self._starved
         if tick.at % USER_RATE == 0:
             self.megabytes.append(self._process.memory_info().rss / 2**20)
 
@@ -115,7 +121,7 @@ def measure_conversation(
     """
     user = ScriptedUser(lines, paced=True)
     speaker = FileSpeaker(None)
-    log = ConversationLog()
+    log = ConversationLog(speaker)
     talk = Conversation(
         user,
         speaker,
@@ -177,6 +183,7 @@ def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> l
                         "understood": transcript.text,
                         "seconds": round(seconds(heard - end), 3),
                         "parts": {name: round(value, 3) for name, value in parts.items()},
+                        "gaps": log.gaps[latency.reply],
                     }
                 )
                 break
