@@ -23,6 +23,7 @@ from covo_cli.consumer import Consumer
 from covo_cli.conversation import Conversation, Echo, Ending
 from covo_cli.engines import build_engine, choose_engine
 from covo_cli.latency import LatencyReport
+from covo_cli.program import program
 from covo_cli.request import Quit
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
@@ -214,4 +215,4 @@ def _farewell(latency: LatencyReport, recorder: SessionRecorder | None, ends: En
         console.print(f"Sound was lost: {starved} gaps in replies, {dropped} samples not heard.")
     if recorder is not None:
         console.print(f"Recorded in {recorder.folder}")
-        console.print("Show it with: covo sessions show last")
+        console.print(f"Show it with: {program()} sessions show last")
