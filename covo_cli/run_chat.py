@@ -13,7 +13,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from audio_io.devices import PortAudio
+from audio_io.devices import PortAudio, find_device
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
 from audio_io.files import FileMicrophone, FileSpeaker
@@ -140,6 +140,9 @@ def _file_ends(files: FilePair, settings: Settings) -> Ends:
 
 def _live_ends(settings: Settings) -> Ends:
     backend = PortAudio()
+    # A missing device is said now, not after the engine was loaded.
+    find_device(backend.devices(), settings.audio.input, "input")
+    find_device(backend.devices(), settings.audio.output, "output")
     return Ends(
         LiveMicrophone(settings.audio.input, backend),
         LiveSpeaker(settings.audio.output, backend),

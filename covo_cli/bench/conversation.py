@@ -23,6 +23,7 @@ from audio_io.resample import resample
 from covo_cli.bench.words import word_error_rate
 from covo_cli.consumer import Audio, Tick
 from covo_cli.conversation import Conversation
+from covo_cli.errors import CliError
 from covo_cli.scripted_user import Line, ScriptedUser
 from covo_cli.sessions.audio import Pcm, read_audio
 from covo_cli.sessions.recorder import SessionRecorder
@@ -37,6 +38,10 @@ from model.events import (
     UserTranscript,
 )
 from model.reply import Recognizer
+
+MOST_OFF = 0.25
+"""Seconds by which the detected end of a question may differ from the true one; otherwise it was
+cut short at a pause, or run together with something else, and does not count as answered."""
 
 QUIET_DB = 40.0
 """dB below its peak at which a question's sound is over."""
@@ -137,6 +142,8 @@ def measure_conversation(
     sound = np.concatenate(list(read_audio(recorder.folder)))[:, 1]
     pairs = [(log.texts[n], _understood(recognizer, sound, log.spans[n])) for n in log.texts]
     turns = _turns(user, lines, log)
+    if not turns:
+        raise CliError("no question was answered: is the detector deaf? (covo bench vad)")
     totals = [turn["seconds"] for turn in turns]
     asked = [(turn["asked"], turn["understood"]) for turn in turns]
     return {
@@ -167,13 +174,13 @@ def measure_conversation(
 
 
 def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> list[dict[str, Any]]:
-    """For each answered line, the latency from the true end of its sound."""
+    """For each line that was heard to its end and answered, the latency from there."""
     turns = []
     for line, (start, _) in zip(lines, user.spoken, strict=False):
         end = start + end_of_sound(line.audio)
         for latency in log.latencies:
             transcript = log.transcripts[latency.turn]
-            if start <= transcript.end <= end + samples(1.0):
+            if abs(transcript.end - end) <= samples(MOST_OFF):
                 heard = transcript.end + samples(latency.total)
                 late = seconds(transcript.end - end)
                 parts = {**latency.parts, "wait": latency.parts["wait"] + late}
