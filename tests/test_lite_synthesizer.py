@@ -180,12 +180,12 @@ def test_networks_that_fail_in_mid_conversation() -> None:
 
     kokoro = KokoroModel(lambda: Path("unused"))
     kokoro._session = Session()
-    with pytest.raises(SynthesizerError, match="Kokoro failed: .* the disk is gone") as raised:
+    with pytest.raises(SynthesizerError, match=r"Kokoro failed: .* the disk is gone") as raised:
         kokoro.run([1, 2], np.zeros((1, 256), np.float32))
     one_line(raised)
     hibari = HibariSynthesizer(Path("unused"), Letters())
     hibari._hibari, hibari._gain = Session(), 1.0
-    with pytest.raises(SynthesizerError, match="hibari failed: .* the disk is gone") as raised:
+    with pytest.raises(SynthesizerError, match=r"hibari failed: .* the disk is gone") as raised:
         hibari.say("Hello.")
     one_line(raised)
 
