@@ -102,6 +102,8 @@ class LlamaChat:
 
     def load(self) -> None:
         with self._lock:
+            if self._closed.is_set():
+                raise ChatError(f"the chat model {self.name} has been closed")
             if self._server is None:
                 self._server = self._start()
 
