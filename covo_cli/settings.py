@@ -55,7 +55,7 @@ class TurnSettings:
         0.2, "seconds of speech below which it was no turn", within=(0.02, 2.0)
     )
     speculate_after: float = setting(
-        0.2, "seconds of silence after which a reply is begun early", within=(0.02, 5.0)
+        0.15, "seconds of silence after which a reply is begun early", within=(0.02, 5.0)
     )
     barge_in: bool = setting(True, "whether speaking interrupts the assistant")
     barge_in_confirm: float = setting(

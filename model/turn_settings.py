@@ -20,7 +20,7 @@ class TurnSettings:
     """
 
     silence: float = 0.7
-    speculate_after: float = 0.2
+    speculate_after: float = 0.15
     min_speech: float = 0.2
     onset: float = 0.08
     barge_in: bool = True

@@ -133,9 +133,9 @@ def test_one_turn_is_answered_with_its_times_known_to_the_frame():
     committed = next(e for e in log.of(StateChanged) if e.state is THINKING)
     assert committed.at == end_of_speech + samples(0.7)
     (latency,) = log.of(TurnLatency)
-    # 0.2 s of silence, 0.3 + 0.1 + 0.05 s of work: ready at 0.65 s, held until 0.7 s.
+    # 0.15 s of silence, 0.3 + 0.1 + 0.05 s of work: ready at 0.61 s, held until 0.7 s.
     assert latency.parts == pytest.approx(
-        {"wait": 0.2, "recognize": 0.3, "think": 0.1, "speak": 0.06, "hold": 0.04, "play": 0.0},
+        {"wait": 0.16, "recognize": 0.3, "think": 0.1, "speak": 0.06, "hold": 0.08, "play": 0.0},
         abs=0.021,
     )
     assert latency.total == pytest.approx(sum(latency.parts.values()))
@@ -157,7 +157,7 @@ def test_what_is_heard_is_the_reply_whole_and_in_its_place():
 def test_a_slow_reply_is_heard_when_it_is_ready():
     log, _ = converse(speech(1), silence(6), think_cost=1.5)
     (latency,) = log.of(TurnLatency)
-    assert latency.total == pytest.approx(0.2 + 0.3 + 1.5 + 0.05, abs=0.04)
+    assert latency.total == pytest.approx(0.15 + 0.3 + 1.5 + 0.05, abs=0.04)
     assert latency.parts["hold"] == 0
 
 
