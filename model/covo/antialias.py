@@ -8,8 +8,11 @@ from torch.nn import functional
 
 from model.covo.stream import StreamPass
 
-_SIDE = 3
-"""Neighbours on each side that each of the two filters needs."""
+_WINDOW = 6
+"""Steps that each of the two filters sees."""
+_SAMPLES_OUTSIDE = 3
+_PHASES_OUTSIDE = 2
+"""Steps beyond each end of the signal that the filters see there."""
 
 
 class SnakeBeta(nn.Module):
@@ -38,28 +41,37 @@ class AntiAliasedSnake(nn.Module):
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
         """(batch, channels, time) to (batch, channels, what can be known)."""
         batch, channels = x.shape[:2]
-        samples = self._with_neighbours(x[:, :, None], "samples", run)
-        if samples.shape[-1] <= 2 * _SIDE:
+        samples = _with_neighbours(x, run, (self, "samples"), _SAMPLES_OUTSIDE)
+        if samples.shape[-1] < _WINDOW:
             return x[..., :0]
         phases = functional.conv1d(samples.reshape(batch * channels, 1, -1), run.filters.up)
         phases = self.act(phases.view(batch, channels, 2, -1))
-        phases = self._with_neighbours(phases, "phases", run)
-        if phases.shape[-1] <= 2 * _SIDE:
+        # At twice the rate the signal begins with a second phase and ends with a first one; what
+        # is beside those two belongs to the outside.
+        if (self, "phases") not in run.tails:
+            phases[:, :, 0, 0] = phases[:, :, 1, 0]
+        if run.last:
+            phases[:, :, 1, -1] = phases[:, :, 0, -1]
+        phases = _with_neighbours(phases, run, (self, "phases"), _PHASES_OUTSIDE)
+        if phases.shape[-1] < _WINDOW:
             return x[..., :0]
         out = functional.conv1d(phases.reshape(batch * channels, 2, -1), run.filters.down)
         return out.view(batch, channels, -1)
 
-    def _with_neighbours(self, x: Tensor, name: str, run: StreamPass) -> Tensor:
-        """``x`` (batch, channels, phases, time) behind its past, and, once it is the last, with
-        its end going on. In time the first phase of a step comes first."""
-        past = run.tails.get((self, name))
-        if past is not None:
-            x = torch.cat((past, x), dim=-1)
-        elif x.shape[-1]:
-            x = torch.cat((x[:, :, :1, :1].expand(*x.shape[:-1], _SIDE), x), dim=-1)
-        else:
-            return x
-        run.keep(self, name, x[..., -2 * _SIDE :])
-        if run.last:
-            x = torch.cat((x, x[:, :, -1:, -1:].expand(*x.shape[:-1], _SIDE)), dim=-1)
+
+def _with_neighbours(
+    x: Tensor, run: StreamPass, key: tuple[nn.Module, str], outside: int
+) -> Tensor:
+    """``x`` (..., time) behind what was kept of its past, or at the start of the signal behind
+    ``outside`` copies of its first step; at the end of the signal its last step goes on."""
+    past = run.tails.get(key)
+    if past is not None:
+        x = torch.cat((past, x), dim=-1)
+    elif x.shape[-1]:
+        x = torch.cat((x[..., :1].expand(*x.shape[:-1], outside), x), dim=-1)
+    else:
         return x
+    run.keep(*key, x[..., 1 - _WINDOW :])
+    if run.last:
+        x = torch.cat((x, x[..., -1:].expand(*x.shape[:-1], outside)), dim=-1)
+    return x

@@ -16,8 +16,8 @@ _TRANSITION = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """``up`` (2, 1, 7): from a sample and its three neighbours on each side to the two samples at
-    twice the rate; ``down`` (1, 2, 7): back, from three such pairs on each side."""
+    """``up`` (2, 1, 6): from six samples x[n-2] .. x[n+3] to the two at twice the rate between
+    x[n] and x[n+1]; ``down`` (1, 2, 6): from six such pairs, n-3 to n+2, back to x[n]."""
 
     up: Tensor
     down: Tensor
@@ -37,7 +37,6 @@ def kaiser_sinc() -> Tensor:
 def phase_filters(like: Tensor) -> Phases:
     """The phases with the device and dtype of ``like``."""
     taps = kaiser_sinc()
-    even, odd, none = taps[0::2], taps[1::2], taps.new_zeros(1)
-    up = torch.stack((torch.cat((odd.flip(0), none)), torch.cat((none, even.flip(0)))))
-    down = torch.stack((torch.cat((none, odd)), torch.cat((even, none))))
-    return Phases((2 * up[:, None]).to(like), down[None].to(like))
+    even, odd = taps[0::2], taps[1::2]
+    up = 2 * torch.stack((even.flip(0), odd.flip(0)))
+    return Phases(up[:, None].to(like), torch.stack((even, odd))[None].to(like))

@@ -58,16 +58,22 @@ def turn_features(
     Raises: NetworkInputError when the audio is shorter than 10 ms, not finite, or of a shape that
     is not audio.
     """
-    segments = split(trim_and_pad(resample(mono(audio), rate, RATE)))
-    frames = [len(segment) // MEL_FRAME for segment in segments]
-    needed = [ceil(count / FRAMES_PER_EMBEDDING) for count in frames]
+    whole = trim_and_pad(resample(mono(audio), rate, RATE))
+    rows = embedding_rows(len(whole), reference_quirks=reference_quirks)
+    log_mels = [log_mel(resample(segment, RATE, ENCODER_RATE), mels) for segment in split(whole)]
+    return TurnFeatures(torch.stack(log_mels), rows)
+
+
+def embedding_rows(samples: int, *, reference_quirks: bool = False) -> tuple[int, ...]:
+    """How many embeddings of each 30 s segment belong to a turn of ``samples`` at 24 kHz."""
+    frames = [min(SEGMENT, samples - start) // MEL_FRAME for start in range(0, samples, SEGMENT)]
+    rows = [ceil(count / FRAMES_PER_EMBEDDING) for count in frames]
     if reference_quirks:
         left = ceil(sum(frames) / FRAMES_PER_EMBEDDING)
-        for index, count in enumerate(needed):
-            needed[index] = min(count, left)
-            left -= needed[index]
-    log_mels = [log_mel(resample(segment, RATE, ENCODER_RATE), mels) for segment in segments]
-    return TurnFeatures(torch.stack(log_mels), tuple(needed))
+        for index, count in enumerate(rows):
+            rows[index] = min(count, left)
+            left -= rows[index]
+    return tuple(rows)
 
 
 def mono(audio: Tensor) -> Tensor:
@@ -123,7 +129,8 @@ def trim_and_pad(audio: Tensor) -> Tensor:
 
 def split(audio: Tensor) -> tuple[Tensor, ...]:
     """``audio`` at 24 kHz in pieces of 30 s; the last one is short."""
-    return audio.split(SEGMENT)
+    segments: tuple[Tensor, ...] = torch.split(audio, SEGMENT)
+    return segments
 
 
 def log_mel(audio: Tensor, mels: int = 128) -> Tensor:

@@ -52,9 +52,8 @@ class TimeEmbedder(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(_TIME_FEATURES, hidden), nn.SiLU(), nn.Linear(hidden, hidden)
-        )
+        first = nn.Linear(_TIME_FEATURES, hidden)
+        self.mlp = nn.Sequential(first, nn.SiLU(), nn.Linear(hidden, hidden))
 
     def forward(self, time: Tensor) -> Tensor:
         """(batch,) in [0, 1] to (batch, hidden)."""
@@ -62,7 +61,7 @@ class TimeEmbedder(nn.Module):
         order = torch.arange(half, dtype=torch.float32, device=time.device)
         angles = time.float()[:, None] * torch.exp(order * (-log(_TIME_PERIOD) / half))
         features = torch.cat((angles.cos(), angles.sin()), dim=-1)
-        embedded: Tensor = self.mlp(features.to(self.mlp[0].weight.dtype))
+        embedded: Tensor = self.mlp(features.to(next(self.parameters()).dtype))
         return embedded
 
 
@@ -86,7 +85,7 @@ class Attention(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -120,7 +119,8 @@ class Block(nn.Module):
         shift, scale, gate = modulation[:3]
         x = x + gate * self.attn(_modulate(x, shift, scale), rotation)
         shift, scale, gate = modulation[3:]
-        return x + gate * self.ffn(_modulate(x, shift, scale))
+        out: Tensor = x + gate * self.ffn(_modulate(x, shift, scale))
+        return out
 
 
 class OutputLayer(nn.Module):
@@ -189,7 +189,7 @@ class VectorField(nn.Module):
             )
         weight = self.token_embedding.weight
         linear, upsampler = self.token_proj
-        projected = linear(self.token_embedding(codes.to(weight.device))[None])
+        projected = linear(self.token_embedding(codes.to(weight.device)[None]))
         tokens = upsampler(projected.transpose(1, 2)).transpose(1, 2)
         known = prompt_latents.to(weight)[None]
         latents = functional.pad(known, (0, 0, 0, tokens.shape[1] - known.shape[1]))
@@ -220,10 +220,11 @@ class VectorField(nn.Module):
         keeps prompt latents and speaker. Both go through in one batch.
         """
         if sampling.alpha is None:
-            return self(time, z, given, given.tokens).float()
+            direction: Tensor = self(time, z, given, given.tokens)
+            return direction.float()
         tokens = torch.cat((torch.zeros_like(given.tokens), given.tokens))
         without, conditional = self(time, z, given, tokens).float().chunk(2)
-        guided = conditional + sampling.alpha * (conditional - without)
+        guided: Tensor = conditional + sampling.alpha * (conditional - without)
         if sampling.rescale:
             guided = guided * (conditional.std() / guided.std())
         return guided

@@ -55,7 +55,8 @@ def load_network(
         progress,
     )
     network.build_constants()
-    return network.eval()
+    network.eval()
+    return network
 
 
 def load_token2wav(
@@ -79,7 +80,8 @@ def load_token2wav(
     path = safetensors if safetensors.is_file() else folder / "model.pt"
     recipes = token2wav_recipes(token2wav)
     fill(token2wav, recipes, (path,), torch.device(device), dtype, progress)
-    return token2wav.eval()
+    token2wav.eval()
+    return token2wav
 
 
 def load_voice_prompt(folder: Path, config: FlowConfig) -> VoicePrompt:

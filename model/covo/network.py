@@ -17,6 +17,7 @@ position only.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
@@ -47,11 +48,7 @@ class History:
 
     def copy(self) -> History:
         """An equal history that shares nothing with this one."""
-        twin = DynamicCache()
-        for index, layer in enumerate(self.cache.layers):
-            if layer.is_initialized:
-                twin.update(layer.keys.clone(), layer.values.clone(), index)
-        return History(twin, self.pending)
+        return History(deepcopy(self.cache), self.pending)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, ...]
@@ -49,8 +50,9 @@ def is_constant(name: str) -> bool:
 def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
     """``magnitude * direction / |direction|``, the norm over all dimensions but the first."""
     direction = direction.float()
-    norm = direction.flatten(1).norm(dim=1).view_as(magnitude)
-    return direction * (magnitude.float() / norm)
+    norm = torch.linalg.vector_norm(direction.flatten(1), dim=1).view_as(magnitude)
+    folded: Tensor = direction * (magnitude.float() / norm)
+    return folded
 
 
 def _token2wav(name: str, shape: Shape) -> Recipe:
