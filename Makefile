@@ -2,7 +2,6 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test lint format clean help
@@ -27,14 +26,14 @@ format: $(VENV)/.dev ## let ruff put the code in order
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-	  || { echo "covo needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make demo PYTHON=python3.12"; exit 1; }
+	  || { echo "covo needs Python 3.11 or newer; this is $$($(PYTHON) --version). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@echo "Creating $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
 	@echo "Installing covo and what it needs (about 300 MB to download) ..."
 	@$(BIN)/python -m pip install --upgrade --quiet pip
-	@$(BIN)/python -m pip install --quiet --progress-bar on -c constraints.txt -e .
+	@$(BIN)/python -m pip install -c constraints.txt -e .
 	@$(BIN)/covo models pull lite
 	@touch $@
 

@@ -6,8 +6,10 @@ from audio_io.devices import Backend, Device, Kind, Stream
 from audio_io.ring import Frames, Ring
 
 _CAPACITY_SECONDS = 5.0
-_FIRST_CALL_SECONDS = 2.0
 _STALL_SECONDS = 0.5
+_YOUNG_SECONDS = 3.0
+_YOUNG_STALL_SECONDS = 2.0
+"""A stream that was just opened may stall for a second (PulseAudio does) and be none the worse."""
 
 
 class Line:
@@ -22,6 +24,7 @@ class Line:
         self._calls = 0
         self._seen = 0
         self._seen_at: float | None = None
+        self._opened_at: float | None = None
         capturing = kind == "input"
         # The number of channels is known once the device is open, and it calls back once started.
         self._stream: Stream = backend.open(
@@ -44,9 +47,12 @@ class Line:
 
     def alive(self, now: float) -> bool:
         """Whether it calls back: ask regularly, with the time in seconds on any steady clock."""
-        if self._seen_at is None or self._calls != self._seen:
+        if self._seen_at is None or self._opened_at is None:
+            self._seen_at = self._opened_at = now
+        if self._calls != self._seen:
             self._seen, self._seen_at = self._calls, now
-        limit = _STALL_SECONDS if self._seen else _FIRST_CALL_SECONDS
+        young = now - self._opened_at < _YOUNG_SECONDS or not self._seen
+        limit = _YOUNG_STALL_SECONDS if young else _STALL_SECONDS
         return self._stream.active and now - self._seen_at < limit
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ class LiveMicrophone:
         self._resampler = StreamResampler(MIC_RATE, MIC_RATE)
         self._pending = np.zeros(0, np.float32)
         self._last = 0.0
-        self._zeros = 0.0
+        self._zeros = 0.0  # seconds of nothing but zeros since it was opened; -inf: there was sound
         self._name = device
         self._message = ""
         self._news_until = 0.0
@@ -138,7 +138,8 @@ class LiveMicrophone:
 
     def _append(self, line: Line, mono: Audio) -> None:
         # An unopened privacy gate gives zeros to the bit; a real microphone in a silent room not.
-        self._zeros = 0.0 if mono.any() else self._zeros + len(mono) / line.rate
+        # Once there was sound it is allowed: some headsets are exactly zero between words.
+        self._zeros = -np.inf if mono.any() else self._zeros + len(mono) / line.rate
         self._pending = np.concatenate([self._pending, self._resampler.process(mono)])
 
     def _lose(self, now: float) -> None:

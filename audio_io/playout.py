@@ -161,6 +161,15 @@ class Playout:
                 self._spans.popleft()
             return self._spans[0].played_at(index)
 
+    def speaks_after(self, index: int) -> bool:
+        """Whether any rendered sample from stream index ``index`` on belongs to a reply.
+
+        A reply has pauses of its own: that samples are zero does not make them anybody's silence.
+        """
+        with self._lock:
+            last = self._spans[-1]
+            return last.start + last.length > index
+
     def _take(self, n: int) -> list[tuple[int, Audio]]:
         """Up to ``n`` queued samples, in pieces of one reply each."""
         taken: list[tuple[int, Audio]] = []

@@ -18,7 +18,7 @@ PATIENCE = 3.0
 """Seconds that a missing device is waited for before the system's default takes its place."""
 
 _FIRST_DELAY = 0.5
-_LONGEST_DELAY = 4.0
+_LONGEST_DELAY = 10.0
 
 Runner = Callable[[Callable[[], None]], None]
 """Runs a function, sooner or later, on whatever thread."""
@@ -38,7 +38,8 @@ class Found:
 
 
 class Recovery:
-    """Tries, at growing intervals, to open ``device`` again, and the default when it stays away.
+    """Tries, at intervals that grow to 10 s (each look at the devices interrupts the other endpoint
+    for a moment), to open ``device`` again, and the default when it stays away.
 
     ``follow_default``: no device was asked for, so that whatever is the default now is right at
     once.

@@ -114,8 +114,8 @@ class LiveSpeaker:
         """
         with self._lock:
             line = self._line
-            waiting = self._history[max(0, self._delivered() - self._history_start) :]
-            if line is not None and self._playout.queued == 0 and not waiting.any():
+            speaks = self._playout.queued or self._playout.speaks_after(self._delivered())
+            if line is not None and not speaks:
                 self._cut(line)
             self._playout.play(reply, samples)
             if line is not None:

@@ -20,7 +20,15 @@ from covo_cli.errors import SessionError
 from covo_cli.request import Quit, Request
 from model.clock import FRAME
 from model.engine import Engine, Frame, Playback, PushToTalk, SetMuted
-from model.events import AssistantAudio, Event, Notice, PlaybackAction, PlaybackControl
+from model.events import (
+    AssistantAudio,
+    Event,
+    Notice,
+    PlaybackAction,
+    PlaybackControl,
+    StateChanged,
+    TurnState,
+)
 
 READ_TIMEOUT = 0.5
 """Seconds to wait for a frame before looking whether the conversation is to end."""
@@ -70,6 +78,7 @@ class Conversation:
         self._at = 0
         self._muted = False
         self._talking = False
+        self._news: list[Event] = []
         self.failures: list[str] = []
         """What went wrong without ending the conversation (a recording that had to stop)."""
 
@@ -116,14 +125,16 @@ class Conversation:
                     self._talking = held
             self._engine.command(request)
 
-    def _step(self, frame: Audio) -> None:
+    def _step(self, captured: Audio) -> None:
         heard = self._speaker.tick()
         muted = self._muted and not self._talking
-        user = self._without_echo(frame, heard)  # also when muted: the canceller keeps adapted
+        user = self._without_echo(captured, heard)  # also when muted: the canceller keeps adapted
         if muted:
             user = np.zeros(FRAME, np.float32)
         played = self._speaker.played
-        events = self._engine.process(Frame(self._at, user, Playback(played.reply, played.samples)))
+        frame = Frame(self._at, user, Playback(played.reply, played.samples))
+        events = [*self._news, *self._engine.process(frame)]
+        self._news.clear()
         for event in events:
             self._act(event)
         self._tell(
@@ -154,9 +165,11 @@ class Conversation:
                 self._speaker.resume()
             case PlaybackControl(action=PlaybackAction.STOP):
                 self._speaker.stop()
+            case StateChanged(state=TurnState.THINKING):
+                self._talking = False  # push-to-talk may also have ended by itself
 
     def _tell(self, tick: Tick) -> None:
-        """Hand the tick to every consumer. One that fails is let go, and the others are told."""
+        """Hand the tick to every consumer. One that fails is let go; the next tick says so."""
         for consumer in tuple(self._consumers):
             try:
                 consumer.on_tick(tick)
@@ -164,6 +177,4 @@ class Conversation:
                 self._consumers.remove(consumer)
                 consumer.close()
                 self.failures.append(str(error))
-                notice = Notice(tick.at, "error", str(error))
-                silent = np.zeros(0, np.float32)
-                self._tell(Tick(tick.at, silent, silent, (notice,), tick.muted))
+                self._news.append(Notice(tick.at + FRAME, "error", str(error)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from audio_io.files import FileSpeaker, read_audio
+from covo_cli.program import program
 from covo_cli.run_chat import Ends, hold
 from covo_cli.scripted_user import Line, ScriptedUser
 from covo_cli.settings import Settings
@@ -37,10 +38,12 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
     with ExitStack() as stack:
         code = hold(settings, ends, stack, as_json=as_json)
     if not as_json:
-        console = Console(highlight=False)
+        covo = program()
+        console = Console(highlight=False, soft_wrap=True)
         console.print(
-            "\nThe questions were recordings of a synthetic voice; everything else happened just "
-            "now.\nTo hear the conversation: [bold]covo sessions replay last --play[/]"
-            "\nTo talk yourself:         [bold]covo chat[/]"
+            "\nThe questions were recordings of a synthetic voice; "
+            "everything else happened just now."
+            f"\nHear the conversation: [bold]{covo} sessions replay last --play[/]"
+            f"\nTalk yourself:         [bold]{covo} chat[/]"
         )
     return code

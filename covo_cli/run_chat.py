@@ -13,7 +13,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from audio_io.devices import PortAudio
+from audio_io.devices import PortAudio, find_device
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
 from audio_io.files import FileMicrophone, FileSpeaker
@@ -23,6 +23,7 @@ from covo_cli.consumer import Consumer
 from covo_cli.conversation import Conversation, Echo, Ending
 from covo_cli.engines import build_engine, choose_engine
 from covo_cli.latency import LatencyReport
+from covo_cli.program import program
 from covo_cli.request import Quit
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
@@ -139,6 +140,9 @@ def _file_ends(files: FilePair, settings: Settings) -> Ends:
 
 def _live_ends(settings: Settings) -> Ends:
     backend = PortAudio()
+    # A missing device is said now, not after the engine was loaded.
+    find_device(backend.devices(), settings.audio.input, "input")
+    find_device(backend.devices(), settings.audio.output, "output")
     return Ends(
         LiveMicrophone(settings.audio.input, backend),
         LiveSpeaker(settings.audio.output, backend),
@@ -214,4 +218,4 @@ def _farewell(latency: LatencyReport, recorder: SessionRecorder | None, ends: En
         console.print(f"Sound was lost: {starved} gaps in replies, {dropped} samples not heard.")
     if recorder is not None:
         console.print(f"Recorded in {recorder.folder}")
-        console.print("Show it with: covo sessions show last")
+        console.print(f"Show it with: {program()} sessions show last")

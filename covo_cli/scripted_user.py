@@ -17,6 +17,9 @@ from covo_cli.consumer import Audio, Tick
 from model.clock import samples, seconds
 from model.events import ReplyStarted, StateChanged, TurnState
 
+PATIENCE = 3.0
+"""Seconds after a line without any sign that it was heard; then the next one follows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -57,6 +60,8 @@ class ScriptedUser:
         self._next = 0
         self._saying = np.zeros(0, np.float32)
         self._resting_since: int | None = 0
+        self._said = 0
+        self._noticed = True
         self._hearing = False
         self._heard = 0
         self._closed = False
@@ -83,7 +88,8 @@ class ScriptedUser:
             self._saying = self._lines[self._next].audio
             self.spoken.append((self._at, self._at + len(self._saying)))
             self._next += 1
-            self._resting_since = None
+            self._said = self.spoken[-1][1]
+            self._resting_since, self._noticed = None, False
             self._hearing, self._heard = False, 0
         frame = np.zeros(MIC_FRAME, np.float32)
         piece = self._saying[:MIC_FRAME]
@@ -98,7 +104,14 @@ class ScriptedUser:
         over = self._lines[self._next].over
         if over is not None and self._hearing:
             return self._heard >= samples(over)
-        return self._resting_since is not None and self._at - self._resting_since >= self._pause
+        return self._resting() and self._at - (self._resting_since or 0) >= self._pause
+
+    def _resting(self) -> bool:
+        """Whether nothing is under way; also when nobody took notice of the last line."""
+        unnoticed = not (self._noticed or self._hearing)
+        if unnoticed and self._at - self._said >= samples(PATIENCE):
+            return True
+        return self._resting_since is not None
 
     def on_tick(self, tick: Tick) -> None:
         """Listen."""
@@ -106,22 +119,18 @@ class ScriptedUser:
             match event:
                 case ReplyStarted():
                     self._hearing, self._heard = True, 0
-                case StateChanged(state=TurnState.LISTENING):
+                case StateChanged(state=TurnState.LISTENING | TurnState.MUTED):
                     self._resting_since = self._at
                     self._hearing = False
                 case StateChanged(state=TurnState.USER_SPEAKING):
-                    self._resting_since = None
+                    self._resting_since, self._noticed = None, True
         if self._hearing and tick.assistant.any():
             self._heard += MIC_FRAME
 
     @property
     def exhausted(self) -> bool:
         """Whether everything has been said, and what followed has come to an end."""
-        return (
-            self._next >= len(self._lines)
-            and not len(self._saying)
-            and self._resting_since is not None
-        )
+        return self._next >= len(self._lines) and not len(self._saying) and self._resting()
 
     @property
     def ended(self) -> bool:

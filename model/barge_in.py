@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from model.open_turn import OpenTurn
 
-STILL_FRAMES = 3
-"""Frames without progress after which a speaker is silent."""
+STILL_FRAMES = 6
+"""Frames (0.12 s) without progress after which a speaker is silent: some devices take 0.1 s of
+sound at a time."""
 
-MOST_FRAMES = 20
+MOST_FRAMES = 25
 """Frames after which a speaker that still claims to play is not waited for any longer."""
 
 

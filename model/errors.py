@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from voices.errors import VoiceError
+
 
 class ModelError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -29,3 +34,17 @@ class ChatError(ModelError):
 
 class SynthesizerError(ModelError):
     """The synthesiser could not be loaded or could not speak the text."""
+
+
+@contextmanager
+def failing_as_model_error(what: str) -> Iterator[None]:
+    """Where a part's work is collected: whatever it raises comes out as a ModelError.
+
+    Parts call libraries that raise what they like, and a conversation outlives a failed reply.
+    """
+    try:
+        yield
+    except (ModelError, VoiceError):
+        raise
+    except Exception as error:
+        raise ModelError(f"{what} failed: {type(error).__name__}: {error}") from error

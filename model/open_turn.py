@@ -23,14 +23,12 @@ class OpenTurn:
         start: int,
         end_of_speech: int,
         frames: Iterable[Audio] = (),
-        *,
-        held: bool = False,
         typed: str | None = None,
     ) -> None:
         self.number = number
         self.start = start
         self.end_of_speech = end_of_speech
-        self.held = held
+        self.held = False
         self.typed = typed
         self.closed = typed is not None
         self.voiced = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.errors import ModelError
+from model.errors import ModelError, failing_as_model_error
 from model.events import Notice, UserTranscript
 from model.open_turn import OpenTurn
 from model.reply import Recognizer
@@ -14,7 +14,7 @@ PARTIAL_LANE = "partial transcript"
 
 
 class PartialTranscripts:
-    """Recognises an open turn again and again, ``pause`` user samples after the last result.
+    """Recognises an open turn again and again, ``pause`` user samples or more apart.
 
     Without a ``recognizer`` it does nothing.
     """
@@ -47,15 +47,17 @@ class PartialTranscripts:
         self, job: Job[str], now: int, turn: OpenTurn
     ) -> Iterator[UserTranscript | Notice]:
         try:
-            for text in job.poll(now):
-                if text:
-                    end = turn.end_of_speech
-                    yield UserTranscript(now, turn.number, text, False, turn.start, end)
+            with failing_as_model_error("the partial transcript"):
+                texts = job.poll(now)
+            for text in filter(None, texts):
+                end = turn.end_of_speech
+                yield UserTranscript(now, turn.number, text, False, turn.start, end)
         except ModelError as error:
             yield Notice(now, "warning", f"no partial transcript: {error}")
         if job.finished:
             self._job = None
-            self._next = now + self._pause
+            # The longer a turn, the more there is to recognise again: pause by a tenth of it.
+            self._next = now + self._pause + (now - turn.start) // 10
 
     def drop(self) -> None:
         """The turn is over: what is still being recognised is no longer wanted."""

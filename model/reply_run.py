@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from model.clock import ASSISTANT_RATE, USER_RATE, seconds
+from model.errors import ModelError, failing_as_model_error
 from model.open_turn import OpenTurn
 from model.reply import ReplyAudio, ReplyGenerator, ReplyPart, ReplyText, TurnText
 from model.work import Executor, Job
@@ -39,6 +40,7 @@ class ReplyRun:
         self.turn_text: str | None = None
         self.committed_at: int | None = None
         self.first_audio_at: int | None = None
+        self.failed = False
         self.first_heard_at: int | None = None
         self._end_of_speech = turn.end_of_speech
         self._begun_at = now
@@ -48,9 +50,15 @@ class ReplyRun:
         self._job: Job[ReplyPart] = executor.submit(REPLY_LANE, now, work)
 
     def poll(self, now: int) -> bool:
-        """Collect what is ready; whether the turn's text came. Raises: the generator's error."""
+        """Collect what is ready; whether the turn's text came. Raises: ModelError."""
         text_came = False
-        for part in self._job.poll(now):
+        try:
+            with failing_as_model_error("the reply"):
+                parts = self._job.poll(now)
+        except ModelError:
+            self.failed = True
+            raise
+        for part in parts:
             if isinstance(part, TurnText):
                 self.turn_text = part.text
                 self._turn_text_at = now
@@ -82,12 +90,12 @@ class ReplyRun:
         self._job.cancel()
         self._held.clear()
 
-    def heard(self, frame_start: int, samples: int) -> bool:
-        """Note that ``samples`` (24 kHz) were played by ``frame_start``; whether it is new."""
+    def heard(self, now: int, samples: int) -> bool:
+        """Note that ``samples`` (24 kHz) were played by ``now``; whether they are the first."""
         if self.first_heard_at is not None or not samples:
             return False
         played = samples * USER_RATE // ASSISTANT_RATE
-        self.first_heard_at = max(frame_start - played, self.committed_at or 0)
+        self.first_heard_at = max(now - played, self.committed_at or 0)
         return True
 
     def latency(self) -> dict[str, float]:

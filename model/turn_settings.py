@@ -16,6 +16,7 @@ class TurnSettings:
     ducked reply returns. A reply of which less than ``continuation`` was heard when the user went
     on talking was premature. ``pre_roll``: audio kept from before the onset. ``partial_every``:
     pause between partial transcripts. ``max_turn``: a longer turn is answered as it stands.
+    ``deaf_after``: with ``barge_in`` off, how long after a reply its last echo is not listened to.
     """
 
     silence: float = 0.7
@@ -29,3 +30,4 @@ class TurnSettings:
     pre_roll: float = 0.3
     partial_every: float = 0.6
     max_turn: float = 120.0
+    deaf_after: float = 0.5

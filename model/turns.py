@@ -70,6 +70,9 @@ from model.turn_settings import TurnSettings
 from model.voice_changes import VoiceChanges
 from model.work import Executor
 
+STALLED = 2.0
+"""Seconds without progress after which a reply that is not played to its end is given up."""
+
 T = TypeVar("T")
 
 
@@ -109,6 +112,8 @@ class TurnTakingEngine:
         self._barge_in: BargeIn | None = None  # speech over a reply, not confirmed yet
         self._stopping: FallingSilent | None = None
         self._audio_ended = False
+        self._progress = (0, 0)  # samples heard of the reply, and since when
+        self._deaf_until = 0
         self._partials = PartialTranscripts(recognizer, executor, samples(s.partial_every))
         self._voices = VoiceChanges(generator, executor)
 
@@ -167,13 +172,16 @@ class TurnTakingEngine:
     # Listening
 
     def _listen(self) -> None:
+        if self._now < self._deaf_until:
+            self._speech.forget()
+            self._recent.clear()
         if self._typed:
             self._answer_typed(self._typed.popleft())
         elif self._speech.run_voiced >= self._onset:
             self._turn = self._open_turn()
             self._enter(TurnState.USER_SPEAKING, "speech began")
 
-    def _open_turn(self, *, held: bool = False, typed: str | None = None) -> OpenTurn:
+    def _open_turn(self, typed: str | None = None) -> OpenTurn:
         self._turns += 1
         heard = self._speech.run_voiced
         turn = OpenTurn(
@@ -181,7 +189,6 @@ class TurnTakingEngine:
             start=self._speech.run_start if heard else self._now,
             end_of_speech=self._speech.last_voiced if heard else self._now,
             frames=() if typed is not None else self._recent,
-            held=held,
             typed=typed,
         )
         turn.voiced = heard
@@ -202,21 +209,27 @@ class TurnTakingEngine:
         if self._reply is not None:
             self._poll_reply()
         silence = self._speech.silence(self._now)
+        enough = turn.voiced >= samples(self._settings.min_speech)
+        if self._now - turn.start >= samples(self._settings.max_turn):
+            turn.closed, turn.held = True, False
+            self._speech.forget()  # what follows is the next turn
+            self._finish_turn(turn, f"turn of {self._settings.max_turn:.0f} s")
+            return
         if turn.held:
             return
         if self._reply is not None and not silence and self._speech.run_voiced >= self._onset:
             self._discard_reply("you went on")
-        enough = turn.voiced >= samples(self._settings.min_speech)
         if silence >= samples(self._settings.silence):
-            if enough:
-                self._commit(f"silence of {seconds(silence):.2f} s")
-            else:
-                self._discard_turn(f"only {seconds(turn.voiced):.2f} s of speech")
-        elif self._now - turn.start >= samples(self._settings.max_turn):
-            turn.closed = True
-            self._commit(f"turn of {self._settings.max_turn:.0f} s")
+            self._finish_turn(turn, f"silence of {seconds(silence):.2f} s")
         elif self._reply is None and enough and silence >= samples(self._settings.speculate_after):
             self._begin_reply()
+
+    def _finish_turn(self, turn: OpenTurn, reason: str) -> None:
+        """Answer the turn, or drop it if there is too little speech in it."""
+        if turn.voiced >= samples(self._settings.min_speech):
+            self._commit(reason)
+        else:
+            self._discard_turn(f"only {seconds(turn.voiced):.2f} s of speech")
 
     def _begin_reply(self) -> None:
         self._partials.drop()
@@ -236,13 +249,17 @@ class TurnTakingEngine:
         self._think()
 
     def _discard_turn(self, reason: str) -> None:
-        turn = _present(self._turn)
+        turn, next_turn = _present(self._turn), self._barge_in
         if self._reply is not None:
             self._discard_reply(reason)
         self._partials.drop()
         self._emit(TurnDiscarded(self._now, turn.number, reason))
-        self._turn = None
-        self._rest(reason)
+        self._turn = self._barge_in = None
+        if next_turn is None:
+            self._rest(reason)
+        else:
+            self._turn = next_turn.turn
+            self._enter(TurnState.USER_SPEAKING, "speech began")
 
     def _discard_reply(self, reason: str) -> None:
         """Throw away a speculation: neither the reply nor its turn ever happened."""
@@ -260,15 +277,19 @@ class TurnTakingEngine:
             self._discard_reply("you went on")
             self._enter(TurnState.USER_SPEAKING, "you went on")
             return
+        if turn.closed and not self._barge_in and self._speech.run_voiced >= self._onset:
+            self._barge_in = BargeIn(self._open_turn(), self._speech.run_voiced)
         self._poll_reply()
         if reply.turn_text == "":
             self._discard_turn("nothing recognised")
         elif reply.first_audio_at is not None:
-            self._audio_ended = False
+            self._audio_ended, self._progress = False, (0, self._now)
             self._emit(ReplyStarted(self._now, reply.number, turn.number))
             self._enter(TurnState.SPEAKING, "reply began")
             self._pass_on()
         elif reply.complete:
+            if not reply.failed:
+                self._emit(Notice(self._now, "warning", f"nothing to say in {reply.text!r}"))
             self._generator.settle(reply.number, 0)
             self._end_reply("no reply came")
 
@@ -280,14 +301,21 @@ class TurnTakingEngine:
             self._audio_ended = True
             self._emit(ReplyAudioEnded(self._now, reply.number, reply.samples))
         heard = self._heard()
-        if reply.heard(self._now - FRAME, heard):
+        if reply.heard(self._now, heard):
             self._emit_latency(reply)
+        if heard > self._progress[0]:
+            self._progress = (heard, self._now)
         if heard >= samples(self._settings.continuation, ASSISTANT_RATE) and not self._barge_in:
             self._turn = None
         if reply.complete and heard >= reply.samples:
             self._generator.settle(reply.number, reply.samples)
             self._emit(ReplyFinished(self._now, reply.number, reply.text))
             self._end_reply("reply ended")
+        elif reply.complete and self._now - self._progress[1] >= samples(STALLED):
+            # No speaker should do this; but then the conversation must not wait for ever.
+            self._emit(Notice(self._now, "warning", "the speaker lost the end of the reply"))
+            self._generator.settle(reply.number, heard)
+            self._end_reply("the speaker stands still")
         elif self._settings.barge_in:
             self._watch_for_barge_in()
 
@@ -312,13 +340,16 @@ class TurnTakingEngine:
 
     def _end_reply(self, reason: str) -> None:
         """The reply is settled. Speech that had begun over its end is a turn of its own."""
-        reply = _present(self._reply)
-        self._reply, self._turn = None, None
-        if self._barge_in is None:
+        reply, barge_in = _present(self._reply), self._barge_in
+        self._reply = self._turn = self._barge_in = None
+        if barge_in is None:
             self._rest(reason)
+            if not self._settings.barge_in:
+                self._deaf_until = self._now + samples(self._settings.deaf_after)
             return
         self._control(reply, PlaybackAction.RESUME, reason)
-        self._turn, self._barge_in = self._barge_in.turn, None
+        answered = barge_in.turn.number == reply.turn
+        self._turn = self._open_turn() if answered else barge_in.turn
         self._enter(TurnState.USER_SPEAKING, "speech began")
 
     def _heard(self) -> int:
@@ -379,6 +410,8 @@ class TurnTakingEngine:
             case SayText(text):
                 if text.strip():
                     self._typed.append(text.strip())
+                    if self._state is TurnState.USER_SPEAKING:
+                        self._discard_turn("you typed")
                     self._interrupt("you typed")
             case SetVoice(voice):
                 self._voices.ask(voice, self._now)
@@ -398,7 +431,7 @@ class TurnTakingEngine:
             reply.cancel()
             split = self._generator.settle(reply.number, 0)
             self._emit(Interrupted(self._now, reply.number, 0, split.heard, split.unheard, reason))
-            self._reply, self._turn = None, None
+            self._reply = self._turn = self._barge_in = None
             self._rest(reason)
 
     def _push_to_talk(self, held: bool) -> None:
@@ -406,7 +439,7 @@ class TurnTakingEngine:
             if self._turn is not None and self._turn.held:
                 self._turn.held = False
                 if self._state is TurnState.USER_SPEAKING:
-                    self._release_turn(self._turn)
+                    self._finish_turn(self._turn, "push-to-talk released")
             return
         self._interrupt("push-to-talk")
         if self._state is TurnState.USER_SPEAKING and self._turn is not None:
@@ -414,15 +447,10 @@ class TurnTakingEngine:
             if self._reply is not None:
                 self._discard_reply("push-to-talk")
             return
-        self._turn = self._open_turn(held=True)
+        self._turn = self._turn or self._open_turn()
+        self._turn.held = True
         if self._state is not TurnState.INTERRUPTED:
             self._enter(TurnState.USER_SPEAKING, "push-to-talk")
-
-    def _release_turn(self, turn: OpenTurn) -> None:
-        if turn.voiced >= samples(self._settings.min_speech):
-            self._commit("push-to-talk released")
-        else:
-            self._discard_turn(f"only {seconds(turn.voiced):.2f} s of speech")
 
     # Saying what happened
 

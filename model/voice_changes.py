@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from model.errors import ModelError
+from model.errors import ModelError, failing_as_model_error
 from model.events import Notice, VoiceChanged
 from model.reply import ReplyGenerator
 from model.reply_run import REPLY_LANE
@@ -33,7 +33,9 @@ class VoiceChanges:
         """The changes that were made, or failed, by ``now``."""
         for job in self._jobs:
             try:
-                for voice in job.poll(now):
+                with failing_as_model_error("the voice"):
+                    voices = job.poll(now)
+                for voice in voices:
                     yield VoiceChanged(now, voice)
             except (ModelError, VoiceError) as error:
                 yield Notice(now, "error", str(error))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import select
+import socket
 import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +16,8 @@ class FakeEndpoint:
     """Answers every chat with ``deltas``; use it in a ``with`` statement.
 
     ``drop_after``: cut the connection after so many deltas. ``stall_after``: say nothing more after
-    so many until :attr:`release` is set. ``error_after``: send an error event after so many.
+    so many until :attr:`release` is set, or the client has gone (:attr:`hung_up`). ``error_after``:
+    send an error event after so many. ``raw``: send these bytes instead of an event.
     ``requests`` collects what was asked: path, headers (lower case), JSON body.
     """
 
@@ -26,13 +29,16 @@ class FakeEndpoint:
         drop_after: int | None = None,
         stall_after: int | None = None,
         error_after: int | None = None,
+        raw: bytes | None = None,
     ) -> None:
         self.deltas = deltas
         self.model = model
         self.drop_after = drop_after
         self.stall_after = stall_after
         self.error_after = error_after
+        self.raw = raw
         self.release = threading.Event()
+        self.hung_up = threading.Event()
         self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         endpoint = self
 
@@ -60,6 +66,15 @@ class FakeEndpoint:
                 self.end_headers()
                 self.wfile.write(data)
 
+            def _stall(self) -> None:
+                for _ in range(600):
+                    gone, _, _ = select.select([self.connection], [], [], 0)
+                    if gone and not self.connection.recv(1, socket.MSG_PEEK):
+                        endpoint.hung_up.set()
+                        return
+                    if endpoint.release.wait(0.05):
+                        return
+
             def _answer(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/event-stream")
@@ -70,7 +85,10 @@ class FakeEndpoint:
                         self.close_connection = True
                         return
                     if index == endpoint.stall_after:
-                        endpoint.release.wait(30)
+                        self._stall()
+                    if endpoint.raw is not None:
+                        self._send(endpoint.raw)
+                        break
                     if index == endpoint.error_after:
                         self._event({"error": {"message": "out of memory", "type": "server_error"}})
                         break

@@ -262,3 +262,17 @@ def test_close_twice_and_no_device() -> None:
     assert setup.backend.stream.closed
     with pytest.raises(DeviceError, match="no output device"):
         LiveSpeaker("", FakeBackend(), feeder=False).start()
+
+
+@pytest.mark.parametrize("ms", range(400, 801, 20))
+def test_nothing_of_a_reply_is_lost_whenever_its_next_clause_comes(ms: int) -> None:
+    """Also when the ring holds the pause after the first one, which is as silent as silence."""
+    clause = np.concatenate([tone(0.5), np.zeros(6_720, np.float32)])
+    setup = Setup()
+    setup.speaker.start()
+    setup.run(0.2)
+    setup.speaker.play(1, clause)
+    setup.run(ms / 1000)
+    setup.speaker.play(1, clause)
+    setup.run(2.0)
+    assert setup.speaker.played == Played(1, 2 * len(clause))

@@ -138,3 +138,32 @@ def test_a_broken_gguf_file(tmp_path: Path) -> None:
     broken.write_bytes(b"GGUF" + b"\0" * 400)
     with pytest.raises(ChatError, match="could not be loaded"):
         LlamaChat(broken, Sampling()).load()
+
+
+def test_a_cancelled_request_is_hung_up_also_while_no_token_comes():
+    with FakeEndpoint(stall_after=1) as endpoint:
+        cancelled = threading.Event()
+        deltas = OpenAIChat(endpoint.url, "tiny").stream([Message("user", "hi")], cancelled.is_set)
+        assert next(deltas) == "Hello "
+        cancelled.set()
+        assert list(deltas) == []
+        assert endpoint.hung_up.wait(5)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"data: {not json\n\n",
+        b'data: {"choices": null}\n\n',
+        b'data: {"choices": [{"index": 0, "delta": null}]}\n\n',
+        b"data: \xff\xfe\n\n",
+        b"data: 7\n\n",
+    ],
+)
+def test_an_endpoint_that_sends_nonsense_is_named(raw: bytes):
+    with (
+        FakeEndpoint(raw=raw) as endpoint,
+        pytest.raises(ChatError, match=r"tiny at http://127.0.0.1:\d+/v1") as error,
+    ):
+        list(OpenAIChat(endpoint.url, "tiny").stream([Message("user", "hi")], lambda: False))
+    assert "\n" not in str(error.value)

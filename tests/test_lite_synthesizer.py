@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
-from model.errors import SynthesizerError
+from model.errors import SynthesizerError, WeightsError
 from model.lite.phonemes import Phonemizer
 from model.lite.synthesizer import (
     LEVEL,
     PEAK,
     ClauseSynthesizer,
+    HibariSynthesizer,
     KokoroModel,
     KokoroSynthesizer,
     load_style,
@@ -123,3 +126,71 @@ def test_a_style_of_another_shape() -> None:
     model = KokoroModel(lambda: Path("unused"))
     with pytest.raises(SynthesizerError, match="shape"):
         KokoroSynthesizer(model, np.zeros((510, 256), np.float32), Letters())
+
+
+class Failing(Phonemizer):
+    """Its converter, and whatever else is made of it, raises as onnxruntime does."""
+
+    @property
+    def g2p(self) -> Any:
+        return fail
+
+
+def fail(*_: object, **__: object) -> object:
+    # onnxruntime's own errors derive from Exception and from nothing else.
+    raise Fail("[ONNXRuntimeError] : 1 : FAIL :\n the disk is gone")
+
+
+def one_line(error: pytest.ExceptionInfo[SynthesizerError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_kokoro_network_that_is_none(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a network")
+    with pytest.raises(SynthesizerError, match="Kokoro could not be loaded") as raised:
+        KokoroModel(lambda: broken).load()
+    one_line(raised)
+    with pytest.raises(SynthesizerError, match="Kokoro could not be loaded"):
+        KokoroModel(lambda: tmp_path / "missing.onnx").load()
+
+
+def test_weights_that_are_missing_are_reported_as_such() -> None:
+    def missing() -> Path:
+        raise WeightsError("fetch them")
+
+    with pytest.raises(WeightsError, match="fetch them"):
+        KokoroModel(missing).load()
+
+
+def test_a_hibari_network_that_is_none(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"not a network")
+    with pytest.raises(SynthesizerError, match="hibari could not be loaded") as raised:
+        HibariSynthesizer(broken, Failing()).load()
+    one_line(raised)
+
+
+def test_networks_that_fail_in_mid_conversation() -> None:
+    class Session:
+        run = staticmethod(fail)
+        from_phonemes = staticmethod(fail)
+
+    kokoro = KokoroModel(lambda: Path("unused"))
+    kokoro._session = Session()
+    with pytest.raises(SynthesizerError, match=r"Kokoro failed: .* the disk is gone") as raised:
+        kokoro.run([1, 2], np.zeros((1, 256), np.float32))
+    one_line(raised)
+    hibari = HibariSynthesizer(Path("unused"), Letters())
+    hibari._hibari, hibari._gain = Session(), 1.0
+    with pytest.raises(SynthesizerError, match=r"hibari failed: .* the disk is gone") as raised:
+        hibari.say("Hello.")
+    one_line(raised)
+
+
+def test_words_that_the_converter_chokes_on() -> None:
+    with pytest.raises(SynthesizerError, match="'Hello' could not be pronounced") as raised:
+        Failing().pieces("Hello")
+    one_line(raised)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from audio_io.endpoints import Audio
+from audio_io.endpoints import Audio, Played
 from covo_cli.consumer import Tick
 from covo_cli.conversation import Conversation, Ending
 from model.clock import FRAME, USER_RATE, samples
@@ -32,6 +36,7 @@ from model.events import (
     UserTranscript,
     VoiceChanged,
 )
+from model.reply import Heard
 from model.turn_settings import TurnSettings
 from model.turns import TurnTakingEngine
 from model.work import VirtualExecutor
@@ -94,11 +99,13 @@ def converse(
     commands: dict[float, Command] | None = None,
     settings: TurnSettings | None = None,
     recognizer: bool = False,
-    **generator: object,
+    speaker: FakeSpeaker | None = None,
+    generator: type[FakeGenerator] = FakeGenerator,
+    **made: object,
 ) -> tuple[Log, FakeGenerator]:
     """Run a conversation over ``audio``; ``commands`` by seconds."""
     clock = FakeClock()
-    fake = FakeGenerator(clock, **generator)
+    fake = generator(clock, **made)
     engine = TurnTakingEngine(
         fake,
         LevelDetector(),
@@ -107,7 +114,7 @@ def converse(
         Recognizer(clock) if recognizer else None,
     )
     log = Log({samples(at): command for at, command in (commands or {}).items()})
-    talk = Conversation(FakeMicrophone(audio), FakeSpeaker(), engine, [log])
+    talk = Conversation(FakeMicrophone(audio), speaker or FakeSpeaker(), engine, [log])
     log.send = talk.send
     assert talk.run() is Ending.INPUT_OVER
     engine.close()
@@ -351,3 +358,159 @@ def test_the_same_recording_gives_the_same_turns():
 def test_audio_is_sent_with_what_it_says():
     log, _ = converse(speech(1), silence(4))
     assert [e.text for e in log.of(AssistantAudio)] == ["one", "two", "three", "four"]
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.16])
+def test_a_noise_at_the_end_of_a_short_reply_is_not_the_old_question_again(noise):
+    # The reply "yes" is heard from 1.7 s to 2.2 s.
+    log, fake = converse(*(speech(1), silence(1.1), speech(noise), silence(5)), words=["yes"])
+    assert fake.history == [("hello", "yes")]
+    assert len(log.of(ReplyStarted)) == 1
+    assert log.states[-1] is LISTENING
+
+
+def test_speech_at_the_end_of_a_short_reply_is_a_turn_of_its_own():
+    _, fake = converse(*(speech(1), silence(1.1), speech(1), silence(5)), words=["yes"])
+    assert len(fake.history) == 2
+    assert np.count_nonzero(fake.turns[-1].audio) == pytest.approx(USER_RATE, abs=FRAME)
+
+
+def test_any_error_of_a_part_ends_the_reply_not_the_conversation():
+    def recognize(turn: object) -> str:
+        raise ValueError("something in a library")
+
+    log, _ = converse(speech(1), silence(3), speech(1), silence(3), recognized=recognize)
+    assert [e.text for e in log.of(Notice)] == [
+        "the reply failed: ValueError: something in a library"
+    ] * 2
+    assert log.states[-1] is LISTENING
+
+
+def test_a_reply_without_words_is_told():
+    log, fake = converse(speech(1), silence(3), words=[])
+    assert [e.text for e in log.of(Notice)] == ["nothing to say in ''"]
+    assert log.states == [USER_SPEAKING, THINKING, LISTENING]
+    assert fake.history == [("hello", "")]
+
+
+@pytest.mark.parametrize("tail", [0.1, 0.3, 0.45])
+def test_without_barge_in_the_echo_of_a_reply_is_not_a_turn(tail):
+    # The reply is heard from 1.7 s to 3.7 s; its echo goes on a little longer.
+    log, fake = converse(
+        *(speech(1), silence(0.7), speech(2 + tail), silence(4)),
+        settings=TurnSettings(barge_in=False),
+    )
+    assert len(fake.history) == 1
+    assert log.states[-1] is LISTENING
+
+
+def test_a_forgotten_push_to_talk_ends():
+    log, fake = converse(
+        *(speech(2), silence(6)),
+        commands={0.5: PushToTalk(True)},
+        settings=TurnSettings(max_turn=4.0),
+    )
+    assert next(e for e in log.of(StateChanged) if e.state is THINKING).at <= samples(5)
+    assert len(fake.history) == 1
+
+
+def test_speech_while_a_typed_question_is_thought_about_is_heard_whole():
+    log, fake = converse(
+        *(silence(1), speech(2), silence(6)), commands={0.5: SayText("hi")}, think_cost=1.5
+    )
+    assert [question for question, _ in fake.history] == ["hi", "hello"]
+    assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
+    assert log.of(Interrupted)[0].heard == ""
+
+
+def test_typing_in_the_middle_of_speech_takes_its_place():
+    log, fake = converse(*(speech(1), silence(5)), commands={0.5: SayText("hi")})
+    assert log.of(TurnDiscarded)[0].reason == "you typed"
+    assert fake.history[0][0] == "hi"
+
+
+def test_a_speaker_that_lags_is_in_the_latency():
+    class Lagging(FakeSpeaker):
+        """What it says was played was heard five frames ago."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.before = deque([super().played] * 5, maxlen=5)
+
+        def tick(self) -> Audio:
+            self.before.append(super().played)
+            return super().tick()
+
+        @property
+        def played(self) -> Played:
+            return self.before[0]
+
+    prompt, _ = converse(speech(1), silence(4))
+    lagging, _ = converse(speech(1), silence(4), speaker=Lagging())
+    late = lagging.of(TurnLatency)[0].total - prompt.of(TurnLatency)[0].total
+    assert late == pytest.approx(5 * FRAME / USER_RATE)
+
+
+def test_a_speaker_that_loses_sound_does_not_hold_up_the_conversation():
+    class Losing(FakeSpeaker):
+        @property
+        def played(self) -> Played:
+            real = super().played
+            return Played(real.reply, min(real.samples, 40_000))
+
+    log, fake = converse(speech(1), silence(7), speaker=Losing())
+    assert [e.text for e in log.of(Notice)] == ["the speaker lost the end of the reply"]
+    assert log.states[-1] is LISTENING
+    assert len(fake.history) == 1
+
+
+piece = st.one_of(
+    st.floats(0.1, 2.5).map(speech),
+    st.floats(0.1, 2.5).map(silence),
+)
+command = st.sampled_from(
+    [
+        *(Interrupt(), SayText("typed"), SetMuted(True), SetMuted(False)),
+        *(PushToTalk(True), PushToTalk(False), SetVoice("second")),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    audio=st.lists(piece, min_size=1, max_size=8),
+    commands=st.dictionaries(st.floats(0, 10), command, max_size=4),
+    words=st.lists(st.sampled_from(["a", "b", "c"]), max_size=6),
+    barge_in=st.booleans(),
+    think=st.sampled_from([0.0, 0.3, 1.5]),
+)
+def test_whatever_happens_every_reply_is_settled_and_it_ends_listening(
+    audio, commands, words, barge_in, think
+):
+    settled: list[int] = []
+
+    class Counting(FakeGenerator):
+        def settle(self, reply: int, heard_samples: int | None) -> Heard:
+            settled.append(reply)
+            return super().settle(reply, heard_samples)
+
+    log, _ = converse(
+        *audio,
+        silence(25),
+        commands={**commands, 21.0: PushToTalk(False)},
+        settings=TurnSettings(barge_in=barge_in),
+        generator=Counting,
+        words=words,
+        think_cost=think,
+    )
+    assert sorted(settled) == list(range(1, len(settled) + 1))
+    assert not log.states or log.states[-1] in (LISTENING, MUTED)
+    started = [(e.at, e.reply) for e in log.of(ReplyStarted)]
+    over = {e.reply: e.at for e in [*log.of(ReplyFinished), *log.of(Interrupted)]}
+    for (_, before), (at, _) in pairwise(started):
+        assert over[before] <= at  # never two replies at once
+    answered = [e.turn for e in log.of(ReplyStarted)]
+    heard_out = [
+        e.turn for e in log.of(ReplyStarted) if e.reply in {f.reply for f in log.of(ReplyFinished)}
+    ]
+    assert len(set(heard_out)) == len(heard_out) <= len(answered)  # no turn is answered twice

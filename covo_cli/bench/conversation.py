@@ -17,13 +17,17 @@ import numpy as np
 import psutil
 
 from audio_io.echo import EchoCanceller
+from audio_io.endpoints import Speaker
 from audio_io.files import FileSpeaker
 from audio_io.resample import resample
 from covo_cli.bench.words import word_error_rate
-from covo_cli.consumer import Audio, Consumer, Tick
+from covo_cli.consumer import Audio, Tick
 from covo_cli.conversation import Conversation
+from covo_cli.errors import CliError
 from covo_cli.scripted_user import Line, ScriptedUser
-from model.clock import ASSISTANT_RATE, USER_RATE, samples, seconds
+from covo_cli.sessions.audio import Pcm, read_audio
+from covo_cli.sessions.recorder import SessionRecorder
+from model.clock import ASSISTANT_RATE, FRAME, USER_RATE, samples, seconds
 from model.engine import Engine
 from model.events import (
     AssistantText,
@@ -35,21 +39,30 @@ from model.events import (
 )
 from model.reply import Recognizer
 
+MOST_OFF = 0.25
+"""Seconds by which the detected end of a question may differ from the true one; otherwise it was
+cut short at a pause, or run together with something else, and does not count as answered."""
+
 QUIET_DB = 40.0
 """dB below its peak at which a question's sound is over."""
 
 
 @dataclass
 class ConversationLog:
-    """A consumer that keeps what is measured. ``replies``: text and sound of each, by number."""
+    """A consumer that keeps what is measured; ``texts``, ``spans`` (first and last frame's time,
+    in user samples) and ``gaps`` of each reply by its number. The sound is in the recording."""
+
+    speaker: Speaker
 
     latencies: list[TurnLatency] = field(default_factory=list)
     transcripts: dict[int, UserTranscript] = field(default_factory=dict)
     texts: dict[int, str] = field(default_factory=dict)
-    sounds: dict[int, list[Audio]] = field(default_factory=dict)
+    spans: dict[int, tuple[int, int]] = field(default_factory=dict)
+    gaps: dict[int, int] = field(default_factory=dict)
     interruptions: int = 0
     megabytes: list[float] = field(default_factory=list)
     _reply: int = 0
+    _starved: int = 0
     _process: psutil.Process = field(default_factory=psutil.Process)
 
     def on_tick(self, tick: Tick) -> None:
@@ -57,8 +70,8 @@ class ConversationLog:
         for event in tick.events:
             match event:
                 case ReplyStarted(reply=reply):
-                    self._reply = reply
-                    self.texts[reply], self.sounds[reply] = "", []
+                    self._reply, self._starved = reply, self.speaker.status.starved
+                    self.texts[reply], self.spans[reply] = "", (tick.at, tick.at)
                 case AssistantText(reply=reply, delta=delta):
                     self.texts[reply] += delta
                 case ReplyFinished():
@@ -70,7 +83,8 @@ class ConversationLog:
                 case UserTranscript(final=True, turn=turn):
                     self.transcripts[turn] = event
         if self._reply:
-            self.sounds[self._reply].append(tick.assistant)
+            self.spans[self._reply] = (self.spans[self._reply][0], tick.at + FRAME)
+            self.gaps[self._reply] = self.speaker.status.starved - self._starved
         if tick.at % USER_RATE == 0:
             self.megabytes.append(self._process.memory_info().rss / 2**20)
 
@@ -102,27 +116,34 @@ def measure_conversation(
     engine: Engine,
     lines: Sequence[Line],
     recognizer: Recognizer,
+    recorder: SessionRecorder,
     *,
-    consumers: Sequence[Consumer] = (),
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Ask every line in real time; returns JSON-ready figures (seconds, megabytes, shares)."""
+    """Ask every line in real time; returns JSON-ready figures (seconds, megabytes, shares).
+
+    The talk is recorded, as a real one is; ``recognizer`` listens to the recording afterwards.
+    """
     user = ScriptedUser(lines, paced=True)
     speaker = FileSpeaker(None)
-    log = ConversationLog()
+    log = ConversationLog(speaker)
     talk = Conversation(
         user,
         speaker,
         engine,
-        [user, log, *consumers],
+        [user, log, recorder],
         over=lambda busy: user.exhausted and not busy,
     )
     progress(f"{len(lines)} questions, in real time")
     user.start()
     talk.run()
+    recorder.close()
     progress("listening to the answers")
-    pairs = [(log.texts[n], _understood(recognizer, log.sounds[n])) for n in log.texts]
+    sound = np.concatenate(list(read_audio(recorder.folder)))[:, 1]
+    pairs = [(log.texts[n], _understood(recognizer, sound, log.spans[n])) for n in log.texts]
     turns = _turns(user, lines, log)
+    if not turns:
+        raise CliError("no question was answered: is the detector deaf? (covo bench vad)")
     totals = [turn["seconds"] for turn in turns]
     asked = [(turn["asked"], turn["understood"]) for turn in turns]
     return {
@@ -153,13 +174,13 @@ def measure_conversation(
 
 
 def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> list[dict[str, Any]]:
-    """For each answered line, the latency from the true end of its sound."""
+    """For each line that was heard to its end and answered, the latency from there."""
     turns = []
     for line, (start, _) in zip(lines, user.spoken, strict=False):
         end = start + end_of_sound(line.audio)
         for latency in log.latencies:
             transcript = log.transcripts[latency.turn]
-            if start <= transcript.end <= end + samples(1.0):
+            if abs(transcript.end - end) <= samples(MOST_OFF):
                 heard = transcript.end + samples(latency.total)
                 late = seconds(transcript.end - end)
                 parts = {**latency.parts, "wait": latency.parts["wait"] + late}
@@ -169,6 +190,7 @@ def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> l
                         "understood": transcript.text,
                         "seconds": round(seconds(heard - end), 3),
                         "parts": {name: round(value, 3) for name, value in parts.items()},
+                        "gaps": log.gaps[latency.reply],
                     }
                 )
                 break
@@ -181,5 +203,7 @@ def end_of_sound(audio: Audio) -> int:
     return int(loud[-1]) + 1
 
 
-def _understood(recognizer: Recognizer, sounds: Sequence[Audio]) -> str:
-    return recognizer.transcribe(resample(np.concatenate(sounds), ASSISTANT_RATE, USER_RATE))
+def _understood(recognizer: Recognizer, recorded: Pcm, span: tuple[int, int]) -> str:
+    start, end = (at * ASSISTANT_RATE // USER_RATE for at in span)
+    answer = recorded[start:end].astype(np.float32) / np.float32(32_768)
+    return recognizer.transcribe(resample(answer, ASSISTANT_RATE, USER_RATE))

@@ -8,7 +8,9 @@ is not noticed counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,11 @@ from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.consumer import Audio, Tick
 from covo_cli.conversation import Conversation
 from covo_cli.scripted_user import Line, ScriptedUser
-from model.clock import USER_RATE, seconds
+from model.clock import USER_RATE, samples, seconds
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 from model.lite.synthesizer import Synthesizer
-from model.turn_settings import TurnSettings
 from model.turns import TurnTakingEngine
 from model.work import VirtualExecutor
-
-REPLY_SECONDS = 100.0
-"""How long the assistant talks in one go, undisturbed."""
 
 ECHO_GAIN_DB = -6.0
 """The assistant speaks at -20 dBFS: its echo is as loud as a person at -26 dBFS."""
@@ -117,23 +115,26 @@ def measure_echo(
     minutes: float = 10.0,
     barge_ins: int = 10,
     cancel: bool = True,
+    reply_seconds: float = 100.0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Self-interruptions and barge-ins for each delay (seconds) of the loudspeaker path.
 
     ``question`` and ``barge_in``: float32 mono 16 kHz, a person at the level of the echo.
-    ``detector``: Silero's weights. ``cancel``: with echo cancellation. Returns JSON-ready figures.
+    ``detector``: Silero's weights. ``cancel``: with echo cancellation. ``reply_seconds``: how long
+    the assistant talks in one go, undisturbed. Returns JSON-ready figures.
     """
     results = []
     for delay in delays:
         progress(f"{delay * 1000:.0f} ms: the assistant talks")
-        replies = max(1, round(minutes * 60 / REPLY_SECONDS))
+        replies = math.ceil(1.1 * minutes * 60 / reply_seconds)  # a tenth of it is pauses
         lines = [Line(question, "question")] * replies
-        alone, _ = _talk(lines, delay, detector, assistant, cancel=cancel)
+        room = _Room(delay, detector, assistant, reply_seconds, cancel)
+        alone, _ = room.talk(lines)
         progress(f"{delay * 1000:.0f} ms: a person talks over it")
         lines = [Line(question, "question")]
         lines += [Line(barge_in, "barge-in", over=BARGE_IN_AFTER)] * barge_ins
-        over, spoken = _talk(lines, delay, detector, assistant, cancel=cancel)
+        over, spoken = room.talk(lines)
         waits = []
         for start, end in spoken[1:]:
             first = next((at for at in over.stops if start < at <= end + USER_RATE), None)
@@ -155,33 +156,38 @@ def measure_echo(
     return {"echo_cancellation": cancel, "echo_gain_db": ECHO_GAIN_DB, "paths": results}
 
 
-def _talk(
-    lines: Sequence[Line],
-    delay: float,
-    detector: Path,
-    assistant: Synthesizer,
-    *,
-    cancel: bool,
-) -> tuple[EchoLog, list[tuple[int, int]]]:
-    user = ScriptedUser(lines, paced=False)
-    room = EchoingRoom(user, EchoPath(delay, rt60=0.3, gain_db=ECHO_GAIN_DB, seed=1))
-    log = EchoLog()
-    engine = TurnTakingEngine(
-        ReadAloud(assistant, REPLY_SECONDS),
-        SileroVad(detector),
-        VirtualExecutor(),
-        TurnSettings(),
-    )
-    talk = Conversation(
-        room,
-        FileSpeaker(None),
-        engine,
-        [user, room, log],
-        echo=EchoCanceller() if cancel else None,
-        over=lambda busy: user.exhausted and not busy,
-    )
-    try:
-        talk.run()
-    finally:
-        engine.close()
-    return log, user.spoken
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where a conversation is held: see :func:`measure_echo`."""
+
+    delay: float
+    detector: Path
+    assistant: Synthesizer
+    reply_seconds: float
+    cancel: bool
+
+    def talk(self, lines: Sequence[Line]) -> tuple[EchoLog, list[tuple[int, int]]]:
+        """Hold one; returns what happened, and when each line was spoken."""
+        user = ScriptedUser(lines, paced=False)
+        room = EchoingRoom(user, EchoPath(self.delay, rt60=0.3, gain_db=ECHO_GAIN_DB, seed=1))
+        log = EchoLog()
+        # An assistant that hears itself would answer itself for ever.
+        limit = samples(2 * len(lines) * (self.reply_seconds + 10))
+        engine = TurnTakingEngine(
+            ReadAloud(self.assistant, self.reply_seconds),
+            SileroVad(self.detector),
+            VirtualExecutor(),
+        )
+        talk = Conversation(
+            room,
+            FileSpeaker(None),
+            engine,
+            [user, room, log],
+            echo=EchoCanceller() if self.cancel else None,
+            over=lambda busy: (user.exhausted and not busy) or talk.at > limit,
+        )
+        try:
+            talk.run()
+        finally:
+            engine.close()
+        return log, user.spoken

@@ -49,10 +49,7 @@ def bench_conversation(
         idle_cost = measure_idle(engine, idle) if idle else None
         with tempfile.TemporaryDirectory() as folder:
             recorder = SessionRecorder(Path(folder), SessionMeta(engine.info, "bench", "bench"))
-            figures = measure_conversation(
-                engine, lines, recognizer, consumers=[recorder], progress=progress
-            )
-            recorder.close()
+            figures = measure_conversation(engine, lines, recognizer, recorder, progress=progress)
     finally:
         engine.close()
     return {

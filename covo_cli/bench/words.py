@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 
@@ -17,7 +18,7 @@ def word_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
     normalize = EnglishTextNormalizer()
     meant = [normalize(text) for text, _ in pairs]
     understood = [normalize(text) for _, text in pairs]
-    kept = [(a, b) for a, b in zip(meant, understood, strict=True) if a]
+    kept = [(a, b) for a, b in zip(meant, understood, strict=True) if re.search(r"\w", a)]
     if not kept:
         return 0.0
     return float(jiwer.wer([a for a, _ in kept], [b for _, b in kept]))

@@ -19,6 +19,9 @@ _MAY_RECUR = 8
 """Tokens that may come again without the DRY sampler's penalty: an answer may echo its question."""
 
 
+_CLOSE_SECONDS = 10.0
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message of a conversation; ``role`` is ``system``, ``user`` or ``assistant``."""
@@ -102,6 +105,8 @@ class LlamaChat:
 
     def load(self) -> None:
         with self._lock:
+            if self._closed.is_set():
+                raise ChatError(f"the chat model {self.name} has been closed")
             if self._server is None:
                 self._server = self._start()
 
@@ -118,9 +123,15 @@ class LlamaChat:
         return iter(channel)
 
     def close(self) -> None:
+        """Give back memory. A prompt that is being read cannot be broken off: then it waits 10 s,
+        and leaves the rest to the end of the process. Safe to call twice."""
         self._closed.set()
-        with self._busy, self._lock:
-            self._server = None
+        if self._busy.acquire(timeout=_CLOSE_SECONDS):
+            try:
+                with self._lock:
+                    self._server = None
+            finally:
+                self._busy.release()
 
     def _complete(
         self, messages: Sequence[Message], max_tokens: int, take: Callable[[str], bool]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ from model.lite.channel import Channel, feed
 from model.lite.chat import Message
 
 _CONNECT_TIMEOUT = 5.0
+_GLANCE = 0.05
 
 
 class OpenAIChat:
@@ -46,8 +47,6 @@ class OpenAIChat:
         self._max_tokens = max_tokens
         self._context = context
         self._timeout = timeout
-        self._client: Any = None
-        self._lock = threading.Lock()
 
     @property
     def name(self) -> str:
@@ -59,47 +58,53 @@ class OpenAIChat:
 
     def load(self) -> None:
         """Ask the endpoint for one token: it loads the model now, and mistakes show early."""
-        for _ in self._deltas([Message("user", "Hi")], 1):
-            pass
+        asyncio.run(self._read([Message("user", "Hi")], 1, lambda delta: True))
 
     def prepare(self, messages: Sequence[Message]) -> None:
         """Nothing: what the endpoint keeps is its own business."""
 
     def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
         channel: Channel[str] = Channel(cancelled)
-
-        def produce() -> None:
-            for delta in self._deltas(messages, self._max_tokens):
-                if not channel.put(delta):
-                    break
-
-        feed(channel, produce, "chat")
+        feed(channel, lambda: asyncio.run(self._produce(messages, channel)), "chat")
         return iter(channel)
 
     def close(self) -> None:
-        with self._lock:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
+        """Nothing: each request closes its connection."""
 
-    def _deltas(self, messages: Sequence[Message], max_tokens: int) -> Iterator[str]:
+    async def _produce(self, messages: Sequence[Message], channel: Channel[str]) -> None:
+        """Read a reply into ``channel``. When nobody wants it any more the connection is closed at
+        once, also while no token is coming: the endpoint may serve one request at a time."""
+        reading = asyncio.create_task(self._read(messages, self._max_tokens, channel.put))
+        while not reading.done():
+            if channel.stopped:
+                reading.cancel()
+            await asyncio.wait([reading], timeout=_GLANCE)
+        if not reading.cancelled():
+            reading.result()
 
+    async def _read(
+        self, messages: Sequence[Message], max_tokens: int, take: Callable[[str], bool]
+    ) -> None:
+        """Hand a reply's deltas to ``take`` until it returns false. Raises: ChatError."""
         import openai
 
         begun = finished = False
         try:
-            with self._connected().chat.completions.create(
-                model=self._model,
-                messages=[{"role": m.role, "content": m.content} for m in messages],
-                max_tokens=max_tokens,
-                stream=True,
-            ) as chunks:
-                for chunk in chunks:
+            async with (
+                self._client() as client,
+                await client.chat.completions.create(
+                    model=self._model,
+                    messages=[{"role": m.role, "content": m.content} for m in messages],
+                    max_tokens=max_tokens,
+                    stream=True,
+                ) as chunks,
+            ):
+                async for chunk in chunks:
                     begun = True
                     for choice in chunk.choices:
                         finished = finished or choice.finish_reason is not None
-                        if choice.delta.content:
-                            yield choice.delta.content
+                        if choice.delta.content and not take(choice.delta.content):
+                            return
         except openai.APITimeoutError as error:
             raise ChatError(f"{self.name} said nothing for {self._timeout:.0f} s") from error
         except openai.NotFoundError as error:
@@ -118,22 +123,25 @@ class OpenAIChat:
             raise ChatError(f"cannot reach {self.name} ({why}); is it running?") from error
         except openai.APIError as error:
             raise ChatError(f"{self.name} failed: {_detail(error)}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            # What the client raises on bad JSON, bad UTF-8 or a chunk without its fields.
+            raise ChatError(f"{self.name} sent what is no chat completion: {error}") from error
         if not finished:
             raise ChatError(f"{self.name} stopped in the middle of its reply")
 
-    def _connected(self) -> Any:
+    def _client(self) -> Any:
         import openai
 
-        with self._lock:
-            if self._client is None:
-                self._client = openai.OpenAI(
-                    base_url=self._url,
-                    api_key=os.environ.get("OPENAI_API_KEY") or "none",
-                    max_retries=0,
-                    timeout=openai.Timeout(self._timeout, connect=_CONNECT_TIMEOUT),
-                    http_client=openai.DefaultHttpxClient(trust_env=False),
-                )
-            return self._client
+        return openai.AsyncOpenAI(
+            base_url=self._url,
+            api_key=os.environ.get("OPENAI_API_KEY") or "none",
+            max_retries=0,
+            timeout=openai.Timeout(self._timeout, connect=_CONNECT_TIMEOUT),
+            # Reading the certificates takes longer than connecting to one's own machine.
+            http_client=openai.DefaultAsyncHttpxClient(
+                trust_env=False, verify=self._url.startswith("https")
+            ),
+        )
 
 
 def _detail(error: Exception) -> str:

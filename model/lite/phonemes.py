@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import SynthesizerError
+from model.lite.failures import raised_as
 
 LONGEST = 400
 """Phonemes in one piece; Kokoro takes 510."""
@@ -34,22 +35,23 @@ class Phonemizer:
         """hibari's converter. Raises: SynthesizerError."""
         with self._lock:
             if self._g2p is None:
-                try:
+                with raised_as(
+                    SynthesizerError, "hibari-tts could not be loaded (install it again)"
+                ):
                     from hibari import g2p
 
                     vocabulary = Path(g2p.ASSETS) / "vocab.json"
                     self._numbers = json.loads(vocabulary.read_text("utf-8"))
                     self._g2p = g2p.G2P(british=self._british)
-                except (ImportError, OSError, ValueError) as error:
-                    raise SynthesizerError(
-                        f"hibari-tts could not be loaded ({error}); install it again"
-                    ) from error
             return self._g2p
 
     def pieces(self, text: str) -> list[str]:
-        """The phonemes of ``text``, in pieces of at most 400, divided at pauses where possible."""
+        """The phonemes of ``text``, in pieces of at most 400, divided at pauses where possible.
+
+        Raises: SynthesizerError.
+        """
         convert = self.g2p
-        with self._lock:
+        with self._lock, raised_as(SynthesizerError, f"{text!r} could not be pronounced"):
             phonemes = convert(text)
         pieces: list[str] = []
         current = ""

@@ -18,6 +18,7 @@ from model.clock import ASSISTANT_RATE
 from model.engine import Audio
 from model.errors import SynthesizerError
 from model.lite.clauses import ClauseSplitter, speakable
+from model.lite.failures import raised_as
 from model.lite.phonemes import Phonemizer
 
 LEVEL = -20.0
@@ -125,12 +126,10 @@ class HibariSynthesizer(ClauseSynthesizer):
         self._hibari: Any = None
 
     def _load(self) -> None:
-        try:
+        with raised_as(SynthesizerError, "hibari could not be loaded"):
             from hibari import Hibari
 
             self._hibari = Hibari(model=str(self._model), threads=1, g2p=self._phonemizer.g2p)
-        except (ImportError, OSError, RuntimeError, ValueError) as error:
-            raise SynthesizerError(f"hibari could not be loaded: {error}") from error
 
     def _unload(self) -> None:
         self._hibari = None
@@ -140,7 +139,8 @@ class HibariSynthesizer(ClauseSynthesizer):
         if hibari is None:
             raise SynthesizerError("the voice was closed while it was speaking")
         # A fixed seed: the same text sounds the same every time.
-        return np.asarray(hibari.from_phonemes(phonemes, seed=0), np.float32)
+        with raised_as(SynthesizerError, "hibari failed"):
+            return np.asarray(hibari.from_phonemes(phonemes, seed=0), np.float32)
 
 
 class KokoroModel:
@@ -157,22 +157,9 @@ class KokoroModel:
         with self._lock:
             if self._session is not None:
                 return
-            import onnxruntime
-
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = self._threads
-            options.log_severity_level = 3
-            # Threads that spin while they wait would take the chat model's core away.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            # Its arena keeps the most that any clause ever took: 0.3 GB for no gain in speed.
-            options.enable_cpu_mem_arena = False
             path = self._model()
-            try:
-                self._session = onnxruntime.InferenceSession(
-                    str(path), options, providers=["CPUExecutionProvider"]
-                )
-            except RuntimeError as error:
-                raise SynthesizerError(f"Kokoro could not be loaded: {error}") from error
+            with raised_as(SynthesizerError, "Kokoro could not be loaded"):
+                self._session = self._start(path)
 
     def close(self) -> None:
         """Give back memory; the next use loads it again."""
@@ -190,10 +177,20 @@ class KokoroModel:
             "style": style,
             "speed": np.ones(1, np.float32),
         }
-        try:
+        with raised_as(SynthesizerError, "Kokoro failed"):
             return np.asarray(session.run(None, inputs)[0], np.float32).reshape(-1)
-        except RuntimeError as error:
-            raise SynthesizerError(f"Kokoro failed: {error}") from error
+
+    def _start(self, path: Path) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 3
+        # Threads that spin while they wait would take the chat model's core away.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Its arena keeps the most that any clause ever took: 0.3 GB for no gain in speed.
+        options.enable_cpu_mem_arena = False
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 class KokoroSynthesizer(ClauseSynthesizer):

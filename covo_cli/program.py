@@ -1,0 +1,18 @@
+"""How the user can call this program again."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+
+def program() -> str:
+    """``covo`` when the shell would find it, else the path to it, as short as possible."""
+    if shutil.which("covo"):
+        return "covo"
+    path = Path(sys.argv[0])
+    if path.name != "covo":
+        return f"{sys.executable} -m covo_cli"
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
