@@ -16,6 +16,14 @@ class WeightsError(ModelError):
     """Weights are missing, incomplete or not the bytes that were pinned."""
 
 
+class NetworkConfigError(ModelError):
+    """A network's config.json is missing, unreadable, or describes something we cannot run."""
+
+
+class NetworkInputError(ModelError):
+    """The network was given something it cannot take: audio, tokens, speech codes, a voice."""
+
+
 class RecognizerError(ModelError):
     """The speech recogniser could not be loaded or could not read the audio."""
 

@@ -1,0 +1,12 @@
+"""The Covo-Audio network: from a turn of speech to text tokens and speech codes, and to a wave.
+
+The way through, one module each: :mod:`model.covo.config` (sizes), :mod:`model.covo.features`
+(wave to log-mel), :mod:`model.covo.encoder` and :mod:`model.covo.adapter` (log-mel to 6.25
+embeddings per second), :mod:`model.covo.network` (the language model around them),
+:mod:`model.covo.flow` (speech codes to latents), :mod:`model.covo.bigvgan` (latents to wave, also
+in pieces), :mod:`model.covo.token2wav` (the last two together) and :mod:`model.covo.loading`.
+
+Written from the published description and the public code's numbers, none of its code; every
+stage is tested against numbers that the public code produced. Importing this package needs the
+``covo`` extra (torch and transformers).
+"""

@@ -1,0 +1,81 @@
+"""How each parameter is made from what a checkpoint holds.
+
+Most are a tensor of the same name. BigVGAN's convolutions are stored in weight norm's old form
+(magnitude ``weight_g``, direction ``weight_v``), SnakeBeta's numbers as logarithms; both are
+folded here, in float32, so that no call has to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Shape = tuple[int, ...]
+
+_SNAKE_FLOOR = 1e-9
+_UPSAMPLER = re.compile(r"(wavegan\.ups\.\d+)\.")
+_CONSTANT = re.compile(r"\.rotary\.inv_freq$|\.(upsample|downsample\.lowpass)\.filter$")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The parameter ``target`` is ``build(*tensors)`` of the tensors called ``sources``, which
+    must have ``shapes``."""
+
+    target: str
+    sources: tuple[str, ...]
+    shapes: tuple[Shape, ...]
+    build: Callable[..., Tensor]
+
+
+def network_recipes(module: nn.Module) -> list[Recipe]:
+    """For the language-model side: every parameter as it is."""
+    return [_plain(name, tuple(p.shape)) for name, p in module.named_parameters()]
+
+
+def token2wav_recipes(module: nn.Module) -> list[Recipe]:
+    """For token2wav: the vocoder folded, the rest as it is."""
+    return [_token2wav(name, tuple(p.shape)) for name, p in module.named_parameters()]
+
+
+def is_constant(name: str) -> bool:
+    """Whether a checkpoint's tensor is one that we compute: RoPE's frequencies, the filters."""
+    return _CONSTANT.search(name) is not None
+
+
+def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
+    """``magnitude * direction / |direction|``, the norm over all dimensions but the first."""
+    direction = direction.float()
+    norm = torch.linalg.vector_norm(direction.flatten(1), dim=1).view_as(magnitude)
+    folded: Tensor = direction * (magnitude.float() / norm)
+    return folded
+
+
+def _token2wav(name: str, shape: Shape) -> Recipe:
+    if not name.startswith("wavegan."):
+        return _plain(name, shape)
+    stored = _UPSAMPLER.sub(r"\1.0.", name)
+    if name.endswith(".act.alpha"):
+        return Recipe(name, (stored,), (shape,), lambda alpha: alpha.float().exp())
+    if name.endswith(".act.beta"):
+        return Recipe(name, (stored,), (shape,), _fold_beta)
+    if name.endswith(".weight"):
+        magnitude = (shape[0], *(1 for _ in shape[1:]))
+        return Recipe(name, (f"{stored}_g", f"{stored}_v"), (magnitude, shape), fold_weight_norm)
+    return Recipe(name, (stored,), (shape,), _same)
+
+
+def _plain(name: str, shape: Shape) -> Recipe:
+    return Recipe(name, (name,), (shape,), _same)
+
+
+def _fold_beta(beta: Tensor) -> Tensor:
+    return 1.0 / (beta.float().exp() + _SNAKE_FLOOR)
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
