@@ -39,7 +39,7 @@ $(VENV)/.user: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.user
 	@echo "Installing the development tools ..."
-	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[covo,dev]'
 	@touch $@
 
 clean: ## remove the environment and the caches
