@@ -7,8 +7,7 @@ from audio_io.ring import Frames, Ring
 
 _CAPACITY_SECONDS = 5.0
 _STALL_SECONDS = 0.5
-_YOUNG_SECONDS = 3.0
-_YOUNG_STALL_SECONDS = 2.0
+_GRACE_SECONDS = 3.0
 """A stream that was just opened may stall for a second (PulseAudio does) and be none the worse."""
 
 
@@ -46,14 +45,16 @@ class Line:
         self._calls += 1
 
     def alive(self, now: float) -> bool:
-        """Whether it calls back: ask regularly, with the time in seconds on any steady clock."""
+        """Whether it calls back, which it need not do in its first 3 s.
+
+        Ask regularly, with the time in seconds on any steady clock.
+        """
         if self._seen_at is None or self._opened_at is None:
             self._seen_at = self._opened_at = now
         if self._calls != self._seen:
             self._seen, self._seen_at = self._calls, now
-        young = now - self._opened_at < _YOUNG_SECONDS or not self._seen
-        limit = _YOUNG_STALL_SECONDS if young else _STALL_SECONDS
-        return self._stream.active and now - self._seen_at < limit
+        young = now - self._opened_at < _GRACE_SECONDS
+        return self._stream.active and (young or now - self._seen_at < _STALL_SECONDS)
 
     def close(self) -> None:
         """Release the device. Safe to call twice."""
