@@ -17,8 +17,8 @@ from audio_io.line import Line
 PATIENCE = 3.0
 """Seconds that a missing device is waited for before the system's default takes its place."""
 
-_FIRST_DELAY = 0.5
-_LONGEST_DELAY = 10.0
+_FIRST_DELAY = 1.0
+_LONGEST_DELAY = 30.0
 
 Runner = Callable[[Callable[[], None]], None]
 """Runs a function, sooner or later, on whatever thread."""
@@ -38,8 +38,12 @@ class Found:
 
 
 class Recovery:
-    """Tries, at intervals that grow to 10 s (each look at the devices interrupts the other endpoint
-    for a moment), to open ``device`` again, and the default when it stays away.
+    """Tries to open ``device`` again, and the default when it stays away.
+
+    Only the first attempt, at once, makes do with the list of devices as it was. Every later one
+    looks for devices anew, which closes the other endpoint's stream for a moment: so these come 1,
+    3, 7, 15 and 31 s after the loss and every 30 s from then on. A device that comes back is taken
+    up no later than that.
 
     ``follow_default``: no device was asked for, so that whatever is the default now is right at
     once.
