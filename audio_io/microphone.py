@@ -52,7 +52,8 @@ class LiveMicrophone:
         self._resampler = StreamResampler(MIC_RATE, MIC_RATE)
         self._pending = np.zeros(0, np.float32)
         self._last = 0.0
-        self._zeros = 0.0  # seconds of nothing but zeros since it was opened; -inf: there was sound
+        # Seconds of nothing but zeros since the device was first opened; -inf: there was sound.
+        self._zeros = 0.0
         self._name = device
         self._message = ""
         self._news_until = 0.0
@@ -65,6 +66,7 @@ class LiveMicrophone:
             self._backend = PortAudio()
         device = find_device(self._backend.devices(), self._wanted, "input")
         self._take(Line(self._backend, device, "input"))
+        self._zeros = 0.0
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`."""
@@ -109,7 +111,6 @@ class LiveMicrophone:
         self._line = line
         self._name = line.device.name
         self._resampler = StreamResampler(line.rate, MIC_RATE, low_latency=True)
-        self._zeros = 0.0
         self._last = self._clock()
 
     def _collect(self, now: float) -> None:
@@ -129,6 +130,7 @@ class LiveMicrophone:
                 lost = self._name
                 self._take(found.line)
                 if found.replacement:
+                    self._zeros = 0.0
                     self._message = f"microphone '{lost}' is gone: using '{self._name}' instead"
                 else:
                     self._message = f"microphone '{self._name}' is back"

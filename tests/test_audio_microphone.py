@@ -105,6 +105,19 @@ def test_only_zeros_for_three_seconds_gives_the_permission_hint() -> None:
     assert setup.microphone.status.message == ""
 
 
+def test_zeros_after_sound_are_a_microphone_that_gates_its_noise() -> None:
+    setup = Setup("usb")
+    setup.microphone.start()
+    setup.read(5)
+    setup.sound = np.zeros_like
+    setup.read(300)
+    assert setup.microphone.status.message == ""
+    setup.backend.stream.broken = True  # a look for devices, say: the same one is opened again
+    setup.read(50 * 20)
+    assert len(setup.backend.opened) == 2
+    assert setup.microphone.status.message == ""
+
+
 def test_unplugged_then_back() -> None:
     setup = Setup("usb")
     setup.microphone.start()
@@ -172,7 +185,7 @@ def test_a_stream_that_was_just_opened_may_stall_for_a_second() -> None:
     setup.microphone.start()
     setup.read(10)
     setup.running = False
-    assert setup.microphone.read(1.0) is None
+    assert setup.microphone.read(2.5) is None
     setup.running = True
     setup.read(100)
     assert setup.microphone.status.message == ""
@@ -186,7 +199,24 @@ def test_nothing_available_for_minutes_keeps_giving_silence() -> None:
     begin = setup.clock.now
     setup.read(50 * 120)
     assert setup.clock.now - begin == pytest.approx(120, abs=0.1)
-    assert 10 <= setup.backend.rescans < 20  # each one interrupts the other endpoint
+    assert setup.backend.rescans == 7  # each one interrupts the other endpoint
+    setup.backend.present.append(USB)
+    setup.read(50 * 5)  # the next look is after 121 s
+    assert setup.microphone.status.message == "microphone 'USB Headset' is back"
+
+
+def test_looks_for_a_missing_device_become_rare() -> None:
+    setup = Setup("usb")
+    setup.microphone.start()
+    setup.backend.present.clear()
+    setup.backend.stream.broken = True
+    begin, looks = setup.clock.now, list[float]()
+    for _ in range(50 * 130):
+        before = setup.backend.rescans
+        setup.read(1)
+        if setup.backend.rescans > before:
+            looks.append(setup.clock.now - begin)
+    np.testing.assert_allclose(looks, [1, 3, 7, 15, 31, 61, 91, 121], atol=0.2)
 
 
 def test_close_while_a_device_is_being_opened_closes_that_too() -> None:
