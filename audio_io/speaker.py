@@ -267,6 +267,8 @@ class LiveSpeaker:
 
     def _run_dry(self, now: float) -> None:
         frame_seconds = SPEAKER_FRAME / SPEAKER_RATE
+        # A machine that slept for hours shall not have played for hours.
+        self._clocked = max(self._clocked, now - _MOST_CATCH_UP)
         while now - self._clocked >= frame_seconds - 1e-6:
             self._clocked += frame_seconds
             self._render()
