@@ -139,7 +139,7 @@ class OpenAIChat:
             timeout=openai.Timeout(self._timeout, connect=_CONNECT_TIMEOUT),
             # Reading the certificates takes longer than connecting to one's own machine.
             http_client=openai.DefaultAsyncHttpxClient(
-                trust_env=False, verify=self._url.startswith("https")
+                trust_env=False, verify=self._url.startswith("https"), follow_redirects=False
             ),
         )
 
