@@ -8,10 +8,16 @@ no mask or cache object of the library (which differ between its versions) is in
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm
-from transformers.models.qwen2.modeling_qwen2 import Qwen2Model, Qwen2RMSNorm
+from transformers.models.qwen2.modeling_qwen2 import (
+    Qwen2DecoderLayer,
+    Qwen2Model,
+    Qwen2RMSNorm,
+)
 
 from model.covo.attention import Attention
 from model.covo.cache import KVCache
@@ -22,9 +28,9 @@ def run_backbone(
 ) -> Tensor:
     """The last row's final hidden state, shape (1, hidden), from the embeddings ``rows``
     (n, hidden) at ``positions`` (n,); keys and values go into ``cache``."""
-    width = model.layers[0].self_attn.head_dim
     cosine, sine = _rotation(model, rows, positions)
-    for index, layer in enumerate(model.layers):
+    width = cosine.shape[-1]
+    for index, layer in enumerate(cast("list[Qwen2DecoderLayer]", model.layers)):
         attend = layer.self_attn
         inner = _norm(rows, layer.input_layernorm)
         query, key, value = (
