@@ -17,7 +17,7 @@ given to the network, so that the next turn follows an unfinished block.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -38,10 +38,21 @@ PREFILL_ROWS = 1024
 SHORTEST_ATTENDED = 512
 
 
+WARM_UP_ROWS = 256
+
+
 def attended_length(length: int, capacity: int) -> int:
     """Cache rows that a step for a history of ``length`` tokens looks at: the next power of two,
     at least 512, at most ``capacity``."""
     return min(max(SHORTEST_ATTENDED, 1 << (length - 1).bit_length()), capacity)
+
+
+def attended_lengths(capacity: int) -> list[int]:
+    """All that :func:`attended_length` can return, the shortest first."""
+    lengths = [attended_length(1, capacity)]
+    while lengths[-1] < capacity:
+        lengths.append(attended_length(lengths[-1] + 1, capacity))
+    return lengths
 
 
 class Decoder:
@@ -170,18 +181,29 @@ class Decoder:
         tokens = self._generate(chooser, stop, limit, allowed)
         return self._without_last(tokens) if reference_quirks else tokens
 
-    def warm_up(self) -> None:
-        """Capture the steps for all lengths, so that none is captured in the middle of a reply.
+    @torch.inference_mode()
+    def warm_up(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """On a GPU: go once through everything that the first use makes slow, so that nothing is
+        captured in the middle of a reply. ``progress`` gets the parts done and how many there are.
 
         Raises: NetworkInputError when the history is not empty.
         """
         if self.length:
             raise NetworkInputError("warm the decoder up before anything is appended")
-        if self._graphs is not None:
-            size = 0
-            while size < self.capacity:
-                size = attended_length(size + 1, self.capacity)
-                self._graphs.prepare(size)
+        if not self._on_gpu:
+            return
+        graphs = self._graphs
+        lengths = attended_lengths(self.capacity) if graphs else []
+        parts = len(lengths) + 1
+        rows = min(WARM_UP_ROWS, self.capacity)
+        self._append(torch.zeros(rows, self._row.shape[1], device=self._device))
+        self.rewind(0)
+        progress(1, parts)
+        self._position.zero_()
+        for done, attended in enumerate(lengths, start=2):
+            if graphs:
+                graphs.prepare(attended)
+            progress(done, parts)
 
     def _generate(
         self, chooser: TokenChooser, stop: Collection[int], limit: int, allowed: Tensor | None
