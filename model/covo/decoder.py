@@ -18,6 +18,7 @@ given to the network, so that the next turn follows an unfinished block.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -105,11 +106,7 @@ class Decoder:
         Overwritten in place by what comes next. Raises: NetworkInputError when there are none,
         because the history is empty or was cut back."""
         self._compute_pending()
-        if self._logits_at != self._computed or not self._computed:
-            raise NetworkInputError(
-                "there is nothing to continue from: append to the history first (it is empty or "
-                "was cut back)"
-            )
+        self._check_logits()
         return self._logits
 
     def append(self, embedded: Tensor) -> None:
@@ -177,7 +174,7 @@ class Decoder:
         chooser = TokenChooser(
             prompt.to(self._device), vocabulary, penalties=penalties, sampling=sampling
         )
-        self.logits  # noqa: B018  (raises when there are none)
+        self._check_logits()
         tokens = self._generate(chooser, stop, limit, allowed)
         return self._without_last(tokens) if reference_quirks else tokens
 
@@ -192,18 +189,18 @@ class Decoder:
             raise NetworkInputError("warm the decoder up before anything is appended")
         if not self._on_gpu:
             return
-        graphs = self._graphs
-        lengths = attended_lengths(self.capacity) if graphs else []
-        parts = len(lengths) + 1
+        parts = [self._warm_up_prefill]
+        if self._graphs is not None:
+            lengths = attended_lengths(self.capacity)
+            parts += [partial(self._graphs.prepare, length) for length in lengths]
+        for done, part in enumerate(parts, start=1):
+            part()
+            progress(done, len(parts))
+
+    def _warm_up_prefill(self) -> None:
         rows = min(WARM_UP_ROWS, self.capacity)
-        self._append(torch.zeros(rows, self._row.shape[1], device=self._device))
+        self._advance(torch.zeros(rows, self._row.shape[1]).to(self._row))
         self.rewind(0)
-        progress(1, parts)
-        self._position.zero_()
-        for done, attended in enumerate(lengths, start=2):
-            if graphs:
-                graphs.prepare(attended)
-            progress(done, parts)
 
     def _generate(
         self, chooser: TokenChooser, stop: Collection[int], limit: int, allowed: Tensor | None
@@ -213,10 +210,11 @@ class Decoder:
             self._check_room(1)
             token = chooser.choose(self.logits, allowed)
             self._pending = token
+            self._changes += 1
+            changes = self._changes
             read.start(token)
             if self._on_gpu:
                 self._compute_pending()
-            changes = self._changes
             value = read.finish()
             yield value
             if value in stop or made == limit:
@@ -234,6 +232,13 @@ class Decoder:
             if yielded:
                 self.rewind(self.length - 1)
 
+    def _check_logits(self) -> None:
+        if not self._computed or self._logits_at != self._computed:
+            raise NetworkInputError(
+                "there is nothing to continue from: append to the history first (it is empty or "
+                "was cut back)"
+            )
+
     def _check_room(self, rows: int) -> None:
         if self.length + rows > self.capacity:
             raise NetworkInputError(
@@ -243,23 +248,27 @@ class Decoder:
 
     def _compute_pending(self) -> None:
         if self._pending is not None:
-            token, self._pending = self._pending, None
-            self._append(self.network.embed_token(token))
+            self._advance(self.network.embed_token(self._pending))
+            self._pending = None
 
     @torch.inference_mode()
     def _append(self, embedded: Tensor) -> None:
         embedded = embedded.to(self._row)
         if self._pending is not None:
             embedded = torch.cat((self.network.embed_token(self._pending), embedded))
-            self._pending = None
-        if len(embedded) == 1:
-            self._row.copy_(embedded)
+        self._advance(embedded)
+        self._pending = None
+
+    @torch.inference_mode()
+    def _advance(self, rows: Tensor) -> None:
+        if len(rows) == 1:
+            self._row.copy_(rows)
             self._position.fill_(self._computed)
             run = self._graphs or self._step
             run(attended_length(self._computed + 1, self.capacity))
         else:
-            self._prefill(embedded)
-        self._computed += len(embedded)
+            self._prefill(rows)
+        self._computed += len(rows)
         self._logits_at = self._computed
 
     def _prefill(self, embedded: Tensor) -> None:
