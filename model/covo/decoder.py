@@ -37,8 +37,6 @@ PREFILL_ROWS = 1024
 """Rows that go through the network at once; more would only need more workspace."""
 
 SHORTEST_ATTENDED = 512
-
-
 WARM_UP_ROWS = 256
 
 
@@ -67,7 +65,7 @@ class Decoder:
             raise NetworkInputError(f"a decoder cannot have a capacity of {capacity} tokens")
         config = network.config.backbone
         self.network = network
-        self._device = self.network.device
+        self._device = network.device
         dtype = network.dtype
         with torch.inference_mode():
             self._cache = KVCache(config, capacity, self._device, dtype)
@@ -159,7 +157,7 @@ class Decoder:
 
         ``prompt``: this turn's ids (n,), which were appended before; the penalties count them.
         ``allowed``: bool, shape (vocabulary,); what may be chosen. Whenever the caller stops, the
-        history holds exactly what was yielded.
+        history holds exactly what was yielded; a token is yielded only if it fits.
 
         Raises: NetworkInputError, at once when there is nothing to continue from, later when the
         history is full, or was changed by somebody else.
