@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import socket
+import struct
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,10 +87,12 @@ class FakeHub:
 
     ``commits``: files by name, by commit; ``branches``: commit by name. ``code``: files by path.
     Knobs, each may be changed at any time: ``cut`` closes the connection after so many bytes of a
-    body, ``cuts`` times (-1: always); ``gone`` refuses all files after the last cut; ``status``
-    answers the API with an error, and ``error_code`` is its X-Error-Code; ``page`` is the API's
-    answer whatever is asked; ``no_ranges`` ignores Range; ``spoil`` names files that are served
-    with a wrong byte; ``stall`` names a file of which half is served before :attr:`release` is set.
+    body, ``cuts`` times (-1: always), with a reset if ``reset``; ``gone`` refuses all files after
+    the last cut; ``status`` answers the API with an error, and ``error_code`` and ``error_message``
+    are its X-Error-Code and -Message; ``page`` is the API's answer whatever is asked; ``cdn`` is
+    the address to which requests for weights are sent on; ``no_ranges`` ignores Range; ``spoil``
+    names files that are served with a wrong byte; ``stall`` names a file of which half is served
+    before :attr:`release` is set.
     """
 
     def __init__(self, size: int = 50_000) -> None:
@@ -97,10 +102,13 @@ class FakeHub:
         self.token = ""
         self.cut = 0
         self.cuts = -1
+        self.reset = False
         self.gone = False
         self.status = 0
         self.page = b""
         self.error_code = ""
+        self.error_message = ""
+        self.cdn = ""
         self.no_ranges = False
         self.spoil: set[str] = set()
         self.stall = ""
@@ -120,6 +128,11 @@ class FakeHub:
                 parts = path.strip("/").split("/")
                 if parts[:2] == ["api", "models"] and parts[4:5] == ["revision"]:
                     self._api("/".join(parts[2:4]), "/".join(parts[5:]))
+                elif parts[:3] == ["someone", "tiny", "resolve"] and hub.cdn:
+                    self.send_response(302)
+                    self.send_header("Location", hub.cdn + path)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
                 elif parts[:3] == ["someone", "tiny", "resolve"]:
                     self._file(hub.commits.get(parts[3], {}), "/".join(parts[4:]))
                 elif parts[:2] == ["Someone", "Code"]:
@@ -178,6 +191,10 @@ class FakeHub:
                 elif name and hub.cut and hub.cuts and len(body) > hub.cut:
                     hub.cuts -= 1
                     self.wfile.write(body[: hub.cut])
+                    if hub.reset:
+                        linger = struct.pack("ii", 1, 0)
+                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                        self.connection.close()
                     self.close_connection = True
                 else:
                     self.wfile.write(body)
@@ -187,12 +204,14 @@ class FakeHub:
                 self.send_header("Content-Length", "0")
                 if code:
                     self.send_header("X-Error-Code", code)
+                if hub.error_message:
+                    self.send_header("X-Error-Message", hub.error_message)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> FakeHub:
@@ -212,6 +231,13 @@ class FakeHub:
     def asked_for(self, name: str) -> list[Request]:
         """The requests whose path ends with ``name``."""
         return [request for request in self.requests if request.path.endswith(name)]
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        # Clients that die or hang up are what the tests are about.
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 def _entry(name: str, data: bytes) -> dict[str, object]:

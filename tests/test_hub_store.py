@@ -21,7 +21,6 @@ constants = pytest.importorskip("huggingface_hub.constants")
 
 from model.errors import WeightsError
 from model.hub import HubStore, ModelState, find_model
-from model.hub import pull as pull_module
 from model.hub import store as store_module
 from model.hub.source import hub_models
 from model.weights import PullProgress
@@ -155,6 +154,30 @@ def test_a_cut_connection_is_taken_up_again(hub: FakeHub, tmp_path: Path, no_ran
     assert told[-1].done == told[-1].total
 
 
+def test_a_connection_that_is_reset_is_taken_up_again(hub: FakeHub, tmp_path: Path) -> None:
+    hub.cut, hub.cuts, hub.reset = 20_500, 3, True
+    store = store_of(tmp_path, hub)
+    store.pull(NAME)
+    assert hub.cuts == 0
+    assert store.verify(NAME).state is ModelState.READY
+
+
+def test_weights_that_lie_elsewhere_are_fetched_there_without_the_token(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with FakeHub() as cdn:
+        hub.cdn = cdn.address
+        cdn.cut, cdn.cuts = 20_500, 1
+        store = store_of(tmp_path, hub)
+        store.pull(NAME)
+        assert store.verify(NAME).state is ModelState.READY
+        asked = [request.headers.get("range") for request in cdn.asked_for(SHARD)]
+        assert asked == [None, "bytes=20000-"]
+        assert not [r for r in cdn.requests if "authorization" in r.headers]
+        assert [r for r in hub.asked_for(SHARD) if r.headers["authorization"]]
+
+
 def test_a_server_that_always_starts_anew_is_given_up(hub: FakeHub, tmp_path: Path) -> None:
     hub.cut, hub.no_ranges = 20_500, True
     store = store_of(tmp_path, hub)
@@ -242,6 +265,23 @@ def test_what_the_hub_refuses_is_explained(
     with pytest.raises(WeightsError, match=says):
         store_of(tmp_path, hub).pull(NAME)
     assert not (tmp_path / NAME).exists()
+
+
+def test_a_wrong_token(hub: FakeHub, tmp_path: Path) -> None:
+    store = store_of(tmp_path, hub)
+    hub.status, hub.error_message = 401, "Invalid credentials in Authorization header"
+    with pytest.raises(WeightsError, match=r"HTTP 401.*the token in HF_TOKEN .* is wrong"):
+        store.pull(NAME)
+
+
+def test_offline_mode_is_respected(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = store_of(tmp_path, hub)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="HF_HUB_OFFLINE is set"):
+        store.pull(NAME)
+    assert hub.requests == []
 
 
 def test_nobody_answers(hub: FakeHub, tmp_path: Path) -> None:
@@ -578,4 +618,3 @@ def test_the_model_that_covo_knows_is_complete() -> None:
     without_shards = [name for name in published if not name.endswith(".safetensors")]
     # Weights of token2wav are no shard of the network.
     assert model.hub.lacking([*without_shards, "token2wav/model.safetensors"]) == ["*.safetensors"]
-    assert pull_module.damages(Path(), [], deep=False, progress=lambda _: None) == {}
