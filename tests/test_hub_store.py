@@ -247,6 +247,27 @@ def test_the_commit_of_the_first_pull_is_kept(hub: FakeHub, tmp_path: Path) -> N
     assert files_in(tmp_path / NAME) == gone
 
 
+def test_a_change_of_commit_that_is_cut_off_is_not_taken_for_whole(
+    hub: FakeHub, tmp_path: Path
+) -> None:
+    store = store_of(tmp_path, hub)
+    store.pull(NAME)
+    # The same sizes, other bytes; and a name that the later commit does not have.
+    later = {**hub.commits[COMMIT], SHARD: bytes(50_000), CODEC: bytes(50_000)}
+    later["renamed.safetensors"] = later.pop(SHARD)
+    hub.commits[LATER] = later
+    hub.gone = True
+    hub.cut, hub.cuts = 20_500, 1
+    with pytest.raises(WeightsError, match="HTTP 503"):
+        store.pull(NAME, revision=LATER)
+    assert store.status()[0].state is ModelState.PARTIAL
+    assert not files_in(tmp_path / NAME) & {SHARD, CODEC, "renamed.safetensors"}
+    hub.gone, hub.cut = False, 0
+    assert sorted(store.pull(NAME)) == ["renamed.safetensors", CODEC]
+    assert files_in(tmp_path / NAME) == LAYOUT - {SHARD} | {"renamed.safetensors"}
+    assert store.verify(NAME).state is ModelState.READY
+
+
 @pytest.mark.parametrize(
     ("status", "code", "says"),
     [

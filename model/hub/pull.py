@@ -1,8 +1,8 @@
 """One pull of a model: what is lacking is fetched, checked, and only then given its name.
 
-The order makes any interruption harmless: the small files of the code repository, the manifest, the
-weights one by one (each from a part file in ``.downloads/``), and last what an older commit had and
-this one has not.
+The order makes any interruption harmless. Everything arrives as a part file in ``.downloads/``.
+What is damaged or of another commit is deleted before the manifest is written, so a file that has
+its name and size is the right one, and a folder is never taken for whole before it is.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Pull:
         commit, weights = self._weights(old, revision)
         broken = list(damages(self.folder, weights, deep=True, progress=self.progress))
         self._check_space(broken)
-        texts, fetched = self._fetch_code(old, consent)
+        texts, parts = self._fetch_code(old, consent)
         manifest = Manifest(
             model=self.model.name,
             repo=self.model.hub.repo,
@@ -62,15 +62,17 @@ class Pull:
             consent=consent,
             files=(*weights, *texts),
         )
+        fetched = [*parts, *(file.name for file in broken)]
+        kept = {file.name for file in manifest.files} - set(fetched)
+        for name in {*fetched, *(file.name for file in (old.files if old else ()))} - kept:
+            (self.folder / name).unlink(missing_ok=True)
         if manifest != old:
             write_manifest(self.folder, manifest)
+        for name, part in parts.items():
+            _place(part, self.folder / name)
         self._fetch_weights(commit, broken)
-        names = {file.name for file in manifest.files}
-        for file in old.files if old else ():
-            if file.name not in names:
-                (self.folder / file.name).unlink(missing_ok=True)
         shutil.rmtree(_downloads(self.folder), ignore_errors=True)
-        return [*fetched, *(file.name for file in broken)]
+        return fetched
 
     def _weights(self, old: Manifest | None, revision: str) -> tuple[str, list[StoredFile]]:
         ours = {MANIFEST, *(file.name for file in self.model.code.files)}
@@ -82,15 +84,15 @@ class Pull:
 
     def _fetch_code(
         self, old: Manifest | None, consent: Consent
-    ) -> tuple[list[StoredFile], list[str]]:
-        """All files of the code repository, and the names of those that had to be fetched."""
+    ) -> tuple[list[StoredFile], dict[str, Path]]:
+        """All files of the code repository, and the parts of those that had to be fetched."""
         code = self.model.code
         known = {self.model.licence.file: f"sha256:{consent.sha256}"}
         if old is not None and old.code_revision == code.revision:
             known |= {file.name: file.digest for file in old.files}
         kept = {file.name: file for file in old.files} if old else {}
         files: list[StoredFile] = []
-        fetched: list[str] = []
+        parts: dict[str, Path] = {}
         for wanted in code.files:
             have = kept.get(wanted.name)
             if (
@@ -109,10 +111,9 @@ class Pull:
                     f"{wanted.path} of {code.repo} is not the one that came before, though the "
                     f"commit is the same; check the setting models.code_host"
                 )
-            _place(part, self.folder / wanted.name)
             files.append(file)
-            fetched.append(wanted.name)
-        return files, fetched
+            parts[file.name] = part
+        return files, parts
 
     def _fetch_weights(self, commit: str, files: Sequence[StoredFile]) -> None:
         total = sum(file.size for file in files)

@@ -114,11 +114,9 @@ class HubStore:
         """Where the full text of a model's licence is: a file, or the address before it is here."""
         model = self.find(name)
         text = licence_text(model, self.root)
-        return (
-            str(text)
-            if text.exists()
-            else code_url(self._code_host, model.code, model.licence.file)
-        )
+        if text.exists():
+            return str(text)
+        return code_url(self._code_host, model.code, model.licence.file)
 
     def pull(
         self, name: str, progress: Progress = lambda _: None, *, revision: str = ""
@@ -169,18 +167,14 @@ class HubStore:
             problem = f"{folder} has no {MANIFEST}: its pull did not get far, or covo did not do it"
             return replace(status, state=ModelState.PARTIAL, problems=(problem,))
         wrong = damages(folder, manifest.files, deep=deep, progress=progress)
-        missing = {file.name for file in wrong if not (folder / file.name).exists()}
-        state = ModelState.READY
-        if wrong:
-            only_missing = len(missing) == len(wrong)
-            state = ModelState.PARTIAL if only_missing else ModelState.DAMAGED
+        state = ModelState.PARTIAL if wrong else ModelState.READY
+        if any((folder / file.name).exists() for file in wrong):
+            state = ModelState.DAMAGED
         return replace(
             status,
             state=state,
             problems=tuple(wrong.values()),
-            have=manifest.size
-            - sum(file.size - come(folder, file) for file in wrong if file.name in missing)
-            - sum(file.size for file in wrong if file.name not in missing),
+            have=manifest.size - sum(file.size - come(folder, file) for file in wrong),
             manifest=manifest,
         )
 
