@@ -177,4 +177,7 @@ def _what_to_do(status: ModelStatus) -> Iterator[str]:
 
 
 def _size(size: int) -> str:
-    return f"{size / 1e6:>6.1f} MB" if size < 1e9 else f"{size / 1e9:>6.2f} GB"
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:>6.1f} {name}"
+    return f"{size / 1e3:>6.1f} kB"

@@ -62,7 +62,7 @@ def test_a_script_must_accept_the_licence_by_a_flag(hub: FakeHub, tmp_path: Path
     pulled = models("pull", NAME, "--accept-license")
     assert pulled.exit_code == 0, pulled.output
     assert "No warranty." in pulled.stderr
-    assert SHARD in pulled.stdout
+    assert f"Ready: {NAME} (7 files fetched) in {text.parents[1] / NAME}" in pulled.stdout
     assert state()["state"] == "ready"
     again = models("pull", NAME)
     assert "Nothing to fetch" in again.stdout

@@ -102,7 +102,7 @@ def pull(
                 "--revision and --accept-license are for models of the hub, not for lite"
             )
         store = _lite()
-        fetched = [piece.name for piece in show_progress(store.pull)]
+        fetched = ", ".join(piece.name for piece in show_progress(store.pull))
         folder = store.folder
     else:
         hub = _hub()
@@ -112,10 +112,11 @@ def pull(
 
         # The question is asked before the bar is drawn.
         hub.accept_licence(name, accept)
-        fetched = show_progress(lambda tell: hub.pull(name, tell, revision=revision))
+        files = show_progress(lambda tell: hub.pull(name, tell, revision=revision))
+        fetched = f"{name} ({len(files)} files fetched)" if files else ""
         folder = hub.folder(hub.find(name))
     if fetched:
-        typer.echo(f"Ready: {', '.join(fetched)} in {folder}")
+        typer.echo(f"Ready: {fetched} in {folder}")
     else:
         typer.echo(f"Nothing to fetch: all weights are in {folder}")
 

@@ -64,7 +64,8 @@ class Pull:
         )
         fetched = [*parts, *(file.name for file in broken)]
         kept = {file.name for file in manifest.files} - set(fetched)
-        for name in {*fetched, *(file.name for file in (old.files if old else ()))} - kept:
+        earlier = {file.name for file in old.files} if old else set()
+        for name in (earlier | set(fetched)) - kept:
             (self.folder / name).unlink(missing_ok=True)
         if manifest != old:
             write_manifest(self.folder, manifest)
