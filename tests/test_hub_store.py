@@ -556,7 +556,7 @@ def start_pull(root: Path, hub: FakeHub, limit: int = 0) -> subprocess.Popen[str
         [sys.executable, "-c", PULL, str(root), hub.address, str(limit)],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
 
 
