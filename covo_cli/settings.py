@@ -82,9 +82,11 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelsSettings:
-    """Where weights live."""
+    """Where weights live, and where they come from."""
 
     dir: str = setting("", "folder of the weights; empty: in the data folder")
+    hub: str = setting("", "the model hub or a mirror of it; empty: HF_ENDPOINT, or the public hub")
+    code_host: str = setting("", "who serves raw files of code repositories; empty: GitHub")
 
 
 @dataclass(frozen=True, slots=True)

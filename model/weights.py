@@ -44,7 +44,8 @@ class PieceStatus:
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """``done`` of ``total`` bytes have been downloaded; ``package`` is the one that is coming."""
+    """``done`` of ``total`` bytes are there (0: not known yet); ``package`` names the package or
+    file that is coming, or what is done meanwhile."""
 
     package: str
     done: int

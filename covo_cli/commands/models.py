@@ -1,8 +1,13 @@
-"""``covo models``: the weights of the engines on this machine."""
+"""``covo models``: the weights of the engines on this machine.
+
+``lite`` is the embedded engine, whose weights come from packages (:mod:`model.weights`); every
+other name is a model of the hub (:mod:`model.hub`).
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,154 +15,229 @@ import typer
 from covo_cli.errors import CliError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-    from model.weights import PieceStatus, PullProgress, WeightStore
+    from model.hub import HubStore
+    from model.hub.source import HubModel
+    from model.weights import WeightStore
 
 app = typer.Typer(
     no_args_is_help=True,
     help="The weights of the engines: fetch, check and remove them.",
 )
 
-_Engine = Annotated[str, typer.Argument(help="Whose weights: lite, the embedded engine.")]
+_LITE = "lite"
+_NAMES = "lite, the embedded engine, or covo-audio-chat"
+_Name = Annotated[str, typer.Argument(metavar="MODEL", help=f"{_NAMES}.")]
+_Maybe = Annotated[
+    str, typer.Argument(metavar="[MODEL]", help=f"{_NAMES}; else all.", show_default=False)
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
 def list_models(as_json: _Json = False) -> None:
     """Show which weights are here, and what they are."""
-    _report(_store().status(), as_json=as_json)
+    from covo_cli.weights_report import model_dict, model_lines, piece_dict, piece_lines
+
+    pieces, models = _lite().status(), _hub().status()
+    if as_json:
+        _print_json([*map(piece_dict, pieces), *map(model_dict, models)])
+        return
+    for line in piece_lines(pieces):
+        typer.echo(line)
+    for model in models:
+        for line in model_lines(model):
+            typer.echo(line)
 
 
 @app.command()
-def pull(engine: _Engine = "lite") -> None:
-    """Fetch the weights that are missing (about 300 MB to download in all)."""
-    _known(engine)
-    store = _store()
-    fetched = _pull(store)
-    if fetched:
-        typer.echo(f"Ready: {', '.join(fetched)} in {store.folder}")
+def info(name: _Name, as_json: _Json = False) -> None:
+    """Show a model's files, sizes, revision and licence, and what is missing."""
+    from covo_cli.weights_report import model_dict, model_info, piece_dict, piece_lines
+
+    _known(name)
+    if name == _LITE:
+        pieces = _lite().status()
+        if as_json:
+            _print_json(list(map(piece_dict, pieces)))
+        else:
+            typer.echo("\n".join(piece_lines(pieces)))
+        return
+    status = next(status for status in _hub().status() if status.model.name == name)
+    if as_json:
+        _print_json(model_dict(status))
     else:
-        typer.echo(f"Nothing to fetch: all weights are in {store.folder}")
+        typer.echo("\n".join(model_info(status)))
 
 
 @app.command()
-def verify(as_json: _Json = False) -> None:
-    """Read every byte and compare it with what was pinned; exit code 1 if anything is wrong."""
-    statuses = _store().verify()
-    _report(statuses, as_json=as_json)
-    if any(status.state != "ready" for status in statuses):
+def pull(
+    name: _Name = _LITE,
+    accept_license: Annotated[
+        bool,
+        typer.Option(
+            "--accept-license", help="Accept the model's licence: see `covo models license`."
+        ),
+    ] = False,
+    revision: Annotated[
+        str,
+        typer.Option(
+            help="Commit, branch or tag of the model hub. Without it the commit of the first pull "
+            "is kept.",
+            show_default=False,
+        ),
+    ] = "",
+) -> None:
+    """Fetch the weights that are missing; an interrupted pull goes on where it stopped.
+
+    lite: about 300 MB. covo-audio-chat: about 18 GB, for academic use only.
+    """
+    from covo_cli.weights_report import show_progress
+
+    _known(name)
+    if name == _LITE:
+        if revision or accept_license:
+            raise CliError(
+                "--revision and --accept-license are for models of the hub, not for lite"
+            )
+        store = _lite()
+        fetched = ", ".join(piece.name for piece in show_progress(store.pull))
+        folder = store.folder
+    else:
+        hub = _hub()
+
+        def accept(model: HubModel, text: Path) -> bool:
+            return _accepts(model, text, accept_license)
+
+        # The question is asked before the bar is drawn.
+        hub.accept_licence(name, accept)
+        files = show_progress(lambda tell: hub.pull(name, tell, revision=revision))
+        fetched = f"{name} ({len(files)} files fetched)" if files else ""
+        folder = hub.folder(hub.find(name))
+    if fetched:
+        typer.echo(f"Ready: {fetched} in {folder}")
+    else:
+        typer.echo(f"Nothing to fetch: all weights are in {folder}")
+
+
+@app.command()
+def verify(name: _Maybe = "", as_json: _Json = False) -> None:
+    """Read every byte and compare it with what was published; exit code 1 if anything is wrong.
+
+    Without MODEL: lite, and the models of the hub of which anything is here.
+    """
+    from covo_cli.weights_report import (
+        model_dict,
+        model_lines,
+        piece_dict,
+        piece_lines,
+        show_progress,
+    )
+
+    if name:
+        _known(name)
+    hub = _hub()
+    chosen = [s.model.name for s in hub.status() if s.state != "missing"] if not name else [name]
+    pieces = _lite().verify() if name in ("", _LITE) else []
+    models = [
+        show_progress(lambda tell, one=one: hub.verify(one, tell))  # type: ignore[misc]
+        for one in chosen
+        if one != _LITE
+    ]
+    if as_json:
+        _print_json([*map(piece_dict, pieces), *map(model_dict, models)])
+    else:
+        for line in (*piece_lines(pieces), *(line for m in models for line in model_lines(m))):
+            typer.echo(line)
+    states = [piece.state.value for piece in pieces] + [model.state.value for model in models]
+    if any(state != "ready" for state in states):
         raise typer.Exit(1)
 
 
 @app.command()
-def path() -> None:
-    """Print the folder of the weights."""
-    typer.echo(_store().folder.parent)
+def path(name: _Maybe = "") -> None:
+    """Print the folder of the weights, or of one model."""
+    if name:
+        _known(name)
+    hub = _hub()
+    if name == _LITE:
+        typer.echo(_lite().folder)
+    else:
+        typer.echo(hub.folder(hub.find(name)) if name else hub.root)
+
+
+@app.command("license")
+def show_license(name: _Name = "covo-audio-chat") -> None:
+    """Show what a model may be used for; once it was fetched, with the licence's full text."""
+    from pathlib import Path
+
+    from covo_cli.weights_report import piece_lines, terms_lines
+
+    _known(name)
+    if name == _LITE:
+        typer.echo("\n".join(piece_lines(_lite().status())))
+        return
+    hub = _hub()
+    place = hub.licence_place(name)
+    typer.echo("\n".join(terms_lines(hub.find(name), place)))
+    if Path(place).is_file():
+        typer.echo(f"\n{Path(place).read_text(encoding='utf-8')}")
 
 
 @app.command()
 def remove(
-    engine: _Engine,
+    name: _Name,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete the weights of an engine."""
-    _known(engine)
-    store = _store()
+    _known(name)
+    lite, hub = _lite(), _hub()
+    folder = lite.folder if name == _LITE else hub.folder(hub.find(name))
     if not yes:
-        typer.confirm(f"Delete {store.folder}?", abort=True)
-    typer.echo(f"Freed {store.remove() / 1e6:.0f} MB")
+        typer.confirm(f"Delete {folder}?", abort=True)
+    freed = lite.remove() if name == _LITE else hub.remove(name)
+    typer.echo(f"Freed {freed / 1e6:.0f} MB")
 
 
-def _store() -> WeightStore:
+def _accepts(model: HubModel, text: Path, accepted: bool) -> bool:
+    from covo_cli.weights_report import terms_lines
+
+    typer.echo("\n".join(terms_lines(model, str(text))), err=True)
+    if accepted:
+        return True
+    if not sys.stdin.isatty():
+        raise CliError(
+            f"{model.name} needs your consent to its licence, and nobody can be asked here: read "
+            f"{text}, then pull with --accept-license"
+        )
+    return typer.confirm("Do you accept it, and is your use academic?", err=True)
+
+
+def _lite() -> WeightStore:
     from covo_cli.settings import load_settings, models_dir
     from model.weights import WeightStore
 
     return WeightStore(models_dir(load_settings()))
 
 
-def _known(engine: str) -> None:
-    if engine != "lite":
-        raise CliError(f"there are no weights for an engine called {engine!r}; there are: lite")
+def _hub() -> HubStore:
+    from covo_cli.settings import load_settings, models_dir
+    from model.hub import HubStore
+
+    settings = load_settings()
+    return HubStore(
+        models_dir(settings), hub=settings.models.hub, code_host=settings.models.code_host
+    )
 
 
-def _report(statuses: Sequence[PieceStatus], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps([_as_dict(status) for status in statuses], indent=2))
-        return
-    for status in statuses:
-        piece = status.piece
-        typer.echo(
-            f"{piece.name:<13} {status.state.value:<8} {piece.size / 1e6:>6.1f} MB  "
-            f"{piece.what} ({piece.licence}; {piece.publisher})"
+def _known(name: str) -> None:
+    names = [_LITE, *(model.name for model in _hub().models)]
+    if name not in names:
+        raise CliError(
+            f"there are no weights for a model called {name!r}; there are: {', '.join(names)}"
         )
-        if status.state == "damaged" or (status.problem and piece.module):
-            typer.echo(f"{'':<13} {status.problem}")
-    missing = [s for s in statuses if s.state != "ready" and not s.piece.module]
-    if missing:
-        size = sum(status.piece.download for status in missing)
-        typer.echo(f"Get what is missing with `covo models pull lite` ({size / 1e6:.0f} MB).")
 
 
-def _as_dict(status: PieceStatus) -> dict[str, object]:
-    piece = status.piece
-    return {
-        "name": piece.name,
-        "state": status.state.value,
-        "problem": status.problem,
-        "what": piece.what,
-        "licence": piece.licence,
-        "publisher": piece.publisher,
-        "bytes": piece.size,
-        "download_bytes": piece.download,
-        "folder": str(status.folder),
-        "packages": [package.requirement for package in piece.packages],
-        "files": {file.name: file.sha256 for file in piece.files},
-    }
-
-
-def _pull(store: WeightStore) -> list[str]:
-    """Pull with a progress bar in bytes; with a plain line a package when not on a terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    console = Console()
-    if not console.is_terminal:
-        coming = ""
-
-        def say(progress: PullProgress) -> None:
-            nonlocal coming
-            if progress.package != coming:
-                coming = progress.package
-                typer.echo(
-                    f"{coming} ({progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB so far)"
-                )
-
-        return [piece.name for piece in store.pull(say)]
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("looking", total=None)
-
-        def show(progress: PullProgress) -> None:
-            bar.update(
-                task,
-                description=progress.package,
-                completed=progress.done,
-                total=progress.total,
-            )
-
-        return [piece.name for piece in store.pull(show)]
+def _print_json(values: object) -> None:
+    typer.echo(json.dumps(values, indent=2))

@@ -1,0 +1,183 @@
+"""How the weights of the engines are shown: as lines, as JSON, and while they are fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from model.hub import ModelStatus
+    from model.hub.source import HubModel
+    from model.weights import PieceStatus, PullProgress
+
+_SHOWN = 5
+_T = TypeVar("_T")
+
+
+def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
+    """The pieces of the embedded engine, and how to get what is missing."""
+    for status in statuses:
+        piece = status.piece
+        yield (
+            f"{piece.name:<15} {status.state.value:<8} {_size(piece.size)}  "
+            f"{piece.what} ({piece.licence}; {piece.publisher})"
+        )
+        if status.state == "damaged" or (status.problem and piece.module):
+            yield f"{'':<15} {status.problem}"
+    missing = [s for s in statuses if s.state != "ready" and not s.piece.module]
+    if missing:
+        size = sum(status.piece.download for status in missing)
+        yield f"Get what is missing with `covo models pull lite` ({size / 1e6:.0f} MB)."
+
+
+def model_lines(status: ModelStatus) -> Iterator[str]:
+    """A model of the hub, and what to do when it is not whole."""
+    model = status.model
+    size = _size(status.size) if status.size else f"{'':>9}"
+    yield (
+        f"{model.name:<15} {status.state.value:<8} {size}  "
+        f"{model.what} ({model.licence.name}; {model.publisher})"
+    )
+    yield from _what_to_do(status)
+
+
+def model_info(status: ModelStatus) -> Iterator[str]:
+    """All there is to know about a model of the hub."""
+    model, manifest, consent = status.model, status.manifest, status.consent
+    facts = {
+        "what": model.what,
+        "state": status.state.value,
+        "folder": str(status.folder),
+        "hub": f"{model.hub.repo} at {manifest.revision if manifest else model.hub.revision}",
+        "code": f"{model.code.repo} at {model.code.revision}",
+        "licence": model.licence.name,
+        "accepted": consent.accepted if consent else "not yet",
+    }
+    yield model.name
+    yield from (f"  {name:<9} {fact}" for name, fact in facts.items())
+    yield from (f"  {'':<9} {term}" for term in model.licence.terms)
+    if manifest:
+        yield f"  {'size':<9} {status.have / 1e9:.2f} of {manifest.size / 1e9:.2f} GB are here"
+        yield from (f"  {_size(file.size)}  {file.name}" for file in manifest.files)
+    yield from _what_to_do(status)
+
+
+def terms_lines(model: HubModel, place: str) -> Iterator[str]:
+    """The gist of a model's licence, and the ``place`` of its full text."""
+    yield f"{model.name} comes under the {model.licence.name}:"
+    yield from (f"  {term}" for term in model.licence.terms)
+    yield f"  Full text: {place}"
+
+
+def piece_dict(status: PieceStatus) -> dict[str, object]:
+    """A piece of the embedded engine for JSON."""
+    piece = status.piece
+    return {
+        "name": piece.name,
+        "state": status.state.value,
+        "problem": status.problem,
+        "what": piece.what,
+        "licence": piece.licence,
+        "publisher": piece.publisher,
+        "bytes": piece.size,
+        "download_bytes": piece.download,
+        "folder": str(status.folder),
+        "packages": [package.requirement for package in piece.packages],
+        "files": {file.name: file.sha256 for file in piece.files},
+    }
+
+
+def model_dict(status: ModelStatus) -> dict[str, object]:
+    """A model of the hub for JSON. Sizes are null before the first pull has asked for them."""
+    model, manifest, consent = status.model, status.manifest, status.consent
+    return {
+        "name": model.name,
+        "state": status.state.value,
+        "problem": "; ".join(status.problems),
+        "what": model.what,
+        "licence": model.licence.name,
+        "accepted": consent.accepted if consent else None,
+        "publisher": model.publisher,
+        "bytes": manifest.size if manifest else None,
+        "download_bytes": manifest.size - status.have if manifest else None,
+        "folder": str(status.folder),
+        "repo": model.hub.repo,
+        "revision": manifest.revision if manifest else None,
+        "code_repo": model.code.repo,
+        "code_revision": manifest.code_revision if manifest else model.code.revision,
+        "files": {file.name: file.digest for file in manifest.files} if manifest else {},
+    }
+
+
+def show_progress(work: Callable[[Callable[[PullProgress], None]], _T]) -> _T:
+    """Do ``work`` with a progress bar in bytes; with a plain line a file when not on a terminal."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        coming = ""
+
+        def say(progress: PullProgress) -> None:
+            nonlocal coming
+            if progress.package != coming:
+                coming = progress.package
+                so_far = (
+                    f" ({progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB so far)"
+                    if progress.total
+                    else ""
+                )
+                typer.echo(f"{coming}{so_far}", err=True)
+
+        return work(say)
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("looking", total=None)
+
+        def show(progress: PullProgress) -> None:
+            bar.update(
+                task,
+                description=progress.package,
+                completed=progress.done,
+                total=progress.total or None,
+            )
+
+        return work(show)
+
+
+def _what_to_do(status: ModelStatus) -> Iterator[str]:
+    pull = f"`covo models pull {status.model.name}`"
+    if status.state == "missing":
+        yield f"Get {status.model.name} with {pull}."
+        return
+    for problem in status.problems[:_SHOWN]:
+        yield f"{'':<15} {problem}"
+    if len(status.problems) > _SHOWN:
+        yield f"{'':<15} and {len(status.problems) - _SHOWN} more"
+    if status.state == "partial" and status.size:
+        yield f"{status.have / 1e9:.2f} of {status.size / 1e9:.2f} GB are here; go on with {pull}."
+    elif status.state != "ready":
+        yield f"Repair it with {pull}; what is whole is kept."
+
+
+def _size(size: int) -> str:
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:>6.1f} {name}"
+    return f"{size / 1e3:>6.1f} kB"

@@ -1,0 +1,176 @@
+"""One pull of a model: what is lacking is fetched, checked, and only then given its name.
+
+The order makes any interruption harmless. Everything arrives as a part file in ``.downloads/``.
+What is damaged or of another commit is deleted before the manifest is written, so a file that has
+its name and size is the right one, and a folder is never taken for whole before it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import WeightsError
+from model.hub.content import check_content
+from model.hub.download import Remote
+from model.hub.manifest import (
+    MANIFEST,
+    Consent,
+    Manifest,
+    StoredFile,
+    damage,
+    read_manifest,
+    write_manifest,
+)
+from model.hub.source import HubModel
+from model.weights import PullProgress
+
+Progress = Callable[[PullProgress], None]
+_SPARE = 64 << 20
+"""Bytes that a pull leaves free."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """One pull of ``model`` into ``folder``, under the model's lock."""
+
+    model: HubModel
+    folder: Path
+    remote: Remote
+    progress: Progress
+
+    def run(self, consent: Consent, revision: str) -> list[str]:
+        """Fetch what is missing or damaged; return the names of the files fetched.
+
+        ``revision``: the hub's commit, branch or tag; empty for that of the first pull.
+        Raises: WeightsError, OSError.
+        """
+        code = self.model.code
+        old = read_manifest(self.folder)
+        commit, weights = self._weights(old, revision)
+        broken = list(damages(self.folder, weights, deep=True, progress=self.progress))
+        self._check_space(broken)
+        texts, parts = self._fetch_code(old, consent)
+        manifest = Manifest(
+            model=self.model.name,
+            repo=self.model.hub.repo,
+            revision=commit,
+            code_repo=code.repo,
+            code_revision=code.revision,
+            consent=consent,
+            files=(*weights, *texts),
+        )
+        fetched = [*parts, *(file.name for file in broken)]
+        kept = {file.name for file in manifest.files} - set(fetched)
+        earlier = {file.name for file in old.files} if old else set()
+        for name in (earlier | set(fetched)) - kept:
+            (self.folder / name).unlink(missing_ok=True)
+        if manifest != old:
+            write_manifest(self.folder, manifest)
+        for name, part in parts.items():
+            _place(part, self.folder / name)
+        self._fetch_weights(commit, broken)
+        shutil.rmtree(_downloads(self.folder), ignore_errors=True)
+        return fetched
+
+    def _weights(self, old: Manifest | None, revision: str) -> tuple[str, list[StoredFile]]:
+        ours = {MANIFEST, *(file.name for file in self.model.code.files)}
+        if old is not None and revision in ("", old.revision):
+            return old.revision, [file for file in old.files if file.name not in ours]
+        self.progress(PullProgress("asking the hub", 0, 0))
+        commit, files = self.remote.listing(self.model.hub, revision or self.model.hub.revision)
+        return commit, [file for file in files if file.name not in ours]
+
+    def _fetch_code(
+        self, old: Manifest | None, consent: Consent
+    ) -> tuple[list[StoredFile], dict[str, Path]]:
+        """All files of the code repository, and the parts of those that had to be fetched."""
+        code = self.model.code
+        known = {self.model.licence.file: f"sha256:{consent.sha256}"}
+        if old is not None and old.code_revision == code.revision:
+            known |= {file.name: file.digest for file in old.files}
+        kept = {file.name: file for file in old.files} if old else {}
+        files: list[StoredFile] = []
+        parts: dict[str, Path] = {}
+        for wanted in code.files:
+            have = kept.get(wanted.name)
+            if (
+                have is not None
+                and have.digest == known.get(wanted.name)
+                and not damage(self.folder, have, deep=True)
+            ):
+                files.append(have)
+                continue
+            self.progress(PullProgress(wanted.name, 0, 0))
+            part = _downloads(self.folder) / f"{wanted.name.replace('/', '-')}.part"
+            file = self.remote.fetch_code(code, wanted, part)
+            check_content(wanted, part)
+            if known.get(wanted.name, file.digest) != file.digest:
+                raise WeightsError(
+                    f"{wanted.path} of {code.repo} is not the one that came before, though the "
+                    f"commit is the same; check the setting models.code_host"
+                )
+            files.append(file)
+            parts[file.name] = part
+        return files, parts
+
+    def _fetch_weights(self, commit: str, files: Sequence[StoredFile]) -> None:
+        total = sum(file.size for file in files)
+        before = 0
+        for file in files:
+
+            def tell(come: int, start: int = before, name: str = file.name) -> None:
+                self.progress(PullProgress(name, start + come, total))
+
+            part = _part(self.folder, file)
+            self.remote.fetch_weights(self.model.hub, commit, file, part, tell)
+            _place(part, self.folder / file.name)
+            before += file.size
+
+    def _check_space(self, files: Sequence[StoredFile]) -> None:
+        need = sum(file.size - come(self.folder, file) for file in files) + _SPARE
+        existing = next(p for p in (self.folder, *self.folder.parents) if p.exists())
+        free = shutil.disk_usage(existing).free
+        if files and free < need:
+            raise WeightsError(
+                f"{self.model.name} needs {need / 1e9:.1f} GB more at {self.folder} and only "
+                f"{free / 1e9:.1f} GB are free; make room, or set models.dir to a larger disk"
+            )
+
+
+def damages(
+    folder: Path, files: Sequence[StoredFile], *, deep: bool, progress: Progress
+) -> dict[StoredFile, str]:
+    """What is wrong with those of ``files`` in ``folder`` that are not right. ``deep``: read every
+    byte, and tell ``progress`` of it."""
+    wrong: dict[StoredFile, str] = {}
+    total = sum(file.size for file in files)
+    done = 0
+    for file in files:
+        if deep and (folder / file.name).exists():
+            progress(PullProgress(f"checking {file.name}", done, total))
+        if problem := damage(folder, file, deep=deep):
+            wrong[file] = problem
+        done += file.size
+    return wrong
+
+
+def _downloads(folder: Path) -> Path:
+    return folder / ".downloads"
+
+
+def _part(folder: Path, file: StoredFile) -> Path:
+    return _downloads(folder) / f"{file.digest.partition(':')[2]}.part"
+
+
+def come(folder: Path, file: StoredFile) -> int:
+    """Bytes of ``file`` that an earlier pull has left."""
+    part = _part(folder, file)
+    return min(part.stat().st_size, file.size) if part.exists() else 0
+
+
+def _place(part: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part.replace(target)
