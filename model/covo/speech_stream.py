@@ -6,6 +6,11 @@ were the prompt's end, and only the new codes' latents are kept (:mod:`model.cov
 N codes give exactly :meth:`Token2Wav.samples` samples for any schedule; a reply in one chunk is
 :meth:`Token2Wav.synthesize`. Chunks and noise do not depend on how codes were grouped when they
 came, so the same seed and schedule give the same wave.
+
+How far a stream is from one shot, with the tiny random weights of the tests: latents differ by
+0.28 of their deviation in chunks of 5 codes without look-ahead, by 0.19 with 3 codes of it, by 0.11
+with the default schedule. For 10 s of the published network that schedule needs 163 TFLOP instead
+of 34, mostly for the voice prompt. More in docs/streaming.md.
 """
 
 from __future__ import annotations
