@@ -101,7 +101,9 @@ class SpeechStreamer:
     ) -> tuple[Tensor, SpeechStream]:
         """The samples that ``codes`` make known, shape (samples,), float32 at ``config.rate`` on
         the network's device, and the state behind them; ``stream`` stays as it was. Often none:
-        the schedule waits until a chunk is whole. ``last``: everything that is left is given.
+        the schedule waits until a chunk is whole. ``last``: everything that is left is given. All
+        of it comes when the last chunk is made, so codes that are waiting in a queue are best given
+        a few at a time.
 
         Raises: NetworkInputError when the stream has ended, or for a code outside of the codebook.
         """
