@@ -1,0 +1,85 @@
+"""Memory that the network needs only while it computes, estimated from shapes. No torch here.
+
+Each estimate counts the tensors that are alive at the widest point of a stage, as a number of
+hidden-sized and of inner-sized rows (residual stream, norm, query, key, value, attention, its
+projection, the sum; the linear layers' inner activations), all in the stage's dtype. Attention's
+scores are not counted: PyTorch's fused kernels never write them out. What libraries take on top
+(cuDNN's and cuBLAS's scratch, fragments) is in the plan's margin and context, not here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.covo.config import CovoConfig, Token2WavConfig
+from model.covo.parameters import block_linears
+from model.covo.precision import Precision
+
+PREFILL_TOKENS = 1024
+"""The longest prompt that is planned for: the system prompt and two minutes of speech."""
+CHUNK_CODES = 250
+"""The most codes of one reply that flow matching sees at once behind the voice prompt (10 s)."""
+
+_HIDDEN_ROWS = 8
+_ROTATED_ROWS = 4
+"""In flow matching the rotated queries and keys come on top, with what they are made of."""
+_LOGITS_COPIES = 6
+"""Raw, float32, after each penalty, and what chooses the token."""
+_VOCODER_COPIES = 12
+"""Signals of a stage's size that a residual block of the vocoder holds, phases included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Bytes per stage. ``dequantised``: the bf16 copy of the largest linear weight that int8
+    makes when it is run eagerly."""
+
+    encoder: int
+    prefill: int
+    logits: int
+    dequantised: int
+    flow: int
+    vocoder: int
+
+    @property
+    def peak(self) -> int:
+        """What must be free: the language model's stages follow one another, and so do
+        token2wav's, but the two sides run at the same time."""
+        language = max(self.encoder, self.prefill) + self.dequantised + self.logits
+        return language + max(self.flow, self.vocoder)
+
+
+def estimate_workspace(
+    covo: CovoConfig,
+    token2wav: Token2WavConfig,
+    *,
+    precision: Precision,
+    token2wav_precision: Precision,
+    context: int,
+    voice_codes: int,
+) -> Workspace:
+    """``context``: tokens that the cache holds; ``voice_codes``: those of the voice prompt."""
+    item, speech_item = precision.item_bytes, token2wav_precision.item_bytes
+    encoder, backbone = covo.encoder, covo.backbone
+    flow, vocoder = token2wav.flow, token2wav.vocoder
+    heard = encoder.positions * (_HIDDEN_ROWS * encoder.hidden + 2 * encoder.ffn) * item
+    prompt = min(PREFILL_TOKENS, context)
+    rows = prompt * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
+    # Attention over the cache: keys and values once per query head, and a mask.
+    attended = 2 * context * backbone.hidden * item + prompt * context * item
+    largest = max(rows * columns for rows, columns in block_linears(backbone))
+    batch = 1 if token2wav.sampling.alpha is None else 2
+    times = flow.upsample * (voice_codes + CHUNK_CODES)
+    per_time = (_HIDDEN_ROWS + _ROTATED_ROWS) * flow.hidden + 2 * flow.ffn
+    widest, samples = 0, flow.upsample * CHUNK_CODES
+    for stage, rate in enumerate(vocoder.upsample_rates):
+        samples *= rate
+        widest = max(widest, vocoder.channels(stage) * samples)
+    return Workspace(
+        encoder=heard,
+        prefill=rows + attended,
+        logits=_LOGITS_COPIES * 4 * backbone.vocabulary,
+        dequantised=largest * item if precision is Precision.INT8 else 0,
+        flow=batch * times * per_time * speech_item,
+        vocoder=_VOCODER_COPIES * widest * speech_item,
+    )
