@@ -132,7 +132,7 @@ def test_too_little_memory_is_refused_in_one_line():
     assert FITS.require(MemorySetting(), 24 * GB, "cuda:0") == full_plan("bf16")
     for free, words in (
         (16, ["bf16 with token2wav in fp32 and 10 minutes needs 21", "cuda:0 has 16.0 GB", "int8"]),
-        (8, ["nothing fits", "int4 with token2wav in bf16 and 1 minute, needs 9"]),
+        (8, ["nothing fits", "int4 with token2wav in bf16 and 1 minute, needs 10"]),
     ):
         with pytest.raises(NetworkMemoryError) as caught:
             FITS.require(MemorySetting(), free * GB, "cuda:0")

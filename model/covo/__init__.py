@@ -10,3 +10,10 @@ Written from the published description and the public code's numbers, none of it
 stage is tested against numbers that the public code produced. Importing this package needs the
 ``covo`` extra (torch and transformers).
 """
+
+import logging
+
+# Importing transformers imports torchao when it is there, and that warns of what no user can or
+# need change: kernels of its own for other machines, and how it registers things with torch.
+for _noisy in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(_noisy).setLevel(logging.ERROR)

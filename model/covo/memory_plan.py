@@ -82,8 +82,9 @@ class MemoryPlan:
 
     @property
     def allocated(self) -> int:
-        """What torch's allocator should report at its peak: weights, cache and workspace."""
-        return self.weights + self.cache + self.workspace.peak
+        """What torch's allocator should report at its peak: the weights, and cache and workspace
+        (or what quantising the last layer takes before there are these)."""
+        return self.weights + max(self.cache + self.workspace.peak, self.workspace.quantising)
 
     @property
     def margin(self) -> int:

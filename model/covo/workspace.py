@@ -25,6 +25,8 @@ _ROTATED_ROWS = 4
 """In flow matching the rotated queries and keys come on top, with what they are made of."""
 _LOGITS_COPIES = 6
 """Raw, float32, after each penalty, and what chooses the token."""
+_QUANTISING_COPIES = 5
+"""Copies of a bf16 weight's size while torchao quantises it (measured on a CPU, int8: 4.5)."""
 _VOCODER_COPIES = 12
 """Signals of a stage's size that a residual block of the vocoder holds, phases included."""
 
@@ -32,7 +34,7 @@ _VOCODER_COPIES = 12
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """Bytes per stage. ``dequantised``: the bf16 copy of the largest linear weight that int8
-    makes when it is run eagerly."""
+    makes when it is run eagerly; ``quantising``: what the last layer needs while it is loaded."""
 
     encoder: int
     prefill: int
@@ -40,11 +42,12 @@ class Workspace:
     dequantised: int
     flow: int
     vocoder: int
+    quantising: int
 
     @property
     def peak(self) -> int:
-        """What must be free: the language model's stages follow one another, and so do
-        token2wav's, but the two sides run at the same time."""
+        """What must be free while a reply is made: the language model's stages follow one another,
+        and so do token2wav's, but the two sides run at the same time."""
         language = max(self.encoder, self.prefill) + self.dequantised + self.logits
         return language + max(self.flow, self.vocoder)
 
@@ -82,4 +85,5 @@ def estimate_workspace(
         dequantised=largest * item if precision is Precision.INT8 else 0,
         flow=batch * times * per_time * speech_item,
         vocoder=_VOCODER_COPIES * widest * speech_item,
+        quantising=_QUANTISING_COPIES * largest * item if precision.quantised else 0,
     )
