@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
+from dataclasses import dataclass
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
+from model.covo.decoder import Decoder
 from model.covo.features import TurnFeatures, turn_features
 from model.covo.loading import load_network
-from model.covo.network import CovoNetwork, History, Step
+from model.covo.network import CovoNetwork
 from model.covo.penalties import PenaltySettings, RepetitionPenalties
+from model.covo.sampling import GREEDY, TokenChooser
 from model.errors import NetworkInputError
 from tests.golden_covo import TOLERANCE, error, golden, network_folder, pcm, tokens
 
@@ -38,20 +40,48 @@ def prompt(name: str):
     return golden("covo/generate")[f"{name}_input_ids"][0].long()
 
 
-def generate(
-    network: CovoNetwork, name: str, rows, history: History, limit: int = 24, **options
+@dataclass(frozen=True)
+class Step:
+    """A token, the logits it was chosen from, and what the penalties made of them."""
+
+    token: int
+    logits: torch.Tensor
+    scores: torch.Tensor
+
+
+def steps(
+    decoder: Decoder, name: str, rows, limit: int = 24, penalties: PenaltySettings | None = None
 ) -> list[Step]:
+    """The reply to prompt ``name``, token by token; its last token stays out of the history."""
+    network = decoder.network
+    decoder.append(network.embed(prompt(name), rows))
+    chooser = TokenChooser(
+        prompt(name), 668, penalties=penalties or PenaltySettings(), sampling=GREEDY
+    )
+    made = []
+    for _ in range(limit):
+        logits = decoder.logits.clone()
+        scores = chooser.scores(logits)
+        token = chooser.choose(logits)
+        made.append(Step(int(token), logits, scores))
+        decoder.append_token(token)
+    decoder.rewind(decoder.length - 1)
+    return made
+
+
+def generate(decoder: Decoder, name: str, rows, limit: int = 24, **options) -> list[int]:
+    decoder.append(decoder.network.embed(prompt(name), rows))
     options = {"stop": (), "reference_quirks": True, **options}
-    return list(network.reply(prompt(name), rows, history, limit=limit, **options))
+    return list(decoder.generate(prompt(name), limit=limit, **options))
 
 
-def check(steps: list[Step], name: str, case: str) -> None:
+def check(made: list[Step], name: str, case: str) -> None:
     numbers = golden("covo/generate")
-    assert [step.token for step in steps] == tokens(case)
-    assert error(steps[0].logits, numbers[f"{name}_prefill_logits_last"]) < TOLERANCE
-    assert error(torch.stack([s.logits for s in steps]), numbers[f"{name}_logits"]) < TOLERANCE
+    assert [step.token for step in made] == tokens(case)
+    assert error(made[0].logits, numbers[f"{name}_prefill_logits_last"]) < TOLERANCE
+    assert error(torch.stack([s.logits for s in made]), numbers[f"{name}_logits"]) < TOLERANCE
     if f"{name}_scores" in numbers:
-        scores = torch.stack([step.scores for step in steps])
+        scores = torch.stack([step.scores for step in made])
         assert error(scores, numbers[f"{name}_scores"]) < TOLERANCE
 
 
@@ -73,16 +103,23 @@ def test_audio_goes_into_the_prompt(network, heard, case, name):
 
 
 def test_two_turns(network, heard):
-    history = network.new_history()
-    check(generate(network, "r1", heard["short"], history), "r1", "round1")
-    assert history.length == 313
-    check(generate(network, "r2", heard["turn2"], history), "r2", "round2")
-    assert history.length == 365
+    decoder = Decoder(network, 400)
+    check(steps(decoder, "r1", heard["short"]), "r1", "round1")
+    assert decoder.length == 313
+    check(steps(decoder, "r2", heard["turn2"]), "r2", "round2")
+    assert decoder.length == 365
+
+
+def test_two_turns_generated(network, heard):
+    decoder = Decoder(network, 400)
+    assert generate(decoder, "r1", heard["short"]) == tokens("round1")
+    assert decoder.length == 313
+    assert generate(decoder, "r2", heard["turn2"]) == tokens("round2")
+    assert decoder.length == 365
 
 
 def test_a_turn_of_31_seconds(network, heard):
-    steps = generate(network, "long", heard["long"], network.new_history(), limit=8)
-    check(steps, "long", "long")
+    check(steps(Decoder(network, 600), "long", heard["long"], limit=8), "long", "long")
 
 
 @pytest.mark.parametrize(
@@ -94,9 +131,8 @@ def test_a_turn_of_31_seconds(network, heard):
     ],
 )
 def test_each_penalty_alone(network, heard, case, penalties):
-    history = network.new_history()
-    steps = generate(network, "r1", heard["short"], history, penalties=penalties)
-    assert [step.token for step in steps] == tokens(case)
+    decoder = Decoder(network, 400)
+    assert generate(decoder, "r1", heard["short"], penalties=penalties) == tokens(case)
 
 
 def test_penalties_by_hand():
@@ -106,11 +142,21 @@ def test_penalties_by_hand():
     assert rules(torch.tensor([6.0, 6.0, 6.0, -6.0, 0.0])).tolist() == [3.0, 1.0, 6.0, -36.0, 0.0]
 
 
+@pytest.mark.parametrize("given", [0, 3, 8, 20])
+def test_the_window_slides_over_prompt_and_reply(given):
+    ids = torch.randint(0, 12, (given + 30,), generator=torch.Generator().manual_seed(given))
+    rules = RepetitionPenalties(PenaltySettings(1.0, 2.0), ids[:given], 12)
+    for end in range(given, len(ids)):
+        last = set(ids[max(0, end - 8) : end].tolist())
+        expected = [0.5 if index in last else 1.0 for index in range(12)]
+        assert rules(torch.ones(12)).tolist() == expected
+        rules.add(ids[end : end + 1])
+
+
 def test_the_end_token_ends_the_reply(network, heard):
-    history = network.new_history()
-    steps = generate(network, "r1", heard["short"], history, stop=(407,))
-    assert [step.token for step in steps] == tokens("eos_case")
-    assert history.length == 296
+    decoder = Decoder(network, 400)
+    assert generate(decoder, "r1", heard["short"], stop=(407,)) == tokens("eos_case")
+    assert decoder.length == 296
 
 
 def test_with_the_reference_s_rounded_spectrogram(network, turns):
@@ -119,48 +165,23 @@ def test_with_the_reference_s_rounded_spectrogram(network, turns):
     rows = network.hear(rounded)
     theirs = golden("covo/features_short")["adapter_out_melbf16_seg0"][: rounded.placeholders]
     assert error(rows, theirs) < TOLERANCE
-    steps = generate(network, "r1", rows, network.new_history())
-    assert [step.token for step in steps] == tokens("melbf16")
-    assert error(steps[0].logits, numbers["r1_melbf16_prefill_logits_last"]) < TOLERANCE
+    made = steps(Decoder(network, 400), "r1", rows)
+    assert [step.token for step in made] == tokens("melbf16")
+    assert error(made[0].logits, numbers["r1_melbf16_prefill_logits_last"]) < TOLERANCE
 
 
 def test_the_last_token_belongs_to_the_history(network, heard):
-    history = network.new_history()
-    first = generate(network, "r1", heard["short"], history, reference_quirks=False)
-    assert history.length == 314
-    ours = network.advance(network.embed(prompt("r2"), heard["turn2"]), history)
+    decoder = Decoder(network, 400)
+    first = generate(decoder, "r1", heard["short"], reference_quirks=False)
+    assert decoder.length == 314
+    decoder.append(network.embed(prompt("r2"), heard["turn2"]))
 
-    replied = torch.tensor([step.token for step in first])
-    pieces = [
-        network.embed(prompt("r1"), heard["short"]),
-        network.embed(replied),
-        network.embed(prompt("r2"), heard["turn2"]),
-    ]
-    afresh = network.advance(torch.cat(pieces), network.new_history())
-    assert error(ours, afresh) < TOLERANCE
-    assert error(ours, golden("covo/generate")["r2_prefill_logits_last"]) > 0.1
-
-
-@pytest.mark.parametrize("spoken", [1, 5])
-def test_history_holds_what_was_yielded_when_the_caller_stops(network, heard, spoken):
-    history = network.new_history()
-    steps = network.reply(prompt("r1"), heard["short"], history, stop=())
-    said = [step.token for step in itertools.islice(steps, spoken)]
-    steps.close()
-    assert history.length == 290 + spoken
-    pieces = [network.embed(prompt("r1"), heard["short"]), network.embed(torch.tensor(said))]
-    end = network.embed(torch.tensor([514]))
-    afresh = network.advance(torch.cat([*pieces, end]), network.new_history())
-    assert error(network.advance(end, history), afresh) < TOLERANCE
-
-
-def test_a_copied_history_is_independent(network, heard):
-    history = network.new_history()
-    generate(network, "r1", heard["short"], history)
-    kept = history.copy()
-    generate(network, "r2", heard["turn2"], history)
-    assert (kept.length, history.length) == (313, 365)
-    check(generate(network, "r2", heard["turn2"], kept), "r2", "round2")
+    afresh = Decoder(network, 400)
+    afresh.append(network.embed(prompt("r1"), heard["short"]))
+    afresh.append(network.embed(torch.tensor(first)))
+    afresh.append(network.embed(prompt("r2"), heard["turn2"]))
+    assert error(decoder.logits, afresh.logits) < TOLERANCE
+    assert error(decoder.logits, golden("covo/generate")["r2_prefill_logits_last"]) > 0.1
 
 
 def test_the_end_of_a_long_turn_is_heard(network, heard, turns):

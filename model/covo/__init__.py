@@ -3,6 +3,7 @@
 The way through, one module each: :mod:`model.covo.config` (sizes), :mod:`model.covo.features`
 (wave to log-mel), :mod:`model.covo.encoder` and :mod:`model.covo.adapter` (log-mel to 6.25
 embeddings per second), :mod:`model.covo.network` (the language model around them),
+:mod:`model.covo.decoder` (its history, and the tokens generated behind it),
 :mod:`model.covo.flow` (speech codes to latents), :mod:`model.covo.bigvgan` (latents to wave, also
 in pieces), :mod:`model.covo.token2wav` (the last two together) and :mod:`model.covo.loading`.
 

@@ -37,6 +37,16 @@ class BackboneConfig:
     rope_theta: float
     dtype: str
 
+    @property
+    def head_width(self) -> int:
+        """Features per attention head."""
+        return self.hidden // self.heads
+
+    def kv_bytes(self, tokens: int, itemsize: int) -> int:
+        """Memory of a key-value cache for ``tokens``, with ``itemsize`` bytes per number
+        (57,344 bytes per token at full size in bfloat16)."""
+        return 2 * self.layers * self.kv_heads * self.head_width * itemsize * tokens
+
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:

@@ -1,64 +1,24 @@
-"""The language-model side of Covo-Audio: a turn of speech in, text tokens and speech codes out.
+"""The language-model side of Covo-Audio: encoder, adapter and language model, and their inputs.
 
-Encoder and backbone are transformers' own Whisper and Qwen2 classes, the adapter is ours. What is
-remembered of a conversation is a :class:`History`, made by :func:`CovoNetwork.new_history`, handed
-to each turn and changed by it; copy it to be able to go back.
+Encoder and backbone are transformers' own Whisper and Qwen2 classes, the adapter is ours. What
+comes out of the inputs is computed by :mod:`model.covo.decoder`, which holds a history.
 
-Different from the published code, each with ``reference_quirks=True`` as the way back:
-
-- The last token of a reply (normally the end of the block) belongs to the history. There it was
-  generated but never given to the network, so that the next turn follows an unfinished block.
-- Nothing of a turn longer than 30 s is lost (see :mod:`model.covo.features`).
-
-And without a switch, because the numbers are the same: prefill computes the logits of the last
-position only.
+Different from the published code: nothing of a turn longer than 30 s is lost (see
+:mod:`model.covo.features`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from copy import deepcopy
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from model.covo.adapter import AudioAdapter
 from model.covo.config import BackboneConfig, CovoConfig
 from model.covo.encoder import embed_turn, whisper_encoder
 from model.covo.features import TurnFeatures
-from model.covo.penalties import PenaltySettings, RepetitionPenalties
 from model.errors import NetworkInputError
-
-
-@dataclass(slots=True)
-class History:
-    """What the network remembers: a key-value cache, and tokens that are part of the history but
-    are only computed with whatever comes next."""
-
-    cache: DynamicCache
-    pending: tuple[int, ...] = ()
-
-    @property
-    def length(self) -> int:
-        """Tokens that the next turn will follow."""
-        return int(self.cache.get_seq_length()) + len(self.pending)
-
-    def copy(self) -> History:
-        """An equal history that shares nothing with this one."""
-        return History(deepcopy(self.cache), self.pending)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One generated ``token``, the raw ``logits`` it was chosen from and the ``scores`` they
-    became (both of shape (vocabulary,), float32, on the network's device)."""
-
-    token: int
-    logits: Tensor = field(repr=False)
-    scores: Tensor = field(repr=False)
 
 
 class CovoNetwork(nn.Module):
@@ -77,15 +37,17 @@ class CovoNetwork(nn.Module):
         device: torch.device = self.llm.lm_head.weight.device
         return device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """What embeddings, keys and values are computed in."""
+        dtype: torch.dtype = self.llm.model.embed_tokens.weight.dtype
+        return dtype
+
     def build_constants(self) -> None:
         """Compute what is not in a checkpoint (RoPE's frequencies, float32) on the network's
         device; for a network that was constructed on the meta device."""
         rotary = Qwen2RotaryEmbedding(config=self.llm.config)
         self.llm.model.rotary_emb = rotary.to(self.device)
-
-    def new_history(self) -> History:
-        """An empty history."""
-        return History(DynamicCache())
 
     @torch.inference_mode()
     def hear(self, turn: TurnFeatures) -> Tensor:
@@ -121,53 +83,9 @@ class CovoNetwork(nn.Module):
         return embedded
 
     @torch.inference_mode()
-    def advance(self, embedded: Tensor, history: History) -> Tensor:
-        """Put ``embedded`` (n, hidden) into ``history``, behind what is pending there; return the
-        last position's logits, shape (vocabulary,), float32."""
-        if history.pending:
-            owed = torch.tensor(history.pending, device=self.device)
-            embedded = torch.cat((self.llm.model.embed_tokens(owed), embedded))
-            history.pending = ()
-        out = self.llm.model(
-            inputs_embeds=embedded[None], past_key_values=history.cache, use_cache=True
-        )
-        logits: Tensor = self.llm.lm_head(out.last_hidden_state[0, -1])
-        return logits.float()
-
-    def reply(
-        self,
-        prompt: Tensor,
-        heard: Tensor | None,
-        history: History,
-        *,
-        stop: Collection[int],
-        limit: int = 2048,
-        penalties: PenaltySettings = PenaltySettings(),  # noqa: B008  (frozen)
-        reference_quirks: bool = False,
-    ) -> Iterator[Step]:
-        """Generate greedily behind ``prompt``, up to and including an id of ``stop``, or ``limit``
-        tokens. ``history`` holds everything that was yielded whenever the caller stops.
-
-        One number per step is read from the device: the token. Raises: NetworkInputError.
-        """
-        prompt = prompt.to(self.device)
-        rules = RepetitionPenalties(penalties, prompt, self.config.backbone.vocabulary)
-        embedded = self.embed(prompt, heard)
-        for made in range(1, limit + 1):
-            logits = self.advance(embedded, history)
-            scores = rules(logits)
-            chosen = scores.argmax(dim=-1, keepdim=True)
-            token = int(chosen)
-            history.pending = () if reference_quirks else (token,)
-            yield Step(token, logits, scores)
-            if token in stop or made == limit:
-                return
-            history.pending = ()
-            rules.add(chosen)
-            embedded = self._embed_token(chosen)
-
-    @torch.inference_mode()
-    def _embed_token(self, token: Tensor) -> Tensor:
+    def embed_token(self, token: Tensor) -> Tensor:
+        """Shape (1, hidden): the embedding of one token (int64, shape (1,), on the network's
+        device). Does not wait for the device, so the id is not checked."""
         embedded: Tensor = self.llm.model.embed_tokens(token)
         return embedded
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.errors import NetworkInputError
+
 
 @dataclass(frozen=True, slots=True)
 class PenaltySettings:
@@ -22,31 +24,48 @@ class PenaltySettings:
     windowed: float = 1.05
     window: int = 8
 
+    def __post_init__(self) -> None:
+        if min(self.repetition, self.windowed) <= 0 or self.window < 1:
+            raise NetworkInputError(
+                f"the penalties ({self.repetition} and {self.windowed}) must be above 0, and the "
+                f"window ({self.window}) at least 1"
+            )
+
 
 class RepetitionPenalties:
-    """The penalties' state over one turn; nothing here waits for the device.
+    """The penalties' state over one turn: two masks and a ring of ids, changed in place; nothing
+    here waits for the device.
 
-    ``prompt``: ids of shape (n,), on the device of the scores.
+    ``prompt``: ids of shape (n,), on the device of the scores; it may be empty.
     """
 
     def __init__(self, settings: PenaltySettings, prompt: Tensor, vocabulary: int) -> None:
         self._settings = settings
-        self._recent = prompt[-settings.window :]
-        self._seen = torch.zeros(vocabulary, dtype=torch.bool, device=prompt.device)
-        self._seen[prompt] = True
+        # One place more than there are ids: what the ring holds while it is not yet full.
+        self._seen = torch.zeros(vocabulary + 1, dtype=torch.bool, device=prompt.device)
+        self._in_window = torch.zeros_like(self._seen)
+        self._seen.index_fill_(0, prompt, True)
+        window = settings.window
+        self._ring = torch.full((window,), vocabulary, dtype=torch.long, device=prompt.device)
+        last = prompt[-window:]
+        self._ring[window - len(last) :] = last
+        self._oldest = 0
 
     def add(self, token: Tensor) -> None:
         """Take note of a generated ``token``, shape (1,)."""
-        self._seen[token] = True
-        self._recent = torch.cat((self._recent, token))[-self._settings.window :]
+        self._seen.index_fill_(0, token, True)
+        self._ring[self._oldest : self._oldest + 1] = token
+        self._oldest = (self._oldest + 1) % len(self._ring)
 
     def __call__(self, logits: Tensor) -> Tensor:
         """The scores for ``logits``, both of shape (vocabulary,)."""
         scores = _penalise(logits, self._seen, self._settings.repetition)
-        in_window = torch.zeros_like(self._seen).index_fill_(0, self._recent, True)
-        return _penalise(scores, in_window, self._settings.windowed)
+        self._in_window.zero_().index_fill_(0, self._ring, True)
+        return _penalise(scores, self._in_window, self._settings.windowed)
 
 
 def _penalise(scores: Tensor, where: Tensor, penalty: float) -> Tensor:
+    if penalty == 1.0:
+        return scores
     lowered = torch.where(scores < 0, scores * penalty, scores / penalty)
-    return torch.where(where, lowered, scores)
+    return torch.where(where[:-1], lowered, scores)

@@ -1,0 +1,152 @@
+"""Attention over the key-value cache: new rows on what is before them.
+
+Two situations, each writing the new rows into a layer's cache and attending:
+
+- :class:`PrefillAttention`: any number of rows at a place that the host knows.
+- :class:`StepAttention`: one row at a place that only the device knows, over a fixed number of
+  cache rows, so that a CUDA graph of it stays right as the history grows.
+
+And two ways to compute, chosen by :func:`flash_available`. FlashAttention's variable-length form
+takes the number of valid keys from device memory, reads no more than these, splits a long history
+over the whole GPU and keeps query groups together, without any mask. Elsewhere (CPU, MPS, float32)
+it is ``scaled_dot_product_attention``, with a mask where one is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+
+class Attention(Protocol):
+    """Writes the ``new`` keys and values (n, kv heads, head width) into a layer's cache ``keys``
+    and ``values`` (capacity, kv heads, head width), and attends to them and all before them.
+
+    ``query`` and the result: (n, heads, head width).
+    """
+
+    def __call__(
+        self, query: Tensor, new: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
+    ) -> Tensor: ...
+
+
+def flash_available(device: torch.device, dtype: torch.dtype, head_width: int) -> bool:
+    """Whether FlashAttention can be used: an NVIDIA GPU from Ampere on, 16-bit numbers."""
+    return (
+        device.type == "cuda"
+        and torch.version.hip is None
+        and dtype in (torch.float16, torch.bfloat16)
+        and head_width % 8 == 0
+        and head_width <= 256
+        and torch.backends.cuda.is_flash_attention_available()
+        and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
+
+
+class PrefillAttention:
+    """``rows`` new rows behind ``start`` others; each sees those before it."""
+
+    def __init__(self, start: int, rows: int, device: torch.device, *, flash: bool) -> None:
+        self._start, self._rows, self._end = start, rows, start + rows
+        self._flash = flash
+        if flash:
+            edge = torch.arange(2, dtype=torch.int32, device=device)
+            self._queries_end, self._keys_end = edge * rows, edge * self._end
+        # SDPA's own causal flag counts from the first key, so it fits an empty history only.
+        elif start:
+            square = torch.ones(rows, self._end, dtype=torch.bool, device=device)
+            self._mask: Tensor | None = square.tril(start)
+        else:
+            self._mask = None
+
+    def __call__(
+        self, query: Tensor, new: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
+    ) -> Tensor:
+        keys[self._start : self._end], values[self._start : self._end] = new
+        seen = keys[: self._end], values[: self._end]
+        if self._flash:
+            return flash_attention(
+                query, *seen, self._queries_end, self._keys_end, self._rows, used=None
+            )
+        # Repeated, because the memory-efficient kernel knows no groups and the plain one would
+        # hold all scores at once.
+        groups = query.shape[1] // keys.shape[1]
+        key, value = (_heads_first(rows.repeat_interleave(groups, 1)) for rows in seen)
+        causal = self._mask is None
+        attended = scaled_dot_product_attention(
+            _heads_first(query), key, value, attn_mask=self._mask, is_causal=causal
+        )
+        return attended[0].transpose(0, 1)
+
+
+class StepAttention:
+    """One row at ``position`` (int64, shape (1,)), over the first ``attended`` cache rows, of
+    which those up to ``position`` count. Nothing here waits for the device."""
+
+    def __init__(self, position: Tensor, attended: int, *, flash: bool) -> None:
+        self._position, self._attended = position, attended
+        self._flash = flash
+        device = position.device
+        if flash:
+            edge = torch.arange(2, dtype=torch.int32, device=device)
+            self._queries_end, self._keys_end = edge, edge * attended
+            self._used = (position + 1).to(torch.int32)
+        else:
+            self._mask = (torch.arange(attended, device=device) <= position)[None]
+
+    def __call__(
+        self, query: Tensor, new: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
+    ) -> Tensor:
+        keys[self._position], values[self._position] = new
+        seen = keys[: self._attended], values[: self._attended]
+        if self._flash:
+            return flash_attention(
+                query, *seen, self._queries_end, self._keys_end, 1, used=self._used
+            )
+        # The query heads that share a key head become the rows of one query: nothing is repeated.
+        grouped = query.view(1, keys.shape[1], -1, query.shape[2])
+        key, value = (_heads_first(rows) for rows in seen)
+        attended = scaled_dot_product_attention(grouped, key, value, attn_mask=self._mask)
+        return attended.reshape(query.shape)
+
+
+def flash_attention(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    queries_end: Tensor,
+    keys_end: Tensor,
+    rows: int,
+    *,
+    used: Tensor | None,
+) -> Tensor:
+    """Causal attention of the last ``rows`` positions, aligned to the last key.
+
+    ``queries_end`` and ``keys_end``: (0, how many there are), int32, on the device; ``used``:
+    how many of the keys are valid, int32, shape (1,), None for all.
+
+    The operation is the one that ``scaled_dot_product_attention`` and ``varlen_attn`` end in; the
+    latter takes ``seqused_k`` and grouped queries only in the newest torch.
+    """
+    attended: Tensor = torch.ops.aten._flash_attention_forward(
+        query,
+        keys,
+        values,
+        queries_end,
+        keys_end,
+        rows,
+        keys.shape[0],
+        0.0,  # dropout
+        rows > 1,  # causal; a single row sees every key
+        False,  # the probabilities are not wanted
+        seqused_k=used,
+    )[0]
+    return attended
+
+
+def _heads_first(rows: Tensor) -> Tensor:
+    """(n, heads, width) as (1, heads, n, width)."""
+    return rows.transpose(0, 1)[None]
