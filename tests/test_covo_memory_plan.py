@@ -10,7 +10,6 @@ from model.covo.memory_fit import LONGEST, MemoryFit, free_memory
 from model.covo.memory_plan import (
     MemoryPlan,
     MemorySetting,
-    cache_bytes_per_token,
     context_tokens,
     plan_memory,
 )
@@ -42,7 +41,7 @@ def test_the_published_network_has_the_published_parameters():
     assert adapter_parameters(FULL.covo) == 35_208_960
     assert flow_parameters(FULL.token2wav.flow) == 252_732_480
     assert vocoder_parameters(FULL.token2wav.vocoder, stored=True) == 113_828_690
-    assert cache_bytes_per_token(FULL.covo, Precision.BF16) == 57_344
+    assert FULL.covo.backbone.kv_bytes(1, 2) == 57_344
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: size.name)

@@ -16,12 +16,14 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from safetensors.torch import save_file
 
 from model.covo.config import CovoConfig
+from model.covo.decoder import PREFILL_ROWS, Decoder
 from model.covo.loading import load_network, load_token2wav
 from model.covo.memory_plan import MemorySetting, plan_memory
 from model.covo.network import CovoNetwork
 from model.covo.precision import Precision, token2wav_precision
 from model.covo.quantize import check_quantisable, stored_bytes
 from model.covo.sizes import TINY
+from model.covo.workspace import PREFILL_TOKENS
 from model.errors import NetworkConfigError
 from tests.golden_covo import FOLDER, golden, network_folder, token2wav_folder
 
@@ -37,8 +39,9 @@ def prefill(network: CovoNetwork):
     """The logits behind the golden prompt, whose audio comes from the golden adapter."""
     numbers = golden("covo/generate")
     rows = golden("covo/features_short")["adapter_out_seg0"][:15]
-    embedded = network.embed(numbers["r1_input_ids"][0].long(), rows)
-    return network.advance(embedded, network.new_history())
+    decoder = Decoder(network, 512)
+    decoder.append(network.embed(numbers["r1_input_ids"][0].long(), rows))
+    return decoder.logits
 
 
 def correlation(ours, theirs) -> float:
@@ -84,15 +87,18 @@ def test_what_is_quantised_and_what_is_not(folder):
     assert {p.dtype for p in whole.values()} == {torch.bfloat16}
 
 
-def test_a_reply_in_int8_continues_over_turns(folder):
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_replies_in_integers(folder, precision):
     pytest.importorskip("torchao", reason="needs torchao (the covo extra)")
-    network = load_network(folder, precision=Precision.INT8)
+    network = load_network(folder, precision=Precision(precision))
     prompt = golden("covo/generate")["r2_input_ids"][0].long()
     rows = golden("covo/features_turn2")["adapter_out_seg0"][:7]
-    history = network.new_history()
-    steps = list(network.reply(prompt, rows, history, stop=(), limit=5))
-    assert len(steps) == 5
-    assert history.length == len(prompt) + 5
+    decoder = Decoder(network, 512)
+    decoder.append(network.embed(prompt, rows))
+    said = list(decoder.generate(prompt, stop=(), limit=5))
+    afresh = Decoder(network, 512)
+    afresh.append(torch.cat((network.embed(prompt, rows), network.embed(torch.tensor(said)))))
+    assert correlation(decoder.logits, afresh.logits) > 0.999
 
 
 def test_precisions_that_do_not_exist():
@@ -116,6 +122,10 @@ def test_without_torchao(folder, monkeypatch):
     pytest.importorskip("torchao", reason="needs torchao (the covo extra)")
     with pytest.raises(NetworkConfigError, match="not on mps"):
         check_quantisable(Precision.INT4, torch.device("mps"))
+
+
+def test_the_plan_s_prompt_is_what_goes_through_the_network_at_once():
+    assert PREFILL_TOKENS == PREFILL_ROWS
 
 
 def test_token2wav_in_half_precision_is_as_planned(tmp_path):

@@ -166,7 +166,8 @@ def put(
     """
     dtype: torch.dtype = getattr(torch, precision.dtype)
     held = torch.empty(values.shape, dtype=dtype, device=device).copy_(values)
-    if not bool(held.isfinite().all()):
+    # The extremes show it (NaN is both) without a mask of the tensor's size.
+    if not all(bool(extreme.isfinite()) for extreme in held.aminmax()):
         raise ValueError(f"has values that are not numbers in {precision.dtype}")
     path, _, name = target.rpartition(".")
     owner = module.get_submodule(path)

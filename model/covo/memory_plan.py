@@ -104,13 +104,6 @@ def context_tokens(minutes: float) -> int:
     return SYSTEM_TOKENS + ceil(60 * minutes * (spoken + heard))
 
 
-def cache_bytes_per_token(covo: CovoConfig, precision: Precision) -> int:
-    """Keys and values of one token in all layers."""
-    config = covo.backbone
-    shared = config.kv_heads * (config.hidden // config.heads)
-    return 2 * config.layers * shared * precision.item_bytes
-
-
 def plan_memory(
     covo: CovoConfig,
     token2wav: Token2WavConfig,
@@ -136,12 +129,13 @@ def plan_memory(
         encoder=encoder_parameters(covo.encoder) * item,
         adapter=adapter_parameters(covo) * item,
         token2wav=speech * speech_item,
-        cache=tokens * cache_bytes_per_token(covo, precision),
+        cache=backbone.kv_bytes(tokens, item),
         workspace=estimate_workspace(
             covo,
             token2wav,
             precision=precision,
             token2wav_precision=setting.token2wav,
+            device=device,
             context=tokens,
             voice_codes=voice_codes,
         ),

@@ -24,14 +24,14 @@ _VOCODER_KERNEL = 7
 
 def block_linears(config: BackboneConfig) -> tuple[tuple[int, int], ...]:
     """(rows, columns) of the linear weights in one block of the language model."""
-    hidden, shared = config.hidden, config.kv_heads * (config.hidden // config.heads)
+    hidden, shared = config.hidden, config.kv_heads * config.head_width
     attention = ((hidden, hidden), (shared, hidden), (shared, hidden), (hidden, hidden))
     return (*attention, (config.ffn, hidden), (config.ffn, hidden), (hidden, config.ffn))
 
 
 def block_vectors(config: BackboneConfig) -> int:
     """Biases (query, key, value) and norms of one block of the language model."""
-    shared = config.kv_heads * (config.hidden // config.heads)
+    shared = config.kv_heads * config.head_width
     return config.hidden + 2 * shared + 2 * config.hidden
 
 

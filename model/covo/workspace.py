@@ -16,7 +16,7 @@ from model.covo.parameters import block_linears
 from model.covo.precision import Precision
 
 PREFILL_TOKENS = 1024
-"""The longest prompt that is planned for: the system prompt and two minutes of speech."""
+"""Rows that prefill puts through the language model at once; a longer prompt takes more turns."""
 CHUNK_CODES = 250
 """The most codes of one reply that flow matching sees at once behind the voice prompt (10 s)."""
 
@@ -58,18 +58,21 @@ def estimate_workspace(
     *,
     precision: Precision,
     token2wav_precision: Precision,
+    device: str,
     context: int,
     voice_codes: int,
 ) -> Workspace:
-    """``context``: tokens that the cache holds; ``voice_codes``: those of the voice prompt."""
+    """``device``: its type; ``context``: tokens that the cache holds; ``voice_codes``: those of the
+    voice prompt."""
     item, speech_item = precision.item_bytes, token2wav_precision.item_bytes
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder
     heard = encoder.positions * (_HIDDEN_ROWS * encoder.hidden + 2 * encoder.ffn) * item
     prompt = min(PREFILL_TOKENS, context)
     rows = prompt * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
-    # Attention over the cache: keys and values once per query head, and a mask.
-    attended = 2 * context * backbone.hidden * item + prompt * context * item
+    # Without FlashAttention: keys and values once per query head, and a mask.
+    flash = device == "cuda" and item == 2
+    attended = 0 if flash else context * (2 * backbone.hidden * item + prompt)
     largest = max(rows * columns for rows, columns in block_linears(backbone))
     batch = 1 if token2wav.sampling.alpha is None else 2
     times = flow.upsample * (voice_codes + CHUNK_CODES)
