@@ -17,7 +17,8 @@ given to the network, so that the next turn follows an unfinished block.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -36,12 +37,21 @@ PREFILL_ROWS = 1024
 """Rows that go through the network at once; more would only need more workspace."""
 
 SHORTEST_ATTENDED = 512
+WARM_UP_ROWS = 256
 
 
 def attended_length(length: int, capacity: int) -> int:
     """Cache rows that a step for a history of ``length`` tokens looks at: the next power of two,
     at least 512, at most ``capacity``."""
     return min(max(SHORTEST_ATTENDED, 1 << (length - 1).bit_length()), capacity)
+
+
+def attended_lengths(capacity: int) -> list[int]:
+    """All that :func:`attended_length` can return, the shortest first."""
+    lengths = [attended_length(1, capacity)]
+    while lengths[-1] < capacity:
+        lengths.append(attended_length(lengths[-1] + 1, capacity))
+    return lengths
 
 
 class Decoder:
@@ -55,7 +65,7 @@ class Decoder:
             raise NetworkInputError(f"a decoder cannot have a capacity of {capacity} tokens")
         config = network.config.backbone
         self.network = network
-        self._device = self.network.device
+        self._device = network.device
         dtype = network.dtype
         with torch.inference_mode():
             self._cache = KVCache(config, capacity, self._device, dtype)
@@ -94,11 +104,7 @@ class Decoder:
         Overwritten in place by what comes next. Raises: NetworkInputError when there are none,
         because the history is empty or was cut back."""
         self._compute_pending()
-        if self._logits_at != self._computed or not self._computed:
-            raise NetworkInputError(
-                "there is nothing to continue from: append to the history first (it is empty or "
-                "was cut back)"
-            )
+        self._check_logits()
         return self._logits
 
     def append(self, embedded: Tensor) -> None:
@@ -151,7 +157,7 @@ class Decoder:
 
         ``prompt``: this turn's ids (n,), which were appended before; the penalties count them.
         ``allowed``: bool, shape (vocabulary,); what may be chosen. Whenever the caller stops, the
-        history holds exactly what was yielded.
+        history holds exactly what was yielded; a token is yielded only if it fits.
 
         Raises: NetworkInputError, at once when there is nothing to continue from, later when the
         history is full, or was changed by somebody else.
@@ -166,22 +172,33 @@ class Decoder:
         chooser = TokenChooser(
             prompt.to(self._device), vocabulary, penalties=penalties, sampling=sampling
         )
-        self.logits  # noqa: B018  (raises when there are none)
+        self._check_logits()
         tokens = self._generate(chooser, stop, limit, allowed)
         return self._without_last(tokens) if reference_quirks else tokens
 
-    def warm_up(self) -> None:
-        """Capture the steps for all lengths, so that none is captured in the middle of a reply.
+    @torch.inference_mode()
+    def warm_up(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """On a GPU: go once through everything that the first use makes slow, so that nothing is
+        captured in the middle of a reply. ``progress`` gets the parts done and how many there are.
 
         Raises: NetworkInputError when the history is not empty.
         """
         if self.length:
             raise NetworkInputError("warm the decoder up before anything is appended")
+        if not self._on_gpu:
+            return
+        parts = [self._warm_up_prefill]
         if self._graphs is not None:
-            size = 0
-            while size < self.capacity:
-                size = attended_length(size + 1, self.capacity)
-                self._graphs.prepare(size)
+            lengths = attended_lengths(self.capacity)
+            parts += [partial(self._graphs.prepare, length) for length in lengths]
+        for done, part in enumerate(parts, start=1):
+            part()
+            progress(done, len(parts))
+
+    def _warm_up_prefill(self) -> None:
+        rows = min(WARM_UP_ROWS, self.capacity)
+        self._advance(torch.zeros(rows, self._row.shape[1]).to(self._row))
+        self.rewind(0)
 
     def _generate(
         self, chooser: TokenChooser, stop: Collection[int], limit: int, allowed: Tensor | None
@@ -191,10 +208,11 @@ class Decoder:
             self._check_room(1)
             token = chooser.choose(self.logits, allowed)
             self._pending = token
+            self._changes += 1
+            changes = self._changes
             read.start(token)
             if self._on_gpu:
                 self._compute_pending()
-            changes = self._changes
             value = read.finish()
             yield value
             if value in stop or made == limit:
@@ -212,6 +230,13 @@ class Decoder:
             if yielded:
                 self.rewind(self.length - 1)
 
+    def _check_logits(self) -> None:
+        if not self._computed or self._logits_at != self._computed:
+            raise NetworkInputError(
+                "there is nothing to continue from: append to the history first (it is empty or "
+                "was cut back)"
+            )
+
     def _check_room(self, rows: int) -> None:
         if self.length + rows > self.capacity:
             raise NetworkInputError(
@@ -221,23 +246,27 @@ class Decoder:
 
     def _compute_pending(self) -> None:
         if self._pending is not None:
-            token, self._pending = self._pending, None
-            self._append(self.network.embed_token(token))
+            self._advance(self.network.embed_token(self._pending))
+            self._pending = None
 
     @torch.inference_mode()
     def _append(self, embedded: Tensor) -> None:
         embedded = embedded.to(self._row)
         if self._pending is not None:
             embedded = torch.cat((self.network.embed_token(self._pending), embedded))
-            self._pending = None
-        if len(embedded) == 1:
-            self._row.copy_(embedded)
+        self._advance(embedded)
+        self._pending = None
+
+    @torch.inference_mode()
+    def _advance(self, rows: Tensor) -> None:
+        if len(rows) == 1:
+            self._row.copy_(rows)
             self._position.fill_(self._computed)
             run = self._graphs or self._step
             run(attended_length(self._computed + 1, self.capacity))
         else:
-            self._prefill(embedded)
-        self._computed += len(embedded)
+            self._prefill(rows)
+        self._computed += len(rows)
         self._logits_at = self._computed
 
     def _prefill(self, embedded: Tensor) -> None:

@@ -16,7 +16,8 @@ class TokenRead:
 
     def start(self, token: Tensor) -> None:
         """Begin to read ``token``, int64, shape (1,)."""
-        self._token.copy_(token, non_blocking=True)
+        # Elsewhere than on CUDA nothing would say when such a copy is complete.
+        self._token.copy_(token, non_blocking=self._event is not None)
         if self._event is not None:
             self._event.record()
 
