@@ -5,7 +5,8 @@ The way through, one module each: :mod:`model.covo.config` (sizes), :mod:`model.
 embeddings per second), :mod:`model.covo.network` (the language model around them),
 :mod:`model.covo.decoder` (its history, and the tokens generated behind it),
 :mod:`model.covo.flow` (speech codes to latents), :mod:`model.covo.bigvgan` (latents to wave, also
-in pieces), :mod:`model.covo.token2wav` (the last two together) and :mod:`model.covo.loading`.
+in pieces), :mod:`model.covo.token2wav` (the last two together), :mod:`model.covo.speech_stream`
+(the same while the codes come) and :mod:`model.covo.loading`.
 
 Written from the published description and the public code's numbers, none of its code; every
 stage is tested against numbers that the public code produced. Importing this package needs the

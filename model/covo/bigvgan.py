@@ -29,8 +29,8 @@ LOOK_AHEAD = 4
 EXACT_LOOK_AHEAD = 13
 """The look-ahead from which on nothing is given out early."""
 
-_PRE_KERNEL = 7
-_POST_KERNEL = 7
+PRE_KERNEL = 7
+POST_KERNEL = 7
 
 
 class CausalConv(nn.Module):
@@ -118,7 +118,7 @@ class BigVgan(nn.Module):
         super().__init__()
         self.config = config
         self.conv_pre = CausalConv(
-            config.latent, config.initial_channels, _PRE_KERNEL, ahead=_PRE_KERNEL // 2
+            config.latent, config.initial_channels, PRE_KERNEL, ahead=PRE_KERNEL // 2
         )
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
@@ -130,7 +130,7 @@ class BigVgan(nn.Module):
                 self.resblocks.append(ResidualBlock(narrow, kernel, dilations))
             width = narrow
         self.activation_post = AntiAliasedSnake(width)
-        self.conv_post = CausalConv(width, 1, _POST_KERNEL)
+        self.conv_post = CausalConv(width, 1, POST_KERNEL)
         self._filters: Phases | None = None
 
     @torch.inference_mode()

@@ -7,12 +7,13 @@ RoPE, a sliding window) instead of ignoring it. No torch here: a memory plan nee
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
 from model.covo.json_section import JsonSection, read_json
-from model.errors import NetworkConfigError
+from model.errors import NetworkConfigError, NetworkInputError
 
 PLACEHOLDER_BEFORE_AUDIO = 5
 """The audio placeholder's id is this far below the first speech token's (151666 and 151671)."""
@@ -129,6 +130,14 @@ class FlowConfig:
     heads: int
     ffn: int
 
+    def check_codes(self, codes: Iterable[int]) -> None:
+        """Raises: NetworkInputError for a code outside of the codebook."""
+        for code in codes:
+            if not 0 <= code < self.codebook:
+                raise NetworkInputError(
+                    f"speech code {code} is outside of the codebook of {self.codebook}"
+                )
+
 
 @dataclass(frozen=True, slots=True)
 class BigVganConfig:
@@ -176,6 +185,11 @@ class Token2WavConfig:
     vocoder: BigVganConfig
     sampling: SamplingConfig
     rate: int
+
+    @property
+    def codes_per_second(self) -> float:
+        """25 in the published network."""
+        return self.rate / (self.flow.upsample * self.vocoder.hop)
 
     @classmethod
     def read(cls, path: Path) -> Token2WavConfig:

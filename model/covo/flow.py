@@ -13,6 +13,7 @@ nothing asks about CUDA.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,16 +24,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.covo.config import FlowConfig, SamplingConfig
-from model.errors import NetworkInputError
 
 Rotation = tuple[Tensor, Tensor]
 """Cosine and sine, each of shape (time, head width / 2)."""
 
+# Sizes that are constants of the published code, not keys of its config.
+TIME_FEATURES = 256
+EMBED_KERNEL = 31
+EMBED_GROUPS = 16
+
 _ROPE_BASE = 50_000.0
-_TIME_FEATURES = 256
 _TIME_PERIOD = 10_000.0
-_EMBED_KERNEL = 31
-_EMBED_GROUPS = 16
 _NORM_EPS = 1e-6
 
 
@@ -52,12 +54,12 @@ class TimeEmbedder(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        first = nn.Linear(_TIME_FEATURES, hidden)
+        first = nn.Linear(TIME_FEATURES, hidden)
         self.mlp = nn.Sequential(first, nn.SiLU(), nn.Linear(hidden, hidden))
 
     def forward(self, time: Tensor) -> Tensor:
         """(batch,) in [0, 1] to (batch, hidden)."""
-        half = _TIME_FEATURES // 2
+        half = TIME_FEATURES // 2
         order = torch.arange(half, dtype=torch.float32, device=time.device)
         angles = time.float()[:, None] * torch.exp(order * (-log(_TIME_PERIOD) / half))
         features = torch.cat((angles.cos(), angles.sin()), dim=-1)
@@ -146,7 +148,7 @@ class ConvEmbedding(nn.Module):
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.conv = nn.Conv1d(
-            hidden, hidden, _EMBED_KERNEL, padding=_EMBED_KERNEL // 2, groups=_EMBED_GROUPS
+            hidden, hidden, EMBED_KERNEL, padding=EMBED_KERNEL // 2, groups=EMBED_GROUPS
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,12 +183,7 @@ class VectorField(nn.Module):
         ``prompt_latents``: (p, latent), normalised; ``speaker``: (speaker,). T is ``upsample``
         times n. Raises: NetworkInputError for a code outside of the codebook.
         """
-        low, high = (int(edge) for edge in codes.aminmax())
-        if low < 0 or high >= self.config.codebook:
-            raise NetworkInputError(
-                f"speech code {low if low < 0 else high} is outside of the codebook of "
-                f"{self.config.codebook}"
-            )
+        self.config.check_codes(int(edge) for edge in codes.aminmax())
         weight = self.token_embedding.weight
         linear, upsampler = self.token_proj
         projected = linear(self.token_embedding(codes.to(weight.device)[None]))
@@ -239,6 +236,10 @@ class VectorField(nn.Module):
             return self.guided(torch.full((1,), time, device=z.device), z, given, sampling)
 
         return midpoint(direction, noise.float(), sampling.points)
+
+    def solve(self, noise: Tensor, given: Conditioning, sampling: SamplingConfig) -> Tensor:
+        """The last of those states: normalised latents (1, T, latent)."""
+        return deque(self.sample(noise, given, sampling), maxlen=1)[0]
 
 
 def midpoint(

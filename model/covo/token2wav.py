@@ -12,8 +12,8 @@ a reply.
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,24 @@ class VoicePrompt:
             )
         if not all(bool(t.isfinite().all()) for t in (self.latents, self.speaker)):
             raise NetworkInputError("the voice has values that are not numbers")
+
+    def crop(self, seconds: float, config: Token2WavConfig) -> VoicePrompt:
+        """The voice with the last ``seconds`` of its prompt (all of it, where it is shorter): each
+        call of the flow costs less, and the voice is held less firmly.
+
+        The end is kept, because a prompt's last 3 latents belong to the reply's first code, and
+        because a recording ends where speech pauses: the cut falls where it is farthest from the
+        reply. Raises: NetworkInputError when less than one code would be left.
+        """
+        keep = round(seconds * config.codes_per_second) if isfinite(seconds) else 0
+        if keep < 1:
+            raise NetworkInputError(
+                f"a voice prompt of {seconds} s is too short; give at least "
+                f"{1 / config.codes_per_second} s"
+            )
+        dropped = max(0, len(self.codes) - keep)
+        latents = self.latents[config.flow.upsample * dropped :]
+        return replace(self, codes=self.codes[dropped:], latents=latents)
 
 
 class Token2Wav(nn.Module):
@@ -118,14 +136,14 @@ class Token2Wav(nn.Module):
         given = self.condition(codes, voice)
         shape = given.latents.shape
         if noise is None:
-            noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+            both = len(voice.codes) + len(codes)
+            noise = draw_noise(torch.Generator().manual_seed(seed), both, self.config.flow)[None]
         elif noise.shape != shape:
             raise NetworkInputError(
                 f"the noise has the shape {tuple(noise.shape)} instead of {tuple(shape)}"
             )
         settings = sampling or self.config.sampling
-        states = self.token2latent.sample(noise.to(self.device), given, settings)
-        return deque(states, maxlen=1)[0]
+        return self.token2latent.solve(noise.to(self.device), given, settings)
 
     @torch.inference_mode()
     def condition(self, codes: Tensor, voice: VoicePrompt) -> Conditioning:
@@ -137,6 +155,19 @@ class Token2Wav(nn.Module):
     def vocoder_input(self, latents: Tensor, voice: VoicePrompt) -> Tensor:
         """The reply's part of normalised ``latents`` (1, T, latent), at the vocoder's scale:
         (1, latent, T - m), float32."""
-        reply = latents[:, len(voice.latents) :].float()
-        mean, deviation = self.mean.to(reply.device), self.deviation.to(reply.device)
-        return (mean + reply * deviation).transpose(1, 2)
+        return self.denormalise(latents[:, len(voice.latents) :])
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        """Normalised latents (1, time, latent) at the vocoder's scale: (1, latent, time),
+        float32."""
+        mean, deviation = self.mean.to(latents.device), self.deviation.to(latents.device)
+        return (mean + latents.float() * deviation).transpose(1, 2)
+
+
+def draw_noise(generator: torch.Generator, codes: int, config: FlowConfig) -> Tensor:
+    """The flow's start noise for the next ``codes`` codes, (4 * codes, latent). It is drawn code by
+    code: what one code gets does not depend on how many are drawn together."""
+    noise = torch.empty(codes, config.upsample, config.latent)
+    for of_a_code in noise:
+        of_a_code.normal_(generator=generator)
+    return noise.flatten(0, 1)
