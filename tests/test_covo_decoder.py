@@ -434,7 +434,7 @@ def test_graph_and_eager_give_the_same(tmp_path, precision, sampling):
         said.append(list(made.generate(PROMPT, stop=(), limit=600, sampling=sampling)))
         logits.append(made.logits.clone())
     assert said[0] == said[1]
-    assert error(*logits) < (TOLERANCE if dtype == torch.float32 else 0.1)
+    assert error(*logits) < (TOLERANCE if precision is Precision.FP32 else 0.1)
 
 
 @pytest.mark.gpu

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from model.covo.chunk_schedule import ChunkSchedule
 from model.covo.config import CovoConfig, Token2WavConfig
 from model.covo.parameters import block_linears
 from model.covo.precision import Precision
 
 PREFILL_TOKENS = 1024
 """Rows that prefill puts through the language model at once; a longer prompt takes more turns."""
-CHUNK_CODES = 250
-"""The most codes of one reply that flow matching sees at once behind the voice prompt (10 s)."""
 
 _HIDDEN_ROWS = 8
 _ROTATED_ROWS = 4
@@ -27,6 +26,8 @@ _LOGITS_COPIES = 6
 """Raw, float32, after each penalty, and what chooses the token."""
 _QUANTISING_COPIES = 5
 """Copies of a bf16 weight's size while torchao quantises it (measured on a CPU, int8: 4.5)."""
+_VOCODED_AGAIN = 13
+"""Latents before a chunk that the vocoder has given out early and computes again."""
 _VOCODER_COPIES = 12
 """Signals of a stage's size that a residual block of the vocoder holds, phases included."""
 
@@ -75,9 +76,11 @@ def estimate_workspace(
     attended = 0 if flash else context * (2 * backbone.hidden * item + prompt)
     largest = max(rows * columns for rows, columns in block_linears(backbone))
     batch = 1 if token2wav.sampling.alpha is None else 2
-    times = flow.upsample * (voice_codes + CHUNK_CODES)
+    schedule = ChunkSchedule()
+    longest = max(schedule.sizes)
+    times = flow.upsample * (voice_codes + schedule.window + longest + schedule.look_ahead)
     per_time = (_HIDDEN_ROWS + _ROTATED_ROWS) * flow.hidden + 2 * flow.ffn
-    widest, samples = 0, flow.upsample * CHUNK_CODES
+    widest, samples = 0, flow.upsample * longest + _VOCODED_AGAIN
     for stage, rate in enumerate(vocoder.upsample_rates):
         samples *= rate
         widest = max(widest, vocoder.channels(stage) * samples)

@@ -70,9 +70,7 @@ class Subject:
         speech = torch.arange(vocabulary, device=self.device) >= first
         left = codes
         while left:
-            for token in self.decoder.generate(
-                prompt, stop=(), limit=TEXT_TOKENS, allowed=~speech
-            ):
+            for token in self.decoder.generate(prompt, stop=(), limit=TEXT_TOKENS, allowed=~speech):
                 yield token, False
             group = min(left, SPEECH_TOKENS)
             for token in self.decoder.generate(prompt, stop=(), limit=group, allowed=speech):
@@ -99,10 +97,10 @@ def build_subject(
     progress: Callable[[str], None],
 ) -> Subject:
     """Fill the networks on ``device``. Raises: NetworkMemoryError, NetworkConfigError."""
+    clock = DeviceClock(device)
+    clock.start_counting()
     fit = MemoryFit(size.covo, size.token2wav, device.type, size.voice_codes)
     plan = fit.require(setting, free_memory(str(device)), str(device))
-    clock = DeviceClock(device)
-    clock.reset_peak()
     progress(f"random weights, {plan.weights / 1e9:.2f} GB")
     network = random_network(size.covo, device=device, precision=setting.precision)
     token2wav = random_token2wav(size.token2wav, device=device, precision=setting.token2wav)

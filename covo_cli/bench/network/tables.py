@@ -50,7 +50,8 @@ def _decoding(figures: Mapping[str, Any]) -> Table:
         )
     hearing = figures["hearing"]
     table.caption = (
-        f"turn of {hearing['turn_seconds']:g} s: features {hearing['features']['median_ms']:.1f} ms, "
+        f"turn of {hearing['turn_seconds']:g} s: "
+        f"features {hearing['features']['median_ms']:.1f} ms, "
         f"encoder {hearing['encoder']['median_ms']:.1f} ms, prefill of "
         f"{hearing['prefill']['tokens']} tokens {hearing['prefill']['median_ms']:.1f} ms"
     )
@@ -86,7 +87,9 @@ def _memory(figures: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right" if name else "left")
     plan = memory["plan"]
     table.add_row("weights", _gb(plan["weights"]), _gb(memory["weights"]))
-    table.add_row("weights, cache and workspace", _gb(plan["allocated"]), _gb(memory["peak_allocated"]))
+    table.add_row(
+        "weights, cache and workspace", _gb(plan["allocated"]), _gb(memory["peak_allocated"])
+    )
     table.add_row("with context and margin", _gb(plan["total"]), "")
     return table
 
