@@ -24,6 +24,10 @@ class NetworkInputError(ModelError):
     """The network was given something it cannot take: audio, tokens, speech codes, a voice."""
 
 
+class NetworkMemoryError(ModelError):
+    """A network takes more memory than a device has free."""
+
+
 class RecognizerError(ModelError):
     """The speech recogniser could not be loaded or could not read the audio."""
 

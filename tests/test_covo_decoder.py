@@ -21,6 +21,7 @@ from model.covo.decoder import Decoder, attended_length, attended_lengths
 from model.covo.loading import load_network
 from model.covo.network import CovoNetwork
 from model.covo.penalties import PenaltySettings
+from model.covo.precision import Precision
 from model.covo.sampling import GREEDY, SamplingSettings, TokenChooser
 from model.covo.token_read import TokenRead
 from model.errors import NetworkInputError
@@ -421,10 +422,10 @@ def test_the_cache_s_size_is_what_the_config_says(network):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
 @pytest.mark.parametrize("sampling", [GREEDY, SamplingSettings(temperature=1.0, top_k=50)])
-def test_graph_and_eager_give_the_same(tmp_path, dtype, sampling):
-    network = load_network(network_folder(tmp_path / "model"), device="cuda", dtype=dtype)
+def test_graph_and_eager_give_the_same(tmp_path, precision, sampling):
+    network = load_network(network_folder(tmp_path / "model"), device="cuda", precision=precision)
     said, logits = [], []
     for graph in (True, False):
         made = Decoder(network, 1500, graph=graph)
@@ -433,13 +434,14 @@ def test_graph_and_eager_give_the_same(tmp_path, dtype, sampling):
         said.append(list(made.generate(PROMPT, stop=(), limit=600, sampling=sampling)))
         logits.append(made.logits.clone())
     assert said[0] == said[1]
-    assert error(*logits) < (TOLERANCE if dtype == torch.float32 else 0.1)
+    assert error(*logits) < (TOLERANCE if precision is Precision.FP32 else 0.1)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_flash_attention_agrees_with_sdpa(tmp_path, monkeypatch):
-    network = load_network(network_folder(tmp_path / "model"), device="cuda", dtype=torch.bfloat16)
+    folder = network_folder(tmp_path / "model")
+    network = load_network(folder, device="cuda", precision=Precision.BF16)
     logits = []
     for flash in (True, False):
         monkeypatch.setattr(decoder, "flash_available", lambda *_, flash=flash: flash)

@@ -13,7 +13,8 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from model.covo.config import CovoConfig, Token2WavConfig
-from model.covo.loading import dtype_named, load_network, load_token2wav, load_voice_prompt
+from model.covo.loading import load_network, load_token2wav, load_voice_prompt
+from model.covo.precision import Precision
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
 from tests.golden_covo import error, golden, network_folder, token2wav_folder
 
@@ -67,12 +68,9 @@ def test_all_parameters_are_the_file_s(folder):
 
 
 def test_in_another_precision(folder):
-    network = load_network(folder, dtype=torch.bfloat16)
+    network = load_network(folder, precision=Precision.BF16)
     assert {p.dtype for p in network.parameters()} == {torch.bfloat16}
     assert network.llm.model.rotary_emb.inv_freq.dtype == torch.float32
-    assert dtype_named("torch.float16") is torch.float16
-    with pytest.raises(NetworkConfigError, match="no precision 'int3'"):
-        dtype_named("int3")
 
 
 @pytest.mark.parametrize("index", [False, True])
@@ -147,7 +145,7 @@ def test_weights_that_float16_cannot_hold(folder):
     change(path, llm__model__embed_tokens__weight=weights)
 
     def load(where):
-        return load_network(where, dtype=torch.float16)
+        return load_network(where, precision=Precision.FP16)
 
     fails(load, folder, WeightsError, EMBEDDING, "float16")
 
@@ -210,7 +208,7 @@ def test_token2wav_from_a_checkpoint(t2w_folder, form):
 
 def test_token2wav_in_half_precision_stays_near(t2w_folder):
     numbers = golden("token2wav/stages")
-    token2wav = load_token2wav(t2w_folder, dtype=torch.bfloat16)
+    token2wav = load_token2wav(t2w_folder, precision=Precision.BF16)
     voice = load_voice_prompt(t2w_folder / "prompt", token2wav.config.flow)
     wave = token2wav.synthesize(numbers["tokens"], voice, noise=numbers["noise"])
     assert wave.dtype == torch.float32

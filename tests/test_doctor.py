@@ -21,6 +21,7 @@ from audio_io.errors import DeviceError
 from covo_cli.app import app
 from covo_cli.doctor import machine, sound, wiring
 from covo_cli.doctor.check import Check, Status
+from covo_cli.doctor.network_memory import fit_rows, shown_minutes
 from covo_cli.errors import SettingsError
 from covo_cli.settings import Settings, load_settings
 from model.lite.manifest import Package, Piece
@@ -117,37 +118,62 @@ def test_memory_and_disk(tmp_path: Path) -> None:
 
 
 def test_a_gpu_is_reported_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert machine.check_gpu(lambda: "").status is Status.OK
-    assert machine.check_gpu(lambda: "Some card").detail == "Some card"
+    assert machine.check_gpu(()).status is Status.OK
+    card = machine.Gpu("Some card", 10 * GB, 24 * GB)
+    assert machine.check_gpu((card,)).detail == "Some card, 10.0 of 24.0 GB free"
     cuda = types.SimpleNamespace(
         is_available=lambda: True,
-        mem_get_info=lambda: (10 * GB, 24 * GB),
-        get_device_name=lambda: "Some card",
+        device_count=lambda: 2,
+        mem_get_info=lambda index: ((10 - index) * GB, 24 * GB),
+        get_device_name=lambda index: "Some card",
     )
     torch = types.ModuleType("torch")
     torch.cuda = cuda  # type: ignore[attr-defined]
     torch.__spec__ = importlib.machinery.ModuleSpec("torch", None)
     monkeypatch.setitem(sys.modules, "torch", torch)
-    assert machine.find_gpu() == "Some card, 10.0 of 24.0 GB free"
+    assert machine.find_gpus() == (card, machine.Gpu("Some card", 9 * GB, 24 * GB))
     cuda.is_available = lambda: False
-    assert machine.find_gpu() == ""
+    assert machine.find_gpus() == ()
 
 
 def test_without_torch_nvidia_smi_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    answers = iter(["Card A, 1, 2\nCard B, 3, 4\n", "Card A, [N/A], [N/A]\n"])
 
     def answer(query: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         assert query[0] == "nvidia-smi"
-        return subprocess.CompletedProcess(query, 0, "Card A, 1 MiB, 2 MiB\nCard B, 3 MiB, 4 MiB\n")
+        return subprocess.CompletedProcess(query, 0, next(answers))
 
     monkeypatch.setattr(subprocess, "run", answer)
-    assert machine.find_gpu() == "Card A, 1 MiB, 2 MiB; Card B, 3 MiB, 4 MiB"
+    mib = 2**20
+    assert machine.find_gpus() == (
+        machine.Gpu("Card A", 1 * mib, 2 * mib),
+        machine.Gpu("Card B", 3 * mib, 4 * mib),
+    )
+    assert machine.find_gpus() == ()
 
     def missing(query: list[str], **options: object) -> subprocess.CompletedProcess[str]:
         raise FileNotFoundError(query[0])
 
     monkeypatch.setattr(subprocess, "run", missing)
-    assert machine.find_gpu() == ""
+    assert machine.find_gpus() == ()
+
+
+def test_where_the_network_would_fit() -> None:
+    card = machine.Gpu("Some card", 22 * GB, 24 * GB)
+    rows = {row.device: row for row in fit_rows((card,), 2 * GB)}
+    shown = {name: [shown_minutes(fit) for fit in row.fits] for name, row in rows.items()}
+    assert list(shown)[:2] == ["this machine: Some card", "this machine: processor"]
+    assert shown["this machine: processor"] == ["-", "-", "-"]
+    assert shown["a card of 8 GB"] == ["-", "-", "-"]
+    assert shown["a card of 12 GB"][:2] == ["-", "-"]
+    assert shown["a card of 80 GB"] == ["more than 60 min"] * 3
+    for row in rows.values():
+        for fit in row.fits:
+            assert (fit.minutes >= fit.wanted) == (fit.total <= row.free)
+    bf16 = rows["this machine: Some card"].fits[0]
+    assert (bf16.precision, bf16.token2wav) == ("bf16", "fp32")
+    assert rows["a card of 8 GB"].fits[2].token2wav == "bf16"
 
 
 def test_without_portaudio_files_still_work() -> None:
@@ -280,6 +306,7 @@ def test_json(machine_without_weights: Path) -> None:
     assert checks["weights: kokoro-82m"]["status"] == "warning"
     assert checks["weights: whisper-base"]["status"] == "failed"
     assert checks["weights: hibari"]["status"] == "ok"
+    assert len(report["covo_memory"]) >= 7
     assert {"Python", "packages", "engine", "voice", "memory", "GPU", "disk", "PortAudio"} <= {
         *checks
     }
@@ -287,7 +314,7 @@ def test_json(machine_without_weights: Path) -> None:
 
 def test_a_ready_machine_exits_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [Check("a", Status.OK, "fine"), Check("b", Status.WARNING, "so so", "wait")]
-    monkeypatch.setattr("covo_cli.doctor.run_checks", lambda *, microphone: iter(checks))
+    monkeypatch.setattr("covo_cli.doctor.run_checks", lambda gpus, *, microphone: iter(checks))
     result = CliRunner().invoke(app, ["doctor"])
     assert result.exit_code == 0
     assert "Ready (1 warning)" in result.output

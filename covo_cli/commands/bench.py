@@ -114,6 +114,59 @@ def startup(
     _print_figures(Console(), "Seconds, whole processes", figures, without=("machine",))
 
 
+@app.command()
+def network(
+    size: Annotated[str, typer.Option(help="full (as published), mid or tiny.")] = "full",
+    device: Annotated[str | None, typer.Option(help="cuda, cuda:1, mps or cpu.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="Of the language model: bf16, fp16, fp32, int8 or int4.")
+    ] = "bf16",
+    token2wav: Annotated[
+        str | None,
+        typer.Option(help="Precision of token2wav: fp32, bf16 or fp16. [bf16; on the CPU fp32]"),
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Minutes of talk in the cache.", min=0.5)] = 10.0,
+    reply: Annotated[float, typer.Option(help="Seconds of the reply.", min=1.0)] = 10.0,
+    runs: Annotated[int, typer.Option(help="How often each stage is timed.", min=1)] = 5,
+    steps: Annotated[int, typer.Option(help="How many decode steps are timed.", min=4)] = 200,
+    json_file: JsonFile = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the breakdown into this .png file.")
+    ] = None,
+) -> None:
+    """The Covo network with random weights of any size: speed against what the device can do."""
+    from rich.console import Console
+
+    from covo_cli.bench.network.plot import check_plot, save_plot
+    from covo_cli.bench.network.tables import network_tables
+    from covo_cli.errors import CliError
+
+    try:
+        from covo_cli.bench.network import measure_network, network_bench
+    except ModuleNotFoundError as error:
+        raise CliError(f"this needs {error.name}: pip install 'covo[covo]'") from error
+
+    console = Console()
+    if plot is not None:
+        check_plot(plot)
+    bench = network_bench(
+        size,
+        device=device,
+        precision=precision,
+        token2wav=token2wav,
+        minutes=minutes,
+        reply_seconds=reply,
+        runs=runs,
+        steps=steps,
+    )
+    figures = measure_network(bench, _say(console))
+    save_json(json_file, figures)
+    for table in network_tables(figures):
+        console.print(table)
+    if plot is not None:
+        save_plot(plot, figures)
+
+
 def _say(console: Console) -> Callable[[str], None]:
     return lambda text: console.print(f"[dim]{text} ...[/]", highlight=False)
 

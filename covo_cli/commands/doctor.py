@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from covo_cli.doctor.network_memory import FitRow
 
 
 def doctor(
@@ -15,14 +22,19 @@ def doctor(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say whether this machine is ready, and what to do if it is not.
+    """Say whether this machine is ready, and what to do if it is not; and where Covo-Audio-Chat
+    would fit.
 
     Exit code 1 when something is missing that a conversation needs.
     """
-    from covo_cli.doctor import Status, run_checks
+    import psutil
+
+    from covo_cli.doctor import Status, find_gpus, run_checks
+    from covo_cli.doctor.network_memory import fit_rows
 
     if as_json:
-        checks = list(run_checks(microphone=microphone))
+        gpus = find_gpus()
+        checks = list(run_checks(gpus, microphone=microphone))
     else:
         from rich.console import Console
         from rich.table import Table
@@ -30,7 +42,8 @@ def doctor(
 
         console = Console()
         with console.status("looking at this machine ..."):
-            checks = list(run_checks(microphone=microphone))
+            gpus = find_gpus()
+            checks = list(run_checks(gpus, microphone=microphone))
         marks = {
             Status.OK: ("✓", "green"),
             Status.WARNING: ("!", "yellow"),
@@ -45,15 +58,38 @@ def doctor(
             table.add_row(Text(f"{mark} {check.status}", style=colour), check.name, text)
         console.print(table)
 
+    rows = list(fit_rows(gpus, psutil.virtual_memory().available))
     counts = {status: sum(c.status is status for c in checks) for status in Status}
     ready = not counts[Status.FAILED]
     if as_json:
         records = [dataclasses.asdict(check) for check in checks]
-        typer.echo(json.dumps({"ready": ready, "checks": records}, indent=2))
-    elif not ready:
+        fits = [dataclasses.asdict(row) for row in rows]
+        report = {"ready": ready, "checks": records, "covo_memory": fits}
+        typer.echo(json.dumps(report, indent=2))
+        raise typer.Exit(not ready)
+    console.print(_fit_table(rows))
+    if not ready:
         typer.echo(f"Not ready: {counts[Status.FAILED]} failed.")
     else:
         warnings = counts[Status.WARNING]
         typer.echo(f"Ready ({warnings} warning{'s' * (warnings != 1)}).")
     if not ready:
         raise typer.Exit(1)
+
+
+def _fit_table(rows: Sequence[FitRow]) -> Table:
+    from rich.table import Table
+
+    from covo_cli.doctor.network_memory import shown_minutes
+
+    table = Table(
+        title="Minutes of talk for which Covo-Audio-Chat would fit, by precision",
+        caption="* with token2wav in bf16",
+    )
+    table.add_column("")
+    table.add_column("free", justify="right")
+    for fit in rows[0].fits:
+        table.add_column(fit.precision, justify="right")
+    for row in rows:
+        table.add_row(row.device, f"{row.free / 1e9:.1f} GB", *map(shown_minutes, row.fits))
+    return table

@@ -6,15 +6,17 @@ Every check takes what it looks at as an argument, so that it can be shown a bro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from covo_cli.doctor.check import Check, Status
+from covo_cli.doctor.machine import Gpu, find_gpus
 
-__all__ = ["Check", "Status", "run_checks"]
+__all__ = ["Check", "Gpu", "Status", "find_gpus", "run_checks"]
 
 
-def run_checks(*, microphone: bool = False) -> Iterator[Check]:
-    """All checks of this machine, one after the other. ``microphone``: also record a second."""
+def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Check]:
+    """All checks of this machine, which has ``gpus``, one after the other. ``microphone``: also
+    record a second."""
     import psutil
 
     from audio_io.devices import PortAudio
@@ -35,7 +37,7 @@ def run_checks(*, microphone: bool = False) -> Iterator[Check]:
     yield from wiring.check_weights(statuses, wiring.unneeded_pieces(settings, synthesizer))
     memory = psutil.virtual_memory()
     yield machine.check_memory(memory.available, memory.total, psutil.cpu_count())
-    yield machine.check_gpu(machine.find_gpu)
+    yield machine.check_gpu(gpus)
     yield machine.check_disk(data_dir(), machine.disk_free, record=settings.session.record)
     check, backend = sound.check_portaudio(PortAudio)
     yield check

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from covo_cli.doctor.check import Check, Status
@@ -72,27 +73,45 @@ _COMPILED = {
 """The module of each package with compiled code; sounddevice has a check of its own."""
 
 
-def check_gpu(find: Callable[[], str]) -> Check:
-    """What GPU there is. The embedded engine needs none, so none is no fault."""
-    found = find()
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A graphics card with its memory in bytes."""
+
+    name: str
+    free: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.free / 1e9:.1f} of {self.total / 1e9:.1f} GB free"
+
+
+def check_gpu(gpus: Sequence[Gpu]) -> Check:
+    """What GPUs there are. The embedded engine needs none, so none is no fault."""
+    found = "; ".join(str(gpu) for gpu in gpus)
     return Check("GPU", Status.OK, found or "none (the embedded engine runs on the processor)")
 
 
-def find_gpu() -> str:
-    """The GPU with its memory, through torch if it is installed, else nvidia-smi; "" for none."""
+def find_gpus() -> tuple[Gpu, ...]:
+    """The CUDA cards, through torch if it is installed, else through nvidia-smi."""
     if importlib.util.find_spec("torch") is not None:
-        torch = importlib.import_module("torch")
-        if not torch.cuda.is_available():
-            return ""
-        free, total = torch.cuda.mem_get_info()
-        name = torch.cuda.get_device_name()
-        return f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
-    query = ["nvidia-smi", "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader"]
+        cuda = importlib.import_module("torch").cuda
+        if not cuda.is_available():
+            return ()
+        indices = range(cuda.device_count())
+        return tuple(Gpu(cuda.get_device_name(i), *cuda.mem_get_info(i)) for i in indices)
+    query = [
+        "nvidia-smi",
+        "--query-gpu=name,memory.free,memory.total",
+        "--format=csv,noheader,nounits",
+    ]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return "; ".join(line.strip() for line in answer.stdout.splitlines())
+        lines = [line.rsplit(",", 2) for line in answer.stdout.splitlines()]
+        return tuple(
+            Gpu(name.strip(), int(free) * 2**20, int(total) * 2**20) for name, free, total in lines
+        )
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ()
 
 
 def check_memory(available: int, total: int, cores: int | None) -> Check:

@@ -6,9 +6,17 @@ embeddings per second), :mod:`model.covo.network` (the language model around the
 :mod:`model.covo.decoder` (its history, and the tokens generated behind it),
 :mod:`model.covo.flow` (speech codes to latents), :mod:`model.covo.bigvgan` (latents to wave, also
 in pieces), :mod:`model.covo.token2wav` (the last two together), :mod:`model.covo.speech_stream`
-(the same while the codes come) and :mod:`model.covo.loading`.
+(the same while the codes come) and :mod:`model.covo.loading`. What it costs in memory, and in
+which precision, is said beforehand by :mod:`model.covo.memory_plan`.
 
 Written from the published description and the public code's numbers, none of its code; every
-stage is tested against numbers that the public code produced. Importing this package needs the
-``covo`` extra (torch and transformers).
+stage is tested against numbers that the public code produced. Most modules need the ``covo`` extra
+(torch and transformers); those that only know sizes and memory do not, and say so.
 """
+
+import logging
+
+# Importing transformers imports torchao when it is there, and that warns of what no user can or
+# need change: kernels of its own for other machines, and how it registers things with torch.
+for _noisy in ("torchao", "torch.utils._pytree"):
+    logging.getLogger(_noisy).setLevel(logging.ERROR)

@@ -1,9 +1,9 @@
 """From a directory in the published layout to a network that is ready.
 
 Modules are constructed on the meta device (no memory, no random numbers) and filled tensor by
-tensor from memory-mapped files, straight in the wanted dtype on the wanted device; at no time is
-more than one tensor held twice. Strict: a directory that lacks a tensor, has one too many or one
-of another shape is refused with the list of them.
+tensor from memory-mapped files, straight in the wanted dtype on the wanted device, and quantised
+tensor by tensor too; at no time is more than one tensor held twice. Strict: a directory that lacks
+a tensor, has one too many or one of another shape is refused with the list of them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from torch import Tensor, nn
 
 from model.covo.config import CovoConfig, FlowConfig, Token2WavConfig
 from model.covo.network import CovoNetwork
+from model.covo.precision import Precision, is_quantisable, parameter_bytes
+from model.covo.quantize import check_quantisable, quantise, stored_bytes
 from model.covo.token2wav import Token2Wav, VoicePrompt
 from model.covo.weight_files import WeightReader, open_weights, shards
 from model.covo.weight_recipes import Recipe, is_constant, network_recipes, token2wav_recipes
-from model.errors import NetworkConfigError, WeightsError
+from model.errors import WeightsError
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are in place and the bytes there are."""
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SHOWN = 5
 
 
@@ -35,15 +36,17 @@ def load_network(
     folder: Path,
     *,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
+    precision: Precision | None = None,
     progress: Progress = lambda done, total: None,
 ) -> CovoNetwork:
     """The language-model side from ``folder`` (config.json and any number of .safetensors, with
-    an index or without). ``dtype``: the config's own unless given.
+    an index or without). ``precision``: the config's own unless given.
 
     Raises: NetworkConfigError, WeightsError.
     """
     config = CovoConfig.read(folder / "config.json")
+    if precision is None:
+        precision = Precision.of_dtype(config.backbone.dtype)
     with torch.device("meta"):
         network = CovoNetwork(config)
     fill(
@@ -51,7 +54,7 @@ def load_network(
         network_recipes(network),
         shards(folder),
         torch.device(device),
-        dtype or dtype_named(config.backbone.dtype),
+        precision,
         progress,
     )
     network.build_constants()
@@ -64,7 +67,7 @@ def load_token2wav(
     *,
     config: Path | None = None,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    precision: Precision = Precision.FP32,
     progress: Progress = lambda done, total: None,
 ) -> Token2Wav:
     """token2wav from ``folder`` (model.safetensors or model.pt, and global_mean_var.npy).
@@ -79,7 +82,7 @@ def load_token2wav(
     safetensors = folder / "model.safetensors"
     path = safetensors if safetensors.is_file() else folder / "model.pt"
     recipes = token2wav_recipes(token2wav)
-    fill(token2wav, recipes, (path,), torch.device(device), dtype, progress)
+    fill(token2wav, recipes, (path,), torch.device(device), precision, progress)
     token2wav.eval()
     return token2wav
 
@@ -110,28 +113,20 @@ def load_statistics(path: Path, latent: int) -> tuple[Tensor, Tensor]:
     return mean, variance
 
 
-def dtype_named(name: str) -> torch.dtype:
-    """float32, bfloat16 or float16. Raises: NetworkConfigError."""
-    try:
-        return _DTYPES[name.removeprefix("torch.")]
-    except KeyError:
-        known = ", ".join(_DTYPES)
-        raise NetworkConfigError(f"there is no precision {name!r}; there are: {known}") from None
-
-
 def fill(
     module: nn.Module,
     recipes: Sequence[Recipe],
     paths: Sequence[Path],
     device: torch.device,
-    dtype: torch.dtype,
+    precision: Precision,
     progress: Progress,
 ) -> None:
     """Give every parameter of ``module`` (on the meta device) its values from ``paths``.
 
     Raises: WeightsError, naming the file, when tensors are missing, extra, misshapen or not
-    finite, or a file is damaged.
+    finite, or a file is damaged; NetworkConfigError when the device cannot do the precision.
     """
+    check_quantisable(precision, device)
     where: dict[str, Path] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path in paths:
@@ -141,7 +136,10 @@ def fill(
                     raise WeightsError(f"{name} is both in {where[name]} and in {path}")
                 where[name], shapes[name] = path, shape
     _check_names(recipes, shapes, where, paths)
-    total = sum(dtype.itemsize * module.get_parameter(r.target).numel() for r in recipes)
+    total = sum(
+        parameter_bytes(r.target, module.get_parameter(r.target).shape, precision, device.type)
+        for r in recipes
+    )
     done = 0
     for path in paths:
         # Each file is open only while its own tensors are read: its pages can go afterwards.
@@ -153,15 +151,30 @@ def fill(
                         opened = stack.enter_context(open_weights(where[source]))
                         readers[where[source]] = opened
                 built = recipe.build(*(readers[where[s]].read(s) for s in recipe.sources))
-                values = torch.empty(built.shape, dtype=dtype, device=device).copy_(built)
-                if not bool(values.isfinite().all()):
-                    raise WeightsError(
-                        f"{path}: {recipe.sources[-1]} has values that are not numbers in "
-                        f"{str(dtype).removeprefix('torch.')}"
-                    )
-                _put(module, recipe.target, values)
-                done += values.nbytes
+                try:
+                    done += put(module, recipe.target, built, device, precision)
+                except ValueError as error:
+                    raise WeightsError(f"{path}: {recipe.sources[-1]} {error}") from error
                 progress(done, total)
+
+
+def put(
+    module: nn.Module, target: str, values: Tensor, device: torch.device, precision: Precision
+) -> int:
+    """Make ``values`` the parameter ``target`` of ``module``, quantised if ``precision`` says so;
+    return the bytes that it takes. Raises: ValueError when they are not finite in that precision.
+    """
+    dtype: torch.dtype = getattr(torch, precision.dtype)
+    held = torch.empty(values.shape, dtype=dtype, device=device).copy_(values)
+    # The extremes show it (NaN is both) without a mask of the tensor's size.
+    if not all(bool(extreme.isfinite()) for extreme in held.aminmax()):
+        raise ValueError(f"has values that are not numbers in {precision.dtype}")
+    path, _, name = target.rpartition(".")
+    owner = module.get_submodule(path)
+    owner.register_parameter(name, nn.Parameter(held, requires_grad=False))
+    if precision.quantised and is_quantisable(target) and isinstance(owner, nn.Linear):
+        quantise(owner, precision)
+    return stored_bytes(owner.get_parameter(name))
 
 
 def _check_names(
@@ -200,12 +213,6 @@ def _check_names(
 def _some(names: Sequence[str]) -> str:
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _put(module: nn.Module, target: str, values: Tensor) -> None:
-    owner, _, name = target.rpartition(".")
-    parameter = nn.Parameter(values, requires_grad=False)
-    module.get_submodule(owner).register_parameter(name, parameter)
 
 
 def _read_array(path: Path) -> NDArray[np.generic]:

@@ -1,0 +1,154 @@
+"""How fast the Covo network is on this machine, without its weights.
+
+The network of a named size is filled with random numbers and made to answer a turn of noise, in
+the published alternation of 5 text and 15 speech tokens. Every figure stands beside its limit,
+measured in the same run: a decode step beside the time that reading its weights takes, speech
+beside the operations of a matrix product, memory beside the plan.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+import torch
+
+from covo_cli.bench.machine import machine
+from covo_cli.bench.network.goals import goals
+from covo_cli.bench.network.reply import measure_all_first, measure_reply
+from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
+from covo_cli.bench.network.subject import Subject, build_subject
+from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak, read_bandwidth
+from model.covo.memory_plan import MemorySetting
+from model.covo.precision import Precision, token2wav_precision
+from model.covo.sizes import NetworkSize, network_size
+from model.errors import NetworkConfigError
+
+Progress = Callable[[str], None]
+
+_REPLIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkBench:
+    """What to measure: the network of ``size`` as ``setting`` says on ``device``; a turn and a
+    reply of so many seconds; each stage ``runs`` times, and ``steps`` decode steps."""
+
+    size: NetworkSize
+    setting: MemorySetting
+    device: torch.device
+    turn_seconds: float = 5.0
+    reply_seconds: float = 10.0
+    runs: int = 5
+    steps: int = 200
+
+
+def network_bench(
+    size: str,
+    *,
+    device: str | None,
+    precision: str,
+    token2wav: str | None,
+    minutes: float,
+    reply_seconds: float,
+    runs: int,
+    steps: int,
+) -> NetworkBench:
+    """From what a user writes. ``device``: None for the fastest; ``token2wav``: None for bf16, and
+    fp32 on the CPU, which gains nothing from less. Raises: NetworkConfigError."""
+    where = _device(device)
+    if token2wav is None:
+        token2wav = Precision.FP32 if where.type == "cpu" else Precision.BF16
+    setting = MemorySetting(Precision.named(precision), token2wav_precision(token2wav), minutes)
+    return NetworkBench(
+        network_size(size), setting, where, reply_seconds=reply_seconds, runs=runs, steps=steps
+    )
+
+
+def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
+    """JSON-ready figures. Raises: NetworkMemoryError when it does not fit, NetworkConfigError."""
+    clock = DeviceClock(bench.device)
+    progress("what the device can do at best")
+    bandwidth = read_bandwidth(clock, bench.runs)
+    speech_peak = matmul_peak(clock, bench.setting.token2wav, bench.runs)
+    subject = build_subject(bench.size, bench.setting, bench.device, bench.turn_seconds, progress)
+    codes = round(bench.reply_seconds * bench.size.token2wav.codes_per_second)
+    progress("encoder and prefill")
+    hearing = measure_hearing(subject, bench.runs)
+    progress("decode steps")
+    decoding = measure_decoding(subject, bench.steps, bandwidth)
+    progress("flow matching and vocoder")
+    chunks = measure_chunks(subject, codes, bench.runs, speech_peak)
+    progress(f"replies of {bench.reply_seconds:g} s")
+    reply = _median_reply(subject, codes)
+    memory = _memory(subject)  # before the reference's order, which takes more
+    progress("the same reply in the reference's order")
+    all_first = measure_all_first(subject, codes)
+    figures = {
+        "machine": {**machine(), **device_facts(bench.device)},
+        "size": bench.size.name,
+        "precision": str(bench.setting.precision),
+        "token2wav_precision": str(bench.setting.token2wav),
+        "minutes": bench.setting.minutes,
+        "weights": "random",
+        "limits": {
+            "read_gb_per_second": round(bandwidth / 1e9, 2),
+            "matmul_tflop_per_second": round(speech_peak / 1e12, 4),
+        },
+        "hearing": hearing,
+        "decode": decoding,
+        "chunks": chunks,
+        "reply": reply,
+        "side_by_side": {
+            "streamed_seconds": reply["first_sample_seconds"],
+            "all_first_seconds": all_first["first_sample_seconds"],
+            "all_first": all_first,
+        },
+        "memory": memory,
+    }
+    return {**figures, "goals": goals(figures)}
+
+
+def _median_reply(subject: Subject, codes: int) -> dict[str, Any]:
+    """Of a few replies, after one that does not count, the one with the median time to the first
+    sample; with the times of all."""
+    measure_reply(subject, codes)
+    replies = [measure_reply(subject, codes) for _ in range(_REPLIES)]
+    times = [reply["first_sample_seconds"] for reply in replies]
+    middle = times.index(statistics.median(times))
+    return {**replies[middle], "first_sample_seconds_of_all": times}
+
+
+def _memory(subject: Subject) -> dict[str, Any]:
+    plan, counted = subject.plan, subject.clock.memory()
+    planned = {
+        name: getattr(plan, name)
+        for name in (
+            *("blocks", "embedding", "head", "encoder", "adapter", "token2wav", "weights"),
+            *("cache", "allocated", "context", "margin", "total"),
+        )
+    }
+    workspace, peak = plan.workspace, counted["peak_allocated"]
+    stages = {name: getattr(workspace, name) for name in workspace.__slots__}
+    return {
+        "plan": {**planned, "workspace": workspace.peak, "workspace_of": stages},
+        "weights": subject.held(),
+        **counted,
+        "peak_share_of_plan": round(peak / plan.allocated, 4) if peak is not None else None,
+        "process_resident": int(psutil.Process().memory_info().rss),
+    }
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else mps
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise NetworkConfigError(
+            f"there is no device {name!r}; it is cuda, cuda:1, mps or cpu"
+        ) from error

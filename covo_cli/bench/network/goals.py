@@ -1,0 +1,69 @@
+"""The goals for the full network in bf16 on an H100, and whether a run has met them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Figures = Mapping[str, Any]
+
+GOAL_GB = {"bf16": 21.0, "int8": 13.0, "int4": 10.0}
+"""Peak memory with ten minutes of talk in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """``value`` of the figures must be at most ``most``. ``precision``: None for all."""
+
+    name: str
+    most: float
+    value: Callable[[Figures], float | None]
+    precision: str | None = None
+
+
+def goals(figures: Figures) -> list[dict[str, Any]]:
+    """Each goal that the run's precision has, with what was measured. On another size or without
+    CUDA nothing is measured, and ``met`` is None."""
+    real = figures["size"] == "full" and figures["machine"]["device"].startswith("cuda")
+    found = []
+    for goal in _GOALS:
+        if goal.precision in {None, figures["precision"]}:
+            value = goal.value(figures) if real else None
+            met = None if value is None else value <= goal.most
+            found.append({"goal": goal.name, "most": goal.most, "measured": value, "met": met})
+    return found
+
+
+def _off_plan(figures: Figures) -> float | None:
+    share = figures["memory"]["peak_share_of_plan"]
+    return None if share is None else round(abs(share - 1), 4)
+
+
+def _peak_gb(figures: Figures) -> float | None:
+    peak = figures["memory"]["peak_allocated"]
+    return None if peak is None or figures["minutes"] < 10 else round(peak / 1e9, 3)
+
+
+_GOALS = (
+    Goal(
+        "decode step, as a multiple of reading its weights and cache",
+        1.25,
+        lambda figures: max(entry["multiple_of_floor"] for entry in figures["decode"]),
+    ),
+    Goal(
+        "end of speech to first sample, seconds",
+        0.3,
+        lambda figures: round(figures["reply"]["first_sample_seconds"], 4),
+    ),
+    Goal(
+        "whole reply, as a share of its duration",
+        0.35,
+        lambda figures: figures["reply"]["whole_share_of_duration"],
+    ),
+    Goal("peak memory off its plan, as a share", 0.10, _off_plan),
+    *(
+        Goal(f"peak memory in {precision} with ten minutes of talk, GB", most, _peak_gb, precision)
+        for precision, most in GOAL_GB.items()
+    ),
+)

@@ -1,0 +1,128 @@
+"""A whole reply, from the end of the user's speech: streamed, and in the reference's order."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+import torch
+
+from covo_cli.bench.network.subject import Subject
+
+
+@dataclass(slots=True)
+class _Marks:
+    """Seconds since the end of speech, by what was done then."""
+
+    began: float
+    at: dict[str, float] = field(default_factory=dict)
+
+    def reach(self, name: str) -> None:
+        """Take note of the first time that ``name`` is reached."""
+        self.at.setdefault(name, time.perf_counter() - self.began)
+
+
+def measure_reply(subject: Subject, codes: int) -> dict[str, Any]:
+    """Answer the turn with ``codes`` speech codes as a conversation does: one thread decodes, one
+    speaks each chunk as soon as the schedule lets it. Seconds from the end of the user's speech.
+    """
+    marks, prompt = _hear(subject)
+    coming: SimpleQueue[int | None] = SimpleQueue()
+    spoken: list[int] = []
+    first_chunk = subject.speech.schedule.sizes[0] + subject.speech.schedule.look_ahead
+    failed: list[BaseException] = []
+
+    def speak() -> None:
+        try:
+            stream = subject.worker.start(subject.voice, subject.speech)
+            last = False
+            while not last:
+                code = coming.get()
+                last = code is None
+                given = () if code is None else (code,)
+                piece, stream = subject.worker.step(stream, given, last=last)
+                if len(piece):
+                    spoken.append(len(piece.samples()))
+                    marks.reach("first sample")
+            marks.reach("last sample")
+        except BaseException as error:  # noqa: BLE001  (raised again by the thread that waits)
+            failed.append(error)
+
+    speaking = threading.Thread(target=speak, name="bench-speak", daemon=True)
+    speaking.start()
+    made = codes_made = 0
+    for token, is_code in subject.reply_tokens(prompt, codes):
+        made += 1
+        marks.reach("first token")
+        if is_code:
+            codes_made += 1
+            coming.put(token)
+            if codes_made == min(first_chunk, codes):
+                marks.reach("first codes")
+    marks.reach("last token")
+    coming.put(None)
+    speaking.join()
+    if failed:
+        raise failed[0]
+    at, rate = marks.at, subject.size.token2wav.rate
+    audio = sum(spoken) / rate
+    decoding = at["last token"] - at["prefill"]
+    return {
+        "codes": codes,
+        "tokens": made,
+        "audio_seconds": round(audio, 3),
+        "first_sample_seconds": at["first sample"],
+        "breakdown_seconds": _parts(at),
+        "whole_seconds": at["last sample"],
+        "whole_share_of_duration": round(at["last sample"] / audio, 4),
+        "tokens_per_second_while_speaking": round(made / decoding, 1),
+        "first_piece_seconds": spoken[0] / rate,
+    }
+
+
+def measure_all_first(subject: Subject, codes: int) -> dict[str, Any]:
+    """The same turn and reply in the reference's order: all tokens, then all of the speech."""
+    marks, prompt = _hear(subject)
+    made = [token for token, is_code in subject.reply_tokens(prompt, codes) if is_code]
+    marks.reach("last token")
+    wave = subject.token2wav.synthesize(torch.tensor(made), subject.voice)
+    wave.cpu()
+    marks.reach("first sample")
+    return {
+        "codes": codes,
+        "audio_seconds": round(len(wave) / subject.size.token2wav.rate, 3),
+        "first_sample_seconds": marks.at["first sample"],
+        "breakdown_seconds": _parts(marks.at),
+    }
+
+
+def _hear(subject: Subject) -> tuple[_Marks, torch.Tensor]:
+    """From the end of speech to the end of the prefill."""
+    subject.prepare()
+    subject.clock.wait()
+    marks = _Marks(time.perf_counter())
+    turn = subject.features()
+    marks.reach("features")
+    heard = subject.network.hear(turn)
+    subject.clock.wait()
+    marks.reach("encoder")
+    prompt = subject.turn_prompt(turn.placeholders)
+    subject.decoder.append(subject.network.embed(prompt, heard))
+    subject.clock.wait()
+    marks.reach("prefill")
+    return marks, prompt
+
+
+def _parts(at: dict[str, float]) -> dict[str, float]:
+    """The time that each part took until the first sample, which is their sum."""
+    tokens = "first codes" if "first codes" in at else "last token"
+    order = ("features", "encoder", "prefill", tokens, "first sample")
+    names = ("features", "encoder", "prefill", "tokens", "speech")
+    parts, before = {}, 0.0
+    for name, mark in zip(names, order, strict=True):
+        parts[name] = at[mark] - before
+        before = at[mark]
+    return parts

@@ -1,0 +1,122 @@
+"""What is measured: both sides of the network with random weights, and a turn to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from covo_cli.bench.network.timing import DeviceClock
+from model.covo.decoder import Decoder
+from model.covo.features import ENCODER_RATE, TurnFeatures, turn_features
+from model.covo.memory_fit import MemoryFit, free_memory
+from model.covo.memory_plan import SYSTEM_TOKENS, MemoryPlan, MemorySetting, context_tokens
+from model.covo.network import CovoNetwork
+from model.covo.quantize import stored_bytes
+from model.covo.random_weights import random_network, random_token2wav, random_voice
+from model.covo.sizes import NetworkSize
+from model.covo.speech_stream import SpeechSettings, SpeechStreamer
+from model.covo.speech_worker import SpeechWorker
+from model.covo.token2wav import Token2Wav, VoicePrompt
+
+TEXT_TOKENS, SPEECH_TOKENS = 5, 15
+"""In alternation, as the published network writes and speaks."""
+TURN_FRAME = 12
+"""Tokens of a turn besides its audio: the ends of blocks, the roles, newlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Everything loaded. ``turn_audio``: noise at 16 kHz, as long as the turn."""
+
+    size: NetworkSize
+    plan: MemoryPlan
+    clock: DeviceClock
+    network: CovoNetwork
+    token2wav: Token2Wav
+    decoder: Decoder
+    worker: SpeechWorker
+    voice: VoicePrompt
+    speech: SpeechSettings
+    turn_audio: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is."""
+        return self.clock.device
+
+    def features(self) -> TurnFeatures:
+        """The turn's log-mel spectrogram, computed on the CPU as in a conversation."""
+        return turn_features(self.turn_audio, ENCODER_RATE, mels=self.size.covo.encoder.mels)
+
+    def turn_prompt(self, placeholders: int) -> Tensor:
+        """A turn's ids: its audio between a frame of text."""
+        text = torch.arange(1, TURN_FRAME + 1)
+        audio = torch.full((placeholders,), self.size.covo.placeholder)
+        return torch.cat((text[: TURN_FRAME // 2], audio, text[TURN_FRAME // 2 :]))
+
+    def prepare(self) -> None:
+        """An empty history but for the system prompt, as it is when a turn ends."""
+        self.decoder.rewind(0)
+        ids = torch.arange(SYSTEM_TOKENS) % self.size.covo.placeholder
+        self.decoder.append(self.network.embed(ids))
+
+    def reply_tokens(self, prompt: Tensor, codes: int) -> Iterator[tuple[int, bool]]:
+        """Tokens behind the history, and whether each is a speech code, until ``codes`` of them
+        were codes: in the alternation that random weights would not keep by themselves."""
+        first, vocabulary = self.size.covo.first_audio_token, self.size.covo.backbone.vocabulary
+        speech = torch.arange(vocabulary, device=self.device) >= first
+        left = codes
+        while left:
+            for token in self.decoder.generate(prompt, stop=(), limit=TEXT_TOKENS, allowed=~speech):
+                yield token, False
+            group = min(left, SPEECH_TOKENS)
+            for token in self.decoder.generate(prompt, stop=(), limit=group, allowed=speech):
+                yield token - first, True
+            left -= group
+
+    def held(self) -> int:
+        """Bytes of all weights, as they are in memory."""
+        both = (*self.network.parameters(), *self.token2wav.parameters())
+        return sum(map(stored_bytes, both))
+
+    def step_weights(self) -> int:
+        """Bytes of weights that one decode step reads: blocks, last norm and head."""
+        model = self.network.llm.model
+        parts = (*model.layers.parameters(), model.norm.weight, self.network.llm.lm_head.weight)
+        return sum(map(stored_bytes, parts))
+
+
+def build_subject(
+    size: NetworkSize,
+    setting: MemorySetting,
+    device: torch.device,
+    turn_seconds: float,
+    progress: Callable[[str], None],
+) -> Subject:
+    """Fill the networks on ``device``. Raises: NetworkMemoryError, NetworkConfigError."""
+    clock = DeviceClock(device)
+    clock.start_counting()
+    fit = MemoryFit(size.covo, size.token2wav, device.type, size.voice_codes)
+    plan = fit.require(setting, free_memory(str(device)), str(device))
+    progress(f"random weights, {plan.weights / 1e9:.2f} GB")
+    network = random_network(size.covo, device=device, precision=setting.precision)
+    token2wav = random_token2wav(size.token2wav, device=device, precision=setting.token2wav)
+    decoder = Decoder(network, context_tokens(setting.minutes))
+    progress("capturing the decoder's steps")
+    decoder.warm_up()
+    generator = torch.Generator().manual_seed(1)
+    return Subject(
+        size=size,
+        plan=plan,
+        clock=clock,
+        network=network,
+        token2wav=token2wav,
+        decoder=decoder,
+        worker=SpeechWorker(SpeechStreamer(token2wav)),
+        voice=random_voice(size.token2wav.flow, size.voice_codes),
+        speech=SpeechSettings(),
+        turn_audio=0.1 * torch.randn(round(turn_seconds * ENCODER_RATE), generator=generator),
+    )

@@ -1,0 +1,114 @@
+"""The figures of a run as tables for the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+
+
+def network_tables(figures: Mapping[str, Any]) -> Iterator[Table]:
+    """One table for each question that a run answers."""
+    yield _first_sample(figures)
+    yield _decoding(figures)
+    yield _speech(figures)
+    yield _memory(figures)
+    yield _goals(figures)
+
+
+def _first_sample(figures: Mapping[str, Any]) -> Table:
+    reply, all_first = figures["reply"], figures["side_by_side"]["all_first"]
+    table = Table(title="End of speech to first sample, ms")
+    for name in ("", *reply["breakdown_seconds"], "together"):
+        table.add_column(name, justify="right" if name else "left")
+    for label, run in (("streamed", reply), ("all tokens first, then speech", all_first)):
+        parts = [_ms(part) for part in run["breakdown_seconds"].values()]
+        table.add_row(label, *parts, _ms(run["first_sample_seconds"]))
+    table.caption = (
+        f"reply of {reply['audio_seconds']:.1f} s in {reply['whole_seconds']:.2f} s "
+        f"({reply['whole_share_of_duration']:.2f} of its duration), "
+        f"{reply['tokens_per_second_while_speaking']:.0f} tokens/s beside the speech"
+    )
+    return table
+
+
+def _decoding(figures: Mapping[str, Any]) -> Table:
+    limit = figures["limits"]["read_gb_per_second"]
+    table = Table(title=f"Decode step ({limit:.0f} GB/s can be read)")
+    for name in ("tokens in the cache", "median", "95 %", "floor", "multiple", "tokens/s", "need"):
+        table.add_column(name, justify="right")
+    for entry in figures["decode"]:
+        table.add_row(
+            str(entry["context_tokens"]),
+            f"{entry['median_ms']:.2f} ms",
+            f"{entry['p95_ms']:.2f} ms",
+            f"{entry['floor_ms']:.2f} ms",
+            f"{entry['multiple_of_floor']:.2f}",
+            f"{entry['tokens_per_second']:.0f}",
+            f"{entry['tokens_per_second_needed']:.0f}",
+        )
+    hearing = figures["hearing"]
+    table.caption = (
+        f"turn of {hearing['turn_seconds']:g} s: "
+        f"features {hearing['features']['median_ms']:.1f} ms, "
+        f"encoder {hearing['encoder']['median_ms']:.1f} ms, prefill of "
+        f"{hearing['prefill']['tokens']} tokens {hearing['prefill']['median_ms']:.1f} ms"
+    )
+    return table
+
+
+def _speech(figures: Mapping[str, Any]) -> Table:
+    limit = figures["limits"]["matmul_tflop_per_second"]
+    table = Table(
+        title=f"Speech per chunk (a matrix product reaches {limit:.3g} TFLOP/s in "
+        f"{figures['token2wav_precision']})"
+    )
+    for name in ("codes", "seen", "sound", "flow", "of peak", "vocoder", "of peak", "together"):
+        table.add_column(name, justify="right")
+    for chunk in figures["chunks"]:
+        table.add_row(
+            str(chunk["codes"]),
+            str(chunk["seen_codes"]),
+            f"{chunk['audio_ms']:.0f} ms",
+            f"{chunk['flow_ms']:.1f} ms",
+            f"{chunk['flow_share_of_peak']:.0%}",
+            f"{chunk['vocoder_ms']:.1f} ms",
+            f"{chunk['vocoder_share_of_peak']:.0%}",
+            f"{chunk['flow_ms'] + chunk['vocoder_ms']:.1f} ms",
+        )
+    return table
+
+
+def _memory(figures: Mapping[str, Any]) -> Table:
+    memory = figures["memory"]
+    table = Table(title="Memory, GB")
+    for name in ("", "planned", "measured"):
+        table.add_column(name, justify="right" if name else "left")
+    plan = memory["plan"]
+    table.add_row("weights", _gb(plan["weights"]), _gb(memory["weights"]))
+    table.add_row(
+        "weights, cache and workspace", _gb(plan["allocated"]), _gb(memory["peak_allocated"])
+    )
+    table.add_row("with context and margin", _gb(plan["total"]), "")
+    return table
+
+
+def _goals(figures: Mapping[str, Any]) -> Table:
+    table = Table(title="Goals for the full network on an H100")
+    for name in ("", "at most", "measured", ""):
+        table.add_column(name, justify="left" if not name else "right")
+    marks = {True: "met", False: "missed", None: ""}
+    for goal in figures["goals"]:
+        measured = goal["measured"]
+        shown = "not measured" if measured is None else f"{measured:g}"
+        table.add_row(goal["goal"], f"{goal['most']:g}", shown, marks[goal["met"]])
+    return table
+
+
+def _ms(seconds: float) -> str:
+    return f"{1000 * seconds:.1f}"
+
+
+def _gb(size: int | None) -> str:
+    return "not measured" if size is None else f"{size / 1e9:.3f}"

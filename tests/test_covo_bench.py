@@ -1,0 +1,189 @@
+"""``covo bench network``: what its figures say of each other. How fast it was is nobody's test."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
+pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
+
+from typer.testing import CliRunner
+
+from covo_cli.app import app
+from covo_cli.bench.network import network_bench
+from covo_cli.bench.network.goals import goals
+from covo_cli.bench.network.plot import check_plot
+from covo_cli.bench.network.subject import SPEECH_TOKENS, TEXT_TOKENS, build_subject
+from covo_cli.bench.network.tables import network_tables
+from covo_cli.errors import CliError
+from model.covo.chunk_schedule import ChunkSchedule
+from model.covo.memory_plan import MemorySetting, context_tokens, plan_memory
+from model.covo.precision import Precision
+from model.covo.quantize import stored_bytes
+from model.covo.random_weights import random_network, random_token2wav, random_voice
+from model.covo.sizes import FULL, TINY
+from model.errors import NetworkConfigError, NetworkMemoryError
+
+CPU = torch.device("cpu")
+REPLY = 2.0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One run of the command: its folder and its figures."""
+    pytest.importorskip("matplotlib", reason="needs matplotlib (the plot extra)")
+    folder = tmp_path_factory.mktemp("bench")
+    arguments = ["bench", "network", "--size", "tiny", "--device", "cpu", "--precision", "fp32"]
+    arguments += ["--minutes", "0.5", "--reply", str(REPLY), "--runs", "1", "--steps", "6"]
+    arguments += ["--json", str(folder / "figures.json"), "--plot", str(folder / "figures.png")]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return folder, result.output, json.loads((folder / "figures.json").read_text())
+
+
+def test_a_run_writes_its_figures(run):
+    folder, shown, figures = run
+    assert (folder / "figures.png").read_bytes().startswith(b"\x89PNG")
+    assert "End of speech to first sample" in shown
+    assert figures["machine"]["command"]
+    assert (figures["size"], figures["precision"], figures["weights"]) == ("tiny", "fp32", "random")
+
+
+def test_the_reply_is_as_long_as_was_asked(run):
+    _, _, figures = run
+    reply, all_first = figures["reply"], figures["side_by_side"]["all_first"]
+    codes = round(REPLY * 25)
+    assert reply["codes"] == all_first["codes"] == codes
+    groups = -(-codes // SPEECH_TOKENS)
+    assert reply["tokens"] == codes + groups * TEXT_TOKENS
+    # 3 latents of 10 ms belong to the voice's prompt.
+    assert reply["audio_seconds"] == all_first["audio_seconds"] == REPLY - 0.03
+    assert 0 < reply["first_piece_seconds"] < REPLY / 2
+
+
+def test_parts_add_up_to_the_time_to_the_first_sample(run):
+    _, _, figures = run
+    for part in (figures["reply"], figures["side_by_side"]["all_first"]):
+        parts = part["breakdown_seconds"]
+        assert list(parts) == ["features", "encoder", "prefill", "tokens", "speech"]
+        assert all(seconds > 0 for seconds in parts.values())
+        assert sum(parts.values()) == pytest.approx(part["first_sample_seconds"])
+    times = figures["reply"]["first_sample_seconds_of_all"]
+    assert sorted(times)[1] == figures["reply"]["first_sample_seconds"]
+    assert figures["reply"]["whole_seconds"] > figures["reply"]["first_sample_seconds"]
+
+
+def test_decode_steps_are_held_against_what_they_read(run):
+    _, _, figures = run
+    plan = plan_memory(
+        TINY.covo, TINY.token2wav, MemorySetting(Precision.FP32, minutes=0.5), device="cpu"
+    )
+    bandwidth = figures["limits"]["read_gb_per_second"] * 1e9
+    contexts = [entry["context_tokens"] for entry in figures["decode"]]
+    assert contexts == [512, context_tokens(0.5) - 6]
+    for entry in figures["decode"]:
+        cache = TINY.covo.backbone.kv_bytes(entry["context_tokens"] + 3, 4)
+        assert entry["bytes_read"] == plan.blocks + plan.head + cache
+        floor = 1000 * entry["bytes_read"] / bandwidth
+        assert entry["floor_ms"] == pytest.approx(floor, rel=0.01, abs=1e-4)
+        assert entry["p95_ms"] >= entry["median_ms"] > 0
+
+
+def test_chunks_are_those_of_the_schedule(run):
+    _, _, figures = run
+    schedule = ChunkSchedule()
+    wanted = [(c.end - c.begin, TINY.voice_codes + c.ahead - c.past) for c in schedule.chunks(50)]
+    assert [(c["codes"], c["seen_codes"]) for c in figures["chunks"]] == wanted
+    for chunk in figures["chunks"]:
+        reached = chunk["flow_flop"] / chunk["flow_ms"] * 1000
+        assert chunk["flow_flop_per_second"] == pytest.approx(reached, rel=0.01)
+        assert chunk["audio_ms"] == 40 * chunk["codes"]
+
+
+def test_memory_is_held_against_the_plan(run):
+    _, _, figures = run
+    memory = figures["memory"]
+    assert memory["weights"] == memory["plan"]["weights"]
+    assert memory["peak_allocated"] is memory["peak_share_of_plan"] is None
+
+
+def test_goals_are_not_measured_here(run):
+    _, shown, figures = run
+    assert [goal["met"] for goal in figures["goals"]] == [None] * 4
+    assert "not measured" in shown
+
+
+def test_goals_of_a_run_that_counts(run):
+    _, _, figures = run
+    on_gpu = {
+        **figures,
+        "size": "full",
+        "precision": "bf16",
+        "minutes": 10.0,
+        "machine": {"device": "cuda", "device_name": "Some card"},
+        "decode": [{"multiple_of_floor": 1.2}, {"multiple_of_floor": 1.3}],
+        "reply": {"first_sample_seconds": 0.25, "whole_share_of_duration": 0.35},
+        "memory": {"peak_share_of_plan": 0.93, "peak_allocated": 20 * 10**9},
+    }
+    assert [goal["met"] for goal in goals(on_gpu)] == [False, True, True, True, True]
+    shorter = {**on_gpu, "minutes": 1.0}
+    assert [goal["met"] for goal in goals(shorter)][-1] is None
+    assert len(list(network_tables(figures))) == 5
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8", "int4"])
+def test_random_weights_are_as_planned_and_finite(precision):
+    pytest.importorskip("torchao", reason="needs torchao (the covo extra)")
+    setting = MemorySetting(Precision(precision), Precision.FP16, 0.5)
+    network = random_network(TINY.covo, precision=setting.precision)
+    plan = plan_memory(TINY.covo, TINY.token2wav, setting, device="cpu")
+    held = sum(map(stored_bytes, network.parameters()))
+    assert held == plan.weights - plan.token2wav
+    embedded = network.embed(torch.arange(40))
+    assert embedded.std() > 0
+    token2wav = random_token2wav(TINY.token2wav, precision=setting.token2wav)
+    assert sum(map(stored_bytes, token2wav.parameters())) == plan.token2wav
+    wave = token2wav.synthesize(torch.arange(10), random_voice(TINY.token2wav.flow, 13))
+    assert wave.isfinite().all()
+    assert wave.std() > 0.01
+
+
+def test_the_alternation_is_kept():
+    subject = build_subject(
+        TINY, MemorySetting(Precision.FP32, minutes=0.5), CPU, 1.0, lambda stage: None
+    )
+    subject.prepare()
+    prompt = subject.turn_prompt(7)
+    subject.decoder.append(subject.network.embed(prompt, torch.zeros(7, 64)))
+    tokens = list(subject.reply_tokens(prompt, 20))
+    assert "".join("s" if speech else "t" for _, speech in tokens) == "t" * 5 + "s" * 15 + (
+        "t" * 5 + "s" * 5
+    )
+    for token, speech in tokens:
+        assert 0 <= token < (TINY.covo.codebook if speech else TINY.covo.first_audio_token)
+
+
+def test_what_cannot_be_measured(tmp_path, monkeypatch):
+    options = {
+        "precision": "bf16",
+        "token2wav": None,
+        "minutes": 1.0,
+        "reply_seconds": 2.0,
+        "runs": 1,
+        "steps": 4,
+    }
+    with pytest.raises(NetworkConfigError, match="'toaster'"):
+        network_bench("tiny", device="toaster", **options)
+    with pytest.raises(NetworkConfigError, match="'huge'"):
+        network_bench("huge", device="cpu", **options)
+    monkeypatch.setattr("covo_cli.bench.network.subject.free_memory", lambda device: 10**9)
+    with pytest.raises(NetworkMemoryError, match="nothing fits"):
+        build_subject(FULL, MemorySetting(), CPU, 1.0, lambda stage: None)
+    for path in (tmp_path / "figures.pdf", tmp_path / "nowhere/figures.png"):
+        with pytest.raises(CliError, match=r"must be a \.png file"):
+            check_plot(path)
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(CliError, match="needs matplotlib"):
+        check_plot(tmp_path / "figures.png")
