@@ -18,10 +18,10 @@ from typing import Protocol
 
 import numpy as np
 
+from model.channel import Channel, feed
 from model.clock import USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
-from model.lite.channel import Channel, feed
 from model.lite.chat import ChatModel, Message
 from model.lite.clauses import ClauseSplitter
 from model.lite.prompt import Exchange, Prompt, build_messages, fit_history

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from model.channel import Channel, feed
 from model.errors import ChatError
-from model.lite.channel import Channel, feed
 from model.lite.chat import Message
 
 _CONNECT_TIMEOUT = 5.0

@@ -16,6 +16,7 @@ _GLANCE = 0.05
 
 class Channel(Generic[T]):
     """Items from one thread to one other, ``capacity`` of which may wait; then :meth:`put` waits.
+    Several threads may put, as long as one of them ends it after all others are done.
 
     Both ends stop soon after ``cancelled()`` becomes true or :meth:`close` is called.
     """
