@@ -85,7 +85,8 @@ Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk
 class EngineInfo:
     """What an engine is, for the screen, the session's record and ``covo doctor``.
 
-    ``description`` says honestly what it is made of; ``parts`` names each part's model.
+    ``description`` says honestly what it is made of; ``parts`` names each part's model. An engine
+    that does not speak (``speaks``) only writes its replies.
     """
 
     name: str
@@ -93,6 +94,7 @@ class EngineInfo:
     voice: str
     device: str
     parts: dict[str, str]
+    speaks: bool = True
 
 
 Progress = Callable[[str], None]

@@ -2,7 +2,7 @@
 
 A :class:`ReplyGenerator` knows nothing of time, devices or interruptions. Wrapped in
 :class:`model.turns.TurnTakingEngine` it becomes an engine. The embedded cascade is one;
-Covo-Audio-Chat will be another.
+Covo-Audio-Chat (:mod:`model.covo.generator`) is another.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class UserTurn:
 
 @dataclass(frozen=True, slots=True)
 class TurnText:
-    """What the user was understood to say; comes once, before the reply's first text.
+    """What the user was understood to say; comes once at most, at any time: a network that hears
+    the turn itself may be answering before the words are known.
 
     An empty ``text`` means that no speech was recognised; no reply follows then.
     """
@@ -47,7 +48,15 @@ class ReplyAudio:
     text: str
 
 
-ReplyPart = TurnText | ReplyText | ReplyAudio
+@dataclass(frozen=True, slots=True)
+class ReplyNotice:
+    """Something that the user should know about the reply. ``level``: as in a Notice event."""
+
+    level: str
+    text: str
+
+
+ReplyPart = TurnText | ReplyText | ReplyAudio | ReplyNotice
 
 
 @dataclass(frozen=True, slots=True)

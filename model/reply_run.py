@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from model.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.errors import ModelError, failing_as_model_error
 from model.open_turn import OpenTurn
-from model.reply import ReplyAudio, ReplyGenerator, ReplyPart, ReplyText, TurnText
+from model.reply import (
+    ReplyAudio,
+    ReplyGenerator,
+    ReplyNotice,
+    ReplyPart,
+    ReplyText,
+    TurnText,
+)
 from model.work import Executor, Job
 
 REPLY_LANE = "reply"
@@ -35,6 +42,7 @@ class ReplyRun:
 
         self.number = number
         self.turn = turn.number
+        self.question = turn
         self.text = ""
         self.samples = 0
         self.turn_text: str | None = None
@@ -47,6 +55,7 @@ class ReplyRun:
         self._turn_text_at: int | None = None
         self._first_text_at: int | None = None
         self._held: list[ReplyText | ReplyAudio] = []
+        self._notices: list[ReplyNotice] = []
         self._job: Job[ReplyPart] = executor.submit(REPLY_LANE, now, work)
 
     def poll(self, now: int) -> bool:
@@ -64,6 +73,9 @@ class ReplyRun:
                 self._turn_text_at = now
                 text_came = True
                 continue
+            if isinstance(part, ReplyNotice):
+                self._notices.append(part)
+                continue
             if isinstance(part, ReplyText):
                 self.text += part.delta
                 if self._first_text_at is None:
@@ -79,6 +91,11 @@ class ReplyRun:
         """The parts that came since the last call, in order."""
         held, self._held = self._held, []
         return held
+
+    def take_notices(self) -> list[ReplyNotice]:
+        """The notices that came since the last call, in order."""
+        notices, self._notices = self._notices, []
+        return notices
 
     @property
     def complete(self) -> bool:
@@ -106,10 +123,13 @@ class ReplyRun:
         were sound), ``hold`` (until the turn was surely over), ``play`` (until they were heard).
         They add up; a stage that was over before the one ahead of it counts as 0.
         """
+        recognized, written = self._turn_text_at, self._first_text_at
+        if recognized is not None and written is not None and recognized > written:
+            recognized = None  # it ran beside: nobody waited for it
         times = {
             "wait": self._begun_at,
-            "recognize": self._turn_text_at,
-            "think": self._first_text_at,
+            "recognize": recognized,
+            "think": written,
             "speak": self.first_audio_at,
             "hold": self.committed_at,
             "play": self.first_heard_at,

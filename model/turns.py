@@ -196,7 +196,7 @@ class TurnTakingEngine:
 
     def _answer_typed(self, text: str) -> None:
         self._turn = self._open_turn(typed=text)
-        self._emit_transcript(text, final=True)
+        self._emit_transcript(self._turn, text, final=True)
         self._begin_reply()
         self._commit("typed")
 
@@ -243,8 +243,8 @@ class TurnTakingEngine:
             self._begin_reply()
         reply = _present(self._reply)
         reply.committed_at = self._now
-        if reply.turn_text and _present(self._turn).typed is None:
-            self._emit_transcript(reply.turn_text, final=True)
+        if reply.turn_text and reply.question.typed is None:
+            self._emit_transcript(reply.question, reply.turn_text, final=True)
         self._enter(TurnState.THINKING, reason)
         self._think()
 
@@ -282,7 +282,7 @@ class TurnTakingEngine:
         self._poll_reply()
         if reply.turn_text == "":
             self._discard_turn("nothing recognised")
-        elif reply.first_audio_at is not None:
+        elif reply.first_audio_at is not None or (reply.text and not self._generator.info.speaks):
             self._audio_ended, self._progress = False, (0, self._now)
             self._emit(ReplyStarted(self._now, reply.number, turn.number))
             self._enter(TurnState.SPEAKING, "reply began")
@@ -334,9 +334,11 @@ class TurnTakingEngine:
         except ModelError as error:
             self._emit(Notice(self._now, "error", str(error)))
             return
-        turn = self._turn
-        if text_came and reply.turn_text and turn is not None and turn.typed is None:
-            self._emit_transcript(reply.turn_text, final=reply.committed_at is not None)
+        committed = reply.committed_at is not None
+        if text_came and reply.turn_text and reply.question.typed is None:
+            self._emit_transcript(reply.question, reply.turn_text, final=committed)
+        for notice in reply.take_notices() if committed else ():
+            self._emit(Notice(self._now, notice.level, notice.text))
 
     def _end_reply(self, reason: str) -> None:
         """The reply is settled. Speech that had begun over its end is a turn of its own."""
@@ -468,8 +470,7 @@ class TurnTakingEngine:
     def _control(self, reply: ReplyRun, action: PlaybackAction, reason: str) -> None:
         self._emit(PlaybackControl(self._now, reply.number, action, reason))
 
-    def _emit_transcript(self, text: str, *, final: bool) -> None:
-        turn = _present(self._turn)
+    def _emit_transcript(self, turn: OpenTurn, text: str, *, final: bool) -> None:
         self._emit(
             UserTranscript(self._now, turn.number, text, final, turn.start, turn.end_of_speech)
         )

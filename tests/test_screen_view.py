@@ -165,6 +165,18 @@ def test_turn_that_goes_on_after_a_premature_reply_is_not_settled(fold: Fold) ->
     assert now.entries[0].heard == "I would like tea"
 
 
+def test_words_that_come_later_than_their_answer_stand_above_it(fold: Fold) -> None:
+    fold.tick(ReplyStarted(samples(2), 1, 1), AssistantText(samples(2), 1, "Sure"))
+    now = fold.tick(UserTranscript(samples(3), 1, "I would like tea", True, 0, samples(1)))
+    assert [(entry.who, entry.number) for entry in now.entries] == [
+        (Who.USER, 1),
+        (Who.ASSISTANT, 1),
+    ]
+    assert now.settled == 0
+    now = fold.tick(ReplyFinished(samples(4), 1, "Sure"))
+    assert (now.entries[1].heard, now.entries[1].final) == ("Sure", True)
+
+
 def test_settled_entries_cannot_be_taken_back(fold: Fold) -> None:
     fold.tick(heard(1, "a", final=True), StateChanged(0, TurnState.LISTENING, "no reply came"))
     now = fold.tick(TurnDiscarded(0, 1, "late"))

@@ -209,7 +209,12 @@ class ConversationView:
 
     def _transcribe(self, event: UserTranscript) -> None:
         entry = Entry(Who.USER, event.turn, event.start, heard=event.text, final=event.final)
+        entries = self._view.entries
         if self._find(Who.USER, event.turn) is None:
+            if entries and entries[-1].at > event.start and not entries[-1].final:
+                # The words came later than their answer: they stand above it.
+                self._change(entries=(*entries[:-1], entry, entries[-1]))
+                return
             self._settle_all()
         self._put(entry)
 
