@@ -1,7 +1,8 @@
 """The voice of Covo-Audio: three arrays that flow matching is conditioned on, and their checks.
 
 They come from tools that were not released, so a recording cannot be turned into them; packs of
-other people's arrays can be used.
+other people's arrays can be used. Whether the arrays have a network's sizes is checked against
+that network when it is given the voice; those of the published one are 64 and 1024.
 """
 
 from __future__ import annotations
@@ -15,12 +16,6 @@ from numpy.typing import NDArray
 
 from voices.errors import VoiceError
 
-CODEBOOK = 16_384
-"""Number of different speech tokens."""
-
-LATENT_WIDTH = 64
-EMBEDDING_WIDTH = 1024
-
 TOKEN_FILE = "prompt_token.npy"
 LATENT_FILE = "prompt_latent.npy"
 EMBEDDING_FILE = "speaker_embed.npy"
@@ -29,8 +24,8 @@ PROMPT_FILES = (TOKEN_FILE, LATENT_FILE, EMBEDDING_FILE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CovoPrompt:
-    """``token`` int64 (1, N) at 25 Hz, ``latent`` float32 (1, 4 N + 3, 64) at 100 Hz, ``embedding``
-    float32 (1, 1024)."""
+    """``token`` int64 (1, N) at 25 Hz, ``latent`` float32 (1, 4 N + 3, width) at 100 Hz,
+    ``embedding`` float32 (1, width)."""
 
     token: NDArray[np.int64] = field(repr=False)
     latent: NDArray[np.float32] = field(repr=False)
@@ -44,11 +39,10 @@ def read_prompt(folder: Path) -> CovoPrompt:
     """
     token = _load(folder / TOKEN_FILE, np.dtype(np.int64), (1, None))
     length = token.shape[1]
-    if length == 0 or token.min() < 0 or token.max() >= CODEBOOK:
-        raise VoiceError(f"{folder / TOKEN_FILE}: tokens must be from 0 to {CODEBOOK - 1}, and any")
-    frames = 4 * length + 3
-    latent = _load(folder / LATENT_FILE, np.dtype(np.float32), (1, frames, LATENT_WIDTH))
-    embedding = _load(folder / EMBEDDING_FILE, np.dtype(np.float32), (1, EMBEDDING_WIDTH))
+    if length == 0 or token.min() < 0:
+        raise VoiceError(f"{folder / TOKEN_FILE}: there must be tokens, all from 0 on")
+    latent = _load(folder / LATENT_FILE, np.dtype(np.float32), (1, 4 * length + 3, None))
+    embedding = _load(folder / EMBEDDING_FILE, np.dtype(np.float32), (1, None))
     return CovoPrompt(token, latent, embedding)
 
 
