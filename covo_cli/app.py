@@ -8,6 +8,7 @@ import typer
 
 from covo_cli import __version__
 from covo_cli.commands import (
+    ask,
     bench,
     chat,
     config,
@@ -48,6 +49,7 @@ def root(
 
 
 app.command()(chat.chat)
+app.command()(ask.ask)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.add_typer(bench.app, name="bench")

@@ -21,7 +21,7 @@ from audio_io.microphone import LiveMicrophone
 from audio_io.speaker import LiveSpeaker
 from covo_cli.consumer import Consumer
 from covo_cli.conversation import Conversation, Echo, Ending
-from covo_cli.engines import build_engine, choose_engine
+from covo_cli.engines import build_engine, choose_engine, voice_names
 from covo_cli.latency import LatencyReport
 from covo_cli.program import program
 from covo_cli.request import Quit
@@ -31,9 +31,8 @@ from covo_cli.screen.keys import KeyMachine
 from covo_cli.screen.native_stderr import native_stderr_into
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
-from covo_cli.settings import Settings, data_dir, sessions_dir, voices_dir
+from covo_cli.settings import Settings, data_dir, sessions_dir
 from model.engine import Engine, EngineInfo
-from voices.store import VoiceStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +79,10 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     if not isinstance(ends.microphone, LiveMicrophone):
         # Cheap and likely to fail: before the engine is loaded.
         _start(ends)
-    engine = build_engine(settings, real_time=ends.real_time)
+    choice = choose_engine(settings)
+    engine = build_engine(settings, choice, real_time=ends.real_time)
     stack.callback(engine.close)
-    _warm_up(engine, choose_engine(settings).reason)
+    _warm_up(engine, choice.reason)
     if isinstance(ends.microphone, LiveMicrophone):
         _start(ends)
         for line in _advice(settings):
@@ -100,7 +100,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         speaker=ends.speaker.status.device,
         recording=str(recorder.folder) if recorder else "",
     )
-    keys = KeyMachine(VoiceStore(voices_dir()).names(), engine.info.voice)
+    keys = KeyMachine(voice_names(settings, choice), engine.info.voice)
     mode = choose_mode(as_json)
     screen = make_screen(mode, info, lambda: keys.state)
     if mode == "live":

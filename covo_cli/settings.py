@@ -25,7 +25,7 @@ class EngineSettings:
     """What answers."""
 
     name: str = setting(
-        "auto", "the engine that answers; auto picks and says why", choices=("auto", "lite")
+        "auto", "the engine that answers; auto picks and says why", choices=("auto", "covo", "lite")
     )
 
 
@@ -65,11 +65,48 @@ class TurnSettings:
 
 @dataclass(frozen=True, slots=True)
 class ChatSettings:
-    """The chat model of the embedded engine."""
+    """The chat model of the embedded engine; ``persona`` is for every engine."""
 
     model: str = setting("", "a GGUF file, or with chat.url a model's name; empty: the built-in")
     url: str = setting("", "an OpenAI-compatible endpoint, such as http://localhost:11434/v1")
     persona: str = setting("", "a text file that says who the assistant is")
+
+
+@dataclass(frozen=True, slots=True)
+class CovoSettings:
+    """The Covo-Audio engine. What is left empty is as the model itself says."""
+
+    model: str = setting("covo-audio-chat", "a model of `covo models list`, or a model's folder")
+    voice: str = setting("", "the voice: the model's own or a voice pack; empty: the model's own")
+    text_only: bool = setting(False, "whether it only writes its answers")
+    device: str = setting("auto", "where it runs: auto, cuda, cuda:1, mps or cpu")
+    precision: str = setting(
+        "auto",
+        "how the language model is held in memory; auto: as its weights are",
+        choices=("auto", "fp32", "bf16", "fp16", "int8", "int4"),
+    )
+    token2wav_precision: str = setting(
+        "fp32", "how token2wav is held in memory", choices=("fp32", "bf16", "fp16")
+    )
+    context_minutes: float = setting(10.0, "minutes of talk that it remembers", within=(0.5, 100.0))
+    reply_tokens: float = setting(
+        2048.0, "tokens after which a reply ends; 33 are a second", within=(20.0, 8192.0)
+    )
+    voice_prompt_seconds: float = setting(
+        0.0, "seconds of the voice's prompt that are used: fewer are faster; 0: all", within=(0, 60)
+    )
+    flow_steps: float = setting(
+        0.0, "steps of flow matching: fewer are faster; 0: as the model says", within=(0.0, 100.0)
+    )
+    guidance: str = setting("", "strength of flow matching's guidance; off: none, at half the cost")
+    temperature: float = setting(
+        0.5, "how freely tokens are chosen; 0: always the best one", within=(0.0, 2.0)
+    )
+    top_p: float = setting(0.9, "share of probability that is drawn from", within=(0.01, 1.0))
+    top_k: float = setting(50.0, "number of tokens that are drawn from; 0: all", within=(0, 10_000))
+    seed: float = setting(0.0, "start of the random numbers", within=(0.0, 2.0**31 - 1))
+    transcript: bool = setting(True, "whether your words are recognised, for screen and record")
+    cuda_graph: bool = setting(True, "whether decode steps are captured as CUDA graphs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +135,7 @@ class Settings:
     audio: AudioSettings = AudioSettings()
     turns: TurnSettings = TurnSettings()
     chat: ChatSettings = ChatSettings()
+    covo: CovoSettings = CovoSettings()
     session: SessionSettings = SessionSettings()
     models: ModelsSettings = ModelsSettings()
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -268,12 +268,16 @@ def test_weights() -> None:
 
 
 def test_only_what_the_settings_need_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(wiring.unneeded_pieces(Settings(), "hibari")) == {"kokoro-82m"}
+    assert set(wiring.unneeded_pieces(Settings(), "hibari", "lite")) == {"kokoro-82m"}
     for variable in [v for v in os.environ if v.startswith("COVO_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("COVO_CONFIG", "/nonexistent/config.toml")
     settings = load_settings({"chat.url": "http://localhost:1/v1", "audio.vad": "webrtc"})
-    assert set(wiring.unneeded_pieces(settings, "kokoro")) == {"smollm2-135m", "silero-vad"}
+    unneeded = wiring.unneeded_pieces(settings, "kokoro", "lite")
+    assert set(unneeded) == {"smollm2-135m", "silero-vad"}
+    settings = load_settings({"covo.transcript": False})
+    unneeded = wiring.unneeded_pieces(settings, "", "covo")
+    assert set(unneeded) == {"smollm2-135m", "kokoro-82m", "whisper-base"}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from covo_cli.bench.asked import as_lines, questions, spoken
 from covo_cli.bench.conversation import measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.machine import machine
-from covo_cli.engines import build_engine
+from covo_cli.engines import EngineChoice, build_engine
 from covo_cli.scripted_user import Line
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings import Settings, models_dir, voices_dir
@@ -40,7 +40,7 @@ def bench_conversation(
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     began = time.perf_counter()
-    engine = build_engine(settings, real_time=True)
+    engine = build_engine(settings, EngineChoice("lite", "measured"), real_time=True)
     engine.warm_up(lambda stage: None)
     loaded = time.perf_counter() - began
     recognizer = WhisperRecognizer(weights.whole("whisper-base"))  # loaded when the talk is over

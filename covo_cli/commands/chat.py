@@ -34,7 +34,35 @@ def _complete_voice(incomplete: str) -> list[str]:
 def chat(
     engine: Annotated[
         str | None,
-        typer.Option(help="Who answers: auto or lite.", rich_help_panel=ENGINE),
+        typer.Option(help="Who answers: auto, covo or lite.", rich_help_panel=ENGINE),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="For covo: a model of `covo models list`, or a model's folder.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="For covo: auto, bf16, fp16, fp32, int8 or int4.", rich_help_panel=ENGINE
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="For covo: auto, cuda, cuda:1, mps or cpu.", rich_help_panel=ENGINE),
+    ] = None,
+    voice_prompt_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="For covo: how much of the voice's prompt is used; less is faster; 0: all.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None,
+    text_only: Annotated[
+        bool | None,
+        typer.Option("--text-only", help="For covo: it only writes.", rich_help_panel=ENGINE),
     ] = None,
     voice: Annotated[
         str | None,
@@ -145,6 +173,12 @@ def chat(
     settings = load_settings(
         {
             "engine.name": engine,
+            "covo.model": model,
+            "covo.precision": precision,
+            "covo.device": device,
+            "covo.voice_prompt_seconds": voice_prompt_seconds,
+            "covo.text_only": text_only,
+            "covo.voice": voice,
             "voice.name": voice,
             "chat.model": chat_model,
             "chat.url": chat_url,

@@ -31,10 +31,16 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     yield check
     check, engine = wiring.check_engine(settings)
     yield check
-    check, synthesizer = wiring.check_voice(VoiceStore(voices_dir()), settings.voice.name, engine)
-    yield check
+    synthesizer = ""
+    if engine == "covo":
+        yield wiring.check_covo(settings)
+    else:
+        store = VoiceStore(voices_dir())
+        check, synthesizer = wiring.check_voice(store, settings.voice.name, engine)
+        yield check
     statuses = WeightStore(models_dir(settings)).verify()
-    yield from wiring.check_weights(statuses, wiring.unneeded_pieces(settings, synthesizer))
+    unneeded = wiring.unneeded_pieces(settings, synthesizer, engine)
+    yield from wiring.check_weights(statuses, unneeded)
     memory = psutil.virtual_memory()
     yield machine.check_memory(memory.available, memory.total, psutil.cpu_count())
     yield machine.check_gpu(gpus)

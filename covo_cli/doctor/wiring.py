@@ -46,13 +46,18 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
             yield Check(name, Status.FAILED, detail, fix)
 
 
-def unneeded_pieces(settings: Settings, synthesizer: str) -> dict[str, str]:
+def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[str, str]:
     """The pieces of weights that a conversation with these settings does without, and why."""
     unneeded: dict[str, str] = {}
-    if settings.chat.model or settings.chat.url:
+    if engine == "covo":
+        unneeded["smollm2-135m"] = "not needed by the engine covo"
+        if not settings.covo.transcript:
+            unneeded["whisper-base"] = "not needed: covo.transcript is off"
+    elif settings.chat.model or settings.chat.url:
         unneeded["smollm2-135m"] = "not needed: chat.model or chat.url is set"
     if synthesizer != "kokoro":
-        unneeded["kokoro-82m"] = f"not needed by the voice {settings.voice.name}"
+        wanting = "engine covo" if engine == "covo" else f"voice {settings.voice.name}"
+        unneeded["kokoro-82m"] = f"not needed by the {wanting}"
     if settings.audio.vad != "silero":
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
     return unneeded
@@ -86,3 +91,21 @@ def check_engine(settings: Settings) -> tuple[Check, str]:
 
     choice = choose_engine(settings)
     return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice.name
+
+
+def check_covo(settings: Settings) -> Check:
+    """Whether the Covo-Audio engine could begin, in the voice that is set: everything is looked at
+    but the weights themselves."""
+    from covo_cli.covo_engine import covo_model, covo_voices
+    from model.errors import ModelError
+    from voices.errors import VoiceError
+
+    try:
+        model = covo_model(settings)
+        name = "only writes"
+        if not settings.covo.text_only:
+            name = f"voice {model.voice(covo_voices(settings), settings.covo.voice).name}"
+    except (SettingsError, ModelError, VoiceError) as error:
+        return Check("Covo-Audio", Status.FAILED, str(error), "see covo models info")
+    where = f"{model.plan.total / 1e9:.1f} GB on {model.where}"
+    return Check("Covo-Audio", Status.OK, f"{model.folder}: {model.precision}, {where}, {name}")

@@ -1,0 +1,130 @@
+"""The Covo-Audio engine, from the settings: which model, how it is run, with which voices."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from covo_cli.errors import SettingsError
+from covo_cli.persona import read_persona
+from covo_cli.settings import Settings, models_dir, voices_dir
+from model.errors import ModelError
+
+if TYPE_CHECKING:
+    from model.covo.assemble import CovoModel, CovoSettings
+    from model.covo.generator import CovoGenerator
+    from model.covo.voice_catalogue import VoiceCatalogue
+
+_PACKAGES = ("torch", "transformers", "safetensors")
+
+
+def covo_folder(settings: Settings) -> Path:
+    """The folder of the model that the settings name. Raises: WeightsError."""
+    from model.hub import find_model
+
+    return find_model(settings.covo.model, models_dir(settings))
+
+
+def why_not_covo(settings: Settings) -> str:
+    """What keeps Covo-Audio from being picked on this machine; empty when nothing does.
+
+    Cheap where its weights are not here: torch is not imported then.
+    """
+    try:
+        folder = covo_folder(settings)
+        check_packages()
+        from model.covo.assemble import AUTO, CovoModel, pick_device
+
+        if settings.covo.device == AUTO and pick_device() == "cpu":
+            return "there is no GPU here (with --engine covo it runs on the processor, slowly)"
+        CovoModel(folder, network_settings(settings))
+    except (ModelError, SettingsError) as error:
+        return str(error)
+    return ""
+
+
+def covo_model(settings: Settings, *, text_only: bool | None = None) -> CovoModel:
+    """The model, looked at and not loaded yet. ``text_only``: instead of the setting.
+
+    Raises: SettingsError, WeightsError, NetworkConfigError, NetworkMemoryError.
+    """
+    folder = covo_folder(settings)
+    check_packages()
+    from model.covo.assemble import CovoModel
+
+    return CovoModel(folder, network_settings(settings, text_only=text_only))
+
+
+def build_covo(settings: Settings) -> CovoGenerator:
+    """The reply generator of the Covo-Audio engine, not loaded yet.
+
+    Raises: SettingsError, VoiceError, ModelError.
+    """
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights import WeightStore
+
+    model = covo_model(settings)
+    from model.covo.assemble import build_generator
+
+    recognizer = None
+    if settings.covo.transcript:
+        whisper = WeightStore(models_dir(settings)).whole("whisper-base")
+        recognizer = WhisperRecognizer(whisper, language="auto")
+    return build_generator(
+        model, covo_voices(settings), voice=settings.covo.voice, recognizer=recognizer
+    )
+
+
+def covo_voices(settings: Settings) -> VoiceCatalogue:
+    """The voices that Covo-Audio can speak with. Raises: WeightsError."""
+    from model.covo.voice_catalogue import VoiceCatalogue
+    from voices.store import VoiceStore
+
+    store = VoiceStore(voices_dir())
+    return VoiceCatalogue(covo_folder(settings), store.names(), store.get)
+
+
+def network_settings(settings: Settings, *, text_only: bool | None = None) -> CovoSettings:
+    """How the network is to be run. Raises: SettingsError."""
+    from model.covo.assemble import CovoSettings
+    from model.covo.sampling import SamplingSettings
+
+    covo = settings.covo
+    return CovoSettings(
+        device=covo.device,
+        precision=covo.precision,
+        token2wav_precision=covo.token2wav_precision,
+        context_minutes=covo.context_minutes,
+        reply_tokens=round(covo.reply_tokens),
+        sampling=SamplingSettings(
+            covo.temperature, covo.top_p, round(covo.top_k), round(covo.seed)
+        ),
+        voice_prompt_seconds=covo.voice_prompt_seconds or None,
+        flow_steps=round(covo.flow_steps) or None,
+        guidance=_guidance(covo.guidance),
+        graph=covo.cuda_graph,
+        text_only=covo.text_only if text_only is None else text_only,
+        persona=read_persona(settings.chat.persona),
+    )
+
+
+def check_packages() -> None:
+    """Raises: SettingsError when what the network is built on is not installed."""
+    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SettingsError(
+            f"Covo-Audio needs {', '.join(missing)}: install them with `pip install 'covo[covo]'`"
+        )
+
+
+def _guidance(text: str) -> float | None:
+    if text in ("", "off"):
+        return -1.0 if text else None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 10:
+        raise SettingsError(f"covo.guidance cannot be {text!r}: it must be off, or from 0 to 10")
+    return value

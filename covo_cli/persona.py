@@ -1,0 +1,24 @@
+"""The persona file: who the assistant is, in the user's words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from covo_cli.errors import SettingsError
+
+
+def read_persona(name: str) -> str | None:
+    """Who the assistant is, from the file called ``name``; None without one.
+
+    Raises: SettingsError.
+    """
+    if not name:
+        return None
+    path = Path(name).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the persona file {path} cannot be read: {error}") from error
+    if not text:
+        raise SettingsError(f"the persona file {path} is empty: write who the assistant is")
+    return text
