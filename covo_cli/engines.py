@@ -11,7 +11,15 @@ from covo_cli.settings import Settings, models_dir, voices_dir
 
 if TYPE_CHECKING:
     from audio_io.vad import VoiceActivityDetector
+    from model.endpointing import EndOfTurnModel
     from model.engine import Engine
+    from model.reply import Recognizer, ReplyGenerator
+    from model.turn_settings import TurnSettings
+    from model.weights import WeightStore
+    from model.work import Executor
+
+LANGUAGE = "en"
+"""What is spoken to the embedded engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,6 @@ def build_engine(settings: Settings, *, real_time: bool) -> Engine:
     Raises: SettingsError, VoiceError, ModelError.
     """
     from model.lite import build_cascade
-    from model.turn_settings import TurnSettings
-    from model.turns import TurnTakingEngine
     from model.weights import WeightStore
     from model.work import ThreadExecutor, VirtualExecutor
     from voices.store import VoiceStore
@@ -54,21 +60,61 @@ def build_engine(settings: Settings, *, real_time: bool) -> Engine:
         chat_model=settings.chat.model,
         chat_url=settings.chat.url,
         persona=_read_persona(settings.chat.persona),
+        language=LANGUAGE,
     )
-    turns = settings.turns
+    executor = ThreadExecutor() if real_time else VirtualExecutor()
+    return turn_taking(settings, cascade, executor, cascade.recognizer)
+
+
+def turn_taking(
+    settings: Settings,
+    generator: ReplyGenerator,
+    executor: Executor,
+    recognizer: Recognizer | None,
+) -> Engine:
+    """``generator`` as an engine: detector and turn taking as the settings ask for.
+
+    Raises: SettingsError, ModelError.
+    """
+    from model.phrases import phrases_of
+    from model.turns import TurnTakingEngine
+    from model.weights import WeightStore
+
+    weights = WeightStore(models_dir(settings))
     return TurnTakingEngine(
-        cascade,
+        generator,
         _detector(settings, weights.path("silero-vad", "silero_vad.onnx")),
-        ThreadExecutor() if real_time else VirtualExecutor(),
-        TurnSettings(
-            silence=turns.silence,
-            speculate_after=min(turns.speculate_after, turns.silence),
-            min_speech=turns.min_speech,
-            barge_in=turns.barge_in,
-            barge_in_confirm=turns.barge_in_confirm,
-        ),
-        cascade.recognizer,
+        executor,
+        turn_settings(settings),
+        recognizer,
+        phrases_of(LANGUAGE),
+        _end_of_turn(settings, weights),
     )
+
+
+def turn_settings(settings: Settings) -> TurnSettings:
+    """The numbers of turn taking: those of ``turns.patience``, but for what is set itself."""
+    from model.turn_settings import with_patience
+
+    turns = settings.turns
+    names = (
+        *("silence", "silence_finished", "silence_unfinished", "speculate_after", "min_speech"),
+        *("barge_in", "barge_in_confirm"),
+    )
+    chosen = {
+        name: getattr(turns, name)
+        for name in names
+        if settings.origins.get(f"turns.{name}", "default") != "default"
+    }
+    return with_patience(turns.patience, **chosen)
+
+
+def _end_of_turn(settings: Settings, weights: WeightStore) -> EndOfTurnModel | None:
+    from model.lite.smart_turn import SmartTurn
+
+    if settings.turns.end_of_turn == "none":
+        return None
+    return SmartTurn(weights.path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
 
 
 def _detector(settings: Settings, silero: Path) -> VoiceActivityDetector:

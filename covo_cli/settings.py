@@ -50,7 +50,27 @@ class AudioSettings:
 class TurnSettings:
     """When a turn is over, and what interrupts a reply. Times are in seconds."""
 
-    silence: float = setting(0.7, "seconds of silence that end a turn", within=(0.2, 5.0))
+    patience: str = setting(
+        "normal",
+        "how long pauses are waited for; the numbers below that are not set follow it",
+        choices=("eager", "normal", "patient"),
+    )
+    silence: float = setting(
+        0.7,
+        "seconds of silence that end a turn when nothing else tells; when set, a finished one too",
+        within=(0.2, 5.0),
+    )
+    silence_finished: float = setting(
+        0.35, "seconds of silence that end a turn that sounds and reads finished", within=(0.1, 5.0)
+    )
+    silence_unfinished: float = setting(
+        2.8, "seconds of silence that end a turn that breaks off", within=(0.2, 10.0)
+    )
+    end_of_turn: str = setting(
+        "smart-turn",
+        "what hears whether you are done; none: silence and words alone",
+        choices=("smart-turn", "none"),
+    )
     min_speech: float = setting(
         0.2, "seconds of speech below which it was no turn", within=(0.02, 2.0)
     )

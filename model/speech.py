@@ -37,9 +37,13 @@ class SpeechTracker:
         self.last_voiced = 0
         self.run_voiced = 0
 
+    def is_speech(self, probability: float) -> bool:
+        """Whether a next frame with this probability is speech."""
+        return probability >= (self._off if self._voiced else self._on)
+
     def update(self, probability: float, start: int, end: int) -> bool:
         """Take in the frame from ``start`` to ``end`` (user samples); whether it is speech."""
-        self._voiced = probability >= (self._off if self._voiced else self._on)
+        self._voiced = self.is_speech(probability)
         if self._voiced:
             if start - self.last_voiced > self._bridge or not self.run_voiced:
                 self.run_start = start
