@@ -45,7 +45,7 @@ class Answering:
             floor.enter(TurnState.USER_SPEAKING, "you went on")
             return
         if turn.closed and not floor.talk_over and hearing.speech_began:
-            floor.talk_over = TalkOver(floor.open_turn(), hearing.run)
+            floor.talk_over = TalkOver(floor.open_turn(), hearing.run, hearing.user_level)
         floor.poll_reply()
         if reply.turn_text == "":
             floor.discard_turn("nothing recognised")
@@ -130,6 +130,7 @@ class Answering:
                 floor.talk_over = self._open_talk_over()
                 floor.control(PlaybackAction.DUCK, "speech over the reply")
             return
+        talk_over.hear(hearing.level)
         floor.events.extend(self._words_over.poll(floor.now, talk_over, hearing.silence))
         evidence = self._words_over.evidence(talk_over, hearing.silence)
         verdict = barge_in.judge(evidence, floor.settings)
@@ -146,11 +147,11 @@ class Answering:
                 self._stop(verdict.reason)
 
     def _open_talk_over(self) -> TalkOver:
-        floor = self._floor
+        floor, hearing = self._floor, self._floor.hearing
         turn, floor.turn = floor.turn, None
         if turn is None or turn.closed:
-            return TalkOver(floor.open_turn(), floor.hearing.run)
-        return TalkOver(turn, floor.hearing.run, goes_on=True)
+            return TalkOver(floor.open_turn(), hearing.run, hearing.user_level)
+        return TalkOver(turn, hearing.run, hearing.user_level, goes_on=True)
 
     def _stop(self, reason: str) -> None:
         floor = self._floor
@@ -164,6 +165,7 @@ class Answering:
         """The reply is settled. Speech that had begun over its end is a turn of its own."""
         floor = self._floor
         reply, talk_over = present(floor.reply), floor.talk_over
+        floor.asked = reply.text.rstrip().endswith("?")
         if talk_over is None:
             floor.reply = floor.turn = floor.playing = None
             floor.rest(reason)
@@ -174,7 +176,7 @@ class Answering:
         floor.control(PlaybackAction.RESUME, reason)
         floor.reply = floor.talk_over = floor.playing = None
         floor.turn = floor.open_turn() if talk_over.goes_on else talk_over.turn
-        floor.turn.over_reply = not reply.text.rstrip().endswith("?")
+        floor.turn.over_reply = not floor.asked
         floor.enter(TurnState.USER_SPEAKING, "speech began")
 
     def _is_backchannel(self, text: str | None) -> bool:

@@ -43,12 +43,13 @@ class Act(StrEnum):
 class SpeechOver:
     """What is known of speech over a reply. Times are in seconds.
 
-    ``voiced``: how much there is of it, ``silence`` since its end. ``recognized``: whether its
-    words can become known; ``told``: what they are so far, of the first ``told_of`` seconds.
+    ``voiced``: how much there is of it, ``silence`` since its end. ``level``: its loudest, in dB
+    relative to the user's own. ``recognized``: whether its words can become known; ``told``: what they are so far, of the first ``told_of`` seconds.
     """
 
     voiced: float
     silence: float
+    level: float = 0.0
     recognized: bool = False
     told: ToldOver | None = None
     told_of: float = 0.0
@@ -65,6 +66,10 @@ class Verdict:
 def judge(speech: SpeechOver, s: TurnSettings) -> Verdict:
     """What is to be done about ``speech`` now."""
     length = f"{speech.voiced:.2f} s of speech"
+    if speech.level < -s.barge_in_below:
+        if speech.silence >= s.barge_in_release:
+            return Verdict(Act.RESUME, f"somebody else: {-speech.level:.0f} dB below you")
+        return Verdict(Act.WAIT)
     if speech.recognized:
         verdict = _judge_words(speech, s)
         if verdict is not None:

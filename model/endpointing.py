@@ -2,18 +2,16 @@
 
 :func:`judge` is pure: what is known goes in as :class:`Evidence`, a :class:`Verdict` with its
 reason comes out. A silence that is nothing in mid-phrase is the end after a question, so each kind
-of ending has a silence of its own (:class:`model.turn_settings.TurnSettings`):
+of ending has a silence of its own (:class:`model.turn_settings.TurnSettings`), the longest that
+applies:
 
-====================  ========================  =====================
-the words are         the sound is over         the sound goes on
-====================  ========================  =====================
-finished              ``silence_finished``      ``silence``
-not to be told        ``silence_finished``      half ``silence_unfinished``
-unfinished            ``silence_unfinished``    ``silence_unfinished``
-====================  ========================  =====================
-
-Without an end-of-turn model, finished words need ``silence_finished`` and unknown ones
-``silence``.
+- words that break off: ``silence_unfinished``
+- a whole sentence that asks for nothing, unless it answers a question: ``silence_statement``
+- a finished question or request: ``silence_finished``
+- words that tell nothing or are not known: ``silence``, but ``silence_finished`` if the end-of-turn
+  model hears that the turn is over
+- a sound that is not over, after the end-of-turn model: ``silence``, with words that tell nothing
+  half of ``silence_unfinished``
 """
 
 from __future__ import annotations
@@ -48,13 +46,15 @@ class Evidence:
     """What is known of a turn in a silence.
 
     ``silence``: its length in seconds. ``words``: what the turn's words tell, None where nobody
-    recognises them or no rules are known; ``words_coming``: they are being recognised.
+    recognises them or no rules are known; ``words_coming``: they are being recognised; ``asked``:
+    whether they answer a question of the assistant's.
     ``probability``: the end-of-turn model's, None while or where there is none.
     """
 
     silence: float
     words: Told | None = None
     words_coming: bool = False
+    asked: bool = False
     probability: float | None = None
 
 
@@ -75,20 +75,26 @@ def judge(evidence: Evidence, s: TurnSettings) -> Verdict:
 
 
 def _needed(evidence: Evidence, s: TurnSettings) -> tuple[float, str]:
+    """The longest silence that anything asks for, and what asks for it."""
     if evidence.words_coming:
         return s.silence + s.words_wait, "the words are not known yet"
-    phrase = evidence.words.phrase if evidence.words else Phrase.UNKNOWN
-    sounds_over = evidence.probability is not None and evidence.probability >= s.probability
-    sounds_open = evidence.probability is not None and not sounds_over
-    if phrase is Phrase.UNFINISHED and evidence.words is not None:
-        return s.silence_unfinished, f"the phrase is unfinished: “{evidence.words.words}”"
-    if sounds_open:
-        heard = f"it sounds unfinished: {evidence.probability:.0%}"
-        if phrase is Phrase.FINISHED:
-            return s.silence, heard
-        return max(s.silence, s.silence_unfinished / 2), heard
-    if phrase is Phrase.FINISHED:
-        return s.silence_finished, "the phrase is finished"
-    if sounds_over:
-        return s.silence_finished, f"it sounds finished: {evidence.probability:.0%}"
-    return s.silence, "silence"
+    told = evidence.words or Told(Phrase.UNKNOWN)
+    sound = evidence.probability
+    over = sound is not None and sound >= s.sounds_over
+    candidates: list[tuple[float, str]] = []
+    match told.phrase:
+        case Phrase.UNFINISHED:
+            candidates.append((s.silence_unfinished, f"the phrase breaks off: “{told.words}”"))
+        case Phrase.STATEMENT if not evidence.asked:
+            candidates.append((s.silence_statement, "a statement, the point may be to come"))
+        case Phrase.UNKNOWN if sound is not None and over:
+            candidates.append((s.silence_finished, f"it sounds finished: {sound:.0%}"))
+        case Phrase.UNKNOWN:
+            candidates.append((s.silence, "silence"))
+        case _:
+            candidates.append((s.silence_finished, "the phrase is finished"))
+    if sound is not None and sound < s.sounds_open:
+        known = told.phrase is not Phrase.UNKNOWN
+        needed = s.silence if known else max(s.silence, s.silence_unfinished / 2)
+        candidates.append((needed, f"it sounds unfinished: {sound:.0%}"))
+    return max(candidates)

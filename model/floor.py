@@ -34,7 +34,8 @@ class Floor:
 
     ``turn`` is the user's until a reply to it was heard for a while; ``reply`` from its beginning
     (often a speculation) until it is settled; ``playing`` while it is heard; ``talk_over`` is
-    speech that may become the next turn. All times are user samples.
+    speech that may become the next turn; ``asked`` tells whether the last reply that was heard to
+    its end ended with a question. All times are user samples.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Floor:
         self.reply: ReplyRun | None = None
         self.playing: Playing | None = None
         self.talk_over: TalkOver | None = None
+        self.asked = False
         self.events: list[Event] = []
         self._turns = 0
         self._replies = 0

@@ -23,7 +23,10 @@ class Hearing:
     def __init__(self, detector: SpeechDetector, s: TurnSettings) -> None:
         self._detector = detector
         self._gate = LevelGate()
-        self._speech = SpeechTracker(bridge=min(samples(0.1), samples(s.speculate_after)))
+        self._speech = SpeechTracker(
+            bridge=min(samples(0.1), samples(s.speculate_after)),
+            blip=min(samples(0.06), samples(s.onset)),
+        )
         self._onset = samples(s.onset)
         self._recent: deque[Audio] = deque(maxlen=max(1, samples(s.pre_roll + s.onset) // FRAME))
         self._now = 0
@@ -57,6 +60,21 @@ class Hearing:
     def silence(self) -> int:
         """Samples since the last speech."""
         return self._speech.silence(self._now)
+
+    @property
+    def last_speech(self) -> int:
+        """When the last speech ended."""
+        return self._speech.last_voiced
+
+    @property
+    def level(self) -> float:
+        """Of what is heard now, in dBFS (rms of 60 ms)."""
+        return self._gate.level
+
+    @property
+    def user_level(self) -> float:
+        """At which the user speaks, in dBFS, as far as is known."""
+        return self._gate.user if self._gate.user is not None else self._gate.level
 
     def forget(self) -> None:
         """Let the next speech be a new run."""

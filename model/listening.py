@@ -32,6 +32,7 @@ class Listening:
         self._phrases = phrases
         self._partials = PartialTranscripts(recognizer, floor.executor, samples(s.partial_every))
         self._probe = EndOfTurnProbe(end_of_turn, floor.executor, samples(s.speculate_after))
+        self._answered_to = 0  # the end of speech that the reply begun last knows of
         self._told = (0, 0, "")  # turn, end of speech and reason of the last judgement told
 
     def listen(self) -> None:
@@ -88,8 +89,11 @@ class Listening:
             if silence >= samples(s.silence):
                 self.finish_turn("")
             return
-        if floor.reply is None and silence >= samples(s.speculate_after):
-            self._begin_reply()
+        if silence >= samples(s.speculate_after):
+            if floor.reply is not None and turn.end_of_speech > self._answered_to:
+                floor.discard_reply("you said more")
+            if floor.reply is None:
+                self._begin_reply()
         floor.events.extend(self._probe.poll(floor.now, turn, silence))
         evidence = self._evidence(silence)
         verdict = endpointing.judge(evidence, s)
@@ -105,11 +109,13 @@ class Listening:
             silence=seconds(silence),
             words=self._phrases.end_of(text) if self._phrases and text else None,
             words_coming=self._phrases is not None and text is None,
+            asked=self._floor.asked,
             probability=self._probe.probability,
         )
 
     def _begin_reply(self) -> None:
         self._partials.drop()
+        self._answered_to = present(self._floor.turn).end_of_speech
         self._floor.begin_reply()
 
     def _commit(self, reason: str) -> None:

@@ -37,13 +37,13 @@ class OpenTurn:
         self._frames = list(frames)
         self.length = sum(map(len, self._frames))
 
-    def add(self, samples: Audio, end: int, voiced: bool) -> None:
-        """Append a frame that ends at ``end``."""
+    def add(self, samples: Audio, voiced: bool, last_speech: int) -> None:
+        """Append a frame. ``last_speech``: when the user last spoke, in user samples."""
         self._frames.append(samples)
         self.length += len(samples)
+        self.end_of_speech = max(self.end_of_speech, last_speech)
         if voiced:
             self.voiced += len(samples)
-            self.end_of_speech = end
 
     def went_on_after(self, time: int | None) -> bool:
         """Whether this same turn, not a later one, has speech after ``time`` (user samples)."""

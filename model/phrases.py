@@ -16,9 +16,11 @@ from importlib import resources
 
 
 class Phrase(StrEnum):
-    """What the end of a turn's words tells."""
+    """What the end of a turn's words tells: a finished question or request; a finished sentence
+    that asks for nothing, so that the point may be still to come; a phrase that breaks off."""
 
     FINISHED = "finished"
+    STATEMENT = "statement"
     UNFINISHED = "unfinished"
     UNKNOWN = "unknown"
 
@@ -60,27 +62,33 @@ class Phrases:
         complete: Iterable[str],
         stranded: Iterable[str],
         questions: Iterable[str],
+        openers: Iterable[str],
+        wishes: Iterable[str],
         backchannels: Iterable[str],
         interrupting: Iterable[str],
     ) -> None:
         self._open = _split([*fillers, *unfinished])
+        self._leading = _split([*fillers, *backchannels, "and", "but"])
         self._complete = _split(complete)
         self._stranded = _split(stranded)
         self._questions = frozenset(questions)
+        self._openers = frozenset(openers)
+        self._wishes = _split(wishes)
         self._backchannels = _split(backchannels)
         self._interrupting = _split(interrupting)
 
     def end_of(self, text: str) -> Told:
         """Whether the last phrase of ``text`` is finished, as far as its words tell."""
-        words = words_of(_LAST_SENTENCE.split(text.rstrip(" .!?…"))[-1])
+        words = words_of(_SENTENCE_END.split(text.rstrip(" .!?…"))[-1])
         if not words:
             return Told(Phrase.UNKNOWN)
         ending = _longest_at_end(words, self._open)
         if text.rstrip().endswith((",", "-", "—", "...", "…", ":")):
             return Told(Phrase.UNFINISHED, " ".join(ending or words[-1:]))
-        if not ending or self._is_complete(words, ending):
-            return Told(Phrase.FINISHED, " ".join(words[-2:]))
-        return Told(Phrase.UNFINISHED, " ".join(ending))
+        if ending and not self._is_complete(words, ending):
+            return Told(Phrase.UNFINISHED, " ".join(ending))
+        stated = not text.rstrip().endswith("?") and self._states(words)
+        return Told(Phrase.STATEMENT if stated else Phrase.FINISHED, " ".join(words[-2:]))
 
     def over_a_reply(self, text: str) -> ToldOver:
         """What ``text``, said over a reply, is."""
@@ -94,6 +102,15 @@ class Phrases:
         takes = any(_count_at(left, 0, (entry,)) for entry in self._interrupting)
         kind = Over.INTERRUPTION if takes else Over.WORDS
         return ToldOver(kind, said, len(left))
+
+    def _states(self, words: Sequence[str]) -> bool:
+        """Whether a sentence of these words states something and asks for nothing."""
+        while len(words) > 1 and words[0] not in self._openers:
+            skipped = _count_at(words, 0, self._leading)
+            if not skipped or skipped == len(words):
+                break
+            words = words[skipped:]
+        return words[0] in self._openers and not _count_at(words, 0, self._wishes)
 
     def _is_complete(self, words: Sequence[str], ending: Sequence[str]) -> bool:
         if len(words) == 1:
@@ -112,7 +129,7 @@ def phrases_of(language: str) -> Phrases | None:
     return Phrases(**rules[language]) if language in rules else None
 
 
-_LAST_SENTENCE = re.compile(r"[.!?…]+\s")
+_SENTENCE_END = re.compile(r"[.!?…]+\s")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 Entries = frozenset[tuple[str, ...]]

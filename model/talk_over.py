@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from model.barge_in import ENDED, SpeechOver
@@ -30,11 +31,16 @@ class TalkOver:
     """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
 
     ``goes_on``: it is the very turn that the reply answers. ``held``: whether the reply stands
-    still because of it. ``told``: what its first ``told_of`` samples of speech say.
+    still because of it. ``told``: what its first ``told_of`` samples of speech say. ``level``: its
+    loudest so far, in dB relative to ``user_level``, which is in dBFS.
     """
 
-    def __init__(self, turn: OpenTurn, voiced: int, *, goes_on: bool = False) -> None:
+    def __init__(
+        self, turn: OpenTurn, voiced: int, user_level: float, *, goes_on: bool = False
+    ) -> None:
         self.turn = turn
+        self.level = -math.inf
+        self._user_level = user_level
         self.goes_on = goes_on
         self.held = False
         self.told: ToldOver | None = None
@@ -46,6 +52,10 @@ class TalkOver:
     def voiced(self) -> int:
         """How much speech there was over the reply, in user samples."""
         return self.turn.voiced - self._voiced_before
+
+    def hear(self, level: float) -> None:
+        """Take note of its level now, in dBFS."""
+        self.level = max(self.level, level - self._user_level)
 
     @property
     def audio(self) -> Audio:
@@ -87,6 +97,7 @@ class WordsOver:
         return SpeechOver(
             voiced=seconds(talk.voiced),
             silence=seconds(silence),
+            level=talk.level,
             recognized=self._works(talk),
             told=talk.told,
             told_of=seconds(talk.told_of),

@@ -10,9 +10,10 @@ class TurnSettings:
     """The controller's numbers, in seconds unless said otherwise.
 
     When a turn is over (:mod:`model.endpointing`): ``silence`` after the user's last word ends a
-    turn of which nothing else is known; ``silence_finished`` one whose words and sound are
-    finished; ``silence_unfinished`` one that breaks off. ``probability``: from which the
-    end-of-turn model's word counts as "over". ``words_wait``: how much longer than ``silence`` the
+    turn of which nothing else is known; ``silence_finished`` one that asks something and sounds
+    finished; ``silence_statement`` one whose last sentence is whole and asks for nothing;
+    ``silence_unfinished`` one that breaks off. ``sounds_over``, ``sounds_open``: from and below
+    which the end-of-turn model's probability counts. ``words_wait``: how much longer than ``silence`` the
     words are waited for. ``speculate_after`` that much silence, a reply is begun early.
     ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer turn is answered as
     it stands.
@@ -21,7 +22,8 @@ class TurnSettings:
     or ducks a reply. ``barge_in``: whether speech can stop a reply at all; ``barge_in_confirm``:
     how much speech silences it, and stops it where nobody can tell what was said;
     ``barge_in_limit``: how much stops it even though its words are not known;
-    ``barge_in_release``: silence after which the reply returns. A reply of which less than
+    ``barge_in_release``: silence after which the reply returns; ``barge_in_below``: dB below the
+    user's own level from which on it is somebody else who speaks. A reply of which less than
     ``continuation`` was heard when the user went on talking was premature.
 
     ``pre_roll``: audio kept from before the onset. ``partial_every``: pause between partial
@@ -31,8 +33,10 @@ class TurnSettings:
 
     silence: float = 0.7
     silence_finished: float = 0.35
+    silence_statement: float = 2.0
     silence_unfinished: float = 2.8
-    probability: float = 0.5
+    sounds_over: float = 0.5
+    sounds_open: float = 0.3
     words_wait: float = 0.8
     speculate_after: float = 0.15
     min_speech: float = 0.2
@@ -42,6 +46,7 @@ class TurnSettings:
     barge_in_confirm: float = 0.3
     barge_in_limit: float = 1.2
     barge_in_release: float = 0.4
+    barge_in_below: float = 12.0
     continuation: float = 0.6
     pre_roll: float = 0.3
     partial_every: float = 0.6
@@ -50,10 +55,16 @@ class TurnSettings:
 
 PATIENCE = {
     "eager": TurnSettings(
-        silence=0.5, silence_finished=0.2, silence_unfinished=1.5, barge_in_confirm=0.2
+        silence=0.5,
+        silence_finished=0.2,
+        silence_statement=0.8,
+        silence_unfinished=1.5,
+        barge_in_confirm=0.2,
     ),
     "normal": TurnSettings(),
-    "patient": TurnSettings(silence=1.2, silence_finished=0.8, silence_unfinished=4.0),
+    "patient": TurnSettings(
+        silence=1.2, silence_finished=0.8, silence_statement=3.0, silence_unfinished=4.0
+    ),
 }
 """The presets, by name."""
 
@@ -69,6 +80,7 @@ def with_patience(name: str, **numbers: float | bool) -> TurnSettings:
         s = replace(s, silence_finished=s.silence)
     return replace(
         s,
+        silence_statement=max(s.silence, s.silence_statement),
         silence_unfinished=max(s.silence, s.silence_unfinished),
         speculate_after=min(s.speculate_after, s.silence_finished, s.silence),
     )

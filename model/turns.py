@@ -119,7 +119,7 @@ class TurnTakingEngine:
         voiced = self._hearing.hear(frame)
         turn = floor.talk_over.turn if floor.talk_over is not None else floor.turn
         if turn is not None:
-            turn.add(frame.samples, frame.end, voiced)
+            turn.add(frame.samples, voiced, self._hearing.last_speech)
         while self._commands:
             self._obey(self._commands.popleft())
         floor.events.extend(self._voices.poll(floor.now))
