@@ -98,8 +98,8 @@ def turn_settings(settings: Settings) -> TurnSettings:
 
     turns = settings.turns
     names = (
-        *("silence", "silence_finished", "silence_unfinished", "speculate_after", "min_speech"),
-        *("barge_in", "barge_in_confirm"),
+        *("silence", "silence_finished", "silence_statement", "silence_unfinished"),
+        *("speculate_after", "min_speech", "barge_in", "barge_in_confirm"),
     )
     chosen = {
         name: getattr(turns, name)

@@ -66,6 +66,9 @@ class TurnSettings:
     silence_unfinished: float = setting(
         2.8, "seconds of silence that end a turn that breaks off", within=(0.2, 10.0)
     )
+    silence_statement: float = setting(
+        2.0, "seconds of silence that end a turn that asks for nothing", within=(0.2, 10.0)
+    )
     end_of_turn: str = setting(
         "smart-turn",
         "what hears whether you are done; none: silence and words alone",
@@ -75,11 +78,11 @@ class TurnSettings:
         0.2, "seconds of speech below which it was no turn", within=(0.02, 2.0)
     )
     speculate_after: float = setting(
-        0.15, "seconds of silence after which a reply is begun early", within=(0.02, 5.0)
+        0.12, "seconds of silence after which a reply is begun early", within=(0.02, 5.0)
     )
     barge_in: bool = setting(True, "whether speaking interrupts the assistant")
     barge_in_confirm: float = setting(
-        0.3, "seconds of speech that make an interruption of a noise", within=(0.02, 2.0)
+        0.25, "seconds of speech over a reply that silence it", within=(0.02, 2.0)
     )
 
 

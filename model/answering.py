@@ -92,9 +92,7 @@ class Answering:
             return
         if turn is not None and turn.went_on_after(reply.committed_at):
             floor.generator.settle(reply.number, None)
-            floor.emit(
-                Interrupted(floor.now, reply.number, heard, "", reply.text, "you went on")
-            )
+            floor.emit(Interrupted(floor.now, reply.number, heard, "", reply.text, "you went on"))
         else:
             split = floor.generator.settle(reply.number, heard)
             floor.emit(
@@ -116,9 +114,7 @@ class Answering:
             reply = present(floor.reply)
             reply.cancel()
             split = floor.generator.settle(reply.number, 0)
-            floor.emit(
-                Interrupted(floor.now, reply.number, 0, split.heard, split.unheard, reason)
-            )
+            floor.emit(Interrupted(floor.now, reply.number, 0, split.heard, split.unheard, reason))
             floor.reply = floor.turn = floor.talk_over = None
             floor.rest(reason)
 

@@ -17,8 +17,15 @@ from model.turn_settings import TurnSettings
 ENDED = 0.2
 """Seconds of silence after which the speech over a reply is taken to be whole."""
 
-CONTENT = 2
+CONTENT = 3
 """Words that are no backchannel after which the rest is not waited for."""
+
+ONE_WORD = 0.8
+"""Seconds of speech below which a single unknown word is taken for a sound: recognisers make words
+of "mm-hmm"."""
+
+UNCLEAR = 0.3
+"""Seconds of speech of which too little is known for any word to count."""
 
 UNHEARD = 0.1
 """Seconds of speech that may be missing in what was recognised of it."""
@@ -44,7 +51,8 @@ class SpeechOver:
     """What is known of speech over a reply. Times are in seconds.
 
     ``voiced``: how much there is of it, ``silence`` since its end. ``level``: its loudest, in dB
-    relative to the user's own. ``recognized``: whether its words can become known; ``told``: what they are so far, of the first ``told_of`` seconds.
+    relative to the user's own. ``recognized``: whether its words can become known; ``told``: what
+    they are so far, of the first ``told_of`` seconds.
     """
 
     voiced: float
@@ -65,43 +73,43 @@ class Verdict:
 
 def judge(speech: SpeechOver, s: TurnSettings) -> Verdict:
     """What is to be done about ``speech`` now."""
-    length = f"{speech.voiced:.2f} s of speech"
     if speech.level < -s.barge_in_below:
-        if speech.silence >= s.barge_in_release:
-            return Verdict(Act.RESUME, f"somebody else: {-speech.level:.0f} dB below you")
-        return Verdict(Act.WAIT)
+        if speech.silence < s.barge_in_release:
+            return Verdict(Act.WAIT)
+        return Verdict(Act.RESUME, f"somebody else, {-speech.level:.0f} dB below you")
+    by_words = _judge_words(speech) if speech.recognized else None
+    return by_words or _judge_length(speech, s)
+
+
+def _judge_length(speech: SpeechOver, s: TurnSettings) -> Verdict:
+    """The verdict without words; where they may come, there is more time for it."""
     if speech.recognized:
-        verdict = _judge_words(speech, s)
-        if verdict is not None:
-            return verdict
-        if speech.voiced >= s.barge_in_limit and not _only_noises(speech, s):
-            return Verdict(Act.STOP, f"you spoke for {speech.voiced:.2f} s")
-        if speech.silence >= s.barge_in_release + WORDS_WAIT:
-            return Verdict(Act.RESUME, f"only {length}, not understood")
-        if speech.voiced >= s.barge_in_confirm:
-            return Verdict(Act.HOLD, length)
-        return Verdict(Act.WAIT)
-    if speech.voiced >= s.barge_in_confirm:
+        enough, patience = s.barge_in_limit, s.barge_in_release + WORDS_WAIT
+    else:
+        enough, patience = s.barge_in_confirm, s.barge_in_release
+    if speech.voiced >= enough and not _only_noises(speech, s):
         return Verdict(Act.STOP, f"you spoke for {speech.voiced:.2f} s")
-    if speech.silence >= s.barge_in_release:
-        return Verdict(Act.RESUME, f"only {length}")
+    if speech.silence >= patience:
+        return Verdict(Act.RESUME, f"only {speech.voiced:.2f} s of speech")
+    if speech.recognized and speech.voiced >= s.barge_in_confirm:
+        return Verdict(Act.HOLD, f"{speech.voiced:.2f} s of speech")
     return Verdict(Act.WAIT)
 
 
-def _judge_words(speech: SpeechOver, s: TurnSettings) -> Verdict | None:
+def _judge_words(speech: SpeechOver) -> Verdict | None:
     """The verdict that the words allow; None when they leave it open."""
     told = speech.told
-    if told is None:
+    whole = speech.silence >= ENDED and speech.told_of >= speech.voiced - UNHEARD
+    if told is None or not (whole or speech.told_of >= UNCLEAR):
         return None
-    said = f"“{told.words}”"
+    said = f"“{told.words}”" if told.words else "no words"
     if told.kind is Over.INTERRUPTION or told.content >= CONTENT:
         return Verdict(Act.STOP, f"you said {said}")
-    if speech.silence >= ENDED and speech.told_of >= speech.voiced - UNHEARD:
-        if told.kind is Over.WORDS:
-            return Verdict(Act.STOP, f"you said {said}")
-        heard = "no words" if told.kind is Over.NOTHING else said
-        return Verdict(Act.RESUME, f"only {heard}")
-    return None
+    if not whole:
+        return None
+    if told.content > 1 or (told.content and speech.voiced >= ONE_WORD):
+        return Verdict(Act.STOP, f"you said {said}")
+    return Verdict(Act.RESUME, f"only {said}")
 
 
 def _only_noises(speech: SpeechOver, s: TurnSettings) -> bool:

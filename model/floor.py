@@ -1,4 +1,4 @@
-"""Who has the floor: the state that both sides of turn taking share, and the events that tell it."""
+"""Who has the floor: the state that both sides of turn taking share, and the events that tell."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from model.barge_in import ENDED, SpeechOver
+from model.barge_in import ENDED, UNCLEAR, SpeechOver
 from model.clock import samples, seconds
 from model.engine import Audio
 from model.errors import ModelError, failing_as_model_error
@@ -17,7 +17,7 @@ from model.work import Executor, Job
 
 OVER_LANE = "speech over a reply"
 
-FIRST_WORDS = samples(0.25)
+FIRST_WORDS = samples(UNCLEAR)
 """Speech before which no words can be recognised, unless it has ended."""
 
 MORE_WORDS = samples(0.15)

@@ -13,10 +13,10 @@ class TurnSettings:
     turn of which nothing else is known; ``silence_finished`` one that asks something and sounds
     finished; ``silence_statement`` one whose last sentence is whole and asks for nothing;
     ``silence_unfinished`` one that breaks off. ``sounds_over``, ``sounds_open``: from and below
-    which the end-of-turn model's probability counts. ``words_wait``: how much longer than ``silence`` the
-    words are waited for. ``speculate_after`` that much silence, a reply is begun early.
-    ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer turn is answered as
-    it stands.
+    which the end-of-turn model's probability counts. ``words_wait``: how much longer than
+    ``silence`` the words are waited for. ``speculate_after`` that much silence, a reply is begun
+    early. ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer turn is
+    answered as it stands.
 
     What speech over a reply is (:mod:`model.barge_in`): ``onset``: speech that long begins a turn,
     or ducks a reply. ``barge_in``: whether speech can stop a reply at all; ``barge_in_confirm``:
@@ -59,14 +59,21 @@ PATIENCE = {
         silence_finished=0.2,
         silence_statement=0.8,
         silence_unfinished=1.5,
+        speculate_after=0.1,
         barge_in_confirm=0.2,
     ),
-    "normal": TurnSettings(),
+    "normal": TurnSettings(speculate_after=0.12, barge_in_confirm=0.25),
     "patient": TurnSettings(
-        silence=1.2, silence_finished=0.8, silence_statement=3.0, silence_unfinished=4.0
+        silence=1.2,
+        silence_finished=0.8,
+        silence_statement=3.0,
+        silence_unfinished=4.0,
+        speculate_after=0.2,
+        barge_in_confirm=0.35,
     ),
 }
-"""The presets, by name."""
+"""The presets, by name. With words to go by, speech over a reply only silences it at
+``barge_in_confirm``, so that they can be quicker than the defaults, at which it stops it."""
 
 
 def with_patience(name: str, **numbers: float | bool) -> TurnSettings:

@@ -76,9 +76,7 @@ class TurnTakingEngine:
         self._floor = Floor(generator, executor, self._hearing, settings)
         self._end_of_turn = end_of_turn
         self._answering = Answering(self._floor, recognizer, phrases)
-        self._listening = Listening(
-            self._floor, self._answering, recognizer, phrases, end_of_turn
-        )
+        self._listening = Listening(self._floor, self._answering, recognizer, phrases, end_of_turn)
         self._voices = VoiceChanges(generator, executor)
         self._commands: deque[Command] = deque()
         self._typed: deque[str] = deque()
