@@ -12,6 +12,8 @@ from covo_cli.settings import Settings, models_dir, voices_dir
 if TYPE_CHECKING:
     from audio_io.vad import VoiceActivityDetector
     from model.engine import Engine
+    from model.reply import Recognizer, ReplyGenerator
+    from model.work import Executor
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,6 @@ def build_engine(settings: Settings, *, real_time: bool) -> Engine:
     Raises: SettingsError, VoiceError, ModelError.
     """
     from model.lite import build_cascade
-    from model.turn_settings import TurnSettings
-    from model.turns import TurnTakingEngine
     from model.weights import WeightStore
     from model.work import ThreadExecutor, VirtualExecutor
     from voices.store import VoiceStore
@@ -55,11 +55,30 @@ def build_engine(settings: Settings, *, real_time: bool) -> Engine:
         chat_url=settings.chat.url,
         persona=_read_persona(settings.chat.persona),
     )
+    executor = ThreadExecutor() if real_time else VirtualExecutor()
+    return turn_taking(settings, cascade, executor, cascade.recognizer)
+
+
+def turn_taking(
+    settings: Settings,
+    generator: ReplyGenerator,
+    executor: Executor,
+    recognizer: Recognizer | None,
+) -> Engine:
+    """``generator`` as an engine: detector and turn taking as the settings ask for.
+
+    Raises: SettingsError, ModelError.
+    """
+    from model.turn_settings import TurnSettings
+    from model.turns import TurnTakingEngine
+    from model.weights import WeightStore
+
     turns = settings.turns
+    weights = WeightStore(models_dir(settings))
     return TurnTakingEngine(
-        cascade,
+        generator,
         _detector(settings, weights.path("silero-vad", "silero_vad.onnx")),
-        ThreadExecutor() if real_time else VirtualExecutor(),
+        executor,
         TurnSettings(
             silence=turns.silence,
             speculate_after=min(turns.speculate_after, turns.silence),
@@ -67,7 +86,7 @@ def build_engine(settings: Settings, *, real_time: bool) -> Engine:
             barge_in=turns.barge_in,
             barge_in_confirm=turns.barge_in_confirm,
         ),
-        cascade.recognizer,
+        recognizer,
     )
 
 
