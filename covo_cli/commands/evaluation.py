@@ -35,6 +35,9 @@ class Recognizer(StrEnum):
     WHISPER = "whisper"
 
 
+Pictures = Annotated[bool, typer.Option(help="Draw each conversation that went wrong.")]
+
+
 @app.callback()
 def _group() -> None:
     """Measure turn taking on scripted conversations."""
@@ -94,14 +97,15 @@ def duplex(
         typer.Option(help="Processes; by default all cores, 1 where time counts.", min=1),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Throw an earlier run away.")] = False,
+    pictures: Pictures = True,
 ) -> None:
     """Hold all conversations of a set and report how well turns were taken."""
     from rich.console import Console
     from rich.progress import Progress
 
     from covo_cli.evaluation.engines import RecognizerName
+    from covo_cli.evaluation.full_duplex_bench import read_scenarios
     from covo_cli.evaluation.run import Task, default_jobs, open_run, remaining, run_all
-    from covo_cli.evaluation.scenario import read_set
     from covo_cli.settings import load_settings
 
     console = Console()
@@ -111,28 +115,67 @@ def duplex(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     task = Task(scenarios, engine, RecognizerName(recognizer.value), load_settings(), threads)
     open_run(task, out, jobs)
-    loaded = read_set(scenarios)
+    loaded = read_scenarios(scenarios)
     left = len(remaining(loaded, out))
     with Progress(console=console) as bar:
         total = len(loaded.scenarios)
         work = bar.add_task("Conversations", total=total, completed=total - left)
         run_all(task, out, jobs, lambda name: bar.advance(work))
-    _report(console, out)
+    _report(console, out, pictures=pictures)
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="The folder of a run.")]) -> None:
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    pictures: Pictures = True,
+) -> None:
     """Judge a run again, without holding its conversations again."""
     from rich.console import Console
 
-    _report(Console(), run)
+    _report(Console(), run, pictures=pictures)
 
 
-def _report(console: Console, out: Path) -> None:
-    from covo_cli.evaluation.report import REPORT, assess, table
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    b: Annotated[Path, typer.Argument(help="The folder of another one.")],
+) -> None:
+    """What is different in run B: every figure, and the scenarios that went differently."""
+    from rich.console import Console
 
-    console.print(table(assess(out, _listener())))
+    from covo_cli.evaluation.compare import compare as compare_reports
+    from covo_cli.evaluation.report import difference_table, read_report
+
+    console = Console()
+    comparison = compare_reports(read_report(a), read_report(b))
+    for key, (before, after) in comparison.differing.items():
+        console.print(f"{key}: {before} → {after}", highlight=False)
+    console.print(difference_table(comparison))
+    for title, scenarios in (
+        ("Went wrong before, not now", comparison.mended),
+        ("Goes wrong now, not before", comparison.broken),
+    ):
+        console.print(f"{title}: {len(scenarios)}", highlight=False)
+        for name, why in scenarios.items():
+            console.print(f"  {name}: {why}", highlight=False)
+
+
+def _report(console: Console, out: Path, *, pictures: bool) -> None:
+    from covo_cli.evaluation.report import PICTURES, REPORT, assess, draw_failures, table
+
+    assessed = assess(out, _listener())
+    console.print(table(assessed))
     console.print(f"The whole report: {out / REPORT}", highlight=False)
+    if not pictures or not assessed.failed():
+        return
+    try:
+        draw_failures(out, assessed)
+    except ImportError:
+        console.print(
+            "No pictures of what went wrong: install matplotlib (pip install 'covo[[eval]')."
+        )
+    else:
+        console.print(f"Pictures of what went wrong: {out / PICTURES}", highlight=False)
 
 
 def _listener() -> Callable[[Audio], str]:

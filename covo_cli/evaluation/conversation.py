@@ -18,7 +18,7 @@ from audio_io.endpoints import MIC_RATE
 from audio_io.files import AudioWriter, FileSpeaker
 from audio_io.levels import span_of_sound
 from audio_io.room import EchoPath
-from covo_cli.consumer import Audio
+from covo_cli.consumer import Audio, Consumer
 from covo_cli.conversation import Conversation
 from covo_cli.evaluation.scenario import (
     RIGHT,
@@ -37,8 +37,9 @@ from model.engine import Engine
 
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
 
-LONGEST = 120.0
-"""Seconds after which a conversation that does not end by itself is broken off."""
+PATIENCE = 12.0
+"""Seconds after the last line, besides those that are to be listened to, after which a user who was
+not answered gives up."""
 
 AFTERMATH = 1.0
 """Seconds that are listened to once nothing is under way any more."""
@@ -121,16 +122,18 @@ def _talk(
         nonlocal resting_since
         if scenario.duration is not None:
             return talk.at >= samples(scenario.duration)
-        if talk.at >= samples(LONGEST):
-            return True
-        if user.all_said and user.heard and user.heard >= samples(scenario.listen):
-            return True
+        if user.all_said:
+            if user.heard and user.heard >= samples(scenario.listen):
+                return True
+            last = user.spoken[-1][1]
+            if talk.at - last >= samples(scenario.listen + PATIENCE):
+                return True
         resting = user.exhausted and not busy
         resting_since = (resting_since or talk.at) if resting else None
         return resting_since is not None and talk.at - resting_since >= samples(AFTERMATH)
 
     canceller = EchoCanceller() if echo else None
-    consumers = [user, room, JsonScreen(stream)]
+    consumers: list[Consumer] = [user, room, JsonScreen(stream)]
     talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
     speaker.start()
     room.start()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 
+import numpy as np
+
+from covo_cli.bench.read_aloud import SENTENCES
 from covo_cli.engines import build_engine, turn_taking
 from covo_cli.evaluation.scenario import Scenario
 from covo_cli.evaluation.scripted_engine import (
@@ -14,13 +16,15 @@ from covo_cli.evaluation.scripted_engine import (
     SteadyClock,
     SteadyRecognizer,
 )
-from covo_cli.evaluation.sounds import reply_sounds
 from covo_cli.scripted_user import ScriptedUser
 from covo_cli.settings import Settings, models_dir, voices_dir
 from model.engine import Engine
 from model.reply import Recognizer
 
 SCRIPTED = "scripted"
+
+ASSISTANT = "heart"
+"""The voice of the scripted engine's replies."""
 
 
 class RecognizerName(StrEnum):
@@ -35,15 +39,15 @@ EngineMaker = Callable[[Scenario, ScriptedUser], Engine]
 
 
 def engine_maker(
-    name: str, recognizer: RecognizerName, settings: Settings, folder: Path, threads: int
+    name: str, recognizer: RecognizerName, settings: Settings, threads: int
 ) -> EngineMaker:
     """How to make the engine called ``name``; what several conversations can share is loaded once.
 
-    ``folder``: of the set. ``threads``: of each of the lite engine's models.
+    ``threads``: of each of the lite engine's models.
     Raises: the rooms' errors, when it cannot be made.
     """
     if name == SCRIPTED:
-        return _scripted(recognizer, settings, folder, threads)
+        return _scripted(recognizer, settings, threads)
     if name == "lite":
         return _lite(settings, threads)
 
@@ -55,15 +59,19 @@ def engine_maker(
     return build
 
 
-def _scripted(name: RecognizerName, settings: Settings, folder: Path, threads: int) -> EngineMaker:
+def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineMaker:
+    from model.lite import SynthesizerMaker
     from model.lite.recognizer import WhisperRecognizer
     from model.weights import WeightStore
     from model.work import VirtualExecutor
+    from voices.store import VoiceStore
 
-    sentences = reply_sounds(folder)
+    weights = WeightStore(models_dir(settings))
+    voice = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)(ASSISTANT)
+    sentences = [(text, np.concatenate(list(voice.stream(text)))) for text in SENTENCES]
+    voice.close()
     whisper = None
     if name is RecognizerName.WHISPER:
-        weights = WeightStore(models_dir(settings))
         whisper = WhisperRecognizer(weights.whole("whisper-base"), threads=threads)
         whisper.load()
 

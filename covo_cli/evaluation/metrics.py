@@ -133,7 +133,7 @@ METRICS = (
     ),
     Metric(
         "turn_decision",
-        "turn-taking: decision latency, median",
+        "turn-taking: decision, median",
         SECONDS,
         "lower",
         _TURN,
@@ -143,7 +143,7 @@ METRICS = (
     Metric("turn_latency", "turn-taking: latency, median", SECONDS, "lower", _TURN, "latency"),
     Metric(
         "turn_latency_p90",
-        "turn-taking: latency, 90th percentile",
+        "turn-taking: latency, 90 %",
         SECONDS,
         "lower",
         _TURN,
@@ -152,7 +152,7 @@ METRICS = (
     ),
     Metric(
         "turn_latency_p95",
-        "turn-taking: latency, 95th percentile",
+        "turn-taking: latency, 95 %",
         SECONDS,
         "lower",
         _TURN,
@@ -186,7 +186,7 @@ METRICS = (
     ),
     Metric(
         "interruption_stop",
-        "interruption: first word to silence, median",
+        "interruption: stop, median",
         SECONDS,
         "lower",
         _tried(Check.INTERRUPTION),
@@ -195,7 +195,7 @@ METRICS = (
     ),
     Metric(
         "interruption_stop_p90",
-        "interruption: first word to silence, 90th percentile",
+        "interruption: stop, 90 %",
         SECONDS,
         "lower",
         _tried(Check.INTERRUPTION),
@@ -204,13 +204,13 @@ METRICS = (
     ),
     # Covo's four success rates
     Metric("pause_silent", "pause: not a sound", SHARE, "higher", _of(Check.PAUSE), "silent"),
-    Metric("turn_success", "success rate: turn-taking", SHARE, "higher", _TURN, "ok"),
+    Metric("turn_success", "success: turn-taking", SHARE, "higher", _TURN, "ok"),
     Metric(
-        "pause_success", "success rate: pause handling", SHARE, "higher", _of(Check.PAUSE), "ok"
+        "pause_success", "success: pause handling", SHARE, "higher", _of(Check.PAUSE), "ok"
     ),
     Metric(
         "backchannel_success",
-        "success rate: backchannel handling",
+        "success: backchannel",
         SHARE,
         "higher",
         _tried(Check.BACKCHANNEL),
@@ -218,7 +218,7 @@ METRICS = (
     ),
     Metric(
         "interruption_success",
-        "success rate: interruption handling",
+        "success: interruption",
         SHARE,
         "higher",
         _tried(Check.INTERRUPTION),
@@ -227,7 +227,7 @@ METRICS = (
     # Further
     Metric(
         "correction_success",
-        "self-correction: success rate",
+        "success: self-correction",
         SHARE,
         "higher",
         _tried(Check.CORRECTION),
@@ -235,7 +235,7 @@ METRICS = (
     ),
     Metric(
         "side_talk_takeover",
-        "side talk over a reply: takeover rate",
+        "side talk over a reply: takeover",
         SHARE,
         "lower",
         lambda f: f.check is Check.SIDE_TALK and f.values.get("over_reply") == 1,
@@ -251,7 +251,7 @@ METRICS = (
     ),
     Metric(
         "noise_turn_takeover",
-        "turn-taking in noise: takeover rate",
+        "turns in noise: takeover rate",
         SHARE,
         "higher",
         _of(Check.TURN, Kind.NOISE),
@@ -259,7 +259,7 @@ METRICS = (
     ),
     Metric(
         "noise_turn_decision",
-        "turn-taking in noise: decision latency, median",
+        "turns in noise: decision, median",
         SECONDS,
         "lower",
         _of(Check.TURN, Kind.NOISE),
@@ -267,7 +267,7 @@ METRICS = (
     ),
     Metric(
         "false_alarm_resumed",
-        "false alarms after which the reply came back",
+        "false alarms: reply came back",
         SHARE,
         "higher",
         lambda f: "resumed" in f.values,
@@ -275,7 +275,7 @@ METRICS = (
     ),
     Metric(
         "false_alarm_resume",
-        "false alarm: last sound to full level, median",
+        "false alarm: back after, median",
         SECONDS,
         "lower",
         lambda f: "resume" in f.values,
@@ -283,7 +283,7 @@ METRICS = (
     ),
     Metric(
         "barge_ins_noise_20",
-        "false barge-ins, noise at 20 dB",
+        "false barge-ins, noise 20 dB",
         PER_MINUTE,
         "lower",
         _noise(15, 60),
@@ -292,7 +292,7 @@ METRICS = (
     ),
     Metric(
         "barge_ins_noise_10",
-        "false barge-ins, noise at 10 dB",
+        "false barge-ins, noise 10 dB",
         PER_MINUTE,
         "lower",
         _noise(7.5, 15),
@@ -302,7 +302,7 @@ METRICS = (
     ),
     Metric(
         "barge_ins_noise_5",
-        "false barge-ins, noise at 5 dB",
+        "false barge-ins, noise 5 dB",
         PER_MINUTE,
         "lower",
         _noise(-10, 7.5),
@@ -321,7 +321,7 @@ METRICS = (
     ),
     Metric(
         "false_turns",
-        "answers to nobody, while it is quiet or noisy",
+        "answers to nobody",
         PER_MINUTE,
         "lower",
         _of(Check.EXPOSURE, Kind.NOISE, Kind.SILENCE),
@@ -348,7 +348,7 @@ METRICS = (
     ),
     Metric(
         "latency_p90",
-        "all answers: latency, 90th percentile",
+        "all answers: latency, 90 %",
         SECONDS,
         "lower",
         _of(Check.TURN, *_ANSWERED),
@@ -357,7 +357,7 @@ METRICS = (
     ),
     Metric(
         "latency_p99",
-        "all answers: latency, 99th percentile",
+        "all answers: latency, 99 %",
         SECONDS,
         "lower",
         _of(Check.TURN, *_ANSWERED),

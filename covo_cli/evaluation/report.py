@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from covo_cli.evaluation.evidence import Listen, gather
 from covo_cli.evaluation.judge import Finding, judge
 from covo_cli.evaluation.metrics import METRICS, Form, Metric
-from covo_cli.evaluation.run import done, read_run
+from covo_cli.evaluation.run import CONVERSATIONS, done, read_run
 from covo_cli.evaluation.scenario import EvaluationError
 from covo_cli.evaluation.statistics import Estimate
 from covo_cli.sessions.files import write_text
@@ -22,8 +23,11 @@ from covo_cli.sessions.files import write_text
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from covo_cli.evaluation.compare import Comparison
+
 RESULTS = "results.json"
 REPORT = "report.md"
+PICTURES = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,12 @@ class Report:
     def estimates(self) -> list[tuple[Metric, Estimate]]:
         """The figures that can be taken from the findings."""
         found = ((metric, metric.estimate(self.findings)) for metric in METRICS)
-        return [(metric, estimate) for metric, estimate in found if estimate is not None]
+        known = [(metric, estimate) for metric, estimate in found if estimate is not None]
+        if self.run["recognizer"] == "oracle":  # which loses no words: that is no merit
+            known = [
+                (metric, estimate) for metric, estimate in known if metric.key != "first_words"
+            ]
+        return known
 
     def failed(self) -> dict[str, list[Finding]]:
         """Of each scenario in which something went wrong, what."""
@@ -100,28 +109,67 @@ def _as_json(report: Report) -> dict[str, Any]:
 
 def table(report: Report) -> Table:
     """The figures, for the screen."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     run = report.run
     shown = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         title=f"{run['set']}, {run['conversations']} conversations, engine {run['engine']}",
         caption=_caption(report),
         caption_justify="left",
     )
     for heading in ("", "value", "95 % interval", "cases", "goal"):
-        shown.add_column(heading, justify="left" if not heading else "right")
+        shown.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
     for metric, estimate in report.estimates():
         met = metric.met(estimate)
         style = "" if met is None else "green" if met else "red"
         shown.add_row(
             metric.title,
             number(metric.form, estimate.value),
-            f"{number(metric.form, estimate.low)} to {number(metric.form, estimate.high)}",
+            f"{estimate.low:.2f} to {estimate.high:.2f}",
             cases(metric.form, estimate),
             goal(metric),
             style=style,
         )
     return shown
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """Two runs' figures, for the screen."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("", "A", "B", "B - A", "95 % interval", ""):
+        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for row in comparison.differences:
+        style = {"better": "green", "worse": "red", "": ""}[row.verdict]
+        shown.add_row(
+            row.metric.title,
+            number(row.metric.form, row.a.value),
+            number(row.metric.form, row.b.value),
+            f"{row.change.value:+.3f}",
+            f"{row.change.low:+.2f} to {row.change.high:+.2f}",
+            row.verdict,
+            style=style,
+        )
+    return shown
+
+
+def draw_failures(out: Path, report: Report) -> None:
+    """A picture of each conversation that went wrong. Raises: ImportError without matplotlib."""
+    from covo_cli.evaluation.picture import draw
+
+    folder = out / PICTURES
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for name, findings in report.failed().items():
+            draw(out / CONVERSATIONS / name, findings, folder / f"{name}.png")
+    except OSError as error:
+        raise EvaluationError(f"cannot write {folder}: {error.strerror}") from error
 
 
 def _caption(report: Report) -> str:

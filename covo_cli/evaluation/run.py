@@ -23,7 +23,8 @@ import covo_cli
 from covo_cli.bench.machine import machine
 from covo_cli.evaluation.conversation import as_line, hold
 from covo_cli.evaluation.engines import RecognizerName, engine_maker
-from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, read_set, to_json
+from covo_cli.evaluation.full_duplex_bench import read_scenarios
+from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, to_json
 from covo_cli.evaluation.sounds import line_sound, noise_sound
 from covo_cli.scripted_user import ScriptedUser
 from covo_cli.sessions.files import write_text
@@ -52,7 +53,7 @@ def open_run(task: Task, out: Path, jobs: int) -> dict[str, Any]:
 
     Returns what ``run.json`` says. Raises: EvaluationError when another one was.
     """
-    scenarios = read_set(task.folder)
+    scenarios = read_scenarios(task.folder)
     identity = {
         "set": scenarios.name,
         "set_sha256": hashlib.sha256(to_json(scenarios).encode()).hexdigest(),
@@ -105,7 +106,7 @@ def run_all(
     ``progress`` is called with each scenario's id when it is done. A failure or an interruption
     leaves what is done, so that the same call goes on from there. Raises: the rooms' errors.
     """
-    names = [scenario.id for scenario in remaining(read_set(task.folder), out)]
+    names = [scenario.id for scenario in remaining(read_scenarios(task.folder), out)]
     jobs = min(jobs, len(names))
     if jobs <= 1:
         for name in _hold_each(task, out, iter(names)):
@@ -152,8 +153,8 @@ def _taken(waiting: Queue[str]) -> Iterator[str]:
 
 def _hold_each(task: Task, out: Path, names: Iterator[str]) -> Iterator[str]:
     """Hold the scenarios called ``names``; yields each name when it is done."""
-    scenarios = read_set(task.folder)
-    make = engine_maker(task.engine, task.recognizer, task.settings, task.folder, task.threads)
+    scenarios = read_scenarios(task.folder)
+    make = engine_maker(task.engine, task.recognizer, task.settings, task.threads)
     by_name = {scenario.id: scenario for scenario in scenarios.scenarios}
     for name in names:
         scenario = by_name[name]

@@ -17,7 +17,6 @@ from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Audio
 from audio_io.files import read_audio, write_audio
 from audio_io.levels import at_level, span_of_sound
 from audio_io.resample import resample
-from covo_cli.bench.read_aloud import SENTENCES
 from covo_cli.evaluation.scenario import (
     SOUNDS,
     EvaluationError,
@@ -30,9 +29,6 @@ from covo_cli.evaluation.scenario import (
 from covo_cli.evaluation.vocal import cough, laughter
 from model.lite.synthesizer import Synthesizer
 
-ASSISTANT = "heart"
-"""The voice of the scripted engine's replies."""
-
 USER_LEVEL = -26.0
 """dBFS of the user that a signal-to-noise ratio is counted from."""
 
@@ -43,8 +39,8 @@ _BABBLE_LINES = 16
 def render(
     scenarios: ScenarioSet, folder: Path, voices: Callable[[str], Synthesizer]
 ) -> Iterator[str]:
-    """Render what ``scenarios`` say, and the scripted replies, into ``folder``; yields each text
-    before it is rendered. ``voices`` gives the synthesiser of a voice.
+    """Render what ``scenarios`` say into ``folder``; yields each text before it is rendered.
+    ``voices`` gives the synthesiser of a voice.
 
     Raises: AudioError, ModelError, VoiceError.
     """
@@ -58,12 +54,6 @@ def render(
             speech = resample(sound, SPEAKER_RATE, MIC_RATE)
             # A pause after a line is counted from its last sound: what the voice adds is cut off.
             write_audio(path, speech[: span_of_sound(speech)[1]], MIC_RATE)
-    for text in SENTENCES:
-        path = _path(folder, ASSISTANT, text, reply=True)
-        if not path.exists():
-            yield text
-            sound = np.concatenate(list(voices(ASSISTANT).stream(text)))
-            write_audio(path, sound, SPEAKER_RATE)
 
 
 def missing(scenarios: ScenarioSet, folder: Path) -> int:
@@ -94,15 +84,6 @@ def line_sound(line: ScriptLine, folder: Path) -> Audio:
     return sound if line.level is None else at_level(sound, line.level)
 
 
-def reply_sounds(folder: Path) -> list[tuple[str, Audio]]:
-    """The sentences of the scripted replies and their sound, float32 mono 24 kHz.
-
-    Raises: AudioFileError when they were not rendered.
-    """
-    paths = [(text, _path(folder, ASSISTANT, text, reply=True)) for text in SENTENCES]
-    return [(text, read_audio(path, SPEAKER_RATE)) for text, path in paths]
-
-
 def noise_sound(noise: Noise, scenarios: ScenarioSet, folder: Path) -> Audio:
     """30 s of ``noise``: float32 mono 16 kHz. Babble is six times the set's own voices."""
     n, level = round(NOISE_SECONDS * MIC_RATE), USER_LEVEL - noise.snr
@@ -127,6 +108,6 @@ def _spoken(scenarios: ScenarioSet) -> Iterator[ScriptLine]:
         yield from (line for line in scenario.lines if line.source is Source.VOICE)
 
 
-def _path(folder: Path, voice: str, text: str, *, reply: bool = False) -> Path:
+def _path(folder: Path, voice: str, text: str) -> Path:
     digest = hashlib.sha256(f"{voice}\n{text}".encode()).hexdigest()[:16]
-    return folder / SOUNDS / f"{'reply-' if reply else ''}{voice}-{digest}.flac"
+    return folder / SOUNDS / f"{voice}-{digest}.flac"
