@@ -205,9 +205,7 @@ METRICS = (
     # Covo's four success rates
     Metric("pause_silent", "pause: not a sound", SHARE, "higher", _of(Check.PAUSE), "silent"),
     Metric("turn_success", "success: turn-taking", SHARE, "higher", _TURN, "ok"),
-    Metric(
-        "pause_success", "success: pause handling", SHARE, "higher", _of(Check.PAUSE), "ok"
-    ),
+    Metric("pause_success", "success: pause handling", SHARE, "higher", _of(Check.PAUSE), "ok"),
     Metric(
         "backchannel_success",
         "success: backchannel",

@@ -29,6 +29,9 @@ from covo_cli.scripted_user import Start, StartRule
 LOUD, NORMAL, SOFT = -20.0, -26.0, -34.0
 """Levels of a person at a microphone, in dBFS."""
 
+GOAL_SNR = 10.0
+"""dB of the noise in which there is a goal for false barge-ins."""
+
 OPENING = 0.6
 """Seconds of silence before the first line."""
 
@@ -37,7 +40,8 @@ OPENING = 0.6
 class Mix:
     """How many scenarios of each kind a set has, whose voices, and where its noise seeds begin.
 
-    ``pauses``, ``corrections``: seconds of each pause, one scenario for each text and some of them.
+    ``exposure``: seconds of a reply in each echo and in noise at :data:`GOAL_SNR`. ``pauses``,
+    ``corrections``: seconds of each pause, one scenario for each text and some of them.
     """
 
     about: str
@@ -54,6 +58,7 @@ class Mix:
     echoes: int
     corrections: tuple[float, ...]
     silences: int
+    exposure: float
 
 
 _NOISES = tuple(
@@ -83,6 +88,7 @@ MIXES = {
         echoes=12,
         corrections=(0.5, 0.9, 1.4),
         silences=4,
+        exposure=36.0,
     ),
     "tuning": Mix(
         "for tuning: users michael and emma, each the other's bystander",
@@ -99,6 +105,7 @@ MIXES = {
         echoes=6,
         corrections=(0.6, 1.0),
         silences=2,
+        exposure=24.0,
     ),
     "small": Mix(
         "for the tests: every voice is heart, which renders in seconds",
@@ -115,6 +122,7 @@ MIXES = {
         echoes=2,
         corrections=(0.6,),
         silences=1,
+        exposure=10.0,
     ),
 }
 
@@ -216,9 +224,16 @@ class _Author:
         for n, (kind, snr) in enumerate(self._mix.noises):
             line = self._opening(next(self._requests), next(self._voices))
             noise = Noise(kind, snr, next(self._seeds))
-            note = f"{kind}, {snr:g} dB"
+            # Long where a rate has to be told from 0.2 a minute.
+            listen = self._mix.exposure if snr == GOAL_SNR else 12.0
             yield Scenario(
-                f"noise-{n:02}", Kind.NOISE, (line,), noise, listen=15.0, reply=16.0, note=note
+                f"noise-{n:02}",
+                Kind.NOISE,
+                (line,),
+                noise,
+                listen=listen,
+                reply=listen + 2.0,
+                note=f"{kind}, {snr:g} dB",
             )
 
     def _side_talk(self) -> Iterator[Scenario]:
@@ -249,8 +264,8 @@ class _Author:
                 Kind.ECHO,
                 (line,),
                 echo=echo,
-                listen=15.0,
-                reply=16.0,
+                listen=self._mix.exposure,
+                reply=self._mix.exposure + 2.0,
                 note=note,
             )
 
