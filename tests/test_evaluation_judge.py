@@ -39,9 +39,7 @@ def test_a_takeover_is_a_second_of_speech_or_more_than_three_words(seconds, word
 
 
 def test_a_turn_that_is_answered_in_time():
-    talk = conversation(
-        Kind.TURN, [said(Role.TURN, 1.0, 3.0)], [reply(1, 3.8, 7.0, committed=3.6)]
-    )
+    talk = conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)], [reply(1, 3.8, 7.0, committed=3.6)])
     finding = only(talk, Check.TURN)
     assert finding.ok
     assert finding.values == {"takeover": 1.0, "latency": 0.8, "decision": 0.6, "early": 0.0}
@@ -53,9 +51,7 @@ def test_a_turn_that_nobody_answers():
 
 
 def test_an_answer_before_the_turn_is_over_counts_as_taken_but_is_wrong():
-    talk = conversation(
-        Kind.TURN, [said(Role.TURN, 1.0, 3.0)], [reply(1, 2.5, 7.0, committed=2.4)]
-    )
+    talk = conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)], [reply(1, 2.5, 7.0, committed=2.4)])
     finding = only(talk, Check.TURN)
     assert not finding.ok
     assert finding.values["takeover"] == 1
@@ -153,9 +149,7 @@ STOP = [said(Role.TURN, 1.0, 2.0), said(Role.INTERRUPTION, 5.0, 6.0, "Stop.")]
 
 def test_an_interruption_that_is_caught_and_answered():
     heard = [reply(1, 2.8, 5.4, interrupted=5.5), reply(2, 6.7, 9.0, committed=6.6)]
-    finding = only(
-        conversation(Kind.INTERRUPTION, STOP, heard, [cut(5.5)]), Check.INTERRUPTION
-    )
+    finding = only(conversation(Kind.INTERRUPTION, STOP, heard, [cut(5.5)]), Check.INTERRUPTION)
     assert finding.ok
     assert finding.values == {
         "takeover": 1,

@@ -125,10 +125,13 @@ def _replies(
 ) -> Iterator[HeardReply]:
     starts = [event for event in events if isinstance(event, ReplyStarted)]
     for start, following in zip_longest(starts, starts[1:]):
-        end = following.at if following else len(output)
-        loud = [
-            i for i in range(start.at // _BLOCK, min(end // _BLOCK, len(audible))) if audible[i]
-        ]
+        cut = next((e.at for e in _of(events, Interrupted) if e.reply == start.reply), None)
+        played = next((e.at for e in _of(events, ReplyFinished) if e.reply == start.reply), None)
+        # What follows its end is not its own: the next reply's first samples ring ahead of it.
+        over = [at + FRAME for at in (cut, played) if at is not None]
+        end = min([*over, following.at - FRAME if following else len(output)])
+        blocks = range(start.at // _BLOCK, min(end // _BLOCK, len(audible)))
+        loud = [block for block in blocks if audible[block]]
         first = loud[0] * _BLOCK if loud else None
         last = (loud[-1] + 1) * _BLOCK if loud else None
         words = None
@@ -136,16 +139,9 @@ def _replies(
             words = 0
         elif to_all or seconds(last - first) < TAKEOVER_SECONDS:
             words = len(listen(output[max(0, first - FRAME) : last + FRAME]).split())
+        committed = _committed(events, start.at)
         yield HeardReply(
-            start.reply,
-            start.turn,
-            start.at,
-            first,
-            last,
-            _committed(events, start.at),
-            next((e.at for e in _of(events, Interrupted) if e.reply == start.reply), None),
-            next((e.at for e in _of(events, ReplyFinished) if e.reply == start.reply), None),
-            words,
+            start.reply, start.turn, start.at, first, last, committed, cut, played, words
         )
 
 
