@@ -248,6 +248,8 @@ def test_only_what_the_settings_need_is_needed(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("COVO_CONFIG", "/nonexistent/config.toml")
     settings = load_settings({"chat.url": "http://localhost:1/v1", "audio.vad": "webrtc"})
     assert set(wiring.unneeded_pieces(settings, "kokoro")) == {"smollm2-135m", "silero-vad"}
+    settings = load_settings({"turns.end_of_turn": "none"})
+    assert set(wiring.unneeded_pieces(settings, "kokoro")) == {"smart-turn"}
 
 
 @pytest.fixture

@@ -55,6 +55,8 @@ def unneeded_pieces(settings: Settings, synthesizer: str) -> dict[str, str]:
         unneeded["kokoro-82m"] = f"not needed by the voice {settings.voice.name}"
     if settings.audio.vad != "silero":
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
+    if settings.turns.end_of_turn != "smart-turn":
+        unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
     return unneeded
 
 
