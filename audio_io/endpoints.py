@@ -79,8 +79,11 @@ class Speaker(Protocol):
     def duck(self) -> None:
         """Play on at a lower level, at once."""
 
+    def hold(self) -> None:
+        """Fall silent and stand still: nothing that is queued is lost."""
+
     def resume(self) -> None:
-        """Return to the full level."""
+        """Go on from where it stands, at the full level."""
 
     def stop(self) -> None:
         """Fall silent within a few milliseconds and drop what is queued."""

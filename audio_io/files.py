@@ -304,6 +304,10 @@ class FileSpeaker:
         """See :meth:`audio_io.endpoints.Speaker.duck`."""
         self._playout.duck()
 
+    def hold(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.hold`."""
+        self._playout.hold()
+
     def resume(self) -> None:
         """See :meth:`audio_io.endpoints.Speaker.resume`."""
         self._playout.resume()

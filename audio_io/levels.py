@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Audio = NDArray[np.float32]
 
+_BLOCK = 320
+_QUIET = 40.0
+
 FLOOR = -96.0
 """The lowest level that is told apart from silence, in dBFS: one step of 16-bit sound."""
 
@@ -39,6 +42,22 @@ def measure(samples: Audio) -> Level:
     peak = float(np.max(np.abs(samples)))
     rms = math.sqrt(float(np.mean(np.square(samples, dtype=np.float64))))
     return Level(to_db(peak), to_db(rms))
+
+
+def at_level(samples: Audio, level: float) -> Audio:
+    """``samples`` scaled so that its loudest half, by blocks of 20 ms, has this RMS level in dBFS:
+    pauses do not count."""
+    blocks = samples[: len(samples) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
+    power = np.sort(np.mean(blocks**2, axis=1))[len(blocks) // 2 :]
+    gain = from_db(level) / math.sqrt(float(power.mean()))
+    return np.asarray(samples * gain, dtype=np.float32)
+
+
+def span_of_sound(samples: Audio) -> tuple[int, int]:
+    """Where the sound in ``samples`` begins and ends: its first sample that is less than 40 dB
+    below the peak, and the one after the last."""
+    loud = np.flatnonzero(np.abs(samples) > np.max(np.abs(samples)) * from_db(-_QUIET))
+    return int(loud[0]), int(loud[-1]) + 1
 
 
 class Meter:

@@ -8,6 +8,7 @@ later, when the device has really played it (:meth:`Playout.played_at`).
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ LIMIT_SECONDS = 300
 DUCK_DB = -12.0
 RAMP = SPEAKER_RATE // 100
 """Samples (10 ms) that a change between full and ducked level takes, and a fade-out."""
+
+_STEP = (1.0 - from_db(DUCK_DB)) / RAMP
 
 
 @dataclass(slots=True)
@@ -49,6 +52,7 @@ class Playout:
         self._queued = 0
         self._gain = 1.0
         self._target = 1.0
+        self._held = False
         self._rendered = 0
         self._spans: deque[_Span] = deque([_Span(0, -1, 0, 0)])
         self._dry = 0
@@ -75,15 +79,22 @@ class Playout:
         with self._lock:
             self._target = from_db(DUCK_DB)
 
-    def resume(self) -> None:
-        """Return to the full level, over a ramp of 10 ms."""
+    def hold(self) -> None:
+        """Fade out within 15 ms and stand still there: what is queued waits for :meth:`resume`."""
         with self._lock:
+            self._held = True
+            self._target = 0.0
+
+    def resume(self) -> None:
+        """Return to the full level, over a ramp of 10 ms (15 ms from a standstill)."""
+        with self._lock:
+            self._held = False
             self._target = 1.0
 
     def stop(self) -> None:
         """Fade out within 10 ms and drop the rest. What is queued later plays at full level."""
         with self._lock:
-            tail = self._take(RAMP)
+            tail = self._take(RAMP) if self._gain > 0 else []
             faded: deque[tuple[int, Audio]] = deque()
             left = sum(len(samples) for _, samples in tail)
             envelope = self._envelope(left) * np.linspace(1.0, 0.0, left + 1, dtype=np.float32)[1:]
@@ -93,8 +104,7 @@ class Playout:
                 at += len(samples)
             self._queue = faded
             self._queued = left
-            self._gain = self._target = 1.0
-            self._dry = 0
+            self._play_on()
 
     def cut(self, index: int) -> None:
         """Drop all that is queued, and take back what was rendered from stream index ``index`` on.
@@ -104,8 +114,7 @@ class Playout:
         with self._lock:
             self._queue.clear()
             self._queued = 0
-            self._gain = self._target = 1.0
-            self._dry = 0
+            self._play_on()
             self._rendered = min(self._rendered, max(index, self._spans[0].start))
             while len(self._spans) > 1 and self._spans[-1].start >= self._rendered:
                 self._spans.pop()
@@ -117,11 +126,11 @@ class Playout:
         block = np.zeros(n, np.float32)
         with self._lock:
             at = 0
-            for reply, samples in self._take(n):
+            for reply, samples in self._take(min(n, self._left_of_fade()) if self._held else n):
                 block[at : at + len(samples)] = samples
                 self._note(reply, self._rendered + at, len(samples))
                 at += len(samples)
-            if at < n:
+            if at < n and not self._held:
                 self._dry += 1
             block *= self._envelope(n)
             self._rendered += n
@@ -170,6 +179,16 @@ class Playout:
             last = self._spans[-1]
             return last.start + last.length > index
 
+    def _play_on(self) -> None:
+        """What is queued from now on plays at full level."""
+        self._gain = self._target = 1.0
+        self._held = False
+        self._dry = 0
+
+    def _left_of_fade(self) -> int:
+        """Samples until a reply that is held is silent."""
+        return math.ceil(self._gain / _STEP)
+
     def _take(self, n: int) -> list[tuple[int, Audio]]:
         """Up to ``n`` queued samples, in pieces of one reply each."""
         taken: list[tuple[int, Audio]] = []
@@ -200,8 +219,7 @@ class Playout:
         """The level of the next ``n`` samples; moves the level on."""
         if self._gain == self._target:
             return np.full(n, self._gain, np.float32)
-        step = (1.0 - from_db(DUCK_DB)) / RAMP
-        rise = np.arange(1, n + 1) * step
+        rise = np.arange(1, n + 1) * _STEP
         if self._target > self._gain:
             levels = np.minimum(self._gain + rise, self._target)
         else:

@@ -15,6 +15,7 @@ from covo_cli.commands import (
     demo,
     devices,
     doctor,
+    evaluation,
     models,
     sessions,
     voices,
@@ -55,6 +56,7 @@ app.command()(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 app.add_typer(devices.app, name="devices")
+app.add_typer(evaluation.app, name="eval")
 app.add_typer(models.app, name="models")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(voices.app, name="voices")

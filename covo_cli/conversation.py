@@ -161,6 +161,8 @@ class Conversation:
                 self._speaker.play(reply, samples)
             case PlaybackControl(action=PlaybackAction.DUCK):
                 self._speaker.duck()
+            case PlaybackControl(action=PlaybackAction.HOLD):
+                self._speaker.hold()
             case PlaybackControl(action=PlaybackAction.RESUME):
                 self._speaker.resume()
             case PlaybackControl(action=PlaybackAction.STOP):

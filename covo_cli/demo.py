@@ -11,22 +11,24 @@ from rich.console import Console
 from audio_io.files import FileSpeaker, read_audio
 from covo_cli.program import program
 from covo_cli.run_chat import Ends, hold
-from covo_cli.scripted_user import Line, ScriptedUser
+from covo_cli.scripted_user import REST, Line, ScriptedUser, Start, StartRule
 from covo_cli.settings import Settings
 from model.clock import USER_RATE
 
 SCRIPT = (
-    ("australia.flac", "What is the capital of Australia?", None),
-    ("exercise.flac", "Why is exercise good for me?", None),
-    ("stop.flac", "Okay, stop. And what do bees make?", 3.5),
+    ("australia.flac", "What is the capital of Australia?", Start(StartRule.AFTER_REPLY, REST)),
+    ("exercise.flac", "Why is exercise good for me?", Start(StartRule.AFTER_REPLY, REST)),
+    ("stop.flac", "Okay, stop. And what do bees make?", Start(StartRule.DURING_REPLY, 3.5)),
 )
-"""Recording, what it says, and after how many seconds of the answer before it is said."""
+"""Recording, what it says, and when it is said."""
 
 
 def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
     """Hold the demo's conversation; returns the exit code. Raises: the rooms' errors."""
     folder = Path(str(resources.files("covo_cli") / "demo_audio"))
-    lines = [Line(read_audio(folder / name, USER_RATE), text, over) for name, text, over in SCRIPT]
+    lines = [
+        Line(read_audio(folder / name, USER_RATE), text, start) for name, text, start in SCRIPT
+    ]
     user = ScriptedUser(lines, paced=paced, name="three recorded questions")
     ends = Ends(
         user,

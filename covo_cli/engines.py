@@ -13,9 +13,16 @@ from covo_cli.settings import Settings, models_dir, voices_dir
 if TYPE_CHECKING:
     from audio_io.vad import VoiceActivityDetector
     from model.covo.generator import CovoGenerator
+    from model.endpointing import EndOfTurnModel
     from model.engine import Engine
     from model.lite.cascade import Cascade
+    from model.reply import Recognizer, ReplyGenerator
+    from model.turn_settings import TurnSettings
     from model.weights import WeightStore
+    from model.work import Executor
+
+LANGUAGE = "en"
+"""What is spoken to the embedded engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,41 +45,29 @@ def choose_engine(settings: Settings) -> EngineChoice:
     return EngineChoice("lite", f"the embedded one; Covo-Audio is not used: {obstacle}")
 
 
-def build_engine(settings: Settings, choice: EngineChoice, *, real_time: bool) -> Engine:
-    """The engine of ``choice``, not loaded yet (see :meth:`Engine.warm_up`).
+def build_engine(
+    settings: Settings, *, real_time: bool, choice: EngineChoice | None = None
+) -> Engine:
+    """The engine of ``choice`` (None: what the settings ask for), not loaded yet (see
+    :meth:`Engine.warm_up`).
 
     ``real_time``: work on threads beside the conversation; otherwise the conversation may run
     faster than real time, and the time of the work is counted (:mod:`model.work`).
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from model.turn_settings import TurnSettings
-    from model.turns import TurnTakingEngine
-    from model.weights import WeightStore
     from model.work import ThreadExecutor, VirtualExecutor
 
-    weights = WeightStore(models_dir(settings))
+    choice = choice or choose_engine(settings)
     generator: Cascade | CovoGenerator
     if choice.name == "covo":
         from covo_cli.covo_engine import build_covo
 
         generator = build_covo(settings)
     else:
-        generator = _build_cascade(settings, weights)
-    turns = settings.turns
-    return TurnTakingEngine(
-        generator,
-        _detector(settings, weights),
-        ThreadExecutor() if real_time else VirtualExecutor(),
-        TurnSettings(
-            silence=turns.silence,
-            speculate_after=min(turns.speculate_after, turns.silence),
-            min_speech=turns.min_speech,
-            barge_in=turns.barge_in,
-            barge_in_confirm=turns.barge_in_confirm,
-        ),
-        generator.recognizer,
-    )
+        generator = _build_cascade(settings)
+    executor = ThreadExecutor() if real_time else VirtualExecutor()
+    return turn_taking(settings, generator, executor, generator.recognizer)
 
 
 def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
@@ -86,8 +81,61 @@ def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
     return VoiceStore(voices_dir()).names()
 
 
-def _build_cascade(settings: Settings, weights: WeightStore) -> Cascade:
+def turn_taking(
+    settings: Settings,
+    generator: ReplyGenerator,
+    executor: Executor,
+    recognizer: Recognizer | None,
+) -> Engine:
+    """``generator`` as an engine: detector and turn taking as the settings ask for. Without a
+    ``recognizer`` nobody waits for words.
+
+    Raises: SettingsError, ModelError.
+    """
+    from model.phrases import phrases_of
+    from model.turns import TurnTakingEngine
+    from model.weights import WeightStore
+
+    weights = WeightStore(models_dir(settings))
+    return TurnTakingEngine(
+        generator,
+        _detector(settings, weights),
+        executor,
+        turn_settings(settings),
+        recognizer,
+        phrases_of(LANGUAGE) if recognizer is not None else None,
+        _end_of_turn(settings, weights),
+    )
+
+
+def turn_settings(settings: Settings) -> TurnSettings:
+    """The numbers of turn taking: those of ``turns.patience``, but for what is set itself."""
+    from model.turn_settings import with_patience
+
+    turns = settings.turns
+    names = (
+        *("silence", "silence_finished", "silence_statement", "silence_unfinished"),
+        *("speculate_after", "min_speech", "barge_in", "barge_in_confirm"),
+    )
+    chosen = {
+        name: getattr(turns, name)
+        for name in names
+        if settings.origins.get(f"turns.{name}", "default") != "default"
+    }
+    return with_patience(turns.patience, **chosen)
+
+
+def _end_of_turn(settings: Settings, weights: WeightStore) -> EndOfTurnModel | None:
+    from model.lite.smart_turn import SmartTurn
+
+    if settings.turns.end_of_turn == "none":
+        return None
+    return SmartTurn(weights.path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
+
+
+def _build_cascade(settings: Settings) -> Cascade:
     from model.lite import build_cascade
+    from model.weights import WeightStore
     from voices.store import VoiceStore
 
     if settings.covo.text_only:
@@ -96,12 +144,13 @@ def _build_cascade(settings: Settings, weights: WeightStore) -> Cascade:
             "with --engine covo"
         )
     return build_cascade(
-        weights,
+        WeightStore(models_dir(settings)),
         VoiceStore(voices_dir()).get,
         voice=settings.voice.name,
         chat_model=settings.chat.model,
         chat_url=settings.chat.url,
         persona=read_persona(settings.chat.persona),
+        language=LANGUAGE,
     )
 
 

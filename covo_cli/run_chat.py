@@ -80,7 +80,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         # Cheap and likely to fail: before the engine is loaded.
         _start(ends)
     choice = choose_engine(settings)
-    engine = build_engine(settings, choice, real_time=ends.real_time)
+    engine = build_engine(settings, real_time=ends.real_time, choice=choice)
     stack.callback(engine.close)
     _warm_up(engine, choice.reason)
     if isinstance(ends.microphone, LiveMicrophone):

@@ -50,16 +50,39 @@ class AudioSettings:
 class TurnSettings:
     """When a turn is over, and what interrupts a reply. Times are in seconds."""
 
-    silence: float = setting(0.7, "seconds of silence that end a turn", within=(0.2, 5.0))
+    patience: str = setting(
+        "normal",
+        "how long pauses are waited for; the numbers below that are not set follow it",
+        choices=("eager", "normal", "patient"),
+    )
+    silence: float = setting(
+        0.7,
+        "seconds of silence that end a turn when nothing else tells; when set, a finished one too",
+        within=(0.2, 5.0),
+    )
+    silence_finished: float = setting(
+        0.35, "seconds of silence that end a turn that sounds and reads finished", within=(0.1, 5.0)
+    )
+    silence_unfinished: float = setting(
+        2.8, "seconds of silence that end a turn that breaks off", within=(0.2, 10.0)
+    )
+    silence_statement: float = setting(
+        2.0, "seconds of silence that end a turn that asks for nothing", within=(0.2, 10.0)
+    )
+    end_of_turn: str = setting(
+        "smart-turn",
+        "what hears whether you are done; none: silence and words alone",
+        choices=("smart-turn", "none"),
+    )
     min_speech: float = setting(
         0.2, "seconds of speech below which it was no turn", within=(0.02, 2.0)
     )
     speculate_after: float = setting(
-        0.15, "seconds of silence after which a reply is begun early", within=(0.02, 5.0)
+        0.12, "seconds of silence after which a reply is begun early", within=(0.02, 5.0)
     )
     barge_in: bool = setting(True, "whether speaking interrupts the assistant")
     barge_in_confirm: float = setting(
-        0.3, "seconds of speech that make an interruption of a noise", within=(0.02, 2.0)
+        0.25, "seconds of speech over a reply that silence it", within=(0.02, 2.0)
     )
 
 

@@ -1,48 +1,119 @@
-"""Speech over a reply: what is known of it until it is confirmed, and the silence it asks for."""
+"""Speech over a reply: is it an interruption, or did the listener only say "mm-hmm"?
+
+:func:`judge` is pure: what is known goes in as :class:`SpeechOver`, a verdict with its reason comes
+out. Where the words can be recognised, the reply is held in its place as soon as there was enough
+speech, and the words decide whether it goes on from there or stops. Where they cannot, the length
+of the speech decides.
+"""
 
 from __future__ import annotations
 
-from model.open_turn import OpenTurn
+from dataclasses import dataclass
+from enum import StrEnum
 
-STILL_FRAMES = 6
-"""Frames (0.12 s) without progress after which a speaker is silent: some devices take 0.1 s of
-sound at a time."""
+from model.phrases import Over, ToldOver
+from model.turn_settings import TurnSettings
 
-MOST_FRAMES = 25
-"""Frames after which a speaker that still claims to play is not waited for any longer."""
+ENDED = 0.2
+"""Seconds of silence after which the speech over a reply is taken to be whole."""
+
+CONTENT = 3
+"""Words that are no backchannel after which the rest is not waited for."""
+
+ONE_WORD = 0.8
+"""Seconds of speech below which a single unknown word is taken for a sound: recognisers make words
+of "mm-hmm"."""
+
+UNCLEAR = 0.3
+"""Seconds of speech of which too little is known for any word to count."""
+
+UNHEARD = 0.1
+"""Seconds of speech that may be missing in what was recognised of it."""
+
+STALE = 0.7
+"""Seconds of speech that may have come since its words were known to be nothing but noises."""
+
+WORDS_WAIT = 0.8
+"""Seconds that words are waited for after the speech has ended."""
 
 
-class BargeIn:
-    """Speech over a reply that may turn out to be an interruption, collected in ``turn``.
+class Act(StrEnum):
+    """What is to be done about speech over a reply."""
 
-    ``voiced``: speech in it so far that belongs to the barge-in, in samples.
+    WAIT = "wait"
+    HOLD = "hold"
+    RESUME = "resume"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechOver:
+    """What is known of speech over a reply. Times are in seconds.
+
+    ``voiced``: how much there is of it, ``silence`` since its end. ``level``: its loudest, in dB
+    relative to the user's own. ``recognized``: whether its words can become known; ``told``: what
+    they are so far, of the first ``told_of`` seconds.
     """
 
-    def __init__(self, turn: OpenTurn, voiced: int) -> None:
-        self.turn = turn
-        self._before = turn.voiced - voiced
-
-    @property
-    def voiced(self) -> int:
-        """How much speech there was over the reply, in user samples."""
-        return self.turn.voiced - self._before
+    voiced: float
+    silence: float
+    level: float = 0.0
+    recognized: bool = False
+    told: ToldOver | None = None
+    told_of: float = 0.0
 
 
-class FallingSilent:
-    """Watches a speaker that was told to stop: when it stands still, it is known what was heard.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be done, and why."""
 
-    ``reason`` says why it was told to.
-    """
+    act: Act
+    reason: str = ""
 
-    def __init__(self, heard: int, reason: str) -> None:
-        self.reason = reason
-        self._heard = heard
-        self._still = 0
-        self._frames = 0
 
-    def silent(self, heard: int) -> bool:
-        """Called once a frame with the samples heard so far; whether no more will be."""
-        self._still = self._still + 1 if heard == self._heard else 0
-        self._frames += 1
-        self._heard = heard
-        return self._still >= STILL_FRAMES or self._frames >= MOST_FRAMES
+def judge(speech: SpeechOver, s: TurnSettings) -> Verdict:
+    """What is to be done about ``speech`` now."""
+    if speech.level < -s.barge_in_below:
+        if speech.silence < s.barge_in_release:
+            return Verdict(Act.WAIT)
+        return Verdict(Act.RESUME, f"somebody else, {-speech.level:.0f} dB below you")
+    by_words = _judge_words(speech) if speech.recognized else None
+    return by_words or _judge_length(speech, s)
+
+
+def _judge_length(speech: SpeechOver, s: TurnSettings) -> Verdict:
+    """The verdict without words; where they may come, there is more time for it."""
+    if speech.recognized:
+        enough, patience = s.barge_in_limit, s.barge_in_release + WORDS_WAIT
+    else:
+        enough, patience = s.barge_in_confirm, s.barge_in_release
+    if speech.voiced >= enough and not _only_noises(speech, s):
+        return Verdict(Act.STOP, f"you spoke for {speech.voiced:.2f} s")
+    if speech.silence >= patience:
+        return Verdict(Act.RESUME, f"only {speech.voiced:.2f} s of speech")
+    if speech.recognized and speech.voiced >= s.barge_in_confirm:
+        return Verdict(Act.HOLD, f"{speech.voiced:.2f} s of speech")
+    return Verdict(Act.WAIT)
+
+
+def _judge_words(speech: SpeechOver) -> Verdict | None:
+    """The verdict that the words allow; None when they leave it open."""
+    told = speech.told
+    whole = speech.silence >= ENDED and speech.told_of >= speech.voiced - UNHEARD
+    if told is None or not (whole or speech.told_of >= UNCLEAR):
+        return None
+    said = f"“{told.words}”" if told.words else "no words"
+    if told.kind is Over.INTERRUPTION or told.content >= CONTENT:
+        return Verdict(Act.STOP, f"you said {said}")
+    if not whole:
+        return None
+    if told.content > 1 or (told.content and speech.voiced >= ONE_WORD):
+        return Verdict(Act.STOP, f"you said {said}")
+    return Verdict(Act.RESUME, f"only {said}")
+
+
+def _only_noises(speech: SpeechOver, s: TurnSettings) -> bool:
+    """Whether all that was understood lately is no words or backchannels (someone laughs)."""
+    if speech.told is None or speech.told.kind not in (Over.NOTHING, Over.BACKCHANNEL):
+        return False
+    return speech.voiced - speech.told_of <= STALE and speech.voiced < 2 * s.barge_in_limit

@@ -32,6 +32,10 @@ class RecognizerError(ModelError):
     """The speech recogniser could not be loaded or could not read the audio."""
 
 
+class EndOfTurnError(ModelError):
+    """The end-of-turn model could not be loaded or could not read the audio."""
+
+
 class ChatError(ModelError):
     """The chat model could not be loaded or reached, or answered with an error."""
 

@@ -56,8 +56,25 @@ class UserTranscript(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointJudged(Event):
+    """A silence in turn ``turn`` was judged; comes again when the judgement changes.
+
+    ``over``: the turn is over; otherwise it is waited for. ``silence``: seconds since the last
+    speech. ``probability``: how likely the end-of-turn model finds it that the turn is over, -1
+    where it has not said. ``phrase``: what the words say, one of :class:`model.phrases.Phrase`.
+    """
+
+    turn: int
+    over: bool
+    silence: float
+    probability: float
+    phrase: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TurnDiscarded(Event):
-    """Turn ``turn`` turned out not to be speech (too short, or nothing recognised)."""
+    """Turn ``turn`` turned out not to be one (too short, nothing recognised, a backchannel)."""
 
     turn: int
     reason: str
@@ -111,13 +128,15 @@ class PlaybackAction(StrEnum):
     """What the speaker is asked to do."""
 
     DUCK = "duck"
+    HOLD = "hold"
     RESUME = "resume"
     STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
 class PlaybackControl(Event):
-    """The speaker is to get quieter, to return to full level, or to drop what is queued.
+    """The speaker is to get quieter, to stand still, to go on at full level where it stands, or to
+    drop what is queued.
 
     ``reason`` says why, so that a user can see why the assistant stopped talking.
     """

@@ -15,6 +15,7 @@ class OpenTurn:
 
     ``held``: push-to-talk keeps it open, whatever the silence. ``typed``: its text, if typed.
     ``closed``: nothing can be added to it any more (it was typed, or is as long as may be).
+    ``over_reply``: it began over a reply that asked nothing, so that it may be a backchannel.
     """
 
     def __init__(
@@ -31,15 +32,18 @@ class OpenTurn:
         self.held = False
         self.typed = typed
         self.closed = typed is not None
+        self.over_reply = False
         self.voiced = 0
         self._frames = list(frames)
+        self.length = sum(map(len, self._frames))
 
-    def add(self, samples: Audio, end: int, voiced: bool) -> None:
-        """Append a frame that ends at ``end``."""
+    def add(self, samples: Audio, voiced: bool, last_speech: int) -> None:
+        """Append a frame. ``last_speech``: when the user last spoke, in user samples."""
         self._frames.append(samples)
+        self.length += len(samples)
+        self.end_of_speech = max(self.end_of_speech, last_speech)
         if voiced:
             self.voiced += len(samples)
-            self.end_of_speech = end
 
     def went_on_after(self, time: int | None) -> bool:
         """Whether this same turn, not a later one, has speech after ``time`` (user samples)."""

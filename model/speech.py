@@ -25,28 +25,37 @@ class SpeechTracker:
     """Follows the user's speech.
 
     Speech begins at ``on`` and goes on down to ``off`` (hysteresis). Gaps shorter than ``bridge``
-    samples (stops, breaths) do not end a run.
+    samples (stops, breaths) do not end a run. A run that has not reached ``blip`` samples does not
+    end a silence.
     """
 
-    def __init__(self, bridge: int, on: float = 0.5, off: float = 0.35) -> None:
+    def __init__(self, bridge: int, blip: int = 0, on: float = 0.5, off: float = 0.35) -> None:
         self._bridge = bridge
+        self._blip = blip
         self._on = on
         self._off = off
         self._voiced = False
+        self._voiced_until = 0
         self.run_start = 0
         self.last_voiced = 0
         self.run_voiced = 0
 
+    def is_speech(self, probability: float) -> bool:
+        """Whether a next frame with this probability is speech."""
+        return probability >= (self._off if self._voiced else self._on)
+
     def update(self, probability: float, start: int, end: int) -> bool:
         """Take in the frame from ``start`` to ``end`` (user samples); whether it is speech."""
-        self._voiced = probability >= (self._off if self._voiced else self._on)
+        self._voiced = self.is_speech(probability)
         if self._voiced:
-            if start - self.last_voiced > self._bridge or not self.run_voiced:
+            if start - self._voiced_until > self._bridge or not self.run_voiced:
                 self.run_start = start
                 self.run_voiced = 0
             self.run_voiced += end - start
-            self.last_voiced = end
-        elif end - self.last_voiced > self._bridge:
+            self._voiced_until = end
+            if self.run_voiced >= self._blip:
+                self.last_voiced = end
+        elif end - self._voiced_until > self._bridge:
             self.run_voiced = 0
         return self._voiced
 

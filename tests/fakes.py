@@ -157,6 +157,7 @@ class FakeSpeaker:
         self._playout = Playout()
         self.play = self._playout.play
         self.duck = self._playout.duck
+        self.hold = self._playout.hold
         self.resume = self._playout.resume
         self.stop = self._playout.stop
         self.closed = False

@@ -112,6 +112,59 @@ def test_duck_ramps_within_10_ms_and_resume_ramps_back() -> None:
     assert float(np.abs(np.diff(np.concatenate([ducked, back]))).max()) < 0.004, "a click"
 
 
+def test_hold_stands_still_and_resume_goes_on_where_it_stood() -> None:
+    sound = np.linspace(0.1, 0.9, 4800, dtype=np.float32)
+    playout = Playout()
+    playout.play(1, sound)
+    playout.render(480)
+    playout.hold()
+    fading = playout.render(480)
+    still = playout.played
+    left = playout.queued
+    assert not np.any(fading[still.samples - 480 :])
+    assert still.samples < 480 + 360  # silent within 15 ms
+    for _ in range(50):
+        assert not playout.render(480).any()
+    assert (playout.played, playout.queued) == (still, left)
+    playout.resume()
+    back = playout.render(480)
+    assert back[0] < 0.01, "a click"
+    np.testing.assert_array_equal(back[-100:], sound[still.samples :][380:480])
+    rest = [playout.render(480) for _ in range(10)]
+    assert playout.played == Played(1, 4800)
+    assert rest[-1][-1] == 0
+    assert playout.starved == 0  # nobody waited for sound that did not come
+
+
+def test_a_reply_that_is_held_can_be_stopped_or_grow() -> None:
+    playout = Playout()
+    playout.play(1, ones(4800))
+    playout.duck()
+    playout.render(480)
+    playout.hold()
+    playout.render(480)
+    still = playout.played
+    playout.play(1, ones(480))
+    assert not playout.render(480).any()
+    playout.stop()
+    assert playout.queued == 0
+    assert not playout.render(480).any()
+    assert playout.played == still
+    playout.play(2, ones(480))
+    np.testing.assert_array_equal(playout.render(480), ones(480))
+
+
+def test_what_comes_to_a_speaker_that_is_held_waits_with_the_rest() -> None:
+    playout = Playout()
+    playout.hold()
+    playout.render(480)
+    playout.play(1, ones(480))
+    assert not playout.render(480).any()
+    playout.resume()
+    playout.render(480)
+    assert playout.played == Played(1, 480)
+
+
 def test_stop_fades_within_10_ms_and_counts_only_what_was_heard() -> None:
     playout = Playout()
     playout.play(1, ones(48_000))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from covo_cli.bench.conversation import ConversationLog, _turns, end_of_sound
+from audio_io.levels import span_of_sound
+from covo_cli.bench.conversation import ConversationLog, _turns
 from covo_cli.bench.words import word_error_rate
 from covo_cli.scripted_user import Line, ScriptedUser
 from model.clock import samples
@@ -31,7 +32,7 @@ def asked_at(*starts: float) -> ScriptedUser:
 
 
 def test_latency_counts_from_the_true_end_of_the_sound():
-    assert end_of_sound(LINE.audio) == samples(1.0)
+    assert span_of_sound(LINE.audio) == (0, samples(1.0))
     # The detector let go 0.1 s late: the question ended at 6.0 s, it said 6.1 s.
     (turn,) = _turns(asked_at(5.0), [LINE], log_of(6.1))
     assert turn["seconds"] == pytest.approx(0.7 + 0.1)

@@ -12,7 +12,7 @@ from covo_cli.consumer import Consumer, Tick
 from covo_cli.conversation import Conversation, Ending
 from covo_cli.errors import SessionError
 from covo_cli.request import Quit
-from covo_cli.scripted_user import Line, ScriptedUser
+from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.clock import FRAME, samples
 from model.engine import SetMuted
 from model.events import Interrupted, Notice, ReplyFinished, TurnState, UserTranscript
@@ -147,7 +147,7 @@ def test_a_scripted_user_waits_for_answers_and_interrupts():
     lines = [
         Line(speech(1), "first"),
         Line(speech(1), "second"),
-        Line(speech(1), "stop", over=0.75),
+        Line(speech(1), "stop", Start(StartRule.DURING_REPLY, 0.75)),
     ]
     user = ScriptedUser(lines, paced=False)
     collector = Collector()

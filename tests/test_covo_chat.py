@@ -44,6 +44,7 @@ OWN = {
     "covo.context_minutes": 1.0,
     "covo.flow_steps": 1.0,
     "audio.vad": "webrtc",
+    "turns.end_of_turn": "none",
 }
 
 

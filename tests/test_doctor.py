@@ -275,6 +275,8 @@ def test_only_what_the_settings_need_is_needed(monkeypatch: pytest.MonkeyPatch) 
     settings = load_settings({"chat.url": "http://localhost:1/v1", "audio.vad": "webrtc"})
     unneeded = wiring.unneeded_pieces(settings, "kokoro", "lite")
     assert set(unneeded) == {"smollm2-135m", "silero-vad"}
+    settings = load_settings({"turns.end_of_turn": "none"})
+    assert set(wiring.unneeded_pieces(settings, "kokoro", "lite")) == {"smart-turn"}
     settings = load_settings({"covo.transcript": False})
     unneeded = wiring.unneeded_pieces(settings, "", "covo")
     assert set(unneeded) == {"smollm2-135m", "kokoro-82m", "whisper-base"}

@@ -28,7 +28,7 @@ from covo_cli.screen.jsonl import JsonScreen
 from covo_cli.screen.lines import LinesScreen
 from covo_cli.screen.live import LiveScreen
 from covo_cli.screen.view import ConversationView
-from model.events import Notice, TurnLatency
+from model.events import EndpointJudged, Notice, PlaybackAction, PlaybackControl, TurnLatency
 from tests.fake_screen_session import INFO, conversation, ticks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +70,24 @@ def test_lines_have_no_control_characters() -> None:
     out = io.StringIO()
     LinesScreen(INFO, out).on_tick(tick_with(Notice(0, "error", "a\x1b[2J\nb\r\x07c")))
     assert out.getvalue() == "[00:00.0] -- error: a [2J b c\n"
+
+
+def test_lines_say_why_it_waits_stops_and_goes_on() -> None:
+    out = io.StringIO()
+    LinesScreen(INFO, out).on_tick(
+        tick_with(
+            EndpointJudged(0, 1, False, 0.4, 0.9, "unfinished", "the phrase breaks off: “the”"),
+            EndpointJudged(0, 1, True, 2.8, 0.9, "unfinished", "the phrase breaks off: “the”"),
+            PlaybackControl(0, 1, PlaybackAction.DUCK, "speech over the reply"),
+            PlaybackControl(0, 1, PlaybackAction.HOLD, "0.26 s of speech"),
+            PlaybackControl(0, 1, PlaybackAction.RESUME, "only “yeah”"),
+        )
+    )
+    assert out.getvalue().splitlines() == [
+        "[00:00.0] -- waiting for you: the phrase breaks off: “the”",
+        "[00:00.0] -- covo waits: 0.26 s of speech",
+        "[00:00.0] -- covo goes on: only “yeah”",
+    ]
 
 
 def test_lines_tell_changes_of_mute_and_endpoints_once() -> None:

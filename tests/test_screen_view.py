@@ -13,6 +13,7 @@ from model.clock import ASSISTANT_FRAME, FRAME, samples
 from model.events import (
     AssistantAudio,
     AssistantText,
+    EndpointJudged,
     Event,
     Interrupted,
     Notice,
@@ -198,6 +199,22 @@ def test_lowered_while_ducked(fold: Fold) -> None:
     assert fold.tick(PlaybackControl(0, 1, PlaybackAction.RESUME, "cough")).lowered == ""
     fold.tick(PlaybackControl(0, 1, PlaybackAction.DUCK, "again"))
     assert fold.tick(StateChanged(0, TurnState.LISTENING, "reply ended")).lowered == ""
+
+
+def test_lowered_while_held_and_the_text_stands_still(fold: Fold) -> None:
+    fold.tick(StateChanged(0, TurnState.SPEAKING, "reply began"))
+    fold.tick(PlaybackControl(0, 1, PlaybackAction.DUCK, "speech over the reply"))
+    now = fold.tick(PlaybackControl(0, 1, PlaybackAction.HOLD, "0.26 s of speech"))
+    assert now.lowered == "0.26 s of speech"
+    assert fold.tick(PlaybackControl(0, 1, PlaybackAction.RESUME, "only yeah")).lowered == ""
+
+
+def test_what_an_open_turn_is_waited_for_is_shown(fold: Fold) -> None:
+    fold.tick(StateChanged(0, TurnState.USER_SPEAKING, "speech began"))
+    now = fold.tick(EndpointJudged(0, 1, False, 0.4, 0.9, "unfinished", "the phrase breaks off"))
+    assert now.reason == "waiting for you: the phrase breaks off"
+    now = fold.tick(EndpointJudged(0, 1, True, 2.8, 0.9, "unfinished", "the phrase breaks off"))
+    assert now.reason == "waiting for you: the phrase breaks off"
 
 
 def test_warning_stays_until_replaced_and_info_goes(fold: Fold) -> None:

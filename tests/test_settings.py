@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from covo_cli.engines import turn_settings
 from covo_cli.errors import SettingsError
 from covo_cli.settings import (
     OPTIONS,
@@ -19,6 +20,7 @@ from covo_cli.settings import (
     sessions_dir,
     unset_setting,
 )
+from model.turn_settings import PATIENCE
 
 
 @pytest.fixture
@@ -215,3 +217,25 @@ def test_folders(file: Path, tmp_path: Path) -> None:
     settings = load_settings({"models.dir": "~/weights", "session.dir": str(tmp_path / "s")})
     assert models_dir(settings) == Path.home() / "weights"
     assert sessions_dir(settings) == tmp_path / "s"
+
+
+def test_a_preset_of_patience_gives_way_to_numbers_that_are_set(file: Path) -> None:
+    plain = turn_settings(load_settings())
+    assert plain.speculate_after == PATIENCE["normal"].speculate_after
+    assert plain == PATIENCE["normal"]
+    assert turn_settings(load_settings({"turns.patience": "patient"})) == PATIENCE["patient"]
+    mixed = turn_settings(
+        load_settings({"turns.patience": "eager", "turns.silence_unfinished": 2.0})
+    )
+    assert mixed.silence_unfinished == 2.0
+    assert mixed.silence_statement == PATIENCE["eager"].silence_statement
+    slow = turn_settings(load_settings({"turns.silence": 1.5}))
+    assert (slow.silence, slow.silence_finished) == (1.5, 1.5)
+
+
+def test_the_defaults_shown_are_those_of_normal_patience() -> None:
+    normal = PATIENCE["normal"]
+    for key, option in OPTIONS.items():
+        section, _, name = key.partition(".")
+        if section == "turns" and hasattr(normal, name):
+            assert option.default == getattr(normal, name), key

@@ -7,7 +7,7 @@ from importlib import resources
 
 import numpy as np
 
-from audio_io.endpoints import MIC_FRAME
+from audio_io.levels import at_level
 from audio_io.resample import resample
 from covo_cli.consumer import Audio
 from covo_cli.scripted_user import Line
@@ -33,12 +33,3 @@ def spoken(text: str, voice: Synthesizer) -> Audio:
 def as_lines(texts: Sequence[str], voice: Synthesizer) -> list[Line]:
     """Each text as a line of a scripted user."""
     return [Line(spoken(text, voice), text) for text in texts]
-
-
-def at_level(audio: Audio, dbfs: float) -> Audio:
-    """``audio`` scaled so that its loudest half has this level (rms): the pauses do not count."""
-    blocks = audio[: len(audio) // MIC_FRAME * MIC_FRAME].reshape(-1, MIC_FRAME)
-    power = np.sort((blocks**2).mean(axis=1))[len(blocks) // 2 :]
-    gain = 10 ** ((dbfs - 10 * np.log10(power.mean())) / 20)
-    scaled: Audio = (audio * gain).astype(np.float32)
-    return scaled

@@ -19,9 +19,10 @@ import psutil
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Speaker
 from audio_io.files import FileSpeaker
+from audio_io.levels import span_of_sound
 from audio_io.resample import resample
 from covo_cli.bench.words import word_error_rate
-from covo_cli.consumer import Audio, Tick
+from covo_cli.consumer import Tick
 from covo_cli.conversation import Conversation
 from covo_cli.errors import CliError
 from covo_cli.scripted_user import Line, ScriptedUser
@@ -42,9 +43,6 @@ from model.reply import Recognizer
 MOST_OFF = 0.25
 """Seconds by which the detected end of a question may differ from the true one; otherwise it was
 cut short at a pause, or run together with something else, and does not count as answered."""
-
-QUIET_DB = 40.0
-"""dB below its peak at which a question's sound is over."""
 
 
 @dataclass
@@ -177,7 +175,7 @@ def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> l
     """For each line that was heard to its end and answered, the latency from there."""
     turns = []
     for line, (start, _) in zip(lines, user.spoken, strict=False):
-        end = start + end_of_sound(line.audio)
+        end = start + span_of_sound(line.audio)[1]
         for latency in log.latencies:
             transcript = log.transcripts[latency.turn]
             if abs(transcript.end - end) <= samples(MOST_OFF):
@@ -195,12 +193,6 @@ def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> l
                 )
                 break
     return turns
-
-
-def end_of_sound(audio: Audio) -> int:
-    """The sample after the last one that is less than ``QUIET_DB`` below the peak."""
-    loud = np.flatnonzero(np.abs(audio) > np.abs(audio).max() * 10 ** (-QUIET_DB / 20))
-    return int(loud[-1]) + 1
 
 
 def _understood(recognizer: Recognizer, recorded: Pcm, span: tuple[int, int]) -> str:

@@ -17,15 +17,14 @@ from typing import Any
 import numpy as np
 
 from audio_io.echo import EchoCanceller
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, SPEAKER_RATE, EndpointStatus
 from audio_io.files import FileSpeaker
-from audio_io.resample import FrameResampler
 from audio_io.room import EchoPath
 from audio_io.vad import SileroVad
 from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.consumer import Audio, Tick
 from covo_cli.conversation import Conversation
-from covo_cli.scripted_user import Line, ScriptedUser
+from covo_cli.room import Room
+from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.clock import USER_RATE, samples, seconds
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 from model.lite.synthesizer import Synthesizer
@@ -37,47 +36,6 @@ ECHO_GAIN_DB = -6.0
 
 BARGE_IN_AFTER = 4.0
 """Seconds of a reply after which the person speaks over it."""
-
-
-class EchoingRoom:
-    """A microphone that hears, besides ``user``, what the conversation plays: through ``path``.
-
-    It is a consumer, and so learns what was played. A frame is heard one frame (20 ms) after it was
-    played at the earliest; that counts towards the path's delay.
-    """
-
-    def __init__(self, user: ScriptedUser, path: EchoPath) -> None:
-        self._user = user
-        self._path = path
-        self._resampler = FrameResampler(SPEAKER_RATE, MIC_RATE, MIC_FRAME)
-        self._echo = np.zeros(MIC_FRAME, np.float32)
-
-    def start(self) -> None:
-        """Begin to listen."""
-        self._user.start()
-
-    def read(self, timeout: float) -> Audio | None:
-        """The person, and the room."""
-        frame = self._user.read(timeout)
-        return None if frame is None else frame + self._echo
-
-    def on_tick(self, tick: Tick) -> None:
-        """What was played sounds in the room."""
-        self._echo = self._path.process(self._resampler.process(tick.assistant))
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was closed."""
-        return self._user.ended
-
-    @property
-    def status(self) -> EndpointStatus:
-        """The user's."""
-        return self._user.status
-
-    def close(self) -> None:
-        """Stop. Safe to call twice."""
-        self._user.close()
 
 
 class EchoLog:
@@ -129,12 +87,13 @@ def measure_echo(
         progress(f"{delay * 1000:.0f} ms: the assistant talks")
         replies = math.ceil(1.1 * minutes * 60 / reply_seconds)  # a tenth of it is pauses
         lines = [Line(question, "question")] * replies
-        room = _Room(delay, detector, assistant, reply_seconds, cancel)
-        alone, _ = room.talk(lines)
+        setup = _Setup(delay, detector, assistant, reply_seconds, cancel)
+        alone, _ = setup.talk(lines)
         progress(f"{delay * 1000:.0f} ms: a person talks over it")
         lines = [Line(question, "question")]
-        lines += [Line(barge_in, "barge-in", over=BARGE_IN_AFTER)] * barge_ins
-        over, spoken = room.talk(lines)
+        over_it = Start(StartRule.DURING_REPLY, BARGE_IN_AFTER)
+        lines += [Line(barge_in, "barge-in", over_it)] * barge_ins
+        over, spoken = setup.talk(lines)
         waits = []
         for start, end in spoken[1:]:
             first = next((at for at in over.stops if start < at <= end + USER_RATE), None)
@@ -157,7 +116,7 @@ def measure_echo(
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
+class _Setup:
     """Where a conversation is held: see :func:`measure_echo`."""
 
     delay: float
@@ -169,7 +128,7 @@ class _Room:
     def talk(self, lines: Sequence[Line]) -> tuple[EchoLog, list[tuple[int, int]]]:
         """Hold one; returns what happened, and when each line was spoken."""
         user = ScriptedUser(lines, paced=False)
-        room = EchoingRoom(user, EchoPath(self.delay, rt60=0.3, gain_db=ECHO_GAIN_DB, seed=1))
+        room = Room(user, EchoPath(self.delay, rt60=0.3, gain_db=ECHO_GAIN_DB, seed=1))
         log = EchoLog()
         # An assistant that hears itself would answer itself for ever.
         limit = samples(2 * len(lines) * (self.reply_seconds + 10))

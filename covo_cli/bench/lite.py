@@ -40,7 +40,7 @@ def bench_conversation(
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     began = time.perf_counter()
-    engine = build_engine(settings, EngineChoice("lite", "measured"), real_time=True)
+    engine = build_engine(settings, real_time=True, choice=EngineChoice("lite", "measured"))
     engine.warm_up(lambda stage: None)
     loaded = time.perf_counter() - began
     recognizer = WhisperRecognizer(weights.whole("whisper-base"))  # loaded when the talk is over

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from audio_io import noise
 from audio_io.levels import from_db
 from audio_io.resample import resample
 from audio_io.vad import VoiceActivityDetector
@@ -175,7 +176,7 @@ def _at_level(sound: Audio, level: float) -> Audio:
 def _with_noise(speech: Audio, snr: float | None) -> Audio:
     if snr is None:
         return speech
-    return speech + _pink(len(speech), SPEECH_LEVEL - snr, seed=99)
+    return speech + noise.pink(len(speech), SPEECH_LEVEL - snr, np.random.default_rng(99))
 
 
 def _noises(utterances: Sequence[Audio], n: int) -> list[tuple[str, Audio]]:
@@ -183,42 +184,16 @@ def _noises(utterances: Sequence[Audio], n: int) -> list[tuple[str, Audio]]:
     time_axis = np.arange(n) / USER_RATE
     sounds: list[tuple[str, Audio]] = []
     for level in (-60, -50, -40, -30):
-        white = rng.standard_normal(n) * from_db(level)
-        sounds.append((f"white noise {level} dBFS", white.astype(np.float32)))
-    sounds += [(f"pink noise {level} dBFS", _pink(n, level, seed=2)) for level in (-50, -40, -30)]
+        sounds.append((f"white noise {level} dBFS", noise.white(n, level, rng)))
+    for level in (-50, -40, -30):
+        sound = noise.pink(n, level, np.random.default_rng(2))
+        sounds.append((f"pink noise {level} dBFS", sound))
     tone = np.sqrt(2.0) * from_db(-30) * np.sin(2 * np.pi * 440 * time_axis)
     sounds.append(("tone 440 Hz -30 dBFS", tone.astype(np.float32)))
-    hum = sum(np.sin(2 * np.pi * 50 * k * time_axis) / k for k in range(1, 9))
-    sounds.append(("mains hum -35 dBFS", _scaled(hum, -35)))
-    sounds.append(("key clicks", _clicks(n, rng)))
+    sounds.append(("mains hum -35 dBFS", noise.hum(n, -35)))
+    sounds.append(("key clicks", noise.key_clicks(n, rng)))
     sounds += [
-        (f"babble of six {level} dBFS", _scaled(_babble(utterances, n, rng), level))
+        (f"babble of six {level} dBFS", noise.babble(utterances, n, level, rng))
         for level in (-55, -45, -35)
     ]
     return sounds
-
-
-def _scaled(sound: Any, level: float) -> Audio:
-    values = np.asarray(sound, dtype=np.float64)
-    return np.asarray(values * from_db(level) / np.sqrt(np.mean(values**2)), dtype=np.float32)
-
-
-def _pink(n: int, level: float, seed: int) -> Audio:
-    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(n))
-    frequency = np.fft.rfftfreq(n, 1 / USER_RATE)
-    return _scaled(np.fft.irfft(spectrum / np.sqrt(np.maximum(frequency, 20.0)), n), level)
-
-
-def _clicks(n: int, rng: np.random.Generator) -> Audio:
-    """Five key strokes a second: bursts of noise that die away in 5 ms, peaking near -12 dBFS."""
-    sound = np.zeros(n)
-    burst = np.exp(-np.arange(400) / 80.0) * from_db(-20)
-    for at in rng.integers(0, n - 400, round(5 * n / USER_RATE)):
-        sound[at : at + 400] += burst * rng.standard_normal(400)
-    return sound.astype(np.float32)
-
-
-def _babble(utterances: Sequence[Audio], n: int, rng: np.random.Generator) -> Any:
-    everything = np.concatenate(list(utterances))
-    everything = np.tile(everything, n // len(everything) + 1)[:n]
-    return sum(np.roll(everything, int(rng.integers(n))) for _ in range(6))

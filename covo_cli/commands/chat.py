@@ -117,9 +117,19 @@ def chat(
             rich_help_panel=AUDIO,
         ),
     ] = None,
+    patience: Annotated[
+        str | None,
+        typer.Option(
+            help="How long your pauses are waited for: eager, normal or patient.",
+            rich_help_panel=AUDIO,
+        ),
+    ] = None,
     silence: Annotated[
         float | None,
-        typer.Option(help="Seconds of silence that end your turn.", rich_help_panel=AUDIO),
+        typer.Option(
+            help="Seconds of silence that end your turn, unless it breaks off in mid-phrase.",
+            rich_help_panel=AUDIO,
+        ),
     ] = None,
     input_file: Annotated[
         Path | None,
@@ -187,6 +197,7 @@ def chat(
             "audio.output": output_device,
             "audio.echo_cancellation": echo_cancellation,
             "turns.barge_in": barge_in,
+            "turns.patience": patience,
             "turns.silence": silence,
             "session.record": record,
         }

@@ -60,6 +60,8 @@ def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[s
         unneeded["kokoro-82m"] = f"not needed by the {wanting}"
     if settings.audio.vad != "silero":
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
+    if settings.turns.end_of_turn != "smart-turn":
+        unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
     return unneeded
 
 

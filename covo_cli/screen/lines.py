@@ -11,9 +11,12 @@ from covo_cli.screen.view import ConversationInfo
 from covo_cli.screen.words import clean, clock, latency_line
 from model.clock import ASSISTANT_RATE, seconds
 from model.events import (
+    EndpointJudged,
     Event,
     Interrupted,
     Notice,
+    PlaybackAction,
+    PlaybackControl,
     ReplyFinished,
     TurnDiscarded,
     TurnLatency,
@@ -93,6 +96,12 @@ def _lines(event: Event) -> list[str]:
             lines = [*said, f"-- interrupted after {after:.1f} s ({event.reason}){rest}"]
         case TurnLatency():
             lines = [f"-- answered after {latency_line(event)}"]
+        case EndpointJudged(over=False):
+            lines = [f"-- waiting for you: {event.reason}"]
+        case PlaybackControl(action=PlaybackAction.HOLD):
+            lines = [f"-- covo waits: {event.reason}"]
+        case PlaybackControl(action=PlaybackAction.RESUME):
+            lines = [f"-- covo goes on: {event.reason}"]
         case TurnDiscarded():
             lines = [f"-- not taken as a turn: {event.reason}"]
         case VoiceChanged():

@@ -16,6 +16,7 @@ from model.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.events import (
     AssistantAudio,
     AssistantText,
+    EndpointJudged,
     Event,
     Interrupted,
     Notice,
@@ -90,8 +91,9 @@ class View:
 
     ``at``: the end of the last tick, in user samples. ``entries`` in order of appearance; the
     first ``settled`` of them will not change any more. Levels are peaks in dBFS. ``lowered`` says
-    why the reply is being played quietly, or is empty. ``warning`` is the last one, ``info`` is
-    None a while after it came; ``microphone`` and ``speaker`` say what is wrong with them now.
+    why the reply is being played quietly or stands still, or is empty. ``warning`` is the last one,
+    ``info`` is None a while after it came; ``microphone`` and ``speaker`` say what is wrong with
+    them now.
     """
 
     info: ConversationInfo
@@ -121,6 +123,7 @@ class ConversationView:
         self._input = Meter(USER_RATE)
         self._output = Meter(ASSISTANT_RATE)
         self._heard = HeardText(-1)
+        self._held = False
 
     @property
     def now(self) -> View:
@@ -140,7 +143,7 @@ class ConversationView:
         )
         for event in tick.events:
             self._fold(event)
-        if self._heard.play(tick.assistant):
+        if not self._held and self._heard.play(tick.assistant):
             self._update_reply(self._heard.reply)
         notice = self._view.info_notice
         if notice is not None and seconds(self._view.at - notice.at) > INFO_FOR:
@@ -157,8 +160,11 @@ class ConversationView:
             case StateChanged():
                 self._enter(event)
             case PlaybackControl():
-                ducked = event.action is PlaybackAction.DUCK
-                self._change(lowered=event.reason if ducked else "")
+                self._held = event.action is PlaybackAction.HOLD
+                lowered = self._held or event.action is PlaybackAction.DUCK
+                self._change(lowered=event.reason if lowered else "")
+            case EndpointJudged(over=False):
+                self._change(reason=f"waiting for you: {event.reason}")
             case SpeculationDiscarded():
                 self._count(speculations_discarded=1)
             case TurnLatency():
@@ -180,6 +186,7 @@ class ConversationView:
                 self._drop(Who.USER, event.turn)
                 self._count(turns_discarded=1)
             case ReplyStarted():
+                self._held = False
                 self._heard = HeardText(event.reply)
                 self._put(Entry(Who.ASSISTANT, event.reply, event.at))
                 self._count(replies=1)

@@ -1,0 +1,58 @@
+"""Background noise of known level, for benchmarks and tests: float32 mono 16 kHz.
+
+Levels are in dBFS (RMS over the whole sound). ``rng`` picks the noise: the same generator state
+gives the same samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from audio_io.endpoints import MIC_RATE, Audio
+from audio_io.levels import from_db
+
+
+def scaled(sound: Any, level: float) -> Audio:
+    """``sound`` at ``level`` dBFS."""
+    values = np.asarray(sound, dtype=np.float64)
+    return np.asarray(values * from_db(level) / np.sqrt(np.mean(values**2)), dtype=np.float32)
+
+
+def white(n: int, level: float, rng: np.random.Generator) -> Audio:
+    """``n`` samples of equal power at all frequencies."""
+    return np.asarray(rng.standard_normal(n) * from_db(level), dtype=np.float32)
+
+
+def pink(n: int, level: float, rng: np.random.Generator) -> Audio:
+    """``n`` samples whose power falls by 3 dB an octave, from 20 Hz on: wind, ventilation, rain."""
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    frequency = np.fft.rfftfreq(n, 1 / MIC_RATE)
+    return scaled(np.fft.irfft(spectrum / np.sqrt(np.maximum(frequency, 20.0)), n), level)
+
+
+def hum(n: int, level: float) -> Audio:
+    """``n`` samples of mains hum: 50 Hz and seven overtones."""
+    time = np.arange(n) / MIC_RATE
+    return scaled(sum(np.sin(2 * np.pi * 50 * k * time) / k for k in range(1, 9)), level)
+
+
+def key_clicks(n: int, rng: np.random.Generator) -> Audio:
+    """Five key strokes a second: bursts of noise that die away in 5 ms, peaking near -12 dBFS."""
+    sound = np.zeros(n)
+    burst = np.exp(-np.arange(400) / 80.0) * from_db(-20)
+    for at in rng.integers(0, n - 400, round(5 * n / MIC_RATE)):
+        sound[at : at + 400] += burst * rng.standard_normal(400)
+    return sound.astype(np.float32)
+
+
+def babble(
+    utterances: Sequence[Audio], n: int, level: float, rng: np.random.Generator, talkers: int = 6
+) -> Audio:
+    """``n`` samples of ``talkers`` people, who say all of ``utterances`` over and over."""
+    everything = np.concatenate(list(utterances))
+    everything = np.tile(everything, n // len(everything) + 1)[:n]
+    voices = (np.roll(everything, int(rng.integers(n))) for _ in range(talkers))
+    return scaled(sum(voices), level)

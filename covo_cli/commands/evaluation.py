@@ -1,0 +1,188 @@
+"""``covo eval``: how well turn taking works, measured on scripted conversations."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+    from audio_io.endpoints import Audio
+
+app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted conversations.")
+
+
+class SetName(StrEnum):
+    """The sets that can be built."""
+
+    STANDARD = "standard"
+    TUNING = "tuning"
+    SMALL = "small"
+
+
+class Recognizer(StrEnum):
+    """Who recognises for the scripted engine."""
+
+    ORACLE = "oracle"
+    WHISPER = "whisper"
+
+
+Pictures = Annotated[bool, typer.Option(help="Draw each conversation that went wrong.")]
+
+
+@app.callback()
+def _group() -> None:
+    """Measure turn taking on scripted conversations."""
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option(help="The set's folder.")],
+    name: Annotated[SetName, typer.Option("--set", help="Which set.")] = SetName.STANDARD,
+) -> None:
+    """Write a set of scenarios and render what is said in them (again: only what is new)."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from covo_cli.evaluation.scenario import write_set
+    from covo_cli.evaluation.sets import make_set
+    from covo_cli.evaluation.sounds import missing, render
+    from covo_cli.settings import load_settings, models_dir, voices_dir
+    from model.lite import SynthesizerMaker
+    from model.weights import WeightStore
+    from voices.store import VoiceStore
+
+    console = Console()
+    scenarios = make_set(name.value)
+    write_set(out, scenarios)
+    weights = WeightStore(models_dir(load_settings()))
+    voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)
+    made = {}
+
+    def voice(name: str):  # type: ignore[no-untyped-def]
+        if name not in made:
+            made[name] = voices(name)
+        return made[name]
+
+    rendered = render(scenarios, out, voice)
+    for _ in track(rendered, "Rendering", missing(scenarios, out), console=console):
+        pass
+    console.print(
+        f"{len(scenarios.scenarios)} scenarios in {out} ({scenarios.about}). "
+        f"Run them with: covo eval duplex {out} --out RUN",
+        highlight=False,
+    )
+
+
+@app.command()
+def duplex(
+    scenarios: Annotated[Path, typer.Argument(help="The folder of a set.")],
+    out: Annotated[Path, typer.Option(help="The run's folder; a run that was begun goes on.")],
+    engine: Annotated[
+        str, typer.Option(help="Who answers: scripted (turn taking alone), lite, ...")
+    ] = "scripted",
+    recognizer: Annotated[
+        Recognizer, typer.Option(help="With the scripted engine: who recognises.")
+    ] = Recognizer.ORACLE,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Processes; by default all cores, 1 where time counts.", min=1),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Throw an earlier run away.")] = False,
+    pictures: Pictures = True,
+) -> None:
+    """Hold all conversations of a set and report how well turns were taken."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from covo_cli.evaluation.engines import RecognizerName
+    from covo_cli.evaluation.full_duplex_bench import read_scenarios
+    from covo_cli.evaluation.run import Task, default_jobs, open_run, remaining, run_all
+    from covo_cli.settings import load_settings
+
+    console = Console()
+    if fresh:
+        shutil.rmtree(out, ignore_errors=True)
+    jobs = jobs or default_jobs(engine)
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    task = Task(scenarios, engine, RecognizerName(recognizer.value), load_settings(), threads)
+    open_run(task, out, jobs)
+    loaded = read_scenarios(scenarios)
+    left = len(remaining(loaded, out))
+    with Progress(console=console) as bar:
+        total = len(loaded.scenarios)
+        work = bar.add_task("Conversations", total=total, completed=total - left)
+        run_all(task, out, jobs, lambda name: bar.advance(work))
+    _report(console, out, pictures=pictures)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    pictures: Pictures = True,
+) -> None:
+    """Judge a run again, without holding its conversations again."""
+    from rich.console import Console
+
+    _report(Console(), run, pictures=pictures)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    b: Annotated[Path, typer.Argument(help="The folder of another one.")],
+) -> None:
+    """What is different in run B: every figure, and the scenarios that went differently."""
+    from rich.console import Console
+
+    from covo_cli.evaluation.compare import compare as compare_reports
+    from covo_cli.evaluation.report import difference_table, read_report
+
+    console = Console()
+    comparison = compare_reports(read_report(a), read_report(b))
+    for key, (before, after) in comparison.differing.items():
+        console.print(f"{key}: {before} → {after}", highlight=False)
+    console.print(difference_table(comparison))
+    for title, scenarios in (
+        ("Went wrong before, not now", comparison.mended),
+        ("Goes wrong now, not before", comparison.broken),
+    ):
+        console.print(f"{title}: {len(scenarios)}", highlight=False)
+        for name, why in scenarios.items():
+            console.print(f"  {name}: {why}", highlight=False)
+
+
+def _report(console: Console, out: Path, *, pictures: bool) -> None:
+    from covo_cli.evaluation.report import PICTURES, REPORT, assess, draw_failures, table
+
+    assessed = assess(out, _listener())
+    console.print(table(assessed))
+    console.print(f"The whole report: {out / REPORT}", highlight=False)
+    if not pictures or not assessed.failed():
+        return
+    try:
+        draw_failures(out, assessed)
+    except ImportError:
+        console.print(
+            "No pictures of what went wrong: install matplotlib (pip install 'covo[[eval]')."
+        )
+    else:
+        console.print(f"Pictures of what went wrong: {out / PICTURES}", highlight=False)
+
+
+def _listener() -> Callable[[Audio], str]:
+    """Who recognises what the assistant said; loaded when it is first needed."""
+    from covo_cli.settings import load_settings, models_dir
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights import WeightStore
+
+    weights = WeightStore(models_dir(load_settings()))
+    return WhisperRecognizer(weights.whole("whisper-base")).transcribe

@@ -1,0 +1,177 @@
+"""One scenario held as a conversation, through the same object as live talk, on the sample clock.
+
+What is left of it in its folder: ``input.wav`` (what the microphone heard, 16 kHz), ``output.wav``
+(the assistant on the input's clock, sample by sample, 16 kHz), ``events.jsonl`` and
+``annotation.json`` (what was said when, and what would be right).
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from audio_io.echo import EchoCanceller
+from audio_io.endpoints import MIC_RATE
+from audio_io.files import AudioWriter, FileSpeaker
+from audio_io.levels import span_of_sound
+from audio_io.room import EchoPath
+from covo_cli.consumer import Audio, Consumer
+from covo_cli.conversation import Conversation
+from covo_cli.evaluation.scenario import (
+    RIGHT,
+    EvaluationError,
+    Role,
+    Scenario,
+    ScriptLine,
+    to_json,
+)
+from covo_cli.room import Room
+from covo_cli.screen.jsonl import JsonScreen
+from covo_cli.scripted_user import Line, ScriptedUser
+from covo_cli.sessions.files import EVENTS, write_text
+from model.clock import samples
+from model.engine import Engine
+
+INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
+
+PATIENCE = 12.0
+"""Seconds after the last line, besides those that are to be listened to, after which a user who was
+not answered gives up."""
+
+AFTERMATH = 1.0
+"""Seconds that are listened to once nothing is under way any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A line as it was said, from ``start`` to ``end``: its first and last sound, in user samples.
+
+    ``right``: what would be right, for people. ``recorded``: it is a part of a recording, not a
+    line of a script.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    role: Role
+    text: str
+    start: int
+    end: int
+    right: str
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What there was to hear: ``scenario``, as it went, and how long it took in user samples."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    scenario: Scenario
+    said: tuple[Said, ...]
+    length: int
+
+
+def hold(
+    scenario: Scenario,
+    user: ScriptedUser,
+    engine: Engine,
+    folder: Path,
+    noise: Audio | None = None,
+) -> None:
+    """Hold ``scenario`` with ``engine`` and leave everything in ``folder``, all of it or nothing.
+
+    ``user`` says the scenario's lines; ``noise``: see :class:`covo_cli.room.Room`. The engine is
+    closed. Raises: EvaluationError, AudioError.
+    """
+    part = folder.with_name(folder.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        with ExitStack() as stack:
+            stack.callback(engine.close)
+            length = _talk(scenario, user, engine, part, noise, stack)
+        annotation = Annotation(scenario, tuple(_said(scenario, user)), length)
+        write_text(part / ANNOTATION, to_json(annotation))
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
+    except OSError as error:
+        raise EvaluationError(f"cannot write {folder}: {error}") from error
+
+
+def _talk(
+    scenario: Scenario,
+    user: ScriptedUser,
+    engine: Engine,
+    folder: Path,
+    noise: Audio | None,
+    stack: ExitStack,
+) -> int:
+    echo = scenario.echo
+    path = EchoPath(echo.delay, echo.rt60, echo.gain, echo.seed) if echo else None
+    room = Room(user, path, noise, AudioWriter(folder / INPUT, MIC_RATE))
+    stack.callback(room.close)
+    speaker = FileSpeaker(folder / OUTPUT, MIC_RATE)
+    stack.callback(speaker.close)
+    stream = stack.enter_context((folder / EVENTS).open("w", encoding="utf-8"))
+    resting_since: int | None = None
+
+    def over(busy: bool) -> bool:
+        nonlocal resting_since
+        if scenario.duration is not None:
+            return talk.at >= samples(scenario.duration)
+        if user.all_said:
+            if user.heard and user.heard >= samples(scenario.listen):
+                return True
+            last = user.spoken[-1][1]
+            if talk.at - last >= samples(scenario.listen + PATIENCE):
+                return True
+        resting = user.exhausted and not busy
+        resting_since = (resting_since or talk.at) if resting else None
+        return resting_since is not None and talk.at - resting_since >= samples(AFTERMATH)
+
+    canceller = EchoCanceller() if echo else None
+    consumers: list[Consumer] = [user, room, JsonScreen(stream)]
+    talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
+    speaker.start()
+    room.start()
+    talk.run()
+    return talk.at
+
+
+def as_line(line: ScriptLine, sound: Audio) -> Line:
+    """A script's line, with its sound, for the scripted user."""
+    return Line(sound, line.text, line.start)
+
+
+def _said(scenario: Scenario, user: ScriptedUser) -> list[Said]:
+    said = []
+    for line, spoken, (start, _) in zip(scenario.lines, user.lines, user.spoken, strict=False):
+        if line.marks:
+            for mark in line.marks:
+                begin, end = start + samples(mark.start), start + samples(mark.end)
+                said.append(Said(mark.role, mark.text, begin, end, RIGHT[mark.role], True))
+        else:
+            first, last = span_of_sound(spoken.audio)
+            text = line.text or line.source.value
+            right = RIGHT[line.role]
+            said.append(Said(line.role, text, start + first, start + last, right))
+    return said
+
+
+def read_annotation(folder: Path) -> Annotation:
+    """What :func:`hold` left. Raises: EvaluationError when it is missing or broken."""
+    from pydantic import TypeAdapter, ValidationError
+
+    path = folder / ANNOTATION
+    try:
+        return TypeAdapter(Annotation).validate_json(path.read_bytes())
+    except OSError as error:
+        raise EvaluationError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise EvaluationError(
+            f"{path} is no annotation ({first['msg']}): delete {folder} and run it again"
+        ) from error

@@ -1,0 +1,124 @@
+"""The engines that can be evaluated: one for each conversation, made in its own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import numpy as np
+
+from covo_cli.bench.read_aloud import SENTENCES
+from covo_cli.engines import build_engine, turn_taking
+from covo_cli.evaluation.scenario import Scenario
+from covo_cli.evaluation.scripted_engine import (
+    Oracle,
+    ScriptedReplies,
+    SteadyClock,
+    SteadyRecognizer,
+)
+from covo_cli.scripted_user import ScriptedUser
+from covo_cli.settings import Settings, models_dir, voices_dir
+from model.engine import Engine
+from model.reply import Recognizer
+
+SCRIPTED = "scripted"
+
+ASSISTANT = "heart"
+"""The voice of the scripted engine's replies."""
+
+
+class RecognizerName(StrEnum):
+    """Who recognises for the scripted engine."""
+
+    ORACLE = "oracle"
+    WHISPER = "whisper"
+
+
+EngineMaker = Callable[[Scenario, ScriptedUser], Engine]
+"""Makes the engine for a conversation with a user; it is loaded."""
+
+
+def engine_maker(
+    name: str, recognizer: RecognizerName, settings: Settings, threads: int
+) -> EngineMaker:
+    """How to make the engine called ``name``; what several conversations can share is loaded once.
+
+    ``threads``: of each of the lite engine's models.
+    Raises: the rooms' errors, when it cannot be made.
+    """
+    if name == SCRIPTED:
+        return _scripted(recognizer, settings, threads)
+    if name == "lite":
+        return _lite(settings, threads)
+
+    def build(scenario: Scenario, user: ScriptedUser) -> Engine:
+        engine = build_engine(settings, real_time=False)
+        engine.warm_up(lambda stage: None)
+        return engine
+
+    return build
+
+
+def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineMaker:
+    from model.lite import SynthesizerMaker
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights import WeightStore
+    from model.work import VirtualExecutor
+    from voices.store import VoiceStore
+
+    weights = WeightStore(models_dir(settings))
+    voice = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)(ASSISTANT)
+    sentences = [(text, np.concatenate(list(voice.stream(text)))) for text in SENTENCES]
+    voice.close()
+    whisper = None
+    if name is RecognizerName.WHISPER:
+        whisper = WhisperRecognizer(weights.whole("whisper-base"), threads=threads)
+        whisper.load()
+
+    def build(scenario: Scenario, user: ScriptedUser) -> Engine:
+        clock = SteadyClock()
+        inner: Recognizer = whisper or Oracle([line.text for line in scenario.lines], user)
+        recognizer = SteadyRecognizer(inner, clock)
+        label = "Whisper base" if whisper else "a recogniser that never errs"
+        replies = ScriptedReplies(sentences, scenario.reply, recognizer, clock, label)
+        return turn_taking(settings, replies, VirtualExecutor(clock), recognizer)
+
+    return build
+
+
+def _lite(settings: Settings, threads: int) -> EngineMaker:
+    from model.lite import SynthesizerMaker, choose_chat
+    from model.lite.cascade import Cascade
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights import WeightStore
+    from model.work import VirtualExecutor
+    from voices.store import VoiceStore
+
+    weights = WeightStore(models_dir(settings))
+    recognizer = WhisperRecognizer(weights.whole("whisper-base"), threads=threads)
+    chat, prompt = choose_chat(
+        weights, settings.chat.model, settings.chat.url, None, threads=threads
+    )
+    voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get, threads=threads)
+    voice = voices(settings.voice.name)
+
+    class Fresh(Cascade):
+        """A cascade without a past, whose models outlive it."""
+
+        def close(self) -> None:
+            """The models are used again."""
+
+    def build(scenario: Scenario, user: ScriptedUser) -> Engine:
+        cascade = Fresh(
+            recognizer,
+            chat,
+            lambda name: voice,
+            voice=settings.voice.name,
+            prompt=prompt,
+            device=f"CPU, {threads} threads",
+        )
+        engine = turn_taking(settings, cascade, VirtualExecutor(), recognizer)
+        engine.warm_up(lambda stage: None)
+        return engine
+
+    return build

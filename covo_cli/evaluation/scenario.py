@@ -1,0 +1,265 @@
+"""Scenarios: who says what when, in which surroundings, and what would be right.
+
+A set of them is one JSON file, ``scenarios.json``, beside the folder ``sounds`` with what is said
+in them. Reading it checks everything; nothing unknown is passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import zip_longest
+from pathlib import Path
+from typing import ClassVar
+
+from covo_cli.errors import CliError
+from covo_cli.scripted_user import Start, StartRule
+from covo_cli.sessions.files import write_text
+
+FILE = "scenarios.json"
+SOUNDS = "sounds"
+FORMAT = 1
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+
+
+class EvaluationError(CliError):
+    """A set of scenarios or a run is missing, broken or does not fit."""
+
+
+class Kind(StrEnum):
+    """What a scenario tries."""
+
+    TURN = "turn"
+    PAUSE = "pause"
+    BACKCHANNEL = "backchannel"
+    INTERRUPTION = "interruption"
+    NOISE = "noise"
+    SIDE_TALK = "side talk"
+    ECHO = "echo"
+    CORRECTION = "correction"
+    MONOLOGUE = "monologue"
+    SILENCE = "silence"
+    LISTENING = "listening"
+    """The user goes on and on, the assistant may at most show that it listens (from recordings)."""
+
+
+class Role(StrEnum):
+    """What a line is, from which follows what would be right (:data:`RIGHT`)."""
+
+    TURN = "turn"
+    UNFINISHED = "unfinished"
+    BACKCHANNEL = "backchannel"
+    INTERRUPTION = "interruption"
+    SIDE_TALK = "side talk"
+    CORRECTED = "corrected"
+    CORRECTION = "correction"
+
+
+RIGHT = {
+    Role.TURN: "the assistant answers when it is over, not before",
+    Role.UNFINISHED: "the assistant stays silent until the turn's last line is over",
+    Role.BACKCHANNEL: "the assistant talks on, and does not answer it",
+    Role.INTERRUPTION: "the assistant stops, and answers when it is over",
+    Role.SIDE_TALK: "the assistant neither stops nor answers: somebody else is meant",
+    Role.CORRECTED: "nothing is wrong yet: the next line takes it back",
+    Role.CORRECTION: "the assistant is silent while it is said, and answers when it is over",
+}
+
+
+class Source(StrEnum):
+    """Where the sound of a line comes from."""
+
+    VOICE = "voice"
+    LAUGHTER = "laughter"
+    COUGH = "cough"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A part of a recording: from ``start`` to ``end`` (seconds in it) it is a ``role``."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    role: Role
+    start: float
+    end: float
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"a part of a recording cannot last from {self.start} to {self.end} s")
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptLine:
+    """One thing that is said: by ``voice`` the ``text`` (``source`` voice), or a shaped noise with
+    ``seed`` (laughter, cough), or the recording ``file`` (a path from the set's folder), of which
+    ``marks`` says what is what. ``level``: dBFS, RMS of its louder half.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    role: Role
+    start: Start
+    text: str = ""
+    source: Source = Source.VOICE
+    voice: str = ""
+    seed: int = 0
+    file: str = ""
+    level: float | None = -26.0
+    marks: tuple[Mark, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.source is Source.VOICE and not (self.voice and self.text.strip()):
+            raise ValueError("a spoken line needs a voice and a text")
+        if (self.source is Source.FILE) != bool(self.file):
+            raise ValueError("a line has a file exactly if its source is 'file'")
+        if self.marks and self.source is not Source.FILE:
+            raise ValueError("only a recording has marks")
+        if self.level is not None and not -60 <= self.level <= -3:
+            raise ValueError(f"a level of {self.level} dBFS: it must be from -60 to -3")
+
+
+class NoiseKind(StrEnum):
+    """Background noise; all but babble are made at run time (:mod:`audio_io.noise`)."""
+
+    WHITE = "white"
+    PINK = "pink"
+    HUM = "hum"
+    CLICKS = "clicks"
+    BABBLE = "babble"
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Background noise, ``snr`` dB below a user at -26 dBFS. ``seed`` picks it."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    kind: NoiseKind
+    snr: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not -10 <= self.snr <= 60:
+            raise ValueError(f"a signal-to-noise ratio of {self.snr} dB: it must be from -10 to 60")
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """An open loudspeaker, with echo cancellation on (:class:`audio_io.room.EchoPath`)."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    delay: float
+    rt60: float
+    gain: float
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.delay < 0 or self.rt60 < 0:
+            raise ValueError("an echo's delay and reverberation time cannot be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One conversation. Times are in seconds.
+
+    It ends when ``listen`` seconds of an answer were heard after the last line, or when nothing is
+    under way any more; with ``duration``, then and not before. ``reply``: how long the scripted
+    engine's answers are. ``note``: what is special, for people.
+    """
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    id: str
+    kind: Kind
+    lines: tuple[ScriptLine, ...] = ()
+    noise: Noise | None = None
+    echo: Echo | None = None
+    listen: float = 2.5
+    duration: float | None = None
+    reply: float = 8.0
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.id):
+            raise ValueError(f"{self.id!r} is no name for a scenario: letters, digits, '-', '_'")
+        if not self.lines and self.duration is None:
+            raise ValueError(f"{self.id}: without a line, a duration must say how long it lasts")
+        if not (self.listen >= 0 and self.reply > 0 and (self.duration or 1) > 0):
+            raise ValueError(f"{self.id}: a duration that is not positive")
+        for line, following in zip_longest(self.lines, self.lines[1:]):
+            if line.source is Source.FILE:
+                continue
+            if line is self.lines[0] and line.start.rule is StartRule.AFTER_LINE:
+                raise ValueError(f"{self.id}: there is no line before the first")
+            if line.role is Role.UNFINISHED and following is None:
+                raise ValueError(f"{self.id}: the last line cannot be unfinished")
+            if line.role is Role.CORRECTED and (
+                following is None or following.role is not Role.CORRECTION
+            ):
+                raise ValueError(f"{self.id}: after a corrected line comes its correction")
+            over = line.role in (Role.INTERRUPTION, Role.BACKCHANNEL)
+            if over and line.start.rule not in (StartRule.DURING_REPLY, StartRule.AT):
+                raise ValueError(f"{self.id}: a {line.role} is said during a reply")
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioSet:
+    """Scenarios that are run together. ``about``: for people, whose voices and noises they have."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    name: str
+    about: str
+    scenarios: tuple[Scenario, ...]
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ValueError(f"format {self.format} is not known, only {FORMAT}")
+        ids = [scenario.id for scenario in self.scenarios]
+        double = {name for name in ids if ids.count(name) > 1}
+        if double:
+            raise ValueError(f"two scenarios are called {min(double)}")
+        if not ids:
+            raise ValueError("there is no scenario in it")
+
+
+def read_set(folder: Path) -> ScenarioSet:
+    """The set in ``folder``. Raises: EvaluationError when it is missing or broken."""
+    from pydantic import TypeAdapter, ValidationError
+
+    path = folder / FILE
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise EvaluationError(
+            f"{path} cannot be read ({error.strerror}): build a set with `covo eval build`"
+        ) from error
+    try:
+        return TypeAdapter(ScenarioSet).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise EvaluationError(f"{path} is no set of scenarios: {place}: {first['msg']}") from error
+
+
+def write_set(folder: Path, scenarios: ScenarioSet) -> None:
+    """Write the set's file into ``folder``, whole or not at all. Raises: EvaluationError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / FILE, to_json(scenarios))
+    except OSError as error:
+        raise EvaluationError(f"cannot write {folder / FILE}: {error.strerror}") from error
+
+
+def to_json(value: object) -> str:
+    """Any of the dataclasses here, as JSON."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(type(value)).dump_json(value, indent=1).decode() + "\n"

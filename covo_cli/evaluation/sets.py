@@ -1,0 +1,284 @@
+"""The three sets that ``covo eval build`` makes, as scripts: standard, tuning and small.
+
+They have the same kinds in the same proportions, but no text, no voice of a user and no noise in
+common, so that what was tuned on one is judged on another. The assistant's voice is heart.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from itertools import count, cycle
+from typing import Any
+
+from covo_cli.evaluation.scenario import (
+    Echo,
+    Kind,
+    Noise,
+    NoiseKind,
+    Role,
+    Scenario,
+    ScenarioSet,
+    ScriptLine,
+    Source,
+)
+from covo_cli.scripted_user import Start, StartRule
+
+LOUD, NORMAL, SOFT = -20.0, -26.0, -34.0
+"""Levels of a person at a microphone, in dBFS."""
+
+GOAL_SNR = 10.0
+"""dB of the noise in which there is a goal for false barge-ins."""
+
+OPENING = 0.6
+"""Seconds of silence before the first line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How many scenarios of each kind a set has, whose voices, and where its noise seeds begin.
+
+    ``exposure``: seconds of a reply in each echo and in noise at :data:`GOAL_SNR`. ``pauses``,
+    ``corrections``: seconds of each pause, one scenario for each text and some of them.
+    """
+
+    about: str
+    voices: tuple[str, ...]
+    bystanders: tuple[str, ...]
+    seeds: int
+    turns: int
+    pauses: tuple[float, ...]
+    pauses_each: int
+    backchannels: int
+    interruptions: int
+    noises: tuple[tuple[NoiseKind, float], ...]
+    side_talk: int
+    echoes: int
+    corrections: tuple[float, ...]
+    silences: int
+    exposure: float
+
+
+_NOISES = tuple(
+    (kind, snr)
+    for snr in (20.0, 10.0, 5.0)
+    for kind in (NoiseKind.PINK, NoiseKind.BABBLE, NoiseKind.WHITE, NoiseKind.CLICKS, NoiseKind.HUM)
+)
+
+MIXES = {
+    "standard": Mix(
+        "held out from tuning: users george and bella, bystander heart",
+        voices=("george", "bella"),
+        bystanders=("heart",),
+        seeds=5000,
+        turns=30,
+        pauses=(0.3, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5),
+        pauses_each=3,
+        backchannels=36,
+        interruptions=36,
+        noises=(
+            *_NOISES,
+            (NoiseKind.PINK, 10.0),
+            (NoiseKind.BABBLE, 10.0),
+            (NoiseKind.WHITE, 10.0),
+        ),
+        side_talk=12,
+        echoes=12,
+        corrections=(0.5, 0.9, 1.4),
+        silences=4,
+        exposure=36.0,
+    ),
+    "tuning": Mix(
+        "for tuning: users michael and emma, each the other's bystander",
+        voices=("michael", "emma"),
+        bystanders=("emma", "michael"),
+        seeds=100,
+        turns=16,
+        pauses=(0.4, 0.6, 0.9, 1.3, 1.7, 2.1, 2.4),
+        pauses_each=2,
+        backchannels=20,
+        interruptions=20,
+        noises=_NOISES[:12],
+        side_talk=6,
+        echoes=6,
+        corrections=(0.6, 1.0),
+        silences=2,
+        exposure=24.0,
+    ),
+    "small": Mix(
+        "for the tests: every voice is heart, which renders in seconds",
+        voices=("heart",),
+        bystanders=("heart",),
+        seeds=900,
+        turns=5,
+        pauses=(0.4, 0.9, 1.8),
+        pauses_each=2,
+        backchannels=6,
+        interruptions=6,
+        noises=((NoiseKind.PINK, 10.0), (NoiseKind.BABBLE, 10.0)),
+        side_talk=2,
+        echoes=2,
+        corrections=(0.6,),
+        silences=1,
+        exposure=10.0,
+    ),
+}
+
+
+def make_set(name: str) -> ScenarioSet:
+    """The set called ``name``, always the same. Raises: KeyError."""
+    mix = MIXES[name]
+    text = (resources.files("covo_cli.evaluation") / "texts.toml").read_text(encoding="utf-8")
+    texts = tomllib.loads(text)
+    author = _Author(mix, texts[name], texts["backchannels"])
+    return ScenarioSet(name, mix.about, tuple(author.scenarios()))
+
+
+class _Author:
+    """Writes the scripts; voices, texts and seeds are dealt out in turn."""
+
+    def __init__(self, mix: Mix, texts: dict[str, Any], small_words: Sequence[str]) -> None:
+        self._mix = mix
+        self._texts = texts
+        self._small_words = small_words
+        self._voices = cycle(mix.voices)
+        self._questions = cycle(texts["questions"])
+        self._requests = cycle(texts["requests"])
+        self._seeds = count(mix.seeds)
+
+    def scenarios(self) -> Iterator[Scenario]:
+        yield from self._turns()
+        yield from self._pauses()
+        yield from self._backchannels()
+        yield from self._interruptions()
+        yield from self._noises()
+        yield from self._side_talk()
+        yield from self._echoes()
+        yield from self._corrections()
+        for n, text in enumerate(self._texts["monologues"]):
+            first = self._opening(text, next(self._voices))
+            yield Scenario(f"monologue-{n:02}", Kind.MONOLOGUE, (first,))
+        for n in range(self._mix.silences):
+            quiet = Noise(NoiseKind.WHITE, 34.0, next(self._seeds))
+            yield Scenario(
+                f"silence-{n:02}", Kind.SILENCE, noise=quiet, duration=20.0, note="a quiet room"
+            )
+
+    def _opening(self, text: str, voice: str, level: float = NORMAL) -> ScriptLine:
+        return ScriptLine(Role.TURN, Start(StartRule.AT, OPENING), text, voice=voice, level=level)
+
+    def _turns(self) -> Iterator[Scenario]:
+        for n, level in zip(
+            range(self._mix.turns), cycle((NORMAL, NORMAL, SOFT, LOUD)), strict=False
+        ):
+            line = self._opening(next(self._questions), next(self._voices), level)
+            yield Scenario(f"turn-{n:02}", Kind.TURN, (line,), note=f"{level:g} dBFS")
+
+    def _pauses(self) -> Iterator[Scenario]:
+        gaps, number = cycle(self._mix.pauses), count()
+        for _ in range(self._mix.pauses_each):
+            for place, before, after in self._texts["pauses"]:
+                gap, voice = next(gaps), next(self._voices)
+                lines = (
+                    ScriptLine(Role.UNFINISHED, Start(StartRule.AT, OPENING), before, voice=voice),
+                    ScriptLine(Role.TURN, Start(StartRule.AFTER_LINE, gap), after, voice=voice),
+                )
+                note = f"{gap:g} s, {place}"
+                yield Scenario(f"pause-{next(number):02}", Kind.PAUSE, lines, note=note)
+            next(gaps)  # so that a text meets another gap the next time
+
+    def _backchannels(self) -> Iterator[Scenario]:
+        sources = cycle([Source.VOICE] * 4 + [Source.LAUGHTER, Source.COUGH])
+        words, levels = cycle(self._small_words), cycle((NORMAL, SOFT, NORMAL, SOFT, LOUD))
+        for n, source in zip(range(self._mix.backchannels), sources, strict=False):
+            voice, level = next(self._voices), next(levels)
+            start = Start(StartRule.DURING_REPLY, 1.5 + 0.4 * (n % 4))
+            if source is Source.VOICE:
+                word = next(words)
+                line = ScriptLine(Role.BACKCHANNEL, start, word, voice=voice, level=level)
+            else:
+                seed = next(self._seeds)
+                line = ScriptLine(Role.BACKCHANNEL, start, source=source, seed=seed, level=level)
+            note = f"{line.text or source.value}, {level:g} dBFS"
+            lines = (self._opening(next(self._requests), voice), line)
+            yield Scenario(f"backchannel-{n:02}", Kind.BACKCHANNEL, lines, note=note)
+
+    def _interruptions(self) -> Iterator[Scenario]:
+        kinds = cycle(("stops", "corrections_over", "new_questions"))
+        texts = {
+            kind: cycle(self._texts[kind])
+            for kind in ("stops", "corrections_over", "new_questions")
+        }
+        levels = cycle((NORMAL, SOFT, LOUD, NORMAL))
+        for n, kind in zip(range(self._mix.interruptions), kinds, strict=False):
+            voice, level = next(self._voices), next(levels)
+            start = Start(StartRule.DURING_REPLY, 1.0 + 0.7 * (n % 5))
+            line = ScriptLine(Role.INTERRUPTION, start, next(texts[kind]), voice=voice, level=level)
+            lines = (self._opening(next(self._requests), voice), line)
+            note = f"{kind.replace('_', ' ')}, {level:g} dBFS"
+            yield Scenario(f"interruption-{n:02}", Kind.INTERRUPTION, lines, note=note)
+
+    def _noises(self) -> Iterator[Scenario]:
+        for n, (kind, snr) in enumerate(self._mix.noises):
+            line = self._opening(next(self._requests), next(self._voices))
+            noise = Noise(kind, snr, next(self._seeds))
+            # Long where a rate has to be told from 0.2 a minute.
+            listen = self._mix.exposure if snr == GOAL_SNR else 12.0
+            yield Scenario(
+                f"noise-{n:02}",
+                Kind.NOISE,
+                (line,),
+                noise,
+                listen=listen,
+                reply=listen + 2.0,
+                note=f"{kind}, {snr:g} dB",
+            )
+
+    def _side_talk(self) -> Iterator[Scenario]:
+        texts = cycle(self._texts["side_talk"])
+        others = cycle(self._mix.bystanders)
+        for n in range(self._mix.side_talk):
+            voice, other, text = next(self._voices), next(others), next(texts)
+            over = n % 2 == 0
+            start = Start(StartRule.DURING_REPLY, 1.5) if over else Start(StartRule.AT, 1.0)
+            talk = ScriptLine(Role.SIDE_TALK, start, text, voice=other, level=SOFT - 4)
+            ask = self._opening(next(self._requests), voice)
+            if over:
+                lines = (ask, talk)
+            else:
+                later = Start(StartRule.AFTER_LINE, 3.0)
+                lines = (talk, ScriptLine(Role.TURN, later, ask.text, voice=voice))
+            note = f"{'over a reply' if over else 'before the user speaks'}, {SOFT - 4:g} dBFS"
+            yield Scenario(f"side-talk-{n:02}", Kind.SIDE_TALK, lines, note=note)
+
+    def _echoes(self) -> Iterator[Scenario]:
+        delays, rooms, gains = cycle((0.02, 0.08, 0.15)), cycle((0.2, 0.4)), cycle((-6.0, -12.0))
+        for n in range(self._mix.echoes):
+            echo = Echo(next(delays), next(rooms), next(gains), next(self._seeds))
+            line = self._opening(next(self._requests), next(self._voices))
+            note = f"{echo.delay * 1000:.0f} ms, {echo.gain:g} dB, reverberation {echo.rt60:g} s"
+            yield Scenario(
+                f"echo-{n:02}",
+                Kind.ECHO,
+                (line,),
+                echo=echo,
+                listen=self._mix.exposure,
+                reply=self._mix.exposure + 2.0,
+                note=note,
+            )
+
+    def _corrections(self) -> Iterator[Scenario]:
+        number = count()
+        for gap in self._mix.corrections:
+            for said, meant in self._texts["corrected"]:
+                voice = next(self._voices)
+                lines = (
+                    ScriptLine(Role.CORRECTED, Start(StartRule.AT, OPENING), said, voice=voice),
+                    ScriptLine(
+                        Role.CORRECTION, Start(StartRule.AFTER_LINE, gap), meant, voice=voice
+                    ),
+                )
+                name = f"correction-{next(number):02}"
+                yield Scenario(name, Kind.CORRECTION, lines, note=f"after {gap:g} s")

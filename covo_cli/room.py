@@ -1,0 +1,79 @@
+"""A simulated room: its microphone hears the user, background noise, and the loudspeaker's echo.
+
+For the benchmarks and the evaluation. It is a microphone, and a consumer of the conversation, which
+is how it learns what was played.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audio_io.endpoints import MIC_FRAME, MIC_RATE, SPEAKER_RATE, EndpointStatus, Microphone
+from audio_io.files import AudioWriter
+from audio_io.resample import FrameResampler
+from audio_io.room import EchoPath
+from covo_cli.consumer import Audio, Tick
+
+
+class Room:
+    """The microphone of a room in which ``user`` speaks.
+
+    ``echo``: the way from the loudspeaker; None: headphones. A frame is heard one frame (20 ms)
+    after it was played at the earliest; that counts towards the path's delay. ``noise``: float32
+    mono 16 kHz, from the conversation's beginning on, over and over. ``recording`` gets what the
+    microphone hears; :meth:`close` completes it.
+    """
+
+    def __init__(
+        self,
+        user: Microphone,
+        echo: EchoPath | None = None,
+        noise: Audio | None = None,
+        recording: AudioWriter | None = None,
+    ) -> None:
+        self._user = user
+        self._path = echo
+        self._noise = noise
+        self._recording = recording
+        self._resampler = FrameResampler(SPEAKER_RATE, MIC_RATE, MIC_FRAME)
+        self._echo = np.zeros(MIC_FRAME, np.float32)
+        self._at = 0
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._user.start()
+
+    def read(self, timeout: float) -> Audio | None:
+        """The person, and the room. Raises: AudioFileError when the recording cannot be written."""
+        frame = self._user.read(timeout)
+        if frame is None:
+            return None
+        heard = frame + self._echo
+        if self._noise is not None:
+            heard += np.take(self._noise, range(self._at, self._at + MIC_FRAME), mode="wrap")
+        self._at += MIC_FRAME
+        if self._recording is not None:
+            self._recording.write(heard)
+        return heard
+
+    def on_tick(self, tick: Tick) -> None:
+        """What was played sounds in the room."""
+        if self._path is not None:
+            self._echo = self._path.process(self._resampler.process(tick.assistant))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the user was closed."""
+        return self._user.ended
+
+    @property
+    def status(self) -> EndpointStatus:
+        """The user's."""
+        return self._user.status
+
+    def close(self) -> None:
+        """Stop. Safe to call twice. Raises: AudioFileError."""
+        self._user.close()
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            recording.close()

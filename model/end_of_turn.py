@@ -1,0 +1,72 @@
+"""Asks the end-of-turn model about a turn, beside the conversation's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from model.clock import samples
+from model.endpointing import EndOfTurnModel
+from model.errors import ModelError, failing_as_model_error
+from model.events import Notice
+from model.open_turn import OpenTurn
+from model.work import Executor, Job
+
+END_OF_TURN_LANE = "end of turn"
+
+AGAIN_AFTER = samples(0.5)
+"""Silence after which the model is asked once more: with it in its ears it may think otherwise."""
+
+
+class EndOfTurnProbe:
+    """Asks ``model`` when a silence has lasted ``first``, and again as it goes on.
+
+    Without a model it knows nothing.
+    """
+
+    def __init__(self, model: EndOfTurnModel | None, executor: Executor, first: int) -> None:
+        self._model = model
+        self._executor = executor
+        self._due = (first, max(AGAIN_AFTER, first + 1))
+        self._asked_of = (0, 0)  # the turn, and where its speech ended
+        self._asked = 0
+        self._job: Job[float] | None = None
+        self.probability: float | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the first answer about this silence is still to come."""
+        return self._job is not None and self.probability is None
+
+    def poll(self, now: int, turn: OpenTurn, silence: int) -> Iterator[Notice]:
+        """Ask and collect; afterwards :attr:`probability` is about the silence that lasts now."""
+        if self._model is None:
+            return
+        if self._asked_of != (turn.number, turn.end_of_speech):
+            self.forget()
+            self._asked_of = (turn.number, turn.end_of_speech)
+        if self._job is not None:
+            yield from self._collect(self._job, now)
+        if self._job is None and self._asked < len(self._due) and silence >= self._due[self._asked]:
+            model, audio = self._model, turn.audio()
+            self._asked += 1
+            self._job = self._executor.submit(
+                END_OF_TURN_LANE, now, lambda _: (model.probability(audio) for _ in range(1))
+            )
+
+    def forget(self) -> None:
+        """What was asked about is no longer so."""
+        if self._job is not None:
+            self._job.cancel()
+        self._job = self.probability = None
+        self._asked = 0
+
+    def _collect(self, job: Job[float], now: int) -> Iterator[Notice]:
+        try:
+            with failing_as_model_error("the end-of-turn model"):
+                for probability in job.poll(now):
+                    self.probability = probability
+        except ModelError as error:
+            yield Notice(now, "warning", f"turns end by silence and words alone: {error}")
+            self._model = None
+        if job.finished:
+            self._job = None

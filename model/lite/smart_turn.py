@@ -1,0 +1,80 @@
+"""Smart Turn v3: does what was just said sound as if the speaker were done?
+
+The network hears the last 8 s as Whisper's log-mel spectrogram, with silence before shorter audio
+and the whole at zero mean and unit variance, and gives one probability. Languages: 23, English
+among them. Source: https://github.com/pipecat-ai/smart-turn (BSD-2-Clause).
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.clock import USER_RATE
+from model.engine import Audio
+from model.errors import EndOfTurnError
+from model.lite.failures import raised_as
+from model.lite.mel import log_mel
+
+WINDOW = 8 * USER_RATE
+"""Samples that the network hears."""
+
+_INPUT = "input_features"
+
+
+class SmartTurn:
+    """A :class:`model.endpointing.EndOfTurnModel`: ``path`` is its ONNX file. Thread-safe."""
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        self._path = path
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._session: Any = None
+
+    def load(self) -> None:
+        """Read the network, unless that was done. Raises: EndOfTurnError."""
+        with self._lock:
+            if self._session is None:
+                self._session = self._load()
+
+    def close(self) -> None:
+        """Give back memory. Safe to call twice; the next use loads it again."""
+        with self._lock:
+            self._session = None
+
+    def probability(self, audio: Audio) -> float:
+        """See :class:`model.endpointing.EndOfTurnModel`. Raises: EndOfTurnError."""
+        self.load()
+        session = self._session
+        if session is None:
+            raise EndOfTurnError("the end-of-turn model was closed while it was at work")
+        with raised_as(EndOfTurnError, "the end-of-turn model failed"):
+            output = session.run(None, {_INPUT: features(audio)[None]})
+        return float(np.ravel(output[0])[0])
+
+    def _load(self) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 3
+        with raised_as(EndOfTurnError, f"{self._path} cannot be loaded"):
+            session = onnxruntime.InferenceSession(
+                str(self._path), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        names = [entry.name for entry in session.get_inputs()]
+        if names != [_INPUT]:
+            raise EndOfTurnError(f"{self._path} is not a Smart Turn model: its inputs are {names}")
+        return session
+
+
+def features(audio: Audio) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """What the network hears of ``audio`` (float32 mono 16 kHz), as shape (80, 800)."""
+    last = audio[-WINDOW:]
+    heard = np.pad(last, (WINDOW - len(last), 0))
+    heard = (heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)
+    return log_mel(heard.astype(np.float32), WINDOW)

@@ -1,0 +1,171 @@
+"""What words tell about turn taking: is a phrase finished, is it a backchannel.
+
+The rules are lists of words by language in ``phrases.toml``. For a language that is not there
+nothing is known, and turn taking goes by sound alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import resources
+
+
+class Phrase(StrEnum):
+    """What the end of a turn's words tells: a finished question or request; a finished sentence
+    that asks for nothing, so that the point may be still to come; a phrase that breaks off."""
+
+    FINISHED = "finished"
+    STATEMENT = "statement"
+    UNFINISHED = "unfinished"
+    UNKNOWN = "unknown"
+
+
+class Over(StrEnum):
+    """What words that were said over a reply are."""
+
+    NOTHING = "nothing"
+    BACKCHANNEL = "a backchannel"
+    WORDS = "words"
+    INTERRUPTION = "an interruption"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """``phrase``, and the words that told it."""
+
+    phrase: Phrase
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToldOver:
+    """``kind`` of what was said over a reply; ``words`` is what was said, ``content`` how many of
+    them are no backchannel."""
+
+    kind: Over
+    words: str = ""
+    content: int = 0
+
+
+class Phrases:
+    """The rules of one language; each argument is a list of ``phrases.toml``."""
+
+    def __init__(
+        self,
+        fillers: Iterable[str],
+        unfinished: Iterable[str],
+        complete: Iterable[str],
+        stranded: Iterable[str],
+        questions: Iterable[str],
+        openers: Iterable[str],
+        wishes: Iterable[str],
+        backchannels: Iterable[str],
+        interrupting: Iterable[str],
+    ) -> None:
+        self._open = _split([*fillers, *unfinished])
+        self._leading = _split([*fillers, *backchannels, "and", "but"])
+        self._complete = _split(complete)
+        self._stranded = _split(stranded)
+        self._questions = frozenset(questions)
+        self._openers = frozenset(openers)
+        self._wishes = _split(wishes)
+        self._backchannels = _split(backchannels)
+        self._interrupting = _split(interrupting)
+
+    def end_of(self, text: str) -> Told:
+        """Whether the last phrase of ``text`` is finished, as far as its words tell."""
+        words = words_of(_SENTENCE_END.split(text.rstrip(" .!?…"))[-1])
+        if not words:
+            return Told(Phrase.UNKNOWN)
+        ending = _longest_at_end(words, self._open)
+        if text.rstrip().endswith((",", "-", "—", "...", "…", ":")):
+            return Told(Phrase.UNFINISHED, " ".join(ending or words[-1:]))
+        if ending and not self._is_complete(words, ending):
+            return Told(Phrase.UNFINISHED, " ".join(ending))
+        stated = not text.rstrip().endswith("?") and self._states(words)
+        return Told(Phrase.STATEMENT if stated else Phrase.FINISHED, " ".join(words[-2:]))
+
+    def over_a_reply(self, text: str) -> ToldOver:
+        """What ``text``, said over a reply, is."""
+        words = words_of(text)
+        if not words:
+            return ToldOver(Over.NOTHING)
+        said = " ".join(words)
+        left = _without(words, self._backchannels)
+        if not left:
+            return ToldOver(Over.BACKCHANNEL, said)
+        takes = any(_count_at(left, 0, (entry,)) for entry in self._interrupting)
+        kind = Over.INTERRUPTION if takes else Over.WORDS
+        return ToldOver(kind, said, len(left))
+
+    def _states(self, words: Sequence[str]) -> bool:
+        """Whether a sentence of these words states something and asks for nothing."""
+        while len(words) > 1 and words[0] not in self._openers:
+            skipped = _count_at(words, 0, self._leading)
+            if not skipped or skipped == len(words):
+                break
+            words = words[skipped:]
+        return words[0] in self._openers and not _count_at(words, 0, self._wishes)
+
+    def _is_complete(self, words: Sequence[str], ending: Sequence[str]) -> bool:
+        if len(words) == 1:
+            return words[0] in self._questions
+        if len(_longest_at_end(words, self._complete)) > len(ending):
+            return True
+        stranded = _longest_at_end(words, self._stranded)
+        asked = self._questions & set(words[: len(words) - len(stranded)])
+        return bool(stranded) and len(stranded) >= len(ending) and bool(asked)
+
+
+@functools.cache
+def phrases_of(language: str) -> Phrases | None:
+    """The rules of ``language`` (a code such as ``en``); None where there are none."""
+    rules = tomllib.loads(resources.files("model").joinpath("phrases.toml").read_text("utf-8"))
+    return Phrases(**rules[language]) if language in rules else None
+
+
+_SENTENCE_END = re.compile(r"[.!?…]+\s")
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+
+Entries = frozenset[tuple[str, ...]]
+
+
+def words_of(text: str) -> list[str]:
+    """The words of ``text`` in lower case; apostrophes and hyphens within a word are part of it."""
+    return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
+
+
+def _split(entries: Iterable[str]) -> Entries:
+    return frozenset(tuple(entry.split()) for entry in entries)
+
+
+def _longest_at_end(words: Sequence[str], entries: Entries) -> tuple[str, ...]:
+    """The longest of ``entries`` with which ``words`` end; empty when there is none."""
+    longest = max((len(entry) for entry in entries), default=0)
+    for length in range(min(longest, len(words)), 0, -1):
+        ending = tuple(words[-length:])
+        if ending in entries:
+            return ending
+    return ()
+
+
+def _count_at(words: Sequence[str], at: int, entries: Iterable[tuple[str, ...]]) -> int:
+    """How many words the longest of ``entries`` takes that stands at ``at``."""
+    return max((len(e) for e in entries if tuple(words[at : at + len(e)]) == e), default=0)
+
+
+def _without(words: Sequence[str], entries: Entries) -> list[str]:
+    """``words`` without those that are in ``entries``."""
+    left: list[str] = []
+    at = 0
+    while at < len(words):
+        taken = _count_at(words, at, entries)
+        if not taken:
+            left.append(words[at])
+        at += taken or 1
+    return left

@@ -1,0 +1,142 @@
+"""Speech over a reply while it is not known what it is: its turn, and its words as they come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from model.barge_in import ENDED, UNCLEAR, SpeechOver
+from model.clock import samples, seconds
+from model.engine import Audio
+from model.errors import ModelError, failing_as_model_error
+from model.events import Notice
+from model.open_turn import OpenTurn
+from model.phrases import Phrases, ToldOver
+from model.reply import Recognizer
+from model.work import Executor, Job
+
+OVER_LANE = "speech over a reply"
+
+FIRST_WORDS = samples(UNCLEAR)
+"""Speech before which no words can be recognised, unless it has ended."""
+
+MORE_WORDS = samples(0.15)
+"""Speech that must have come before it is recognised again."""
+
+_LEAD = samples(0.3)
+"""Audio from before the speech that its words are recognised with."""
+
+
+class TalkOver:
+    """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
+
+    ``goes_on``: it is the very turn that the reply answers. ``held``: whether the reply stands
+    still because of it. ``told``: what its first ``told_of`` samples of speech say. ``level``: its
+    loudest so far, in dB relative to ``user_level``, which is in dBFS.
+    """
+
+    def __init__(
+        self, turn: OpenTurn, voiced: int, user_level: float, *, goes_on: bool = False
+    ) -> None:
+        self.turn = turn
+        self.level = -math.inf
+        self._user_level = user_level
+        self.goes_on = goes_on
+        self.held = False
+        self.told: ToldOver | None = None
+        self.told_of = 0
+        self._voiced_before = turn.voiced - voiced
+        self._begins = max(0, turn.length - voiced - _LEAD)
+
+    @property
+    def voiced(self) -> int:
+        """How much speech there was over the reply, in user samples."""
+        return self.turn.voiced - self._voiced_before
+
+    def hear(self, level: float) -> None:
+        """Take note of its level now, in dBFS."""
+        self.level = max(self.level, level - self._user_level)
+
+    @property
+    def audio(self) -> Audio:
+        """The speech, and the moment before it."""
+        return self.turn.audio()[self._begins :]
+
+
+class WordsOver:
+    """Recognises speech over a reply again and again while it grows, and once when it has ended.
+
+    Without a ``recognizer``, or ``phrases`` to judge by, it does nothing.
+    """
+
+    def __init__(
+        self, recognizer: Recognizer | None, phrases: Phrases | None, executor: Executor
+    ) -> None:
+        self._recognizer = recognizer
+        self._phrases = phrases
+        self._executor = executor
+        self._talk: TalkOver | None = None
+        self._job: Job[str] | None = None
+        self._asked_of = 0
+
+    def poll(self, now: int, talk: TalkOver, silence: int) -> Iterator[Notice]:
+        """Ask and collect: what is known by ``now`` is then in ``talk``. ``silence``: since its
+        last speech, in samples."""
+        if not self._works(talk):
+            return
+        if self._talk is not talk:
+            self.drop()
+            self._talk = talk
+        if self._job is not None:
+            yield from self._collect(self._job, now, talk)
+        if self._job is None and self._worth_asking(talk, ended=silence >= samples(ENDED)):
+            self._ask(now, talk)
+
+    def evidence(self, talk: TalkOver, silence: int) -> SpeechOver:
+        """What is known of ``talk``."""
+        return SpeechOver(
+            voiced=seconds(talk.voiced),
+            silence=seconds(silence),
+            level=talk.level,
+            recognized=self._works(talk),
+            told=talk.told,
+            told_of=seconds(talk.told_of),
+        )
+
+    def drop(self) -> None:
+        """What is still being recognised is no longer wanted."""
+        if self._job is not None:
+            self._job.cancel()
+        self._job = self._talk = None
+        self._asked_of = 0
+
+    def _works(self, talk: TalkOver) -> bool:
+        # Who goes on just as the reply begins wants to be heard: no words are needed for that.
+        return self._recognizer is not None and self._phrases is not None and not talk.goes_on
+
+    def _worth_asking(self, talk: TalkOver, *, ended: bool) -> bool:
+        more = talk.voiced - self._asked_of
+        return more > 0 if ended else talk.voiced >= FIRST_WORDS and more >= MORE_WORDS
+
+    def _ask(self, now: int, talk: TalkOver) -> None:
+        recognizer, audio = self._recognizer, talk.audio
+        if recognizer is None:
+            return
+        self._asked_of = talk.voiced
+        self._job = self._executor.submit(
+            OVER_LANE, now, lambda _: (recognizer.transcribe(audio) for _ in range(1))
+        )
+
+    def _collect(self, job: Job[str], now: int, talk: TalkOver) -> Iterator[Notice]:
+        if self._phrases is None:
+            return
+        try:
+            with failing_as_model_error("the recogniser"):
+                for text in job.poll(now):
+                    talk.told = self._phrases.over_a_reply(text)
+                    talk.told_of = self._asked_of
+        except ModelError as error:
+            yield Notice(now, "warning", f"speech over replies is judged by length alone: {error}")
+            self._recognizer = None
+        if job.finished:
+            self._job = None

@@ -1,0 +1,141 @@
+"""Scenarios: what is refused, what comes back from disk, and what the built sets consist of."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from covo_cli.evaluation.scenario import (
+    FILE,
+    EvaluationError,
+    Kind,
+    Noise,
+    NoiseKind,
+    Role,
+    Scenario,
+    ScenarioSet,
+    ScriptLine,
+    Source,
+    read_set,
+    write_set,
+)
+from covo_cli.evaluation.sets import MIXES, make_set
+from covo_cli.evaluation.vocal import cough, laughter
+from covo_cli.scripted_user import Start, StartRule
+
+AT_ONCE = Start(StartRule.AT, 0.0)
+LATER = Start(StartRule.AFTER_LINE, 1.0)
+
+
+def line(role: Role = Role.TURN, start: Start = AT_ONCE, text: str = "Hello.") -> ScriptLine:
+    return ScriptLine(role, start, text, voice="heart")
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda: Scenario("a b", Kind.TURN, (line(),)), "no name"),
+        (lambda: Scenario("x", Kind.SILENCE), "duration"),
+        (lambda: Scenario("x", Kind.TURN, (line(start=LATER),)), "before the first"),
+        (lambda: Scenario("x", Kind.PAUSE, (line(Role.UNFINISHED),)), "unfinished"),
+        (lambda: Scenario("x", Kind.TURN, (line(Role.CORRECTED), line(start=LATER))), "correction"),
+        (lambda: Scenario("x", Kind.TURN, (line(), line(Role.BACKCHANNEL, LATER))), "during"),
+        (lambda: ScriptLine(Role.TURN, AT_ONCE, "", voice="heart"), "needs a voice and a text"),
+        (lambda: ScriptLine(Role.TURN, AT_ONCE, source=Source.FILE), "file"),
+        (lambda: ScriptLine(Role.TURN, AT_ONCE, "x", voice="y", level=3.0), "-60 to -3"),
+        (lambda: Noise(NoiseKind.PINK, 90.0, 1), "-10 to 60"),
+        (lambda: ScenarioSet("s", "", ()), "no scenario"),
+        (
+            lambda: ScenarioSet("s", "", (Scenario("x", Kind.TURN, (line(),)),) * 2),
+            "two scenarios are called x",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, problem):
+    with pytest.raises(ValueError, match=problem):
+        make()
+
+
+def test_a_set_comes_back_from_disk_as_it_was(tmp_path):
+    scenarios = make_set("small")
+    write_set(tmp_path, scenarios)
+    assert read_set(tmp_path) == scenarios
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda record: record.update(surprise=1), "surprise"),
+        (lambda record: record["scenarios"][0].update(kind="quarrel"), "kind"),
+        (lambda record: record["scenarios"][0]["lines"][0].update(level=7), "-60 to -3"),
+        (lambda record: record.update(format=2), "format 2"),
+    ],
+)
+def test_a_broken_file_is_told_with_its_place(tmp_path, change, problem):
+    write_set(tmp_path, make_set("small"))
+    record = json.loads((tmp_path / FILE).read_text())
+    change(record)
+    (tmp_path / FILE).write_text(json.dumps(record))
+    with pytest.raises(EvaluationError, match=problem):
+        read_set(tmp_path)
+
+
+def test_a_folder_without_a_set_says_how_to_get_one(tmp_path):
+    with pytest.raises(EvaluationError, match="covo eval build"):
+        read_set(tmp_path)
+
+
+def test_the_standard_set_has_every_kind_and_at_least_200_scenarios():
+    standard = make_set("standard")
+    kinds = Counter(scenario.kind for scenario in standard.scenarios)
+    assert len(standard.scenarios) >= 200
+    assert set(kinds) == set(Kind) - {Kind.LISTENING}  # that one is for recordings
+    gaps = {s.lines[1].start.seconds for s in standard.scenarios if s.kind is Kind.PAUSE}
+    assert (min(gaps), max(gaps)) == (0.3, 2.5)
+    assert make_set("standard") == standard
+
+
+def test_what_is_tuned_on_is_not_in_the_standard_set():
+    standard, tuning = make_set("standard"), make_set("tuning")
+    for of in (_voices, _texts, _seeds):
+        assert not of(standard) & of(tuning), of
+    assert set(MIXES["standard"].voices) == {"george", "bella"}
+
+
+def _voices(scenarios: ScenarioSet) -> set[str]:
+    return {ln.voice for s in scenarios.scenarios for ln in s.lines if ln.voice}
+
+
+def _texts(scenarios: ScenarioSet) -> set[str]:
+    """All but the few words that everybody says while listening."""
+    lines = [ln for s in scenarios.scenarios for ln in s.lines]
+    return {ln.text for ln in lines if ln.text and ln.role is not Role.BACKCHANNEL}
+
+
+def _seeds(scenarios: ScenarioSet) -> set[int]:
+    found = {s.noise.seed for s in scenarios.scenarios if s.noise}
+    found |= {s.echo.seed for s in scenarios.scenarios if s.echo}
+    return found | {ln.seed for s in scenarios.scenarios for ln in s.lines if ln.seed}
+
+
+@pytest.mark.parametrize(
+    ("make", "shortest", "longest"), [(cough, 0.15, 1.0), (laughter, 0.6, 1.5)]
+)
+def test_laughter_and_coughs_have_their_length_and_differ_by_seed(make, shortest, longest):
+    sounds = [make(seed) for seed in range(8)]
+    for sound in sounds:
+        assert shortest <= len(sound) / 16_000 <= longest
+        assert np.max(np.abs(sound)) == pytest.approx(1.0)
+    assert len({len(sound) for sound in sounds}) > 4
+    np.testing.assert_array_equal(make(3), sounds[3])
+
+
+def test_laughter_comes_in_bursts_about_five_times_a_second():
+    sound = laughter(1)
+    power = np.convolve(sound**2, np.ones(320) / 320, "same")[::160]
+    loud = power > 0.05 * power.max()
+    bursts = np.count_nonzero(np.diff(loud.astype(int)) == 1) + int(loud[0])
+    assert 3.5 <= bursts / (len(sound) / 16_000) <= 7

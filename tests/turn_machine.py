@@ -1,0 +1,307 @@
+"""The turn taking as a machine that can be copied: one step is 0.1 s, everything around it is a
+fake, and :meth:`Machine.key` tells states apart that can behave differently.
+
+Jobs are done when they are submitted, and their results handed out when their time has come, so
+that nothing in a machine is a running generator.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from model.clock import ASSISTANT_RATE, USER_RATE
+from model.engine import Command, EngineInfo, Frame, Playback, Progress
+from model.events import (
+    AssistantAudio,
+    Event,
+    Interrupted,
+    PlaybackAction,
+    PlaybackControl,
+    ReplyFinished,
+    ReplyStarted,
+    StateChanged,
+    TurnState,
+)
+from model.phrases import phrases_of
+from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
+from model.turn_settings import TurnSettings
+from model.turns import TurnTakingEngine
+from model.work import Work
+from tests.fakes import LevelDetector
+
+STEP = USER_RATE // 10
+PLAYED = ASSISTANT_RATE // 10
+SOUNDS = {spoken: np.full(STEP, 0.1 * spoken, np.float32) for spoken in (False, True)}
+_FAR = 40
+"""Steps after which times are as good as equal: longer than any timer of the settings explored."""
+
+TIMES = {
+    *("now", "_now", "run_start", "last_voiced", "_voiced_until", "start", "end_of_speech"),
+    *("committed_at", "first_audio_at", "first_heard_at", "_begun_at", "_turn_text_at"),
+    *("_first_text_at", "_end_of_speech", "_moved_at", "_deaf_until", "_next", "_answered_to"),
+}
+LENGTHS = {"voiced", "run_voiced", "length", "_voiced_before", "_begins", "told_of", "_asked_of"}
+NOT_PART_OF_IT = {
+    *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
+    *("_phrases", "executor", "_executor", "generator", "_generator", "_work", "_recognizer"),
+}
+
+
+class Clock:
+    """Seconds that the job at work has taken."""
+
+    def __init__(self) -> None:
+        self.taken = 0.0
+
+
+class DoneJob:
+    """Results that come in their time."""
+
+    def __init__(self, results: list[tuple[int, Any]]) -> None:
+        self.results = deque(results)
+        self.cancelled = False
+
+    def poll(self, now: int) -> list[Any]:
+        ready = []
+        while self.results and self.results[0][0] <= now and not self.cancelled:
+            ready.append(self.results.popleft()[1])
+        return ready
+
+    @property
+    def finished(self) -> bool:
+        return self.cancelled or not self.results
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class DoneExecutor:
+    """Does each job at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def submit(self, lane: str, now: int, work: Work[Any]) -> DoneJob:
+        self._clock.taken = 0.0
+        results = [(now + round(self._clock.taken * USER_RATE), r) for r in work(lambda: False)]
+        return DoneJob(results)
+
+    def close(self) -> None:
+        pass
+
+
+class Person:
+    """What is being said: also the recogniser, and the model that hears the end of a turn."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.words = ""
+
+    def transcribe(self, audio: Any) -> str:
+        self.clock.taken += 0.2
+        return self.words
+
+    def load(self) -> None:
+        pass
+
+    def probability(self, audio: Any) -> float:
+        self.clock.taken += 0.1
+        return 0.1 if self.words.endswith("and") else 0.9
+
+    def close(self) -> None:
+        pass
+
+
+class Replies:
+    """Two words of 0.3 s each; keeps the history, and which replies were settled."""
+
+    WORDS = ("one", "two")
+    SOUND = np.ones(3 * PLAYED, np.float32)
+
+    def __init__(self, person: Person) -> None:
+        self._person = person
+        self.begun: dict[int, str] = {}
+        self.history: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def info(self) -> EngineInfo:
+        return EngineInfo("fake", "a fake", "first", "cpu", {})
+
+    def warm_up(self, progress: Progress) -> None:
+        pass
+
+    def reply(
+        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+    ) -> Iterator[ReplyPart]:
+        text = turn.text if turn.text is not None else self._person.transcribe(turn.audio)
+        self.begun[reply] = text
+        yield TurnText(text)
+        self._person.clock.taken += 0.1
+        for word in self.WORDS if text else ():
+            yield ReplyText(word)
+            self._person.clock.taken += 0.2
+            yield ReplyAudio(self.SOUND, word)
+
+    def settle(self, reply: int, heard_samples: int | None) -> Heard:
+        question = self.begun.pop(reply)  # a KeyError when it is settled twice
+        if heard_samples is None:
+            return Heard("", "")
+        count = heard_samples // (3 * PLAYED)
+        heard, unheard = self.WORDS[:count], self.WORDS[count:]
+        self.history = (*self.history, (question, "".join(heard)))[-2:]
+        return Heard("".join(heard), "".join(unheard))
+
+    def set_voice(self, voice: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Machine:
+    """The engine with all fakes, and the speaker that it plays to. ``step`` raises AssertionError
+    for whatever may never happen."""
+
+    def __init__(self, settings: TurnSettings, *, words: bool) -> None:
+        clock = Clock()
+        self.person = Person(clock)
+        self.replies = Replies(self.person)
+        self.engine = TurnTakingEngine(
+            self.replies,
+            LevelDetector(),
+            DoneExecutor(clock),
+            settings,
+            self.person if words else None,
+            phrases_of("en") if words else None,
+            self.person if words else None,
+        )
+        self._never_change = (settings, phrases_of("en"), *SOUNDS.values(), Replies.SOUND)
+        self.at = 0
+        self.state = TurnState.LISTENING
+        self.active: int | None = None  # the reply that was let through and is not over
+        self.finished_turn: int | None = None  # the last turn whose reply was heard to its end
+        self.turn: int | None = None  # that the active reply answers
+        self.reply = -1
+        self.queued = self.played = 0
+        self.ducked = self.held = self.dropped = False
+
+    def copy(self) -> Machine:
+        return copy.deepcopy(self, {id(shared): shared for shared in self._never_change})
+
+    def step(self, words: str | None, command: Command | None, *, stuck: bool = False) -> None:
+        """0.1 s, in which ``words`` are being said (None: silence). ``stuck``: the speaker is."""
+        if command is not None:
+            self.engine.command(command)
+        if words is not None:
+            self.person.words = words
+        if self.queued and not (self.held or stuck):
+            moved = min(self.queued, PLAYED)
+            self.queued -= moved
+            self.played += moved
+        sound = SOUNDS[words is not None]
+        for event in self.engine.process(Frame(self.at, sound, Playback(self.reply, self.played))):
+            self._take(event)
+        self.at += STEP
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case StateChanged(state=state):
+                self.state = state
+            case ReplyStarted(reply=reply, turn=turn):
+                assert self.active is None, "two replies at once"
+                assert turn != self.finished_turn, "a turn is answered twice"
+                self.active, self.turn = reply, turn
+                self.queued, self.dropped = 0, False
+            case AssistantAudio(reply=reply, samples=samples):
+                assert reply == self.active, "sound of a reply that is not being spoken"
+                assert not self.dropped, "sound after the reply was stopped"
+                if reply != self.reply:
+                    self.reply, self.played = reply, 0
+                self.queued += len(samples)
+            case PlaybackControl(action=action):
+                assert event.reason
+                self.ducked = action is PlaybackAction.DUCK or (
+                    action is PlaybackAction.HOLD and self.ducked
+                )
+                self.held = action is PlaybackAction.HOLD
+                if action is PlaybackAction.STOP:
+                    self.queued, self.dropped = 0, True
+            case ReplyFinished(reply=reply):
+                assert reply == self.active
+                assert self.replies.history[-1][1] == "".join(Replies.WORDS)
+                self.finished_turn, self.active = self.turn, None
+            case Interrupted(reply=reply, heard=heard, reason=reason):
+                assert self.active in (reply, None)
+                if reason != "you went on":
+                    assert self.replies.history[-1][1] == heard
+                self.active = None
+
+    def check_rest(self) -> None:
+        """Nobody has the floor: nothing may be left over."""
+        floor = self.engine._floor
+        assert self.active is None
+        assert not self.replies.begun, "a reply was never settled"
+        assert not self.held, "the speaker stands still for ever"
+        assert not self.ducked, "the speaker stays low"
+        assert (floor.turn, floor.reply, floor.playing, floor.talk_over) == (None,) * 4
+
+    def key(self) -> Any:
+        """Equal for machines that behave alike from now on."""
+        floor = self.engine._floor
+        numbers = (floor._turns, floor._replies)
+        own = (self.state, self.queued, self.ducked, self.held, self.dropped, self.person.words)
+        last = (
+            self.reply - floor._replies,
+            self.finished_turn is not None and self.finished_turn == floor._turns,
+            len(self.replies.begun),
+        )
+        return own, last, _seen(self.engine, self.at, numbers, set())
+
+
+def _seen(value: Any, now: int, numbers: tuple[int, int], met: set[int]) -> Any:
+    if isinstance(value, DoneJob):
+        return tuple(max(0, t - now) for t, _ in value.results), value.cancelled
+    if value is None or isinstance(value, bool | str | float | int | Enum):
+        return value
+    if isinstance(value, tuple | list | deque):
+        return tuple(_seen(v, now, numbers, met) for v in value)
+    if isinstance(value, np.ndarray):
+        return len(value)
+    if callable(value) or id(value) in met:
+        return None
+    met.add(id(value))
+    return tuple(
+        _relative(name, field, now, numbers, met)
+        for name, field in _fields(value).items()
+        if name not in NOT_PART_OF_IT
+    )
+
+
+def _relative(  # noqa: PLR0911 - one line for each kind of number
+    name: str, value: Any, now: int, numbers: tuple[int, int], met: set[int]
+) -> Any:
+    if name == "_told":
+        return None  # only keeps an event from being told twice
+    if name == "_asked_of" and isinstance(value, tuple):
+        return value[0] - numbers[0], max(-_FAR * STEP, value[1] - now)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return _seen(value, now, numbers, met)
+    if name in TIMES:
+        return max(-_FAR * STEP, value - now)
+    if name in ("_turns", "_replies"):
+        return 0
+    if name in ("number", "turn", "_turn"):
+        return max(-3, value - max(numbers))
+    return min(value, _FAR * STEP) if name in LENGTHS else value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if hasattr(value, "__dict__"):
+        return vars(value)
+    return {name: getattr(value, name) for name in getattr(value, "__slots__", ())}
