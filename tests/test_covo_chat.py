@@ -20,18 +20,21 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 from safetensors.torch import load_file, save_file
 
 from audio_io.files import FileSpeaker, read_audio
+from covo_cli.covo_engine import network_settings
 from covo_cli.doctor.wiring import check_covo
 from covo_cli.engines import EngineChoice, choose_engine
 from covo_cli.errors import SettingsError
 from covo_cli.run_ask import CUT_SHORT, run_ask
 from covo_cli.run_chat import Ends, FilePair, hold, run_chat
-from covo_cli.scripted_user import Line, ScriptedUser
-from covo_cli.settings import load_settings
+from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
+from covo_cli.settings import load_settings, models_dir
+from model.covo.sampling import SamplingSettings
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
 from tests.covo_model import VOICE, covo_folder
 from voices.errors import VoiceError
 
 QUESTION = Path(str(resources.files("covo_cli"))) / "demo_audio" / "australia.flac"
+MODELS = models_dir(load_settings())
 STOP = QUESTION.with_name("stop.flac")
 CODES = 99
 """Chosen greedily, the tiny network's random weights answer with one word and then one sound."""
@@ -101,7 +104,7 @@ def test_a_question_in_a_file_is_answered_aloud(settings, tmp_path, capsys):
 def test_an_interruption_cuts_the_reply_where_it_was_heard(settings, tmp_path, capsys):
     lines = [
         Line(read_audio(QUESTION, 16_000), "What is the capital of Australia?"),
-        Line(read_audio(STOP, 16_000), "Okay, stop. And what do bees make?", over=0.8),
+        Line(read_audio(STOP, 16_000), "Okay, stop.", Start(StartRule.DURING_REPLY, 0.8)),
     ]
     user = ScriptedUser(lines, paced=False, name="two recordings")
     ends = Ends(
@@ -119,6 +122,17 @@ def test_an_interruption_cuts_the_reply_where_it_was_heard(settings, tmp_path, c
     assert 0.8 * 24_000 <= cut["heard_samples"] < whole
     assert cut["heard"] + cut["unheard"] == "yesterday"
     assert events_of(out, "ReplyStarted")[-1]["reply"] > cut["reply"]
+
+
+@pytest.mark.weights
+def test_the_embedded_recogniser_writes_down_the_question(settings, capsys):
+    wanted = settings(
+        covo__transcript=True, covo__text_only=True, models__dir=str(MODELS), audio__vad="silero"
+    )
+    assert run_chat(wanted, FilePair(QUESTION, None, 24_000, paced=False), as_json=True) == 0
+    out = capsys.readouterr().out
+    (said,) = [e for e in events_of(out, "UserTranscript") if e["final"]]
+    assert said["text"] == "What is the capital of Australia?"
 
 
 def test_it_writes_only(settings, tmp_path, capsys):
@@ -152,6 +166,26 @@ def test_auto_says_why(settings, monkeypatch):
     monkeypatch.setattr("model.covo.assemble.free_memory", lambda device: 1_000_000)
     small = choose_engine(settings(engine__name="auto"))
     assert (small.name, "GB free" in small.reason) == ("lite", True)
+
+
+def test_settings_of_the_network(settings):
+    plain = network_settings(settings())
+    assert (plain.flow_steps, plain.guidance, plain.voice_prompt_seconds) == (1, None, None)
+    chosen = network_settings(
+        settings(
+            covo__guidance="off",
+            covo__flow_steps=0.0,
+            covo__voice_prompt_seconds=3.0,
+            covo__temperature=0.7,
+            covo__top_k=20.0,
+            covo__seed=4.0,
+        )
+    )
+    assert (chosen.flow_steps, chosen.guidance, chosen.voice_prompt_seconds) == (None, -1.0, 3.0)
+    assert chosen.sampling == SamplingSettings(temperature=0.7, top_p=0.9, top_k=20, seed=4)
+    assert network_settings(settings(covo__guidance="1.5")).guidance == 1.5
+    with pytest.raises(SettingsError, match="off, or from 0 to 10"):
+        network_settings(settings(covo__guidance="strong"))
 
 
 # covo ask
