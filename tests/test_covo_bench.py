@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -70,8 +71,8 @@ def test_parts_add_up_to_the_time_to_the_first_sample(run):
         assert list(parts) == ["features", "encoder", "prefill", "tokens", "speech"]
         assert all(seconds > 0 for seconds in parts.values())
         assert sum(parts.values()) == pytest.approx(part["first_sample_seconds"])
-    times = figures["reply"]["first_sample_seconds_of_all"]
-    assert sorted(times)[1] == figures["reply"]["first_sample_seconds"]
+        times = part["first_sample_seconds_of_all"]
+        assert sorted(times)[1] == part["first_sample_seconds"]
     assert figures["reply"]["whole_seconds"] > figures["reply"]["first_sample_seconds"]
 
 
@@ -178,12 +179,15 @@ def test_what_cannot_be_measured(tmp_path, monkeypatch):
         network_bench("tiny", device="toaster", **options)
     with pytest.raises(NetworkConfigError, match="'huge'"):
         network_bench("huge", device="cpu", **options)
+    for changed in ({"steps": 800}, {"reply_seconds": 60.0}):
+        with pytest.raises(NetworkConfigError, match="1488 tokens, and this needs"):
+            network_bench("tiny", device="cpu", **(options | changed))
     monkeypatch.setattr("covo_cli.bench.network.subject.free_memory", lambda device: 10**9)
     with pytest.raises(NetworkMemoryError, match="nothing fits"):
         build_subject(FULL, MemorySetting(), CPU, 1.0, lambda stage: None)
     for path in (tmp_path / "figures.pdf", tmp_path / "nowhere/figures.png"):
         with pytest.raises(CliError, match=r"must be a \.png file"):
             check_plot(path)
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(CliError, match="needs matplotlib"):
         check_plot(tmp_path / "figures.png")

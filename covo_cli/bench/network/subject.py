@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -12,7 +13,13 @@ from covo_cli.bench.network.timing import DeviceClock
 from model.covo.decoder import Decoder
 from model.covo.features import ENCODER_RATE, TurnFeatures, turn_features
 from model.covo.memory_fit import MemoryFit, free_memory
-from model.covo.memory_plan import SYSTEM_TOKENS, MemoryPlan, MemorySetting, context_tokens
+from model.covo.memory_plan import (
+    SYSTEM_TOKENS,
+    USER_TOKENS_PER_SECOND,
+    MemoryPlan,
+    MemorySetting,
+    context_tokens,
+)
 from model.covo.network import CovoNetwork
 from model.covo.quantize import stored_bytes
 from model.covo.random_weights import random_network, random_token2wav, random_voice
@@ -68,9 +75,10 @@ class Subject:
         were codes: in the alternation that random weights would not keep by themselves."""
         first, vocabulary = self.size.covo.first_audio_token, self.size.covo.backbone.vocabulary
         speech = torch.arange(vocabulary, device=self.device) >= first
+        text = ~speech
         left = codes
         while left:
-            for token in self.decoder.generate(prompt, stop=(), limit=TEXT_TOKENS, allowed=~speech):
+            for token in self.decoder.generate(prompt, stop=(), limit=TEXT_TOKENS, allowed=text):
                 yield token, False
             group = min(left, SPEECH_TOKENS)
             for token in self.decoder.generate(prompt, stop=(), limit=group, allowed=speech):
@@ -87,6 +95,13 @@ class Subject:
         model = self.network.llm.model
         parts = (*model.layers.parameters(), model.norm.weight, self.network.llm.lm_head.weight)
         return sum(map(stored_bytes, parts))
+
+
+def tokens_needed(codes: int, turn_seconds: float) -> int:
+    """What the history must hold for the system prompt, a turn, and a reply of ``codes`` codes."""
+    groups = ceil(codes / SPEECH_TOKENS)
+    turn = TURN_FRAME + ceil(turn_seconds * USER_TOKENS_PER_SECOND) + 1
+    return SYSTEM_TOKENS + turn + codes + groups * TEXT_TOKENS
 
 
 def build_subject(
