@@ -217,7 +217,7 @@ def test_what_lies_behind_the_history_is_not_attended_to(network):
 def test_in_half_precision_it_stays_near(tmp_path):
     folder = network_folder(tmp_path / "model")
     single = started(load_network(folder))
-    half = started(load_network(folder, dtype=torch.bfloat16))
+    half = started(load_network(folder, precision=Precision.BF16))
     for token in ids_of([3, 600, 7]).split(1):
         single.append_token(token)
         half.append_token(token)

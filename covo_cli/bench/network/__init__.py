@@ -22,6 +22,7 @@ from covo_cli.bench.network.reply import measure_all_first, measure_reply
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
 from covo_cli.bench.network.subject import Subject, build_subject, tokens_needed
 from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak, read_bandwidth
+from model.covo.memory_fit import MemoryFit, free_memory
 from model.covo.memory_plan import MemorySetting, context_tokens
 from model.covo.precision import Precision, token2wav_precision
 from model.covo.sizes import NetworkSize, network_size
@@ -86,11 +87,14 @@ def network_bench(
 
 def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     """JSON-ready figures. Raises: NetworkMemoryError when it does not fit, NetworkConfigError."""
+    size, where = bench.size, str(bench.device)
+    fit = MemoryFit(size.covo, size.token2wav, bench.device.type, size.voice_codes)
+    plan = fit.require(bench.setting, free_memory(where), where)
     clock = DeviceClock(bench.device)
     progress("what the device can do at best")
     bandwidth = read_bandwidth(clock, bench.runs)
     speech_peak = matmul_peak(clock, bench.setting.token2wav, bench.runs)
-    subject = build_subject(bench.size, bench.setting, bench.device, bench.turn_seconds, progress)
+    subject = build_subject(size, plan, clock, bench.turn_seconds, progress)
     codes = bench.codes
     progress("encoder and prefill")
     hearing = measure_hearing(subject, bench.runs)
@@ -163,8 +167,10 @@ def _device(name: str | None) -> torch.device:
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         name = "cuda" if torch.cuda.is_available() else mps
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise NetworkConfigError(
             f"there is no device {name!r}; it is cuda, cuda:1, mps or cpu"
         ) from error
+    free_memory(name)  # refuses a device that is not here
+    return device

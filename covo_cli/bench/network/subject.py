@@ -12,12 +12,10 @@ from torch import Tensor
 from covo_cli.bench.network.timing import DeviceClock
 from model.covo.decoder import Decoder
 from model.covo.features import ENCODER_RATE, TurnFeatures, turn_features
-from model.covo.memory_fit import MemoryFit, free_memory
 from model.covo.memory_plan import (
     SYSTEM_TOKENS,
     USER_TOKENS_PER_SECOND,
     MemoryPlan,
-    MemorySetting,
     context_tokens,
 )
 from model.covo.network import CovoNetwork
@@ -106,16 +104,17 @@ def tokens_needed(codes: int, turn_seconds: float) -> int:
 
 def build_subject(
     size: NetworkSize,
-    setting: MemorySetting,
-    device: torch.device,
+    plan: MemoryPlan,
+    clock: DeviceClock,
     turn_seconds: float,
     progress: Callable[[str], None],
 ) -> Subject:
-    """Fill the networks on ``device``. Raises: NetworkMemoryError, NetworkConfigError."""
-    clock = DeviceClock(device)
+    """Fill the networks as ``plan`` says, on the clock's device; memory counts from here on.
+
+    Raises: NetworkConfigError.
+    """
+    device, setting = clock.device, plan.setting
     clock.start_counting()
-    fit = MemoryFit(size.covo, size.token2wav, device.type, size.voice_codes)
-    plan = fit.require(setting, free_memory(str(device)), str(device))
     progress(f"random weights, {plan.weights / 1e9:.2f} GB")
     network = random_network(size.covo, device=device, precision=setting.precision)
     token2wav = random_token2wav(size.token2wav, device=device, precision=setting.token2wav)
