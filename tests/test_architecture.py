@@ -17,7 +17,7 @@ MAY_IMPORT = {
 }
 HEAVY = {
     *("numpy", "sounddevice", "soundfile", "soxr", "onnxruntime", "ctranslate2", "xllamacpp"),
-    *("hibari", "openai", "torch", "transformers", "scipy"),
+    *("hibari", "openai", "torch", "torchao", "transformers", "scipy", "matplotlib"),
 }
 
 

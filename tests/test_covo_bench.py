@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -12,21 +13,21 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from typer.testing import CliRunner
 
 from covo_cli.app import app
-from covo_cli.bench.network import network_bench
+from covo_cli.bench.network import measure_network, network_bench
 from covo_cli.bench.network.goals import goals
 from covo_cli.bench.network.plot import check_plot
 from covo_cli.bench.network.subject import SPEECH_TOKENS, TEXT_TOKENS, build_subject
 from covo_cli.bench.network.tables import network_tables
+from covo_cli.bench.network.timing import DeviceClock
 from covo_cli.errors import CliError
 from model.covo.chunk_schedule import ChunkSchedule
 from model.covo.memory_plan import MemorySetting, context_tokens, plan_memory
 from model.covo.precision import Precision
 from model.covo.quantize import stored_bytes
 from model.covo.random_weights import random_network, random_token2wav, random_voice
-from model.covo.sizes import FULL, TINY
+from model.covo.sizes import TINY
 from model.errors import NetworkConfigError, NetworkMemoryError
 
-CPU = torch.device("cpu")
 REPLY = 2.0
 
 
@@ -70,8 +71,8 @@ def test_parts_add_up_to_the_time_to_the_first_sample(run):
         assert list(parts) == ["features", "encoder", "prefill", "tokens", "speech"]
         assert all(seconds > 0 for seconds in parts.values())
         assert sum(parts.values()) == pytest.approx(part["first_sample_seconds"])
-    times = figures["reply"]["first_sample_seconds_of_all"]
-    assert sorted(times)[1] == figures["reply"]["first_sample_seconds"]
+        times = part["first_sample_seconds_of_all"]
+        assert sorted(times)[1] == part["first_sample_seconds"]
     assert figures["reply"]["whole_seconds"] > figures["reply"]["first_sample_seconds"]
 
 
@@ -151,9 +152,9 @@ def test_random_weights_are_as_planned_and_finite(precision):
 
 
 def test_the_alternation_is_kept():
-    subject = build_subject(
-        TINY, MemorySetting(Precision.FP32, minutes=0.5), CPU, 1.0, lambda stage: None
-    )
+    setting = MemorySetting(Precision.FP32, minutes=0.5)
+    plan = plan_memory(TINY.covo, TINY.token2wav, setting, device="cpu")
+    subject = build_subject(TINY, plan, DeviceClock(torch.device("cpu")), 1.0, lambda stage: None)
     subject.prepare()
     prompt = subject.turn_prompt(7)
     subject.decoder.append(subject.network.embed(prompt, torch.zeros(7, 64)))
@@ -174,16 +175,21 @@ def test_what_cannot_be_measured(tmp_path, monkeypatch):
         "runs": 1,
         "steps": 4,
     }
-    with pytest.raises(NetworkConfigError, match="'toaster'"):
-        network_bench("tiny", device="toaster", **options)
+    for device in ("toaster", "meta", "cuda:77"):
+        with pytest.raises(NetworkConfigError, match=device):
+            network_bench("tiny", device=device, **options)
     with pytest.raises(NetworkConfigError, match="'huge'"):
         network_bench("huge", device="cpu", **options)
-    monkeypatch.setattr("covo_cli.bench.network.subject.free_memory", lambda device: 10**9)
+    for changed in ({"steps": 800}, {"reply_seconds": 60.0}):
+        with pytest.raises(NetworkConfigError, match="1488 tokens, and this needs"):
+            network_bench("tiny", device="cpu", **(options | changed))
+    large = network_bench("full", device="cpu", **options)
+    monkeypatch.setattr("covo_cli.bench.network.free_memory", lambda device: 10**9)
     with pytest.raises(NetworkMemoryError, match="nothing fits"):
-        build_subject(FULL, MemorySetting(), CPU, 1.0, lambda stage: None)
+        measure_network(large, lambda stage: None)
     for path in (tmp_path / "figures.pdf", tmp_path / "nowhere/figures.png"):
         with pytest.raises(CliError, match=r"must be a \.png file"):
             check_plot(path)
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(CliError, match="needs matplotlib"):
         check_plot(tmp_path / "figures.png")

@@ -117,13 +117,15 @@ def startup(
 @app.command()
 def network(
     size: Annotated[str, typer.Option(help="full (as published), mid or tiny.")] = "full",
-    device: Annotated[str | None, typer.Option(help="cuda, cuda:1, mps or cpu.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cuda, cuda:1, mps or cpu; if not given, the fastest.")
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="Of the language model: bf16, fp16, fp32, int8 or int4.")
     ] = "bf16",
     token2wav: Annotated[
         str | None,
-        typer.Option(help="Precision of token2wav: fp32, bf16 or fp16. [bf16; on the CPU fp32]"),
+        typer.Option(help="Of token2wav: fp32, bf16 or fp16; if not given, bf16, on the CPU fp32."),
     ] = None,
     minutes: Annotated[float, typer.Option(help="Minutes of talk in the cache.", min=0.5)] = 10.0,
     reply: Annotated[float, typer.Option(help="Seconds of the reply.", min=1.0)] = 10.0,

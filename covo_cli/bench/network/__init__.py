@@ -20,9 +20,10 @@ from covo_cli.bench.machine import machine
 from covo_cli.bench.network.goals import goals
 from covo_cli.bench.network.reply import measure_all_first, measure_reply
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
-from covo_cli.bench.network.subject import Subject, build_subject
+from covo_cli.bench.network.subject import Subject, build_subject, tokens_needed
 from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak, read_bandwidth
-from model.covo.memory_plan import MemorySetting
+from model.covo.memory_fit import MemoryFit, free_memory
+from model.covo.memory_plan import MemorySetting, context_tokens
 from model.covo.precision import Precision, token2wav_precision
 from model.covo.sizes import NetworkSize, network_size
 from model.errors import NetworkConfigError
@@ -35,7 +36,9 @@ _REPLIES = 3
 @dataclass(frozen=True, slots=True)
 class NetworkBench:
     """What to measure: the network of ``size`` as ``setting`` says on ``device``; a turn and a
-    reply of so many seconds; each stage ``runs`` times, and ``steps`` decode steps."""
+    reply of so many seconds; each stage ``runs`` times, and ``steps`` decode steps.
+
+    Raises: NetworkConfigError when the setting's minutes do not hold the reply or the steps."""
 
     size: NetworkSize
     setting: MemorySetting
@@ -44,6 +47,20 @@ class NetworkBench:
     reply_seconds: float = 10.0
     runs: int = 5
     steps: int = 200
+
+    def __post_init__(self) -> None:
+        room = context_tokens(self.setting.minutes)
+        needed = max(tokens_needed(self.codes, self.turn_seconds), 2 * self.steps)
+        if needed > room:
+            raise NetworkConfigError(
+                f"{self.setting.minutes:g} minutes of talk are {room} tokens, and this needs "
+                f"{needed}: give more --minutes, a shorter --reply or fewer --steps"
+            )
+
+    @property
+    def codes(self) -> int:
+        """Speech codes of the reply."""
+        return round(self.reply_seconds * self.size.token2wav.codes_per_second)
 
 
 def network_bench(
@@ -70,12 +87,15 @@ def network_bench(
 
 def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     """JSON-ready figures. Raises: NetworkMemoryError when it does not fit, NetworkConfigError."""
+    size, where = bench.size, str(bench.device)
+    fit = MemoryFit(size.covo, size.token2wav, bench.device.type, size.voice_codes)
+    plan = fit.require(bench.setting, free_memory(where), where)
     clock = DeviceClock(bench.device)
     progress("what the device can do at best")
     bandwidth = read_bandwidth(clock, bench.runs)
     speech_peak = matmul_peak(clock, bench.setting.token2wav, bench.runs)
-    subject = build_subject(bench.size, bench.setting, bench.device, bench.turn_seconds, progress)
-    codes = round(bench.reply_seconds * bench.size.token2wav.codes_per_second)
+    subject = build_subject(size, plan, clock, bench.turn_seconds, progress)
+    codes = bench.codes
     progress("encoder and prefill")
     hearing = measure_hearing(subject, bench.runs)
     progress("decode steps")
@@ -83,10 +103,10 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     progress("flow matching and vocoder")
     chunks = measure_chunks(subject, codes, bench.runs, speech_peak)
     progress(f"replies of {bench.reply_seconds:g} s")
-    reply = _median_reply(subject, codes)
+    reply = _median(lambda: measure_reply(subject, codes))
     memory = _memory(subject)  # before the reference's order, which takes more
     progress("the same reply in the reference's order")
-    all_first = measure_all_first(subject, codes)
+    all_first = _median(lambda: measure_all_first(subject, codes))
     figures = {
         "machine": {**machine(), **device_facts(bench.device)},
         "size": bench.size.name,
@@ -112,11 +132,11 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     return {**figures, "goals": goals(figures)}
 
 
-def _median_reply(subject: Subject, codes: int) -> dict[str, Any]:
+def _median(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Of a few replies, after one that does not count, the one with the median time to the first
     sample; with the times of all."""
-    measure_reply(subject, codes)
-    replies = [measure_reply(subject, codes) for _ in range(_REPLIES)]
+    measure()
+    replies = [measure() for _ in range(_REPLIES)]
     times = [reply["first_sample_seconds"] for reply in replies]
     middle = times.index(statistics.median(times))
     return {**replies[middle], "first_sample_seconds_of_all": times}
@@ -147,8 +167,10 @@ def _device(name: str | None) -> torch.device:
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         name = "cuda" if torch.cuda.is_available() else mps
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise NetworkConfigError(
             f"there is no device {name!r}; it is cuda, cuda:1, mps or cpu"
         ) from error
+    free_memory(name)  # refuses a device that is not here
+    return device

@@ -79,4 +79,4 @@ def _chunks(axes: Any, chunks: list[Mapping[str, Any]]) -> None:
     axes.set_xticks(places, [f"{chunk['codes']} of {chunk['seen_codes']}" for chunk in chunks])
     axes.set_xlabel("codes of the chunk, of those that flow matching sees")
     axes.set_ylabel("ms")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper left")

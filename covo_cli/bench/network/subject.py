@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -11,8 +12,12 @@ from torch import Tensor
 from covo_cli.bench.network.timing import DeviceClock
 from model.covo.decoder import Decoder
 from model.covo.features import ENCODER_RATE, TurnFeatures, turn_features
-from model.covo.memory_fit import MemoryFit, free_memory
-from model.covo.memory_plan import SYSTEM_TOKENS, MemoryPlan, MemorySetting, context_tokens
+from model.covo.memory_plan import (
+    SYSTEM_TOKENS,
+    USER_TOKENS_PER_SECOND,
+    MemoryPlan,
+    context_tokens,
+)
 from model.covo.network import CovoNetwork
 from model.covo.quantize import stored_bytes
 from model.covo.random_weights import random_network, random_token2wav, random_voice
@@ -68,9 +73,10 @@ class Subject:
         were codes: in the alternation that random weights would not keep by themselves."""
         first, vocabulary = self.size.covo.first_audio_token, self.size.covo.backbone.vocabulary
         speech = torch.arange(vocabulary, device=self.device) >= first
+        text = ~speech
         left = codes
         while left:
-            for token in self.decoder.generate(prompt, stop=(), limit=TEXT_TOKENS, allowed=~speech):
+            for token in self.decoder.generate(prompt, stop=(), limit=TEXT_TOKENS, allowed=text):
                 yield token, False
             group = min(left, SPEECH_TOKENS)
             for token in self.decoder.generate(prompt, stop=(), limit=group, allowed=speech):
@@ -89,18 +95,26 @@ class Subject:
         return sum(map(stored_bytes, parts))
 
 
+def tokens_needed(codes: int, turn_seconds: float) -> int:
+    """What the history must hold for the system prompt, a turn, and a reply of ``codes`` codes."""
+    groups = ceil(codes / SPEECH_TOKENS)
+    turn = TURN_FRAME + ceil(turn_seconds * USER_TOKENS_PER_SECOND) + 1
+    return SYSTEM_TOKENS + turn + codes + groups * TEXT_TOKENS
+
+
 def build_subject(
     size: NetworkSize,
-    setting: MemorySetting,
-    device: torch.device,
+    plan: MemoryPlan,
+    clock: DeviceClock,
     turn_seconds: float,
     progress: Callable[[str], None],
 ) -> Subject:
-    """Fill the networks on ``device``. Raises: NetworkMemoryError, NetworkConfigError."""
-    clock = DeviceClock(device)
+    """Fill the networks as ``plan`` says, on the clock's device; memory counts from here on.
+
+    Raises: NetworkConfigError.
+    """
+    device, setting = clock.device, plan.setting
     clock.start_counting()
-    fit = MemoryFit(size.covo, size.token2wav, device.type, size.voice_codes)
-    plan = fit.require(setting, free_memory(str(device)), str(device))
     progress(f"random weights, {plan.weights / 1e9:.2f} GB")
     network = random_network(size.covo, device=device, precision=setting.precision)
     token2wav = random_token2wav(size.token2wav, device=device, precision=setting.token2wav)
