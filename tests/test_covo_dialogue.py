@@ -166,9 +166,13 @@ def test_a_limit_and_a_cancel(talk):
 
     dialogue = talk([SPEECH + 1] * 200, settings=DialogueSettings())
     asked = itertools.count()
-    _, parts = answer(dialogue, spoken(), lambda: next(asked) == 20)
+    _, parts = answer(dialogue, spoken(), lambda: next(asked) == 21)
     assert parts[-1].reason is StopReason.CANCELLED
     assert parts[-1].codes == 20  # within one step
+
+    reply, parts = answer(dialogue, spoken(), lambda: True)
+    assert parts == [replace(parts[0], reason=StopReason.CANCELLED, computed=0, text=0, codes=0)]
+    assert dialogue.remember(reply).heard == ""
 
 
 def continued(dialogue):

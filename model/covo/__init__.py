@@ -6,7 +6,10 @@ embeddings per second), :mod:`model.covo.network` (the language model around the
 :mod:`model.covo.decoder` (its history, and the tokens generated behind it),
 :mod:`model.covo.flow` (speech codes to latents), :mod:`model.covo.bigvgan` (latents to wave, also
 in pieces), :mod:`model.covo.token2wav` (the last two together), :mod:`model.covo.speech_stream`
-(the same while the codes come) and :mod:`model.covo.loading`. What it costs in memory, and in
+(the same while the codes come) and :mod:`model.covo.loading`. A conversation with it:
+:mod:`model.covo.dialogue` (what was said, and the stream of the next reply) with its prompt and
+tokenizer, :mod:`model.covo.generator` (the same as a :class:`model.reply.ReplyGenerator`), and
+:mod:`model.covo.assemble` (from a model folder to that). What it costs in memory, and in
 which precision, is said beforehand by :mod:`model.covo.memory_plan`.
 
 Written from the published description and the public code's numbers, none of its code; every

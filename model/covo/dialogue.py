@@ -163,6 +163,9 @@ class Dialogue:
         called = time.perf_counter()
         turn = reply.turn.segment = self._hear(reply.turn)
         heard = time.perf_counter()
+        if cancelled():
+            yield ReplyEnd(StopReason.CANCELLED, len(turn.ids), hearing=heard - called)
+            return
         exchanges = self._fit(turn)
         reply.dropped = self._dropped
         if reply.dropped:

@@ -43,18 +43,19 @@ class ReplyEnd:
     than that when something had to be computed again), ``text`` and ``codes`` of the reply.
 
     Times are seconds: ``hearing`` (encoder), ``prefill``, ``first`` token after that, ``whole``
-    from the call to the end, in which the reader's own time is included.
+    from the call to the end, in which the reader's own time is included. A GPU is only given its
+    work in the first two and does it beside them; what is not done by then is in ``first``.
     """
 
     reason: StopReason
     prompt: int
-    computed: int
-    text: int
-    codes: int
-    hearing: float
-    prefill: float
-    first: float
-    whole: float
+    computed: int = 0
+    text: int = 0
+    codes: int = 0
+    hearing: float = 0.0
+    prefill: float = 0.0
+    first: float = 0.0
+    whole: float = 0.0
 
 
 ReplyPart = TextDelta | SpeechCodes | TurnsDropped | ReplyEnd
