@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
-from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from covo_cli.evaluation.names import SCRIPTED, RecognizerName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,21 +19,6 @@ if TYPE_CHECKING:
     from audio_io.endpoints import Audio
 
 app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted conversations.")
-
-
-class SetName(StrEnum):
-    """The sets that can be built."""
-
-    STANDARD = "standard"
-    TUNING = "tuning"
-    SMALL = "small"
-
-
-class Recognizer(StrEnum):
-    """Who recognises for the scripted engine."""
-
-    ORACLE = "oracle"
-    WHISPER = "whisper"
 
 
 Pictures = Annotated[bool, typer.Option(help="Draw each conversation that went wrong.")]
@@ -61,18 +47,11 @@ def build(
     from voices.store import VoiceStore
 
     console = Console()
-    scenarios = make_set(name.value)
+    scenarios = make_set(name)
     write_set(out, scenarios)
     weights = WeightStore(models_dir(load_settings()))
     voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)
-    made = {}
-
-    def voice(name: str):  # type: ignore[no-untyped-def]
-        if name not in made:
-            made[name] = voices(name)
-        return made[name]
-
-    rendered = render(scenarios, out, voice)
+    rendered = render(scenarios, out, cache(voices))
     for _ in track(rendered, "Rendering", missing(scenarios, out), console=console):
         pass
     console.print(
@@ -87,11 +66,11 @@ def duplex(
     scenarios: Annotated[Path, typer.Argument(help="The folder of a set.")],
     out: Annotated[Path, typer.Option(help="The run's folder; a run that was begun goes on.")],
     engine: Annotated[
-        str, typer.Option(help="Who answers: scripted (turn taking alone), lite, ...")
-    ] = "scripted",
+        str, typer.Option(help="Who answers: scripted (turn taking alone) or one of covo chat's.")
+    ] = SCRIPTED,
     recognizer: Annotated[
-        Recognizer, typer.Option(help="With the scripted engine: who recognises.")
-    ] = Recognizer.ORACLE,
+        RecognizerName, typer.Option(help="With the scripted engine: who recognises.")
+    ] = RecognizerName.ORACLE,
     jobs: Annotated[
         int | None,
         typer.Option(help="Processes; by default all cores, 1 where time counts.", min=1),
@@ -103,17 +82,24 @@ def duplex(
     from rich.console import Console
     from rich.progress import Progress
 
-    from covo_cli.evaluation.engines import RecognizerName
     from covo_cli.evaluation.full_duplex_bench import read_scenarios
-    from covo_cli.evaluation.run import Task, default_jobs, open_run, remaining, run_all
+    from covo_cli.evaluation.run import (
+        Task,
+        default_jobs,
+        discard_run,
+        open_run,
+        remaining,
+        run_all,
+    )
     from covo_cli.settings import load_settings
 
     console = Console()
+    settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
     if fresh:
-        shutil.rmtree(out, ignore_errors=True)
+        discard_run(out)
     jobs = jobs or default_jobs(engine)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    task = Task(scenarios, engine, RecognizerName(recognizer.value), load_settings(), threads)
+    task = Task(scenarios, engine, recognizer, settings, threads)
     open_run(task, out, jobs)
     loaded = read_scenarios(scenarios)
     left = len(remaining(loaded, out))

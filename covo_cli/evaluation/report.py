@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from covo_cli.evaluation.evidence import Listen, gather
 from covo_cli.evaluation.judge import Finding, judge
-from covo_cli.evaluation.metrics import METRICS, Form, Metric
-from covo_cli.evaluation.run import CONVERSATIONS, done, read_run
+from covo_cli.evaluation.metric import Form, Metric
+from covo_cli.evaluation.metrics import METRICS
+from covo_cli.evaluation.names import SCRIPTED, RecognizerName
+from covo_cli.evaluation.run import CONVERSATIONS, PICTURES, REPORT, RESULTS, done, read_run
 from covo_cli.evaluation.scenario import EvaluationError
 from covo_cli.evaluation.statistics import Estimate
 from covo_cli.sessions.files import write_text
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from covo_cli.evaluation.compare import Comparison
-
-RESULTS = "results.json"
-REPORT = "report.md"
-PICTURES = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,10 @@ class Report:
         """The figures that can be taken from the findings."""
         found = ((metric, metric.estimate(self.findings)) for metric in METRICS)
         known = [(metric, estimate) for metric, estimate in found if estimate is not None]
-        if self.run["recognizer"] == "oracle":  # which loses no words: that is no merit
-            known = [
-                (metric, estimate) for metric, estimate in known if metric.key != "first_words"
-            ]
-        return known
+        if self.run["recognizer"] != RecognizerName.ORACLE:
+            return known
+        # That an oracle loses no words is no merit of the engine.
+        return [(metric, estimate) for metric, estimate in known if metric.key != "first_words"]
 
     def failed(self) -> dict[str, list[Finding]]:
         """Of each scenario in which something went wrong, what."""
@@ -62,7 +59,7 @@ def assess(out: Path, listen: Listen) -> Report:
     ``listen``: see :func:`covo_cli.evaluation.evidence.gather`. Raises: EvaluationError.
     """
     run, folders = read_run(out), done(out)
-    to_all = run["engine"] != "scripted"  # whose every reply is known to be speech
+    to_all = run["engine"] != SCRIPTED  # whose every reply is known to be speech
     if not folders:
         raise EvaluationError(f"no conversation in {out} is done")
     findings = [

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -22,8 +23,9 @@ from typing import Any
 import covo_cli
 from covo_cli.bench.machine import machine
 from covo_cli.evaluation.conversation import as_line, hold
-from covo_cli.evaluation.engines import RecognizerName, engine_maker
+from covo_cli.evaluation.engines import engine_maker
 from covo_cli.evaluation.full_duplex_bench import read_scenarios
+from covo_cli.evaluation.names import SCRIPTED, RecognizerName
 from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, to_json
 from covo_cli.evaluation.sounds import line_sound, noise_sound
 from covo_cli.scripted_user import ScriptedUser
@@ -32,6 +34,9 @@ from covo_cli.settings import Settings
 
 RUN = "run.json"
 CONVERSATIONS = "conversations"
+RESULTS = "results.json"
+REPORT = "report.md"
+PICTURES = "pictures"
 
 POLL = 0.25
 """Seconds between two looks at what is done."""
@@ -58,7 +63,7 @@ def open_run(task: Task, out: Path, jobs: int) -> dict[str, Any]:
         "set": scenarios.name,
         "set_sha256": hashlib.sha256(to_json(scenarios).encode()).hexdigest(),
         "engine": task.engine,
-        "recognizer": task.recognizer.value if task.engine == "scripted" else "the engine's own",
+        "recognizer": task.recognizer.value if task.engine == SCRIPTED else "the engine's own",
         "settings": _settings_in_force(task),
         "code_sha256": code_digest(),
     }
@@ -86,8 +91,26 @@ def open_run(task: Task, out: Path, jobs: int) -> dict[str, Any]:
         raise EvaluationError(f"the run in {out} cannot be opened: {error}") from error
 
 
+def discard_run(out: Path) -> None:
+    """Throw the run in the folder ``out`` away, and nothing else that is there.
+
+    Raises: EvaluationError when something is there that is no run.
+    """
+    if not (out / RUN).exists():
+        if out.exists() and any(out.iterdir()):
+            raise EvaluationError(f"{out} is no run, so nothing of it is thrown away")
+        return
+    try:
+        for name in (CONVERSATIONS, PICTURES):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for name in (RESULTS, REPORT, RUN):
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise EvaluationError(f"the run in {out} cannot be thrown away: {error}") from error
+
+
 def _settings_in_force(task: Task) -> dict[str, Any]:
-    sections = ("turns",) if task.engine == "scripted" else ("turns", "voice", "chat", "audio")
+    sections = ("turns",) if task.engine == SCRIPTED else ("turns", "voice", "chat", "audio")
     everything = dataclasses.asdict(task.settings)
     return {section: everything[section] for section in sections}
 
@@ -191,7 +214,7 @@ def read_run(out: Path) -> dict[str, Any]:
 
 def default_jobs(engine: str) -> int:
     """All cores for the scripted engine; one process where compute time counts."""
-    return os.cpu_count() or 1 if engine == "scripted" else 1
+    return os.cpu_count() or 1 if engine == SCRIPTED else 1
 
 
 def done(out: Path) -> list[Path]:
