@@ -147,7 +147,8 @@ def compare(
 
 
 def _report(console: Console, out: Path, *, pictures: bool) -> None:
-    from covo_cli.evaluation.report import PICTURES, REPORT, assess, draw_failures, table
+    from covo_cli.evaluation.report import assess, draw_failures, table
+    from covo_cli.evaluation.run import PICTURES, REPORT
 
     assessed = assess(out, _listener())
     console.print(table(assessed))
