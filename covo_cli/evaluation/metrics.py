@@ -187,7 +187,7 @@ METRICS = (
     ),
     Metric(
         "noise_turn_takeover",
-        "turns in noise: takeover rate",
+        "turns in noise: takeover",
         Form.SHARE,
         "higher",
         _of(Check.TURN, Kind.NOISE),
@@ -195,7 +195,7 @@ METRICS = (
     ),
     Metric(
         "noise_turn_decision",
-        "turns in noise: decision, median",
+        "turns in noise: decision",
         Form.SECONDS,
         "lower",
         _of(Check.TURN, Kind.NOISE),

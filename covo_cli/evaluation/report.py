@@ -112,13 +112,14 @@ def table(report: Report) -> Table:
     run = report.run
     shown = Table(
         box=SIMPLE_HEAD,
+        pad_edge=False,
         padding=(0, 1, 0, 0),
         title=f"{run['set']}, {run['conversations']} conversations, engine {run['engine']}",
         caption=_caption(report),
         caption_justify="left",
     )
-    for heading in ("", "value", "95 % interval", "cases", "goal"):
-        shown.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    for heading in ("", "value", "95 % within", "cases", "goal"):
+        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for metric, estimate in report.estimates():
         met = metric.met(estimate)
         style = "" if met is None else "green" if met else "red"
@@ -138,7 +139,7 @@ def difference_table(comparison: Comparison) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("", "A", "B", "B - A", "95 % interval", ""):
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in comparison.differences:
