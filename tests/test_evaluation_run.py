@@ -275,6 +275,8 @@ def test_recordings_of_full_duplex_bench_are_held_and_judged(task, tmp_path):
         write_audio(folder / "input.wav", sound, 16_000)
         (folder / annotation[0]).write_text(json.dumps(annotation[1]))
     recorded = dataclasses.replace(task, folder=tmp_path / "recordings")
+    with pytest.raises(EvaluationError, match="--recognizer whisper"):  # there is no script
+        open_run(dataclasses.replace(recorded, engine="scripted"), tmp_path / "x", 1)
     out = tmp_path / "recorded"
     open_run(recorded, out, 1)
     run_all(recorded, out, 1)

@@ -39,6 +39,11 @@ class Metric:
     q: float = 50.0
     goal: float | None = None
 
+    @property
+    def label(self) -> str:
+        """The title with its unit, for tables."""
+        return self.title if self.form is Form.SHARE else f"{self.title} ({self.form.value})"
+
     def pairs(self, findings: Sequence[Finding]) -> list[tuple[float, float]]:
         """Of each finding that counts, the value, and what it is counted over (else 1)."""
         pairs = []

@@ -171,7 +171,7 @@ METRICS = (
     ),
     Metric(
         "side_talk_takeover",
-        "side talk over a reply: takeover",
+        "side talk over a reply",
         Form.SHARE,
         "lower",
         lambda f: f.check is Check.SIDE_TALK and f.values.get("over_reply") == 1,
@@ -179,7 +179,7 @@ METRICS = (
     ),
     Metric(
         "side_talk_answered",
-        "side talk in silence: answered",
+        "side talk in silence",
         Form.SHARE,
         "lower",
         lambda f: f.check is Check.SIDE_TALK and f.values.get("over_reply") == 0,
@@ -219,7 +219,7 @@ METRICS = (
     ),
     Metric(
         "barge_ins_noise_20",
-        "false barge-ins, noise 20 dB",
+        "false barge-ins, 20 dB noise",
         Form.PER_MINUTE,
         "lower",
         _noise(15, 60),
@@ -228,7 +228,7 @@ METRICS = (
     ),
     Metric(
         "barge_ins_noise_10",
-        "false barge-ins, noise 10 dB",
+        "false barge-ins, 10 dB noise",
         Form.PER_MINUTE,
         "lower",
         _noise(7.5, 15),
@@ -238,7 +238,7 @@ METRICS = (
     ),
     Metric(
         "barge_ins_noise_5",
-        "false barge-ins, noise 5 dB",
+        "false barge-ins, 5 dB noise",
         Form.PER_MINUTE,
         "lower",
         _noise(-10, 7.5),

@@ -124,7 +124,7 @@ def table(report: Report) -> Table:
         met = metric.met(estimate)
         style = "" if met is None else "green" if met else "red"
         shown.add_row(
-            metric.title,
+            metric.label,
             number(metric.form, estimate.value),
             f"{estimate.low:.2f} to {estimate.high:.2f}",
             cases(metric.form, estimate),
@@ -140,12 +140,12 @@ def difference_table(comparison: Comparison) -> Table:
     from rich.table import Table
 
     shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("", "A", "B", "B - A", "95 % interval", ""):
+    for heading in ("", "A", "B", "B - A", "95 % within", ""):
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in comparison.differences:
         style = {"better": "green", "worse": "red", "": ""}[row.verdict]
         shown.add_row(
-            row.metric.title,
+            row.metric.label,
             number(row.metric.form, row.a.value),
             number(row.metric.form, row.b.value),
             f"{row.change.value:+.3f}",
@@ -176,8 +176,8 @@ def _caption(report: Report) -> str:
 
 
 def number(form: Form, value: float) -> str:
-    """A figure with its unit."""
-    return f"{value:.3f}" if form is Form.SHARE else f"{value:.2f} {form.value}"
+    """A figure without its unit."""
+    return f"{value:.3f}" if form is Form.SHARE else f"{value:.2f}"
 
 
 def cases(form: Form, estimate: Estimate) -> str:
@@ -212,7 +212,7 @@ def markdown(report: Report) -> str:
         met = {None: "", True: "yes", False: "**no**"}[metric.met(estimate)]
         low, high = number(metric.form, estimate.low), number(metric.form, estimate.high)
         lines.append(
-            f"| {metric.title} | {number(metric.form, estimate.value)} | {low} to {high} "
+            f"| {metric.label} | {number(metric.form, estimate.value)} | {low} to {high} "
             f"| {cases(metric.form, estimate)} | {goal(metric)} | {met} |"
         )
     lines += ["", "## Beside published systems", "", *_published(report), ""]

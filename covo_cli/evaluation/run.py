@@ -26,7 +26,7 @@ from covo_cli.evaluation.conversation import as_line, hold
 from covo_cli.evaluation.engines import engine_maker
 from covo_cli.evaluation.full_duplex_bench import read_scenarios
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
-from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, to_json
+from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, Source, to_json
 from covo_cli.evaluation.sounds import line_sound, noise_sound
 from covo_cli.scripted_user import ScriptedUser
 from covo_cli.sessions.files import write_text
@@ -56,9 +56,16 @@ class Task:
 def open_run(task: Task, out: Path, jobs: int) -> dict[str, Any]:
     """Begin the run in the folder ``out``, or check that it is the one that was begun there.
 
-    Returns what ``run.json`` says. Raises: EvaluationError when another one was.
+    Returns what ``run.json`` says. Raises: EvaluationError when another one was, or when the engine
+    cannot hold these conversations.
     """
     scenarios = read_scenarios(task.folder)
+    recorded = any(line.source is Source.FILE for s in scenarios.scenarios for line in s.lines)
+    if recorded and task.engine == SCRIPTED and task.recognizer is RecognizerName.ORACLE:
+        raise EvaluationError(
+            f"the oracle cannot know what is said in the recordings of {task.folder}: "
+            "add --recognizer whisper, or another --engine"
+        )
     identity = {
         "set": scenarios.name,
         "set_sha256": hashlib.sha256(to_json(scenarios).encode()).hexdigest(),
