@@ -23,6 +23,7 @@ RUN = {
     "code_sha256": "1" * 64,
     "scenarios": 10,
     "conversations": 10,
+    "load": 0.1,
     "jobs": 1,
     "machine": {"command": "covo eval", "processor": "a CPU", "cores": 2, "time": "now"},
 }

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted conversations.")
 
 
+BUSY = 0.5
+"""Other processes for each core from which compute time says more about them than about us."""
+
 Pictures = Annotated[bool, typer.Option(help="Draw each conversation that went wrong.")]
 
 
@@ -100,7 +103,14 @@ def duplex(
     jobs = jobs or default_jobs(engine)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     task = Task(scenarios, engine, recognizer, settings, threads)
-    open_run(task, out, jobs)
+    run = open_run(task, out, jobs)
+    if engine != SCRIPTED and run["load"] > BUSY:
+        console.print(
+            f"This machine is busy ({run['load']:.1f} processes for each core): answers will come "
+            "late, and what depends on their time will be judged wrongly.",
+            style="yellow",
+            highlight=False,
+        )
     loaded = read_scenarios(scenarios)
     left = len(remaining(loaded, out))
     with Progress(console=console) as bar:

@@ -54,7 +54,7 @@ def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
     annotation = read_annotation(folder)
     events = read_events(folder).events
     length = seconds(annotation.length)
-    figure = Figure(figsize=(max(8.0, 0.9 * length), 5.4), layout="constrained")
+    figure = Figure(figsize=(min(24.0, max(8.0, 0.9 * length)), 5.4), layout="constrained")
     FigureCanvasAgg(figure)
     user, states, assistant = figure.subplots(
         3, 1, sharex=True, gridspec_kw={"height_ratios": [4, 2.2, 4]}

@@ -20,6 +20,8 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+import psutil
+
 import covo_cli
 from covo_cli.bench.machine import machine
 from covo_cli.evaluation.conversation import as_line, hold
@@ -217,6 +219,11 @@ def read_run(out: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{out} is no run: {error}") from error
     return run
+
+
+def load() -> float:
+    """How many processes wanted a core in the last minute, for each core there is."""
+    return round(psutil.getloadavg()[0] / (os.cpu_count() or 1), 2)
 
 
 def default_jobs(engine: str) -> int:
