@@ -201,9 +201,8 @@ def markdown(report: Report) -> str:
         f"    {run['machine']['command']}",
         "",
         f"{run['conversations']} of {run['scenarios']} conversations; recogniser of the user: "
-        f"{run['recognizer']}; "
-        f"{run['machine']['processor']}, {run['machine']['cores']} cores, {run['jobs']} at work, load "
-        f"before it {run['load']:.1f} a core; "
+        f"{run['recognizer']}; {run['machine']['processor']}, {run['machine']['cores']} cores, "
+        f"{run['jobs']} at work, load before it {run['load']:.1f} a core; "
         f"{run['machine']['time']}. Set {run['set_sha256'][:12]}, code {run['code_sha256'][:12]}.",
         "",
         "| | value | 95 % interval | cases | goal | met |",

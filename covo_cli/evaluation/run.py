@@ -90,6 +90,7 @@ def open_run(task: Task, out: Path, jobs: int) -> dict[str, Any]:
         run = {
             **identity,
             "scenarios": len(scenarios.scenarios),
+            "load": load(),
             "jobs": jobs,
             "threads": task.threads,
             "machine": machine(),
