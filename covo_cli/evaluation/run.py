@@ -224,7 +224,7 @@ def read_run(out: Path) -> dict[str, Any]:
 
 def load() -> float:
     """How many processes wanted a core in the last minute, for each core there is."""
-    return round(psutil.getloadavg()[0] / (os.cpu_count() or 1), 2)
+    return round(float(psutil.getloadavg()[0]) / (os.cpu_count() or 1), 2)
 
 
 def default_jobs(engine: str) -> int:
