@@ -38,8 +38,8 @@ from model.engine import Engine
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
 
 PATIENCE = 12.0
-"""Seconds after the last line after which a user who hears nothing gives up. He listens to an answer
-for as long as he wants to, and so much longer for what was silent in it."""
+"""Seconds after the last line after which a user who hears nothing gives up. He listens to an
+answer for as long as he wants to, and so much longer for what was silent in it."""
 
 AFTERMATH = 1.0
 """Seconds that are listened to once nothing is under way any more."""

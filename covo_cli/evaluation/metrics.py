@@ -194,6 +194,14 @@ METRICS = (
         "takeover",
     ),
     Metric(
+        "noise_turn_success",
+        "turns in noise: success",
+        Form.SHARE,
+        "higher",
+        _of(Check.TURN, Kind.NOISE),
+        "ok",
+    ),
+    Metric(
         "noise_turn_decision",
         "turns in noise: decision",
         Form.SECONDS,
