@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
-from covo_cli.errors import SettingsError
+from covo_cli.commands import evaluation
+from covo_cli.errors import CliError, SettingsError
 from covo_cli.evaluation import run as running
 from covo_cli.evaluation.conversation import read_annotation
 from covo_cli.evaluation.evidence import gather
@@ -313,4 +314,13 @@ def test_an_engine_that_is_not_there_is_told_before_anything_is_done(task, tmp_p
     command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x"), "--engine", "hal"]
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, SettingsError)
+    assert not (tmp_path / "x").exists()
+
+
+def test_missing_scipy_is_told_before_the_run(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "find_spec", lambda name: None)
+    command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x")]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, CliError)
+    assert "covo[eval]" in str(result.exception)
     assert not (tmp_path / "x").exists()

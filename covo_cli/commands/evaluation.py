@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from covo_cli.errors import CliError
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName, SetName
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ def duplex(
     )
     from covo_cli.settings import load_settings
 
+    _need_scipy()
     console = Console()
     settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
     if fresh:
@@ -128,6 +131,7 @@ def report(
     """Judge a run again, without holding its conversations again."""
     from rich.console import Console
 
+    _need_scipy()
     _report(Console(), run, pictures=pictures)
 
 
@@ -142,6 +146,7 @@ def compare(
     from covo_cli.evaluation.compare import compare as compare_reports
     from covo_cli.evaluation.report import difference_table, read_report
 
+    _need_scipy()
     console = Console()
     comparison = compare_reports(read_report(a), read_report(b))
     for key, (before, after) in comparison.differing.items():
@@ -154,6 +159,12 @@ def compare(
         console.print(f"{title}: {len(scenarios)}", highlight=False)
         for name, why in scenarios.items():
             console.print(f"  {name}: {why}", highlight=False)
+
+
+def _need_scipy() -> None:
+    """Raises: CliError without it, before a long run and not after it."""
+    if find_spec("scipy") is None:
+        raise CliError("confidence intervals need scipy: pip install 'covo[eval]'")
 
 
 def _report(console: Console, out: Path, *, pictures: bool) -> None:
