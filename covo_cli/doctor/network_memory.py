@@ -71,5 +71,5 @@ def shown_minutes(fit: Fit) -> str:
     """``12 min``, or ``-`` where nothing fits; ``*`` when token2wav has to be in bf16."""
     if not fit.minutes:
         return "-"
-    most = "more than " if fit.minutes >= LONGEST else ""
+    most = "> " if fit.minutes >= LONGEST else ""
     return f"{most}{fit.minutes:g} min" + (" *" if fit.token2wav is Precision.BF16 else "")

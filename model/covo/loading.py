@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from model.covo.config import CovoConfig, FlowConfig, Token2WavConfig
 from model.covo.network import CovoNetwork
 from model.covo.precision import Precision, is_quantisable, parameter_bytes
-from model.covo.quantize import check_quantisable, quantise, stored_bytes
+from model.covo.quantize import check_quantisable, quantise
 from model.covo.token2wav import Token2Wav, VoicePrompt
 from model.covo.weight_files import WeightReader, open_weights, shards
 from model.covo.weight_recipes import Recipe, is_constant, network_recipes, token2wav_recipes
@@ -136,11 +136,8 @@ def fill(
                     raise WeightsError(f"{name} is both in {where[name]} and in {path}")
                 where[name], shapes[name] = path, shape
     _check_names(recipes, shapes, where, paths)
-    total = sum(
-        parameter_bytes(r.target, module.get_parameter(r.target).shape, precision, device.type)
-        for r in recipes
-    )
-    done = 0
+    sizes = planned_bytes(module, precision, device)
+    total, done = sum(sizes.values()), 0
     for path in paths:
         # Each file is open only while its own tensors are read: its pages can go afterwards.
         with ExitStack() as stack:
@@ -152,17 +149,27 @@ def fill(
                         readers[where[source]] = opened
                 built = recipe.build(*(readers[where[s]].read(s) for s in recipe.sources))
                 try:
-                    done += put(module, recipe.target, built, device, precision)
+                    put(module, recipe.target, built, device, precision)
                 except ValueError as error:
                     raise WeightsError(f"{path}: {recipe.sources[-1]} {error}") from error
+                done += sizes[recipe.target]
                 progress(done, total)
+
+
+def planned_bytes(module: nn.Module, precision: Precision, device: torch.device) -> dict[str, int]:
+    """What each parameter of ``module`` (on the meta device) will take on ``device``."""
+    return {
+        name: parameter_bytes(name, parameter.shape, precision, device.type)
+        for name, parameter in module.named_parameters()
+    }
 
 
 def put(
     module: nn.Module, target: str, values: Tensor, device: torch.device, precision: Precision
-) -> int:
-    """Make ``values`` the parameter ``target`` of ``module``, quantised if ``precision`` says so;
-    return the bytes that it takes. Raises: ValueError when they are not finite in that precision.
+) -> None:
+    """Make ``values`` the parameter ``target`` of ``module``, quantised if ``precision`` says so.
+
+    Raises: ValueError when they are not finite in that precision.
     """
     dtype: torch.dtype = getattr(torch, precision.dtype)
     held = torch.empty(values.shape, dtype=dtype, device=device).copy_(values)
@@ -174,7 +181,6 @@ def put(
     owner.register_parameter(name, nn.Parameter(held, requires_grad=False))
     if precision.quantised and is_quantisable(target) and isinstance(owner, nn.Linear):
         quantise(owner, precision)
-    return stored_bytes(owner.get_parameter(name))
 
 
 def _check_names(

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from model.covo.config import CovoConfig, FlowConfig, Token2WavConfig
-from model.covo.loading import Progress, put
+from model.covo.loading import Progress, planned_bytes, put
 from model.covo.network import CovoNetwork
-from model.covo.precision import Precision, parameter_bytes
+from model.covo.precision import Precision
 from model.covo.quantize import check_quantisable
 from model.covo.token2wav import Token2Wav, VoicePrompt
 
@@ -65,13 +65,14 @@ def _fill(
 ) -> None:
     check_quantisable(precision, device)
     generator = torch.Generator(device).manual_seed(0)
-    shapes = {name: tuple(p.shape) for name, p in module.named_parameters()}
-    total = sum(parameter_bytes(n, s, precision, device.type) for n, s in shapes.items())
+    sizes = planned_bytes(module, precision, device)
+    shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
     dtype: torch.dtype = getattr(torch, precision.dtype)
-    done = 0
+    total, done = sum(sizes.values()), 0
     for name, shape in shapes.items():
         values = torch.empty(shape, dtype=dtype, device=device)
-        done += put(module, name, _set(values, name, generator), device, precision)
+        put(module, name, _set(values, name, generator), device, precision)
+        done += sizes[name]
         progress(done, total)
 
 

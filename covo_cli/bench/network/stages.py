@@ -12,6 +12,7 @@ import torch
 from covo_cli.bench.network.subject import Subject
 from covo_cli.bench.network.timing import milliseconds
 from model.covo.chunk_schedule import Chunk
+from model.covo.flow import Conditioning
 from model.covo.memory_plan import ASSISTANT_TOKENS_PER_SECOND
 from model.covo.speech_cost import ChunkCost, chunk_costs
 
@@ -128,12 +129,13 @@ def _chunk(subject: Subject, cost: ChunkCost, runs: int, peak: float) -> dict[st
     }
 
 
-def _conditioning(subject: Subject, chunk: Chunk) -> Any:
+def _conditioning(subject: Subject, chunk: Chunk) -> Conditioning:
     """What the flow is given for ``chunk``: the voice, the window's latents, and the codes."""
     config, voice = subject.size.token2wav.flow, subject.voice
     seen = torch.arange(chunk.ahead - chunk.past) % config.codebook
     known = torch.randn(config.upsample * (chunk.begin - chunk.past), config.latent)
+    flow = subject.token2wav.token2latent
     with torch.inference_mode():
-        return subject.token2wav.token2latent.condition(
+        return flow.condition(
             torch.cat((voice.codes, seen)), torch.cat((voice.latents, known)), voice.speaker
         )
