@@ -23,8 +23,9 @@ Select = Callable[[Finding], bool]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure: of the findings that ``select`` picks, the mean of ``value`` (0 or 1), a
-    percentile of it, or its sum over the sum of ``over`` minutes.
+    """One figure: of the findings that ``select`` picks, a share (the sum of ``value`` over the sum
+    of ``over``, or over their number), the ``q``-th percentile of ``value``, or its sum by the
+    minute, ``over`` being seconds.
 
     ``goal``: what it should be at most (``better`` is "lower") or at least.
     """
