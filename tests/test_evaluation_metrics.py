@@ -8,7 +8,8 @@ import pytest
 
 from covo_cli.evaluation.compare import compare
 from covo_cli.evaluation.judge import Check, Finding
-from covo_cli.evaluation.metrics import METRICS, Form
+from covo_cli.evaluation.metric import Form
+from covo_cli.evaluation.metrics import METRICS
 from covo_cli.evaluation.report import Report, _as_json, markdown
 from covo_cli.evaluation.scenario import Kind
 from covo_cli.evaluation.statistics import Estimate, difference, per_minute, percentile, rate
@@ -22,6 +23,7 @@ RUN = {
     "code_sha256": "1" * 64,
     "scenarios": 10,
     "conversations": 10,
+    "load": 0.1,
     "jobs": 1,
     "machine": {"command": "covo eval", "processor": "a CPU", "cores": 2, "time": "now"},
 }

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from audio_io.files import read_audio
+from audio_io.files import read_audio, write_audio
+from covo_cli.app import app
+from covo_cli.commands import evaluation
+from covo_cli.errors import CliError, SettingsError
 from covo_cli.evaluation import run as running
 from covo_cli.evaluation.conversation import read_annotation
-from covo_cli.evaluation.engines import RecognizerName
 from covo_cli.evaluation.evidence import gather
 from covo_cli.evaluation.judge import Check, judge
+from covo_cli.evaluation.names import RecognizerName
 from covo_cli.evaluation.picture import draw
 from covo_cli.evaluation.report import assess, draw_failures, read_report
-from covo_cli.evaluation.run import CONVERSATIONS, Task, open_run, remaining, run_all
+from covo_cli.evaluation.run import CONVERSATIONS, Task, discard_run, open_run, remaining, run_all
 from covo_cli.evaluation.scenario import (
     EvaluationError,
     Kind,
@@ -38,7 +43,7 @@ from model.events import PlaybackAction, PlaybackControl
 from model.reply import ReplyAudio, TurnText, UserTurn
 from model.turns import TurnTakingEngine
 from model.work import VirtualExecutor
-from tests.fakes import FakeClock, FakeGenerator, LevelDetector, speech
+from tests.fakes import FakeClock, FakeGenerator, LevelDetector, silence, speech
 
 QUESTION = ScriptLine(Role.TURN, Start(StartRule.AT, 0.5), source=Source.LAUGHTER, seed=1)
 """Laughter needs no voice, and the fake engine takes any sound for speech."""
@@ -255,3 +260,67 @@ def test_scripted_replies_take_their_time_and_their_length():
     assert sounds[0][1] == pytest.approx(0.5)
     heard = replies.settle(1, 12_000 + 24_000)
     assert (heard.heard, heard.unheard) == ("Two. One.", "Two.")
+
+
+# Recordings
+
+
+def test_recordings_of_full_duplex_bench_are_held_and_judged(task, tmp_path):
+    sound = np.concatenate([silence(0.5), speech(2.0), silence(4.0)])
+    for name, annotation in (
+        ("candor_turn_taking/1", ("turn_taking.json", [{"timestamp": [2.5, 2.7]}])),
+        ("synthetic_pause_handling/1", ("pause.json", [{"timestamp": [2.5, 6.0]}])),
+    ):
+        folder = tmp_path / "recordings" / name
+        folder.mkdir(parents=True)
+        write_audio(folder / "input.wav", sound, 16_000)
+        (folder / annotation[0]).write_text(json.dumps(annotation[1]))
+    recorded = dataclasses.replace(task, folder=tmp_path / "recordings")
+    with pytest.raises(EvaluationError, match="--recognizer whisper"):  # there is no script
+        open_run(dataclasses.replace(recorded, engine="scripted"), tmp_path / "x", 1)
+    out = tmp_path / "recorded"
+    open_run(recorded, out, 1)
+    run_all(recorded, out, 1)
+    findings = {f.check: f for f in assess(out, hear_nothing).findings}
+    assert findings[Check.TURN].ok
+    assert findings[Check.TURN].values["latency"] == pytest.approx(0.7, abs=0.05)
+    assert not findings[Check.PAUSE].ok  # the fake engine answers after any silence
+    folder = out / CONVERSATIONS / "candor_turn_taking-1"
+    np.testing.assert_allclose(read_audio(folder / "input.wav", 16_000), sound, atol=1e-4)
+
+
+# The commands
+
+
+def test_the_commands_report_and_compare(task, out, tmp_path):
+    run_all(task, out, 1)
+    assess(out, hear_nothing)
+    result = CliRunner().invoke(app, ["eval", "compare", str(out), str(out)])
+    assert result.exit_code == 0, result.output
+    assert "interruption: caught" in result.output
+    assert "Goes wrong now, not before: 0" in result.output
+
+
+def test_fresh_throws_away_a_run_and_nothing_else(out, tmp_path):
+    (out / "notes.txt").write_text("mine")
+    discard_run(out)
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+    with pytest.raises(EvaluationError, match="is no run"):
+        discard_run(out)
+    discard_run(tmp_path / "nothing there")
+
+
+def test_an_engine_that_is_not_there_is_told_before_anything_is_done(task, tmp_path):
+    command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x"), "--engine", "hal"]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, SettingsError)
+    assert not (tmp_path / "x").exists()
+
+
+def test_missing_scipy_is_told_before_the_run(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "find_spec", lambda name: None)
+    command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x")]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, CliError)
+    assert "covo[eval]" in str(result.exception)
+    assert not (tmp_path / "x").exists()

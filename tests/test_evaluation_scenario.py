@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from covo_cli.evaluation.names import SetName
 from covo_cli.evaluation.scenario import (
     FILE,
     EvaluationError,
@@ -60,7 +61,7 @@ def test_what_makes_no_sense_is_refused(make, problem):
 
 
 def test_a_set_comes_back_from_disk_as_it_was(tmp_path):
-    scenarios = make_set("small")
+    scenarios = make_set(SetName.SMALL)
     write_set(tmp_path, scenarios)
     assert read_set(tmp_path) == scenarios
 
@@ -75,7 +76,7 @@ def test_a_set_comes_back_from_disk_as_it_was(tmp_path):
     ],
 )
 def test_a_broken_file_is_told_with_its_place(tmp_path, change, problem):
-    write_set(tmp_path, make_set("small"))
+    write_set(tmp_path, make_set(SetName.SMALL))
     record = json.loads((tmp_path / FILE).read_text())
     change(record)
     (tmp_path / FILE).write_text(json.dumps(record))
@@ -89,20 +90,20 @@ def test_a_folder_without_a_set_says_how_to_get_one(tmp_path):
 
 
 def test_the_standard_set_has_every_kind_and_at_least_200_scenarios():
-    standard = make_set("standard")
+    standard = make_set(SetName.STANDARD)
     kinds = Counter(scenario.kind for scenario in standard.scenarios)
     assert len(standard.scenarios) >= 200
     assert set(kinds) == set(Kind) - {Kind.LISTENING}  # that one is for recordings
     gaps = {s.lines[1].start.seconds for s in standard.scenarios if s.kind is Kind.PAUSE}
     assert (min(gaps), max(gaps)) == (0.3, 2.5)
-    assert make_set("standard") == standard
+    assert make_set(SetName.STANDARD) == standard
 
 
 def test_what_is_tuned_on_is_not_in_the_standard_set():
-    standard, tuning = make_set("standard"), make_set("tuning")
+    standard, tuning = make_set(SetName.STANDARD), make_set(SetName.TUNING)
     for of in (_voices, _texts, _seeds):
         assert not of(standard) & of(tuning), of
-    assert set(MIXES["standard"].voices) == {"george", "bella"}
+    assert set(MIXES[SetName.STANDARD].voices) == {"george", "bella"}
 
 
 def _voices(scenarios: ScenarioSet) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from covo_cli.evaluation.engines import RecognizerName
+from covo_cli.evaluation.names import RecognizerName, SetName
 from covo_cli.evaluation.report import Report, assess
 from covo_cli.evaluation.run import Task, open_run, run_all
 from covo_cli.evaluation.scenario import Kind, ScenarioSet, write_set
@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small set, rendered."""
     pytest.importorskip("scipy")
     folder = tmp_path_factory.mktemp("small")
-    scenarios = make_set("small")
+    scenarios = make_set(SetName.SMALL)
     weights = WeightStore(models_dir(load_settings()))
     voice = SynthesizerMaker(weights, VoiceStore().get)("heart")
     list(render(scenarios, folder, lambda name: voice))
@@ -73,7 +73,7 @@ def test_the_small_set_is_held_as_well_as_it_was(folder, tmp_path):
 
 def test_an_assistant_that_cannot_be_interrupted_is_found_out(folder, tmp_path):
     """The measurement can tell the difference."""
-    whole = make_set("small")
+    whole = make_set(SetName.SMALL)
     few = [scenario for scenario in whole.scenarios if scenario.kind is Kind.INTERRUPTION][:2]
     part = ScenarioSet("interruptions", whole.about, tuple(few))
     write_set(folder.parent / "part", part)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-from enum import StrEnum
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from covo_cli.errors import CliError
+from covo_cli.evaluation.names import SCRIPTED, RecognizerName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,20 +23,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted conversations.")
 
 
-class SetName(StrEnum):
-    """The sets that can be built."""
-
-    STANDARD = "standard"
-    TUNING = "tuning"
-    SMALL = "small"
-
-
-class Recognizer(StrEnum):
-    """Who recognises for the scripted engine."""
-
-    ORACLE = "oracle"
-    WHISPER = "whisper"
-
+BUSY = 0.5
+"""Other processes for each core from which compute time says more about them than about us."""
 
 Pictures = Annotated[bool, typer.Option(help="Draw each conversation that went wrong.")]
 
@@ -61,18 +52,11 @@ def build(
     from voices.store import VoiceStore
 
     console = Console()
-    scenarios = make_set(name.value)
+    scenarios = make_set(name)
     write_set(out, scenarios)
     weights = WeightStore(models_dir(load_settings()))
     voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)
-    made = {}
-
-    def voice(name: str):  # type: ignore[no-untyped-def]
-        if name not in made:
-            made[name] = voices(name)
-        return made[name]
-
-    rendered = render(scenarios, out, voice)
+    rendered = render(scenarios, out, cache(voices))
     for _ in track(rendered, "Rendering", missing(scenarios, out), console=console):
         pass
     console.print(
@@ -87,11 +71,11 @@ def duplex(
     scenarios: Annotated[Path, typer.Argument(help="The folder of a set.")],
     out: Annotated[Path, typer.Option(help="The run's folder; a run that was begun goes on.")],
     engine: Annotated[
-        str, typer.Option(help="Who answers: scripted (turn taking alone), lite, ...")
-    ] = "scripted",
+        str, typer.Option(help="Who answers: scripted (turn taking alone) or one of covo chat's.")
+    ] = SCRIPTED,
     recognizer: Annotated[
-        Recognizer, typer.Option(help="With the scripted engine: who recognises.")
-    ] = Recognizer.ORACLE,
+        RecognizerName, typer.Option(help="With the scripted engine: who recognises.")
+    ] = RecognizerName.ORACLE,
     jobs: Annotated[
         int | None,
         typer.Option(help="Processes; by default all cores, 1 where time counts.", min=1),
@@ -103,18 +87,33 @@ def duplex(
     from rich.console import Console
     from rich.progress import Progress
 
-    from covo_cli.evaluation.engines import RecognizerName
     from covo_cli.evaluation.full_duplex_bench import read_scenarios
-    from covo_cli.evaluation.run import Task, default_jobs, open_run, remaining, run_all
+    from covo_cli.evaluation.run import (
+        Task,
+        default_jobs,
+        discard_run,
+        open_run,
+        remaining,
+        run_all,
+    )
     from covo_cli.settings import load_settings
 
+    _need_scipy()
     console = Console()
+    settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
     if fresh:
-        shutil.rmtree(out, ignore_errors=True)
+        discard_run(out)
     jobs = jobs or default_jobs(engine)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    task = Task(scenarios, engine, RecognizerName(recognizer.value), load_settings(), threads)
-    open_run(task, out, jobs)
+    task = Task(scenarios, engine, recognizer, settings, threads)
+    run = open_run(task, out, jobs)
+    if engine != SCRIPTED and run["load"] > BUSY:
+        console.print(
+            f"This machine is busy ({run['load']:.1f} processes for each core): answers will come "
+            "late, and what depends on their time will be judged wrongly.",
+            style="yellow",
+            highlight=False,
+        )
     loaded = read_scenarios(scenarios)
     left = len(remaining(loaded, out))
     with Progress(console=console) as bar:
@@ -132,6 +131,7 @@ def report(
     """Judge a run again, without holding its conversations again."""
     from rich.console import Console
 
+    _need_scipy()
     _report(Console(), run, pictures=pictures)
 
 
@@ -146,6 +146,7 @@ def compare(
     from covo_cli.evaluation.compare import compare as compare_reports
     from covo_cli.evaluation.report import difference_table, read_report
 
+    _need_scipy()
     console = Console()
     comparison = compare_reports(read_report(a), read_report(b))
     for key, (before, after) in comparison.differing.items():
@@ -160,8 +161,15 @@ def compare(
             console.print(f"  {name}: {why}", highlight=False)
 
 
+def _need_scipy() -> None:
+    """Raises: CliError without it, before a long run and not after it."""
+    if find_spec("scipy") is None:
+        raise CliError("confidence intervals need scipy: pip install 'covo[eval]'")
+
+
 def _report(console: Console, out: Path, *, pictures: bool) -> None:
-    from covo_cli.evaluation.report import PICTURES, REPORT, assess, draw_failures, table
+    from covo_cli.evaluation.report import assess, draw_failures, table
+    from covo_cli.evaluation.run import PICTURES, REPORT
 
     assessed = assess(out, _listener())
     console.print(table(assessed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from covo_cli.evaluation.metrics import Metric
+from covo_cli.evaluation.metric import Metric
 from covo_cli.evaluation.report import Report
 from covo_cli.evaluation.statistics import Estimate, difference
 

@@ -38,8 +38,8 @@ from model.engine import Engine
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
 
 PATIENCE = 12.0
-"""Seconds after the last line, besides those that are to be listened to, after which a user who was
-not answered gives up."""
+"""Seconds after the last line after which a user who hears nothing gives up. He listens to an
+answer for as long as he wants to, and so much longer for what was silent in it."""
 
 AFTERMATH = 1.0
 """Seconds that are listened to once nothing is under way any more."""
@@ -125,8 +125,8 @@ def _talk(
         if user.all_said:
             if user.heard and user.heard >= samples(scenario.listen):
                 return True
-            last = user.spoken[-1][1]
-            if talk.at - last >= samples(scenario.listen + PATIENCE):
+            wanted = scenario.listen if user.heard else 0.0
+            if talk.at - user.spoken[-1][1] >= samples(wanted + PATIENCE):
                 return True
         resting = user.exhausted and not busy
         resting_since = (resting_since or talk.at) if resting else None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 
 import numpy as np
 
 from covo_cli.bench.read_aloud import SENTENCES
 from covo_cli.engines import build_engine, turn_taking
+from covo_cli.evaluation.names import SCRIPTED, RecognizerName
 from covo_cli.evaluation.scenario import Scenario
 from covo_cli.evaluation.scripted_engine import (
     Oracle,
@@ -21,17 +21,8 @@ from covo_cli.settings import Settings, models_dir, voices_dir
 from model.engine import Engine
 from model.reply import Recognizer
 
-SCRIPTED = "scripted"
-
 ASSISTANT = "heart"
 """The voice of the scripted engine's replies."""
-
-
-class RecognizerName(StrEnum):
-    """Who recognises for the scripted engine."""
-
-    ORACLE = "oracle"
-    WHISPER = "whisper"
 
 
 EngineMaker = Callable[[Scenario, ScriptedUser], Engine]

@@ -38,6 +38,7 @@ _COLOURS = {
     TurnState.INTERRUPTED: "#fc9272",
     TurnState.MUTED: "#969696",
 }
+_OTHER = "#dadaeb"
 _POINTS = MIC_RATE // 200
 """Samples that become one point of a waveform: their lowest and highest are drawn."""
 
@@ -53,7 +54,7 @@ def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
     annotation = read_annotation(folder)
     events = read_events(folder).events
     length = seconds(annotation.length)
-    figure = Figure(figsize=(max(8.0, 0.9 * length), 5.4), layout="constrained")
+    figure = Figure(figsize=(min(24.0, max(8.0, 0.9 * length)), 5.4), layout="constrained")
     FigureCanvasAgg(figure)
     user, states, assistant = figure.subplots(
         3, 1, sharex=True, gridspec_kw={"height_ratios": [4, 2.2, 4]}
@@ -99,7 +100,7 @@ def _states(axes: Axes, events: Sequence[Event], length: float) -> None:
     if not times or times[0] > 0:
         times, states = [0.0, *times], [TurnState.LISTENING, *states]
     for (start, end), state in zip(pairwise([*times, length]), states, strict=True):
-        axes.axvspan(start, end, ymin=0, ymax=0.3, color=_COLOURS[state], lw=0)
+        axes.axvspan(start, end, ymin=0, ymax=0.3, color=_COLOURS.get(state, _OTHER), lw=0)
         if end - start > 0.4:
             axes.text((start + end) / 2, 0.15, state.value, ha="center", va="center", fontsize=7)
     axes.set_ylim(0, 1)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from covo_cli.evaluation.evidence import Listen, gather
 from covo_cli.evaluation.judge import Finding, judge
-from covo_cli.evaluation.metrics import METRICS, Form, Metric
-from covo_cli.evaluation.run import CONVERSATIONS, done, read_run
+from covo_cli.evaluation.metric import Form, Metric
+from covo_cli.evaluation.metrics import METRICS
+from covo_cli.evaluation.names import SCRIPTED, RecognizerName
+from covo_cli.evaluation.run import CONVERSATIONS, PICTURES, REPORT, RESULTS, done, read_run
 from covo_cli.evaluation.scenario import EvaluationError
 from covo_cli.evaluation.statistics import Estimate
 from covo_cli.sessions.files import write_text
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from covo_cli.evaluation.compare import Comparison
-
-RESULTS = "results.json"
-REPORT = "report.md"
-PICTURES = "pictures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,10 @@ class Report:
         """The figures that can be taken from the findings."""
         found = ((metric, metric.estimate(self.findings)) for metric in METRICS)
         known = [(metric, estimate) for metric, estimate in found if estimate is not None]
-        if self.run["recognizer"] == "oracle":  # which loses no words: that is no merit
-            known = [
-                (metric, estimate) for metric, estimate in known if metric.key != "first_words"
-            ]
-        return known
+        if self.run["recognizer"] != RecognizerName.ORACLE:
+            return known
+        # That an oracle loses no words is no merit of the engine.
+        return [(metric, estimate) for metric, estimate in known if metric.key != "first_words"]
 
     def failed(self) -> dict[str, list[Finding]]:
         """Of each scenario in which something went wrong, what."""
@@ -62,7 +59,7 @@ def assess(out: Path, listen: Listen) -> Report:
     ``listen``: see :func:`covo_cli.evaluation.evidence.gather`. Raises: EvaluationError.
     """
     run, folders = read_run(out), done(out)
-    to_all = run["engine"] != "scripted"  # whose every reply is known to be speech
+    to_all = run["engine"] != SCRIPTED  # whose every reply is known to be speech
     if not folders:
         raise EvaluationError(f"no conversation in {out} is done")
     findings = [
@@ -115,18 +112,19 @@ def table(report: Report) -> Table:
     run = report.run
     shown = Table(
         box=SIMPLE_HEAD,
+        pad_edge=False,
         padding=(0, 1, 0, 0),
         title=f"{run['set']}, {run['conversations']} conversations, engine {run['engine']}",
         caption=_caption(report),
         caption_justify="left",
     )
-    for heading in ("", "value", "95 % interval", "cases", "goal"):
-        shown.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+    for heading in ("", "value", "95 % within", "cases", "goal"):
+        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for metric, estimate in report.estimates():
         met = metric.met(estimate)
         style = "" if met is None else "green" if met else "red"
         shown.add_row(
-            metric.title,
+            metric.label,
             number(metric.form, estimate.value),
             f"{estimate.low:.2f} to {estimate.high:.2f}",
             cases(metric.form, estimate),
@@ -141,13 +139,13 @@ def difference_table(comparison: Comparison) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    shown = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for heading in ("", "A", "B", "B - A", "95 % interval", ""):
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("", "A", "B", "B - A", "95 % within", ""):
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in comparison.differences:
         style = {"better": "green", "worse": "red", "": ""}[row.verdict]
         shown.add_row(
-            row.metric.title,
+            row.metric.label,
             number(row.metric.form, row.a.value),
             number(row.metric.form, row.b.value),
             f"{row.change.value:+.3f}",
@@ -178,8 +176,8 @@ def _caption(report: Report) -> str:
 
 
 def number(form: Form, value: float) -> str:
-    """A figure with its unit."""
-    return f"{value:.3f}" if form is Form.SHARE else f"{value:.2f} {form.value}"
+    """A figure without its unit."""
+    return f"{value:.3f}" if form is Form.SHARE else f"{value:.2f}"
 
 
 def cases(form: Form, estimate: Estimate) -> str:
@@ -203,8 +201,8 @@ def markdown(report: Report) -> str:
         f"    {run['machine']['command']}",
         "",
         f"{run['conversations']} of {run['scenarios']} conversations; recogniser of the user: "
-        f"{run['recognizer']}; "
-        f"{run['machine']['processor']}, {run['machine']['cores']} cores, {run['jobs']} at work; "
+        f"{run['recognizer']}; {run['machine']['processor']}, {run['machine']['cores']} cores, "
+        f"{run['jobs']} at work, load before it {run['load']:.1f} a core; "
         f"{run['machine']['time']}. Set {run['set_sha256'][:12]}, code {run['code_sha256'][:12]}.",
         "",
         "| | value | 95 % interval | cases | goal | met |",
@@ -214,7 +212,7 @@ def markdown(report: Report) -> str:
         met = {None: "", True: "yes", False: "**no**"}[metric.met(estimate)]
         low, high = number(metric.form, estimate.low), number(metric.form, estimate.high)
         lines.append(
-            f"| {metric.title} | {number(metric.form, estimate.value)} | {low} to {high} "
+            f"| {metric.label} | {number(metric.form, estimate.value)} | {low} to {high} "
             f"| {cases(metric.form, estimate)} | {goal(metric)} | {met} |"
         )
     lines += ["", "## Beside published systems", "", *_published(report), ""]

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -19,12 +20,15 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
+import psutil
+
 import covo_cli
 from covo_cli.bench.machine import machine
 from covo_cli.evaluation.conversation import as_line, hold
-from covo_cli.evaluation.engines import RecognizerName, engine_maker
+from covo_cli.evaluation.engines import engine_maker
 from covo_cli.evaluation.full_duplex_bench import read_scenarios
-from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, to_json
+from covo_cli.evaluation.names import SCRIPTED, RecognizerName
+from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, Source, to_json
 from covo_cli.evaluation.sounds import line_sound, noise_sound
 from covo_cli.scripted_user import ScriptedUser
 from covo_cli.sessions.files import write_text
@@ -32,6 +36,9 @@ from covo_cli.settings import Settings
 
 RUN = "run.json"
 CONVERSATIONS = "conversations"
+RESULTS = "results.json"
+REPORT = "report.md"
+PICTURES = "pictures"
 
 POLL = 0.25
 """Seconds between two looks at what is done."""
@@ -51,14 +58,21 @@ class Task:
 def open_run(task: Task, out: Path, jobs: int) -> dict[str, Any]:
     """Begin the run in the folder ``out``, or check that it is the one that was begun there.
 
-    Returns what ``run.json`` says. Raises: EvaluationError when another one was.
+    Returns what ``run.json`` says. Raises: EvaluationError when another one was, or when the engine
+    cannot hold these conversations.
     """
     scenarios = read_scenarios(task.folder)
+    recorded = any(line.source is Source.FILE for s in scenarios.scenarios for line in s.lines)
+    if recorded and task.engine == SCRIPTED and task.recognizer is RecognizerName.ORACLE:
+        raise EvaluationError(
+            f"the oracle cannot know what is said in the recordings of {task.folder}: "
+            "add --recognizer whisper, or another --engine"
+        )
     identity = {
         "set": scenarios.name,
         "set_sha256": hashlib.sha256(to_json(scenarios).encode()).hexdigest(),
         "engine": task.engine,
-        "recognizer": task.recognizer.value if task.engine == "scripted" else "the engine's own",
+        "recognizer": task.recognizer.value if task.engine == SCRIPTED else "the engine's own",
         "settings": _settings_in_force(task),
         "code_sha256": code_digest(),
     }
@@ -76,6 +90,7 @@ def open_run(task: Task, out: Path, jobs: int) -> dict[str, Any]:
         run = {
             **identity,
             "scenarios": len(scenarios.scenarios),
+            "load": load(),
             "jobs": jobs,
             "threads": task.threads,
             "machine": machine(),
@@ -86,8 +101,26 @@ def open_run(task: Task, out: Path, jobs: int) -> dict[str, Any]:
         raise EvaluationError(f"the run in {out} cannot be opened: {error}") from error
 
 
+def discard_run(out: Path) -> None:
+    """Throw the run in the folder ``out`` away, and nothing else that is there.
+
+    Raises: EvaluationError when something is there that is no run.
+    """
+    if not (out / RUN).exists():
+        if out.exists() and any(out.iterdir()):
+            raise EvaluationError(f"{out} is no run, so nothing of it is thrown away")
+        return
+    try:
+        for name in (CONVERSATIONS, PICTURES):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for name in (RESULTS, REPORT, RUN):
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise EvaluationError(f"the run in {out} cannot be thrown away: {error}") from error
+
+
 def _settings_in_force(task: Task) -> dict[str, Any]:
-    sections = ("turns",) if task.engine == "scripted" else ("turns", "voice", "chat", "audio")
+    sections = ("turns",) if task.engine == SCRIPTED else ("turns", "voice", "chat", "audio")
     everything = dataclasses.asdict(task.settings)
     return {section: everything[section] for section in sections}
 
@@ -189,9 +222,14 @@ def read_run(out: Path) -> dict[str, Any]:
     return run
 
 
+def load() -> float:
+    """How many processes wanted a core in the last minute, for each core there is."""
+    return round(float(psutil.getloadavg()[0]) / (os.cpu_count() or 1), 2)
+
+
 def default_jobs(engine: str) -> int:
     """All cores for the scripted engine; one process where compute time counts."""
-    return os.cpu_count() or 1 if engine == "scripted" else 1
+    return os.cpu_count() or 1 if engine == SCRIPTED else 1
 
 
 def done(out: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from importlib import resources
 from itertools import count, cycle
 from typing import Any
 
+from covo_cli.evaluation.names import SetName
 from covo_cli.evaluation.scenario import (
     Echo,
     Kind,
@@ -68,7 +69,7 @@ _NOISES = tuple(
 )
 
 MIXES = {
-    "standard": Mix(
+    SetName.STANDARD: Mix(
         "held out from tuning: users george and bella, bystander heart",
         voices=("george", "bella"),
         bystanders=("heart",),
@@ -90,7 +91,7 @@ MIXES = {
         silences=4,
         exposure=36.0,
     ),
-    "tuning": Mix(
+    SetName.TUNING: Mix(
         "for tuning: users michael and emma, each the other's bystander",
         voices=("michael", "emma"),
         bystanders=("emma", "michael"),
@@ -107,7 +108,7 @@ MIXES = {
         silences=2,
         exposure=24.0,
     ),
-    "small": Mix(
+    SetName.SMALL: Mix(
         "for the tests: every voice is heart, which renders in seconds",
         voices=("heart",),
         bystanders=("heart",),
@@ -127,8 +128,8 @@ MIXES = {
 }
 
 
-def make_set(name: str) -> ScenarioSet:
-    """The set called ``name``, always the same. Raises: KeyError."""
+def make_set(name: SetName) -> ScenarioSet:
+    """The set called ``name``, always the same."""
     mix = MIXES[name]
     text = (resources.files("covo_cli.evaluation") / "texts.toml").read_text(encoding="utf-8")
     texts = tomllib.loads(text)
