@@ -77,7 +77,7 @@ class Answering:
             self._end_reply("reply ended")
         elif playing.stalled:
             floor.emit(Notice(floor.now, "warning", "the speaker lost the end of the reply"))
-            floor.generator.settle(reply.number, playing.heard)
+            self._settle_interrupted(playing.heard, "the speaker stands still")
             self._end_reply("the speaker stands still")
         elif floor.settings.barge_in:
             self._watch_for_barge_in()
@@ -94,10 +94,7 @@ class Answering:
             floor.generator.settle(reply.number, None)
             floor.emit(Interrupted(floor.now, reply.number, heard, "", reply.text, "you went on"))
         else:
-            split = floor.generator.settle(reply.number, heard)
-            floor.emit(
-                Interrupted(floor.now, reply.number, heard, split.heard, split.unheard, reason)
-            )
+            self._settle_interrupted(heard, reason)
         floor.reply = floor.playing = self._stopping = None
         if turn is None:
             floor.rest(reason)
@@ -111,10 +108,8 @@ class Answering:
             floor.turn = floor.talk_over = None
             self._stop(reason)
         elif floor.state is TurnState.THINKING:
-            reply = present(floor.reply)
-            reply.cancel()
-            split = floor.generator.settle(reply.number, 0)
-            floor.emit(Interrupted(floor.now, reply.number, 0, split.heard, split.unheard, reason))
+            present(floor.reply).cancel()
+            self._settle_interrupted(0, reason)
             floor.reply = floor.turn = floor.talk_over = None
             floor.rest(reason)
 
@@ -156,6 +151,12 @@ class Answering:
         floor.control(PlaybackAction.STOP, reason)
         self._stopping = FallingSilent(present(floor.playing).heard, reason)
         floor.enter(TurnState.INTERRUPTED, reason)
+
+    def _settle_interrupted(self, heard: int, reason: str) -> None:
+        """The reply is over after ``heard`` samples (24 kHz) of it."""
+        floor, number = self._floor, present(self._floor.reply).number
+        split = floor.generator.settle(number, heard)
+        floor.emit(Interrupted(floor.now, number, heard, split.heard, split.unheard, reason))
 
     def _end_reply(self, reason: str) -> None:
         """The reply is settled. Speech that had begun over its end is a turn of its own."""

@@ -30,6 +30,10 @@ _FRAME_MARGIN = 1e-6
 class EndOfTurnModel(Protocol):
     """Hears whether a speaker is done."""
 
+    @property
+    def name(self) -> str:
+        """The model, for people."""
+
     def load(self) -> None:
         """Make it ready. Raises: EndOfTurnError."""
 

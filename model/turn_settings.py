@@ -46,7 +46,7 @@ class TurnSettings:
     barge_in_confirm: float = 0.3
     barge_in_limit: float = 1.2
     barge_in_release: float = 0.4
-    barge_in_below: float = 12.0
+    barge_in_below: float = 10.0
     continuation: float = 0.6
     pre_roll: float = 0.3
     partial_every: float = 0.6

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -83,8 +84,11 @@ class TurnTakingEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """What the generator is made of."""
-        return self._floor.generator.info
+        """What the generator is made of, and what hears the end of a turn."""
+        info = self._floor.generator.info
+        if self._end_of_turn is None:
+            return info
+        return replace(info, parts={**info.parts, "end of turn": self._end_of_turn.name})
 
     @property
     def busy(self) -> bool:

@@ -227,6 +227,19 @@ def test_a_failing_recogniser_does_not_fail_the_reply(make):
     assert sound(parts) > 0
 
 
+def test_a_recogniser_that_sets_the_number_of_threads(make):
+    class Greedy(FakeRecognizer):
+        def load(self):
+            torch.set_num_threads(torch.get_num_threads() + 3)
+
+    before = torch.get_num_threads()
+    generator = make(Greedy())
+    loaded = generator._loaded
+    generator._load = lambda voice, progress: LoadedNetwork(loaded.dialogue, None)
+    generator.warm_up(lambda stage: None)
+    assert torch.get_num_threads() == before
+
+
 def test_a_typed_turn(make):
     generator = make(FakeRecognizer("never asked"))
     parts = list(generator.reply(1, UserTurn(np.zeros(0, np.float32), "Hello."), never))

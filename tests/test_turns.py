@@ -12,6 +12,7 @@ from model.clock import FRAME, USER_RATE, samples
 from model.events import (
     AssistantAudio,
     AssistantText,
+    Interrupted,
     Notice,
     ReplyAudioEnded,
     ReplyFinished,
@@ -198,5 +199,7 @@ def test_a_speaker_that_loses_sound_does_not_hold_up_the_conversation():
 
     log, fake = converse(speech(1), silence(7), speaker=Losing())
     assert [e.text for e in log.of(Notice)] == ["the speaker lost the end of the reply"]
+    (cut,) = log.of(Interrupted)
+    assert (cut.heard_samples, cut.heard) == (40_000, "one two three")
     assert log.states[-1] is LISTENING
     assert len(fake.history) == 1

@@ -82,6 +82,8 @@ class Ear:
         self.clock, self.answer = clock, probability
         self.lengths: list[int] = []
 
+    name = "a fake ear"
+
     def load(self) -> None:
         pass
 

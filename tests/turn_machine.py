@@ -17,6 +17,7 @@ import numpy as np
 
 from model.clock import ASSISTANT_RATE, USER_RATE
 from model.engine import Command, EngineInfo, Frame, Playback, Progress
+from model.errors import ModelError
 from model.events import (
     AssistantAudio,
     Event,
@@ -37,6 +38,9 @@ from tests.fakes import LevelDetector
 
 STEP = USER_RATE // 10
 PLAYED = ASSISTANT_RATE // 10
+NO_ANSWER, BROKEN = "say nothing", "break down"
+"""Words to which there is no answer, or an error."""
+
 SOUNDS = {spoken: np.full(STEP, 0.1 * spoken, np.float32) for spoken in (False, True)}
 _FAR = 40
 """Steps after which times are as good as equal: longer than any timer of the settings explored."""
@@ -63,19 +67,23 @@ class Clock:
 class DoneJob:
     """Results that come in their time."""
 
-    def __init__(self, results: list[tuple[int, Any]]) -> None:
+    def __init__(self, results: list[tuple[int, Any]], error: ModelError | None) -> None:
         self.results = deque(results)
+        self.error = error
         self.cancelled = False
 
     def poll(self, now: int) -> list[Any]:
         ready = []
         while self.results and self.results[0][0] <= now and not self.cancelled:
             ready.append(self.results.popleft()[1])
+        if self.error is not None and not (self.results or self.cancelled):
+            error, self.error = self.error, None
+            raise error
         return ready
 
     @property
     def finished(self) -> bool:
-        return self.cancelled or not self.results
+        return self.cancelled or not (self.results or self.error)
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -89,8 +97,14 @@ class DoneExecutor:
 
     def submit(self, lane: str, now: int, work: Work[Any]) -> DoneJob:
         self._clock.taken = 0.0
-        results = [(now + round(self._clock.taken * USER_RATE), r) for r in work(lambda: False)]
-        return DoneJob(results)
+        results: list[tuple[int, Any]] = []
+        error: ModelError | None = None
+        try:
+            for result in work(lambda: False):
+                results.append((now + round(self._clock.taken * USER_RATE), result))
+        except ModelError as raised:
+            error = raised
+        return DoneJob(results, error)
 
     def close(self) -> None:
         pass
@@ -106,6 +120,8 @@ class Person:
     def transcribe(self, audio: Any) -> str:
         self.clock.taken += 0.2
         return self.words
+
+    name = "a fake"
 
     def load(self) -> None:
         pass
@@ -143,7 +159,9 @@ class Replies:
         self.begun[reply] = text
         yield TurnText(text)
         self._person.clock.taken += 0.1
-        for word in self.WORDS if text else ():
+        for word in self.WORDS if text and text != NO_ANSWER else ():
+            if text == BROKEN:
+                raise ModelError("the chat model is broken")
             yield ReplyText(word)
             self._person.clock.taken += 0.2
             yield ReplyAudio(self.SOUND, word)
@@ -189,18 +207,20 @@ class Machine:
         self.turn: int | None = None  # that the active reply answers
         self.reply = -1
         self.queued = self.played = 0
-        self.ducked = self.held = self.dropped = False
+        self.ducked = self.held = self.dropped = self.stuck = False
 
     def copy(self) -> Machine:
         return copy.deepcopy(self, {id(shared): shared for shared in self._never_change})
 
     def step(self, words: str | None, command: Command | None, *, stuck: bool = False) -> None:
-        """0.1 s, in which ``words`` are being said (None: silence). ``stuck``: the speaker is."""
+        """0.1 s, in which ``words`` are being said (None: silence). ``stuck``: from now on the
+        speaker is, until the next reply."""
         if command is not None:
             self.engine.command(command)
         if words is not None:
             self.person.words = words
-        if self.queued and not (self.held or stuck):
+        self.stuck = stuck or self.stuck
+        if self.queued and not (self.held or self.stuck):
             moved = min(self.queued, PLAYED)
             self.queued -= moved
             self.played += moved
@@ -217,7 +237,7 @@ class Machine:
                 assert self.active is None, "two replies at once"
                 assert turn != self.finished_turn, "a turn is answered twice"
                 self.active, self.turn = reply, turn
-                self.queued, self.dropped = 0, False
+                self.queued, self.dropped, self.stuck = 0, False, False
             case AssistantAudio(reply=reply, samples=samples):
                 assert reply == self.active, "sound of a reply that is not being spoken"
                 assert not self.dropped, "sound after the reply was stopped"
@@ -242,6 +262,18 @@ class Machine:
                     assert self.replies.history[-1][1] == heard
                 self.active = None
 
+    @property
+    def situation(self) -> Any:
+        """What kind of state it is in, roughly."""
+        floor = self.engine._floor
+        reply, talk, turn = floor.reply, floor.talk_over, floor.turn
+        return (
+            (self.state, self.ducked, self.held, self.stuck, floor.muted),
+            reply and (reply.complete, reply.failed, reply.turn_text is None),
+            talk and (talk.goes_on, talk.told is None),
+            turn and (turn.held, turn.closed, turn.over_reply),
+        )
+
     def check_rest(self) -> None:
         """Nobody has the floor: nothing may be left over."""
         floor = self.engine._floor
@@ -255,18 +287,19 @@ class Machine:
         """Equal for machines that behave alike from now on."""
         floor = self.engine._floor
         numbers = (floor._turns, floor._replies)
-        own = (self.state, self.queued, self.ducked, self.held, self.dropped, self.person.words)
+        own = (self.state, self.queued, self.ducked, self.held, self.dropped, self.stuck)
         last = (
             self.reply - floor._replies,
             self.finished_turn is not None and self.finished_turn == floor._turns,
             len(self.replies.begun),
         )
-        return own, last, _seen(self.engine, self.at, numbers, set())
+        return own, self.person.words, last, _seen(self.engine, self.at, numbers, set())
 
 
 def _seen(value: Any, now: int, numbers: tuple[int, int], met: set[int]) -> Any:
     if isinstance(value, DoneJob):
-        return tuple(max(0, t - now) for t, _ in value.results), value.cancelled
+        times = tuple(max(0, t - now) for t, _ in value.results)
+        return times, value.cancelled, value.error is not None
     if value is None or isinstance(value, bool | str | float | int | Enum):
         return value
     if isinstance(value, tuple | list | deque):

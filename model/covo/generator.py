@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
+
 from model.channel import Channel, feed
 from model.covo.dialogue import Dialogue
 from model.covo.exchange import Reply, Turn
@@ -123,7 +125,10 @@ class CovoGenerator:
         atexit.register(self.close)
         if self.recognizer is not None:
             progress("loading the recogniser")
+            threads = torch.get_num_threads()
             self.recognizer.load()
+            # CTranslate2 sets OpenMP's number of threads for the calling thread, hence for torch.
+            torch.set_num_threads(threads)
         loaded = self._load(self._voice, progress)
         progress("running the network once")
         loaded.dialogue.warm_up()

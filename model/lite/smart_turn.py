@@ -28,6 +28,8 @@ _INPUT = "input_features"
 class SmartTurn:
     """A :class:`model.endpointing.EndOfTurnModel`: ``path`` is its ONNX file. Thread-safe."""
 
+    name = "Smart Turn v3.2"
+
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         self._path = path
         self._threads = threads
