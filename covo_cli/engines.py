@@ -56,8 +56,10 @@ def build_engine(
 
     Raises: SettingsError, VoiceError, ModelError.
     """
+    from covo_cli.heap import share_one_heap
     from model.work import ThreadExecutor, VirtualExecutor
 
+    share_one_heap()
     choice = choice or choose_engine(settings)
     generator: Cascade | CovoGenerator
     if choice.name == "covo":
