@@ -1,7 +1,8 @@
 """Is it the user, or only somebody? A gate by level, for what a detector cannot tell apart.
 
 A detector hears speech in babble or a television, however quiet. So where it hears speech even in
-the quietest moments, only what stands out from those counts as the user's.
+the quietest moments, only what stands out from those counts as the user's. What is far below the
+user never does: a detector goes on hearing speech for a moment when it is over.
 """
 
 from __future__ import annotations
@@ -30,13 +31,15 @@ _FALL_DB = 1.0
 class LevelGate:
     """Follows two levels in dBFS (rms of 60 ms): ``user`` while speaking, ``background`` between.
 
-    In a background that sounds like speech, what is ``above`` dB louder than it passes, and
-    whatever is not more than ``below`` dB quieter than the user.
+    What is more than ``far`` dB below the user does not pass. In a background that sounds like
+    speech, what is ``above`` dB louder than it passes, and whatever is not more than ``below`` dB
+    quieter than the user.
     """
 
-    def __init__(self, above: float = 8.0, below: float = 6.0) -> None:
+    def __init__(self, above: float = 8.0, below: float = 6.0, far: float = 30.0) -> None:
         self._above = above
         self._below = below
+        self._far = far
         self._powers: deque[float] = deque(maxlen=_SHORT)
         self._heard: deque[tuple[float, bool]] = deque()
         self._length = 0
@@ -69,7 +72,9 @@ class LevelGate:
         self.background = by_level[len(by_level) // _BACKGROUND][0]
         quietest = by_level[: max(1, len(by_level) // _QUIETEST)]
         like_speech = sum(speech for _, speech in quietest) > len(quietest) / 2
-        if self.user is None or not like_speech:
-            self.threshold = FLOOR_DB
-        else:
-            self.threshold = min(self.background + self._above, self.user - self._below)
+        if self.user is None:
+            return
+        self.threshold = self.user - self._far
+        if like_speech:
+            out = min(self.background + self._above, self.user - self._below)
+            self.threshold = max(self.threshold, out)

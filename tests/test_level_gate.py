@@ -55,6 +55,13 @@ def test_where_the_detector_can_tell_the_level_does_not_matter():
     assert share(gate, sound(1, -37)) == 1.0
 
 
+def test_what_a_detector_still_hears_when_speech_is_over_does_not_pass():
+    gate = LevelGate()
+    share(gate, sound(1, -80), speech=False)
+    share(gate, sound(2, -26))
+    assert share(gate, sound(0.2, -80)) <= 0.3  # the 60 ms over which a level is taken
+
+
 def test_the_user_s_level_follows_down_slowly_and_up_at_once():
     gate = LevelGate()
     share(gate, sound(1, -20))
