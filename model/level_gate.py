@@ -36,7 +36,7 @@ class LevelGate:
     quieter than the user.
     """
 
-    def __init__(self, above: float = 8.0, below: float = 6.0, far: float = 30.0) -> None:
+    def __init__(self, above: float = 8.0, below: float = 6.0, far: float = 40.0) -> None:
         self._above = above
         self._below = below
         self._far = far
