@@ -1,0 +1,91 @@
+"""The full-duplex network: Covo-Audio's parts, run by a duplex profile, from one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.covo.loading import Progress, load_network
+from model.covo.network import CovoNetwork
+from model.duplex.encoder import StreamingEncoder
+from model.duplex.grammar import Grammar, Place
+from model.duplex.profile import FILE, DuplexProfile
+from model.errors import NetworkConfigError
+
+
+class DuplexNetwork(nn.Module):
+    """``covo``'s parameters under their published names, heard and spoken through ``profile``.
+
+    Raises: NetworkConfigError when the profile does not fit the network.
+    """
+
+    def __init__(self, covo: CovoNetwork, profile: DuplexProfile) -> None:
+        super().__init__()
+        self.grammar = Grammar(profile, covo.config)
+        self.profile = profile
+        self.covo = covo
+        self.encoder = StreamingEncoder(covo.encoder, covo.audio_adapter, profile)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.covo.device
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Ids (n,) to their embeddings (n, hidden)."""
+        embedded: Tensor = self.covo.llm.model.embed_tokens(tokens)
+        return embedded
+
+    def logits(self, hidden: Tensor, place: Place) -> Tensor:
+        """``hidden`` (n, width), after the final norm, to a logit for each entry of the place's
+        vocabulary: (n, entries), float32. Only the head's rows that may be chosen are read."""
+        vocabulary, weight = self.grammar.vocabularies[place], self.covo.llm.lm_head.weight
+        parts = []
+        if vocabulary.past > vocabulary.first:
+            rows = weight[vocabulary.first : vocabulary.past]
+            parts.append(functional.linear(hidden, rows))
+        if vocabulary.extra:
+            parts.append(functional.linear(hidden, weight[list(vocabulary.extra)]))
+        return torch.cat(parts, dim=-1).float()
+
+
+def load_duplex(
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    progress: Progress = lambda done, total: None,
+) -> DuplexNetwork:
+    """The network in ``folder``: a Covo-Audio checkpoint with a duplex.json beside it.
+
+    Raises: NetworkConfigError (also for a half-duplex checkpoint), WeightsError.
+    """
+    require_duplex(folder)
+    profile = DuplexProfile.read(folder / FILE)
+    covo = load_network(folder, device=device, dtype=dtype, progress=progress)
+    network = DuplexNetwork(covo, profile)
+    network.eval()
+    return network
+
+
+def require_duplex(folder: Path) -> None:
+    """Raises: NetworkConfigError when ``folder`` holds no full-duplex checkpoint."""
+    if not folder.is_dir():
+        raise NetworkConfigError(f"there is no folder {folder}: --model names a checkpoint's")
+    if not (folder / FILE).is_file():
+        raise NetworkConfigError(
+            f"{folder} is a half-duplex checkpoint: it has no {FILE}, and was not trained to "
+            "listen while it speaks. Use it with the half-duplex engine (--engine covo)"
+        )
+
+
+def require_half_duplex(folder: Path) -> None:
+    """Raises: NetworkConfigError when ``folder`` holds a full-duplex checkpoint."""
+    if (folder / FILE).is_file():
+        raise NetworkConfigError(
+            f"{folder} is a full-duplex checkpoint ({FILE} is there): it takes turns by itself and "
+            "does not answer prompts. Use it with --engine covo-fd"
+        )
