@@ -65,6 +65,7 @@ def profile(**changes) -> DuplexProfile:
             speech_filler=Token(SPEECH_FILLER, "<speech filler>"),
         ),
         text_vocabulary=TEXT,
+        lead=0,
         encoder=StreamingEncoderProfile(look_back=24, position_period=80, mel_floor=-7.0),
         context=ContextProfile(window=120, evict=30),
         prompt=(1, 2, 3),

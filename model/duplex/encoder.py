@@ -124,31 +124,37 @@ class StreamingEncoder(nn.Module):
         begin = state.origin + state.frames
         positions = torch.arange(begin, begin + count, device=x.device) % period
         x = x + self.encoder.embed_positions(positions)
-        mask = self._mask(state.frames, count, x.device)
+        valid = self._valid(state.frames, count // self._chunk, x.device)
         keys, values = [], []
         for index, layer in enumerate(self.encoder.layers):
             carried = (state.keys[index], state.values[index])
-            x, key, value = _layer(cast(WhisperEncoderLayer, layer), x, *carried, mask)
+            x, key, value = _layer(
+                cast(WhisperEncoderLayer, layer), x, *carried, valid, self._chunk
+            )
             keys.append(key)
             values.append(value)
         return self.encoder.layer_norm(x), torch.stack(keys), torch.stack(values)
 
-    def _mask(self, frames: int, count: int, device: torch.device) -> Tensor | None:
-        """What each of ``count`` frames may attend to: (count, look_back + count), or None for
-        everything."""
+    def _valid(self, frames: int, chunks: int, device: torch.device) -> Tensor | None:
+        """Which of each chunk's keys there are, (chunks, 1, look_back + frames of a chunk); None
+        when all are, which they are for ever once ``look_back`` frames have passed."""
         back = self.profile.encoder.look_back
-        if count == self._chunk and frames >= back:
+        if frames >= back:
             return None
-        query = torch.arange(frames, frames + count, device=device)[:, None]
-        key = torch.arange(frames - back, frames + count, device=device)[None]
-        own = query // self._chunk * self._chunk
-        return (key >= 0) & (key >= own - back) & (key < own + self._chunk)
+        first = torch.arange(chunks, device=device)[:, None, None] * self._chunk + frames - back
+        return first + torch.arange(back + self._chunk, device=device) >= 0
 
 
 def _layer(
-    layer: WhisperEncoderLayer, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
+    layer: WhisperEncoderLayer,
+    x: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    valid: Tensor | None,
+    chunk: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One of Whisper's layers on ``x`` (batch, time, width) behind what it carries."""
+    """One of Whisper's layers on ``x`` (batch, time, width) behind what it carries. Each chunk
+    attends to a window of its own, so the work grows with the time and not with its square."""
     attention, back = layer.self_attn, keys.shape[2]
     normed = layer.self_attn_layer_norm(x)
     query, key, value = (
@@ -156,8 +162,13 @@ def _layer(
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     keys, values = torch.cat((keys, key), dim=2), torch.cat((values, value), dim=2)
-    mixed = functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
-    x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
+    mixed = functional.scaled_dot_product_attention(
+        query.unflatten(2, (-1, chunk)),
+        keys.unfold(2, back + chunk, chunk).transpose(-1, -2),
+        values.unfold(2, back + chunk, chunk).transpose(-1, -2),
+        attn_mask=valid,
+    )
+    x = x + attention.out_proj(mixed.flatten(2, 3).transpose(1, 2).flatten(2))
     x = x + layer.fc2(functional.gelu(layer.fc1(layer.final_layer_norm(x))))
     end = keys.shape[2] - back
     return x, keys[:, :, end:], values[:, :, end:]

@@ -132,7 +132,7 @@ class DuplexProfile:
     layout: tuple[Slot, ...] = DEFAULT_LAYOUT
     listening_speech: ListeningSpeech = ListeningSpeech.SKIP
     text_timing: TextTiming = TextTiming.AHEAD
-    lead: int = 0
+    lead: int = 1
     prompt: tuple[int, ...] = ()
     encoder: StreamingEncoderProfile = field(default_factory=StreamingEncoderProfile)
     context: ContextProfile = field(default_factory=ContextProfile)
