@@ -10,18 +10,16 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
-from transformers import DynamicCache
-
 from model.covo.network import CovoNetwork
 from model.duplex.batch import collate, hidden_states
-from model.duplex.context import Context, advance
+from model.duplex.context import Context
 from model.duplex.grammar import CHOSEN, Place, Turn
 from model.duplex.loop import ChunkStep, DuplexLoop, Effort, LoopState
 from model.duplex.network import DuplexNetwork
 from model.duplex.profile import ContextProfile, Sampling, SamplingProfile
 from model.duplex.sequence import SILENCE, ChunkedDialogue, decode
 from model.errors import NetworkInputError
-from tests.duplex_profiles import CODEBOOK, PROFILES, TEXT, config
+from tests.duplex_profiles import CODEBOOK, PROFILES, TEXT, config, profile
 
 LOUD = SamplingProfile(*[Sampling(100.0)] * 3)
 GREEDY = SamplingProfile(*[Sampling(0.0)] * 3)
@@ -192,7 +190,7 @@ def test_memory_is_bounded_and_the_prompt_stays():
     for _ in range(100):
         _, state = talk(loop, 1, state)
         lengths.append(state.context.length)
-        prompts.append(state.context.cache.layers[-1].keys[..., :kept, :].clone())
+        prompts.append(state.context.decoder._cache.layer(1)[0][:kept].clone())
     assert max(lengths) <= window + kept
     assert state.context.forgotten >= 4 * window
     assert min(lengths[50:]) > kept + window - loop.profile.context.evict - 10
@@ -205,18 +203,16 @@ def test_what_is_kept_is_as_if_the_rest_had_not_been():
     must give the numbers of a shorter past."""
     small = config()
     torch.manual_seed(3)
-    llm = CovoNetwork(replace(small, backbone=replace(small.backbone, layers=1))).eval().llm
+    covo = CovoNetwork(replace(small, backbone=replace(small.backbone, layers=1))).eval()
     rows = torch.randn(90, 32)
-    settings = ContextProfile(window=40, evict=15)
-    context = Context(DynamicCache(), kept=4)
-    advance(llm, context, rows[:4], settings)
-    for row in rows[4:89]:
-        advance(llm, context, row[None], settings)
-    hidden = advance(llm, context, rows[89:], settings)
+    context = Context.empty(covo, profile(prompt=(1, 2, 3, 4), context=ContextProfile(40, 15)))
+    context.advance(rows[:4])
+    for row in rows[4:]:
+        logits = context.advance(row[None]).clone()
     assert (context.forgotten, context.length) == (60, 30)
-    fresh = Context(DynamicCache())
-    expected = advance(llm, fresh, torch.cat((rows[:4], rows[64:])), replace(settings, window=99))
-    assert float((hidden - expected).abs().max()) < TOLERANCE
+    fresh = Context.empty(covo, profile())
+    expected = fresh.advance(torch.cat((rows[:4], rows[64:])))
+    assert float((logits - expected).abs().max()) < TOLERANCE
 
 
 def test_a_chunk_has_one_length():

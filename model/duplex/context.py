@@ -2,70 +2,59 @@
 
 The prompt stays for ever, of the rest the newest ``window`` tokens. When they are reached, the
 oldest ``evict`` are forgotten at once: their keys and values go, and the keys behind them, which
-hold their position as a rotation, are rotated back by as many positions. Nothing is computed
-again, positions never grow beyond prompt and window, and the cost is one pass over the cache for
-every ``evict`` tokens. (What is kept has seen what is forgotten; it is not as if it had never
-been said.) StreamingLLM, arXiv 2309.17453, has the idea of the sink.
+hold their position as a rotation, are turned back by as many positions. Nothing is computed again,
+positions never grow beyond prompt and window, and the cost is one pass over the cache for every
+``evict`` tokens. (What is kept has seen what is forgotten; it is not as if that had never been
+said.) The idea of the sink is StreamingLLM's, arXiv 2309.17453.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor
-from transformers import DynamicCache, Qwen2ForCausalLM
 
-from model.duplex.profile import ContextProfile
+from model.covo.decoder import Decoder
+from model.covo.network import CovoNetwork
+from model.duplex.profile import DuplexProfile
 
 
 @dataclass(slots=True)
 class Context:
-    """A key-value cache whose first ``kept`` tokens are the prompt; ``forgotten``: tokens that
-    are no longer there. Changed by :func:`advance`; copy it to be able to go back."""
+    """A history whose first ``kept`` tokens are the prompt; ``forgotten``: tokens that are no
+    longer there. :meth:`advance` changes it; copy it to be able to go back."""
 
-    cache: DynamicCache
-    kept: int = 0
+    decoder: Decoder
+    profile: DuplexProfile
     forgotten: int = 0
+
+    @classmethod
+    def empty(cls, network: CovoNetwork, profile: DuplexProfile) -> Context:
+        """One without anything, with all the memory that it will ever need, and warmed up."""
+        decoder = Decoder(network, len(profile.prompt) + profile.context.window)
+        decoder.warm_up()
+        return cls(decoder, profile)
 
     @property
     def length(self) -> int:
         """Tokens in it."""
-        return int(self.cache.get_seq_length())
+        return self.decoder.length
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.decoder.rewind(0)
+        self.forgotten = 0
 
     def copy(self) -> Context:
-        """An equal one that shares nothing with this."""
-        return Context(deepcopy(self.cache), self.kept, self.forgotten)
+        """An equal one that shares nothing that changes."""
+        return Context(self.decoder.copy(), self.profile, self.forgotten)
 
-
-def advance(
-    llm: Qwen2ForCausalLM, context: Context, rows: Tensor, settings: ContextProfile
-) -> Tensor:
-    """Put ``rows`` (n, hidden) behind ``context``; return the last one's hidden state (hidden,),
-    after the final norm."""
-    if context.length - context.kept + len(rows) > settings.window:
-        _forget(llm, context, settings.evict)
-    out = llm.model(inputs_embeds=rows[None], past_key_values=context.cache, use_cache=True)
-    hidden: Tensor = out.last_hidden_state[0, -1]
-    return hidden
-
-
-def _forget(llm: Qwen2ForCausalLM, context: Context, count: int) -> None:
-    begin, end = context.kept, context.kept + count
-    angles = count * llm.model.rotary_emb.inv_freq.float()
-    cosine, sine = (torch.cat((half, half), dim=-1) for half in (angles.cos(), angles.sin()))
-    layers: list[Any] = list(context.cache.layers)
-    for layer in layers:
-        kept, moved = layer.keys[..., :begin, :], layer.keys[..., end:, :]
-        layer.keys = torch.cat((kept, _rotated_back(moved, cosine, sine)), dim=-2)
-        layer.values = torch.cat((layer.values[..., :begin, :], layer.values[..., end:, :]), dim=-2)
-    context.forgotten += count
-
-
-def _rotated_back(keys: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Qwen2's rotation of ``keys`` (..., width), which pairs the halves, the other way round."""
-    wide = keys.float()
-    first, second = wide.chunk(2, dim=-1)
-    return (wide * cosine + torch.cat((second, -first), dim=-1) * sine).to(keys.dtype)
+    def advance(self, rows: Tensor) -> Tensor:
+        """Put ``rows`` (n, hidden) behind it; return the logits (vocabulary,) after the last, which
+        the next call overwrites. Does not wait for the device."""
+        settings = self.profile.context
+        if self.length + len(rows) > self.decoder.capacity:
+            self.decoder.forget(len(self.profile.prompt), settings.evict)
+            self.forgotten += settings.evict
+        self.decoder.append(rows)
+        return self.decoder.logits

@@ -11,9 +11,10 @@ to the reply, BREAK's no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 
 from model.covo.config import CovoConfig
 from model.duplex.profile import DuplexProfile, ListeningSpeech, Slot
@@ -60,6 +61,9 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return self.past - self.first + len(self.extra)
+
+    def __iter__(self) -> Iterator[int]:
+        return chain(range(self.first, self.past), self.extra)
 
     def id(self, index: int) -> int:
         """The id at ``index``."""

@@ -15,13 +15,12 @@ from enum import IntEnum
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from model.duplex.context import Context, advance
+from model.covo.sampling import SamplingSettings, draw
+from model.duplex.context import Context
 from model.duplex.encoder import EncoderState
 from model.duplex.grammar import Place, Turn, walk
 from model.duplex.network import DuplexNetwork
-from model.duplex.profile import Sampling
 from model.duplex.sequence import SILENCE, USER_FEATURE
 from model.engine import Audio
 from model.errors import NetworkInputError
@@ -96,13 +95,18 @@ class DuplexLoop:
         self.profile = network.profile
 
     @torch.inference_mode()
-    def start(self, seed: int = 0) -> LoopState:
-        """The state before the first chunk; the prompt is computed with it."""
+    def start(self, seed: int = 0, context: Context | None = None) -> LoopState:
+        """The state before the first chunk; the prompt is computed with it. ``context``: one that
+        is not needed any more, to be emptied and used again (on a GPU, with its CUDA graphs)."""
         network = self.network
+        if context is None:
+            context = Context.empty(network.covo, self.profile)
+        else:
+            context.clear()
         prompt = torch.tensor(self.profile.prompt, dtype=torch.long, device=network.device)
         return LoopState(
             encoder=network.encoder.start(),
-            context=Context(DynamicCache(), len(prompt)),
+            context=context,
             generator=torch.Generator(network.device).manual_seed(seed),
             pending=network.embed(prompt),
         )
@@ -187,10 +191,7 @@ class _Chunk:
             self._taken.append((place, USER_FEATURE))
             return USER_FEATURE
         forced = self._forced(place)
-        if forced is None:
-            token = self._choose(place)
-        else:
-            token = torch.tensor([forced], device=self._network.device)
+        token = self._choose(place) if forced is None else self._network.token(forced)
         self._rows.append(self._network.embed(token))
         if place is Place.CODE and forced is None:
             self._taken.append((place, token))
@@ -212,26 +213,15 @@ class _Chunk:
         network, profile = self._network, self._network.profile
         rows = torch.cat(self._rows)
         self._rows = []
-        hidden = advance(network.covo.llm, self._context, rows, profile.context)
+        logits = self._context.advance(rows)
         self.passes += 1
-        logits = network.logits(hidden[None], place)[0]
-        vocabulary = network.grammar.vocabularies[place]
-        sampling = {Place.LISTEN: profile.sampling.state, Place.CODE: profile.sampling.speech}
-        index = _draw(logits, sampling.get(place, profile.sampling.text), self._generator)
-        span = vocabulary.past - vocabulary.first
-        extra = torch.tensor(vocabulary.extra or (0,), device=index.device)
-        outside = extra[(index - span).clamp(0, len(extra) - 1)]
-        return torch.where(index < span, vocabulary.first + index, outside)
-
-
-def _draw(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
-    """An index (1,) into ``logits`` (n,). Nothing here waits for the device."""
-    if not sampling.temperature:
-        return logits.argmax(dim=-1, keepdim=True)
-    scores = logits / sampling.temperature
-    if sampling.top_k and sampling.top_k < len(scores):
-        least = scores.topk(sampling.top_k).values[-1]
-        scores = scores.masked_fill(scores < least, -torch.inf)
-    # The largest of p / Exponential(1) is a draw from p; torch.multinomial would wait.
-    noise = torch.empty_like(scores).exponential_(generator=generator)
-    return (scores.softmax(dim=-1) / noise).argmax(dim=-1, keepdim=True)
+        ids = network.ids(place)
+        allowed = logits[ids]
+        by_place = {Place.LISTEN: profile.sampling.state, Place.CODE: profile.sampling.speech}
+        chosen = by_place.get(place, profile.sampling.text)
+        if chosen.temperature:
+            settings = SamplingSettings(chosen.temperature, top_k=chosen.top_k)
+            index = draw(allowed, settings, self._generator)
+        else:
+            index = allowed.argmax(dim=-1, keepdim=True)
+        return ids[index]

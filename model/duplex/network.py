@@ -11,7 +11,7 @@ from torch.nn import functional
 from model.covo.loading import Progress, load_network
 from model.covo.network import CovoNetwork
 from model.duplex.encoder import StreamingEncoder
-from model.duplex.grammar import Grammar, Place
+from model.duplex.grammar import CHOSEN, Grammar, Place
 from model.duplex.profile import FILE, DuplexProfile
 from model.errors import NetworkConfigError
 
@@ -22,12 +22,20 @@ class DuplexNetwork(nn.Module):
     Raises: NetworkConfigError when the profile does not fit the network.
     """
 
+    tokens: Tensor
+
     def __init__(self, covo: CovoNetwork, profile: DuplexProfile) -> None:
         super().__init__()
         self.grammar = Grammar(profile, covo.config)
         self.profile = profile
         self.covo = covo
         self.encoder = StreamingEncoder(covo.encoder, covo.audio_adapter, profile)
+        # On the device from the beginning: to send an id there later would mean to wait for it.
+        for place in CHOSEN:
+            entries = torch.tensor(tuple(self.grammar.vocabularies[place]), device=self.device)
+            self.register_buffer(f"ids_{place.name}", entries, persistent=False)
+        tokens = torch.tensor([token.id for token in profile.tokens.all], device=self.device)
+        self.register_buffer("tokens", tokens, persistent=False)
 
     @property
     def device(self) -> torch.device:
@@ -39,17 +47,19 @@ class DuplexNetwork(nn.Module):
         embedded: Tensor = self.covo.llm.model.embed_tokens(tokens)
         return embedded
 
+    def ids(self, place: Place) -> Tensor:
+        """The ids (n,) that may stand at ``place``, in the order of its vocabulary."""
+        return self.get_buffer(f"ids_{place.name}")
+
+    def token(self, id: int) -> Tensor:
+        """The id of one of the profile's tokens as a tensor (1,) on the device."""
+        index = [token.id for token in self.profile.tokens.all].index(id)
+        return self.tokens[index : index + 1]
+
     def logits(self, hidden: Tensor, place: Place) -> Tensor:
         """``hidden`` (n, width), after the final norm, to a logit for each entry of the place's
         vocabulary: (n, entries), float32. Only the head's rows that may be chosen are read."""
-        vocabulary, weight = self.grammar.vocabularies[place], self.covo.llm.lm_head.weight
-        parts = []
-        if vocabulary.past > vocabulary.first:
-            rows = weight[vocabulary.first : vocabulary.past]
-            parts.append(functional.linear(hidden, rows))
-        if vocabulary.extra:
-            parts.append(functional.linear(hidden, weight[list(vocabulary.extra)]))
-        return torch.cat(parts, dim=-1).float()
+        return functional.linear(hidden, self.covo.llm.lm_head.weight[self.ids(place)]).float()
 
 
 def load_duplex(

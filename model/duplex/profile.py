@@ -42,6 +42,13 @@ class ListeningSpeech(StrEnum):
     FILL = "fill"
 
 
+class Speech(StrEnum):
+    """What speaks the codes: Covo-Audio's token2wav, or the tones of synthetic data."""
+
+    TOKEN2WAV = "token2wav"
+    TONES = "tones"
+
+
 class TextTiming(StrEnum):
     """When a reply's text comes: as early as its slots allow, or not before it is spoken."""
 
@@ -123,7 +130,7 @@ class DuplexProfile:
 
     ``layout`` is the order of the slots in a chunk of ``chunk_ms`` ms. ``text_vocabulary``: ids
     below it are text. ``lead``: chunks from SHIFT's own to the first that may hold speech.
-    ``prompt``: the ids before the first chunk, which are never forgotten.
+    ``speech``: what speaks the codes. ``prompt``: the ids before the first chunk, which are never forgotten.
     """
 
     tokens: DuplexTokens
@@ -133,6 +140,7 @@ class DuplexProfile:
     listening_speech: ListeningSpeech = ListeningSpeech.SKIP
     text_timing: TextTiming = TextTiming.AHEAD
     lead: int = 1
+    speech: Speech = Speech.TOKEN2WAV
     prompt: tuple[int, ...] = ()
     encoder: StreamingEncoderProfile = field(default_factory=StreamingEncoderProfile)
     context: ContextProfile = field(default_factory=ContextProfile)
@@ -267,6 +275,7 @@ class DuplexProfile:
                 listening_speech=_choice(ListeningSpeech, root, "listening_speech"),
                 text_timing=_choice(TextTiming, root, "text_timing"),
                 lead=_whole(root, "lead"),
+                speech=_choice(Speech, root, "speech"),
                 prompt=root.ids("prompt"),
                 encoder=StreamingEncoderProfile(
                     _whole(encoder, "look_back"),
@@ -296,6 +305,7 @@ class DuplexProfile:
             "listening_speech": self.listening_speech,
             "text_timing": self.text_timing,
             "lead": self.lead,
+            "speech": self.speech,
             "text_vocabulary": self.text_vocabulary,
             "tokens": {name: {"id": t.id, "text": t.text} for name, t in named.items()},
             "prompt": list(self.prompt),

@@ -95,17 +95,6 @@ def noise(samples: int, random: Generator) -> Audio:
     return random.normal(0, level, samples).astype(np.float32)
 
 
-def answer(pitch: str) -> tuple[str, ...]:
-    """The words that answer somebody of that pitch."""
-    return (pitch, *COUNT)
-
-
-def codes_of_word(word: str, profile: DuplexProfile) -> tuple[int, ...]:
-    """The tones of a word: as many as a chunk has."""
-    first = 2 * WORDS.index(word)
-    return tuple(first + n % 2 for n in range(profile.codes_per_chunk))
-
-
 def dialogue(
     grammar: Grammar, ids: Mapping[str, int], random: Generator, seconds: float
 ) -> Dialogue:
@@ -145,7 +134,7 @@ def dialogue(
 
 
 def answer(pitch: str, shift: int, profile: DuplexProfile, ids: Mapping[str, int]) -> Reply:
-    """The whole reply to somebody of that pitch, SHIFT being in chunk ``shift``: a word a chunk."""
+    """The whole reply to somebody of that pitch, a word a chunk; SHIFT is in chunk ``shift``."""
     per_chunk, words = profile.codes_per_chunk, (pitch, *COUNT)
     start = (shift + profile.lead) * per_chunk
     tones = [2 * WORDS.index(word) + n % 2 for word in words for n in range(per_chunk)]

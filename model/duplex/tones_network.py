@@ -21,6 +21,7 @@ from model.duplex.profile import (
     DuplexTokens,
     Sampling,
     SamplingProfile,
+    Speech,
     StreamingEncoderProfile,
     Token,
 )
@@ -30,7 +31,7 @@ _TEXT = 20
 """Ids below it are words; those that :data:`~model.duplex.tones.WORDS` does not need are spare."""
 _FIRST_CODE = 32
 _CODEBOOK = 128
-"""More than there are tones: as many as the golden tiny token2wav has, so that it can speak them."""
+"""More than there are tones: as many as the tests' tiny token2wav has, which can speak them."""
 _BEGIN = 19
 
 _SETTINGS: dict[str, Any] = {
@@ -71,6 +72,7 @@ def tones_profile() -> DuplexProfile:
     return DuplexProfile(
         tokens=DuplexTokens(*tokens),
         text_vocabulary=_TEXT,
+        speech=Speech.TONES,
         prompt=(_BEGIN,),
         encoder=StreamingEncoderProfile(look_back=64, position_period=400, mel_floor=-5.0),
         context=ContextProfile(window=512, evict=64),
