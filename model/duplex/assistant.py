@@ -13,6 +13,7 @@ from tokenizers.decoders import DecodeStream
 
 from model.covo.config import Token2WavConfig
 from model.covo.loading import load_token2wav, load_voice_prompt
+from model.covo.precision import Precision
 from model.covo.speech_stream import SpeechStreamer
 from model.covo.speech_worker import SpeechWorker
 from model.duplex.loop import DuplexLoop, LoopState
@@ -66,7 +67,7 @@ def load_assistant(
     progress: Progress,
     *,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
+    precision: Precision | None = None,
 ) -> DuplexAssistant:
     """From ``folder``: the network, ``tokenizer.json`` and, unless the profile speaks in tones,
     ``token2wav`` with the voice's arrays in ``token2wav/prompt``.
@@ -74,7 +75,7 @@ def load_assistant(
     Raises: NetworkConfigError, WeightsError, NetworkInputError.
     """
     progress("loading the duplex network")
-    network = load_duplex(folder, device=device, dtype=dtype)
+    network = load_duplex(folder, device=device, precision=precision)
     tokenizer = load_tokenizer(folder, network.profile)
     return DuplexAssistant(DuplexLoop(network), _speech(folder, network, progress), tokenizer)
 

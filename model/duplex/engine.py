@@ -15,17 +15,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
 from model.barge_in import FallingSilent
 from model.clock import FRAME, samples
-from model.duplex.assistant import DuplexAssistant
+from model.duplex.assistant import DuplexAssistant, TextStream
 from model.duplex.loop import ChunkStep, LoopState
 from model.duplex.pace import PaceReport, effort
 from model.duplex.replies import SpokenReply
-from model.duplex.speech import SpokenState, speak
+from model.duplex.speech import speak
 from model.engine import (
     Audio,
     Command,
@@ -90,8 +89,7 @@ class DuplexEngine:
         self._speech = SpeechTracker(bridge=samples(0.1))
         self._assistant: DuplexAssistant | None = None
         self._loop_state: LoopState | None = None
-        self._voice_state: SpokenState[Any] = SpokenState()
-        self._text: Any = None
+        self._text: TextStream | None = None
         self.pace = PaceReport()
         """How well the steps keep up."""
         self._events: list[Event] = []
@@ -206,13 +204,13 @@ class DuplexEngine:
             self._reply = reply
             self._played.append(reply)
             self._text = assistant.text_stream()
-            self._voice_state = SpokenState()
             self._emit(ReplyStarted(self._now, reply.number, reply.number))
             self._enter(TurnState.SPEAKING, "SHIFT")
         if self._reply is None:
             return
         reply = self._reply
-        delta = "".join(self._text.step(token) for token in step.text)
+        text = self._text
+        delta = "".join(text.step(token) for token in step.text) if text is not None else ""
         if delta and not reply.stopped:
             self._emit(AssistantText(self._now, reply.number, delta))
         self._speak(assistant, reply, delta, step.codes, last=step.broke)
@@ -245,9 +243,7 @@ class DuplexEngine:
             if reply.stopped:
                 return
             rate = assistant.loop.profile.code_rate
-            sound, self._voice_state = speak(
-                assistant.speech, self._voice_state, codes, rate, last=last
-            )
+            sound, reply.speech = speak(assistant.speech, reply.speech, codes, rate, last=last)
             yield sound
 
         job = self._executor.submit(SPEECH_LANE, self._now, work)

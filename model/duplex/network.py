@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from model.covo.loading import Progress, load_network
 from model.covo.network import CovoNetwork
+from model.covo.precision import Precision
 from model.duplex.encoder import StreamingEncoder
 from model.duplex.grammar import CHOSEN, Grammar, Place
-from model.duplex.profile import FILE, DuplexProfile
-from model.errors import NetworkConfigError
+from model.duplex.profile import FILE, DuplexProfile, require_duplex
 
 
 class DuplexNetwork(nn.Module):
@@ -66,36 +66,17 @@ def load_duplex(
     folder: Path,
     *,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype | None = None,
+    precision: Precision | None = None,
     progress: Progress = lambda done, total: None,
 ) -> DuplexNetwork:
     """The network in ``folder``: a Covo-Audio checkpoint with a duplex.json beside it.
+    ``precision``: the config's own unless given.
 
     Raises: NetworkConfigError (also for a half-duplex checkpoint), WeightsError.
     """
     require_duplex(folder)
     profile = DuplexProfile.read(folder / FILE)
-    covo = load_network(folder, device=device, dtype=dtype, progress=progress)
+    covo = load_network(folder, device=device, precision=precision, progress=progress)
     network = DuplexNetwork(covo, profile)
     network.eval()
     return network
-
-
-def require_duplex(folder: Path) -> None:
-    """Raises: NetworkConfigError when ``folder`` holds no full-duplex checkpoint."""
-    if not folder.is_dir():
-        raise NetworkConfigError(f"there is no folder {folder}: --model names a checkpoint's")
-    if not (folder / FILE).is_file():
-        raise NetworkConfigError(
-            f"{folder} is a half-duplex checkpoint: it has no {FILE}, and was not trained to "
-            "listen while it speaks. Use it with the half-duplex engine (--engine covo)"
-        )
-
-
-def require_half_duplex(folder: Path) -> None:
-    """Raises: NetworkConfigError when ``folder`` holds a full-duplex checkpoint."""
-    if (folder / FILE).is_file():
-        raise NetworkConfigError(
-            f"{folder} is a full-duplex checkpoint ({FILE} is there): it takes turns by itself and "
-            "does not answer prompts. Use it with --engine covo-fd"
-        )

@@ -346,6 +346,26 @@ def default_profile(config: CovoConfig) -> DuplexProfile:
     )
 
 
+def require_duplex(folder: Path) -> None:
+    """Raises: NetworkConfigError when ``folder`` holds no full-duplex checkpoint."""
+    if not folder.is_dir():
+        raise NetworkConfigError(f"there is no folder {folder}: --model names a checkpoint's")
+    if not (folder / FILE).is_file():
+        raise NetworkConfigError(
+            f"{folder} is a half-duplex checkpoint: it has no {FILE}, and was not trained to "
+            "listen while it speaks. Use it with the half-duplex engine (--engine covo)"
+        )
+
+
+def require_half_duplex(folder: Path) -> None:
+    """Raises: NetworkConfigError when ``folder`` holds a full-duplex checkpoint."""
+    if (folder / FILE).is_file():
+        raise NetworkConfigError(
+            f"{folder} is a full-duplex checkpoint ({FILE} is there): it takes turns by itself and "
+            "does not answer prompts. Use it with --engine covo-fd"
+        )
+
+
 def _token(tokens: JsonSection, name: str) -> Token:
     one = tokens.section(name)
     return Token(one.integer("id"), one.text("text"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from model.clock import ASSISTANT_RATE, seconds
+from model.clock import ASSISTANT_RATE, USER_RATE, seconds
+from model.duplex.speech import SpokenState
 
 
 @dataclass(slots=True)
@@ -15,7 +17,8 @@ class SpokenReply:
     ``end_of_speech``: when the user had last spoken as it began, 0 if that is not known.
     ``shifted_at``: SHIFT; ``sound_at``: its first sound; ``heard_at``: when that was first played.
     ``samples`` were made so far; ``complete``: no more will be. ``over_speech``: the user was
-    speaking when it broke off. ``stopped``: somebody pressed a key, and playing was stopped.
+    speaking when it broke off. ``stopped``: why somebody had it stopped, if so. ``speech``: where
+    its sound is; only touched where sound is made.
     """
 
     number: int
@@ -30,6 +33,7 @@ class SpokenReply:
     complete: bool = False
     over_speech: bool = False
     stopped: str = ""
+    speech: SpokenState[Any] = field(default_factory=SpokenState, repr=False)
     _text: list[tuple[int, str]] = field(default_factory=list)
 
     def add_text(self, delta: str) -> None:
@@ -54,7 +58,7 @@ class SpokenReply:
             self.heard, self.heard_since = heard, now
         if self.heard_at is not None or not heard:
             return False
-        self.heard_at = now - round(heard * 16_000 / ASSISTANT_RATE)
+        self.heard_at = now - round(heard * USER_RATE / ASSISTANT_RATE)
         return True
 
     def latency(self) -> dict[str, float]:

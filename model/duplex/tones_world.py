@@ -37,6 +37,10 @@ batch = 8
 learning_rate = 3e-3
 warm_up = 40
 save_every = 100
+
+[loss]
+text = 4.0    # a single word of a reply, the pitch, has to be heard; the rest follows from it
+speech = 0.5
 """
 
 

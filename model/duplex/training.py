@@ -8,6 +8,7 @@ into the weights when these are written.
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -21,7 +22,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from model.covo.loading import dtype_named
+from model.covo.precision import Precision
 from model.duplex.batch import collate, loss
 from model.duplex.dataset import Codec, DialogueFolder
 from model.duplex.lora import add_lora, merged_tensors
@@ -58,9 +59,9 @@ class DuplexTrainer:
         training = config.training
         torch.manual_seed(training.seed)
         # Weights that are trained are float32; those that are not may be as small as they come.
-        held = torch.bfloat16 if training.lora_rank and self._low else torch.float32
+        held = Precision.BF16 if training.lora_rank and self._low else Precision.FP32
         folder = config.path(config.network.folder)
-        self.network = load_duplex(folder, device=training.device, dtype=held)
+        self.network = load_duplex(folder, device=training.device, precision=held)
         self._trained = self._choose_trained(self.network)
         self._optimizer = torch.optim.AdamW(
             self._trained.values(),
@@ -130,7 +131,7 @@ class DuplexTrainer:
         """Write the network as a checkpoint of the published layout, with its profile."""
         source = self._config.path(self._config.network.folder)
         self._output.mkdir(parents=True, exist_ok=True)
-        dtype = dtype_named(self._config.network.dtype)
+        dtype = getattr(torch, Precision.of_dtype(self._config.network.dtype).dtype)
         tensors = merged_tensors(self.network.covo)
         part = self._output / "model.safetensors.part"
         save_file({name: t.to(dtype).contiguous() for name, t in tensors.items()}, part)
@@ -167,9 +168,10 @@ class DuplexTrainer:
             self._optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
             self.step = state["step"]
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+        except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
             raise TrainingError(
-                f"{path} cannot be resumed from ({error}); remove it to begin anew"
+                f"{path} cannot be resumed from ({str(error).partition('.')[0]}); remove it to begin "
+                "anew"
             ) from error
 
     def _learning_rate(self) -> float:
