@@ -15,12 +15,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
-from model.clock import FRAME
+from model.clock import ASSISTANT_RATE, FRAME
 from model.covo.precision import Precision
 from model.duplex.assistant import DuplexAssistant, load_assistant
 from model.duplex.engine import DuplexEngine
 from model.duplex.loop import DuplexLoop
-from model.duplex.speech import ToneSpeech
+from model.duplex.sequence import SILENCE as S
+from model.duplex.speech import SpokenState, ToneSpeech, speak
 from model.duplex.tone_codec import codes_of
 from model.duplex.tones import COUNT, Speaker, hum, phrase, silence
 from model.engine import EngineInfo, Frame, Interrupt, Playback, SayText, SetMuted, SetVoice
@@ -41,6 +42,7 @@ from model.events import (
 )
 from model.work import VirtualExecutor
 from tests.fakes import FakeClock, FakeSpeaker, LevelDetector
+from tests.golden_covo import token2wav_folder
 
 FOLDER = Path(__file__).parent / "duplex_tones"
 INFO = EngineInfo("covo-fd", "a test", "tones", "cpu", {})
@@ -273,6 +275,50 @@ def test_a_broken_network_is_told_of_and_begins_anew(assistant):
     talk.say(silence(0.3))
     assert len(talk.all(Notice)) > 1  # it is broken for good; the conversation goes on
     assert not talk.engine.busy or talk.at
+
+
+def test_covo_audio_s_own_speech(tmp_path):
+    """The same network, its codes spoken by the golden tiny token2wav."""
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    path = folder / "duplex.json"
+    path.write_text(path.read_text().replace('"speech": "tones"', '"speech": "token2wav"'))
+    token2wav_folder(folder / "token2wav")
+    talk = Talk(load_assistant(folder, lambda stage: None, precision=Precision.FP32))
+    talk.ask()
+    talk.say(silence(4.0))
+    # 15 words of 4 codes; 3 latents of 10 ms belong to the voice's prompt.
+    assert talk.all(ReplyAudioEnded)[0].samples == (4 * 60 - 3) * 240
+    assert talk.all(ReplyFinished)
+    first, ended = talk.all(AssistantAudio)[0], talk.all(ReplyAudioEnded)[0]
+    assert ended.at - first.at == 15 * 2560  # chunk by chunk, as it is said
+
+
+def test_pauses_inside_a_reply():
+    class Recorder:
+        def __init__(self):
+            self.calls = []
+
+        def start(self):
+            self.calls.append("start")
+            return 0
+
+        def step(self, state, codes, *, last):
+            self.calls.append((state, tuple(codes), last))
+            return np.ones(len(codes) * 10, np.float32), state + 1
+
+    decoder, state, waves = Recorder(), SpokenState(), []
+    for codes, last in (((S, S), False), ((S, 1, 2, S), False), ((S, 3), False), ((4, S), True)):
+        wave, state = speak(decoder, state, codes, 25.0, last=last)
+        waves.append(wave)
+    pause = ASSISTANT_RATE // 25
+    assert [len(wave) for wave in waves] == [0, 20 + pause, pause + 10, 10 + pause]
+    assert not waves[1][20:].any()
+    assert decoder.calls == [
+        *("start", (0, (1, 2), False), (1, (), True)),
+        *("start", (0, (3,), False), (1, (4,), False), (2, (), True)),
+    ]
+    assert state.stream == ()
 
 
 def test_it_must_be_warmed_up_first(assistant):

@@ -219,3 +219,15 @@ def test_a_chunk_has_one_length():
     loop = DuplexLoop(network())
     with pytest.raises(NetworkInputError, match="2560 samples"):
         loop.step(loop.start(), np.zeros(320, np.float32))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_says_what_the_cpu_says():
+    steps = []
+    for device in ("cpu", "cuda"):
+        net = network(sampling=GREEDY)
+        net.to(device)
+        done, _ = talk(DuplexLoop(net), 60)
+        steps.append(done)
+    assert steps[0] == steps[1]

@@ -144,7 +144,7 @@ def test_tones_can_be_made_and_trained_on(tmp_path, isolated):
     world = tmp_path / "world"
     assert run("train", "tones", str(world), "--dialogues", "2").exit_code == 0
     settings = (world / "train.toml").read_text()
-    settings = settings.replace("steps = 600", "steps = 2").replace("batch = 8", "batch = 1")
+    settings = settings.replace("steps = 500", "steps = 2").replace("batch = 8", "batch = 1")
     (world / "train.toml").write_text(settings)
     result = run("train", "duplex", "--config", str(world / "train.toml"))
     assert result.exit_code == 0, result.output

@@ -13,7 +13,7 @@ _TARGETS = (
 )
 
 
-def add_lora(network: CovoNetwork, rank: int, alpha: float) -> None:
+def add_lora(network: CovoNetwork, rank: int, alpha: int) -> None:
     """Freeze ``network`` but for new adapters in its layers and the audio adapter, which has to
     learn what a stream sounds like. Raises: TrainingError when peft is not installed."""
     try:

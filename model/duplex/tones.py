@@ -53,7 +53,7 @@ class Speaker:
     @property
     def named(self) -> str:
         """The pitch as the assistant calls it."""
-        return PITCHES[int(self.pitch > sum(_RANGES, ())[1])]
+        return PITCHES[int(self.pitch > _RANGES[0][1])]
 
 
 def speaker(random: Generator) -> Speaker:

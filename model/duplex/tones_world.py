@@ -32,7 +32,7 @@ codec = "tones"
 keep = true
 
 [training]
-steps = 600
+steps = 500
 batch = 8
 learning_rate = 3e-3
 warm_up = 40
@@ -55,7 +55,7 @@ def write_world(
     config = CovoConfig.read(untrained / "config.json")
     grammar = Grammar(DuplexProfile.read(untrained / FILE), config)
     tokenizer = Tokenizer.from_file(str(untrained / "tokenizer.json"))
-    ids = {word: tokenizer.token_to_id(word) for word in WORDS}
+    ids: dict[str, int] = {word: tokenizer.encode(word).ids[0] for word in WORDS}
     for number in range(dialogues):
         random = np.random.default_rng((seed, number))
         made = dialogue(grammar, ids, random, SECONDS)

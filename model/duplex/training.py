@@ -169,9 +169,9 @@ class DuplexTrainer:
             torch.set_rng_state(state["random"])
             self.step = state["step"]
         except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
+            reason = str(error).partition(".")[0]
             raise TrainingError(
-                f"{path} cannot be resumed from ({str(error).partition('.')[0]}); remove it to begin "
-                "anew"
+                f"{path} cannot be resumed from ({reason}); remove it to begin anew"
             ) from error
 
     def _learning_rate(self) -> float:

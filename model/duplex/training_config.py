@@ -74,7 +74,7 @@ class TrainingSection:
     clip: float = 1.0
     precision: str = "float32"
     lora_rank: int = 0
-    lora_alpha: float = 16.0
+    lora_alpha: int = 16
     save_every: int = 500
     seed: int = 0
     device: str = "cpu"
@@ -104,12 +104,17 @@ class TrainingConfig:
         known = ("network", "data", "training", "loss")
         if unknown := [name for name in values if name not in known]:
             raise TrainingError(f"{path}: there is no section [{unknown[0]}]; there are: {known}")
-        kinds = (NetworkSection, DataSection, TrainingSection, LossWeights)
-        parts = [
-            _section(kind, values.get(name, {}), f"{path}: [{name}]")
-            for name, kind in zip(known, kinds, strict=True)
-        ]
-        config = cls(*parts, root=path.parent)
+
+        def section(name: str, kind: type[T]) -> T:
+            return _section(kind, values.get(name, {}), f"{path}: [{name}]")
+
+        config = cls(
+            network=section("network", NetworkSection),
+            data=section("data", DataSection),
+            training=section("training", TrainingSection),
+            loss=section("loss", LossWeights),
+            root=path.parent,
+        )
         training = config.training
         if min(training.steps, training.batch, training.accumulate, training.save_every) < 1:
             raise TrainingError(f"{path}: steps, batch, accumulate and save_every begin at 1")
@@ -135,7 +140,7 @@ def _section(kind: type[T], values: object, where: str) -> T:
 
 
 def _value(value: object, kind: Any, where: str) -> Any:
-    wanted = {"str": str, "int": int, "float": (int, float), "bool": bool}[kind]
+    wanted: Any = {"str": str, "int": int, "float": int | float, "bool": bool}[kind]
     if not isinstance(value, wanted) or isinstance(value, bool) != (kind == "bool"):
         raise TrainingError(f"{where} is {value!r}, not of type {kind}")
-    return float(value) if kind == "float" else value
+    return value
