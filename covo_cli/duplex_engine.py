@@ -28,12 +28,12 @@ def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executo
     from model.covo.precision import Precision
     from model.duplex.assistant import load_assistant
     from model.duplex.engine import DuplexEngine
-    from model.duplex.profile import FILE, DuplexProfile, require_duplex
+    from model.duplex.profile_file import FILE, read_profile, require_duplex
     from model.engine import EngineInfo
 
     covo = settings.covo
     require_duplex(folder)
-    profile = DuplexProfile.read(folder / FILE)
+    profile = read_profile(folder / FILE)
     profile.check(CovoConfig.read(folder / "config.json"))
     precision = None if covo.precision == AUTO else Precision.named(covo.precision)
     if precision is not None and precision.quantised:

@@ -9,7 +9,6 @@ import pytest
 
 from model.duplex.profile import (
     ContextProfile,
-    DuplexProfile,
     Sampling,
     SamplingProfile,
     Slot,
@@ -17,6 +16,7 @@ from model.duplex.profile import (
     Token,
     default_profile,
 )
+from model.duplex.profile_file import read_profile, write_profile
 from model.errors import NetworkConfigError
 from tests.duplex_profiles import PROFILES, config, profile
 
@@ -25,8 +25,8 @@ from tests.duplex_profiles import PROFILES, config, profile
 def test_a_profile_is_read_as_it_was_written(name, tmp_path):
     written, stages = PROFILES[name]
     written = replace(written, sampling=SamplingProfile(speech=Sampling(0.7, 3)))
-    written.write(tmp_path / "duplex.json")
-    assert DuplexProfile.read(tmp_path / "duplex.json") == written
+    write_profile(written, tmp_path / "duplex.json")
+    assert read_profile(tmp_path / "duplex.json") == written
     written.check(config(stages))
 
 
@@ -105,10 +105,10 @@ BROKEN = {
 @pytest.mark.parametrize("message", BROKEN)
 def test_a_broken_file_is_named(message, tmp_path):
     path = tmp_path / "duplex.json"
-    profile().write(path)
+    write_profile(profile(), path)
     values = json.loads(path.read_text())
     BROKEN[message](values)
     path.write_text(json.dumps(values))
     with pytest.raises(NetworkConfigError, match=message) as error:
-        DuplexProfile.read(path)
+        read_profile(path)
     assert str(path) in str(error.value)

@@ -21,7 +21,7 @@ from model.duplex.batch import LossWeights, collate, hidden_states, loss
 from model.duplex.dataset import Codec, DialogueFolder, write_dialogue
 from model.duplex.grammar import Grammar, Place
 from model.duplex.network import DuplexNetwork, load_duplex
-from model.duplex.profile import DuplexProfile
+from model.duplex.profile_file import read_profile
 from model.duplex.sequence import SILENCE, Dialogue, Reply, TimedToken, encode
 from model.duplex.tone_codec import TONES, codes_of, tones
 from model.duplex.tones import WORDS, dialogue
@@ -298,7 +298,7 @@ def test_the_untrained_network_is_whole_and_small(tmp_path):
     size = (Path(__file__).parent / "duplex_tones/model.safetensors").stat().st_size
     assert size < 2_000_000
     grammar = Grammar(
-        DuplexProfile.read(tmp_path / "one/duplex.json"),
+        read_profile(tmp_path / "one/duplex.json"),
         CovoConfig.read(tmp_path / "one/config.json"),
     )
     assert grammar.profile.code_rate == 25.0

@@ -24,7 +24,7 @@ from numpy.random import Generator
 from model.duplex.grammar import Turn
 from model.duplex.loop import ChunkStep, DuplexLoop, LoopState
 from model.duplex.profile import DuplexProfile
-from model.duplex.tones import Speaker, hum, noise, phrase, silence, speaker
+from model.duplex.tones import Speaker, hum, phrase, silence, speaker
 from model.engine import Audio
 
 BEHAVIOURS = ("turn", "pause", "backchannel", "interruption")
@@ -140,7 +140,6 @@ class _Scene:
         self.who: Speaker = speaker(self.random)
         self._listener = listener
         self._size = profile.chunk_samples
-        self._level = noise(1, self.random)
         self._room = np.random.default_rng((seed, 1))
         self._noise = 10 ** (self.random.uniform(-60, -46) / 20)
         self._waiting: deque[Audio] = deque()

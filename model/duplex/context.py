@@ -53,7 +53,7 @@ class Context:
         """Put ``rows`` (n, hidden) behind it; return the logits (vocabulary,) after the last, which
         the next call overwrites. Does not wait for the device."""
         settings = self.profile.context
-        if self.length + len(rows) > self.decoder.capacity:
+        while self.length + len(rows) > self.decoder.capacity:
             self.decoder.forget(len(self.profile.prompt), settings.evict)
             self.forgotten += settings.evict
         self.decoder.append(rows)

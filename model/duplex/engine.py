@@ -168,10 +168,14 @@ class DuplexEngine:
         def work(cancelled: Callable[[], bool]) -> Iterator[ChunkStep]:
             if self._loop_state is None:
                 return
-            waiting = effort(self._chunks - number - 1)
-            step, self._loop_state = assistant.loop.step(
-                self._loop_state, heard[:size], waiting, stop=self._stop
-            )
+            state, waiting = self._loop_state, effort(self._chunks - number - 1)
+            try:
+                step, after = assistant.loop.step(state, heard[:size], waiting, stop=self._stop)
+            except Exception:
+                # Half a step may be in it: only a new beginning is sure to be right.
+                self._loop_state = assistant.loop.start(context=state.context)
+                raise
+            self._loop_state = after
             yield step
 
         self._steps.append((number, self._executor.submit(STEP_LANE, self._now, work)))
@@ -186,7 +190,6 @@ class DuplexEngine:
                 self._emit(Notice(self._now, "error", f"{error}; it begins anew"))
                 self._steps.popleft()
                 self._break_off()
-                self._loop_state = assistant.loop.start()
                 continue
             for step in steps:
                 due = (number + 2) * assistant.loop.profile.chunk_samples

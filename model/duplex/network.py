@@ -13,7 +13,8 @@ from model.covo.network import CovoNetwork
 from model.covo.precision import Precision
 from model.duplex.encoder import StreamingEncoder
 from model.duplex.grammar import CHOSEN, Grammar, Place
-from model.duplex.profile import FILE, DuplexProfile, require_duplex
+from model.duplex.profile import DuplexProfile
+from model.duplex.profile_file import FILE, read_profile, require_duplex
 
 
 class DuplexNetwork(nn.Module):
@@ -75,7 +76,7 @@ def load_duplex(
     Raises: NetworkConfigError (also for a half-duplex checkpoint), WeightsError.
     """
     require_duplex(folder)
-    profile = DuplexProfile.read(folder / FILE)
+    profile = read_profile(folder / FILE)
     covo = load_network(folder, device=device, precision=precision, progress=progress)
     network = DuplexNetwork(covo, profile)
     network.eval()

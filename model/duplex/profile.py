@@ -1,28 +1,20 @@
-"""The duplex profile: what a full-duplex checkpoint says about itself, in ``duplex.json``.
+"""The duplex profile: what a full-duplex checkpoint says about itself.
 
 The Covo-Audio report gives the outline (chunks of 0.16 s, one feature of the user to a text anchor
 and four speech tokens, THINK, SHIFT and BREAK); order, spellings, fillers and rates are open. Here
-they are data beside the weights, read and checked by this module, so that a network which was
+they are data beside the weights (:mod:`model.duplex.profile_file`), so that a network which was
 trained with other choices runs without other code. No torch here.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, TypeVar
 
 from model.clock import USER_RATE
 from model.covo.config import CovoConfig
-from model.covo.json_section import JsonSection, read_json
 from model.errors import NetworkConfigError
 
-Choice = TypeVar("Choice", bound=StrEnum)
-
-FILE = "duplex.json"
-FORMAT = 1
 ENCODER_FRAME = 320
 """User samples in one frame of Whisper's encoder (20 ms, 50 Hz)."""
 
@@ -174,10 +166,11 @@ class DuplexProfile:
                 f"{self.features_per_chunk} user features do not share {frames} encoder frames "
                 "evenly"
             )
-        if not self.tokens_per_chunk <= context.evict <= context.window - self.tokens_per_chunk:
+        chunk = self.tokens_per_chunk
+        if not chunk <= context.evict <= context.window - 2 * chunk:
             raise NetworkConfigError(
-                f"the context must evict at least one chunk ({self.tokens_per_chunk} tokens) and "
-                f"keep at least one: evict {context.evict} of a window of {context.window} cannot"
+                f"the context must evict at least one chunk ({chunk} tokens) and keep at least "
+                f"two: evict {context.evict} of a window of {context.window} cannot"
             )
         ids = [token.id for token in self.tokens.all]
         if len(set(ids)) < len(ids):
@@ -253,79 +246,6 @@ class DuplexProfile:
         if wrong := [i for i in self.prompt if i >= config.first_audio_token]:
             raise NetworkConfigError(f"the duplex prompt has id {wrong[0]}, which is not text")
 
-    @classmethod
-    def read(cls, path: Path) -> DuplexProfile:
-        """Read ``duplex.json``. Raises: NetworkConfigError."""
-        root = read_json(path)
-        root.require("format", FORMAT)
-        tokens, encoder = root.section("tokens"), root.section("encoder")
-        context, sampling = root.section("context"), root.section("sampling")
-        try:
-            return cls(
-                tokens=DuplexTokens(
-                    think=_token(tokens, "think"),
-                    shift=_token(tokens, "shift"),
-                    stop=_token(tokens, "break"),
-                    text_filler=_token(tokens, "text_filler"),
-                    speech_filler=_token(tokens, "speech_filler"),
-                ),
-                text_vocabulary=root.integer("text_vocabulary"),
-                chunk_ms=root.integer("chunk_ms"),
-                layout=tuple(_choice(Slot, root, "layout", name) for name in root.texts("layout")),
-                listening_speech=_choice(ListeningSpeech, root, "listening_speech"),
-                text_timing=_choice(TextTiming, root, "text_timing"),
-                lead=_whole(root, "lead"),
-                speech=_choice(Speech, root, "speech"),
-                prompt=root.ids("prompt"),
-                encoder=StreamingEncoderProfile(
-                    _whole(encoder, "look_back"),
-                    encoder.integer("position_period"),
-                    encoder.number("mel_floor"),
-                ),
-                context=ContextProfile(context.integer("window"), context.integer("evict")),
-                sampling=SamplingProfile(
-                    *(_sampling(sampling.section(name)) for name in ("state", "text", "speech"))
-                ),
-            )
-        except NetworkConfigError as error:
-            if str(path) in str(error):
-                raise
-            raise NetworkConfigError(f"{path}: {error}") from None
-
-    def write(self, path: Path) -> None:
-        """Write ``duplex.json``, which :meth:`read` reads as an equal profile."""
-        encoder, context, sampling = self.encoder, self.context, self.sampling
-        named = {"break": self.tokens.stop}
-        for name in ("think", "shift", "text_filler", "speech_filler"):
-            named[name] = getattr(self.tokens, name)
-        values: dict[str, Any] = {
-            "format": FORMAT,
-            "chunk_ms": self.chunk_ms,
-            "layout": list(self.layout),
-            "listening_speech": self.listening_speech,
-            "text_timing": self.text_timing,
-            "lead": self.lead,
-            "speech": self.speech,
-            "text_vocabulary": self.text_vocabulary,
-            "tokens": {name: {"id": t.id, "text": t.text} for name, t in named.items()},
-            "prompt": list(self.prompt),
-            "encoder": {
-                "look_back": encoder.look_back,
-                "position_period": encoder.position_period,
-                "mel_floor": encoder.mel_floor,
-            },
-            "context": {"window": context.window, "evict": context.evict},
-            "sampling": {
-                name: {"temperature": one.temperature, "top_k": one.top_k}
-                for name, one in (
-                    ("state", sampling.state),
-                    ("text", sampling.text),
-                    ("speech", sampling.speech),
-                )
-            },
-        }
-        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-
 
 def default_profile(config: CovoConfig) -> DuplexProfile:
     """Our choices for a Covo-Audio network in its published vocabulary.
@@ -344,53 +264,3 @@ def default_profile(config: CovoConfig) -> DuplexProfile:
         ),
         text_vocabulary=first - 28,
     )
-
-
-def require_duplex(folder: Path) -> None:
-    """Raises: NetworkConfigError when ``folder`` holds no full-duplex checkpoint."""
-    if not folder.is_dir():
-        raise NetworkConfigError(f"there is no folder {folder}: --model names a checkpoint's")
-    if not (folder / FILE).is_file():
-        raise NetworkConfigError(
-            f"{folder} is a half-duplex checkpoint: it has no {FILE}, and was not trained to "
-            "listen while it speaks. Use it with the half-duplex engine (--engine covo)"
-        )
-
-
-def require_half_duplex(folder: Path) -> None:
-    """Raises: NetworkConfigError when ``folder`` holds a full-duplex checkpoint."""
-    if (folder / FILE).is_file():
-        raise NetworkConfigError(
-            f"{folder} is a full-duplex checkpoint ({FILE} is there): it takes turns by itself and "
-            "does not answer prompts. Use it with --engine covo-fd"
-        )
-
-
-def _token(tokens: JsonSection, name: str) -> Token:
-    one = tokens.section(name)
-    return Token(one.integer("id"), one.text("text"))
-
-
-def _sampling(section: JsonSection) -> Sampling:
-    temperature = section.number("temperature")
-    if temperature < 0:
-        raise NetworkConfigError(f"{section.where}: temperature is {temperature}, below 0")
-    return Sampling(temperature, _whole(section, "top_k"))
-
-
-def _whole(section: JsonSection, key: str) -> int:
-    value = section.number(key)
-    if value < 0 or value != int(value):
-        raise NetworkConfigError(f"{section.where}: {key} is {value}, not a whole number from 0 on")
-    return int(value)
-
-
-def _choice(kind: type[Choice], section: JsonSection, key: str, value: str | None = None) -> Choice:
-    name = section.text(key) if value is None else value
-    try:
-        return kind(name)
-    except ValueError:
-        known = ", ".join(kind)
-        raise NetworkConfigError(
-            f"{section.where}: {key} cannot be {name!r}; there are: {known}"
-        ) from None

@@ -15,7 +15,6 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from model.covo.config import CovoConfig
 from model.covo.network import CovoNetwork
 from model.duplex.profile import (
-    FILE,
     ContextProfile,
     DuplexProfile,
     DuplexTokens,
@@ -25,6 +24,7 @@ from model.duplex.profile import (
     StreamingEncoderProfile,
     Token,
 )
+from model.duplex.profile_file import FILE, write_profile
 from model.duplex.tones import WORDS
 
 _TEXT = 20
@@ -87,7 +87,7 @@ def write_untrained(folder: Path, seed: int = 0) -> None:
     config = CovoConfig.read(folder / "config.json")
     profile = tones_profile()
     profile.check(config)
-    profile.write(folder / FILE)
+    write_profile(profile, folder / FILE)
     vocabulary = {word: number for number, word in enumerate(WORDS)}
     vocabulary |= {"<begin>": _BEGIN, **{token.text: token.id for token in profile.tokens.all}}
     tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<begin>"))

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from model.covo.config import CovoConfig
 from model.duplex.dataset import write_dialogue
 from model.duplex.grammar import Grammar
-from model.duplex.profile import FILE, DuplexProfile
+from model.duplex.profile_file import FILE, read_profile
 from model.duplex.tones import WORDS, dialogue
 from model.duplex.tones_network import write_untrained
 
@@ -53,7 +53,7 @@ def write_world(
     write_untrained(untrained, seed)
     data.mkdir(exist_ok=True)
     config = CovoConfig.read(untrained / "config.json")
-    grammar = Grammar(DuplexProfile.read(untrained / FILE), config)
+    grammar = Grammar(read_profile(untrained / FILE), config)
     tokenizer = Tokenizer.from_file(str(untrained / "tokenizer.json"))
     ids: dict[str, int] = {word: tokenizer.encode(word).ids[0] for word in WORDS}
     for number in range(dialogues):

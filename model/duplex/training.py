@@ -27,7 +27,7 @@ from model.duplex.batch import collate, loss
 from model.duplex.dataset import Codec, DialogueFolder
 from model.duplex.lora import add_lora, merged_tensors
 from model.duplex.network import DuplexNetwork, load_duplex
-from model.duplex.profile import FILE
+from model.duplex.profile_file import FILE
 from model.duplex.sequence import ChunkedDialogue
 from model.duplex.training_config import TrainingConfig
 from model.errors import TrainingError
