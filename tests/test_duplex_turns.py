@@ -15,11 +15,19 @@ import soundfile
 from typer.testing import CliRunner
 
 from covo_cli.app import app
+from covo_cli.bench import duplex as bench
 from covo_cli.bench.duplex import measure_behaviours, measure_steps
 from covo_cli.errors import CliError
 from model.covo.precision import Precision
-from model.duplex.behaviours import BEHAVIOURS, ChanceListener, measure
+from model.duplex.behaviours import (
+    BEHAVIOURS,
+    ChanceListener,
+    LoopListener,
+    measure,
+    measure_conversation,
+)
 from model.duplex.grammar import Turn
+from model.duplex.loop import DuplexLoop
 from model.duplex.network import load_duplex
 from model.duplex.tones import Speaker, phrase, silence
 from model.errors import NetworkConfigError
@@ -64,9 +72,19 @@ def test_chance_is_poor_at_it(profile):
     assert 0.1 < found["pause"] < 0.9
 
 
-def test_the_trained_network_takes_turns():
+def test_it_behaves_when_it_has_forgotten_how_the_conversation_began():
+    network = load_duplex(FOLDER, precision=Precision.FP32)
+    listener = LoopListener(DuplexLoop(network))
+    trials = measure_conversation(listener, network.profile, 12)
+    assert listener.forgotten > 3 * network.profile.context.window
+    assert all(trial.success for trial in trials)
+
+
+def test_the_trained_network_takes_turns(monkeypatch):
+    monkeypatch.setattr(bench, "_A_THIRD", 2)
     network = load_duplex(FOLDER, precision=Precision.FP32)
     figures = measure_behaviours(network, 6)
+    assert figures["long conversation"]["rate_by_thirds"] == [1.0, 1.0, 1.0]
     for name in BEHAVIOURS:
         assert figures["network"][name]["rate"] == 1.0
     assert figures["network"]["turn"]["latency_chunks"]["median"] == 1.0

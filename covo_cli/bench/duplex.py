@@ -30,6 +30,7 @@ from model.duplex.behaviours import (
     Listener,
     LoopListener,
     measure,
+    measure_conversation,
 )
 from model.duplex.grammar import Grammar, Place, Turn
 from model.duplex.loop import DuplexLoop
@@ -43,6 +44,8 @@ TALK = 45
 """Chunks: a turn of 4.8 s, an answer of 7.2 s, five times a minute."""
 
 _WARM_UP = 20
+_A_THIRD = 40
+"""Trials in a third of the long conversation."""
 
 
 def measure_steps(
@@ -125,6 +128,15 @@ def measure_behaviours(
             }
             for behaviour in BEHAVIOURS
         }
+    hearing = LoopListener(loop)
+    progress("network: one long conversation")
+    long = measure_conversation(hearing, network.profile, 3 * _A_THIRD)
+    thirds = [long[begin : begin + _A_THIRD] for begin in range(0, len(long), _A_THIRD)]
+    figures["long conversation"] = {
+        "minutes": round(len(hearing.steps) * network.profile.chunk_ms / 60_000, 1),
+        "tokens_forgotten": hearing.forgotten,
+        "rate_by_thirds": [round(sum(t.success for t in third) / _A_THIRD, 4) for third in thirds],
+    }
     return figures
 
 

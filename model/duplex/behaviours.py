@@ -30,6 +30,8 @@ from model.engine import Audio
 BEHAVIOURS = ("turn", "pause", "backchannel", "interruption")
 PATIENCE = 6
 """Chunks (0.96 s of 160 ms) in which the network has to do what it is to do."""
+_LONGEST_REPLY = 30
+
 HELD_OUT = 1_000_000
 """Seeds from here on are never trained on."""
 
@@ -52,6 +54,11 @@ class LoopListener:
         self._deaf = deaf
         self._state: LoopState | None = None
         self.steps: list[ChunkStep] = []
+
+    @property
+    def forgotten(self) -> int:
+        """Tokens of this dialogue that the network has forgotten."""
+        return self._state.context.forgotten if self._state else 0
 
     def begin(self, seed: int) -> None:
         """A new dialogue begins."""
@@ -132,6 +139,19 @@ def measure(
     return figures
 
 
+def measure_conversation(
+    listener: Listener, profile: DuplexProfile, trials: int, seed: int = 2 * HELD_OUT
+) -> tuple[Trial, ...]:
+    """So many trials, the behaviours in turn, all in one conversation with one user: does a network
+    still behave when it has forgotten how the conversation began?"""
+    scene = _Scene(listener, profile, seed)
+    done = []
+    for number in range(trials):
+        done.append(_TRIALS[BEHAVIOURS[number % len(BEHAVIOURS)]](scene))
+        scene.rest()
+    return tuple(done)
+
+
 class _Scene:
     """A user who speaks, and the chunks of what was heard of it."""
 
@@ -145,7 +165,7 @@ class _Scene:
         self._waiting: deque[Audio] = deque()
         self._samples = 0
         self._heard = 0
-        self._turns: list[Turn] = []
+        self._speaking = False
         listener.begin(seed)
 
     def say(self, audio: Audio) -> None:
@@ -174,11 +194,18 @@ class _Scene:
             room = self._room.normal(0, self._noise, self._size).astype(np.float32)
             turn = self._listener.hear(whole[: self._size] + room)
             self._heard += 1
+            self._speaking = turn.speaking
             yield self._heard - 1, turn
 
     def first(self, until: int, *, speaking: bool) -> int | None:
         """Hear on to the first chunk after which the assistant speaks, or does not."""
         return next((n for n, turn in self.run(until) if turn.speaking is speaking), None)
+
+    def rest(self) -> None:
+        """Hear on until a reply that is due has come, and is over."""
+        if not self._speaking:
+            self.first(self.end + PATIENCE, speaking=True)
+        self.first(self._heard + _LONGEST_REPLY, speaking=False)
 
 
 def _turn(scene: _Scene) -> Trial:

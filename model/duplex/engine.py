@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from model.barge_in import FallingSilent
-from model.clock import FRAME, samples
+from model.clock import ASSISTANT_RATE, FRAME, samples
 from model.duplex.assistant import DuplexAssistant, TextStream
 from model.duplex.loop import ChunkStep, LoopState
 from model.duplex.pace import PaceReport, effort
@@ -64,6 +64,10 @@ ANSWER_WAIT = 2.0
 
 SPOKE_OVER = 0.2
 """Seconds of speech over a reply's end that make an interruption of it."""
+
+CUSHION = 0.06
+"""Seconds of silence before a reply's first sound. Each chunk's speech is ready a little earlier or
+later than the last one's; without it the speaker would run dry in between."""
 
 STALLED = 2.0
 """Seconds without progress after which a reply that is not played to its end is given up."""
@@ -276,6 +280,8 @@ class DuplexEngine:
         if len(sound) and not reply.stopped:
             if reply.sound_at is None:
                 reply.sound_at = self._now
+                reply.cushion = samples(CUSHION, ASSISTANT_RATE)
+                sound = np.concatenate((np.zeros(reply.cushion, np.float32), sound))
             reply.samples += len(sound)
             self._emit(AssistantAudio(self._now, reply.number, sound, delta))
 

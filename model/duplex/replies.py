@@ -16,9 +16,10 @@ class SpokenReply:
 
     ``end_of_speech``: when the user had last spoken as it began, 0 if that is not known.
     ``shifted_at``: SHIFT; ``sound_at``: its first sound; ``heard_at``: when that was first played.
-    ``samples`` were made so far; ``complete``: no more will be. ``over_speech``: the user was
-    speaking when it broke off. ``stopped``: why somebody had it stopped, if so. ``speech``: where
-    its sound is; only touched where sound is made.
+    ``samples`` were made so far, the first ``cushion`` of them silence; ``complete``: no more will
+    be. ``broke``: BREAK has come; ``over_speech``: the user was speaking then. ``stopped``: why
+    somebody had it stopped, if so. ``speech``: where its sound is; only touched where sound is
+    made.
     """
 
     number: int
@@ -27,6 +28,7 @@ class SpokenReply:
     sound_at: int | None = None
     heard_at: int | None = None
     samples: int = 0
+    cushion: int = 0
     heard: int = 0
     heard_since: int = 0
     broke: bool = False
@@ -53,12 +55,13 @@ class SpokenReply:
         return said, self.text[len(said) :]
 
     def play(self, now: int, heard: int) -> bool:
-        """Note that ``heard`` samples were played by ``now``; whether they are the first."""
+        """Note that ``heard`` samples were played by ``now``; whether the first sound is among
+        them."""
         if heard > self.heard:
             self.heard, self.heard_since = heard, now
-        if self.heard_at is not None or not heard:
+        if self.heard_at is not None or heard <= self.cushion:
             return False
-        self.heard_at = now - round(heard * USER_RATE / ASSISTANT_RATE)
+        self.heard_at = now - round((heard - self.cushion) * USER_RATE / ASSISTANT_RATE)
         return True
 
     def latency(self) -> dict[str, float]:

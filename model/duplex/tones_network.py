@@ -75,7 +75,7 @@ def tones_profile() -> DuplexProfile:
         speech=Speech.TONES,
         prompt=(_BEGIN,),
         encoder=StreamingEncoderProfile(look_back=64, position_period=400, mel_floor=-5.0),
-        context=ContextProfile(window=512, evict=64),
+        context=ContextProfile(window=256, evict=64),  # as long as a dialogue of training
         sampling=SamplingProfile(*[Sampling(0.0)] * 3),
     )
 
