@@ -82,9 +82,10 @@ def test_it_behaves_when_it_has_forgotten_how_the_conversation_began():
 
 def test_the_trained_network_takes_turns(monkeypatch):
     monkeypatch.setattr(bench, "_A_THIRD", 2)
+    monkeypatch.setattr(bench, "_CONVERSATIONS", 1)
     network = load_duplex(FOLDER, precision=Precision.FP32)
     figures = measure_behaviours(network, 6)
-    assert figures["long conversation"]["rate_by_thirds"] == [1.0, 1.0, 1.0]
+    assert figures["long conversations"]["rate_by_thirds"] == [1.0, 1.0, 1.0]
     for name in BEHAVIOURS:
         assert figures["network"][name]["rate"] == 1.0
     assert figures["network"]["turn"]["latency_chunks"]["median"] == 1.0

@@ -44,8 +44,9 @@ TALK = 45
 """Chunks: a turn of 4.8 s, an answer of 7.2 s, five times a minute."""
 
 _WARM_UP = 20
-_A_THIRD = 40
-"""Trials in a third of the long conversation."""
+_CONVERSATIONS = 8
+_A_THIRD = 12
+"""Trials in a third of a long conversation."""
 
 
 def measure_steps(
@@ -128,16 +129,26 @@ def measure_behaviours(
             }
             for behaviour in BEHAVIOURS
         }
-    hearing = LoopListener(loop)
-    progress("network: one long conversation")
-    long = measure_conversation(hearing, network.profile, 3 * _A_THIRD)
-    thirds = [long[begin : begin + _A_THIRD] for begin in range(0, len(long), _A_THIRD)]
-    figures["long conversation"] = {
-        "minutes": round(len(hearing.steps) * network.profile.chunk_ms / 60_000, 1),
-        "tokens_forgotten": hearing.forgotten,
-        "rate_by_thirds": [round(sum(t.success for t in third) / _A_THIRD, 4) for third in thirds],
-    }
+    figures["long conversations"] = _long_conversations(loop, progress)
     return figures
+
+
+def _long_conversations(loop: DuplexLoop, progress: Callable[[str], None]) -> dict[str, Any]:
+    """Whether a network behaves as well late in a conversation as early, whatever it forgot."""
+    right, chunks, forgotten = np.zeros(3), 0, 0
+    for number in range(_CONVERSATIONS):
+        progress(f"network: long conversation {number + 1}")
+        listener = LoopListener(loop)
+        trials = measure_conversation(listener, loop.profile, 3 * _A_THIRD, 2 * HELD_OUT + number)
+        right += np.array([trial.success for trial in trials]).reshape(3, _A_THIRD).sum(axis=1)
+        chunks += len(listener.steps)
+        forgotten += listener.forgotten
+    return {
+        "conversations": _CONVERSATIONS,
+        "minutes_each": round(chunks * loop.profile.chunk_ms / 60_000 / _CONVERSATIONS, 1),
+        "tokens_forgotten_each": forgotten // _CONVERSATIONS,
+        "rate_by_thirds": [round(float(n) / (_CONVERSATIONS * _A_THIRD), 4) for n in right],
+    }
 
 
 def _rates(grammar: Grammar, dialogues: int = 100) -> tuple[float, float]:

@@ -224,7 +224,7 @@ def turns(
     with console.status("") as status:
         figures = measure_behaviours(network, trials, status.update)
     save_json(json_file, figures)
-    for name in ("network", "chance", "network, deaf", "long conversation"):
+    for name in ("network", "chance", "network, deaf", "long conversations"):
         _print_figures(console, name, figures[name])
 
 
