@@ -18,6 +18,7 @@ from covo_cli.commands import (
     evaluation,
     models,
     sessions,
+    train,
     voices,
 )
 
@@ -59,4 +60,5 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(evaluation.app, name="eval")
 app.add_typer(models.app, name="models")
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(train.app, name="train")
 app.add_typer(voices.app, name="voices")

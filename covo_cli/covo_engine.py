@@ -52,7 +52,9 @@ def covo_model(settings: Settings, *, text_only: bool | None = None) -> CovoMode
     folder = covo_folder(settings)
     check_packages()
     from model.covo.assemble import CovoModel
+    from model.duplex.profile_file import require_half_duplex
 
+    require_half_duplex(folder)
     return CovoModel(folder, network_settings(settings, text_only=text_only))
 
 

@@ -61,6 +61,13 @@ def build_engine(
 
     share_one_heap()
     choice = choice or choose_engine(settings)
+    executor = ThreadExecutor() if real_time else VirtualExecutor()
+    if choice.name == "covo-fd":
+        from covo_cli.duplex_engine import build_duplex
+        from model.weights import WeightStore
+
+        weights = WeightStore(models_dir(settings))
+        return build_duplex(settings, _detector(settings, weights), executor)
     generator: Cascade | CovoGenerator
     if choice.name == "covo":
         from covo_cli.covo_engine import build_covo
@@ -68,7 +75,6 @@ def build_engine(
         generator = build_covo(settings)
     else:
         generator = _build_cascade(settings)
-    executor = ThreadExecutor() if real_time else VirtualExecutor()
     return turn_taking(settings, generator, executor, generator.recognizer)
 
 
@@ -78,6 +84,8 @@ def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
         from covo_cli.covo_engine import covo_voices
 
         return () if settings.covo.text_only else covo_voices(settings).names()
+    if choice.name == "covo-fd":
+        return ()
     from voices.store import VoiceStore
 
     return VoiceStore(voices_dir()).names()

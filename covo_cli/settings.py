@@ -25,7 +25,9 @@ class EngineSettings:
     """What answers."""
 
     name: str = setting(
-        "auto", "the engine that answers; auto picks and says why", choices=("auto", "covo", "lite")
+        "auto",
+        "the engine that answers; auto picks and says why",
+        choices=("auto", "covo", "covo-fd", "lite"),
     )
 
 

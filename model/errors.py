@@ -17,7 +17,8 @@ class WeightsError(ModelError):
 
 
 class NetworkConfigError(ModelError):
-    """A network's config.json is missing, unreadable, or describes something we cannot run."""
+    """A network's config.json or duplex.json is missing, unreadable, or describes something we
+    cannot run."""
 
 
 class NetworkInputError(ModelError):
@@ -26,6 +27,14 @@ class NetworkInputError(ModelError):
 
 class NetworkMemoryError(ModelError):
     """A network takes more memory than a device has free."""
+
+
+class DialogueError(ModelError):
+    """A dialogue cannot be written as chunks, or a sequence of chunks is none."""
+
+
+class TrainingError(ModelError):
+    """A network cannot be trained as asked: the configuration, the data or a checkpoint."""
 
 
 class RecognizerError(ModelError):

@@ -130,7 +130,7 @@ def test_variables_are_read_by_type(file: Path, monkeypatch: pytest.MonkeyPatch)
 def test_flags_are_checked_too(file: Path) -> None:
     with pytest.raises(SettingsError, match=r"no setting called 'voice\.nam'; did you mean"):
         load_settings({"voice.nam": "emma"})
-    with pytest.raises(SettingsError, match="auto or covo or lite"):
+    with pytest.raises(SettingsError, match="auto or covo or covo-fd or lite"):
         load_settings({"engine.name": "gpt"})
 
 

@@ -169,6 +169,65 @@ def network(
         save_plot(plot, figures)
 
 
+@app.command()
+def duplex(
+    size: Annotated[str, typer.Option(help="The random network's size: full or tiny.")] = "tiny",
+    device: Annotated[str, typer.Option(help="Where it runs: auto, cuda, cpu ...")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "bf16",
+    minutes: Annotated[float, typer.Option(help="Minutes of simulated talk.", min=0.1)] = 30.0,
+    json_file: JsonFile = None,
+) -> None:
+    """The full-duplex loop: what a step costs, and whether it stays so (random weights)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from covo_cli.covo_engine import check_packages
+
+    check_packages()
+    from covo_cli.bench.duplex import measure_steps
+    from model.covo.assemble import AUTO, pick_device
+    from model.covo.precision import Precision
+
+    where = pick_device() if device == AUTO else device
+    console = Console()
+    with Progress(console=console) as progress:
+        task = progress.add_task("steps", total=None)
+        figures = measure_steps(
+            size,
+            where,
+            Precision.named(precision),
+            minutes,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    save_json(json_file, figures)
+    _print_figures(console, "A step of the full-duplex loop", figures, without=("machine",))
+
+
+@app.command()
+def turns(
+    model: Annotated[Path, typer.Option(help="A network that was trained on tones.")],
+    trials: Annotated[int, typer.Option(help="Of each behaviour.", min=1)] = 100,
+    json_file: JsonFile = None,
+) -> None:
+    """A full-duplex network of `covo train tones`: the four behaviours, on held-out dialogues."""
+    from rich.console import Console
+
+    from covo_cli.covo_engine import check_packages
+
+    check_packages()
+    from covo_cli.bench.duplex import measure_behaviours
+    from model.covo.precision import Precision
+    from model.duplex.network import load_duplex
+
+    console = Console()
+    network = load_duplex(model, precision=Precision.FP32)
+    with console.status("") as status:
+        figures = measure_behaviours(network, trials, status.update)
+    save_json(json_file, figures)
+    for name in ("network", "chance", "network, deaf", "long conversations"):
+        _print_figures(console, name, figures[name])
+
+
 def _say(console: Console) -> Callable[[str], None]:
     return lambda text: console.print(f"[dim]{text} ...[/]", highlight=False)
 

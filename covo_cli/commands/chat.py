@@ -34,7 +34,7 @@ def _complete_voice(incomplete: str) -> list[str]:
 def chat(
     engine: Annotated[
         str | None,
-        typer.Option(help="Who answers: auto, covo or lite.", rich_help_panel=ENGINE),
+        typer.Option(help="Who answers: auto, covo, covo-fd or lite.", rich_help_panel=ENGINE),
     ] = None,
     model: Annotated[
         str | None,

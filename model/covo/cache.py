@@ -32,3 +32,19 @@ class KVCache:
     def layer(self, index: int) -> tuple[Tensor, Tensor]:
         """Keys and values of layer ``index``, each (capacity, kv heads, head width), not copied."""
         return self._layers[index]
+
+    def forget(self, start: int, count: int, length: int, frequencies: Tensor) -> None:
+        """Remove ``count`` rows from row ``start`` on; those behind, up to ``length``, move up, and
+        their keys are turned back by as many positions. ``frequencies``: RoPE's (width / 2,)."""
+        angles = count * frequencies.float()
+        cosine, sine = (torch.cat((half, half)) for half in (angles.cos(), angles.sin()))
+        behind, there = slice(start + count, length), slice(start, length - count)
+        for keys, values in self._layers:
+            wide = keys[behind].float()
+            first, second = wide.chunk(2, dim=-1)
+            keys[there] = (wide * cosine + torch.cat((second, -first), dim=-1) * sine).to(keys)
+            values[there] = values[behind].clone()
+
+    def copy_from(self, other: KVCache) -> None:
+        """Take over the rows of a cache of the same size."""
+        self._rows.copy_(other._rows)

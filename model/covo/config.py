@@ -20,7 +20,8 @@ PLACEHOLDER_BEFORE_AUDIO = 5
 
 _FIRST_AUDIO_TOKEN = 151_671
 _ADAPTER_INNER = 2048
-"""A constant of the published code, not a key of its config."""
+"""A constant of the published code, not a key of its config; smaller networks of ours write it
+there, as ``adapter_inner``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,8 @@ class CovoConfig:
                 f"{path}: audio_token_index is {first_audio}, outside of a vocabulary of "
                 f"{backbone.vocabulary}"
             )
-        return cls(backbone, encoder, downsample.bit_length() - 1, _ADAPTER_INNER, first_audio)
+        inner = root.integer("adapter_inner", _ADAPTER_INNER)
+        return cls(backbone, encoder, downsample.bit_length() - 1, inner, first_audio)
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,35 @@ class Decoder:
             self._pending = None
             self._computed = min(length, self._computed)
 
+    @torch.inference_mode()
+    def forget(self, start: int, count: int) -> None:
+        """Take ``count`` tokens out of the history, from token ``start`` on. What is behind them
+        moves up as if they had never been there, but still knows of them: nothing is computed
+        again.
+
+        Raises: NetworkInputError when there are fewer.
+        """
+        self._compute_pending()
+        if start < 0 or count < 0 or start + count > self._computed:
+            raise NetworkInputError(
+                f"cannot forget {count} tokens from {start} on in a history of {self.length}"
+            )
+        self._changes += 1
+        frequencies = self.network.llm.model.rotary_emb.inv_freq
+        self._cache.forget(start, count, self._computed, frequencies)
+        self._logits_at -= count if self._logits_at == self._computed else 0
+        self._computed -= count
+
+    @torch.inference_mode()
+    def copy(self) -> Decoder:
+        """A decoder with an equal history of its own."""
+        self._compute_pending()
+        other = Decoder(self.network, self.capacity, graph=self._graphs is not None)
+        other._cache.copy_from(self._cache)
+        other._logits.copy_(self._logits)
+        other._computed, other._logits_at = self._computed, self._logits_at
+        return other
+
     def generate(
         self,
         prompt: Tensor,

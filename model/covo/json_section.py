@@ -68,6 +68,20 @@ class JsonSection:
             raise self._wrong(key, value, "a string")
         return value
 
+    def texts(self, key: str) -> tuple[str, ...]:
+        """The list of strings under ``key``. Raises: NetworkConfigError."""
+        value = self._get(key)
+        if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+            raise self._wrong(key, value, "a list of strings")
+        return tuple(value)
+
+    def ids(self, key: str) -> tuple[int, ...]:
+        """The list, maybe empty, of numbers from 0 on under ``key``. Raises: NetworkConfigError."""
+        value = self._get(key)
+        if not isinstance(value, list) or not all(_is_count(v) or v == 0 for v in value):
+            raise self._wrong(key, value, "a list of token ids")
+        return tuple(value)
+
     def integers(self, key: str) -> tuple[int, ...]:
         """The list of positive numbers under ``key``. Raises: NetworkConfigError."""
         return self._row(key, self._get(key))
@@ -90,7 +104,7 @@ class JsonSection:
             return value
         if default is None:
             raise NetworkConfigError(
-                f"{self.where}: {key} is missing; is this the config.json of a Covo-Audio model?"
+                f"{self.where}: {key} is missing; is this the file of a Covo-Audio model?"
             )
         return default
 

@@ -1,0 +1,97 @@
+"""``covo train``: train networks of the Covo family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from model.duplex.training import StepReport
+
+app = typer.Typer(no_args_is_help=True, help="Train networks of the Covo family.")
+
+
+@app.callback()
+def _group() -> None:
+    """Train networks of the Covo family."""
+
+
+@app.command()
+def duplex(
+    config: Annotated[
+        Path, typer.Option(help="The training's TOML file (docs/duplex.md has its keys).")
+    ],
+    threads: Annotated[
+        int, typer.Option(help="Threads to compute with on a CPU; 0: all cores.", min=0)
+    ] = 0,
+) -> None:
+    """Train a full-duplex network on a folder of dialogues; a stopped run goes on where it was."""
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    from covo_cli.covo_engine import check_packages
+
+    check_packages()
+    import torch
+
+    from model.duplex.training import DuplexTrainer
+    from model.duplex.training_config import TrainingConfig
+
+    console = Console()
+    read = TrainingConfig.read(config)
+    if threads:
+        torch.set_num_threads(threads)
+    trainer = DuplexTrainer(read)
+    if trainer.step:
+        console.print(f"Going on after step {trainer.step}")
+    columns = (
+        *Progress.get_default_columns(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[at]}"),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(
+            "training", total=read.training.steps, completed=trainer.step, at=""
+        )
+        for report in trainer.run():
+            progress.update(task, completed=report.step, at=f"loss {report.loss:.3f}")
+            if report.step % max(1, read.training.steps // 10) == 0:
+                progress.console.print(_line(report), highlight=False)
+    console.print(f"Trained: {read.path(read.network.output)}", highlight=False)
+
+
+@app.command()
+def tones(
+    folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist.")],
+    dialogues: Annotated[int, typer.Option(help="How many to make.", min=1)] = 400,
+    seed: Annotated[int, typer.Option(help="Start of the random numbers.", min=0)] = 0,
+) -> None:
+    """Make a first world to train in: synthetic dialogues, a small network, and train.toml."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from covo_cli.covo_engine import check_packages
+    from covo_cli.errors import CliError
+    from covo_cli.program import program
+
+    if folder.exists():
+        raise CliError(f"{folder} is there already: name a folder that is not")
+    check_packages()
+    from model.duplex.tones_world import write_world
+
+    console = Console()
+    with Progress(console=console) as progress:
+        task = progress.add_task("dialogues", total=dialogues)
+        write_world(folder, dialogues, seed=seed, progress=lambda: progress.advance(task))
+    console.print(
+        f"Train on it with: {program()} train duplex --config {folder / 'train.toml'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _line(report: StepReport) -> str:
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+    return f"step {report.step}: {losses}"

@@ -1,0 +1,205 @@
+"""Synthetic two-channel dialogues in which everything that turn taking needs can be heard.
+
+The user speaks in syllables: harmonic tones. The last one before a pause is level, the last one of
+a turn falls; that is all that tells them apart. A backchannel is one pure tone, a hum. The
+assistant answers a chunk after the turn's end, goes on through a hum, and stops when syllables
+begin over it. What it says is determined by the user's pitch: it names it ("low" or "high") and
+counts; each word has its own tones (:mod:`model.duplex.tone_codec`).
+
+None of this is language. It is a world small enough to be learnt in minutes, in which taking a
+turn, keeping still, going on and stopping can all be done right or wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+
+from model.clock import USER_RATE
+from model.duplex.grammar import Grammar
+from model.duplex.profile import DuplexProfile
+from model.duplex.sequence import Dialogue, Reply, TimedToken
+from model.engine import Audio
+
+COUNT = (
+    *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen"),
+)
+PITCHES = ("low", "high")
+WORDS = (*PITCHES, *COUNT)
+"""All that the assistant can say."""
+
+ANSWER_AFTER = 1
+"""Chunks from the one in which a turn ends to SHIFT's."""
+STOP_AFTER = 2
+"""Chunks from the one in which an interruption begins to BREAK's."""
+
+_RANGES = ((105.0, 140.0), (190.0, 250.0))
+_RAMP = 0.015
+_HARMONICS = (1.0, 0.6, 0.4, 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A user: ``pitch`` in Hz, ``tempo`` (1: normal), ``level`` (amplitude of the fundamental)."""
+
+    pitch: float
+    tempo: float
+    level: float
+
+    @property
+    def named(self) -> str:
+        """The pitch as the assistant calls it."""
+        return PITCHES[int(self.pitch > _RANGES[0][1])]
+
+
+def speaker(random: Generator) -> Speaker:
+    """Somebody."""
+    low, high = _RANGES[int(random.integers(len(_RANGES)))]
+    level = 0.1 * 10 ** (random.uniform(-6, 6) / 20)
+    return Speaker(random.uniform(low, high), random.uniform(0.85, 1.2), level)
+
+
+def phrase(who: Speaker, random: Generator, syllables: int, *, final: bool) -> Audio:
+    """Speech of so many syllables; the last one falls if it is the turn's ``final`` phrase, and is
+    level if a pause follows."""
+    parts = []
+    for n in range(syllables):
+        last = n == syllables - 1
+        seconds = random.uniform(0.22, 0.3) if last else random.uniform(0.1, 0.18)
+        begin = who.pitch * random.uniform(0.93, 1.07)
+        end = begin * (random.uniform(0.5, 0.62) if last and final else random.uniform(0.97, 1.03))
+        parts.append(_tone(begin, end, seconds / who.tempo, who.level, _HARMONICS))
+        if not last:
+            parts.append(silence(random.uniform(0.02, 0.05) / who.tempo))
+    return np.concatenate(parts)
+
+
+def hum(who: Speaker, random: Generator) -> Audio:
+    """A backchannel."""
+    pitch = who.pitch * random.uniform(0.9, 1.1)
+    return _tone(pitch, pitch, random.uniform(0.16, 0.3), who.level, (1.0,))
+
+
+def silence(seconds: float) -> Audio:
+    """Nothing, at 16 kHz."""
+    return np.zeros(round(seconds * USER_RATE), np.float32)
+
+
+def noise(samples: int, random: Generator) -> Audio:
+    """The room: white noise between -60 and -46 dBFS."""
+    level = 10 ** (random.uniform(-60, -46) / 20)
+    return random.normal(0, level, samples).astype(np.float32)
+
+
+def dialogue(
+    grammar: Grammar, ids: Mapping[str, int], random: Generator, seconds: float
+) -> Dialogue:
+    """About so many seconds of turns with pauses, backchannels and interruptions.
+
+    ``ids``: the token of each word.
+    """
+    track = _Track(grammar.profile)
+    replies: list[Reply] = []
+    over = 0
+    who = speaker(random)
+    track.wait(random.uniform(0.1, 1.2))
+    while track.seconds < seconds:
+        _speak_turn(track, who, random)
+        shift = track.chunk + ANSWER_AFTER
+        reply = answer(who.named, shift, grammar.profile, ids)
+        over = -(-reply.end // grammar.profile.codes_per_chunk)  # BREAK's chunk
+        track.wait_for(shift)
+        event = random.choice(("none", "hum", "interruption", "hum and interruption"))
+        if "hum" in event:
+            track.wait(random.uniform(0.1, 0.6))
+            track.say(hum(who, random))
+        if "interruption" in event:
+            track.wait(random.uniform(0.3, 1.0))
+            over = track.next_chunk + STOP_AFTER
+            reply = cut(reply, over * grammar.profile.codes_per_chunk)
+            # What interrupts is the loop's next turn.
+        else:
+            track.wait_for(over + 1)
+            track.wait(random.uniform(0.1, 1.5))
+        replies.append(reply)
+    if over > track.next_chunk:
+        _speak_turn(track, who, random)
+    track.wait_for(track.chunk + 1)
+    user = track.audio()
+    return Dialogue(user + noise(len(user), random), tuple(replies))
+
+
+def answer(pitch: str, shift: int, profile: DuplexProfile, ids: Mapping[str, int]) -> Reply:
+    """The whole reply to somebody of that pitch, a word a chunk; SHIFT is in chunk ``shift``."""
+    per_chunk, words = profile.codes_per_chunk, (pitch, *COUNT)
+    start = (shift + profile.lead) * per_chunk
+    tones = [2 * WORDS.index(word) + n % 2 for word in words for n in range(per_chunk)]
+    text = tuple(TimedToken(ids[word], start + n * per_chunk) for n, word in enumerate(words))
+    return Reply(start, tuple(tones), text)
+
+
+def cut(reply: Reply, end: int) -> Reply:
+    """``reply`` up to, not including, code ``end`` of the dialogue."""
+    text = tuple(token for token in reply.text if token.at < end)
+    return Reply(reply.start, reply.codes[: end - reply.start], text)
+
+
+def _speak_turn(track: _Track, who: Speaker, random: Generator) -> None:
+    for _ in range(int(random.choice((0, 0, 1, 1, 2)))):
+        track.say(phrase(who, random, int(random.integers(2, 6)), final=False))
+        track.wait(random.uniform(0.35, 1.6))
+    track.say(phrase(who, random, int(random.integers(3, 8)), final=True))
+
+
+class _Track:
+    """A channel that is filled from left to right."""
+
+    def __init__(self, profile: DuplexProfile) -> None:
+        self._chunk = profile.chunk_samples
+        self._parts: list[Audio] = []
+        self._length = 0
+
+    @property
+    def seconds(self) -> float:
+        return self._length / USER_RATE
+
+    @property
+    def chunk(self) -> int:
+        """The chunk that holds the last sample so far."""
+        return max(0, self._length - 1) // self._chunk
+
+    @property
+    def next_chunk(self) -> int:
+        """The chunk that will hold the next sample."""
+        return self._length // self._chunk
+
+    def say(self, audio: Audio) -> None:
+        self._parts.append(audio)
+        self._length += len(audio)
+
+    def wait(self, seconds: float) -> None:
+        self.say(silence(seconds))
+
+    def wait_for(self, chunk: int) -> None:
+        """Until ``chunk`` begins."""
+        self.say(np.zeros(max(0, chunk * self._chunk - self._length), np.float32))
+
+    def audio(self) -> Audio:
+        return np.concatenate(self._parts)
+
+
+def _tone(
+    begin: float, end: float, seconds: float, level: float, harmonics: tuple[float, ...]
+) -> Audio:
+    count = round(seconds * USER_RATE)
+    pitch = np.linspace(begin, end, count)
+    phase = 2 * np.pi * np.cumsum(pitch) / USER_RATE
+    wave = sum(part * np.sin((n + 1) * phase) for n, part in enumerate(harmonics))
+    time = np.arange(count) / USER_RATE
+    ramp = np.minimum(1.0, np.minimum(time, time[::-1]) / _RAMP)
+    shaped: Audio = (level * ramp * wave).astype(np.float32)
+    return shaped

@@ -1,0 +1,342 @@
+"""The full-duplex engine on a network that really takes turns, on the virtual clock.
+
+``tests/duplex_tones`` was trained by ``covo train duplex`` on synthetic tones (docs/duplex.md).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
+pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
+
+from model.clock import ASSISTANT_RATE, FRAME
+from model.covo.precision import Precision
+from model.duplex.assistant import DuplexAssistant, load_assistant
+from model.duplex.engine import CUSHION, DuplexEngine
+from model.duplex.loop import DuplexLoop
+from model.duplex.sequence import SILENCE as S
+from model.duplex.speech import SpokenState, ToneSpeech, speak
+from model.duplex.tone_codec import codes_of
+from model.duplex.tones import COUNT, Speaker, hum, phrase, silence
+from model.engine import EngineInfo, Frame, Interrupt, Playback, SayText, SetMuted, SetVoice
+from model.errors import ModelError, NetworkConfigError
+from model.events import (
+    AssistantAudio,
+    AssistantText,
+    Event,
+    Interrupted,
+    Notice,
+    PlaybackControl,
+    ReplyAudioEnded,
+    ReplyFinished,
+    ReplyStarted,
+    StateChanged,
+    TurnLatency,
+    TurnState,
+)
+from model.work import VirtualExecutor
+from tests.fakes import FakeClock, FakeSpeaker, LevelDetector
+from tests.golden_covo import token2wav_folder
+
+FOLDER = Path(__file__).parent / "duplex_tones"
+INFO = EngineInfo("covo-fd", "a test", "tones", "cpu", {})
+LOW = Speaker(120.0, 1.0, 0.1)
+HIGH = Speaker(220.0, 1.0, 0.1)
+
+
+@pytest.fixture(scope="module")
+def assistant() -> DuplexAssistant:
+    return load_assistant(FOLDER, lambda stage: None, precision=Precision.FP32)
+
+
+class SlowLoop(DuplexLoop):
+    """Each pass of the language model takes ``cost`` seconds of ``clock``."""
+
+    def __init__(self, loop: DuplexLoop, clock: FakeClock, cost: Callable[[int], float]) -> None:
+        super().__init__(loop.network)
+        self._clock, self._cost = clock, cost
+
+    def step(self, state, audio, effort=0, *, stop=False):
+        step, state = super().step(state, audio, effort, stop=stop)
+        self._clock.pass_time(self._cost(step.chunk) * step.passes)
+        return step, state
+
+
+class Talk:
+    """A conversation without a device: what is said is heard, what is answered is played."""
+
+    def __init__(self, assistant: DuplexAssistant, cost: Callable[[int], float] | None = None):
+        self.clock = FakeClock()
+        if cost is not None:
+            loop = SlowLoop(assistant.loop, self.clock, cost)
+            assistant = DuplexAssistant(loop, assistant.speech, assistant.tokenizer)
+        self.engine = DuplexEngine(
+            lambda progress: assistant, INFO, LevelDetector(), VirtualExecutor(self.clock)
+        )
+        self.engine.warm_up(lambda stage: None)
+        self.speaker = FakeSpeaker()
+        self.events: list[Event] = []
+        self.played: list[np.ndarray] = []
+        self.at = 0
+
+    def say(self, audio) -> None:
+        whole = np.zeros(-(-len(audio) // FRAME) * FRAME, np.float32)
+        whole[: len(audio)] = audio
+        for samples in whole.reshape(-1, FRAME):
+            self.played.append(self.speaker.tick())
+            played = self.speaker.played
+            frame = Frame(self.at, samples, Playback(played.reply, played.samples))
+            for event in self.engine.process(frame):
+                self.events.append(event)
+                if isinstance(event, AssistantAudio):
+                    self.speaker.play(event.reply, event.samples)
+                elif isinstance(event, PlaybackControl):
+                    self.speaker.stop()
+            self.at += FRAME
+
+    def ask(self, who: Speaker = LOW, seed: int = 0) -> int:
+        """A turn; returns when it ended."""
+        self.say(silence(0.5))
+        self.say(phrase(who, np.random.default_rng(seed), 5, final=True))
+        return self.at
+
+    def all(self, kind: type) -> list:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def text(self) -> str:
+        return "".join(event.delta for event in self.all(AssistantText))
+
+
+@pytest.mark.parametrize(("who", "pitch"), [(LOW, "low"), (HIGH, "high")])
+def test_a_turn_is_answered(assistant, who, pitch):
+    talk = Talk(assistant)
+    end = talk.ask(who)
+    talk.say(silence(4.0))
+    kinds = [type(e) for e in talk.events if not isinstance(e, AssistantAudio | AssistantText)]
+    assert kinds == [
+        *(ReplyStarted, StateChanged, TurnLatency, StateChanged, ReplyAudioEnded, ReplyFinished)
+    ]
+    started, latency = talk.all(ReplyStarted)[0], talk.all(TurnLatency)[0]
+    assert 0 < started.at - end <= 3 * 2560
+    assert talk.text().split() == [pitch, *COUNT]
+    assert talk.all(ReplyFinished)[0].text == talk.text()
+    assert [e.state for e in talk.all(StateChanged)] == [TurnState.SPEAKING, TurnState.LISTENING]
+    # A chunk after SHIFT comes the first sound: the profile's lead.
+    first = talk.all(AssistantAudio)[0].at
+    assert first - started.at == 2560
+    assert latency.total == pytest.approx((first - end) / 16_000 + CUSHION, abs=0.03)
+    assert sum(latency.parts.values()) == pytest.approx(latency.total)
+    assert not talk.engine.busy
+
+
+def test_what_is_played_is_what_the_network_said(assistant):
+    talk = Talk(assistant)
+    talk.ask()
+    talk.say(silence(4.0))
+    sound = np.concatenate([event.samples for event in talk.all(AssistantAudio)])
+    assert len(sound) == talk.all(ReplyAudioEnded)[0].samples
+    words = [(0, 1) * 2] + [(2 * n, 2 * n + 1) * 2 for n in range(2, 2 + len(COUNT))]
+    assert not sound[:1440].any()  # the cushion
+    assert codes_of(sound[1440:], 24_000, 25.0) == tuple(code for word in words for code in word)
+
+
+def test_it_goes_on_through_a_backchannel_and_stops_when_interrupted(assistant):
+    talk = Talk(assistant)
+    talk.ask()
+    talk.say(silence(0.9))
+    random = np.random.default_rng(1)
+    talk.say(hum(LOW, random))
+    talk.say(silence(0.6))
+    assert not talk.all(ReplyFinished) + talk.all(Interrupted)
+    began = talk.at
+    talk.say(phrase(LOW, random, 8, final=True))
+    interrupted = talk.all(Interrupted)[0]
+    assert interrupted.reason == "you spoke over it"
+    assert interrupted.at - began < 16_000
+    assert interrupted.heard.split() == ["low", *COUNT][: len(interrupted.heard.split())]
+    assert 3 < len(interrupted.heard.split()) < len(COUNT)
+    assert interrupted.heard_samples == sum(len(e.samples) for e in talk.all(AssistantAudio))
+    states = [event.state for event in talk.all(StateChanged)]
+    assert states == [TurnState.SPEAKING, TurnState.INTERRUPTED, TurnState.LISTENING]
+    talk.say(silence(4.0))
+    # What interrupted was a turn, and is answered.
+    assert [event.reply for event in talk.all(ReplyStarted)] == [1, 2]
+    assert talk.all(ReplyFinished)[0].reply == 2
+
+
+def test_it_waits_in_a_pause(assistant):
+    talk = Talk(assistant)
+    random = np.random.default_rng(2)
+    talk.say(silence(0.5))
+    talk.say(phrase(LOW, random, 4, final=False))
+    talk.say(silence(1.2))
+    assert not talk.events
+    talk.say(phrase(LOW, random, 4, final=True))
+    talk.say(silence(0.6))
+    assert len(talk.all(ReplyStarted)) == 1
+
+
+def test_a_key_stops_it_at_once(assistant):
+    talk = Talk(assistant)
+    talk.ask()
+    talk.say(silence(1.2))
+    talk.engine.command(Interrupt())
+    pressed = talk.at
+    talk.say(silence(0.02))
+    control = talk.all(PlaybackControl)[0]
+    assert (control.at, control.reason) == (pressed + FRAME, "interrupted by key")
+    talk.say(silence(1.0))
+    interrupted = talk.all(Interrupted)[0]
+    assert interrupted.reason == "interrupted by key"
+    assert interrupted.heard_samples == talk.speaker.played.samples
+    assert (interrupted.heard + interrupted.unheard).split() == talk.text().split()
+    after = [e for e in talk.events if e.at > pressed + FRAME]
+    assert not [e for e in after if isinstance(e, AssistantAudio | AssistantText)]
+    # The network knows that it was stopped, and answers again.
+    assert talk.engine.pace.steps == talk.at // 2560
+    talk.ask()
+    talk.say(silence(0.6))
+    assert len(talk.all(ReplyStarted)) == 2
+
+
+def test_the_same_in_one_run_as_in_another(assistant):
+    talks = [Talk(assistant) for _ in range(2)]
+    for talk in talks:
+        talk.ask()
+        talk.say(silence(1.0))
+    assert [repr(e) for e in talks[0].events] == [repr(e) for e in talks[1].events]
+
+
+def test_what_the_network_cannot_do_is_said(assistant):
+    talk = Talk(assistant)
+    for command in (SayText("hello"), SetVoice("other"), SetMuted(True)):
+        talk.engine.command(command)
+    talk.say(silence(0.02))
+    assert [type(event) for event in talk.events] == [Notice, Notice, StateChanged]
+    assert talk.events[-1].state is TurnState.MUTED
+
+
+def test_a_machine_in_time_is_never_late(assistant):
+    talk = Talk(assistant, cost=lambda chunk: 0.03)  # 0.15 s of the 0.16 s
+    talk.ask()
+    talk.say(silence(3.0))
+    assert talk.engine.pace.late == 0
+    assert not talk.all(Notice)
+    assert talk.text().split() == ["low", *COUNT]
+
+
+def test_a_hiccup_costs_text_then_speech_and_is_caught_up(assistant):
+    stuck = 14
+    talk = Talk(assistant, cost=lambda chunk: 0.08 if chunk == stuck else 0.025)
+    talk.ask()
+    talk.say(silence(4.0))
+    pace = talk.engine.pace
+    assert pace.steps == talk.at // 2560  # every chunk of the user was heard
+    assert pace.late > 0
+    assert pace.without_text + pace.without_speech > 0
+    assert "steps were late" in talk.all(Notice)[0].text
+    assert talk.all(ReplyFinished)
+    # And it was in time again before the end.
+    assert pace.late < 8
+
+
+def test_a_machine_that_is_too_slow_goes_without_speech_and_hears_everything(assistant):
+    talk = Talk(assistant, cost=lambda chunk: 0.1)
+    talk.ask()
+    talk.say(silence(6.0))
+    pace = talk.engine.pace
+    assert pace.without_speech > 3
+    heard = pace.steps
+    talk.say(silence(0.5))
+    assert talk.engine.pace.steps >= heard + 3
+    assert len(talk.all(Notice)) < 8  # told when their number doubles, not every time
+
+
+def test_a_broken_network_is_told_of_and_begins_anew(assistant):
+    class Broken(DuplexLoop):
+        def step(self, state, audio, effort=0, *, stop=False):
+            if state.chunk == 3:
+                raise RuntimeError("out of memory")
+            return super().step(state, audio, effort, stop=stop)
+
+    talk = Talk(
+        DuplexAssistant(Broken(assistant.loop.network), ToneSpeech(25.0), assistant.tokenizer)
+    )
+    talk.say(silence(0.7))
+    notice = talk.all(Notice)[0]
+    assert notice.level == "error"
+    assert "out of memory" in notice.text
+    talk.ask()
+    talk.say(silence(0.3))
+    assert len(talk.all(Notice)) > 1  # it is broken for good; the conversation goes on
+    assert not talk.engine.busy or talk.at
+
+
+def test_covo_audio_s_own_speech(tmp_path):
+    """The same network, its codes spoken by the golden tiny token2wav."""
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    path = folder / "duplex.json"
+    path.write_text(path.read_text().replace('"speech": "tones"', '"speech": "token2wav"'))
+    token2wav_folder(folder / "token2wav")
+    talk = Talk(load_assistant(folder, lambda stage: None, precision=Precision.FP32))
+    talk.ask()
+    talk.say(silence(4.0))
+    # 15 words of 4 codes; 3 latents of 10 ms belong to the voice's prompt.
+    assert talk.all(ReplyAudioEnded)[0].samples == 1440 + (4 * 60 - 3) * 240
+    assert talk.all(ReplyFinished)
+    first, ended = talk.all(AssistantAudio)[0], talk.all(ReplyAudioEnded)[0]
+    assert ended.at - first.at == 15 * 2560  # chunk by chunk, as it is said
+
+
+def test_pauses_inside_a_reply():
+    class Recorder:
+        def __init__(self):
+            self.calls = []
+
+        def start(self):
+            self.calls.append("start")
+            return 0
+
+        def step(self, state, codes, *, last):
+            self.calls.append((state, tuple(codes), last))
+            return np.ones(len(codes) * 10, np.float32), state + 1
+
+    decoder, state, waves = Recorder(), SpokenState(), []
+    for codes, last in (((S, S), False), ((S, 1, 2, S), False), ((S, 3), False), ((4, S), True)):
+        wave, state = speak(decoder, state, codes, 25.0, last=last)
+        waves.append(wave)
+    pause = ASSISTANT_RATE // 25
+    assert [len(wave) for wave in waves] == [0, 20 + pause, pause + 10, 10 + pause]
+    assert not waves[1][20:].any()
+    assert decoder.calls == [
+        *("start", (0, (1, 2), False), (1, (), True)),
+        *("start", (0, (3,), False), (1, (4,), False), (2, (), True)),
+    ]
+    assert state.stream == ()
+
+
+def test_it_must_be_warmed_up_first(assistant):
+    engine = DuplexEngine(lambda progress: assistant, INFO, LevelDetector(), VirtualExecutor())
+    with pytest.raises(ModelError, match="warm it up"):
+        engine.process(Frame(0, np.zeros(FRAME, np.float32)))
+    engine.close()
+    engine.close()
+
+
+def test_another_tokenizer_is_refused(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(FOLDER, folder)
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text().replace("<think>", "<thought>"))
+    with pytest.raises(NetworkConfigError, match="spells token 20 as '<thought>'"):
+        load_assistant(folder, lambda stage: None)
+    path.unlink()
+    with pytest.raises(NetworkConfigError, match=r"has no tokenizer\.json"):
+        load_assistant(folder, lambda stage: None)
