@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from model.barge_in import FallingSilent
 from model.clock import ASSISTANT_RATE, FRAME, samples
 from model.duplex.assistant import DuplexAssistant, TextStream
 from model.duplex.loop import ChunkStep, LoopState
@@ -54,6 +53,7 @@ from model.events import (
     TurnLatency,
     TurnState,
 )
+from model.falling_silent import FallingSilent
 from model.speech import SpeechDetector, SpeechTracker
 from model.work import Executor, Job
 

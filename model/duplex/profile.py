@@ -122,7 +122,8 @@ class DuplexProfile:
 
     ``layout`` is the order of the slots in a chunk of ``chunk_ms`` ms. ``text_vocabulary``: ids
     below it are text. ``lead``: chunks from SHIFT's own to the first that may hold speech.
-    ``speech``: what speaks the codes. ``prompt``: the ids before the first chunk, which are never forgotten.
+    ``speech``: what speaks the codes. ``prompt``: the ids before the first chunk, which are never
+    forgotten.
     """
 
     tokens: DuplexTokens
