@@ -155,6 +155,7 @@ class Answering:
     def _settle_interrupted(self, heard: int, reason: str) -> None:
         """The reply is over after ``heard`` samples (24 kHz) of it."""
         floor, number = self._floor, present(self._floor.reply).number
+        floor.asked = False
         split = floor.generator.settle(number, heard)
         floor.emit(Interrupted(floor.now, number, heard, split.heard, split.unheard, reason))
 

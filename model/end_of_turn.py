@@ -32,11 +32,6 @@ class EndOfTurnProbe:
         self._job: Job[float] | None = None
         self.probability: float | None = None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the first answer about this silence is still to come."""
-        return self._job is not None and self.probability is None
-
     def poll(self, now: int, turn: OpenTurn, silence: int) -> Iterator[Notice]:
         """Ask and collect; afterwards :attr:`probability` is about the silence that lasts now."""
         if self._model is None:

@@ -47,6 +47,21 @@ def test_babble_below_the_user_does_not_pass_however_long_it_goes_on():
     assert share(gate, sound(1, -26)) > 0.9
 
 
+def test_where_the_detector_can_tell_the_level_does_not_matter():
+    gate = LevelGate()
+    share(gate, sound(2, -38), speech=False)
+    assert share(gate, sound(2, -26)) == 1.0
+    share(gate, sound(1, -38), speech=False)
+    assert share(gate, sound(1, -37)) == 1.0
+
+
+def test_what_a_detector_still_hears_when_speech_is_over_does_not_pass():
+    gate = LevelGate()
+    share(gate, sound(1, -80), speech=False)
+    share(gate, sound(2, -26))
+    assert share(gate, sound(0.2, -80)) <= 0.3  # the 60 ms over which a level is taken
+
+
 def test_the_user_s_level_follows_down_slowly_and_up_at_once():
     gate = LevelGate()
     share(gate, sound(1, -20))

@@ -13,7 +13,8 @@ import pytest
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted
 from model.events import TurnState
 from model.turn_settings import TurnSettings
-from tests.turn_machine import BROKEN, NO_ANSWER, Machine
+from tests.fakes_copyable import BROKEN, NO_ANSWER
+from tests.turn_machine import Machine
 
 SAY = {
     **{"words": "stop that now", "backchannel": "yeah", "open": "and", "statement": "i like it"},
