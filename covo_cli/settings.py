@@ -69,7 +69,7 @@ class TurnSettings:
         2.8, "seconds of silence that end a turn that breaks off", within=(0.2, 10.0)
     )
     silence_statement: float = setting(
-        2.0, "seconds of silence that end a turn that asks for nothing", within=(0.2, 10.0)
+        2.3, "seconds of silence that end a turn that asks for nothing", within=(0.2, 10.0)
     )
     end_of_turn: str = setting(
         "smart-turn",

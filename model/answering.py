@@ -122,7 +122,8 @@ class Answering:
                 floor.control(PlaybackAction.DUCK, "speech over the reply")
             return
         talk_over.hear(hearing.level)
-        floor.events.extend(self._words_over.poll(floor.now, talk_over, hearing.silence))
+        said_over = present(floor.reply).text
+        floor.events.extend(self._words_over.poll(floor.now, talk_over, hearing.silence, said_over))
         evidence = self._words_over.evidence(talk_over, hearing.silence)
         verdict = barge_in.judge(evidence, floor.settings)
         match verdict.act:

@@ -52,7 +52,8 @@ class SpeechOver:
 
     ``voiced``: how much there is of it, ``silence`` since its end. ``level``: its loudest, in dB
     relative to the user's own. ``recognized``: whether its words can become known; ``told``: what
-    they are so far, of the first ``told_of`` seconds.
+    they are so far, of the first ``told_of`` seconds. ``goes_on``: the reply has only just begun,
+    so that a single word may be the rest of the turn that it answers.
     """
 
     voiced: float
@@ -61,6 +62,7 @@ class SpeechOver:
     recognized: bool = False
     told: ToldOver | None = None
     told_of: float = 0.0
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,14 @@ def _judge_words(speech: SpeechOver) -> Verdict | None:
         return Verdict(Act.STOP, f"you said {said}")
     if not whole:
         return None
-    if told.content > 1 or (told.content and speech.voiced >= ONE_WORD):
+    enough = 1 if speech.goes_on or speech.voiced >= ONE_WORD else 2
+    if told.content >= enough:
         return Verdict(Act.STOP, f"you said {said}")
     return Verdict(Act.RESUME, f"only {said}")
 
 
 def _only_noises(speech: SpeechOver, s: TurnSettings) -> bool:
     """Whether all that was understood lately is no words or backchannels (someone laughs)."""
-    if speech.told is None or speech.told.kind not in (Over.NOTHING, Over.BACKCHANNEL):
+    if speech.told is None or speech.told.content:
         return False
     return speech.voiced - speech.told_of <= STALE and speech.voiced < 2 * s.barge_in_limit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.clock import samples
 from model.endpointing import EndOfTurnModel
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
@@ -13,22 +12,18 @@ from model.work import Executor, Job
 
 END_OF_TURN_LANE = "end of turn"
 
-AGAIN_AFTER = samples(0.5)
-"""Silence after which the model is asked once more: with it in its ears it may think otherwise."""
-
 
 class EndOfTurnProbe:
-    """Asks ``model`` when a silence has lasted ``first``, and again as it goes on.
-
-    Without a model it knows nothing.
+    """Asks ``model`` once in each silence, when it has lasted ``first``: the model was made for
+    short ones. Without a model it knows nothing.
     """
 
     def __init__(self, model: EndOfTurnModel | None, executor: Executor, first: int) -> None:
         self._model = model
         self._executor = executor
-        self._due = (first, max(AGAIN_AFTER, first + 1))
+        self._first = first
         self._asked_of = (0, 0)  # the turn, and where its speech ended
-        self._asked = 0
+        self._asked = False
         self._job: Job[float] | None = None
         self.probability: float | None = None
 
@@ -41,9 +36,9 @@ class EndOfTurnProbe:
             self._asked_of = (turn.number, turn.end_of_speech)
         if self._job is not None:
             yield from self._collect(self._job, now)
-        if self._job is None and self._asked < len(self._due) and silence >= self._due[self._asked]:
+        if not self._asked and silence >= self._first:
             model, audio = self._model, turn.audio()
-            self._asked += 1
+            self._asked = True
             self._job = self._executor.submit(
                 END_OF_TURN_LANE, now, lambda _: (model.probability(audio) for _ in range(1))
             )
@@ -53,7 +48,7 @@ class EndOfTurnProbe:
         if self._job is not None:
             self._job.cancel()
         self._job = self.probability = None
-        self._asked = 0
+        self._asked = False
 
     def _collect(self, job: Job[float], now: int) -> Iterator[Notice]:
         try:

@@ -11,7 +11,8 @@ applies:
 - words that tell nothing or are not known: ``silence``, but ``silence_finished`` if the end-of-turn
   model hears that the turn is over
 - a sound that is not over, after the end-of-turn model: ``silence``, with words that tell nothing
-  half of ``silence_unfinished``
+  half of ``silence_unfinished``; one that is cut off, such as an "um" that the recogniser makes a
+  word of: ``silence_unfinished``
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ def _needed(evidence: Evidence, s: TurnSettings) -> tuple[float, str]:
             candidates.append((s.silence, "silence"))
         case _:
             candidates.append((s.silence_finished, "the phrase is finished"))
-    if sound is not None and sound < s.sounds_open:
+    if sound is not None and sound < s.sounds_cut:
+        candidates.append((s.silence_unfinished, f"it sounds cut off: {sound:.0%}"))
+    elif sound is not None and sound < s.sounds_open:
         known = told.phrase is not Phrase.UNKNOWN
         needed = s.silence if known else max(s.silence, s.silence_unfinished / 2)
         candidates.append((needed, f"it sounds unfinished: {sound:.0%}"))

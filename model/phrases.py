@@ -30,6 +30,7 @@ class Over(StrEnum):
 
     NOTHING = "nothing"
     BACKCHANNEL = "a backchannel"
+    ECHO = "an echo"
     WORDS = "words"
     INTERRUPTION = "an interruption"
 
@@ -90,12 +91,14 @@ class Phrases:
         stated = not text.rstrip().endswith("?") and self._states(words)
         return Told(Phrase.STATEMENT if stated else Phrase.FINISHED, " ".join(words[-2:]))
 
-    def over_a_reply(self, text: str) -> ToldOver:
-        """What ``text``, said over a reply, is."""
+    def over_a_reply(self, text: str, reply: str = "") -> ToldOver:
+        """What ``text``, said over a reply of which the words are ``reply``, is."""
         words = words_of(text)
         if not words:
             return ToldOver(Over.NOTHING)
         said = " ".join(words)
+        if len(words) > 1 and f" {said} " in f" {' '.join(words_of(reply))} ":
+            return ToldOver(Over.ECHO, said)
         left = _without(words, self._backchannels)
         if not left:
             return ToldOver(Over.BACKCHANNEL, said)

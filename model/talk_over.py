@@ -79,16 +79,16 @@ class WordsOver:
         self._job: Job[str] | None = None
         self._asked_of = 0
 
-    def poll(self, now: int, talk: TalkOver, silence: int) -> Iterator[Notice]:
+    def poll(self, now: int, talk: TalkOver, silence: int, reply: str) -> Iterator[Notice]:
         """Ask and collect: what is known by ``now`` is then in ``talk``. ``silence``: since its
-        last speech, in samples."""
-        if not self._works(talk):
+        last speech, in samples. ``reply``: what it is said over."""
+        if not self._works:
             return
         if self._talk is not talk:
             self.drop()
             self._talk = talk
         if self._job is not None:
-            yield from self._collect(self._job, now, talk)
+            yield from self._collect(self._job, now, talk, reply)
         if self._job is None and self._worth_asking(talk, ended=silence >= samples(ENDED)):
             self._ask(now, talk)
 
@@ -98,9 +98,10 @@ class WordsOver:
             voiced=seconds(talk.voiced),
             silence=seconds(silence),
             level=talk.level,
-            recognized=self._works(talk),
+            recognized=self._works,
             told=talk.told,
             told_of=seconds(talk.told_of),
+            goes_on=talk.goes_on,
         )
 
     def drop(self) -> None:
@@ -110,9 +111,9 @@ class WordsOver:
         self._job = self._talk = None
         self._asked_of = 0
 
-    def _works(self, talk: TalkOver) -> bool:
-        # Who goes on just as the reply begins wants to be heard: no words are needed for that.
-        return self._recognizer is not None and self._phrases is not None and not talk.goes_on
+    @property
+    def _works(self) -> bool:
+        return self._recognizer is not None and self._phrases is not None
 
     def _worth_asking(self, talk: TalkOver, *, ended: bool) -> bool:
         more = talk.voiced - self._asked_of
@@ -127,13 +128,13 @@ class WordsOver:
             OVER_LANE, now, lambda _: (recognizer.transcribe(audio) for _ in range(1))
         )
 
-    def _collect(self, job: Job[str], now: int, talk: TalkOver) -> Iterator[Notice]:
+    def _collect(self, job: Job[str], now: int, talk: TalkOver, reply: str) -> Iterator[Notice]:
         if self._phrases is None:
             return
         try:
             with failing_as_model_error("the recogniser"):
                 for text in job.poll(now):
-                    talk.told = self._phrases.over_a_reply(text)
+                    talk.told = self._phrases.over_a_reply(text, reply)
                     talk.told_of = self._asked_of
         except ModelError as error:
             yield Notice(now, "warning", f"speech over replies is judged by length alone: {error}")

@@ -12,11 +12,11 @@ class TurnSettings:
     When a turn is over (:mod:`model.endpointing`): ``silence`` after the user's last word ends a
     turn of which nothing else is known; ``silence_finished`` one that asks something and sounds
     finished; ``silence_statement`` one whose last sentence is whole and asks for nothing;
-    ``silence_unfinished`` one that breaks off. ``sounds_over``, ``sounds_open``: from and below
-    which the end-of-turn model's probability counts. ``words_wait``: how much longer than
-    ``silence`` the words are waited for. ``speculate_after`` that much silence, a reply is begun
-    early. ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer turn is
-    answered as it stands.
+    ``silence_unfinished`` one that breaks off. ``sounds_over``, ``sounds_open``, ``sounds_cut``:
+    the end-of-turn model's probabilities from and below which these are so. ``words_wait``: how
+    much longer than ``silence`` the words are waited for. ``speculate_after`` that much silence, a
+    reply is begun early. ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer
+    turn is answered as it stands.
 
     What speech over a reply is (:mod:`model.barge_in`): ``onset``: speech that long begins a turn,
     or ducks a reply. ``barge_in``: whether speech can stop a reply at all; ``barge_in_confirm``:
@@ -33,10 +33,11 @@ class TurnSettings:
 
     silence: float = 0.7
     silence_finished: float = 0.35
-    silence_statement: float = 2.0
+    silence_statement: float = 2.3
     silence_unfinished: float = 2.8
     sounds_over: float = 0.5
     sounds_open: float = 0.3
+    sounds_cut: float = 0.08
     words_wait: float = 0.8
     speculate_after: float = 0.15
     min_speech: float = 0.2
@@ -46,7 +47,7 @@ class TurnSettings:
     barge_in_confirm: float = 0.3
     barge_in_limit: float = 1.2
     barge_in_release: float = 0.4
-    barge_in_below: float = 10.0
+    barge_in_below: float = 12.0
     continuation: float = 0.6
     pre_roll: float = 0.3
     partial_every: float = 0.6

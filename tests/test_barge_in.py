@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from model.barge_in import WORDS_WAIT, Act, SpeechOver, judge
@@ -52,6 +54,21 @@ def test_two_words_are_waited_out_and_three_are_not():
 def test_one_unknown_word_is_a_sound_unless_it_is_long():
     assert act(0.5, silence=0.2, text="mamo") is Act.RESUME
     assert act(0.8, silence=0.2, text="banana") is Act.STOP
+
+
+def test_one_word_is_enough_where_the_turn_may_not_have_been_over():
+    assert act(0.4, silence=0.2, text="tomorrow", goes_on=True) is Act.STOP
+    assert act(0.4, silence=0.2, text="", goes_on=True) is Act.RESUME
+    assert act(0.4, silence=0.2, text="yeah", goes_on=True) is Act.RESUME
+
+
+def test_the_assistant_s_own_words_are_an_echo():
+    reply = "It is a long way, but the train stops there."
+    own = phrases_of("en").over_a_reply("Stops there", reply)
+    speech = SpeechOver(0.5, 0.3, recognized=True, told=own, told_of=0.5)
+    assert judge(speech, S).act is Act.RESUME
+    other = phrases_of("en").over_a_reply("Stop there", reply)
+    assert judge(replace(speech, told=other), S).act is Act.STOP
 
 
 def test_words_from_too_little_sound_count_for_nothing_while_it_goes_on():

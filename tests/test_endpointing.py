@@ -16,6 +16,7 @@ S = TurnSettings(
     words_wait=0.5,
     sounds_over=0.5,
     sounds_open=0.2,
+    sounds_cut=0.05,
 )
 
 
@@ -26,6 +27,7 @@ S = TurnSettings(
         (Phrase.FINISHED, 0.9, 0.3),
         (Phrase.FINISHED, 0.3, 0.3),  # neither over nor open
         (Phrase.FINISHED, 0.1, 0.7),
+        (Phrase.FINISHED, 0.04, 3.0),
         (Phrase.STATEMENT, 0.9, 2.0),
         (Phrase.STATEMENT, 0.1, 2.0),
         (Phrase.UNFINISHED, None, 3.0),

@@ -41,7 +41,7 @@ def actions(log) -> list[PlaybackAction]:
     ("text", "wait"),
     [
         ("What time is it?", 0.46),  # as soon as the words are known
-        ("We have a garden.", 2.0),
+        ("We have a garden.", 2.3),
         ("What time is it in", 2.8),
         ("Um", 2.8),
     ],
@@ -110,6 +110,18 @@ def test_a_sound_that_is_not_over_is_waited_for():
     assert log.of(EndpointJudged)[-1].probability == 0.1
 
 
+def test_a_sound_that_is_cut_off_is_waited_for_whatever_the_words():
+    script = Script()
+    log, _ = converse(
+        script.say("Is there any zoom?", 1.0),
+        silence(5),
+        script=script,
+        end_of_turn=lambda clock: Ear(clock, 0.01),
+    )
+    assert committed(log) == pytest.approx(3.8, abs=FRAME / USER_RATE)
+    assert log.of(EndpointJudged)[0].reason == "it sounds cut off: 1%"
+
+
 def test_without_words_the_sound_decides():
     over, _ = converse(*talk(), end_of_turn=lambda clock: Ear(clock, 0.9))
     open_, _ = converse(*talk(), end_of_turn=lambda clock: Ear(clock, 0.1))
@@ -121,15 +133,16 @@ def talk():
     return Script().say("anything", 1.0), silence(6)
 
 
-def test_the_model_is_asked_at_the_first_silence_and_again_as_it_goes_on():
+def test_the_model_is_asked_once_in_each_silence():
     ears = []
 
     def ear(clock: FakeClock) -> Ear:
         ears.append(Ear(clock, 0.1))
         return ears[0]
 
-    converse(*talk(), end_of_turn=ear)
-    assert [n / USER_RATE for n in ears[0].lengths] == pytest.approx([1.16, 1.5], abs=0.021)
+    said = Script().say("anything", 1.0)
+    converse(said, silence(0.5), said, silence(6), end_of_turn=ear)
+    assert [n / USER_RATE for n in ears[0].lengths] == pytest.approx([1.16, 2.66], abs=0.021)
 
 
 def test_a_broken_model_is_told_of_once_and_done_without():
@@ -181,6 +194,23 @@ def test_what_was_heard_before_the_hold_is_what_is_remembered():
     started, held = log.of(ReplyStarted)[0].at, log.of(PlaybackControl)[1].at
     assert cut.heard_samples == pytest.approx((held - started) * 1.5, abs=600)
     assert fake.history[0][1] == cut.heard == "w0 w1 w2 w3 w4"
+
+
+def test_a_noise_just_as_the_reply_begins_does_not_take_it_back():
+    # The reply is heard from 1.61 s on.
+    script = Script()
+    said = (script.say("Hello.", 1.0), silence(0.8), script.say("", 0.4), silence(8))
+    log, fake = converse(*said, script=script)
+    assert actions(log) == [ACTIONS.DUCK, ACTIONS.HOLD, ACTIONS.RESUME]
+    assert fake.history == [("Hello.", "one two three four")]
+
+
+def test_the_rest_of_the_turn_just_as_the_reply_begins_takes_it_back():
+    script = Script()
+    said = (script.say("Wake me.", 1.0), silence(0.8), script.say("Tomorrow.", 0.5), silence(8))
+    log, fake = converse(*said, script=script)
+    assert actions(log) == [ACTIONS.DUCK, ACTIONS.HOLD, ACTIONS.STOP]
+    assert fake.history == [("Wake me. Tomorrow.", "one two three four")]
 
 
 def test_a_quiet_voice_is_somebody_else():
