@@ -34,7 +34,8 @@ def why_not_covo(settings: Settings) -> str:
     try:
         folder = covo_folder(settings)
         check_packages()
-        from model.covo.assemble import AUTO, CovoModel, pick_device
+        from model.covo.assemble import CovoModel
+        from model.covo.device import AUTO, pick_device
 
         if settings.covo.device == AUTO and pick_device() == "cpu":
             return "there is no GPU here (with --engine covo it runs on the processor, slowly)"

@@ -23,8 +23,8 @@ def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executo
     """
     folder = covo_folder(settings)
     check_packages()
-    from model.covo.assemble import AUTO, pick_device
     from model.covo.config import CovoConfig
+    from model.covo.device import AUTO, pick_device
     from model.covo.precision import Precision
     from model.duplex.assistant import load_assistant
     from model.duplex.engine import DuplexEngine

@@ -111,7 +111,9 @@ class CovoSettings:
         choices=("auto", "fp32", "bf16", "fp16", "int8", "int4"),
     )
     token2wav_precision: str = setting(
-        "fp32", "how token2wav is held in memory", choices=("fp32", "bf16", "fp16")
+        "auto",
+        "how token2wav is held in memory; auto: bf16, on the processor fp32",
+        choices=("auto", "fp32", "bf16", "fp16"),
     )
     context_minutes: float = setting(10.0, "minutes of talk that it remembers", within=(0.5, 100.0))
     reply_tokens: float = setting(

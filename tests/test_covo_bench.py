@@ -169,7 +169,7 @@ def test_the_alternation_is_kept():
 def test_what_cannot_be_measured(tmp_path, monkeypatch):
     options = {
         "precision": "bf16",
-        "token2wav": None,
+        "token2wav": "auto",
         "minutes": 1.0,
         "reply_seconds": 2.0,
         "runs": 1,
@@ -204,7 +204,7 @@ def test_on_a_gpu(precision):
         "mid",
         device="cuda",
         precision=precision,
-        token2wav=None,
+        token2wav="auto",
         minutes=1.0,
         reply_seconds=REPLY,
         runs=2,

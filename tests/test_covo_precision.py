@@ -110,8 +110,10 @@ def test_precisions_that_do_not_exist():
         with pytest.raises(NetworkConfigError, match="there are: fp32, bf16, fp16, int8, int4"):
             Precision.named(name)
     with pytest.raises(NetworkConfigError, match="'int8'; there are: fp32, bf16, fp16"):
-        token2wav_precision("int8")
-    assert token2wav_precision("fp16") is Precision.FP16
+        token2wav_precision("int8", "cpu")
+    assert token2wav_precision("fp16", "cpu") is Precision.FP16
+    assert token2wav_precision("auto", "cuda") is Precision.BF16
+    assert token2wav_precision("auto", "cpu") is Precision.FP32
     assert Precision.of_dtype("torch.float16") is Precision.FP16
     with pytest.raises(NetworkConfigError, match="'int8'; there are: float32, bfloat16, float16"):
         Precision.of_dtype("int8")

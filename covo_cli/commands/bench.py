@@ -118,15 +118,15 @@ def startup(
 def network(
     size: Annotated[str, typer.Option(help="full (as published), mid or tiny.")] = "full",
     device: Annotated[
-        str | None, typer.Option(help="cuda, cuda:1, mps or cpu; if not given, the fastest.")
-    ] = None,
+        str, typer.Option(help="auto (the fastest), cuda, cuda:1, mps or cpu.")
+    ] = "auto",
     precision: Annotated[
         str, typer.Option(help="Of the language model: bf16, fp16, fp32, int8 or int4.")
     ] = "bf16",
     token2wav: Annotated[
-        str | None,
-        typer.Option(help="Of token2wav: fp32, bf16 or fp16; if not given, bf16, on the CPU fp32."),
-    ] = None,
+        str,
+        typer.Option(help="Of token2wav: fp32, bf16 or fp16; auto: bf16, on the CPU fp32."),
+    ] = "auto",
     minutes: Annotated[float, typer.Option(help="Minutes of talk in the cache.", min=0.5)] = 10.0,
     reply: Annotated[float, typer.Option(help="Seconds of the reply.", min=1.0)] = 10.0,
     runs: Annotated[int, typer.Option(help="How often each stage is timed.", min=1)] = 5,
@@ -185,7 +185,7 @@ def duplex(
 
     check_packages()
     from covo_cli.bench.duplex import measure_steps
-    from model.covo.assemble import AUTO, pick_device
+    from model.covo.device import AUTO, pick_device
     from model.covo.precision import Precision
 
     where = pick_device() if device == AUTO else device

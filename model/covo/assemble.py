@@ -19,6 +19,7 @@ import torch
 from model.covo.chat_prompt import read_system_prompt
 from model.covo.config import CovoConfig, SamplingConfig, Token2WavConfig
 from model.covo.decoder import Decoder
+from model.covo.device import AUTO, named_device
 from model.covo.dialogue import Dialogue, DialogueSettings
 from model.covo.generator import CovoGenerator, LoadableRecognizer, LoadedNetwork
 from model.covo.loading import load_network, load_token2wav
@@ -32,12 +33,9 @@ from model.covo.speech_worker import SpeechWorker
 from model.covo.tokenizer import CovoTokenizer
 from model.covo.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.engine import EngineInfo, Progress
-from model.errors import NetworkConfigError
 
 TOKEN2WAV = "token2wav"
 """Subfolder of a model folder."""
-AUTO = "auto"
-
 LICENCE = "academic use only, nothing commercial and nothing in production"
 
 
@@ -46,7 +44,8 @@ class CovoSettings:
     """How the network is run.
 
     ``device``: ``auto``, or as torch calls it. ``precision``: ``auto`` for the weights' own, or
-    one of :class:`Precision`. ``context_minutes``: minutes of talk that it remembers.
+    one of :class:`Precision`; ``token2wav_precision``: ``auto`` for bf16, and fp32 on the CPU.
+    ``context_minutes``: minutes of talk that it remembers.
     ``voice_prompt_seconds``: how much of a voice's prompt is used, None for all of it.
     ``flow_steps``: midpoint steps of flow matching, None for the checkpoint's; ``guidance``: its
     strength, None for the checkpoint's, and below 0 for none. ``graph``: CUDA graphs.
@@ -55,7 +54,7 @@ class CovoSettings:
 
     device: str = AUTO
     precision: str = AUTO
-    token2wav_precision: str = "fp32"
+    token2wav_precision: str = AUTO
     context_minutes: float = 10.0
     reply_tokens: int = 2048
     sampling: SamplingSettings = GREEDY
@@ -79,10 +78,10 @@ class CovoModel:
         self.settings = settings
         self.config = CovoConfig.read(folder / "config.json")
         self.speech_config = Token2WavConfig.read(folder / TOKEN2WAV / "config.json")
-        self.device = _device(settings.device)
+        self.device = named_device(settings.device)
         own = Precision.of_dtype(self.config.backbone.dtype)
         self.precision = own if settings.precision == AUTO else Precision.named(settings.precision)
-        self.speech_precision = token2wav_precision(settings.token2wav_precision)
+        self.speech_precision = token2wav_precision(settings.token2wav_precision, self.device.type)
         self.tokenizer = CovoTokenizer.read(folder, self.config)
         self.system = read_system_prompt(folder, settings.persona)
         self.plan = self._plan()
@@ -195,22 +194,6 @@ def build_generator(
         info=info,
         recognizer=recognizer,
     )
-
-
-def pick_device() -> str:
-    """``cuda``, ``mps`` or ``cpu``: the fastest that is here."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _device(name: str) -> torch.device:
-    try:
-        return torch.device(pick_device() if name == AUTO else name)
-    except RuntimeError as error:
-        raise NetworkConfigError(
-            f"there is no device {name!r}; it is auto, cuda, cuda:1, mps or cpu"
-        ) from error
 
 
 def _bytes(what: str, progress: Progress) -> Callable[[int, int], None]:

@@ -105,8 +105,13 @@ TOKEN2WAV_PRECISIONS = tuple(_PLAIN)
 """What token2wav can be held in: it is small, and bound by computing rather than by reading."""
 
 
-def token2wav_precision(name: str) -> Precision:
-    """The precision of token2wav that a user calls ``name``. Raises: NetworkConfigError."""
+def token2wav_precision(name: str, device: str) -> Precision:
+    """The precision of token2wav that a user calls ``name`` on a device of the type ``device``.
+
+    ``auto``: bf16, and fp32 on the CPU, which gains nothing from less. Raises: NetworkConfigError.
+    """
+    if name == "auto":
+        return Precision.FP32 if device == "cpu" else Precision.BF16
     precision = Precision.named(name)
     if precision not in TOKEN2WAV_PRECISIONS:
         known = ", ".join(TOKEN2WAV_PRECISIONS)

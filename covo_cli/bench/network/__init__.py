@@ -22,6 +22,7 @@ from covo_cli.bench.network.reply import measure_all_first, measure_reply
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
 from covo_cli.bench.network.subject import Subject, build_subject, tokens_needed
 from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak, read_bandwidth
+from model.covo.device import named_device
 from model.covo.memory_fit import MemoryFit, free_memory
 from model.covo.memory_plan import MemorySetting, context_tokens
 from model.covo.precision import Precision, token2wav_precision
@@ -66,20 +67,21 @@ class NetworkBench:
 def network_bench(
     size: str,
     *,
-    device: str | None,
+    device: str,
     precision: str,
-    token2wav: str | None,
+    token2wav: str,
     minutes: float,
     reply_seconds: float,
     runs: int,
     steps: int,
 ) -> NetworkBench:
-    """From what a user writes. ``device``: None for the fastest; ``token2wav``: None for bf16, and
-    fp32 on the CPU, which gains nothing from less. Raises: NetworkConfigError."""
-    where = _device(device)
-    if token2wav is None:
-        token2wav = Precision.FP32 if where.type == "cpu" else Precision.BF16
-    setting = MemorySetting(Precision.named(precision), token2wav_precision(token2wav), minutes)
+    """From what a user writes; ``auto`` for ``device`` and ``token2wav`` is as in the engine.
+
+    Raises: NetworkConfigError."""
+    where = named_device(device)
+    free_memory(str(where))  # refuses a device that is not here
+    speech = token2wav_precision(token2wav, where.type)
+    setting = MemorySetting(Precision.named(precision), speech, minutes)
     return NetworkBench(
         network_size(size), setting, where, reply_seconds=reply_seconds, runs=runs, steps=steps
     )
@@ -160,17 +162,3 @@ def _memory(subject: Subject) -> dict[str, Any]:
         "peak_share_of_plan": round(peak / plan.allocated, 4) if peak is not None else None,
         "process_resident": int(psutil.Process().memory_info().rss),
     }
-
-
-def _device(name: str | None) -> torch.device:
-    if name is None:
-        mps = "mps" if torch.backends.mps.is_available() else "cpu"
-        name = "cuda" if torch.cuda.is_available() else mps
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise NetworkConfigError(
-            f"there is no device {name!r}; it is cuda, cuda:1, mps or cpu"
-        ) from error
-    free_memory(name)  # refuses a device that is not here
-    return device
