@@ -25,6 +25,9 @@ LANGUAGE = "en"
 """What is spoken to the embedded engine."""
 
 
+_COVO_FLAGS = ("covo.model", "covo.precision", "covo.device", "covo.voice_prompt_seconds")
+
+
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
     """The engine that will answer, and why it was picked."""
@@ -61,6 +64,7 @@ def build_engine(
 
     share_one_heap()
     choice = choice or choose_engine(settings)
+    _check_flags(settings, choice)
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
         from covo_cli.duplex_engine import build_duplex
@@ -76,6 +80,19 @@ def build_engine(
     else:
         generator = _build_cascade(settings)
     return turn_taking(settings, generator, executor, generator.recognizer)
+
+
+def _check_flags(settings: Settings, choice: EngineChoice) -> None:
+    """Refuse what was asked for on the command line and would have no effect."""
+    others = ("chat.model", "chat.url") if choice.name != "lite" else _COVO_FLAGS
+    for key in others:
+        if settings.origins.get(key) == "command line":
+            wanted = "lite" if key in ("chat.model", "chat.url") else "covo"
+            flag = key.removeprefix("covo.").replace(".", "-").replace("_", "-")
+            raise SettingsError(
+                f"--{flag} goes with --engine {wanted}, and {choice.name} answers here: "
+                f"{choice.reason}"
+            )
 
 
 def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from audio_io.files import FileSpeaker, read_audio
 from covo_cli.covo_engine import network_settings
 from covo_cli.doctor.wiring import check_covo
-from covo_cli.engines import EngineChoice, choose_engine
+from covo_cli.engines import EngineChoice, build_engine, choose_engine
 from covo_cli.errors import SettingsError
 from covo_cli.run_ask import CUT_SHORT, run_ask
 from covo_cli.run_chat import Ends, FilePair, hold, run_chat
@@ -149,6 +149,19 @@ def test_the_embedded_engine_cannot_only_write(settings):
     files = FilePair(QUESTION, None, 24_000, paced=False)
     with pytest.raises(SettingsError, match="--engine covo"):
         run_chat(settings(covo__text_only=True, engine__name="lite"), files, as_json=True)
+
+
+@pytest.mark.parametrize(
+    ("engine", "key", "value", "message"),
+    [
+        ("lite", "covo.precision", "int8", "--precision goes with --engine covo"),
+        ("lite", "covo.voice_prompt_seconds", 3.0, "--voice-prompt-seconds goes with"),
+        ("covo", "chat.url", "http://localhost:1/v1", "--chat-url goes with --engine lite"),
+    ],
+)
+def test_a_flag_of_the_other_engine_is_refused(engine, key, value, message):
+    with pytest.raises(SettingsError, match=message):
+        build_engine(load_settings({"engine.name": engine, key: value}), real_time=False)
 
 
 def test_auto_says_why(settings, monkeypatch):
