@@ -79,6 +79,11 @@ def judge(speech: SpeechOver, s: TurnSettings) -> Verdict:
         if speech.silence < s.barge_in_release:
             return Verdict(Act.WAIT)
         return Verdict(Act.RESUME, f"somebody else, {-speech.level:.0f} dB below you")
+    if speech.voiced < s.min_speech:
+        # Too little for a turn: to stop for it would be to stop for nothing.
+        if speech.silence < s.barge_in_release:
+            return Verdict(Act.WAIT)
+        return Verdict(Act.RESUME, f"only {speech.voiced:.2f} s of speech")
     by_words = _judge_words(speech) if speech.recognized else None
     return by_words or _judge_length(speech, s)
 

@@ -98,6 +98,12 @@ def test_words_that_never_come_are_not_waited_for():
     assert act(0.4, silence=late, recognized=True) is Act.RESUME
 
 
+def test_speech_too_short_for_a_turn_stops_nothing():
+    assert act(0.18, silence=0.2, text="what") is Act.WAIT
+    assert act(0.18, silence=0.4, text="what") is Act.RESUME
+    assert act(0.2, silence=0.2, text="what") is Act.STOP
+
+
 def test_somebody_else_is_known_by_the_level():
     assert act(2.0, text="have you seen my keys", level=-13.0) is Act.WAIT
     assert act(2.0, silence=0.4, text="stop", level=-13.0) is Act.RESUME
