@@ -62,6 +62,7 @@ class Phrases:
         unfinished: Iterable[str],
         complete: Iterable[str],
         stranded: Iterable[str],
+        embedded: Iterable[str],
         questions: Iterable[str],
         openers: Iterable[str],
         wishes: Iterable[str],
@@ -72,6 +73,7 @@ class Phrases:
         self._leading = _split([*fillers, *backchannels, "and", "but"])
         self._complete = _split(complete)
         self._stranded = _split(stranded)
+        self._embedded = _split(embedded)
         self._questions = frozenset(questions)
         self._openers = frozenset(openers)
         self._wishes = _split(wishes)
@@ -119,6 +121,8 @@ class Phrases:
         if len(words) == 1:
             return words[0] in self._questions
         if len(_longest_at_end(words, self._complete)) > len(ending):
+            return True
+        if ending in self._embedded and self._questions & set(words[1 : -len(ending)]):
             return True
         stranded = _longest_at_end(words, self._stranded)
         asked = self._questions & set(words[: len(words) - len(stranded)])
