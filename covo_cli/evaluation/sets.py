@@ -25,7 +25,7 @@ from covo_cli.evaluation.scenario import (
     ScriptLine,
     Source,
 )
-from covo_cli.scripted_user import Start, StartRule
+from covo_cli.scripted_user import REST, Start, StartRule
 
 LOUD, NORMAL, SOFT = -20.0, -26.0, -34.0
 """Levels of a person at a microphone, in dBFS."""
@@ -41,8 +41,10 @@ OPENING = 0.6
 class Mix:
     """How many scenarios of each kind a set has, whose voices, and where its noise seeds begin.
 
-    ``exposure``: seconds of a reply in each echo and in noise at :data:`GOAL_SNR`. ``pauses``,
-    ``corrections``: seconds of each pause, one scenario for each text and some of them.
+    In echo, and in noise at :data:`GOAL_SNR`, rates have to be told from very small ones: there a
+    conversation has ``echo_turns`` or ``noise_turns`` requests, and ``exposure`` is how many
+    seconds of a reply are heard. ``pauses``, ``corrections``: seconds of each pause, one scenario
+    for each text and some of them.
     """
 
     about: str
@@ -60,6 +62,8 @@ class Mix:
     corrections: tuple[float, ...]
     silences: int
     exposure: float
+    noise_turns: int = 1
+    echo_turns: int = 1
 
 
 _NOISES = tuple(
@@ -89,7 +93,9 @@ MIXES = {
         echoes=12,
         corrections=(0.5, 0.9, 1.4),
         silences=4,
-        exposure=36.0,
+        exposure=14.0,
+        noise_turns=12,
+        echo_turns=4,
     ),
     SetName.TUNING: Mix(
         "for tuning: users michael and emma, each the other's bystander",
@@ -223,19 +229,24 @@ class _Author:
 
     def _noises(self) -> Iterator[Scenario]:
         for n, (kind, snr) in enumerate(self._mix.noises):
-            line = self._opening(next(self._requests), next(self._voices))
-            noise = Noise(kind, snr, next(self._seeds))
-            # Long where a rate has to be told from 0.2 a minute.
-            listen = self._mix.exposure if snr == GOAL_SNR else 12.0
+            counted = snr == GOAL_SNR
             yield Scenario(
                 f"noise-{n:02}",
                 Kind.NOISE,
-                (line,),
-                noise,
-                listen=listen,
-                reply=listen + 2.0,
+                self._asking(self._mix.noise_turns if counted else 1),
+                Noise(kind, snr, next(self._seeds)),
+                listen=self._mix.exposure if counted else 12.0,
+                reply=(self._mix.exposure if counted else 12.0) + 2.0,
                 note=f"{kind}, {snr:g} dB",
             )
+
+    def _asking(self, times: int) -> tuple[ScriptLine, ...]:
+        """Requests by one voice, each after the reply to the one before."""
+        voice = next(self._voices)
+        first = self._opening(next(self._requests), voice)
+        after = Start(StartRule.AFTER_REPLY, REST)
+        more = (next(self._requests) for _ in range(times - 1))
+        return first, *(ScriptLine(Role.TURN, after, text, voice=voice) for text in more)
 
     def _side_talk(self) -> Iterator[Scenario]:
         texts = cycle(self._texts["side_talk"])
@@ -258,12 +269,11 @@ class _Author:
         delays, rooms, gains = cycle((0.02, 0.08, 0.15)), cycle((0.2, 0.4)), cycle((-6.0, -12.0))
         for n in range(self._mix.echoes):
             echo = Echo(next(delays), next(rooms), next(gains), next(self._seeds))
-            line = self._opening(next(self._requests), next(self._voices))
             note = f"{echo.delay * 1000:.0f} ms, {echo.gain:g} dB, reverberation {echo.rt60:g} s"
             yield Scenario(
                 f"echo-{n:02}",
                 Kind.ECHO,
-                (line,),
+                self._asking(self._mix.echo_turns),
                 echo=echo,
                 listen=self._mix.exposure,
                 reply=self._mix.exposure + 2.0,
