@@ -69,7 +69,8 @@ class Phrases:
         backchannels: Iterable[str],
         interrupting: Iterable[str],
     ) -> None:
-        self._open = _split([*fillers, *unfinished])
+        self._fillers = _split(fillers)
+        self._open = self._fillers | _split(unfinished)
         self._leading = _split([*fillers, *backchannels, "and", "but"])
         self._complete = _split(complete)
         self._stranded = _split(stranded)
@@ -79,6 +80,7 @@ class Phrases:
         self._wishes = _split(wishes)
         self._backchannels = _split(backchannels)
         self._interrupting = _split(interrupting)
+        self._answers = self._backchannels | self._interrupting
 
     def end_of(self, text: str) -> Told:
         """Whether the last phrase of ``text`` is finished, as far as its words tell."""
@@ -109,12 +111,19 @@ class Phrases:
         return ToldOver(kind, said, len(left))
 
     def _states(self, words: Sequence[str]) -> bool:
-        """Whether a sentence of these words states something and asks for nothing."""
+        """Whether a sentence of these words states something and asks for nothing.
+
+        So does a single word after a filler: often it is one more filler, misheard.
+        """
+        hesitant = False
         while len(words) > 1 and words[0] not in self._openers:
             skipped = _count_at(words, 0, self._leading)
             if not skipped or skipped == len(words):
                 break
+            hesitant = hesitant or tuple(words[:skipped]) in self._fillers
             words = words[skipped:]
+        if hesitant and len(words) == 1:
+            return words[0] not in self._questions and tuple(words) not in self._answers
         return words[0] in self._openers and not _count_at(words, 0, self._wishes)
 
     def _is_complete(self, words: Sequence[str], ending: Sequence[str]) -> bool:
