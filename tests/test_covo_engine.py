@@ -334,6 +334,15 @@ def test_a_folder_that_is_no_model(tmp_path):
         CovoModel(tmp_path, SETTINGS)
 
 
+def test_what_only_writes_is_not_refused_for_the_memory_of_speech(folder, monkeypatch):
+    settings = replace(SETTINGS, text_only=True)
+    enough = CovoModel(folder, settings).plan.total
+    monkeypatch.setattr("model.covo.assemble.free_memory", lambda device: enough)
+    assert CovoModel(folder, settings).plan.total == enough
+    with pytest.raises(NetworkMemoryError, match="with token2wav in fp32"):
+        CovoModel(folder, SETTINGS)
+
+
 # In a conversation
 
 

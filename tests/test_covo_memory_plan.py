@@ -140,6 +140,18 @@ def test_too_little_memory_is_refused_in_one_line():
             assert word in str(caught.value)
 
 
+def test_what_only_writes_needs_no_memory_for_speech():
+    speaking, writing = full_plan("bf16"), FITS.plan(MemorySetting(speaks=False))
+    assert (writing.token2wav, writing.workspace.flow, writing.workspace.vocoder) == (0, 0, 0)
+    assert writing.weights == speaking.weights - speaking.token2wav
+    free = writing.total
+    assert FITS.require(MemorySetting(speaks=False), free, "cuda:0") == writing
+    assert speaking.total > free
+    for least, words in ((free - 1, "what fits: bf16 without"), (GB, "int4 without token2wav")):
+        with pytest.raises(NetworkMemoryError, match=f"bf16 without token2wav and 10.*{words}"):
+            FITS.require(MemorySetting(speaks=False), least, "cuda:0")
+
+
 def test_where_int4_does_not_run_it_is_not_offered():
     fits = replace(FITS, device="mps")
     assert fits.nearest(MemorySetting(), 12 * GB) is None
