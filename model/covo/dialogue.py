@@ -221,17 +221,21 @@ class Dialogue:
             return turn.segment
         if turn.audio is None:
             return self._checked(Segment(self._prompt.turn(text=turn.text)))
-        audio = torch.from_numpy(turn.audio).to(self._network.device)
-        if audio.numel() and not bool(audio.any()):
+        if turn.audio.size and not turn.audio.any():
             raise NetworkInputError("the turn is empty: every sample of it is 0")
-        seconds = len(audio) / ENCODER_RATE
+        seconds = len(turn.audio) / ENCODER_RATE
         if seconds * EMBEDDINGS_PER_SECOND > self._room:  # before the encoder is kept busy
             raise NetworkInputError(
                 f"the turn is too long: {seconds:.0f} s, and the network has room for "
                 f"{self._room / EMBEDDINGS_PER_SECOND:.0f} s; say it in parts, or raise "
                 "covo.context_minutes"
             )
-        features = turn_features(audio, ENCODER_RATE, mels=self._network.config.encoder.mels)
+        features = turn_features(
+            torch.from_numpy(turn.audio),
+            ENCODER_RATE,
+            mels=self._network.config.encoder.mels,
+            device=self._network.device,
+        )
         ids = self._prompt.turn(rows=features.placeholders, text=turn.text)
         return self._checked(Segment(ids, self._network.hear(features)))
 
