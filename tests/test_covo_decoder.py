@@ -309,6 +309,37 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
         captured.warm_up()
 
 
+class FakeEvents:
+    """Stands for torch.cuda: keeps on which stream, and so on which device, an event was put."""
+
+    def __init__(self) -> None:
+        self.recorded: list[object] = []
+
+    def Event(self) -> FakeEvents:
+        return self
+
+    def current_stream(self, device: torch.device | None = None) -> object:
+        return f"the stream of {device}"
+
+    def record(self, stream: object = None) -> None:
+        self.recorded.append(stream)
+
+    def synchronize(self) -> None:
+        """A CPU has copied by now."""
+
+
+def test_a_token_is_waited_for_on_its_own_device(monkeypatch):
+    cuda, zeros = FakeEvents(), torch.zeros
+    monkeypatch.setattr(torch, "cuda", cuda)
+    monkeypatch.setattr(
+        torch, "zeros", lambda *shape, dtype, pin_memory: zeros(*shape, dtype=dtype)
+    )
+    read = TokenRead(torch.device("cuda:1"))
+    read.start(torch.tensor([7]))
+    assert read.finish() == 7
+    assert cuda.recorded == ["the stream of cuda:1"]
+
+
 def flash_by_hand(
     query: Tensor,
     keys: Tensor,
