@@ -245,6 +245,17 @@ def test_prepare_leaves_only_the_turn_to_compute(talk):
     assert computed == len(turn.ids)
 
 
+def test_a_conversation_that_does_not_fit_any_more_is_not_prepared(talk):
+    dialogue = talk([SPEECH] * 500, capacity=256, settings=DialogueSettings())
+    reply, _ = answer(dialogue, spoken(2.0))
+    dialogue.remember(reply)
+    held = dialogue._context.length
+    dialogue.prepare()
+    assert dialogue._context.length == held == 256
+    _, parts = answer(dialogue, spoken())
+    assert parts[0] == TurnsDropped(1)
+
+
 def test_another_speaker_is_another_system_prompt(talk, tokenizer):
     dialogue = talk(script(tokenizer, "x", []))
     reply, _ = answer(dialogue, spoken())

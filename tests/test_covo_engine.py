@@ -252,6 +252,20 @@ def test_a_reply_says_that_it_was_cut_at_its_limit(make):
     assert ReplyNotice("warning", f"the reply ends at its limit of {TOKENS} tokens") in parts
 
 
+def test_what_went_wrong_while_preparing_is_said_with_the_next_reply(make, monkeypatch):
+    generator = make()
+    parts = list(generator.reply(1, spoken(), never))
+
+    def fail():
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(dialogue_of(generator), "prepare", fail)
+    generator.settle(1, sound(parts))
+    generator._preparing.join()
+    told = ReplyNotice("warning", "preparing the next reply failed: RuntimeError: out of memory")
+    assert [next(generator.reply(n, spoken(n), never)) == told for n in (2, 3)] == [True, False]
+
+
 def test_it_can_only_write(make):
     generator = make(text_only=True)
     assert not generator.info.speaks

@@ -142,9 +142,12 @@ class Dialogue:
         return cut
 
     def prepare(self) -> None:
-        """Compute what the conversation lacks in the cache, so that the next reply need not."""
+        """Compute what the conversation lacks in the cache, so that the next reply need not. One
+        that does not fit any more is left to the next reply, which forgets its oldest turns."""
         with self._computing:
-            self._context.hold(self._segments(self.exchanges))
+            segments = self._segments(self.exchanges)
+            if sum(len(segment.ids) for segment in segments) <= self._decoder.capacity:
+                self._context.hold(segments)
 
     def warm_up(self) -> None:
         """Run everything once: a second of silence is heard and answered with a few tokens."""
