@@ -12,8 +12,6 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from model.covo import decoder, graphs
 from model.covo.config import CovoConfig
@@ -26,6 +24,7 @@ from model.covo.sampling import GREEDY, SamplingSettings, TokenChooser
 from model.covo.token_read import TokenRead
 from model.errors import NetworkInputError
 from tests.golden_covo import FOLDER, TOLERANCE, error, network_folder
+from tests.nothing_waits import NothingWaits
 
 VOCABULARY, HIDDEN = 668, 64
 PROMPT = torch.arange(7, 67)
@@ -377,18 +376,6 @@ def test_flash_attention_is_asked_for_the_same(network, monkeypatch):
     flash = started(network)
     assert list(flash.generate(PROMPT, stop=(), limit=9)) == said
     assert error(flash.logits, usual.logits) < TOLERANCE
-
-
-class NothingWaits(TorchDispatchMode):
-    """Refuses what would make the host wait for a GPU, whose part the meta device plays: it has
-    no numbers to read, and here a tensor of the CPU in any operation is a copy."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for value in tree_leaves((args, kwargs, out)):
-            if isinstance(value, Tensor) and value.device.type != "meta":
-                raise RuntimeError(f"{func} touches {value.device}")
-        return out
 
 
 @pytest.fixture

@@ -73,6 +73,15 @@ def test_in_another_precision(folder):
     assert network.llm.model.rotary_emb.inv_freq.dtype == torch.float32
 
 
+def test_fp32_is_not_rounded_to_tf32_on_a_gpu(folder, t2w_folder, monkeypatch):
+    for load, where in ((load_network, folder), (load_token2wav, t2w_folder)):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+        load(where, precision=Precision.BF16)
+        assert torch.backends.cudnn.allow_tf32
+        load(where, precision=Precision.FP32)
+        assert not torch.backends.cudnn.allow_tf32
+
+
 @pytest.mark.parametrize("index", [False, True])
 def test_shards(folder, index):
     whole = folder / "model.safetensors"

@@ -1,9 +1,10 @@
-"""Which device the network runs on."""
+"""Which device the network runs on, and how exactly."""
 
 from __future__ import annotations
 
 import torch
 
+from model.covo.precision import Precision
 from model.errors import NetworkConfigError
 
 AUTO = "auto"
@@ -27,3 +28,11 @@ def named_device(name: str) -> torch.device:
         raise NetworkConfigError(
             f"there is no device {name!r}; it is auto, cuda, cuda:1, mps or cpu"
         ) from error
+
+
+def compute_exactly(precision: Precision) -> None:
+    """For ``fp32``: keep cuDNN from rounding float32 convolutions to TF32 (10 bits), which it does
+    unless told otherwise. That is for the whole process; no other precision has such convolutions.
+    """
+    if precision is Precision.FP32:
+        torch.backends.cudnn.allow_tf32 = False

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.covo.config import CovoConfig, FlowConfig, Token2WavConfig
+from model.covo.device import compute_exactly
 from model.covo.network import CovoNetwork
 from model.covo.precision import Precision, is_quantisable, parameter_bytes
 from model.covo.quantize import check_quantisable, quantise
@@ -78,7 +79,7 @@ def load_token2wav(
     settings = Token2WavConfig.read(config or folder / "config.json")
     mean, variance = load_statistics(folder / "global_mean_var.npy", settings.flow.latent)
     with torch.device("meta"):
-        token2wav = Token2Wav(settings, mean, variance)
+        token2wav = Token2Wav(settings, mean.to(device), variance.to(device))
     safetensors = folder / "model.safetensors"
     path = safetensors if safetensors.is_file() else folder / "model.pt"
     recipes = token2wav_recipes(token2wav)
@@ -127,6 +128,7 @@ def fill(
     finite, or a file is damaged; NetworkConfigError when the device cannot do the precision.
     """
     check_quantisable(precision, device)
+    compute_exactly(precision)
     where: dict[str, Path] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path in paths:
