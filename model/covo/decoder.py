@@ -94,11 +94,6 @@ class Decoder:
         return self._computed + (self._pending is not None)
 
     @property
-    def device(self) -> torch.device:
-        """Where the network and the history are."""
-        return self._device
-
-    @property
     def logits(self) -> Tensor:
         """The logits behind the history's last token: (vocabulary,), float32, on the device.
         Overwritten in place by what comes next. Raises: NetworkInputError when there are none,
