@@ -18,6 +18,7 @@ from model.covo.random_weights import random_voice
 from model.covo.sizes import FULL
 from model.covo.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.token2wav import Token2Wav
+from model.covo.workspace import PREFILL_ROWS
 from tests.nothing_waits import NothingWaits
 
 HIDDEN = FULL.covo.backbone.hidden
@@ -48,7 +49,7 @@ def test_a_history_and_a_step_behind_it(network, monkeypatch, flash):
     monkeypatch.setattr(decoder, "flash_available", lambda *_: flash)
     made = Decoder(network, context_tokens(10))
     with torch.device("meta"):
-        rows, token = torch.empty(decoder.PREFILL_ROWS + 1, HIDDEN), torch.zeros(1).long()
+        rows, token = torch.empty(PREFILL_ROWS + 1, HIDDEN), torch.zeros(1).long()
     with NothingWaits():
         made.append(rows)
         made.append_token(token)

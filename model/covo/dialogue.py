@@ -27,6 +27,7 @@ from model.covo.context import Context, Segment
 from model.covo.decoder import Decoder
 from model.covo.exchange import Exchange, Reply, Turn
 from model.covo.features import ENCODER_RATE, turn_features
+from model.covo.memory_plan import USER_TOKENS_PER_SECOND
 from model.covo.network import CovoNetwork
 from model.covo.penalties import PenaltySettings
 from model.covo.reply_parts import (
@@ -44,9 +45,6 @@ from model.errors import NetworkInputError
 GROUP = 3
 """Speech codes that are handed on together at most; fewer when text comes in between. The first
 sound waits for few codes, so it must not wait for the rest of a large group."""
-
-EMBEDDINGS_PER_SECOND = 6.25
-"""What is heard, in rows."""
 
 _WARM_UP_TOKENS = 30
 
@@ -227,10 +225,10 @@ class Dialogue:
         if turn.audio.size and not turn.audio.any():
             raise NetworkInputError("the turn is empty: every sample of it is 0")
         seconds = len(turn.audio) / ENCODER_RATE
-        if seconds * EMBEDDINGS_PER_SECOND > self._room:  # before the encoder is kept busy
+        if seconds * USER_TOKENS_PER_SECOND > self._room:  # before the encoder is kept busy
             raise NetworkInputError(
                 f"the turn is too long: {seconds:.0f} s, and the network has room for "
-                f"{self._room / EMBEDDINGS_PER_SECOND:.0f} s; say it in parts, or raise "
+                f"{self._room / USER_TOKENS_PER_SECOND:.0f} s; say it in parts, or raise "
                 "covo.context_minutes"
             )
         features = turn_features(

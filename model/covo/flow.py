@@ -23,13 +23,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.config import FlowConfig, SamplingConfig
+from model.covo.config import (
+    EMBED_GROUPS,
+    EMBED_KERNEL,
+    TIME_FEATURES,
+    FlowConfig,
+    SamplingConfig,
+)
 from model.covo.rotary import Rotation, rotate, rotation
-
-# Sizes that are constants of the published code, not keys of its config.
-TIME_FEATURES = 256
-EMBED_KERNEL = 31
-EMBED_GROUPS = 16
 
 _ROPE_BASE = 50_000.0
 _TIME_PERIOD = 10_000.0

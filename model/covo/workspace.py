@@ -16,8 +16,8 @@ from model.covo.config import CovoConfig, Token2WavConfig
 from model.covo.parameters import block_linears
 from model.covo.precision import Precision
 
-PREFILL_TOKENS = 1024
-"""Rows that prefill puts through the language model at once; a longer prompt takes more turns."""
+PREFILL_ROWS = 1024
+"""Rows that prefill puts through the language model at once; more would only need more memory."""
 
 _HIDDEN_ROWS = 8
 _ROTATED_ROWS = 4
@@ -69,7 +69,7 @@ def estimate_workspace(
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder
     heard = encoder.positions * (_HIDDEN_ROWS * encoder.hidden + 2 * encoder.ffn) * item
-    prompt = min(PREFILL_TOKENS, context)
+    prompt = min(PREFILL_ROWS, context)
     rows = prompt * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
     # Without FlashAttention: keys and values once per query head, and a mask.
     flash = device == "cuda" and item == 2
