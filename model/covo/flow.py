@@ -79,17 +79,15 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, positions: Rotation) -> Tensor:
         """(batch, time, hidden) to the same."""
-        query, key, value = (
-            projection(x).view(*x.shape[:2], self.heads, -1)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        heads_first = (
-            part.transpose(1, 2)
-            for part in (rotate(query, positions), rotate(key, positions), value)
-        )
-        mixed = functional.scaled_dot_product_attention(*heads_first)
+        query = rotate(self._split(self.q_proj(x)), positions).transpose(1, 2)
+        key = rotate(self._split(self.k_proj(x)), positions).transpose(1, 2)
+        value = self._split(self.v_proj(x)).transpose(1, 2)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return out
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:2], self.heads, -1)
 
 
 class FeedForward(nn.Module):
