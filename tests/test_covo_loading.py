@@ -82,6 +82,13 @@ def test_fp32_is_not_rounded_to_tf32_on_a_gpu(folder, t2w_folder, monkeypatch):
         assert not torch.backends.cudnn.allow_tf32
 
 
+def test_attention_makes_no_plan_for_every_length(folder, t2w_folder):
+    for load, where in ((load_network, folder), (load_token2wav, t2w_folder)):
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        load(where)
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 @pytest.mark.parametrize("index", [False, True])
 def test_shards(folder, index):
     whole = folder / "model.safetensors"

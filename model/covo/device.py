@@ -1,4 +1,4 @@
-"""Which device the network runs on, and how exactly."""
+"""Which device the network runs on, and what torch is told before it does."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ def named_device(name: str) -> torch.device:
         ) from error
 
 
-def compute_exactly(precision: Precision) -> None:
-    """For ``fp32``: keep cuDNN from rounding float32 convolutions to TF32 (10 bits), which it does
-    unless told otherwise. That is for the whole process; no other precision has such convolutions.
+def set_up_torch(precision: Precision) -> None:
+    """For the whole process, before a network in ``precision`` is filled; only CUDA notices.
+
+    Attention is not cuDNN's, which torch prefers on some cards: it makes a plan for each length
+    and keeps it by thread, and here nearly every chunk has a length of its own. FlashAttention has
+    no plans. And ``fp32`` is fp32: cuDNN would round its convolutions to TF32 (10 bits).
     """
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if precision is Precision.FP32:
         torch.backends.cudnn.allow_tf32 = False

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.covo.config import CovoConfig, FlowConfig, Token2WavConfig
-from model.covo.device import compute_exactly
+from model.covo.device import set_up_torch
 from model.covo.network import CovoNetwork
 from model.covo.precision import Precision, is_quantisable, parameter_bytes
 from model.covo.quantize import check_quantisable, quantise
@@ -128,7 +128,7 @@ def fill(
     finite, or a file is damaged; NetworkConfigError when the device cannot do the precision.
     """
     check_quantisable(precision, device)
-    compute_exactly(precision)
+    set_up_torch(precision)
     where: dict[str, Path] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path in paths:

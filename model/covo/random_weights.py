@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model.covo.config import CovoConfig, FlowConfig, Token2WavConfig
-from model.covo.device import compute_exactly
+from model.covo.device import set_up_torch
 from model.covo.loading import Progress, planned_bytes, put
 from model.covo.network import CovoNetwork
 from model.covo.precision import Precision
@@ -64,7 +64,7 @@ def _fill(
     module: nn.Module, device: torch.device, precision: Precision, progress: Progress
 ) -> None:
     check_quantisable(precision, device)
-    compute_exactly(precision)
+    set_up_torch(precision)
     generator = torch.Generator(device).manual_seed(0)
     sizes = planned_bytes(module, precision, device)
     shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
