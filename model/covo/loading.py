@@ -198,19 +198,16 @@ def _check_names(
     }
     missing = [name for name in wanted if name not in shapes]
     extra = [name for name in shapes if name not in wanted and not is_constant(name)]
-    misshapen = [
-        f"{name} {shapes[name]} instead of {shape}"
-        for name, shape in wanted.items()
-        if name in shapes and shapes[name] != shape
-    ]
+    misshapen = [n for n, shape in wanted.items() if n in shapes and shapes[n] != shape]
+    differing = [f"{name} {shapes[name]} instead of {wanted[name]}" for name in misshapen]
     found = [
         f"{len(names)} {label} ({_some(names)})"
-        for label, names in (("missing", missing), ("extra", extra), ("misshapen", misshapen))
+        for label, names in (("missing", missing), ("extra", extra), ("misshapen", differing))
         if names
     ]
     if not found:
         return
-    faulty = {where[name.split(" ")[0]] for name in (*extra, *misshapen)}
+    faulty = {where[name] for name in (*extra, *misshapen)}
     named = faulty.pop() if len(faulty) == 1 else paths[0] if len(paths) == 1 else paths[0].parent
     raise WeightsError(
         f"{named} does not hold the network that its config.json describes; tensors: "
