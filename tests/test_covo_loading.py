@@ -141,6 +141,14 @@ def test_a_truncated_file(folder, keep):
     fails(load_network, folder, WeightsError, str(path), "download it again")
 
 
+def test_trouble_elsewhere_is_not_blamed_on_the_file(folder):
+    def progress(done, total):
+        raise BrokenPipeError("nobody reads the screen")
+
+    with pytest.raises(BrokenPipeError, match="nobody reads"):
+        load_network(folder, progress=progress)
+
+
 def test_no_weights(folder):
     (folder / "model.safetensors").unlink()
     fails(load_network, folder, WeightsError, str(folder), "no .safetensors files")
