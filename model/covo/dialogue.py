@@ -42,9 +42,9 @@ from model.covo.sampling import GREEDY, SamplingSettings
 from model.covo.tokenizer import CovoTokenizer, TextStream
 from model.errors import NetworkInputError
 
-GROUP = 3
+GROUP = 2
 """Speech codes that are handed on together at most; fewer when text comes in between. The first
-sound waits for few codes, so it must not wait for the rest of a large group."""
+sound waits for 8 codes, and must not wait for the rest of a group on top."""
 
 _WARM_UP_TOKENS = 30
 
