@@ -12,8 +12,6 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from model.covo import decoder, graphs
 from model.covo.config import CovoConfig
@@ -26,6 +24,7 @@ from model.covo.sampling import GREEDY, SamplingSettings, TokenChooser
 from model.covo.token_read import TokenRead
 from model.errors import NetworkInputError
 from tests.golden_covo import FOLDER, TOLERANCE, error, network_folder
+from tests.nothing_waits import NothingWaits
 
 VOCABULARY, HIDDEN = 668, 64
 PROMPT = torch.arange(7, 67)
@@ -309,6 +308,37 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
         captured.warm_up()
 
 
+class FakeEvents:
+    """Stands for torch.cuda: keeps on which stream, and so on which device, an event was put."""
+
+    def __init__(self) -> None:
+        self.recorded: list[object] = []
+
+    def Event(self) -> FakeEvents:
+        return self
+
+    def current_stream(self, device: torch.device | None = None) -> object:
+        return f"the stream of {device}"
+
+    def record(self, stream: object = None) -> None:
+        self.recorded.append(stream)
+
+    def synchronize(self) -> None:
+        """A CPU has copied by now."""
+
+
+def test_a_token_is_waited_for_on_its_own_device(monkeypatch):
+    cuda, zeros = FakeEvents(), torch.zeros
+    monkeypatch.setattr(torch, "cuda", cuda)
+    monkeypatch.setattr(
+        torch, "zeros", lambda *shape, dtype, pin_memory: zeros(*shape, dtype=dtype)
+    )
+    read = TokenRead(torch.device("cuda:1"))
+    read.start(torch.tensor([7]))
+    assert read.finish() == 7
+    assert cuda.recorded == ["the stream of cuda:1"]
+
+
 def flash_by_hand(
     query: Tensor,
     keys: Tensor,
@@ -346,18 +376,6 @@ def test_flash_attention_is_asked_for_the_same(network, monkeypatch):
     flash = started(network)
     assert list(flash.generate(PROMPT, stop=(), limit=9)) == said
     assert error(flash.logits, usual.logits) < TOLERANCE
-
-
-class NothingWaits(TorchDispatchMode):
-    """Refuses what would make the host wait for a GPU, whose part the meta device plays: it has
-    no numbers to read, and here a tensor of the CPU in any operation is a copy."""
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for value in tree_leaves((args, kwargs, out)):
-            if isinstance(value, Tensor) and value.device.type != "meta":
-                raise RuntimeError(f"{func} touches {value.device}")
-        return out
 
 
 @pytest.fixture

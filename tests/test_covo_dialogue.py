@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
 from model.covo.answer import Answer
 from model.covo.chat_prompt import ChatPrompt, SystemPrompt
+from model.covo.chunk_schedule import ChunkSchedule
 from model.covo.context import Segment
 from model.covo.decoder import Decoder
 from model.covo.dialogue import GROUP, Dialogue, DialogueSettings
@@ -113,11 +114,20 @@ def test_a_reply_is_text_and_groups_of_codes_in_their_order(talk, tokenizer):
     _, parts = answer(dialogue, spoken())
     assert text_of(parts) == SAID
     assert codes_of(parts) == codes
-    assert {len(p.codes) for p in parts if isinstance(p, SpeechCodes)} == {GROUP, 100 % GROUP}
+    assert {len(p.codes) for p in parts if isinstance(p, SpeechCodes)} == {GROUP, 15 % GROUP}
     end = parts[-1]
     texts = len(tokenizer.encode(SAID))
     assert (end.reason, end.text, end.codes) == (StopReason.END, texts, 100)
     assert end.whole >= end.hearing + end.prefill + end.first > 0
+
+
+def test_the_first_sound_waits_for_no_code_too_many(talk, tokenizer):
+    schedule = ChunkSchedule()
+    needed = schedule.sizes[0] + schedule.look_ahead
+    dialogue = talk(script(tokenizer, SAID, range(15)), settings=DialogueSettings())
+    _, parts = answer(dialogue, spoken())
+    received = itertools.accumulate(len(p.codes) for p in parts if isinstance(p, SpeechCodes))
+    assert needed in received
 
 
 @pytest.mark.parametrize("pattern", [(1, 1), (3, 40), (99, 1), (1, 200)])
@@ -243,6 +253,17 @@ def test_prepare_leaves_only_the_turn_to_compute(talk):
     dialogue.prepare()
     turn, _, computed = continued(dialogue)
     assert computed == len(turn.ids)
+
+
+def test_a_conversation_that_does_not_fit_any_more_is_not_prepared(talk):
+    dialogue = talk([SPEECH] * 500, capacity=256, settings=DialogueSettings())
+    reply, _ = answer(dialogue, spoken(2.0))
+    dialogue.remember(reply)
+    held = dialogue._context.length
+    dialogue.prepare()
+    assert dialogue._context.length == held == 256
+    _, parts = answer(dialogue, spoken())
+    assert parts[0] == TurnsDropped(1)
 
 
 def test_another_speaker_is_another_system_prompt(talk, tokenizer):

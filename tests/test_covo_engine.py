@@ -252,6 +252,20 @@ def test_a_reply_says_that_it_was_cut_at_its_limit(make):
     assert ReplyNotice("warning", f"the reply ends at its limit of {TOKENS} tokens") in parts
 
 
+def test_what_went_wrong_while_preparing_is_said_with_the_next_reply(make, monkeypatch):
+    generator = make()
+    parts = list(generator.reply(1, spoken(), never))
+
+    def fail():
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(dialogue_of(generator), "prepare", fail)
+    generator.settle(1, sound(parts))
+    generator._preparing.join()
+    told = ReplyNotice("warning", "preparing the next reply failed: RuntimeError: out of memory")
+    assert [next(generator.reply(n, spoken(n), never)) == told for n in (2, 3)] == [True, False]
+
+
 def test_it_can_only_write(make):
     generator = make(text_only=True)
     assert not generator.info.speaks
@@ -332,6 +346,15 @@ def test_settings_that_cannot_be(folder, settings, error, message):
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(NetworkConfigError, match=r"config\.json"):
         CovoModel(tmp_path, SETTINGS)
+
+
+def test_what_only_writes_is_not_refused_for_the_memory_of_speech(folder, monkeypatch):
+    settings = replace(SETTINGS, text_only=True)
+    enough = CovoModel(folder, settings).plan.total
+    monkeypatch.setattr("model.covo.assemble.free_memory", lambda device: enough)
+    assert CovoModel(folder, settings).plan.total == enough
+    with pytest.raises(NetworkMemoryError, match="with token2wav in fp32"):
+        CovoModel(folder, SETTINGS)
 
 
 # In a conversation

@@ -78,6 +78,22 @@ def test_stereo_is_the_mean_of_its_channels():
     assert torch.equal(both, turn_features((left + right) / 2, 16_000).log_mels)
 
 
+def test_only_the_spectrogram_is_computed_on_the_network_s_device(monkeypatch):
+    from transformers import WhisperFeatureExtractor
+
+    usual, asked = WhisperFeatureExtractor.__call__, []
+
+    def spy(self, audio, *, device, **settings):
+        asked.append(device)
+        return usual(self, audio, device="cpu", **settings)
+
+    monkeypatch.setattr(WhisperFeatureExtractor, "__call__", spy)
+    audio = torch.randn(24_000 * 31, generator=torch.Generator().manual_seed(0))
+    there = turn_features(audio, RATE, device=torch.device("cuda:1"))
+    assert asked == ["cuda:1"] * 2
+    assert torch.equal(there.log_mels, turn_features(audio, RATE).log_mels)
+
+
 def test_silence_is_a_turn():
     features = turn_features(torch.zeros(24_000), 24_000)
     assert features.placeholders == 7

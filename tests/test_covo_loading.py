@@ -73,6 +73,22 @@ def test_in_another_precision(folder):
     assert network.llm.model.rotary_emb.inv_freq.dtype == torch.float32
 
 
+def test_fp32_is_not_rounded_to_tf32_on_a_gpu(folder, t2w_folder, monkeypatch):
+    for load, where in ((load_network, folder), (load_token2wav, t2w_folder)):
+        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+        load(where, precision=Precision.BF16)
+        assert torch.backends.cudnn.allow_tf32
+        load(where, precision=Precision.FP32)
+        assert not torch.backends.cudnn.allow_tf32
+
+
+def test_attention_makes_no_plan_for_every_length(folder, t2w_folder):
+    for load, where in ((load_network, folder), (load_token2wav, t2w_folder)):
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        load(where)
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 @pytest.mark.parametrize("index", [False, True])
 def test_shards(folder, index):
     whole = folder / "model.safetensors"
@@ -123,6 +139,14 @@ def test_a_truncated_file(folder, keep):
     path = folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
     fails(load_network, folder, WeightsError, str(path), "download it again")
+
+
+def test_trouble_elsewhere_is_not_blamed_on_the_file(folder):
+    def progress(done, total):
+        raise BrokenPipeError("nobody reads the screen")
+
+    with pytest.raises(BrokenPipeError, match="nobody reads"):
+        load_network(folder, progress=progress)
 
 
 def test_no_weights(folder):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import prod
 
 import pytest
 
+from model.covo.config import BackboneConfig
 from model.covo.memory_fit import LONGEST, MemoryFit, free_memory
 from model.covo.memory_plan import (
     MemoryPlan,
@@ -15,7 +17,8 @@ from model.covo.memory_plan import (
 )
 from model.covo.parameters import (
     adapter_parameters,
-    backbone_parameters,
+    block_linears,
+    block_vectors,
     embedding_parameters,
     encoder_parameters,
     flow_parameters,
@@ -34,13 +37,19 @@ def full_plan(precision: str, token2wav: str = "fp32", minutes: float = 10.0) ->
     return plan_memory(FULL.covo, FULL.token2wav, setting)
 
 
+def backbone_parameters(config: BackboneConfig) -> int:
+    block = sum(map(prod, block_linears(config))) + block_vectors(config)
+    return config.layers * block + config.hidden + 2 * embedding_parameters(config)
+
+
 def test_the_published_network_has_the_published_parameters():
     assert backbone_parameters(FULL.covo.backbone) == 7_730_240_000
     assert embedding_parameters(FULL.covo.backbone) == 602_309_120
     assert encoder_parameters(FULL.covo.encoder) == 636_968_960
     assert adapter_parameters(FULL.covo) == 35_208_960
     assert flow_parameters(FULL.token2wav.flow) == 252_732_480
-    assert vocoder_parameters(FULL.token2wav.vocoder, stored=True) == 113_828_690
+    # 113,828,690 as published; folding weight norm leaves out the magnitudes.
+    assert vocoder_parameters(FULL.token2wav.vocoder) == 113_796_913
     assert FULL.covo.backbone.kv_bytes(1, 2) == 57_344
 
 
@@ -138,6 +147,18 @@ def test_too_little_memory_is_refused_in_one_line():
         assert "\n" not in str(caught.value)
         for word in words:
             assert word in str(caught.value)
+
+
+def test_what_only_writes_needs_no_memory_for_speech():
+    speaking, writing = full_plan("bf16"), FITS.plan(MemorySetting(speaks=False))
+    assert (writing.token2wav, writing.workspace.flow, writing.workspace.vocoder) == (0, 0, 0)
+    assert writing.weights == speaking.weights - speaking.token2wav
+    free = writing.total
+    assert FITS.require(MemorySetting(speaks=False), free, "cuda:0") == writing
+    assert speaking.total > free
+    for least, words in ((free - 1, "what fits: bf16 without"), (GB, "int4 without token2wav")):
+        with pytest.raises(NetworkMemoryError, match=f"bf16 without token2wav and 10.*{words}"):
+            FITS.require(MemorySetting(speaks=False), least, "cuda:0")
 
 
 def test_where_int4_does_not_run_it_is_not_offered():

@@ -16,14 +16,13 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from safetensors.torch import save_file
 
 from model.covo.config import CovoConfig
-from model.covo.decoder import PREFILL_ROWS, Decoder
+from model.covo.decoder import Decoder
 from model.covo.loading import load_network, load_token2wav
 from model.covo.memory_plan import MemorySetting, plan_memory
 from model.covo.network import CovoNetwork
 from model.covo.precision import Precision, token2wav_precision
 from model.covo.quantize import check_quantisable, stored_bytes
 from model.covo.sizes import TINY
-from model.covo.workspace import PREFILL_TOKENS
 from model.errors import NetworkConfigError
 from tests.golden_covo import FOLDER, golden, network_folder, token2wav_folder
 
@@ -128,10 +127,6 @@ def test_without_torchao(folder, monkeypatch):
     pytest.importorskip("torchao", reason="needs torchao (the covo extra)")
     with pytest.raises(NetworkConfigError, match="not on mps"):
         check_quantisable(Precision.INT4, torch.device("mps"))
-
-
-def test_the_plan_s_prompt_is_what_goes_through_the_network_at_once():
-    assert PREFILL_TOKENS == PREFILL_ROWS
 
 
 def test_token2wav_in_half_precision_is_as_planned(tmp_path):

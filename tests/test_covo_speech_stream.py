@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import replace
 
 import pytest
@@ -270,11 +271,34 @@ def test_the_worker_s_waves_are_the_streamer_s(streamer, voice):
     early, stream = worker.step(stream, codes[:8])
     none, stream = worker.step(stream, codes[8:9])
     late, _ = worker.step(stream, codes[9:], last=True)
-    assert early.ready
     assert (len(early), len(none)) == ((20 - 3 - 4) * LATENT, 0)
     expected, _ = speak(streamer, voice, [codes[:8], codes[8:]], quick(5), seed=4)
     pieces = [torch.from_numpy(piece.samples()) for piece in (early, none, late)]
     assert torch.equal(torch.cat(pieces), expected)
+
+
+def test_the_worker_has_one_thread_for_all_replies(streamer, voice, monkeypatch):
+    """Where torch keeps what it has planned for the shapes of a chunk."""
+    threads = set()
+    for name in ("start", "step"):
+        usual = getattr(SpeechStreamer, name)
+
+        def spy(*given, usual=usual, **how):
+            threads.add(threading.get_ident())
+            return usual(*given, **how)
+
+        monkeypatch.setattr(SpeechStreamer, name, spy)
+    worker = SpeechWorker(streamer)
+
+    def say():
+        worker.step(worker.start(voice, quick(5)), reply(8), last=True)
+
+    for caller in [threading.Thread(target=say) for _ in range(2)]:
+        caller.start()
+        caller.join()
+    say()
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.gpu

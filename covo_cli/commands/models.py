@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -106,12 +107,8 @@ def pull(
         folder = store.folder
     else:
         hub = _hub()
-
-        def accept(model: HubModel, text: Path) -> bool:
-            return _accepts(model, text, accept_license)
-
         # The question is asked before the bar is drawn.
-        hub.accept_licence(name, accept)
+        hub.accept_licence(name, partial(_accepts, accepted=accept_license))
         files = show_progress(lambda tell: hub.pull(name, tell, revision=revision))
         fetched = f"{name} ({len(files)} files fetched)" if files else ""
         folder = hub.folder(hub.find(name))
@@ -140,11 +137,7 @@ def verify(name: _Maybe = "", as_json: _Json = False) -> None:
     hub = _hub()
     chosen = [s.model.name for s in hub.status() if s.state != "missing"] if not name else [name]
     pieces = _lite().verify() if name in ("", _LITE) else []
-    models = [
-        show_progress(lambda tell, one=one: hub.verify(one, tell))  # type: ignore[misc]
-        for one in chosen
-        if one != _LITE
-    ]
+    models = [show_progress(partial(hub.verify, one)) for one in chosen if one != _LITE]
     if as_json:
         _print_json([*map(piece_dict, pieces), *map(model_dict, models)])
     else:
@@ -200,7 +193,7 @@ def remove(
     typer.echo(f"Freed {freed / 1e6:.0f} MB")
 
 
-def _accepts(model: HubModel, text: Path, accepted: bool) -> bool:
+def _accepts(model: HubModel, text: Path, *, accepted: bool) -> bool:
     from covo_cli.weights_report import terms_lines
 
     typer.echo("\n".join(terms_lines(model, str(text))), err=True)

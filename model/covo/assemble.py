@@ -149,7 +149,10 @@ class CovoModel:
 
     def _plan(self) -> MemoryPlan:
         setting = MemorySetting(
-            self.precision, self.speech_precision, self.settings.context_minutes
+            self.precision,
+            self.speech_precision,
+            self.settings.context_minutes,
+            speaks=not self.settings.text_only,
         )
         fit = MemoryFit(self.config, self.speech_config, self.device.type)
         return fit.require(setting, free_memory(str(self.device)), str(self.device))

@@ -21,6 +21,7 @@ from transformers.models.qwen2.modeling_qwen2 import (
 
 from model.covo.attention import Attention
 from model.covo.cache import KVCache
+from model.covo.rotary import Rotation, rotate
 
 
 def run_backbone(
@@ -28,8 +29,8 @@ def run_backbone(
 ) -> Tensor:
     """The last row's final hidden state, shape (1, hidden), from the embeddings ``rows``
     (n, hidden) at ``positions`` (n,); keys and values go into ``cache``."""
-    cosine, sine = _rotation(model, rows, positions)
-    width = cosine.shape[-1]
+    rotation = _rotation(model, rows, positions)
+    width = rotation[0].shape[-1]
     for index, layer in enumerate(cast("list[Qwen2DecoderLayer]", model.layers)):
         attend = layer.self_attn
         inner = _norm(rows, layer.input_layernorm)
@@ -37,8 +38,7 @@ def run_backbone(
             projection(inner).view(len(rows), -1, width)
             for projection in (attend.q_proj, attend.k_proj, attend.v_proj)
         )
-        both = torch.cat((query, key), dim=1)
-        both = torch.addcmul(both * cosine, both.roll(width // 2, -1), sine)
+        both = rotate(torch.cat((query, key), dim=1), rotation)
         query, key = both.split((query.shape[1], key.shape[1]), dim=1)
         heard = attention(query, (key, value), *cache.layer(index))
         rows = rows + attend.o_proj(heard.reshape(len(rows), -1))
@@ -46,8 +46,8 @@ def run_backbone(
     return _norm(rows[-1:], model.norm)
 
 
-def _rotation(model: Qwen2Model, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, each (n, 1, head width), for x * cosine + (x rolled by half) * sine."""
+def _rotation(model: Qwen2Model, rows: Tensor, positions: Tensor) -> Rotation:
+    """Each (n, 1, head width); transformers gives the sine without its sign."""
     cosine, sine = (part[0] for part in model.rotary_emb(rows, positions[None]))
     first, second = sine.chunk(2, dim=-1)
     return cosine[:, None], torch.cat((-first, second), dim=-1)[:, None]

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from model.covo.antialias import AntiAliasedSnake
 from model.covo.antialias_filter import Phases, phase_filters
-from model.covo.config import BigVganConfig
+from model.covo.config import VOCODER_KERNEL, BigVganConfig
 from model.covo.stream import StreamPass, VocoderStream
 from model.errors import NetworkInputError
 
@@ -28,9 +28,6 @@ LOOK_AHEAD = 4
 """Latents that a chunk's last samples wait for, unless told otherwise."""
 EXACT_LOOK_AHEAD = 13
 """The look-ahead from which on nothing is given out early."""
-
-PRE_KERNEL = 7
-POST_KERNEL = 7
 
 
 class CausalConv(nn.Module):
@@ -118,7 +115,7 @@ class BigVgan(nn.Module):
         super().__init__()
         self.config = config
         self.conv_pre = CausalConv(
-            config.latent, config.initial_channels, PRE_KERNEL, ahead=PRE_KERNEL // 2
+            config.latent, config.initial_channels, VOCODER_KERNEL, ahead=VOCODER_KERNEL // 2
         )
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
@@ -130,7 +127,7 @@ class BigVgan(nn.Module):
                 self.resblocks.append(ResidualBlock(narrow, kernel, dilations))
             width = narrow
         self.activation_post = AntiAliasedSnake(width)
-        self.conv_post = CausalConv(width, 1, POST_KERNEL)
+        self.conv_post = CausalConv(width, 1, VOCODER_KERNEL)
         self._filters: Phases | None = None
 
     @torch.inference_mode()

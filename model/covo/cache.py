@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from model.covo.config import BackboneConfig
+from model.covo.rotary import rotate, rotation
 
 
 class KVCache:
@@ -36,13 +37,10 @@ class KVCache:
     def forget(self, start: int, count: int, length: int, frequencies: Tensor) -> None:
         """Remove ``count`` rows from row ``start`` on; those behind, up to ``length``, move up, and
         their keys are turned back by as many positions. ``frequencies``: RoPE's (width / 2,)."""
-        angles = count * frequencies.float()
-        cosine, sine = (torch.cat((half, half)) for half in (angles.cos(), angles.sin()))
+        back = rotation(-count * frequencies.float())
         behind, there = slice(start + count, length), slice(start, length - count)
         for keys, values in self._layers:
-            wide = keys[behind].float()
-            first, second = wide.chunk(2, dim=-1)
-            keys[there] = (wide * cosine + torch.cat((second, -first), dim=-1) * sine).to(keys)
+            keys[there] = rotate(keys[behind].float(), back).to(keys)
             values[there] = values[behind].clone()
 
     def copy_from(self, other: KVCache) -> None:

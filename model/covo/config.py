@@ -18,6 +18,13 @@ from model.errors import NetworkConfigError, NetworkInputError
 PLACEHOLDER_BEFORE_AUDIO = 5
 """The audio placeholder's id is this far below the first speech token's (151666 and 151671)."""
 
+# Of flow matching and the vocoder, constants of the published code too.
+TIME_FEATURES = 256
+EMBED_KERNEL = 31
+EMBED_GROUPS = 16
+VOCODER_KERNEL = 7
+"""Of the vocoder's first and last convolution."""
+
 _FIRST_AUDIO_TOKEN = 151_671
 _ADAPTER_INNER = 2048
 """A constant of the published code, not a key of its config; smaller networks of ours write it

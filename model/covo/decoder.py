@@ -31,10 +31,8 @@ from model.covo.network import CovoNetwork
 from model.covo.penalties import PenaltySettings
 from model.covo.sampling import GREEDY, SamplingSettings, TokenChooser
 from model.covo.token_read import TokenRead
+from model.covo.workspace import PREFILL_ROWS
 from model.errors import NetworkInputError
-
-PREFILL_ROWS = 1024
-"""Rows that go through the network at once; more would only need more workspace."""
 
 SHORTEST_ATTENDED = 512
 WARM_UP_ROWS = 256
@@ -92,11 +90,6 @@ class Decoder:
     def length(self) -> int:
         """Tokens in the history, everything that was yielded included."""
         return self._computed + (self._pending is not None)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network and the history are."""
-        return self._device
 
     @property
     def logits(self) -> Tensor:

@@ -1,9 +1,10 @@
-"""Which device the network runs on."""
+"""Which device the network runs on, and what torch is told before it does."""
 
 from __future__ import annotations
 
 import torch
 
+from model.covo.precision import Precision
 from model.errors import NetworkConfigError
 
 AUTO = "auto"
@@ -27,3 +28,15 @@ def named_device(name: str) -> torch.device:
         raise NetworkConfigError(
             f"there is no device {name!r}; it is auto, cuda, cuda:1, mps or cpu"
         ) from error
+
+
+def set_up_torch(precision: Precision) -> None:
+    """For the whole process, before a network in ``precision`` is filled; only CUDA notices.
+
+    Attention is not cuDNN's, which torch prefers on some cards: it makes a plan for each length
+    and keeps it by thread, and here nearly every chunk has a length of its own. FlashAttention has
+    no plans. And ``fp32`` is fp32: cuDNN would round its convolutions to TF32 (10 bits).
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    if precision is Precision.FP32:
+        torch.backends.cudnn.allow_tf32 = False

@@ -27,6 +27,7 @@ from model.covo.context import Context, Segment
 from model.covo.decoder import Decoder
 from model.covo.exchange import Exchange, Reply, Turn
 from model.covo.features import ENCODER_RATE, turn_features
+from model.covo.memory_plan import USER_TOKENS_PER_SECOND
 from model.covo.network import CovoNetwork
 from model.covo.penalties import PenaltySettings
 from model.covo.reply_parts import (
@@ -41,12 +42,9 @@ from model.covo.sampling import GREEDY, SamplingSettings
 from model.covo.tokenizer import CovoTokenizer, TextStream
 from model.errors import NetworkInputError
 
-GROUP = 3
+GROUP = 2
 """Speech codes that are handed on together at most; fewer when text comes in between. The first
-sound waits for few codes, so it must not wait for the rest of a large group."""
-
-EMBEDDINGS_PER_SECOND = 6.25
-"""What is heard, in rows."""
+sound waits for 8 codes, and must not wait for the rest of a group on top."""
 
 _WARM_UP_TOKENS = 30
 
@@ -142,9 +140,12 @@ class Dialogue:
         return cut
 
     def prepare(self) -> None:
-        """Compute what the conversation lacks in the cache, so that the next reply need not."""
+        """Compute what the conversation lacks in the cache, so that the next reply need not. One
+        that does not fit any more is left to the next reply, which forgets its oldest turns."""
         with self._computing:
-            self._context.hold(self._segments(self.exchanges))
+            segments = self._segments(self.exchanges)
+            if sum(len(segment.ids) for segment in segments) <= self._decoder.capacity:
+                self._context.hold(segments)
 
     def warm_up(self) -> None:
         """Run everything once: a second of silence is heard and answered with a few tokens."""
@@ -221,17 +222,21 @@ class Dialogue:
             return turn.segment
         if turn.audio is None:
             return self._checked(Segment(self._prompt.turn(text=turn.text)))
-        audio = torch.from_numpy(turn.audio).to(self._network.device)
-        if audio.numel() and not bool(audio.any()):
+        if turn.audio.size and not turn.audio.any():
             raise NetworkInputError("the turn is empty: every sample of it is 0")
-        seconds = len(audio) / ENCODER_RATE
-        if seconds * EMBEDDINGS_PER_SECOND > self._room:  # before the encoder is kept busy
+        seconds = len(turn.audio) / ENCODER_RATE
+        if seconds * USER_TOKENS_PER_SECOND > self._room:  # before the encoder is kept busy
             raise NetworkInputError(
                 f"the turn is too long: {seconds:.0f} s, and the network has room for "
-                f"{self._room / EMBEDDINGS_PER_SECOND:.0f} s; say it in parts, or raise "
+                f"{self._room / USER_TOKENS_PER_SECOND:.0f} s; say it in parts, or raise "
                 "covo.context_minutes"
             )
-        features = turn_features(audio, ENCODER_RATE, mels=self._network.config.encoder.mels)
+        features = turn_features(
+            torch.from_numpy(turn.audio),
+            ENCODER_RATE,
+            mels=self._network.config.encoder.mels,
+            device=self._network.device,
+        )
         ids = self._prompt.turn(rows=features.placeholders, text=turn.text)
         return self._checked(Segment(ids, self._network.hear(features)))
 

@@ -23,15 +23,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.config import FlowConfig, SamplingConfig
-
-Rotation = tuple[Tensor, Tensor]
-"""Cosine and sine, each of shape (time, head width / 2)."""
-
-# Sizes that are constants of the published code, not keys of its config.
-TIME_FEATURES = 256
-EMBED_KERNEL = 31
-EMBED_GROUPS = 16
+from model.covo.config import (
+    EMBED_GROUPS,
+    EMBED_KERNEL,
+    TIME_FEATURES,
+    FlowConfig,
+    SamplingConfig,
+)
+from model.covo.rotary import Rotation, rotate, rotation
 
 _ROPE_BASE = 50_000.0
 _TIME_PERIOD = 10_000.0
@@ -41,12 +40,12 @@ _NORM_EPS = 1e-6
 @dataclass(frozen=True, slots=True)
 class Conditioning:
     """What all calls of one reply share: ``tokens`` (1, T, hidden), ``latents`` (1, T, latent)
-    with zeros behind the prompt, ``speaker`` (1, speaker), ``rotation`` for T positions."""
+    with zeros behind the prompt, ``speaker`` (1, speaker), ``positions``: their rotation."""
 
     tokens: Tensor
     latents: Tensor
     speaker: Tensor
-    rotation: Rotation
+    positions: Rotation
 
 
 class TimeEmbedder(nn.Module):
@@ -78,16 +77,17 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(hidden, hidden, bias=False)
         self.o_proj = nn.Linear(hidden, hidden)
 
-    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+    def forward(self, x: Tensor, positions: Rotation) -> Tensor:
         """(batch, time, hidden) to the same."""
-        query = _rotate(self._split(self.q_proj(x)), rotation)
-        key = _rotate(self._split(self.k_proj(x)), rotation)
-        mixed = functional.scaled_dot_product_attention(query, key, self._split(self.v_proj(x)))
+        query = rotate(self._split(self.q_proj(x)), positions).transpose(1, 2)
+        key = rotate(self._split(self.k_proj(x)), positions).transpose(1, 2)
+        value = self._split(self.v_proj(x)).transpose(1, 2)
+        mixed = functional.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1)
 
 
 class FeedForward(nn.Module):
@@ -115,11 +115,11 @@ class Block(nn.Module):
             nn.SiLU(), nn.Linear(config.hidden, 6 * config.hidden)
         )
 
-    def forward(self, x: Tensor, condition: Tensor, rotation: Rotation) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, positions: Rotation) -> Tensor:
         """``x``: (batch, time, hidden); ``condition``: (batch or 1, hidden)."""
         modulation = self.modulation_layer(condition)[:, None].chunk(6, dim=-1)
         shift, scale, gate = modulation[:3]
-        x = x + gate * self.attn(_modulate(x, shift, scale), rotation)
+        x = x + gate * self.attn(_modulate(x, shift, scale), positions)
         shift, scale, gate = modulation[3:]
         out: Tensor = x + gate * self.ffn(_modulate(x, shift, scale))
         return out
@@ -191,8 +191,8 @@ class VectorField(nn.Module):
         known = prompt_latents.to(weight)[None]
         latents = functional.pad(known, (0, 0, 0, tokens.shape[1] - known.shape[1]))
         width = self.config.hidden // self.config.heads
-        rotation = _rotation(tokens.shape[1], width, weight)
-        return Conditioning(tokens, latents, speaker.to(weight)[None], rotation)
+        positions = _positions(tokens.shape[1], width, weight)
+        return Conditioning(tokens, latents, speaker.to(weight)[None], positions)
 
     def forward(self, time: Tensor, z: Tensor, given: Conditioning, tokens: Tensor) -> Tensor:
         """The direction at ``time`` (1,) and ``z`` (1, T, latent), for each of ``tokens``
@@ -204,7 +204,7 @@ class VectorField(nn.Module):
         # The condition is the same for the whole batch: it is computed once and broadcast.
         condition = self.cond_proj(torch.cat((self.time_embedder(time), given.speaker), dim=-1))
         for block in self.blocks:
-            x = block(x, condition, given.rotation)
+            x = block(x, condition, given.positions)
         out: Tensor = self.output_layer(x, condition)
         return out
 
@@ -261,14 +261,8 @@ def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return functional.layer_norm(x, x.shape[-1:], eps=_NORM_EPS) * (1 + scale) + shift
 
 
-def _rotation(length: int, width: int, like: Tensor) -> Rotation:
+def _positions(length: int, width: int, like: Tensor) -> Rotation:
     order = torch.arange(0, width, 2, dtype=torch.float32, device=like.device)
     positions = torch.arange(length, dtype=torch.float32, device=like.device)
-    angles = positions[:, None] * torch.pow(_ROPE_BASE, -order / width)
-    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
-
-
-def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    cosine, sine = rotation
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    cosine, sine = rotation(positions[:, None, None] * torch.pow(_ROPE_BASE, -order / width))
+    return cosine.to(like.dtype), sine.to(like.dtype)

@@ -10,7 +10,6 @@ out, there is no reply: it was a noise.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -113,6 +112,7 @@ class CovoGenerator:
         self._made: dict[int, _Made] = {}
         self._working: list[threading.Thread] = []
         self._preparing: threading.Thread | None = None
+        self._trouble = ""  # what went wrong in preparing; the next reply says it
         self._closed = threading.Event()
 
     @property
@@ -147,8 +147,7 @@ class CovoGenerator:
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
 
-        if turn.text is not None:
-            yield TurnText(turn.text)
+        yield from self._known_before(turn)
         parts: Channel[ReplyPart] = Channel(stopped)
         codes: Channel[tuple[int, ...]] = Channel(lambda: parts.stopped, _GROUPS_AHEAD)
         race = _Race()
@@ -204,6 +203,14 @@ class CovoGenerator:
                 return
         made.finished = not stopped()
 
+    def _known_before(self, turn: UserTurn) -> Iterator[ReplyPart]:
+        with self._lock:
+            trouble, self._trouble = self._trouble, ""
+        if trouble:
+            yield ReplyNotice("warning", trouble)
+        if turn.text is not None:
+            yield TurnText(turn.text)
+
     def settle(self, reply: int, heard_samples: int | None) -> Heard:
         loaded = self._present()
         with self._lock:
@@ -258,9 +265,12 @@ class CovoGenerator:
             self._working.append(self._preparing)
 
     def _catch_up(self, loaded: LoadedNetwork) -> None:
-        # Only a head start: what is wrong with the network, the next reply will say.
-        with contextlib.suppress(Exception):
-            loaded.dialogue.prepare()
+        try:
+            with failing_as_model_error("preparing the next reply"):
+                loaded.dialogue.prepare()
+        except ModelError as error:
+            with self._lock:
+                self._trouble = str(error)
 
 
 def _notice(part: TurnsDropped | ReplyEnd) -> ReplyNotice | None:

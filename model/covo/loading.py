@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.covo.config import CovoConfig, FlowConfig, Token2WavConfig
+from model.covo.device import set_up_torch
 from model.covo.network import CovoNetwork
 from model.covo.precision import Precision, is_quantisable, parameter_bytes
 from model.covo.quantize import check_quantisable, quantise
@@ -78,7 +79,7 @@ def load_token2wav(
     settings = Token2WavConfig.read(config or folder / "config.json")
     mean, variance = load_statistics(folder / "global_mean_var.npy", settings.flow.latent)
     with torch.device("meta"):
-        token2wav = Token2Wav(settings, mean, variance)
+        token2wav = Token2Wav(settings, mean.to(device), variance.to(device))
     safetensors = folder / "model.safetensors"
     path = safetensors if safetensors.is_file() else folder / "model.pt"
     recipes = token2wav_recipes(token2wav)
@@ -127,6 +128,7 @@ def fill(
     finite, or a file is damaged; NetworkConfigError when the device cannot do the precision.
     """
     check_quantisable(precision, device)
+    set_up_torch(precision)
     where: dict[str, Path] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path in paths:
@@ -196,19 +198,16 @@ def _check_names(
     }
     missing = [name for name in wanted if name not in shapes]
     extra = [name for name in shapes if name not in wanted and not is_constant(name)]
-    misshapen = [
-        f"{name} {shapes[name]} instead of {shape}"
-        for name, shape in wanted.items()
-        if name in shapes and shapes[name] != shape
-    ]
+    misshapen = [n for n, shape in wanted.items() if n in shapes and shapes[n] != shape]
+    differing = [f"{name} {shapes[name]} instead of {wanted[name]}" for name in misshapen]
     found = [
         f"{len(names)} {label} ({_some(names)})"
-        for label, names in (("missing", missing), ("extra", extra), ("misshapen", misshapen))
+        for label, names in (("missing", missing), ("extra", extra), ("misshapen", differing))
         if names
     ]
     if not found:
         return
-    faulty = {where[name.split(" ")[0]] for name in (*extra, *misshapen)}
+    faulty = {where[name] for name in (*extra, *misshapen)}
     named = faulty.pop() if len(faulty) == 1 else paths[0] if len(paths) == 1 else paths[0].parent
     raise WeightsError(
         f"{named} does not hold the network that its config.json describes; tensors: "

@@ -59,7 +59,7 @@ class MemoryFit:
             raise NetworkMemoryError(
                 f"{wanting}; what fits: {nearest.setting} ({_gb(nearest.total)})"
             )
-        smallest = self.smallest()
+        smallest = self._smallest(setting)
         raise NetworkMemoryError(
             f"{wanting}; nothing fits: the smallest setting, {smallest.setting}, needs "
             f"{_gb(smallest.total)}"
@@ -70,11 +70,6 @@ class MemoryFit:
         token2wav in half precision, then fewer minutes, then a coarser language model."""
         plans = (self.plan(candidate) for candidate in self._alternatives(setting))
         return next((plan for plan in plans if plan.total <= free), None)
-
-    def smallest(self) -> MemoryPlan:
-        """The plan that takes the least: one minute in the coarsest precision that runs here."""
-        coarsest = Precision.INT4 if self._runs(Precision.INT4) else Precision.INT8
-        return self.plan(MemorySetting(coarsest, Precision.BF16, 1.0))
 
     def longest(self, setting: MemorySetting, free: int) -> float:
         """The most whole minutes of talk, up to :data:`LONGEST` and what the network can hold, for
@@ -94,7 +89,15 @@ class MemoryFit:
         for precision in (setting.precision, *filter(self._runs, coarser)):
             for share in _SHARES:
                 for token2wav in speech:
-                    yield MemorySetting(precision, token2wav, setting.minutes * share)
+                    yield MemorySetting(
+                        precision, token2wav, setting.minutes * share, setting.speaks
+                    )
+
+    def _smallest(self, setting: MemorySetting) -> MemoryPlan:
+        """The plan that takes the least and speaks where ``setting`` does: one minute in the
+        coarsest precision that runs here."""
+        coarsest = Precision.INT4 if self._runs(Precision.INT4) else Precision.INT8
+        return self.plan(MemorySetting(coarsest, Precision.BF16, 1.0, setting.speaks))
 
     def _runs(self, precision: Precision) -> bool:
         return precision is not Precision.INT4 or self.device in INT4_DEVICES

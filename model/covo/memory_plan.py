@@ -46,15 +46,18 @@ MARGIN = 0.05
 
 @dataclass(frozen=True, slots=True)
 class MemorySetting:
-    """What a user can choose: ``precision`` of the language model, that of token2wav, and the
-    ``minutes`` of talk that the cache holds."""
+    """What a user can choose: ``precision`` of the language model, that of token2wav, the
+    ``minutes`` of talk that the cache holds, and whether the network ``speaks``; where it only
+    writes, token2wav is not loaded."""
 
     precision: Precision = Precision.BF16
     token2wav: Precision = Precision.FP32
     minutes: float = 10.0
+    speaks: bool = True
 
     def __str__(self) -> str:
-        return f"{self.precision} with token2wav in {self.token2wav} and {_minutes(self.minutes)}"
+        speech = f"with token2wav in {self.token2wav}" if self.speaks else "without token2wav"
+        return f"{self.precision} {speech} and {_minutes(self.minutes)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ def plan_memory(
     """The plan for ``setting`` on a device of the type ``device``; ``voice_codes``: codes of the
     voice prompt, 291 in the published one. Raises: NetworkConfigError."""
     precision, backbone = setting.precision, covo.backbone
-    item, speech_item = precision.item_bytes, setting.token2wav.item_bytes
+    item, speech_item = precision.item_bytes, setting.token2wav.item_bytes * setting.speaks
     linears = sum(precision.linear_bytes(*shape, device) for shape in block_linears(backbone))
     vectors = (backbone.layers * block_vectors(backbone) + backbone.hidden) * item
     speech = flow_parameters(token2wav.flow) + vocoder_parameters(token2wav.vocoder)
@@ -134,7 +137,7 @@ def plan_memory(
             covo,
             token2wav,
             precision=precision,
-            token2wav_precision=setting.token2wav,
+            token2wav_item=speech_item,
             device=device,
             context=tokens,
             voice_codes=voice_codes,

@@ -6,20 +6,17 @@ compares them with the modules themselves.
 
 from __future__ import annotations
 
-from math import prod
-
 from model.covo.config import (
+    EMBED_GROUPS,
+    EMBED_KERNEL,
+    TIME_FEATURES,
+    VOCODER_KERNEL,
     BackboneConfig,
     BigVganConfig,
     CovoConfig,
     EncoderConfig,
     FlowConfig,
 )
-
-_TIME_FEATURES = 256
-_EMBED_KERNEL, _EMBED_GROUPS = 31, 16
-_VOCODER_KERNEL = 7
-"""Of the vocoder's first and last convolution."""
 
 
 def block_linears(config: BackboneConfig) -> tuple[tuple[int, int], ...]:
@@ -38,12 +35,6 @@ def block_vectors(config: BackboneConfig) -> int:
 def embedding_parameters(config: BackboneConfig) -> int:
     """The embedding; the head has as many."""
     return config.vocabulary * config.hidden
-
-
-def backbone_parameters(config: BackboneConfig) -> int:
-    """The whole language model."""
-    block = sum(prod(shape) for shape in block_linears(config)) + block_vectors(config)
-    return config.layers * block + config.hidden + 2 * embedding_parameters(config)
 
 
 def encoder_parameters(config: EncoderConfig) -> int:
@@ -72,8 +63,8 @@ def flow_parameters(config: FlowConfig) -> int:
     tokens = config.codebook * config.code_width + _linear(config.code_width, hidden)
     tokens += _conv(hidden, hidden, 2 * config.upsample)
     entry = _linear(hidden + 2 * config.latent, hidden)
-    entry += _conv(hidden // _EMBED_GROUPS, hidden, _EMBED_KERNEL)
-    condition = _linear(_TIME_FEATURES, hidden) + _linear(hidden, hidden)
+    entry += _conv(hidden // EMBED_GROUPS, hidden, EMBED_KERNEL)
+    condition = _linear(TIME_FEATURES, hidden) + _linear(hidden, hidden)
     condition += _linear(hidden + config.speaker, hidden)
     attention = 4 * hidden * hidden + hidden
     ffn = _linear(hidden, config.ffn) + _linear(config.ffn, hidden)
@@ -82,23 +73,18 @@ def flow_parameters(config: FlowConfig) -> int:
     return tokens + entry + condition + config.layers * block + end
 
 
-def vocoder_parameters(config: BigVganConfig, *, stored: bool = False) -> int:
-    """BigVGAN with weight norm folded, as we hold it; ``stored``: as a checkpoint has it, with a
-    magnitude for each row (for an upsampler, each input) of a convolution."""
+def vocoder_parameters(config: BigVganConfig) -> int:
+    """BigVGAN with weight norm folded, as we hold it."""
     width = config.initial_channels
-    total = _conv(config.latent, width, _VOCODER_KERNEL)
-    magnitudes = width
+    total = _conv(config.latent, width, VOCODER_KERNEL)
     for stage, rate in enumerate(config.upsample_rates):
         narrow = config.channels(stage)
         total += width * narrow * 2 * rate + narrow
-        magnitudes += width
         for kernel, dilations in zip(config.block_kernels, config.block_dilations, strict=True):
             convolutions = 2 * len(dilations)
             total += convolutions * (_conv(narrow, narrow, kernel) + 2 * narrow)
-            magnitudes += convolutions * narrow
         width = narrow
-    total += 2 * width + _conv(width, 1, _VOCODER_KERNEL)
-    return total + magnitudes + 1 if stored else total
+    return total + 2 * width + _conv(width, 1, VOCODER_KERNEL)
 
 
 def _linear(inputs: int, outputs: int) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model.covo.config import CovoConfig, FlowConfig, Token2WavConfig
+from model.covo.device import set_up_torch
 from model.covo.loading import Progress, planned_bytes, put
 from model.covo.network import CovoNetwork
 from model.covo.precision import Precision
@@ -41,10 +42,9 @@ def random_token2wav(
     progress: Progress = lambda done, total: None,
 ) -> Token2Wav:
     """token2wav; the latents' statistics are 0 and 1."""
-    latent = config.flow.latent
+    mean, variance = torch.zeros(config.flow.latent), torch.ones(config.flow.latent)
     with torch.device("meta"):
-        token2wav = Token2Wav(config, torch.zeros(latent), torch.ones(latent))
-    token2wav.mean, token2wav.deviation = torch.zeros(latent), torch.ones(latent)
+        token2wav = Token2Wav(config, mean.to(device), variance.to(device))
     _fill(token2wav, torch.device(device), precision, progress)
     token2wav.eval()
     return token2wav
@@ -64,6 +64,7 @@ def _fill(
     module: nn.Module, device: torch.device, precision: Precision, progress: Progress
 ) -> None:
     check_quantisable(precision, device)
+    set_up_torch(precision)
     generator = torch.Generator(device).manual_seed(0)
     sizes = planned_bytes(module, precision, device)
     shapes = {name: parameter.shape for name, parameter in module.named_parameters()}

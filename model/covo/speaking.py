@@ -23,16 +23,11 @@ class Spoken:
 
 
 class Speaking:
-    """Speaks replies with ``worker``, one after the other, whoever asks.
-
-    ``prompt_seconds``: how much of a voice's prompt is used; None: all of it.
-    """
+    """Speaks replies with ``worker``, one after the other, whoever asks. ``config``: that of the
+    worker's network."""
 
     def __init__(
-        self,
-        worker: SpeechWorker,
-        config: Token2WavConfig,
-        settings: SpeechSettings,
+        self, worker: SpeechWorker, config: Token2WavConfig, settings: SpeechSettings
     ) -> None:
         self._worker = worker
         self._config = config

@@ -10,10 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from model.covo.antialias_filter import TAPS
-from model.covo.bigvgan import EXACT_LOOK_AHEAD, LOOK_AHEAD, POST_KERNEL, PRE_KERNEL
+from model.covo.bigvgan import EXACT_LOOK_AHEAD, LOOK_AHEAD
 from model.covo.chunk_schedule import Chunk, ChunkSchedule
-from model.covo.config import BigVganConfig, FlowConfig, SamplingConfig, Token2WavConfig
-from model.covo.flow import EMBED_GROUPS, EMBED_KERNEL, TIME_FEATURES
+from model.covo.config import (
+    EMBED_GROUPS,
+    EMBED_KERNEL,
+    TIME_FEATURES,
+    VOCODER_KERNEL,
+    BigVganConfig,
+    FlowConfig,
+    SamplingConfig,
+    Token2WavConfig,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ def flow_flops(config: FlowConfig, codes: int, sampling: SamplingConfig) -> int:
 def vocoder_flops(config: BigVganConfig, latents: int) -> int:
     """Operations that the vocoder needs for ``latents``, the edges of a stream left out."""
     width, rate = config.initial_channels, 1
-    total = PRE_KERNEL * config.latent * width
+    total = VOCODER_KERNEL * config.latent * width
     for stage, factor in enumerate(config.upsample_rates):
         narrow = config.channels(stage)
         total += rate * 2 * factor * width * narrow
@@ -81,4 +89,4 @@ def vocoder_flops(config: BigVganConfig, latents: int) -> int:
         for kernel, dilations in zip(config.block_kernels, config.block_dilations, strict=True):
             convolutions = 2 * len(dilations)
             total += rate * convolutions * width * (kernel * width + 2 * TAPS)
-    return 2 * latents * (total + rate * width * (POST_KERNEL + 2 * TAPS))
+    return 2 * latents * (total + rate * width * (VOCODER_KERNEL + 2 * TAPS))

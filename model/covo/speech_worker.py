@@ -1,15 +1,20 @@
-"""Speech beside decoding: a streamer on a CUDA stream of its own.
+"""Speech beside decoding: a streamer on a thread and, on CUDA, a stream of its own.
 
-On other devices the same calls simply compute. Everything of a reply's speech happens on the one
-stream, so its state needs no waiting; only what crosses over does: weights and voice on the way
-in, the wave on the way out, which goes to pinned memory while the caller does something else.
+Everything of a reply's speech happens on the one stream, so its state needs no waiting; only what
+crosses over does: weights and voice on the way in, the wave on the way out, which goes to pinned
+memory while the caller does something else.
+
+The thread outlives replies, because torch keeps cuDNN's plans by thread: each of a chunk's several
+hundred convolutions has a shape of its own, and a new thread would plan them all again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +23,8 @@ from torch import Tensor
 
 from model.covo.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer
 from model.covo.token2wav import VoicePrompt
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +37,6 @@ class WavePiece:
     def __len__(self) -> int:
         return len(self._wave)
 
-    @property
-    def ready(self) -> bool:
-        """Whether :meth:`samples` would return without waiting."""
-        return self._arrival is None or self._arrival.query()
-
     def samples(self) -> NDArray[np.float32]:
         """Float32, shape (samples,); waits for them. The array is the caller's own."""
         if self._arrival is not None:
@@ -45,13 +47,14 @@ class WavePiece:
 
 
 class SpeechWorker:
-    """Calls ``streamer`` on a CUDA stream of its own. For one thread at a time, and the only user
-    of its Token2Wav from then on."""
+    """Calls ``streamer``, always on the same thread and CUDA stream. For one caller at a time, and
+    the only user of its Token2Wav from then on."""
 
     def __init__(self, streamer: SpeechStreamer) -> None:
         self._streamer = streamer
         device = streamer.token2wav.device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="covo-speech")
         self._wait_for_caller()
 
     def start(
@@ -59,26 +62,35 @@ class SpeechWorker:
     ) -> SpeechStream:
         """See :meth:`SpeechStreamer.start`."""
         self._wait_for_caller(voice.codes, voice.latents, voice.speaker)
-        with self._on_stream():
-            return self._streamer.start(voice, settings, seed=seed)
+        return self._run(lambda: self._streamer.start(voice, settings, seed=seed))
 
     def step(
         self, stream: SpeechStream, codes: Sequence[int], *, last: bool = False
     ) -> tuple[WavePiece, SpeechStream]:
         """See :meth:`SpeechStreamer.step`; ``stream`` is one of this worker's. On CUDA the wave is
         still being computed when this returns."""
-        with self._on_stream():
-            wave, stream = self._streamer.step(stream, codes, last=last)
-            if self._stream is None or not len(wave):
-                return WavePiece(wave.cpu()), stream
-            host = torch.empty(wave.shape, dtype=wave.dtype, pin_memory=True)
-            host.copy_(wave, non_blocking=True)
-            arrival = torch.cuda.Event()
-            arrival.record()
-            return WavePiece(host, arrival), stream
 
-    def _on_stream(self) -> AbstractContextManager[object]:
-        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+        def work() -> tuple[WavePiece, SpeechStream]:
+            wave, after = self._streamer.step(stream, codes, last=last)
+            return self._send(wave), after
+
+        return self._run(work)
+
+    def _send(self, wave: Tensor) -> WavePiece:
+        if self._stream is None or not len(wave):
+            return WavePiece(wave.cpu())
+        host = torch.empty(wave.shape, dtype=wave.dtype, pin_memory=True)
+        host.copy_(wave, non_blocking=True)
+        arrival = torch.cuda.Event()
+        arrival.record()
+        return WavePiece(host, arrival)
+
+    def _run(self, work: Callable[[], T]) -> T:
+        def on_our_stream() -> T:
+            with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
+                return work()
+
+        return self._thread.submit(on_our_stream).result()
 
     def _wait_for_caller(self, *tensors: Tensor) -> None:
         """What the caller's stream has begun, our stream waits for; ``tensors`` of the caller's

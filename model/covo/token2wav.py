@@ -76,7 +76,8 @@ class VoicePrompt:
 class Token2Wav(nn.Module):
     """Both networks; parameters have the published names.
 
-    ``mean`` and ``variance`` (latent,) are the latents' statistics, kept in float32.
+    ``mean`` and ``variance`` (latent,) are the latents' statistics, kept in float32 where they are:
+    on the networks' device, or every piece of a wave would wait for them to get there.
     """
 
     def __init__(self, config: Token2WavConfig, mean: Tensor, variance: Tensor) -> None:
@@ -149,7 +150,7 @@ class Token2Wav(nn.Module):
     def condition(self, codes: Tensor, voice: VoicePrompt) -> Conditioning:
         """What the flow is given for ``codes`` behind ``voice``. Raises: NetworkInputError."""
         voice.check(self.config.flow)
-        both = torch.cat((voice.codes.to(self.device), codes.to(self.device)))
+        both = torch.cat((voice.codes.cpu(), codes.cpu()))  # they are looked at before they go
         return self.token2latent.condition(both, voice.latents, voice.speaker)
 
     def vocoder_input(self, latents: Tensor, voice: VoicePrompt) -> Tensor:
@@ -160,8 +161,7 @@ class Token2Wav(nn.Module):
     def denormalise(self, latents: Tensor) -> Tensor:
         """Normalised latents (1, time, latent) at the vocoder's scale: (1, latent, time),
         float32."""
-        mean, deviation = self.mean.to(latents.device), self.deviation.to(latents.device)
-        return (mean + latents.float() * deviation).transpose(1, 2)
+        return (self.mean + latents.float() * self.deviation).transpose(1, 2)
 
 
 def draw_noise(generator: torch.Generator, codes: int, config: FlowConfig) -> Tensor:

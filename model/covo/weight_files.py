@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -36,16 +36,14 @@ def open_weights(path: Path) -> Iterator[WeightReader]:
     """Open a ``.safetensors`` file or a PyTorch checkpoint. Raises: WeightsError."""
     if not path.is_file():
         raise WeightsError(f"{path} is missing")
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                yield _Safetensors(file)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(
-                f"{path} is not a whole safetensors file ({error}): {_AGAIN}"
-            ) from error
-    else:
+    if path.suffix != ".safetensors":
         yield _Checkpoint(path)
+        return
+    with ExitStack() as stack:
+        with _not_whole(path):
+            file = stack.enter_context(safe_open(path, framework="pt"))
+            reader = _Safetensors(path, file)
+        yield reader  # what the caller raises says nothing about the file
 
 
 def shards(folder: Path) -> tuple[Path, ...]:
@@ -69,13 +67,22 @@ def shards(folder: Path) -> tuple[Path, ...]:
     return found
 
 
+@contextmanager
+def _not_whole(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is not a whole safetensors file ({error}): {_AGAIN}") from error
+
+
 class _Safetensors:
-    def __init__(self, file: safe_open) -> None:
-        self._file = file
+    def __init__(self, path: Path, file: safe_open) -> None:
+        self._path, self._file = path, file
         self.shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
 
     def read(self, name: str) -> Tensor:
-        tensor: Tensor = self._file.get_tensor(name)
+        with _not_whole(self._path):
+            tensor: Tensor = self._file.get_tensor(name)
         return tensor
 
 

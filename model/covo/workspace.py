@@ -16,8 +16,8 @@ from model.covo.config import CovoConfig, Token2WavConfig
 from model.covo.parameters import block_linears
 from model.covo.precision import Precision
 
-PREFILL_TOKENS = 1024
-"""Rows that prefill puts through the language model at once; a longer prompt takes more turns."""
+PREFILL_ROWS = 1024
+"""Rows that prefill puts through the language model at once; more would only need more memory."""
 
 _HIDDEN_ROWS = 8
 _ROTATED_ROWS = 4
@@ -58,18 +58,18 @@ def estimate_workspace(
     token2wav: Token2WavConfig,
     *,
     precision: Precision,
-    token2wav_precision: Precision,
+    token2wav_item: int,
     device: str,
     context: int,
     voice_codes: int,
 ) -> Workspace:
-    """``device``: its type; ``context``: tokens that the cache holds; ``voice_codes``: those of the
-    voice prompt."""
-    item, speech_item = precision.item_bytes, token2wav_precision.item_bytes
+    """``token2wav_item``: bytes of one of its numbers, 0 where it is not loaded; ``device``: its
+    type; ``context``: tokens that the cache holds; ``voice_codes``: those of the voice prompt."""
+    item = precision.item_bytes
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder
     heard = encoder.positions * (_HIDDEN_ROWS * encoder.hidden + 2 * encoder.ffn) * item
-    prompt = min(PREFILL_TOKENS, context)
+    prompt = min(PREFILL_ROWS, context)
     rows = prompt * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
     # Without FlashAttention: keys and values once per query head, and a mask.
     flash = device == "cuda" and item == 2
@@ -89,7 +89,7 @@ def estimate_workspace(
         prefill=rows + attended,
         logits=_LOGITS_COPIES * 4 * backbone.vocabulary,
         dequantised=largest * item if precision is Precision.INT8 else 0,
-        flow=batch * times * per_time * speech_item,
-        vocoder=_VOCODER_COPIES * widest * speech_item,
+        flow=batch * times * per_time * token2wav_item,
+        vocoder=_VOCODER_COPIES * widest * token2wav_item,
         quantising=_QUANTISING_COPIES * largest * item if precision.quantised else 0,
     )

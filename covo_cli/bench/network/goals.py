@@ -1,4 +1,5 @@
-"""The goals for the full network in bf16 on an H100, and whether a run has met them."""
+"""The goals for the full network on an H100, and whether a run has met them: of time for bf16, of
+memory for each precision."""
 
 from __future__ import annotations
 
@@ -50,16 +51,19 @@ _GOALS = (
         "decode step, as a multiple of reading its weights and cache",
         1.25,
         lambda figures: max(entry["multiple_of_floor"] for entry in figures["decode"]),
+        "bf16",
     ),
     Goal(
         "end of speech to first sample, seconds",
         0.3,
         lambda figures: round(figures["reply"]["first_sample_seconds"], 4),
+        "bf16",
     ),
     Goal(
         "whole reply, as a share of its duration",
         0.35,
         lambda figures: figures["reply"]["whole_share_of_duration"],
+        "bf16",
     ),
     Goal("peak memory off its plan, as a share", 0.10, _off_plan),
     *(

@@ -12,6 +12,7 @@ import torch
 from covo_cli.bench.network.subject import Subject
 from covo_cli.bench.network.timing import milliseconds
 from model.covo.chunk_schedule import Chunk
+from model.covo.features import ENCODER_RATE
 from model.covo.flow import Conditioning
 from model.covo.memory_plan import ASSISTANT_TOKENS_PER_SECOND
 from model.covo.speech_cost import ChunkCost, chunk_costs
@@ -32,7 +33,7 @@ def measure_hearing(subject: Subject, runs: int) -> dict[str, Any]:
 
     clock = subject.clock
     return {
-        "turn_seconds": len(subject.turn_audio) / 16_000,
+        "turn_seconds": len(subject.turn_audio) / ENCODER_RATE,
         "features": milliseconds(clock.repeated(subject.features, runs, warm_ups=1)),
         "encoder": milliseconds(clock.repeated(lambda: subject.network.hear(turn), runs)),
         "prefill": {"tokens": len(rows), **milliseconds(clock.repeated(prefill, runs))},

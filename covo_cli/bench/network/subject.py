@@ -53,8 +53,13 @@ class Subject:
         return self.clock.device
 
     def features(self) -> TurnFeatures:
-        """The turn's log-mel spectrogram, computed on the CPU as in a conversation."""
-        return turn_features(self.turn_audio, ENCODER_RATE, mels=self.size.covo.encoder.mels)
+        """The turn's log-mel spectrogram, computed as in a conversation."""
+        return turn_features(
+            self.turn_audio,
+            ENCODER_RATE,
+            mels=self.size.covo.encoder.mels,
+            device=self.device,
+        )
 
     def turn_prompt(self, placeholders: int) -> Tensor:
         """A turn's ids: its audio between a frame of text."""
