@@ -111,6 +111,20 @@ def test_an_hour_costs_and_holds_the_same():
     assert encoder._valid(state.frames, 1, state.wave.device) is None
 
 
+def test_a_chunk_alone_is_in_the_shape_that_fused_kernels_know(monkeypatch):
+    """They know four dimensions; with five everything is computed in many small steps."""
+    encoder, shapes = make(), []
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(query, key, value, attn_mask=None):
+        shapes.append((query.ndim, key.ndim, None if attn_mask is None else attn_mask.ndim))
+        return attention(query, key, value, attn_mask=attn_mask)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    run(encoder, noise(4, encoder), [1] * 4)  # three chunks fill what it looks back on
+    assert shapes == [(4, 4, 4)] * 2 * 3 + [(4, 4, None)] * 2
+
+
 @torch.inference_mode()
 def run_on(encoder, state, audio):
     return encoder(state, audio)
