@@ -215,6 +215,25 @@ def test_what_is_kept_is_as_if_the_rest_had_not_been():
     assert float((logits - expected).abs().max()) < TOLERANCE
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_after_the_warm_up_nothing_runs_for_the_first_time(name, monkeypatch):
+    steps = []
+    step = DuplexLoop.step
+
+    def watched(self, *arguments, **options):
+        steps.append(step(self, *arguments, **options))
+        return steps[-1]
+
+    monkeypatch.setattr(DuplexLoop, "step", watched)
+    loop = DuplexLoop(network(name))
+    state = loop.warm_up()
+    places = {place for done, _ in steps for place, _ in done.taken}
+    assert {Place.LISTEN, Place.SPEAK, Place.CODE} <= places
+    assert steps[-3][1].encoder.frames > loop.profile.encoder.look_back  # without a mask
+    assert (state.chunk, state.turn, state.context.length) == (0, Turn(), 0)
+    assert talk(loop, 3, state)[0] == talk(loop, 3)[0]
+
+
 def test_a_chunk_has_one_length():
     loop = DuplexLoop(network())
     with pytest.raises(NetworkInputError, match="2560 samples"):
