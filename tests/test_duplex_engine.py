@@ -16,8 +16,10 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from model.clock import ASSISTANT_RATE, FRAME
-from model.covo.precision import Precision
-from model.duplex.assistant import DuplexAssistant, load_assistant
+from model.covo.assemble import CovoSettings
+from model.covo.voice_catalogue import VoiceCatalogue
+from model.duplex.assemble import DuplexModel
+from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import CUSHION, DuplexEngine
 from model.duplex.loop import DuplexLoop
 from model.duplex.sequence import SILENCE as S
@@ -43,6 +45,7 @@ from model.events import (
 from model.work import VirtualExecutor
 from tests.fakes import FakeClock, FakeSpeaker, LevelDetector
 from tests.golden_covo import token2wav_folder
+from voices.errors import VoiceError
 
 FOLDER = Path(__file__).parent / "duplex_tones"
 INFO = EngineInfo("covo-fd", "a test", "tones", "cpu", {})
@@ -52,7 +55,12 @@ HIGH = Speaker(220.0, 1.0, 0.1)
 
 @pytest.fixture(scope="module")
 def assistant() -> DuplexAssistant:
-    return load_assistant(FOLDER, lambda stage: None, precision=Precision.FP32)
+    return look_at(FOLDER).load(lambda stage: None)
+
+
+def look_at(folder: Path, voice: str = "", **settings) -> DuplexModel:
+    chosen = CovoSettings(device="cpu", precision="fp32", **settings)
+    return DuplexModel(folder, chosen, VoiceCatalogue(folder, (), lambda name: None), voice)
 
 
 class SlowLoop(DuplexLoop):
@@ -259,9 +267,11 @@ def test_a_machine_that_is_too_slow_goes_without_speech_and_hears_everything(ass
 
 
 def test_a_broken_network_is_told_of_and_begins_anew(assistant):
+    talk = None  # it breaks when the conversation has begun
+
     class Broken(DuplexLoop):
         def step(self, state, audio, effort=0, *, stop=False):
-            if state.chunk == 3:
+            if talk is not None and state.chunk == 3:
                 raise RuntimeError("out of memory")
             return super().step(state, audio, effort, stop=stop)
 
@@ -278,14 +288,24 @@ def test_a_broken_network_is_told_of_and_begins_anew(assistant):
     assert not talk.engine.busy or talk.at
 
 
-def test_covo_audio_s_own_speech(tmp_path):
+@pytest.fixture
+def talking_folder(tmp_path) -> Path:
     """The same network, its codes spoken by the golden tiny token2wav."""
     folder = tmp_path / "model"
     shutil.copytree(FOLDER, folder)
     path = folder / "duplex.json"
     path.write_text(path.read_text().replace('"speech": "tones"', '"speech": "token2wav"'))
     token2wav_folder(folder / "token2wav")
-    talk = Talk(load_assistant(folder, lambda stage: None, precision=Precision.FP32))
+    (folder / "voices").mkdir()
+    shutil.move(folder / "token2wav/prompt", folder / "voices/somebody")
+    return folder
+
+
+def test_covo_audio_s_own_speech(talking_folder):
+    model = look_at(talking_folder)
+    assert model.info.voice == "somebody"
+    assert "fp32" in model.info.parts["token2wav"]
+    talk = Talk(model.load(lambda stage: None))
     talk.ask()
     talk.say(silence(4.0))
     # 15 words of 4 codes; 3 latents of 10 ms belong to the voice's prompt.
@@ -293,6 +313,34 @@ def test_covo_audio_s_own_speech(tmp_path):
     assert talk.all(ReplyFinished)
     first, ended = talk.all(AssistantAudio)[0], talk.all(ReplyAudioEnded)[0]
     assert ended.at - first.at == 15 * 2560  # chunk by chunk, as it is said
+
+
+def test_its_speech_is_made_as_the_settings_say(talking_folder):
+    model = look_at(
+        talking_folder, voice_prompt_seconds=0.2, flow_steps=3, token2wav_precision="bf16"
+    )
+    speech = model.load(lambda stage: None).speech
+    stream = speech.start()
+    assert len(stream.voice.codes) == 5
+    assert stream.settings.sampling.points == 4
+    assert "bf16" in model.info.parts["token2wav"]
+    assert len(look_at(talking_folder).load(lambda stage: None).speech.start().voice.codes) > 5
+
+
+def test_speech_of_another_rate_or_voice_is_refused(talking_folder):
+    with pytest.raises(VoiceError, match="no voice called 'nobody'"):
+        look_at(talking_folder, "nobody")
+    config = talking_folder / "token2wav/config.json"
+    config.write_text(config.read_text().replace("24000", "48000"))
+    with pytest.raises(
+        NetworkConfigError, match="50 codes a second, and the duplex profile has 25"
+    ):
+        look_at(talking_folder)
+
+
+def test_only_plain_precisions(tmp_path):
+    with pytest.raises(NetworkConfigError, match="does not run in int8"):
+        DuplexModel(FOLDER, CovoSettings(device="cpu", precision="int8"), None)
 
 
 def test_pauses_inside_a_reply():
@@ -336,7 +384,7 @@ def test_another_tokenizer_is_refused(tmp_path):
     path = folder / "tokenizer.json"
     path.write_text(path.read_text().replace("<think>", "<thought>"))
     with pytest.raises(NetworkConfigError, match="spells token 20 as '<thought>'"):
-        load_assistant(folder, lambda stage: None)
+        look_at(folder)
     path.unlink()
     with pytest.raises(NetworkConfigError, match=r"has no tokenizer\.json"):
-        load_assistant(folder, lambda stage: None)
+        look_at(folder)

@@ -65,6 +65,14 @@ class CovoSettings:
     text_only: bool = False
     persona: str | None = None
 
+    def flow_sampling(self, own: SamplingConfig) -> SamplingConfig:
+        """How the flow of a checkpoint is solved whose ``own`` way is this."""
+        points = own.points if self.flow_steps is None else self.flow_steps + 1
+        alpha = own.alpha if self.guidance is None else self.guidance
+        return SamplingConfig(
+            points, None if alpha is not None and alpha < 0 else alpha, own.rescale
+        )
+
 
 class CovoModel:
     """The model in ``folder``, run as ``settings`` say: looked at, and not loaded yet.
@@ -124,9 +132,9 @@ class CovoModel:
             precision=self.speech_precision,
             progress=_bytes("token2wav", progress),
         )
-        settings = SpeechSettings(sampling=self._flow_sampling())
+        sampling = self.settings.flow_sampling(self.speech_config.sampling)
         worker = SpeechWorker(SpeechStreamer(token2wav))
-        return Speaking(worker, self.speech_config, settings)
+        return Speaking(worker, self.speech_config, SpeechSettings(sampling=sampling))
 
     def voice(self, catalogue: VoiceCatalogue, name: str) -> NetworkVoice:
         """The voice called ``name``, its prompt cut as the settings say. Raises: VoiceError,
@@ -137,14 +145,6 @@ class CovoModel:
             return voice
         return NetworkVoice(
             voice.name, voice.speaker, voice.prompt.crop(seconds, self.speech_config)
-        )
-
-    def _flow_sampling(self) -> SamplingConfig:
-        own, settings = self.speech_config.sampling, self.settings
-        points = own.points if settings.flow_steps is None else settings.flow_steps + 1
-        alpha = own.alpha if settings.guidance is None else settings.guidance
-        return SamplingConfig(
-            points, None if alpha is not None and alpha < 0 else alpha, own.rescale
         )
 
     def _plan(self) -> MemoryPlan:

@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from model.clock import ASSISTANT_RATE, FRAME, samples
-from model.duplex.assistant import DuplexAssistant, TextStream
+from model.duplex.assistant import DuplexAssistant
 from model.duplex.loop import ChunkStep, LoopState
 from model.duplex.pace import PaceReport, effort
 from model.duplex.replies import SpokenReply
 from model.duplex.speech import speak
+from model.duplex.tokenizer import TextStream
 from model.engine import (
     Audio,
     Command,
