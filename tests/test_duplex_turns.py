@@ -15,8 +15,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from covo_cli.app import app
-from covo_cli.bench import duplex as bench
-from covo_cli.bench.duplex import measure_behaviours, measure_steps
+from covo_cli.bench import duplex_turns as bench
+from covo_cli.bench.duplex_steps import measure_steps
+from covo_cli.bench.duplex_turns import measure_behaviours
 from covo_cli.errors import CliError
 from model.covo.precision import Precision
 from model.duplex.behaviours import (
@@ -96,11 +97,18 @@ def test_the_trained_network_takes_turns(monkeypatch):
 
 
 def test_a_step_is_measured():
-    figures = measure_steps("tiny", "cpu", Precision.FP32, 0.2)
+    figures = measure_steps("tiny", torch.device("cpu"), Precision.FP32, 0.2)
     assert figures["all"]["steps"] == 75
     assert figures["speaking"]["steps"] + figures["listening"]["steps"] == 75
     assert figures["speaking"]["steps"] >= 30
     assert figures["all"]["median_ms"] <= figures["all"]["p95_ms"] <= figures["all"]["p99_ms"]
+    assert figures["first_minute_memory_mb"] > 50
+
+
+def test_a_device_that_torch_does_not_know_is_named(isolated):
+    result = run("bench", "duplex", "--device", "abacus", "--minutes", "0.1")
+    assert isinstance(result.exception, NetworkConfigError)
+    assert "there is no device 'abacus'" in str(result.exception)
 
 
 # The engine on the command line
