@@ -21,7 +21,7 @@ from model.covo.config import CovoConfig, SamplingConfig, Token2WavConfig
 from model.covo.decoder import Decoder
 from model.covo.device import AUTO, named_device
 from model.covo.dialogue import Dialogue, DialogueSettings
-from model.covo.generator import CovoGenerator, LoadableRecognizer, LoadedNetwork
+from model.covo.generator import CovoGenerator, LoadedNetwork
 from model.covo.loading import load_network, load_token2wav
 from model.covo.memory_fit import MemoryFit, free_memory
 from model.covo.memory_plan import MemoryPlan, MemorySetting, context_tokens
@@ -33,6 +33,7 @@ from model.covo.speech_worker import SpeechWorker
 from model.covo.tokenizer import CovoTokenizer
 from model.covo.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.engine import EngineInfo, Progress
+from model.reply import LoadableRecognizer
 
 TOKEN2WAV = "token2wav"
 """Subfolder of a model folder."""
