@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from covo_cli.covo_engine import check_packages, covo_folder, covo_voices, network_settings
 from covo_cli.errors import SettingsError
-from covo_cli.settings import Settings
+from covo_cli.settings import Settings, models_dir
 
 if TYPE_CHECKING:
     from model.duplex.engine import DuplexEngine
+    from model.lite.recognizer import WhisperRecognizer
     from model.speech import SpeechDetector
     from model.work import Executor
 
@@ -23,10 +25,20 @@ def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executo
     check_packages()
     from model.duplex.assemble import DuplexModel
     from model.duplex.engine import DuplexEngine
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights import WeightStore
 
     if settings.covo.text_only:
         raise SettingsError("the full-duplex engine always speaks: --text-only does not go with it")
 
+    def recognizer() -> WhisperRecognizer:
+        store = WeightStore(models_dir(settings))
+        return WhisperRecognizer(store.whole("whisper-base"), language="auto")
+
     voices = covo_voices(settings)
     model = DuplexModel(folder, network_settings(settings), voices, settings.covo.voice)
-    return DuplexEngine(model.load, model.info, detector, executor)
+    if not settings.covo.transcript:
+        return DuplexEngine(model.load, model.info, detector, executor)
+    parts = {**model.info.parts, "recogniser": "Whisper base int8, for the transcript only"}
+    info = replace(model.info, parts=parts)
+    return DuplexEngine(model.load, info, detector, executor, recognizer)

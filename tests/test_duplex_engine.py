@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,21 +16,20 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from model.clock import ASSISTANT_RATE, FRAME
 from model.covo.assemble import CovoSettings
-from model.covo.voice_catalogue import VoiceCatalogue
 from model.duplex.assemble import DuplexModel
 from model.duplex.assistant import DuplexAssistant
-from model.duplex.engine import CUSHION, DuplexEngine
+from model.duplex.engine import DuplexEngine
 from model.duplex.loop import DuplexLoop
 from model.duplex.sequence import SILENCE as S
+from model.duplex.speaking import CUSHION
 from model.duplex.speech import SpokenState, ToneSpeech, speak
 from model.duplex.tone_codec import codes_of
-from model.duplex.tones import COUNT, Speaker, hum, phrase, silence
-from model.engine import EngineInfo, Frame, Interrupt, Playback, SayText, SetMuted, SetVoice
+from model.duplex.tones import COUNT, hum, phrase, silence
+from model.engine import Frame, Interrupt, SayText, SetMuted, SetVoice
 from model.errors import ModelError, NetworkConfigError
 from model.events import (
     AssistantAudio,
     AssistantText,
-    Event,
     Interrupted,
     Notice,
     PlaybackControl,
@@ -43,82 +41,15 @@ from model.events import (
     TurnState,
 )
 from model.work import VirtualExecutor
-from tests.fakes import FakeClock, FakeSpeaker, LevelDetector
+from tests.duplex_talks import FOLDER, HIGH, INFO, LOW, Talk, look_at, scripted
+from tests.fakes import LevelDetector
 from tests.golden_covo import token2wav_folder
 from voices.errors import VoiceError
-
-FOLDER = Path(__file__).parent / "duplex_tones"
-INFO = EngineInfo("covo-fd", "a test", "tones", "cpu", {})
-LOW = Speaker(120.0, 1.0, 0.1)
-HIGH = Speaker(220.0, 1.0, 0.1)
 
 
 @pytest.fixture(scope="module")
 def assistant() -> DuplexAssistant:
     return look_at(FOLDER).load(lambda stage: None)
-
-
-def look_at(folder: Path, voice: str = "", **settings) -> DuplexModel:
-    chosen = CovoSettings(device="cpu", precision="fp32", **settings)
-    return DuplexModel(folder, chosen, VoiceCatalogue(folder, (), lambda name: None), voice)
-
-
-class SlowLoop(DuplexLoop):
-    """Each pass of the language model takes ``cost`` seconds of ``clock``."""
-
-    def __init__(self, loop: DuplexLoop, clock: FakeClock, cost: Callable[[int], float]) -> None:
-        super().__init__(loop.network)
-        self._clock, self._cost = clock, cost
-
-    def step(self, state, audio, effort=0, *, stop=False):
-        step, state = super().step(state, audio, effort, stop=stop)
-        self._clock.pass_time(self._cost(step.chunk) * step.passes)
-        return step, state
-
-
-class Talk:
-    """A conversation without a device: what is said is heard, what is answered is played."""
-
-    def __init__(self, assistant: DuplexAssistant, cost: Callable[[int], float] | None = None):
-        self.clock = FakeClock()
-        if cost is not None:
-            loop = SlowLoop(assistant.loop, self.clock, cost)
-            assistant = DuplexAssistant(loop, assistant.speech, assistant.tokenizer)
-        self.engine = DuplexEngine(
-            lambda progress: assistant, INFO, LevelDetector(), VirtualExecutor(self.clock)
-        )
-        self.engine.warm_up(lambda stage: None)
-        self.speaker = FakeSpeaker()
-        self.events: list[Event] = []
-        self.played: list[np.ndarray] = []
-        self.at = 0
-
-    def say(self, audio) -> None:
-        whole = np.zeros(-(-len(audio) // FRAME) * FRAME, np.float32)
-        whole[: len(audio)] = audio
-        for samples in whole.reshape(-1, FRAME):
-            self.played.append(self.speaker.tick())
-            played = self.speaker.played
-            frame = Frame(self.at, samples, Playback(played.reply, played.samples))
-            for event in self.engine.process(frame):
-                self.events.append(event)
-                if isinstance(event, AssistantAudio):
-                    self.speaker.play(event.reply, event.samples)
-                elif isinstance(event, PlaybackControl):
-                    self.speaker.stop()
-            self.at += FRAME
-
-    def ask(self, who: Speaker = LOW, seed: int = 0) -> int:
-        """A turn; returns when it ended."""
-        self.say(silence(0.5))
-        self.say(phrase(who, np.random.default_rng(seed), 5, final=True))
-        return self.at
-
-    def all(self, kind: type) -> list:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def text(self) -> str:
-        return "".join(event.delta for event in self.all(AssistantText))
 
 
 @pytest.mark.parametrize(("who", "pitch"), [(LOW, "low"), (HIGH, "high")])
@@ -227,6 +158,7 @@ def test_what_the_network_cannot_do_is_said(assistant):
         talk.engine.command(command)
     talk.say(silence(0.02))
     assert [type(event) for event in talk.events] == [Notice, Notice, StateChanged]
+    assert "cannot read what is typed, it only hears: speak to it" in talk.events[0].text
     assert talk.events[-1].state is TurnState.MUTED
 
 
@@ -285,7 +217,33 @@ def test_a_broken_network_is_told_of_and_begins_anew(assistant):
     talk.ask()
     talk.say(silence(0.3))
     assert len(talk.all(Notice)) > 1  # it is broken for good; the conversation goes on
-    assert not talk.engine.busy or talk.at
+
+
+def test_a_reply_in_which_the_network_broke_is_over(assistant):
+    talk = scripted(assistant, "tsaaxttttttttttsaab")
+    talk.say(silence(6.0))
+    assert [event.level for event in talk.all(Notice)] == ["error"]
+    assert [event.reply for event in talk.all(ReplyFinished)] == [1, 2]
+    assert not talk.engine.busy
+
+
+def test_the_fillers_behind_break_are_not_played(assistant):
+    talk = scripted(assistant, "tsaab")
+    talk.say(silence(2.5))
+    assert talk.all(ReplyAudioEnded)[0].samples == 1440 + 8 * 960
+
+
+def test_a_key_silences_the_end_of_the_last_reply_as_well(assistant):
+    talk = scripted(assistant, "tsAbsaaaa")
+    talk.say(silence(0.16 * 5 + 0.06))  # reply 2 has begun, and of reply 1 the end is still played
+    assert len(talk.all(ReplyStarted)) == 2
+    assert not talk.all(ReplyFinished)
+    talk.engine.command(Interrupt())
+    talk.say(silence(0.6))
+    interrupted = talk.all(Interrupted)
+    assert [event.reply for event in interrupted] == [1, 2]
+    assert {event.reason for event in interrupted} == {"interrupted by key"}
+    assert not talk.all(Notice)
 
 
 @pytest.fixture

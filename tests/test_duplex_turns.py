@@ -144,6 +144,11 @@ def test_a_file_talks_with_it(tmp_path, isolated):
     events = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
     names = [event.get("event") for event in events]
     assert "ReplyFinished" in names
+    # No weights in this place: the user's words are not written down, and that is said once.
+    assert "UserTranscript" not in names
+    (notice,) = (event["text"] for event in events if event.get("event") == "Notice")
+    assert notice.startswith("what you say is not written down")
+    assert "covo models pull lite" in notice
     text = "".join(e["delta"] for e in events if e.get("event") == "AssistantText")
     assert text.split()[:3] == ["low", "one", "two"]
     answer, rate = soundfile.read(tmp_path / "answer.wav")
