@@ -105,6 +105,16 @@ def test_a_step_is_measured():
     assert figures["first_minute_memory_mb"] > 50
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_step_is_measured_on_a_gpu():
+    """In bf16: CUDA graphs, FlashAttention over the cache, fused attention in the encoder."""
+    figures = measure_steps("tiny", torch.device("cuda"), Precision.BF16, 3.0)
+    assert figures["all"]["steps"] == 15 * 75
+    assert figures["tokens_forgotten"] > 0
+    assert figures["first_minute_memory_mb"] == figures["last_minute_memory_mb"]
+
+
 def test_a_device_that_torch_does_not_know_is_named(isolated):
     result = run("bench", "duplex", "--device", "abacus", "--minutes", "0.1")
     assert isinstance(result.exception, NetworkConfigError)
