@@ -10,6 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
+from torch.utils._python_dispatch import TorchDispatchMode
+
 from model.covo.network import CovoNetwork
 from model.duplex.batch import collate, hidden_states
 from model.duplex.context import Context
@@ -81,6 +83,31 @@ def test_listening_costs_one_pass_whatever_the_profile(name):
     assert set(listening) == {1}
     speaking = [s.passes for s in steps if s.turn.chunks > max(1, profile_.lead)]
     assert set(speaking) == {profile_.text_per_chunk + profile_.codes_per_chunk}
+
+
+class Reads(TorchDispatchMode):
+    """Counts what would make the host wait for a GPU, but for the one ``tolist`` of the codes."""
+
+    NAMES = ("item", "local_scalar", "nonzero", "equal", "masked_select", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += any(name in str(func) for name in self.NAMES)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_host_waits_once_for_each_text_slot(name):
+    loop = DuplexLoop(network(name, sampling=LOUD))
+    state = loop.start()
+    for turn in (Turn(), Turn(True, loop.profile.lead + 1)):
+        with Reads() as reads:
+            step, state = loop.step(replace(state, turn=turn), noise(loop.profile, state.chunk))
+        slots = loop.profile.text_per_chunk if step.turn.speaking else 1
+        assert reads.count == slots
 
 
 def teacher_forced(net: DuplexNetwork, steps: list[ChunkStep]):
