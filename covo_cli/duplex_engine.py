@@ -10,35 +10,43 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings import Settings, models_dir
 
 if TYPE_CHECKING:
+    from model.duplex.assemble import DuplexModel
     from model.duplex.engine import DuplexEngine
     from model.lite.recognizer import WhisperRecognizer
     from model.speech import SpeechDetector
     from model.work import Executor
 
 
-def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executor) -> DuplexEngine:
-    """The engine on the checkpoint that ``covo.model`` names, looked at and not loaded yet.
+def duplex_model(settings: Settings) -> DuplexModel:
+    """The checkpoint that ``covo.model`` names, looked at and not loaded yet.
 
     Raises: SettingsError, VoiceError, ModelError (also for a half-duplex checkpoint).
     """
     folder = covo_folder(settings)
     check_packages()
     from model.duplex.assemble import DuplexModel
-    from model.duplex.engine import DuplexEngine
-    from model.lite.recognizer import WhisperRecognizer
-    from model.weights import WeightStore
 
     if settings.covo.text_only:
         raise SettingsError("the full-duplex engine always speaks: --text-only does not go with it")
-
-    def recognizer() -> WhisperRecognizer:
-        store = WeightStore(models_dir(settings))
-        return WhisperRecognizer(store.whole("whisper-base"), language="auto")
-
     voices = covo_voices(settings)
-    model = DuplexModel(folder, network_settings(settings), voices, settings.covo.voice)
+    return DuplexModel(folder, network_settings(settings), voices, settings.covo.voice)
+
+
+def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executor) -> DuplexEngine:
+    """The engine on :func:`duplex_model`, not loaded yet. Raises: as that does."""
+    model = duplex_model(settings)
+    from model.duplex.engine import DuplexEngine
+
     if not settings.covo.transcript:
         return DuplexEngine(model.load, model.info, detector, executor)
     parts = {**model.info.parts, "recogniser": "Whisper base int8, for the transcript only"}
     info = replace(model.info, parts=parts)
-    return DuplexEngine(model.load, info, detector, executor, recognizer)
+    return DuplexEngine(model.load, info, detector, executor, lambda: _recognizer(settings))
+
+
+def _recognizer(settings: Settings) -> WhisperRecognizer:
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights import WeightStore
+
+    whisper = WeightStore(models_dir(settings)).whole("whisper-base")
+    return WhisperRecognizer(whisper, language="auto")
