@@ -41,7 +41,7 @@ from model.events import (
     TurnState,
 )
 from model.work import VirtualExecutor
-from tests.duplex_talks import FOLDER, HIGH, INFO, LOW, Talk, look_at, scripted
+from tests.duplex_talks import FOLDER, HIGH, INFO, LOW, ScriptedLoop, Talk, look_at, scripted
 from tests.fakes import LevelDetector
 from tests.golden_covo import token2wav_folder
 from voices.errors import VoiceError
@@ -142,6 +142,59 @@ def test_a_key_stops_it_at_once(assistant):
     talk.ask()
     talk.say(silence(0.6))
     assert len(talk.all(ReplyStarted)) == 2
+
+
+class EarlyExecutor:
+    """Does all work at once, and hands it out when ``late`` is over: the lanes run ahead."""
+
+    late = False
+
+    def submit(self, lane, now, work):
+        return EarlyJob(self, list(work(lambda: False)))
+
+    def close(self) -> None:
+        pass
+
+
+class EarlyJob:
+    def __init__(self, executor: EarlyExecutor, results: list) -> None:
+        self._executor, self._results = executor, results
+
+    def poll(self, now):
+        if self._executor.late:
+            return []
+        results, self._results = self._results, []
+        return results
+
+    @property
+    def finished(self) -> bool:
+        return not self._executor.late and not self._results
+
+
+def test_a_key_stops_one_reply_and_not_the_next(assistant):
+    """The network has stopped and begun again before the engine comes to know of the first."""
+    stops = []
+
+    class Watched(ScriptedLoop):
+        def step(self, state, audio, effort=0, *, stop=False):
+            stops.append(stop)
+            return super().step(state, audio, effort, stop=stop)
+
+    executor = EarlyExecutor()
+    loop = Watched(assistant.loop, "tsaabsaa")
+    spoken = DuplexAssistant(loop, assistant.speech, assistant.tokenizer)
+    engine = DuplexEngine(lambda progress: spoken, INFO, LevelDetector(), executor)
+    engine.warm_up(lambda stage: None)
+
+    def chunks(first: int, past: int) -> None:
+        for at in range(first * 2560, past * 2560, FRAME):
+            engine.process(Frame(at, np.zeros(FRAME, np.float32)))
+
+    chunks(0, 4)
+    engine.command(Interrupt())
+    executor.late = True
+    chunks(4, 8)
+    assert stops == [False] * 4 + [True] + [False] * 3
 
 
 def test_the_same_in_one_run_as_in_another(assistant):
