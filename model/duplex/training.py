@@ -48,7 +48,6 @@ class StepReport:
     step: int
     loss: float
     losses: Mapping[str, float]
-    learning_rate: float
 
 
 class DuplexTrainer:
@@ -116,7 +115,7 @@ class DuplexTrainer:
         self._optimizer.zero_grad(set_to_none=True)
         self.step += 1
         means = {name: sum(values) / len(values) for name, values in losses.items()}
-        return StepReport(self.step, total, means, rate)
+        return StepReport(self.step, total, means)
 
     def save(self) -> None:
         """Write what a stopped run goes on from, whole or not at all."""
