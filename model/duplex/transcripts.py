@@ -59,7 +59,7 @@ class UserTranscripts:
         self._partials = PartialTranscripts(None, executor, samples(settings.partial_every))
         self._obstacle = ""
         self._open: _Utterance | None = None
-        self._read: deque[_Utterance] = deque()
+        self._reading: deque[_Utterance] = deque()
         self._count = 0
         self.newest = 0
         """The number of the newest utterance that is more than a noise, 0 before any."""
@@ -67,7 +67,7 @@ class UserTranscripts:
     @property
     def busy(self) -> bool:
         """Whether something that was said is still being read."""
-        return bool(self._read)
+        return bool(self._reading)
 
     def load(self, progress: Progress) -> None:
         """Make the recogniser ready. What is in the way of that is told when :meth:`poll` is next
@@ -121,13 +121,13 @@ class UserTranscripts:
         if self._obstacle:
             yield Notice(now, "warning", f"what you say is not written down: {self._obstacle}")
             self._obstacle = ""
-        while self._read and self._read[0].over <= settled:
-            yield from self._collect(self._read[0], now)
-            job = self._read[0].job
+        while self._reading and self._reading[0].over <= settled:
+            yield from self._collect(self._reading[0], now)
+            job = self._reading[0].job
             if job is not None and not job.finished:
                 return
-            self._read.popleft()
-        if self._open is not None and not self._read and self._open.over <= settled:
+            self._reading.popleft()
+        if self._open is not None and not self._reading and self._open.over <= settled:
             speaking = not self._hearing.silence
             for event in self._partials.poll(now, self._open.turn, speaking=speaking):
                 self._open.shown |= isinstance(event, UserTranscript)
@@ -141,7 +141,7 @@ class UserTranscripts:
             utterance.job = self._executor.submit(
                 TRANSCRIPT_LANE, now, lambda _: (recognizer.transcribe(audio) for _ in range(1))
             )
-        self._read.append(utterance)
+        self._reading.append(utterance)
 
     def _collect(self, utterance: _Utterance, now: int) -> Iterator[Event]:
         turn, job = utterance.turn, utterance.job
