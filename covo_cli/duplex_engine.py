@@ -2,57 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from covo_cli.covo_engine import check_packages, covo_folder
+from covo_cli.covo_engine import check_packages, covo_folder, covo_voices, network_settings
 from covo_cli.errors import SettingsError
-from covo_cli.settings import Settings
+from covo_cli.settings import Settings, models_dir
 
 if TYPE_CHECKING:
+    from model.duplex.assemble import DuplexModel
     from model.duplex.engine import DuplexEngine
+    from model.lite.recognizer import WhisperRecognizer
     from model.speech import SpeechDetector
     from model.work import Executor
 
-NAME = "covo-fd"
 
+def duplex_model(settings: Settings) -> DuplexModel:
+    """The checkpoint that ``covo.model`` names, looked at and not loaded yet.
 
-def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executor) -> DuplexEngine:
-    """The engine on the checkpoint that ``covo.model`` names, looked at and not loaded yet.
-
-    Raises: SettingsError, WeightsError, NetworkConfigError (also for a half-duplex checkpoint).
+    Raises: SettingsError, VoiceError, ModelError (also for a half-duplex checkpoint).
     """
     folder = covo_folder(settings)
     check_packages()
-    from model.covo.config import CovoConfig
-    from model.covo.device import AUTO, pick_device
-    from model.covo.precision import Precision
-    from model.duplex.assistant import load_assistant
-    from model.duplex.engine import DuplexEngine
-    from model.duplex.profile_file import FILE, read_profile, require_duplex
-    from model.engine import EngineInfo
+    from model.duplex.assemble import DuplexModel
 
-    covo = settings.covo
-    require_duplex(folder)
-    profile = read_profile(folder / FILE)
-    profile.check(CovoConfig.read(folder / "config.json"))
-    precision = None if covo.precision == AUTO else Precision.named(covo.precision)
-    if precision is not None and precision.quantised:
-        raise SettingsError(
-            f"the full-duplex engine does not run in {precision} yet: use auto, bf16, fp16 or fp32"
-        )
-    if covo.text_only:
+    if settings.covo.text_only:
         raise SettingsError("the full-duplex engine always speaks: --text-only does not go with it")
-    device = pick_device() if covo.device == AUTO else covo.device
-    info = EngineInfo(
-        NAME,
-        f"the full-duplex network in {folder.name}, {profile.chunk_ms} ms at a time, on {device}",
-        profile.speech,
-        device,
-        {"network": str(folder), "speech": profile.speech},
-    )
-    return DuplexEngine(
-        lambda progress: load_assistant(folder, progress, device=device, precision=precision),
-        info,
-        detector,
-        executor,
-    )
+    voices = covo_voices(settings)
+    return DuplexModel(folder, network_settings(settings), voices, settings.covo.voice)
+
+
+def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executor) -> DuplexEngine:
+    """The engine on :func:`duplex_model`, not loaded yet. Raises: as that does."""
+    model = duplex_model(settings)
+    from model.duplex.engine import DuplexEngine
+
+    if not settings.covo.transcript:
+        return DuplexEngine(model.load, model.info, detector, executor)
+    parts = {**model.info.parts, "recogniser": "Whisper base int8, for the transcript only"}
+    info = replace(model.info, parts=parts)
+    return DuplexEngine(model.load, info, detector, executor, lambda: _recognizer(settings))
+
+
+def _recognizer(settings: Settings) -> WhisperRecognizer:
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights import WeightStore
+
+    whisper = WeightStore(models_dir(settings)).whole("whisper-base")
+    return WhisperRecognizer(whisper, language="auto")

@@ -109,3 +109,13 @@ class Recognizer(Protocol):
 
         Thread-safe. Raises: RecognizerError.
         """
+
+
+class LoadableRecognizer(Recognizer, Protocol):
+    """A recogniser with weights to load."""
+
+    def load(self) -> None:
+        """Make it ready. Raises: RecognizerError."""
+
+    def close(self) -> None:
+        """Give back memory. Safe to call twice."""

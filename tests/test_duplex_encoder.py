@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
@@ -12,11 +14,13 @@ from hypothesis import strategies as st
 
 from model.covo.features import log_mel
 from model.covo.network import CovoNetwork
+from model.covo.sizes import network_size
 from model.duplex.encoder import StreamingEncoder
 from model.duplex.mel import TAIL, StreamingLogMel
-from model.duplex.profile import StreamingEncoderProfile
+from model.duplex.profile import StreamingEncoderProfile, default_profile
 from model.errors import NetworkInputError
 from tests.duplex_profiles import PROFILES, S, T, U, config, profile
+from tests.nothing_waits import NothingWaits
 
 TOLERANCE = 1e-4
 
@@ -109,6 +113,38 @@ def test_an_hour_costs_and_holds_the_same():
     for name in ("wave", "mel", "conv", "keys", "values"):
         assert getattr(state, name).shape == getattr(early, name).shape
     assert encoder._valid(state.frames, 1, state.wave.device) is None
+
+
+def test_a_chunk_alone_is_in_the_shape_that_fused_kernels_know(monkeypatch):
+    """They know four dimensions; with five everything is computed in many small steps."""
+    encoder, shapes = make(), []
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def watched(query, key, value, attn_mask=None):
+        shapes.append((query.ndim, key.ndim, None if attn_mask is None else attn_mask.ndim))
+        return attention(query, key, value, attn_mask=attn_mask)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    run(encoder, noise(4, encoder), [1] * 4)  # three chunks fill what it looks back on
+    assert shapes == [(4, 4, 4)] * 2 * 3 + [(4, 4, None)] * 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@torch.inference_mode()
+def test_at_full_size_nothing_of_a_chunk_waits_for_the_device(precision):
+    """As the loop does it: a chunk until the encoder has all it looks back on, and one after."""
+    full = network_size("full").covo
+    with torch.device("meta"):
+        covo = CovoNetwork(full).to(getattr(torch, precision))
+        encoder = StreamingEncoder(covo.encoder, covo.audio_adapter, default_profile(full))
+        audio = torch.zeros(1, 2560)
+    state = encoder.start()
+    for before in (0, 256):
+        with NothingWaits():
+            features, after = encoder(replace(state, frames=before), audio)
+        assert features.shape == (1, 1, 3584)
+        assert features.dtype == after.keys.dtype == getattr(torch, precision)
+        assert after.keys.shape == (32, 1, 20, 256, 64)
 
 
 @torch.inference_mode()

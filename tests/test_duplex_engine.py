@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +15,21 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from model.clock import ASSISTANT_RATE, FRAME
-from model.covo.precision import Precision
-from model.duplex.assistant import DuplexAssistant, load_assistant
-from model.duplex.engine import CUSHION, DuplexEngine
+from model.covo.assemble import CovoSettings
+from model.duplex.assemble import DuplexModel
+from model.duplex.assistant import DuplexAssistant
+from model.duplex.engine import DuplexEngine
 from model.duplex.loop import DuplexLoop
 from model.duplex.sequence import SILENCE as S
+from model.duplex.speaking import CUSHION
 from model.duplex.speech import SpokenState, ToneSpeech, speak
 from model.duplex.tone_codec import codes_of
-from model.duplex.tones import COUNT, Speaker, hum, phrase, silence
-from model.engine import EngineInfo, Frame, Interrupt, Playback, SayText, SetMuted, SetVoice
+from model.duplex.tones import COUNT, hum, phrase, silence
+from model.engine import Frame, Interrupt, SayText, SetMuted, SetVoice
 from model.errors import ModelError, NetworkConfigError
 from model.events import (
     AssistantAudio,
     AssistantText,
-    Event,
     Interrupted,
     Notice,
     PlaybackControl,
@@ -41,76 +41,15 @@ from model.events import (
     TurnState,
 )
 from model.work import VirtualExecutor
-from tests.fakes import FakeClock, FakeSpeaker, LevelDetector
+from tests.duplex_talks import FOLDER, HIGH, INFO, LOW, ScriptedLoop, Talk, look_at, scripted
+from tests.fakes import LevelDetector
 from tests.golden_covo import token2wav_folder
-
-FOLDER = Path(__file__).parent / "duplex_tones"
-INFO = EngineInfo("covo-fd", "a test", "tones", "cpu", {})
-LOW = Speaker(120.0, 1.0, 0.1)
-HIGH = Speaker(220.0, 1.0, 0.1)
+from voices.errors import VoiceError
 
 
 @pytest.fixture(scope="module")
 def assistant() -> DuplexAssistant:
-    return load_assistant(FOLDER, lambda stage: None, precision=Precision.FP32)
-
-
-class SlowLoop(DuplexLoop):
-    """Each pass of the language model takes ``cost`` seconds of ``clock``."""
-
-    def __init__(self, loop: DuplexLoop, clock: FakeClock, cost: Callable[[int], float]) -> None:
-        super().__init__(loop.network)
-        self._clock, self._cost = clock, cost
-
-    def step(self, state, audio, effort=0, *, stop=False):
-        step, state = super().step(state, audio, effort, stop=stop)
-        self._clock.pass_time(self._cost(step.chunk) * step.passes)
-        return step, state
-
-
-class Talk:
-    """A conversation without a device: what is said is heard, what is answered is played."""
-
-    def __init__(self, assistant: DuplexAssistant, cost: Callable[[int], float] | None = None):
-        self.clock = FakeClock()
-        if cost is not None:
-            loop = SlowLoop(assistant.loop, self.clock, cost)
-            assistant = DuplexAssistant(loop, assistant.speech, assistant.tokenizer)
-        self.engine = DuplexEngine(
-            lambda progress: assistant, INFO, LevelDetector(), VirtualExecutor(self.clock)
-        )
-        self.engine.warm_up(lambda stage: None)
-        self.speaker = FakeSpeaker()
-        self.events: list[Event] = []
-        self.played: list[np.ndarray] = []
-        self.at = 0
-
-    def say(self, audio) -> None:
-        whole = np.zeros(-(-len(audio) // FRAME) * FRAME, np.float32)
-        whole[: len(audio)] = audio
-        for samples in whole.reshape(-1, FRAME):
-            self.played.append(self.speaker.tick())
-            played = self.speaker.played
-            frame = Frame(self.at, samples, Playback(played.reply, played.samples))
-            for event in self.engine.process(frame):
-                self.events.append(event)
-                if isinstance(event, AssistantAudio):
-                    self.speaker.play(event.reply, event.samples)
-                elif isinstance(event, PlaybackControl):
-                    self.speaker.stop()
-            self.at += FRAME
-
-    def ask(self, who: Speaker = LOW, seed: int = 0) -> int:
-        """A turn; returns when it ended."""
-        self.say(silence(0.5))
-        self.say(phrase(who, np.random.default_rng(seed), 5, final=True))
-        return self.at
-
-    def all(self, kind: type) -> list:
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def text(self) -> str:
-        return "".join(event.delta for event in self.all(AssistantText))
+    return look_at(FOLDER).load(lambda stage: None)
 
 
 @pytest.mark.parametrize(("who", "pitch"), [(LOW, "low"), (HIGH, "high")])
@@ -205,6 +144,59 @@ def test_a_key_stops_it_at_once(assistant):
     assert len(talk.all(ReplyStarted)) == 2
 
 
+class EarlyExecutor:
+    """Does all work at once, and hands it out when ``late`` is over: the lanes run ahead."""
+
+    late = False
+
+    def submit(self, lane, now, work):
+        return EarlyJob(self, list(work(lambda: False)))
+
+    def close(self) -> None:
+        pass
+
+
+class EarlyJob:
+    def __init__(self, executor: EarlyExecutor, results: list) -> None:
+        self._executor, self._results = executor, results
+
+    def poll(self, now):
+        if self._executor.late:
+            return []
+        results, self._results = self._results, []
+        return results
+
+    @property
+    def finished(self) -> bool:
+        return not self._executor.late and not self._results
+
+
+def test_a_key_stops_one_reply_and_not_the_next(assistant):
+    """The network has stopped and begun again before the engine comes to know of the first."""
+    stops = []
+
+    class Watched(ScriptedLoop):
+        def step(self, state, audio, effort=0, *, stop=False):
+            stops.append(stop)
+            return super().step(state, audio, effort, stop=stop)
+
+    executor = EarlyExecutor()
+    loop = Watched(assistant.loop, "tsaabsaa")
+    spoken = DuplexAssistant(loop, assistant.speech, assistant.tokenizer)
+    engine = DuplexEngine(lambda progress: spoken, INFO, LevelDetector(), executor)
+    engine.warm_up(lambda stage: None)
+
+    def chunks(first: int, past: int) -> None:
+        for at in range(first * 2560, past * 2560, FRAME):
+            engine.process(Frame(at, np.zeros(FRAME, np.float32)))
+
+    chunks(0, 4)
+    engine.command(Interrupt())
+    executor.late = True
+    chunks(4, 8)
+    assert stops == [False] * 4 + [True] + [False] * 3
+
+
 def test_the_same_in_one_run_as_in_another(assistant):
     talks = [Talk(assistant) for _ in range(2)]
     for talk in talks:
@@ -219,6 +211,7 @@ def test_what_the_network_cannot_do_is_said(assistant):
         talk.engine.command(command)
     talk.say(silence(0.02))
     assert [type(event) for event in talk.events] == [Notice, Notice, StateChanged]
+    assert "cannot read what is typed, it only hears: speak to it" in talk.events[0].text
     assert talk.events[-1].state is TurnState.MUTED
 
 
@@ -259,9 +252,11 @@ def test_a_machine_that_is_too_slow_goes_without_speech_and_hears_everything(ass
 
 
 def test_a_broken_network_is_told_of_and_begins_anew(assistant):
+    talk = None  # it breaks when the conversation has begun
+
     class Broken(DuplexLoop):
         def step(self, state, audio, effort=0, *, stop=False):
-            if state.chunk == 3:
+            if talk is not None and state.chunk == 3:
                 raise RuntimeError("out of memory")
             return super().step(state, audio, effort, stop=stop)
 
@@ -275,17 +270,53 @@ def test_a_broken_network_is_told_of_and_begins_anew(assistant):
     talk.ask()
     talk.say(silence(0.3))
     assert len(talk.all(Notice)) > 1  # it is broken for good; the conversation goes on
-    assert not talk.engine.busy or talk.at
 
 
-def test_covo_audio_s_own_speech(tmp_path):
+def test_a_reply_in_which_the_network_broke_is_over(assistant):
+    talk = scripted(assistant, "tsaaxttttttttttsaab")
+    talk.say(silence(6.0))
+    assert [event.level for event in talk.all(Notice)] == ["error"]
+    assert [event.reply for event in talk.all(ReplyFinished)] == [1, 2]
+    assert not talk.engine.busy
+
+
+def test_the_fillers_behind_break_are_not_played(assistant):
+    talk = scripted(assistant, "tsaab")
+    talk.say(silence(2.5))
+    assert talk.all(ReplyAudioEnded)[0].samples == 1440 + 8 * 960
+
+
+def test_a_key_silences_the_end_of_the_last_reply_as_well(assistant):
+    talk = scripted(assistant, "tsAbsaaaa")
+    talk.say(silence(0.16 * 5 + 0.06))  # reply 2 has begun, and of reply 1 the end is still played
+    assert len(talk.all(ReplyStarted)) == 2
+    assert not talk.all(ReplyFinished)
+    talk.engine.command(Interrupt())
+    talk.say(silence(0.6))
+    interrupted = talk.all(Interrupted)
+    assert [event.reply for event in interrupted] == [1, 2]
+    assert {event.reason for event in interrupted} == {"interrupted by key"}
+    assert not talk.all(Notice)
+
+
+@pytest.fixture
+def talking_folder(tmp_path) -> Path:
     """The same network, its codes spoken by the golden tiny token2wav."""
     folder = tmp_path / "model"
     shutil.copytree(FOLDER, folder)
     path = folder / "duplex.json"
     path.write_text(path.read_text().replace('"speech": "tones"', '"speech": "token2wav"'))
     token2wav_folder(folder / "token2wav")
-    talk = Talk(load_assistant(folder, lambda stage: None, precision=Precision.FP32))
+    (folder / "voices").mkdir()
+    shutil.move(folder / "token2wav/prompt", folder / "voices/somebody")
+    return folder
+
+
+def test_covo_audio_s_own_speech(talking_folder):
+    model = look_at(talking_folder, flow_steps=2)
+    assert model.info.voice == "somebody"
+    assert "fp32" in model.info.parts["token2wav"]
+    talk = Talk(model.load(lambda stage: None))
     talk.ask()
     talk.say(silence(4.0))
     # 15 words of 4 codes; 3 latents of 10 ms belong to the voice's prompt.
@@ -293,6 +324,34 @@ def test_covo_audio_s_own_speech(tmp_path):
     assert talk.all(ReplyFinished)
     first, ended = talk.all(AssistantAudio)[0], talk.all(ReplyAudioEnded)[0]
     assert ended.at - first.at == 15 * 2560  # chunk by chunk, as it is said
+
+
+def test_its_speech_is_made_as_the_settings_say(talking_folder):
+    model = look_at(
+        talking_folder, voice_prompt_seconds=0.2, flow_steps=3, token2wav_precision="bf16"
+    )
+    speech = model.load(lambda stage: None).speech
+    stream = speech.start()
+    assert len(stream.voice.codes) == 5
+    assert stream.settings.sampling.points == 4
+    assert "bf16" in model.info.parts["token2wav"]
+    assert len(look_at(talking_folder).load(lambda stage: None).speech.start().voice.codes) > 5
+
+
+def test_speech_of_another_rate_or_voice_is_refused(talking_folder):
+    with pytest.raises(VoiceError, match="no voice called 'nobody'"):
+        look_at(talking_folder, "nobody")
+    config = talking_folder / "token2wav/config.json"
+    config.write_text(config.read_text().replace("24000", "48000"))
+    with pytest.raises(
+        NetworkConfigError, match="50 codes a second, and the duplex profile has 25"
+    ):
+        look_at(talking_folder)
+
+
+def test_only_plain_precisions(tmp_path):
+    with pytest.raises(NetworkConfigError, match="does not run in int8"):
+        DuplexModel(FOLDER, CovoSettings(device="cpu", precision="int8"), None)
 
 
 def test_pauses_inside_a_reply():
@@ -336,7 +395,7 @@ def test_another_tokenizer_is_refused(tmp_path):
     path = folder / "tokenizer.json"
     path.write_text(path.read_text().replace("<think>", "<thought>"))
     with pytest.raises(NetworkConfigError, match="spells token 20 as '<thought>'"):
-        load_assistant(folder, lambda stage: None)
+        look_at(folder)
     path.unlink()
     with pytest.raises(NetworkConfigError, match=r"has no tokenizer\.json"):
-        load_assistant(folder, lambda stage: None)
+        look_at(folder)

@@ -10,6 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
+from torch.utils._python_dispatch import TorchDispatchMode
+
 from model.covo.network import CovoNetwork
 from model.duplex.batch import collate, hidden_states
 from model.duplex.context import Context
@@ -83,6 +85,31 @@ def test_listening_costs_one_pass_whatever_the_profile(name):
     assert set(speaking) == {profile_.text_per_chunk + profile_.codes_per_chunk}
 
 
+class Reads(TorchDispatchMode):
+    """Counts what would make the host wait for a GPU, but for the one ``tolist`` of the codes."""
+
+    NAMES = ("item", "local_scalar", "nonzero", "equal", "masked_select", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += any(name in str(func) for name in self.NAMES)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_host_waits_once_for_each_text_slot(name):
+    loop = DuplexLoop(network(name, sampling=LOUD))
+    state = loop.start()
+    for turn in (Turn(), Turn(True, loop.profile.lead + 1)):
+        with Reads() as reads:
+            step, state = loop.step(replace(state, turn=turn), noise(loop.profile, state.chunk))
+        slots = loop.profile.text_per_chunk if step.turn.speaking else 1
+        assert reads.count == slots
+
+
 def teacher_forced(net: DuplexNetwork, steps: list[ChunkStep]):
     """Ids and places of what a loop did, and what one pass of training makes of it."""
     taken = [one for step in steps for one in step.taken]
@@ -109,7 +136,7 @@ def test_the_loop_chooses_what_training_computes(name):
     for n, place in enumerate(places):
         if place in CHOSEN:
             index = int(net.logits(hidden[n - 1][None], Place(place))[0].argmax())
-            assert net.grammar.vocabularies[Place(place)].id(index) == ids[n]
+            assert list(net.grammar.vocabularies[Place(place)])[index] == ids[n]
             checked += 1
     assert checked > len(steps)
 
@@ -213,6 +240,25 @@ def test_what_is_kept_is_as_if_the_rest_had_not_been():
     fresh = Context.empty(covo, profile())
     expected = fresh.advance(torch.cat((rows[:4], rows[64:])))
     assert float((logits - expected).abs().max()) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_after_the_warm_up_nothing_runs_for_the_first_time(name, monkeypatch):
+    steps = []
+    step = DuplexLoop.step
+
+    def watched(self, *arguments, **options):
+        steps.append(step(self, *arguments, **options))
+        return steps[-1]
+
+    monkeypatch.setattr(DuplexLoop, "step", watched)
+    loop = DuplexLoop(network(name))
+    state = loop.warm_up()
+    places = {place for done, _ in steps for place, _ in done.taken}
+    assert {Place.LISTEN, Place.SPEAK, Place.CODE} <= places
+    assert steps[-3][1].encoder.frames > loop.profile.encoder.look_back  # without a mask
+    assert (state.chunk, state.turn, state.context.length) == (0, Turn(), 0)
+    assert talk(loop, 3, state)[0] == talk(loop, 3)[0]
 
 
 def test_a_chunk_has_one_length():

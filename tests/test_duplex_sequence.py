@@ -133,7 +133,7 @@ def test_every_place_holds_what_it_may(name, data):
     for place, token in zip(sequence.places.tolist(), sequence.ids.tolist(), strict=True):
         if place in which.vocabularies:
             vocabulary = which.vocabularies[Place(place)]
-            assert vocabulary.id(vocabulary.index(token)) == token
+            assert list(vocabulary)[vocabulary.index(token)] == token
 
 
 @settings(max_examples=40, deadline=None)
@@ -167,6 +167,12 @@ def test_replies_without_room_for_a_break_are_joined():
         Reply(40, (6,)),
     )
     encode(Dialogue(np.zeros(0, np.float32), joined), which)
+
+
+@pytest.mark.parametrize("start", [6, 2])
+def test_replies_that_overlap_are_refused(start):
+    with pytest.raises(DialogueError, match=r"begins before the one at 0\.16 s has ended"):
+        join_close((Reply(4, (1, 2, 3)), Reply(start, (4, 5))), grammar("default"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,8 @@ from model.duplex.tones_network import write_untrained
 from model.duplex.tones_world import write_world
 from model.duplex.training import STATE, DuplexTrainer
 from model.duplex.training_config import TrainingConfig
-from model.errors import TrainingError
+from model.errors import NetworkConfigError, TrainingError
+from tests.golden_covo import token2wav_folder
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,17 @@ def test_bfloat16(world, tmp_path):
     assert trainer.network.covo.llm.lm_head.weight.dtype is torch.float32
 
 
+def test_adapters_beside_bfloat16(world, tmp_path):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    asked = config(world, tmp_path / "out", lora_rank=4, precision="bfloat16")
+    trainer = DuplexTrainer(asked)
+    dtypes = {p.requires_grad: p.dtype for p in trainer.network.covo.parameters()}
+    assert dtypes == {True: torch.float32, False: torch.bfloat16}
+    reports = list(trainer.run())
+    assert all(np.isfinite(report.loss) for report in reports)
+    load_duplex(tmp_path / "out")
+
+
 def test_adapters_learn_and_are_merged(world, tmp_path, network):
     pytest.importorskip("peft", reason="needs peft (the train extra)")
     asked = config(world, tmp_path / "out", steps=2, lora_rank=4, learning_rate=0.05)
@@ -196,11 +209,11 @@ def test_codes_and_text_in_the_json(world, network, tmp_path):
     tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
     soundfile.write(tmp_path / "a.flac", np.zeros((22_050 * 3, 2)), 22_050)
     spoken = {"start": 1.0, "codes": [5, 6, 7], "text": [{"token": "one two", "at": 1.0}]}
-    spoken["text"].append({"token": 2, "at": 1.1})
+    spoken["text"].append({"token": 2, "at": 1.16})  # 28.999999999999996 codes
     (tmp_path / "a.json").write_text(json.dumps({"replies": [spoken]}))
     folder = DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
     one, two = (tokenizer.token_to_id(word) for word in ("one", "two"))
-    text = (TimedToken(one, 25), TimedToken(two, 25), TimedToken(2, 27))
+    text = (TimedToken(one, 25), TimedToken(two, 25), TimedToken(2, 29))
     read = folder.read(tmp_path / "a.flac")
     assert read.replies == (Reply(25, (5, 6, 7), text),)
     assert len(read.user) == 48_000
@@ -265,6 +278,10 @@ MISTAKES = {
     "[training]\nsteps='many'",
     "not float32 or bfloat16": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\n"
     "[training]\nsteps=1\nprecision='int8'",
+    "no codec 'wavlm'": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\ncodec='wavlm'\n"
+    "[training]\nsteps=1",
+    "no dtype 'fp16'": "[network]\nfolder='a'\noutput='b'\ndtype='fp16'\n[data]\nfolder='c'\n"
+    "[training]\nsteps=1",
     "begin at 1": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\n[training]\nsteps=0",
 }
 
@@ -278,10 +295,33 @@ def test_mistakes_in_the_configuration_are_named(message, tmp_path):
     assert str(path) in str(error.value)
 
 
-def test_another_codec_is_not_known(world, tmp_path):
+def test_what_it_cannot_be_run_with_is_told_before_the_training(world, tmp_path):
+    asked = config(world, tmp_path / "out", device="abacus")
+    with pytest.raises(NetworkConfigError, match="no device 'abacus'"):
+        DuplexTrainer(asked)
+    shutil.copytree(world / "untrained", tmp_path / "bare")
+    (tmp_path / "bare/tokenizer.json").unlink()
     asked = config(world, tmp_path / "out")
-    with pytest.raises(TrainingError, match="no codec 'wavlm'"):
-        DuplexTrainer(replace(asked, data=replace(asked.data, codec="wavlm")))
+    bare = replace(asked, network=replace(asked.network, folder=str(tmp_path / "bare")))
+    with pytest.raises(NetworkConfigError, match=r"has no tokenizer\.json"):
+        DuplexTrainer(bare)
+
+
+def test_what_comes_of_it_is_a_whole_checkpoint(world, tmp_path):
+    """With its voice and what speaks, where there are such; and written over its own source."""
+    folder = tmp_path / "there/../model"
+    (tmp_path / "there").mkdir()
+    shutil.copytree(world / "untrained", tmp_path / "model")
+    token2wav_folder(folder / "token2wav")
+    (folder / "voices").mkdir()
+    shutil.move(folder / "token2wav/prompt", folder / "voices/somebody")
+    for output in (tmp_path / "out", tmp_path / "model"):
+        asked = config(world, output, steps=1, batch=1)
+        whole = replace(asked, network=replace(asked.network, folder=str(folder)))
+        list(DuplexTrainer(whole).run())
+        for name in ("duplex.json", "token2wav/config.json", "voices/somebody/prompt_token.npy"):
+            assert (output / name).is_file()
+        load_duplex(output)
 
 
 def test_a_checkpoint_of_another_run_is_refused(world, tmp_path):

@@ -15,8 +15,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from covo_cli.app import app
-from covo_cli.bench import duplex as bench
-from covo_cli.bench.duplex import measure_behaviours, measure_steps
+from covo_cli.bench import duplex_turns as bench
+from covo_cli.bench.duplex_steps import measure_steps
+from covo_cli.bench.duplex_turns import measure_behaviours
 from covo_cli.errors import CliError
 from model.covo.precision import Precision
 from model.duplex.behaviours import (
@@ -96,11 +97,28 @@ def test_the_trained_network_takes_turns(monkeypatch):
 
 
 def test_a_step_is_measured():
-    figures = measure_steps("tiny", "cpu", Precision.FP32, 0.2)
+    figures = measure_steps("tiny", torch.device("cpu"), Precision.FP32, 0.2)
     assert figures["all"]["steps"] == 75
     assert figures["speaking"]["steps"] + figures["listening"]["steps"] == 75
     assert figures["speaking"]["steps"] >= 30
     assert figures["all"]["median_ms"] <= figures["all"]["p95_ms"] <= figures["all"]["p99_ms"]
+    assert figures["first_minute_memory_mb"] > 50
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_step_is_measured_on_a_gpu():
+    """In bf16: CUDA graphs, FlashAttention over the cache, fused attention in the encoder."""
+    figures = measure_steps("tiny", torch.device("cuda"), Precision.BF16, 3.0)
+    assert figures["all"]["steps"] == 15 * 75
+    assert figures["tokens_forgotten"] > 0
+    assert figures["first_minute_memory_mb"] == figures["last_minute_memory_mb"]
+
+
+def test_a_device_that_torch_does_not_know_is_named(isolated):
+    result = run("bench", "duplex", "--device", "abacus", "--minutes", "0.1")
+    assert isinstance(result.exception, NetworkConfigError)
+    assert "there is no device 'abacus'" in str(result.exception)
 
 
 # The engine on the command line
@@ -136,6 +154,11 @@ def test_a_file_talks_with_it(tmp_path, isolated):
     events = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
     names = [event.get("event") for event in events]
     assert "ReplyFinished" in names
+    # No weights in this place: the user's words are not written down, and that is said once.
+    assert "UserTranscript" not in names
+    (notice,) = (event["text"] for event in events if event.get("event") == "Notice")
+    assert notice.startswith("what you say is not written down")
+    assert "covo models pull lite" in notice
     text = "".join(e["delta"] for e in events if e.get("event") == "AssistantText")
     assert text.split()[:3] == ["low", "one", "two"]
     answer, rate = soundfile.read(tmp_path / "answer.wav")

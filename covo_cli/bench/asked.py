@@ -21,7 +21,7 @@ PERSON_DBFS = -26.0
 def questions() -> list[str]:
     """Everyday questions, one after the other in no particular order."""
     file = resources.files("covo_cli.bench") / "questions.txt"
-    return file.read_text(encoding="utf-8").split("\n")[:-1]
+    return file.read_text(encoding="utf-8").splitlines()
 
 
 def spoken(text: str, voice: Synthesizer) -> Audio:

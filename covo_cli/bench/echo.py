@@ -25,7 +25,7 @@ from covo_cli.consumer import Audio, Tick
 from covo_cli.conversation import Conversation
 from covo_cli.room import Room
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
-from model.clock import USER_RATE, samples, seconds
+from model.clock import FRAME, USER_RATE, samples, seconds
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 from model.lite.synthesizer import Synthesizer
 from model.turns import TurnTakingEngine
@@ -102,7 +102,7 @@ def measure_echo(
         results.append(
             {
                 "delay_ms": round(delay * 1000),
-                "minutes_of_assistant_speech": round(alone.speaking * 0.02 / 60, 2),
+                "minutes_of_assistant_speech": round(seconds(alone.speaking * FRAME) / 60, 2),
                 "self_interruptions": alone.interruptions,
                 "false_ducks": len(alone.ducks),
                 "barge_ins": barge_ins,

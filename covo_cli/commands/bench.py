@@ -184,17 +184,17 @@ def duplex(
     from covo_cli.covo_engine import check_packages
 
     check_packages()
-    from covo_cli.bench.duplex import measure_steps
-    from model.covo.device import AUTO, pick_device
+    from covo_cli.bench.duplex_steps import measure_steps
+    from model.covo.device import named_device
     from model.covo.precision import Precision
 
-    where = pick_device() if device == AUTO else device
     console = Console()
-    with Progress(console=console) as progress:
+    # Drawn seldom: it takes its time from what is measured.
+    with Progress(console=console, refresh_per_second=1) as progress:
         task = progress.add_task("steps", total=None)
         figures = measure_steps(
             size,
-            where,
+            named_device(device),
             Precision.named(precision),
             minutes,
             lambda done, total: progress.update(task, completed=done, total=total),
@@ -215,7 +215,7 @@ def turns(
     from covo_cli.covo_engine import check_packages
 
     check_packages()
-    from covo_cli.bench.duplex import measure_behaviours
+    from covo_cli.bench.duplex_turns import measure_behaviours
     from model.covo.precision import Precision
     from model.duplex.network import load_duplex
 

@@ -21,7 +21,7 @@ from model.covo.config import CovoConfig, SamplingConfig, Token2WavConfig
 from model.covo.decoder import Decoder
 from model.covo.device import AUTO, named_device
 from model.covo.dialogue import Dialogue, DialogueSettings
-from model.covo.generator import CovoGenerator, LoadableRecognizer, LoadedNetwork
+from model.covo.generator import CovoGenerator, LoadedNetwork
 from model.covo.loading import load_network, load_token2wav
 from model.covo.memory_fit import MemoryFit, free_memory
 from model.covo.memory_plan import MemoryPlan, MemorySetting, context_tokens
@@ -33,6 +33,7 @@ from model.covo.speech_worker import SpeechWorker
 from model.covo.tokenizer import CovoTokenizer
 from model.covo.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.engine import EngineInfo, Progress
+from model.reply import LoadableRecognizer
 
 TOKEN2WAV = "token2wav"
 """Subfolder of a model folder."""
@@ -64,6 +65,14 @@ class CovoSettings:
     graph: bool = True
     text_only: bool = False
     persona: str | None = None
+
+    def flow_sampling(self, own: SamplingConfig) -> SamplingConfig:
+        """How the flow of a checkpoint is solved whose ``own`` way is this."""
+        points = own.points if self.flow_steps is None else self.flow_steps + 1
+        alpha = own.alpha if self.guidance is None else self.guidance
+        return SamplingConfig(
+            points, None if alpha is not None and alpha < 0 else alpha, own.rescale
+        )
 
 
 class CovoModel:
@@ -124,9 +133,9 @@ class CovoModel:
             precision=self.speech_precision,
             progress=_bytes("token2wav", progress),
         )
-        settings = SpeechSettings(sampling=self._flow_sampling())
+        sampling = self.settings.flow_sampling(self.speech_config.sampling)
         worker = SpeechWorker(SpeechStreamer(token2wav))
-        return Speaking(worker, self.speech_config, settings)
+        return Speaking(worker, self.speech_config, SpeechSettings(sampling=sampling))
 
     def voice(self, catalogue: VoiceCatalogue, name: str) -> NetworkVoice:
         """The voice called ``name``, its prompt cut as the settings say. Raises: VoiceError,
@@ -137,14 +146,6 @@ class CovoModel:
             return voice
         return NetworkVoice(
             voice.name, voice.speaker, voice.prompt.crop(seconds, self.speech_config)
-        )
-
-    def _flow_sampling(self) -> SamplingConfig:
-        own, settings = self.speech_config.sampling, self.settings
-        points = own.points if settings.flow_steps is None else settings.flow_steps + 1
-        alpha = own.alpha if settings.guidance is None else settings.guidance
-        return SamplingConfig(
-            points, None if alpha is not None and alpha < 0 else alpha, own.rescale
         )
 
     def _plan(self) -> MemoryPlan:

@@ -13,13 +13,11 @@ import atexit
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
-
-import torch
 
 from model.channel import Channel, feed
 from model.covo.dialogue import Dialogue
 from model.covo.exchange import Reply, Turn
+from model.covo.recognition import load_recognizer
 from model.covo.reply_parts import ReplyEnd, SpeechCodes, StopReason, TextDelta, TurnsDropped
 from model.covo.speaking import Speaking
 from model.covo.voice_catalogue import NetworkVoice
@@ -27,7 +25,7 @@ from model.engine import EngineInfo, Progress
 from model.errors import ModelError, failing_as_model_error
 from model.reply import (
     Heard,
-    Recognizer,
+    LoadableRecognizer,
     ReplyAudio,
     ReplyNotice,
     ReplyPart,
@@ -40,16 +38,6 @@ Cancelled = Callable[[], bool]
 
 _GROUPS_AHEAD = 256
 """Groups of codes that may be decoded and not spoken yet; then the decoding waits."""
-
-
-class LoadableRecognizer(Recognizer, Protocol):
-    """A recogniser with weights to load."""
-
-    def load(self) -> None:
-        """Make it ready. Raises: RecognizerError."""
-
-    def close(self) -> None:
-        """Give back memory. Safe to call twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +113,7 @@ class CovoGenerator:
         atexit.register(self.close)
         if self.recognizer is not None:
             progress("loading the recogniser")
-            threads = torch.get_num_threads()
-            self.recognizer.load()
-            # CTranslate2 sets OpenMP's number of threads for the calling thread, hence for torch.
-            torch.set_num_threads(threads)
+            load_recognizer(self.recognizer)
         loaded = self._load(self._voice, progress)
         progress("running the network once")
         loaded.dialogue.warm_up()

@@ -13,7 +13,6 @@ A trial in which the reply that is to be spoken over never begins, or ends befor
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -24,7 +23,7 @@ from numpy.random import Generator
 from model.duplex.grammar import Turn
 from model.duplex.loop import ChunkStep, DuplexLoop, LoopState
 from model.duplex.profile import DuplexProfile
-from model.duplex.tones import Speaker, hum, phrase, silence, speaker
+from model.duplex.tones import ROOM, Speaker, hum, phrase, silence, speaker
 from model.engine import Audio
 
 BEHAVIOURS = ("turn", "pause", "backchannel", "interruption")
@@ -161,8 +160,8 @@ class _Scene:
         self._listener = listener
         self._size = profile.chunk_samples
         self._room = np.random.default_rng((seed, 1))
-        self._noise = 10 ** (self.random.uniform(-60, -46) / 20)
-        self._waiting: deque[Audio] = deque()
+        self._noise = 10 ** (self.random.uniform(*ROOM) / 20)
+        self._waiting: list[Audio] = []
         self._samples = 0
         self._heard = 0
         self._speaking = False
@@ -190,7 +189,7 @@ class _Scene:
             if short > 0:
                 self.say(np.zeros(short, np.float32))
             whole = np.concatenate(self._waiting)
-            self._waiting = deque([whole[self._size :]])
+            self._waiting = [whole[self._size :]]
             room = self._room.normal(0, self._noise, self._size).astype(np.float32)
             turn = self._listener.hear(whole[: self._size] + room)
             self._heard += 1

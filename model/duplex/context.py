@@ -29,9 +29,10 @@ class Context:
     forgotten: int = 0
 
     @classmethod
-    def empty(cls, network: CovoNetwork, profile: DuplexProfile) -> Context:
-        """One without anything, with all the memory that it will ever need, and warmed up."""
-        decoder = Decoder(network, len(profile.prompt) + profile.context.window)
+    def empty(cls, network: CovoNetwork, profile: DuplexProfile, *, graph: bool = True) -> Context:
+        """One without anything, with all the memory that it will ever need, and warmed up.
+        ``graph``: see :class:`~model.covo.decoder.Decoder`."""
+        decoder = Decoder(network, len(profile.prompt) + profile.context.window, graph=graph)
         decoder.warm_up()
         return cls(decoder, profile)
 

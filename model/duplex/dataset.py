@@ -89,12 +89,12 @@ class DialogueFolder:
 
     def _reply(self, one: Mapping[str, Any], assistant: NDArray[np.float32]) -> Reply:
         rate = self._grammar.profile.code_rate
-        start = round(float(one["start"]) * rate)
+        start = self._code_at(one["start"])
         if "codes" in one:
             codes = tuple(int(code) for code in one["codes"])
         elif self._codec is Codec.TONES:
             step = USER_RATE / rate
-            end = round(float(one["end"]) * rate)
+            end = self._code_at(one["end"])
             codes = codes_of(assistant[round(start * step) : round(end * step)], USER_RATE, rate)
         else:
             raise TrainingError(
@@ -102,11 +102,15 @@ class DialogueFolder:
                 "not public: put them into the JSON (or, for synthetic tones, set codec = 'tones')"
             )
         text = [
-            TimedToken(token, int(float(entry["at"]) * rate))
+            TimedToken(token, self._code_at(entry["at"]))
             for entry in one.get("text", ())
             for token in self._tokens(entry["token"])
         ]
         return Reply(start, codes, tuple(text))
+
+    def _code_at(self, time: float) -> int:
+        """The code at ``time`` in seconds; the nearest, because times in decimals are not exact."""
+        return round(float(time) * self._grammar.profile.code_rate)
 
     def _tokens(self, token: object) -> list[int]:
         if isinstance(token, str):

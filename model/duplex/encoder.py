@@ -136,12 +136,13 @@ class StreamingEncoder(nn.Module):
         return self.encoder.layer_norm(x), torch.stack(keys), torch.stack(values)
 
     def _valid(self, frames: int, chunks: int, device: torch.device) -> Tensor | None:
-        """Which of each chunk's keys there are, (chunks, 1, look_back + frames of a chunk); None
+        """Which of each chunk's keys there are, (1, chunks, 1, look_back + frames of a chunk); None
         when all are, which they are for ever once ``look_back`` frames have passed."""
         back = self.profile.encoder.look_back
         if frames >= back:
             return None
-        first = torch.arange(chunks, device=device)[:, None, None] * self._chunk + frames - back
+        first = torch.arange(chunks, device=device)[None, :, None, None] * self._chunk
+        first = first + frames - back
         return first + torch.arange(back + self._chunk, device=device) >= 0
 
 
@@ -162,13 +163,11 @@ def _layer(
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     keys, values = torch.cat((keys, key), dim=2), torch.cat((values, value), dim=2)
-    mixed = functional.scaled_dot_product_attention(
-        query.unflatten(2, (-1, chunk)),
-        keys.unfold(2, back + chunk, chunk).transpose(-1, -2),
-        values.unfold(2, back + chunk, chunk).transpose(-1, -2),
-        attn_mask=valid,
-    )
-    x = x + attention.out_proj(mixed.flatten(2, 3).transpose(1, 2).flatten(2))
+    windows = (rows.unfold(2, back + chunk, chunk).transpose(-1, -2) for rows in (keys, values))
+    # A single chunk, as in a conversation, in four dimensions: fused kernels know no more.
+    seeing, seen, told = (rows.squeeze(2) for rows in (query.unflatten(2, (-1, chunk)), *windows))
+    mixed = functional.scaled_dot_product_attention(seeing, seen, told, attn_mask=valid)
+    x = x + attention.out_proj(mixed.reshape(query.shape).transpose(1, 2).flatten(2))
     x = x + layer.fc2(functional.gelu(layer.fc1(layer.final_layer_norm(x))))
     end = keys.shape[2] - back
     return x, keys[:, :, end:], values[:, :, end:]

@@ -65,11 +65,6 @@ class Vocabulary:
     def __iter__(self) -> Iterator[int]:
         return chain(range(self.first, self.past), self.extra)
 
-    def id(self, index: int) -> int:
-        """The id at ``index``."""
-        span = self.past - self.first
-        return self.first + index if index < span else self.extra[index - span]
-
     def index(self, token: int) -> int:
         """Where ``token`` is. Raises: DialogueError when it is not allowed here."""
         if self.first <= token < self.past:

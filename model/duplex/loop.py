@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,9 +89,11 @@ class LoopState:
 
 
 class DuplexLoop:
-    """Steps ``network`` through conversations. It has no state of its own."""
+    """Steps ``network`` through conversations. It has no state of its own. ``graph``: on a GPU,
+    capture what can be as CUDA graphs."""
 
-    def __init__(self, network: DuplexNetwork) -> None:
+    def __init__(self, network: DuplexNetwork, *, graph: bool = True) -> None:
+        self._graph = graph
         self.network = network
         self.profile = network.profile
 
@@ -100,7 +103,7 @@ class DuplexLoop:
         is not needed any more, to be emptied and used again (on a GPU, with its CUDA graphs)."""
         network = self.network
         if context is None:
-            context = Context.empty(network.covo, self.profile)
+            context = Context.empty(network.covo, self.profile, graph=self._graph)
         else:
             context.clear()
         prompt = torch.tensor(self.profile.prompt, dtype=torch.long, device=network.device)
@@ -110,6 +113,19 @@ class DuplexLoop:
             generator=torch.Generator(network.device).manual_seed(seed),
             pending=network.embed(prompt),
         )
+
+    def warm_up(self) -> LoopState:
+        """Run every kind of chunk once, and forget them; return the state before a conversation,
+        in which nothing runs for the first time (on a GPU, kernels are loaded when they do)."""
+        profile, state = self.profile, self.start()
+        silence = np.zeros(profile.chunk_samples, np.float32)
+        # Until the encoder has all that it looks back on, it computes with a mask.
+        for _ in range(profile.encoder.look_back // profile.encoder_frames + 2):
+            _, state = self.step(state, silence)
+        for effort in (Effort.FULL, Effort.WITHOUT_TEXT):  # in the latter BREAK cannot come
+            state = replace(state, turn=Turn(True, profile.lead + 1))
+            _, state = self.step(state, silence, effort)
+        return self.start(context=state.context)
 
     @torch.inference_mode()
     def step(

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from model.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.duplex.speech import SpokenState
+from model.falling_silent import FallingSilent
 
 
 @dataclass(slots=True)
 class SpokenReply:
-    """Reply ``number``. Times are user samples, lengths samples at 24 kHz.
+    """Reply ``number``, to the user's utterance ``turn``. Times are user samples, lengths samples
+    at 24 kHz.
 
-    ``end_of_speech``: when the user had last spoken as it began, 0 if that is not known.
+    ``end_of_speech``: when the user had last spoken as it began, 0 if nothing new was said.
     ``shifted_at``: SHIFT; ``sound_at``: its first sound; ``heard_at``: when that was first played.
     ``samples`` were made so far, the first ``cushion`` of them silence; ``complete``: no more will
-    be. ``broke``: BREAK has come; ``over_speech``: the user was speaking then. ``stopped``: why
-    somebody had it stopped, if so. ``speech``: where its sound is; only touched where sound is
-    made.
+    be. ``over_speech``: the user was speaking when BREAK came. ``falling``: somebody had it
+    stopped, and the speaker may not be silent yet. ``speech``: where its sound is; only touched
+    where sound is made.
     """
 
     number: int
+    turn: int
     end_of_speech: int
     shifted_at: int
     sound_at: int | None = None
@@ -31,12 +33,16 @@ class SpokenReply:
     cushion: int = 0
     heard: int = 0
     heard_since: int = 0
-    broke: bool = False
     complete: bool = False
     over_speech: bool = False
-    stopped: str = ""
+    falling: FallingSilent | None = None
     speech: SpokenState[Any] = field(default_factory=SpokenState, repr=False)
     _text: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody had it stopped."""
+        return self.falling is not None
 
     def add_text(self, delta: str) -> None:
         """The network wrote ``delta`` beside the sound that comes next."""
@@ -66,16 +72,14 @@ class SpokenReply:
 
     def latency(self) -> dict[str, float]:
         """From the user's last speech to the first sound played, by what it was spent on."""
-        return dict(self._latency())
-
-    def _latency(self) -> Iterator[tuple[str, float]]:
-        marks = (
-            ("turn taking", self.shifted_at),
-            ("speech", self.sound_at),
-            ("playing", self.heard_at),
-        )
-        before = self.end_of_speech
-        for name, at in marks:
+        marks = {
+            "turn taking": self.shifted_at,
+            "speech": self.sound_at,
+            "playing": self.heard_at,
+        }
+        parts, before = {}, self.end_of_speech
+        for name, at in marks.items():
             after = max(before, at or before)
-            yield name, seconds(after - before)
+            parts[name] = seconds(after - before)
             before = after
+        return parts

@@ -166,9 +166,18 @@ class ReplyCollector:
 
 
 def join_close(replies: Iterable[Reply], grammar: Grammar) -> tuple[Reply, ...]:
-    """``replies`` with those joined, by silence, that are too close to have a BREAK between."""
+    """``replies`` with those joined, by silence, that are too close to have a BREAK between.
+
+    Raises: DialogueError when one begins before the one before it has ended.
+    """
     joined: list[Reply] = []
     for reply in replies:
+        if joined and reply.start < joined[-1].end:
+            rate = grammar.profile.code_rate
+            raise DialogueError(
+                f"the reply at {reply.start / rate:.2f} s begins before the one at "
+                f"{joined[-1].start / rate:.2f} s has ended: replies stand in order, one at a time"
+            )
         if joined and _Spoken(reply, grammar).shift <= _Spoken(joined[-1], grammar).stop:
             before = joined.pop()
             pause = (SILENCE,) * (reply.start - before.end)

@@ -15,6 +15,7 @@ import numpy as np
 
 from model.clock import ASSISTANT_RATE
 from model.covo.chunk_schedule import ChunkSchedule
+from model.covo.config import SamplingConfig
 from model.covo.speech_stream import SpeechSettings, SpeechStream
 from model.covo.speech_worker import SpeechWorker
 from model.covo.token2wav import VoicePrompt
@@ -51,14 +52,21 @@ class ToneSpeech:
 
 class Token2WavSpeech:
     """Covo-Audio's own speech: flow matching by continuation and a streaming vocoder, a chunk's
-    codes at a time. ``chunk``: codes per chunk."""
+    codes at a time. ``chunk``: codes per chunk; ``sampling``: how the flow is solved (None: as the
+    checkpoint says)."""
 
-    def __init__(self, worker: SpeechWorker, voice: VoicePrompt, chunk: int) -> None:
+    def __init__(
+        self,
+        worker: SpeechWorker,
+        voice: VoicePrompt,
+        chunk: int,
+        sampling: SamplingConfig | None = None,
+    ) -> None:
         self._worker = worker
         self._voice = voice
         # What the loop has said must be heard while it says the next: a chunk at a time, and no
         # look-ahead, which would hold back half of the chunk.
-        self._settings = SpeechSettings(ChunkSchedule(sizes=(chunk,), look_ahead=0))
+        self._settings = SpeechSettings(ChunkSchedule(sizes=(chunk,), look_ahead=0), sampling)
 
     def start(self) -> SpeechStream:
         """The state before a reply."""

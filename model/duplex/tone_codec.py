@@ -1,8 +1,8 @@
 """A speech codec for synthetic data: each code is a tone of 40 ms.
 
 Covo-Audio's speech tokenizer is not public, so nobody can make its codes of a recording. To train
-and try the loop without it there is this codec, which both directions of can be written in a few
-lines. It stands for the real one in kind (one codebook, one code per speech slot), not in sound.
+and try the loop without it there is this codec, both directions of which are a few lines. It stands
+for the real one in kind (one codebook, one code per speech slot), not in sound.
 """
 
 from __future__ import annotations

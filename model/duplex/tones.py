@@ -37,6 +37,9 @@ ANSWER_AFTER = 1
 STOP_AFTER = 2
 """Chunks from the one in which an interruption begins to BREAK's."""
 
+ROOM = (-60.0, -46.0)
+"""Least and most of the room's white noise, in dBFS."""
+
 _RANGES = ((105.0, 140.0), (190.0, 250.0))
 _RAMP = 0.015
 _HARMONICS = (1.0, 0.6, 0.4, 0.3)
@@ -90,8 +93,8 @@ def silence(seconds: float) -> Audio:
 
 
 def noise(samples: int, random: Generator) -> Audio:
-    """The room: white noise between -60 and -46 dBFS."""
-    level = 10 ** (random.uniform(-60, -46) / 20)
+    """The room, somewhere within :data:`ROOM`."""
+    level = 10 ** (random.uniform(*ROOM) / 20)
     return random.normal(0, level, samples).astype(np.float32)
 
 

@@ -19,16 +19,19 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from model.covo.assemble import TOKEN2WAV
+from model.covo.device import named_device
 from model.covo.precision import Precision
+from model.covo.voice_catalogue import VOICES
 from model.duplex.batch import collate, loss
 from model.duplex.dataset import Codec, DialogueFolder
 from model.duplex.lora import add_lora, merged_tensors
 from model.duplex.network import DuplexNetwork, load_duplex
 from model.duplex.profile_file import FILE
 from model.duplex.sequence import ChunkedDialogue
+from model.duplex.tokenizer import TOKENIZER, load_tokenizer
 from model.duplex.training_config import TrainingConfig
 from model.errors import TrainingError
 
@@ -45,7 +48,6 @@ class StepReport:
     step: int
     loss: float
     losses: Mapping[str, float]
-    learning_rate: float
 
 
 class DuplexTrainer:
@@ -61,7 +63,8 @@ class DuplexTrainer:
         # Weights that are trained are float32; those that are not may be as small as they come.
         held = Precision.BF16 if training.lora_rank and self._low else Precision.FP32
         folder = config.path(config.network.folder)
-        self.network = load_duplex(folder, device=training.device, precision=held)
+        device = named_device(training.device)
+        self.network = load_duplex(folder, device=device, precision=held)
         self._trained = self._choose_trained(self.network)
         self._optimizer = torch.optim.AdamW(
             self._trained.values(),
@@ -69,9 +72,11 @@ class DuplexTrainer:
             betas=(0.9, 0.98),
             weight_decay=training.weight_decay,
         )
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._dialogues = DialogueFolder(
-            config.path(config.data.folder), self.network.grammar, tokenizer, _codec(config)
+            config.path(config.data.folder),
+            self.network.grammar,
+            load_tokenizer(folder, self.network.profile),
+            Codec(config.data.codec),
         )
         self._kept: dict[int, ChunkedDialogue] = {}
         self._output = config.path(config.network.output)
@@ -110,7 +115,7 @@ class DuplexTrainer:
         self._optimizer.zero_grad(set_to_none=True)
         self.step += 1
         means = {name: sum(values) / len(values) for name, values in losses.items()}
-        return StepReport(self.step, total, means, rate)
+        return StepReport(self.step, total, means)
 
     def save(self) -> None:
         """Write what a stopped run goes on from, whole or not at all."""
@@ -128,7 +133,8 @@ class DuplexTrainer:
         part.replace(self._output / STATE)
 
     def export(self) -> None:
-        """Write the network as a checkpoint of the published layout, with its profile."""
+        """Write the network as a checkpoint of the published layout, with its profile and all else
+        that the folder which it came from has to be run with."""
         source = self._config.path(self._config.network.folder)
         self._output.mkdir(parents=True, exist_ok=True)
         dtype = getattr(torch, Precision.of_dtype(self._config.network.dtype).dtype)
@@ -136,9 +142,13 @@ class DuplexTrainer:
         part = self._output / "model.safetensors.part"
         save_file({name: t.to(dtype).contiguous() for name, t in tensors.items()}, part)
         part.replace(self._output / "model.safetensors")
-        for name in ("config.json", FILE, "tokenizer.json"):
-            if source != self._output:
-                shutil.copyfile(source / name, self._output / name)
+        if self._output.samefile(source):
+            return
+        for name in ("config.json", FILE, TOKENIZER):
+            shutil.copyfile(source / name, self._output / name)
+        for name in (TOKEN2WAV, VOICES):
+            if (source / name).is_dir():
+                shutil.copytree(source / name, self._output / name, dirs_exist_ok=True)
 
     @property
     def _low(self) -> bool:
@@ -210,13 +220,3 @@ class DuplexTrainer:
         if not self._low:
             return nullcontext()
         return torch.autocast(self.network.device.type, torch.bfloat16)
-
-
-def _codec(config: TrainingConfig) -> Codec:
-    try:
-        return Codec(config.data.codec)
-    except ValueError:
-        known = ", ".join(Codec)
-        raise TrainingError(
-            f"there is no codec {config.data.codec!r}; there are: {known}"
-        ) from None

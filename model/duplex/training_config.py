@@ -31,8 +31,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from model.covo.precision import Precision
 from model.duplex.batch import LossWeights
-from model.errors import TrainingError
+from model.duplex.dataset import Codec
+from model.errors import NetworkConfigError, TrainingError
 
 T = TypeVar("T")
 
@@ -124,6 +126,14 @@ class TrainingConfig:
             )
         if training.lora_rank < 0:
             raise TrainingError(f"{path}: lora_rank is {training.lora_rank}, below 0")
+        if config.data.codec not in list(Codec):
+            raise TrainingError(
+                f"{path}: there is no codec {config.data.codec!r}; there are: {', '.join(Codec)}"
+            )
+        try:  # now, and not when hours of training are to be written
+            Precision.of_dtype(config.network.dtype)
+        except NetworkConfigError as error:
+            raise TrainingError(f"{path}: {error}") from None
         return config
 
 

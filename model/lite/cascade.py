@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from model.lite.prompt import Exchange, Prompt, build_messages, fit_history
 from model.lite.synthesizer import Synthesizer
 from model.reply import (
     Heard,
-    Recognizer,
+    LoadableRecognizer,
     ReplyAudio,
     ReplyPart,
     ReplyText,
@@ -43,16 +42,6 @@ _FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.flo
 
 _CLAUSES_AHEAD = 8
 """Clauses that may be written but not spoken yet; then the writing waits."""
-
-
-class LoadableRecognizer(Recognizer, Protocol):
-    """A recogniser with weights to load."""
-
-    def load(self) -> None:
-        """Make it ready. Raises: RecognizerError."""
-
-    def close(self) -> None:
-        """Give back memory. Safe to call twice."""
 
 
 @dataclass(slots=True)

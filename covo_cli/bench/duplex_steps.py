@@ -1,0 +1,127 @@
+"""What a step of the full-duplex loop costs, and whether that stays so.
+
+It needs no weights: the network is random and, because a random network would not take turns, told
+whose turn it is: ``TALK`` of every ``PERIOD`` chunks the assistant speaks, the rest it listens.
+Chunks are given as fast as they go; each step's time is what is measured, on a GPU up to the moment
+its codes are on the host. Making sound of the codes is not part of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from covo_cli.bench.machine import machine
+from model.covo.config import CovoConfig
+from model.covo.precision import Precision
+from model.covo.random_weights import random_network
+from model.covo.sizes import network_size
+from model.duplex.grammar import Turn
+from model.duplex.loop import DuplexLoop
+from model.duplex.network import DuplexNetwork
+from model.duplex.profile import ContextProfile, DuplexProfile, default_profile
+
+PERIOD = 75
+TALK = 45
+"""Chunks: a turn of 4.8 s, an answer of 7.2 s, five times a minute."""
+PER_MINUTE = 5
+"""Periods."""
+
+
+def measure_steps(
+    size: str,
+    device: torch.device,
+    precision: Precision,
+    minutes: float,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """JSON-ready figures (milliseconds, megabytes) of ``minutes`` of simulated talk with a random
+    network of ``size``. Raises: NetworkConfigError."""
+    config = network_size(size).covo
+    profile = _profile(config)
+    covo = random_network(config, device=device, precision=precision)
+    loop = DuplexLoop(DuplexNetwork(covo, profile))
+    chunks = max(1, round(minutes * 60_000 / profile.chunk_ms / PERIOD)) * PERIOD
+    random = np.random.default_rng(0)
+    state = loop.warm_up()
+    times, speaking, memory = np.zeros(chunks), np.zeros(chunks, bool), np.zeros(chunks)
+    for chunk in range(chunks):
+        # It is told whose turn it is; see the module's docstring.
+        speaks = chunk % PERIOD >= PERIOD - TALK
+        turn = Turn(True, profile.lead + 1) if speaks else Turn()
+        state = replace(state, turn=turn)
+        audio = _noise(random, profile)
+        begin = time.perf_counter()
+        step, state = loop.step(state, audio)
+        times[chunk] = time.perf_counter() - begin
+        speaking[chunk] = step.before.speaking and step.turn.speaking
+        memory[chunk] = _megabytes(device)
+        progress(chunk + 1, chunks)
+    minute = slice(0, PER_MINUTE * PERIOD), slice(-PER_MINUTE * PERIOD, None)
+    first, last = (float(np.median(times[part][speaking[part]])) for part in minute)
+    return {
+        "machine": {**machine(), "device": _device(device)},
+        "size": size,
+        "precision": str(precision),
+        "parameters": sum(p.numel() for p in covo.parameters()),
+        "chunk_ms": profile.chunk_ms,
+        "minutes": minutes,
+        "tokens_forgotten": state.context.forgotten,
+        "all": _figures(times, profile),
+        "listening": _figures(times[~speaking], profile),
+        "speaking": _figures(times[speaking], profile),
+        "first_minute_speaking_median_ms": round(1000 * first, 3),
+        "last_minute_speaking_median_ms": round(1000 * last, 3),
+        "last_to_first": round(last / first, 4),
+        "first_minute_memory_mb": round(float(memory[minute[0]].max())),
+        "last_minute_memory_mb": round(float(memory[minute[1]].max())),
+    }
+
+
+def _profile(config: CovoConfig) -> DuplexProfile:
+    """The default one; a small network has fewer positions and forgets earlier, so that it is
+    seen to forget."""
+    profile = default_profile(config)
+    encoder = replace(
+        profile.encoder,
+        position_period=min(profile.encoder.position_period, config.encoder.positions),
+    )
+    small = config.backbone.hidden < 1024
+    context = ContextProfile(1024, 128) if small else profile.context
+    return replace(profile, encoder=encoder, context=context)
+
+
+def _noise(random: np.random.Generator, profile: DuplexProfile) -> np.ndarray[Any, Any]:
+    return random.normal(0, 0.05, profile.chunk_samples).astype(np.float32)
+
+
+def _figures(times: np.ndarray[Any, Any], profile: DuplexProfile) -> dict[str, Any]:
+    if not len(times):
+        return {"steps": 0}
+    median, p95, p99 = (1000 * float(np.percentile(times, q)) for q in (50, 95, 99))
+    return {
+        "steps": len(times),
+        "median_ms": round(median, 3),
+        "p95_ms": round(p95, 3),
+        "p99_ms": round(p99, 3),
+        "share_late": round(float((1000 * times > profile.chunk_ms).mean()), 5),
+    }
+
+
+def _megabytes(device: torch.device) -> float:
+    """Held on the GPU; elsewhere by the whole process."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device) / 2**20
+    return float(psutil.Process().memory_info().rss / 2**20)
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device}, {torch.get_num_threads()} threads"

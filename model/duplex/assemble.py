@@ -1,0 +1,137 @@
+"""From a duplex checkpoint and settings to something that listens and speaks.
+
+The folder is one of Covo-Audio's (:mod:`model.covo.assemble`) with a ``duplex.json``: config.json,
+``tokenizer.json`` and the safetensors files; unless the profile speaks in tones, ``token2wav/`` and
+``voices/NAME/``. What can be refused is refused before anything large is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+from model.covo.assemble import TOKEN2WAV, CovoSettings
+from model.covo.config import CovoConfig, Token2WavConfig
+from model.covo.device import AUTO, named_device
+from model.covo.loading import load_token2wav
+from model.covo.precision import Precision, token2wav_precision
+from model.covo.speech_stream import SpeechStreamer
+from model.covo.speech_worker import SpeechWorker
+from model.covo.voice_catalogue import NetworkVoice, VoiceCatalogue
+from model.duplex.assistant import DuplexAssistant
+from model.duplex.loop import DuplexLoop
+from model.duplex.network import load_duplex
+from model.duplex.profile import Speech
+from model.duplex.profile_file import FILE, read_profile, require_duplex
+from model.duplex.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
+from model.duplex.tokenizer import load_tokenizer
+from model.engine import EngineInfo, Progress
+from model.errors import NetworkConfigError
+
+
+class DuplexModel:
+    """The checkpoint in ``folder``, run as ``settings`` say: looked at, and not loaded yet.
+
+    ``voice``: a name in ``catalogue``, or empty for the checkpoint's own. Of the settings those
+    that belong to turns and prompts have no meaning here; sampling is the profile's.
+
+    Raises: NetworkConfigError (also for a half-duplex checkpoint), VoiceError, WeightsError,
+    NetworkInputError.
+    """
+
+    def __init__(
+        self, folder: Path, settings: CovoSettings, catalogue: VoiceCatalogue, voice: str = ""
+    ) -> None:
+        require_duplex(folder)
+        self._folder = folder
+        self._settings = settings
+        self._config = CovoConfig.read(folder / "config.json")
+        self._profile = read_profile(folder / FILE)
+        self._profile.check(self._config)
+        self._tokenizer = load_tokenizer(folder, self._profile)
+        self._device = named_device(settings.device)
+        self._precision = self._checked_precision()
+        self._sound = None
+        if self._profile.speech is Speech.TOKEN2WAV:
+            self._sound = self._look_at_token2wav(catalogue, voice)
+
+    @property
+    def info(self) -> EngineInfo:
+        """What it is made of."""
+        voice, parts = str(self._profile.speech), {"network": f"{self._folder}, {self._precision}"}
+        if self._sound is not None:
+            voice = self._sound.voice.name
+            parts["token2wav"] = f"flow matching and BigVGAN, {self._sound.precision}"
+        return EngineInfo(
+            "covo-fd",
+            f"the full-duplex network in {self._folder.name}, {self._profile.chunk_ms} ms at a "
+            f"time, on {self._device}",
+            voice,
+            str(self._device),
+            parts,
+        )
+
+    def load(self, progress: Progress) -> DuplexAssistant:
+        """Everything in memory, not warmed up. Raises: NetworkConfigError, WeightsError."""
+        progress("loading the duplex network")
+        network = load_duplex(self._folder, device=self._device, precision=self._precision)
+        loop = DuplexLoop(network, graph=self._settings.graph)
+        return DuplexAssistant(loop, self._speech(progress), self._tokenizer)
+
+    def _checked_precision(self) -> Precision:
+        wanted = self._settings.precision
+        if wanted == AUTO:
+            return Precision.of_dtype(self._config.backbone.dtype)
+        precision = Precision.named(wanted)
+        if precision.quantised:
+            raise NetworkConfigError(
+                f"the full-duplex engine does not run in {precision} yet: use auto, bf16, fp16 or "
+                "fp32"
+            )
+        return precision
+
+    def _look_at_token2wav(self, catalogue: VoiceCatalogue, name: str) -> _Token2Wav:
+        settings, folder = self._settings, self._folder / TOKEN2WAV
+        config = Token2WavConfig.read(folder / "config.json")
+        if config.flow.codebook != self._config.codebook:
+            raise NetworkConfigError(
+                f"{folder} speaks {config.flow.codebook} codes, and the network has "
+                f"{self._config.codebook}"
+            )
+        if not isclose(config.codes_per_second, self._profile.code_rate):
+            raise NetworkConfigError(
+                f"{folder} speaks {config.codes_per_second:g} codes a second, and the duplex "
+                f"profile has {self._profile.code_rate:g}"
+            )
+        voice = catalogue.load(name, config.flow)
+        if settings.voice_prompt_seconds is not None:
+            prompt = voice.prompt.crop(settings.voice_prompt_seconds, config)
+            voice = replace(voice, prompt=prompt)
+        precision = token2wav_precision(settings.token2wav_precision, self._device.type)
+        return _Token2Wav(config, precision, voice)
+
+    def _speech(self, progress: Progress) -> SpeechDecoder[Any]:
+        profile, sound = self._profile, self._sound
+        if sound is None:
+            return ToneSpeech(profile.code_rate)
+        progress("loading token2wav")
+        token2wav = load_token2wav(
+            self._folder / TOKEN2WAV, device=self._device, precision=sound.precision
+        )
+        return Token2WavSpeech(
+            SpeechWorker(SpeechStreamer(token2wav)),
+            sound.voice.prompt,
+            profile.codes_per_chunk,
+            self._settings.flow_sampling(sound.config.sampling),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Token2Wav:
+    """What will speak: ``voice`` with its prompt cut as the settings say."""
+
+    config: Token2WavConfig
+    precision: Precision
+    voice: NetworkVoice = field(repr=False)
