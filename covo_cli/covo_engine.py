@@ -99,12 +99,10 @@ def network_settings(settings: Settings, *, text_only: bool | None = None) -> Co
         precision=covo.precision,
         token2wav_precision=covo.token2wav_precision,
         context_minutes=covo.context_minutes,
-        reply_tokens=round(covo.reply_tokens),
-        sampling=SamplingSettings(
-            covo.temperature, covo.top_p, round(covo.top_k), round(covo.seed)
-        ),
+        reply_tokens=covo.reply_tokens,
+        sampling=SamplingSettings(covo.temperature, covo.top_p, covo.top_k, covo.seed),
         voice_prompt_seconds=covo.voice_prompt_seconds or None,
-        flow_steps=round(covo.flow_steps) or None,
+        flow_steps=covo.flow_steps or None,
         guidance=_guidance(covo.guidance),
         graph=covo.cuda_graph,
         text_only=covo.text_only if text_only is None else text_only,

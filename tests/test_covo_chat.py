@@ -43,9 +43,9 @@ OWN = {
     "covo.device": "cpu",
     "covo.transcript": False,
     "covo.temperature": 0.0,
-    "covo.reply_tokens": 100.0,
+    "covo.reply_tokens": 100,
     "covo.context_minutes": 1.0,
-    "covo.flow_steps": 1.0,
+    "covo.flow_steps": 1,
     "audio.vad": "webrtc",
     "turns.end_of_turn": "none",
 }
@@ -187,11 +187,11 @@ def test_settings_of_the_network(settings):
     chosen = network_settings(
         settings(
             covo__guidance="off",
-            covo__flow_steps=0.0,
+            covo__flow_steps=0,
             covo__voice_prompt_seconds=3.0,
             covo__temperature=0.7,
-            covo__top_k=20.0,
-            covo__seed=4.0,
+            covo__top_k=20,
+            covo__seed=4,
         )
     )
     assert (chosen.flow_steps, chosen.guidance, chosen.voice_prompt_seconds) == (None, -1.0, 3.0)

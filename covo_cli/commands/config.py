@@ -146,7 +146,7 @@ def _template() -> str:
 
 
 def _shown(value: object) -> str:
-    return json.dumps(value) if isinstance(value, bool | float) else str(value) or '""'
+    return json.dumps(value) if isinstance(value, int | float) else str(value) or '""'
 
 
 def _toml(value: object) -> str:
