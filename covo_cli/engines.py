@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from covo_cli.errors import SettingsError
 from covo_cli.persona import read_persona
 from covo_cli.settings import Settings, models_dir, voices_dir
+from model.errors import ModelError
 
 if TYPE_CHECKING:
     from audio_io.vad import VoiceActivityDetector
+    from model.covo.assemble import CovoModel
     from model.covo.generator import CovoGenerator
     from model.endpointing import EndOfTurnModel
     from model.engine import Engine
@@ -30,22 +32,25 @@ _COVO_FLAGS = ("covo.model", "covo.precision", "covo.device", "covo.voice_prompt
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """The engine that will answer, and why it was picked."""
+    """The engine that will answer, and why it was picked. ``model``: what was looked at for that,
+    so that it need not be read again."""
 
     name: str
     reason: str
+    model: CovoModel | None = field(default=None, repr=False)
 
 
 def choose_engine(settings: Settings) -> EngineChoice:
     """What ``--engine`` means on this machine. Nothing is ever fallen back to in silence."""
     if settings.engine.name != "auto":
         return EngineChoice(settings.engine.name, "asked for")
-    from covo_cli.covo_engine import why_not_covo
+    from covo_cli.covo_engine import pick_covo
 
-    obstacle = why_not_covo(settings)
-    if not obstacle:
-        return EngineChoice("covo", f"{settings.covo.model} is here, and fits")
-    return EngineChoice("lite", f"the embedded one; Covo-Audio is not used: {obstacle}")
+    try:
+        model = pick_covo(settings)
+    except (ModelError, SettingsError) as error:
+        return EngineChoice("lite", f"the embedded one; Covo-Audio is not used: {error}")
+    return EngineChoice("covo", f"{settings.covo.model} is here, and fits", model)
 
 
 def build_engine(
@@ -76,7 +81,7 @@ def build_engine(
     if choice.name == "covo":
         from covo_cli.covo_engine import build_covo
 
-        generator = build_covo(settings)
+        generator = build_covo(settings, choice.model)
     else:
         generator = _build_cascade(settings)
     return turn_taking(settings, generator, executor, generator.recognizer)

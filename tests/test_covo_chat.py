@@ -10,6 +10,7 @@ import sys
 from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from audio_io.files import FileSpeaker, read_audio
 from covo_cli.covo_engine import network_settings
-from covo_cli.doctor.wiring import check_covo
+from covo_cli.doctor.wiring import check_covo, check_engine
 from covo_cli.engines import EngineChoice, build_engine, choose_engine
 from covo_cli.errors import SettingsError
 from covo_cli.run_ask import CUT_SHORT, run_ask
@@ -29,6 +30,7 @@ from covo_cli.run_chat import Ends, FilePair, hold, run_chat
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from covo_cli.settings import load_settings, models_dir
 from model.covo.sampling import SamplingSettings
+from model.covo.tokenizer import CovoTokenizer
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
 from tests.covo_model import VOICE, covo_folder
 from voices.errors import VoiceError
@@ -179,6 +181,30 @@ def test_auto_says_why(settings, monkeypatch):
     monkeypatch.setattr("model.covo.assemble.free_memory", lambda device: 1_000_000)
     small = choose_engine(settings(engine__name="auto"))
     assert (small.name, "GB free" in small.reason) == ("lite", True)
+
+
+def test_auto_leaves_a_full_duplex_checkpoint_to_its_own_engine(folder, settings, tmp_path):
+    duplex = shutil.copytree(folder, tmp_path / "duplex")
+    (duplex / "duplex.json").write_text("{}")
+    choice = choose_engine(settings(engine__name="auto", covo__model=str(duplex)))
+    assert (choice.name, "--engine covo-fd" in choice.reason) == ("lite", True)
+
+
+def test_what_auto_has_looked_at_is_not_read_again(settings, monkeypatch):
+    looked = []
+
+    def count(folder, config):
+        looked.append(folder)
+        return CovoTokenizer.read(folder, config)
+
+    monkeypatch.setattr("model.covo.assemble.CovoTokenizer", SimpleNamespace(read=count))
+    wanted = settings(engine__name="auto")
+    engine = build_engine(wanted, real_time=False, choice=choose_engine(wanted))
+    engine.close()
+    assert len(looked) == 1
+    check, choice = check_engine(wanted)
+    assert (check.status, check_covo(wanted, choice.model).status) == ("ok", "ok")
+    assert len(looked) == 2
 
 
 def test_settings_of_the_network(settings):

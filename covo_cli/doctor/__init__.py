@@ -29,17 +29,17 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     yield machine.check_packages()
     check, settings = wiring.check_settings(load_settings)
     yield check
-    check, engine = wiring.check_engine(settings)
+    check, choice = wiring.check_engine(settings)
     yield check
     synthesizer = ""
-    if engine == "covo":
-        yield wiring.check_covo(settings)
+    if choice.name == "covo":
+        yield wiring.check_covo(settings, choice.model)
     else:
         store = VoiceStore(voices_dir())
-        check, synthesizer = wiring.check_voice(store, settings.voice.name, engine)
+        check, synthesizer = wiring.check_voice(store, settings.voice.name, choice.name)
         yield check
     statuses = WeightStore(models_dir(settings)).verify()
-    unneeded = wiring.unneeded_pieces(settings, synthesizer, engine)
+    unneeded = wiring.unneeded_pieces(settings, synthesizer, choice.name)
     yield from wiring.check_weights(statuses, unneeded)
     memory = psutil.virtual_memory()
     yield machine.check_memory(memory.available, memory.total, psutil.cpu_count())

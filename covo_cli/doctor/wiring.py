@@ -10,6 +10,8 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings import Settings
 
 if TYPE_CHECKING:
+    from covo_cli.engines import EngineChoice
+    from model.covo.assemble import CovoModel
     from model.weights import PieceStatus
     from voices.store import VoiceStore
 
@@ -87,23 +89,23 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
     return Check("voice", Status.OK, f"{name} ({pack.description}{cost})"), synthesizer
 
 
-def check_engine(settings: Settings) -> tuple[Check, str]:
-    """Which engine would answer, and why; and its name."""
+def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:
+    """Which engine would answer, and why; and the choice itself."""
     from covo_cli.engines import choose_engine
 
     choice = choose_engine(settings)
-    return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice.name
+    return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice
 
 
-def check_covo(settings: Settings) -> Check:
+def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
     """Whether the Covo-Audio engine could begin, in the voice that is set: everything is looked at
-    but the weights themselves."""
+    but the weights themselves. ``model``: what the choice of the engine has looked at already."""
     from covo_cli.covo_engine import covo_model, covo_voices
     from model.errors import ModelError
     from voices.errors import VoiceError
 
     try:
-        model = covo_model(settings)
+        model = model or covo_model(settings)
         name = "only writes"
         if not settings.covo.text_only:
             name = f"voice {model.voice(covo_voices(settings), settings.covo.voice).name}"
