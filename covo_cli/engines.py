@@ -26,8 +26,22 @@ if TYPE_CHECKING:
 LANGUAGE = "en"
 """What is spoken to the embedded engine."""
 
-
-_COVO_FLAGS = ("covo.model", "covo.precision", "covo.device", "covo.voice_prompt_seconds")
+_TAKING_TURNS = ("lite", "covo")
+_NETWORK = ("covo", "covo-fd")
+_FLAGS = {
+    "--chat-model": ("chat.model", ("lite",)),
+    "--chat-url": ("chat.url", ("lite",)),
+    "--model": ("covo.model", _NETWORK),
+    "--precision": ("covo.precision", _NETWORK),
+    "--device": ("covo.device", _NETWORK),
+    "--voice-prompt-seconds": ("covo.voice_prompt_seconds", ("covo",)),
+    "--voice": ("covo.voice", _TAKING_TURNS),
+    "--persona": ("chat.persona", _TAKING_TURNS),
+    "--barge-in": ("turns.barge_in", _TAKING_TURNS),
+    "--patience": ("turns.patience", _TAKING_TURNS),
+    "--silence": ("turns.silence", _TAKING_TURNS),
+}
+"""The flags that some engines do without: the setting of each, and the engines that heed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +103,11 @@ def build_engine(
 
 def _check_flags(settings: Settings, choice: EngineChoice) -> None:
     """Refuse what was asked for on the command line and would have no effect."""
-    others = ("chat.model", "chat.url") if choice.name != "lite" else _COVO_FLAGS
-    for key in others:
-        if settings.origins.get(key) == "command line":
-            wanted = "lite" if key in ("chat.model", "chat.url") else "covo"
-            flag = key.removeprefix("covo.").replace(".", "-").replace("_", "-")
+    for flag, (key, engines) in _FLAGS.items():
+        if choice.name not in engines and settings.origins.get(key) == "command line":
             raise SettingsError(
-                f"--{flag} goes with --engine {wanted}, and {choice.name} answers here: "
-                f"{choice.reason}"
+                f"{flag} goes with --engine {' or '.join(engines)}, and {choice.name} answers "
+                f"here: {choice.reason}"
             )
 
 

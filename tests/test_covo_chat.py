@@ -159,6 +159,9 @@ def test_the_embedded_engine_cannot_only_write(settings):
         ("lite", "covo.precision", "int8", "--precision goes with --engine covo"),
         ("lite", "covo.voice_prompt_seconds", 3.0, "--voice-prompt-seconds goes with"),
         ("covo", "chat.url", "http://localhost:1/v1", "--chat-url goes with --engine lite"),
+        ("covo-fd", "covo.voice", "anna", "--voice goes with --engine lite or covo, and covo-fd"),
+        ("covo-fd", "chat.persona", "pirate.txt", "--persona goes with"),
+        ("covo-fd", "turns.barge_in", False, "--barge-in goes with"),
     ],
 )
 def test_a_flag_of_the_other_engine_is_refused(engine, key, value, message):
