@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from covo_cli.covo_engine import check_packages, covo_folder
@@ -9,7 +10,9 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings import Settings
 
 if TYPE_CHECKING:
+    from model.duplex.assistant import DuplexAssistant
     from model.duplex.engine import DuplexEngine
+    from model.engine import EngineInfo, Progress
     from model.speech import SpeechDetector
     from model.work import Executor
 
@@ -19,15 +22,27 @@ NAME = "covo-fd"
 def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executor) -> DuplexEngine:
     """The engine on the checkpoint that ``covo.model`` names, looked at and not loaded yet.
 
+    Raises: as :func:`duplex_network`.
+    """
+    info, load = duplex_network(settings)
+    from model.duplex.engine import DuplexEngine
+
+    return DuplexEngine(load, info, detector, executor)
+
+
+def duplex_network(
+    settings: Settings,
+) -> tuple[EngineInfo, Callable[[Progress], DuplexAssistant]]:
+    """What the checkpoint that ``covo.model`` names is, and what loads it.
+
     Raises: SettingsError, WeightsError, NetworkConfigError (also for a half-duplex checkpoint).
     """
     folder = covo_folder(settings)
     check_packages()
     from model.covo.config import CovoConfig
-    from model.covo.device import AUTO, pick_device
+    from model.covo.device import AUTO, named_device
     from model.covo.precision import Precision
     from model.duplex.assistant import load_assistant
-    from model.duplex.engine import DuplexEngine
     from model.duplex.profile_file import FILE, read_profile, require_duplex
     from model.engine import EngineInfo
 
@@ -42,7 +57,7 @@ def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executo
         )
     if covo.text_only:
         raise SettingsError("the full-duplex engine always speaks: --text-only does not go with it")
-    device = pick_device() if covo.device == AUTO else covo.device
+    device = str(named_device(covo.device))
     info = EngineInfo(
         NAME,
         f"the full-duplex network in {folder.name}, {profile.chunk_ms} ms at a time, on {device}",
@@ -50,9 +65,6 @@ def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executo
         device,
         {"network": str(folder), "speech": profile.speech},
     )
-    return DuplexEngine(
-        lambda progress: load_assistant(folder, progress, device=device, precision=precision),
-        info,
-        detector,
-        executor,
+    return info, lambda progress: load_assistant(
+        folder, progress, device=device, precision=precision
     )

@@ -34,6 +34,8 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     synthesizer = ""
     if choice.name == "covo":
         yield wiring.check_covo(settings, choice.model)
+    elif choice.name == "covo-fd":
+        yield wiring.check_duplex(settings)
     else:
         store = VoiceStore(voices_dir())
         check, synthesizer = wiring.check_voice(store, settings.voice.name, choice.name)

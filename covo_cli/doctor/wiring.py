@@ -51,19 +51,22 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
 def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[str, str]:
     """The pieces of weights that a conversation with these settings does without, and why."""
     unneeded: dict[str, str] = {}
-    if engine == "covo":
-        unneeded["smollm2-135m"] = "not needed by the engine covo"
-        if not settings.covo.transcript:
-            unneeded["whisper-base"] = "not needed: covo.transcript is off"
+    if engine != "lite":
+        unneeded["smollm2-135m"] = f"not needed by the engine {engine}"
     elif settings.chat.model or settings.chat.url:
         unneeded["smollm2-135m"] = "not needed: chat.model or chat.url is set"
+    if engine == "covo" and not settings.covo.transcript:
+        unneeded["whisper-base"] = "not needed: covo.transcript is off"
     if synthesizer != "kokoro":
-        wanting = "engine covo" if engine == "covo" else f"voice {settings.voice.name}"
+        wanting = f"voice {settings.voice.name}" if engine == "lite" else f"engine {engine}"
         unneeded["kokoro-82m"] = f"not needed by the {wanting}"
     if settings.audio.vad != "silero":
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
     if settings.turns.end_of_turn != "smart-turn":
         unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
+    if engine == "covo-fd":  # it takes turns and answers by itself
+        for name in ("whisper-base", "smart-turn"):
+            unneeded[name] = f"not needed by the engine {engine}"
     return unneeded
 
 
@@ -113,3 +116,16 @@ def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
         return Check("Covo-Audio", Status.FAILED, str(error), "see covo models info")
     where = f"{model.plan.total / 1e9:.1f} GB on {model.where}"
     return Check("Covo-Audio", Status.OK, f"{model.folder}: {model.precision}, {where}, {name}")
+
+
+def check_duplex(settings: Settings) -> Check:
+    """Whether the full-duplex engine could begin: everything is looked at but the weights."""
+    from covo_cli.duplex_engine import duplex_network
+    from model.errors import ModelError
+
+    try:
+        info, _ = duplex_network(settings)
+    except (SettingsError, ModelError) as error:
+        fix = "name another checkpoint: covo config set covo.model FOLDER"
+        return Check("full duplex", Status.FAILED, str(error), fix)
+    return Check("full duplex", Status.OK, info.description)
