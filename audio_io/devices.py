@@ -215,8 +215,10 @@ class PortAudio:
             streams, self._streams = self._streams, []
             for stream in streams:
                 stream.close()
-            try:
+            # It is not running when it could not be started again the last time.
+            with contextlib.suppress(self._sd.PortAudioError):
                 self._sd._terminate()
+            try:
                 self._sd._initialize()
             except self._sd.PortAudioError as error:
                 raise DeviceError(f"PortAudio cannot be started again: {error}") from error
@@ -250,11 +252,14 @@ class _PortAudioStream:
         self.latency = float(self._stream.latency)
 
     def start(self) -> None:
-        try:
-            self._stream.start()
-        except self._sd.PortAudioError as error:
-            self.close()
-            raise DeviceError(f"the sound device does not start: {error}") from error
+        with self._lock:
+            if self._closed:  # by a rescan since it was opened
+                raise DeviceError("the sound device was closed before it was started: try again")
+            try:
+                self._stream.start()
+            except self._sd.PortAudioError as error:
+                self._close()
+                raise DeviceError(f"the sound device does not start: {error}") from error
 
     @property
     def active(self) -> bool:
@@ -268,11 +273,14 @@ class _PortAudioStream:
 
     def close(self) -> None:
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            with contextlib.suppress(self._sd.PortAudioError):  # when the device is gone
-                self._stream.close()
+            self._close()
+
+    def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(self._sd.PortAudioError):  # when the device is gone
+            self._stream.close()
 
 
 def _load() -> Any:
