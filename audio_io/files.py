@@ -47,7 +47,7 @@ def open_audio(path: Path) -> Any:
         raise AudioFileError(f"{path} is a folder: name a sound file")
     try:
         file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError) as error:
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: a headerless one
         reason = getattr(error, "error_string", None) or str(error)
         raise AudioFileError(
             f"{path} is not a sound file that can be read ({reason.strip().rstrip('.')}): "

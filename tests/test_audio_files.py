@@ -73,6 +73,9 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
     nothing = folder / "nothing.wav"
     nothing.write_bytes(b"")
     yield nothing, "not a sound file"
+    headerless = folder / "headerless.raw"
+    headerless.write_bytes(bytes(640))
+    yield headerless, "not a sound file"
     empty = folder / "empty.wav"
     soundfile.write(empty, np.zeros(0), 16_000)
     yield empty, "no samples"
@@ -84,7 +87,7 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
         yield path, r"not numbers .* at 1\.500 s"
 
 
-@pytest.mark.parametrize("index", range(7))
+@pytest.mark.parametrize("index", range(8))
 def test_bad_files_are_one_clear_error(tmp_path: Path, index: int) -> None:
     path, message = list(bad_files(tmp_path))[index]
     with pytest.raises(AudioFileError, match=message) as error:
