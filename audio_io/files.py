@@ -24,6 +24,7 @@ from audio_io.endpoints import (
     Played,
 )
 from audio_io.errors import AudioFileError
+from audio_io.pacer import Pacer
 from audio_io.playout import Playout
 from audio_io.resample import StreamResampler
 
@@ -181,9 +182,8 @@ class FileMicrophone:
     """A sound file as the person speaking, read block by block, so that hours of it fit.
 
     When the file is over (:attr:`exhausted`), silence follows without end, because the conversation
-    runs on until the last reply ends; it ends by :meth:`close`. ``paced``: one frame every 20 ms of
-    ``clock``, counted from the first :meth:`read`, so that delays do not add up. Otherwise frames
-    come as fast as they are read.
+    runs on until the last reply ends; it ends by :meth:`close`. ``paced``: frames come in real time
+    (:mod:`audio_io.pacer`), otherwise as fast as they are read.
     """
 
     def __init__(
@@ -194,16 +194,12 @@ class FileMicrophone:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._path = path
-        self._paced = paced
-        self._clock = clock
-        self._sleep = sleep
+        self._pacer = Pacer(clock, sleep) if paced else None
         self._file: Any = None
         self._blocks: Iterator[Audio] = iter(())
         self._resampler = StreamResampler(MIC_RATE, MIC_RATE)
         self._pending = np.zeros(0, np.float32)
         self._source_over = False
-        self._frames = 0
-        self._began: float | None = None
         self._closed = False
 
     def start(self) -> None:
@@ -220,22 +216,13 @@ class FileMicrophone:
         """See :meth:`audio_io.endpoints.Microphone.read`. Raises: AudioFileError."""
         if self._closed or self._file is None:
             return None
-        if self._paced:
-            now = self._clock()
-            if self._began is None:
-                self._began = now
-            # A frame exists when its last sample does: 20 ms after its first one.
-            wait = self._began + (self._frames + 1) * MIC_FRAME / MIC_RATE - now
-            if wait > 0:
-                self._sleep(min(wait, timeout))
-                if wait > timeout:
-                    return None
+        if self._pacer is not None and not self._pacer.wait(timeout):
+            return None
         self._fill()
         frame = np.zeros(MIC_FRAME, np.float32)
         ready = self._pending[:MIC_FRAME]
         frame[: len(ready)] = ready
         self._pending = self._pending[MIC_FRAME:]
-        self._frames += 1
         return frame
 
     def _fill(self) -> None:
