@@ -171,6 +171,14 @@ def test_saving_follows_a_link(file: Path, tmp_path: Path) -> None:
     assert load_settings().voice.name == "emma"
 
 
+def test_saving_keeps_who_may_read_the_file(file: Path) -> None:
+    write(file, "# mine\n")
+    for mode in (0o600, 0o644):
+        file.chmod(mode)
+        save_setting("voice.name", "emma")
+        assert file.stat().st_mode & 0o777 == mode
+
+
 def test_a_failed_write_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_setting("voice.name", "emma")
     before = file.read_bytes()

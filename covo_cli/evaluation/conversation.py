@@ -31,7 +31,8 @@ from covo_cli.evaluation.scenario import (
 from covo_cli.room import Room
 from covo_cli.screen.jsonl import JsonScreen
 from covo_cli.scripted_user import Line, ScriptedUser
-from covo_cli.sessions.files import EVENTS, write_text
+from covo_cli.sessions.files import EVENTS
+from covo_cli.whole_file import write_text
 from model.clock import samples
 from model.engine import Engine
 
