@@ -11,7 +11,9 @@ from rich.text import Text
 from audio_io.levels import FLOOR
 from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
 from covo_cli.screen.view import Entry, View, Who
-from covo_cli.screen.words import STATES, Glyphs, clean, duration, latency_line
+from covo_cli.screen.words import STATES, Glyphs, latency_line
+from covo_cli.text import clean, duration
+from model.clock import seconds
 from model.events import TurnState
 
 METER_FLOOR = -60.0
@@ -139,7 +141,7 @@ class Panel:
         if not view.info.recording:
             right.append("not recording" if self.width >= 40 else "", "dim")
         elif self.width >= 30:
-            right.append(f"{self.glyphs.dot} REC {duration(view.at)}", "bold red")
+            right.append(f"{self.glyphs.dot} REC {duration(seconds(view.at))}", "bold red")
         else:
             right.append("REC", "bold red")
         return self._spread(left, right)

@@ -11,8 +11,9 @@ from typing import Any
 
 from covo_cli.errors import SessionError
 from covo_cli.sessions.store import Session
-from covo_cli.sessions.transcript import NAMES, one_line, transcript_markdown
+from covo_cli.sessions.transcript import NAMES, transcript_markdown
 from covo_cli.sessions.turns import Utterance
+from covo_cli.text import clean
 from covo_cli.whole_file import write_text
 from model.events import event_to_dict
 
@@ -106,7 +107,7 @@ def _subtitles(session: Session, kind: ExportFormat) -> str:
 
 
 def _cue_text(utterance: Utterance, kind: ExportFormat) -> str:
-    words = one_line(utterance.text)
+    words = clean(utterance.text)
     if utterance.cut_off:
         words = f"{words} —".lstrip()
     # An arrow would end the cue, and pysubs2 takes a backslash for the beginning of a line break.
