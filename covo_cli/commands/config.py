@@ -111,7 +111,12 @@ def edit() -> None:
     if draft is None:
         draft = _template()
     while True:
-        edited = click.edit(draft, extension=".toml")
+        try:
+            edited = click.edit(draft, extension=".toml")
+        except click.ClickException as error:
+            raise SettingsError(
+                f"{error.message}: set VISUAL or EDITOR to an editor, or edit {file} yourself"
+            ) from error
         if edited is None:
             typer.echo("nothing was changed")
             return
