@@ -45,7 +45,8 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
         console.print(
             "\nThe questions were recordings of a synthetic voice; "
             "everything else happened just now."
-            f"\nHear the conversation: [bold]{covo} sessions replay last --play[/]"
-            f"\nTalk yourself:         [bold]{covo} chat[/]"
         )
+        if settings.session.record:
+            console.print(f"Hear the conversation: [bold]{covo} sessions replay last --play[/]")
+        console.print(f"Talk yourself:         [bold]{covo} chat[/]")
     return code
