@@ -109,7 +109,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         ends.microphone,
         ends.speaker,
         engine,
-        [*consumers, screen],
+        [*consumers, keys, screen],
         echo=ends.echo,
         over=ends.over,
     )
