@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -102,7 +103,7 @@ class Panel:
         rows = [*KEYS]
         if view.info.recording:
             rows.append(("recorded", view.info.recording))
-        rows.append(("replies", f"{view.counters.replies}, {view.counters.interruptions} cut off"))
+        rows.append(("replies", f"{view.replies}, {view.interruptions} cut off"))
         wide = 12 if self.width >= 40 else 7
         return [
             self._fit(Text.assemble((f"{name[: wide - 1]:<{wide}}", "bold"), what))
@@ -225,7 +226,7 @@ class Panel:
         line.truncate(self.width, overflow="crop")  # an ellipsis might hide the cursor
         return line
 
-    def _pairs(self, hints: list[tuple[str, str]] | tuple[tuple[str, str], ...], lit: bool) -> Text:
+    def _pairs(self, hints: Sequence[tuple[str, str]], lit: bool) -> Text:
         line = Text()
         for index, (key, what) in enumerate(hints):
             line.append("  " if index else "")
