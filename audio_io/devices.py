@@ -258,7 +258,6 @@ class _PortAudioStream:
             try:
                 self._stream.start()
             except self._sd.PortAudioError as error:
-                self._close()
                 raise DeviceError(f"the sound device does not start: {error}") from error
 
     @property
@@ -273,14 +272,11 @@ class _PortAudioStream:
 
     def close(self) -> None:
         with self._lock:
-            self._close()
-
-    def _close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.suppress(self._sd.PortAudioError):  # when the device is gone
-            self._stream.close()
+            if self._closed:
+                return
+            self._closed = True
+            with contextlib.suppress(self._sd.PortAudioError):  # when the device is gone
+                self._stream.close()
 
 
 def _load() -> Any:

@@ -54,7 +54,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     check, device = sound.check_device(backend, "input", settings.audio.input)
     yield check
     if microphone and device is not None:
-        wanted = device
-        yield sound.check_microphone(lambda: sound.record(backend, wanted))
+        name = settings.audio.input
+        yield sound.check_microphone(lambda: sound.record(backend, name, 1.0)[1])
     check, _ = sound.check_device(backend, "output", settings.audio.output)
     yield check
