@@ -94,6 +94,14 @@ def test_packages() -> None:
     assert loaded == ["webrtcvad"]
 
 
+def test_covo_itself_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    fails(machine.check_packages(), "covo is not installed", "pip install")
+
+
 def test_every_compiled_package_is_one_that_covo_declares() -> None:
     declared = " ".join(importlib.metadata.requires("covo") or ())
     assert [name for name in machine._COMPILED if name not in declared] == []

@@ -38,10 +38,14 @@ def check_packages(
     load: Callable[[str], object] = importlib.import_module,
 ) -> Check:
     """Whether the packages that covo declares are installed, and the compiled ones load."""
-    declared = importlib.metadata.requires("covo") if requirements is None else requirements
     found: list[str] = []
     problems: list[str] = []
-    for requirement in declared or ():
+    if requirements is None:
+        try:
+            requirements = importlib.metadata.requires("covo") or ()
+        except importlib.metadata.PackageNotFoundError:
+            return Check("packages", Status.FAILED, "covo is not installed", "pip install -e .")
+    for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
         if name is None or "extra ==" in requirement:
             continue
