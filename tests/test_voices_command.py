@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from audio_io.endpoints import EndpointStatus, Played
 from covo_cli.app import app
+from covo_cli.commands.voices import complete_voice
 from covo_cli.errors import CliError
 from model.errors import WeightsError
 from tests.fakes_voices import COVO, make_pack
@@ -152,3 +153,10 @@ def test_preview_of_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("covo_cli.commands.voices._speak", lambda name, text: empty)
     result = runner.invoke(app, ["voices", "preview", "heart", "--text", "..."])
     assert isinstance(result.exception, CliError)
+
+
+def test_names_are_completed_and_nothing_is_said_at_the_prompt(home: Path) -> None:
+    assert complete_voice("e") == ["emma"]
+    (home / "data").mkdir()
+    (home / "data" / "voices").touch()
+    assert complete_voice("e") == []

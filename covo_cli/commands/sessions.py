@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covo_cli.errors import SessionError
+from covo_cli.errors import CliError, SessionError
 
 if TYPE_CHECKING:
     from covo_cli.sessions.store import Session, SessionStore
@@ -27,7 +27,7 @@ _WIDE = 100
 def _complete_name(incomplete: str) -> list[str]:
     try:
         names = _store().names()
-    except Exception:  # noqa: BLE001 - whatever is wrong, the shell's prompt is no place to say it
+    except CliError:  # the shell's prompt is no place to say it
         return []
     return [name for name in (*names, "last") if name.startswith(incomplete)]
 

@@ -20,12 +20,18 @@ SENTENCE = "Hello, I am {name}. This is what I sound like when we talk to each o
 app = typer.Typer(no_args_is_help=True, help="The assistant's voices: hear, choose and add them.")
 
 
-def _complete_voice(incomplete: str) -> list[str]:
-    return [name for name in _store().names() if name.startswith(incomplete)]
+def complete_voice(incomplete: str) -> list[str]:
+    """The voices whose name begins so, for the shell."""
+    from voices.errors import VoiceError
+
+    try:
+        return [name for name in _store().names() if name.startswith(incomplete)]
+    except VoiceError:  # the shell's prompt is no place to say it
+        return []
 
 
 _Name = Annotated[
-    str, typer.Argument(help="A voice (covo voices list).", autocompletion=_complete_voice)
+    str, typer.Argument(help="A voice (covo voices list).", autocompletion=complete_voice)
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
