@@ -15,7 +15,7 @@ from covo_cli.app import app
 from covo_cli.commands.voices import complete_voice
 from covo_cli.errors import CliError
 from model.errors import WeightsError
-from tests.fakes_voices import COVO, make_pack
+from tests.fakes_voices import COVO, LITE, make_pack
 from voices.errors import VoiceError
 
 runner = CliRunner()
@@ -75,6 +75,17 @@ def test_use_remembers_only_a_voice_that_is_there(home: Path) -> None:
     assert not (home / "config.toml").exists()
     run("use", "emma")
     assert (home / "config.toml").read_text() == '[voice]\nname = "emma"\n'
+
+
+def test_a_voice_is_used_by_the_engines_that_it_serves(home: Path) -> None:
+    for name, parts in (("anna", COVO), ("otto", LITE + COVO)):
+        make_pack(home / "data" / "voices", name, parts=parts)
+    run("use", "anna")
+    assert (home / "config.toml").read_text() == '[covo]\nvoice = "anna"\n'
+    assert sorted(chosen(run("list"))) == ["anna", "heart"]
+    assert "choose another" in run("remove", "anna", "--yes")
+    run("use", "otto")
+    assert chosen(run("list")) == ["otto"]
 
 
 def test_add_and_remove(home: Path) -> None:
