@@ -236,11 +236,6 @@ class FileMicrophone:
             self._pending = np.concatenate([self._pending, more])
 
     @property
-    def seconds(self) -> float:
-        """Length of the file. 0 before :meth:`start`."""
-        return 0.0 if self._file is None else float(self._file.frames / self._file.samplerate)
-
-    @property
     def exhausted(self) -> bool:
         """Whether all of the file's own sound has been read; what comes now is silence."""
         if self._file is not None and not self._closed:

@@ -204,7 +204,6 @@ def test_microphone_streams_what_the_file_holds_then_silence(tmp_path: Path, rat
     soundfile.write(path, tone(rate, 1.234), rate, subtype="FLOAT")
     microphone = FileMicrophone(path, paced=False)
     microphone.start()
-    assert microphone.seconds == pytest.approx(1.234, abs=1e-3)
     whole = read_audio(path, 16_000)
     got = read_all(microphone)
     assert len(got) == -(-len(whole) // MIC_FRAME) * MIC_FRAME
@@ -251,7 +250,6 @@ def test_three_hours_are_streamed_not_loaded(
     microphone.start()
     for _ in range(100):
         assert microphone.read(1.0) is not None
-    assert microphone.seconds == 3 * 3600
     assert asked == [8000] * 4
     microphone.close()
 
