@@ -324,6 +324,15 @@ def test_json(machine_without_weights: Path) -> None:
     }
 
 
+def test_the_disk_is_that_of_the_recordings(machine_without_weights: Path) -> None:
+    (machine_without_weights / "file").touch()
+    folder = machine_without_weights / "file" / "sessions"
+    (machine_without_weights / "config.toml").write_text(f"[session]\ndir = '{folder}'\n")
+    report = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).output)
+    (disk,) = [check for check in report["checks"] if check["name"] == "disk"]
+    assert (disk["status"], "session.dir" in disk["fix"]) == ("failed", True)
+
+
 def test_a_ready_machine_exits_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
     checks = [Check("a", Status.OK, "fine"), Check("b", Status.WARNING, "so so", "wait")]
     monkeypatch.setattr("covo_cli.doctor.run_checks", lambda gpus, *, microphone: iter(checks))

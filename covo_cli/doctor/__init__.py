@@ -21,7 +21,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
 
     from audio_io.devices import PortAudio
     from covo_cli.doctor import machine, sound, wiring
-    from covo_cli.settings import data_dir, load_settings, models_dir, voices_dir
+    from covo_cli.settings import load_settings, models_dir, sessions_dir, voices_dir
     from model.weights import WeightStore
     from voices.store import VoiceStore
 
@@ -46,7 +46,9 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     memory = psutil.virtual_memory()
     yield machine.check_memory(memory.available, memory.total, psutil.cpu_count())
     yield machine.check_gpu(gpus)
-    yield machine.check_disk(data_dir(), machine.disk_free, record=settings.session.record)
+    yield machine.check_disk(
+        sessions_dir(settings), machine.disk_free, record=settings.session.record
+    )
     check, backend = sound.check_portaudio(PortAudio)
     yield check
     if backend is None:
