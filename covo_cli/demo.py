@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from audio_io.files import FileSpeaker, read_audio
+from audio_io.file_endpoints import FileSpeaker
+from audio_io.files import read_audio
 from covo_cli.program import program
 from covo_cli.run_chat import Ends, hold
 from covo_cli.scripted_user import REST, Line, ScriptedUser, Start, StartRule

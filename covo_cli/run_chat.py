@@ -16,7 +16,7 @@ from rich.console import Console
 from audio_io.devices import PortAudio, find_device
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
-from audio_io.files import FileMicrophone, FileSpeaker
+from audio_io.file_endpoints import FileMicrophone, FileSpeaker
 from audio_io.microphone import LiveMicrophone
 from audio_io.speaker import LiveSpeaker
 from covo_cli.consumer import Consumer

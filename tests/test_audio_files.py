@@ -13,7 +13,8 @@ import soundfile
 
 from audio_io.endpoints import MIC_FRAME, SPEAKER_FRAME, Played
 from audio_io.errors import AudioError, AudioFileError
-from audio_io.files import AudioWriter, FileMicrophone, FileSpeaker, read_audio, write_audio
+from audio_io.file_endpoints import FileMicrophone, FileSpeaker
+from audio_io.files import AudioWriter, read_audio, write_audio
 
 
 def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:

@@ -20,7 +20,8 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
 from safetensors.torch import load_file, save_file
 
-from audio_io.files import FileSpeaker, read_audio
+from audio_io.file_endpoints import FileSpeaker
+from audio_io.files import read_audio
 from covo_cli.covo_engine import network_settings
 from covo_cli.doctor.wiring import check_covo, check_engine
 from covo_cli.engines import EngineChoice, build_engine, choose_engine

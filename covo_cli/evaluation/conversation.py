@@ -15,7 +15,8 @@ from typing import ClassVar
 
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import MIC_RATE
-from audio_io.files import AudioWriter, FileSpeaker
+from audio_io.file_endpoints import FileSpeaker
+from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
 from audio_io.room import EchoPath
 from covo_cli.consumer import Audio, Consumer
