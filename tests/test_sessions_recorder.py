@@ -23,8 +23,9 @@ from hypothesis import strategies as st
 from covo_cli.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter, mixed, read_audio
-from covo_cli.sessions.export import ExportFormat, export_file
+from covo_cli.sessions.export import export_file
 from covo_cli.sessions.finish import recover
+from covo_cli.sessions.formats import ExportFormat
 from covo_cli.sessions.lock import try_lock
 from covo_cli.sessions.recorder import TICKS_PER_WRITE, SessionRecorder
 from covo_cli.sessions.store import SessionState, SessionStore

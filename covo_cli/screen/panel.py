@@ -149,7 +149,7 @@ class Panel:
 
     def _meters(self, view: View) -> Text:
         half = (self.width - 2) // 2
-        line = self._meter("in", -200.0 if view.muted else view.input_level, half)
+        line = self._meter("in", FLOOR if view.muted else view.input_level, half)
         line.append("  ")
         return line + self._meter("out", view.output_level, half)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from covo_cli.errors import SessionError
+from covo_cli.sessions.formats import ExportFormat
 from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES, transcript_markdown
 from covo_cli.sessions.turns import Utterance
@@ -19,16 +19,6 @@ from model.events import event_to_dict
 
 SHORTEST_CUE_MS = 1_500
 """A typed question takes no time, but its subtitle must be read."""
-
-
-class ExportFormat(StrEnum):
-    """What a session can be exported to; the value is the file's extension."""
-
-    MARKDOWN = "md"
-    SRT = "srt"
-    VTT = "vtt"
-    JSON = "json"
-    WAV = "wav"
 
 
 def export_text(session: Session, kind: ExportFormat) -> str:
