@@ -348,3 +348,20 @@ def test_a_device_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
     recorder.close()
     session = SessionStore(tmp_path).open("last")
     assert (session.state, session.info.input_device) == (SessionState.COMPLETE, "gr?n.wav")
+
+
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptors: list[int] = []
+
+    def refused(descriptor: int) -> bool:
+        descriptors.append(descriptor)
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("covo_cli.sessions.audio.try_lock", refused)
+    with pytest.raises(SessionError, match="No locks available"):
+        SessionRecorder(tmp_path, META)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptors[0])

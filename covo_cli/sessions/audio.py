@@ -94,8 +94,12 @@ def _create_locked(path: Path) -> int:
         descriptor = os.open(path, flags, 0o666)
         # Whoever lists the sessions in this very moment holds the lock for an instant; whoever
         # opens this one takes it for unfinished, and removes the file.
-        while not try_lock(descriptor):
-            time.sleep(0.001)
+        try:
+            while not try_lock(descriptor):
+                time.sleep(0.001)
+        except OSError:  # a file system without locks
+            os.close(descriptor)
+            raise
         if path.exists():
             return descriptor
         os.close(descriptor)
