@@ -215,8 +215,10 @@ class PortAudio:
             streams, self._streams = self._streams, []
             for stream in streams:
                 stream.close()
-            try:
+            # It is not running when it could not be started again the last time.
+            with contextlib.suppress(self._sd.PortAudioError):
                 self._sd._terminate()
+            try:
                 self._sd._initialize()
             except self._sd.PortAudioError as error:
                 raise DeviceError(f"PortAudio cannot be started again: {error}") from error
@@ -250,11 +252,13 @@ class _PortAudioStream:
         self.latency = float(self._stream.latency)
 
     def start(self) -> None:
-        try:
-            self._stream.start()
-        except self._sd.PortAudioError as error:
-            self.close()
-            raise DeviceError(f"the sound device does not start: {error}") from error
+        with self._lock:
+            if self._closed:  # by a rescan since it was opened
+                raise DeviceError("the sound device was closed before it was started: try again")
+            try:
+                self._stream.start()
+            except self._sd.PortAudioError as error:
+                raise DeviceError(f"the sound device does not start: {error}") from error
 
     @property
     def active(self) -> bool:

@@ -2,8 +2,8 @@
 
 The work is done by AEC3 of WebRTC, which finds the delay between reference and echo by itself, up
 to 300 ms and more. Telling it the delay gave nothing measurable (tests/test_audio_echo.py has the
-figures), so it is estimated here for two other reasons: to show it, and because AEC3 fails when the
-reference comes *later* than its echo (ERLE 1.6 dB at 0 ms, 10 dB at -10 ms, 55 dB from 1 ms on).
+figures). It is estimated here all the same, because AEC3 fails when the reference comes *later*
+than its echo (echo return loss enhancement 1.6 dB at 0 ms, 10 dB at -10 ms, 55 dB from 1 ms on).
 Then the microphone is held back by as much as it takes, in steps of 10 ms. AEC3 itself is 8 ms
 behind.
 """
@@ -19,7 +19,6 @@ from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio
 _BLOCK = MIC_RATE // 100
 _MARGIN_MS = 5.0
 _MOST_HOLD = MIC_RATE // 5
-_ERLE_SECONDS = 1.0
 
 
 class EchoCanceller:
@@ -29,9 +28,6 @@ class EchoCanceller:
         self._aec = Aec3(MIC_RATE, 1)
         self._delay = DelayEstimator()
         self._held = np.zeros(0, np.float32)
-        self._far_recently = 0.0
-        self._near_power = 0.0
-        self._out_power = 0.0
 
     def process(self, near: Audio, far: Audio) -> Audio:
         """The microphone's frame ``near`` without the echo of ``far``, what was played meanwhile.
@@ -44,7 +40,7 @@ class EchoCanceller:
         self._adjust_hold()
         line = np.concatenate([self._held, near])
         near, self._held = line[:MIC_FRAME], line[MIC_FRAME:]
-        out = np.concatenate(
+        return np.concatenate(
             [
                 self._aec.process(
                     np.ascontiguousarray(near[at : at + _BLOCK], dtype=np.float32),
@@ -53,8 +49,6 @@ class EchoCanceller:
                 for at in range(0, MIC_FRAME, _BLOCK)
             ]
         )
-        self._measure(near, far, out)
-        return out
 
     @property
     def delay_ms(self) -> float | None:
@@ -66,17 +60,6 @@ class EchoCanceller:
         """By how much the microphone is held back, because its reference comes late."""
         return 1000.0 * len(self._held) / MIC_RATE
 
-    @property
-    def erle_db(self) -> float | None:
-        """Echo return loss enhancement: by how much less of the microphone is left while the
-        loudspeaker plays, in dB over about a second. None before it has played.
-
-        A person who speaks at the same time lowers it.
-        """
-        if self._near_power <= 0.0:
-            return None
-        return float(10.0 * np.log10(self._near_power / max(self._out_power, 1e-12)))
-
     def _adjust_hold(self) -> None:
         delay = self._delay.delay_ms
         if delay is None:
@@ -87,15 +70,6 @@ class EchoCanceller:
             length = min(_MOST_HOLD, len(self._held) + steps * _BLOCK)
             silence = np.zeros(length - len(self._held), np.float32)
             self._held = np.concatenate([silence, self._held])
-
-    def _measure(self, near: Audio, far: Audio, out: Audio) -> None:
-        playing = float(np.mean(np.square(far))) > 1e-6
-        self._far_recently = 0.3 if playing else self._far_recently - MIC_FRAME / MIC_RATE
-        if self._far_recently <= 0:
-            return
-        keep = float(np.exp(-MIC_FRAME / MIC_RATE / _ERLE_SECONDS))
-        self._near_power = keep * self._near_power + float(np.mean(np.square(near)))
-        self._out_power = keep * self._out_power + float(np.mean(np.square(out)))
 
 
 class DelayEstimator:

@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+from audio_io.endpoints import MIC_FRAME, Audio
 
-_BLOCK = 320
 _QUIET = 40.0
 
 FLOOR = -96.0
@@ -45,9 +43,9 @@ def measure(samples: Audio) -> Level:
 
 
 def at_level(samples: Audio, level: float) -> Audio:
-    """``samples`` scaled so that its loudest half, by blocks of 20 ms, has this RMS level in dBFS:
-    pauses do not count."""
-    blocks = samples[: len(samples) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
+    """``samples`` (16 kHz) scaled so that its loudest half, by blocks of 20 ms, has this RMS level
+    in dBFS: pauses do not count."""
+    blocks = samples[: len(samples) // MIC_FRAME * MIC_FRAME].reshape(-1, MIC_FRAME)
     power = np.sort(np.mean(blocks**2, axis=1))[len(blocks) // 2 :]
     gain = from_db(level) / math.sqrt(float(power.mean()))
     return np.asarray(samples * gain, dtype=np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from audio_io.devices import Backend, Device, Kind, Stream
+from audio_io.errors import DeviceError
 from audio_io.ring import Frames, Ring
 
 _CAPACITY_SECONDS = 5.0
@@ -34,7 +35,11 @@ class Line:
         self.ring = Ring(
             round(_CAPACITY_SECONDS * self.rate), self._stream.channels if capturing else 1
         )
-        self._stream.start()
+        try:
+            self._stream.start()
+        except DeviceError:
+            self._stream.close()
+            raise
 
     def _capture(self, frames: Frames) -> None:
         self.ring.write(frames)

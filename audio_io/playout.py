@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio_io.endpoints import SPEAKER_RATE, Audio, Played
+from audio_io.endpoints import SPEAKER_FRAME, SPEAKER_RATE, Audio, Played
 from audio_io.errors import AudioError
 from audio_io.levels import from_db
 
@@ -106,20 +106,23 @@ class Playout:
             self._queued = left
             self._play_on()
 
-    def cut(self, index: int) -> None:
-        """Drop all that is queued, and take back what was rendered from stream index ``index`` on.
-
-        For a device that will not play it. What is queued later plays at full level.
-        """
+    def drop(self) -> None:
+        """Drop all that is queued. What is queued later plays at full level."""
         with self._lock:
             self._queue.clear()
             self._queued = 0
             self._play_on()
+
+    def take_back(self, index: int) -> None:
+        """Forget that the stream was rendered from ``index`` on: the device will not play it."""
+        with self._lock:
             self._rendered = min(self._rendered, max(index, self._spans[0].start))
             while len(self._spans) > 1 and self._spans[-1].start >= self._rendered:
                 self._spans.pop()
             last = self._spans[-1]
             last.length = max(0, min(last.length, self._rendered - last.start))
+            silent = self._rendered - last.start - last.length
+            self._dry = min(self._dry, math.ceil(silent / SPEAKER_FRAME))
 
     def render(self, n: int) -> Audio:
         """The next ``n`` samples of the stream: float32, shape (n,), silence where nothing is."""

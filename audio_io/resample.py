@@ -17,9 +17,8 @@ from typing import cast
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
-Audio = NDArray[np.float32]
+from audio_io.endpoints import Audio
 
 _EMPTY = np.zeros(0, np.float32)
 
@@ -33,8 +32,6 @@ class StreamResampler:
     def __init__(self, source: float, target: float, *, low_latency: bool = False) -> None:
         if source <= 0 or target <= 0:
             raise ValueError(f"sample rates must be positive, not {source} and {target}")
-        self.source = source
-        self.target = target
         self._stream = (
             None if source == target else soxr.ResampleStream(source, target, 1, vr=low_latency)
         )
@@ -66,8 +63,7 @@ class StreamResampler:
 
 def resample(samples: Audio, source: float, target: float) -> Audio:
     """All of ``samples`` at ``source`` Hz, at ``target`` Hz. Shape (n,) to (round(n * ratio),)."""
-    stream = StreamResampler(source, target)
-    return np.concatenate([stream.process(samples), stream.flush()])
+    return cast(Audio, soxr.resample(samples, source, target))
 
 
 class FrameResampler:

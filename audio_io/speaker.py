@@ -116,7 +116,7 @@ class LiveSpeaker:
             line = self._line
             speaks = self._playout.queued or self._playout.speaks_after(self._delivered())
             if line is not None and not speaks:
-                self._cut(line)
+                self._take_back(line)
             self._playout.play(reply, samples)
             if line is not None:
                 self._fill(line)
@@ -142,7 +142,8 @@ class LiveSpeaker:
             if self._line is None:
                 self._playout.stop()
                 return
-            self._cut(self._line)
+            self._take_back(self._line)
+            self._playout.drop()
             self._fill(self._line)
 
     def tick(self) -> Audio:
@@ -257,10 +258,10 @@ class LiveSpeaker:
         while line.ring.filled < self._ring_seconds * line.rate:
             line.ring.write(self._resampler.process(self._render())[:, None])
 
-    def _cut(self, line: Line) -> None:
+    def _take_back(self, line: Line) -> None:
         """Take back what the device has not got yet, but for 30 ms, faded out at their end."""
         line.ring.cut(round(_KEEP_SECONDS * line.rate), round(_FADE_SECONDS * line.rate))
-        self._playout.cut(self._epoch + int(line.ring.produced * SPEAKER_RATE / line.rate))
+        self._playout.take_back(self._epoch + int(line.ring.produced * SPEAKER_RATE / line.rate))
         self._resampler.reset()
         # The same in what ticks hand out.
         length = max(0, self._playout.rendered - self._history_start)

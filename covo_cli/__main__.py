@@ -12,18 +12,14 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run ``covo``; never returns."""
-    from covo_cli.app import app
-
+    """Run ``covo``; never returns. What typer sees first it ends itself: wrong arguments, Ctrl-C,
+    and that whoever read our output has gone."""
     try:
+        from covo_cli.app import app
+
         app(prog_name="covo")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # before typer was there
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # Whoever read our output has gone (`covo sessions list | head -1`). Python would complain
-        # once more when it flushes stdout on the way out, so give it somewhere to flush to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(EXIT_ERROR)
     except Exception as error:
         debug = "--debug" in sys.argv or os.environ.get("COVO_DEBUG", "") not in ("", "0")
         if debug:

@@ -19,7 +19,8 @@ class Tick:
 
     ``at``: the frame's first sample on the user's clock. ``user``: (320,) float32 at 16 kHz, after
     echo cancellation; ``assistant``: (480,) float32 at 24 kHz, what was heard meanwhile.
-    ``microphone`` and ``speaker`` are warnings about the endpoints, empty when all is well.
+    ``talking``: push-to-talk is on. ``microphone`` and ``speaker`` are warnings about the
+    endpoints, empty when all is well.
     """
 
     at: int
@@ -27,6 +28,7 @@ class Tick:
     assistant: Audio = field(repr=False)
     events: tuple[Event, ...]
     muted: bool = False
+    talking: bool = False
     microphone: str = ""
     speaker: str = ""
 

@@ -144,6 +144,7 @@ class Conversation:
                 assistant=heard,
                 events=tuple(events),
                 muted=self._muted,
+                talking=self._talking,
                 microphone=self._microphone.status.message,
                 speaker=self._speaker.status.message,
             )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from covo_cli.errors import SettingsError
 from covo_cli.persona import read_persona
 from covo_cli.settings import Settings, models_dir, voices_dir
-from model.errors import ModelError
 
 if TYPE_CHECKING:
     from model.covo.assemble import CovoModel, CovoSettings
@@ -26,23 +25,21 @@ def covo_folder(settings: Settings) -> Path:
     return find_model(settings.covo.model, models_dir(settings))
 
 
-def why_not_covo(settings: Settings) -> str:
-    """What keeps Covo-Audio from being picked on this machine; empty when nothing does.
+def pick_covo(settings: Settings) -> CovoModel:
+    """The model, looked at and not loaded yet, if this machine is one to pick it on.
 
-    Cheap where its weights are not here: torch is not imported then.
+    Cheap where its weights are not here: torch is not imported then. Raises: ModelError,
+    SettingsError, which say what is in the way.
     """
-    try:
-        folder = covo_folder(settings)
-        check_packages()
-        from model.covo.assemble import CovoModel
-        from model.covo.device import AUTO, pick_device
+    folder = covo_folder(settings)
+    check_packages()
+    from model.covo.device import AUTO, pick_device
 
-        if settings.covo.device == AUTO and pick_device() == "cpu":
-            return "there is no GPU here (with --engine covo it runs on the processor, slowly)"
-        CovoModel(folder, network_settings(settings))
-    except (ModelError, SettingsError) as error:
-        return str(error)
-    return ""
+    if settings.covo.device == AUTO and pick_device() == "cpu":
+        raise SettingsError(
+            "there is no GPU here (with --engine covo it runs on the processor, slowly)"
+        )
+    return _look_at(folder, network_settings(settings))
 
 
 def covo_model(settings: Settings, *, text_only: bool | None = None) -> CovoModel:
@@ -52,22 +49,19 @@ def covo_model(settings: Settings, *, text_only: bool | None = None) -> CovoMode
     """
     folder = covo_folder(settings)
     check_packages()
-    from model.covo.assemble import CovoModel
-    from model.duplex.profile_file import require_half_duplex
-
-    require_half_duplex(folder)
-    return CovoModel(folder, network_settings(settings, text_only=text_only))
+    return _look_at(folder, network_settings(settings, text_only=text_only))
 
 
-def build_covo(settings: Settings) -> CovoGenerator:
-    """The reply generator of the Covo-Audio engine, not loaded yet.
+def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenerator:
+    """The reply generator of the Covo-Audio engine on ``model`` (None: :func:`covo_model`), not
+    loaded yet.
 
     Raises: SettingsError, VoiceError, ModelError.
     """
     from model.lite.recognizer import WhisperRecognizer
     from model.weights import WeightStore
 
-    model = covo_model(settings)
+    model = model or covo_model(settings)
     from model.covo.assemble import build_generator
 
     recognizer = None
@@ -99,12 +93,10 @@ def network_settings(settings: Settings, *, text_only: bool | None = None) -> Co
         precision=covo.precision,
         token2wav_precision=covo.token2wav_precision,
         context_minutes=covo.context_minutes,
-        reply_tokens=round(covo.reply_tokens),
-        sampling=SamplingSettings(
-            covo.temperature, covo.top_p, round(covo.top_k), round(covo.seed)
-        ),
+        reply_tokens=covo.reply_tokens,
+        sampling=SamplingSettings(covo.temperature, covo.top_p, covo.top_k, covo.seed),
         voice_prompt_seconds=covo.voice_prompt_seconds or None,
-        flow_steps=round(covo.flow_steps) or None,
+        flow_steps=covo.flow_steps or None,
         guidance=_guidance(covo.guidance),
         graph=covo.cuda_graph,
         text_only=covo.text_only if text_only is None else text_only,
@@ -119,6 +111,14 @@ def check_packages() -> None:
         raise SettingsError(
             f"Covo-Audio needs {', '.join(missing)}: install them with `pip install 'covo[covo]'`"
         )
+
+
+def _look_at(folder: Path, settings: CovoSettings) -> CovoModel:
+    from model.covo.assemble import CovoModel
+    from model.duplex.profile_file import require_half_duplex
+
+    require_half_duplex(folder)
+    return CovoModel(folder, settings)
 
 
 def _guidance(text: str) -> float | None:

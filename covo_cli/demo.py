@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from audio_io.files import FileSpeaker, read_audio
+from audio_io.file_endpoints import FileSpeaker
+from audio_io.files import read_audio
 from covo_cli.program import program
 from covo_cli.run_chat import Ends, hold
 from covo_cli.scripted_user import REST, Line, ScriptedUser, Start, StartRule
@@ -45,7 +46,8 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
         console.print(
             "\nThe questions were recordings of a synthetic voice; "
             "everything else happened just now."
-            f"\nHear the conversation: [bold]{covo} sessions replay last --play[/]"
-            f"\nTalk yourself:         [bold]{covo} chat[/]"
         )
+        if settings.session.record:
+            console.print(f"Hear the conversation: [bold]{covo} sessions replay last --play[/]")
+        console.print(f"Talk yourself:         [bold]{covo} chat[/]")
     return code

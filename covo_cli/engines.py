@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from covo_cli.errors import SettingsError
 from covo_cli.persona import read_persona
 from covo_cli.settings import Settings, models_dir, voices_dir
+from model.errors import ModelError
 
 if TYPE_CHECKING:
     from audio_io.vad import VoiceActivityDetector
+    from model.covo.assemble import CovoModel
     from model.covo.generator import CovoGenerator
     from model.endpointing import EndOfTurnModel
     from model.engine import Engine
@@ -24,28 +26,44 @@ if TYPE_CHECKING:
 LANGUAGE = "en"
 """What is spoken to the embedded engine."""
 
-
-_COVO_FLAGS = ("covo.model", "covo.precision", "covo.device", "covo.voice_prompt_seconds")
+_TAKING_TURNS = ("lite", "covo")
+_NETWORK = ("covo", "covo-fd")
+_FLAGS = {
+    "--chat-model": ("chat.model", ("lite",)),
+    "--chat-url": ("chat.url", ("lite",)),
+    "--model": ("covo.model", _NETWORK),
+    "--precision": ("covo.precision", _NETWORK),
+    "--device": ("covo.device", _NETWORK),
+    "--voice-prompt-seconds": ("covo.voice_prompt_seconds", _NETWORK),
+    "--persona": ("chat.persona", _TAKING_TURNS),
+    "--barge-in": ("turns.barge_in", _TAKING_TURNS),
+    "--patience": ("turns.patience", _TAKING_TURNS),
+    "--silence": ("turns.silence", _TAKING_TURNS),
+}
+"""The flags that some engines do without: the setting of each, and the engines that heed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """The engine that will answer, and why it was picked."""
+    """The engine that will answer, and why it was picked. ``model``: what was looked at for that,
+    so that it need not be read again."""
 
     name: str
     reason: str
+    model: CovoModel | None = field(default=None, repr=False)
 
 
 def choose_engine(settings: Settings) -> EngineChoice:
     """What ``--engine`` means on this machine. Nothing is ever fallen back to in silence."""
     if settings.engine.name != "auto":
         return EngineChoice(settings.engine.name, "asked for")
-    from covo_cli.covo_engine import why_not_covo
+    from covo_cli.covo_engine import pick_covo
 
-    obstacle = why_not_covo(settings)
-    if not obstacle:
-        return EngineChoice("covo", f"{settings.covo.model} is here, and fits")
-    return EngineChoice("lite", f"the embedded one; Covo-Audio is not used: {obstacle}")
+    try:
+        model = pick_covo(settings)
+    except (ModelError, SettingsError) as error:
+        return EngineChoice("lite", f"the embedded one; Covo-Audio is not used: {error}")
+    return EngineChoice("covo", f"{settings.covo.model} is here, and fits", model)
 
 
 def build_engine(
@@ -76,7 +94,7 @@ def build_engine(
     if choice.name == "covo":
         from covo_cli.covo_engine import build_covo
 
-        generator = build_covo(settings)
+        generator = build_covo(settings, choice.model)
     else:
         generator = _build_cascade(settings)
     return turn_taking(settings, generator, executor, generator.recognizer)
@@ -84,14 +102,11 @@ def build_engine(
 
 def _check_flags(settings: Settings, choice: EngineChoice) -> None:
     """Refuse what was asked for on the command line and would have no effect."""
-    others = ("chat.model", "chat.url") if choice.name != "lite" else _COVO_FLAGS
-    for key in others:
-        if settings.origins.get(key) == "command line":
-            wanted = "lite" if key in ("chat.model", "chat.url") else "covo"
-            flag = key.removeprefix("covo.").replace(".", "-").replace("_", "-")
+    for flag, (key, engines) in _FLAGS.items():
+        if choice.name not in engines and settings.origins.get(key) == "command line":
             raise SettingsError(
-                f"--{flag} goes with --engine {wanted}, and {choice.name} answers here: "
-                f"{choice.reason}"
+                f"{flag} goes with --engine {' or '.join(engines)}, and {choice.name} answers "
+                f"here: {choice.reason}"
             )
 
 

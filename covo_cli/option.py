@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-Value = bool | float | str
+Value = bool | int | float | str
 
 
 def setting(
@@ -31,7 +32,7 @@ class Option:
 
     section: str
     name: str
-    type: type[bool] | type[float] | type[str]
+    type: type[bool] | type[int] | type[float] | type[str]
     default: Value
     help: str
     choices: tuple[str, ...] = ()
@@ -54,17 +55,21 @@ class Option:
             return " or ".join(self.choices)
         if self.type is bool:
             return "true or false"
-        if self.within:
-            return f"a number from {self.within[0]:g} to {self.within[1]:g}"
-        return "a number" if self.type is float else "text in quotes"
+        if self.type is str:
+            return "text in quotes"
+        kind = "a whole number" if self.type is int else "a number"
+        if self.within is None:
+            return kind
+        low, high = self.within
+        return f"{kind} from {low:.10g} to {high:.10g}"
 
     def check(self, value: object) -> Value:
         """``value`` as this option's type. Raises: ValueError that says what is allowed."""
         if isinstance(value, bool):
             if self.type is bool:
                 return value
-        elif isinstance(value, int | float) and self.type is float and self._in_range(value):
-            return float(value)
+        elif isinstance(value, int | float) and self.type in (int, float) and self._fits(value):
+            return self.type(value)
         if self.type is str and isinstance(value, str) and value in (self.choices or (value,)):
             return value
         shown = str(value).lower() if isinstance(value, bool) else repr(value)
@@ -75,21 +80,24 @@ class Option:
         """The value that ``text`` stands for, as typed in a shell. Raises: ValueError."""
         if self.type is bool:
             return self.check(_WORDS.get(text.strip().lower(), text))
-        if self.type is float:
-            try:
-                number = float(text)
-            except ValueError:
-                return self.check(text)
-            return self.check(number)
-        return self.check(text)
+        return self.check(text if self.type is str else _number(text))
 
-    def _in_range(self, value: float) -> bool:
+    def _fits(self, value: float) -> bool:
         low, high = self.within or (-math.inf, math.inf)
-        return math.isfinite(value) and low <= value <= high
+        in_range = low <= value <= high and math.isfinite(value)
+        return in_range and (self.type is float or value == int(value))
 
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True}
 _WORDS |= {"false": False, "no": False, "off": False, "0": False}
+
+
+def _number(text: str) -> float | str:
+    """``text`` as a number, or as it is when it is none."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def derive_options(root: type) -> list[Option]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from audio_io.devices import PortAudio, find_device
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
-from audio_io.files import FileMicrophone, FileSpeaker
+from audio_io.file_endpoints import FileMicrophone, FileSpeaker
 from audio_io.microphone import LiveMicrophone
 from audio_io.speaker import LiveSpeaker
 from covo_cli.consumer import Consumer
@@ -50,13 +50,15 @@ class FilePair:
 class Ends:
     """A conversation's two ends, opened.
 
-    ``over``: see :class:`~covo_cli.conversation.Conversation`. ``listeners``: ends that need to be
-    told what happens.
+    ``live``: a person at a sound card. ``over``: see
+    :class:`~covo_cli.conversation.Conversation`. ``listeners``: ends that need to be told what
+    happens.
     """
 
     microphone: Microphone
     speaker: Speaker
     real_time: bool
+    live: bool = False
     echo: Echo | None = None
     over: Callable[[bool], bool] = lambda busy: False
     listeners: Sequence[Consumer] = ()
@@ -76,14 +78,14 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     """Hold a conversation between ``ends``; ``stack`` closes everything when it is left."""
     stack.callback(ends.speaker.close)
     stack.callback(ends.microphone.close)
-    if not isinstance(ends.microphone, LiveMicrophone):
+    if not ends.live:
         # Cheap and likely to fail: before the engine is loaded.
         _start(ends)
     choice = choose_engine(settings)
     engine = build_engine(settings, real_time=ends.real_time, choice=choice)
     stack.callback(engine.close)
     _warm_up(engine, choice.reason)
-    if isinstance(ends.microphone, LiveMicrophone):
+    if ends.live:
         _start(ends)
         for line in _advice(settings):
             Console(stderr=True).print(line, highlight=False)
@@ -109,7 +111,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         ends.microphone,
         ends.speaker,
         engine,
-        [*consumers, screen],
+        [*consumers, keys, screen],
         echo=ends.echo,
         over=ends.over,
     )
@@ -147,6 +149,7 @@ def _live_ends(settings: Settings) -> Ends:
         LiveMicrophone(settings.audio.input, backend),
         LiveSpeaker(settings.audio.output, backend),
         real_time=True,
+        live=True,
         echo=EchoCanceller() if settings.audio.echo_cancellation else None,
     )
 

@@ -7,16 +7,16 @@ the same as with a person.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 
 from audio_io.endpoints import MIC_FRAME, EndpointStatus
+from audio_io.pacer import Pacer
 from covo_cli.consumer import Audio, Tick
-from model.clock import samples, seconds
+from model.clock import samples
 from model.events import ReplyStarted, StateChanged, TurnState
 
 PATIENCE = 3.0
@@ -73,15 +73,10 @@ class ScriptedUser:
         *,
         paced: bool,
         name: str = "a scripted user",
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.lines = tuple(lines)
-        self._paced = paced
+        self._pacer = Pacer() if paced else None
         self._name = name
-        self._clock = clock
-        self._sleep = sleep
-        self._began: float | None = None
         self._at = 0
         self._next = 0
         self._saying = np.zeros(0, np.float32)
@@ -101,15 +96,8 @@ class ScriptedUser:
         """The next frame (see :class:`audio_io.endpoints.Microphone`)."""
         if self._closed:
             return None
-        if self._paced:
-            now = self._clock()
-            if self._began is None:
-                self._began = now
-            wait = self._began + seconds(self._at + MIC_FRAME) - now
-            if wait > 0:
-                self._sleep(min(wait, timeout))
-                if wait > timeout:
-                    return None
+        if self._pacer is not None and not self._pacer.wait(timeout):
+            return None
         while self._next < len(self.lines) and self._time_to_speak():
             self._begin(self.lines[self._next].audio)
         frame = np.zeros(MIC_FRAME, np.float32)

@@ -116,22 +116,22 @@ class CovoSettings:
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     context_minutes: float = setting(10.0, "minutes of talk that it remembers", within=(0.5, 100.0))
-    reply_tokens: float = setting(
-        2048.0, "tokens after which a reply ends; 33 are a second", within=(20.0, 8192.0)
+    reply_tokens: int = setting(
+        2048, "tokens after which a reply ends; 33 are a second", within=(20, 8192)
     )
     voice_prompt_seconds: float = setting(
         0.0, "seconds of the voice's prompt that are used: fewer are faster; 0: all", within=(0, 60)
     )
-    flow_steps: float = setting(
-        0.0, "steps of flow matching: fewer are faster; 0: as the model says", within=(0.0, 100.0)
+    flow_steps: int = setting(
+        0, "steps of flow matching: fewer are faster; 0: as the model says", within=(0, 100)
     )
     guidance: str = setting("", "strength of flow matching's guidance; off: none, at half the cost")
     temperature: float = setting(
         0.5, "how freely tokens are chosen; 0: always the best one", within=(0.0, 2.0)
     )
     top_p: float = setting(0.9, "share of probability that is drawn from", within=(0.01, 1.0))
-    top_k: float = setting(50.0, "number of tokens that are drawn from; 0: all", within=(0, 10_000))
-    seed: float = setting(0.0, "start of the random numbers", within=(0.0, 2.0**31 - 1))
+    top_k: int = setting(50, "number of tokens that are drawn from; 0: all", within=(0, 10_000))
+    seed: int = setting(0, "start of the random numbers", within=(0, 2**31 - 1))
     transcript: bool = setting(True, "whether your words are recognised, for screen and record")
     cuda_graph: bool = setting(True, "whether decode steps are captured as CUDA graphs")
 

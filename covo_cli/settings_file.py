@@ -5,15 +5,13 @@ Knows nothing of which settings exist. Writing keeps comments and order, and is 
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from covo_cli import whole_file
 from covo_cli.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -114,20 +112,10 @@ def remove_value(path: Path, section: str, name: str) -> bool:
 def write_text(path: Path, text: str) -> None:
     """Replace the file's text in one step. Raises: SettingsError; the file is then as it was."""
     target = path.resolve()  # a link (to a folder of dotfiles, say) stays a link
-    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        temporary = Path(name)
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
+        whole_file.write_text(target, text)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
         reason = error.strerror or error
         raise SettingsError(f"cannot write the settings file {path}: {reason}") from error
 
@@ -135,8 +123,9 @@ def write_text(path: Path, text: str) -> None:
 def _document(path: Path) -> tomlkit.TOMLDocument:
     import tomlkit
 
-    read(path)  # complains about broken TOML in our words
-    return tomlkit.parse(read_text(path) or "")
+    text = read_text(path) or ""
+    parse(text, path)  # complains about broken TOML in our words
+    return tomlkit.parse(text)
 
 
 def _lines(text: str) -> dict[str, int]:

@@ -17,7 +17,7 @@ from threading import Event as Flag
 import numpy as np
 
 from covo_cli.consumer import Tick
-from covo_cli.screen import ScreenMode, make_screen
+from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.view import ConversationInfo
 from model.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
 from model.events import (
@@ -144,8 +144,9 @@ def ticks(script: Script) -> Iterator[Tick]:
         last = count
 
 
-def main(mode: ScreenMode, pace: float) -> None:
-    """Play it on a screen, with the keyboard, until it ends or the user quits."""
+def main(mode: str, pace: float) -> None:
+    """Play it on a screen (auto: the one that fits), with the keyboard, until it ends or the user
+    quits."""
     from covo_cli.request import Quit, Request
     from covo_cli.screen.keyboard import Keyboard
     from covo_cli.screen.keys import KeyMachine
@@ -157,9 +158,10 @@ def main(mode: ScreenMode, pace: float) -> None:
             done.set()
 
     failure = float(os.environ.get("COVO_FAKE_FAILURE", "inf"))
+    chosen = choose_mode() if mode == "auto" else mode
     machine = KeyMachine(("heart", "nova", "ryan"), "heart")
     with ExitStack() as stack:
-        screen = stack.enter_context(make_screen(mode, INFO, lambda: machine.state))
+        screen = stack.enter_context(make_screen(chosen, INFO, lambda: machine.state))
         stack.enter_context(Keyboard(machine, act))
         due = time.monotonic()
         for tick in ticks(conversation()):
@@ -173,6 +175,6 @@ def main(mode: ScreenMode, pace: float) -> None:
 
 if __name__ == "__main__":
     main(
-        sys.argv[1] if len(sys.argv) > 1 else "auto",  # type: ignore[arg-type]
+        sys.argv[1] if len(sys.argv) > 1 else "auto",
         float(sys.argv[2]) if len(sys.argv) > 2 else 1.0,
     )

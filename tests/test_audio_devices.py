@@ -101,6 +101,8 @@ class FakeSoundDevice:
         self.made: list[SimpleNamespace] = []
         self.refused_channels: set[int] = set()
         self.restarts = 0
+        self.running = True
+        self.broken = False
 
     def query_hostapis(self) -> Any:
         return ({"name": "ALSA"},)
@@ -117,7 +119,12 @@ class FakeSoundDevice:
             raise FakePortAudioError("Invalid number of channels")
         stream = SimpleNamespace(**options, active=False, closed=False)
         stream.latency = 0.05
-        stream.start = lambda: setattr(stream, "active", True)
+
+        def start() -> None:
+            assert not stream.closed, "PortAudio is given a stream that it has freed"
+            stream.active = True
+
+        stream.start = start
 
         def close() -> None:
             if stream.closed:
@@ -132,8 +139,14 @@ class FakeSoundDevice:
 
     def _terminate(self) -> None:
         assert all(stream.closed for stream in self.made), "open streams would dangle"
+        if not self.running:
+            raise FakePortAudioError("PortAudio not initialized")
+        self.running = False
 
     def _initialize(self) -> None:
+        if self.broken:
+            raise FakePortAudioError("Internal PortAudio error")
+        self.running = True
         self.restarts += 1
 
 
@@ -179,6 +192,28 @@ def test_rescan_closes_what_is_open_and_starts_again() -> None:
     assert not stream.active
     assert fake.restarts == 1
     stream.close()
+
+
+def test_a_stream_that_a_rescan_closed_is_not_started() -> None:
+    """Both endpoints look for their device at the same time when a headset is unplugged."""
+    fake = FakeSoundDevice()
+    backend = PortAudio(fake)
+    stream = backend.open(backend.devices()[1], "output", print)
+    backend.rescan()
+    with pytest.raises(DeviceError, match="closed before it was started"):
+        stream.start()
+    assert not stream.active
+
+
+def test_a_sound_system_that_was_away_is_found_again() -> None:
+    fake = FakeSoundDevice()
+    backend = PortAudio(fake)
+    fake.broken = True
+    with pytest.raises(DeviceError, match="cannot be started again"):
+        backend.rescan()
+    fake.broken = False
+    backend.rescan()
+    assert (fake.running, fake.restarts) == (True, 1)
 
 
 def test_missing_portaudio_is_an_error_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

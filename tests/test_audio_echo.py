@@ -61,8 +61,6 @@ def test_echo_is_taken_out(delay: float) -> None:
     assert erle > 20
     assert canceller.delay_ms == pytest.approx(1000 * delay, abs=1)
     assert canceller.hold_ms == 0
-    assert canceller.erle_db is not None
-    assert canceller.erle_db > 20
 
 
 def test_a_reference_that_comes_late_is_waited_for() -> None:
@@ -98,7 +96,6 @@ def test_without_a_loudspeaker_the_person_is_untouched_in_level() -> None:
     out, canceller = cancel(person, np.zeros(N, np.float32))
     assert abs(10 * np.log10(power(out) / power(person))) < 1
     assert canceller.delay_ms is None
-    assert canceller.erle_db is None
 
 
 def test_delay_is_not_guessed_from_unrelated_sounds() -> None:

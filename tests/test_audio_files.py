@@ -13,7 +13,8 @@ import soundfile
 
 from audio_io.endpoints import MIC_FRAME, SPEAKER_FRAME, Played
 from audio_io.errors import AudioError, AudioFileError
-from audio_io.files import AudioWriter, FileMicrophone, FileSpeaker, read_audio, write_audio
+from audio_io.file_endpoints import FileMicrophone, FileSpeaker
+from audio_io.files import AudioWriter, read_audio, write_audio
 
 
 def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
@@ -73,6 +74,9 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
     nothing = folder / "nothing.wav"
     nothing.write_bytes(b"")
     yield nothing, "not a sound file"
+    headerless = folder / "headerless.raw"
+    headerless.write_bytes(bytes(640))
+    yield headerless, "not a sound file"
     empty = folder / "empty.wav"
     soundfile.write(empty, np.zeros(0), 16_000)
     yield empty, "no samples"
@@ -84,7 +88,7 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
         yield path, r"not numbers .* at 1\.500 s"
 
 
-@pytest.mark.parametrize("index", range(7))
+@pytest.mark.parametrize("index", range(8))
 def test_bad_files_are_one_clear_error(tmp_path: Path, index: int) -> None:
     path, message = list(bad_files(tmp_path))[index]
     with pytest.raises(AudioFileError, match=message) as error:
@@ -201,7 +205,6 @@ def test_microphone_streams_what_the_file_holds_then_silence(tmp_path: Path, rat
     soundfile.write(path, tone(rate, 1.234), rate, subtype="FLOAT")
     microphone = FileMicrophone(path, paced=False)
     microphone.start()
-    assert microphone.seconds == pytest.approx(1.234, abs=1e-3)
     whole = read_audio(path, 16_000)
     got = read_all(microphone)
     assert len(got) == -(-len(whole) // MIC_FRAME) * MIC_FRAME
@@ -248,7 +251,6 @@ def test_three_hours_are_streamed_not_loaded(
     microphone.start()
     for _ in range(100):
         assert microphone.read(1.0) is not None
-    assert microphone.seconds == 3 * 3600
     assert asked == [8000] * 4
     microphone.close()
 

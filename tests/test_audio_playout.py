@@ -238,13 +238,14 @@ def test_play_and_render_from_two_threads_lose_nothing() -> None:
     assert playout.played == Played(1, 40_000)
 
 
-def test_cut_takes_back_what_the_device_will_not_play() -> None:
+def test_what_the_device_will_not_play_is_taken_back() -> None:
     playout = Playout()
     playout.play(1, ones(4800))
     playout.duck()
     playout.render(480)
     playout.render(480)
-    playout.cut(700)
+    playout.take_back(700)
+    playout.drop()
     assert (playout.queued, playout.rendered, playout.played) == (0, 700, Played(1, 700))
     assert not playout.render(480).any()
     playout.play(2, ones(480))
@@ -255,11 +256,23 @@ def test_cut_takes_back_what_the_device_will_not_play() -> None:
     assert playout.starved == 0
 
 
-def test_cut_before_a_reply_began_forgets_that_it_did() -> None:
+def test_what_is_taken_back_of_a_reply_that_had_not_begun() -> None:
     playout = Playout()
     playout.play(1, ones(480))
     playout.render(480)
     playout.play(2, ones(480))
     playout.render(480)
-    playout.cut(480)
+    playout.take_back(480)
     assert playout.played == Played(1, 480)
+    assert playout.queued == 0
+
+
+def test_silence_that_is_taken_back_starved_nobody() -> None:
+    playout = Playout()
+    playout.play(1, ones(480))
+    for _ in range(4):
+        playout.render(480)
+    playout.take_back(480 + 500)  # of three blocks of silence, a little more than one was played
+    playout.play(1, ones(480))
+    playout.render(480)
+    assert playout.starved == 2

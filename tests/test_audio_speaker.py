@@ -305,3 +305,31 @@ def test_nothing_of_a_reply_is_lost_whenever_its_next_clause_comes(ms: int, want
     setup.speaker.play(1, clause)
     setup.run(2.0)
     assert setup.speaker.played == Played(1, 2 * len(clause))
+
+
+def test_what_comes_while_it_is_held_waits_also_after_a_gap() -> None:
+    setup = Setup()
+    setup.speaker.start()
+    setup.speaker.play(1, tone(0.5))
+    setup.run(1.0)  # the reply has run dry
+    setup.speaker.hold()
+    setup.run(0.1)
+    setup.speaker.play(1, tone(0.5))
+    setup.run(1.0)
+    assert setup.speaker.played == Played(1, 12_000)
+    setup.speaker.resume()
+    setup.run(1.0)
+    assert setup.speaker.played == Played(1, 24_000)
+
+
+def test_a_reply_that_ran_dry_has_starved() -> None:
+    setup = Setup()
+    setup.speaker.start()
+    setup.speaker.play(1, tone(0.5))
+    setup.run(1.0)
+    setup.speaker.play(1, tone(0.5))
+    setup.run(1.0)
+    out = np.concatenate(setup.out)
+    sounded = np.flatnonzero(np.abs(out) > 1e-3)
+    gap = np.diff(sounded).max() / 48_000
+    assert setup.speaker.status.starved == pytest.approx(gap / 0.02, abs=1.5)

@@ -133,3 +133,15 @@ def test_a_new_file_begins_with_every_setting_as_a_comment(
     file.write_text(uncommented)
     shown = json.loads(runner.invoke(app, ["config", "show", "--json"]).output)["settings"]
     assert all(s["value"] == s["default"] and "line" in s["from"] for s in shown.values())
+
+
+@pytest.mark.parametrize("name", ["false", "/nonexistent/editor"])
+def test_an_editor_that_fails_is_said(
+    file: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("VISUAL", name)
+    error = runner.invoke(app, ["config", "edit"]).exception
+    assert isinstance(error, SettingsError)
+    assert "Editing failed" in str(error)
+    assert "set VISUAL or EDITOR" in str(error)
+    assert not file.exists()

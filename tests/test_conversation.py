@@ -14,7 +14,7 @@ from covo_cli.errors import SessionError
 from covo_cli.request import Quit
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.clock import FRAME, samples
-from model.engine import SetMuted
+from model.engine import PushToTalk, SayText, SetMuted
 from model.events import Interrupted, Notice, ReplyFinished, TurnState, UserTranscript
 from model.turns import TurnTakingEngine
 from model.work import VirtualExecutor
@@ -119,6 +119,22 @@ def test_muted_means_silence_for_engine_and_recording():
     talk.run()
     assert not any(t.user.any() for t in collector.ticks)
     assert all(t.muted for t in collector.ticks)
+
+
+def test_what_is_typed_ends_push_to_talk():
+    class Typist(Collector):
+        def on_tick(self, tick: Tick) -> None:
+            super().on_tick(tick)
+            if len(self.ticks) == 20:
+                talk.send(SayText("hello"))
+
+    collector = Typist()
+    talk = build(FakeMicrophone([speech(1), silence(4)]), [collector])
+    talk.send(PushToTalk(True))
+    talk.run()
+    assert {tick.talking for tick in collector.ticks[:20]} == {True}
+    assert not collector.ticks[-1].talking
+    assert collector.of(ReplyFinished)
 
 
 def test_echo_cancellation_gets_what_was_played_on_the_users_clock():

@@ -10,6 +10,7 @@ import sys
 from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
 from safetensors.torch import load_file, save_file
 
-from audio_io.files import FileSpeaker, read_audio
+from audio_io.file_endpoints import FileSpeaker
+from audio_io.files import read_audio
 from covo_cli.covo_engine import network_settings
-from covo_cli.doctor.wiring import check_covo
+from covo_cli.doctor.wiring import check_covo, check_engine
 from covo_cli.engines import EngineChoice, build_engine, choose_engine
 from covo_cli.errors import SettingsError
 from covo_cli.run_ask import CUT_SHORT, run_ask
@@ -29,6 +31,7 @@ from covo_cli.run_chat import Ends, FilePair, hold, run_chat
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from covo_cli.settings import load_settings, models_dir
 from model.covo.sampling import SamplingSettings
+from model.covo.tokenizer import CovoTokenizer
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
 from tests.covo_model import VOICE, covo_folder
 from voices.errors import VoiceError
@@ -43,9 +46,9 @@ OWN = {
     "covo.device": "cpu",
     "covo.transcript": False,
     "covo.temperature": 0.0,
-    "covo.reply_tokens": 100.0,
+    "covo.reply_tokens": 100,
     "covo.context_minutes": 1.0,
-    "covo.flow_steps": 1.0,
+    "covo.flow_steps": 1,
     "audio.vad": "webrtc",
     "turns.end_of_turn": "none",
 }
@@ -157,6 +160,9 @@ def test_the_embedded_engine_cannot_only_write(settings):
         ("lite", "covo.precision", "int8", "--precision goes with --engine covo"),
         ("lite", "covo.voice_prompt_seconds", 3.0, "--voice-prompt-seconds goes with"),
         ("covo", "chat.url", "http://localhost:1/v1", "--chat-url goes with --engine lite"),
+        ("covo-fd", "covo.voice", "anna", "--voice goes with --engine lite or covo, and covo-fd"),
+        ("covo-fd", "chat.persona", "pirate.txt", "--persona goes with"),
+        ("covo-fd", "turns.barge_in", False, "--barge-in goes with"),
     ],
 )
 def test_a_flag_of_the_other_engine_is_refused(engine, key, value, message):
@@ -181,17 +187,41 @@ def test_auto_says_why(settings, monkeypatch):
     assert (small.name, "GB free" in small.reason) == ("lite", True)
 
 
+def test_auto_leaves_a_full_duplex_checkpoint_to_its_own_engine(folder, settings, tmp_path):
+    duplex = shutil.copytree(folder, tmp_path / "duplex")
+    (duplex / "duplex.json").write_text("{}")
+    choice = choose_engine(settings(engine__name="auto", covo__model=str(duplex)))
+    assert (choice.name, "--engine covo-fd" in choice.reason) == ("lite", True)
+
+
+def test_what_auto_has_looked_at_is_not_read_again(settings, monkeypatch):
+    looked = []
+
+    def count(folder, config):
+        looked.append(folder)
+        return CovoTokenizer.read(folder, config)
+
+    monkeypatch.setattr("model.covo.assemble.CovoTokenizer", SimpleNamespace(read=count))
+    wanted = settings(engine__name="auto")
+    engine = build_engine(wanted, real_time=False, choice=choose_engine(wanted))
+    engine.close()
+    assert len(looked) == 1
+    check, choice = check_engine(wanted)
+    assert (check.status, check_covo(wanted, choice.model).status) == ("ok", "ok")
+    assert len(looked) == 2
+
+
 def test_settings_of_the_network(settings):
     plain = network_settings(settings())
     assert (plain.flow_steps, plain.guidance, plain.voice_prompt_seconds) == (1, None, None)
     chosen = network_settings(
         settings(
             covo__guidance="off",
-            covo__flow_steps=0.0,
+            covo__flow_steps=0,
             covo__voice_prompt_seconds=3.0,
             covo__temperature=0.7,
-            covo__top_k=20.0,
-            covo__seed=4.0,
+            covo__top_k=20,
+            covo__seed=4,
         )
     )
     assert (chosen.flow_steps, chosen.guidance, chosen.voice_prompt_seconds) == (None, -1.0, 3.0)

@@ -94,6 +94,14 @@ def test_packages() -> None:
     assert loaded == ["webrtcvad"]
 
 
+def test_covo_itself_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> list[str]:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", missing)
+    fails(machine.check_packages(), "covo is not installed", "pip install")
+
+
 def test_every_compiled_package_is_one_that_covo_declares() -> None:
     declared = " ".join(importlib.metadata.requires("covo") or ())
     assert [name for name in machine._COMPILED if name not in declared] == []
@@ -183,8 +191,8 @@ def test_without_portaudio_files_still_work() -> None:
     check, backend = sound.check_portaudio(missing)
     assert check.status is Status.WARNING
     assert backend is None
-    assert "covo chat --input FILE" in check.detail
-    assert check.fix
+    assert check.detail == "PortAudio is missing"
+    assert "covo chat --input FILE" in check.fix
     check, backend = sound.check_portaudio(lambda: Devices(MIC))
     assert check.status is Status.OK
     assert backend is not None
@@ -210,18 +218,16 @@ def test_devices() -> None:
 def test_the_microphone_is_listened_to() -> None:
     tone = (0.1 * np.sin(np.arange(17_000) / 5)).astype(np.float32)
     devices = Devices(MIC, heard=tone)
-    recorded = sound.record(devices, MIC)
-    assert devices.closed
-    np.testing.assert_array_equal(recorded[:16_000, 0], tone[:16_000])
+    name, recorded = sound.record(devices, "desk", 1.0)
+    assert (name, devices.closed) == ("Desk", True)
+    np.testing.assert_array_equal(recorded, tone[:16_000])
     check = sound.check_microphone(lambda: recorded)
-    assert check.status is Status.OK
-    assert check.detail.startswith("-23 dBFS")
+    assert (check.status, check.detail) == (Status.OK, "mean -23 dBFS")
 
     silent = Devices(MIC, heard=np.zeros(17_000, np.float32))
-    fails(sound.check_microphone(lambda: sound.record(silent, MIC)), "only zeros")
-    fails(sound.check_microphone(lambda: np.zeros((0, 1))), "only zeros")
+    fails(sound.check_microphone(lambda: sound.record(silent, "", 1.0)[1]), "only zeros")
     refusing = Devices(MIC)
-    fails(sound.check_microphone(lambda: sound.record(refusing, MIC)), "refuses")
+    fails(sound.check_microphone(lambda: sound.record(refusing, "", 1.0)[1]), "refuses")
     assert refusing.closed
 
 
@@ -316,6 +322,15 @@ def test_json(machine_without_weights: Path) -> None:
     assert {"Python", "packages", "engine", "voice", "memory", "GPU", "disk", "PortAudio"} <= {
         *checks
     }
+
+
+def test_the_disk_is_that_of_the_recordings(machine_without_weights: Path) -> None:
+    (machine_without_weights / "file").touch()
+    folder = machine_without_weights / "file" / "sessions"
+    (machine_without_weights / "config.toml").write_text(f"[session]\ndir = '{folder}'\n")
+    report = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).output)
+    (disk,) = [check for check in report["checks"] if check["name"] == "disk"]
+    assert (disk["status"], "session.dir" in disk["fix"]) == ("failed", True)
 
 
 def test_a_ready_machine_exits_with_0(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,9 @@ from covo_cli.app import app
 from covo_cli.bench import duplex_turns as bench
 from covo_cli.bench.duplex_steps import measure_steps
 from covo_cli.bench.duplex_turns import measure_behaviours
+from covo_cli.engines import build_engine
 from covo_cli.errors import CliError
+from covo_cli.settings import load_settings
 from model.covo.precision import Precision
 from model.duplex.behaviours import (
     BEHAVIOURS,
@@ -193,3 +195,25 @@ def test_tones_can_be_made_and_trained_on(tmp_path, isolated):
     assert "step 2: think" in result.stdout
     load_duplex(world / "trained")
     assert isinstance(run("train", "tones", str(world)).exception, CliError)
+
+
+def test_the_doctor_looks_at_the_checkpoint(isolated, monkeypatch):
+    def report(model: Path) -> dict[str, dict[str, str]]:
+        for key, value in (("engine.name", "covo-fd"), ("covo.model", model)):
+            monkeypatch.setenv(f"COVO_{key}".replace(".", "_").upper(), str(value))
+        result = run("doctor", "--json")
+        return {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+
+    checks = report(FOLDER)
+    assert (checks["full duplex"]["status"], "voice" in checks) == ("ok", False)
+    assert "160 ms at a time" in checks["full duplex"]["detail"]
+    weights = {name: c["status"] for name, c in checks.items() if name.startswith("weights")}
+    assert "failed" not in weights.values(), weights
+    assert report(FOLDER.parent)["full duplex"]["status"] == "failed"
+
+
+def test_a_device_that_is_none(isolated, monkeypatch):
+    monkeypatch.setenv("COVO_COVO_DEVICE", "banana")
+    settings = load_settings({"engine.name": "covo-fd", "covo.model": str(FOLDER)})
+    with pytest.raises(NetworkConfigError, match="no device 'banana'"):
+        build_engine(settings, real_time=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from covo_cli.consumer import Tick
 from covo_cli.request import Quit, Request
 from covo_cli.screen.keys import KeyMachine
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
@@ -115,6 +117,20 @@ def test_the_cursor_moves_in_columns(machine: KeyMachine) -> None:
 def test_control_characters_are_not_typed(machine: KeyMachine) -> None:
     feed(machine, "t", "a", "\x07", "\x1b", "b")
     assert machine.state.text == "ab"
+
+
+def test_push_to_talk_may_end_without_a_key(machine: KeyMachine) -> None:
+    def tell(talking: bool) -> None:
+        sound = np.zeros(320, np.float32), np.zeros(480, np.float32)
+        machine.on_tick(Tick(0, *sound, (), talking=talking))
+
+    feed(machine, " ")
+    tell(talking=False)  # the key is still on its way to the conversation
+    tell(talking=True)
+    assert machine.state.talking
+    tell(talking=False)
+    assert not machine.state.talking
+    assert feed(machine, " ") == [PushToTalk(True)]
 
 
 def test_push_to_talk_goes_on_while_typing(machine: KeyMachine) -> None:

@@ -165,10 +165,10 @@ def test_choice_of_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
     assert choose_mode() == "live"
-    assert isinstance(make_screen("auto", INFO), LiveScreen)
+    assert isinstance(make_screen(choose_mode(), INFO), LiveScreen)
     monkeypatch.setenv("TERM", "dumb")
     assert choose_mode() == "lines"
-    assert isinstance(make_screen("auto", INFO), LinesScreen)
+    assert isinstance(make_screen(choose_mode(), INFO), LinesScreen)
 
 
 # The live screen, drawn by hand

@@ -15,7 +15,8 @@ from covo_cli.screen.keys import KeyState
 from covo_cli.screen.panel import Panel
 from covo_cli.screen.picture import screen_svg
 from covo_cli.screen.view import ConversationView, Entry, View, Who
-from covo_cli.screen.words import ASCII, Glyphs, clean, clock, duration, glyphs_for, latency_line
+from covo_cli.screen.words import ASCII, Glyphs, clock, glyphs_for, latency_line
+from covo_cli.text import clean, duration
 from model.events import Notice, TurnLatency, TurnState
 from tests.fake_screen_session import INFO, LATENCY, conversation, ticks
 
@@ -200,8 +201,8 @@ def test_words() -> None:
     assert clean("a\x1b[31m\r\nb\x00 \t\x9bc") == "a [31m b c"
     assert clock(16_000 * 62 + 4800) == "01:02.3"
     assert clock(16_000 * 60 - 100) == "01:00.0"
-    assert duration(16_000 * 42) == "00:42"
-    assert duration(16_000 * 3642) == "1:00:42"
+    assert duration(42.9) == "00:42"
+    assert duration(3642) == "1:00:42"
 
 
 def test_latency_line_drops_the_shortest_parts() -> None:

@@ -16,7 +16,8 @@ import soundfile
 from audio_io.endpoints import SPEAKER_FRAME, Audio, EndpointStatus, Played
 from audio_io.playout import Playout
 from covo_cli.errors import SessionError
-from covo_cli.sessions.export import ExportFormat, export_file, export_text
+from covo_cli.sessions.export import export_file, export_text
+from covo_cli.sessions.formats import ExportFormat
 from covo_cli.sessions.replay import AHEAD, Clock, play_in_time, print_in_time
 from covo_cli.sessions.store import Session, SessionStore
 from covo_cli.sessions.turns import Utterance

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from covo_cli.consumer import Tick
 from covo_cli.errors import SessionError
-from covo_cli.sessions.audio import mixed, read_audio
-from covo_cli.sessions.export import ExportFormat, export_file
+from covo_cli.sessions.audio import PartWriter, mixed, read_audio
+from covo_cli.sessions.export import export_file
 from covo_cli.sessions.finish import recover
+from covo_cli.sessions.formats import ExportFormat
 from covo_cli.sessions.lock import try_lock
 from covo_cli.sessions.recorder import TICKS_PER_WRITE, SessionRecorder
 from covo_cli.sessions.store import SessionState, SessionStore
@@ -313,3 +314,54 @@ def test_meta_voice_may_be_empty(tmp_path: Path) -> None:
     recorder = SessionRecorder(tmp_path, meta)
     recorder.close()
     assert SessionStore(tmp_path).open("last").voices == ()
+
+
+def test_what_cannot_be_begun_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[PartWriter] = []
+
+    def full(folder: Path, info: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def kept(path: Path) -> PartWriter:
+        opened.append(PartWriter(path))
+        return opened[0]
+
+    monkeypatch.setattr("covo_cli.sessions.recorder.write_info", full)
+    monkeypatch.setattr("covo_cli.sessions.recorder.PartWriter", kept)
+    with pytest.raises(SessionError, match=r"No space left on device.*--no-record"):
+        SessionRecorder(tmp_path, META)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        opened[0].write(np.zeros(FRAME * 9, np.float32), np.zeros(ASSISTANT_FRAME * 9, np.float32))
+
+
+def test_no_file_of_a_session_is_a_program(tmp_path: Path) -> None:
+    folder = record_session(tmp_path)
+    assert [path.name for path in folder.iterdir() if path.stat().st_mode & 0o111] == []
+
+
+def test_a_device_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+    """As the input file has whose name is in another encoding."""
+    recorder = SessionRecorder(tmp_path, replace(META, input_device="gr\udcfcn.wav"))
+    recorder.close()
+    session = SessionStore(tmp_path).open("last")
+    assert (session.state, session.info.input_device) == (SessionState.COMPLETE, "gr?n.wav")
+
+
+def test_a_file_system_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptors: list[int] = []
+
+    def refused(descriptor: int) -> bool:
+        descriptors.append(descriptor)
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("covo_cli.sessions.audio.try_lock", refused)
+    with pytest.raises(SessionError, match="No locks available"):
+        SessionRecorder(tmp_path, META)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptors[0])

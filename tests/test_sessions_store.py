@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from covo_cli.errors import SessionError
+from covo_cli.sessions.audio import read_audio
 from covo_cli.sessions.records import (
     RecordedAudio,
     encode_events,
@@ -234,7 +235,7 @@ def test_a_damaged_record_leaves_the_rest(
     assert any(warning in line for line in session.warnings)
     assert session.info.started == STARTED
     assert len(session.turns) == 4
-    assert sum(map(len, session.audio())) == 8 * 24_000
+    assert sum(map(len, read_audio(session.folder))) == 8 * 24_000
 
 
 def test_damaged_lines_of_events_are_skipped(tmp_path: Path) -> None:
@@ -262,7 +263,7 @@ def test_missing_sound_is_a_warning_and_then_a_clear_error(tmp_path: Path) -> No
     assert session.state is SessionState.DAMAGED
     assert len(session.turns) == 4
     with pytest.raises(SessionError, match="has no sound"):
-        list(session.audio())
+        list(read_audio(session.folder))
 
 
 @pytest.mark.parametrize("content", [b"fLaC", b"RIFF and no more", b"fLaC" + b"\xff" * 5_000])
@@ -270,7 +271,7 @@ def test_damaged_sound_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
     folder = record_session(tmp_path)
     (folder / "audio.flac").write_bytes(content)
     with pytest.raises(SessionError, match="cannot be read"):
-        list(SessionStore(tmp_path).open("last").audio())
+        list(read_audio(SessionStore(tmp_path).open("last").folder))
 
 
 def test_an_empty_folder_opens_with_warnings(tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ def test_without_anything_the_defaults_hold(file: Path) -> None:
         ("[turns]\nbarge_in = 1\n", "it must be true or false"),
         ("[turns]\nbarge_in = 'yes'\n", "it must be true or false"),
         ("[voice]\nname = 3\n", "it must be text in quotes"),
+        ("[covo]\ntop_k = 2.5\n", "line 2: covo.top_k cannot be 2.5: it must be a whole number"),
+        ("[covo]\nseed = -1\n", "it must be a whole number from 0 to 2147483647"),
+        ("[covo]\nseed = true\n", "covo.seed cannot be true"),
         ("[audio]\nvad = 'sliero'\n", "silero or webrtc; did you mean silero?"),
         ("turns.silence = 99\n", "line 1: turns.silence cannot be 99"),
         ("[turns\nsilence = 1\n", "is not valid TOML"),
@@ -168,6 +171,14 @@ def test_saving_follows_a_link(file: Path, tmp_path: Path) -> None:
     assert load_settings().voice.name == "emma"
 
 
+def test_saving_keeps_who_may_read_the_file(file: Path) -> None:
+    write(file, "# mine\n")
+    for mode in (0o600, 0o644):
+        file.chmod(mode)
+        save_setting("voice.name", "emma")
+        assert file.stat().st_mode & 0o777 == mode
+
+
 def test_a_failed_write_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_setting("voice.name", "emma")
     before = file.read_bytes()
@@ -205,8 +216,22 @@ def test_text_from_the_shell_is_parsed_by_the_settings_type(file: Path) -> None:
     assert parse_setting("turns.barge_in", "No") is False
     assert parse_setting("turns.silence", "1") == 1.0
     assert parse_setting("audio.input", "1") == "1"
-    with pytest.raises(SettingsError, match=r"cannot be -1\.0"):
+    with pytest.raises(SettingsError, match="cannot be -1:"):
         parse_setting("turns.silence", "-1")
+
+
+def test_whole_numbers_stay_whole(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [key for key, option in OPTIONS.items() if option.type is int]
+    assert whole == ["covo.reply_tokens", "covo.flow_steps", "covo.top_k", "covo.seed"]
+    save_setting("covo.reply_tokens", parse_setting("covo.reply_tokens", "512"))
+    assert file.read_text() == "[covo]\nreply_tokens = 512\n"
+    monkeypatch.setenv("COVO_COVO_TOP_K", "20.0")
+    covo = load_settings({"covo.seed": 7}).covo
+    assert [repr(n) for n in (covo.reply_tokens, covo.top_k, covo.seed)] == ["512", "20", "7"]
+    assert repr(parse_setting("turns.silence", "1")) == "1.0"
+    for text in ("2.5", "1e400", "1" + "0" * 400, "nan", "many"):
+        with pytest.raises(SettingsError, match="it must be a whole number from 20 to 8192"):
+            parse_setting("covo.reply_tokens", text)
 
 
 def test_folders(file: Path, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from covo_cli.settings import Settings
 from tests.fakes_voices import COVO, LITE, TOP, make_pack, save_prompt
 from voices.errors import VoiceError
 from voices.pack import read_pack
-from voices.store import BUILTIN, DEFAULT, VoiceStore
+from voices.store import BUILTIN, VoiceStore
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_the_builtin_voices_are_whole() -> None:
     packs = {pack.name: pack for pack in store.list()}
     assert set(packs) == {"heart", "bella", "michael", "emma", "george"}
     assert store.broken() == ()
-    assert DEFAULT in packs
+    assert Settings().voice.name in packs
     for pack in packs.values():
         assert pack.builtin
         assert pack.engines == ("lite",)

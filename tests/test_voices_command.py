@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from audio_io.endpoints import EndpointStatus, Played
 from covo_cli.app import app
+from covo_cli.commands.voices import complete_voice
 from covo_cli.errors import CliError
 from model.errors import WeightsError
-from tests.fakes_voices import COVO, make_pack
+from tests.fakes_voices import COVO, LITE, make_pack
 from voices.errors import VoiceError
 
 runner = CliRunner()
@@ -74,6 +75,17 @@ def test_use_remembers_only_a_voice_that_is_there(home: Path) -> None:
     assert not (home / "config.toml").exists()
     run("use", "emma")
     assert (home / "config.toml").read_text() == '[voice]\nname = "emma"\n'
+
+
+def test_a_voice_is_used_by_the_engines_that_it_serves(home: Path) -> None:
+    for name, parts in (("anna", COVO), ("otto", LITE + COVO)):
+        make_pack(home / "data" / "voices", name, parts=parts)
+    run("use", "anna")
+    assert (home / "config.toml").read_text() == '[covo]\nvoice = "anna"\n'
+    assert sorted(chosen(run("list"))) == ["anna", "heart"]
+    assert "choose another" in run("remove", "anna", "--yes")
+    run("use", "otto")
+    assert chosen(run("list")) == ["otto"]
 
 
 def test_add_and_remove(home: Path) -> None:
@@ -152,3 +164,10 @@ def test_preview_of_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("covo_cli.commands.voices._speak", lambda name, text: empty)
     result = runner.invoke(app, ["voices", "preview", "heart", "--text", "..."])
     assert isinstance(result.exception, CliError)
+
+
+def test_names_are_completed_and_nothing_is_said_at_the_prompt(home: Path) -> None:
+    assert complete_voice("e") == ["emma"]
+    (home / "data").mkdir()
+    (home / "data" / "voices").touch()
+    assert complete_voice("e") == []

@@ -155,7 +155,7 @@ def _lite(folder: Path, table: _Table | None) -> LiteVoice | None:
         raise VoiceError(f"{table.path}: file must be a file beside {FILE}, not {file!r}")
     data = folder / file if file else None
     check_data(synthesizer, data, sha256)
-    factor = table.number("real_time_factor", None)
+    factor = table.number("real_time_factor")
     if factor is not None and not 0 < factor < 1000:
         raise VoiceError(f"{table.path}: real_time_factor must be above 0, not {factor:g}")
     table.done()
@@ -198,8 +198,8 @@ class _Table:
             raise VoiceError(f"{self.path}: {self._prefix}{key} must be there, and be text")
         return value
 
-    def number(self, key: str, default: float | None = -1.0) -> float | None:
-        value = self._values.pop(key, default)
+    def number(self, key: str) -> float | None:
+        value = self._values.pop(key, None)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):

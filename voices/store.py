@@ -19,9 +19,6 @@ from voices.pack import VoicePack, read_pack
 BUILTIN = Path(__file__).parent / "builtin"
 """The voices that come with covo."""
 
-DEFAULT = "heart"
-"""The voice that is used when none was chosen."""
-
 
 @dataclass(frozen=True, slots=True)
 class BrokenPack:

@@ -18,7 +18,7 @@ import psutil
 
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Speaker
-from audio_io.files import FileSpeaker
+from audio_io.file_endpoints import FileSpeaker
 from audio_io.levels import span_of_sound
 from audio_io.resample import resample
 from covo_cli.bench.words import word_error_rate

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from audio_io.echo import EchoCanceller
-from audio_io.files import FileSpeaker
+from audio_io.file_endpoints import FileSpeaker
 from audio_io.room import EchoPath
 from audio_io.vad import SileroVad
 from covo_cli.bench.read_aloud import ReadAloud

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from covo_cli.commands.voices import complete_voice
 from covo_cli.errors import CliError
 
 AUDIO = "Audio"
@@ -21,14 +22,6 @@ class Pace(StrEnum):
 
     REAL = "real"
     FAST = "fast"
-
-
-def _complete_voice(incomplete: str) -> list[str]:
-    from covo_cli.settings import voices_dir
-    from voices.store import VoiceStore
-
-    names = VoiceStore(voices_dir()).names()
-    return [name for name in names if name.startswith(incomplete)]
 
 
 def chat(
@@ -68,7 +61,7 @@ def chat(
         str | None,
         typer.Option(
             help="The assistant's voice (covo voices list).",
-            autocompletion=_complete_voice,
+            autocompletion=complete_voice,
             rich_help_panel=ENGINE,
         ),
     ] = None,

@@ -111,7 +111,12 @@ def edit() -> None:
     if draft is None:
         draft = _template()
     while True:
-        edited = click.edit(draft, extension=".toml")
+        try:
+            edited = click.edit(draft, extension=".toml")
+        except click.ClickException as error:
+            raise SettingsError(
+                f"{error.message}: set VISUAL or EDITOR to an editor, or edit {file} yourself"
+            ) from error
         if edited is None:
             typer.echo("nothing was changed")
             return
@@ -146,7 +151,7 @@ def _template() -> str:
 
 
 def _shown(value: object) -> str:
-    return json.dumps(value) if isinstance(value, bool | float) else str(value) or '""'
+    return json.dumps(value) if isinstance(value, int | float) else str(value) or '""'
 
 
 def _toml(value: object) -> str:

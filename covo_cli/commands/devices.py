@@ -89,6 +89,7 @@ def try_out(
     """
     from audio_io.devices import permission_hint
     from audio_io.levels import FLOOR, measure
+    from covo_cli.doctor.sound import record
     from covo_cli.settings import load_settings
 
     audio = load_settings().audio
@@ -97,7 +98,7 @@ def try_out(
     typer.echo(f"speaker: {speaker} (did you hear two notes?)")
     wanted = audio.input if input_ is None else input_
     typer.echo(f"microphone: say something for {RECORD_SECONDS:.0f} seconds ...")
-    microphone, recorded = _record(backend, wanted)
+    microphone, recorded = record(backend, wanted, RECORD_SECONDS)
     level = measure(recorded)
     if level.peak <= FLOOR:
         typer.echo(f"microphone: {microphone} delivers only zeros: {permission_hint()}", err=True)
@@ -219,28 +220,3 @@ def _play_chime(backend: Backend, wanted: str) -> str:
         return speaker.status.device
     finally:
         speaker.close()
-
-
-def _record(backend: Backend, wanted: str) -> tuple[str, Audio]:
-    """Two seconds of the microphone, 16 kHz, and its name. Raises: AudioError."""
-    import numpy as np
-
-    from audio_io.endpoints import MIC_FRAME, MIC_RATE
-    from audio_io.errors import DeviceError
-    from audio_io.microphone import LiveMicrophone
-
-    microphone = LiveMicrophone(wanted, backend)
-    microphone.start()
-    try:
-        frames: list[Audio] = []
-        while len(frames) * MIC_FRAME < RECORD_SECONDS * MIC_RATE:
-            frame = microphone.read(5.0)
-            if frame is None:
-                raise DeviceError(
-                    f"microphone '{microphone.status.device}' gives no sound: "
-                    "choose another with covo devices use --input NAME"
-                )
-            frames.append(frame)
-        return microphone.status.device, np.concatenate(frames)
-    finally:
-        microphone.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from covo_cli.doctor import Check
     from covo_cli.doctor.network_memory import FitRow
 
 
@@ -28,53 +30,55 @@ def doctor(
     Exit code 1 when something is missing that a conversation needs.
     """
     import psutil
+    from rich.console import Console
 
     from covo_cli.doctor import Status, find_gpus, run_checks
     from covo_cli.doctor.network_memory import fit_rows
 
-    if as_json:
+    with Console(stderr=True).status("looking at this machine ..."):
         gpus = find_gpus()
         checks = list(run_checks(gpus, microphone=microphone))
-    else:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        console = Console()
-        with console.status("looking at this machine ..."):
-            gpus = find_gpus()
-            checks = list(run_checks(gpus, microphone=microphone))
-        marks = {
-            Status.OK: ("✓", "green"),
-            Status.WARNING: ("!", "yellow"),
-            Status.FAILED: ("✗", "red"),
-        }
-        table = Table(box=None, show_header=False)
-        for check in checks:
-            mark, colour = marks[check.status]
-            text = Text(check.detail)
-            if check.fix:
-                text.append(f"\n→ {check.fix}", style="bold")
-            table.add_row(Text(f"{mark} {check.status}", style=colour), check.name, text)
-        console.print(table)
-
-    rows = list(fit_rows(gpus, psutil.virtual_memory().available))
-    counts = {status: sum(c.status is status for c in checks) for status in Status}
+        rows = list(fit_rows(gpus, psutil.virtual_memory().available))
+    counts = Counter(check.status for check in checks)
     ready = not counts[Status.FAILED]
     if as_json:
         records = [dataclasses.asdict(check) for check in checks]
         fits = [dataclasses.asdict(row) for row in rows]
         report = {"ready": ready, "checks": records, "covo_memory": fits}
         typer.echo(json.dumps(report, indent=2))
-        raise typer.Exit(not ready)
-    console.print(_fit_table(rows))
-    if not ready:
-        typer.echo(f"Not ready: {counts[Status.FAILED]} failed.")
     else:
+        console = Console()
+        console.print(_check_table(checks))
+        console.print(_fit_table(rows))
         warnings = counts[Status.WARNING]
-        typer.echo(f"Ready ({warnings} warning{'s' * (warnings != 1)}).")
+        typer.echo(
+            f"Ready ({warnings} warning{'s' * (warnings != 1)})."
+            if ready
+            else f"Not ready: {counts[Status.FAILED]} failed."
+        )
     if not ready:
         raise typer.Exit(1)
+
+
+def _check_table(checks: Sequence[Check]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from covo_cli.doctor import Status
+
+    marks = {
+        Status.OK: ("✓", "green"),
+        Status.WARNING: ("!", "yellow"),
+        Status.FAILED: ("✗", "red"),
+    }
+    table = Table(box=None, show_header=False)
+    for check in checks:
+        mark, colour = marks[check.status]
+        text = Text(check.detail)
+        if check.fix:
+            text.append(f"\n→ {check.fix}", style="bold")
+        table.add_row(Text(f"{mark} {check.status}", style=colour), check.name, text)
+    return table
 
 
 def _fit_table(rows: Sequence[FitRow]) -> Table:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covo_cli.errors import SessionError
+from covo_cli.errors import CliError, SessionError
+from covo_cli.sessions.formats import ExportFormat
 
 if TYPE_CHECKING:
     from covo_cli.sessions.store import Session, SessionStore
@@ -19,7 +20,6 @@ app = typer.Typer(
     help="The recorded conversations: list, show, replay, export and delete them.",
 )
 
-FORMATS = ("md", "srt", "vtt", "json", "wav")
 _WIDE = 100
 """Columns below which the list leaves out what `covo sessions show` tells as well."""
 
@@ -27,13 +27,9 @@ _WIDE = 100
 def _complete_name(incomplete: str) -> list[str]:
     try:
         names = _store().names()
-    except Exception:  # noqa: BLE001 - whatever is wrong, the shell's prompt is no place to say it
+    except CliError:  # the shell's prompt is no place to say it
         return []
     return [name for name in (*names, "last") if name.startswith(incomplete)]
-
-
-def _complete_format(incomplete: str) -> list[str]:
-    return [name for name in FORMATS if name.startswith(incomplete)]
 
 
 _Name = Annotated[
@@ -128,15 +124,11 @@ def replay(
 def export(
     name: _Name,
     kind: Annotated[
-        str,
+        ExportFormat,
         typer.Option(
-            "--format",
-            "-f",
-            metavar="|".join(FORMATS),
-            help="Markdown, subtitles, JSON, or the sound mixed to mono.",
-            autocompletion=_complete_format,
+            "--format", "-f", help="Markdown, subtitles, JSON, or the sound mixed to mono."
         ),
-    ] = "md",
+    ] = ExportFormat.MARKDOWN,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -146,17 +138,14 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write a conversation in a format of other programs."""
-    from covo_cli.sessions.export import ExportFormat, export_file, export_text
+    from covo_cli.sessions.export import export_file, export_text
 
-    if kind not in FORMATS:
-        raise SessionError(f"there is no format {kind!r}; there are: {', '.join(FORMATS)}")
     session = _open(name)
-    chosen = ExportFormat(kind)
     if output == Path("-"):
-        typer.echo(export_text(session, chosen), nl=False)
+        typer.echo(export_text(session, kind), nl=False)
         return
     target = output or Path(f"{session.name}.{kind}")
-    export_file(session, chosen, target, overwrite=force)
+    export_file(session, kind, target, overwrite=force)
     typer.echo(f"Wrote {target}")
 
 

@@ -15,17 +15,26 @@ if TYPE_CHECKING:
     from voices.pack import VoicePack
     from voices.store import VoiceStore
 
+CHOSEN_BY = {"lite": "voice.name", "covo": "covo.voice"}
+"""The setting that names each engine's voice."""
+
 SENTENCE = "Hello, I am {name}. This is what I sound like when we talk to each other."
 
 app = typer.Typer(no_args_is_help=True, help="The assistant's voices: hear, choose and add them.")
 
 
-def _complete_voice(incomplete: str) -> list[str]:
-    return [name for name in _store().names() if name.startswith(incomplete)]
+def complete_voice(incomplete: str) -> list[str]:
+    """The voices whose name begins so, for the shell."""
+    from voices.errors import VoiceError
+
+    try:
+        return [name for name in _store().names() if name.startswith(incomplete)]
+    except VoiceError:  # the shell's prompt is no place to say it
+        return []
 
 
 _Name = Annotated[
-    str, typer.Argument(help="A voice (covo voices list).", autocompletion=_complete_voice)
+    str, typer.Argument(help="A voice (covo voices list).", autocompletion=complete_voice)
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -35,10 +44,15 @@ def list_voices(as_json: _Json = False) -> None:
     """List the voices: what they sound like, what they cost, which engines they serve."""
     from covo_cli.settings import load_settings
 
-    store, chosen = _store(), load_settings().voice.name
+    store, settings = _store(), load_settings()
     packs, broken = store.list(), store.broken()
+    chosen = {
+        pack.name
+        for pack in packs
+        if any(settings.value(CHOSEN_BY[engine]) == pack.name for engine in pack.engines)
+    }
     if as_json:
-        records = [{**_facts(pack), "chosen": pack.name == chosen} for pack in packs]
+        records = [{**_facts(pack), "chosen": pack.name in chosen} for pack in packs]
         problems = [{"name": p.name, "folder": str(p.folder), "problem": p.problem} for p in broken]
         typer.echo(json.dumps({"voices": records, "broken": problems}, indent=2))
         return
@@ -51,20 +65,20 @@ def list_voices(as_json: _Json = False) -> None:
     table.add_column("cost", no_wrap=True)
     for pack in packs:
         table.add_row(
-            "→" if pack.name == chosen else "",
+            "→" if pack.name in chosen else "",
             pack.name,
             escape(pack.description),
             escape(pack.language),
             ", ".join(pack.engines),
             pack.lite.cost if pack.lite else "",
-            style="bold" if pack.name == chosen else "none",
+            style="bold" if pack.name in chosen else "none",
         )
     console = Console()
     console.print(table)
     for problem in broken:
         console.print(f"[red]broken:[/] {escape(problem.problem)}", soft_wrap=True)
     console.print(
-        "→ is the one in use. Cost: seconds of work for a second of speech, on two cores.",
+        "→ is in use. Cost: seconds of work for a second of speech, on two cores.",
         style="dim",
         soft_wrap=True,
     )
@@ -108,17 +122,19 @@ def preview(
 
 @app.command()
 def use(name: _Name) -> None:
-    """Make a voice the one that conversations begin with."""
+    """Make a voice the one that conversations begin with, with the engines that it serves."""
     import os
 
     from covo_cli.settings import find_option, save_setting
 
     pack = _store().get(name)
-    file = save_setting("voice.name", pack.name)
-    typer.echo(f"{pack.name} it is (voice.name in {file})")
-    variable = find_option("voice.name").variable
-    if os.environ.get(variable):
-        typer.echo(f"note: {variable} is set and overrides it", err=True)
+    for engine in pack.engines:
+        key = CHOSEN_BY[engine]
+        file = save_setting(key, pack.name)
+        typer.echo(f"{pack.name} it is for {engine} ({key} in {file})")
+        variable = find_option(key).variable
+        if os.environ.get(variable):
+            typer.echo(f"note: {variable} is set and overrides it", err=True)
 
 
 @app.command()
@@ -145,10 +161,10 @@ def remove(
     store.remove(name)
     typer.echo(f"removed {name}")
     try:
-        chosen = load_settings().voice.name
+        settings = load_settings()
     except SettingsError:
         return  # nothing to warn of: it is whoever starts a conversation who is told
-    if chosen == name:
+    if name in map(settings.value, CHOSEN_BY.values()):
         typer.echo("it was the one in use: choose another with covo voices use NAME", err=True)
 
 
@@ -197,17 +213,15 @@ def _speak(name: str, text: str) -> Audio:
 
 
 def _play(sound: Audio) -> None:
-    import numpy as np
-
     from audio_io.speaker import LiveSpeaker
+    from covo_cli.sessions.audio import to_pcm16
     from covo_cli.sessions.replay import play_in_time
     from covo_cli.settings import load_settings
 
-    pcm = np.round(np.clip(sound, -1, 1) * 32_767).astype(np.int16)
     speaker = LiveSpeaker(load_settings().audio.output)
     try:
         speaker.start()
-        play_in_time([], lambda _: None, iter([pcm]), speaker, warn=_warn)
+        play_in_time([], lambda _: None, iter([to_pcm16(sound)]), speaker, warn=_warn)
     finally:
         speaker.close()
 

@@ -21,7 +21,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
 
     from audio_io.devices import PortAudio
     from covo_cli.doctor import machine, sound, wiring
-    from covo_cli.settings import data_dir, load_settings, models_dir, voices_dir
+    from covo_cli.settings import load_settings, models_dir, sessions_dir, voices_dir
     from model.weights import WeightStore
     from voices.store import VoiceStore
 
@@ -29,22 +29,26 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     yield machine.check_packages()
     check, settings = wiring.check_settings(load_settings)
     yield check
-    check, engine = wiring.check_engine(settings)
+    check, choice = wiring.check_engine(settings)
     yield check
     synthesizer = ""
-    if engine == "covo":
-        yield wiring.check_covo(settings)
+    if choice.name == "covo":
+        yield wiring.check_covo(settings, choice.model)
+    elif choice.name == "covo-fd":
+        yield wiring.check_duplex(settings)
     else:
         store = VoiceStore(voices_dir())
-        check, synthesizer = wiring.check_voice(store, settings.voice.name, engine)
+        check, synthesizer = wiring.check_voice(store, settings.voice.name, choice.name)
         yield check
     statuses = WeightStore(models_dir(settings)).verify()
-    unneeded = wiring.unneeded_pieces(settings, synthesizer, engine)
+    unneeded = wiring.unneeded_pieces(settings, synthesizer, choice.name)
     yield from wiring.check_weights(statuses, unneeded)
     memory = psutil.virtual_memory()
     yield machine.check_memory(memory.available, memory.total, psutil.cpu_count())
     yield machine.check_gpu(gpus)
-    yield machine.check_disk(data_dir(), machine.disk_free, record=settings.session.record)
+    yield machine.check_disk(
+        sessions_dir(settings), machine.disk_free, record=settings.session.record
+    )
     check, backend = sound.check_portaudio(PortAudio)
     yield check
     if backend is None:
@@ -52,7 +56,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     check, device = sound.check_device(backend, "input", settings.audio.input)
     yield check
     if microphone and device is not None:
-        wanted = device
-        yield sound.check_microphone(lambda: sound.record(backend, wanted))
+        name = settings.audio.input
+        yield sound.check_microphone(lambda: sound.record(backend, name, 1.0)[1])
     check, _ = sound.check_device(backend, "output", settings.audio.output)
     yield check

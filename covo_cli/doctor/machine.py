@@ -20,7 +20,7 @@ PYTHON = (3, 11)
 MEMORY_NEEDED = 1_200_000_000
 """Bytes of memory that the embedded engine may take."""
 DISK_LITTLE, DISK_NONE = 1_000_000_000, 100_000_000
-"""Free bytes in the data folder below which recording is at risk, or will not do."""
+"""Free bytes below which recording is at risk, or will not do."""
 
 
 def check_python(version: Sequence[int] = sys.version_info[:3]) -> Check:
@@ -38,10 +38,14 @@ def check_packages(
     load: Callable[[str], object] = importlib.import_module,
 ) -> Check:
     """Whether the packages that covo declares are installed, and the compiled ones load."""
-    declared = importlib.metadata.requires("covo") if requirements is None else requirements
     found: list[str] = []
     problems: list[str] = []
-    for requirement in declared or ():
+    if requirements is None:
+        try:
+            requirements = importlib.metadata.requires("covo") or ()
+        except importlib.metadata.PackageNotFoundError:
+            return Check("packages", Status.FAILED, "covo is not installed", "pip install -e .")
+    for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
         if name is None or "extra ==" in requirement:
             continue
@@ -124,10 +128,10 @@ def check_memory(available: int, total: int, cores: int | None) -> Check:
 
 
 def check_disk(folder: Path, free: Callable[[Path], int], *, record: bool = True) -> Check:
-    """Whether the data folder can be written and has room, for recordings above all."""
+    """Whether the folder of the sessions can be written and has room for recordings."""
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        fix = "make it writable, or choose another folder with COVO_DATA_DIR"
+        fix = "make it writable, or choose another folder: session.dir, or COVO_DATA_DIR for all"
         return Check("disk", Status.FAILED, f"{existing} is not a folder one can write to", fix)
     space = free(existing)
     detail = f"{space / 1e9:.1f} GB free in {folder}"

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from covo_cli.doctor.check import Check, Status
 
 if TYPE_CHECKING:
     from audio_io.devices import Backend, Device, Kind
+    from audio_io.endpoints import Audio
 
 FILES_STILL_WORK = "conversations with files work all the same: covo chat --input FILE"
 
 
 def check_portaudio(connect: Callable[[], Backend]) -> tuple[Check, Backend | None]:
     """Whether sound devices can be reached at all."""
-    from audio_io.devices import install_hint
     from audio_io.errors import AudioError
 
     try:
         backend = connect()
         count = len(backend.devices())
     except AudioError as error:
-        detail = f"{error}; {FILES_STILL_WORK}"
-        return Check("PortAudio", Status.WARNING, detail, install_hint()), None
+        return Check("PortAudio", Status.WARNING, str(error), FILES_STILL_WORK), None
     return Check("PortAudio", Status.OK, f"{count} devices"), backend
 
 
@@ -50,42 +48,43 @@ def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Devi
     return Check(name, Status.OK, detail), device
 
 
-def check_microphone(record: Callable[[], Any]) -> Check:
-    """Whether the microphone hears anything: ``record`` returns samples, float, any shape."""
-    import numpy as np
-
+def check_microphone(record: Callable[[], Audio]) -> Check:
+    """Whether the microphone hears anything; ``record`` takes a sample of it."""
     from audio_io.devices import permission_hint
     from audio_io.errors import AudioError
+    from audio_io.levels import measure
 
     try:
-        samples = np.asarray(record())
+        heard = record()
     except AudioError as error:
         return Check("microphone level", Status.FAILED, str(error), permission_hint())
-    if not samples.size or not np.any(samples):
+    if not heard.any():
         detail = "it delivers only zeros, as it does when the system denies access"
         return Check("microphone level", Status.FAILED, detail, permission_hint())
-    level = 20 * np.log10(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
-    return Check("microphone level", Status.OK, f"{level:.0f} dBFS in {samples.size} samples")
+    return Check("microphone level", Status.OK, f"mean {measure(heard).rms:.0f} dBFS")
 
 
-def record(backend: Backend, device: Device, seconds: float = 1.0) -> Any:
-    """``seconds`` of the microphone, float32 (frames, channels). Raises: AudioError."""
+def record(backend: Backend, wanted: str, seconds: float) -> tuple[str, Audio]:
+    """The name of the microphone ``wanted`` ("": the default) and ``seconds`` of it, float32 mono
+    16 kHz. Raises: AudioError."""
     import numpy as np
 
-    blocks: list[Any] = []
-    limit = round(device.rate * seconds)
-    full = threading.Event()
+    from audio_io.endpoints import MIC_FRAME, MIC_RATE
+    from audio_io.errors import DeviceError
+    from audio_io.microphone import LiveMicrophone
 
-    def take(frames: Any) -> None:
-        if sum(len(block) for block in blocks) < limit:
-            blocks.append(frames.copy())
-        else:
-            full.set()
-
-    stream = backend.open(device, "input", take)
+    microphone = LiveMicrophone(wanted, backend)
+    microphone.start()
     try:
-        stream.start()
-        full.wait(seconds + 3.0)
+        frames: list[Audio] = []
+        while len(frames) * MIC_FRAME < seconds * MIC_RATE:
+            frame = microphone.read(5.0)
+            if frame is None:
+                raise DeviceError(
+                    f"microphone '{microphone.status.device}' gives no sound: "
+                    "choose another with covo devices use --input NAME"
+                )
+            frames.append(frame)
+        return microphone.status.device, np.concatenate(frames)
     finally:
-        stream.close()
-    return np.concatenate(blocks) if blocks else np.zeros((0, 1), np.float32)
+        microphone.close()

@@ -10,6 +10,8 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings import Settings
 
 if TYPE_CHECKING:
+    from covo_cli.engines import EngineChoice
+    from model.covo.assemble import CovoModel
     from model.weights import PieceStatus
     from voices.store import VoiceStore
 
@@ -49,19 +51,21 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
 def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[str, str]:
     """The pieces of weights that a conversation with these settings does without, and why."""
     unneeded: dict[str, str] = {}
-    if engine == "covo":
-        unneeded["smollm2-135m"] = "not needed by the engine covo"
-        if not settings.covo.transcript:
-            unneeded["whisper-base"] = "not needed: covo.transcript is off"
+    if engine != "lite":
+        unneeded["smollm2-135m"] = f"not needed by the engine {engine}"
     elif settings.chat.model or settings.chat.url:
         unneeded["smollm2-135m"] = "not needed: chat.model or chat.url is set"
+    if engine != "lite" and not settings.covo.transcript:
+        unneeded["whisper-base"] = "not needed: covo.transcript is off"
     if synthesizer != "kokoro":
-        wanting = "engine covo" if engine == "covo" else f"voice {settings.voice.name}"
+        wanting = f"voice {settings.voice.name}" if engine == "lite" else f"engine {engine}"
         unneeded["kokoro-82m"] = f"not needed by the {wanting}"
     if settings.audio.vad != "silero":
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
     if settings.turns.end_of_turn != "smart-turn":
         unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
+    if engine == "covo-fd":  # it takes turns by itself
+        unneeded["smart-turn"] = f"not needed by the engine {engine}"
     return unneeded
 
 
@@ -87,23 +91,23 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
     return Check("voice", Status.OK, f"{name} ({pack.description}{cost})"), synthesizer
 
 
-def check_engine(settings: Settings) -> tuple[Check, str]:
-    """Which engine would answer, and why; and its name."""
+def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:
+    """Which engine would answer, and why; and the choice itself."""
     from covo_cli.engines import choose_engine
 
     choice = choose_engine(settings)
-    return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice.name
+    return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice
 
 
-def check_covo(settings: Settings) -> Check:
+def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
     """Whether the Covo-Audio engine could begin, in the voice that is set: everything is looked at
-    but the weights themselves."""
+    but the weights themselves. ``model``: what the choice of the engine has looked at already."""
     from covo_cli.covo_engine import covo_model, covo_voices
     from model.errors import ModelError
     from voices.errors import VoiceError
 
     try:
-        model = covo_model(settings)
+        model = model or covo_model(settings)
         name = "only writes"
         if not settings.covo.text_only:
             name = f"voice {model.voice(covo_voices(settings), settings.covo.voice).name}"
@@ -111,3 +115,17 @@ def check_covo(settings: Settings) -> Check:
         return Check("Covo-Audio", Status.FAILED, str(error), "see covo models info")
     where = f"{model.plan.total / 1e9:.1f} GB on {model.where}"
     return Check("Covo-Audio", Status.OK, f"{model.folder}: {model.precision}, {where}, {name}")
+
+
+def check_duplex(settings: Settings) -> Check:
+    """Whether the full-duplex engine could begin: everything is looked at but the weights."""
+    from covo_cli.duplex_engine import duplex_model
+    from model.errors import ModelError
+    from voices.errors import VoiceError
+
+    try:
+        info = duplex_model(settings).info
+    except (SettingsError, ModelError, VoiceError) as error:
+        fix = "name another checkpoint: covo config set covo.model FOLDER"
+        return Check("full duplex", Status.FAILED, str(error), fix)
+    return Check("full duplex", Status.OK, info.description)

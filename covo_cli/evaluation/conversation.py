@@ -15,7 +15,8 @@ from typing import ClassVar
 
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import MIC_RATE
-from audio_io.files import AudioWriter, FileSpeaker
+from audio_io.file_endpoints import FileSpeaker
+from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
 from audio_io.room import EchoPath
 from covo_cli.consumer import Audio, Consumer
@@ -31,7 +32,8 @@ from covo_cli.evaluation.scenario import (
 from covo_cli.room import Room
 from covo_cli.screen.jsonl import JsonScreen
 from covo_cli.scripted_user import Line, ScriptedUser
-from covo_cli.sessions.files import EVENTS, write_text
+from covo_cli.sessions.files import EVENTS
+from covo_cli.whole_file import write_text
 from model.clock import samples
 from model.engine import Engine
 

@@ -31,8 +31,8 @@ from covo_cli.evaluation.names import SCRIPTED, RecognizerName
 from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, Source, to_json
 from covo_cli.evaluation.sounds import line_sound, noise_sound
 from covo_cli.scripted_user import ScriptedUser
-from covo_cli.sessions.files import write_text
 from covo_cli.settings import Settings
+from covo_cli.whole_file import write_text
 
 RUN = "run.json"
 CONVERSATIONS = "conversations"

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from covo_cli.errors import CliError
 from covo_cli.scripted_user import Start, StartRule
-from covo_cli.sessions.files import write_text
+from covo_cli.whole_file import write_text
 
 FILE = "scenarios.json"
 SOUNDS = "sounds"

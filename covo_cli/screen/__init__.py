@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from covo_cli.screen.keys import KeyState
     from covo_cli.screen.view import ConversationInfo
 
-ScreenMode = Literal["auto", "live", "lines", "json"]
+ScreenMode = Literal["live", "lines", "json"]
 
 
 class Screen(Consumer, Protocol):
@@ -50,12 +50,10 @@ def make_screen(
     info: ConversationInfo,
     keys: Callable[[], KeyState] | None = None,
 ) -> Screen:
-    """The screen for ``mode`` ("auto": as :func:`choose_mode` says), on stdout.
+    """The screen for ``mode``, on stdout.
 
     ``keys``: what the keyboard is in the middle of, for the live screen's prompt and help.
     """
-    if mode == "auto":
-        mode = choose_mode()
     if mode == "json":
         from covo_cli.screen.jsonl import JsonScreen
 

@@ -7,10 +7,12 @@ A key is the character typed, or blessed's name for it (``KEY_ESCAPE``, ``KEY_EN
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Lock
 
 from blessed import LineEditor
 
+from covo_cli.consumer import Tick
 from covo_cli.request import Quit, Request
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 
@@ -44,17 +46,20 @@ class KeyState:
 
 
 class KeyMachine:
-    """Turns keys into actions. One thread feeds it; :attr:`state` may be read from any.
+    """Turns keys into actions. A consumer too, because push-to-talk may end without a key.
 
+    One thread feeds it, another may tell it of ticks; :attr:`state` may be read from any.
     ``voices``: what the voice key goes through, beginning after ``voice``.
     """
 
-    def __init__(self, voices: Sequence[str] = (), voice: str = "", muted: bool = False) -> None:
+    def __init__(self, voices: Sequence[str] = (), voice: str = "") -> None:
         self._voices = tuple(voices)
         self._voice = voice
-        self._muted = muted
+        self._muted = False
+        self._talked = False
         self._line = LineEditor()
         self._state = KeyState()
+        self._lock = Lock()
 
     @property
     def state(self) -> KeyState:
@@ -63,6 +68,21 @@ class KeyMachine:
 
     def feed(self, key: str) -> list[Request]:
         """Take in one key; return what is to be done."""
+        with self._lock:
+            return self._feed(key)
+
+    def on_tick(self, tick: Tick) -> None:
+        """Take note of one frame: what is typed instead, or a turn that gets too long, ends
+        push-to-talk."""
+        with self._lock:
+            if self._talked and not tick.talking:
+                self._state = replace(self._state, talking=False)
+            self._talked = tick.talking
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _feed(self, key: str) -> list[Request]:
         if self._state.typing:
             return self._edit(key)
         talking, help_wanted = self._state.talking, self._state.help

@@ -8,7 +8,8 @@ from typing import Self, TextIO
 
 from covo_cli.consumer import Tick
 from covo_cli.screen.view import ConversationInfo
-from covo_cli.screen.words import clean, clock, latency_line
+from covo_cli.screen.words import clock, latency_line
+from covo_cli.text import clean
 from model.clock import ASSISTANT_RATE, seconds
 from model.events import (
     EndpointJudged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
@@ -11,7 +12,9 @@ from rich.text import Text
 from audio_io.levels import FLOOR
 from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
 from covo_cli.screen.view import Entry, View, Who
-from covo_cli.screen.words import STATES, Glyphs, clean, duration, latency_line
+from covo_cli.screen.words import STATES, Glyphs, latency_line
+from covo_cli.text import clean, duration
+from model.clock import seconds
 from model.events import TurnState
 
 METER_FLOOR = -60.0
@@ -100,7 +103,7 @@ class Panel:
         rows = [*KEYS]
         if view.info.recording:
             rows.append(("recorded", view.info.recording))
-        rows.append(("replies", f"{view.counters.replies}, {view.counters.interruptions} cut off"))
+        rows.append(("replies", f"{view.replies}, {view.interruptions} cut off"))
         wide = 12 if self.width >= 40 else 7
         return [
             self._fit(Text.assemble((f"{name[: wide - 1]:<{wide}}", "bold"), what))
@@ -139,14 +142,14 @@ class Panel:
         if not view.info.recording:
             right.append("not recording" if self.width >= 40 else "", "dim")
         elif self.width >= 30:
-            right.append(f"{self.glyphs.dot} REC {duration(view.at)}", "bold red")
+            right.append(f"{self.glyphs.dot} REC {duration(seconds(view.at))}", "bold red")
         else:
             right.append("REC", "bold red")
         return self._spread(left, right)
 
     def _meters(self, view: View) -> Text:
         half = (self.width - 2) // 2
-        line = self._meter("in", -200.0 if view.muted else view.input_level, half)
+        line = self._meter("in", FLOOR if view.muted else view.input_level, half)
         line.append("  ")
         return line + self._meter("out", view.output_level, half)
 
@@ -223,7 +226,7 @@ class Panel:
         line.truncate(self.width, overflow="crop")  # an ellipsis might hide the cursor
         return line
 
-    def _pairs(self, hints: list[tuple[str, str]] | tuple[tuple[str, str], ...], lit: bool) -> Text:
+    def _pairs(self, hints: Sequence[tuple[str, str]], lit: bool) -> Text:
         line = Text()
         for index, (key, what) in enumerate(hints):
             line.append("  " if index else "")

@@ -24,7 +24,6 @@ from model.events import (
     PlaybackControl,
     ReplyFinished,
     ReplyStarted,
-    SpeculationDiscarded,
     StateChanged,
     TurnDiscarded,
     TurnLatency,
@@ -76,24 +75,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
-    """How often things happened since the conversation began."""
-
-    replies: int = 0
-    interruptions: int = 0
-    turns_discarded: int = 0
-    speculations_discarded: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """Everything the user may see at one moment.
 
     ``at``: the end of the last tick, in user samples. ``entries`` in order of appearance; the
     first ``settled`` of them will not change any more. Levels are peaks in dBFS. ``lowered`` says
     why the reply is being played quietly or stands still, or is empty. ``warning`` is the last one,
-    ``info`` is None a while after it came; ``microphone`` and ``speaker`` say what is wrong with
-    them now.
+    ``info_notice`` is None a while after it came; ``microphone`` and ``speaker`` say what is wrong
+    with them now. ``replies`` and ``interruptions``: how many there were.
     """
 
     info: ConversationInfo
@@ -112,7 +101,8 @@ class View:
     info_notice: Notice | None = None
     microphone: str = ""
     speaker: str = ""
-    counters: Counters = Counters()
+    replies: int = 0
+    interruptions: int = 0
 
 
 class ConversationView:
@@ -165,8 +155,6 @@ class ConversationView:
                 self._change(lowered=event.reason if lowered else "")
             case EndpointJudged(over=False):
                 self._change(reason=f"waiting for you: {event.reason}")
-            case SpeculationDiscarded():
-                self._count(speculations_discarded=1)
             case TurnLatency():
                 self._change(latency=event)
             case VoiceChanged():
@@ -184,12 +172,11 @@ class ConversationView:
                 self._transcribe(event)
             case TurnDiscarded():
                 self._drop(Who.USER, event.turn)
-                self._count(turns_discarded=1)
             case ReplyStarted():
                 self._held = False
                 self._heard = HeardText(event.reply)
                 self._put(Entry(Who.ASSISTANT, event.reply, event.at))
-                self._count(replies=1)
+                self._change(replies=self._view.replies + 1)
             case AssistantText():
                 self._heard.write(event.reply, event.delta)
                 self._update_reply(event.reply)
@@ -240,7 +227,7 @@ class ConversationView:
         self._put(Entry(Who.ASSISTANT, event.reply, at, heard=event.text, final=True))
 
     def _interrupt(self, event: Interrupted) -> None:
-        self._count(interruptions=1)
+        self._change(interruptions=self._view.interruptions + 1)
         if not event.heard.strip() and not event.unheard.strip():
             self._drop(Who.ASSISTANT, event.reply)
             return
@@ -274,8 +261,3 @@ class ConversationView:
         if index is not None and index >= self._view.settled:
             entries = self._view.entries
             self._change(entries=entries[:index] + entries[index + 1 :])
-
-    def _count(self, **more: int) -> None:
-        counters = self._view.counters
-        changed = {name: getattr(counters, name) + n for name, n in more.items()}
-        self._change(counters=replace(counters, **changed))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from model.clock import seconds
@@ -58,27 +57,10 @@ def glyphs_for(encoding: str) -> Glyphs:
     return Glyphs() if encoding.lower().replace("_", "-").startswith("utf") else ASCII
 
 
-def clean(text: str) -> str:
-    """``text`` on one line, without characters that would command a terminal."""
-    return " ".join("".join(" " if _commands(char) else char for char in text).split())
-
-
-def _commands(char: str) -> bool:
-    return char.isspace() or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
-
-
 def clock(samples: int) -> str:
     """A time on the user's clock as minutes, seconds and tenths: ``01:02.3``."""
     tenths = round(seconds(samples) * 10)
     return f"{tenths // 600:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
-
-
-def duration(samples: int) -> str:
-    """A length of time in whole seconds: ``00:42``, ``1:00:42``."""
-    whole = int(seconds(samples))
-    hours, minutes = divmod(whole // 60, 60)
-    short = f"{minutes:02d}:{whole % 60:02d}"
-    return f"{hours}:{short}" if hours else short
 
 
 def latency_parts(latency: TurnLatency) -> list[tuple[str, float]]:

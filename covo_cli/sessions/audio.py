@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 from numpy.typing import NDArray
 
+from audio_io.resample import StreamResampler
 from covo_cli.consumer import Audio
 from covo_cli.errors import SessionError
-from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, whole_file
+from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO
 from covo_cli.sessions.lock import try_lock
+from covo_cli.whole_file import whole_file
 from model.clock import ASSISTANT_RATE, USER_RATE
 
 Pcm = NDArray[np.int16]
@@ -49,7 +50,7 @@ class PartWriter:
     def __init__(self, path: Path) -> None:
         """Create ``path`` (which must not exist) and lock it. Raises: OSError."""
         self._descriptor = _create_locked(path)
-        self._resampler = soxr.ResampleStream(USER_RATE, RATE, 1, dtype="float32")
+        self._resampler = StreamResampler(USER_RATE, RATE)
         self._left = np.zeros(0, np.float32)
         self._right = np.zeros(0, np.float32)
 
@@ -58,7 +59,7 @@ class PartWriter:
 
         Raises: OSError when the disk is full; what was written before stays.
         """
-        self._left = np.concatenate([self._left, self._resampler.resample_chunk(user)])
+        self._left = np.concatenate([self._left, self._resampler.process(user)])
         self._right = np.concatenate([self._right, assistant])
         self._write_ready(min(len(self._left), len(self._right)))
 
@@ -67,9 +68,8 @@ class PartWriter:
 
         Raises: OSError.
         """
-        rest = self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)
         length = len(self._right)
-        left = np.concatenate([self._left, rest])[:length]
+        left = np.concatenate([self._left, self._resampler.flush()])[:length]
         self._left = np.pad(left, (0, length - len(left)))
         self._write_ready(length)
 
@@ -94,8 +94,12 @@ def _create_locked(path: Path) -> int:
         descriptor = os.open(path, flags, 0o666)
         # Whoever lists the sessions in this very moment holds the lock for an instant; whoever
         # opens this one takes it for unfinished, and removes the file.
-        while not try_lock(descriptor):
-            time.sleep(0.001)
+        try:
+            while not try_lock(descriptor):
+                time.sleep(0.001)
+        except OSError:  # a file system without locks
+            os.close(descriptor)
+            raise
         if path.exists():
             return descriptor
         os.close(descriptor)

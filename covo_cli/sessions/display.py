@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from covo_cli.sessions.store import Session
-from covo_cli.sessions.transcript import NAMES, clock, one_line
+from covo_cli.sessions.transcript import NAMES
 from covo_cli.sessions.turns import Utterance
+from covo_cli.text import clean, duration
 
 PIPE_WIDTH = 200
 STYLES = {"user": "cyan", "assistant": "green"}
@@ -43,19 +44,19 @@ def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
         row = (
             session.name,
             *(when if wide else ()),
-            clock(session.duration),
+            duration(session.duration),
             str(session.turn_count),
             *(made_with if wide else ()),
             session.state_text,
         )
-        table.add_row(*(Text(one_line(cell)) for cell in row))
+        table.add_row(*(Text(clean(cell)) for cell in row))
     return table
 
 
 def facts(session: Session) -> Text:
     """What the session was held with, one line for each fact."""
     lines = [
-        Text.assemble((f"{what:<13} ", "dim"), one_line(value) or "-")
+        Text.assemble((f"{what:<13} ", "dim"), clean(value) or "-")
         for what, value in _facts(session)
     ]
     return Text("\n").join(lines)
@@ -64,12 +65,12 @@ def facts(session: Session) -> Text:
 def spoken(utterance: Utterance, *, with_latency: bool = False) -> Text:
     """An utterance as a line, what was cut off marked; with its latency on a second one."""
     line = Text.assemble(
-        (f"{clock(utterance.start)}  ", "dim"),
+        (f"{duration(utterance.start)}  ", "dim"),
         (f"{NAMES[utterance.speaker]:<5}", f"bold {STYLES[utterance.speaker]}"),
-        f" {one_line(utterance.text)}".rstrip(),
+        f" {clean(utterance.text)}".rstrip(),
     )
     if utterance.cut_off:
-        line.append(f" [cut off: {one_line(utterance.cut_off)}]", "dim")
+        line.append(f" [cut off: {clean(utterance.cut_off)}]", "dim")
     latency = utterance.latency
     if with_latency and latency is not None:
         parts = ", ".join(f"{part} {value:.2f}" for part, value in latency.parts.items())
@@ -84,7 +85,7 @@ def _facts(session: Session) -> Iterator[tuple[str, str]]:
     yield "session", f"{session.name} ({session.state_text})"
     yield "folder", str(session.folder)
     yield "started", f"{info.started:%Y-%m-%d %H:%M:%S}"
-    yield "length", f"{clock(session.duration)}, {session.turn_count} turns"
+    yield "length", f"{duration(session.duration)}, {session.turn_count} turns"
     yield "ended", info.end_reason
     yield "engine", str(info.engine.get("description") or info.engine.get("name", ""))
     parts = info.engine.get("parts")

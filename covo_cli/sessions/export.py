@@ -5,29 +5,20 @@ from __future__ import annotations
 import dataclasses
 import html
 import json
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from covo_cli.errors import SessionError
-from covo_cli.sessions.files import write_text
+from covo_cli.sessions.formats import ExportFormat
 from covo_cli.sessions.store import Session
-from covo_cli.sessions.transcript import NAMES, one_line, transcript_markdown
+from covo_cli.sessions.transcript import NAMES, transcript_markdown
 from covo_cli.sessions.turns import Utterance
+from covo_cli.text import clean
+from covo_cli.whole_file import write_text
 from model.events import event_to_dict
 
 SHORTEST_CUE_MS = 1_500
 """A typed question takes no time, but its subtitle must be read."""
-
-
-class ExportFormat(StrEnum):
-    """What a session can be exported to; the value is the file's extension."""
-
-    MARKDOWN = "md"
-    SRT = "srt"
-    VTT = "vtt"
-    JSON = "json"
-    WAV = "wav"
 
 
 def export_text(session: Session, kind: ExportFormat) -> str:
@@ -106,7 +97,7 @@ def _subtitles(session: Session, kind: ExportFormat) -> str:
 
 
 def _cue_text(utterance: Utterance, kind: ExportFormat) -> str:
-    words = one_line(utterance.text)
+    words = clean(utterance.text)
     if utterance.cut_off:
         words = f"{words} —".lstrip()
     # An arrow would end the cue, and pysubs2 takes a backslash for the beginning of a line break.

@@ -1,4 +1,8 @@
-"""An exclusive lock on an open file, which the system releases however its owner dies."""
+"""An exclusive lock on an open file, which the system releases however its owner dies.
+
+filelock would lock a file of its own beside it, which it truncates; here the recording itself is
+what is locked, so that there is nothing that could be left behind without the other.
+"""
 
 from __future__ import annotations
 

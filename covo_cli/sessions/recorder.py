@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,24 +58,27 @@ class SessionRecorder:
         )
         self._user: list[Audio] = []
         self._assistant: list[Audio] = []
-        self._samples = 0
         self._failure = ""
         self._closed = False
         try:
             self.folder = _new_folder(root, self._info.started)
-            self._part = PartWriter(self.folder / PARTIAL_AUDIO)
-            self._events = os.open(self.folder / EVENTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            write_info(self.folder, self._info)
+            self._open()
         except OSError as error:
             raise SessionError(
                 f"cannot record into {root}: {error.strerror or error}; "
                 "choose another folder (session.dir) or leave recording off (--no-record)"
             ) from error
 
-    @property
-    def failure(self) -> str:
-        """Why recording stopped before the conversation was over, else empty."""
-        return self._failure
+    def _open(self) -> None:
+        """Create the session's files. Raises: OSError, and nothing is left behind."""
+        with contextlib.ExitStack() as undo:
+            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self._part = PartWriter(self.folder / PARTIAL_AUDIO)
+            undo.callback(self._part.close)
+            self._events = (self.folder / EVENTS).open("ab", buffering=0)
+            undo.callback(self._events.close)
+            write_info(self.folder, self._info)
+            undo.pop_all()
 
     def on_tick(self, tick: Tick) -> None:
         """Take note of one frame; writes events at once and sound every 0.3 s.
@@ -114,7 +117,7 @@ class SessionRecorder:
         except OSError as error:
             raise self._failed(error) from error
         finally:
-            os.close(self._events)
+            self._events.close()
             self._part.close()
 
     def _ended(self, reason: str) -> SessionInfo:
@@ -130,7 +133,7 @@ class SessionRecorder:
     def _write_events(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(self._events, rest) :]
+            rest = rest[self._events.write(rest) :]
 
     def _write_sound(self) -> None:
         if self._user:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from covo_cli.errors import SessionError
 from covo_cli.sessions.files import (
@@ -26,9 +24,6 @@ from covo_cli.sessions.records import EventLog, read_events
 from covo_cli.sessions.turns import Utterance, utterances
 from model.clock import seconds
 from model.events import Event
-
-if TYPE_CHECKING:
-    from covo_cli.sessions.audio import Pcm
 
 LAST = "last"
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
@@ -106,12 +101,6 @@ class Session:
     def voices(self) -> tuple[str, ...]:
         """The voices that were used, in order."""
         return self.info.voices
-
-    def audio(self) -> Iterator[Pcm]:
-        """The sound: blocks of shape (n, 2), int16, 24 kHz. Raises: SessionError."""
-        from covo_cli.sessions.audio import read_audio
-
-        return read_audio(self.folder)
 
 
 class SessionStore:

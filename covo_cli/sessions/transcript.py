@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from covo_cli.sessions.info import SessionInfo
 from covo_cli.sessions.turns import Utterance
+from covo_cli.text import clean, duration
 
 NAMES = {"user": "You", "assistant": "Covo"}
 """What the speakers are called wherever people read."""
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#|~&])")
-
-
-def clock(time: float) -> str:
-    """``time`` in seconds as ``mm:ss``, or ``h:mm:ss``."""
-    minutes, second = divmod(int(time), 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute:02}:{second:02}"
-
-
-def one_line(text: str) -> str:
-    """``text`` for one line of a terminal or a file: white space is single spaces, and control
-    characters (a chat model may write escape sequences) are left out."""
-    words = " ".join(text.split())
-    return "".join(character for character in words if unicodedata.category(character) != "Cc")
 
 
 def transcript_markdown(info: SessionInfo, said: Sequence[Utterance]) -> str:
@@ -38,7 +24,7 @@ def transcript_markdown(info: SessionInfo, said: Sequence[Utterance]) -> str:
     facts = {
         "Engine": info.engine.get("description") or info.engine.get("name", ""),
         "Voice": ", ".join(info.voices),
-        "Length": clock(info.duration) if info.duration is not None else "",
+        "Length": duration(info.duration) if info.duration is not None else "",
         "Ended": info.end_reason,
     }
     lines += [f"- {name}: {_escaped(str(fact))}" for name, fact in facts.items() if fact]
@@ -46,11 +32,11 @@ def transcript_markdown(info: SessionInfo, said: Sequence[Utterance]) -> str:
         words = _escaped(utterance.text)
         if utterance.cut_off:
             words = f"{words} ~~{_escaped(utterance.cut_off)}~~ *(cut off)*".lstrip()
-        lines += ["", f"**{clock(utterance.start)} {NAMES[utterance.speaker]}:** {words}"]
+        lines += ["", f"**{duration(utterance.start)} {NAMES[utterance.speaker]}:** {words}"]
     if not said:
         lines += ["", "*Nothing was said.*"]
     return "\n".join(lines) + "\n"
 
 
 def _escaped(text: str) -> str:
-    return _MARKUP.sub(r"\\\1", one_line(text))
+    return _MARKUP.sub(r"\\\1", clean(text))

@@ -1,0 +1,38 @@
+"""Frames in real time, from a source that would give them faster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from audio_io.endpoints import MIC_FRAME, MIC_RATE
+
+_FRAME_SECONDS = MIC_FRAME / MIC_RATE
+
+
+class Pacer:
+    """Lets a frame through every 20 ms of ``clock``, counted from the first :meth:`wait`, so that
+    delays do not add up. A frame is due when its last sample is: 20 ms after its first one."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._began: float | None = None
+        self._frames = 0
+
+    def wait(self, timeout: float) -> bool:
+        """Wait for the next frame, ``timeout`` seconds at most; whether it is due."""
+        now = self._clock()
+        if self._began is None:
+            self._began = now
+        wait = self._began + (self._frames + 1) * _FRAME_SECONDS - now
+        if wait > 0:
+            self._sleep(min(wait, timeout))
+            if wait > timeout:
+                return False
+        self._frames += 1
+        return True
