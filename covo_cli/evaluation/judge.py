@@ -55,6 +55,11 @@ class Finding:
     values: dict[str, float]
     why: str = ""
 
+    @property
+    def problem(self) -> str:
+        """What went wrong, for people."""
+        return f"{self.check}: {self.why or 'wrong'}"
+
     def value(self, name: str) -> float | None:
         """The value called ``name``, or the verdict (``ok``: 1 or 0); None: there is none."""
         if name == "ok":

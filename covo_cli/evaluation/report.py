@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``run``: what was run, ``findings`` of its conversations, in the set's order."""
+    """``run``: what was run, ``findings`` of its conversations, in the order of their names."""
 
     run: dict[str, Any]
     findings: tuple[Finding, ...]
@@ -76,7 +76,7 @@ def assess(out: Path, listen: Listen) -> Report:
 
 def read_report(out: Path) -> Report:
     """The report that was left in ``out``. Raises: EvaluationError."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
     path = out / RESULTS
     try:
@@ -85,7 +85,7 @@ def read_report(out: Path) -> Report:
         return Report(record["run"], findings)
     except OSError as error:
         raise EvaluationError(f"{path} cannot be read: run `covo eval duplex` first") from error
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path} is no report: run `covo eval duplex` again") from error
 
 
@@ -218,8 +218,7 @@ def markdown(report: Report) -> str:
     lines += ["", "## Beside published systems", "", *_published(report), ""]
     lines += ["## What went wrong", ""]
     for scenario, findings in report.failed().items():
-        why = "; ".join(f"{f.check}: {f.why or 'wrong'}" for f in findings)
-        lines.append(f"- {scenario}: {why}")
+        lines.append(f"- {scenario}: {'; '.join(finding.problem for finding in findings)}")
     return "\n".join(lines) + "\n"
 
 
