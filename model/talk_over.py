@@ -13,7 +13,7 @@ from model.events import Notice
 from model.open_turn import OpenTurn
 from model.phrases import Phrases, ToldOver
 from model.reply import Recognizer
-from model.work import Executor, Job
+from model.work import Executor, Job, once
 
 OVER_LANE = "speech over a reply"
 
@@ -30,9 +30,9 @@ _LEAD = samples(0.3)
 class TalkOver:
     """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
 
-    ``goes_on``: it is the very turn that the reply answers. ``held``: whether the reply stands
-    still because of it. ``told``: what its first ``told_of`` samples of speech say. ``level``: its
-    loudest so far, in dB relative to ``user_level``, which is in dBFS.
+    ``goes_on``: it is the very turn that the reply answers. ``told``: what its first ``told_of``
+    samples of speech say. ``level``: its loudest so far, in dB relative to ``user_level``, which is
+    in dBFS.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class TalkOver:
         self.level = -math.inf
         self._user_level = user_level
         self.goes_on = goes_on
-        self.held = False
         self.told: ToldOver | None = None
         self.told_of = 0
         self._voiced_before = turn.voiced - voiced
@@ -124,9 +123,8 @@ class WordsOver:
         if recognizer is None:
             return
         self._asked_of = talk.voiced
-        self._job = self._executor.submit(
-            OVER_LANE, now, lambda _: (recognizer.transcribe(audio) for _ in range(1))
-        )
+        work = once(lambda: recognizer.transcribe(audio))
+        self._job = self._executor.submit(OVER_LANE, now, work)
 
     def _collect(self, job: Job[str], now: int, talk: TalkOver, reply: str) -> Iterator[Notice]:
         if self._phrases is None:

@@ -22,10 +22,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
+from model.channel import Cancelled
 from model.clock import samples
 
 T = TypeVar("T")
-Cancelled = Callable[[], bool]
 Work = Callable[[Cancelled], Iterator[T]]
 """Makes the results; looks at its argument now and then, and stops early when that is true."""
 
@@ -58,6 +58,15 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Cancel everything and wait for it. Safe to call twice."""
+
+
+def once(call: Callable[[], T]) -> Work[T]:
+    """The work whose one result is what ``call`` returns."""
+
+    def work(cancelled: Cancelled) -> Iterator[T]:
+        yield call()
+
+    return work
 
 
 class _ThreadJob(Generic[T]):
