@@ -13,6 +13,12 @@ from model.open_turn import OpenTurn
 from model.speech import SpeechDetector, SpeechTracker
 from model.turn_settings import TurnSettings
 
+_BRIDGE = 0.1
+"""Seconds: shorter gaps (stops, breaths) do not end a run of speech."""
+
+_BLIP = 0.06
+"""Seconds: a shorter run of speech does not end a silence."""
+
 
 class Hearing:
     """Tells the user's speech from the rest, and keeps the last moments for a turn that begins.
@@ -24,8 +30,7 @@ class Hearing:
         self._detector = detector
         self._gate = LevelGate()
         self._speech = SpeechTracker(
-            bridge=min(samples(0.1), samples(s.speculate_after)),
-            blip=min(samples(0.06), samples(s.onset)),
+            bridge=samples(min(_BRIDGE, s.speculate_after)), blip=samples(min(_BLIP, s.onset))
         )
         self._onset = samples(s.onset)
         self._recent: deque[Audio] = deque(maxlen=max(1, samples(s.pre_roll + s.onset) // FRAME))
