@@ -45,7 +45,7 @@ class Answering:
             floor.enter(TurnState.USER_SPEAKING, "you went on")
             return
         if turn.closed and not floor.talk_over and hearing.speech_began:
-            floor.talk_over = TalkOver(floor.open_turn(), hearing.run, hearing.user_level)
+            floor.talk_over = TalkOver(floor.open_turn(), hearing.run, floor.user_level)
         floor.poll_reply()
         self._understand_talk_over()
         if reply.turn_text == "":
@@ -132,6 +132,10 @@ class Answering:
             case Act.HOLD if not playing.held:
                 playing.held = True
                 floor.control(PlaybackAction.HOLD, verdict.reason)
+            case Act.WAIT if playing.held:
+                playing.held = False
+                floor.control(PlaybackAction.RESUME, verdict.reason)
+                floor.control(PlaybackAction.DUCK, verdict.reason)
             case Act.RESUME:
                 floor.talk_over, playing.held = None, False
                 self._words_over.drop()
@@ -153,8 +157,8 @@ class Answering:
         floor, hearing = self._floor, self._floor.hearing
         turn, floor.turn = floor.turn, None
         if turn is None or turn.closed:
-            return TalkOver(floor.open_turn(), hearing.run, hearing.user_level)
-        return TalkOver(turn, hearing.run, hearing.user_level, goes_on=True)
+            return TalkOver(floor.open_turn(), hearing.run, floor.user_level)
+        return TalkOver(turn, hearing.run, floor.user_level, goes_on=True)
 
     def _stop(self, reason: str) -> None:
         floor = self._floor

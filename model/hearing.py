@@ -71,16 +71,6 @@ class Hearing:
         """When the last speech ended."""
         return self._speech.last_voiced
 
-    @property
-    def level(self) -> float:
-        """Of what is heard now, in dBFS (rms of 60 ms)."""
-        return self._gate.level
-
-    @property
-    def user_level(self) -> float:
-        """At which the user speaks, in dBFS, as far as is known."""
-        return self._gate.user if self._gate.user is not None else self._gate.level
-
     def forget(self) -> None:
         """Let the next speech be a new run."""
         self._speech.forget()
@@ -98,11 +88,10 @@ class Hearing:
     def open_turn(self, number: int) -> OpenTurn:
         """Turn ``number``, with the speech that has begun just now, if there is any."""
         heard = self._speech.run_voiced
-        turn = OpenTurn(
+        return OpenTurn(
             number,
             start=self._speech.run_start if heard else self._now,
             end_of_speech=self._speech.last_voiced if heard else self._now,
             frames=self._recent,
+            voiced=heard,
         )
-        turn.voiced = heard
-        return turn

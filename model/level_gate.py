@@ -29,7 +29,7 @@ _FALL_DB = 1.0
 
 
 class LevelGate:
-    """Follows the ``level`` in dBFS (rms of 60 ms), and that of the ``user`` while speaking.
+    """Follows the level in dBFS (rms of 60 ms) at which the ``user`` speaks.
 
     What is more than ``far`` dB below the user does not pass. In a background that sounds like
     speech, what is ``above`` dB louder than it passes, and whatever is not more than ``below`` dB
@@ -43,22 +43,21 @@ class LevelGate:
         self._powers: deque[float] = deque(maxlen=_SHORT)
         self._heard: deque[tuple[float, bool]] = deque(maxlen=_LONG)
         self.user: float | None = None
-        self.level = _FLOOR_DB
 
     def passes(self, frame: Audio, speech: bool) -> bool:
         """Take in the next frame, of which a detector says that it is ``speech``; whether it is
         loud enough for the user's."""
         self._powers.append(float(frame @ frame) / len(frame))
         power = sum(self._powers) / len(self._powers)
-        self.level = max(_FLOOR_DB, 10 * math.log10(power + 1e-12))
-        self._heard.append((self.level, speech))
+        level = max(_FLOOR_DB, 10 * math.log10(power + 1e-12))
+        self._heard.append((level, speech))
         if not speech:
             return False
         if self.user is None:
-            self.user = self.level
-        elif self.level < self._least(self.user):
+            self.user = level
+        elif level < self._least(self.user):
             return False
-        self.user = max(self.level, self.user - _FALL_DB * len(frame) / samples(1.0))
+        self.user = max(level, self.user - _FALL_DB * len(frame) / samples(1.0))
         return True
 
     def _least(self, user: float) -> float:

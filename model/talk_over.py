@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from model.barge_in import ENDED, UNCLEAR, SpeechOver
@@ -31,15 +30,13 @@ class TalkOver:
     """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
 
     ``goes_on``: it is the very turn that the reply answers. ``told``: what its first ``told_of``
-    samples of speech say. ``level``: its loudest so far, in dB relative to ``user_level``, which is
-    in dBFS.
+    samples of speech say. ``user_level``: at which the user speaks, in dBFS, if that is known.
     """
 
     def __init__(
-        self, turn: OpenTurn, voiced: int, user_level: float, *, goes_on: bool = False
+        self, turn: OpenTurn, voiced: int, user_level: float | None, *, goes_on: bool = False
     ) -> None:
         self.turn = turn
-        self.level = -math.inf
         self._user_level = user_level
         self.goes_on = goes_on
         self.told: ToldOver | None = None
@@ -52,9 +49,11 @@ class TalkOver:
         """How much speech there was over the reply, in user samples."""
         return self.turn.voiced - self._voiced_before
 
-    def hear(self, level: float) -> None:
-        """Take note of its level now, in dBFS."""
-        self.level = max(self.level, level - self._user_level)
+    @property
+    def level(self) -> float:
+        """Its level so far, in dB relative to the user's (0 where one of them is not known)."""
+        level = self.turn.level(self.voiced)
+        return 0.0 if level is None or self._user_level is None else level - self._user_level
 
     @property
     def audio(self) -> Audio:

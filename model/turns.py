@@ -119,10 +119,7 @@ class TurnTakingEngine:
         floor.events = []
         floor.now, floor.playback = frame.end, frame.playback
         voiced = self._hearing.hear(frame)
-        turn = floor.turn
-        if floor.talk_over is not None:
-            turn = floor.talk_over.turn
-            floor.talk_over.hear(self._hearing.level)
+        turn = floor.talk_over.turn if floor.talk_over is not None else floor.turn
         if turn is not None:
             turn.add(frame.samples, voiced, self._hearing.last_speech)
         while self._commands:

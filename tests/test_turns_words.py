@@ -256,6 +256,33 @@ def test_a_quiet_voice_is_somebody_else():
     assert len(fake.history) == 1
 
 
+@pytest.mark.parametrize(("text", "stops"), [("have you seen my keys", False), ("Stop.", True)])
+def test_a_voice_that_is_rather_quiet_must_give_a_command(text, stops):
+    script = Script()
+    quiet = script.say(text, 0.6, level=0.0316)  # 10 dB below
+    log, fake = converse(
+        *(script.say("Hello.", 1.0), silence(3), quiet, silence(8)), script=script, words=TEN
+    )
+    assert actions(log) == [ACTIONS.DUCK, ACTIONS.STOP if stops else ACTIONS.RESUME]
+    assert len(fake.history) == 1 + stops
+
+
+def test_a_reply_that_is_held_goes_on_lower_when_it_was_somebody_else():
+    script = Script()
+    other = (script.say("Ha", 0.3, level=0.04), script.say("", 2.0, level=0.02))
+    log, fake = converse(
+        *(script.say("Hello.", 1.0), silence(3), *other, silence(8)), script=script, words=TEN
+    )
+    assert actions(log) == [
+        *(ACTIONS.DUCK, ACTIONS.HOLD),
+        *(ACTIONS.RESUME, ACTIONS.DUCK),
+        ACTIONS.RESUME,
+    ]
+    assert all("below you" in event.reason for event in log.of(PlaybackControl)[2:])
+    assert log.level(5.5, 6.2) == pytest.approx(0.5 * 10 ** (-12 / 20), rel=1e-3)
+    assert fake.history == [("Hello.", " ".join(TEN))]
+
+
 def test_a_backchannel_at_the_end_of_a_reply_is_not_answered():
     # The reply "yes" is heard from 1.46 s to 1.96 s or so.
     script = Script()

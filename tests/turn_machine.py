@@ -41,6 +41,7 @@ LENGTHS = {"voiced", "run_voiced", "length", "_voiced_before", "_begins", "told_
 NOT_PART_OF_IT = {
     *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
     *("_phrases", "executor", "_executor", "generator", "_generator", "_work", "_recognizer"),
+    "_powers",
 }
 
 
