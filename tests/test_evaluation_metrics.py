@@ -7,7 +7,7 @@ import json
 import pytest
 
 from covo_cli.evaluation.compare import compare
-from covo_cli.evaluation.judge import Check, Finding
+from covo_cli.evaluation.finding import Check, Finding
 from covo_cli.evaluation.metric import Form
 from covo_cli.evaluation.metrics import METRICS
 from covo_cli.evaluation.report import Report, _as_json, markdown

@@ -18,7 +18,8 @@ from covo_cli.evaluation import run as running
 from covo_cli.evaluation.conversation import read_annotation
 from covo_cli.evaluation.engines import engine_maker
 from covo_cli.evaluation.evidence import gather
-from covo_cli.evaluation.judge import Check, judge
+from covo_cli.evaluation.finding import Check
+from covo_cli.evaluation.judge import judge
 from covo_cli.evaluation.names import RecognizerName
 from covo_cli.evaluation.picture import draw
 from covo_cli.evaluation.report import assess, draw_failures, read_report

@@ -1,20 +1,17 @@
 """Compares what happened in a conversation with what would have been right: findings.
 
-docs/evaluation.md defines every check and names its source. Times in a finding's values are in
-seconds.
+docs/evaluation.md defines every check and names its source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import ClassVar
 
 from covo_cli.evaluation.conversation import Said
 from covo_cli.evaluation.evidence import Evidence, HeardReply, controls, transcripts
+from covo_cli.evaluation.finding import Check, Finding
 from covo_cli.evaluation.first_words import first_words_lost
-from covo_cli.evaluation.scenario import Kind, Role
+from covo_cli.evaluation.scenario import Role
 from model.clock import samples, seconds
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 
@@ -23,48 +20,6 @@ EARLY = 0.05
 
 AFTERWARDS = 1.5
 """Seconds after a line in which the assistant's falling silent still is an effect of it."""
-
-
-class Check(StrEnum):
-    """What was looked at."""
-
-    TURN = "turn"
-    PAUSE = "pause"
-    BACKCHANNEL = "backchannel"
-    INTERRUPTION = "interruption"
-    SIDE_TALK = "side talk"
-    CORRECTION = "correction"
-    EXPOSURE = "exposure"
-    FIRST_WORDS = "first words"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``ok``: whether it went right; None: it could not be tried, ``why`` says what was missing.
-
-    ``line``: the number of the line in question, from 0; -1: the whole conversation.
-    """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    scenario: str
-    kind: Kind
-    check: Check
-    line: int
-    ok: bool | None
-    values: dict[str, float]
-    why: str = ""
-
-    @property
-    def problem(self) -> str:
-        """What went wrong, for people."""
-        return f"{self.check}: {self.why or 'wrong'}"
-
-    def value(self, name: str) -> float | None:
-        """The value called ``name``, or the verdict (``ok``: 1 or 0); None: there is none."""
-        if name == "ok":
-            return None if self.ok is None else float(self.ok)
-        return self.values.get(name)
 
 
 def judge(evidence: Evidence) -> list[Finding]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from covo_cli.evaluation.judge import Check, Finding
+from covo_cli.evaluation.finding import Check, Finding
 from covo_cli.evaluation.metric import Form, Metric, Select
 from covo_cli.evaluation.scenario import Kind
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covo_cli.evaluation.evidence import Listen, gather
-from covo_cli.evaluation.judge import Finding, judge
+from covo_cli.evaluation.finding import Finding
+from covo_cli.evaluation.judge import judge
 from covo_cli.evaluation.metric import Form, Metric
 from covo_cli.evaluation.metrics import METRICS
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
