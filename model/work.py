@@ -182,11 +182,13 @@ class _VirtualJob(Generic[T]):
         self._clock = clock
         self._ready: deque[tuple[float, T]] = deque()
         self._error: BaseException | None = None
+        self._now = submitted
         self._started = False
         self._done = False
         self._cancelled = False
 
     def poll(self, now: int) -> list[T]:
+        self._now = now
         while self._lane.jobs and self._lane.jobs[0] is not self:
             first = self._lane.jobs[0]
             first.advance(now)
@@ -234,7 +236,10 @@ class _VirtualJob(Generic[T]):
 
     @property
     def finished(self) -> bool:
-        return self._cancelled or (self._done and not self._ready and self._error is None)
+        if self._cancelled:
+            return True
+        over = self._done and self._time <= self._now  # the last step may have made nothing
+        return over and not self._ready and self._error is None
 
     def cancel(self) -> None:
         self._cancelled = True
