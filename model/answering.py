@@ -186,7 +186,8 @@ class Answering:
                 floor.hearing.deafen(samples(floor.settings.deaf_after))
             return
         self._words_over.drop()
-        floor.control(PlaybackAction.RESUME, reason)
+        if floor.playing is not None:
+            floor.control(PlaybackAction.RESUME, reason)
         floor.reply = floor.talk_over = floor.playing = None
         floor.turn = floor.open_turn() if talk_over.goes_on else talk_over.turn
         floor.turn.over_reply = not floor.asked

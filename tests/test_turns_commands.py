@@ -10,6 +10,7 @@ from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 from model.events import (
     Interrupted,
     Notice,
+    PlaybackControl,
     StateChanged,
     TurnDiscarded,
     UserTranscript,
@@ -108,6 +109,17 @@ def test_a_question_asked_and_over_while_another_is_thought_about_is_answered():
     assert [question for question, _ in fake.history] == ["hi", "hello"]
     assert np.count_nonzero(fake.turns[-1].audio) == USER_RATE
     assert log.of(Interrupted)[0].reason == "you spoke for 1.00 s"
+
+
+def test_of_a_reply_that_never_came_the_speaker_is_asked_for_nothing():
+    log, fake = converse(
+        *(silence(1), speech(2), silence(6)),
+        commands={0.5: SayText("hi")},
+        think_cost=1.5,
+        words=[],
+    )
+    assert [question for question, _ in fake.history] == ["hi", "hello"]
+    assert not log.of(PlaybackControl)
 
 
 def test_typing_in_the_middle_of_speech_takes_its_place():
