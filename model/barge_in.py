@@ -3,7 +3,8 @@
 :func:`judge` is pure: what is known goes in as :class:`SpeechOver`, a verdict with its reason comes
 out. Where the words can be recognised, the reply is held in its place as soon as there was enough
 speech, and the words decide whether it goes on from there or stops. Where they cannot, the length
-of the speech decides.
+of the speech decides. What is well below the user's own level is taken for somebody else's,
+whatever its length and words.
 """
 
 from __future__ import annotations
