@@ -45,12 +45,13 @@ class Answering:
             floor.enter(TurnState.USER_SPEAKING, "you went on")
             return
         if turn.closed and not floor.talk_over and hearing.speech_began:
-            floor.talk_over = TalkOver(floor.open_turn(), hearing.run, hearing.user_level)
+            floor.talk_over = TalkOver(floor.open_turn(), hearing.run, floor.user_level)
         floor.poll_reply()
+        self._understand_talk_over()
         if reply.turn_text == "":
-            floor.discard_turn("nothing recognised")
+            self._discard_turn("nothing recognised")
         elif turn.over_reply and self._is_backchannel(reply.turn_text):
-            floor.discard_turn(f"only “{reply.turn_text}”")
+            self._discard_turn(f"only “{reply.turn_text}”")
         elif reply.first_audio_at is not None or (reply.text and not floor.generator.info.speaks):
             floor.playing = Playing(reply, floor.now)
             floor.emit(ReplyStarted(floor.now, reply.number, turn.number))
@@ -60,6 +61,7 @@ class Answering:
             if not reply.failed:
                 floor.emit(Notice(floor.now, "warning", f"nothing to say in {reply.text!r}"))
             floor.generator.settle(reply.number, 0)
+            floor.asked = False
             self._end_reply("no reply came")
 
     def speak(self) -> None:
@@ -73,6 +75,7 @@ class Answering:
             floor.turn = None
         if playing.finished:
             floor.generator.settle(reply.number, reply.samples)
+            floor.asked = reply.text.rstrip().endswith("?")
             floor.emit(ReplyFinished(floor.now, reply.number, reply.text))
             self._end_reply("reply ended")
         elif playing.stalled:
@@ -109,6 +112,7 @@ class Answering:
             self._stop(reason)
         elif floor.state is TurnState.THINKING:
             present(floor.reply).cancel()
+            self._words_over.drop()
             self._settle_interrupted(0, reason)
             floor.reply = floor.turn = floor.talk_over = None
             floor.rest(reason)
@@ -121,15 +125,17 @@ class Answering:
                 floor.talk_over = self._open_talk_over()
                 floor.control(PlaybackAction.DUCK, "speech over the reply")
             return
-        talk_over.hear(hearing.level)
-        said_over = present(floor.reply).text
-        floor.events.extend(self._words_over.poll(floor.now, talk_over, hearing.silence, said_over))
+        self._understand_talk_over()
         evidence = self._words_over.evidence(talk_over, hearing.silence)
         verdict = barge_in.judge(evidence, floor.settings)
         match verdict.act:
             case Act.HOLD if not playing.held:
                 playing.held = True
                 floor.control(PlaybackAction.HOLD, verdict.reason)
+            case Act.WAIT if playing.held:
+                playing.held = False
+                floor.control(PlaybackAction.RESUME, verdict.reason)
+                floor.control(PlaybackAction.DUCK, verdict.reason)
             case Act.RESUME:
                 floor.talk_over, playing.held = None, False
                 self._words_over.drop()
@@ -138,12 +144,21 @@ class Answering:
                 floor.turn, floor.talk_over = talk_over.turn, None
                 self._stop(verdict.reason)
 
+    def _understand_talk_over(self) -> None:
+        """Find out the words of what is said over the reply, or while it is thought about."""
+        floor = self._floor
+        if floor.talk_over is not None and floor.settings.barge_in:
+            said_over, silence = present(floor.reply).text, floor.hearing.silence
+            floor.events.extend(
+                self._words_over.poll(floor.now, floor.talk_over, silence, said_over)
+            )
+
     def _open_talk_over(self) -> TalkOver:
         floor, hearing = self._floor, self._floor.hearing
         turn, floor.turn = floor.turn, None
         if turn is None or turn.closed:
-            return TalkOver(floor.open_turn(), hearing.run, hearing.user_level)
-        return TalkOver(turn, hearing.run, hearing.user_level, goes_on=True)
+            return TalkOver(floor.open_turn(), hearing.run, floor.user_level)
+        return TalkOver(turn, hearing.run, floor.user_level, goes_on=True)
 
     def _stop(self, reason: str) -> None:
         floor = self._floor
@@ -163,8 +178,7 @@ class Answering:
     def _end_reply(self, reason: str) -> None:
         """The reply is settled. Speech that had begun over its end is a turn of its own."""
         floor = self._floor
-        reply, talk_over = present(floor.reply), floor.talk_over
-        floor.asked = reply.text.rstrip().endswith("?")
+        talk_over = floor.talk_over
         if talk_over is None:
             floor.reply = floor.turn = floor.playing = None
             floor.rest(reason)
@@ -172,11 +186,17 @@ class Answering:
                 floor.hearing.deafen(samples(floor.settings.deaf_after))
             return
         self._words_over.drop()
-        floor.control(PlaybackAction.RESUME, reason)
+        if floor.playing is not None:
+            floor.control(PlaybackAction.RESUME, reason)
         floor.reply = floor.talk_over = floor.playing = None
         floor.turn = floor.open_turn() if talk_over.goes_on else talk_over.turn
         floor.turn.over_reply = not floor.asked
         floor.enter(TurnState.USER_SPEAKING, "speech began")
+
+    def _discard_turn(self, reason: str) -> None:
+        """The turn was none. What was said meanwhile is the next one."""
+        self._words_over.drop()
+        self._floor.discard_turn(reason)
 
     def _is_backchannel(self, text: str | None) -> bool:
         if self._phrases is None or text is None:

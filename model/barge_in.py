@@ -3,7 +3,8 @@
 :func:`judge` is pure: what is known goes in as :class:`SpeechOver`, a verdict with its reason comes
 out. Where the words can be recognised, the reply is held in its place as soon as there was enough
 speech, and the words decide whether it goes on from there or stops. Where they cannot, the length
-of the speech decides.
+of the speech decides. What is well below the user's own level is taken for somebody else's,
+whatever its length and words.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Act(StrEnum):
 class SpeechOver:
     """What is known of speech over a reply. Times are in seconds.
 
-    ``voiced``: how much there is of it, ``silence`` since its end. ``level``: its loudest, in dB
-    relative to the user's own. ``recognized``: whether its words can become known; ``told``: what
+    ``voiced``: how much there is of it, ``silence`` since its end. ``level``: in dB relative to the
+    user's own. ``recognized``: whether its words can become known; ``told``: what
     they are so far, of the first ``told_of`` seconds. ``goes_on``: the reply has only just begun,
     so that a single word may be the rest of the turn that it answers.
     """
@@ -70,20 +71,21 @@ class Verdict:
     """What is to be done, and why."""
 
     act: Act
-    reason: str = ""
+    reason: str
 
 
 def judge(speech: SpeechOver, s: TurnSettings) -> Verdict:
     """What is to be done about ``speech`` now."""
-    if speech.level < -s.barge_in_below:
-        if speech.silence < s.barge_in_release:
-            return Verdict(Act.WAIT)
-        return Verdict(Act.RESUME, f"somebody else, {-speech.level:.0f} dB below you")
+    far = speech.level < -s.barge_in_below
+    if far or (speech.level < -s.barge_in_quiet and not _is_command(speech)):
+        words_may_come = speech.recognized and not far and not _known_whole(speech)
+        patience = s.barge_in_release + (WORDS_WAIT if words_may_come else 0.0)
+        act = Act.WAIT if speech.silence < patience else Act.RESUME
+        return Verdict(act, f"somebody else, {-speech.level:.0f} dB below you")
     if speech.voiced < s.min_speech:
         # Too little for a turn: to stop for it would be to stop for nothing.
-        if speech.silence < s.barge_in_release:
-            return Verdict(Act.WAIT)
-        return Verdict(Act.RESUME, f"only {speech.voiced:.2f} s of speech")
+        act = Act.WAIT if speech.silence < s.barge_in_release else Act.RESUME
+        return Verdict(act, f"only {speech.voiced:.2f} s of speech")
     by_words = _judge_words(speech) if speech.recognized else None
     return by_words or _judge_length(speech, s)
 
@@ -100,13 +102,13 @@ def _judge_length(speech: SpeechOver, s: TurnSettings) -> Verdict:
         return Verdict(Act.RESUME, f"only {speech.voiced:.2f} s of speech")
     if speech.recognized and speech.voiced >= s.barge_in_confirm:
         return Verdict(Act.HOLD, f"{speech.voiced:.2f} s of speech")
-    return Verdict(Act.WAIT)
+    return Verdict(Act.WAIT, f"{speech.voiced:.2f} s of speech")
 
 
 def _judge_words(speech: SpeechOver) -> Verdict | None:
     """The verdict that the words allow; None when they leave it open."""
     told = speech.told
-    whole = speech.silence >= ENDED and speech.told_of >= speech.voiced - UNHEARD
+    whole = _known_whole(speech)
     if told is None or not (whole or speech.told_of >= UNCLEAR):
         return None
     said = f"“{told.words}”" if told.words else "no words"
@@ -118,6 +120,19 @@ def _judge_words(speech: SpeechOver) -> Verdict | None:
     if told.content >= enough:
         return Verdict(Act.STOP, f"you said {said}")
     return Verdict(Act.RESUME, f"only {said}")
+
+
+def _known_whole(speech: SpeechOver) -> bool:
+    """Whether it has ended, and its words are known to the end."""
+    return speech.silence >= ENDED and speech.told_of >= speech.voiced - UNHEARD
+
+
+def _is_command(speech: SpeechOver) -> bool:
+    """Whether it is one that can hardly be meant for anybody else: "stop" and nothing more."""
+    told = speech.told
+    if told is None or not _known_whole(speech):
+        return False
+    return told.kind is Over.INTERRUPTION and told.content < CONTENT
 
 
 def _only_noises(speech: SpeechOver, s: TurnSettings) -> bool:

@@ -8,7 +8,7 @@ from model.endpointing import EndOfTurnModel
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
 from model.open_turn import OpenTurn
-from model.work import Executor, Job
+from model.work import Executor, Job, once
 
 END_OF_TURN_LANE = "end of turn"
 
@@ -39,9 +39,8 @@ class EndOfTurnProbe:
         if not self._asked and silence >= self._first:
             model, audio = self._model, turn.audio()
             self._asked = True
-            self._job = self._executor.submit(
-                END_OF_TURN_LANE, now, lambda _: (model.probability(audio) for _ in range(1))
-            )
+            work = once(lambda: model.probability(audio))
+            self._job = self._executor.submit(END_OF_TURN_LANE, now, work)
 
     def forget(self) -> None:
         """What was asked about is no longer so."""

@@ -8,6 +8,7 @@ applies:
 - words that break off: ``silence_unfinished``
 - a whole sentence that asks for nothing, unless it answers a question: ``silence_statement``
 - a finished question or request: ``silence_finished``
+- words that are still being recognised: ``silence`` and ``words_wait``
 - words that tell nothing or are not known: ``silence``, but ``silence_finished`` if the end-of-turn
   model hears that the turn is over
 - a sound that is not over, after the end-of-turn model: ``silence``, with words that tell nothing
@@ -65,18 +66,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether the turn is ``over``, and the ``reason``; ``needed``: the silence in seconds that
-    ends it if nothing changes."""
+    """Whether the turn is ``over``, and the ``reason``."""
 
     over: bool
-    needed: float
     reason: str
 
 
 def judge(evidence: Evidence, s: TurnSettings) -> Verdict:
     """Whether a turn is over (see the module's docstring)."""
     needed, reason = _needed(evidence, s)
-    return Verdict(evidence.silence + _FRAME_MARGIN >= needed, needed, reason)
+    return Verdict(evidence.silence + _FRAME_MARGIN >= needed, reason)
 
 
 def _needed(evidence: Evidence, s: TurnSettings) -> tuple[float, str]:

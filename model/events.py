@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.clock import seconds
+
 
 class TurnState(StrEnum):
     """Whose turn it is."""
@@ -201,7 +203,7 @@ def event_to_dict(event: Event) -> dict[str, Any]:
 
     Sound is not copied: ``samples`` becomes its length, in samples at 24 kHz.
     """
-    record: dict[str, Any] = {"event": type(event).__name__, "seconds": round(event.at / 16_000, 3)}
+    record: dict[str, Any] = {"event": type(event).__name__, "seconds": round(seconds(event.at), 3)}
     for f in dataclasses.fields(event):
         value = getattr(event, f.name)
         record[f.name] = len(value) if isinstance(value, np.ndarray) else value

@@ -35,7 +35,8 @@ class Floor:
     ``turn`` is the user's until a reply to it was heard for a while; ``reply`` from its beginning
     (often a speculation) until it is settled; ``playing`` while it is heard; ``talk_over`` is
     speech that may become the next turn; ``asked`` tells whether the last reply that was heard to
-    its end ended with a question. All times are user samples.
+    its end ended with a question; ``user_level`` is that of the last turn that was spoken and taken
+    to be over, in dBFS. All times are user samples.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Floor:
         self.playing: Playing | None = None
         self.talk_over: TalkOver | None = None
         self.asked = False
+        self.user_level: float | None = None
         self.events: list[Event] = []
         self._turns = 0
         self._replies = 0

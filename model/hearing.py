@@ -13,6 +13,12 @@ from model.open_turn import OpenTurn
 from model.speech import SpeechDetector, SpeechTracker
 from model.turn_settings import TurnSettings
 
+_BRIDGE = 0.1
+"""Seconds: shorter gaps (stops, breaths) do not end a run of speech."""
+
+_BLIP = 0.06
+"""Seconds: a shorter run of speech does not end a silence."""
+
 
 class Hearing:
     """Tells the user's speech from the rest, and keeps the last moments for a turn that begins.
@@ -24,8 +30,7 @@ class Hearing:
         self._detector = detector
         self._gate = LevelGate()
         self._speech = SpeechTracker(
-            bridge=min(samples(0.1), samples(s.speculate_after)),
-            blip=min(samples(0.06), samples(s.onset)),
+            bridge=samples(min(_BRIDGE, s.speculate_after)), blip=samples(min(_BLIP, s.onset))
         )
         self._onset = samples(s.onset)
         self._recent: deque[Audio] = deque(maxlen=max(1, samples(s.pre_roll + s.onset) // FRAME))
@@ -66,16 +71,6 @@ class Hearing:
         """When the last speech ended."""
         return self._speech.last_voiced
 
-    @property
-    def level(self) -> float:
-        """Of what is heard now, in dBFS (rms of 60 ms)."""
-        return self._gate.level
-
-    @property
-    def user_level(self) -> float:
-        """At which the user speaks, in dBFS, as far as is known."""
-        return self._gate.user if self._gate.user is not None else self._gate.level
-
     def forget(self) -> None:
         """Let the next speech be a new run."""
         self._speech.forget()
@@ -93,11 +88,10 @@ class Hearing:
     def open_turn(self, number: int) -> OpenTurn:
         """Turn ``number``, with the speech that has begun just now, if there is any."""
         heard = self._speech.run_voiced
-        turn = OpenTurn(
+        return OpenTurn(
             number,
             start=self._speech.run_start if heard else self._now,
             end_of_speech=self._speech.last_voiced if heard else self._now,
             frames=self._recent,
+            voiced=heard,
         )
-        turn.voiced = heard
-        return turn

@@ -124,6 +124,8 @@ class Listening:
             self._begin_reply()
         reply = present(floor.reply)
         reply.committed_at = floor.now
+        level = present(floor.turn).level()
+        floor.user_level = floor.user_level if level is None else level
         self._probe.forget()
         if reply.turn_text and reply.question.typed is None:
             floor.emit_transcript(reply.question, reply.turn_text, final=True)

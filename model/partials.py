@@ -8,7 +8,7 @@ from model.errors import ModelError, failing_as_model_error
 from model.events import Notice, UserTranscript
 from model.open_turn import OpenTurn
 from model.reply import Recognizer
-from model.work import Executor, Job
+from model.work import Executor, Job, once
 
 PARTIAL_LANE = "partial transcript"
 
@@ -39,9 +39,8 @@ class PartialTranscripts:
             yield from self._collect(self._job, now, turn)
         if self._job is None and speaking and now >= self._next:
             recognizer, audio = self._recognizer, turn.audio()
-            self._job = self._executor.submit(
-                PARTIAL_LANE, now, lambda _: (recognizer.transcribe(audio) for _ in range(1))
-            )
+            work = once(lambda: recognizer.transcribe(audio))
+            self._job = self._executor.submit(PARTIAL_LANE, now, work)
 
     def _collect(
         self, job: Job[str], now: int, turn: OpenTurn

@@ -106,8 +106,7 @@ class Phrases:
         left = _without(words, self._backchannels)
         if not left:
             return ToldOver(Over.BACKCHANNEL, said)
-        takes = any(_count_at(left, 0, (entry,)) for entry in self._interrupting)
-        kind = Over.INTERRUPTION if takes else Over.WORDS
+        kind = Over.INTERRUPTION if _count_at(left, 0, self._interrupting) else Over.WORDS
         return ToldOver(kind, said, len(left))
 
     def _states(self, words: Sequence[str]) -> bool:

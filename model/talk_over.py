@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from model.barge_in import ENDED, UNCLEAR, SpeechOver
@@ -13,7 +12,7 @@ from model.events import Notice
 from model.open_turn import OpenTurn
 from model.phrases import Phrases, ToldOver
 from model.reply import Recognizer
-from model.work import Executor, Job
+from model.work import Executor, Job, once
 
 OVER_LANE = "speech over a reply"
 
@@ -30,19 +29,16 @@ _LEAD = samples(0.3)
 class TalkOver:
     """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
 
-    ``goes_on``: it is the very turn that the reply answers. ``held``: whether the reply stands
-    still because of it. ``told``: what its first ``told_of`` samples of speech say. ``level``: its
-    loudest so far, in dB relative to ``user_level``, which is in dBFS.
+    ``goes_on``: it is the very turn that the reply answers. ``told``: what its first ``told_of``
+    samples of speech say. ``user_level``: at which the user speaks, in dBFS, if that is known.
     """
 
     def __init__(
-        self, turn: OpenTurn, voiced: int, user_level: float, *, goes_on: bool = False
+        self, turn: OpenTurn, voiced: int, user_level: float | None, *, goes_on: bool = False
     ) -> None:
         self.turn = turn
-        self.level = -math.inf
         self._user_level = user_level
         self.goes_on = goes_on
-        self.held = False
         self.told: ToldOver | None = None
         self.told_of = 0
         self._voiced_before = turn.voiced - voiced
@@ -53,9 +49,11 @@ class TalkOver:
         """How much speech there was over the reply, in user samples."""
         return self.turn.voiced - self._voiced_before
 
-    def hear(self, level: float) -> None:
-        """Take note of its level now, in dBFS."""
-        self.level = max(self.level, level - self._user_level)
+    @property
+    def level(self) -> float:
+        """Its level so far, in dB relative to the user's (0 where one of them is not known)."""
+        level = self.turn.level(self.voiced)
+        return 0.0 if level is None or self._user_level is None else level - self._user_level
 
     @property
     def audio(self) -> Audio:
@@ -124,9 +122,8 @@ class WordsOver:
         if recognizer is None:
             return
         self._asked_of = talk.voiced
-        self._job = self._executor.submit(
-            OVER_LANE, now, lambda _: (recognizer.transcribe(audio) for _ in range(1))
-        )
+        work = once(lambda: recognizer.transcribe(audio))
+        self._job = self._executor.submit(OVER_LANE, now, work)
 
     def _collect(self, job: Job[str], now: int, talk: TalkOver, reply: str) -> Iterator[Notice]:
         if self._phrases is None:

@@ -22,8 +22,9 @@ class TurnSettings:
     or ducks a reply. ``barge_in``: whether speech can stop a reply at all; ``barge_in_confirm``:
     how much speech silences it, and stops it where nobody can tell what was said;
     ``barge_in_limit``: how much stops it even though its words are not known;
-    ``barge_in_release``: silence after which the reply returns; ``barge_in_below``: dB below the
-    user's own level from which on it is somebody else who speaks. A reply of which less than
+    ``barge_in_release``: silence after which the reply returns; ``barge_in_quiet``: dB below the
+    user's own level from which on it is somebody else who speaks, unless it is a command such as
+    "stop", and ``barge_in_below``: from which on it always is. A reply of which less than
     ``continuation`` was heard when the user went on talking was premature.
 
     ``pre_roll``: audio kept from before the onset. ``partial_every``: pause between partial
@@ -47,6 +48,7 @@ class TurnSettings:
     barge_in_confirm: float = 0.3
     barge_in_limit: float = 1.2
     barge_in_release: float = 0.4
+    barge_in_quiet: float = 9.0
     barge_in_below: float = 12.0
     continuation: float = 0.6
     pre_roll: float = 0.3

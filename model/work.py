@@ -22,10 +22,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
+from model.channel import Cancelled
 from model.clock import samples
 
 T = TypeVar("T")
-Cancelled = Callable[[], bool]
 Work = Callable[[Cancelled], Iterator[T]]
 """Makes the results; looks at its argument now and then, and stops early when that is true."""
 
@@ -58,6 +58,15 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Cancel everything and wait for it. Safe to call twice."""
+
+
+def once(call: Callable[[], T]) -> Work[T]:
+    """The work whose one result is what ``call`` returns."""
+
+    def work(cancelled: Cancelled) -> Iterator[T]:
+        yield call()
+
+    return work
 
 
 class _ThreadJob(Generic[T]):
@@ -173,11 +182,13 @@ class _VirtualJob(Generic[T]):
         self._clock = clock
         self._ready: deque[tuple[float, T]] = deque()
         self._error: BaseException | None = None
+        self._now = submitted
         self._started = False
         self._done = False
         self._cancelled = False
 
     def poll(self, now: int) -> list[T]:
+        self._now = now
         while self._lane.jobs and self._lane.jobs[0] is not self:
             first = self._lane.jobs[0]
             first.advance(now)
@@ -225,7 +236,10 @@ class _VirtualJob(Generic[T]):
 
     @property
     def finished(self) -> bool:
-        return self._cancelled or (self._done and not self._ready and self._error is None)
+        if self._cancelled:
+            return True
+        over = self._done and self._time <= self._now  # the last step may have made nothing
+        return over and not self._ready and self._error is None
 
     def cancel(self) -> None:
         self._cancelled = True

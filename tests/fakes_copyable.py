@@ -25,6 +25,9 @@ PLAYED = ASSISTANT_RATE // 10
 NO_ANSWER, BROKEN = "say nothing", "break down"
 """Words to which there is no answer, or an error."""
 
+SOMEBODY_ELSE = "over there"
+"""Words that are said at a distance."""
+
 
 class Clock:
     """Seconds that the job at work has taken."""

@@ -11,7 +11,11 @@ from model.phrases import ToldOver, phrases_of
 from model.turn_settings import TurnSettings
 
 S = TurnSettings(
-    barge_in_confirm=0.3, barge_in_limit=1.2, barge_in_release=0.4, barge_in_below=12.0
+    barge_in_confirm=0.3,
+    barge_in_limit=1.2,
+    barge_in_release=0.4,
+    barge_in_quiet=9.0,
+    barge_in_below=12.0,
 )
 
 
@@ -105,9 +109,26 @@ def test_speech_too_short_for_a_turn_stops_nothing():
 
 
 def test_somebody_else_is_known_by_the_level():
-    assert act(2.0, text="have you seen my keys", level=-13.0) is Act.WAIT
-    assert act(2.0, silence=0.4, text="stop", level=-13.0) is Act.RESUME
-    assert act(2.0, text="have you seen my keys", level=-11.0) is Act.STOP
+    assert act(2.0, text="have you seen my keys", level=-10.0) is Act.WAIT
+    assert act(2.0, silence=0.4, text="have you seen my keys", level=-10.0) is Act.RESUME
+    assert act(2.0, text="have you seen my keys", level=-8.0) is Act.STOP
+    assert act(2.0, level=-10.0) is Act.WAIT  # who knows no words goes by the level alone
+    assert act(2.0, silence=0.4, level=-10.0) is Act.RESUME
+
+
+def test_a_quiet_command_and_nothing_more_is_the_user_s_all_the_same():
+    assert act(0.5, text="stop", level=-10.0) is Act.WAIT  # it may go on
+    assert act(0.5, silence=0.2, text="stop", level=-10.0) is Act.STOP
+    assert act(0.5, silence=0.2, text="stop", level=-13.0) is Act.WAIT
+    assert act(0.5, silence=0.4, text="stop", level=-13.0) is Act.RESUME
+    assert act(1.5, silence=0.4, text="just a second I am on the phone", level=-10.0) is Act.RESUME
+
+
+def test_the_words_of_what_is_quiet_are_waited_for():
+    late = S.barge_in_release + WORDS_WAIT
+    assert act(0.5, silence=late - 0.02, recognized=True, level=-10.0) is Act.WAIT
+    assert act(0.5, silence=late, recognized=True, level=-10.0) is Act.RESUME
+    assert act(0.5, silence=0.4, recognized=True, level=-13.0) is Act.RESUME
 
 
 def test_the_reason_says_what_was_heard():

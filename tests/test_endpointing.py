@@ -42,7 +42,6 @@ def test_each_kind_of_ending_has_its_silence(phrase, probability, needed):
     def over(silence: float) -> bool:
         words = Told(phrase, "the end")
         verdict = judge(Evidence(silence, words, probability=probability), S)
-        assert verdict.needed == needed
         assert verdict.reason
         return verdict.over
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from covo_cli.evaluation.evidence import Evidence
+from covo_cli.evaluation.finding import Check, Finding
 from covo_cli.evaluation.first_words import first_words_lost
-from covo_cli.evaluation.judge import Check, Finding, judge
+from covo_cli.evaluation.judge import judge
 from covo_cli.evaluation.scenario import Kind, Noise, NoiseKind, Role
 from model.events import PlaybackAction
 from tests.evaluation_cases import control, conversation, cut, reply, said, transcript
@@ -95,6 +96,15 @@ def test_an_answer_that_begins_while_the_turn_goes_on_is_one_into_its_pause():
     assert only(talk, Check.PAUSE).values["takeover"] == 1
 
 
+def test_an_answer_to_half_a_phrase_is_a_takeover_too():
+    talk = conversation(
+        Kind.PAUSE, PAUSED, [reply(1, 1.5, 2.6, interrupted=2.6), reply(2, 5.8, 9.0)]
+    )
+    finding = only(talk, Check.PAUSE)
+    assert not finding.ok
+    assert finding.why == "it spoke 0.50 s before the pause"
+
+
 def test_in_a_recording_all_that_is_heard_counts_as_one():
     whole = [said(Role.UNFINISHED, 0.0, 20.0, recorded=True)]
     blurts = [reply(1, 5.0, 5.4, words=1), reply(2, 9.0, 9.4, words=1)]
@@ -114,6 +124,15 @@ def test_a_backchannel_that_the_reply_survives():
     assert finding.ok
     expected = {"takeover": 0, "over_reply": 1, "alarm": 1, "resumed": 1, "resume": 0.4}
     assert finding.values == expected
+
+
+def test_a_reply_that_is_lowered_twice_is_back_when_it_returns_for_good():
+    actions = (PlaybackAction.DUCK, PlaybackAction.RESUME) * 2
+    events = [control(*at) for at in zip((5.1, 5.3, 5.45, 6.1), actions, strict=True)]
+    for length, expected in ((4, {"resumed": 1, "resume": 0.6}), (3, {"resumed": 0})):
+        talk = conversation(Kind.BACKCHANNEL, MM_HMM, [reply(1, 2.8, 12.0)], events[:length])
+        values = only(talk, Check.BACKCHANNEL).values
+        assert {name: v for name, v in values.items() if name.startswith("resume")} == expected
 
 
 def test_a_backchannel_that_ends_the_reply():
@@ -172,6 +191,7 @@ def test_an_interruption_that_is_caught_and_answered():
             "it answered before the interruption was over",
         ),
         ([reply(1, 2.8, 5.6, finished=5.6)], None, "it had just finished"),
+        ([reply(1, 2.8, 9.0, finished=9.0)], False, "it talked on"),
         ([], None, "nothing was being said"),
     ],
 )
@@ -224,6 +244,14 @@ def test_interruptions_by_nobody_are_counted_over_the_time_in_which_nobody_spoke
 def test_an_interruption_by_the_user_is_none_by_nobody():
     heard = [reply(1, 2.8, 5.4, interrupted=5.5), reply(2, 6.7, 9.0)]
     assert only(conversation(Kind.INTERRUPTION, STOP, heard, [cut(5.5)]), Check.EXPOSURE).ok
+
+
+def test_of_a_recording_nobody_knows_what_else_is_said_in_it():
+    lines = [said(Role.INTERRUPTION, 5.0, 6.0, "Stop.", recorded=True)]
+    heard = [reply(1, 2.8, 5.4, interrupted=5.5), reply(2, 6.7, 9.0)]
+    events = [transcript(1, 1.0, 2.0, "what is there to know"), cut(5.5)]
+    found = judge(conversation(Kind.INTERRUPTION, lines, heard, events))
+    assert [finding.check for finding in found] == [Check.INTERRUPTION]
 
 
 def test_an_answer_to_what_nobody_said():

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from covo_cli.evaluation.compare import compare
-from covo_cli.evaluation.judge import Check, Finding
+from covo_cli.evaluation.finding import Check, Finding
 from covo_cli.evaluation.metric import Form
 from covo_cli.evaluation.metrics import METRICS
 from covo_cli.evaluation.report import Report, _as_json, markdown
@@ -96,6 +96,17 @@ def test_takeover_rates_count_each_kind_by_itself():
     assert got["turn_latency"].n == 5
 
 
+def test_a_user_who_goes_on_is_no_pause():
+    got = figures(
+        finding(0, Kind.PAUSE, Check.PAUSE, True, takeover=0.0, silent=1.0),
+        finding(0, Kind.LISTENING, Check.PAUSE, False, takeover=1.0, silent=0.0),
+    )
+    for key in ("pause_takeover", "pause_success", "pause_silent", "listening_takeover"):
+        assert got[key].n == 1
+    assert got["pause_success"].value == 1.0
+    assert got["listening_takeover"].value == 1.0
+
+
 def test_what_could_not_be_tried_does_not_count():
     got = figures(
         finding(0, Kind.BACKCHANNEL, Check.BACKCHANNEL, True, takeover=0.0),
@@ -111,10 +122,11 @@ def test_false_barge_ins_are_counted_by_the_minute_and_by_the_noise():
         finding(0, Kind.NOISE, Check.EXPOSURE, False, snr=10, false_barge_ins=2, speaking=90.0),
         finding(1, Kind.NOISE, Check.EXPOSURE, True, snr=10, false_barge_ins=0, speaking=150.0),
         finding(2, Kind.NOISE, Check.EXPOSURE, True, snr=20, false_barge_ins=0, speaking=60.0),
+        finding(3, Kind.NOISE, Check.EXPOSURE, True, snr=15, false_barge_ins=0, speaking=60.0),
         finding(0, Kind.ECHO, Check.EXPOSURE, True, false_barge_ins=0, speaking=30.0),
     )
     assert (got["barge_ins_noise_10"].value, got["barge_ins_noise_10"].n) == (0.5, 4.0)
-    assert (got["barge_ins_noise_20"].value, got["barge_ins_noise_20"].n) == (0.0, 1.0)
+    assert (got["barge_ins_noise_20"].value, got["barge_ins_noise_20"].n) == (0.0, 2.0)
     assert got["barge_ins_echo"].n == 0.5
 
 

@@ -16,8 +16,10 @@ from covo_cli.commands import evaluation
 from covo_cli.errors import CliError, SettingsError
 from covo_cli.evaluation import run as running
 from covo_cli.evaluation.conversation import read_annotation
+from covo_cli.evaluation.engines import engine_maker
 from covo_cli.evaluation.evidence import gather
-from covo_cli.evaluation.judge import Check, judge
+from covo_cli.evaluation.finding import Check
+from covo_cli.evaluation.judge import judge
 from covo_cli.evaluation.names import RecognizerName
 from covo_cli.evaluation.picture import draw
 from covo_cli.evaluation.report import assess, draw_failures, read_report
@@ -39,11 +41,14 @@ from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from covo_cli.settings import load_settings
 from model.clock import samples
 from model.engine import Engine
+from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
 from model.reply import ReplyAudio, TurnText, UserTurn
 from model.turns import TurnTakingEngine
 from model.work import VirtualExecutor
 from tests.fakes import FakeClock, FakeGenerator, LevelDetector, silence, speech
+
+ROOT = Path(__file__).parent.parent
 
 QUESTION = ScriptLine(Role.TURN, Start(StartRule.AT, 0.5), source=Source.LAUGHTER, seed=1)
 """Laughter needs no voice, and the fake engine takes any sound for speech."""
@@ -169,6 +174,16 @@ def test_nothing_is_added_to_another_run(task, out):
         open_run(task, out, 1)
 
 
+def test_whatever_a_conversation_depends_on_tells_runs_apart():
+    files = {path.relative_to(ROOT).as_posix() for path in running.code_files()}
+    assert files >= {
+        *("model/turns.py", "model/phrases.toml", "model/lite/weights.toml", "audio_io/vad.py"),
+        *("covo_cli/engines.py", "covo_cli/room.py", "covo_cli/evaluation/vocal.py"),
+        *("covo_cli/bench/read_aloud.py", "covo_cli/evaluation/conversation.py"),
+    }
+    assert all((ROOT / file).is_file() for file in files)
+
+
 def test_two_runs_of_the_same_are_equal_to_the_sample(task, out, tmp_path):
     run_all(task, out, 1)
     again = tmp_path / "again"
@@ -260,6 +275,22 @@ def test_scripted_replies_take_their_time_and_their_length():
     assert sounds[0][1] == pytest.approx(0.5)
     heard = replies.settle(1, 12_000 + 24_000)
     assert (heard.heard, heard.unheard) == ("Two. One.", "Two.")
+
+
+@pytest.mark.weights
+def test_lite_is_held_with_the_persona_that_is_set(tmp_path, monkeypatch):
+    asked: list[str | None] = []
+
+    def choose(weights, model, url, persona, *, threads):
+        asked.append(persona)
+        raise ChatError("enough is known")
+
+    monkeypatch.setattr("model.lite.choose_chat", choose)
+    (tmp_path / "persona.txt").write_text("You are a pirate.")
+    settings = load_settings({"chat.persona": str(tmp_path / "persona.txt")})
+    with pytest.raises(ChatError):
+        engine_maker("lite", RecognizerName.ORACLE, settings, 1)
+    assert asked == ["You are a pirate."]
 
 
 # Recordings

@@ -10,6 +10,7 @@ from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 from model.events import (
     Interrupted,
     Notice,
+    PlaybackControl,
     StateChanged,
     TurnDiscarded,
     UserTranscript,
@@ -99,6 +100,26 @@ def test_speech_while_a_typed_question_is_thought_about_is_heard_whole():
     assert [question for question, _ in fake.history] == ["hi", "hello"]
     assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
     assert log.of(Interrupted)[0].heard == ""
+
+
+def test_a_question_asked_and_over_while_another_is_thought_about_is_answered():
+    log, fake = converse(
+        *(silence(1), speech(1), silence(9)), commands={0.5: SayText("hi")}, think_cost=3.0
+    )
+    assert [question for question, _ in fake.history] == ["hi", "hello"]
+    assert np.count_nonzero(fake.turns[-1].audio) == USER_RATE
+    assert log.of(Interrupted)[0].reason == "you spoke for 1.00 s"
+
+
+def test_of_a_reply_that_never_came_the_speaker_is_asked_for_nothing():
+    log, fake = converse(
+        *(silence(1), speech(2), silence(6)),
+        commands={0.5: SayText("hi")},
+        think_cost=1.5,
+        words=[],
+    )
+    assert [question for question, _ in fake.history] == ["hi", "hello"]
+    assert not log.of(PlaybackControl)
 
 
 def test_typing_in_the_middle_of_speech_takes_its_place():

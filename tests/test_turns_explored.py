@@ -13,12 +13,13 @@ import pytest
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted
 from model.events import TurnState
 from model.turn_settings import TurnSettings
-from tests.fakes_copyable import BROKEN, NO_ANSWER
+from tests.fakes_copyable import BROKEN, NO_ANSWER, SOMEBODY_ELSE
 from tests.turn_machine import Machine
 
 SAY = {
     **{"words": "stop that now", "backchannel": "yeah", "open": "and", "statement": "i like it"},
     **{"no answer": NO_ANSWER, "break down": BROKEN, "noise": ""},
+    "somebody else": SOMEBODY_ELSE,
 }
 
 EVENTS: dict[str, tuple[str | None, Any, bool]] = {

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from audio_io.endpoints import Played
 from model.clock import FRAME, USER_RATE, samples
+from model.engine import SayText
 from model.errors import EndOfTurnError, RecognizerError
 from model.events import (
     EndpointJudged,
@@ -20,7 +22,7 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
-from tests.fakes import FakeClock, FakeGenerator, silence
+from tests.fakes import FakeClock, FakeGenerator, FakeSpeaker, silence
 from tests.talks import LISTENING, THINKING, USER_SPEAKING, Script, converse
 
 ACTIONS = PlaybackAction
@@ -73,6 +75,36 @@ def test_a_statement_is_finished_when_it_answers_a_question():
     log, _ = converse(*said, silence(5), script=script, words=["who", "are", "you?"])
     waits = [e.silence for e in log.of(EndpointJudged) if e.over]
     assert waits == pytest.approx([0.46, 0.46], abs=0.021)
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"), [("And in Rome?", ["Hi", "And in Rome?"]), ("Mm-hmm.", ["Hi"])]
+)
+def test_words_said_and_over_while_a_reply_is_thought_about_are_not_lost(text, asked):
+    script = Script()
+    log, fake = converse(
+        *(silence(1), script.say(text, 0.6), silence(14)),
+        script=script,
+        commands={0.5: SayText("Hi")},
+        think_cost=4.0,
+    )
+    assert [question for question, _ in fake.history] == asked
+    assert bool(log.of(Interrupted)) == (len(asked) == 2)
+
+
+def test_a_question_whose_end_was_lost_was_not_asked():
+    class Losing(FakeSpeaker):
+        @property
+        def played(self) -> Played:
+            real = super().played
+            return Played(real.reply, min(real.samples, 20_000))
+
+    script = Script()
+    said = (script.say("Hello.", 1.0), silence(6), script.say("My name is Jo.", 1.0))
+    words = ["who", "are", "you?"]
+    log, _ = converse(*said, silence(5), script=script, words=words, speaker=Losing())
+    waits = [e.silence for e in log.of(EndpointJudged) if e.over]
+    assert waits == pytest.approx([0.46, 2.3], abs=0.021)
 
 
 class Ear:
@@ -222,6 +254,33 @@ def test_a_quiet_voice_is_somebody_else():
     assert actions(log) == [ACTIONS.DUCK, ACTIONS.RESUME]
     assert "below you" in log.of(PlaybackControl)[-1].reason
     assert len(fake.history) == 1
+
+
+@pytest.mark.parametrize(("text", "stops"), [("have you seen my keys", False), ("Stop.", True)])
+def test_a_voice_that_is_rather_quiet_must_give_a_command(text, stops):
+    script = Script()
+    quiet = script.say(text, 0.6, level=0.0316)  # 10 dB below
+    log, fake = converse(
+        *(script.say("Hello.", 1.0), silence(3), quiet, silence(8)), script=script, words=TEN
+    )
+    assert actions(log) == [ACTIONS.DUCK, ACTIONS.STOP if stops else ACTIONS.RESUME]
+    assert len(fake.history) == 1 + stops
+
+
+def test_a_reply_that_is_held_goes_on_lower_when_it_was_somebody_else():
+    script = Script()
+    other = (script.say("Ha", 0.3, level=0.04), script.say("", 2.0, level=0.02))
+    log, fake = converse(
+        *(script.say("Hello.", 1.0), silence(3), *other, silence(8)), script=script, words=TEN
+    )
+    assert actions(log) == [
+        *(ACTIONS.DUCK, ACTIONS.HOLD),
+        *(ACTIONS.RESUME, ACTIONS.DUCK),
+        ACTIONS.RESUME,
+    ]
+    assert all("below you" in event.reason for event in log.of(PlaybackControl)[2:])
+    assert log.level(5.5, 6.2) == pytest.approx(0.5 * 10 ** (-12 / 20), rel=1e-3)
+    assert fake.history == [("Hello.", " ".join(TEN))]
 
 
 def test_a_backchannel_at_the_end_of_a_reply_is_not_answered():

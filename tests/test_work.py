@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.clock import USER_RATE
@@ -107,6 +107,7 @@ def test_an_error_comes_after_the_results_before_it():
     executor.close()
 
 
+@settings(deadline=None)
 @given(
     costs=st.lists(st.floats(0, 2), max_size=8),
     submitted=st.integers(0, USER_RATE),
@@ -187,4 +188,22 @@ def test_a_virtual_error_comes_at_its_time():
     assert not job.finished
     with pytest.raises(ValueError, match="no more"):
         job.poll(USER_RATE)
+    assert job.finished
+
+
+def test_a_virtual_job_is_finished_when_its_last_step_would_be_over():
+    clock = FakeClock()
+    executor = VirtualExecutor(clock)
+
+    def work(cancelled: Callable[[], bool]) -> Iterator[int]:
+        clock.pass_time(0.5)
+        yield 1
+        clock.pass_time(1.5)  # and then there is nothing more to say
+
+    job = executor.submit("a", 0, work)
+    assert job.poll(USER_RATE // 2) == [1]
+    assert not job.finished
+    assert job.poll(2 * USER_RATE - 1) == []
+    assert not job.finished
+    assert job.poll(2 * USER_RATE) == []
     assert job.finished

@@ -26,9 +26,18 @@ from model.phrases import phrases_of
 from model.turn_settings import TurnSettings
 from model.turns import TurnTakingEngine
 from tests.fakes import LevelDetector
-from tests.fakes_copyable import PLAYED, STEP, Clock, DoneExecutor, DoneJob, Person, Replies
+from tests.fakes_copyable import (
+    PLAYED,
+    SOMEBODY_ELSE,
+    STEP,
+    Clock,
+    DoneExecutor,
+    DoneJob,
+    Person,
+    Replies,
+)
 
-SOUNDS = {spoken: np.full(STEP, 0.1 * spoken, np.float32) for spoken in (False, True)}
+SILENCE, SPEECH, FAINT = (np.full(STEP, level, np.float32) for level in (0.0, 0.1, 0.02))
 _FAR = 40
 """Steps after which times are as good as equal: longer than any timer of the settings explored."""
 
@@ -41,6 +50,7 @@ LENGTHS = {"voiced", "run_voiced", "length", "_voiced_before", "_begins", "told_
 NOT_PART_OF_IT = {
     *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
     *("_phrases", "executor", "_executor", "generator", "_generator", "_work", "_recognizer"),
+    "_powers",
 }
 
 
@@ -61,7 +71,7 @@ class Machine:
             phrases_of("en") if words else None,
             self.person if words else None,
         )
-        self._never_change = (settings, phrases_of("en"), *SOUNDS.values(), Replies.SOUND)
+        self._never_change = (settings, phrases_of("en"), SILENCE, SPEECH, FAINT, Replies.SOUND)
         self.at = 0
         self.state = TurnState.LISTENING
         self.active: int | None = None  # the reply that was let through and is not over
@@ -86,7 +96,7 @@ class Machine:
             moved = min(self.queued, PLAYED)
             self.queued -= moved
             self.played += moved
-        sound = SOUNDS[words is not None]
+        sound = SILENCE if words is None else FAINT if words == SOMEBODY_ELSE else SPEECH
         for event in self.engine.process(Frame(self.at, sound, Playback(self.reply, self.played))):
             self._take(event)
         self.at += STEP
@@ -132,9 +142,16 @@ class Machine:
         return (
             (self.state, self.ducked, self.held, self.stuck, floor.muted),
             reply and (reply.complete, reply.failed, reply.turn_text is None),
-            talk and (talk.goes_on, talk.told is None),
+            talk and (talk.goes_on, talk.told is None, self._somebody_else),
             turn and (turn.held, turn.closed, turn.over_reply),
         )
+
+    @property
+    def _somebody_else(self) -> bool:
+        """Whether what is said over the reply is too faint for the user."""
+        floor = self.engine._floor
+        talk, s = floor.talk_over, floor.settings
+        return talk is not None and talk.level < -s.barge_in_quiet
 
     def check_rest(self) -> None:
         """Nobody has the floor: nothing may be left over."""
@@ -154,6 +171,7 @@ class Machine:
             self.reply - floor._replies,
             self.finished_turn is not None and self.finished_turn == floor._turns,
             len(self.replies.begun),
+            self._somebody_else,
         )
         return own, self.person.words, last, _seen(self.engine, self.at, numbers, set())
 

@@ -59,6 +59,6 @@ def compare(a: Report, b: Report) -> Comparison:
 
 def _wrong(report: Report) -> dict[str, str]:
     return {
-        name: "; ".join(f"{f.check}: {f.why or 'wrong'}" for f in findings)
+        name: "; ".join(finding.problem for finding in findings)
         for name, findings in report.failed().items()
     }

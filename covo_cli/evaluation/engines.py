@@ -11,19 +11,17 @@ from covo_cli.engines import build_engine, turn_taking
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
 from covo_cli.evaluation.scenario import Scenario
 from covo_cli.evaluation.scripted_engine import (
+    ASSISTANT,
     Oracle,
     ScriptedReplies,
     SteadyClock,
     SteadyRecognizer,
 )
+from covo_cli.persona import read_persona
 from covo_cli.scripted_user import ScriptedUser
 from covo_cli.settings import Settings, models_dir, voices_dir
 from model.engine import Engine
 from model.reply import Recognizer
-
-ASSISTANT = "heart"
-"""The voice of the scripted engine's replies."""
-
 
 EngineMaker = Callable[[Scenario, ScriptedUser], Engine]
 """Makes the engine for a conversation with a user; it is loaded."""
@@ -87,8 +85,9 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
 
     weights = WeightStore(models_dir(settings))
     recognizer = WhisperRecognizer(weights.whole("whisper-base"), threads=threads)
+    persona = read_persona(settings.chat.persona)
     chat, prompt = choose_chat(
-        weights, settings.chat.model, settings.chat.url, None, threads=threads
+        weights, settings.chat.model, settings.chat.url, persona, threads=threads
     )
     voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get, threads=threads)
     voice = voices(settings.voice.name)

@@ -1,7 +1,7 @@
 """What happened in a conversation, from what it left: its replies as they were really heard.
 
-A reply is heard from its first audible sample in ``output.wav`` to its last one before the next
-reply begins. All times are in user samples.
+A reply is heard from its first audible sample in ``output.wav`` to its last one before it was cut
+off, ended, or the next reply began. All times are in user samples.
 """
 
 from __future__ import annotations
@@ -159,10 +159,9 @@ def _of(events: Sequence[Event], kind: type[E]) -> Iterator[E]:
     return (event for event in events if isinstance(event, kind))
 
 
-def transcripts(evidence: Evidence) -> list[UserTranscript]:
-    """What the engine took the user to have said, one for each turn that it answered."""
-    final = {event.turn: event for event in evidence.of(UserTranscript) if event.final}
-    return list(final.values())
+def transcripts(evidence: Evidence) -> dict[int, UserTranscript]:
+    """What the engine took the user to have said, by the number of the turn that it answered."""
+    return {event.turn: event for event in evidence.of(UserTranscript) if event.final}
 
 
 def controls(evidence: Evidence, start: int, end: int) -> list[PlaybackControl]:

@@ -1,20 +1,17 @@
 """Compares what happened in a conversation with what would have been right: findings.
 
-docs/evaluation.md defines every check and names its source. Times in a finding's values are in
-seconds.
+docs/evaluation.md defines every check and names its source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import ClassVar
 
 from covo_cli.evaluation.conversation import Said
 from covo_cli.evaluation.evidence import Evidence, HeardReply, controls, transcripts
+from covo_cli.evaluation.finding import Check, Finding
 from covo_cli.evaluation.first_words import first_words_lost
-from covo_cli.evaluation.scenario import Kind, Role
+from covo_cli.evaluation.scenario import Role
 from model.clock import samples, seconds
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 
@@ -25,46 +22,9 @@ AFTERWARDS = 1.5
 """Seconds after a line in which the assistant's falling silent still is an effect of it."""
 
 
-class Check(StrEnum):
-    """What was looked at."""
-
-    TURN = "turn"
-    PAUSE = "pause"
-    BACKCHANNEL = "backchannel"
-    INTERRUPTION = "interruption"
-    SIDE_TALK = "side talk"
-    CORRECTION = "correction"
-    EXPOSURE = "exposure"
-    FIRST_WORDS = "first words"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """``ok``: whether it went right; None: it could not be tried, ``why`` says what was missing.
-
-    ``line``: the number of the line in question, from 0; -1: the whole conversation.
-    """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
-    scenario: str
-    kind: Kind
-    check: Check
-    line: int
-    ok: bool | None
-    values: dict[str, float]
-    why: str = ""
-
-    def value(self, name: str) -> float | None:
-        """The value called ``name``, or the verdict (``ok``: 1 or 0); None: there is none."""
-        if name == "ok":
-            return None if self.ok is None else float(self.ok)
-        return self.values.get(name)
-
-
 def judge(evidence: Evidence) -> list[Finding]:
     """Every finding of one conversation."""
-    return [*_lines(evidence), _exposure(evidence), *_first_words(evidence)]
+    return [*_lines(evidence), *_exposure(evidence), *_first_words(evidence)]
 
 
 def _finding(
@@ -134,13 +94,21 @@ def _pause(evidence: Evidence, number: int, line: Said, following: Said | None) 
     else:
         end = following.end if following else evidence.annotation.length
         heard = [r for r in evidence.replies if r.first is not None]
-        heard = [r for r in heard if line.end <= _first(r) < end - samples(EARLY)]
+        heard = [r for r in heard if line.start <= _first(r) < end - samples(EARLY)]
         takeover = any(r.takes_over for r in heard)
     values: dict[str, float] = {"takeover": takeover, "silent": not heard}
     if following:
         values["gap"] = seconds(following.start - line.end)
-    why = f"it spoke {seconds(_first(heard[0]) - line.end):.2f} s into the pause" if heard else ""
+    why = _when(heard[0], line) if heard else ""
     return _finding(evidence, Check.PAUSE, number, not takeover, values, why)
+
+
+def _when(reply: HeardReply, line: Said) -> str:
+    """When ``reply`` began, for people."""
+    late = seconds(_first(reply) - line.end)
+    if late < 0:
+        return f"it spoke {-late:.2f} s before the pause"
+    return f"it spoke {late:.2f} s into the pause"
 
 
 def _not_meant(evidence: Evidence, number: int, line: Said, until: int) -> Finding:
@@ -157,7 +125,7 @@ def _not_meant(evidence: Evidence, number: int, line: Said, until: int) -> Findi
     if reply is not None and alarms:
         back = [
             c
-            for c in controls(evidence, alarms[0].at, evidence.annotation.length)
+            for c in controls(evidence, alarms[-1].at, evidence.annotation.length)
             if c.action is PlaybackAction.RESUME
         ]
         values["alarm"] = 1.0
@@ -186,7 +154,7 @@ def _interruption(evidence: Evidence, number: int, line: Said) -> Finding:
     values["stopped"] = stopped
     if stopped and reply.last is not None:
         values["stop"] = max(0.0, seconds(reply.last - line.start))
-    if not stopped and reply.finished is not None:
+    if not stopped and _within(reply.finished, line.start, line.end):
         return _finding(evidence, Check.INTERRUPTION, number, None, values, "it had just finished")
     why = "it talked on" if not stopped else "no answer" if not answers else ""
     if stopped and answers and values["early"]:
@@ -209,11 +177,14 @@ def _correction(evidence: Evidence, number: int, line: Said) -> Finding:
     return _finding(evidence, Check.CORRECTION, number, not why, values, why)
 
 
-def _exposure(evidence: Evidence) -> Finding:
+def _exposure(evidence: Evidence) -> Iterator[Finding]:
     """What happened while no line was being said: interruptions and answers that nobody asked for.
+    Of a recording nothing is known but its marks: there may be more speech in it.
 
     ``speaking``: seconds in which the assistant was heard then; ``idle``: seconds without it.
     """
+    if any(line.recorded for line in evidence.annotation.said):
+        return
     length = evidence.annotation.length
     spans = [(s.start, s.end + samples(AFTERWARDS)) for s in evidence.annotation.said]
 
@@ -224,7 +195,7 @@ def _exposure(evidence: Evidence) -> Finding:
     speaking = sum(evidence.audible_seconds(t, t + samples(0.1)) for t in quiet)
     barge_ins = [e for e in evidence.of(Interrupted) if unprovoked(e.at)]
     alarms = [e for e in evidence.of(PlaybackControl) if _is_alarm(e) and unprovoked(e.at)]
-    answered = {t.turn: t for t in transcripts(evidence)}
+    answered = transcripts(evidence)
     false_turns = [
         r
         for r in evidence.replies
@@ -249,7 +220,7 @@ def _exposure(evidence: Evidence) -> Finding:
         )
         if count
     )
-    return _finding(evidence, Check.EXPOSURE, -1, not why, values, why)
+    yield _finding(evidence, Check.EXPOSURE, -1, not why, values, why)
 
 
 def _first_words(evidence: Evidence) -> Iterator[Finding]:
@@ -265,7 +236,9 @@ def _first_words(evidence: Evidence) -> Iterator[Finding]:
         ):
             continue
         best = max(
-            transcripts(evidence), key=lambda t: _overlap(line, t.start, t.end), default=None
+            transcripts(evidence).values(),
+            key=lambda t: _overlap(line, t.start, t.end),
+            default=None,
         )
         if best is None or _overlap(line, best.start, best.end) <= 0 or not line.text:
             continue

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from covo_cli.evaluation.judge import Finding
+from covo_cli.evaluation.finding import Finding
 from covo_cli.evaluation.statistics import Estimate, per_minute, percentile, rate
 
 

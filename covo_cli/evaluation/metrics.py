@@ -5,7 +5,9 @@ docs/evaluation.md has every definition with its source.
 
 from __future__ import annotations
 
-from covo_cli.evaluation.judge import Check, Finding
+import math
+
+from covo_cli.evaluation.finding import Check, Finding
 from covo_cli.evaluation.metric import Form, Metric, Select
 from covo_cli.evaluation.scenario import Kind
 
@@ -21,13 +23,13 @@ def _tried(check: Check) -> Select:
 def _noise(low: float, high: float) -> Select:
     def select(f: Finding) -> bool:
         noisy = f.check is Check.EXPOSURE and f.kind is Kind.NOISE
-        return noisy and low <= f.values["snr"] <= high
+        return noisy and low <= f.values["snr"] < high
 
     return select
 
 
-_CLEAN = (Kind.TURN, Kind.MONOLOGUE)
-_TURN = _of(Check.TURN, *_CLEAN)
+_TURN = _of(Check.TURN, Kind.TURN, Kind.MONOLOGUE)
+_PAUSE = _of(Check.PAUSE, Kind.PAUSE)
 _ANSWERED = (Kind.TURN, Kind.MONOLOGUE, Kind.PAUSE)
 
 METRICS = (
@@ -37,7 +39,7 @@ METRICS = (
         "pause: takeover rate",
         Form.SHARE,
         "lower",
-        _of(Check.PAUSE, Kind.PAUSE),
+        _PAUSE,
         "takeover",
         goal=0.05,
     ),
@@ -138,12 +140,10 @@ METRICS = (
         "stop",
         q=90,
     ),
+    Metric("pause_silent", "pause: not a sound", Form.SHARE, "higher", _PAUSE, "silent"),
     # Covo's four success rates
-    Metric("pause_silent", "pause: not a sound", Form.SHARE, "higher", _of(Check.PAUSE), "silent"),
     Metric("turn_success", "success: turn-taking", Form.SHARE, "higher", _TURN, "ok"),
-    Metric(
-        "pause_success", "success: pause handling", Form.SHARE, "higher", _of(Check.PAUSE), "ok"
-    ),
+    Metric("pause_success", "success: pause handling", Form.SHARE, "higher", _PAUSE, "ok"),
     Metric(
         "backchannel_success",
         "success: backchannel",
@@ -230,7 +230,7 @@ METRICS = (
         "false barge-ins, 20 dB noise",
         Form.PER_MINUTE,
         "lower",
-        _noise(15, 60),
+        _noise(15, math.inf),
         "false_barge_ins",
         "speaking",
     ),
@@ -249,7 +249,7 @@ METRICS = (
         "false barge-ins, 5 dB noise",
         Form.PER_MINUTE,
         "lower",
-        _noise(-10, 7.5),
+        _noise(-math.inf, 7.5),
         "false_barge_ins",
         "speaking",
     ),

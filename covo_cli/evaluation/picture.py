@@ -11,7 +11,7 @@ import numpy as np
 from audio_io.endpoints import MIC_RATE, Audio
 from audio_io.files import read_audio
 from covo_cli.evaluation.conversation import INPUT, OUTPUT, read_annotation
-from covo_cli.evaluation.judge import Finding
+from covo_cli.evaluation.finding import Finding
 from covo_cli.sessions.records import read_events
 from model.clock import seconds
 from model.events import (
@@ -38,7 +38,6 @@ _COLOURS = {
     TurnState.INTERRUPTED: "#fc9272",
     TurnState.MUTED: "#969696",
 }
-_OTHER = "#dadaeb"
 _POINTS = MIC_RATE // 200
 """Samples that become one point of a waveform: their lowest and highest are drawn."""
 
@@ -59,7 +58,7 @@ def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
     user, states, assistant = figure.subplots(
         3, 1, sharex=True, gridspec_kw={"height_ratios": [4, 2.2, 4]}
     )
-    wrong = "; ".join(f"{f.check}: {f.why}" for f in findings if f.ok is False) or "went right"
+    wrong = "; ".join(f.problem for f in findings if f.ok is False) or "went right"
     note = f" ({annotation.scenario.note})" if annotation.scenario.note else ""
     figure.suptitle(f"{annotation.scenario.id}{note}: {wrong}", fontsize=10)
     _waveform(user, read_audio(folder / INPUT, MIC_RATE), "user", "#08519c")
@@ -100,7 +99,7 @@ def _states(axes: Axes, events: Sequence[Event], length: float) -> None:
     if not times or times[0] > 0:
         times, states = [0.0, *times], [TurnState.LISTENING, *states]
     for (start, end), state in zip(pairwise([*times, length]), states, strict=True):
-        axes.axvspan(start, end, ymin=0, ymax=0.3, color=_COLOURS.get(state, _OTHER), lw=0)
+        axes.axvspan(start, end, ymin=0, ymax=0.3, color=_COLOURS[state], lw=0)
         if end - start > 0.4:
             axes.text((start + end) / 2, 0.15, state.value, ha="center", va="center", fontsize=7)
     axes.set_ylim(0, 1)

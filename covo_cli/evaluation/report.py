@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from covo_cli.evaluation.evidence import Listen, gather
-from covo_cli.evaluation.judge import Finding, judge
+from covo_cli.evaluation.finding import Finding
+from covo_cli.evaluation.judge import judge
 from covo_cli.evaluation.metric import Form, Metric
 from covo_cli.evaluation.metrics import METRICS
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``run``: what was run, ``findings`` of its conversations, in the set's order."""
+    """``run``: what was run, ``findings`` of its conversations, in the order of their names."""
 
     run: dict[str, Any]
     findings: tuple[Finding, ...]
@@ -76,7 +77,7 @@ def assess(out: Path, listen: Listen) -> Report:
 
 def read_report(out: Path) -> Report:
     """The report that was left in ``out``. Raises: EvaluationError."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
     path = out / RESULTS
     try:
@@ -85,7 +86,7 @@ def read_report(out: Path) -> Report:
         return Report(record["run"], findings)
     except OSError as error:
         raise EvaluationError(f"{path} cannot be read: run `covo eval duplex` first") from error
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise EvaluationError(f"{path} is no report: run `covo eval duplex` again") from error
 
 
@@ -218,8 +219,7 @@ def markdown(report: Report) -> str:
     lines += ["", "## Beside published systems", "", *_published(report), ""]
     lines += ["## What went wrong", ""]
     for scenario, findings in report.failed().items():
-        why = "; ".join(f"{f.check}: {f.why or 'wrong'}" for f in findings)
-        lines.append(f"- {scenario}: {why}")
+        lines.append(f"- {scenario}: {'; '.join(finding.problem for finding in findings)}")
     return "\n".join(lines) + "\n"
 
 

@@ -198,17 +198,24 @@ def _hold_each(task: Task, out: Path, names: Iterator[str]) -> Iterator[str]:
         yield name
 
 
+def code_files() -> list[Path]:
+    """What a conversation's course depends on: code, and the rules of :mod:`model.phrases`."""
+    root = Path(covo_cli.__file__).parent
+    ours = ("conversation", "engines", "room", "scripted_user", "bench/read_aloud")
+    evaluation = ("conversation", "engines", "scripted_engine", "sounds", "vocal")
+    return [
+        *root.parent.joinpath("model").rglob("*.py"),
+        *root.parent.joinpath("model").rglob("*.toml"),
+        *root.parent.joinpath("audio_io").glob("*.py"),
+        *(root / f"{name}.py" for name in ours),
+        *(root / "evaluation" / f"{name}.py" for name in evaluation),
+    ]
+
+
 def code_digest() -> str:
     """A fingerprint of the code that takes turns: a run with another one is another run."""
-    root = Path(covo_cli.__file__).parent.parent
-    files = [
-        *(root / "model").rglob("*.py"),
-        *(root / "audio_io").glob("*.py"),
-        *(root / "covo_cli" / name for name in ("conversation.py", "scripted_user.py", "room.py")),
-        *(root / "covo_cli" / "evaluation").glob("*engine*.py"),
-    ]
     digest = hashlib.sha256()
-    for path in sorted(files):
+    for path in sorted(code_files()):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

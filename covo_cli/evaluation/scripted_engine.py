@@ -26,6 +26,9 @@ RECOGNIZE, THINK, SPEAK = 0.3, 0.1, 0.1
 """Seconds until a turn's words are known, then until the reply's first ones, then until these are
 sound."""
 
+ASSISTANT = "heart"
+"""The voice of the replies."""
+
 
 class SteadyClock:
     """Seconds that pass only when :meth:`pass_time` is called (see
@@ -106,7 +109,7 @@ class ScriptedReplies:
         return EngineInfo(
             "scripted",
             f"real turn taking; replies and latencies are scripted; {self._recognizer_name}",
-            "heart",
+            ASSISTANT,
             "cpu",
             {"recogniser": self._recognizer_name, "replies": "fixed sentences"},
         )

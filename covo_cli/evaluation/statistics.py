@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
@@ -42,10 +41,20 @@ def per_minute(events: int, minutes: float) -> Estimate:
 
 def percentile(values: Sequence[float], q: float) -> Estimate:
     """The ``q``-th percentile, with a percentile bootstrap (2000 resamples, a fixed seed)."""
-    data = np.asarray(values, float)
-    draws = _resampled(data)
-    low, high = np.percentile(np.percentile(draws, q, axis=1), [2.5, 97.5])
-    return Estimate(float(np.percentile(data, q)), float(low), float(high), len(data))
+    from scipy.stats import bootstrap
+
+    value = float(np.percentile(values, q))
+    if len(values) == 1:
+        return Estimate(value, value, value, 1)
+    interval = bootstrap(
+        (values,),
+        lambda sample, axis: np.percentile(sample, q, axis=axis),
+        n_resamples=_RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return Estimate(value, float(interval.low), float(interval.high), len(values))
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
@@ -58,8 +67,3 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
     low = value - float(np.hypot(b.value - b.low, a.high - a.value))
     high = value + float(np.hypot(b.high - b.value, a.value - a.low))
     return Estimate(value, low, high, min(a.n, b.n))
-
-
-def _resampled(data: NDArray[np.float64]) -> NDArray[np.float64]:
-    rng = np.random.default_rng(0)
-    return data[rng.integers(0, len(data), (_RESAMPLES, len(data)))]

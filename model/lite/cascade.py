@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from model.channel import Channel, feed
+from model.channel import Cancelled, Channel, feed
 from model.clock import USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
@@ -34,8 +34,6 @@ from model.reply import (
     TurnText,
     UserTurn,
 )
-
-Cancelled = Callable[[], bool]
 
 _FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.float32)
 """Recognised once while warming up: loud enough to be looked at, and not speech."""

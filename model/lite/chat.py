@@ -18,8 +18,8 @@ from model.errors import ChatError
 _MAY_RECUR = 8
 """Tokens that may come again without the DRY sampler's penalty: an answer may echo its question."""
 
-
 _CLOSE_SECONDS = 10.0
+"""How long closing waits for a prompt that is being read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ def raised_as(kind: type[ModelError], what: str) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
-        raise kind(f"{what}: {in_a_line(error)}") from error
+        raise kind(f"{what}: {in_a_line(str(error)) or type(error).__name__}") from error
 
 
-def in_a_line(error: BaseException) -> str:
-    """What ``error`` says, in one line that is not too long; its class where it says nothing."""
-    return " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+def in_a_line(text: str) -> str:
+    """``text`` in one line that is not too long."""
+    return " ".join(text.split())[:_LONGEST]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from model.channel import Channel, feed
 from model.errors import ChatError
 from model.lite.chat import Message
+from model.lite.failures import in_a_line
 
 _CONNECT_TIMEOUT = 5.0
 _GLANCE = 0.05
@@ -146,5 +147,4 @@ class OpenAIChat:
 
 def _detail(error: Exception) -> str:
     body = getattr(error, "body", None)
-    text = str(body.get("message", body)) if isinstance(body, dict) else str(error)
-    return " ".join(text.split())[:200]
+    return in_a_line(str(body.get("message", body)) if isinstance(body, dict) else str(error))
