@@ -66,6 +66,7 @@ def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[s
         unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
     if engine == "covo-fd":  # it takes turns by itself
         unneeded["smart-turn"] = f"not needed by the engine {engine}"
+        unneeded.setdefault("whisper-base", "without it your words are not written down")
     return unneeded
 
 

@@ -253,7 +253,7 @@ class _Author:
         others = cycle(self._mix.bystanders)
         for n in range(self._mix.side_talk):
             voice, other, text = next(self._voices), next(others), next(texts)
-            over = n % 2 == 0
+            over = n % 4 < 2  # so that both voices and all texts are heard in both places
             start = Start(StartRule.DURING_REPLY, 1.5) if over else Start(StartRule.AT, 1.0)
             talk = ScriptLine(Role.SIDE_TALK, start, text, voice=other, level=SOFT - 4)
             ask = self._opening(next(self._requests), voice)
