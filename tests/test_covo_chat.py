@@ -160,7 +160,7 @@ def test_the_embedded_engine_cannot_only_write(settings):
         ("lite", "covo.precision", "int8", "--precision goes with --engine covo"),
         ("lite", "covo.voice_prompt_seconds", 3.0, "--voice-prompt-seconds goes with"),
         ("covo", "chat.url", "http://localhost:1/v1", "--chat-url goes with --engine lite"),
-        ("covo-fd", "chat.persona", "me.txt", "--persona goes with --engine lite or covo, and covo"),
+        ("covo-fd", "chat.persona", "me.txt", "--persona goes with --engine lite or covo, "),
         ("covo-fd", "turns.barge_in", False, "--barge-in goes with"),
     ],
 )
