@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -9,6 +10,7 @@ from covo_cli.errors import is_expected
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main() -> None:
@@ -26,6 +28,9 @@ def main() -> None:
             raise
         if is_expected(error):
             message = str(error)
+        elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+            where = error.filename or "its output"
+            message = f"cannot write {where}: {error.strerror}; make room on the disk"
         else:
             message = (
                 f"unexpected {type(error).__name__}: {error} (this is a bug; see it with --debug)"

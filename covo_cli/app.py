@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import sys
 from typing import Annotated
 
 import typer
@@ -48,6 +51,9 @@ def root(
 
     [bold]covo chat[/] starts a conversation. [bold]covo doctor[/] says if this machine is ready.
     """
+    out = sys.stdout
+    if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
+        out.reconfigure(errors="replace")  # a locale without arrows is no reason to say nothing
 
 
 app.command()(chat.chat)

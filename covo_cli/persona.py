@@ -17,8 +17,10 @@ def read_persona(name: str) -> str | None:
     path = Path(name).expanduser()
     try:
         text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the persona file {path} cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"the persona file {path} is not a text file in UTF-8") from error
+    except OSError as error:
+        raise SettingsError(f"the persona file {path} cannot be read: {error.strerror}") from error
     if not text:
         raise SettingsError(f"the persona file {path} is empty: write who the assistant is")
     return text

@@ -22,6 +22,7 @@ from audio_io.speaker import LiveSpeaker
 from covo_cli.consumer import Consumer
 from covo_cli.conversation import Conversation, Echo, Ending
 from covo_cli.engines import build_engine, choose_engine, voice_names
+from covo_cli.interrupt import not_within_imports
 from covo_cli.latency import LatencyReport
 from covo_cli.program import program
 from covo_cli.request import Quit
@@ -76,6 +77,7 @@ def run_chat(settings: Settings, files: FilePair | None, *, as_json: bool) -> in
 
 def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> int:
     """Hold a conversation between ``ends``; ``stack`` closes everything when it is left."""
+    stack.enter_context(not_within_imports())
     stack.callback(ends.speaker.close)
     stack.callback(ends.microphone.close)
     if not ends.live:

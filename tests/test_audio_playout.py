@@ -86,6 +86,15 @@ def test_starved_counts_silent_blocks_within_a_reply_only() -> None:
     assert playout.starved == 2
 
 
+def test_the_fade_of_a_stop_goes_on_over_pieces() -> None:
+    playout = Playout()
+    for _ in range(3):
+        playout.play(1, ones(100))
+    playout.stop()
+    fade = np.linspace(1, 0, RAMP + 1)[1:]
+    np.testing.assert_allclose(playout.render(RAMP), fade, atol=1e-6)
+
+
 def test_silence_after_a_stop_is_no_starvation() -> None:
     playout = Playout()
     playout.play(1, ones(4800))

@@ -105,40 +105,53 @@ def test_no_record_leaves_nothing(covo, tmp_path):
 
 
 def refused(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """One line on stderr that says what is wrong; no traceback; not 0."""
-    assert result.returncode != 0
-    last = result.stderr.strip().splitlines()[-1]
-    assert "Traceback" not in result.stderr
+    """One line of ours at the end of stderr, that says what is wrong; no bug; not 0."""
+    assert result.returncode == 1
+    *before, last = result.stderr.strip().splitlines()
+    assert last.startswith("covo: ")
+    assert "this is a bug" not in last
+    assert not [line for line in before if line.startswith("Traceback")]
     for word in words:
         assert word in last, result.stderr
 
 
 def test_a_missing_file(covo, tmp_path):
-    refused(covo("chat", "--input", tmp_path / "none.wav"), "covo: ", "none.wav")
+    refused(covo("chat", "--input", tmp_path / "none.wav"), "none.wav")
 
 
 def test_a_file_that_is_no_sound(covo, tmp_path):
     path = tmp_path / "text.wav"
     path.write_text("hello")
-    refused(covo("chat", "--input", path), "covo: ", "text.wav")
+    refused(covo("chat", "--input", path), "text.wav")
 
 
 def test_a_sound_without_samples(covo, tmp_path):
     path = tmp_path / "empty.wav"
     soundfile.write(path, np.zeros(0), 16_000)
-    refused(covo("chat", "--input", path), "covo: ", "no samples")
+    refused(covo("chat", "--input", path), "no samples")
 
 
 def test_a_sound_with_nan_leaves_no_output_and_no_session(covo, tmp_path):
     path, output = tmp_path / "nan.wav", tmp_path / "out.wav"
     soundfile.write(path, np.full(16_000, np.nan), 16_000, subtype="FLOAT")
-    refused(covo("chat", "--input", path, "--output", output), "covo: ", "NaN")
+    refused(covo("chat", "--input", path, "--output", output), "NaN")
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("output", ["missing/folder.wav", "answer.xyz", "."])
-def test_an_output_that_cannot_be_written(covo, tmp_path, output):
-    refused(covo("chat", "--input", QUESTION, "--output", tmp_path / output), "covo: ")
+@pytest.mark.parametrize(
+    ("output", "word"),
+    [("missing/folder.wav", "make it first"), ("answer.xyz", ".wav"), (".", "extension")],
+)
+def test_an_output_that_cannot_be_written(covo, tmp_path, output, word):
+    refused(covo("chat", "--input", QUESTION, "--output", tmp_path / output), word)
+
+
+def test_the_answers_are_not_written_over_the_question(covo, tmp_path):
+    question, link = tmp_path / "question.flac", tmp_path / "link.flac"
+    question.write_bytes(QUESTION.read_bytes())
+    link.symlink_to(question)
+    refused(covo("chat", "--input", question, "--output", link), "name another file")
+    assert question.read_bytes() == QUESTION.read_bytes()
 
 
 def test_an_output_without_an_input(covo, tmp_path):
@@ -151,12 +164,14 @@ def test_an_output_without_an_input(covo, tmp_path):
         ("--voice", "nobody", "heart"),
         ("--engine", "covo-xxl", "lite"),
         ("--chat-model", "/nowhere/model.gguf", "model.gguf"),
-        ("--persona", "/nowhere/persona.txt", "persona.txt"),
+        ("--persona", "/nowhere/persona.txt", "cannot be read: No such file"),
+        ("--persona", "/", "cannot be read: Is a directory"),
+        ("--persona", str(QUESTION), "not a text file"),
         ("--silence", "99", "silence"),
     ],
 )
 def test_a_bad_option_names_what_would_be_right(covo, option, value, word):
-    refused(covo("chat", "--input", QUESTION, "--pace", "fast", option, value), "covo: ", word)
+    refused(covo("chat", "--input", QUESTION, "--pace", "fast", option, value), word)
 
 
 def test_missing_weights_name_the_command_that_fetches_them(covo, tmp_path):
@@ -171,11 +186,11 @@ def test_a_corrupt_settings_file_is_named(covo, tmp_path):
 
 def test_live_without_the_device_says_so_before_loading(covo):
     # With a sound card it is an unknown device, without one there are none, without PortAudio that.
-    refused(covo("chat", "--input-device", "no such device"), "covo: ")
+    refused(covo("chat", "--input-device", "no such device"), "device")
 
 
 @pytest.mark.weights
-def test_a_closed_stdout_ends_it_quietly(covo):
+def test_a_closed_stdout_ends_it_quietly_and_the_recording_is_kept(covo, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     result = covo(
@@ -190,4 +205,8 @@ def test_a_closed_stdout_ends_it_quietly(covo):
         stderr=subprocess.PIPE,
     )
     os.close(writer)
-    assert "Traceback" not in result.stderr
+    assert result.returncode == 0
+    assert result.stderr.splitlines()[0].startswith("Engine lite")
+    assert not [line for line in result.stderr.splitlines() if "Error" in line or "covo: " in line]
+    (folder,) = (tmp_path / "data" / "sessions").iterdir()
+    assert json.loads((folder / "session.json").read_text())["end_reason"] == "quit by the user"

@@ -339,6 +339,10 @@ def test_fresh_throws_away_a_run_and_nothing_else(out, tmp_path):
     with pytest.raises(EvaluationError, match="is no run"):
         discard_run(out)
     discard_run(tmp_path / "nothing there")
+    file = tmp_path / "a file"
+    file.touch()
+    with pytest.raises(EvaluationError, match="is no run"):
+        discard_run(file)
 
 
 def test_an_engine_that_is_not_there_is_told_before_anything_is_done(task, tmp_path):

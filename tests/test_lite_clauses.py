@@ -94,6 +94,16 @@ def test_short_sentences_are_joined() -> None:
     assert all(len(c.strip()) >= NEXT_MIN for c in clauses[1:-1])
 
 
+def test_the_end_of_a_line_ends_a_clause_whatever_follows() -> None:
+    lines = (
+        "Here is what you will need\n"
+        "seven large eggs and two spoons of butter\n"
+        "half a pint of milk that is really cold\n"
+    )
+    clauses = split(lines + "and that is all", 3)
+    assert [clause.strip() for clause in clauses] == [*lines.splitlines(), "and that is all"]
+
+
 def test_an_endless_sentence_is_divided_all_the_same() -> None:
     clauses = split("word " * 400, 5)
     assert max(map(len, clauses)) <= LONG

@@ -100,6 +100,7 @@ def test_a_finished_session_is_complete(tmp_path: Path) -> None:
         "session.json",
         "transcript.md",
     ]
+    assert [path.name for path in folder.iterdir() if path.stat().st_mode & 0o111] == []
     info = json.loads((folder / "session.json").read_text())
     assert info["format"] == 1
     assert info["duration"] == SECONDS

@@ -16,8 +16,27 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
 
+
+def _check_json(path: Path | None) -> Path | None:
+    """Before anything is measured: whether the figures can be written. Raises: CliError."""
+    from covo_cli.errors import CliError
+
+    if path is None:
+        return None
+    if path.is_dir():
+        raise CliError(f"{path} is a folder: name a file")
+    part = _part(path)
+    try:
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the figures to this file, as JSON.")
+    Path | None,
+    typer.Option("--json", callback=_check_json, help="Write the figures to this file, as JSON."),
 ]
 
 
@@ -58,7 +77,9 @@ def conversation(
     questions: Annotated[int, typer.Option(help="How many questions to ask.", min=1)] = 40,
     voice: Annotated[str | None, typer.Option(help="The assistant's voice.")] = None,
     asker: Annotated[str, typer.Option(help="The voice that asks.")] = "michael",
-    idle: Annotated[float, typer.Option(help="Seconds of silence for the idle cost.")] = 30.0,
+    idle: Annotated[
+        float, typer.Option(help="Seconds of silence for the idle cost.", min=1)
+    ] = 30.0,
     json_file: JsonFile = None,
 ) -> None:
     """A long conversation in real time: latency, gaps, intelligibility, memory, idle cost."""
@@ -76,10 +97,12 @@ def conversation(
 
 @app.command()
 def echo(
-    minutes: Annotated[float, typer.Option(help="How long the assistant talks, per path.")] = 10.0,
-    barge_ins: Annotated[int, typer.Option(help="How often a person talks over it.")] = 10,
+    minutes: Annotated[
+        float, typer.Option(help="How long the assistant talks, per path.", min=0.1)
+    ] = 10.0,
+    barge_ins: Annotated[int, typer.Option(help="How often a person talks over it.", min=0)] = 10,
     delay: Annotated[
-        list[int] | None, typer.Option(help="Delay of the path in ms; may be given often.")
+        list[int] | None, typer.Option(help="Delay of the path in ms; may be given often.", min=0)
     ] = None,
     cancel: Annotated[bool, typer.Option(help="With echo cancellation.")] = True,
     json_file: JsonFile = None,
@@ -254,13 +277,17 @@ def save_json(path: Path | None, figures: dict[str, Any]) -> None:
 
     if path is None:
         return
-    part = path.with_name(path.name + ".part")
+    part = _part(path)
     try:
         part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise CliError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
 
 
 def _vad_tables(figures: dict[str, Any]) -> list[Table]:

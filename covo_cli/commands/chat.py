@@ -169,6 +169,8 @@ def chat(
         raise CliError("--output goes with --input; live conversations are recorded by themselves")
     if output_rate not in (16_000, 24_000):
         raise CliError(f"--output-rate is {output_rate}: it must be 16000 or 24000")
+    if _same(input_file, output_file):
+        raise CliError(f"{output_file} is the --input: name another file for the answers")
 
     from covo_cli.run_chat import FilePair, run_chat
     from covo_cli.settings import load_settings
@@ -199,3 +201,8 @@ def chat(
     if input_file is not None:
         files = FilePair(input_file, output_file, output_rate, paced=pace is Pace.REAL)
     raise typer.Exit(run_chat(settings, files, as_json=as_json))
+
+
+def _same(one: Path | None, other: Path | None) -> bool:
+    """Whether both are there and one file, whatever they are called."""
+    return bool(one and other and one.exists() and other.exists() and one.samefile(other))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from model.duplex.training import StepReport
 
 app = typer.Typer(no_args_is_help=True, help="Train networks of the Covo family.")
@@ -82,14 +86,33 @@ def tones(
     from model.duplex.tones_world import write_world
 
     console = Console()
-    with Progress(console=console) as progress:
+    with _whole_folder(folder) as part, Progress(console=console) as progress:
         task = progress.add_task("dialogues", total=dialogues)
-        write_world(folder, dialogues, seed=seed, progress=lambda: progress.advance(task))
+        write_world(part, dialogues, seed=seed, progress=lambda: progress.advance(task))
     console.print(
         f"Train on it with: {program()} train duplex --config {folder / 'train.toml'}",
         highlight=False,
         soft_wrap=True,
     )
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` that takes its place when the block ends well; on any failure
+    nothing of it is left. Raises: CliError."""
+    import soundfile
+
+    from covo_cli.errors import CliError
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
+            part = Path(scratch) / folder.name
+            yield part
+            part.rename(folder)
+    except (OSError, soundfile.LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CliError(f"cannot write {folder}: {reason}") from error
 
 
 def _line(report: StepReport) -> str:

@@ -107,7 +107,7 @@ def discard_run(out: Path) -> None:
     Raises: EvaluationError when something is there that is no run.
     """
     if not (out / RUN).exists():
-        if out.exists() and any(out.iterdir()):
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise EvaluationError(f"{out} is no run, so nothing of it is thrown away")
         return
     try:

@@ -1,0 +1,59 @@
+"""Ctrl-C is never lost in the import system."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from types import FrameType
+
+import pytest
+
+from covo_cli.interrupt import IMPORT_SYSTEM, interrupt, not_within_imports
+
+
+def frame_within_imports() -> FrameType:
+    """A frame of code that claims to be the import system's."""
+    scope: dict[str, object] = {}
+    code = "import sys\ndef find_and_load():\n    return sys._getframe()"
+    exec(compile(code, IMPORT_SYSTEM, "exec"), scope)
+    return scope["find_and_load"]()  # type: ignore[operator]
+
+
+def test_the_name_is_that_of_the_import_system():
+    """Seen from a module that is being imported."""
+    seen = []
+
+    class Watching:
+        def find_spec(self, name, path, target=None):
+            frame = sys._getframe()
+            while frame := frame.f_back:
+                seen.append(frame.f_code.co_filename)
+
+    sys.meta_path.insert(0, Watching())
+    try:
+        with pytest.raises(ModuleNotFoundError):
+            __import__("no_module_has_this_name")
+    finally:
+        sys.meta_path.pop(0)
+    assert seen[0] == IMPORT_SYSTEM
+
+
+def test_anywhere_else_it_interrupts_at_once():
+    with not_within_imports(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_within_an_import_it_comes_a_moment_later():
+    with not_within_imports():
+        interrupt(signal.SIGINT, frame_within_imports())
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(10)
+
+
+def test_what_was_set_before_is_set_again():
+    before = signal.getsignal(signal.SIGINT)
+    with not_within_imports():
+        assert signal.getsignal(signal.SIGINT) is interrupt
+    assert signal.getsignal(signal.SIGINT) is before
