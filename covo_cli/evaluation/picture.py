@@ -40,6 +40,10 @@ _COLOURS = {
 }
 _POINTS = MIC_RATE // 200
 """Samples that become one point of a waveform: their lowest and highest are drawn."""
+_ROWS = 6
+"""Rows for the decisions above the states."""
+_WIDE = 19
+"""Letters of a decision to an inch."""
 
 
 def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
@@ -53,10 +57,10 @@ def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
     annotation = read_annotation(folder)
     events = read_events(folder).events
     length = seconds(annotation.length)
-    figure = Figure(figsize=(min(24.0, max(8.0, 0.9 * length)), 5.4), layout="constrained")
+    figure = Figure(figsize=(_width(length), 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     user, states, assistant = figure.subplots(
-        3, 1, sharex=True, gridspec_kw={"height_ratios": [4, 2.2, 4]}
+        3, 1, sharex=True, gridspec_kw={"height_ratios": [4, 2.6, 4]}
     )
     wrong = "; ".join(f.problem for f in findings if f.ok is False) or "went right"
     note = f" ({annotation.scenario.note})" if annotation.scenario.note else ""
@@ -75,7 +79,7 @@ def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
             wrap=True,
         )
     _states(states, events, length)
-    _decisions(states, assistant, events)
+    _decisions(states, assistant, events, length)
     assistant.set_xlabel("seconds")
     assistant.set_xlim(0, length)
     figure.savefig(target, dpi=110)
@@ -107,19 +111,27 @@ def _states(axes: Axes, events: Sequence[Event], length: float) -> None:
     axes.set_ylabel("decided")
 
 
-def _decisions(states: Axes, assistant: Axes, events: Sequence[Event]) -> None:
-    height = 0
+def _decisions(states: Axes, assistant: Axes, events: Sequence[Event], length: float) -> None:
+    """Every decision, each in the first row in which the one before it has ended."""
+    wide = length / (_WIDE * _width(length))
+    ends = [0.0] * _ROWS
     for event in events:
         text = _decision(event)
         if not text:
             continue
         at = seconds(event.at)
-        height += 1
-        states.plot([at, at], [0.0, 0.36], color="black", lw=0.6)
+        row = next((n for n, end in enumerate(ends) if end <= at), ends.index(min(ends)))
+        ends[row] = at + wide * len(text)
+        states.plot([at, at], [0.0, 0.34], color="black", lw=0.6)
         place: dict[str, Any] = {"fontsize": 6, "va": "bottom", "ha": "left"}
-        states.text(at, 0.36 + 0.15 * (height % 4), text, **place)
+        states.text(at, 0.34 + 0.64 / _ROWS * row, text, **place)
         if isinstance(event, PlaybackControl | Interrupted):
             assistant.axvline(at, color="#cb181d", lw=0.8, ls="--")
+
+
+def _width(length: float) -> float:
+    """The picture's width in inches, for a conversation of ``length`` seconds."""
+    return min(24.0, max(8.0, 0.9 * length))
 
 
 def _decision(event: Event) -> str:
