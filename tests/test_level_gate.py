@@ -62,13 +62,6 @@ def test_what_a_detector_still_hears_when_speech_is_over_does_not_pass():
     assert share(gate, sound(0.2, -80)) <= 0.3  # the 60 ms over which a level is taken
 
 
-def test_what_was_long_ago_is_no_background():
-    gate = LevelGate()
-    share(gate, sound(20, -80), speech=False)
-    share(gate, sound(4, -38), speech=False)
-    assert gate.background == pytest.approx(-38, abs=1.0)
-
-
 def test_the_user_s_level_follows_down_slowly_and_up_at_once():
     gate = LevelGate()
     share(gate, sound(1, -20))
