@@ -19,9 +19,14 @@ def not_within_imports() -> Iterator[None]:
     """Ctrl-C raises KeyboardInterrupt as ever, but never inside of the import system.
 
     There it can be lost (in the callback of a weak reference), with the lock that all imports wait
-    for never given back: the program goes on, and its first import on another thread hangs.
+    for never given back: the program goes on, and its first import on another thread hangs. Where
+    Ctrl-C does something else (nothing, in the background of a shell), it stays so.
     """
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:

@@ -13,6 +13,14 @@ import pytest
 from covo_cli.interrupt import IMPORT_SYSTEM, interrupt, not_within_imports
 
 
+@pytest.fixture(autouse=True)
+def at_a_terminal():
+    """Ctrl-C interrupts, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def frame_within_imports() -> FrameType:
     """A frame of code that claims to be the import system's."""
     scope: dict[str, object] = {}
@@ -53,7 +61,13 @@ def test_within_an_import_it_comes_a_moment_later():
 
 
 def test_what_was_set_before_is_set_again():
-    before = signal.getsignal(signal.SIGINT)
     with not_within_imports():
         assert signal.getsignal(signal.SIGINT) is interrupt
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_in_the_background_it_goes_on_doing_nothing():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with not_within_imports():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
