@@ -93,6 +93,7 @@ def test_words_that_are_not_all_of_it_decide_nothing():
 def test_laughter_is_waited_out_longer_but_not_for_ever():
     assert act(1.6, text="ha ha") is Act.HOLD
     assert act(1.6, text="ha ha", told_of=0.5) is Act.STOP
+    assert act(2.38, text="ha ha") is Act.HOLD
     assert act(2.4, text="ha ha") is Act.STOP
 
 
