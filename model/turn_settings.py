@@ -51,7 +51,7 @@ class TurnSettings:
     barge_in_quiet: float = 9.0
     barge_in_below: float = 12.0
     continuation: float = 0.6
-    pre_roll: float = 0.3
+    pre_roll: float = 0.5
     partial_every: float = 0.6
     deaf_after: float = 0.5
 
