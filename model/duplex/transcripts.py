@@ -21,7 +21,7 @@ from model.open_turn import OpenTurn
 from model.partials import PartialTranscripts
 from model.reply import LoadableRecognizer
 from model.turn_settings import TurnSettings
-from model.work import Executor, Job
+from model.work import Executor, Job, once
 
 TRANSCRIPT_LANE = "transcript"
 
@@ -138,9 +138,8 @@ class UserTranscripts:
         recognizer, turn = self._recognizer, utterance.turn
         if recognizer is not None and turn.voiced >= samples(self._settings.min_speech):
             audio = turn.audio()
-            utterance.job = self._executor.submit(
-                TRANSCRIPT_LANE, now, lambda _: (recognizer.transcribe(audio) for _ in range(1))
-            )
+            work = once(lambda: recognizer.transcribe(audio))
+            utterance.job = self._executor.submit(TRANSCRIPT_LANE, now, work)
         self._reading.append(utterance)
 
     def _collect(self, utterance: _Utterance, now: int) -> Iterator[Event]:
