@@ -4,7 +4,7 @@
 out. Where the words can be recognised, the reply is held in its place as soon as there was enough
 speech, and the words decide whether it goes on from there or stops. Where they cannot, the length
 of the speech decides. What is well below the user's own level is taken for somebody else's,
-whatever its length and words.
+however long it is, unless it is a short command.
 """
 
 from __future__ import annotations
