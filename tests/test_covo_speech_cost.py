@@ -21,7 +21,7 @@ from tests.golden_covo import token2wav_folder
 
 FULL = Token2WavConfig(
     FlowConfig(16384, 512, 4, 64, 1024, 1024, 12, 16, 4096),
-    BigVganConfig(64, 1536, (5, 3, 2, 2, 2, 2), (10, 6, 4, 4, 4, 4), (3, 7, 11), ((1, 3, 5),) * 3),
+    BigVganConfig(64, 1536, (5, 3, 2, 2, 2, 2), (3, 7, 11), ((1, 3, 5),) * 3),
     SamplingConfig(),
     24_000,
 )

@@ -155,7 +155,6 @@ class BigVganConfig:
     latent: int
     initial_channels: int
     upsample_rates: tuple[int, ...]
-    upsample_kernels: tuple[int, ...]
     block_kernels: tuple[int, ...]
     block_dilations: tuple[tuple[int, ...], ...]
 
@@ -290,8 +289,7 @@ def _bigvgan(vocoder: JsonSection) -> BigVganConfig:
     vocoder.require("resblock", "1")
     vocoder.require("causal", True)
     rates = vocoder.integers("upsample_rates")
-    kernels = vocoder.integers("upsample_kernel_sizes")
-    if kernels != tuple(2 * rate for rate in rates):
+    if vocoder.integers("upsample_kernel_sizes") != tuple(2 * rate for rate in rates):
         raise NetworkConfigError(
             f"{vocoder.where}: upsample_kernel_sizes must be twice upsample_rates; this is a "
             "vocoder of another design"
@@ -300,7 +298,6 @@ def _bigvgan(vocoder: JsonSection) -> BigVganConfig:
         latent=vocoder.integer("latent_dim"),
         initial_channels=vocoder.integer("upsample_initial_channel"),
         upsample_rates=rates,
-        upsample_kernels=kernels,
         block_kernels=vocoder.integers("resblock_kernel_sizes"),
         block_dilations=vocoder.integer_rows("resblock_dilation_sizes"),
     )

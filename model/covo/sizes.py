@@ -44,9 +44,7 @@ def network_size(name: str) -> NetworkSize:
 
 
 def _vocoder(latent: int, channels: int) -> BigVganConfig:
-    return BigVganConfig(
-        latent, channels, _RATES, tuple(2 * rate for rate in _RATES), (3, 7, 11), _DILATIONS
-    )
+    return BigVganConfig(latent, channels, _RATES, (3, 7, 11), _DILATIONS)
 
 
 FULL = NetworkSize(
