@@ -1,6 +1,6 @@
 """The two ends of a conversation, as it sees them: a microphone and a speaker.
 
-Live devices (:mod:`audio_io.microphone`, :mod:`audio_io.speaker`) and files
+Live devices (:mod:`audio_io.live.microphone`, :mod:`audio_io.live.speaker`) and files
 (:mod:`audio_io.file_endpoints`) are both endpoints, so that live mode and file mode are the same
 conversation. One *tick* is one frame: 320 user samples at 16 kHz, 20 ms, in the time of which 480
 samples at 24 kHz are played.

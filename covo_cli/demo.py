@@ -8,13 +8,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from audio_io.clock import USER_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import read_audio
 from covo_cli.program import program
 from covo_cli.run_chat import Ends, hold
 from covo_cli.scripted_user import REST, Line, ScriptedUser, Start, StartRule
 from covo_cli.settings import Settings
-from model.clock import USER_RATE
 
 SCRIPT = (
     ("australia.flac", "What is the capital of Australia?", Start(StartRule.AFTER_REPLY, REST)),

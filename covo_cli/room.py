@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from audio_io.acoustics.echo_path import EchoPath
 from audio_io.endpoints import MIC_FRAME, MIC_RATE, SPEAKER_RATE, EndpointStatus, Microphone
 from audio_io.files import AudioWriter
 from audio_io.resample import FrameResampler
-from audio_io.room import EchoPath
 from covo_cli.consumer import Audio, Tick
 
 

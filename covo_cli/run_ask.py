@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
 from covo_cli.covo_engine import covo_model
 from covo_cli.settings import Settings
-from model.clock import USER_RATE
 from model.covo.exchange import Turn
 from model.covo.reply_parts import ReplyEnd, ReplyPart, StopReason, TextDelta
 from model.errors import failing_as_model_error

@@ -13,12 +13,12 @@ from types import FrameType
 
 from rich.console import Console
 
-from audio_io.devices import PortAudio, find_device
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
 from audio_io.file_endpoints import FileMicrophone, FileSpeaker
-from audio_io.microphone import LiveMicrophone
-from audio_io.speaker import LiveSpeaker
+from audio_io.live.devices import PortAudio, find_device
+from audio_io.live.microphone import LiveMicrophone
+from audio_io.live.speaker import LiveSpeaker
 from covo_cli.consumer import Consumer
 from covo_cli.conversation import Conversation, Echo, Ending
 from covo_cli.engines import build_engine, choose_engine, voice_names

@@ -13,10 +13,10 @@ from enum import StrEnum
 
 import numpy as np
 
+from audio_io.clock import samples
 from audio_io.endpoints import MIC_FRAME, EndpointStatus
 from audio_io.pacer import Pacer
 from covo_cli.consumer import Audio, Tick
-from model.clock import samples
 from model.events import ReplyStarted, StateChanged, TurnState
 
 PATIENCE = 3.0

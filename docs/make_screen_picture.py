@@ -17,13 +17,13 @@ import soxr
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE  # noqa: E402
 from covo_cli.consumer import Tick  # noqa: E402
 from covo_cli.screen.picture import screen_svg  # noqa: E402
 from covo_cli.screen.view import ConversationInfo, ConversationView  # noqa: E402
 from covo_cli.sessions.audio import read_audio  # noqa: E402
 from covo_cli.sessions.info import read_info  # noqa: E402
 from covo_cli.sessions.records import RecordedAudio, read_events  # noqa: E402
-from model.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE  # noqa: E402
 from model.events import AssistantAudio, Event  # noqa: E402
 from tests import fake_screen_session as example  # noqa: E402
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from audio_io.clock import ASSISTANT_RATE, samples
 from model import barge_in
 from model.barge_in import Act
-from model.clock import ASSISTANT_RATE, samples
 from model.events import (
     Interrupted,
     Notice,

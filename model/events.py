@@ -1,7 +1,7 @@
 """What an engine says: frozen, typed events on the user's sample clock.
 
 The live screen, the recorder, file mode and the benchmarks are all consumers of these events and
-of nothing else. ``at`` is in 16 kHz samples of the user's audio (see :mod:`model.clock`).
+of nothing else. ``at`` is in 16 kHz samples of the user's audio (see :mod:`audio_io.clock`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.clock import seconds
+from audio_io.clock import seconds
 
 
 class TurnState(StrEnum):

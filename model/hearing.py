@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from model.clock import FRAME, samples
+from audio_io.clock import FRAME, samples
 from model.engine import Audio, Frame
 from model.level_gate import LevelGate
 from model.open_turn import OpenTurn

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from model.clock import FRAME, samples
+from audio_io.clock import FRAME, samples
 from model.engine import Audio
 
 _FLOOR_DB = -90.0

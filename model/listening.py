@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from audio_io.clock import samples, seconds
 from model import endpointing
 from model.answering import Answering
-from model.clock import samples, seconds
 from model.end_of_turn import EndOfTurnProbe
 from model.endpointing import EndOfTurnModel, Evidence, Verdict
 from model.events import EndpointJudged, TurnState

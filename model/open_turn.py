@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from model.clock import FRAME
+from audio_io.clock import FRAME
 from model.engine import Audio
 from model.reply import UserTurn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.clock import samples
+from audio_io.clock import samples
 from model.engine import Playback
 from model.events import AssistantAudio, AssistantText, Event, ReplyAudioEnded, TurnLatency
 from model.reply import ReplyAudio

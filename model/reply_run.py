@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from model.clock import ASSISTANT_RATE, USER_RATE, seconds
+from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.errors import ModelError, failing_as_model_error
 from model.open_turn import OpenTurn
 from model.reply import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from audio_io.clock import samples, seconds
 from model.barge_in import ENDED, UNCLEAR, SpeechOver
-from model.clock import samples, seconds
 from model.engine import Audio
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice

@@ -28,8 +28,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from audio_io.clock import USER_RATE
 from model.answering import Answering
-from model.clock import USER_RATE
 from model.endpointing import EndOfTurnModel
 from model.engine import (
     Command,

@@ -22,8 +22,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
+from audio_io.clock import samples
 from model.channel import Cancelled
-from model.clock import samples
 
 T = TypeVar("T")
 Work = Callable[[Cancelled], Iterator[T]]

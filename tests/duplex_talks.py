@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from audio_io.clock import FRAME
 from covo_cli.consumer import Tick
-from model.clock import FRAME
 from model.covo.assemble import CovoSettings
 from model.covo.voice_catalogue import VoiceCatalogue
 from model.duplex.assemble import DuplexModel

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from audio_io.clock import samples
 from covo_cli.evaluation.conversation import Annotation, Said
 from covo_cli.evaluation.evidence import Evidence, HeardReply
 from covo_cli.evaluation.scenario import RIGHT, Kind, Noise, Role, Scenario
-from model.clock import samples
 from model.events import Event, Interrupted, PlaybackAction, PlaybackControl, UserTranscript
 
 

@@ -16,10 +16,10 @@ from threading import Event as Flag
 
 import numpy as np
 
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
 from covo_cli.consumer import Tick
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.view import ConversationInfo
-from model.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
 from model.events import (
     AssistantAudio,
     AssistantText,

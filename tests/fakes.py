@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from audio_io.clock import FRAME, USER_RATE
 from audio_io.endpoints import Audio, EndpointStatus, Played
 from audio_io.playout import Playout
-from model.clock import FRAME, USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn

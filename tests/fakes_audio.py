@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audio_io.devices import Callback, Device, Kind
 from audio_io.errors import DeviceError
+from audio_io.live.devices import Callback, Device, Kind
 
 USB = Device(0, "USB Headset", "ALSA", 1, 2, 48_000)
 BUILT_IN = Device(1, "Built-in Audio", "ALSA", 2, 2, 44_100, True, True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from model.clock import ASSISTANT_RATE, USER_RATE
+from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_io.devices import PortAudio
 from audio_io.echo import EchoCanceller
 from audio_io.files import read_audio
-from audio_io.microphone import LiveMicrophone
+from audio_io.live.devices import PortAudio
+from audio_io.live.microphone import LiveMicrophone
+from audio_io.live.speaker import LiveSpeaker
 from audio_io.resample import FrameResampler
-from audio_io.speaker import LiveSpeaker
 
 
 def capture(seconds: str, out: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
 from covo_cli.consumer import Tick
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
-from model.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
 from model.engine import EngineInfo
 from model.events import (
     AssistantAudio,

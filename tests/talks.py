@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from audio_io.clock import FRAME, USER_RATE, samples
 from audio_io.endpoints import Audio
 from covo_cli.consumer import Tick
 from covo_cli.conversation import Conversation, Ending
-from model.clock import FRAME, USER_RATE, samples
 from model.endpointing import EndOfTurnModel
 from model.engine import Command
 from model.events import Event, StateChanged, TurnState

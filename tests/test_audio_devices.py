@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from audio_io.devices import (
+from audio_io.errors import DeviceError
+from audio_io.live.devices import (
     Device,
     PortAudio,
     find_device,
@@ -16,8 +17,7 @@ from audio_io.devices import (
     permission_hint,
     stable_name,
 )
-from audio_io.errors import DeviceError
-from audio_io.ring import Ring
+from audio_io.live.ring import Ring
 
 MIC = Device(0, "USB Mic", "ALSA", 1, 0, 48_000)
 HEADSET = Device(1, "USB Headset", "ALSA", 1, 2, 44_100, default_input=True)

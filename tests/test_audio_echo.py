@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from audio_io.acoustics.echo_path import EchoPath
 from audio_io.echo import DelayEstimator, EchoCanceller
 from audio_io.levels import from_db
-from audio_io.room import EchoPath
 
 SECONDS = 8
 N = SECONDS * 16_000

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from audio_io.devices import permission_hint
 from audio_io.errors import DeviceError
-from audio_io.microphone import LiveMicrophone
+from audio_io.live.devices import permission_hint
+from audio_io.live.microphone import LiveMicrophone
 from tests.fakes_audio import BUILT_IN, USB, FakeBackend, FakeClock
 
 

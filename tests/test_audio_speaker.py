@@ -5,7 +5,7 @@ import pytest
 
 from audio_io.endpoints import Played
 from audio_io.errors import DeviceError
-from audio_io.speaker import LiveSpeaker
+from audio_io.live.speaker import LiveSpeaker
 from tests.fakes_audio import BUILT_IN, USB, FakeBackend, FakeClock
 
 LATENCY = 0.03

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from audio_io.clock import FRAME, samples
 from audio_io.endpoints import Audio
 from covo_cli.consumer import Consumer, Tick
 from covo_cli.conversation import Conversation, Ending
 from covo_cli.errors import SessionError
 from covo_cli.request import Quit
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
-from model.clock import FRAME, samples
 from model.engine import PushToTalk, SayText, SetMuted
 from model.events import Interrupted, Notice, ReplyFinished, TurnState, UserTranscript
 from model.turns import TurnTakingEngine

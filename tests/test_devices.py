@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from audio_io.devices import Callback, Device, Kind
 from audio_io.errors import DeviceError
+from audio_io.live.devices import Callback, Device, Kind
 from covo_cli.commands import devices as command
 from covo_cli.settings import load_settings
 from tests.fakes_audio import BUILT_IN, USB, FakeBackend, FakeStream

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from audio_io.devices import Device
 from audio_io.errors import DeviceError
+from audio_io.live.devices import Device
 from covo_cli.app import app
 from covo_cli.doctor import machine, sound, wiring
 from covo_cli.doctor.check import Check, Status

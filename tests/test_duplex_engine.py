@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
-from model.clock import ASSISTANT_RATE, FRAME
+from audio_io.clock import ASSISTANT_RATE, FRAME
 from model.covo.assemble import CovoSettings
 from model.duplex.assemble import DuplexModel
 from model.duplex.assistant import DuplexAssistant

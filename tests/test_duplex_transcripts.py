@@ -13,9 +13,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
+from audio_io.clock import FRAME, samples
 from covo_cli.screen.view import ConversationInfo, ConversationView, Who
 from covo_cli.sessions.turns import utterances
-from model.clock import FRAME, samples
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import DuplexEngine
 from model.duplex.tones import hum, phrase, silence

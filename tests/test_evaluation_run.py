@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
 from covo_cli.commands import evaluation
@@ -39,7 +40,6 @@ from covo_cli.evaluation.scenario import (
 from covo_cli.evaluation.scripted_engine import Oracle, ScriptedReplies, SteadyClock
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from covo_cli.settings import load_settings
-from model.clock import samples
 from model.engine import Engine
 from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl

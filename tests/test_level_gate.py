@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from audio_io.clock import FRAME
 from audio_io.levels import from_db
-from model.clock import FRAME
 from model.level_gate import LevelGate
 
 RNG = np.random.default_rng(5)

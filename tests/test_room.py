@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audio_io import noise
+from audio_io.acoustics import noise
+from audio_io.acoustics.echo_path import EchoPath
 from audio_io.files import AudioWriter, read_audio
 from audio_io.levels import at_level, measure, span_of_sound
-from audio_io.room import EchoPath
 from covo_cli.consumer import Tick
 from covo_cli.room import Room
 from tests.fakes import FakeMicrophone, silence, speech

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from audio_io.clock import samples
 from audio_io.endpoints import MIC_FRAME
 from covo_cli.consumer import Tick
 from covo_cli.scripted_user import PATIENCE, REST, Line, ScriptedUser, Start, StartRule
-from model.clock import samples
 from model.events import Event, ReplyStarted, StateChanged, TurnState
 from tests.fakes import speech
 

@@ -239,7 +239,7 @@ def test_replay_prints_in_time(root: Path, slept: list[float]) -> None:
 
 def test_replay_plays(root: Path, slept: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     record_session(root)
-    monkeypatch.setattr("audio_io.speaker.LiveSpeaker", PacelessSpeaker)
+    monkeypatch.setattr("audio_io.live.speaker.LiveSpeaker", PacelessSpeaker)
     assert said("replay", "last", "--play", "--from", "4").count("\n") == 3
     heard = np.concatenate(PacelessSpeaker.heard)
     assert len(heard) / 24_000 == pytest.approx(4.0, abs=0.05)
@@ -255,7 +255,7 @@ def test_replay_without_a_device_is_a_clear_error(
     def no_device(_: PacelessSpeaker) -> None:
         raise DeviceError("no output device was found")
 
-    monkeypatch.setattr("audio_io.speaker.LiveSpeaker", PacelessSpeaker)
+    monkeypatch.setattr("audio_io.live.speaker.LiveSpeaker", PacelessSpeaker)
     monkeypatch.setattr(PacelessSpeaker, "start", no_device)
     assert "no output device" in refused("replay", "last", "--play")
 

@@ -20,6 +20,7 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from audio_io.clock import ASSISTANT_FRAME, FRAME
 from covo_cli.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter, mixed, read_audio
@@ -29,7 +30,6 @@ from covo_cli.sessions.formats import ExportFormat
 from covo_cli.sessions.lock import try_lock
 from covo_cli.sessions.recorder import TICKS_PER_WRITE, SessionRecorder
 from covo_cli.sessions.store import SessionState, SessionStore
-from model.clock import ASSISTANT_FRAME, FRAME
 from tests.session_factory import (
     META,
     SECONDS,

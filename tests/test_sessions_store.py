@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audio_io.clock import samples
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import read_audio
 from covo_cli.sessions.records import (
@@ -19,7 +20,6 @@ from covo_cli.sessions.records import (
 )
 from covo_cli.sessions.store import SessionState, SessionStore
 from covo_cli.sessions.turns import Utterance, utterances
-from model.clock import samples
 from model.events import (
     AssistantAudio,
     AssistantText,

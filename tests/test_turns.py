@@ -7,8 +7,8 @@ from collections import deque
 import numpy as np
 import pytest
 
+from audio_io.clock import FRAME, USER_RATE, samples
 from audio_io.endpoints import Audio, Played
-from model.clock import FRAME, USER_RATE, samples
 from model.events import (
     AssistantAudio,
     AssistantText,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.clock import FRAME, USER_RATE, samples
+from audio_io.clock import FRAME, USER_RATE, samples
 from model.events import (
     Interrupted,
     PlaybackAction,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from model.clock import samples
+from audio_io.clock import samples
 from model.engine import EngineInfo
 from model.events import (
     AssistantAudio,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from audio_io.clock import FRAME, USER_RATE, samples
 from audio_io.endpoints import Played
-from model.clock import FRAME, USER_RATE, samples
 from model.engine import SayText
 from model.errors import EndOfTurnError, RecognizerError
 from model.events import (

@@ -150,7 +150,7 @@ def test_preview_plays_all_of_it_on_the_chosen_speaker(monkeypatch: pytest.Monke
         return sound
 
     monkeypatch.setattr("covo_cli.commands.voices._speak", speak)
-    monkeypatch.setattr("audio_io.speaker.LiveSpeaker", InstantSpeaker)
+    monkeypatch.setattr("audio_io.live.speaker.LiveSpeaker", InstantSpeaker)
     monkeypatch.setenv("COVO_AUDIO_OUTPUT", "headphones")
     run("preview", "heart", "--text", "Good evening.")
     speaker = InstantSpeaker.made

@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+from audio_io.clock import ASSISTANT_RATE as RATE
 from covo_cli.app import app
 from covo_cli.settings import load_settings, models_dir
-from model.clock import ASSISTANT_RATE as RATE
 from model.errors import WeightsError
 from model.lite import SynthesizerMaker
 from model.weights import WeightStore

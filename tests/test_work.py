@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.clock import USER_RATE
+from audio_io.clock import USER_RATE
 from model.work import QUEUED_RESULTS, Job, ThreadExecutor, VirtualExecutor
 from tests.fakes import FakeClock
 

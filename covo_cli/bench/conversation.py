@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE, samples, seconds
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Speaker
 from audio_io.file_endpoints import FileSpeaker
@@ -28,7 +29,6 @@ from covo_cli.errors import CliError
 from covo_cli.scripted_user import Line, ScriptedUser
 from covo_cli.sessions.audio import Pcm, read_audio
 from covo_cli.sessions.recorder import SessionRecorder
-from model.clock import ASSISTANT_RATE, FRAME, USER_RATE, samples, seconds
 from model.engine import Engine
 from model.events import (
     AssistantText,

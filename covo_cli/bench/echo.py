@@ -1,10 +1,9 @@
 """Does the assistant interrupt itself, and does it still hear a person over its own echo?
 
 A microphone in a simulated room hears the speaker through a path with a delay and a reverberating
-response (:mod:`audio_io.room`), about as loud as the person speaking. The assistant talks for
-minutes; every interruption that nobody made counts. Then a person speaks over it; every one that
-is not noticed counts.
-"""
+response (:mod:`audio_io.acoustics.echo_path`), about as loud as the person speaking. The assistant
+talks for minutes; every interruption that nobody made counts. Then a person speaks over it; every
+one that is not noticed counts."""
 
 from __future__ import annotations
 
@@ -16,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
+from audio_io.acoustics.echo_path import EchoPath
+from audio_io.clock import FRAME, USER_RATE, samples, seconds
 from audio_io.echo import EchoCanceller
 from audio_io.file_endpoints import FileSpeaker
-from audio_io.room import EchoPath
 from audio_io.vad import SileroVad
 from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.consumer import Audio, Tick
 from covo_cli.conversation import Conversation
 from covo_cli.room import Room
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
-from model.clock import FRAME, USER_RATE, samples, seconds
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 from model.lite.synthesizer import Synthesizer
 from model.turns import TurnTakingEngine

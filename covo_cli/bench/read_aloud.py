@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from model.clock import ASSISTANT_RATE, seconds
+from audio_io.clock import ASSISTANT_RATE, seconds
 from model.engine import EngineInfo, Progress
 from model.lite.synthesizer import Synthesizer
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from audio_io.clock import USER_RATE
 from audio_io.files import write_audio
 from covo_cli.errors import CliError
-from model.clock import USER_RATE
 
 
 def measure_startup(runs: int) -> dict[str, Any]:

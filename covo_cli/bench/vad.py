@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_io import noise
+from audio_io.acoustics import noise
+from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
 from audio_io.levels import from_db
 from audio_io.resample import resample
 from audio_io.vad import VoiceActivityDetector
 from covo_cli.consumer import Audio
-from model.clock import ASSISTANT_RATE, FRAME, USER_RATE
 from model.turn_settings import TurnSettings
 
 THRESHOLD = 0.5

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from audio_io.devices import Backend, Device, Kind
     from audio_io.endpoints import Audio
     from audio_io.levels import Level
+    from audio_io.live.devices import Backend, Device, Kind
 
 app = typer.Typer(help="Microphones and speakers: list, choose, test.")
 
@@ -87,8 +87,8 @@ def try_out(
 
     Exit code 1 when the microphone delivers only zeros.
     """
-    from audio_io.devices import permission_hint
     from audio_io.levels import FLOOR, measure
+    from audio_io.live.devices import permission_hint
     from covo_cli.doctor.sound import record
     from covo_cli.settings import load_settings
 
@@ -107,7 +107,7 @@ def try_out(
 
 
 def _backend() -> Backend:
-    from audio_io.devices import PortAudio
+    from audio_io.live.devices import PortAudio
 
     return PortAudio()
 
@@ -117,8 +117,8 @@ def _kinds(input_: str | None, output: str | None) -> list[tuple[Kind, str | Non
 
 
 def _chosen(devices: Sequence[Device], wanted: str, kind: Kind) -> Device | None:
-    from audio_io.devices import find_device
     from audio_io.errors import DeviceError
+    from audio_io.live.devices import find_device
 
     try:
         return find_device(devices, wanted, kind)
@@ -128,7 +128,7 @@ def _chosen(devices: Sequence[Device], wanted: str, kind: Kind) -> Device | None
 
 def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
     """The name to remember ``wanted`` by; "" stays "". Raises: DeviceError."""
-    from audio_io.devices import find_device, stable_name
+    from audio_io.live.devices import find_device, stable_name
 
     devices = backend.devices()
     device = find_device(devices, wanted, kind)
@@ -202,7 +202,7 @@ def _play_chime(backend: Backend, wanted: str) -> str:
     import time
 
     from audio_io.errors import DeviceError
-    from audio_io.speaker import LiveSpeaker
+    from audio_io.live.speaker import LiveSpeaker
 
     speaker = LiveSpeaker(wanted, backend)
     chime = _chime()

@@ -107,7 +107,7 @@ def replay(
     if not play:
         print_in_time(session.turns, show_line, start=begin, speed=speed)
         return
-    from audio_io.speaker import LiveSpeaker
+    from audio_io.live.speaker import LiveSpeaker
     from covo_cli.sessions.audio import mixed
     from covo_cli.settings import load_settings
 

@@ -213,7 +213,7 @@ def _speak(name: str, text: str) -> Audio:
 
 
 def _play(sound: Audio) -> None:
-    from audio_io.speaker import LiveSpeaker
+    from audio_io.live.speaker import LiveSpeaker
     from covo_cli.sessions.audio import to_pcm16
     from covo_cli.sessions.replay import play_in_time
     from covo_cli.settings import load_settings

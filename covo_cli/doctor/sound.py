@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from covo_cli.doctor.check import Check, Status
 
 if TYPE_CHECKING:
-    from audio_io.devices import Backend, Device, Kind
     from audio_io.endpoints import Audio
+    from audio_io.live.devices import Backend, Device, Kind
 
 FILES_STILL_WORK = "conversations with files work all the same: covo chat --input FILE"
 
@@ -31,8 +31,8 @@ def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Devi
 
     A device that was asked for and is missing is a failure; no device at all is a warning.
     """
-    from audio_io.devices import find_device
     from audio_io.errors import AudioError
+    from audio_io.live.devices import find_device
 
     name = "microphone" if kind == "input" else "speaker"
     try:
@@ -50,9 +50,9 @@ def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Devi
 
 def check_microphone(record: Callable[[], Audio]) -> Check:
     """Whether the microphone hears anything; ``record`` takes a sample of it."""
-    from audio_io.devices import permission_hint
     from audio_io.errors import AudioError
     from audio_io.levels import measure
+    from audio_io.live.devices import permission_hint
 
     try:
         heard = record()
@@ -71,7 +71,7 @@ def record(backend: Backend, wanted: str, seconds: float) -> tuple[str, Audio]:
 
     from audio_io.endpoints import MIC_FRAME, MIC_RATE
     from audio_io.errors import DeviceError
-    from audio_io.microphone import LiveMicrophone
+    from audio_io.live.microphone import LiveMicrophone
 
     microphone = LiveMicrophone(wanted, backend)
     microphone.start()

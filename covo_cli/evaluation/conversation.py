@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from audio_io.acoustics.echo_path import EchoPath
+from audio_io.clock import samples
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import MIC_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
-from audio_io.room import EchoPath
 from covo_cli.consumer import Audio, Consumer
 from covo_cli.conversation import Conversation
 from covo_cli.evaluation.scenario import (
@@ -34,7 +35,6 @@ from covo_cli.screen.jsonl import JsonScreen
 from covo_cli.scripted_user import Line, ScriptedUser
 from covo_cli.sessions.files import EVENTS
 from covo_cli.whole_file import write_text
-from model.clock import samples
 from model.engine import Engine
 
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"

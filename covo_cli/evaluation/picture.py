@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audio_io.clock import seconds
 from audio_io.endpoints import MIC_RATE, Audio
 from audio_io.files import read_audio
 from covo_cli.evaluation.conversation import INPUT, OUTPUT, read_annotation
 from covo_cli.evaluation.finding import Finding
 from covo_cli.sessions.records import read_events
-from model.clock import seconds
 from model.events import (
     Event,
     Interrupted,

@@ -124,7 +124,7 @@ class ScriptLine:
 
 
 class NoiseKind(StrEnum):
-    """Background noise; all but babble are made at run time (:mod:`audio_io.noise`)."""
+    """Background noise; all but babble are made at run time (:mod:`audio_io.acoustics.noise`)."""
 
     WHITE = "white"
     PINK = "pink"
@@ -150,7 +150,8 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """An open loudspeaker, with echo cancellation on (:class:`audio_io.room.EchoPath`)."""
+    """An open loudspeaker (:class:`audio_io.acoustics.echo_path.EchoPath`); the echo is
+    cancelled."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from audio_io.clock import ASSISTANT_RATE, FRAME, samples
 from covo_cli.scripted_user import ScriptedUser
-from model.clock import ASSISTANT_RATE, FRAME, samples
 from model.engine import Audio, EngineInfo, Progress
 from model.reply import (
     Heard,

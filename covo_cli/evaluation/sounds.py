@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_io import noise as noises
+from audio_io.acoustics import noise as noises
 from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Audio
 from audio_io.files import read_audio, write_audio
 from audio_io.levels import at_level, span_of_sound

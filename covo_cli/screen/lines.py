@@ -6,11 +6,11 @@ import sys
 from types import TracebackType
 from typing import Self, TextIO
 
+from audio_io.clock import ASSISTANT_RATE, seconds
 from covo_cli.consumer import Tick
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.screen.words import clock, latency_line
 from covo_cli.text import clean
-from model.clock import ASSISTANT_RATE, seconds
 from model.events import (
     EndpointJudged,
     Event,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from audio_io.levels import FLOOR, Meter
 from covo_cli.consumer import Tick
 from covo_cli.screen.heard import HeardText
-from model.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.events import (
     AssistantAudio,
     AssistantText,

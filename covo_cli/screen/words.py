@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.clock import seconds
+from audio_io.clock import seconds
 from model.events import TurnLatency, TurnState
 
 LEAST_PART = 0.005

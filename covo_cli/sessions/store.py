@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
+from audio_io.clock import seconds
 from covo_cli.errors import SessionError
 from covo_cli.sessions.files import (
     AUDIO,
@@ -22,7 +23,6 @@ from covo_cli.sessions.info import SessionInfo, read_info
 from covo_cli.sessions.lock import is_locked
 from covo_cli.sessions.records import EventLog, read_events
 from covo_cli.sessions.turns import Utterance, utterances
-from model.clock import seconds
 from model.events import Event
 
 LAST = "last"

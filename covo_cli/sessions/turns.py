@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from audio_io.clock import ASSISTANT_RATE, seconds
 from covo_cli.sessions.records import RecordedAudio
-from model.clock import ASSISTANT_RATE, seconds
 from model.events import (
     AssistantText,
     Event,

@@ -26,7 +26,7 @@ import soxr
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from model.clock import USER_RATE
+from audio_io.clock import USER_RATE
 from model.duplex.grammar import Grammar
 from model.duplex.sequence import (
     ChunkedDialogue,

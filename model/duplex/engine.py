@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from model.clock import samples
+from audio_io.clock import samples
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.loop import ChunkStep, LoopState
 from model.duplex.pace import PaceReport, effort

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers.audio_utils import mel_filter_bank
 
-from model.clock import USER_RATE
+from audio_io.clock import USER_RATE
 
 WINDOW = 400
 HOP = 160

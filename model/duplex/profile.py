@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from model.clock import USER_RATE
+from audio_io.clock import USER_RATE
 from model.covo.config import CovoConfig
 from model.errors import NetworkConfigError
 

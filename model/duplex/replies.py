@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from model.clock import ASSISTANT_RATE, USER_RATE, seconds
+from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.duplex.speech import SpokenState
 from model.falling_silent import FallingSilent
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from model.clock import ASSISTANT_RATE, samples
+from audio_io.clock import ASSISTANT_RATE, samples
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.replies import SpokenReply
 from model.duplex.speech import speak

@@ -13,7 +13,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from model.clock import ASSISTANT_RATE
+from audio_io.clock import ASSISTANT_RATE
 from model.covo.chunk_schedule import ChunkSchedule
 from model.covo.config import SamplingConfig
 from model.covo.speech_stream import SpeechSettings, SpeechStream

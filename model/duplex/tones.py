@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from model.clock import USER_RATE
+from audio_io.clock import USER_RATE
 from model.duplex.grammar import Grammar
 from model.duplex.profile import DuplexProfile
 from model.duplex.sequence import Dialogue, Reply, TimedToken

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from model.clock import samples
+from audio_io.clock import samples
 from model.covo.recognition import load_recognizer
 from model.engine import Frame, Progress
 from model.errors import ModelError, failing_as_model_error

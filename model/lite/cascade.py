@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from audio_io.clock import USER_RATE
 from model.channel import Cancelled, Channel, feed
-from model.clock import USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.lite.chat import ChatModel, Message

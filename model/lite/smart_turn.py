@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from model.clock import USER_RATE
+from audio_io.clock import USER_RATE
 from model.engine import Audio
 from model.errors import EndOfTurnError
 from model.lite.failures import raised_as

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.clock import ASSISTANT_RATE
+from audio_io.clock import ASSISTANT_RATE
 from model.engine import Audio
 from model.errors import SynthesizerError
 from model.lite.clauses import ClauseSplitter, speakable

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from audio_io.devices import Backend, Device, Kind, Stream
 from audio_io.errors import DeviceError
-from audio_io.ring import Frames, Ring
+from audio_io.live.devices import Backend, Device, Kind, Stream
+from audio_io.live.ring import Frames, Ring
 
 _CAPACITY_SECONDS = 5.0
 _STALL_SECONDS = 0.5

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from audio_io.errors import DeviceError
-from audio_io.ring import Frames
+from audio_io.live.ring import Frames
 
 Kind = Literal["input", "output"]
 BLOCK_SECONDS = 0.01

@@ -3,7 +3,7 @@
 The device runs at its own rate and channels; its callback copies into a ring of 5 s. Mixing and
 resampling happen on the thread that reads. When the device goes away, silence comes in its place at
 the pace of the wall clock, so that the conversation and its recording go on, while it is waited for
-and at last replaced by the system's default (see :mod:`audio_io.recovery`).
+and at last replaced by the system's default (see :mod:`audio_io.live.recovery`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from audio_io.devices import Backend, PortAudio, find_device, permission_hint
 from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio, EndpointStatus
-from audio_io.line import Line
-from audio_io.recovery import Recovery, Runner, in_thread
+from audio_io.live.devices import Backend, PortAudio, find_device, permission_hint
+from audio_io.live.line import Line
+from audio_io.live.recovery import Recovery, Runner, in_thread
 from audio_io.resample import StreamResampler
 
 _POLL_SECONDS = 0.005

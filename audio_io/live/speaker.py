@@ -23,7 +23,7 @@ is 100 ppm off needs one in three minutes at most. Following *delivered*, which 
 is heard, makes the reference reach the echo canceller before the echo does.
 
 When the device goes away, the playout goes on at the pace of the wall clock (a reply spoken to a
-dead device counts as played) while it is waited for or replaced (:mod:`audio_io.recovery`).
+dead device counts as played) while it is waited for or replaced (:mod:`audio_io.live.recovery`).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from audio_io.devices import Backend, PortAudio, find_device
 from audio_io.endpoints import SPEAKER_FRAME, SPEAKER_RATE, Audio, EndpointStatus, Played
-from audio_io.line import Line
+from audio_io.live.devices import Backend, PortAudio, find_device
+from audio_io.live.line import Line
+from audio_io.live.recovery import Recovery, Runner, in_thread
 from audio_io.playout import Playout
-from audio_io.recovery import Recovery, Runner, in_thread
 from audio_io.resample import StreamResampler
 
 PUMP_SECONDS = 0.01

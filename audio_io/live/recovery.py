@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from audio_io.devices import Backend, Device, Kind, find_device
 from audio_io.errors import DeviceError
-from audio_io.line import Line
+from audio_io.live.devices import Backend, Device, Kind, find_device
+from audio_io.live.line import Line
 
 PATIENCE = 3.0
 """Seconds that a missing device is waited for before the system's default takes its place."""

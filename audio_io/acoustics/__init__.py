@@ -1,0 +1,1 @@
+"""Simulated acoustics: noises, and the echo path of a room."""
