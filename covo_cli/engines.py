@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from model.covo.generator import CovoGenerator
     from model.endpointing import EndOfTurnModel
     from model.engine import Engine
+    from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
     from model.reply import Recognizer, ReplyGenerator
     from model.turn_settings import TurnSettings
     from model.weights import WeightStore
-    from model.work import Executor
 
 LANGUAGE = "en"
 """What is spoken to the embedded engine."""
@@ -73,12 +73,12 @@ def build_engine(
     :meth:`Engine.warm_up`).
 
     ``real_time``: work on threads beside the conversation; otherwise the conversation may run
-    faster than real time, and the time of the work is counted (:mod:`model.work`).
+    faster than real time, and the time of the work is counted (:mod:`model.jobs.executor`).
 
     Raises: SettingsError, VoiceError, ModelError.
     """
     from covo_cli.heap import share_one_heap
-    from model.work import ThreadExecutor, VirtualExecutor
+    from model.jobs.executor import ThreadExecutor, VirtualExecutor
 
     share_one_heap()
     choice = choice or choose_engine(settings)

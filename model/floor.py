@@ -18,13 +18,13 @@ from model.events import (
     UserTranscript,
 )
 from model.hearing import Hearing
+from model.jobs.executor import Executor
 from model.open_turn import OpenTurn
 from model.playing import Playing
 from model.reply import ReplyGenerator
 from model.reply_run import ReplyRun
 from model.talk_over import TalkOver
 from model.turn_settings import TurnSettings
-from model.work import Executor
 
 T = TypeVar("T")
 

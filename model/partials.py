@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice, UserTranscript
+from model.jobs.executor import Executor, Job, once
 from model.open_turn import OpenTurn
 from model.reply import Recognizer
-from model.work import Executor, Job, once
 
 PARTIAL_LANE = "partial transcript"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.errors import ModelError, failing_as_model_error
+from model.jobs.executor import Executor, Job
 from model.open_turn import OpenTurn
 from model.reply import (
     ReplyAudio,
@@ -15,7 +16,6 @@ from model.reply import (
     ReplyText,
     TurnText,
 )
-from model.work import Executor, Job
 
 REPLY_LANE = "reply"
 

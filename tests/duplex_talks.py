@@ -24,8 +24,8 @@ from model.duplex.sequence import SILENCE as S
 from model.duplex.tones import Speaker, phrase, silence
 from model.engine import EngineInfo, Frame, Playback
 from model.events import AssistantAudio, AssistantText, Event, PlaybackControl
+from model.jobs.executor import VirtualExecutor
 from model.reply import LoadableRecognizer
-from model.work import VirtualExecutor
 from tests.fakes import FakeClock, FakeSpeaker, LevelDetector
 
 FOLDER = Path(__file__).parent / "duplex_tones"

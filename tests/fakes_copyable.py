@@ -15,8 +15,8 @@ import numpy as np
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
+from model.jobs.executor import Work
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
-from model.work import Work
 
 STEP = USER_RATE // 10
 PLAYED = ASSISTANT_RATE // 10

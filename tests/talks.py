@@ -14,10 +14,10 @@ from covo_cli.conversation import Conversation, Ending
 from model.endpointing import EndOfTurnModel
 from model.engine import Command
 from model.events import Event, StateChanged, TurnState
+from model.jobs.executor import VirtualExecutor
 from model.phrases import phrases_of
 from model.turn_settings import TurnSettings
 from model.turns import TurnTakingEngine
-from model.work import VirtualExecutor
 from tests.fakes import FakeClock, FakeGenerator, FakeMicrophone, FakeSpeaker, LevelDetector
 
 LISTENING, USER_SPEAKING, THINKING, SPEAKING, INTERRUPTED, MUTED = TurnState

@@ -26,9 +26,9 @@ from model.events import (
     StateChanged,
     UserTranscript,
 )
+from model.jobs.executor import VirtualExecutor
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyText, TurnText, UserTurn
 from model.turns import TurnTakingEngine
-from model.work import VirtualExecutor
 from tests.covo_model import VOICE, covo_folder
 from tests.fakes import FakeClock, LevelDetector, silence, speech
 from tests.fakes_voices import COVO, make_pack, save_prompt

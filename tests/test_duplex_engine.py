@@ -40,7 +40,7 @@ from model.events import (
     TurnLatency,
     TurnState,
 )
-from model.work import VirtualExecutor
+from model.jobs.executor import VirtualExecutor
 from tests.duplex_talks import FOLDER, HIGH, INFO, LOW, ScriptedLoop, Talk, look_at, scripted
 from tests.fakes import LevelDetector
 from tests.golden_covo import token2wav_folder

@@ -31,7 +31,7 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
-from model.work import ThreadExecutor
+from model.jobs.executor import ThreadExecutor
 from tests.duplex_talks import FOLDER, INFO, LOW, Talk, look_at, scripted
 from tests.fakes import FakeClock, LevelDetector, speech
 

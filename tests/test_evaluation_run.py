@@ -43,9 +43,9 @@ from covo_cli.settings import load_settings
 from model.engine import Engine
 from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
+from model.jobs.executor import VirtualExecutor
 from model.reply import ReplyAudio, TurnText, UserTurn
 from model.turns import TurnTakingEngine
-from model.work import VirtualExecutor
 from tests.fakes import FakeClock, FakeGenerator, LevelDetector, silence, speech
 
 ROOT = Path(__file__).parent.parent

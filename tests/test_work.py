@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_io.clock import USER_RATE
-from model.work import QUEUED_RESULTS, Job, ThreadExecutor, VirtualExecutor
+from model.jobs.executor import QUEUED_RESULTS, Job, ThreadExecutor, VirtualExecutor
 from tests.fakes import FakeClock
 
 PATIENCE = 20.0  # seconds; only a broken test waits that long

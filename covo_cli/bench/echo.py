@@ -26,9 +26,9 @@ from covo_cli.conversation import Conversation
 from covo_cli.room import Room
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.events import Interrupted, PlaybackAction, PlaybackControl
+from model.jobs.executor import VirtualExecutor
 from model.lite.synthesizer import Synthesizer
 from model.turns import TurnTakingEngine
-from model.work import VirtualExecutor
 
 ECHO_GAIN_DB = -6.0
 """The assistant speaks at -20 dBFS: its echo is as loud as a person at -26 dBFS."""

@@ -49,10 +49,10 @@ def engine_maker(
 
 
 def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineMaker:
+    from model.jobs.executor import VirtualExecutor
     from model.lite import SynthesizerMaker
     from model.lite.recognizer import WhisperRecognizer
     from model.weights import WeightStore
-    from model.work import VirtualExecutor
     from voices.store import VoiceStore
 
     weights = WeightStore(models_dir(settings))
@@ -76,11 +76,11 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
 
 
 def _lite(settings: Settings, threads: int) -> EngineMaker:
+    from model.jobs.executor import VirtualExecutor
     from model.lite import SynthesizerMaker, choose_chat
     from model.lite.cascade import Cascade
     from model.lite.recognizer import WhisperRecognizer
     from model.weights import WeightStore
-    from model.work import VirtualExecutor
     from voices.store import VoiceStore
 
     weights = WeightStore(models_dir(settings))

@@ -32,7 +32,7 @@ ASSISTANT = "heart"
 
 class SteadyClock:
     """Seconds that pass only when :meth:`pass_time` is called (see
-    :class:`model.work.VirtualExecutor`)."""
+    :class:`model.jobs.executor.VirtualExecutor`)."""
 
     def __init__(self) -> None:
         self._now = 0.0

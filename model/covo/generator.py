@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from model.channel import Channel, feed
 from model.covo.dialogue import Dialogue
 from model.covo.exchange import Reply, Turn
 from model.covo.recognition import load_recognizer
@@ -23,6 +22,7 @@ from model.covo.speaking import Speaking
 from model.covo.voice_catalogue import NetworkVoice
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError, failing_as_model_error
+from model.jobs.channel import Channel, feed
 from model.reply import (
     Heard,
     LoadableRecognizer,

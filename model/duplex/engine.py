@@ -51,10 +51,10 @@ from model.events import (
     TurnState,
 )
 from model.hearing import Hearing
+from model.jobs.executor import Executor, Job
 from model.reply import LoadableRecognizer
 from model.speech import SpeechDetector
 from model.turn_settings import TurnSettings
-from model.work import Executor, Job
 
 STEP_LANE = "duplex"
 

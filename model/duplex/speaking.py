@@ -23,7 +23,7 @@ from model.events import (
     TurnLatency,
 )
 from model.falling_silent import FallingSilent
-from model.work import Executor, Job
+from model.jobs.executor import Executor, Job
 
 SPEECH_LANE = "speech"
 

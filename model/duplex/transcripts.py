@@ -17,11 +17,11 @@ from model.engine import Frame, Progress
 from model.errors import ModelError, failing_as_model_error
 from model.events import Event, Notice, TurnDiscarded, UserTranscript
 from model.hearing import Hearing
+from model.jobs.executor import Executor, Job, once
 from model.open_turn import OpenTurn
 from model.partials import PartialTranscripts
 from model.reply import LoadableRecognizer
 from model.turn_settings import TurnSettings
-from model.work import Executor, Job, once
 
 TRANSCRIPT_LANE = "transcript"
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from audio_io.clock import USER_RATE
-from model.channel import Cancelled, Channel, feed
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
+from model.jobs.channel import Cancelled, Channel, feed
 from model.lite.chat import ChatModel, Message
 from model.lite.clauses import ClauseSplitter
 from model.lite.prompt import Exchange, Prompt, build_messages, fit_history

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from model.channel import Channel, feed
 from model.errors import ChatError
+from model.jobs.channel import Channel, feed
 
 _MAY_RECUR = 8
 """Tokens that may come again without the DRY sampler's penalty: an answer may echo its question."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from model.channel import Channel, feed
 from model.errors import ChatError
+from model.jobs.channel import Channel, feed
 from model.lite.chat import Message
 from model.lite.failures import in_a_line
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from audio_io.clock import samples
-from model.channel import Cancelled
+from model.jobs.channel import Cancelled
 
 T = TypeVar("T")
 Work = Callable[[Cancelled], Iterator[T]]
