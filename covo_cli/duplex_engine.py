@@ -12,9 +12,9 @@ from covo_cli.settings import Settings, models_dir
 if TYPE_CHECKING:
     from model.duplex.assemble import DuplexModel
     from model.duplex.engine import DuplexEngine
+    from model.hearing.speech import SpeechDetector
     from model.jobs.executor import Executor
     from model.lite.recognizer import WhisperRecognizer
-    from model.speech import SpeechDetector
 
 
 def duplex_model(settings: Settings) -> DuplexModel:

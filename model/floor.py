@@ -17,9 +17,9 @@ from model.events import (
     TurnState,
     UserTranscript,
 )
-from model.hearing import Hearing
+from model.hearing.hearing import Hearing
+from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor
-from model.open_turn import OpenTurn
 from model.playing import Playing
 from model.reply import ReplyGenerator
 from model.reply_run import ReplyRun

@@ -9,8 +9,8 @@ from model.end_of_turn import EndOfTurnProbe
 from model.endpointing import EndOfTurnModel, Evidence, Verdict
 from model.events import EndpointJudged, TurnState
 from model.floor import Floor, present
-from model.open_turn import OpenTurn
-from model.partials import PartialTranscripts
+from model.hearing.open_turn import OpenTurn
+from model.hearing.partials import PartialTranscripts
 from model.phrases import Phrase, Phrases
 from model.reply import Recognizer
 

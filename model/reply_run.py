@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.errors import ModelError, failing_as_model_error
+from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor, Job
-from model.open_turn import OpenTurn
 from model.reply import (
     ReplyAudio,
     ReplyGenerator,

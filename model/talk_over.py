@@ -9,8 +9,8 @@ from model.barge_in import ENDED, UNCLEAR, SpeechOver
 from model.engine import Audio
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
+from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor, Job, once
-from model.open_turn import OpenTurn
 from model.phrases import Phrases, ToldOver
 from model.reply import Recognizer
 

@@ -44,12 +44,12 @@ from model.engine import (
 )
 from model.events import Event, TurnState
 from model.floor import Floor
-from model.hearing import Hearing
+from model.hearing.hearing import Hearing
+from model.hearing.speech import SpeechDetector
 from model.jobs.executor import Executor
 from model.listening import Listening
 from model.phrases import Phrases
 from model.reply import Recognizer, ReplyGenerator
-from model.speech import SpeechDetector
 from model.turn_settings import TurnSettings
 from model.voice_changes import VoiceChanges
 

@@ -7,7 +7,7 @@ import pytest
 
 from audio_io.clock import FRAME
 from audio_io.levels import from_db
-from model.level_gate import LevelGate
+from model.hearing.level_gate import LevelGate
 
 RNG = np.random.default_rng(5)
 

@@ -7,7 +7,7 @@ import pytest
 
 from audio_io.clock import FRAME
 from audio_io.levels import from_db
-from model.open_turn import OpenTurn
+from model.hearing.open_turn import OpenTurn
 
 
 def frames(count: int, level: float) -> list[np.ndarray]:

@@ -50,10 +50,10 @@ from model.events import (
     StateChanged,
     TurnState,
 )
-from model.hearing import Hearing
+from model.hearing.hearing import Hearing
+from model.hearing.speech import SpeechDetector
 from model.jobs.executor import Executor, Job
 from model.reply import LoadableRecognizer
-from model.speech import SpeechDetector
 from model.turn_settings import TurnSettings
 
 STEP_LANE = "duplex"

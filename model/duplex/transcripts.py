@@ -16,10 +16,10 @@ from model.covo.recognition import load_recognizer
 from model.engine import Frame, Progress
 from model.errors import ModelError, failing_as_model_error
 from model.events import Event, Notice, TurnDiscarded, UserTranscript
-from model.hearing import Hearing
+from model.hearing.hearing import Hearing
+from model.hearing.open_turn import OpenTurn
+from model.hearing.partials import PartialTranscripts
 from model.jobs.executor import Executor, Job, once
-from model.open_turn import OpenTurn
-from model.partials import PartialTranscripts
 from model.reply import LoadableRecognizer
 from model.turn_settings import TurnSettings
 

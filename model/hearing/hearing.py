@@ -8,9 +8,9 @@ import numpy as np
 
 from audio_io.clock import FRAME, samples
 from model.engine import Audio, Frame
-from model.level_gate import LevelGate
-from model.open_turn import OpenTurn
-from model.speech import SpeechDetector, SpeechTracker
+from model.hearing.level_gate import LevelGate
+from model.hearing.open_turn import OpenTurn
+from model.hearing.speech import SpeechDetector, SpeechTracker
 from model.turn_settings import TurnSettings
 
 _BRIDGE = 0.1

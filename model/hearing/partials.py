@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice, UserTranscript
+from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor, Job, once
-from model.open_turn import OpenTurn
 from model.reply import Recognizer
 
 PARTIAL_LANE = "partial transcript"
