@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from audio_io.vad import VoiceActivityDetector
     from model.covo.assemble import CovoModel
     from model.covo.generator import CovoGenerator
-    from model.endpointing import EndOfTurnModel
     from model.engine import Engine
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
     from model.reply import Recognizer, ReplyGenerator
-    from model.turn_settings import TurnSettings
+    from model.turns.endpointing import EndOfTurnModel
+    from model.turns.turn_settings import TurnSettings
     from model.weights import WeightStore
 
 LANGUAGE = "en"
@@ -134,8 +134,8 @@ def turn_taking(
 
     Raises: SettingsError, ModelError.
     """
-    from model.phrases import phrases_of
-    from model.turns import TurnTakingEngine
+    from model.turns.controller import TurnTakingEngine
+    from model.turns.phrases import phrases_of
     from model.weights import WeightStore
 
     weights = WeightStore(models_dir(settings))
@@ -152,7 +152,7 @@ def turn_taking(
 
 def turn_settings(settings: Settings) -> TurnSettings:
     """The numbers of turn taking: those of ``turns.patience``, but for what is set itself."""
-    from model.turn_settings import with_patience
+    from model.turns.turn_settings import with_patience
 
     turns = settings.turns
     names = (

@@ -1,7 +1,7 @@
 """The half-duplex half of an engine: one turn of the user in, one streamed reply out.
 
 A :class:`ReplyGenerator` knows nothing of time, devices or interruptions. Wrapped in
-:class:`model.turns.TurnTakingEngine` it becomes an engine. The embedded cascade is one;
+:class:`model.turns.controller.TurnTakingEngine` it becomes an engine. The embedded cascade is one;
 Covo-Audio-Chat (:mod:`model.covo.generator`) is another.
 """
 

@@ -11,13 +11,13 @@ from audio_io.clock import FRAME, USER_RATE, samples
 from audio_io.endpoints import Audio
 from covo_cli.consumer import Tick
 from covo_cli.conversation import Conversation, Ending
-from model.endpointing import EndOfTurnModel
 from model.engine import Command
 from model.events import Event, StateChanged, TurnState
 from model.jobs.executor import VirtualExecutor
-from model.phrases import phrases_of
-from model.turn_settings import TurnSettings
-from model.turns import TurnTakingEngine
+from model.turns.controller import TurnTakingEngine
+from model.turns.endpointing import EndOfTurnModel
+from model.turns.phrases import phrases_of
+from model.turns.turn_settings import TurnSettings
 from tests.fakes import FakeClock, FakeGenerator, FakeMicrophone, FakeSpeaker, LevelDetector
 
 LISTENING, USER_SPEAKING, THINKING, SPEAKING, INTERRUPTED, MUTED = TurnState

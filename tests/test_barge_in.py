@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from model.barge_in import WORDS_WAIT, Act, SpeechOver, judge
-from model.phrases import ToldOver, phrases_of
-from model.turn_settings import TurnSettings
+from model.turns.barge_in import WORDS_WAIT, Act, SpeechOver, judge
+from model.turns.phrases import ToldOver, phrases_of
+from model.turns.turn_settings import TurnSettings
 
 S = TurnSettings(
     barge_in_confirm=0.3,

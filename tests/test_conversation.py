@@ -17,7 +17,7 @@ from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import PushToTalk, SayText, SetMuted
 from model.events import Interrupted, Notice, ReplyFinished, TurnState, UserTranscript
 from model.jobs.executor import VirtualExecutor
-from model.turns import TurnTakingEngine
+from model.turns.controller import TurnTakingEngine
 from tests.fakes import (
     FakeClock,
     FakeGenerator,

@@ -28,7 +28,7 @@ from model.events import (
 )
 from model.jobs.executor import VirtualExecutor
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyText, TurnText, UserTurn
-from model.turns import TurnTakingEngine
+from model.turns.controller import TurnTakingEngine
 from tests.covo_model import VOICE, covo_folder
 from tests.fakes import FakeClock, LevelDetector, silence, speech
 from tests.fakes_voices import COVO, make_pack, save_prompt

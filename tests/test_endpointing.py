@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from model.endpointing import Evidence, judge
-from model.phrases import Phrase, Told
-from model.turn_settings import PATIENCE, TurnSettings, with_patience
+from model.turns.endpointing import Evidence, judge
+from model.turns.phrases import Phrase, Told
+from model.turns.turn_settings import PATIENCE, TurnSettings, with_patience
 
 S = TurnSettings(
     silence=0.7,

@@ -45,7 +45,7 @@ from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
 from model.reply import ReplyAudio, TurnText, UserTurn
-from model.turns import TurnTakingEngine
+from model.turns.controller import TurnTakingEngine
 from tests.fakes import FakeClock, FakeGenerator, LevelDetector, silence, speech
 
 ROOT = Path(__file__).parent.parent
@@ -177,7 +177,12 @@ def test_nothing_is_added_to_another_run(task, out):
 def test_whatever_a_conversation_depends_on_tells_runs_apart():
     files = {path.relative_to(ROOT).as_posix() for path in running.code_files()}
     assert files >= {
-        *("model/turns.py", "model/phrases.toml", "model/lite/weights.toml", "audio_io/vad.py"),
+        *(
+            "model/turns/controller.py",
+            "model/turns/phrases.toml",
+            "model/lite/weights.toml",
+            "audio_io/vad.py",
+        ),
         *("covo_cli/engines.py", "covo_cli/room.py", "covo_cli/evaluation/vocal.py"),
         *("covo_cli/bench/read_aloud.py", "covo_cli/evaluation/conversation.py"),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.phrases import Over, Phrase, phrases_of, words_of
+from model.turns.phrases import Over, Phrase, phrases_of, words_of
 
 ENGLISH = phrases_of("en")
 

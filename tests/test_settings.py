@@ -20,7 +20,7 @@ from covo_cli.settings import (
     sessions_dir,
     unset_setting,
 )
-from model.turn_settings import PATIENCE
+from model.turns.turn_settings import PATIENCE
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 from tests.fakes import FakeSpeaker, silence, speech
 from tests.talks import INTERRUPTED, LISTENING, SPEAKING, THINKING, USER_SPEAKING, converse
 

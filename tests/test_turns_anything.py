@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 from model.events import Interrupted, ReplyFinished, ReplyStarted
 from model.reply import Heard
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 from tests.fakes import FakeGenerator, silence, speech
 from tests.talks import LISTENING, MUTED, converse
 

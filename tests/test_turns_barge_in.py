@@ -14,7 +14,7 @@ from model.events import (
     ReplyStarted,
     UserTranscript,
 )
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 from tests.fakes import silence, speech
 from tests.talks import LISTENING, converse
 

@@ -16,7 +16,7 @@ from model.events import (
     UserTranscript,
     VoiceChanged,
 )
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 from tests.fakes import silence, speech
 from tests.talks import INTERRUPTED, LISTENING, MUTED, SPEAKING, THINKING, USER_SPEAKING, converse
 

@@ -12,7 +12,7 @@ import pytest
 
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted
 from model.events import TurnState
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 from tests.fakes_copyable import BROKEN, NO_ANSWER, SOMEBODY_ELSE
 from tests.turn_machine import Machine
 

@@ -22,9 +22,9 @@ from model.events import (
     StateChanged,
     TurnState,
 )
-from model.phrases import phrases_of
-from model.turn_settings import TurnSettings
-from model.turns import TurnTakingEngine
+from model.turns.controller import TurnTakingEngine
+from model.turns.phrases import phrases_of
+from model.turns.turn_settings import TurnSettings
 from tests.fakes import LevelDetector
 from tests.fakes_copyable import (
     PLAYED,

@@ -28,7 +28,7 @@ from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
 from model.lite.synthesizer import Synthesizer
-from model.turns import TurnTakingEngine
+from model.turns.controller import TurnTakingEngine
 
 ECHO_GAIN_DB = -6.0
 """The assistant speaks at -20 dBFS: its echo is as loud as a person at -26 dBFS."""

@@ -21,7 +21,7 @@ from audio_io.levels import from_db
 from audio_io.resample import resample
 from audio_io.vad import VoiceActivityDetector
 from covo_cli.consumer import Audio
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 
 THRESHOLD = 0.5
 """Probability from which a frame counts as speech, as in turn taking."""

@@ -54,7 +54,7 @@ from model.hearing.hearing import Hearing
 from model.hearing.speech import SpeechDetector
 from model.jobs.executor import Executor, Job
 from model.reply import LoadableRecognizer
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 
 STEP_LANE = "duplex"
 

@@ -21,7 +21,7 @@ from model.hearing.open_turn import OpenTurn
 from model.hearing.partials import PartialTranscripts
 from model.jobs.executor import Executor, Job, once
 from model.reply import LoadableRecognizer
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 
 TRANSCRIPT_LANE = "transcript"
 

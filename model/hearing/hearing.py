@@ -11,7 +11,7 @@ from model.engine import Audio, Frame
 from model.hearing.level_gate import LevelGate
 from model.hearing.open_turn import OpenTurn
 from model.hearing.speech import SpeechDetector, SpeechTracker
-from model.turn_settings import TurnSettings
+from model.turns.turn_settings import TurnSettings
 
 _BRIDGE = 0.1
 """Seconds: shorter gaps (stops, breaths) do not end a run of speech."""

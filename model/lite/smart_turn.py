@@ -26,7 +26,7 @@ _INPUT = "input_features"
 
 
 class SmartTurn:
-    """A :class:`model.endpointing.EndOfTurnModel`: ``path`` is its ONNX file. Thread-safe."""
+    """A :class:`model.turns.endpointing.EndOfTurnModel`: ``path`` is its ONNX file. Thread-safe."""
 
     name = "Smart Turn v3.2"
 
@@ -48,7 +48,7 @@ class SmartTurn:
             self._session = None
 
     def probability(self, audio: Audio) -> float:
-        """See :class:`model.endpointing.EndOfTurnModel`. Raises: EndOfTurnError."""
+        """See :class:`model.turns.endpointing.EndOfTurnModel`. Raises: EndOfTurnError."""
         self.load()
         session = self._session
         if session is None:

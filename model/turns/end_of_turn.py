@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.endpointing import EndOfTurnModel
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
 from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor, Job, once
+from model.turns.endpointing import EndOfTurnModel
 
 END_OF_TURN_LANE = "end of turn"
 

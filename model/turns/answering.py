@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from audio_io.clock import ASSISTANT_RATE, samples
-from model import barge_in
-from model.barge_in import Act
 from model.events import (
     Interrupted,
     Notice,
@@ -14,11 +12,13 @@ from model.events import (
     TurnState,
 )
 from model.falling_silent import FallingSilent
-from model.floor import Floor, present
-from model.phrases import Over, Phrases
 from model.playing import Playing
 from model.reply import Recognizer
-from model.talk_over import TalkOver, WordsOver
+from model.turns import barge_in
+from model.turns.barge_in import Act
+from model.turns.floor import Floor, present
+from model.turns.phrases import Over, Phrases
+from model.turns.talk_over import TalkOver, WordsOver
 
 
 class Answering:

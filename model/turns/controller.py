@@ -10,9 +10,9 @@ heard, and when it must stop::
         +----------------------(by key)               <--played to the end-------+
 
 - A reply is begun at the first short silence (``speculate_after``) and held back until
-  :mod:`model.endpointing` finds that the turn is over. If the user goes on, it is thrown away and
+  :mod:`model.turns.endpointing` finds that the turn is over. If the user goes on, it is thrown away and
   its turn continues.
-- Speech over a reply ducks it at once; :mod:`model.barge_in` finds what it is. The reply stops, and
+- Speech over a reply ducks it at once; :mod:`model.turns.barge_in` finds what it is. The reply stops, and
   the history keeps what was heard; or it goes on where it stands (a cough, a "mm-hmm").
 - A user who goes on talking just as the reply begins has paused, not interrupted: the reply is
   taken back and the same turn continues.
@@ -29,8 +29,6 @@ from dataclasses import replace
 import numpy as np
 
 from audio_io.clock import USER_RATE
-from model.answering import Answering
-from model.endpointing import EndOfTurnModel
 from model.engine import (
     Command,
     EngineInfo,
@@ -43,15 +41,17 @@ from model.engine import (
     SetVoice,
 )
 from model.events import Event, TurnState
-from model.floor import Floor
 from model.hearing.hearing import Hearing
 from model.hearing.speech import SpeechDetector
 from model.jobs.executor import Executor
-from model.listening import Listening
-from model.phrases import Phrases
 from model.reply import Recognizer, ReplyGenerator
-from model.turn_settings import TurnSettings
-from model.voice_changes import VoiceChanges
+from model.turns.answering import Answering
+from model.turns.endpointing import EndOfTurnModel
+from model.turns.floor import Floor
+from model.turns.listening import Listening
+from model.turns.phrases import Phrases
+from model.turns.turn_settings import TurnSettings
+from model.turns.voice_changes import VoiceChanges
 
 
 class TurnTakingEngine:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from model.phrases import Over, ToldOver
-from model.turn_settings import TurnSettings
+from model.turns.phrases import Over, ToldOver
+from model.turns.turn_settings import TurnSettings
 
 ENDED = 0.2
 """Seconds of silence after which the speech over a reply is taken to be whole."""

@@ -2,7 +2,7 @@
 
 :func:`judge` is pure: what is known goes in as :class:`Evidence`, a :class:`Verdict` with its
 reason comes out. A silence that is nothing in mid-phrase is the end after a question, so each kind
-of ending has a silence of its own (:class:`model.turn_settings.TurnSettings`), the longest that
+of ending has a silence of its own (:class:`model.turns.turn_settings.TurnSettings`), the longest that
 applies:
 
 - words that break off: ``silence_unfinished``
@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from model.engine import Audio
-from model.phrases import Phrase, Told
-from model.turn_settings import TurnSettings
+from model.turns.phrases import Phrase, Told
+from model.turns.turn_settings import TurnSettings
 
 _FRAME_MARGIN = 1e-6
 """Seconds: silences are whole frames, and their sum in floating point is not."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from audio_io.clock import samples, seconds
-from model.barge_in import ENDED, UNCLEAR, SpeechOver
 from model.engine import Audio
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
 from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor, Job, once
-from model.phrases import Phrases, ToldOver
 from model.reply import Recognizer
+from model.turns.barge_in import ENDED, UNCLEAR, SpeechOver
+from model.turns.phrases import Phrases, ToldOver
 
 OVER_LANE = "speech over a reply"
 

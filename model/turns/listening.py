@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from audio_io.clock import samples, seconds
-from model import endpointing
-from model.answering import Answering
-from model.end_of_turn import EndOfTurnProbe
-from model.endpointing import EndOfTurnModel, Evidence, Verdict
 from model.events import EndpointJudged, TurnState
-from model.floor import Floor, present
 from model.hearing.open_turn import OpenTurn
 from model.hearing.partials import PartialTranscripts
-from model.phrases import Phrase, Phrases
 from model.reply import Recognizer
+from model.turns import endpointing
+from model.turns.answering import Answering
+from model.turns.end_of_turn import EndOfTurnProbe
+from model.turns.endpointing import EndOfTurnModel, Evidence, Verdict
+from model.turns.floor import Floor, present
+from model.turns.phrases import Phrase, Phrases
 
 
 class Listening:

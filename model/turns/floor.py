@@ -23,8 +23,8 @@ from model.jobs.executor import Executor
 from model.playing import Playing
 from model.reply import ReplyGenerator
 from model.reply_run import ReplyRun
-from model.talk_over import TalkOver
-from model.turn_settings import TurnSettings
+from model.turns.talk_over import TalkOver
+from model.turns.turn_settings import TurnSettings
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""Turn taking: whose turn it is, and why."""
