@@ -7,7 +7,7 @@ from typing import Any
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.duplex.speech import SpokenState
-from model.falling_silent import FallingSilent
+from model.playback.falling_silent import FallingSilent
 
 
 @dataclass(slots=True)

@@ -22,8 +22,8 @@ from model.events import (
     ReplyFinished,
     TurnLatency,
 )
-from model.falling_silent import FallingSilent
 from model.jobs.executor import Executor, Job
+from model.playback.falling_silent import FallingSilent
 
 SPEECH_LANE = "speech"
 

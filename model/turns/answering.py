@@ -11,8 +11,8 @@ from model.events import (
     ReplyStarted,
     TurnState,
 )
-from model.falling_silent import FallingSilent
-from model.playing import Playing
+from model.playback.falling_silent import FallingSilent
+from model.playback.playing import Playing
 from model.reply import Recognizer
 from model.turns import barge_in
 from model.turns.barge_in import Act

@@ -20,9 +20,9 @@ from model.events import (
 from model.hearing.hearing import Hearing
 from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor
-from model.playing import Playing
+from model.playback.playing import Playing
+from model.playback.reply_run import ReplyRun
 from model.reply import ReplyGenerator
-from model.reply_run import ReplyRun
 from model.turns.talk_over import TalkOver
 from model.turns.turn_settings import TurnSettings
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice, VoiceChanged
 from model.jobs.executor import Executor, Job
+from model.playback.reply_run import REPLY_LANE
 from model.reply import ReplyGenerator
-from model.reply_run import REPLY_LANE
 from voices.errors import VoiceError
 
 

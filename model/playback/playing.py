@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from audio_io.clock import samples
 from model.engine import Playback
 from model.events import AssistantAudio, AssistantText, Event, ReplyAudioEnded, TurnLatency
+from model.playback.reply_run import ReplyRun
 from model.reply import ReplyAudio
-from model.reply_run import ReplyRun
 
 STALLED = 2.0
 """Seconds without progress after which a reply that is not played to its end is given up."""

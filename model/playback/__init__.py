@@ -1,0 +1,1 @@
+"""Playback: a reply on its way to the ear, and how much of it was heard."""
