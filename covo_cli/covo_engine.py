@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "transformers", "safetensors")
 
 def covo_folder(settings: Settings) -> Path:
     """The folder of the model that the settings name. Raises: WeightsError."""
-    from model.hub import find_model
+    from model.weights.hub import find_model
 
     return find_model(settings.covo.model, models_dir(settings))
 
@@ -59,7 +59,7 @@ def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenera
     Raises: SettingsError, VoiceError, ModelError.
     """
     from model.lite.recognizer import WhisperRecognizer
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
 
     model = model or covo_model(settings)
     from model.covo.assemble import build_generator

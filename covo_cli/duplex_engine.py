@@ -46,7 +46,7 @@ def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executo
 
 def _recognizer(settings: Settings) -> WhisperRecognizer:
     from model.lite.recognizer import WhisperRecognizer
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
 
     whisper = WeightStore(models_dir(settings)).whole("whisper-base")
     return WhisperRecognizer(whisper, language="auto")

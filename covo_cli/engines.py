@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from model.reply import Recognizer, ReplyGenerator
     from model.turns.endpointing import EndOfTurnModel
     from model.turns.turn_settings import TurnSettings
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
 
 LANGUAGE = "en"
 """What is spoken to the embedded engine."""
@@ -86,7 +86,7 @@ def build_engine(
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
         from covo_cli.duplex_engine import build_duplex
-        from model.weights import WeightStore
+        from model.weights.packages import WeightStore
 
         weights = WeightStore(models_dir(settings))
         return build_duplex(settings, _detector(settings, weights), executor)
@@ -136,7 +136,7 @@ def turn_taking(
     """
     from model.turns.controller import TurnTakingEngine
     from model.turns.phrases import phrases_of
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
 
     weights = WeightStore(models_dir(settings))
     return TurnTakingEngine(
@@ -177,7 +177,7 @@ def _end_of_turn(settings: Settings, weights: WeightStore) -> EndOfTurnModel | N
 
 def _build_cascade(settings: Settings) -> Cascade:
     from model.lite import build_cascade
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
     from voices.store import VoiceStore
 
     if settings.covo.text_only:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from model.hub import ModelStatus
-    from model.hub.source import HubModel
-    from model.weights import PieceStatus, PullProgress
+    from model.weights.hub import ModelStatus
+    from model.weights.hub.source import HubModel
+    from model.weights.packages import PieceStatus, PullProgress
 
 _SHOWN = 5
 _T = TypeVar("_T")
@@ -50,7 +50,7 @@ def model_info(status: ModelStatus) -> Iterator[str]:
         "what": model.what,
         "state": status.state.value,
         "folder": str(status.folder),
-        "hub": f"{model.hub.repo} at {manifest.revision if manifest else model.hub.revision}",
+        "hub": f"{model.weights.hub.repo} at {manifest.revision if manifest else model.weights.hub.revision}",
         "code": f"{model.code.repo} at {model.code.revision}",
         "licence": model.licence.name,
         "accepted": consent.accepted if consent else "not yet",

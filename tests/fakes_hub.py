@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from model.hub.source import CodeFile, CodeSource, HubModel, HubSource, Licence
+from model.weights.hub.source import CodeFile, CodeSource, HubModel, HubSource, Licence
 
 COMMIT, LATER = "a" * 40, "b" * 40
 CODE_COMMIT = "c" * 40

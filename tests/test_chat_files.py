@@ -17,7 +17,7 @@ from audio_io.files import read_audio
 from covo_cli.bench.words import word_error_rate
 from covo_cli.settings import load_settings, models_dir
 from model.lite.recognizer import WhisperRecognizer
-from model.weights import WeightStore
+from model.weights.packages import WeightStore
 
 QUESTION = Path(str(resources.files("covo_cli"))) / "demo_audio" / "australia.flac"
 

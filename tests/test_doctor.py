@@ -24,8 +24,8 @@ from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.network_memory import fit_rows, shown_minutes
 from covo_cli.errors import SettingsError
 from covo_cli.settings import Settings, load_settings
-from model.lite.manifest import Package, Piece
-from model.weights import PieceState, PieceStatus
+from model.weights.manifest import Package, Piece
+from model.weights.packages import PieceState, PieceStatus
 from tests.fakes_voices import COVO, make_pack
 from voices.store import VoiceStore
 

@@ -180,7 +180,7 @@ def test_whatever_a_conversation_depends_on_tells_runs_apart():
         *(
             "model/turns/controller.py",
             "model/turns/phrases.toml",
-            "model/lite/weights.toml",
+            "model/weights/weights.toml",
             "audio_io/vad.py",
         ),
         *("covo_cli/engines.py", "covo_cli/room.py", "covo_cli/evaluation/vocal.py"),

@@ -15,7 +15,7 @@ from covo_cli.evaluation.sounds import render
 from covo_cli.settings import load_settings, models_dir
 from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer
-from model.weights import WeightStore
+from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
 pytestmark = [pytest.mark.weights, pytest.mark.timeout(600)]

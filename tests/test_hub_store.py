@@ -20,10 +20,10 @@ import pytest
 constants = pytest.importorskip("huggingface_hub.constants")
 
 from model.errors import WeightsError
-from model.hub import HubStore, ModelState, find_model
-from model.hub import store as store_module
-from model.hub.source import hub_models
-from model.weights import PullProgress
+from model.weights.hub import HubStore, ModelState, find_model
+from model.weights.hub import store as store_module
+from model.weights.hub.source import hub_models
+from model.weights.packages import PullProgress
 from tests.fakes_hub import (
     CODE_COMMIT,
     COMMIT,
@@ -536,7 +536,7 @@ PULL = """
 import sys
 from pathlib import Path
 import huggingface_hub.constants as constants
-from model.hub import HubStore
+from model.weights.hub import HubStore
 from tests.fakes_hub import tiny_model
 constants.DOWNLOAD_CHUNK_SIZE = 1000
 root, address, limit = sys.argv[1:]

@@ -11,7 +11,7 @@ from covo_cli.settings import load_settings, models_dir
 from model.errors import EndOfTurnError, WeightsError
 from model.lite.mel import log_mel
 from model.lite.smart_turn import WINDOW, SmartTurn, features
-from model.weights import WeightStore
+from model.weights.packages import WeightStore
 
 RNG = np.random.default_rng(8)
 

@@ -19,7 +19,7 @@ from model.lite.chat import Message
 from model.lite.recognizer import RATE, WhisperRecognizer
 from model.lite.synthesizer import LEVEL, PEAK, Synthesizer, speaking_level
 from model.reply import ReplyAudio, ReplyText, TurnText, UserTurn
-from model.weights import WeightStore
+from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
 pytestmark = pytest.mark.weights

@@ -16,7 +16,7 @@ pytest.importorskip("huggingface_hub")
 
 from covo_cli.app import app
 from covo_cli.commands import models as command
-from model.hub import store as store_module
+from model.weights.hub import store as store_module
 from tests.fakes_hub import COMMIT, LATER, LICENCE, FakeHub, tiny_model
 
 NAME = "covo-audio-chat"

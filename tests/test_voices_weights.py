@@ -20,7 +20,7 @@ from covo_cli.app import app
 from covo_cli.settings import load_settings, models_dir
 from model.errors import WeightsError
 from model.lite import SynthesizerMaker
-from model.weights import WeightStore
+from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
 pytestmark = pytest.mark.weights

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from covo_cli.app import app
 from model.errors import WeightsError
-from model.lite.manifest import Package, Part, Piece, WeightFile, lite_pieces, parse
-from model.weights import PieceState, PullProgress, WeightStore
+from model.weights.manifest import Package, Part, Piece, WeightFile, lite_pieces, parse
+from model.weights.packages import PieceState, PullProgress, WeightStore
 
 ALPHA = b"alpha" * 1000
 BETA_ONE, BETA_TWO = b"first half," * 500, b"second half" * 500

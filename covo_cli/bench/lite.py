@@ -22,7 +22,7 @@ from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings import Settings, models_dir, voices_dir
 from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer
-from model.weights import WeightStore
+from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
 Progress = Callable[[str], None]

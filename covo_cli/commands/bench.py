@@ -54,7 +54,7 @@ def vad(json_file: JsonFile = None) -> None:
     from audio_io.vad import SileroVad, WebRtcVad
     from covo_cli.bench.vad import measure
     from covo_cli.settings import load_settings, models_dir
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
 
     model = WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad.onnx")
     synthesiser = Hibari()

@@ -48,7 +48,7 @@ def build(
     from covo_cli.evaluation.sounds import missing, render
     from covo_cli.settings import load_settings, models_dir, voices_dir
     from model.lite import SynthesizerMaker
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
     from voices.store import VoiceStore
 
     console = Console()
@@ -190,7 +190,7 @@ def _listener() -> Callable[[Audio], str]:
     """Who recognises what the assistant said; loaded when it is first needed."""
     from covo_cli.settings import load_settings, models_dir
     from model.lite.recognizer import WhisperRecognizer
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
 
     weights = WeightStore(models_dir(load_settings()))
     return WhisperRecognizer(weights.whole("whisper-base")).transcribe

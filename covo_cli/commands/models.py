@@ -1,7 +1,7 @@
 """``covo models``: the weights of the engines on this machine.
 
-``lite`` is the embedded engine, whose weights come from packages (:mod:`model.weights`); every
-other name is a model of the hub (:mod:`model.hub`).
+``lite`` is the embedded engine, whose weights come from packages (:mod:`model.weights.packages`); every
+other name is a model of the hub (:mod:`model.weights.hub`).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from covo_cli.errors import CliError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model.hub import HubStore
-    from model.hub.source import HubModel
-    from model.weights import WeightStore
+    from model.weights.hub import HubStore
+    from model.weights.hub.source import HubModel
+    from model.weights.packages import WeightStore
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -209,14 +209,14 @@ def _accepts(model: HubModel, text: Path, *, accepted: bool) -> bool:
 
 def _lite() -> WeightStore:
     from covo_cli.settings import load_settings, models_dir
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
 
     return WeightStore(models_dir(load_settings()))
 
 
 def _hub() -> HubStore:
     from covo_cli.settings import load_settings, models_dir
-    from model.hub import HubStore
+    from model.weights.hub import HubStore
 
     settings = load_settings()
     return HubStore(

@@ -200,7 +200,7 @@ def _speak(name: str, text: str) -> Audio:
 
     from covo_cli.settings import load_settings, models_dir
     from model.lite import SynthesizerMaker
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
 
     weights = WeightStore(models_dir(load_settings()))
     with Console(stderr=True).status(f"{name} is getting ready ..."):

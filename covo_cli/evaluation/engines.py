@@ -52,7 +52,7 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
     from model.jobs.executor import VirtualExecutor
     from model.lite import SynthesizerMaker
     from model.lite.recognizer import WhisperRecognizer
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
     from voices.store import VoiceStore
 
     weights = WeightStore(models_dir(settings))
@@ -80,7 +80,7 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
     from model.lite import SynthesizerMaker, choose_chat
     from model.lite.cascade import Cascade
     from model.lite.recognizer import WhisperRecognizer
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
     from voices.store import VoiceStore
 
     weights = WeightStore(models_dir(settings))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from model.lite.chat import ChatModel
     from model.lite.prompt import Prompt
     from model.lite.synthesizer import Synthesizer
-    from model.weights import WeightStore
+    from model.weights.packages import WeightStore
     from voices.pack import VoicePack
 
 CHAT_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"

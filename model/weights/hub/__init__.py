@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from model.hub.store import HubStore, ModelState, ModelStatus, find_model
+from model.weights.hub.store import HubStore, ModelState, ModelStatus, find_model
 
 __all__ = ["HubStore", "ModelState", "ModelStatus", "find_model"]

@@ -1,7 +1,7 @@
 """The store of models from the hub: what is there, what it lacks, and how it gets there.
 
 A model lives in ``<root>/<name>/`` in the layout that its engine reads, together with ``covo.json``
-(:mod:`model.hub.manifest`). Licences that were accepted are kept beside the models, so that
+(:mod:`model.weights.hub.manifest`). Licences that were accepted are kept beside the models, so that
 removing and pulling again does not ask again: ``<root>/licences/<name>.txt`` and ``.json``.
 """
 
@@ -17,12 +17,12 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from model.errors import WeightsError
-from model.hub.download import Remote, code_url
-from model.hub.licence import agree, fetch_text, given_consent, licence_text, read_consent
-from model.hub.manifest import MANIFEST, Consent, Manifest, read_manifest
-from model.hub.pull import Progress, Pull, come, damages
-from model.hub.source import HubModel, hub_models
-from model.weights import PullProgress
+from model.weights.hub.download import Remote, code_url
+from model.weights.hub.licence import agree, fetch_text, given_consent, licence_text, read_consent
+from model.weights.hub.manifest import MANIFEST, Consent, Manifest, read_manifest
+from model.weights.hub.pull import Progress, Pull, come, damages
+from model.weights.hub.source import HubModel, hub_models
+from model.weights.packages import PullProgress
 
 
 class ModelState(StrEnum):
@@ -58,7 +58,7 @@ class HubStore:
     """The models under ``root``. Any number of processes may pull the same model at once.
 
     ``models`` are those that covo knows unless told otherwise. ``hub`` and ``code_host``: addresses
-    to use instead of the public ones (:class:`model.hub.download.Remote`).
+    to use instead of the public ones (:class:`model.weights.hub.download.Remote`).
     """
 
     def __init__(

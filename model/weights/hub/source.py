@@ -96,7 +96,7 @@ def parse(text: str) -> HubModel:
 
 def hub_models() -> tuple[HubModel, ...]:
     """The models that covo can pull from the hub."""
-    text = resources.files("model.hub").joinpath("covo-audio-chat.toml").read_text("utf-8")
+    text = resources.files("model.weights.hub").joinpath("covo-audio-chat.toml").read_text("utf-8")
     return (parse(text),)
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import WeightsError
-from model.hub.content import check_content
-from model.hub.download import Remote
-from model.hub.manifest import (
+from model.weights.hub.content import check_content
+from model.weights.hub.download import Remote
+from model.weights.hub.manifest import (
     MANIFEST,
     Consent,
     Manifest,
@@ -24,8 +24,8 @@ from model.hub.manifest import (
     read_manifest,
     write_manifest,
 )
-from model.hub.source import HubModel
-from model.weights import PullProgress
+from model.weights.hub.source import HubModel
+from model.weights.packages import PullProgress
 
 Progress = Callable[[PullProgress], None]
 _SPARE = 64 << 20

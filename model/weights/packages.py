@@ -3,7 +3,7 @@
 The store is a folder; the embedded engine's pieces live in ``<root>/lite/<piece>/``. Every file is
 checked against its pinned sha256 before it is used for the first time in a process. The weights
 come from ordinary Python packages whose files are read, never imported and never installed
-(:mod:`model.lite.wheels`).
+(:mod:`model.weights.wheels`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from model.errors import WeightsError
-from model.lite.manifest import Piece, WeightFile, lite_pieces
-from model.lite.wheels import extract, fetch_wheel, sha256_of
+from model.weights.manifest import Piece, WeightFile, lite_pieces
+from model.weights.wheels import extract, fetch_wheel, sha256_of
 
 _SPARE = 16 << 20
 """Bytes that a pull leaves free."""

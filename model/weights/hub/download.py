@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from model.errors import WeightsError
-from model.hub.manifest import StoredFile, digest_of, safe_name
-from model.hub.source import CodeFile, CodeSource, HubSource
+from model.weights.hub.manifest import StoredFile, digest_of, safe_name
+from model.weights.hub.source import CodeFile, CodeSource, HubSource
 
 PUBLIC_HUB = "https://huggingface.co"
 PUBLIC_CODE_HOST = "https://raw.githubusercontent.com"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from model.errors import WeightsError
-from model.hub.source import CodeFile
+from model.weights.hub.source import CodeFile
 
 
 def check_content(wanted: CodeFile, path: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from model.errors import WeightsError
-from model.lite.manifest import Package, WeightFile
+from model.weights.manifest import Package, WeightFile
 
 _BLOCK = 1 << 20
 _PROGRESS = re.compile(r"^Progress (\d+) of (\d+)")

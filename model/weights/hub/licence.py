@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model.errors import WeightsError
-from model.hub.download import Remote
-from model.hub.manifest import Consent, read_json, write_json
-from model.hub.source import HubModel
+from model.weights.hub.download import Remote
+from model.weights.hub.manifest import Consent, read_json, write_json
+from model.weights.hub.source import HubModel
 
 
 def licence_text(model: HubModel, root: Path) -> Path:

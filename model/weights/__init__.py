@@ -1,0 +1,1 @@
+"""Weights: the pinned packages and the model hub they come from."""
