@@ -63,7 +63,8 @@ class EndpointJudged(Event):
 
     ``over``: the turn is over; otherwise it is waited for. ``silence``: seconds since the last
     speech. ``probability``: how likely the end-of-turn model finds it that the turn is over, -1
-    where it has not said. ``phrase``: what the words say, one of :class:`model.turns.phrases.Phrase`.
+    where it has not said. ``phrase``: what the words say, one of
+    :class:`model.turns.phrases.Phrase`.
     """
 
     turn: int

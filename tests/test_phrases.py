@@ -85,7 +85,7 @@ def test_no_entry_of_the_rules_is_one_that_can_never_match():
     import tomllib
     from importlib import resources
 
-    rules = tomllib.loads(resources.files("model").joinpath("phrases.toml").read_text())
+    rules = tomllib.loads(resources.files("model.turns").joinpath("phrases.toml").read_text())
     for kind, entries in rules["en"].items():
         assert len(set(entries)) == len(entries), kind
         for entry in entries:

@@ -1,7 +1,7 @@
 """``covo models``: the weights of the engines on this machine.
 
-``lite`` is the embedded engine, whose weights come from packages (:mod:`model.weights.packages`); every
-other name is a model of the hub (:mod:`model.weights.hub`).
+``lite`` is the embedded engine, whose weights come from packages (:mod:`model.weights.packages`);
+every other name is a model of the hub (:mod:`model.weights.hub`).
 """
 
 from __future__ import annotations

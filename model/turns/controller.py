@@ -10,9 +10,10 @@ heard, and when it must stop::
         +----------------------(by key)               <--played to the end-------+
 
 - A reply is begun at the first short silence (``speculate_after``) and held back until
-  :mod:`model.turns.endpointing` finds that the turn is over. If the user goes on, it is thrown away and
-  its turn continues.
-- Speech over a reply ducks it at once; :mod:`model.turns.barge_in` finds what it is. The reply stops, and
+  :mod:`model.turns.endpointing` finds that the turn is over. If the user goes on, it is thrown away
+  and its turn continues.
+- Speech over a reply ducks it at once; :mod:`model.turns.barge_in` finds what it is. The reply
+  stops, and
   the history keeps what was heard; or it goes on where it stands (a cough, a "mm-hmm").
 - A user who goes on talking just as the reply begins has paused, not interrupted: the reply is
   taken back and the same turn continues.

@@ -2,8 +2,8 @@
 
 :func:`judge` is pure: what is known goes in as :class:`Evidence`, a :class:`Verdict` with its
 reason comes out. A silence that is nothing in mid-phrase is the end after a question, so each kind
-of ending has a silence of its own (:class:`model.turns.turn_settings.TurnSettings`), the longest that
-applies:
+of ending has a silence of its own (:class:`model.turns.turn_settings.TurnSettings`), the longest
+that applies:
 
 - words that break off: ``silence_unfinished``
 - a whole sentence that asks for nothing, unless it answers a question: ``silence_statement``

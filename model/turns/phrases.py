@@ -140,7 +140,9 @@ class Phrases:
 @functools.cache
 def phrases_of(language: str) -> Phrases | None:
     """The rules of ``language`` (a code such as ``en``); None where there are none."""
-    rules = tomllib.loads(resources.files("model").joinpath("phrases.toml").read_text("utf-8"))
+    rules = tomllib.loads(
+        resources.files("model.turns").joinpath("phrases.toml").read_text("utf-8")
+    )
     return Phrases(**rules[language]) if language in rules else None
 
 

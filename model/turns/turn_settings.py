@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 class TurnSettings:
     """The controller's numbers, in seconds unless said otherwise.
 
-    When a turn is over (:mod:`model.turns.endpointing`): ``silence`` after the user's last word ends a
-    turn of which nothing else is known; ``silence_finished`` one that asks something and sounds
-    finished; ``silence_statement`` one whose last sentence is whole and asks for nothing;
+    When a turn is over (:mod:`model.turns.endpointing`): ``silence`` after the user's last word
+    ends a turn of which nothing else is known; ``silence_finished`` one that asks something and
+    sounds finished; ``silence_statement`` one whose last sentence is whole and asks for nothing;
     ``silence_unfinished`` one that breaks off. ``sounds_over``, ``sounds_open``, ``sounds_cut``:
     the end-of-turn model's probabilities from and below which these are so. ``words_wait``: how
     much longer than ``silence`` the words are waited for. ``speculate_after`` that much silence, a
     reply is begun early. ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer
     turn is answered as it stands.
 
-    What speech over a reply is (:mod:`model.turns.barge_in`): ``onset``: speech that long begins a turn,
-    or ducks a reply. ``barge_in``: whether speech can stop a reply at all; ``barge_in_confirm``:
-    how much speech silences it, and stops it where nobody can tell what was said;
-    ``barge_in_limit``: how much stops it even though its words are not known;
+    What speech over a reply is (:mod:`model.turns.barge_in`): ``onset``: speech that long begins a
+    turn, or ducks a reply. ``barge_in``: whether speech can stop a reply at all;
+    ``barge_in_confirm``: how much speech silences it, and stops it where nobody can tell what was
+    said; ``barge_in_limit``: how much stops it even though its words are not known;
     ``barge_in_release``: silence after which the reply returns; ``barge_in_quiet``: dB below the
     user's own level from which on it is somebody else who speaks, unless it is a command such as
     "stop", and ``barge_in_below``: from which on it always is. A reply of which less than

@@ -79,7 +79,7 @@ def parse(text: str) -> tuple[Piece, ...]:
 
 def lite_pieces() -> tuple[Piece, ...]:
     """The pieces of the embedded engine."""
-    return parse(resources.files("model.lite").joinpath("weights.toml").read_text("utf-8"))
+    return parse(resources.files("model.weights").joinpath("weights.toml").read_text("utf-8"))
 
 
 def _piece(entry: dict[str, Any]) -> Piece:
