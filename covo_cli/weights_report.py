@@ -50,7 +50,7 @@ def model_info(status: ModelStatus) -> Iterator[str]:
         "what": model.what,
         "state": status.state.value,
         "folder": str(status.folder),
-        "hub": f"{model.hub.repo} at {manifest.revision if manifest else model.weights.hub.revision}",
+        "hub": f"{model.hub.repo} at {manifest.revision if manifest else model.hub.revision}",
         "code": f"{model.code.repo} at {model.code.revision}",
         "licence": model.licence.name,
         "accepted": consent.accepted if consent else "not yet",

@@ -199,7 +199,7 @@ def _hold_each(task: Task, out: Path, names: Iterator[str]) -> Iterator[str]:
 
 
 def code_files() -> list[Path]:
-    """What a conversation's course depends on: code, and the rules of :mod:`model.turns.phrases`."""
+    """The files that decide how a conversation goes: code, and the word rules."""
     root = Path(covo_cli.__file__).parent
     ours = ("conversation", "engines", "room", "scripted_user", "bench/read_aloud")
     evaluation = ("conversation", "engines", "scripted_engine", "sounds", "vocal")
