@@ -11,9 +11,9 @@ from covo_cli.persona import read_persona
 from covo_cli.settings import Settings, models_dir, voices_dir
 
 if TYPE_CHECKING:
-    from model.covo.assemble import CovoModel, CovoSettings
-    from model.covo.generator import CovoGenerator
-    from model.covo.voice_catalogue import VoiceCatalogue
+    from model.covo.conversation.generator import CovoGenerator
+    from model.covo.loading.assemble import CovoModel, CovoSettings
+    from model.covo.speech.voice_catalogue import VoiceCatalogue
 
 _PACKAGES = ("torch", "transformers", "safetensors")
 
@@ -33,7 +33,7 @@ def pick_covo(settings: Settings) -> CovoModel:
     """
     folder = covo_folder(settings)
     check_packages()
-    from model.covo.device import AUTO, pick_device
+    from model.covo.config.device import AUTO, pick_device
 
     if settings.covo.device == AUTO and pick_device() == "cpu":
         raise SettingsError(
@@ -62,7 +62,7 @@ def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenera
     from model.weights.packages import WeightStore
 
     model = model or covo_model(settings)
-    from model.covo.assemble import build_generator
+    from model.covo.loading.assemble import build_generator
 
     recognizer = None
     if settings.covo.transcript:
@@ -75,7 +75,7 @@ def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenera
 
 def covo_voices(settings: Settings) -> VoiceCatalogue:
     """The voices that Covo-Audio can speak with. Raises: WeightsError."""
-    from model.covo.voice_catalogue import VoiceCatalogue
+    from model.covo.speech.voice_catalogue import VoiceCatalogue
     from voices.store import VoiceStore
 
     store = VoiceStore(voices_dir())
@@ -84,8 +84,8 @@ def covo_voices(settings: Settings) -> VoiceCatalogue:
 
 def network_settings(settings: Settings, *, text_only: bool | None = None) -> CovoSettings:
     """How the network is to be run. Raises: SettingsError."""
-    from model.covo.assemble import CovoSettings
-    from model.covo.sampling import SamplingSettings
+    from model.covo.language.sampling import SamplingSettings
+    from model.covo.loading.assemble import CovoSettings
 
     covo = settings.covo
     return CovoSettings(
@@ -114,7 +114,7 @@ def check_packages() -> None:
 
 
 def _look_at(folder: Path, settings: CovoSettings) -> CovoModel:
-    from model.covo.assemble import CovoModel
+    from model.covo.loading.assemble import CovoModel
     from model.duplex.profile_file import require_half_duplex
 
     require_half_duplex(folder)

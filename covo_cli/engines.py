@@ -13,8 +13,8 @@ from model.errors import ModelError
 
 if TYPE_CHECKING:
     from audio_io.vad import VoiceActivityDetector
-    from model.covo.assemble import CovoModel
-    from model.covo.generator import CovoGenerator
+    from model.covo.conversation.generator import CovoGenerator
+    from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade

@@ -14,8 +14,8 @@ from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
 from covo_cli.covo_engine import covo_model
 from covo_cli.settings import Settings
-from model.covo.exchange import Turn
-from model.covo.reply_parts import ReplyEnd, ReplyPart, StopReason, TextDelta
+from model.covo.conversation.exchange import Turn
+from model.covo.conversation.reply_parts import ReplyEnd, ReplyPart, StopReason, TextDelta
 from model.errors import failing_as_model_error
 
 CUT_SHORT = 1

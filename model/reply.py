@@ -2,7 +2,7 @@
 
 A :class:`ReplyGenerator` knows nothing of time, devices or interruptions. Wrapped in
 :class:`model.turns.controller.TurnTakingEngine` it becomes an engine. The embedded cascade is one;
-Covo-Audio-Chat (:mod:`model.covo.generator`) is another.
+Covo-Audio-Chat (:mod:`model.covo.conversation.generator`) is another.
 """
 
 from __future__ import annotations

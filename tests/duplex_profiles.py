@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from model.covo.config import BackboneConfig, CovoConfig, EncoderConfig
+from model.covo.config.config import BackboneConfig, CovoConfig, EncoderConfig
 from model.duplex.grammar import Grammar
 from model.duplex.profile import (
     ContextProfile,

@@ -13,8 +13,8 @@ import numpy as np
 
 from audio_io.clock import FRAME
 from covo_cli.consumer import Tick
-from model.covo.assemble import CovoSettings
-from model.covo.voice_catalogue import VoiceCatalogue
+from model.covo.loading.assemble import CovoSettings
+from model.covo.speech.voice_catalogue import VoiceCatalogue
 from model.duplex.assemble import DuplexModel
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import DuplexEngine

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from model.covo.loading import load_network
-from model.covo.precision import Precision
-from model.covo.quantize import stored_bytes
+from model.covo.config.precision import Precision
+from model.covo.loading.loading import load_network
+from model.covo.loading.quantize import stored_bytes
 
 
 def resident(kind: str) -> int:

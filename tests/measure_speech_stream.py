@@ -14,11 +14,11 @@ from statistics import mean
 import torch
 from torch import Tensor
 
-from model.covo.bigvgan import EXACT_LOOK_AHEAD
-from model.covo.chunk_schedule import ChunkSchedule
-from model.covo.loading import load_token2wav, load_voice_prompt
-from model.covo.speech_stream import SpeechSettings, SpeechStreamer
-from model.covo.token2wav import Token2Wav, VoicePrompt
+from model.covo.loading.loading import load_token2wav, load_voice_prompt
+from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD
+from model.covo.speech.chunk_schedule import ChunkSchedule
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
+from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from tests.golden_covo import token2wav_folder
 
 CODES, SEEDS, HOP = 120, (0, 1), 240

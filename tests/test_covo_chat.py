@@ -30,8 +30,8 @@ from covo_cli.run_ask import CUT_SHORT, run_ask
 from covo_cli.run_chat import Ends, FilePair, hold, run_chat
 from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
 from covo_cli.settings import load_settings, models_dir
-from model.covo.sampling import SamplingSettings
-from model.covo.tokenizer import CovoTokenizer
+from model.covo.language.sampling import SamplingSettings
+from model.covo.language.tokenizer import CovoTokenizer
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
 from tests.covo_model import VOICE, covo_folder
 from voices.errors import VoiceError
@@ -181,7 +181,7 @@ def test_auto_says_why(settings, monkeypatch):
             "the embedded one; Covo-Audio is not used: there is no GPU here (with --engine covo "
             "it runs on the processor, slowly)",
         )
-    monkeypatch.setattr("model.covo.assemble.free_memory", lambda device: 1_000_000)
+    monkeypatch.setattr("model.covo.loading.assemble.free_memory", lambda device: 1_000_000)
     small = choose_engine(settings(engine__name="auto"))
     assert (small.name, "GB free" in small.reason) == ("lite", True)
 
@@ -200,7 +200,7 @@ def test_what_auto_has_looked_at_is_not_read_again(settings, monkeypatch):
         looked.append(folder)
         return CovoTokenizer.read(folder, config)
 
-    monkeypatch.setattr("model.covo.assemble.CovoTokenizer", SimpleNamespace(read=count))
+    monkeypatch.setattr("model.covo.loading.assemble.CovoTokenizer", SimpleNamespace(read=count))
     wanted = settings(engine__name="auto")
     engine = build_engine(wanted, real_time=False, choice=choose_engine(wanted))
     engine.close()

@@ -13,15 +13,15 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from torch import Tensor
 
-from model.covo import decoder, graphs
-from model.covo.config import CovoConfig
-from model.covo.decoder import Decoder, attended_length, attended_lengths
-from model.covo.loading import load_network
-from model.covo.network import CovoNetwork
-from model.covo.penalties import PenaltySettings
-from model.covo.precision import Precision
-from model.covo.sampling import GREEDY, SamplingSettings, TokenChooser
-from model.covo.token_read import TokenRead
+from model.covo.config.config import CovoConfig
+from model.covo.config.precision import Precision
+from model.covo.language import decoder, graphs
+from model.covo.language.decoder import Decoder, attended_length, attended_lengths
+from model.covo.language.network import CovoNetwork
+from model.covo.language.penalties import PenaltySettings
+from model.covo.language.sampling import GREEDY, SamplingSettings, TokenChooser
+from model.covo.language.token_read import TokenRead
+from model.covo.loading.loading import load_network
 from model.errors import NetworkInputError
 from tests.golden_covo import FOLDER, TOLERANCE, error, network_folder
 from tests.nothing_waits import NothingWaits

@@ -7,11 +7,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
-from model.covo.decoder import Decoder
-from model.covo.features import turn_features
-from model.covo.loading import load_network, load_token2wav, load_voice_prompt
-from model.covo.speech_stream import SpeechSettings, SpeechStreamer
-from model.covo.speech_worker import SpeechWorker
+from model.covo.language.decoder import Decoder
+from model.covo.language.features import turn_features
+from model.covo.loading.loading import load_network, load_token2wav, load_voice_prompt
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
+from model.covo.speech.speech_worker import SpeechWorker
 from tests.golden_covo import (
     TOLERANCE,
     error,

@@ -10,17 +10,23 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
-from model.covo.answer import Answer
-from model.covo.chat_prompt import ChatPrompt, SystemPrompt
-from model.covo.chunk_schedule import ChunkSchedule
-from model.covo.context import Segment
-from model.covo.decoder import Decoder
-from model.covo.dialogue import GROUP, Dialogue, DialogueSettings
-from model.covo.exchange import Turn
-from model.covo.loading import load_network
-from model.covo.reply_parts import ReplyEnd, SpeechCodes, StopReason, TextDelta, TurnsDropped
-from model.covo.sampling import SamplingSettings
-from model.covo.tokenizer import CovoTokenizer
+from model.covo.conversation.answer import Answer
+from model.covo.conversation.chat_prompt import ChatPrompt, SystemPrompt
+from model.covo.conversation.context import Segment
+from model.covo.conversation.dialogue import GROUP, Dialogue, DialogueSettings
+from model.covo.conversation.exchange import Turn
+from model.covo.conversation.reply_parts import (
+    ReplyEnd,
+    SpeechCodes,
+    StopReason,
+    TextDelta,
+    TurnsDropped,
+)
+from model.covo.language.decoder import Decoder
+from model.covo.language.sampling import SamplingSettings
+from model.covo.language.tokenizer import CovoTokenizer
+from model.covo.loading.loading import load_network
+from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.errors import NetworkInputError
 from tests.covo_model import tiny_tokenizer
 from tests.golden_covo import TOLERANCE, error, network_folder

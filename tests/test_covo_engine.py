@@ -10,12 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
-from model.covo.assemble import CovoModel, CovoSettings, build_generator
-from model.covo.dialogue import Dialogue, DialogueSettings
-from model.covo.generator import LoadedNetwork
-from model.covo.sampling import SamplingSettings
-from model.covo.token2wav import Token2Wav
-from model.covo.voice_catalogue import VoiceCatalogue
+from model.covo.conversation.dialogue import Dialogue, DialogueSettings
+from model.covo.conversation.generator import LoadedNetwork
+from model.covo.language.sampling import SamplingSettings
+from model.covo.loading.assemble import CovoModel, CovoSettings, build_generator
+from model.covo.speech.token2wav import Token2Wav
+from model.covo.speech.voice_catalogue import VoiceCatalogue
 from model.engine import Frame, Playback, SayText
 from model.errors import ModelError, NetworkConfigError, NetworkMemoryError, RecognizerError
 from model.events import (
@@ -351,7 +351,7 @@ def test_a_folder_that_is_no_model(tmp_path):
 def test_what_only_writes_is_not_refused_for_the_memory_of_speech(folder, monkeypatch):
     settings = replace(SETTINGS, text_only=True)
     enough = CovoModel(folder, settings).plan.total
-    monkeypatch.setattr("model.covo.assemble.free_memory", lambda device: enough)
+    monkeypatch.setattr("model.covo.loading.assemble.free_memory", lambda device: enough)
     assert CovoModel(folder, settings).plan.total == enough
     with pytest.raises(NetworkMemoryError, match="with token2wav in fp32"):
         CovoModel(folder, SETTINGS)

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
-from model.covo.features import (
+from model.covo.language.features import (
     ENCODER_RATE,
     RATE,
     embedding_rows,

@@ -12,9 +12,9 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from model.covo.config import CovoConfig, Token2WavConfig
-from model.covo.loading import load_network, load_token2wav, load_voice_prompt
-from model.covo.precision import Precision
+from model.covo.config.config import CovoConfig, Token2WavConfig
+from model.covo.config.precision import Precision
+from model.covo.loading.loading import load_network, load_token2wav, load_voice_prompt
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
 from tests.golden_covo import error, golden, network_folder, token2wav_folder
 

@@ -7,15 +7,8 @@ from math import prod
 
 import pytest
 
-from model.covo.config import BackboneConfig
-from model.covo.memory_fit import LONGEST, MemoryFit, free_memory
-from model.covo.memory_plan import (
-    MemoryPlan,
-    MemorySetting,
-    context_tokens,
-    plan_memory,
-)
-from model.covo.parameters import (
+from model.covo.config.config import BackboneConfig
+from model.covo.config.parameters import (
     adapter_parameters,
     block_linears,
     block_vectors,
@@ -24,8 +17,10 @@ from model.covo.parameters import (
     flow_parameters,
     vocoder_parameters,
 )
-from model.covo.precision import Precision, int4_group
-from model.covo.sizes import FULL, MID, SIZES, TINY, network_size
+from model.covo.config.precision import Precision, int4_group
+from model.covo.config.sizes import FULL, MID, SIZES, TINY, network_size
+from model.covo.memory.memory_fit import LONGEST, MemoryFit, free_memory
+from model.covo.memory.memory_plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
 from model.errors import NetworkConfigError, NetworkMemoryError
 
 GB = 1_000_000_000
@@ -57,8 +52,8 @@ def test_the_published_network_has_the_published_parameters():
 def test_parameters_are_those_of_the_modules(size):
     torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
     pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
-    from model.covo.network import CovoNetwork
-    from model.covo.token2wav import Token2Wav
+    from model.covo.language.network import CovoNetwork
+    from model.covo.speech.token2wav import Token2Wav
 
     def count(module) -> int:
         return sum(p.numel() for p in module.parameters())
@@ -76,7 +71,7 @@ def test_parameters_are_those_of_the_modules(size):
 
 def test_tiny_is_the_golden_network():
     pytest.importorskip("torch", reason="needs torch (the covo extra)")
-    from model.covo.config import CovoConfig, Token2WavConfig
+    from model.covo.config.config import CovoConfig, Token2WavConfig
     from tests.golden_covo import FOLDER
 
     assert CovoConfig.read(FOLDER / "covo/config.json") == TINY.covo

@@ -9,12 +9,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
-from model.covo.decoder import Decoder
-from model.covo.features import TurnFeatures, turn_features
-from model.covo.loading import load_network
-from model.covo.network import CovoNetwork
-from model.covo.penalties import PenaltySettings, RepetitionPenalties
-from model.covo.sampling import GREEDY, TokenChooser
+from model.covo.language.decoder import Decoder
+from model.covo.language.features import TurnFeatures, turn_features
+from model.covo.language.network import CovoNetwork
+from model.covo.language.penalties import PenaltySettings, RepetitionPenalties
+from model.covo.language.sampling import GREEDY, TokenChooser
+from model.covo.loading.loading import load_network
 from model.errors import NetworkInputError
 from tests.golden_covo import TOLERANCE, error, golden, network_folder, pcm, tokens
 

@@ -8,15 +8,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
-from model.covo.chat_prompt import (
+from model.covo.config.config import CovoConfig
+from model.covo.conversation.chat_prompt import (
     PERSONA,
     SPEECH_LINE,
     ChatPrompt,
     SystemPrompt,
     read_system_prompt,
 )
-from model.covo.config import CovoConfig
-from model.covo.tokenizer import CovoTokenizer, TextStream
+from model.covo.language.tokenizer import CovoTokenizer, TextStream
 from model.errors import NetworkConfigError
 from tests.covo_model import tiny_tokenizer
 from tests.golden_covo import FOLDER

@@ -10,12 +10,12 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.covo.chunk_schedule import Chunk, ChunkSchedule
-from model.covo.config import BigVganConfig, FlowConfig, SamplingConfig, Token2WavConfig
-from model.covo.loading import load_token2wav, load_voice_prompt
-from model.covo.speech_cost import chunk_costs, flow_flops, vocoder_flops
-from model.covo.speech_stream import SpeechSettings, SpeechStreamer
-from model.covo.token2wav import Token2Wav, VoicePrompt
+from model.covo.config.config import BigVganConfig, FlowConfig, SamplingConfig, Token2WavConfig
+from model.covo.loading.loading import load_token2wav, load_voice_prompt
+from model.covo.memory.speech_cost import chunk_costs, flow_flops, vocoder_flops
+from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
+from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.errors import NetworkConfigError
 from tests.golden_covo import token2wav_folder
 

@@ -15,13 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.covo.bigvgan import EXACT_LOOK_AHEAD
-from model.covo.chunk_schedule import ChunkSchedule
-from model.covo.config import SamplingConfig
-from model.covo.loading import load_token2wav, load_voice_prompt
-from model.covo.speech_stream import SpeechSettings, SpeechStreamer
-from model.covo.speech_worker import SpeechWorker
-from model.covo.token2wav import Token2Wav, VoicePrompt
+from model.covo.config.config import SamplingConfig
+from model.covo.loading.loading import load_token2wav, load_voice_prompt
+from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD
+from model.covo.speech.chunk_schedule import ChunkSchedule
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
+from model.covo.speech.speech_worker import SpeechWorker
+from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.errors import NetworkInputError
 from tests.golden_covo import TOLERANCE, error, golden, token2wav_folder
 

@@ -11,10 +11,10 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from torch import Tensor, nn
 
-from model.covo.antialias_filter import kaiser_sinc
-from model.covo.config import SamplingConfig
-from model.covo.loading import load_token2wav, load_voice_prompt
-from model.covo.token2wav import Token2Wav, VoicePrompt
+from model.covo.config.config import SamplingConfig
+from model.covo.loading.loading import load_token2wav, load_voice_prompt
+from model.covo.speech.antialias_filter import kaiser_sinc
+from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.errors import NetworkConfigError, NetworkInputError
 from tests.golden_covo import TOLERANCE, error, golden, token2wav_folder
 

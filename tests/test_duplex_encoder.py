@@ -12,9 +12,9 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.covo.features import log_mel
-from model.covo.network import CovoNetwork
-from model.covo.sizes import network_size
+from model.covo.config.sizes import network_size
+from model.covo.language.features import log_mel
+from model.covo.language.network import CovoNetwork
 from model.duplex.encoder import StreamingEncoder
 from model.duplex.mel import TAIL, StreamingLogMel
 from model.duplex.profile import StreamingEncoderProfile, default_profile

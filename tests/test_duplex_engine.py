@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from audio_io.clock import ASSISTANT_RATE, FRAME
-from model.covo.assemble import CovoSettings
+from model.covo.loading.assemble import CovoSettings
 from model.duplex.assemble import DuplexModel
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import DuplexEngine

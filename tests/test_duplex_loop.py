@@ -12,7 +12,7 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from model.covo.network import CovoNetwork
+from model.covo.language.network import CovoNetwork
 from model.duplex.batch import collate, hidden_states
 from model.duplex.context import Context
 from model.duplex.grammar import CHOSEN, Place, Turn

@@ -16,8 +16,8 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 import soundfile
 from tokenizers import Tokenizer
 
-from model.covo.config import CovoConfig
-from model.covo.precision import Precision
+from model.covo.config.config import CovoConfig
+from model.covo.config.precision import Precision
 from model.duplex.batch import LossWeights, collate, hidden_states, loss
 from model.duplex.dataset import Codec, DialogueFolder, write_dialogue
 from model.duplex.grammar import Grammar, Place

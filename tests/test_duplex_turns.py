@@ -21,7 +21,7 @@ from covo_cli.bench.duplex_turns import measure_behaviours
 from covo_cli.engines import build_engine
 from covo_cli.errors import CliError
 from covo_cli.settings import load_settings
-from model.covo.precision import Precision
+from model.covo.config.precision import Precision
 from model.duplex.behaviours import (
     BEHAVIOURS,
     ChanceListener,

@@ -18,10 +18,10 @@ import psutil
 import torch
 
 from covo_cli.bench.machine import machine
-from model.covo.config import CovoConfig
-from model.covo.precision import Precision
-from model.covo.random_weights import random_network
-from model.covo.sizes import network_size
+from model.covo.config.config import CovoConfig
+from model.covo.config.precision import Precision
+from model.covo.config.sizes import network_size
+from model.covo.loading.random_weights import random_network
 from model.duplex.grammar import Turn
 from model.duplex.loop import DuplexLoop
 from model.duplex.network import DuplexNetwork

@@ -208,8 +208,8 @@ def duplex(
 
     check_packages()
     from covo_cli.bench.duplex_steps import measure_steps
-    from model.covo.device import named_device
-    from model.covo.precision import Precision
+    from model.covo.config.device import named_device
+    from model.covo.config.precision import Precision
 
     console = Console()
     # Drawn seldom: it takes its time from what is measured.
@@ -239,7 +239,7 @@ def turns(
 
     check_packages()
     from covo_cli.bench.duplex_turns import measure_behaviours
-    from model.covo.precision import Precision
+    from model.covo.config.precision import Precision
     from model.duplex.network import load_duplex
 
     console = Console()

@@ -11,7 +11,7 @@ from covo_cli.settings import Settings
 
 if TYPE_CHECKING:
     from covo_cli.engines import EngineChoice
-    from model.covo.assemble import CovoModel
+    from model.covo.loading.assemble import CovoModel
     from model.weights.packages import PieceStatus
     from voices.store import VoiceStore
 

@@ -1,8 +1,8 @@
 """From a duplex checkpoint and settings to something that listens and speaks.
 
-The folder is one of Covo-Audio's (:mod:`model.covo.assemble`) with a ``duplex.json``: config.json,
-``tokenizer.json`` and the safetensors files; unless the profile speaks in tones, ``token2wav/`` and
-``voices/NAME/``. What can be refused is refused before anything large is read.
+The folder is one of Covo-Audio's (:mod:`model.covo.loading.assemble`) with a ``duplex.json``:
+config.json, ``tokenizer.json`` and the safetensors files; unless the profile speaks in tones,
+``token2wav/`` and ``voices/NAME/``. What can be refused is refused before anything large is read.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from model.covo.assemble import TOKEN2WAV, CovoSettings
-from model.covo.config import CovoConfig, Token2WavConfig
-from model.covo.device import AUTO, named_device
-from model.covo.loading import load_token2wav
-from model.covo.precision import Precision, token2wav_precision
-from model.covo.speech_stream import SpeechStreamer
-from model.covo.speech_worker import SpeechWorker
-from model.covo.voice_catalogue import NetworkVoice, VoiceCatalogue
+from model.covo.config.config import CovoConfig, Token2WavConfig
+from model.covo.config.device import AUTO, named_device
+from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.loading.assemble import TOKEN2WAV, CovoSettings
+from model.covo.loading.loading import load_token2wav
+from model.covo.speech.speech_stream import SpeechStreamer
+from model.covo.speech.speech_worker import SpeechWorker
+from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.loop import DuplexLoop
 from model.duplex.network import load_duplex

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from model.covo.decoder import Decoder
-from model.covo.network import CovoNetwork
+from model.covo.language.decoder import Decoder
+from model.covo.language.network import CovoNetwork
 from model.duplex.profile import DuplexProfile
 
 
@@ -31,7 +31,7 @@ class Context:
     @classmethod
     def empty(cls, network: CovoNetwork, profile: DuplexProfile, *, graph: bool = True) -> Context:
         """One without anything, with all the memory that it will ever need, and warmed up.
-        ``graph``: see :class:`~model.covo.decoder.Decoder`."""
+        ``graph``: see :class:`~model.covo.language.decoder.Decoder`."""
         decoder = Decoder(network, len(profile.prompt) + profile.context.window, graph=graph)
         decoder.warm_up()
         return cls(decoder, profile)

@@ -1,6 +1,7 @@
 """Whisper's encoder and the adapter as a stream: each chunk of audio gives its features at once.
 
-The modules and weights are those of :mod:`model.covo.encoder`. What is different is how they run:
+The modules and weights are those of :mod:`model.covo.language.encoder`. What is different is how
+they run:
 
 - The first convolution looks one log-mel frame (10 ms) ahead. Its output is delayed by that frame,
   so the look-ahead is nothing: the signal is as if heard 12.5 ms later (with the 2.5 ms of
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
-from model.covo.adapter import AudioAdapter, DownsampleLayer
+from model.covo.language.adapter import AudioAdapter, DownsampleLayer
 from model.duplex.mel import TAIL, StreamingLogMel
 from model.duplex.profile import DuplexProfile
 from model.errors import NetworkInputError

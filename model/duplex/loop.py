@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.covo.sampling import SamplingSettings, draw
+from model.covo.language.sampling import SamplingSettings, draw
 from model.duplex.context import Context
 from model.duplex.encoder import EncoderState
 from model.duplex.grammar import Place, Turn, walk

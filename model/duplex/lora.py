@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from model.covo.network import CovoNetwork
+from model.covo.language.network import CovoNetwork
 from model.errors import TrainingError
 
 _TARGETS = (

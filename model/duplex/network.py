@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.loading import Progress, load_network
-from model.covo.network import CovoNetwork
-from model.covo.precision import Precision
+from model.covo.config.precision import Precision
+from model.covo.language.network import CovoNetwork
+from model.covo.loading.loading import Progress, load_network
 from model.duplex.encoder import StreamingEncoder
 from model.duplex.grammar import CHOSEN, Grammar, Place
 from model.duplex.profile import DuplexProfile

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from audio_io.clock import USER_RATE
-from model.covo.config import CovoConfig
+from model.covo.config.config import CovoConfig
 from model.errors import NetworkConfigError
 
 ENCODER_FRAME = 320

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from model.covo.json_section import JsonSection, read_json
+from model.covo.config.json_section import JsonSection, read_json
 from model.duplex.profile import (
     ContextProfile,
     DuplexProfile,

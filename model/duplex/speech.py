@@ -14,11 +14,11 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE
-from model.covo.chunk_schedule import ChunkSchedule
-from model.covo.config import SamplingConfig
-from model.covo.speech_stream import SpeechSettings, SpeechStream
-from model.covo.speech_worker import SpeechWorker
-from model.covo.token2wav import VoicePrompt
+from model.covo.config.config import SamplingConfig
+from model.covo.speech.chunk_schedule import ChunkSchedule
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
+from model.covo.speech.speech_worker import SpeechWorker
+from model.covo.speech.token2wav import VoicePrompt
 from model.duplex.sequence import SILENCE
 from model.duplex.tone_codec import tones
 from model.engine import Audio

@@ -1,5 +1,6 @@
 """The tokenizer of a duplex checkpoint: whatever its ``tokenizer.json`` describes, checked against
-the profile. Covo-Audio's own prompt and control tokens (:mod:`model.covo.tokenizer`) are not
+the profile. Covo-Audio's own prompt and control tokens (:mod:`model.covo.language.tokenizer`) are
+not
 needed: the profile has its tokens as ids."""
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from model.covo.config import CovoConfig
-from model.covo.network import CovoNetwork
+from model.covo.config.config import CovoConfig
+from model.covo.language.network import CovoNetwork
 from model.duplex.profile import (
     ContextProfile,
     DuplexProfile,

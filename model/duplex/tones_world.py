@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from model.covo.config import CovoConfig
+from model.covo.config.config import CovoConfig
 from model.duplex.dataset import write_dialogue
 from model.duplex.grammar import Grammar
 from model.duplex.profile_file import FILE, read_profile

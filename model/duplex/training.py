@@ -21,10 +21,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from model.covo.assemble import TOKEN2WAV
-from model.covo.device import named_device
-from model.covo.precision import Precision
-from model.covo.voice_catalogue import VOICES
+from model.covo.config.device import named_device
+from model.covo.config.precision import Precision
+from model.covo.loading.assemble import TOKEN2WAV
+from model.covo.speech.voice_catalogue import VOICES
 from model.duplex.batch import collate, loss
 from model.duplex.dataset import Codec, DialogueFolder
 from model.duplex.lora import add_lora, merged_tensors

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from model.covo.precision import Precision
+from model.covo.config.precision import Precision
 from model.duplex.batch import LossWeights
 from model.duplex.dataset import Codec
 from model.errors import NetworkConfigError, TrainingError

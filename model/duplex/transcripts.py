@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from audio_io.clock import samples
-from model.covo.recognition import load_recognizer
+from model.covo.conversation.recognition import load_recognizer
 from model.engine import Frame, Progress
 from model.errors import ModelError, failing_as_model_error
 from model.events import Event, Notice, TurnDiscarded, UserTranscript

@@ -22,11 +22,11 @@ from covo_cli.bench.network.reply import measure_all_first, measure_reply
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
 from covo_cli.bench.network.subject import Subject, build_subject, tokens_needed
 from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak, read_bandwidth
-from model.covo.device import named_device
-from model.covo.memory_fit import MemoryFit, free_memory
-from model.covo.memory_plan import MemorySetting, context_tokens
-from model.covo.precision import Precision, token2wav_precision
-from model.covo.sizes import NetworkSize, network_size
+from model.covo.config.device import named_device
+from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.sizes import NetworkSize, network_size
+from model.covo.memory.memory_fit import MemoryFit, free_memory
+from model.covo.memory.memory_plan import MemorySetting, context_tokens
 from model.errors import NetworkConfigError
 
 Progress = Callable[[str], None]

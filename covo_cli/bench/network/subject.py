@@ -10,21 +10,21 @@ import torch
 from torch import Tensor
 
 from covo_cli.bench.network.timing import DeviceClock
-from model.covo.decoder import Decoder
-from model.covo.features import ENCODER_RATE, TurnFeatures, turn_features
-from model.covo.memory_plan import (
+from model.covo.config.sizes import NetworkSize
+from model.covo.language.decoder import Decoder
+from model.covo.language.features import ENCODER_RATE, TurnFeatures, turn_features
+from model.covo.language.network import CovoNetwork
+from model.covo.loading.quantize import stored_bytes
+from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
+from model.covo.memory.memory_plan import (
     SYSTEM_TOKENS,
     USER_TOKENS_PER_SECOND,
     MemoryPlan,
     context_tokens,
 )
-from model.covo.network import CovoNetwork
-from model.covo.quantize import stored_bytes
-from model.covo.random_weights import random_network, random_token2wav, random_voice
-from model.covo.sizes import NetworkSize
-from model.covo.speech_stream import SpeechSettings, SpeechStreamer
-from model.covo.speech_worker import SpeechWorker
-from model.covo.token2wav import Token2Wav, VoicePrompt
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
+from model.covo.speech.speech_worker import SpeechWorker
+from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 
 TEXT_TOKENS, SPEECH_TOKENS = 5, 15
 """In alternation, as the published network writes and speaks."""

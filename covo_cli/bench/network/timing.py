@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.covo.precision import Precision
+from model.covo.config.precision import Precision
 
 _CUDA_BYTES, _HOST_BYTES = 2**30, 2**27
 """Of the array whose reading is timed: larger than the caches of its device."""

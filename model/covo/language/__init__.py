@@ -1,0 +1,1 @@
+"""The language side: audio features, encoder, adapter, decoder, sampling."""

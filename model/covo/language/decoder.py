@@ -1,0 +1,316 @@
+"""The step-wise decoder: a history in a preallocated cache, and tokens generated behind it.
+
+A history grows by :meth:`Decoder.append` (prefill), :meth:`Decoder.append_token` and
+:meth:`Decoder.generate`, and is cut back by :meth:`Decoder.rewind`; nothing else changes it. Every
+decode step works on tensors that stay where they are, so on CUDA it is captured once for each of a
+few lengths that are attended to (:func:`attended_length`) and then replayed, and what it attends
+to does not grow to the whole capacity while the history is short. Only :meth:`Decoder.generate`
+waits for the device, to read each token; while it is read, the GPU is already busy with the next
+step.
+
+Use one decoder from one thread, and on CUDA on one stream, at a time.
+
+Different from the published code, with ``reference_quirks=True`` as the way back: the last token
+of a reply (normally the end of the block) belongs to the history. There it was generated but never
+given to the network, so that the next turn follows an unfinished block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from model.covo.language.attention import (
+    Attention,
+    PrefillAttention,
+    StepAttention,
+    flash_available,
+)
+from model.covo.language.backbone import run_backbone
+from model.covo.language.cache import KVCache
+from model.covo.language.graphs import StepGraphs
+from model.covo.language.network import CovoNetwork
+from model.covo.language.penalties import PenaltySettings
+from model.covo.language.sampling import GREEDY, SamplingSettings, TokenChooser
+from model.covo.language.token_read import TokenRead
+from model.covo.language.workspace import PREFILL_ROWS
+from model.errors import NetworkInputError
+
+SHORTEST_ATTENDED = 512
+WARM_UP_ROWS = 256
+
+
+def attended_length(length: int, capacity: int) -> int:
+    """Cache rows that a step for a history of ``length`` tokens looks at: the next power of two,
+    at least 512, at most ``capacity``."""
+    return min(max(SHORTEST_ATTENDED, 1 << (length - 1).bit_length()), capacity)
+
+
+def attended_lengths(capacity: int) -> list[int]:
+    """All that :func:`attended_length` can return, the shortest first."""
+    lengths = [attended_length(1, capacity)]
+    while lengths[-1] < capacity:
+        lengths.append(attended_length(lengths[-1] + 1, capacity))
+    return lengths
+
+
+class Decoder:
+    """A history of at most ``capacity`` tokens of ``network``, empty at first.
+
+    ``graph``: capture decode steps as CUDA graphs; ignored where there are none.
+    """
+
+    def __init__(self, network: CovoNetwork, capacity: int, *, graph: bool = True) -> None:
+        if capacity < 1:
+            raise NetworkInputError(f"a decoder cannot have a capacity of {capacity} tokens")
+        config = network.config.backbone
+        self.network = network
+        self._device = network.device
+        dtype = network.dtype
+        with torch.inference_mode():
+            self._cache = KVCache(config, capacity, self._device, dtype)
+            # What a step reads and writes.
+            self._row = torch.zeros(1, config.hidden, dtype=dtype, device=self._device)
+            self._position = torch.zeros(1, dtype=torch.long, device=self._device)
+            self._logits = torch.zeros(config.vocabulary, device=self._device)
+        self._flash = flash_available(self._device, dtype, config.head_width)
+        self._on_gpu = self._device.type == "cuda"
+        self._graphs = StepGraphs(self._step, self._device) if graph and self._on_gpu else None
+        self._computed = 0
+        # A token that belongs to the history, and is computed with whatever comes next.
+        self._pending: Tensor | None = None
+        # How many rows were computed when the logits were.
+        self._logits_at = 0
+        self._changes = 0
+
+    @property
+    def capacity(self) -> int:
+        """Tokens that the history can hold."""
+        return self._cache.capacity
+
+    @property
+    def length(self) -> int:
+        """Tokens in the history, everything that was yielded included."""
+        return self._computed + (self._pending is not None)
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits behind the history's last token: (vocabulary,), float32, on the device.
+        Overwritten in place by what comes next. Raises: NetworkInputError when there are none,
+        because the history is empty or was cut back."""
+        self._compute_pending()
+        self._check_logits()
+        return self._logits
+
+    def append(self, embedded: Tensor) -> None:
+        """Put ``embedded`` (n, hidden) behind the history (prefill).
+
+        Raises: NetworkInputError when that does not fit; the history is then as before.
+        """
+        hidden = self.network.config.backbone.hidden
+        if embedded.ndim != 2 or embedded.shape[1] != hidden or not len(embedded):
+            raise NetworkInputError(
+                f"embeddings must have the shape (n, {hidden}), not {tuple(embedded.shape)}"
+            )
+        self._check_room(len(embedded))
+        self._changes += 1
+        self._append(embedded)
+
+    def append_token(self, token: Tensor) -> None:
+        """Put one token (int64, shape (1,), on the device) behind the history; does not wait for
+        the device. Raises: NetworkInputError when it does not fit."""
+        self._check_room(1)
+        self._changes += 1
+        self._append(self.network.embed_token(token))
+
+    def rewind(self, length: int) -> None:
+        """Forget everything behind the first ``length`` tokens.
+
+        Raises: NetworkInputError when there are fewer.
+        """
+        if not 0 <= length <= self.length:
+            raise NetworkInputError(
+                f"cannot go back to {length} tokens in a history of {self.length}"
+            )
+        if length < self.length:
+            self._changes += 1
+            self._pending = None
+            self._computed = min(length, self._computed)
+
+    @torch.inference_mode()
+    def forget(self, start: int, count: int) -> None:
+        """Take ``count`` tokens out of the history, from token ``start`` on. What is behind them
+        moves up as if they had never been there, but still knows of them: nothing is computed
+        again.
+
+        Raises: NetworkInputError when there are fewer.
+        """
+        self._compute_pending()
+        if start < 0 or count < 0 or start + count > self._computed:
+            raise NetworkInputError(
+                f"cannot forget {count} tokens from {start} on in a history of {self.length}"
+            )
+        self._changes += 1
+        frequencies = self.network.llm.model.rotary_emb.inv_freq
+        self._cache.forget(start, count, self._computed, frequencies)
+        self._logits_at -= count if self._logits_at == self._computed else 0
+        self._computed -= count
+
+    @torch.inference_mode()
+    def copy(self) -> Decoder:
+        """A decoder with an equal history of its own."""
+        self._compute_pending()
+        other = Decoder(self.network, self.capacity, graph=self._graphs is not None)
+        other._cache.copy_from(self._cache)
+        other._logits.copy_(self._logits)
+        other._computed, other._logits_at = self._computed, self._logits_at
+        return other
+
+    def generate(
+        self,
+        prompt: Tensor,
+        *,
+        stop: Collection[int],
+        limit: int = 2048,
+        penalties: PenaltySettings = PenaltySettings(),  # noqa: B008  (frozen)
+        sampling: SamplingSettings = GREEDY,
+        allowed: Tensor | None = None,
+        reference_quirks: bool = False,
+    ) -> Iterator[int]:
+        """Generate behind the history, up to and including an id of ``stop``, or ``limit`` tokens.
+
+        ``prompt``: this turn's ids (n,), which were appended before; the penalties count them.
+        ``allowed``: bool, shape (vocabulary,); what may be chosen. Whenever the caller stops, the
+        history holds exactly what was yielded; a token is yielded only if it fits.
+
+        Raises: NetworkInputError, at once when there is nothing to continue from, later when the
+        history is full, or was changed by somebody else.
+        """
+        vocabulary = self.network.config.backbone.vocabulary
+        if allowed is not None:
+            if allowed.shape != (vocabulary,) or not bool(allowed.any()):
+                raise NetworkInputError(
+                    f"what is allowed must be a mask of {vocabulary} ids with one set at least"
+                )
+            allowed = allowed.to(self._device)
+        chooser = TokenChooser(
+            prompt.to(self._device), vocabulary, penalties=penalties, sampling=sampling
+        )
+        self._check_logits()
+        tokens = self._generate(chooser, stop, limit, allowed)
+        return self._without_last(tokens) if reference_quirks else tokens
+
+    @torch.inference_mode()
+    def warm_up(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """On a GPU: go once through everything that the first use makes slow, so that nothing is
+        captured in the middle of a reply. ``progress`` gets the parts done and how many there are.
+
+        Raises: NetworkInputError when the history is not empty.
+        """
+        if self.length:
+            raise NetworkInputError("warm the decoder up before anything is appended")
+        if not self._on_gpu:
+            return
+        parts = [self._warm_up_prefill]
+        if self._graphs is not None:
+            lengths = attended_lengths(self.capacity)
+            parts += [partial(self._graphs.prepare, length) for length in lengths]
+        for done, part in enumerate(parts, start=1):
+            part()
+            progress(done, len(parts))
+
+    def _warm_up_prefill(self) -> None:
+        rows = min(WARM_UP_ROWS, self.capacity)
+        self._advance(torch.zeros(rows, self._row.shape[1]).to(self._row))
+        self.rewind(0)
+
+    def _generate(
+        self, chooser: TokenChooser, stop: Collection[int], limit: int, allowed: Tensor | None
+    ) -> Iterator[int]:
+        read = TokenRead(self._device)
+        for made in range(1, limit + 1):
+            self._check_room(1)
+            token = chooser.choose(self.logits, allowed)
+            self._pending = token
+            self._changes += 1
+            changes = self._changes
+            read.start(token)
+            if self._on_gpu:
+                self._compute_pending()
+            value = read.finish()
+            yield value
+            if value in stop or made == limit:
+                return
+            if self._changes != changes:
+                raise NetworkInputError("the history was changed while a reply was generated")
+
+    def _without_last(self, tokens: Iterator[int]) -> Iterator[int]:
+        yielded = False
+        try:
+            for token in tokens:
+                yielded = True
+                yield token
+        finally:
+            if yielded:
+                self.rewind(self.length - 1)
+
+    def _check_logits(self) -> None:
+        if not self._computed or self._logits_at != self._computed:
+            raise NetworkInputError(
+                "there is nothing to continue from: append to the history first (it is empty or "
+                "was cut back)"
+            )
+
+    def _check_room(self, rows: int) -> None:
+        if self.length + rows > self.capacity:
+            raise NetworkInputError(
+                f"{rows} more tokens do not fit behind a history of {self.length}: the capacity is "
+                f"{self.capacity}; rewind it, or make a decoder with a larger one"
+            )
+
+    def _compute_pending(self) -> None:
+        if self._pending is not None:
+            self._advance(self.network.embed_token(self._pending))
+            self._pending = None
+
+    @torch.inference_mode()
+    def _append(self, embedded: Tensor) -> None:
+        embedded = embedded.to(self._row)
+        if self._pending is not None:
+            embedded = torch.cat((self.network.embed_token(self._pending), embedded))
+        self._advance(embedded)
+        self._pending = None
+
+    @torch.inference_mode()
+    def _advance(self, rows: Tensor) -> None:
+        if len(rows) == 1:
+            self._row.copy_(rows)
+            self._position.fill_(self._computed)
+            run = self._graphs or self._step
+            run(attended_length(self._computed + 1, self.capacity))
+        else:
+            self._prefill(rows)
+        self._computed += len(rows)
+        self._logits_at = self._computed
+
+    def _prefill(self, embedded: Tensor) -> None:
+        start, hidden = self._computed, None
+        for rows in embedded.split(PREFILL_ROWS):
+            positions = torch.arange(start, start + len(rows), device=self._device)
+            attention = PrefillAttention(start, len(rows), self._device, flash=self._flash)
+            hidden = self._run(rows, positions, attention)
+            start += len(rows)
+        self._logits.copy_(self.network.llm.lm_head(hidden)[0])
+
+    @torch.inference_mode()
+    def _step(self, attended: int) -> None:
+        """From the row at ``_position`` to the logits, over ``attended`` cache rows."""
+        attention = StepAttention(self._position, attended, flash=self._flash)
+        hidden = self._run(self._row, self._position, attention)
+        self._logits.copy_(self.network.llm.lm_head(hidden)[0])
+
+    def _run(self, rows: Tensor, positions: Tensor, attention: Attention) -> Tensor:
+        return run_backbone(self.network.llm.model, rows, positions, self._cache, attention)

@@ -1,0 +1,1 @@
+"""Loading: weight files into modules, quantised on the way."""

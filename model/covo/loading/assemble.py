@@ -1,0 +1,213 @@
+"""From a model folder and settings to something that answers.
+
+The folder has the published layout: config.json, the tokenizer and the safetensors files;
+``token2wav/`` with its own config.json, weights and statistics; ``voices/NAME/`` with three arrays
+for each voice; and optionally ``system_prompt.txt`` (:mod:`model.covo.conversation.chat_prompt`).
+
+Everything that can be refused is refused before anything large is read: what is no model, a voice
+of another size, an unknown precision, a device that is not there, too little memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model.covo.config.config import CovoConfig, SamplingConfig, Token2WavConfig
+from model.covo.config.device import AUTO, named_device
+from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.conversation.chat_prompt import read_system_prompt
+from model.covo.conversation.dialogue import Dialogue, DialogueSettings
+from model.covo.conversation.generator import CovoGenerator, LoadedNetwork
+from model.covo.language.decoder import Decoder
+from model.covo.language.sampling import GREEDY, SamplingSettings
+from model.covo.language.tokenizer import CovoTokenizer
+from model.covo.loading.loading import load_network, load_token2wav
+from model.covo.memory.memory_fit import MemoryFit, free_memory
+from model.covo.memory.memory_plan import MemoryPlan, MemorySetting, context_tokens
+from model.covo.speech.speaking import Speaking
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
+from model.covo.speech.speech_worker import SpeechWorker
+from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
+from model.engine import EngineInfo, Progress
+from model.reply import LoadableRecognizer
+
+TOKEN2WAV = "token2wav"
+"""Subfolder of a model folder."""
+LICENCE = "academic use only, nothing commercial and nothing in production"
+
+
+@dataclass(frozen=True, slots=True)
+class CovoSettings:
+    """How the network is run.
+
+    ``device``: ``auto``, or as torch calls it. ``precision``: ``auto`` for the weights' own, or
+    one of :class:`Precision`; ``token2wav_precision``: ``auto`` for bf16, and fp32 on the CPU.
+    ``context_minutes``: minutes of talk that it remembers.
+    ``voice_prompt_seconds``: how much of a voice's prompt is used, None for all of it.
+    ``flow_steps``: midpoint steps of flow matching, None for the checkpoint's; ``guidance``: its
+    strength, None for the checkpoint's, and below 0 for none. ``graph``: CUDA graphs.
+    ``text_only``: it writes and does not speak.
+    """
+
+    device: str = AUTO
+    precision: str = AUTO
+    token2wav_precision: str = AUTO
+    context_minutes: float = 10.0
+    reply_tokens: int = 2048
+    sampling: SamplingSettings = GREEDY
+    voice_prompt_seconds: float | None = None
+    flow_steps: int | None = None
+    guidance: float | None = None
+    graph: bool = True
+    text_only: bool = False
+    persona: str | None = None
+
+    def flow_sampling(self, own: SamplingConfig) -> SamplingConfig:
+        """How the flow of a checkpoint is solved whose ``own`` way is this."""
+        points = own.points if self.flow_steps is None else self.flow_steps + 1
+        alpha = own.alpha if self.guidance is None else self.guidance
+        return SamplingConfig(
+            points, None if alpha is not None and alpha < 0 else alpha, own.rescale
+        )
+
+
+class CovoModel:
+    """The model in ``folder``, run as ``settings`` say: looked at, and not loaded yet.
+
+    Raises: NetworkConfigError for a folder that is no Covo-Audio model, an unknown precision or a
+    device that is not there; NetworkMemoryError when it does not fit.
+    """
+
+    def __init__(self, folder: Path, settings: CovoSettings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.config = CovoConfig.read(folder / "config.json")
+        self.speech_config = Token2WavConfig.read(folder / TOKEN2WAV / "config.json")
+        self.device = named_device(settings.device)
+        own = Precision.of_dtype(self.config.backbone.dtype)
+        self.precision = own if settings.precision == AUTO else Precision.named(settings.precision)
+        self.speech_precision = token2wav_precision(settings.token2wav_precision, self.device.type)
+        self.tokenizer = CovoTokenizer.read(folder, self.config)
+        self.system = read_system_prompt(folder, settings.persona)
+        self.plan = self._plan()
+
+    @property
+    def where(self) -> str:
+        """What the device is called."""
+        if self.device.type == "cuda":
+            return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+        return str(self.device)
+
+    def load_dialogue(self, speaker: str | None, progress: Progress) -> Dialogue:
+        """Load the language-model side; ``speaker``: None for one that only writes.
+
+        Raises: WeightsError, NetworkConfigError.
+        """
+        network = load_network(
+            self.folder,
+            device=self.device,
+            precision=self.precision,
+            progress=_bytes("the language model", progress),
+        )
+        capacity = min(
+            context_tokens(self.settings.context_minutes), self.config.backbone.max_positions
+        )
+        decoder = Decoder(network, capacity, graph=self.settings.graph)
+        decoder.warm_up(lambda done, total: progress(f"warming up: {done} of {total}"))
+        settings = DialogueSettings(
+            sampling=self.settings.sampling,
+            limit=self.settings.reply_tokens,
+            text_only=speaker is None,
+        )
+        return Dialogue(network, decoder, self.tokenizer, self.system, speaker, settings)
+
+    def load_speaking(self, progress: Progress) -> Speaking:
+        """Load token2wav. Raises: WeightsError, NetworkConfigError."""
+        token2wav = load_token2wav(
+            self.folder / TOKEN2WAV,
+            device=self.device,
+            precision=self.speech_precision,
+            progress=_bytes("token2wav", progress),
+        )
+        sampling = self.settings.flow_sampling(self.speech_config.sampling)
+        worker = SpeechWorker(SpeechStreamer(token2wav))
+        return Speaking(worker, self.speech_config, SpeechSettings(sampling=sampling))
+
+    def voice(self, catalogue: VoiceCatalogue, name: str) -> NetworkVoice:
+        """The voice called ``name``, its prompt cut as the settings say. Raises: VoiceError,
+        WeightsError, NetworkInputError."""
+        voice = catalogue.load(name, self.speech_config.flow)
+        seconds = self.settings.voice_prompt_seconds
+        if seconds is None:
+            return voice
+        return NetworkVoice(
+            voice.name, voice.speaker, voice.prompt.crop(seconds, self.speech_config)
+        )
+
+    def _plan(self) -> MemoryPlan:
+        setting = MemorySetting(
+            self.precision,
+            self.speech_precision,
+            self.settings.context_minutes,
+            speaks=not self.settings.text_only,
+        )
+        fit = MemoryFit(self.config, self.speech_config, self.device.type)
+        return fit.require(setting, free_memory(str(self.device)), str(self.device))
+
+
+def build_generator(
+    model: CovoModel,
+    catalogue: VoiceCatalogue,
+    *,
+    voice: str = "",
+    recognizer: LoadableRecognizer | None = None,
+) -> CovoGenerator:
+    """The reply generator of ``model``, not loaded yet. ``voice``: its name in ``catalogue``, or
+    empty for the model's own.
+
+    Raises: VoiceError, WeightsError, NetworkInputError.
+    """
+    text_only = model.settings.text_only
+
+    def load(first: NetworkVoice | None, progress: Progress) -> LoadedNetwork:
+        speaking = model.load_speaking(progress) if first else None
+        dialogue = model.load_dialogue(first.speaker if first else None, progress)
+        return LoadedNetwork(dialogue, speaking)
+
+    parts = {"language model": f"{model.folder.name}, {model.precision}"}
+    if not text_only:
+        parts["token2wav"] = f"flow matching and BigVGAN, {model.speech_precision}"
+    if recognizer is not None:
+        parts["recogniser"] = "Whisper base int8, for the transcript only"
+    info = EngineInfo(
+        name="covo",
+        description=f"Covo-Audio-Chat ({', '.join(parts.values())}); licence: {LICENCE}",
+        voice="",
+        device=model.where,
+        parts=parts,
+        speaks=not text_only,
+    )
+    return CovoGenerator(
+        load,
+        lambda name: model.voice(catalogue, name),
+        voice=None if text_only else model.voice(catalogue, voice),
+        info=info,
+        recognizer=recognizer,
+    )
+
+
+def _bytes(what: str, progress: Progress) -> Callable[[int, int], None]:
+    said = ""
+
+    def tell(done: int, total: int) -> None:
+        nonlocal said
+        stage = f"loading {what}: {done / 1e9:.1f} of {total / 1e9:.1f} GB"
+        if stage != said:
+            said = stage
+            progress(stage)
+
+    return tell

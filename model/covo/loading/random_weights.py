@@ -1,0 +1,84 @@
+"""The network with random weights, filled on its device: for measurements that need no weights.
+
+What is computed means nothing, but costs what it costs with real ones, and stays finite in every
+precision: matrices are scaled by their width, norms are 1, biases 0.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from model.covo.config.config import CovoConfig, FlowConfig, Token2WavConfig
+from model.covo.config.device import set_up_torch
+from model.covo.config.precision import Precision
+from model.covo.language.network import CovoNetwork
+from model.covo.loading.loading import Progress, planned_bytes, put
+from model.covo.loading.quantize import check_quantisable
+from model.covo.speech.token2wav import Token2Wav, VoicePrompt
+
+
+def random_network(
+    config: CovoConfig,
+    *,
+    device: torch.device | str = "cpu",
+    precision: Precision = Precision.BF16,
+    progress: Progress = lambda done, total: None,
+) -> CovoNetwork:
+    """The language-model side. Raises: NetworkConfigError."""
+    with torch.device("meta"):
+        network = CovoNetwork(config)
+    _fill(network, torch.device(device), precision, progress)
+    network.build_constants()
+    network.eval()
+    return network
+
+
+def random_token2wav(
+    config: Token2WavConfig,
+    *,
+    device: torch.device | str = "cpu",
+    precision: Precision = Precision.FP32,
+    progress: Progress = lambda done, total: None,
+) -> Token2Wav:
+    """token2wav; the latents' statistics are 0 and 1."""
+    mean, variance = torch.zeros(config.flow.latent), torch.ones(config.flow.latent)
+    with torch.device("meta"):
+        token2wav = Token2Wav(config, mean.to(device), variance.to(device))
+    _fill(token2wav, torch.device(device), precision, progress)
+    token2wav.eval()
+    return token2wav
+
+
+def random_voice(config: FlowConfig, codes: int) -> VoicePrompt:
+    """A voice of ``codes`` codes and, as the published one has, 3 latents more than theirs."""
+    generator = torch.Generator().manual_seed(0)
+    return VoicePrompt(
+        torch.randint(config.codebook, (codes,), generator=generator),
+        torch.randn(config.upsample * codes + 3, config.latent, generator=generator),
+        torch.randn(config.speaker, generator=generator),
+    )
+
+
+def _fill(
+    module: nn.Module, device: torch.device, precision: Precision, progress: Progress
+) -> None:
+    check_quantisable(precision, device)
+    set_up_torch(precision)
+    generator = torch.Generator(device).manual_seed(0)
+    sizes = planned_bytes(module, precision, device)
+    shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
+    dtype: torch.dtype = getattr(torch, precision.dtype)
+    total, done = sum(sizes.values()), 0
+    for name, shape in shapes.items():
+        values = torch.empty(shape, dtype=dtype, device=device)
+        put(module, name, _set(values, name, generator), device, precision)
+        done += sizes[name]
+        progress(done, total)
+
+
+def _set(values: Tensor, name: str, generator: torch.Generator) -> Tensor:
+    if values.ndim == 1:
+        return values.zero_() if name.endswith("bias") else values.fill_(1.0)
+    width = values[0].numel()
+    return values.normal_(0.0, width**-0.5, generator=generator)

@@ -1,0 +1,1 @@
+"""Memory: what a network will take, and what makes it fit."""

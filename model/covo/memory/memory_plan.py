@@ -1,0 +1,150 @@
+"""How much memory the network will take, before anything of it is loaded.
+
+A plan is computed from the sizes alone: the weights of each part to the byte, the key-value cache
+for the wanted minutes of talk, an estimate of the workspace (:mod:`model.covo.language.workspace`),
+what a device takes by itself, and a margin. :mod:`model.covo.memory.memory_fit` compares a plan
+with a device. No torch here.
+
+Minutes of talk become tokens under one assumption: :data:`ASSISTANT_SHARE` of the time the
+assistant speaks (20 tokens for 0.6 s: 5 of text and 15 of speech), the rest the user does (6.25
+embeddings per second).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from model.covo.config.config import CovoConfig, Token2WavConfig
+from model.covo.config.parameters import (
+    adapter_parameters,
+    block_linears,
+    block_vectors,
+    embedding_parameters,
+    encoder_parameters,
+    flow_parameters,
+    vocoder_parameters,
+)
+from model.covo.config.precision import Precision
+from model.covo.language.workspace import Workspace, estimate_workspace
+
+ASSISTANT_TOKENS_PER_SECOND = 20 / 0.6
+USER_TOKENS_PER_SECOND = 6.25
+ASSISTANT_SHARE = 0.5
+"""Of the time, in a talk between two."""
+SYSTEM_TOKENS = 300
+"""The system prompt and one turn's frame."""
+
+CONTEXT_BYTES = {"cuda": 600_000_000}
+"""What a device takes by itself: CUDA's context, the libraries' kernels and scratch. Published
+figures range from 0.3 to 0.8 GB; not yet measured here."""
+PROCESS_BYTES = 700_000_000
+"""The same where the network shares the host's memory: Python, torch and transformers."""
+MARGIN = 0.05
+"""Share of everything else that is kept free, for the allocator's fragments."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySetting:
+    """What a user can choose: ``precision`` of the language model, that of token2wav, the
+    ``minutes`` of talk that the cache holds, and whether the network ``speaks``; where it only
+    writes, token2wav is not loaded."""
+
+    precision: Precision = Precision.BF16
+    token2wav: Precision = Precision.FP32
+    minutes: float = 10.0
+    speaks: bool = True
+
+    def __str__(self) -> str:
+        speech = f"with token2wav in {self.token2wav}" if self.speaks else "without token2wav"
+        return f"{self.precision} {speech} and {_minutes(self.minutes)}"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes of each part for ``setting`` on a device of the type ``device``; ``blocks`` are the
+    language model's layers with its last norm."""
+
+    setting: MemorySetting
+    device: str
+    blocks: int
+    embedding: int
+    head: int
+    encoder: int
+    adapter: int
+    token2wav: int
+    cache: int
+    workspace: Workspace
+    context: int
+
+    @property
+    def weights(self) -> int:
+        """All weights."""
+        language = self.blocks + self.embedding + self.head
+        return language + self.encoder + self.adapter + self.token2wav
+
+    @property
+    def allocated(self) -> int:
+        """What torch's allocator should report at its peak: the weights, and cache and workspace
+        (or what quantising the last layer takes before there are these)."""
+        return self.weights + max(self.cache + self.workspace.peak, self.workspace.quantising)
+
+    @property
+    def margin(self) -> int:
+        """What is kept free on top."""
+        return round(MARGIN * (self.allocated + self.context))
+
+    @property
+    def total(self) -> int:
+        """What the device must have free."""
+        return self.allocated + self.context + self.margin
+
+
+def context_tokens(minutes: float) -> int:
+    """Tokens in the cache after ``minutes`` of talk (see the module's assumption)."""
+    spoken = ASSISTANT_SHARE * ASSISTANT_TOKENS_PER_SECOND
+    heard = (1 - ASSISTANT_SHARE) * USER_TOKENS_PER_SECOND
+    return SYSTEM_TOKENS + ceil(60 * minutes * (spoken + heard))
+
+
+def plan_memory(
+    covo: CovoConfig,
+    token2wav: Token2WavConfig,
+    setting: MemorySetting,
+    *,
+    device: str = "cuda",
+    voice_codes: int = 291,
+) -> MemoryPlan:
+    """The plan for ``setting`` on a device of the type ``device``; ``voice_codes``: codes of the
+    voice prompt, 291 in the published one. Raises: NetworkConfigError."""
+    precision, backbone = setting.precision, covo.backbone
+    item, speech_item = precision.item_bytes, setting.token2wav.item_bytes * setting.speaks
+    linears = sum(precision.linear_bytes(*shape, device) for shape in block_linears(backbone))
+    vectors = (backbone.layers * block_vectors(backbone) + backbone.hidden) * item
+    speech = flow_parameters(token2wav.flow) + vocoder_parameters(token2wav.vocoder)
+    tokens = context_tokens(setting.minutes)
+    return MemoryPlan(
+        setting=setting,
+        device=device,
+        blocks=backbone.layers * linears + vectors,
+        embedding=embedding_parameters(backbone) * item,
+        head=embedding_parameters(backbone) * item,
+        encoder=encoder_parameters(covo.encoder) * item,
+        adapter=adapter_parameters(covo) * item,
+        token2wav=speech * speech_item,
+        cache=backbone.kv_bytes(tokens, item),
+        workspace=estimate_workspace(
+            covo,
+            token2wav,
+            precision=precision,
+            token2wav_item=speech_item,
+            device=device,
+            context=tokens,
+            voice_codes=voice_codes,
+        ),
+        context=CONTEXT_BYTES.get(device, PROCESS_BYTES),
+    )
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:g} minute" + "s" * (minutes != 1)

@@ -1,0 +1,92 @@
+"""What speech costs: floating-point operations per chunk, from the sizes alone.
+
+A multiply-add is two operations; norms, activations and rotations are left out, as
+``torch.utils.flop_counter`` does, against which the tests hold this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from model.covo.config.config import (
+    EMBED_GROUPS,
+    EMBED_KERNEL,
+    TIME_FEATURES,
+    VOCODER_KERNEL,
+    BigVganConfig,
+    FlowConfig,
+    SamplingConfig,
+    Token2WavConfig,
+)
+from model.covo.speech.antialias_filter import TAPS
+from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD, LOOK_AHEAD
+from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkCost:
+    """``chunk`` needs ``flow`` and ``vocoder`` operations and makes ``seconds`` of speech."""
+
+    chunk: Chunk
+    flow: int
+    vocoder: int
+    seconds: float
+
+    @property
+    def total(self) -> int:
+        """Operations of both networks."""
+        return self.flow + self.vocoder
+
+
+def chunk_costs(
+    config: Token2WavConfig,
+    prompt_codes: int,
+    codes: int,
+    schedule: ChunkSchedule,
+    sampling: SamplingConfig | None = None,
+    *,
+    vocoder_look_ahead: int = LOOK_AHEAD,
+) -> Iterator[ChunkCost]:
+    """The cost of each chunk of a reply of ``codes`` codes behind ``prompt_codes``."""
+    again = max(0, EXACT_LOOK_AHEAD - vocoder_look_ahead)
+    for chunk in schedule.chunks(codes):
+        own = chunk.end - chunk.begin
+        # What the vocoder gave out early it computes again, except at the end.
+        latents = config.flow.upsample * own + (again if chunk.end < codes else 0)
+        yield ChunkCost(
+            chunk,
+            flow_flops(
+                config.flow, prompt_codes + chunk.ahead - chunk.past, sampling or config.sampling
+            ),
+            vocoder_flops(config.vocoder, latents),
+            own / config.codes_per_second,
+        )
+
+
+def flow_flops(config: FlowConfig, codes: int, sampling: SamplingConfig) -> int:
+    """Operations that the flow needs for ``codes`` codes, prompt and reply together."""
+    hidden, time = config.hidden, config.upsample * codes
+    in_and_out = hidden * (hidden + 3 * config.latent)
+    neighbours = hidden * hidden // EMBED_GROUPS * EMBED_KERNEL
+    layers = config.layers * (4 * hidden * hidden + 2 * hidden * time + 2 * hidden * config.ffn)
+    condition = hidden * (TIME_FEATURES + hidden + hidden + config.speaker)
+    modulation = (6 * config.layers + 2) * hidden * hidden
+    batch = 1 if sampling.alpha is None else 2
+    call = batch * time * (in_and_out + neighbours + layers) + condition + modulation
+    once = codes * hidden * (config.code_width + 2 * config.upsample * hidden)
+    return 2 * (2 * (sampling.points - 1) * call + once)
+
+
+def vocoder_flops(config: BigVganConfig, latents: int) -> int:
+    """Operations that the vocoder needs for ``latents``, the edges of a stream left out."""
+    width, rate = config.initial_channels, 1
+    total = VOCODER_KERNEL * config.latent * width
+    for stage, factor in enumerate(config.upsample_rates):
+        narrow = config.channels(stage)
+        total += rate * 2 * factor * width * narrow
+        width, rate = narrow, rate * factor
+        for kernel, dilations in zip(config.block_kernels, config.block_dilations, strict=True):
+            convolutions = 2 * len(dilations)
+            total += rate * convolutions * width * (kernel * width + 2 * TAPS)
+    return 2 * latents * (total + rate * width * (VOCODER_KERNEL + 2 * TAPS))

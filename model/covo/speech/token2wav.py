@@ -1,0 +1,173 @@
+"""From speech codes to a wave: flow matching, the latents' own scale, and the vocoder.
+
+25 codes, 100 latents and 24,000 samples per second. A voice prompt has p codes and, in the
+published voice, 4p + 3 latents; a reply of n codes then gives 4n - 3 latents, so the first 30 ms
+of its first code are the prompt's. The vocoder starts cold where the prompt ends.
+
+Different from the published code: no codes give an empty wave (there: a crash), a code outside of
+the codebook is an error that says so (there the check lets one through), the start noise is passed
+in or seeded (there it comes from the device's global generator), and nothing is read from disk for
+a reply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isfinite
+
+import torch
+from torch import Tensor, nn
+
+from model.covo.config.config import FlowConfig, SamplingConfig, Token2WavConfig
+from model.covo.speech.bigvgan import BigVgan
+from model.covo.speech.flow import Conditioning, VectorField
+from model.errors import NetworkInputError
+
+
+@dataclass(frozen=True, slots=True)
+class VoicePrompt:
+    """A voice: ``codes`` (p,) int64, ``latents`` (m, latent) normalised float32, with m at most
+    ``4 * p + 3``, and ``speaker`` (speaker,) float32."""
+
+    codes: Tensor
+    latents: Tensor
+    speaker: Tensor
+
+    def check(self, config: FlowConfig) -> None:
+        """Raises: NetworkInputError when the voice is one for a network of another size."""
+        most = config.upsample * (len(self.codes) + 1) - 1
+        fits = (
+            self.codes.ndim == self.speaker.ndim == 1
+            and len(self.codes) > 0
+            and self.latents.ndim == 2
+            and 0 < len(self.latents) <= most
+            and self.latents.shape[1] == config.latent
+            and len(self.speaker) == config.speaker
+        )
+        if not fits:
+            raise NetworkInputError(
+                "the voice does not fit the network: codes, latents and speaker embedding have "
+                f"the shapes {tuple(self.codes.shape)}, {tuple(self.latents.shape)} and "
+                f"{tuple(self.speaker.shape)}; wanted (n,), (up to 4n + 3, {config.latent}) and "
+                f"({config.speaker},)"
+            )
+        if not all(bool(t.isfinite().all()) for t in (self.latents, self.speaker)):
+            raise NetworkInputError("the voice has values that are not numbers")
+
+    def crop(self, seconds: float, config: Token2WavConfig) -> VoicePrompt:
+        """The voice with the last ``seconds`` of its prompt (all of it, where it is shorter): each
+        call of the flow costs less, and the voice is held less firmly.
+
+        The end is kept, because a prompt's last 3 latents belong to the reply's first code, and
+        because a recording ends where speech pauses: the cut falls where it is farthest from the
+        reply. Raises: NetworkInputError when less than one code would be left.
+        """
+        keep = round(seconds * config.codes_per_second) if isfinite(seconds) else 0
+        if keep < 1:
+            raise NetworkInputError(
+                f"a voice prompt of {seconds} s is too short; give at least "
+                f"{1 / config.codes_per_second} s"
+            )
+        dropped = max(0, len(self.codes) - keep)
+        latents = self.latents[config.flow.upsample * dropped :]
+        return replace(self, codes=self.codes[dropped:], latents=latents)
+
+
+class Token2Wav(nn.Module):
+    """Both networks; parameters have the published names.
+
+    ``mean`` and ``variance`` (latent,) are the latents' statistics, kept in float32 where they are:
+    on the networks' device, or every piece of a wave would wait for them to get there.
+    """
+
+    def __init__(self, config: Token2WavConfig, mean: Tensor, variance: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        self.token2latent = VectorField(config.flow)
+        self.wavegan = BigVgan(config.vocoder)
+        self.mean = mean.float()
+        self.deviation = variance.float().sqrt()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are; what they are given is moved there."""
+        return self.wavegan.conv_pre.weight.device
+
+    def samples(self, codes: int, voice: VoicePrompt) -> int:
+        """How many samples a reply of ``codes`` codes has in ``voice``."""
+        if not codes:
+            return 0
+        flow, hop = self.config.flow, self.config.vocoder.hop
+        return (flow.upsample * (len(voice.codes) + codes) - len(voice.latents)) * hop
+
+    @torch.inference_mode()
+    def synthesize(
+        self,
+        codes: Tensor,
+        voice: VoicePrompt,
+        *,
+        noise: Tensor | None = None,
+        seed: int = 0,
+        sampling: SamplingConfig | None = None,
+    ) -> Tensor:
+        """The wave of ``codes`` (n,), shape (samples,), float32 at ``config.rate``.
+
+        Raises: NetworkInputError for a code outside of the codebook, or a voice of another size.
+        """
+        if not codes.numel():
+            return torch.zeros(0, device=self.device)
+        latents = self.latents(codes, voice, noise=noise, seed=seed, sampling=sampling)
+        wave: Tensor = self.wavegan(self.vocoder_input(latents, voice))
+        return wave[0]
+
+    @torch.inference_mode()
+    def latents(
+        self,
+        codes: Tensor,
+        voice: VoicePrompt,
+        *,
+        noise: Tensor | None = None,
+        seed: int = 0,
+        sampling: SamplingConfig | None = None,
+    ) -> Tensor:
+        """Normalised latents of prompt and reply as the flow gives them, (1, T, latent), with
+        T = 4 * (p + n). ``noise``: of that shape; without it, drawn from ``seed`` (on the CPU, so
+        that one seed is one wave on every device). Raises: NetworkInputError.
+        """
+        given = self.condition(codes, voice)
+        shape = given.latents.shape
+        if noise is None:
+            both = len(voice.codes) + len(codes)
+            noise = draw_noise(torch.Generator().manual_seed(seed), both, self.config.flow)[None]
+        elif noise.shape != shape:
+            raise NetworkInputError(
+                f"the noise has the shape {tuple(noise.shape)} instead of {tuple(shape)}"
+            )
+        settings = sampling or self.config.sampling
+        return self.token2latent.solve(noise.to(self.device), given, settings)
+
+    @torch.inference_mode()
+    def condition(self, codes: Tensor, voice: VoicePrompt) -> Conditioning:
+        """What the flow is given for ``codes`` behind ``voice``. Raises: NetworkInputError."""
+        voice.check(self.config.flow)
+        both = torch.cat((voice.codes.cpu(), codes.cpu()))  # they are looked at before they go
+        return self.token2latent.condition(both, voice.latents, voice.speaker)
+
+    def vocoder_input(self, latents: Tensor, voice: VoicePrompt) -> Tensor:
+        """The reply's part of normalised ``latents`` (1, T, latent), at the vocoder's scale:
+        (1, latent, T - m), float32."""
+        return self.denormalise(latents[:, len(voice.latents) :])
+
+    def denormalise(self, latents: Tensor) -> Tensor:
+        """Normalised latents (1, time, latent) at the vocoder's scale: (1, latent, time),
+        float32."""
+        return (self.mean + latents.float() * self.deviation).transpose(1, 2)
+
+
+def draw_noise(generator: torch.Generator, codes: int, config: FlowConfig) -> Tensor:
+    """The flow's start noise for the next ``codes`` codes, (4 * codes, latent). It is drawn code by
+    code: what one code gets does not depend on how many are drawn together."""
+    noise = torch.empty(codes, config.upsample, config.latent)
+    for of_a_code in noise:
+        of_a_code.normal_(generator=generator)
+    return noise.flatten(0, 1)
