@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from model.covo.config.config import BackboneConfig, CovoConfig, EncoderConfig
-from model.duplex.grammar import Grammar
-from model.duplex.profile import (
+from model.duplex.protocol.grammar import Grammar
+from model.duplex.protocol.profile import (
     ContextProfile,
     DuplexProfile,
     DuplexTokens,

@@ -18,10 +18,10 @@ from model.covo.speech.voice_catalogue import VoiceCatalogue
 from model.duplex.assemble import DuplexModel
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import DuplexEngine
-from model.duplex.grammar import Turn
-from model.duplex.loop import ChunkStep, DuplexLoop, Effort
-from model.duplex.sequence import SILENCE as S
-from model.duplex.tones import Speaker, phrase, silence
+from model.duplex.network.loop import ChunkStep, DuplexLoop, Effort
+from model.duplex.protocol.grammar import Turn
+from model.duplex.protocol.sequence import SILENCE as S
+from model.duplex.tones.tones import Speaker, phrase, silence
 from model.engine import EngineInfo, Frame, Playback
 from model.events import AssistantAudio, AssistantText, Event, PlaybackControl
 from model.jobs.executor import VirtualExecutor

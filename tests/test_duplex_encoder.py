@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from model.covo.config.sizes import network_size
 from model.covo.language.features import log_mel
 from model.covo.language.network import CovoNetwork
-from model.duplex.encoder import StreamingEncoder
-from model.duplex.mel import TAIL, StreamingLogMel
-from model.duplex.profile import StreamingEncoderProfile, default_profile
+from model.duplex.network.encoder import StreamingEncoder
+from model.duplex.network.mel import TAIL, StreamingLogMel
+from model.duplex.protocol.profile import StreamingEncoderProfile, default_profile
 from model.errors import NetworkInputError
 from tests.duplex_profiles import PROFILES, S, T, U, config, profile
 from tests.nothing_waits import NothingWaits

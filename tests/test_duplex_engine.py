@@ -19,12 +19,12 @@ from model.covo.loading.assemble import CovoSettings
 from model.duplex.assemble import DuplexModel
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import DuplexEngine
-from model.duplex.loop import DuplexLoop
-from model.duplex.sequence import SILENCE as S
+from model.duplex.network.loop import DuplexLoop
+from model.duplex.network.speech import SpokenState, ToneSpeech, speak
+from model.duplex.protocol.sequence import SILENCE as S
 from model.duplex.speaking import CUSHION
-from model.duplex.speech import SpokenState, ToneSpeech, speak
-from model.duplex.tone_codec import codes_of
-from model.duplex.tones import COUNT, hum, phrase, silence
+from model.duplex.tones.tone_codec import codes_of
+from model.duplex.tones.tones import COUNT, hum, phrase, silence
 from model.engine import Frame, Interrupt, SayText, SetMuted, SetVoice
 from model.errors import ModelError, NetworkConfigError
 from model.events import (

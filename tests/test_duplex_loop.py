@@ -13,13 +13,13 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.covo.language.network import CovoNetwork
-from model.duplex.batch import collate, hidden_states
-from model.duplex.context import Context
-from model.duplex.grammar import CHOSEN, Place, Turn
-from model.duplex.loop import ChunkStep, DuplexLoop, Effort, LoopState
-from model.duplex.network import DuplexNetwork
-from model.duplex.profile import ContextProfile, Sampling, SamplingProfile
-from model.duplex.sequence import SILENCE, ChunkedDialogue, decode
+from model.duplex.network.context import Context
+from model.duplex.network.loop import ChunkStep, DuplexLoop, Effort, LoopState
+from model.duplex.network.network import DuplexNetwork
+from model.duplex.protocol.grammar import CHOSEN, Place, Turn
+from model.duplex.protocol.profile import ContextProfile, Sampling, SamplingProfile
+from model.duplex.protocol.sequence import SILENCE, ChunkedDialogue, decode
+from model.duplex.training.batch import collate, hidden_states
 from model.errors import NetworkInputError
 from tests.duplex_profiles import CODEBOOK, PROFILES, TEXT, config, profile
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from model.duplex.profile import (
+from model.duplex.protocol.profile import (
     ContextProfile,
     Sampling,
     SamplingProfile,
@@ -16,7 +16,7 @@ from model.duplex.profile import (
     Token,
     default_profile,
 )
-from model.duplex.profile_file import read_profile, write_profile
+from model.duplex.protocol.profile_file import read_profile, write_profile
 from model.errors import NetworkConfigError
 from tests.duplex_profiles import PROFILES, config, profile
 

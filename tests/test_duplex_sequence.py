@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.duplex.grammar import Grammar, Place
-from model.duplex.profile import TextTiming
-from model.duplex.sequence import (
+from model.duplex.protocol.grammar import Grammar, Place
+from model.duplex.protocol.profile import TextTiming
+from model.duplex.protocol.sequence import (
     SILENCE,
     ChunkedDialogue,
     Dialogue,

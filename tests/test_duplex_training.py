@@ -18,18 +18,18 @@ from tokenizers import Tokenizer
 
 from model.covo.config.config import CovoConfig
 from model.covo.config.precision import Precision
-from model.duplex.batch import LossWeights, collate, hidden_states, loss
-from model.duplex.dataset import Codec, DialogueFolder, write_dialogue
-from model.duplex.grammar import Grammar, Place
-from model.duplex.network import DuplexNetwork, load_duplex
-from model.duplex.profile_file import read_profile
-from model.duplex.sequence import SILENCE, Dialogue, Reply, TimedToken, encode
-from model.duplex.tone_codec import TONES, codes_of, tones
-from model.duplex.tones import WORDS, dialogue
-from model.duplex.tones_network import write_untrained
-from model.duplex.tones_world import write_world
-from model.duplex.training import STATE, DuplexTrainer
-from model.duplex.training_config import TrainingConfig
+from model.duplex.network.network import DuplexNetwork, load_duplex
+from model.duplex.protocol.grammar import Grammar, Place
+from model.duplex.protocol.profile_file import read_profile
+from model.duplex.protocol.sequence import SILENCE, Dialogue, Reply, TimedToken, encode
+from model.duplex.tones.tone_codec import TONES, codes_of, tones
+from model.duplex.tones.tones import WORDS, dialogue
+from model.duplex.tones.tones_network import write_untrained
+from model.duplex.tones.tones_world import write_world
+from model.duplex.training.batch import LossWeights, collate, hidden_states, loss
+from model.duplex.training.dataset import Codec, DialogueFolder, write_dialogue
+from model.duplex.training.training import STATE, DuplexTrainer
+from model.duplex.training.training_config import TrainingConfig
 from model.errors import NetworkConfigError, TrainingError
 from tests.golden_covo import token2wav_folder
 

@@ -18,7 +18,7 @@ from covo_cli.screen.view import ConversationInfo, ConversationView, Who
 from covo_cli.sessions.turns import utterances
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import DuplexEngine
-from model.duplex.tones import hum, phrase, silence
+from model.duplex.tones.tones import hum, phrase, silence
 from model.engine import Frame
 from model.errors import RecognizerError, WeightsError
 from model.events import (

@@ -22,17 +22,17 @@ from covo_cli.engines import build_engine
 from covo_cli.errors import CliError
 from covo_cli.settings import load_settings
 from model.covo.config.precision import Precision
-from model.duplex.behaviours import (
+from model.duplex.network.loop import DuplexLoop
+from model.duplex.network.network import load_duplex
+from model.duplex.protocol.grammar import Turn
+from model.duplex.tones.behaviours import (
     BEHAVIOURS,
     ChanceListener,
     LoopListener,
     measure,
     measure_conversation,
 )
-from model.duplex.grammar import Turn
-from model.duplex.loop import DuplexLoop
-from model.duplex.network import load_duplex
-from model.duplex.tones import Speaker, phrase, silence
+from model.duplex.tones.tones import Speaker, phrase, silence
 from model.errors import NetworkConfigError
 from tests.golden_covo import network_folder, token2wav_folder
 

@@ -12,7 +12,7 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from covo_cli.app import app
 from covo_cli.errors import CliError
-from model.duplex import tones_world
+from model.duplex.tones import tones_world
 
 write_dialogue = tones_world.write_dialogue
 

@@ -22,10 +22,10 @@ from model.covo.config.config import CovoConfig
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import network_size
 from model.covo.loading.random_weights import random_network
-from model.duplex.grammar import Turn
-from model.duplex.loop import DuplexLoop
-from model.duplex.network import DuplexNetwork
-from model.duplex.profile import ContextProfile, DuplexProfile, default_profile
+from model.duplex.network.loop import DuplexLoop
+from model.duplex.network.network import DuplexNetwork
+from model.duplex.protocol.grammar import Turn
+from model.duplex.protocol.profile import ContextProfile, DuplexProfile, default_profile
 
 PERIOD = 75
 TALK = 45

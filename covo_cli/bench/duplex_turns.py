@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 
 from covo_cli.bench.machine import machine
-from model.duplex.behaviours import (
+from model.duplex.network.loop import DuplexLoop
+from model.duplex.network.network import DuplexNetwork
+from model.duplex.protocol.grammar import Grammar, Place
+from model.duplex.protocol.sequence import encode
+from model.duplex.tones.behaviours import (
     BEHAVIOURS,
     HELD_OUT,
     PATIENCE,
@@ -18,11 +22,7 @@ from model.duplex.behaviours import (
     measure,
     measure_conversation,
 )
-from model.duplex.grammar import Grammar, Place
-from model.duplex.loop import DuplexLoop
-from model.duplex.network import DuplexNetwork
-from model.duplex.sequence import encode
-from model.duplex.tones import WORDS, dialogue
+from model.duplex.tones.tones import WORDS, dialogue
 
 _CONVERSATIONS = 8
 _A_THIRD = 12

@@ -240,7 +240,7 @@ def turns(
     check_packages()
     from covo_cli.bench.duplex_turns import measure_behaviours
     from model.covo.config.precision import Precision
-    from model.duplex.network import load_duplex
+    from model.duplex.network.network import load_duplex
 
     console = Console()
     network = load_duplex(model, precision=Precision.FP32)

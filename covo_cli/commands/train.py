@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model.duplex.training import StepReport
+    from model.duplex.training.training import StepReport
 
 app = typer.Typer(no_args_is_help=True, help="Train networks of the Covo family.")
 
@@ -40,8 +40,8 @@ def duplex(
     check_packages()
     import torch
 
-    from model.duplex.training import DuplexTrainer
-    from model.duplex.training_config import TrainingConfig
+    from model.duplex.training.training import DuplexTrainer
+    from model.duplex.training.training_config import TrainingConfig
 
     console = Console()
     read = TrainingConfig.read(config)
@@ -83,7 +83,7 @@ def tones(
     if folder.exists():
         raise CliError(f"{folder} is there already: name a folder that is not")
     check_packages()
-    from model.duplex.tones_world import write_world
+    from model.duplex.tones.tones_world import write_world
 
     console = Console()
     with _whole_folder(folder) as part, Progress(console=console) as progress:

@@ -21,12 +21,12 @@ from model.covo.speech.speech_stream import SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.assistant import DuplexAssistant
-from model.duplex.loop import DuplexLoop
-from model.duplex.network import load_duplex
-from model.duplex.profile import Speech
-from model.duplex.profile_file import FILE, read_profile, require_duplex
-from model.duplex.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
-from model.duplex.tokenizer import load_tokenizer
+from model.duplex.network.loop import DuplexLoop
+from model.duplex.network.network import load_duplex
+from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
+from model.duplex.network.tokenizer import load_tokenizer
+from model.duplex.protocol.profile import Speech
+from model.duplex.protocol.profile_file import FILE, read_profile, require_duplex
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
 

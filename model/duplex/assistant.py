@@ -8,9 +8,9 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from model.duplex.loop import DuplexLoop, LoopState
-from model.duplex.speech import SpeechDecoder, SpokenState, speak
-from model.duplex.tokenizer import TextStream
+from model.duplex.network.loop import DuplexLoop, LoopState
+from model.duplex.network.speech import SpeechDecoder, SpokenState, speak
+from model.duplex.network.tokenizer import TextStream
 
 _SETTLED = 3.2
 """Seconds of a reply behind which more of it costs no more: token2wav's window, and a chunk."""

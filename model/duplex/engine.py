@@ -20,11 +20,11 @@ import numpy as np
 
 from audio_io.clock import samples
 from model.duplex.assistant import DuplexAssistant
-from model.duplex.loop import ChunkStep, LoopState
+from model.duplex.network.loop import ChunkStep, LoopState
+from model.duplex.network.tokenizer import TextStream
 from model.duplex.pace import PaceReport, effort
 from model.duplex.replies import SpokenReply
 from model.duplex.speaking import SpokenReplies
-from model.duplex.tokenizer import TextStream
 from model.duplex.transcripts import UserTranscripts
 from model.engine import (
     Audio,

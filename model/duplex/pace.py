@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.duplex.loop import ChunkStep, Effort
+from model.duplex.network.loop import ChunkStep, Effort
 
 
 def effort(waiting: int) -> Effort:

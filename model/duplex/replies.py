@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
-from model.duplex.speech import SpokenState
+from model.duplex.network.speech import SpokenState
 from model.playback.falling_silent import FallingSilent
 
 
@@ -56,7 +56,9 @@ class SpokenReply:
 
     def split(self, heard: int) -> tuple[str, str]:
         """The text beside what was heard, and the rest. Where text runs ahead of speech (see
-        :class:`~model.duplex.profile.TextTiming`), the first part is more than what was said."""
+        :class:`~model.duplex.protocol.profile.TextTiming`), the first part is more than what was
+        said.
+        """
         said = "".join(delta for at, delta in self._text if at < heard)
         return said, self.text[len(said) :]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, samples
 from model.duplex.assistant import DuplexAssistant
+from model.duplex.network.speech import speak
 from model.duplex.replies import SpokenReply
-from model.duplex.speech import speak
 from model.engine import Audio, Playback
 from model.errors import ModelError, failing_as_model_error
 from model.events import (

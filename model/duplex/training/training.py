@@ -25,14 +25,14 @@ from model.covo.config.device import named_device
 from model.covo.config.precision import Precision
 from model.covo.loading.assemble import TOKEN2WAV
 from model.covo.speech.voice_catalogue import VOICES
-from model.duplex.batch import collate, loss
-from model.duplex.dataset import Codec, DialogueFolder
-from model.duplex.lora import add_lora, merged_tensors
-from model.duplex.network import DuplexNetwork, load_duplex
-from model.duplex.profile_file import FILE
-from model.duplex.sequence import ChunkedDialogue
-from model.duplex.tokenizer import TOKENIZER, load_tokenizer
-from model.duplex.training_config import TrainingConfig
+from model.duplex.network.network import DuplexNetwork, load_duplex
+from model.duplex.network.tokenizer import TOKENIZER, load_tokenizer
+from model.duplex.protocol.profile_file import FILE
+from model.duplex.protocol.sequence import ChunkedDialogue
+from model.duplex.training.batch import collate, loss
+from model.duplex.training.dataset import Codec, DialogueFolder
+from model.duplex.training.lora import add_lora, merged_tensors
+from model.duplex.training.training_config import TrainingConfig
 from model.errors import TrainingError
 
 STATE = "training.pt"

@@ -16,8 +16,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from model.duplex.grammar import Grammar, Place, Turn, walk
-from model.duplex.profile import TextTiming
+from model.duplex.protocol.grammar import Grammar, Place, Turn, walk
+from model.duplex.protocol.profile import TextTiming
 from model.engine import Audio
 from model.errors import DialogueError
 
@@ -66,7 +66,7 @@ class ChunkedDialogue:
     """A dialogue in chunks.
 
     ``audio`` (chunks, chunk_samples) is the user's. ``ids`` (n,) stand at the ``places`` (n,) of
-    kind :class:`~model.duplex.grammar.Place`, one chunk after the other.
+    kind :class:`~model.duplex.protocol.grammar.Place`, one chunk after the other.
     """
 
     audio: NDArray[np.float32] = field(repr=False)
@@ -228,7 +228,7 @@ class _Spoken:
 
 
 class _ChunkWriter:
-    """Answers :func:`~model.duplex.grammar.walk` with what a dialogue has in one chunk."""
+    """Answers :func:`~model.duplex.protocol.grammar.walk` with what a dialogue has in one chunk."""
 
     def __init__(self, grammar: Grammar, chunk: int, spoken: _Spoken | None) -> None:
         self.ids: list[int] = []
@@ -270,7 +270,7 @@ class _ChunkWriter:
 
 
 class _Reader:
-    """Answers :func:`~model.duplex.grammar.walk` with what stands in the chunks."""
+    """Answers :func:`~model.duplex.protocol.grammar.walk` with what stands in the chunks."""
 
     def __init__(self, chunked: ChunkedDialogue, grammar: Grammar) -> None:
         if len(chunked.ids) != len(chunked.places):

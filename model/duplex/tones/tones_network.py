@@ -14,7 +14,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from model.covo.config.config import CovoConfig
 from model.covo.language.network import CovoNetwork
-from model.duplex.profile import (
+from model.duplex.protocol.profile import (
     ContextProfile,
     DuplexProfile,
     DuplexTokens,
@@ -24,11 +24,13 @@ from model.duplex.profile import (
     StreamingEncoderProfile,
     Token,
 )
-from model.duplex.profile_file import FILE, write_profile
-from model.duplex.tones import WORDS
+from model.duplex.protocol.profile_file import FILE, write_profile
+from model.duplex.tones.tones import WORDS
 
 _TEXT = 20
-"""Ids below it are words; those that :data:`~model.duplex.tones.WORDS` does not need are spare."""
+"""Ids below it are words; those that :data:`~model.duplex.tones.tones.WORDS` does not need are
+spare.
+"""
 _FIRST_CODE = 32
 _CODEBOOK = 128
 """More than there are tones: as many as the tests' tiny token2wav has, which can speak them."""

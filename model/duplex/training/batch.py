@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
-from model.duplex.grammar import CHOSEN, Grammar, Place
-from model.duplex.network import DuplexNetwork
-from model.duplex.sequence import ChunkedDialogue
+from model.duplex.network.network import DuplexNetwork
+from model.duplex.protocol.grammar import CHOSEN, Grammar, Place
+from model.duplex.protocol.sequence import ChunkedDialogue
 
 NO_PLACE = -1
 """A prompt's token, or what fills up a shorter dialogue: nothing is learnt there."""
@@ -78,7 +78,7 @@ def collate(dialogues: Sequence[ChunkedDialogue], grammar: Grammar) -> Batch:
 def hidden_states(network: DuplexNetwork, batch: Batch, origin: int = 0) -> Tensor:
     """What the language model makes of ``batch``: (batch, n, width), after the final norm.
 
-    ``origin``: see :meth:`~model.duplex.encoder.StreamingEncoder.start`.
+    ``origin``: see :meth:`~model.duplex.network.encoder.StreamingEncoder.start`.
     """
     device = network.device
     state = network.encoder.start(len(batch.audio), origin)

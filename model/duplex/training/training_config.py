@@ -32,8 +32,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from model.covo.config.precision import Precision
-from model.duplex.batch import LossWeights
-from model.duplex.dataset import Codec
+from model.duplex.training.batch import LossWeights
+from model.duplex.training.dataset import Codec
 from model.errors import NetworkConfigError, TrainingError
 
 T = TypeVar("T")
@@ -50,7 +50,9 @@ class NetworkSection:
 
 @dataclass(frozen=True, slots=True)
 class DataSection:
-    """The dialogues (:mod:`model.duplex.dataset`). ``keep``: hold all in memory, read once."""
+    """The dialogues (:mod:`model.duplex.training.dataset`). ``keep``: hold all in memory, read
+    once.
+    """
 
     folder: str
     codec: str = "none"

@@ -5,7 +5,7 @@ they run:
 
 - The first convolution looks one log-mel frame (10 ms) ahead. Its output is delayed by that frame,
   so the look-ahead is nothing: the signal is as if heard 12.5 ms later (with the 2.5 ms of
-  :mod:`model.duplex.mel`). The strided convolutions end exactly with the chunk.
+  :mod:`model.duplex.network.mel`). The strided convolutions end exactly with the chunk.
 - A frame attends to its own chunk and to the ``look_back`` frames before that chunk, whose keys
   and values are carried. The cost of a chunk is the same for ever.
 - Whisper's positions are absolute and end after 30 s. They are taken modulo ``position_period``.
@@ -25,8 +25,8 @@ from torch.nn import functional
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
 from model.covo.language.adapter import AudioAdapter, DownsampleLayer
-from model.duplex.mel import TAIL, StreamingLogMel
-from model.duplex.profile import DuplexProfile
+from model.duplex.network.mel import TAIL, StreamingLogMel
+from model.duplex.protocol.profile import DuplexProfile
 from model.errors import NetworkInputError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
-from model.duplex.profile import DuplexProfile
+from model.duplex.protocol.profile import DuplexProfile
 from model.errors import NetworkConfigError
 
 TOKENIZER = "tokenizer.json"

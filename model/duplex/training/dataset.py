@@ -9,7 +9,7 @@ Times are in seconds. A text entry's ``token`` is text, which the checkpoint's t
 apart, or an id. ``codes`` are the reply's speech codes from ``start`` on, and belong there: the
 tokenizer that would make them of a recording is not public. Without ``codes`` a reply is read from
 the right channel, from ``start`` to ``end``, by the codec that is asked for; there is only the one
-of synthetic data (:mod:`model.duplex.tone_codec`).
+of synthetic data (:mod:`model.duplex.tones.tone_codec`).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from audio_io.clock import USER_RATE
-from model.duplex.grammar import Grammar
-from model.duplex.sequence import (
+from model.duplex.protocol.grammar import Grammar
+from model.duplex.protocol.sequence import (
     ChunkedDialogue,
     Dialogue,
     Reply,
@@ -36,7 +36,7 @@ from model.duplex.sequence import (
     encode,
     join_close,
 )
-from model.duplex.tone_codec import codes_of, tones
+from model.duplex.tones.tone_codec import codes_of, tones
 from model.errors import DialogueError, TrainingError
 
 SOUNDS = (".wav", ".flac")

@@ -2,8 +2,8 @@
 
 The Covo-Audio report gives the outline (chunks of 0.16 s, one feature of the user to a text anchor
 and four speech tokens, THINK, SHIFT and BREAK); order, spellings, fillers and rates are open. Here
-they are data beside the weights (:mod:`model.duplex.profile_file`), so that a network which was
-trained with other choices runs without other code. No torch here.
+they are data beside the weights (:mod:`model.duplex.protocol.profile_file`), so that a network
+which was trained with other choices runs without other code. No torch here.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
-from model.duplex.profile import DuplexProfile
+from model.duplex.protocol.profile import DuplexProfile
 
 
 @dataclass(slots=True)

@@ -20,10 +20,10 @@ from typing import Protocol
 import numpy as np
 from numpy.random import Generator
 
-from model.duplex.grammar import Turn
-from model.duplex.loop import ChunkStep, DuplexLoop, LoopState
-from model.duplex.profile import DuplexProfile
-from model.duplex.tones import ROOM, Speaker, hum, phrase, silence, speaker
+from model.duplex.network.loop import ChunkStep, DuplexLoop, LoopState
+from model.duplex.protocol.grammar import Turn
+from model.duplex.protocol.profile import DuplexProfile
+from model.duplex.tones.tones import ROOM, Speaker, hum, phrase, silence, speaker
 from model.engine import Audio
 
 BEHAVIOURS = ("turn", "pause", "backchannel", "interruption")

@@ -1,8 +1,8 @@
 """Which slots a chunk has, and what may stand in each: the one definition for all who need it.
 
 :func:`walk` goes through one chunk and asks for every place. Whoever answers decides what the walk
-is: training writes a dialogue down (:mod:`model.duplex.sequence`), decoding reads one, and the
-loop lets the network choose (:mod:`model.duplex.loop`).
+is: training writes a dialogue down (:mod:`model.duplex.protocol.sequence`), decoding reads one, and
+the loop lets the network choose (:mod:`model.duplex.network.loop`).
 
 The first text slot of a chunk tells the turn. While the assistant listens it is THINK, or SHIFT to
 begin; while it speaks it is text, the text filler, or BREAK to stop. SHIFT's chunk already belongs
@@ -17,7 +17,7 @@ from enum import IntEnum
 from itertools import chain
 
 from model.covo.config.config import CovoConfig
-from model.duplex.profile import DuplexProfile, ListeningSpeech, Slot
+from model.duplex.protocol.profile import DuplexProfile, ListeningSpeech, Slot
 from model.errors import DialogueError
 
 

@@ -19,8 +19,8 @@ from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import VoicePrompt
-from model.duplex.sequence import SILENCE
-from model.duplex.tone_codec import tones
+from model.duplex.protocol.sequence import SILENCE
+from model.duplex.tones.tone_codec import tones
 from model.engine import Audio
 
 State = TypeVar("State")
@@ -37,7 +37,7 @@ class SpeechDecoder(Protocol[State]):
 
 
 class ToneSpeech:
-    """Speaks synthetic codes (:mod:`model.duplex.tone_codec`); nothing is held back."""
+    """Speaks synthetic codes (:mod:`model.duplex.tones.tone_codec`); nothing is held back."""
 
     def __init__(self, code_rate: float) -> None:
         self._code_rate = code_rate

@@ -4,7 +4,7 @@ The user speaks in syllables: harmonic tones. The last one before a pause is lev
 a turn falls; that is all that tells them apart. A backchannel is one pure tone, a hum. The
 assistant answers a chunk after the turn's end, goes on through a hum, and stops when syllables
 begin over it. What it says is determined by the user's pitch: it names it ("low" or "high") and
-counts; each word has its own tones (:mod:`model.duplex.tone_codec`).
+counts; each word has its own tones (:mod:`model.duplex.tones.tone_codec`).
 
 None of this is language. It is a world small enough to be learnt in minutes, in which taking a
 turn, keeping still, going on and stopping can all be done right or wrong.
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.random import Generator
 
 from audio_io.clock import USER_RATE
-from model.duplex.grammar import Grammar
-from model.duplex.profile import DuplexProfile
-from model.duplex.sequence import Dialogue, Reply, TimedToken
+from model.duplex.protocol.grammar import Grammar
+from model.duplex.protocol.profile import DuplexProfile
+from model.duplex.protocol.sequence import Dialogue, Reply, TimedToken
 from model.engine import Audio
 
 COUNT = (

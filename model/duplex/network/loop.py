@@ -1,9 +1,9 @@
 """The loop: one step for each chunk of the user's audio.
 
-A step takes the chunk's features, walks its slots (:func:`model.duplex.grammar.walk`) and lets the
-network choose among what each may hold. What was chosen is computed together with whatever comes
-next, and a place without a choice needs no computation of its own. So a chunk of listening is one
-pass of the language model whatever the profile, and one of speaking a pass for each text and
+A step takes the chunk's features, walks its slots (:func:`model.duplex.protocol.grammar.walk`) and
+lets the network choose among what each may hold. What was chosen is computed together with whatever
+comes next, and a place without a choice needs no computation of its own. So a chunk of listening is
+one pass of the language model whatever the profile, and one of speaking a pass for each text and
 speech slot. The host waits for the device once per text slot, and once for all codes.
 """
 
@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from model.covo.language.sampling import SamplingSettings, draw
-from model.duplex.context import Context
-from model.duplex.encoder import EncoderState
-from model.duplex.grammar import Place, Turn, walk
-from model.duplex.network import DuplexNetwork
-from model.duplex.sequence import SILENCE, USER_FEATURE
+from model.duplex.network.context import Context
+from model.duplex.network.encoder import EncoderState
+from model.duplex.network.network import DuplexNetwork
+from model.duplex.protocol.grammar import Place, Turn, walk
+from model.duplex.protocol.sequence import SILENCE, USER_FEATURE
 from model.engine import Audio
 from model.errors import NetworkInputError
 
@@ -165,7 +165,9 @@ class DuplexLoop:
 
 
 class _Chunk:
-    """Answers :func:`~model.duplex.grammar.walk` with what the network chooses in one chunk."""
+    """Answers :func:`~model.duplex.protocol.grammar.walk` with what the network chooses in one
+    chunk.
+    """
 
     def __init__(
         self,

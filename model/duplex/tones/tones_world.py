@@ -9,11 +9,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from model.covo.config.config import CovoConfig
-from model.duplex.dataset import write_dialogue
-from model.duplex.grammar import Grammar
-from model.duplex.profile_file import FILE, read_profile
-from model.duplex.tones import WORDS, dialogue
-from model.duplex.tones_network import write_untrained
+from model.duplex.protocol.grammar import Grammar
+from model.duplex.protocol.profile_file import FILE, read_profile
+from model.duplex.tones.tones import WORDS, dialogue
+from model.duplex.tones.tones_network import write_untrained
+from model.duplex.training.dataset import write_dialogue
 
 SECONDS = 10.0
 """About how long a dialogue is."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.duplex.sequence import SILENCE
+from model.duplex.protocol.sequence import SILENCE
 from model.engine import Audio
 
 TONES = 32

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from model.covo.config.json_section import JsonSection, read_json
-from model.duplex.profile import (
+from model.duplex.protocol.profile import (
     ContextProfile,
     DuplexProfile,
     DuplexTokens,

@@ -11,10 +11,10 @@ from torch.nn import functional
 from model.covo.config.precision import Precision
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.loading import Progress, load_network
-from model.duplex.encoder import StreamingEncoder
-from model.duplex.grammar import CHOSEN, Grammar, Place
-from model.duplex.profile import DuplexProfile
-from model.duplex.profile_file import FILE, read_profile, require_duplex
+from model.duplex.network.encoder import StreamingEncoder
+from model.duplex.protocol.grammar import CHOSEN, Grammar, Place
+from model.duplex.protocol.profile import DuplexProfile
+from model.duplex.protocol.profile_file import FILE, read_profile, require_duplex
 
 
 class DuplexNetwork(nn.Module):

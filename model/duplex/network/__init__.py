@@ -1,0 +1,1 @@
+"""The network: encoder, decoder and loop, chunk by chunk."""

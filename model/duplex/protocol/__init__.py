@@ -1,0 +1,1 @@
+"""The protocol: how a conversation is written as a sequence of chunks."""
