@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE  # noqa: E402
-from covo_cli.consumer import Tick  # noqa: E402
+from covo_cli.conversation.consumer import Tick  # noqa: E402
 from covo_cli.screen.picture import screen_svg  # noqa: E402
 from covo_cli.screen.view import ConversationInfo, ConversationView  # noqa: E402
 from covo_cli.sessions.audio import read_audio  # noqa: E402

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from audio_io.clock import FRAME
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from model.covo.loading.assemble import CovoSettings
 from model.covo.speech.voice_catalogue import VoiceCatalogue
 from model.duplex.assemble import DuplexModel

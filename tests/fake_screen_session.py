@@ -17,7 +17,7 @@ from threading import Event as Flag
 import numpy as np
 
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.view import ConversationInfo
 from model.events import (
@@ -147,7 +147,7 @@ def ticks(script: Script) -> Iterator[Tick]:
 def main(mode: str, pace: float) -> None:
     """Play it on a screen (auto: the one that fits), with the keyboard, until it ends or the user
     quits."""
-    from covo_cli.request import Quit, Request
+    from covo_cli.conversation.request import Quit, Request
     from covo_cli.screen.keyboard import Keyboard
     from covo_cli.screen.keys import KeyMachine
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from model.engine import EngineInfo
 from model.events import (

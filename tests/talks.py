@@ -9,8 +9,8 @@ import numpy as np
 
 from audio_io.clock import FRAME, USER_RATE, samples
 from audio_io.endpoints import Audio
-from covo_cli.consumer import Tick
-from covo_cli.conversation import Conversation, Ending
+from covo_cli.conversation.consumer import Tick
+from covo_cli.conversation.conversation import Conversation, Ending
 from model.engine import Command
 from model.events import Event, StateChanged, TurnState
 from model.jobs.executor import VirtualExecutor

@@ -21,8 +21,8 @@ def without_transformers(name: str, package: str | None = None) -> ModuleSpec | 
 
 def test_missing_packages_are_told_before_they_are_imported(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(importlib.util, "find_spec", without_transformers)
-    monkeypatch.delitem(sys.modules, "covo_cli.run_ask", raising=False)
+    monkeypatch.delitem(sys.modules, "covo_cli.engines.run_ask", raising=False)
     result = CliRunner().invoke(app, ["ask", "interview.wav", "What does she say?"])
     assert isinstance(result.exception, SettingsError)
     assert "needs transformers" in str(result.exception)
-    assert "covo_cli.run_ask" not in sys.modules
+    assert "covo_cli.engines.run_ask" not in sys.modules

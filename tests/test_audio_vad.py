@@ -121,7 +121,7 @@ def test_the_measurement_measures() -> None:
 
 @pytest.fixture(scope="module")
 def silero_model() -> Path:
-    from covo_cli.settings import load_settings, models_dir
+    from covo_cli.settings.settings import load_settings, models_dir
     from model.weights.packages import WeightStore
 
     return WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad.onnx")

@@ -9,7 +9,7 @@ from audio_io.clock import samples
 from audio_io.levels import span_of_sound
 from covo_cli.bench.conversation import ConversationLog, _turns
 from covo_cli.bench.words import word_error_rate
-from covo_cli.scripted_user import Line, ScriptedUser
+from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.events import TurnLatency, UserTranscript
 from tests.fakes import FakeSpeaker, silence, speech
 

@@ -6,7 +6,7 @@ import pytest
 
 from covo_cli.bench.asked import spoken
 from covo_cli.bench.echo import measure_echo
-from covo_cli.settings import load_settings, models_dir
+from covo_cli.settings.settings import load_settings, models_dir
 from model.lite import SynthesizerMaker
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore

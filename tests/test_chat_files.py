@@ -15,7 +15,7 @@ import soundfile
 
 from audio_io.files import read_audio
 from covo_cli.bench.words import word_error_rate
-from covo_cli.settings import load_settings, models_dir
+from covo_cli.settings.settings import load_settings, models_dir
 from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from covo_cli.app import app
 from covo_cli.errors import SettingsError
-from covo_cli.settings import OPTIONS
+from covo_cli.settings.settings import OPTIONS
 
 runner = CliRunner()
 

@@ -9,11 +9,11 @@ import pytest
 
 from audio_io.clock import FRAME, samples
 from audio_io.endpoints import Audio
-from covo_cli.consumer import Consumer, Tick
-from covo_cli.conversation import Conversation, Ending
+from covo_cli.conversation.consumer import Consumer, Tick
+from covo_cli.conversation.conversation import Conversation, Ending
+from covo_cli.conversation.request import Quit
 from covo_cli.errors import SessionError
-from covo_cli.request import Quit
-from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
+from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import PushToTalk, SayText, SetMuted
 from model.events import Interrupted, Notice, ReplyFinished, TurnState, UserTranscript
 from model.jobs.executor import VirtualExecutor

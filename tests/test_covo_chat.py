@@ -22,14 +22,14 @@ from safetensors.torch import load_file, save_file
 
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import read_audio
-from covo_cli.covo_engine import network_settings
+from covo_cli.conversation.run_chat import Ends, FilePair, hold, run_chat
 from covo_cli.doctor.wiring import check_covo, check_engine
-from covo_cli.engines import EngineChoice, build_engine, choose_engine
+from covo_cli.engines.covo_engine import network_settings
+from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine
+from covo_cli.engines.run_ask import CUT_SHORT, run_ask
 from covo_cli.errors import SettingsError
-from covo_cli.run_ask import CUT_SHORT, run_ask
-from covo_cli.run_chat import Ends, FilePair, hold, run_chat
-from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
-from covo_cli.settings import load_settings, models_dir
+from covo_cli.settings.settings import load_settings, models_dir
+from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.covo.language.sampling import SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError

@@ -15,7 +15,9 @@ def test_only_a_recorded_demo_can_be_heard_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record: bool
 ) -> None:
     monkeypatch.setenv("COVO_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.setattr("covo_cli.demo.hold", lambda settings, ends, stack, *, as_json: 0)
+    monkeypatch.setattr(
+        "covo_cli.conversation.demo.hold", lambda settings, ends, stack, *, as_json: 0
+    )
     result = CliRunner().invoke(app, ["demo", "--record" if record else "--no-record"])
     assert result.exit_code == 0, result.output
     assert ("sessions replay last" in result.output) is record

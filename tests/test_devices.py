@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from audio_io.errors import DeviceError
 from audio_io.live.devices import Callback, Device, Kind
 from covo_cli.commands import devices as command
-from covo_cli.settings import load_settings
+from covo_cli.settings.settings import load_settings
 from tests.fakes_audio import BUILT_IN, USB, FakeBackend, FakeStream
 
 

@@ -23,7 +23,7 @@ from covo_cli.doctor import machine, sound, wiring
 from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.network_memory import fit_rows, shown_minutes
 from covo_cli.errors import SettingsError
-from covo_cli.settings import Settings, load_settings
+from covo_cli.settings.settings import Settings, load_settings
 from model.weights.manifest import Package, Piece
 from model.weights.packages import PieceState, PieceStatus
 from tests.fakes_voices import COVO, make_pack

@@ -18,9 +18,9 @@ from covo_cli.app import app
 from covo_cli.bench import duplex_turns as bench
 from covo_cli.bench.duplex_steps import measure_steps
 from covo_cli.bench.duplex_turns import measure_behaviours
-from covo_cli.engines import build_engine
+from covo_cli.engines.engines import build_engine
 from covo_cli.errors import CliError
-from covo_cli.settings import load_settings
+from covo_cli.settings.settings import load_settings
 from model.covo.config.precision import Precision
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import load_duplex

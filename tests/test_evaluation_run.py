@@ -38,8 +38,8 @@ from covo_cli.evaluation.scenario import (
     write_set,
 )
 from covo_cli.evaluation.scripted_engine import Oracle, ScriptedReplies, SteadyClock
-from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
-from covo_cli.settings import load_settings
+from covo_cli.settings.settings import load_settings
+from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import Engine
 from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
@@ -183,7 +183,11 @@ def test_whatever_a_conversation_depends_on_tells_runs_apart():
             "model/weights/weights.toml",
             "audio_io/vad.py",
         ),
-        *("covo_cli/engines.py", "covo_cli/room.py", "covo_cli/evaluation/vocal.py"),
+        *(
+            "covo_cli/engines/engines.py",
+            "covo_cli/simulation/room.py",
+            "covo_cli/evaluation/vocal.py",
+        ),
         *("covo_cli/bench/read_aloud.py", "covo_cli/evaluation/conversation.py"),
     }
     assert all((ROOT / file).is_file() for file in files)

@@ -25,7 +25,7 @@ from covo_cli.evaluation.scenario import (
 )
 from covo_cli.evaluation.sets import MIXES, make_set
 from covo_cli.evaluation.vocal import cough, laughter
-from covo_cli.scripted_user import Start, StartRule
+from covo_cli.simulation.scripted_user import Start, StartRule
 
 AT_ONCE = Start(StartRule.AT, 0.0)
 LATER = Start(StartRule.AFTER_LINE, 1.0)

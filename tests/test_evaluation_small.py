@@ -12,7 +12,7 @@ from covo_cli.evaluation.run import Task, open_run, run_all
 from covo_cli.evaluation.scenario import Kind, ScenarioSet, write_set
 from covo_cli.evaluation.sets import make_set
 from covo_cli.evaluation.sounds import render
-from covo_cli.settings import load_settings, models_dir
+from covo_cli.settings.settings import load_settings, models_dir
 from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore

@@ -10,7 +10,7 @@ from types import FrameType
 
 import pytest
 
-from covo_cli.interrupt import IMPORT_SYSTEM, interrupt, not_within_imports
+from covo_cli.process.interrupt import IMPORT_SYSTEM, interrupt, not_within_imports
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from covo_cli.settings import load_settings, models_dir
+from covo_cli.settings.settings import load_settings, models_dir
 from model.errors import EndOfTurnError, WeightsError
 from model.lite.mel import log_mel
 from model.lite.smart_turn import WINDOW, SmartTurn, features

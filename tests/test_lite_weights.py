@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soxr
 
-from covo_cli.settings import load_settings, models_dir
+from covo_cli.settings.settings import load_settings, models_dir
 from model.engine import Audio
 from model.lite import SynthesizerMaker, build_cascade
 from model.lite.cascade import Cascade

@@ -9,8 +9,8 @@ from audio_io.acoustics import noise
 from audio_io.acoustics.echo_path import EchoPath
 from audio_io.files import AudioWriter, read_audio
 from audio_io.levels import at_level, measure, span_of_sound
-from covo_cli.consumer import Tick
-from covo_cli.room import Room
+from covo_cli.conversation.consumer import Tick
+from covo_cli.simulation.room import Room
 from tests.fakes import FakeMicrophone, silence, speech
 
 N = 16_000

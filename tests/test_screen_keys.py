@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from covo_cli.consumer import Tick
-from covo_cli.request import Quit, Request
+from covo_cli.conversation.consumer import Tick
+from covo_cli.conversation.request import Quit, Request
 from covo_cli.screen.keys import KeyMachine
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.jsonl import JsonScreen
 from covo_cli.screen.lines import LinesScreen

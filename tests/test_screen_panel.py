@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
+from covo_cli.process.text import clean, duration
 from covo_cli.screen.keys import KeyState
 from covo_cli.screen.panel import Panel
 from covo_cli.screen.picture import screen_svg
 from covo_cli.screen.view import ConversationView, Entry, View, Who
 from covo_cli.screen.words import ASCII, Glyphs, clock, glyphs_for, latency_line
-from covo_cli.text import clean, duration
 from model.events import Notice, TurnLatency, TurnState
 from tests.fake_screen_session import INFO, LATENCY, conversation, ticks
 

@@ -10,7 +10,7 @@ import sys
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from covo_cli.screen.native_stderr import native_stderr_into
+from covo_cli.process.native_stderr import native_stderr_into
 with native_stderr_into(Path(sys.argv[1])):
     os.write(2, b"from a library")
 os.write(2, b"from us")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from audio_io.clock import ASSISTANT_FRAME, FRAME, samples
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.screen.view import INFO_FOR, ConversationInfo, ConversationView, Entry, View, Who
 from model.events import (
     AssistantAudio,

@@ -7,8 +7,8 @@ import pytest
 
 from audio_io.clock import samples
 from audio_io.endpoints import MIC_FRAME
-from covo_cli.consumer import Tick
-from covo_cli.scripted_user import PATIENCE, REST, Line, ScriptedUser, Start, StartRule
+from covo_cli.conversation.consumer import Tick
+from covo_cli.simulation.scripted_user import PATIENCE, REST, Line, ScriptedUser, Start, StartRule
 from model.events import Event, ReplyStarted, StateChanged, TurnState
 from tests.fakes import speech
 

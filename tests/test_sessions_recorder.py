@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audio_io.clock import ASSISTANT_FRAME, FRAME
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter, mixed, read_audio
 from covo_cli.sessions.export import export_file

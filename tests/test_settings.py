@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from covo_cli.engines import turn_settings
+from covo_cli.engines.engines import turn_settings
 from covo_cli.errors import SettingsError
-from covo_cli.settings import (
+from covo_cli.settings.settings import (
     OPTIONS,
     Settings,
     data_dir,

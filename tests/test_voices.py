@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from covo_cli.settings import Settings
+from covo_cli.settings.settings import Settings
 from tests.fakes_voices import COVO, LITE, TOP, make_pack, save_prompt
 from voices.errors import VoiceError
 from voices.pack import read_pack

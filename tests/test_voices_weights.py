@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from audio_io.clock import ASSISTANT_RATE as RATE
 from covo_cli.app import app
-from covo_cli.settings import load_settings, models_dir
+from covo_cli.settings.settings import load_settings, models_dir
 from model.errors import WeightsError
 from model.lite import SynthesizerMaker
 from model.weights.packages import WeightStore

@@ -23,12 +23,12 @@ from audio_io.file_endpoints import FileSpeaker
 from audio_io.levels import span_of_sound
 from audio_io.resample import resample
 from covo_cli.bench.words import word_error_rate
-from covo_cli.consumer import Tick
-from covo_cli.conversation import Conversation
+from covo_cli.conversation.consumer import Tick
+from covo_cli.conversation.conversation import Conversation
 from covo_cli.errors import CliError
-from covo_cli.scripted_user import Line, ScriptedUser
 from covo_cli.sessions.audio import Pcm, read_audio
 from covo_cli.sessions.recorder import SessionRecorder
+from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.engine import Engine
 from model.events import (
     AssistantText,

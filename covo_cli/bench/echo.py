@@ -21,10 +21,10 @@ from audio_io.echo import EchoCanceller
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.vad import SileroVad
 from covo_cli.bench.read_aloud import ReadAloud
-from covo_cli.consumer import Audio, Tick
-from covo_cli.conversation import Conversation
-from covo_cli.room import Room
-from covo_cli.scripted_user import Line, ScriptedUser, Start, StartRule
+from covo_cli.conversation.consumer import Audio, Tick
+from covo_cli.conversation.conversation import Conversation
+from covo_cli.simulation.room import Room
+from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
 from model.lite.synthesizer import Synthesizer

@@ -16,10 +16,10 @@ from covo_cli.bench.asked import as_lines, questions, spoken
 from covo_cli.bench.conversation import measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.machine import machine
-from covo_cli.engines import EngineChoice, build_engine
-from covo_cli.scripted_user import Line
+from covo_cli.engines.engines import EngineChoice, build_engine
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
-from covo_cli.settings import Settings, models_dir, voices_dir
+from covo_cli.settings.settings import Settings, models_dir, voices_dir
+from covo_cli.simulation.scripted_user import Line
 from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore

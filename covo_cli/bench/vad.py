@@ -20,7 +20,7 @@ from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
 from audio_io.levels import from_db
 from audio_io.resample import resample
 from audio_io.vad import VoiceActivityDetector
-from covo_cli.consumer import Audio
+from covo_cli.conversation.consumer import Audio
 from model.turns.turn_settings import TurnSettings
 
 THRESHOLD = 0.5

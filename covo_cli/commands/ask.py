@@ -33,11 +33,11 @@ def ask(
 
     covo ask interview.wav "What does she say about the weather?"
     """
-    from covo_cli.covo_engine import check_packages
-    from covo_cli.settings import load_settings
+    from covo_cli.engines.covo_engine import check_packages
+    from covo_cli.settings.settings import load_settings
 
     check_packages()
-    from covo_cli.run_ask import run_ask
+    from covo_cli.engines.run_ask import run_ask
 
     settings = load_settings(
         {

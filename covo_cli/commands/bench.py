@@ -53,7 +53,7 @@ def vad(json_file: JsonFile = None) -> None:
 
     from audio_io.vad import SileroVad, WebRtcVad
     from covo_cli.bench.vad import measure
-    from covo_cli.settings import load_settings, models_dir
+    from covo_cli.settings.settings import load_settings, models_dir
     from model.weights.packages import WeightStore
 
     model = WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad.onnx")
@@ -86,7 +86,7 @@ def conversation(
     from rich.console import Console
 
     from covo_cli.bench.lite import bench_conversation
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     console = Console()
     settings = load_settings({"voice.name": voice})
@@ -111,7 +111,7 @@ def echo(
     from rich.console import Console
 
     from covo_cli.bench.lite import bench_echo
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     console = Console()
     delays = [ms / 1000 for ms in delay or (20, 80, 150)]
@@ -204,7 +204,7 @@ def duplex(
     from rich.console import Console
     from rich.progress import Progress
 
-    from covo_cli.covo_engine import check_packages
+    from covo_cli.engines.covo_engine import check_packages
 
     check_packages()
     from covo_cli.bench.duplex_steps import measure_steps
@@ -235,7 +235,7 @@ def turns(
     """A full-duplex network of `covo train tones`: the four behaviours, on held-out dialogues."""
     from rich.console import Console
 
-    from covo_cli.covo_engine import check_packages
+    from covo_cli.engines.covo_engine import check_packages
 
     check_packages()
     from covo_cli.bench.duplex_turns import measure_behaviours

@@ -11,7 +11,7 @@ app = typer.Typer(no_args_is_help=True, help="The settings: show and change them
 
 
 def _complete_key(incomplete: str) -> list[tuple[str, str]]:
-    from covo_cli.settings import OPTIONS
+    from covo_cli.settings.settings import OPTIONS
 
     return [(o.key, o.help) for o in OPTIONS.values() if o.key.startswith(incomplete)]
 
@@ -29,7 +29,7 @@ def show(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show every setting, its value, and where the value comes from."""
-    from covo_cli.settings import OPTIONS, config_path, load_settings
+    from covo_cli.settings.settings import OPTIONS, config_path, load_settings
 
     settings, path = load_settings(), config_path()
     rows = [(option, settings.value(option.key)) for option in OPTIONS.values()]
@@ -66,7 +66,7 @@ def show(
 @app.command()
 def path() -> None:
     """Print where the settings file is."""
-    from covo_cli.settings import config_path
+    from covo_cli.settings.settings import config_path
 
     typer.echo(config_path())
 
@@ -78,7 +78,7 @@ def set_value(
     """Write a setting to the file; its comments stay."""
     import os
 
-    from covo_cli.settings import find_option, parse_setting, save_setting
+    from covo_cli.settings.settings import find_option, parse_setting, save_setting
 
     parsed = parse_setting(key, value)
     file = save_setting(key, parsed)
@@ -91,7 +91,7 @@ def set_value(
 @app.command()
 def unset(key: _Key) -> None:
     """Take a setting out of the file, so that its default holds again."""
-    from covo_cli.settings import unset_setting
+    from covo_cli.settings.settings import unset_setting
 
     removed = unset_setting(key)
     typer.echo(f"{key} removed" if removed else f"{key} was not in the settings file")
@@ -103,8 +103,8 @@ def edit() -> None:
     import click
 
     from covo_cli.errors import SettingsError
-    from covo_cli.settings import check_text, config_path
-    from covo_cli.settings_file import read_text, write_text
+    from covo_cli.settings.settings import check_text, config_path
+    from covo_cli.settings.settings_file import read_text, write_text
 
     file = config_path()
     draft = read_text(file)
@@ -135,7 +135,7 @@ def edit() -> None:
 
 def _template() -> str:
     """A settings file in which everything is a comment."""
-    from covo_cli.settings import OPTIONS
+    from covo_cli.settings.settings import OPTIONS
 
     lines = ["# Settings of covo. Remove the # before a value to change it.", ""]
     section = ""

@@ -17,8 +17,8 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="One event a line.")] = False,
 ) -> None:
     """Hold a conversation of three turns with recorded questions; no sound card needed."""
-    from covo_cli.demo import run_demo
-    from covo_cli.settings import load_settings
+    from covo_cli.conversation.demo import run_demo
+    from covo_cli.settings.settings import load_settings
 
     settings = load_settings({"session.record": record})
     raise typer.Exit(run_demo(settings, paced=pace is Pace.REAL, as_json=as_json))

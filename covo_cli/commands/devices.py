@@ -25,7 +25,7 @@ def list_devices(context: typer.Context, as_json: _Json = False) -> None:
     """List the devices: id, name, channels, rate, and which are used."""
     if context.invoked_subcommand is not None:
         return
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     devices = list(_backend().devices())
     audio = load_settings().audio
@@ -90,7 +90,7 @@ def try_out(
     from audio_io.levels import FLOOR, measure
     from audio_io.live.devices import permission_hint
     from covo_cli.doctor.sound import record
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     audio = load_settings().audio
     backend = _backend()
@@ -137,7 +137,7 @@ def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
 
 
 def _remember(kind: str, name: str) -> None:
-    from covo_cli.settings import save_setting
+    from covo_cli.settings.settings import save_setting
 
     save_setting(f"audio.{kind}", name)
 

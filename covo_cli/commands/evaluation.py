@@ -46,7 +46,7 @@ def build(
     from covo_cli.evaluation.scenario import write_set
     from covo_cli.evaluation.sets import make_set
     from covo_cli.evaluation.sounds import missing, render
-    from covo_cli.settings import load_settings, models_dir, voices_dir
+    from covo_cli.settings.settings import load_settings, models_dir, voices_dir
     from model.lite import SynthesizerMaker
     from model.weights.packages import WeightStore
     from voices.store import VoiceStore
@@ -96,7 +96,7 @@ def duplex(
         remaining,
         run_all,
     )
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     _need_scipy()
     console = Console()
@@ -188,7 +188,7 @@ def _report(console: Console, out: Path, *, pictures: bool) -> None:
 
 def _listener() -> Callable[[Audio], str]:
     """Who recognises what the assistant said; loaded when it is first needed."""
-    from covo_cli.settings import load_settings, models_dir
+    from covo_cli.settings.settings import load_settings, models_dir
     from model.lite.recognizer import WhisperRecognizer
     from model.weights.packages import WeightStore
 

@@ -39,7 +39,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_models(as_json: _Json = False) -> None:
     """Show which weights are here, and what they are."""
-    from covo_cli.weights_report import model_dict, model_lines, piece_dict, piece_lines
+    from covo_cli.engines.weights_report import model_dict, model_lines, piece_dict, piece_lines
 
     pieces, models = _lite().status(), _hub().status()
     if as_json:
@@ -55,7 +55,7 @@ def list_models(as_json: _Json = False) -> None:
 @app.command()
 def info(name: _Name, as_json: _Json = False) -> None:
     """Show a model's files, sizes, revision and licence, and what is missing."""
-    from covo_cli.weights_report import model_dict, model_info, piece_dict, piece_lines
+    from covo_cli.engines.weights_report import model_dict, model_info, piece_dict, piece_lines
 
     _known(name)
     if name == _LITE:
@@ -94,7 +94,7 @@ def pull(
 
     lite: about 300 MB. covo-audio-chat: about 18 GB, for academic use only.
     """
-    from covo_cli.weights_report import show_progress
+    from covo_cli.engines.weights_report import show_progress
 
     _known(name)
     if name == _LITE:
@@ -124,7 +124,7 @@ def verify(name: _Maybe = "", as_json: _Json = False) -> None:
 
     Without MODEL: lite, and the models of the hub of which anything is here.
     """
-    from covo_cli.weights_report import (
+    from covo_cli.engines.weights_report import (
         model_dict,
         model_lines,
         piece_dict,
@@ -165,7 +165,7 @@ def show_license(name: _Name = "covo-audio-chat") -> None:
     """Show what a model may be used for; once it was fetched, with the licence's full text."""
     from pathlib import Path
 
-    from covo_cli.weights_report import piece_lines, terms_lines
+    from covo_cli.engines.weights_report import piece_lines, terms_lines
 
     _known(name)
     if name == _LITE:
@@ -194,7 +194,7 @@ def remove(
 
 
 def _accepts(model: HubModel, text: Path, *, accepted: bool) -> bool:
-    from covo_cli.weights_report import terms_lines
+    from covo_cli.engines.weights_report import terms_lines
 
     typer.echo("\n".join(terms_lines(model, str(text))), err=True)
     if accepted:
@@ -208,14 +208,14 @@ def _accepts(model: HubModel, text: Path, *, accepted: bool) -> bool:
 
 
 def _lite() -> WeightStore:
-    from covo_cli.settings import load_settings, models_dir
+    from covo_cli.settings.settings import load_settings, models_dir
     from model.weights.packages import WeightStore
 
     return WeightStore(models_dir(load_settings()))
 
 
 def _hub() -> HubStore:
-    from covo_cli.settings import load_settings, models_dir
+    from covo_cli.settings.settings import load_settings, models_dir
     from model.weights.hub import HubStore
 
     settings = load_settings()

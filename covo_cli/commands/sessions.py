@@ -109,7 +109,7 @@ def replay(
         return
     from audio_io.live.speaker import LiveSpeaker
     from covo_cli.sessions.audio import mixed
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     sound = mixed(session.folder)
     speaker = LiveSpeaker(load_settings().audio.output)
@@ -173,7 +173,7 @@ def delete(
 
 def _store() -> SessionStore:
     from covo_cli.sessions.store import SessionStore
-    from covo_cli.settings import load_settings, sessions_dir
+    from covo_cli.settings.settings import load_settings, sessions_dir
 
     return SessionStore(sessions_dir(load_settings()))
 

@@ -35,7 +35,7 @@ def duplex(
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    from covo_cli.covo_engine import check_packages
+    from covo_cli.engines.covo_engine import check_packages
 
     check_packages()
     import torch
@@ -76,9 +76,9 @@ def tones(
     from rich.console import Console
     from rich.progress import Progress
 
-    from covo_cli.covo_engine import check_packages
+    from covo_cli.engines.covo_engine import check_packages
     from covo_cli.errors import CliError
-    from covo_cli.program import program
+    from covo_cli.process.program import program
 
     if folder.exists():
         raise CliError(f"{folder} is there already: name a folder that is not")

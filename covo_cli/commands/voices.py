@@ -42,7 +42,7 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_voices(as_json: _Json = False) -> None:
     """List the voices: what they sound like, what they cost, which engines they serve."""
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     store, settings = _store(), load_settings()
     packs, broken = store.list(), store.broken()
@@ -125,7 +125,7 @@ def use(name: _Name) -> None:
     """Make a voice the one that conversations begin with, with the engines that it serves."""
     import os
 
-    from covo_cli.settings import find_option, save_setting
+    from covo_cli.settings.settings import find_option, save_setting
 
     pack = _store().get(name)
     for engine in pack.engines:
@@ -153,7 +153,7 @@ def remove(
 ) -> None:
     """Delete a voice that you added."""
     from covo_cli.errors import SettingsError
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     store = _store()
     if not yes and name in store.names():
@@ -169,7 +169,7 @@ def remove(
 
 
 def _store() -> VoiceStore:
-    from covo_cli.settings import voices_dir
+    from covo_cli.settings.settings import voices_dir
     from voices.store import VoiceStore
 
     return VoiceStore(voices_dir())
@@ -198,7 +198,7 @@ def _speak(name: str, text: str) -> Audio:
     import numpy as np
     from rich.console import Console
 
-    from covo_cli.settings import load_settings, models_dir
+    from covo_cli.settings.settings import load_settings, models_dir
     from model.lite import SynthesizerMaker
     from model.weights.packages import WeightStore
 
@@ -216,7 +216,7 @@ def _play(sound: Audio) -> None:
     from audio_io.live.speaker import LiveSpeaker
     from covo_cli.sessions.audio import to_pcm16
     from covo_cli.sessions.replay import play_in_time
-    from covo_cli.settings import load_settings
+    from covo_cli.settings.settings import load_settings
 
     speaker = LiveSpeaker(load_settings().audio.output)
     try:

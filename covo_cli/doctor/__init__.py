@@ -21,7 +21,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
 
     from audio_io.live.devices import PortAudio
     from covo_cli.doctor import machine, sound, wiring
-    from covo_cli.settings import load_settings, models_dir, sessions_dir, voices_dir
+    from covo_cli.settings.settings import load_settings, models_dir, sessions_dir, voices_dir
     from model.weights.packages import WeightStore
     from voices.store import VoiceStore
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from covo_cli.doctor.check import Check, Status
 from covo_cli.errors import SettingsError
-from covo_cli.settings import Settings
+from covo_cli.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from covo_cli.engines import EngineChoice
+    from covo_cli.engines.engines import EngineChoice
     from model.covo.loading.assemble import CovoModel
     from model.weights.packages import PieceStatus
     from voices.store import VoiceStore
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def check_settings(load: Callable[[], Settings]) -> tuple[Check, Settings]:
     """Whether the settings are valid; if not, the other checks go on with the defaults."""
-    from covo_cli.settings import config_path
+    from covo_cli.settings.settings import config_path
 
     try:
         settings = load()
@@ -94,7 +94,7 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
 
 def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:
     """Which engine would answer, and why; and the choice itself."""
-    from covo_cli.engines import choose_engine
+    from covo_cli.engines.engines import choose_engine
 
     choice = choose_engine(settings)
     return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice
@@ -103,7 +103,7 @@ def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:
 def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
     """Whether the Covo-Audio engine could begin, in the voice that is set: everything is looked at
     but the weights themselves. ``model``: what the choice of the engine has looked at already."""
-    from covo_cli.covo_engine import covo_model, covo_voices
+    from covo_cli.engines.covo_engine import covo_model, covo_voices
     from model.errors import ModelError
     from voices.errors import VoiceError
 
@@ -120,7 +120,7 @@ def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
 
 def check_duplex(settings: Settings) -> Check:
     """Whether the full-duplex engine could begin: everything is looked at but the weights."""
-    from covo_cli.duplex_engine import duplex_model
+    from covo_cli.engines.duplex_engine import duplex_model
     from model.errors import ModelError
     from voices.errors import VoiceError
 

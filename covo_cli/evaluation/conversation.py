@@ -20,8 +20,8 @@ from audio_io.endpoints import MIC_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
-from covo_cli.consumer import Audio, Consumer
-from covo_cli.conversation import Conversation
+from covo_cli.conversation.consumer import Audio, Consumer
+from covo_cli.conversation.conversation import Conversation
 from covo_cli.evaluation.scenario import (
     RIGHT,
     EvaluationError,
@@ -30,11 +30,11 @@ from covo_cli.evaluation.scenario import (
     ScriptLine,
     to_json,
 )
-from covo_cli.room import Room
+from covo_cli.process.whole_file import write_text
 from covo_cli.screen.jsonl import JsonScreen
-from covo_cli.scripted_user import Line, ScriptedUser
 from covo_cli.sessions.files import EVENTS
-from covo_cli.whole_file import write_text
+from covo_cli.simulation.room import Room
+from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.engine import Engine
 
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
@@ -85,8 +85,8 @@ def hold(
 ) -> None:
     """Hold ``scenario`` with ``engine`` and leave everything in ``folder``, all of it or nothing.
 
-    ``user`` says the scenario's lines; ``noise``: see :class:`covo_cli.room.Room`. The engine is
-    closed. Raises: EvaluationError, AudioError.
+    ``user`` says the scenario's lines; ``noise``: see :class:`covo_cli.simulation.room.Room`. The
+    engine is closed. Raises: EvaluationError, AudioError.
     """
     part = folder.with_name(folder.name + ".part")
     try:

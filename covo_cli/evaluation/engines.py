@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from covo_cli.bench.read_aloud import SENTENCES
-from covo_cli.engines import build_engine, turn_taking
+from covo_cli.engines.engines import build_engine, turn_taking
+from covo_cli.engines.persona import read_persona
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
 from covo_cli.evaluation.scenario import Scenario
 from covo_cli.evaluation.scripted_engine import (
@@ -17,9 +18,8 @@ from covo_cli.evaluation.scripted_engine import (
     SteadyClock,
     SteadyRecognizer,
 )
-from covo_cli.persona import read_persona
-from covo_cli.scripted_user import ScriptedUser
-from covo_cli.settings import Settings, models_dir, voices_dir
+from covo_cli.settings.settings import Settings, models_dir, voices_dir
+from covo_cli.simulation.scripted_user import ScriptedUser
 from model.engine import Engine
 from model.reply import Recognizer
 

@@ -35,7 +35,7 @@ from covo_cli.evaluation.scenario import (
     Source,
     read_set,
 )
-from covo_cli.scripted_user import Start, StartRule
+from covo_cli.simulation.scripted_user import Start, StartRule
 
 INPUT = "input.wav"
 

@@ -21,7 +21,7 @@ from covo_cli.evaluation.names import SCRIPTED, RecognizerName
 from covo_cli.evaluation.run import CONVERSATIONS, PICTURES, REPORT, RESULTS, done, read_run
 from covo_cli.evaluation.scenario import EvaluationError
 from covo_cli.evaluation.statistics import Estimate
-from covo_cli.whole_file import write_text
+from covo_cli.process.whole_file import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -30,9 +30,9 @@ from covo_cli.evaluation.full_duplex_bench import read_scenarios
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
 from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, Source, to_json
 from covo_cli.evaluation.sounds import line_sound, noise_sound
-from covo_cli.scripted_user import ScriptedUser
-from covo_cli.settings import Settings
-from covo_cli.whole_file import write_text
+from covo_cli.process.whole_file import write_text
+from covo_cli.settings.settings import Settings
+from covo_cli.simulation.scripted_user import ScriptedUser
 
 RUN = "run.json"
 CONVERSATIONS = "conversations"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from covo_cli.errors import CliError
-from covo_cli.scripted_user import Start, StartRule
-from covo_cli.whole_file import write_text
+from covo_cli.process.whole_file import write_text
+from covo_cli.simulation.scripted_user import Start, StartRule
 
 FILE = "scenarios.json"
 SOUNDS = "sounds"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from audio_io.clock import ASSISTANT_RATE, FRAME, samples
-from covo_cli.scripted_user import ScriptedUser
+from covo_cli.simulation.scripted_user import ScriptedUser
 from model.engine import Audio, EngineInfo, Progress
 from model.reply import (
     Heard,

@@ -25,7 +25,7 @@ from covo_cli.evaluation.scenario import (
     ScriptLine,
     Source,
 )
-from covo_cli.scripted_user import REST, Start, StartRule
+from covo_cli.simulation.scripted_user import REST, Start, StartRule
 
 LOUD, NORMAL, SOFT = -20.0, -26.0, -34.0
 """Levels of a person at a microphone, in dBFS."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from covo_cli.consumer import Consumer
+from covo_cli.conversation.consumer import Consumer
 
 if TYPE_CHECKING:
     from covo_cli.screen.keys import KeyState

@@ -8,7 +8,7 @@ from operator import methodcaller
 from types import TracebackType
 from typing import Self, TextIO
 
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from model.events import event_to_dict
 
 

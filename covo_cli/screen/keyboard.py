@@ -11,7 +11,7 @@ from typing import Self
 
 from blessed import Terminal
 
-from covo_cli.request import Request
+from covo_cli.conversation.request import Request
 from covo_cli.screen.keys import KeyMachine
 
 POLL = 0.1

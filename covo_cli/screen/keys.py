@@ -12,8 +12,8 @@ from threading import Lock
 
 from blessed import LineEditor
 
-from covo_cli.consumer import Tick
-from covo_cli.request import Quit, Request
+from covo_cli.conversation.consumer import Tick
+from covo_cli.conversation.request import Quit, Request
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 
 KEYS = (

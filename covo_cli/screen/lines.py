@@ -7,10 +7,10 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from audio_io.clock import ASSISTANT_RATE, seconds
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
+from covo_cli.process.text import clean
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.screen.words import clock, latency_line
-from covo_cli.text import clean
 from model.events import (
     EndpointJudged,
     Event,

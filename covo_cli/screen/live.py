@@ -23,7 +23,7 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.screen.keys import KeyState
 from covo_cli.screen.panel import Panel
 from covo_cli.screen.view import ConversationView

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from audio_io.clock import seconds
 from audio_io.levels import FLOOR
+from covo_cli.process.text import clean, duration
 from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
 from covo_cli.screen.view import Entry, View, Who
 from covo_cli.screen.words import STATES, Glyphs, latency_line
-from covo_cli.text import clean, duration
 from model.events import TurnState
 
 METER_FLOOR = -60.0

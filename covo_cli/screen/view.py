@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from audio_io.levels import FLOOR, Meter
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.screen.heard import HeardText
 from model.events import (
     AssistantAudio,

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from audio_io.resample import StreamResampler
-from covo_cli.consumer import Audio
+from covo_cli.conversation.consumer import Audio
 from covo_cli.errors import SessionError
+from covo_cli.process.whole_file import whole_file
 from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO
 from covo_cli.sessions.lock import try_lock
-from covo_cli.whole_file import whole_file
 
 Pcm = NDArray[np.int16]
 """Sound as 16-bit integers: shape (samples, 2) for stereo, (samples,) for mono."""

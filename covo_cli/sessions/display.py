@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from covo_cli.process.text import clean, duration
 from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES
 from covo_cli.sessions.turns import Utterance
-from covo_cli.text import clean, duration
 
 PIPE_WIDTH = 200
 STYLES = {"user": "cyan", "assistant": "green"}

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from covo_cli.errors import SessionError
+from covo_cli.process.text import clean
+from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.formats import ExportFormat
 from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES, transcript_markdown
 from covo_cli.sessions.turns import Utterance
-from covo_cli.text import clean
-from covo_cli.whole_file import write_text
 from model.events import event_to_dict
 
 SHORTEST_CUE_MS = 1_500

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from covo_cli import __version__
+from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.files import INFO
-from covo_cli.whole_file import write_text
 
 FORMAT = 1
 NAME_FORMAT = "%Y-%m-%d_%H-%M-%S"

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from covo_cli.consumer import Audio, Tick
+from covo_cli.conversation.consumer import Audio, Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.sessions.files import EVENTS, PARTIAL_AUDIO
@@ -40,7 +40,7 @@ class SessionMeta:
 
 
 class SessionRecorder:
-    """A consumer (:class:`covo_cli.consumer.Consumer`) that records into a new folder of ``root``.
+    """A consumer (:class:`covo_cli.conversation.consumer.Consumer`) that records into a new folder of ``root``.
 
     ``started``: when the conversation began, now if None; it gives the folder its name.
     Raises: SessionError when the folder cannot be made.

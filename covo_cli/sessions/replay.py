@@ -11,7 +11,7 @@ from covo_cli.errors import SessionError
 
 if TYPE_CHECKING:
     from audio_io.endpoints import EndpointStatus, Played
-    from covo_cli.consumer import Audio
+    from covo_cli.conversation.consumer import Audio
     from covo_cli.sessions.audio import Pcm
     from covo_cli.sessions.turns import Utterance
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from covo_cli.process.text import clean, duration
 from covo_cli.sessions.info import SessionInfo
 from covo_cli.sessions.turns import Utterance
-from covo_cli.text import clean, duration
 
 NAMES = {"user": "You", "assistant": "Covo"}
 """What the speakers are called wherever people read."""

@@ -16,9 +16,9 @@ import numpy as np
 from audio_io.clock import FRAME
 from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Microphone, Speaker
 from audio_io.resample import FrameResampler
-from covo_cli.consumer import Audio, Consumer, Tick
+from covo_cli.conversation.consumer import Audio, Consumer, Tick
+from covo_cli.conversation.request import Quit, Request
 from covo_cli.errors import SessionError
-from covo_cli.request import Quit, Request
 from model.engine import Engine, Frame, Playback, PushToTalk, SetMuted
 from model.events import (
     AssistantAudio,

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from covo_cli import settings_file
 from covo_cli.errors import SettingsError
-from covo_cli.option import Option, Value, derive_options, nearest, sections, setting
+from covo_cli.settings import settings_file
+from covo_cli.settings.option import Option, Value, derive_options, nearest, sections, setting
 
 
 @dataclass(frozen=True, slots=True)

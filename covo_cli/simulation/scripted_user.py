@@ -16,7 +16,7 @@ import numpy as np
 from audio_io.clock import samples
 from audio_io.endpoints import MIC_FRAME, EndpointStatus
 from audio_io.pacer import Pacer
-from covo_cli.consumer import Audio, Tick
+from covo_cli.conversation.consumer import Audio, Tick
 from model.events import ReplyStarted, StateChanged, TurnState
 
 PATIENCE = 3.0

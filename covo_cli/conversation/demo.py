@@ -11,10 +11,10 @@ from rich.console import Console
 from audio_io.clock import USER_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import read_audio
-from covo_cli.program import program
-from covo_cli.run_chat import Ends, hold
-from covo_cli.scripted_user import REST, Line, ScriptedUser, Start, StartRule
-from covo_cli.settings import Settings
+from covo_cli.conversation.run_chat import Ends, hold
+from covo_cli.process.program import program
+from covo_cli.settings.settings import Settings
+from covo_cli.simulation.scripted_user import REST, Line, ScriptedUser, Start, StartRule
 
 SCRIPT = (
     ("australia.flac", "What is the capital of Australia?", Start(StartRule.AFTER_REPLY, REST)),

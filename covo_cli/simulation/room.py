@@ -12,7 +12,7 @@ from audio_io.acoustics.echo_path import EchoPath
 from audio_io.endpoints import MIC_FRAME, MIC_RATE, SPEAKER_RATE, EndpointStatus, Microphone
 from audio_io.files import AudioWriter
 from audio_io.resample import FrameResampler
-from covo_cli.consumer import Audio, Tick
+from covo_cli.conversation.consumer import Audio, Tick
 
 
 class Room:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from covo_cli.consumer import Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.screen.words import latency_line
 from model.events import TurnLatency
 

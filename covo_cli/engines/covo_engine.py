@@ -6,9 +6,9 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
-from covo_cli.persona import read_persona
-from covo_cli.settings import Settings, models_dir, voices_dir
+from covo_cli.settings.settings import Settings, models_dir, voices_dir
 
 if TYPE_CHECKING:
     from model.covo.conversation.generator import CovoGenerator

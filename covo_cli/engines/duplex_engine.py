@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from covo_cli.covo_engine import check_packages, covo_folder, covo_voices, network_settings
+from covo_cli.engines.covo_engine import check_packages, covo_folder, covo_voices, network_settings
 from covo_cli.errors import SettingsError
-from covo_cli.settings import Settings, models_dir
+from covo_cli.settings.settings import Settings, models_dir
 
 if TYPE_CHECKING:
     from model.duplex.assemble import DuplexModel

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from covo_cli import whole_file
 from covo_cli.errors import SettingsError
+from covo_cli.process import whole_file
 
 if TYPE_CHECKING:
     import tomlkit

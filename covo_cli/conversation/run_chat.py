@@ -19,20 +19,20 @@ from audio_io.file_endpoints import FileMicrophone, FileSpeaker
 from audio_io.live.devices import PortAudio, find_device
 from audio_io.live.microphone import LiveMicrophone
 from audio_io.live.speaker import LiveSpeaker
-from covo_cli.consumer import Consumer
-from covo_cli.conversation import Conversation, Echo, Ending
-from covo_cli.engines import build_engine, choose_engine, voice_names
-from covo_cli.interrupt import not_within_imports
-from covo_cli.latency import LatencyReport
-from covo_cli.program import program
-from covo_cli.request import Quit
+from covo_cli.conversation.consumer import Consumer
+from covo_cli.conversation.conversation import Conversation, Echo, Ending
+from covo_cli.conversation.latency import LatencyReport
+from covo_cli.conversation.request import Quit
+from covo_cli.engines.engines import build_engine, choose_engine, voice_names
+from covo_cli.process.interrupt import not_within_imports
+from covo_cli.process.native_stderr import native_stderr_into
+from covo_cli.process.program import program
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
-from covo_cli.screen.native_stderr import native_stderr_into
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
-from covo_cli.settings import Settings, data_dir, sessions_dir
+from covo_cli.settings.settings import Settings, data_dir, sessions_dir
 from model.engine import Engine, EngineInfo
 
 
@@ -52,8 +52,8 @@ class Ends:
     """A conversation's two ends, opened.
 
     ``live``: a person at a sound card. ``over``: see
-    :class:`~covo_cli.conversation.Conversation`. ``listeners``: ends that need to be told what
-    happens.
+    :class:`~covo_cli.conversation.conversation.Conversation`. ``listeners``: ends that need to be
+    told what happens.
     """
 
     microphone: Microphone

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
-from covo_cli.persona import read_persona
-from covo_cli.settings import Settings, models_dir, voices_dir
+from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from model.errors import ModelError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def choose_engine(settings: Settings) -> EngineChoice:
     """What ``--engine`` means on this machine. Nothing is ever fallen back to in silence."""
     if settings.engine.name != "auto":
         return EngineChoice(settings.engine.name, "asked for")
-    from covo_cli.covo_engine import pick_covo
+    from covo_cli.engines.covo_engine import pick_covo
 
     try:
         model = pick_covo(settings)
@@ -77,7 +77,7 @@ def build_engine(
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from covo_cli.heap import share_one_heap
+    from covo_cli.process.heap import share_one_heap
     from model.jobs.executor import ThreadExecutor, VirtualExecutor
 
     share_one_heap()
@@ -85,14 +85,14 @@ def build_engine(
     _check_flags(settings, choice)
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
-        from covo_cli.duplex_engine import build_duplex
+        from covo_cli.engines.duplex_engine import build_duplex
         from model.weights.packages import WeightStore
 
         weights = WeightStore(models_dir(settings))
         return build_duplex(settings, _detector(settings, weights), executor)
     generator: Cascade | CovoGenerator
     if choice.name == "covo":
-        from covo_cli.covo_engine import build_covo
+        from covo_cli.engines.covo_engine import build_covo
 
         generator = build_covo(settings, choice.model)
     else:
@@ -113,7 +113,7 @@ def _check_flags(settings: Settings, choice: EngineChoice) -> None:
 def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
     """The voices that the engine of ``choice`` can speak with. Raises: VoiceError, ModelError."""
     if choice.name == "covo":
-        from covo_cli.covo_engine import covo_voices
+        from covo_cli.engines.covo_engine import covo_voices
 
         return () if settings.covo.text_only else covo_voices(settings).names()
     if choice.name == "covo-fd":

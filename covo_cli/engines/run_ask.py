@@ -12,8 +12,8 @@ from rich.console import Console
 
 from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
-from covo_cli.covo_engine import covo_model
-from covo_cli.settings import Settings
+from covo_cli.engines.covo_engine import covo_model
+from covo_cli.settings.settings import Settings
 from model.covo.conversation.exchange import Turn
 from model.covo.conversation.reply_parts import ReplyEnd, ReplyPart, StopReason, TextDelta
 from model.errors import failing_as_model_error

@@ -1,0 +1,1 @@
+"""Engines built from the settings."""

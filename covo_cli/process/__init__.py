@@ -1,0 +1,1 @@
+"""The process: its name, heap, signals, output and files."""

@@ -1,0 +1,1 @@
+"""Settings: what can be set, the file, the values in force."""

@@ -1,0 +1,1 @@
+"""Simulation: a scripted user in a simulated room."""
