@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from audio_io.files import write_audio
-from covo_cli.evaluation.full_duplex_bench import read_scenarios
-from covo_cli.evaluation.scenario import EvaluationError, Kind, Mark, Role, Source
+from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
+from covo_cli.evaluation.scenarios.scenario import EvaluationError, Kind, Mark, Role, Source
 
 LIST = {"timestamp": [2.5, 3.0]}
 METADATA = {

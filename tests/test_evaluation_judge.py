@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from covo_cli.evaluation.evidence import Evidence
-from covo_cli.evaluation.finding import Check, Finding
-from covo_cli.evaluation.first_words import first_words_lost
-from covo_cli.evaluation.judge import judge
-from covo_cli.evaluation.scenario import Kind, Noise, NoiseKind, Role
+from covo_cli.evaluation.judging.evidence import Evidence
+from covo_cli.evaluation.judging.finding import Check, Finding
+from covo_cli.evaluation.judging.first_words import first_words_lost
+from covo_cli.evaluation.judging.judge import judge
+from covo_cli.evaluation.scenarios.scenario import Kind, Noise, NoiseKind, Role
 from model.events import PlaybackAction
 from tests.evaluation_cases import control, conversation, cut, reply, said, transcript
 

@@ -6,13 +6,19 @@ import json
 
 import pytest
 
-from covo_cli.evaluation.compare import compare
-from covo_cli.evaluation.finding import Check, Finding
-from covo_cli.evaluation.metric import Form
-from covo_cli.evaluation.metrics import METRICS
-from covo_cli.evaluation.report import Report, _as_json, markdown
-from covo_cli.evaluation.scenario import Kind
-from covo_cli.evaluation.statistics import Estimate, difference, per_minute, percentile, rate
+from covo_cli.evaluation.judging.finding import Check, Finding
+from covo_cli.evaluation.judging.metric import Form
+from covo_cli.evaluation.judging.metrics import METRICS
+from covo_cli.evaluation.judging.statistics import (
+    Estimate,
+    difference,
+    per_minute,
+    percentile,
+    rate,
+)
+from covo_cli.evaluation.reporting.compare import compare
+from covo_cli.evaluation.reporting.report import Report, _as_json, markdown
+from covo_cli.evaluation.scenarios.scenario import Kind
 
 RUN = {
     "set": "small",

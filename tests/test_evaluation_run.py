@@ -15,17 +15,25 @@ from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
 from covo_cli.commands import evaluation
 from covo_cli.errors import CliError, SettingsError
-from covo_cli.evaluation import run as running
-from covo_cli.evaluation.conversation import read_annotation
-from covo_cli.evaluation.engines import engine_maker
-from covo_cli.evaluation.evidence import gather
-from covo_cli.evaluation.finding import Check
-from covo_cli.evaluation.judge import judge
+from covo_cli.evaluation.judging.evidence import gather
+from covo_cli.evaluation.judging.finding import Check
+from covo_cli.evaluation.judging.judge import judge
 from covo_cli.evaluation.names import RecognizerName
-from covo_cli.evaluation.picture import draw
-from covo_cli.evaluation.report import assess, draw_failures, read_report
-from covo_cli.evaluation.run import CONVERSATIONS, Task, discard_run, open_run, remaining, run_all
-from covo_cli.evaluation.scenario import (
+from covo_cli.evaluation.reporting.picture import draw
+from covo_cli.evaluation.reporting.report import assess, draw_failures, read_report
+from covo_cli.evaluation.running import run as running
+from covo_cli.evaluation.running.conversation import read_annotation
+from covo_cli.evaluation.running.engines import engine_maker
+from covo_cli.evaluation.running.run import (
+    CONVERSATIONS,
+    Task,
+    discard_run,
+    open_run,
+    remaining,
+    run_all,
+)
+from covo_cli.evaluation.running.scripted_engine import Oracle, ScriptedReplies, SteadyClock
+from covo_cli.evaluation.scenarios.scenario import (
     EvaluationError,
     Kind,
     Noise,
@@ -37,7 +45,6 @@ from covo_cli.evaluation.scenario import (
     Source,
     write_set,
 )
-from covo_cli.evaluation.scripted_engine import Oracle, ScriptedReplies, SteadyClock
 from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import Engine
@@ -186,9 +193,9 @@ def test_whatever_a_conversation_depends_on_tells_runs_apart():
         *(
             "covo_cli/engines/engines.py",
             "covo_cli/simulation/room.py",
-            "covo_cli/evaluation/vocal.py",
+            "covo_cli/evaluation/scenarios/vocal.py",
         ),
-        *("covo_cli/bench/read_aloud.py", "covo_cli/evaluation/conversation.py"),
+        *("covo_cli/bench/read_aloud.py", "covo_cli/evaluation/running/conversation.py"),
     }
     assert all((ROOT / file).is_file() for file in files)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from covo_cli.evaluation.names import SetName
-from covo_cli.evaluation.scenario import (
+from covo_cli.evaluation.scenarios.scenario import (
     FILE,
     EvaluationError,
     Kind,
@@ -23,8 +23,8 @@ from covo_cli.evaluation.scenario import (
     read_set,
     write_set,
 )
-from covo_cli.evaluation.sets import MIXES, make_set
-from covo_cli.evaluation.vocal import cough, laughter
+from covo_cli.evaluation.scenarios.sets import MIXES, make_set
+from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from covo_cli.simulation.scripted_user import Start, StartRule
 
 AT_ONCE = Start(StartRule.AT, 0.0)

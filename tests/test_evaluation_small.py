@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from covo_cli.evaluation.names import RecognizerName, SetName
-from covo_cli.evaluation.report import Report, assess
-from covo_cli.evaluation.run import Task, open_run, run_all
-from covo_cli.evaluation.scenario import Kind, ScenarioSet, write_set
-from covo_cli.evaluation.sets import make_set
-from covo_cli.evaluation.sounds import render
+from covo_cli.evaluation.reporting.report import Report, assess
+from covo_cli.evaluation.running.run import Task, open_run, run_all
+from covo_cli.evaluation.scenarios.scenario import Kind, ScenarioSet, write_set
+from covo_cli.evaluation.scenarios.sets import make_set
+from covo_cli.evaluation.scenarios.sounds import render
 from covo_cli.settings.settings import load_settings, models_dir
 from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer

@@ -43,9 +43,9 @@ def build(
     from rich.console import Console
     from rich.progress import track
 
-    from covo_cli.evaluation.scenario import write_set
-    from covo_cli.evaluation.sets import make_set
-    from covo_cli.evaluation.sounds import missing, render
+    from covo_cli.evaluation.scenarios.scenario import write_set
+    from covo_cli.evaluation.scenarios.sets import make_set
+    from covo_cli.evaluation.scenarios.sounds import missing, render
     from covo_cli.settings.settings import load_settings, models_dir, voices_dir
     from model.lite import SynthesizerMaker
     from model.weights.packages import WeightStore
@@ -87,8 +87,7 @@ def duplex(
     from rich.console import Console
     from rich.progress import Progress
 
-    from covo_cli.evaluation.full_duplex_bench import read_scenarios
-    from covo_cli.evaluation.run import (
+    from covo_cli.evaluation.running.run import (
         Task,
         default_jobs,
         discard_run,
@@ -96,6 +95,7 @@ def duplex(
         remaining,
         run_all,
     )
+    from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
     from covo_cli.settings.settings import load_settings
 
     _need_scipy()
@@ -143,8 +143,8 @@ def compare(
     """What is different in run B: every figure, and the scenarios that went differently."""
     from rich.console import Console
 
-    from covo_cli.evaluation.compare import compare as compare_reports
-    from covo_cli.evaluation.report import difference_table, read_report
+    from covo_cli.evaluation.reporting.compare import compare as compare_reports
+    from covo_cli.evaluation.reporting.report import difference_table, read_report
 
     _need_scipy()
     console = Console()
@@ -168,8 +168,8 @@ def _need_scipy() -> None:
 
 
 def _report(console: Console, out: Path, *, pictures: bool) -> None:
-    from covo_cli.evaluation.report import assess, draw_failures, table
-    from covo_cli.evaluation.run import PICTURES, REPORT
+    from covo_cli.evaluation.reporting.report import assess, draw_failures, table
+    from covo_cli.evaluation.running.run import PICTURES, REPORT
 
     assessed = assess(out, _listener())
     console.print(table(assessed))

@@ -22,7 +22,7 @@ from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
 from covo_cli.conversation.consumer import Audio, Consumer
 from covo_cli.conversation.conversation import Conversation
-from covo_cli.evaluation.scenario import (
+from covo_cli.evaluation.scenarios.scenario import (
     RIGHT,
     EvaluationError,
     Role,

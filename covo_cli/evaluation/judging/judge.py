@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from audio_io.clock import samples, seconds
-from covo_cli.evaluation.conversation import Said
-from covo_cli.evaluation.evidence import Evidence, HeardReply, controls, transcripts
-from covo_cli.evaluation.finding import Check, Finding
-from covo_cli.evaluation.first_words import first_words_lost
-from covo_cli.evaluation.scenario import Role
+from covo_cli.evaluation.judging.evidence import Evidence, HeardReply, controls, transcripts
+from covo_cli.evaluation.judging.finding import Check, Finding
+from covo_cli.evaluation.judging.first_words import first_words_lost
+from covo_cli.evaluation.running.conversation import Said
+from covo_cli.evaluation.scenarios.scenario import Role
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 
 EARLY = 0.05

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 
-from covo_cli.evaluation.finding import Check, Finding
-from covo_cli.evaluation.metric import Form, Metric, Select
-from covo_cli.evaluation.scenario import Kind
+from covo_cli.evaluation.judging.finding import Check, Finding
+from covo_cli.evaluation.judging.metric import Form, Metric, Select
+from covo_cli.evaluation.scenarios.scenario import Kind
 
 
 def _of(check: Check, *kinds: Kind) -> Select:

@@ -17,7 +17,7 @@ from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Audio
 from audio_io.files import read_audio, write_audio
 from audio_io.levels import at_level, span_of_sound
 from audio_io.resample import resample
-from covo_cli.evaluation.scenario import (
+from covo_cli.evaluation.scenarios.scenario import (
     SOUNDS,
     EvaluationError,
     Noise,
@@ -26,7 +26,7 @@ from covo_cli.evaluation.scenario import (
     ScriptLine,
     Source,
 )
-from covo_cli.evaluation.vocal import cough, laughter
+from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from model.lite.synthesizer import Synthesizer
 
 USER_LEVEL = -26.0

@@ -12,21 +12,21 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from covo_cli.evaluation.evidence import Listen, gather
-from covo_cli.evaluation.finding import Finding
-from covo_cli.evaluation.judge import judge
-from covo_cli.evaluation.metric import Form, Metric
-from covo_cli.evaluation.metrics import METRICS
+from covo_cli.evaluation.judging.evidence import Listen, gather
+from covo_cli.evaluation.judging.finding import Finding
+from covo_cli.evaluation.judging.judge import judge
+from covo_cli.evaluation.judging.metric import Form, Metric
+from covo_cli.evaluation.judging.metrics import METRICS
+from covo_cli.evaluation.judging.statistics import Estimate
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
-from covo_cli.evaluation.run import CONVERSATIONS, PICTURES, REPORT, RESULTS, done, read_run
-from covo_cli.evaluation.scenario import EvaluationError
-from covo_cli.evaluation.statistics import Estimate
+from covo_cli.evaluation.running.run import CONVERSATIONS, PICTURES, REPORT, RESULTS, done, read_run
+from covo_cli.evaluation.scenarios.scenario import EvaluationError
 from covo_cli.process.whole_file import write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from covo_cli.evaluation.compare import Comparison
+    from covo_cli.evaluation.reporting.compare import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Report:
 def assess(out: Path, listen: Listen) -> Report:
     """Judge what is done of the run ``out``, and leave ``results.json`` and ``report.md`` in it.
 
-    ``listen``: see :func:`covo_cli.evaluation.evidence.gather`. Raises: EvaluationError.
+    ``listen``: see :func:`covo_cli.evaluation.judging.evidence.gather`. Raises: EvaluationError.
     """
     run, folders = read_run(out), done(out)
     to_all = run["engine"] != SCRIPTED  # whose every reply is known to be speech
@@ -159,7 +159,7 @@ def difference_table(comparison: Comparison) -> Table:
 
 def draw_failures(out: Path, report: Report) -> None:
     """A picture of each conversation that went wrong. Raises: ImportError without matplotlib."""
-    from covo_cli.evaluation.picture import draw
+    from covo_cli.evaluation.reporting.picture import draw
 
     folder = out / PICTURES
     try:
@@ -225,11 +225,10 @@ def markdown(report: Report) -> str:
 
 def _published(report: Report) -> Sequence[str]:
     """The rows of ``published.toml``, ours first."""
-    text = (resources.files("covo_cli.evaluation") / "published.toml").read_text(encoding="utf-8")
-    published = tomllib.loads(text)
-    ours = {metric.key: number(metric.form, value.value) for metric, value in report.estimates()}
-    lines: list[str] = []
-    for group in published["groups"]:
+    text = (resources.files("covo_cli.evaluation.reporting") /
+    "published.toml").read_text(encoding="utf-8") published = tomllib.loads(text) ours =
+    {metric.key: number(metric.form, value.value) for metric, value in report.estimates()} lines:
+    list[str] = [] for group in published["groups"]:
         keys, titles = list(group["columns"]), list(group["columns"].values())
         lines += [group["about"], "", "| | " + " | ".join(titles) + " |"]
         lines.append("|---" * (len(titles) + 1) + "|")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from covo_cli.evaluation.finding import Finding
-from covo_cli.evaluation.statistics import Estimate, per_minute, percentile, rate
+from covo_cli.evaluation.judging.finding import Finding
+from covo_cli.evaluation.judging.statistics import Estimate, per_minute, percentile, rate
 
 
 class Form(StrEnum):

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from audio_io.files import open_audio
-from covo_cli.evaluation.scenario import (
+from covo_cli.evaluation.scenarios.scenario import (
     FILE,
     EvaluationError,
     Kind,

@@ -14,7 +14,7 @@ from itertools import count, cycle
 from typing import Any
 
 from covo_cli.evaluation.names import SetName
-from covo_cli.evaluation.scenario import (
+from covo_cli.evaluation.scenarios.scenario import (
     Echo,
     Kind,
     Noise,
@@ -137,7 +137,9 @@ MIXES = {
 def make_set(name: SetName) -> ScenarioSet:
     """The set called ``name``, always the same."""
     mix = MIXES[name]
-    text = (resources.files("covo_cli.evaluation") / "texts.toml").read_text(encoding="utf-8")
+    text = (resources.files("covo_cli.evaluation.scenarios") / "texts.toml").read_text(
+        encoding="utf-8"
+    )
     texts = tomllib.loads(text)
     author = _Author(mix, texts[name], texts["backchannels"])
     return ScenarioSet(name, mix.about, tuple(author.scenarios()))

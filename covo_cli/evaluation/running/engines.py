@@ -10,14 +10,14 @@ from covo_cli.bench.read_aloud import SENTENCES
 from covo_cli.engines.engines import build_engine, turn_taking
 from covo_cli.engines.persona import read_persona
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
-from covo_cli.evaluation.scenario import Scenario
-from covo_cli.evaluation.scripted_engine import (
+from covo_cli.evaluation.running.scripted_engine import (
     ASSISTANT,
     Oracle,
     ScriptedReplies,
     SteadyClock,
     SteadyRecognizer,
 )
+from covo_cli.evaluation.scenarios.scenario import Scenario
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import ScriptedUser
 from model.engine import Engine

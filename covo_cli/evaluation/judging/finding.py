@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from covo_cli.evaluation.scenario import Kind
+from covo_cli.evaluation.scenarios.scenario import Kind
 
 
 class Check(StrEnum):

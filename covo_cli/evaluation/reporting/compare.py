@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from covo_cli.evaluation.metric import Metric
-from covo_cli.evaluation.report import Report
-from covo_cli.evaluation.statistics import Estimate, difference
+from covo_cli.evaluation.judging.metric import Metric
+from covo_cli.evaluation.judging.statistics import Estimate, difference
+from covo_cli.evaluation.reporting.report import Report
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Holds all scenarios of a set with one engine, on several cores, and goes on where it was stopped.
 
 A run is a folder: ``run.json`` (what was run, so that nothing else is added to it) and one folder
-for each scenario (:mod:`covo_cli.evaluation.conversation`), which is there once it is whole.
+for each scenario (:mod:`covo_cli.evaluation.running.conversation`), which is there once it is whole.
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ import psutil
 
 import covo_cli
 from covo_cli.bench.machine import machine
-from covo_cli.evaluation.conversation import as_line, hold
-from covo_cli.evaluation.engines import engine_maker
-from covo_cli.evaluation.full_duplex_bench import read_scenarios
 from covo_cli.evaluation.names import SCRIPTED, RecognizerName
-from covo_cli.evaluation.scenario import EvaluationError, Scenario, ScenarioSet, Source, to_json
-from covo_cli.evaluation.sounds import line_sound, noise_sound
+from covo_cli.evaluation.running.conversation import as_line, hold
+from covo_cli.evaluation.running.engines import engine_maker
+from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
+from covo_cli.evaluation.scenarios.scenario import (
+    EvaluationError,
+    Scenario,
+    ScenarioSet,
+    Source,
+    to_json,
+)
+from covo_cli.evaluation.scenarios.sounds import line_sound, noise_sound
 from covo_cli.process.whole_file import write_text
 from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import ScriptedUser
@@ -201,14 +207,18 @@ def _hold_each(task: Task, out: Path, names: Iterator[str]) -> Iterator[str]:
 def code_files() -> list[Path]:
     """The files that decide how a conversation goes: code, and the word rules."""
     root = Path(covo_cli.__file__).parent
-    ours = ("conversation", "engines", "room", "scripted_user", "bench/read_aloud")
-    evaluation = ("conversation", "engines", "scripted_engine", "sounds", "vocal")
+    folders = ("conversation", "engines", "simulation", "evaluation/running")
+    single = (
+        "bench/read_aloud.py",
+        "evaluation/scenarios/sounds.py",
+        "evaluation/scenarios/vocal.py",
+    )
     return [
         *root.parent.joinpath("model").rglob("*.py"),
         *root.parent.joinpath("model").rglob("*.toml"),
-        *root.parent.joinpath("audio_io").glob("*.py"),
-        *(root / f"{name}.py" for name in ours),
-        *(root / "evaluation" / f"{name}.py" for name in evaluation),
+        *root.parent.joinpath("audio_io").rglob("*.py"),
+        *(path for folder in folders for path in (root / folder).glob("*.py")),
+        *(root / name for name in single),
     ]
 
 

@@ -1,0 +1,1 @@
+"""Judging: what happened, against what would have been right."""

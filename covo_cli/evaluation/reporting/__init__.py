@@ -1,0 +1,1 @@
+"""Reporting: tables, comparisons and pictures."""

@@ -1,0 +1,1 @@
+"""Scenarios: what is said to the engine, and how it sounds."""
