@@ -40,7 +40,7 @@ class SessionMeta:
 
 
 class SessionRecorder:
-    """A consumer (:class:`covo_cli.conversation.consumer.Consumer`) that records into a new folder of ``root``.
+    """A consumer that records the conversation into a new folder of ``root``.
 
     ``started``: when the conversation began, now if None; it gives the folder its name.
     Raises: SessionError when the folder cannot be made.

@@ -225,10 +225,13 @@ def markdown(report: Report) -> str:
 
 def _published(report: Report) -> Sequence[str]:
     """The rows of ``published.toml``, ours first."""
-    text = (resources.files("covo_cli.evaluation.reporting") /
-    "published.toml").read_text(encoding="utf-8") published = tomllib.loads(text) ours =
-    {metric.key: number(metric.form, value.value) for metric, value in report.estimates()} lines:
-    list[str] = [] for group in published["groups"]:
+    text = (resources.files("covo_cli.evaluation.reporting") / "published.toml").read_text(
+        encoding="utf-8"
+    )
+    published = tomllib.loads(text)
+    ours = {metric.key: number(metric.form, value.value) for metric, value in report.estimates()}
+    lines: list[str] = []
+    for group in published["groups"]:
         keys, titles = list(group["columns"]), list(group["columns"].values())
         lines += [group["about"], "", "| | " + " | ".join(titles) + " |"]
         lines.append("|---" * (len(titles) + 1) + "|")

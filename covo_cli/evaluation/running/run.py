@@ -1,7 +1,7 @@
 """Holds all scenarios of a set with one engine, on several cores, and goes on where it was stopped.
 
 A run is a folder: ``run.json`` (what was run, so that nothing else is added to it) and one folder
-for each scenario (:mod:`covo_cli.evaluation.running.conversation`), which is there once it is whole.
+for each scenario (:mod:`covo_cli.evaluation.running.conversation`), there once it is whole.
 """
 
 from __future__ import annotations
