@@ -1,10 +1,10 @@
 """Acoustic echo cancellation: takes out of the microphone what the loudspeaker put into it.
 
 The work is done by AEC3 of WebRTC, which finds the delay between reference and echo by itself, up
-to 300 ms and more. Telling it the delay gave nothing measurable (tests/test_audio_echo.py has the
-figures). It is estimated here all the same, because AEC3 fails when the reference comes *later*
-than its echo (echo return loss enhancement 1.6 dB at 0 ms, 10 dB at -10 ms, 55 dB from 1 ms on).
-Then the microphone is held back by as much as it takes, in steps of 10 ms. AEC3 itself is 8 ms
+to 300 ms and more. Telling it the delay gave nothing measurable (tests/audio_io/test_audio_echo.py
+has the figures). It is estimated here all the same, because AEC3 fails when the reference comes
+*later* than its echo (echo return loss enhancement 1.6 dB at 0 ms, 10 dB at -10 ms, 55 dB from 1 ms
+on). Then the microphone is held back by as much as it takes, in steps of 10 ms. AEC3 itself is 8 ms
 behind.
 """
 

@@ -25,7 +25,7 @@ from covo_cli.sessions.audio import read_audio  # noqa: E402
 from covo_cli.sessions.info import read_info  # noqa: E402
 from covo_cli.sessions.records import RecordedAudio, read_events  # noqa: E402
 from model.events import AssistantAudio, Event  # noqa: E402
-from tests import fake_screen_session as example  # noqa: E402
+from tests.fakes import screen_session as example  # noqa: E402
 
 
 def session_info(folder: Path) -> ConversationInfo:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests import ROOT
+
 MAY_IMPORT = {
     "audio_io": set(),
     "voices": set(),

@@ -1,0 +1,143 @@
+"""The live endpoints on a virtual sound card: PortAudio, PulseAudio and real time.
+
+Time limits are those a user would notice, with room for a busy machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.fakes.virtual_card import RATE, ROOT, VirtualCard, virtual_card, wait_for
+
+__all__ = ["virtual_card"]
+
+pytestmark = [pytest.mark.soundcard, pytest.mark.timeout(120)]
+
+ECHO = "import sys, tests.fakes.live_programs as p; p.echo(*sys.argv[1:])"
+PLAY = "import sys, tests.fakes.live_programs as p; p.play(*sys.argv[1:])"
+
+
+def noise(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
+    """Noise up to 3 kHz, coming and going like syllables."""
+    n = round(seconds * rate)
+    spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(n))
+    spectrum[np.fft.rfftfreq(n, 1 / rate) > 3000] = 0
+    sound = np.fft.irfft(spectrum, n) * (1.2 + np.sin(2 * np.pi * 3 * np.arange(n) / rate))
+    return (0.3 * sound / np.abs(sound).max()).astype(np.float32)
+
+
+def match(heard: np.ndarray, sent: np.ndarray) -> tuple[int, float]:
+    """Where ``sent`` lies in ``heard``, and how well it fits there (1: perfectly)."""
+    size = 1 << (len(heard) + len(sent)).bit_length()
+    product = np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sent, size))
+    correlation = np.fft.irfft(product, size)[: max(1, len(heard) - len(sent))]
+    at = int(np.argmax(correlation))
+    part = heard[at : at + len(sent)]
+    norm = float(np.linalg.norm(part) * np.linalg.norm(sent))
+    return at, float(correlation[at]) / max(norm, 1e-9)
+
+
+def test_the_microphone_hears_what_is_said(virtual_card: VirtualCard, tmp_path: Path) -> None:
+    wav, out = tmp_path / "said.wav", tmp_path / "heard.npy"
+    said = noise(2.0, RATE)
+    soundfile.write(wav, said, RATE)
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tests.fakes.live_programs", "capture", "4.5", str(out)],
+        env=virtual_card.environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    wait_for(lambda: out.with_suffix(".ready").exists(), "the microphone", 30)
+    speaking = virtual_card.speak(wav)
+    printed, _ = program.communicate(timeout=60)
+    speaking.wait(10)
+    assert json.loads(printed)["dropped"] == 0
+    heard = np.load(out)
+    at_16k = noise(2.0, RATE).reshape(-1, 3)[:, 0]  # band-limited to 3 kHz: no filter needed
+    assert match(heard, at_16k)[1] > 0.95
+
+
+@pytest.fixture(scope="module")
+def spoken(
+    virtual_card: VirtualCard, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, object]:
+    """One run in which a reply of 6 s is stopped after 2 s."""
+    folder = tmp_path_factory.mktemp("spoken")
+    wav, out = folder / "reply.wav", folder / "ticks.npy"
+    time = np.arange(6 * 24_000) / 24_000
+    reply = (0.3 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32)
+    soundfile.write(wav, reply, 24_000, subtype="FLOAT")
+    with virtual_card.listening(folder) as recording:
+        printed = virtual_card.python(PLAY, str(wav), "4.5", "2.0", str(out))
+    report = json.loads(printed)
+    return {**report, "heard": recording.samples, "began": recording.began, "ticks": np.load(out)}
+
+
+def audible(sound: np.ndarray, rate: int) -> tuple[float, float]:
+    """From when to when there is sound, in seconds."""
+    loud = np.flatnonzero(np.abs(sound) > 0.01)
+    assert len(loud) > rate, "hardly a sound was heard"
+    return loud[0] / rate, loud[-1] / rate
+
+
+def test_the_tone_comes_out_at_its_pitch_and_level(spoken: dict[str, object]) -> None:
+    heard = spoken["heard"]
+    assert isinstance(heard, np.ndarray)
+    start, _ = audible(heard, RATE)
+    middle = heard[int((start + 0.5) * RATE) : int((start + 1.5) * RATE)]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert int(np.argmax(spectrum)) == pytest.approx(1000, abs=2)
+    assert np.abs(middle).max() == pytest.approx(0.3, abs=0.02)
+    assert spoken["starved"] == 0
+    assert spoken["message"] == ""
+
+
+def test_played_agrees_with_what_was_recorded(spoken: dict[str, object]) -> None:
+    heard, samples = spoken["heard"], spoken["samples"]
+    assert isinstance(heard, np.ndarray)
+    assert isinstance(samples, int)
+    start, end = audible(heard, RATE)
+    assert spoken["reply"] == 5
+    assert samples / 24_000 == pytest.approx(end - start, abs=0.02)
+
+
+def test_stop_falls_silent_within_200_ms(spoken: dict[str, object]) -> None:
+    """By the speaker's own account, which the test above compares with the recording."""
+    track, stopped = spoken["track"], spoken["stopped"]
+    assert isinstance(track, list)
+    assert isinstance(stopped, float)
+    last_rise = max(b[0] for a, b in itertools.pairwise(track) if b[1] > a[1])
+    assert last_rise - stopped < 0.2
+    at_stop = max(samples for when, samples in track if when <= stopped)
+    assert track[-1][1] - at_stop < 0.2 * 24_000
+
+
+def test_ticks_hold_what_was_heard_on_the_microphones_clock(spoken: dict[str, object]) -> None:
+    ticks, samples = spoken["ticks"], spoken["samples"]
+    assert isinstance(ticks, np.ndarray)
+    assert isinstance(samples, int)
+    assert len(ticks) == 225 * 480
+    start, end = audible(ticks, 24_000)
+    assert end - start == pytest.approx(samples / 24_000, abs=0.03)
+    assert spoken["corrections"] == 0
+
+
+def test_the_assistant_does_not_hear_itself(virtual_card: VirtualCard, tmp_path: Path) -> None:
+    wav, out = tmp_path / "reply.wav", tmp_path / "sides.npy"
+    soundfile.write(wav, noise(8.0, 24_000, seed=3), 24_000, subtype="FLOAT")
+    with virtual_card.loopback():
+        report = json.loads(virtual_card.python(ECHO, str(wav), "8.0", str(out)))
+    microphone, left = np.load(out)[:, 3 * 16_000 :]
+    echo_power, left_power = np.mean(microphone**2), np.mean(left**2)
+    assert 10 * np.log10(echo_power) > -40, "the microphone heard nothing to cancel"
+    assert 10 * np.log10(echo_power / max(left_power, 1e-12)) > 20
+    assert 0 < report["delay_ms"] < 300, "the reference comes before its echo"
+    assert report["hold_ms"] == 0

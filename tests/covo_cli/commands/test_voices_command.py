@@ -1,0 +1,173 @@
+"""``covo voices`` as it is typed. Speaking itself is tested with the weights."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from audio_io.endpoints import EndpointStatus, Played
+from covo_cli.app import app
+from covo_cli.commands.voices import complete_voice
+from covo_cli.errors import CliError
+from model.errors import WeightsError
+from tests.fakes.voices import COVO, LITE, make_pack
+from voices.errors import VoiceError
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for variable in [v for v in os.environ if v.startswith("COVO_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("COVO_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "140")
+    return tmp_path
+
+
+def run(*words: str) -> str:
+    result = runner.invoke(app, ["voices", *words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def chosen(listing: str) -> list[str]:
+    words = [line.split() for line in listing.splitlines() if line.strip()]
+    return [line[1] for line in words if line[0] == "→" and line[1] != "is"]
+
+
+def test_list_marks_the_voice_in_use_and_shows_cost_and_engines() -> None:
+    listing = run("list")
+    assert chosen(listing) == ["heart"]
+    emma = next(line for line in listing.splitlines() if " emma " in line)
+    assert "natural: 0.56x real time" in emma
+    assert "lite" in emma
+    run("use", "emma")
+    assert chosen(run("list")) == ["emma"]
+
+
+def test_list_as_json_tells_of_broken_packs_too(home: Path) -> None:
+    make_pack(home / "data" / "voices", "anna", parts=COVO)
+    (home / "data" / "voices" / "wreck").mkdir()
+    listed = json.loads(run("list", "--json"))
+    voices = {voice["name"]: voice for voice in listed["voices"]}
+    assert voices["anna"]["engines"] == ["covo"]
+    assert voices["heart"]["chosen"] is True
+    assert [broken["name"] for broken in listed["broken"]] == ["wreck"]
+    assert "the voice wreck is broken" in run("list")
+
+
+def test_show() -> None:
+    shown = run("show", "michael")
+    assert "Kokoro-82M by hexgrad" in shown
+    assert json.loads(run("show", "michael", "--json"))["language"] == "en-US"
+
+
+def test_use_remembers_only_a_voice_that_is_there(home: Path) -> None:
+    result = runner.invoke(app, ["voices", "use", "emmma"])
+    assert isinstance(result.exception, VoiceError)
+    assert not (home / "config.toml").exists()
+    run("use", "emma")
+    assert (home / "config.toml").read_text() == '[voice]\nname = "emma"\n'
+
+
+def test_a_voice_is_used_by_the_engines_that_it_serves(home: Path) -> None:
+    for name, parts in (("anna", COVO), ("otto", LITE + COVO)):
+        make_pack(home / "data" / "voices", name, parts=parts)
+    run("use", "anna")
+    assert (home / "config.toml").read_text() == '[covo]\nvoice = "anna"\n'
+    assert sorted(chosen(run("list"))) == ["anna", "heart"]
+    assert "choose another" in run("remove", "anna", "--yes")
+    run("use", "otto")
+    assert chosen(run("list")) == ["otto"]
+
+
+def test_add_and_remove(home: Path) -> None:
+    folder = make_pack(home / "new", "anna")
+    assert "lite, covo" in run("add", str(folder))
+    run("use", "anna")
+    result = runner.invoke(app, ["voices", "remove", "anna"], input="n\n")
+    assert result.exit_code == 1
+    assert (home / "data" / "voices" / "anna").exists()
+    assert "choose another" in run("remove", "anna", "--yes")
+    assert not (home / "data" / "voices" / "anna").exists()
+
+
+def test_preview_without_weights_says_how_to_get_them(home: Path) -> None:
+    output = home / "out.wav"
+    words = ["voices", "preview", "emma", "--output", str(output)]
+    result = runner.invoke(app, words)
+    assert isinstance(result.exception, WeightsError)
+    assert "covo models pull lite" in str(result.exception)
+    assert not output.exists()
+
+
+class InstantSpeaker:
+    """A speaker that has played what it is given at once."""
+
+    made: InstantSpeaker
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+        self.sound = np.zeros(0, np.float32)
+        self.state = "new"
+        InstantSpeaker.made = self
+
+    def start(self) -> None:
+        self.state = "started"
+
+    def play(self, reply: int, samples: np.ndarray) -> None:
+        assert self.state == "started"
+        self.sound = np.concatenate([self.sound, samples])
+
+    def tick(self) -> np.ndarray:
+        return np.zeros(480, np.float32)
+
+    @property
+    def played(self) -> Played:
+        return Played(0, len(self.sound))
+
+    @property
+    def status(self) -> EndpointStatus:
+        return EndpointStatus(self.device)
+
+    def close(self) -> None:
+        self.state = "closed"
+
+
+def test_preview_plays_all_of_it_on_the_chosen_speaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = np.sin(np.arange(30_000, dtype=np.float32) / 10) / 2
+    said = []
+
+    def speak(name: str, text: str) -> np.ndarray:
+        said.append((name, text))
+        return sound
+
+    monkeypatch.setattr("covo_cli.commands.voices._speak", speak)
+    monkeypatch.setattr("audio_io.live.speaker.LiveSpeaker", InstantSpeaker)
+    monkeypatch.setenv("COVO_AUDIO_OUTPUT", "headphones")
+    run("preview", "heart", "--text", "Good evening.")
+    speaker = InstantSpeaker.made
+    assert (speaker.device, speaker.state) == ("headphones", "closed")
+    np.testing.assert_allclose(speaker.sound, sound, atol=1e-4)
+    assert said == [("heart", "Good evening.")]
+
+
+def test_preview_of_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = np.zeros(0, np.float32)
+    monkeypatch.setattr("covo_cli.commands.voices._speak", lambda name, text: empty)
+    result = runner.invoke(app, ["voices", "preview", "heart", "--text", "..."])
+    assert isinstance(result.exception, CliError)
+
+
+def test_names_are_completed_and_nothing_is_said_at_the_prompt(home: Path) -> None:
+    assert complete_voice("e") == ["emma"]
+    (home / "data").mkdir()
+    (home / "data" / "voices").touch()
+    assert complete_voice("e") == []

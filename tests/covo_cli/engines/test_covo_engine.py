@@ -1,0 +1,421 @@
+"""The Covo-Audio engine on the tiny golden network: it speaks noise, but all of it is real."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
+
+from model.covo.conversation.dialogue import Dialogue, DialogueSettings
+from model.covo.conversation.generator import LoadedNetwork
+from model.covo.language.sampling import SamplingSettings
+from model.covo.loading.assemble import CovoModel, CovoSettings, build_generator
+from model.covo.speech.token2wav import Token2Wav
+from model.covo.speech.voice_catalogue import VoiceCatalogue
+from model.engine import Frame, Playback, SayText
+from model.errors import ModelError, NetworkConfigError, NetworkMemoryError, RecognizerError
+from model.events import (
+    AssistantAudio,
+    AssistantText,
+    Notice,
+    ReplyFinished,
+    StateChanged,
+    UserTranscript,
+)
+from model.jobs.executor import VirtualExecutor
+from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyText, TurnText, UserTurn
+from model.turns.controller import TurnTakingEngine
+from tests.fakes.engine import FakeClock, LevelDetector, silence, speech
+from tests.fakes.voices import COVO, make_pack, save_prompt
+from tests.model.covo.covo_model import VOICE, covo_folder
+from voices.errors import VoiceError
+from voices.store import VoiceStore
+
+TOKENS = 60
+SETTINGS = CovoSettings(
+    device="cpu",
+    reply_tokens=TOKENS,
+    sampling=SamplingSettings(temperature=1.5),
+    context_minutes=1.0,
+    flow_steps=1,
+)
+
+
+class FakeRecognizer:
+    """Understands ``text``; waits for ``gate``; fails with ``error``."""
+
+    def __init__(self, text="hello", error=None):
+        self.text, self.error = text, error
+        self.gate = threading.Event()
+        self.gate.set()
+        self.closed = False
+
+    def load(self):
+        pass
+
+    def transcribe(self, audio):
+        self.gate.wait(10)
+        if self.error:
+            raise self.error
+        return self.text
+
+    def close(self):
+        self.closed = True
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return covo_folder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return CovoModel(folder, SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def loaded(model):
+    """What is loaded once for all tests: decoder and token2wav."""
+    dialogue = model.load_dialogue(VOICE, lambda stage: None)
+    return dialogue, model.load_speaking(lambda stage: None)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return VoiceStore(tmp_path / "voices", builtin=tmp_path / "none")
+
+
+@pytest.fixture
+def make(model, loaded, store):
+    made = []
+
+    def make(recognizer=None, *, text_only=False, tokens=TOKENS):
+        warm, speaking = loaded
+        catalogue = VoiceCatalogue(model.folder, store.names(), store.get)
+        chosen = CovoModel(model.folder, replace(SETTINGS, text_only=text_only))
+        generator = build_generator(chosen, catalogue, recognizer=recognizer)
+        warm._decoder.rewind(0)
+        dialogue = Dialogue(
+            warm._network,
+            warm._decoder,
+            model.tokenizer,
+            model.system,
+            None if text_only else VOICE,
+            DialogueSettings(SETTINGS.sampling, limit=tokens, text_only=text_only),
+        )
+        # As after warm_up(), without loading anything twice.
+        generator._loaded = LoadedNetwork(dialogue, None if text_only else speaking)
+        made.append(generator)
+        return generator
+
+    yield make
+    for generator in made:
+        generator.close()
+
+
+def spoken(seed=0, seconds=0.5):
+    noise = np.random.default_rng(seed).normal(0, 0.1, round(16_000 * seconds))
+    return UserTurn(noise.astype(np.float32))
+
+
+def never():
+    return False
+
+
+def sound(parts):
+    return sum(len(part.samples) for part in parts if isinstance(part, ReplyAudio))
+
+
+def text(parts):
+    return "".join(part.delta for part in parts if isinstance(part, ReplyText))
+
+
+def dialogue_of(generator):
+    return generator._loaded.dialogue
+
+
+def codes_in(exchange):
+    return sum(token >= 540 for token in exchange.reply)
+
+
+def test_a_turn_is_answered_in_text_and_sound(make, model, loaded):
+    generator = make(FakeRecognizer())
+    parts = list(generator.reply(1, spoken(), never))
+    assert [part for part in parts if isinstance(part, TurnText)] == [TurnText("hello")]
+    assert generator.settle(1, sound(parts)) == Heard(text(parts), "")
+    (exchange,) = dialogue_of(generator).exchanges
+    token2wav: Token2Wav = loaded[1]._worker._streamer.token2wav
+    prompt = generator._voice.prompt
+    assert sound(parts) == token2wav.samples(codes_in(exchange), prompt) > 0
+    assert len(exchange.reply) == TOKENS + 1
+    assert max(float(np.abs(p.samples).max()) for p in parts if isinstance(p, ReplyAudio)) <= 1
+
+
+def test_what_was_heard_is_what_stays(make, loaded):
+    generator, speaking = make(), loaded[1]
+    prompt = generator._voice.prompt
+    token2wav = speaking._worker._streamer.token2wav
+    for codes in (1, 2, 7, 50):
+        samples = token2wav.samples(codes, prompt)
+        assert speaking.heard_codes(samples, prompt) == codes
+        assert speaking.heard_codes(samples - 1, prompt) == codes - 1
+    assert speaking.heard_codes(0, prompt) == 0
+
+    parts = list(generator.reply(1, spoken(), never))
+    heard = generator.settle(1, token2wav.samples(9, prompt))
+    (exchange,) = dialogue_of(generator).exchanges
+    assert codes_in(exchange) == 9
+    assert heard.heard + heard.unheard == text(parts)
+    assert heard.unheard
+
+
+def test_a_speculation_that_is_thrown_away_never_happened(make):
+    generator = make()
+    list(generator.reply(1, spoken(), never))
+    assert generator.settle(1, None) == Heard("", "")
+    assert dialogue_of(generator).exchanges == ()
+    assert generator.settle(1, 100) == Heard("", "")  # once is enough
+
+
+def test_a_cancelled_reply_is_settled_and_followed_by_another(make):
+    generator = make(tokens=2000)
+    stop = threading.Event()
+    parts = []
+    for part in generator.reply(1, spoken(), stop.is_set):
+        parts.append(part)
+        if isinstance(part, ReplyAudio):
+            stop.set()
+    generator.settle(1, sound(parts))
+    (exchange,) = dialogue_of(generator).exchanges
+    assert 0 < codes_in(exchange) < 1000
+    stop.clear()
+    again = generator.reply(2, spoken(1), stop.is_set)
+    assert isinstance(next(again), ReplyText | ReplyAudio)
+    again.close()
+
+
+def test_the_reply_does_not_wait_for_the_words(make):
+    recognizer = FakeRecognizer("late words")
+    recognizer.gate.clear()
+    parts = []
+    for part in make(recognizer).reply(1, spoken(), never):
+        parts.append(part)
+        if isinstance(part, ReplyAudio):
+            recognizer.gate.set()
+    assert TurnText("late words") in parts
+    before = parts[: parts.index(TurnText("late words"))]
+    assert sound(before) > 0
+
+
+def test_a_noise_is_not_answered(make):
+    generator = make(FakeRecognizer(""))
+    stopped = []
+    for part in generator.reply(1, spoken(), never):
+        stopped.append(part)
+        assert not isinstance(part, ReplyAudio)
+    assert stopped[-1] == TurnText("")
+
+
+def test_a_failing_recogniser_does_not_fail_the_reply(make):
+    parts = list(make(FakeRecognizer(error=RecognizerError("no model"))).reply(1, spoken(), never))
+    notices = [part.text for part in parts if isinstance(part, ReplyNotice)]
+    assert notices[0] == "what you said could not be written: no model"
+    assert sound(parts) > 0
+
+
+def test_a_recogniser_that_sets_the_number_of_threads(make):
+    class Greedy(FakeRecognizer):
+        def load(self):
+            torch.set_num_threads(torch.get_num_threads() + 3)
+
+    before = torch.get_num_threads()
+    generator = make(Greedy())
+    loaded = generator._loaded
+    generator._load = lambda voice, progress: LoadedNetwork(loaded.dialogue, None)
+    generator.warm_up(lambda stage: None)
+    assert torch.get_num_threads() == before
+
+
+def test_a_typed_turn(make):
+    generator = make(FakeRecognizer("never asked"))
+    parts = list(generator.reply(1, UserTurn(np.zeros(0, np.float32), "Hello."), never))
+    assert parts[0] == TurnText("Hello.")
+    assert sound(parts) > 0
+
+
+def test_a_reply_says_that_it_was_cut_at_its_limit(make):
+    parts = list(make().reply(1, spoken(), never))
+    assert ReplyNotice("warning", f"the reply ends at its limit of {TOKENS} tokens") in parts
+
+
+def test_what_went_wrong_while_preparing_is_said_with_the_next_reply(make, monkeypatch):
+    generator = make()
+    parts = list(generator.reply(1, spoken(), never))
+
+    def fail():
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(dialogue_of(generator), "prepare", fail)
+    generator.settle(1, sound(parts))
+    generator._preparing.join()
+    told = ReplyNotice("warning", "preparing the next reply failed: RuntimeError: out of memory")
+    assert [next(generator.reply(n, spoken(n), never)) == told for n in (2, 3)] == [True, False]
+
+
+def test_it_can_only_write(make):
+    generator = make(text_only=True)
+    assert not generator.info.speaks
+    parts = list(generator.reply(1, spoken(), never))
+    assert (sound(parts), bool(text(parts))) == (0, True)
+    assert generator.settle(1, 0) == Heard(text(parts), "")  # what is written is read
+    with pytest.raises(ModelError, match="only writes"):
+        generator.set_voice(VOICE)
+
+
+# Voices
+
+
+TINY_VOICE = {
+    "token": np.arange(6, dtype=np.int64)[None],
+    "latent": np.zeros((1, 27, 8), np.float32),
+    "embedding": np.zeros((1, 16), np.float32),
+}
+
+
+def test_a_voice_pack_takes_over_between_replies(make, store, tmp_path):
+    pack = make_pack(tmp_path / "mine", parts=COVO)
+    save_prompt(pack, **TINY_VOICE)
+    name = store.add(pack).name
+    generator = make()
+    first = list(generator.reply(1, spoken(), never))
+    generator.settle(1, sound(first))
+    generator.set_voice(name)
+    assert generator.info.voice == name
+    list(generator.reply(2, spoken(1), never))
+    system = dialogue_of(generator)._segments(())[0]
+    speaker = store.get(name).covo.speaker
+    assert speaker in dialogue_of(generator)._tokenizer.decode(system.ids)
+
+
+def test_voices_that_do_not_fit(make, store, tmp_path):
+    name = store.add(make_pack(tmp_path / "big", parts=COVO)).name
+    generator = make()
+    with pytest.raises(VoiceError, match=rf"the voice {name}: .*wanted"):
+        generator.set_voice(name)
+    with pytest.raises(VoiceError, match=f"no voice called 'nobody'; it has: {VOICE}, {name}"):
+        generator.set_voice("nobody")
+    assert generator.info.voice == VOICE
+
+
+def test_a_voice_of_the_embedded_engine_is_none_of_covo_audio(model):
+    builtin = VoiceStore()
+    catalogue = VoiceCatalogue(model.folder, builtin.names(), builtin.get)
+    assert catalogue.names() == (VOICE,)
+    with pytest.raises(VoiceError, match="heart is for lite, not for Covo-Audio"):
+        catalogue.load("heart", model.speech_config.flow)
+
+
+def test_a_cropped_voice(folder):
+    settings = CovoSettings(device="cpu", voice_prompt_seconds=0.2)
+    model = CovoModel(folder, settings)
+    catalogue = VoiceCatalogue(folder, (), VoiceStore().get)
+    assert len(model.voice(catalogue, "").prompt.codes) == 5
+
+
+# What is refused before anything is loaded
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        (CovoSettings(device="cpu", precision="int3"), NetworkConfigError, "int3"),
+        (CovoSettings(device="cpu", token2wav_precision="int8"), NetworkConfigError, "int8"),
+        (CovoSettings(device="abacus"), NetworkConfigError, "abacus"),
+        (CovoSettings(device="cpu", context_minutes=1e9), NetworkMemoryError, "GB free"),
+    ],
+)
+def test_settings_that_cannot_be(folder, settings, error, message):
+    with pytest.raises(error, match=message):
+        CovoModel(folder, settings)
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    with pytest.raises(NetworkConfigError, match=r"config\.json"):
+        CovoModel(tmp_path, SETTINGS)
+
+
+def test_what_only_writes_is_not_refused_for_the_memory_of_speech(folder, monkeypatch):
+    settings = replace(SETTINGS, text_only=True)
+    enough = CovoModel(folder, settings).plan.total
+    monkeypatch.setattr("model.covo.loading.assemble.free_memory", lambda device: enough)
+    assert CovoModel(folder, settings).plan.total == enough
+    with pytest.raises(NetworkMemoryError, match="with token2wav in fp32"):
+        CovoModel(folder, SETTINGS)
+
+
+# In a conversation
+
+
+def converse(generator, audio, commands=()):
+    """The events of a conversation in which the user says ``audio`` and every reply is heard."""
+    clock = FakeClock()
+    engine = TurnTakingEngine(
+        generator, LevelDetector(), VirtualExecutor(clock), recognizer=generator.recognizer
+    )
+    for command in commands:
+        engine.command(command)
+    events, queued, played, reply = [], 0, 0, -1
+    whole = np.concatenate(audio)
+    for start in range(0, len(whole), 320):
+        if queued > played:
+            played = min(queued, played + 480)
+        for event in engine.process(
+            Frame(start, whole[start : start + 320], Playback(reply, played))
+        ):
+            events.append(event)
+            if isinstance(event, AssistantAudio):
+                if event.reply != reply:
+                    reply, queued, played = event.reply, 0, 0
+                queued += len(event.samples)
+    return events
+
+
+def of(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_conversation_shows_the_words_and_the_notices(make):
+    events = converse(make(FakeRecognizer("my words")), [silence(0.2), speech(1), silence(4)])
+    finals = [event.text for event in of(events, UserTranscript) if event.final]
+    assert finals == ["my words"]
+    assert [event.text for event in of(events, Notice)] == [
+        f"the reply ends at its limit of {TOKENS} tokens"
+    ]
+    (finished,) = of(events, ReplyFinished)
+    assert finished.text == "".join(event.delta for event in of(events, AssistantText))
+    assert sum(len(event.samples) for event in of(events, AssistantAudio)) > 0
+
+
+def test_a_conversation_that_is_only_written(make):
+    events = converse(make(text_only=True), [silence(0.2), speech(1), silence(2)])
+    assert of(events, AssistantAudio) == []
+    (finished,) = of(events, ReplyFinished)
+    assert finished.text == "".join(event.delta for event in of(events, AssistantText)) != ""
+
+
+def test_a_turn_that_cannot_be_heard_is_said_and_the_conversation_goes_on(make):
+    bad = np.full(16_000, np.nan, np.float32)
+    events = converse(make(), [silence(0.2), bad, silence(2), speech(1), silence(4)])
+    assert "not numbers" in of(events, Notice)[0].text
+    assert len(of(events, ReplyFinished)) == 1
+    assert of(events, StateChanged)[-1].state == "listening"
+
+
+def test_a_typed_question_in_a_conversation(make):
+    events = converse(make(FakeRecognizer()), [silence(4)], [SayText("Hello?")])
+    assert [event.text for event in of(events, UserTranscript)] == ["Hello?"]
+    assert len(of(events, ReplyFinished)) == 1

@@ -1,0 +1,408 @@
+"""The screens as they write: lines, JSON, and the live one on a pseudo-terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from covo_cli.conversation.consumer import Tick
+from covo_cli.screen import choose_mode, make_screen
+from covo_cli.screen.jsonl import JsonScreen
+from covo_cli.screen.lines import LinesScreen
+from covo_cli.screen.live import LiveScreen
+from covo_cli.screen.view import ConversationView
+from model.events import EndpointJudged, Notice, PlaybackAction, PlaybackControl, TurnLatency
+from tests import ROOT
+from tests.fakes.screen_session import INFO, conversation, ticks
+
+PROGRAM = [sys.executable, "-m", "tests.fakes.screen_session"]
+
+
+def tick_with(*events: object, **more: object) -> Tick:
+    sound = (np.zeros(320, np.float32), np.zeros(480, np.float32))
+    return Tick(0, *sound, events, **more)  # type: ignore[arg-type]
+
+
+# Lines
+
+
+def test_lines_of_a_conversation() -> None:
+    out = io.StringIO()
+    with LinesScreen(INFO, out) as screen:
+        for tick in ticks(conversation()):
+            screen.on_tick(tick)
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("[00:00.0] -- engine lite, voice heart, microphone USB PnP")
+    assert lines[0].endswith(f"recording to {INFO.recording}")
+    assert lines[1:4] == [
+        "[00:02.8] you: What is the capital of Australia?",
+        "[00:03.3] -- answered after 0.94 s = wait 0.20 + recognize 0.31 + think 0.15"
+        " + speak 0.18 + hold 0.10",
+        "[00:06.9] covo: The capital of Australia is Canberra, and not Sydney, as many believe.",
+    ]
+    interrupted = next(i for i, line in enumerate(lines) if "-- interrupted" in line)
+    assert lines[interrupted - 1].endswith("covo: " + "Canberra was founded in 1913 as a"
+                                           " compromise between Sydney")  # fmt: skip
+    assert "after 3.0 s (you spoke for 0.32 s); not heard: and Melbourne" in lines[interrupted]
+    assert "[00:17.4] -- voice: nova" in lines
+    times = [line[1:8] for line in lines]
+    assert times == sorted(times)
+
+
+def test_lines_have_no_control_characters() -> None:
+    out = io.StringIO()
+    LinesScreen(INFO, out).on_tick(tick_with(Notice(0, "error", "a\x1b[2J\nb\r\x07c")))
+    assert out.getvalue() == "[00:00.0] -- error: a [2J b c\n"
+
+
+def test_lines_say_why_it_waits_stops_and_goes_on() -> None:
+    out = io.StringIO()
+    LinesScreen(INFO, out).on_tick(
+        tick_with(
+            EndpointJudged(0, 1, False, 0.4, 0.9, "unfinished", "the phrase breaks off: “the”"),
+            EndpointJudged(0, 1, True, 2.8, 0.9, "unfinished", "the phrase breaks off: “the”"),
+            PlaybackControl(0, 1, PlaybackAction.DUCK, "speech over the reply"),
+            PlaybackControl(0, 1, PlaybackAction.HOLD, "0.26 s of speech"),
+            PlaybackControl(0, 1, PlaybackAction.RESUME, "only “yeah”"),
+        )
+    )
+    assert out.getvalue().splitlines() == [
+        "[00:00.0] -- waiting for you: the phrase breaks off: “the”",
+        "[00:00.0] -- covo waits: 0.26 s of speech",
+        "[00:00.0] -- covo goes on: only “yeah”",
+    ]
+
+
+def test_lines_tell_changes_of_mute_and_endpoints_once() -> None:
+    out = io.StringIO()
+    screen = LinesScreen(INFO, out)
+    for _ in range(2):
+        screen.on_tick(tick_with(muted=True, microphone="unplugged"))
+    screen.on_tick(tick_with())
+    assert [line.split("-- ")[1] for line in out.getvalue().splitlines()] == [
+        "muted",
+        "microphone: unplugged",
+        "unmuted",
+        "microphone: well again",
+    ]
+
+
+def test_lines_in_a_small_encoding() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    LinesScreen(INFO, stream).on_tick(tick_with(Notice(0, "info", "naïve 你")))
+    assert raw.getvalue() == b"[00:00.0] -- info: na?ve ?\n"
+
+
+# JSON
+
+
+def test_json_is_one_event_a_line() -> None:
+    out = io.StringIO()
+    script = conversation()
+    with JsonScreen(out) as screen:
+        for tick in ticks(script):
+            screen.on_tick(tick)
+    records = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [record["event"] for record in records] == [
+        type(event).__name__ for event in sorted(script.events, key=lambda event: event.at)
+    ]
+    audio = next(record for record in records if record["event"] == "AssistantAudio")
+    assert audio["samples"] == 7200
+    assert out.getvalue().isascii()
+
+
+def test_json_takes_numpy_numbers() -> None:
+    out = io.StringIO()
+    event = TurnLatency(0, 1, 1, np.float32(0.5), {"wait": np.float64(0.5)})  # type: ignore[arg-type]
+    JsonScreen(out).on_tick(tick_with(event))
+    assert json.loads(out.getvalue())["parts"] == {"wait": 0.5}
+
+
+def test_json_is_flushed_with_every_tick() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8")  # type: ignore[type-var]
+    JsonScreen(stream).on_tick(tick_with(Notice(0, "info", "x")))
+    assert raw.getvalue().endswith(b"\n")
+
+
+@pytest.mark.parametrize("mode", ["lines", "json"])
+def test_closed_pipe_raises_broken_pipe(mode: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w")
+    screen = LinesScreen(INFO, stream) if mode == "lines" else JsonScreen(stream)
+    with pytest.raises(BrokenPipeError):
+        screen.on_tick(tick_with(Notice(0, "info", "x")))
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+# Which screen
+
+
+def test_choice_of_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert choose_mode() == "lines"
+    assert choose_mode(json=True) == "json"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert choose_mode() == "live"
+    assert isinstance(make_screen(choose_mode(), INFO), LiveScreen)
+    monkeypatch.setenv("TERM", "dumb")
+    assert choose_mode() == "lines"
+    assert isinstance(make_screen(choose_mode(), INFO), LinesScreen)
+
+
+# The live screen, drawn by hand
+
+
+def live(width: int = 60, height: int = 20) -> tuple[LiveScreen, Console, io.StringIO]:
+    out = io.StringIO()
+    console = Console(file=out, width=width, height=height, force_terminal=True, _environ={})
+    return LiveScreen(ConversationView(INFO), console=console), console, out
+
+
+def test_nothing_is_written_when_nothing_changed() -> None:
+    screen, _, out = live()
+    screen.draw()
+    before = len(out.getvalue())
+    assert before > 0
+    screen.draw()
+    assert len(out.getvalue()) == before
+
+
+def rows(text: str, width: int = 60) -> list[str]:
+    """The lines of a terminal that was sent ``text``; knows what the live screen uses."""
+    grid: list[str] = [""]
+    row = column = 0
+    for code, char in re.findall(r"(\x1b\[[?0-9;]*[a-zA-Z])|(.|\n|\r)", text):
+        if code.endswith("A"):
+            row -= int(code[2:-1])
+        elif code.endswith("K"):
+            grid[row] = ""
+        elif char == "\n":
+            row, column = row + 1, 0
+            grid += [""] * (row + 1 - len(grid))
+        elif char == "\r":
+            column = 0
+        elif char:
+            grid[row] = grid[row][:column].ljust(column) + char + grid[row][column + 1 :]
+            column += 1
+            assert column <= width
+    return [line.rstrip() for line in grid]
+
+
+def test_finished_turns_stay_above_and_the_panel_does_not_jump() -> None:
+    screen, _, out = live()
+    feet = []
+    screen._live.start()  # drawn step by step here, without the thread
+    for number, tick in enumerate(ticks(conversation())):
+        screen.on_tick(tick)
+        if number % 17 == 0:
+            screen.draw()
+            lines = rows(out.getvalue())
+            feet.append(next(i for i, line in enumerate(lines) if line.startswith("space talk")))
+            assert not any(lines[feet[-1] + 1 :])
+    assert feet == sorted(feet), "the panel's foot moved up"
+    screen.close()
+    said = [line for line in rows(out.getvalue()) if line]
+    assert said[0] == "you   What is the capital of Australia?"
+    assert said[-1] == "      degrees at noon."
+    text = "\n".join(said)
+    assert text.count("What is the capital") == 1
+    assert "speaking" not in text
+    assert "⟂ and" in " ".join(text.split())
+
+
+# The live screen on a pseudo-terminal
+
+
+def own_terminal() -> None:
+    """What a terminal does for a new program. Tests that run in the background, where shells have
+    Ctrl-C ignored, hand that on."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+class Terminal:
+    """Runs the example on a pseudo-terminal."""
+
+    def __init__(self, *arguments: str, **environment: str) -> None:
+        self.master, self.slave = pty.openpty()
+        self.resize(24, 80)
+        self.before = termios.tcgetattr(self.slave)
+        self.output = ""
+        kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
+        self.process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            cwd=ROOT,
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
+            start_new_session=True,
+            preexec_fn=own_terminal,  # noqa: PLW1509
+            env={**kept, "TERM": "xterm-256color", "PYTHONUTF8": "1", **environment},
+        )
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def keys(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def until(self, done: Callable[[], bool], limit: float = 30.0) -> None:
+        """Read on until ``done``; fails after ``limit`` seconds."""
+        end = time.monotonic() + limit
+        while not done():
+            assert time.monotonic() < end, f"not seen: {self.output[-2000:]!r}"
+            if select.select([self.master], [], [], 0.05)[0]:
+                self.output += os.read(self.master, 65_536).decode("utf-8", "replace")
+
+    def shows(self, text: str) -> None:
+        self.until(lambda: text in re.sub(r"\x1b\[[0-9;]*m", "", self.output))
+
+    def ended(self) -> int:
+        """Wait for the program's end; its exit code."""
+        self.until(lambda: self.process.poll() is not None)
+        self.until(lambda: not select.select([self.master], [], [], 0.05)[0])
+        return int(self.process.returncode)
+
+    @property
+    def settings(self) -> list[object]:
+        return termios.tcgetattr(self.slave)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for descriptor in (self.master, self.slave):
+            os.close(descriptor)
+
+
+@pytest.fixture
+def run() -> object:
+    terminals: list[Terminal] = []
+
+    def start(*arguments: str, **environment: str) -> Terminal:
+        terminals.append(Terminal(*arguments, **environment))
+        return terminals[-1]
+
+    yield start
+    for terminal in terminals:
+        terminal.close()
+
+
+Run = Callable[..., Terminal]
+
+
+def assert_restored(terminal: Terminal, *, flushed: bool = False) -> None:
+    """``flushed``: Ctrl-C was typed, at which a terminal throws away what it has not shown yet."""
+    assert terminal.settings == terminal.before
+    output = terminal.output
+    assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l"), "the cursor stayed hidden"
+    assert flushed or output.count("\x1b[?7l") == output.count("\x1b[?7h")
+    assert output.rindex("\x1b[?7h") > output.rindex("\x1b[?7l")
+
+
+def test_quit_key_gives_the_terminal_back(run: Run) -> None:
+    terminal = run("live")
+    terminal.shows("REC 00:0")
+    # Keys come at once, without an echo.
+    terminal.until(lambda: terminal.settings != terminal.before)
+    terminal.keys("q")
+    assert terminal.ended() == 0
+    assert_restored(terminal)
+
+
+def test_ctrl_c_gives_the_terminal_back(run: Run) -> None:
+    terminal = run("live")
+    terminal.shows("user speaking")
+    terminal.keys("\x03")
+    assert terminal.ended() == -signal.SIGINT
+    assert "KeyboardInterrupt" in terminal.output
+    assert_restored(terminal, flushed=True)
+
+
+def test_exception_gives_the_terminal_back(run: Run) -> None:
+    terminal = run("live", "1", COVO_FAKE_FAILURE="1.0")
+    assert terminal.ended() == 1
+    assert "RuntimeError: as asked" in terminal.output
+    assert_restored(terminal)
+
+
+def test_keys_and_resizing_while_it_runs(run: Run) -> None:
+    terminal = run("live")
+    terminal.shows("? help")
+    terminal.keys("?")
+    terminal.shows("push-to-talk: begin")
+    terminal.keys("?t")
+    terminal.shows("type: ")
+    terminal.keys("grüß dich")
+    terminal.shows("grüß dich")
+    terminal.keys("\r")
+    terminal.output = ""
+    terminal.resize(10, 20)
+    terminal.shows("\n" + "─" * 20 + "\r\n")
+    terminal.output = ""
+    terminal.resize(30, 120)
+    terminal.shows("─" * 120)
+    terminal.keys("q")
+    assert terminal.ended() == 0
+    assert terminal.settings == terminal.before
+
+
+@pytest.mark.parametrize("value", ["1", ""])
+def test_no_color(run: Run, value: str) -> None:
+    terminal = run("live", "0.05", NO_COLOR=value)
+    assert terminal.ended() == 0
+    codes = re.findall(r"\x1b\[([0-9;]*)m", terminal.output)
+    coloured = [code for code in codes if {c[:1] for c in code.split(";") if len(c) > 1} & {*"349"}]
+    assert bool(coloured) == (value == "")
+    for state in ("listening", "▶ user speaking", "◀ speaking"):
+        assert state in terminal.output
+
+
+def test_a_dumb_terminal_gets_lines(run: Run) -> None:
+    terminal = run("auto", "0", TERM="dumb")
+    assert terminal.ended() == 0
+    assert "\x1b" not in terminal.output
+    assert "you: What is the capital of Australia?" in terminal.output
+
+
+def test_a_terminal_that_goes_ends_the_conversation(run: Run) -> None:
+    terminal = run("live")
+    terminal.shows("REC 00:0")
+    os.close(terminal.slave)
+    os.close(terminal.master)
+    terminal.slave = os.open(os.devnull, os.O_RDWR)
+    terminal.master = os.open(os.devnull, os.O_RDWR)
+    assert terminal.process.wait(20) != 0
+
+
+@pytest.mark.parametrize("mode", ["lines", "json"])
+def test_a_reader_that_goes_ends_the_conversation(mode: str) -> None:
+    command = f"{sys.executable} -m tests.fakes.screen_session {mode} 0 | head -n 2"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert len(done.stdout.splitlines()) == 2
+    assert "BrokenPipeError" in done.stderr

@@ -1,0 +1,290 @@
+"""Finding sessions again, whatever has become of their folders."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from audio_io.clock import samples
+from covo_cli.errors import SessionError
+from covo_cli.sessions.audio import read_audio
+from covo_cli.sessions.records import (
+    RecordedAudio,
+    encode_events,
+    event_from_dict,
+    read_events,
+)
+from covo_cli.sessions.store import SessionState, SessionStore
+from covo_cli.sessions.turns import Utterance, utterances
+from model.events import (
+    AssistantAudio,
+    AssistantText,
+    Event,
+    ReplyStarted,
+    TurnDiscarded,
+    TurnLatency,
+    UserTranscript,
+    event_to_dict,
+)
+from tests.fakes.session_factory import (
+    ANSWER,
+    HEARD,
+    QUESTION,
+    STARTED,
+    UNHEARD,
+    conversation_events,
+    record_session,
+)
+
+
+def read_back(events: list[Event]) -> list[Event]:
+    return [event_from_dict(json.loads(line)) for line in encode_events(events).splitlines()]
+
+
+def test_events_come_back_as_they_were() -> None:
+    for event, back in zip(conversation_events(), read_back(conversation_events()), strict=True):
+        if isinstance(event, AssistantAudio):
+            assert back == RecordedAudio(event.at, event.reply, len(event.samples), event.text)
+        else:
+            assert back == event
+            assert type(back) is type(event)
+
+
+def test_numpy_numbers_are_written_as_plain_ones() -> None:
+    event = TurnLatency(0, 0, 0, np.float32(0.5), {"all": np.float32(0.5)})  # type: ignore[arg-type]
+    assert read_back([event]) == [TurnLatency(0, 0, 0, 0.5, {"all": 0.5})]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"event": "Sneeze"}, "unknown event 'Sneeze'"),
+        ({"event": ["UserTranscript"]}, "unknown event"),
+        ({"at": "soon"}, "UserTranscript.at is 'soon'"),
+        ({"at": True}, "UserTranscript.at is True"),
+        ({"final": 1}, "UserTranscript.final is 1"),
+        ({"text": None}, "UserTranscript.text is None"),
+    ],
+)
+def test_a_record_with_a_bad_field_is_refused(change: dict[str, object], message: str) -> None:
+    record = event_to_dict(UserTranscript(0, 0, "hello", True, 0, 1)) | change
+    with pytest.raises(ValueError, match=message):
+        event_from_dict(record)
+
+
+def test_utterances_of_the_conversation() -> None:
+    question, answer, second, cut = utterances(read_back(conversation_events()), 8.0)
+    assert question == Utterance("user", 0.5, 1.7, QUESTION, turn=0)
+    assert (answer.start, answer.end, answer.text, answer.turn) == (2.5, 4.0, ANSWER, 0)
+    assert answer.latency is not None
+    assert answer.latency.total == 0.8
+    assert (second.speaker, second.start, second.end) == ("user", 4.5, 5.0)
+    assert cut == Utterance("assistant", 5.5, 6.5, HEARD, UNHEARD, 1)
+
+
+def test_what_was_thrown_away_is_no_utterance() -> None:
+    events: list[Event] = [
+        UserTranscript(0, 0, "uh", True, 0, 100),
+        TurnDiscarded(200, 0, "too short"),
+        UserTranscript(300, 1, "partial", False, 250, 300),
+        AssistantText(400, 7, "never let through"),
+    ]
+    assert utterances(events) == ()
+
+
+def test_a_reply_that_broke_off_ends_with_the_recording() -> None:
+    at = samples(1.0)
+    events: list[Event] = [
+        ReplyStarted(at, 0, 0),
+        AssistantText(at, 0, "A long story"),
+        RecordedAudio(at, 0, 24_000 * 60, "A long story"),
+    ]
+    assert utterances(events, 3.5)[0] == Utterance("assistant", 1.0, 3.5, "A long story", turn=0)
+    assert utterances(events)[0].end == 61.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SessionStore:
+    """Three sessions, an hour apart."""
+    for hours in range(3):
+        record_session(tmp_path, started=STARTED + timedelta(hours=hours), seconds=0.1)
+    return SessionStore(tmp_path)
+
+
+def test_the_newest_come_first(store: SessionStore) -> None:
+    assert [session.name for session in store.list()] == [
+        "2026-11-23_23-04-51",
+        "2026-11-23_22-04-51",
+        "2026-11-23_21-04-51",
+    ]
+    for _ in range(10):
+        record_session(store.root, started=STARTED, seconds=0.1)
+    assert store.names()[2:5] == (
+        "2026-11-23_21-04-51-11",
+        "2026-11-23_21-04-51-10",
+        "2026-11-23_21-04-51-9",
+    )
+
+
+def test_a_session_is_found_by_its_name_a_prefix_or_last(store: SessionStore) -> None:
+    assert store.find("last").name == "2026-11-23_23-04-51"
+    assert store.find("2026-11-23_22").name == "2026-11-23_22-04-51"
+    record_session(store.root, started=STARTED, seconds=0.1)
+    assert store.find("2026-11-23_21-04-51").name == "2026-11-23_21-04-51"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("2026-11-23", "could be 3 sessions: 2026-11-23_23-04-51, .*; say which"),
+        ("2026-11-23_21-05-51", "the nearest are 2026-11-23_21-04-51"),
+        ("../..", "there is no session '../..'"),
+        ("", "there is no session ''"),
+    ],
+)
+def test_a_query_without_one_answer_says_what_there_is(
+    store: SessionStore, query: str, message: str
+) -> None:
+    with pytest.raises(SessionError, match=message):
+        store.find(query)
+
+
+def test_no_sessions_yet(tmp_path: Path) -> None:
+    store = SessionStore(tmp_path / "none")
+    assert store.list() == ()
+    with pytest.raises(SessionError, match="there are no sessions"):
+        store.open("last")
+    assert not store.root.exists()
+
+
+def test_other_things_in_the_folder_are_no_sessions(store: SessionStore) -> None:
+    (store.root / "notes.txt").write_text("mine")
+    (store.root / "photos").mkdir()
+    (store.root / ".DS_Store").write_text("")
+    assert len(store.list()) == 3
+    (store.root / "2026-11-23_22-04-51").rename(store.root / "about koalas")
+    assert store.names()[1] == "about koalas"
+    assert store.open("about").state is SessionState.COMPLETE
+
+
+def test_deleting_removes_one_session(store: SessionStore) -> None:
+    store.delete("2026-11-23_22-04-51")
+    assert len(store.names()) == 2
+    for name in ("2026-11-23_22-04-51", "..", ""):
+        with pytest.raises(SessionError, match="there is no session"):
+            store.delete(name)
+
+
+def test_listing_recovers_nothing(tmp_path: Path) -> None:
+    folder = record_session(tmp_path, finish=False)
+    (session,) = SessionStore(tmp_path).list()
+    assert session.state is SessionState.UNFINISHED
+    assert session.turn_count == 2
+    assert (folder / "audio.part").exists()
+    assert not (folder / "audio.flac").exists()
+
+
+def test_a_kill_just_before_the_part_was_removed_leaves_it_complete(tmp_path: Path) -> None:
+    part = (record_session(tmp_path / "same", finish=False) / "audio.part").read_bytes()
+    folder = record_session(tmp_path / "sessions")
+    (folder / "audio.part").write_bytes(part)
+    session = SessionStore(tmp_path / "sessions").open("last")
+    assert session.state is SessionState.COMPLETE
+    assert session.info.end_reason == "quit by the user"
+    assert not (folder / "audio.part").exists()
+
+
+def test_recovering_makes_it_whole_once(tmp_path: Path) -> None:
+    folder = record_session(tmp_path, finish=False)
+    session = SessionStore(tmp_path).open("last")
+    assert session.state is SessionState.RECOVERED
+    assert session.info.ended is None
+    assert session.info.end_reason.startswith("unfinished")
+    assert 7.0 < session.duration <= 8.0
+    assert f"~~{UNHEARD}~~" in (folder / "transcript.md").read_text()
+    before = (folder / "session.json").read_bytes()
+    assert SessionStore(tmp_path).open("last").state is SessionState.RECOVERED
+    assert (folder / "session.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "warning"),
+    [
+        (None, "session.json is missing"),
+        ('{"format": 1, "started": "2026', "session.json is damaged"),
+        ("[1, 2]", "not a JSON object"),
+        ("\0\xff", "session.json is damaged"),
+        ('{"format": 99}', "format 99"),
+        ('{"turns": "two", "duration": -1}', "bad value for duration"),
+        ('{"voices": [1], "engine": "lite", "ended": "yesterday"}', "bad value for voices"),
+    ],
+)
+def test_a_damaged_record_leaves_the_rest(
+    tmp_path: Path, content: str | None, warning: str
+) -> None:
+    folder = record_session(tmp_path)
+    path = folder / "session.json"
+    path.unlink() if content is None else path.write_text(content, encoding="latin-1")
+    (listed,) = SessionStore(tmp_path).list()
+    session = SessionStore(tmp_path).open("last")
+    assert listed.state is session.state is SessionState.DAMAGED
+    assert any(warning in line for line in session.warnings)
+    assert session.info.started == STARTED
+    assert len(session.turns) == 4
+    assert sum(map(len, read_audio(session.folder))) == 8 * 24_000
+
+
+def test_damaged_lines_of_events_are_skipped(tmp_path: Path) -> None:
+    folder = record_session(tmp_path)
+    path = folder / "events.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = b'{"event": "UserTranscript"\n'
+    lines[3:3] = [
+        b"\n",
+        b"\xff\xfe\n",
+        b'{"event": "FromTheFuture", "at": 1}\n',
+        b"[" * 9_000 + b"\n",
+    ]
+    path.write_bytes(b"".join(lines) + b'{"event": "Noti')
+    session = SessionStore(tmp_path).open("last")
+    assert len(session.turns) == 4
+    assert [warning.split()[2] for warning in session.warnings] == ["2", "5", "6", "7", "23"]
+    assert all("is skipped" in warning for warning in session.warnings)
+
+
+def test_missing_sound_is_a_warning_and_then_a_clear_error(tmp_path: Path) -> None:
+    folder = record_session(tmp_path)
+    (folder / "audio.flac").unlink()
+    session = SessionStore(tmp_path).open("last")
+    assert session.state is SessionState.DAMAGED
+    assert len(session.turns) == 4
+    with pytest.raises(SessionError, match="has no sound"):
+        list(read_audio(session.folder))
+
+
+@pytest.mark.parametrize("content", [b"fLaC", b"RIFF and no more", b"fLaC" + b"\xff" * 5_000])
+def test_damaged_sound_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
+    folder = record_session(tmp_path)
+    (folder / "audio.flac").write_bytes(content)
+    with pytest.raises(SessionError, match="cannot be read"):
+        list(read_audio(SessionStore(tmp_path).open("last").folder))
+
+
+def test_an_empty_folder_opens_with_warnings(tmp_path: Path) -> None:
+    (tmp_path / "2026-11-23_21-04-51").mkdir()
+    session = SessionStore(tmp_path).open("last")
+    assert session.state is SessionState.DAMAGED
+    assert session.turns == ()
+    assert session.info.started == STARTED
+    assert session.warnings == (
+        "session.json is missing",
+        "audio.flac is missing: there is no sound",
+        "events.jsonl is missing",
+    )
+    assert read_events(session.folder).events == ()
+    SessionStore(tmp_path).delete(session.name)
+    assert SessionStore(tmp_path).names() == ()

@@ -1,0 +1,347 @@
+"""Training: the loss, the data, a run that is stopped and goes on, adapters."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import ROOT
+
+torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
+pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
+
+import soundfile
+from tokenizers import Tokenizer
+
+from model.covo.config.config import CovoConfig
+from model.covo.config.precision import Precision
+from model.duplex.network.network import DuplexNetwork, load_duplex
+from model.duplex.protocol.grammar import Grammar, Place
+from model.duplex.protocol.profile_file import read_profile
+from model.duplex.protocol.sequence import SILENCE, Dialogue, Reply, TimedToken, encode
+from model.duplex.tones.tone_codec import TONES, codes_of, tones
+from model.duplex.tones.tones import WORDS, dialogue
+from model.duplex.tones.tones_network import write_untrained
+from model.duplex.tones.tones_world import write_world
+from model.duplex.training.batch import LossWeights, collate, hidden_states, loss
+from model.duplex.training.dataset import Codec, DialogueFolder, write_dialogue
+from model.duplex.training.training import STATE, DuplexTrainer
+from model.duplex.training.training_config import TrainingConfig
+from model.errors import NetworkConfigError, TrainingError
+from tests.model.covo.golden_covo import token2wav_folder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("duplex") / "world"
+    write_world(folder, 5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network(world) -> DuplexNetwork:
+    return load_duplex(world / "untrained")
+
+
+def config(world: Path, output: Path, **training) -> TrainingConfig:
+    read = TrainingConfig.read(world / "train.toml")
+    small = {"steps": 4, "batch": 2, "warm_up": 2, **training}
+    return replace(
+        read,
+        network=replace(read.network, output=str(output), dtype="float32"),
+        training=replace(read.training, **small),
+    )
+
+
+def dialogues(network: DuplexNetwork, count: int):
+    ids = {word: number for number, word in enumerate(WORDS)}
+    return [
+        encode(dialogue(network.grammar, ids, np.random.default_rng(n), 6.0), network.grammar)
+        for n in range(count)
+    ]
+
+
+def weights(folder: Path):
+    covo = load_duplex(folder).covo
+    return {name: p.detach() for name, p in covo.named_parameters()}
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(world, tmp_path):
+    whole = DuplexTrainer(config(world, tmp_path / "whole"))
+    reports = list(whole.run())
+    assert [report.step for report in reports] == [1, 2, 3, 4]
+    stopped = DuplexTrainer(config(world, tmp_path / "stopped"))
+    first = [stopped.train_step() for _ in range(2)]
+    stopped.save()
+    resumed = DuplexTrainer(config(world, tmp_path / "stopped"))
+    assert resumed.step == 2
+    assert first + list(resumed.run()) == reports
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "stopped")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    untrained = weights(world / "untrained")
+    same = [name for name in one if torch.equal(one[name], untrained[name])]
+    assert same == ["encoder.embed_positions.weight"]
+    assert not (tmp_path / "stopped" / STATE).exists()
+
+
+def test_every_dialogue_comes_once_an_epoch(world, tmp_path, monkeypatch):
+    read = []
+    original = DialogueFolder.__getitem__
+    monkeypatch.setattr(
+        DialogueFolder,
+        "__getitem__",
+        lambda self, index: read.append(index) or original(self, index),
+    )
+    asked = config(world, tmp_path / "out", batch=1, accumulate=5)
+    trainer = DuplexTrainer(replace(asked, data=replace(asked.data, keep=False)))
+    trainer.train_step()
+    assert sorted(read) == [0, 1, 2, 3, 4]
+    trainer.train_step()
+    assert sorted(read[5:]) == [0, 1, 2, 3, 4]
+    assert read[5:] != read[:5]
+
+
+def test_it_learns(world, tmp_path):
+    trainer = DuplexTrainer(config(world, tmp_path / "out", steps=12, batch=2))
+    losses = [trainer.train_step().loss for _ in range(12)]
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_bfloat16(world, tmp_path):
+    trainer = DuplexTrainer(config(world, tmp_path / "out", precision="bfloat16"))
+    full = DuplexTrainer(config(world, tmp_path / "full"))
+    low, high = trainer.train_step(), full.train_step()
+    assert low.loss == pytest.approx(high.loss, rel=0.02)
+    assert low.loss != high.loss
+    assert trainer.network.covo.llm.lm_head.weight.dtype is torch.float32
+
+
+def test_adapters_beside_bfloat16(world, tmp_path):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    asked = config(world, tmp_path / "out", lora_rank=4, precision="bfloat16")
+    trainer = DuplexTrainer(asked)
+    dtypes = {p.requires_grad: p.dtype for p in trainer.network.covo.parameters()}
+    assert dtypes == {True: torch.float32, False: torch.bfloat16}
+    reports = list(trainer.run())
+    assert all(np.isfinite(report.loss) for report in reports)
+    load_duplex(tmp_path / "out")
+
+
+def test_adapters_learn_and_are_merged(world, tmp_path, network):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    asked = config(world, tmp_path / "out", steps=2, lora_rank=4, learning_rate=0.05)
+    trainer = DuplexTrainer(asked)
+    learning = [n for n, p in trainer.network.covo.named_parameters() if p.requires_grad]
+    assert all("lora_" in name or name.startswith("audio_adapter.") for name in learning)
+    list(trainer.run())
+    before, after = weights(world / "untrained"), weights(tmp_path / "out")
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "llm.model.layers.0.self_attn.q_proj.weight" in changed
+    assert "encoder.layers.1.fc2.weight" in changed
+    assert not [n for n in changed if "lm_head" in n or "embed" in n or "norm" in n]
+    batch = collate(dialogues(network, 1), network.grammar)
+    trainer.network.eval()
+    with torch.inference_mode():
+        theirs = hidden_states(trainer.network, batch)
+        merged = hidden_states(load_duplex(tmp_path / "out"), batch)
+    assert float((theirs - merged).abs().max()) < 1e-3
+
+
+@torch.inference_mode()
+def test_the_loss_is_a_weighted_mean_over_what_can_be_chosen(network):
+    batch = collate(dialogues(network, 2), network.grammar)
+    hidden = hidden_states(network, batch)
+    kinds = {"think": 0.0, "shift": 0.0, "stop": 0.0, "text": 0.0, "speech": 0.0}
+    counts = dict.fromkeys(kinds, 0)
+    tokens = network.profile.tokens
+    for row in range(2):
+        for n, place in enumerate(batch.places[row].tolist()):
+            if place not in network.grammar.vocabularies:
+                continue
+            token = int(batch.ids[row, n])
+            vocabulary = network.grammar.vocabularies[Place(place)]
+            logits = network.logits(hidden[row, n - 1][None], Place(place))[0]
+            cost = -float(logits.log_softmax(-1)[vocabulary.index(token)])
+            name = {tokens.think.id: "think", tokens.shift.id: "shift", tokens.stop.id: "stop"}.get(
+                token, "speech" if place == Place.CODE else "text"
+            )
+            kinds[name] += cost
+            counts[name] += 1
+    measured = loss(network, batch, LossWeights(think=0.5, shift=3.0, stop=4.0, speech=2.0))
+    for name, total in kinds.items():
+        assert measured.parts[name] == pytest.approx(total / counts[name], rel=1e-3)
+    factors = {"think": 0.5, "shift": 3.0, "stop": 4.0, "text": 1.0, "speech": 2.0}
+    expected = sum(factors[k] * kinds[k] for k in kinds)
+    weight = sum(factors[k] * counts[k] for k in kinds)
+    assert float(measured.total) == pytest.approx(expected / weight, rel=1e-3)
+
+
+@torch.inference_mode()
+def test_a_shorter_dialogue_is_not_changed_by_a_longer_one(network):
+    short, long = sorted(dialogues(network, 2), key=lambda d: len(d.ids))
+    assert len(short.ids) < len(long.ids)
+    alone = hidden_states(network, collate([short], network.grammar))[0]
+    beside = hidden_states(network, collate([long, short], network.grammar))[1]
+    assert float((alone - beside[: len(alone)]).abs().max()) < 1e-4
+
+
+# Data
+
+
+def test_synthetic_dialogues_are_read_as_they_were_made(world, network, tmp_path):
+    tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
+    ids = {word: tokenizer.token_to_id(word) for word in WORDS}
+    made = dialogue(network.grammar, ids, np.random.default_rng((0, 3)), 10.0)
+    folder = DialogueFolder(world / "dialogues", network.grammar, tokenizer, Codec.TONES)
+    assert len(folder) == 5
+    read = folder.read(world / "dialogues" / "00003.wav")
+    assert read.replies == made.replies
+    assert len(made.replies) > 0
+    assert float(np.abs(read.user - made.user).max()) < 1e-4
+    assert folder[3].ids.tolist() == encode(made, network.grammar).ids.tolist()
+
+
+def test_codes_and_text_in_the_json(world, network, tmp_path):
+    tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
+    soundfile.write(tmp_path / "a.flac", np.zeros((22_050 * 3, 2)), 22_050)
+    spoken = {"start": 1.0, "codes": [5, 6, 7], "text": [{"token": "one two", "at": 1.0}]}
+    spoken["text"].append({"token": 2, "at": 1.16})  # 28.999999999999996 codes
+    (tmp_path / "a.json").write_text(json.dumps({"replies": [spoken]}))
+    folder = DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
+    one, two = (tokenizer.token_to_id(word) for word in ("one", "two"))
+    text = (TimedToken(one, 25), TimedToken(two, 25), TimedToken(2, 29))
+    read = folder.read(tmp_path / "a.flac")
+    assert read.replies == (Reply(25, (5, 6, 7), text),)
+    assert len(read.user) == 48_000
+
+
+BROKEN = {
+    "has no codes": {"replies": [{"start": 1.0, "end": 2.0}]},
+    "does not describe a dialogue": {"turns": []},
+    "outside of the codebook": {"replies": [{"start": 1.0, "codes": [128]}]},
+    "a token is text or an id": {
+        "replies": [{"start": 1.0, "codes": [1], "text": [{"token": 1.5, "at": 1}]}]
+    },
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_broken_data_is_named(message, world, network, tmp_path):
+    tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
+    soundfile.write(tmp_path / "a.wav", np.zeros((16_000, 2)), 16_000)
+    with pytest.raises(TrainingError, match=r"a\.wav has no \.json"):
+        DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
+    (tmp_path / "a.json").write_text(json.dumps(BROKEN[message]))
+    folder = DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
+    with pytest.raises(TrainingError, match=message):
+        folder[0]
+
+
+def test_a_dialogue_has_two_channels(world, network, tmp_path):
+    tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
+    with pytest.raises(TrainingError, match="no dialogues"):
+        DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
+    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
+    (tmp_path / "a.json").write_text('{"replies": []}')
+    folder = DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
+    with pytest.raises(TrainingError, match="has 1 channels"):
+        folder[0]
+
+
+def test_the_tone_codec_both_ways():
+    codes = (*range(TONES), SILENCE, 3, SILENCE, 31)
+    assert codes_of(tones(codes, 16_000, 25.0), 16_000, 25.0) == codes
+    assert codes_of(tones(codes, 24_000, 12.5), 24_000, 12.5) == codes
+
+
+def test_what_is_synthetic_is_written_with_its_codes_in_the_sound(network, tmp_path):
+    tokenizer = Tokenizer.from_file(str(ROOT / "tests/duplex_tones/tokenizer.json"))
+    said = Dialogue(np.zeros(32_000, np.float32), (Reply(8, (1, 2, 3), (TimedToken(4, 8),)),))
+    write_dialogue(tmp_path / "x.wav", said, network.grammar, tokenizer)
+    sound, rate = soundfile.read(tmp_path / "x.wav", dtype="float32")
+    assert (rate, sound.shape) == (16_000, (32_000, 2))
+    assert codes_of(sound[8 * 640 : 11 * 640, 1], rate, 25.0) == (1, 2, 3)
+
+
+# Configuration
+
+MISTAKES = {
+    "cannot be read as TOML": "steps = = 3",
+    "no section": "[music]\n",
+    "lacks 'folder'": "[network]\noutput = 'x'",
+    "has no 'speed'": "[network]\nfolder='a'\noutput='b'\nspeed=3",
+    "not of type int": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\n"
+    "[training]\nsteps='many'",
+    "not float32 or bfloat16": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\n"
+    "[training]\nsteps=1\nprecision='int8'",
+    "no codec 'wavlm'": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\ncodec='wavlm'\n"
+    "[training]\nsteps=1",
+    "no dtype 'fp16'": "[network]\nfolder='a'\noutput='b'\ndtype='fp16'\n[data]\nfolder='c'\n"
+    "[training]\nsteps=1",
+    "begin at 1": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\n[training]\nsteps=0",
+}
+
+
+@pytest.mark.parametrize("message", MISTAKES)
+def test_mistakes_in_the_configuration_are_named(message, tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text(MISTAKES[message])
+    with pytest.raises(TrainingError, match=message) as error:
+        TrainingConfig.read(path)
+    assert str(path) in str(error.value)
+
+
+def test_what_it_cannot_be_run_with_is_told_before_the_training(world, tmp_path):
+    asked = config(world, tmp_path / "out", device="abacus")
+    with pytest.raises(NetworkConfigError, match="no device 'abacus'"):
+        DuplexTrainer(asked)
+    shutil.copytree(world / "untrained", tmp_path / "bare")
+    (tmp_path / "bare/tokenizer.json").unlink()
+    asked = config(world, tmp_path / "out")
+    bare = replace(asked, network=replace(asked.network, folder=str(tmp_path / "bare")))
+    with pytest.raises(NetworkConfigError, match=r"has no tokenizer\.json"):
+        DuplexTrainer(bare)
+
+
+def test_what_comes_of_it_is_a_whole_checkpoint(world, tmp_path):
+    """With its voice and what speaks, where there are such; and written over its own source."""
+    folder = tmp_path / "there/../model"
+    (tmp_path / "there").mkdir()
+    shutil.copytree(world / "untrained", tmp_path / "model")
+    token2wav_folder(folder / "token2wav")
+    (folder / "voices").mkdir()
+    shutil.move(folder / "token2wav/prompt", folder / "voices/somebody")
+    for output in (tmp_path / "out", tmp_path / "model"):
+        asked = config(world, output, steps=1, batch=1)
+        whole = replace(asked, network=replace(asked.network, folder=str(folder)))
+        list(DuplexTrainer(whole).run())
+        for name in ("duplex.json", "token2wav/config.json", "voices/somebody/prompt_token.npy"):
+            assert (output / name).is_file()
+        load_duplex(output)
+
+
+def test_a_checkpoint_of_another_run_is_refused(world, tmp_path):
+    (tmp_path / STATE).write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match="cannot be resumed from"):
+        DuplexTrainer(config(world, tmp_path))
+
+
+def test_the_untrained_network_is_whole_and_small(tmp_path):
+    write_untrained(tmp_path / "one")
+    write_untrained(tmp_path / "two")
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    size = (ROOT / "tests/duplex_tones/model.safetensors").stat().st_size
+    assert size < 2_000_000
+    grammar = Grammar(
+        read_profile(tmp_path / "one/duplex.json"),
+        CovoConfig.read(tmp_path / "one/config.json"),
+    )
+    assert grammar.profile.code_rate == 25.0
+    assert Precision.of_dtype(CovoConfig.read(tmp_path / "one/config.json").backbone.dtype)

@@ -1,0 +1,205 @@
+"""Turn taking, to the sample: whose turn it is, when a reply begins, and what may go wrong."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+import pytest
+
+from audio_io.clock import FRAME, USER_RATE, samples
+from audio_io.endpoints import Audio, Played
+from model.events import (
+    AssistantAudio,
+    AssistantText,
+    Interrupted,
+    Notice,
+    ReplyAudioEnded,
+    ReplyFinished,
+    ReplyStarted,
+    SpeculationDiscarded,
+    StateChanged,
+    TurnDiscarded,
+    TurnLatency,
+    UserTranscript,
+)
+from model.turns.turn_settings import TurnSettings
+from tests.fakes.engine import FakeSpeaker, silence, speech
+from tests.fakes.talks import INTERRUPTED, LISTENING, SPEAKING, THINKING, USER_SPEAKING, converse
+
+
+def test_one_turn_is_answered_with_its_times_known_to_the_frame():
+    log, fake = converse(silence(1), speech(1), silence(4))
+
+    assert log.states == [USER_SPEAKING, THINKING, SPEAKING, LISTENING]
+    end_of_speech = samples(2.0)
+    transcripts = log.of(UserTranscript)
+    assert transcripts[-1].final
+    assert (transcripts[-1].start, transcripts[-1].end) == (samples(1.0), end_of_speech)
+    committed = next(e for e in log.of(StateChanged) if e.state is THINKING)
+    assert committed.at == end_of_speech + samples(0.7)
+    (latency,) = log.of(TurnLatency)
+    # 0.15 s of silence, 0.3 + 0.1 + 0.05 s of work: ready at 0.61 s, held until 0.7 s.
+    assert latency.parts == pytest.approx(
+        {"wait": 0.16, "recognize": 0.3, "think": 0.1, "speak": 0.06, "hold": 0.08, "play": 0.0},
+        abs=0.021,
+    )
+    assert latency.total == pytest.approx(sum(latency.parts.values()))
+    assert latency.total == pytest.approx(0.7, abs=FRAME / USER_RATE)
+    assert "".join(e.delta for e in log.of(AssistantText)) == "one two three four "
+    assert log.of(ReplyAudioEnded)[0].samples == 4 * 12_000
+    assert log.of(ReplyFinished)[0].text == "one two three four "
+    assert fake.history == [("hello", "one two three four")]
+
+
+def test_what_is_heard_is_the_reply_whole_and_in_its_place():
+    log, _ = converse(silence(1), speech(1), silence(4))
+    heard = np.concatenate(log.heard)
+    assert np.count_nonzero(heard) == 4 * 12_000
+    first = int(np.flatnonzero(heard)[0])
+    assert first / 24_000 == pytest.approx(2.0 + log.of(TurnLatency)[0].total, abs=0.001)
+
+
+def test_a_slow_reply_is_heard_when_it_is_ready():
+    log, _ = converse(speech(1), silence(6), think_cost=1.5)
+    (latency,) = log.of(TurnLatency)
+    assert latency.total == pytest.approx(0.15 + 0.3 + 1.5 + 0.05, abs=0.04)
+    assert latency.parts["hold"] == 0
+
+
+def test_a_pause_shorter_than_the_endpoint_does_not_cut_the_turn():
+    log, fake = converse(speech(1), silence(0.5), speech(1), silence(4))
+    assert log.states == [USER_SPEAKING, THINKING, SPEAKING, LISTENING]
+    assert [e.reason for e in log.of(SpeculationDiscarded)] == ["you went on"]
+    assert len(fake.history) == 1
+    assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
+
+
+def test_going_on_while_the_assistant_thinks_takes_the_turn_back():
+    log, fake = converse(speech(1), silence(0.9), speech(1), silence(6), think_cost=1.0)
+    assert log.states == [USER_SPEAKING, THINKING, USER_SPEAKING, THINKING, SPEAKING, LISTENING]
+    assert len(fake.history) == 1
+    assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
+
+
+def test_going_on_just_as_the_reply_begins_takes_it_back():
+    log, fake = converse(speech(1), silence(0.8), speech(1), silence(6))
+    assert log.states == [
+        *(USER_SPEAKING, THINKING, SPEAKING, INTERRUPTED),
+        *(USER_SPEAKING, THINKING, SPEAKING, LISTENING),
+    ]
+    assert {e.turn for e in log.of(UserTranscript)} == {1}
+    assert len(fake.history) == 1
+    assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
+
+
+def test_a_click_is_not_a_turn():
+    log, fake = converse(silence(0.5), speech(0.1), silence(2))
+    assert log.states == [USER_SPEAKING, LISTENING]
+    assert len(log.of(TurnDiscarded)) == 1
+    assert fake.turns == []
+
+
+def test_a_turn_in_which_nothing_was_recognised_is_dropped():
+    log, fake = converse(speech(1), silence(3), recognized=lambda turn: "")
+    assert log.states == [USER_SPEAKING, THINKING, LISTENING]
+    assert log.of(TurnDiscarded)[0].reason == "nothing recognised"
+    assert fake.history == []
+    assert not log.of(ReplyStarted)
+
+
+def test_partial_transcripts_grow_while_the_user_speaks():
+    log, _ = converse(speech(3), silence(4), recognizer=True)
+    partial = [e.text for e in log.of(UserTranscript) if not e.final]
+    lengths = [float(text.split()[0]) for text in partial[:-1]]
+    assert len(lengths) >= 3
+    assert lengths == sorted(set(lengths))
+
+
+def test_an_error_while_replying_is_told_and_the_conversation_goes_on():
+    log, fake = converse(
+        *(speech(1), silence(3), speech(1), silence(5)),
+        fail_after=1,
+    )
+    assert [e.text for e in log.of(Notice)] == ["the chat endpoint has gone"] * 2
+    assert log.states[-1] is LISTENING
+    assert len(fake.history) == 2
+
+
+def test_an_error_before_the_first_word_ends_the_turn():
+    log, _ = converse(speech(1), silence(3), fail_after=0)
+    assert log.of(Notice)
+    assert log.states == [USER_SPEAKING, THINKING, LISTENING]
+
+
+def test_an_endless_turn_is_answered_as_it_stands():
+    log, fake = converse(speech(3.2), silence(5), settings=TurnSettings(max_turn=3.0))
+    assert next(e for e in log.of(StateChanged) if e.state is THINKING).reason == "turn of 3 s"
+    assert len(fake.turns) == 1
+    assert len(fake.history) == 1
+
+
+def test_the_same_recording_gives_the_same_turns():
+    audio = (speech(1), silence(3), speech(1.5), silence(3), speech(0.1), silence(4))
+    first, second = converse(*audio)[0], converse(*audio)[0]
+    assert [repr(e) for e in first.events] == [repr(e) for e in second.events]
+
+
+def test_audio_is_sent_with_what_it_says():
+    log, _ = converse(speech(1), silence(4))
+    assert [e.text for e in log.of(AssistantAudio)] == ["one", "two", "three", "four"]
+
+
+def test_any_error_of_a_part_ends_the_reply_not_the_conversation():
+    def recognize(turn: object) -> str:
+        raise ValueError("something in a library")
+
+    log, _ = converse(speech(1), silence(3), speech(1), silence(3), recognized=recognize)
+    assert [e.text for e in log.of(Notice)] == [
+        "the reply failed: ValueError: something in a library"
+    ] * 2
+    assert log.states[-1] is LISTENING
+
+
+def test_a_reply_without_words_is_told():
+    log, fake = converse(speech(1), silence(3), words=[])
+    assert [e.text for e in log.of(Notice)] == ["nothing to say in ''"]
+    assert log.states == [USER_SPEAKING, THINKING, LISTENING]
+    assert fake.history == [("hello", "")]
+
+
+def test_a_speaker_that_lags_is_in_the_latency():
+    class Lagging(FakeSpeaker):
+        """What it says was played was heard five frames ago."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.before = deque([super().played] * 5, maxlen=5)
+
+        def tick(self) -> Audio:
+            self.before.append(super().played)
+            return super().tick()
+
+        @property
+        def played(self) -> Played:
+            return self.before[0]
+
+    prompt, _ = converse(speech(1), silence(4))
+    lagging, _ = converse(speech(1), silence(4), speaker=Lagging())
+    late = lagging.of(TurnLatency)[0].total - prompt.of(TurnLatency)[0].total
+    assert late == pytest.approx(5 * FRAME / USER_RATE)
+
+
+def test_a_speaker_that_loses_sound_does_not_hold_up_the_conversation():
+    class Losing(FakeSpeaker):
+        @property
+        def played(self) -> Played:
+            real = super().played
+            return Played(real.reply, min(real.samples, 40_000))
+
+    log, fake = converse(speech(1), silence(7), speaker=Losing())
+    assert [e.text for e in log.of(Notice)] == ["the speaker lost the end of the reply"]
+    (cut,) = log.of(Interrupted)
+    assert (cut.heard_samples, cut.heard) == (40_000, "one two three")
+    assert log.states[-1] is LISTENING
+    assert len(fake.history) == 1

@@ -1,0 +1,143 @@
+"""Turn taking as a state machine, explored: every event in hundreds of states of every situation,
+in the corners of the settings. No state is a dead end, and no turn is answered twice."""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from itertools import count
+from typing import Any
+
+import pytest
+
+from model.engine import Interrupt, PushToTalk, SayText, SetMuted
+from model.events import TurnState
+from model.turns.turn_settings import TurnSettings
+from tests.fakes.copyable import BROKEN, NO_ANSWER, SOMEBODY_ELSE
+from tests.model.turns.turn_machine import Machine
+
+SAY = {
+    **{"words": "stop that now", "backchannel": "yeah", "open": "and", "statement": "i like it"},
+    **{"no answer": NO_ANSWER, "break down": BROKEN, "noise": ""},
+    "somebody else": SOMEBODY_ELSE,
+}
+
+EVENTS: dict[str, tuple[str | None, Any, bool]] = {
+    "silence": (None, None, False),
+    **{name: (words, None, False) for name, words in SAY.items()},
+    "stuck": (None, None, True),
+    "interrupt": (None, Interrupt(), False),
+    "type": (None, SayText("typed"), False),
+    "push": (None, PushToTalk(True), False),
+    "push and talk": ("stop that now", PushToTalk(True), False),
+    "release": (None, PushToTalk(False), False),
+    "mute": (None, SetMuted(True), False),
+    "unmute": (None, SetMuted(False), False),
+}
+
+USUAL = {
+    "silence": 0.4,
+    "silence_finished": 0.2,
+    "silence_statement": 0.5,
+    "silence_unfinished": 0.7,
+    "words_wait": 0.3,
+    "speculate_after": 0.1,
+    "min_speech": 0.1,
+    "max_turn": 2.0,
+    "onset": 0.1,
+    "barge_in_confirm": 0.2,
+    "barge_in_limit": 0.4,
+    "barge_in_release": 0.2,
+    "continuation": 0.2,
+    "pre_roll": 0.1,
+    "partial_every": 0.2,
+    "deaf_after": 0.2,
+}
+CORNERS: dict[str, dict[str, Any]] = {
+    "usual": {},
+    "no barge-in": {"barge_in": False},
+    "no speculation": {"speculate_after": 0.7},
+    "all silences alike": {
+        "silence": 0.2,
+        "silence_statement": 0.2,
+        "silence_unfinished": 0.2,
+        "speculate_after": 0.2,
+    },
+    "words never waited for": {"words_wait": 0.0, "silence": 0.1, "silence_finished": 0.1},
+    "confirmed before it is noticed": {"onset": 0.2, "barge_in_confirm": 0.1},
+    "limit below confirm": {"barge_in_confirm": 0.5, "barge_in_limit": 0.2},
+    "long noises": {"min_speech": 0.5},
+    "short turns": {"max_turn": 0.4},
+    "always premature": {"continuation": 9.0},
+    "never premature": {"continuation": 0.0},
+    "slow to return": {"barge_in_release": 1.5},
+}
+RESTING = (TurnState.LISTENING, TurnState.MUTED)
+MOST_STEPS, EACH_TYPED = 80, 20
+"""8 s of silence, in which any timer of the settings explored runs out, and what it takes to answer
+a line that was typed."""
+
+
+def explore(settings: TurnSettings, *, words: bool, most: int) -> int:
+    """What every event leads to, from ``most`` different states: those first whose situation was
+    met least, so that the rare ones have their turn. Returns how many situations were met.
+
+    Each state is also left alone, and must come to rest.
+    """
+    first = Machine(settings, words=words)
+    seen = {first.key()}
+    met: Counter[Any] = Counter()
+    restful: set[Any] = set()
+    order = count()
+    todo: list[Any] = [(0, 0, next(order), first, ())]
+    while todo and met.total() < most:
+        times, length, _, machine, path = heapq.heappop(todo)
+        if times < met[machine.situation]:  # met more often since it was put off
+            heapq.heappush(todo, (met[machine.situation], length, next(order), machine, path))
+            continue
+        met[machine.situation] += 1
+        for name, event in EVENTS.items():
+            after, trace = machine.copy(), (*path, name)
+            attempt(after, event, trace)
+            key = after.key()
+            if key not in seen:
+                seen.add(key)
+                come_to_rest(after, trace, restful)
+                times = met[after.situation]
+                heapq.heappush(todo, (times, len(trace), next(order), after, trace))
+    return len(met)
+
+
+def attempt(machine: Machine, event: tuple[str | None, Any, bool], path: tuple[str, ...]) -> None:
+    words, command, stuck = event
+    try:
+        machine.step(words, command, stuck=stuck)
+    except Exception as error:
+        error.add_note(f"after {', '.join(path)}")
+        raise
+
+
+def come_to_rest(machine: Machine, path: tuple[str, ...], restful: set[Any]) -> None:
+    """Leave it alone: released, in silence, it must rest with nothing left over."""
+    machine, passed = machine.copy(), []
+    attempt(machine, EVENTS["release"], (*path, "rest"))
+    for _ in range(MOST_STEPS + EACH_TYPED * path.count("type")):
+        key = machine.key()
+        if key in restful:
+            break
+        passed.append(key)
+        if machine.state in RESTING and not machine.engine.busy:
+            machine.check_rest()
+            break
+        attempt(machine, EVENTS["silence"], (*path, "rest"))
+    else:
+        pytest.fail(f"{machine.state} is a dead end after {', '.join(path)}")
+    restful.update(passed)
+
+
+@pytest.mark.parametrize("words", [True, False], ids=["with words", "by sound"])
+@pytest.mark.parametrize("corner", CORNERS)
+def test_every_order_of_events_ends_in_rest_with_every_turn_answered_once(corner, words):
+    settings = TurnSettings(**{**USUAL, **CORNERS[corner]})
+    most, situations = (150, 50) if corner == "usual" else (40, 15)
+    assert explore(settings, words=words, most=most) > situations

@@ -1,0 +1,220 @@
+"""The turn taking as a machine that can be copied: one step is 0.1 s, everything around it is a
+fake, and :meth:`Machine.key` tells states apart that can behave differently."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from model.engine import Command, Frame, Playback
+from model.events import (
+    AssistantAudio,
+    Event,
+    Interrupted,
+    PlaybackAction,
+    PlaybackControl,
+    ReplyFinished,
+    ReplyStarted,
+    StateChanged,
+    TurnState,
+)
+from model.turns.controller import TurnTakingEngine
+from model.turns.phrases import phrases_of
+from model.turns.turn_settings import TurnSettings
+from tests.fakes.copyable import (
+    PLAYED,
+    SOMEBODY_ELSE,
+    STEP,
+    Clock,
+    DoneExecutor,
+    DoneJob,
+    Person,
+    Replies,
+)
+from tests.fakes.engine import LevelDetector
+
+SILENCE, SPEECH, FAINT = (np.full(STEP, level, np.float32) for level in (0.0, 0.1, 0.02))
+_FAR = 40
+"""Steps after which times are as good as equal: longer than any timer of the settings explored."""
+
+TIMES = {
+    *("now", "_now", "run_start", "last_voiced", "_voiced_until", "start", "end_of_speech"),
+    *("committed_at", "first_audio_at", "first_heard_at", "_begun_at", "_turn_text_at"),
+    *("_first_text_at", "_end_of_speech", "_moved_at", "_deaf_until", "_next", "_answered_to"),
+}
+LENGTHS = {"voiced", "run_voiced", "length", "_voiced_before", "_begins", "told_of", "_asked_of"}
+NOT_PART_OF_IT = {
+    *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
+    *("_phrases", "executor", "_executor", "generator", "_generator", "_work", "_recognizer"),
+    "_powers",
+}
+
+
+class Machine:
+    """The engine with all fakes, and the speaker that it plays to. ``step`` raises AssertionError
+    for whatever may never happen."""
+
+    def __init__(self, settings: TurnSettings, *, words: bool) -> None:
+        clock = Clock()
+        self.person = Person(clock)
+        self.replies = Replies(self.person)
+        self.engine = TurnTakingEngine(
+            self.replies,
+            LevelDetector(),
+            DoneExecutor(clock),
+            settings,
+            self.person if words else None,
+            phrases_of("en") if words else None,
+            self.person if words else None,
+        )
+        self._never_change = (settings, phrases_of("en"), SILENCE, SPEECH, FAINT, Replies.SOUND)
+        self.at = 0
+        self.state = TurnState.LISTENING
+        self.active: int | None = None  # the reply that was let through and is not over
+        self.finished_turn: int | None = None  # the last turn whose reply was heard to its end
+        self.turn: int | None = None  # that the active reply answers
+        self.reply = -1
+        self.queued = self.played = 0
+        self.ducked = self.held = self.dropped = self.stuck = False
+
+    def copy(self) -> Machine:
+        return copy.deepcopy(self, {id(shared): shared for shared in self._never_change})
+
+    def step(self, words: str | None, command: Command | None, *, stuck: bool = False) -> None:
+        """0.1 s, in which ``words`` are being said (None: silence). ``stuck``: from now on the
+        speaker is, until the next reply."""
+        if command is not None:
+            self.engine.command(command)
+        if words is not None:
+            self.person.words = words
+        self.stuck = stuck or self.stuck
+        if self.queued and not (self.held or self.stuck):
+            moved = min(self.queued, PLAYED)
+            self.queued -= moved
+            self.played += moved
+        sound = SILENCE if words is None else FAINT if words == SOMEBODY_ELSE else SPEECH
+        for event in self.engine.process(Frame(self.at, sound, Playback(self.reply, self.played))):
+            self._take(event)
+        self.at += STEP
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case StateChanged(state=state):
+                self.state = state
+            case ReplyStarted(reply=reply, turn=turn):
+                assert self.active is None, "two replies at once"
+                assert turn != self.finished_turn, "a turn is answered twice"
+                self.active, self.turn = reply, turn
+                self.queued, self.dropped, self.stuck = 0, False, False
+            case AssistantAudio(reply=reply, samples=samples):
+                assert reply == self.active, "sound of a reply that is not being spoken"
+                assert not self.dropped, "sound after the reply was stopped"
+                if reply != self.reply:
+                    self.reply, self.played = reply, 0
+                self.queued += len(samples)
+            case PlaybackControl(action=action):
+                assert event.reason
+                self.ducked = action is PlaybackAction.DUCK or (
+                    action is PlaybackAction.HOLD and self.ducked
+                )
+                self.held = action is PlaybackAction.HOLD
+                if action is PlaybackAction.STOP:
+                    self.queued, self.dropped = 0, True
+            case ReplyFinished(reply=reply):
+                assert reply == self.active
+                assert self.replies.history[-1][1] == "".join(Replies.WORDS)
+                self.finished_turn, self.active = self.turn, None
+            case Interrupted(reply=reply, heard=heard, reason=reason):
+                assert self.active in (reply, None)
+                if reason != "you went on":
+                    assert self.replies.history[-1][1] == heard
+                self.active = None
+
+    @property
+    def situation(self) -> Any:
+        """What kind of state it is in, roughly."""
+        floor = self.engine._floor
+        reply, talk, turn = floor.reply, floor.talk_over, floor.turn
+        return (
+            (self.state, self.ducked, self.held, self.stuck, floor.muted),
+            reply and (reply.complete, reply.failed, reply.turn_text is None),
+            talk and (talk.goes_on, talk.told is None, self._somebody_else),
+            turn and (turn.held, turn.closed, turn.over_reply),
+        )
+
+    @property
+    def _somebody_else(self) -> bool:
+        """Whether what is said over the reply is too faint for the user."""
+        floor = self.engine._floor
+        talk, s = floor.talk_over, floor.settings
+        return talk is not None and talk.level < -s.barge_in_quiet
+
+    def check_rest(self) -> None:
+        """Nobody has the floor: nothing may be left over."""
+        floor = self.engine._floor
+        assert self.active is None
+        assert not self.replies.begun, "a reply was never settled"
+        assert not self.held, "the speaker stands still for ever"
+        assert not self.ducked, "the speaker stays low"
+        assert (floor.turn, floor.reply, floor.playing, floor.talk_over) == (None,) * 4
+
+    def key(self) -> Any:
+        """Equal for machines that behave alike from now on."""
+        floor = self.engine._floor
+        numbers = (floor._turns, floor._replies)
+        own = (self.state, self.queued, self.ducked, self.held, self.dropped, self.stuck)
+        last = (
+            self.reply - floor._replies,
+            self.finished_turn is not None and self.finished_turn == floor._turns,
+            len(self.replies.begun),
+            self._somebody_else,
+        )
+        return own, self.person.words, last, _seen(self.engine, self.at, numbers, set())
+
+
+def _seen(value: Any, now: int, numbers: tuple[int, int], met: set[int]) -> Any:
+    if isinstance(value, DoneJob):
+        times = tuple(max(0, t - now) for t, _ in value.results)
+        return times, value.cancelled, value.error is not None
+    if value is None or isinstance(value, bool | str | float | int | Enum):
+        return value
+    if isinstance(value, tuple | list | deque):
+        return tuple(_seen(v, now, numbers, met) for v in value)
+    if isinstance(value, np.ndarray):
+        return len(value)
+    if callable(value) or id(value) in met:
+        return None
+    met.add(id(value))
+    return tuple(
+        _relative(name, field, now, numbers, met)
+        for name, field in _fields(value).items()
+        if name not in NOT_PART_OF_IT
+    )
+
+
+def _relative(  # noqa: PLR0911 - one line for each kind of number
+    name: str, value: Any, now: int, numbers: tuple[int, int], met: set[int]
+) -> Any:
+    if name == "_told":
+        return None  # only keeps an event from being told twice
+    if name == "_asked_of" and isinstance(value, tuple):
+        return value[0] - numbers[0], max(-_FAR * STEP, value[1] - now)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return _seen(value, now, numbers, met)
+    if name in TIMES:
+        return max(-_FAR * STEP, value - now)
+    if name in ("_turns", "_replies"):
+        return 0
+    if name in ("number", "turn", "_turn"):
+        return max(-3, value - max(numbers))
+    return min(value, _FAR * STEP) if name in LENGTHS else value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    if hasattr(value, "__dict__"):
+        return vars(value)
+    return {name: getattr(value, name) for name in getattr(value, "__slots__", ())}

@@ -1,0 +1,255 @@
+"""Voice packs and their store: what is accepted, what is refused, and that nothing falls back."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from covo_cli.settings.settings import Settings
+from tests.fakes.voices import COVO, LITE, TOP, make_pack, save_prompt
+from voices.errors import VoiceError
+from voices.pack import read_pack
+from voices.store import BUILTIN, VoiceStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> VoiceStore:
+    return VoiceStore(tmp_path / "user")
+
+
+def test_the_builtin_voices_are_whole() -> None:
+    store = VoiceStore()
+    packs = {pack.name: pack for pack in store.list()}
+    assert set(packs) == {"heart", "bella", "michael", "emma", "george"}
+    assert store.broken() == ()
+    assert Settings().voice.name in packs
+    for pack in packs.values():
+        assert pack.builtin
+        assert pack.engines == ("lite",)
+        assert pack.licence == "Apache-2.0"
+        assert pack.lite is not None
+        assert (pack.lite.data is None) == (pack.lite.synthesizer == "hibari")
+    assert packs["heart"].lite is not None
+    assert packs["heart"].lite.cost == "fast: 0.01x real time"
+    assert "hexgrad" in (BUILTIN / "NOTICE").read_text(encoding="utf-8")
+
+
+def test_a_changed_byte_of_a_builtin_voice_is_noticed(tmp_path: Path) -> None:
+    builtin = tmp_path / "builtin"
+    shutil.copytree(BUILTIN, builtin)
+    data = builtin / "emma" / "bf_emma.bin"
+    content = bytearray(data.read_bytes())
+    content[1000] ^= 1
+    data.write_bytes(content)
+    store = VoiceStore(builtin=builtin)
+    with pytest.raises(VoiceError, match=r"the voice emma is broken: .*bf_emma.bin is damaged"):
+        store.get("emma")
+    assert [pack.name for pack in store.broken()] == ["emma"]
+    assert "emma" not in [pack.name for pack in store.list()]
+
+
+def test_a_pack_for_both_engines(tmp_path: Path) -> None:
+    folder = make_pack(tmp_path)
+    pack = read_pack(folder)
+    assert pack.engines == ("lite", "covo")
+    assert pack.lite is not None
+    assert pack.lite.data == folder / "style.bin"
+    assert pack.lite.cost == "not measured"
+    assert pack.covo is not None
+    prompt = pack.covo.prompt()
+    assert prompt.token.shape == (1, 5)
+    assert prompt.latent.shape == (1, 4 * 5 + 3, 64)
+    assert prompt.embedding.shape == (1, 1024)
+    assert not pack.builtin
+
+
+@pytest.mark.parametrize("parts", [LITE, COVO])
+def test_a_pack_for_one_engine(tmp_path: Path, parts: str) -> None:
+    pack = read_pack(make_pack(tmp_path, parts=parts))
+    assert pack.engines == (("lite",) if parts == LITE else ("covo",))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"token": np.zeros((1, 5), np.int32)}, r"int32 \(1, 5\); it must be int64 \(1, N\)"),
+        ({"token": np.zeros(5, np.int64)}, r"it must be int64 \(1, N\)"),
+        ({"token": np.zeros((1, 0), np.int64)}, "all from 0 on"),
+        ({"token": np.full((1, 5), -1)}, "all from 0 on"),
+        ({"latent": np.ones((1, 20, 64), np.float32)}, r"it must be float32 \(1, 23, N\)"),
+        ({"latent": np.ones((1, 23, 64))}, "float64"),
+        ({"latent": np.full((1, 23, 64), np.nan, np.float32)}, "not finite"),
+        ({"embedding": np.ones((1, 4, 2), np.float32)}, r"it must be float32 \(1, N\)"),
+        ({"embedding": np.full((1, 1024), np.inf, np.float32)}, "not finite"),
+        ({"embedding": np.array([{}], dtype=object)}, "not a numpy array file"),
+    ],
+)
+def test_bad_arrays_are_refused(tmp_path: Path, arrays: dict[str, object], message: str) -> None:
+    folder = make_pack(tmp_path)
+    save_prompt(folder, **arrays)
+    with pytest.raises(VoiceError, match=message):
+        read_pack(folder)
+
+
+def test_missing_and_garbled_arrays(tmp_path: Path) -> None:
+    folder = make_pack(tmp_path)
+    (folder / "prompt_latent.npy").write_bytes(b"no array")
+    with pytest.raises(VoiceError, match="not a numpy array file"):
+        read_pack(folder)
+    np.savez(folder / "archive.npz", a=np.ones(3))
+    (folder / "archive.npz").rename(folder / "prompt_latent.npy")
+    with pytest.raises(VoiceError, match="not a numpy array file"):
+        read_pack(folder)
+    (folder / "prompt_latent.npy").unlink()
+    with pytest.raises(VoiceError, match=r"prompt_latent\.npy is missing"):
+        read_pack(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("format = 1\nname = 'an", "not valid TOML"),
+        (TOP.format(name="anna").replace("= 1", "= 2") + COVO, "this covo reads format = 1"),
+        (TOP.format(name="anna").replace("format = 1", "") + COVO, "this covo reads format = 1"),
+        (TOP.format(name="../anna") + COVO, "name must be 1 to 40 of"),
+        (TOP.format(name="anna").replace("licence", "license") + COVO, "licence must be there"),
+        (TOP.format(name="anna") + "mood = 'gay'\n" + COVO, "mood is not known"),
+        (TOP.format(name="anna"), r"needs a table \[lite\], \[covo\] or both"),
+        (TOP.format(name="anna") + "lite = 3\n", "lite must be a table"),
+        (TOP.format(name="anna") + LITE.replace("kokoro", "espeak"), "hibari or kokoro"),
+        (TOP.format(name="anna") + LITE.replace("style.bin", "../style.bin"), "beside voice.toml"),
+        (TOP.format(name="anna") + LITE.replace("style.bin", "other.bin"), "cannot read"),
+        (TOP.format(name="anna") + LITE.replace('file = "style.bin"', ""), "needs a data file"),
+        (TOP.format(name="anna") + LITE.replace("kokoro", "hibari"), "bundled voice only"),
+        (TOP.format(name="anna") + LITE + "sha256 = 'ab12'\n", "is damaged: its sha256"),
+        (TOP.format(name="anna") + LITE + "real_time_factor = 'low'\n", "must be a number"),
+        (TOP.format(name="anna") + LITE + "real_time_factor = 0\n", "must be above 0"),
+        (TOP.format(name="anna") + LITE + "speed = 2\n", "lite.speed is not known"),
+        (TOP.format(name="anna") + "[covo]\n", "covo.speaker must be there"),
+    ],
+)
+def test_a_bad_description_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    folder = make_pack(tmp_path)
+    (folder / "voice.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(VoiceError, match=message):
+        read_pack(folder)
+
+
+def test_kokoro_data_is_checked(tmp_path: Path) -> None:
+    folder = make_pack(tmp_path)
+    data = folder / "style.bin"
+    good = data.read_bytes()
+    data.write_bytes(good[:-4])
+    with pytest.raises(VoiceError, match="522236 bytes; a Kokoro voice is"):
+        read_pack(folder)
+    data.write_bytes(np.float32(np.nan).tobytes() + good[4:])
+    with pytest.raises(VoiceError, match="not finite"):
+        read_pack(folder)
+    data.write_bytes(good)
+    digest = hashlib.sha256(good).hexdigest()
+    text = (folder / "voice.toml").read_text(encoding="utf-8")
+    (folder / "voice.toml").write_text(
+        text.replace('file = "style.bin"', f'file = "style.bin"\nsha256 = "{digest}"')
+    )
+    assert read_pack(folder).lite is not None
+
+
+def test_adding_copies_only_what_belongs_to_the_pack(store: VoiceStore, tmp_path: Path) -> None:
+    folder = make_pack(tmp_path / "new")
+    (folder / "NOTICE").write_text("by nobody")
+    (folder / "holiday.mp4").write_bytes(b"x")
+    pack = store.add(folder)
+    assert pack.folder == tmp_path / "user" / "anna"
+    assert {p.name for p in pack.folder.iterdir()} == {
+        *("voice.toml", "style.bin", "NOTICE"),
+        *("prompt_token.npy", "prompt_latent.npy", "speaker_embed.npy"),
+    }
+    shutil.rmtree(folder)
+    assert store.get("anna").engines == ("lite", "covo")
+    assert [p.name for p in (tmp_path / "user").iterdir()] == ["anna"]
+
+
+def test_what_cannot_be_added_leaves_no_trace(store: VoiceStore, tmp_path: Path) -> None:
+    with pytest.raises(VoiceError, match=r"not a voice pack: it has no voice\.toml"):
+        store.add(tmp_path)
+    with pytest.raises(VoiceError, match="not a voice pack"):
+        store.add(tmp_path / "nowhere")
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(VoiceError, match="not a folder"):
+        store.add(file)
+    with pytest.raises(VoiceError, match="emma is a built-in voice; give the new one another name"):
+        store.add(make_pack(tmp_path / "new", "emma"))
+    assert not (tmp_path / "user").exists()
+    store.add(make_pack(tmp_path / "new", "anna"))
+    with pytest.raises(VoiceError, match="there is a voice called anna already"):
+        store.add(tmp_path / "new" / "anna")
+
+
+def test_a_full_disk_leaves_the_store_as_it_was(
+    store: VoiceStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_pack(tmp_path / "new")
+
+    def full(source: object, target: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(VoiceError, match="No space left on device"):
+        store.add(folder)
+    assert list((tmp_path / "user").iterdir()) == []
+
+
+def test_an_unknown_voice_is_an_error_that_lists_the_known(store: VoiceStore) -> None:
+    with pytest.raises(VoiceError) as caught:
+        store.get("gorge")
+    assert str(caught.value) == (
+        "there is no voice called 'gorge'; there are: bella, emma, george, heart, michael; "
+        "did you mean george?"
+    )
+    with pytest.raises(VoiceError, match=r"no voice called '\.\./builtin/emma'"):
+        store.get("../builtin/emma")
+
+
+def test_a_users_pack_does_not_stand_in_for_a_builtin_voice(
+    store: VoiceStore, tmp_path: Path
+) -> None:
+    make_pack(tmp_path / "user", "emma")
+    with pytest.raises(VoiceError, match="has the name of the built-in voice emma"):
+        store.get("emma")
+    assert [(b.name, b.folder) for b in store.broken()] == [("emma", tmp_path / "user" / "emma")]
+    store.remove("emma")
+    assert store.get("emma").builtin
+
+
+def test_a_folder_must_be_called_as_its_voice(store: VoiceStore, tmp_path: Path) -> None:
+    make_pack(tmp_path / "user", "anna").rename(tmp_path / "user" / "Anna 2")
+    with pytest.raises(VoiceError, match=r"the voice Anna 2 is broken: its voice\.toml calls it"):
+        store.get("Anna 2")
+    assert len(store.broken()) == 1
+
+
+def test_removing(store: VoiceStore, tmp_path: Path) -> None:
+    store.add(make_pack(tmp_path / "new", "anna"))
+    store.remove("anna")
+    assert "anna" not in store.names()
+    (tmp_path / "user" / "wreck").mkdir()
+    store.remove("wreck")
+    assert list((tmp_path / "user").iterdir()) == []
+    with pytest.raises(VoiceError, match="emma is a built-in voice"):
+        store.remove("emma")
+    with pytest.raises(VoiceError, match="there is no voice called 'anna'"):
+        store.remove("anna")
+
+
+def test_removing_a_link_leaves_what_it_points_to(store: VoiceStore, tmp_path: Path) -> None:
+    real = make_pack(tmp_path / "elsewhere", "anna")
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "anna").symlink_to(real)
+    assert store.get("anna").name == "anna"
+    store.remove("anna")
+    assert (real / "voice.toml").exists()
