@@ -1,57 +1,103 @@
-"""The rooms of the house, and which way the arrows between them point."""
+"""The rooms of the house: their size, their names, and which way the arrows between them point."""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 from tests import ROOT
 
+ROOMS = ("audio_io", "voices", "model", "covo_cli")
+GROUND_FLOOR = {f"audio_io.{name}" for name in ("clock", "signal", "levels", "files", "worker")}
 MAY_IMPORT = {
     "audio_io": set(),
     "voices": set(),
-    "model": {"voices", *(f"audio_io.{name}" for name in ("clock", "signal", "levels", "files"))},
+    "model": {"voices", *GROUND_FLOOR},
     "covo_cli": {"model", "voices", "audio_io"},
 }
 """What each room may import: a whole room, or single modules of it."""
+
 HEAVY = {
     *("numpy", "sounddevice", "soundfile", "soxr", "onnxruntime", "ctranslate2", "xllamacpp"),
-    *("hibari", "openai", "torch", "torchao", "transformers", "scipy", "matplotlib"),
+    *("hibari", "openai", "torch", "torchao", "transformers", "scipy", "matplotlib", "msgspec"),
 }
+MODULES_PER_FOLDER = 15
+LINES_PER_MODULE = 350
+LINES_WORTH_A_MODULE = 25
 
 
 def modules(room: str) -> Iterator[Path]:
     return (ROOT / room).rglob("*.py")
 
 
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def ours() -> dict[str, Path]:
+    return {dotted(path): path for room in ROOMS for path in modules(room)}
+
+
 def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if top_level_only else ast.walk(tree)
+    """The modules that ``path`` imports; of ours, the modules that its names really come from."""
+    tree = parsed(path)
     names: set[str] = set()
-    for node in nodes:
+    for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names.add(node.module or "")
+            assert node.level == 0 and node.module, f"{path}: relative import"
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                names.add(full if full in ours() else node.module)
     return names
+
+
+@cache
+def arrows() -> dict[str, set[str]]:
+    """Each of our modules, and those of ours that it imports, at whatever depth in its code."""
+    return {name: (imported(path) & ours().keys()) - {name} for name, path in ours().items()}
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_imports_point_one_way(room):
-    files = list(modules(room))
-    assert files
-    for path in files:
-        ours = {name for name in imported(path) if name.split(".")[0] in MAY_IMPORT}
-        wrong = {
-            name
-            for name in ours
-            if name.split(".")[0] not in MAY_IMPORT[room] | {room} and name not in MAY_IMPORT[room]
-        }
-        assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
+    allowed = MAY_IMPORT[room] | {room}
+    assert list(modules(room))
+    for path in modules(room):
+        for name in imported(path):
+            top = name.split(".")[0]
+            assert top not in MAY_IMPORT or {top, name} & allowed, f"{path} imports {name}"
+
+
+def test_the_ground_floor_stands_on_nothing_of_ours():
+    for name in GROUND_FLOOR & ours().keys():
+        assert arrows()[name] <= GROUND_FLOOR | {"audio_io.errors", "audio_io.resample"}, name
+
+
+def test_no_import_goes_round_in_a_circle():
+    try:
+        TopologicalSorter(arrows()).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_running_engine_imports_nothing_of_its_training():
+    of_training = ("model.duplex.training", "model.duplex.tones")
+    for name, targets in arrows().items():
+        if name.startswith("model.") and not name.startswith(of_training):
+            assert not {t for t in targets if t.startswith(of_training[0])}, name
 
 
 @pytest.mark.parametrize("room", ["audio_io", "model", "voices"])
@@ -59,7 +105,7 @@ def test_library_rooms_do_not_print(room):
     for path in modules(room):
         names = {name.split(".")[0] for name in imported(path)}
         assert not names & {"rich", "typer", "blessed", "platformdirs"}, path
-        calls = [n.func for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]
+        calls = [node.func for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
         assert not [f for f in calls if isinstance(f, ast.Name) and f.id == "print"], path
 
 
@@ -68,3 +114,28 @@ def test_commands_import_nothing_heavy_before_they_run():
     for path in light:
         for name in imported(path, top_level_only=True):
             assert name.split(".")[0] not in HEAVY | {"model", "audio_io", "voices"}, path
+
+
+def test_no_folder_has_more_modules_than_one_takes_in():
+    counts = Counter(path.parent for room in (*ROOMS, "tests") for path in modules(room))
+    crowded = {str(p.relative_to(ROOT)): n for p, n in counts.items() if n > MODULES_PER_FOLDER}
+    assert not crowded
+
+
+def test_no_module_is_too_long_or_too_short_to_be_one():
+    importers = Counter(target for targets in arrows().values() for target in targets)
+    for name, path in ours().items():
+        lines = len(path.read_text().splitlines())
+        assert lines <= LINES_PER_MODULE, f"{name}: {lines} lines"
+        if not path.name.startswith("__"):
+            worth_it = lines >= LINES_WORTH_A_MODULE or importers[name] > 1
+            assert worth_it, f"{name}: {lines} lines, {importers[name]} importer"
+
+
+def test_no_class_name_has_two_meanings():
+    places = defaultdict(list)
+    for name, path in ours().items():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(name)
+    assert not {name: where for name, where in places.items() if len(where) > 1}
