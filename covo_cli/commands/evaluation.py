@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from audio_io.endpoints import Audio
+    from audio_io.signal import Audio
 
 app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted conversations.")
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from covo_cli.conversation.consumer import Audio, Tick
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.sessions.event_log import encode_events

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from audio_io.acoustics.echo_path import EchoPath
-from audio_io.clock import samples
+from audio_io.clock import USER_RATE, samples
 from audio_io.echo import EchoCanceller
-from audio_io.endpoints import MIC_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
-from covo_cli.conversation.consumer import Audio, Consumer
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Consumer
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.evaluation.scenarios.scenario import (
     RIGHT,
@@ -113,9 +113,9 @@ def _talk(
 ) -> int:
     echo = scenario.echo
     path = EchoPath(echo.delay, echo.rt60, echo.gain, echo.seed) if echo else None
-    room = Room(user, path, noise, AudioWriter(folder / INPUT, MIC_RATE))
+    room = Room(user, path, noise, AudioWriter(folder / INPUT, USER_RATE))
     stack.callback(room.close)
-    speaker = FileSpeaker(folder / OUTPUT, MIC_RATE)
+    speaker = FileSpeaker(folder / OUTPUT, USER_RATE)
     stack.callback(speaker.close)
     stream = stack.enter_context((folder / EVENTS).open("w", encoding="utf-8"))
     resting_since: int | None = None
