@@ -19,7 +19,7 @@ from audio_io.files import read_audio
 from audio_io.levels import from_db
 from audio_io.signal import Audio
 from covo_cli.evaluation.running.conversation import OUTPUT, Annotation, read_annotation
-from covo_cli.sessions.records import read_events
+from covo_cli.sessions.event_log import read_events
 from model.events import (
     Event,
     Interrupted,

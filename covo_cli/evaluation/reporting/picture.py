@@ -13,7 +13,7 @@ from audio_io.files import read_audio
 from audio_io.signal import Audio
 from covo_cli.evaluation.judging.finding import Finding
 from covo_cli.evaluation.running.conversation import INPUT, OUTPUT, read_annotation
-from covo_cli.sessions.records import read_events
+from covo_cli.sessions.event_log import read_events
 from model.events import (
     Event,
     Interrupted,
