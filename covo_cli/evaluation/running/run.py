@@ -24,7 +24,7 @@ import psutil
 
 import covo_cli
 from covo_cli.bench.machine import machine
-from covo_cli.evaluation.names import SCRIPTED, RecognizerName
+from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.conversation import as_line, hold
 from covo_cli.evaluation.running.engines import engine_maker
 from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
@@ -46,8 +46,10 @@ RESULTS = "results.json"
 REPORT = "report.md"
 PICTURES = "pictures"
 
-POLL = 0.25
-"""Seconds between two looks at what is done."""
+POLL_S = 0.25
+
+IDENTITY = ("set", "set_sha256", "engine", "recognizer", "settings", "code_sha256")
+"""The keys of ``run.json`` that make a run what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def run_all(
         workers = [pool.submit(_work_off, task, out, waiting) for _ in range(jobs)]
         try:
             while any(not worker.done() for worker in workers):
-                wait(workers, timeout=POLL, return_when=FIRST_EXCEPTION)
+                wait(workers, timeout=POLL_S, return_when=FIRST_EXCEPTION)
                 names = _report(names, out, progress)
                 for worker in workers:
                     if worker.done():

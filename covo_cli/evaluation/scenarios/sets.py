@@ -13,7 +13,7 @@ from importlib import resources
 from itertools import count, cycle
 from typing import Any
 
-from covo_cli.evaluation.names import SetName
+from covo_cli.evaluation import SetName
 from covo_cli.evaluation.scenarios.scenario import (
     Echo,
     Kind,
