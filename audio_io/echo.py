@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pywebrtc_audio import EchoCanceller as Aec3
 
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio
+from audio_io.clock import FRAME, USER_RATE
+from audio_io.signal import Audio
 
-_BLOCK = MIC_RATE // 100
+_BLOCK = USER_RATE // 100
 _MARGIN_MS = 5.0
-_MOST_HOLD = MIC_RATE // 5
+_MOST_HOLD = USER_RATE // 5
 
 
 class EchoCanceller:
     """Cancels the echo of one loudspeaker in one microphone. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._aec = Aec3(MIC_RATE, 1)
+        self._aec = Aec3(USER_RATE, 1)
         self._delay = DelayEstimator()
         self._held = np.zeros(0, np.float32)
 
@@ -34,19 +35,19 @@ class EchoCanceller:
 
         All float32, shape (320,), 16 kHz. Raises: ValueError for other shapes.
         """
-        if near.shape != (MIC_FRAME,) or far.shape != (MIC_FRAME,):
-            raise ValueError(f"frames are ({MIC_FRAME},), not {near.shape} and {far.shape}")
+        if near.shape != (FRAME,) or far.shape != (FRAME,):
+            raise ValueError(f"frames are ({FRAME},), not {near.shape} and {far.shape}")
         self._delay.add(near, far)
         self._adjust_hold()
         line = np.concatenate([self._held, near])
-        near, self._held = line[:MIC_FRAME], line[MIC_FRAME:]
+        near, self._held = line[:FRAME], line[FRAME:]
         return np.concatenate(
             [
                 self._aec.process(
                     np.ascontiguousarray(near[at : at + _BLOCK], dtype=np.float32),
                     np.ascontiguousarray(far[at : at + _BLOCK], dtype=np.float32),
                 )
-                for at in range(0, MIC_FRAME, _BLOCK)
+                for at in range(0, FRAME, _BLOCK)
             ]
         )
 
@@ -58,7 +59,7 @@ class EchoCanceller:
     @property
     def hold_ms(self) -> float:
         """By how much the microphone is held back, because its reference comes late."""
-        return 1000.0 * len(self._held) / MIC_RATE
+        return 1000.0 * len(self._held) / USER_RATE
 
     def _adjust_hold(self) -> None:
         delay = self._delay.delay_ms
@@ -80,18 +81,18 @@ class DelayEstimator:
     value counts once two estimates in a row agree.
     """
 
-    _WINDOW = MIC_RATE
-    _SIZE = 2 * MIC_RATE
-    _HOP = MIC_RATE // 2
-    _EARLIEST = -MIC_RATE // 5
-    _LATEST = 2 * MIC_RATE // 5
+    _WINDOW = USER_RATE
+    _SIZE = 2 * USER_RATE
+    _HOP = USER_RATE // 2
+    _EARLIEST = -USER_RATE // 5
+    _LATEST = 2 * USER_RATE // 5
     _KEEP = 0.7
     _CLEAR = 20.0
     """Peak over root mean square of the correlation. Measured on speech: 4-14 where the two have
     nothing to do with each other, 28-75 with an echo, even 20 dB down and under another voice."""
 
-    _AGREE = MIC_RATE // 500
-    _TAPER = np.hanning(MIC_RATE)
+    _AGREE = USER_RATE // 500
+    _TAPER = np.hanning(USER_RATE)
 
     def __init__(self) -> None:
         self.delay_ms: float | None = None
@@ -133,5 +134,5 @@ class DelayEstimator:
             return
         lag = best + self._EARLIEST
         if self._last is not None and abs(lag - self._last) <= self._AGREE:
-            self.delay_ms = 1000.0 * lag / MIC_RATE
+            self.delay_ms = 1000.0 * lag / USER_RATE
         self._last = lag

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from audio_io.endpoints import Audio
+    from audio_io.signal import Audio
 
 app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted conversations.")
 
@@ -105,9 +105,9 @@ def duplex(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     task = Task(scenarios, engine, recognizer, settings, threads)
     run = open_run(task, out, jobs)
-    if engine != SCRIPTED and run["load"] > BUSY:
+    if engine != SCRIPTED and run.load > BUSY:
         console.print(
-            f"This machine is busy ({run['load']:.1f} processes for each core): answers will come "
+            f"This machine is busy ({run.load:.1f} processes for each core): answers will come "
             "late, and what depends on their time will be judged wrongly.",
             style="yellow",
             highlight=False,

@@ -12,7 +12,7 @@ from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from model.errors import ModelError
 
 if TYPE_CHECKING:
-    from audio_io.vad import VoiceActivityDetector
+    from audio_io.signal import SpeechDetector
     from model.covo.conversation.generator import CovoGenerator
     from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
@@ -196,7 +196,7 @@ def _build_cascade(settings: Settings) -> Cascade:
     )
 
 
-def _detector(settings: Settings, weights: WeightStore) -> VoiceActivityDetector:
+def _detector(settings: Settings, weights: WeightStore) -> SpeechDetector:
     from audio_io.vad import SileroVad, WebRtcVad
 
     if settings.audio.vad == "webrtc":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from audio_io.clock import samples, seconds
-from model.engine import Audio
+from audio_io.signal import Audio
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
 from model.hearing.open_turn import OpenTurn

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from audio_io.clock import FRAME, USER_RATE
-from audio_io.endpoints import Audio, EndpointStatus, Played
+from audio_io.endpoints import EndpointStatus
 from audio_io.playout import Playout
+from audio_io.signal import Audio, Position
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
@@ -169,7 +170,7 @@ class FakeSpeaker:
         return self._playout.render(480)
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         return self._playout.played
 
     @property

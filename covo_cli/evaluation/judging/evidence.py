@@ -14,12 +14,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from audio_io.clock import FRAME, seconds
-from audio_io.endpoints import MIC_RATE, Audio
+from audio_io.clock import FRAME, USER_RATE, seconds
 from audio_io.files import read_audio
 from audio_io.levels import from_db
+from audio_io.signal import Audio
 from covo_cli.evaluation.running.conversation import OUTPUT, Annotation, read_annotation
-from covo_cli.sessions.records import read_events
+from covo_cli.sessions.event_log import read_events
 from model.events import (
     Event,
     Interrupted,
@@ -34,7 +34,7 @@ from model.events import (
 AUDIBLE_DB = -55.0
 """Level (dBFS, RMS of 10 ms) above which the assistant is heard; a ducked reply is at about -32."""
 
-_BLOCK = MIC_RATE // 100
+_BLOCK = USER_RATE // 100
 
 TAKEOVER_SECONDS, TAKEOVER_WORDS = 1.0, 3
 """Full-Duplex-Bench v1: shorter speech with no more words is no takeover."""
@@ -124,7 +124,7 @@ class Evidence:
 
     def audible_seconds(self, start: int, end: int) -> float:
         """Return for how long something was heard from ``start`` to ``end``."""
-        return sum(self.audible[start // _BLOCK : end // _BLOCK]) * _BLOCK / MIC_RATE
+        return sum(self.audible[start // _BLOCK : end // _BLOCK]) * _BLOCK / USER_RATE
 
 
 def gather(folder: Path, listen: Listen, *, to_all: bool) -> Evidence:
@@ -136,7 +136,7 @@ def gather(folder: Path, listen: Listen, *, to_all: bool) -> Evidence:
     """
     annotation = read_annotation(folder)
     events = read_events(folder).events
-    output = read_audio(folder / OUTPUT, MIC_RATE)
+    output = read_audio(folder / OUTPUT, USER_RATE)
     audible = audible_blocks(output)
     replies = tuple(_replies(events, output, audible, listen, to_all))
     return Evidence(annotation, events, replies, audible)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 from covo_cli.evaluation.scenarios.scenario import Kind
 
@@ -29,8 +28,6 @@ class Finding:
     ``ok`` is None when the check could not be tried; ``why`` then says what was missing. Times in
     ``values`` are in seconds.
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     scenario: str
     kind: Kind

@@ -14,7 +14,7 @@ from covo_cli.evaluation.judging.metrics import Metric
 from covo_cli.evaluation.judging.statistics import Estimate, difference
 from covo_cli.evaluation.reporting.report import Report, new_table, number
 from covo_cli.evaluation.running.run import IDENTITY, done
-from covo_cli.sessions.records import read_events
+from covo_cli.sessions.event_log import read_events
 from model.events import (
     EndpointJudged,
     Event,
@@ -80,7 +80,7 @@ def compare(a: Report, b: Report) -> Comparison:
         {name: problem for name, problem in report.problems().items() if name in common}
         for report in (a, b)
     )
-    values = {key: (a.run.get(key), b.run.get(key)) for key in IDENTITY}
+    values = {key: (getattr(a.run, key), getattr(b.run, key)) for key in IDENTITY}
     return Comparison(
         tuple(differences),
         {name: problem for name, problem in wrong_a.items() if name not in wrong_b},

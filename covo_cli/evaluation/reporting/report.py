@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -18,9 +17,18 @@ from covo_cli.evaluation.judging.finding import Finding
 from covo_cli.evaluation.judging.judge import judge
 from covo_cli.evaluation.judging.metrics import METRICS, Form, Metric
 from covo_cli.evaluation.judging.statistics import Estimate
-from covo_cli.evaluation.running.run import CONVERSATIONS, PICTURES, REPORT, RESULTS, done, read_run
-from covo_cli.evaluation.scenarios.scenario import EvaluationError
+from covo_cli.evaluation.running.run import (
+    CONVERSATIONS,
+    PICTURES,
+    REPORT,
+    RESULTS,
+    RunRecord,
+    done,
+    read_run,
+)
+from covo_cli.evaluation.scenarios.scenario import EvaluationError, to_json
 from covo_cli.process.whole_file import write_text
+from voices.strict_reader import read
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,14 +50,14 @@ class ReportRow:
 class Report:
     """``run``: what was run; ``findings`` of its conversations, in the order of their names."""
 
-    run: dict[str, Any]
+    run: RunRecord
     findings: tuple[Finding, ...]
 
     def estimates(self) -> list[tuple[Metric, Estimate]]:
         """Return the figures for which there are findings."""
         found = ((metric, metric.estimate(self.findings)) for metric in METRICS)
         known = [(metric, estimate) for metric, estimate in found if estimate is not None]
-        if self.run["recognizer"] != RecognizerName.ORACLE:
+        if self.run.recognizer != RecognizerName.ORACLE:
             return known
         # An oracle loses no words, which says nothing about the engine.
         return [(metric, estimate) for metric, estimate in known if metric.key != "first_words"]
@@ -71,21 +79,30 @@ class Report:
         return {name: "; ".join(f.problem for f in found) for name, found in self.failed().items()}
 
 
+@dataclass(frozen=True, slots=True)
+class ReportFile:
+    """The content of results.json."""
+
+    run: RunRecord
+    metrics: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+
 def assess(out: Path, listen: Listen) -> Report:
     """Judge the finished conversations of run ``out``; write its results.json and report.md.
 
     ``listen``: see :func:`covo_cli.evaluation.judging.evidence.gather`. Raises: EvaluationError.
     """
     run, folders = read_run(out), done(out)
-    to_all = run["engine"] != SCRIPTED  # the scripted engine's replies are known to be speech
+    to_all = run.engine != SCRIPTED  # the scripted engine's replies are known to be speech
     if not folders:
         raise EvaluationError(f"no conversation in {out} is finished")
     findings = [
         finding for folder in folders for finding in judge(gather(folder, listen, to_all=to_all))
     ]
-    report = Report({**run, "conversations": len(folders)}, tuple(findings))
+    report = Report(dataclasses.replace(run, conversations=len(folders)), tuple(findings))
     try:
-        write_text(out / RESULTS, json.dumps(as_json(report), indent=1) + "\n")
+        write_text(out / RESULTS, to_json(_as_file(report)))
         write_text(out / REPORT, markdown(report))
     except OSError as error:
         raise EvaluationError(f"cannot write the report: {error}") from error
@@ -94,17 +111,9 @@ def assess(out: Path, listen: Listen) -> Report:
 
 def read_report(out: Path) -> Report:
     """Read the report in ``out``. Raises: EvaluationError."""
-    from pydantic import TypeAdapter
-
-    path = out / RESULTS
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        findings = TypeAdapter(tuple[Finding, ...]).validate_python(record["findings"])
-        return Report(record["run"], findings)
-    except OSError as error:
-        raise EvaluationError(f"cannot read {path}: run `covo eval report {out}`") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path} is not a report: run `covo eval report {out}`") from error
+    remedy = f"run `covo eval report {out}`"
+    file = read(out / RESULTS, ReportFile, EvaluationError, remedy=remedy)
+    return Report(file.run, file.findings)
 
 
 def draw_failures(out: Path, report: Report) -> None:
@@ -140,8 +149,7 @@ def _row(metric: Metric, estimate: Estimate) -> ReportRow:
     )
 
 
-def as_json(report: Report) -> dict[str, Any]:
-    """Return the content of results.json: the run, every figure and every finding."""
+def _as_file(report: Report) -> ReportFile:
     metrics = {
         metric.key: {
             "title": metric.title,
@@ -152,8 +160,7 @@ def as_json(report: Report) -> dict[str, Any]:
         }
         for metric, estimate in report.estimates()
     }
-    findings = [dataclasses.asdict(finding) for finding in report.findings]
-    return {"run": report.run, "metrics": metrics, "findings": findings}
+    return ReportFile(report.run, metrics, report.findings)
 
 
 def new_table(*headings: str, **options: Any) -> Table:
@@ -172,8 +179,8 @@ def report_table(report: Report) -> Table:
     run = report.run
     table = new_table(
         *("", "value", "95 % within", "cases", "goal"),
-        title=f"{run['set']}, {run['conversations']} conversations, engine {run['engine']}",
-        caption=f"{len(report.failed())} of {run['conversations']} conversations went wrong",
+        title=f"{run.set}, {run.conversations} conversations, engine {run.engine}",
+        caption=f"{len(report.failed())} of {run.conversations} conversations went wrong",
         caption_justify="left",
     )
     for row in report.rows():
@@ -187,14 +194,14 @@ def markdown(report: Report) -> str:
     run = report.run
     met = {None: "", True: "yes", False: "**no**"}
     lines = [
-        f"# Turn taking: set {run['set']}, engine {run['engine']}",
+        f"# Turn taking: set {run.set}, engine {run.engine}",
         "",
-        f"    {run['machine']['command']}",
+        f"    {run.machine['command']}",
         "",
-        f"{run['conversations']} of {run['scenarios']} conversations; recogniser of the user: "
-        f"{run['recognizer']}; {run['machine']['processor']}, {run['machine']['cores']} cores, "
-        f"{run['jobs']} processes, load per core before the run {run['load']:.1f}; "
-        f"{run['machine']['time']}. Set {run['set_sha256'][:12]}, code {run['code_sha256'][:12]}.",
+        f"{run.conversations} of {run.scenarios} conversations; recogniser of the user: "
+        f"{run.recognizer}; {run.machine['processor']}, {run.machine['cores']} cores, "
+        f"{run.jobs} processes, load per core before the run {run.load:.1f}; "
+        f"{run.machine['time']}. Set {run.set_sha256[:12]}, code {run.code_sha256[:12]}.",
         "",
         *_rows("", "value", "95 % interval", "cases", "goal", "met"),
         *(
@@ -217,7 +224,7 @@ def _published(report: Report) -> Iterator[str]:
     """Yield a table for each group of ``published.toml``, our figures first."""
     file = resources.files("covo_cli.evaluation.reporting") / "published.toml"
     ours = {metric.key: number(metric.form, value.value) for metric, value in report.estimates()}
-    name = f"**covo, {report.run['engine']}** (set {report.run['set']})"
+    name = f"**covo, {report.run.engine}** (set {report.run.set})"
     for group in tomllib.loads(file.read_text(encoding="utf-8"))["groups"]:
         columns = group["columns"]
         yield from (group["about"], "", *_rows("", *columns.values()))

@@ -16,8 +16,9 @@ from covo_cli.evaluation.judging.statistics import (
     rate,
 )
 from covo_cli.evaluation.reporting.compare import compare
-from covo_cli.evaluation.reporting.report import Report, as_json, markdown
-from covo_cli.evaluation.scenarios.scenario import Kind
+from covo_cli.evaluation.reporting.report import Report, _as_file, markdown
+from covo_cli.evaluation.running.run import RunRecord
+from covo_cli.evaluation.scenarios.scenario import Kind, to_json
 
 RUN = {
     "set": "small",
@@ -30,6 +31,7 @@ RUN = {
     "conversations": 10,
     "load": 0.1,
     "jobs": 1,
+    "threads": 1,
     "machine": {"command": "covo eval", "processor": "a CPU", "cores": 2, "time": "now"},
 }
 
@@ -39,7 +41,7 @@ def finding(n: int, kind: Kind, check: FindingCheck, ok: bool | None, **values: 
 
 
 def report(*findings: Finding, **run: object) -> Report:
-    return Report({**RUN, **run}, findings)
+    return Report(RunRecord(**{**RUN, **run}), findings)
 
 
 def figures(*findings: Finding, **run: object) -> dict[str, Estimate]:
@@ -187,7 +189,7 @@ def test_the_report_has_every_figure_the_failures_and_the_published_rows():
 
 def test_the_json_has_the_figures_and_is_json():
     record = json.loads(
-        json.dumps(as_json(report(finding(0, Kind.TURN, FindingCheck.TURN, True, latency=0.7))))
+        to_json(_as_file(report(finding(0, Kind.TURN, FindingCheck.TURN, True, latency=0.7))))
     )
     assert record["metrics"]["turn_latency"]["value"] == 0.7
     assert record["metrics"]["turn_latency"]["unit"] == Form.SECONDS

@@ -172,7 +172,7 @@ def test_a_conversation_that_broke_off_is_not_taken_for_a_whole_one(task, out, m
 
 
 def test_nothing_is_added_to_another_run(task, out):
-    assert open_run(task, out, 2)["jobs"] == 1  # the same one goes on
+    assert open_run(task, out, 2).jobs == 1  # the same one goes on
     other = Scenario("turn-0", Kind.TURN, (QUESTION,), noise=Noise(NoiseKind.PINK, 10.0, 1))
     write_set(task.folder, ScenarioSet("fakes", "", (other,)))
     with pytest.raises(EvaluationError, match=r"another run \(set_sha256"):
@@ -350,12 +350,12 @@ def test_fresh_throws_away_a_run_and_nothing_else(out, tmp_path):
     (out / "notes.txt").write_text("mine")
     discard_run(out)
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
-    with pytest.raises(EvaluationError, match="is no run"):
+    with pytest.raises(EvaluationError, match="not a run folder"):
         discard_run(out)
     discard_run(tmp_path / "nothing there")
     file = tmp_path / "a file"
     file.touch()
-    with pytest.raises(EvaluationError, match="is no run"):
+    with pytest.raises(EvaluationError, match="not a run folder"):
         discard_run(file)
 
 

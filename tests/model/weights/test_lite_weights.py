@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soxr
 
+from audio_io.signal import Audio
 from covo_cli.settings.settings import load_settings, models_dir
-from model.engine import Audio
 from model.lite import SynthesizerMaker, build_cascade
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
