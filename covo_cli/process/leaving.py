@@ -29,7 +29,9 @@ _PROCESS = _Process()
 def own_process() -> None:
     """Let :func:`leave_within` end this process. Without this call, as in tests, it never does."""
     _PROCESS.owned = True
-    with contextlib.suppress(ImportError, OSError, ValueError, AttributeError):
+    if sys.stdin is None or not sys.stdin.isatty():
+        return
+    with contextlib.suppress(ImportError):
         import termios
 
         _PROCESS.terminal = termios.tcgetattr(sys.stdin)
