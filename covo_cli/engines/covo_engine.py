@@ -115,7 +115,7 @@ def check_packages() -> None:
 
 def _look_at(folder: Path, settings: CovoSettings) -> CovoModel:
     from model.covo.loading.assemble import CovoModel
-    from model.duplex.protocol.profile_file import require_half_duplex
+    from model.duplex.protocol.profile import require_half_duplex
 
     require_half_duplex(folder)
     return CovoModel(folder, settings)

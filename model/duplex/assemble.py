@@ -22,11 +22,9 @@ from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.network.loop import DuplexLoop
-from model.duplex.network.network import load_duplex
+from model.duplex.network.network import load_duplex, load_tokenizer
 from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
-from model.duplex.network.tokenizer import load_tokenizer
-from model.duplex.protocol.profile import Speech
-from model.duplex.protocol.profile_file import FILE, read_profile, require_duplex
+from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
 
@@ -44,11 +42,10 @@ class DuplexModel:
     def __init__(
         self, folder: Path, settings: CovoSettings, catalogue: VoiceCatalogue, voice: str = ""
     ) -> None:
-        require_duplex(folder)
         self._folder = folder
         self._settings = settings
+        self._profile = read_profile(folder)
         self._config = CovoConfig.read(folder / "config.json")
-        self._profile = read_profile(folder / FILE)
         self._profile.check(self._config)
         self._tokenizer = load_tokenizer(folder, self._profile)
         self._device = named_device(settings.device)

@@ -9,8 +9,8 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from model.duplex.network.loop import DuplexLoop, LoopState
+from model.duplex.network.network import ReplyTextStream
 from model.duplex.network.speech import SpeechDecoder, SpokenState, speak
-from model.duplex.network.tokenizer import TextStream
 
 _SETTLED = 3.2
 """Seconds of a reply behind which more of it costs no more: token2wav's window, and a chunk."""
@@ -24,9 +24,9 @@ class DuplexAssistant:
     speech: SpeechDecoder[Any]
     tokenizer: Tokenizer
 
-    def text_stream(self) -> TextStream:
+    def text_stream(self) -> ReplyTextStream:
         """For one reply."""
-        return TextStream(self.tokenizer)
+        return ReplyTextStream(self.tokenizer)
 
     def warm_up(self) -> LoopState:
         """Run everything once, and throw it away; return the state before a conversation, whose

@@ -21,9 +21,8 @@ import numpy as np
 from audio_io.clock import samples
 from audio_io.signal import Audio, SpeechDetector
 from model.duplex.assistant import DuplexAssistant
-from model.duplex.network.loop import ChunkStep, LoopState
-from model.duplex.network.tokenizer import TextStream
-from model.duplex.pace import PaceReport, effort
+from model.duplex.network.loop import ChunkStep, Effort, LoopState, PaceReport
+from model.duplex.network.network import ReplyTextStream
 from model.duplex.replies import SpokenReply
 from model.duplex.speaking import SpokenReplies
 from model.duplex.transcripts import UserTranscripts
@@ -87,7 +86,7 @@ class DuplexEngine:
         self._transcripts = UserTranscripts(self._hearing, executor, recognizer, settings)
         self._assistant: DuplexAssistant | None = None
         self._loop_state: LoopState | None = None
-        self._text: TextStream | None = None
+        self._text: ReplyTextStream | None = None
         self.pace = PaceReport()
         """How well the steps keep up."""
         self._events: list[Event] = []
@@ -172,7 +171,7 @@ class DuplexEngine:
         def work(cancelled: Callable[[], bool]) -> Iterator[ChunkStep]:
             if self._loop_state is None:
                 return
-            state, waiting = self._loop_state, effort(self._chunks - number - 1)
+            state, waiting = self._loop_state, Effort.for_lag(self._chunks - number - 1)
             try:
                 step, after = assistant.loop.step(state, heard[:size], waiting, stop=self._stop)
             except Exception:
