@@ -353,7 +353,7 @@ def test_speech_of_another_rate_or_voice_is_refused(talking_folder):
     config = talking_folder / "token2wav/config.json"
     config.write_text(config.read_text().replace("24000", "48000"))
     with pytest.raises(
-        NetworkConfigError, match="50 codes a second, and the duplex profile has 25"
+        NetworkConfigError, match="50 codes a second, but the duplex profile has 25"
     ):
         look_at(talking_folder)
 
