@@ -32,8 +32,8 @@ from model.errors import NetworkConfigError
 class DuplexModel:
     """The checkpoint in ``folder``, checked but not loaded.
 
-    ``voice``: a name in ``catalogue``, or empty for the checkpoint's own. The profile decides turns,
-    prompt and sampling, so their settings are ignored.
+    ``voice``: a name in ``catalogue``, or empty for the checkpoint's own. Settings of turns, prompt
+    and sampling are ignored: the profile decides these.
 
     Raises: NetworkConfigError (also for a half-duplex checkpoint), VoiceError, WeightsError,
     NetworkInputError.

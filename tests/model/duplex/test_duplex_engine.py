@@ -220,7 +220,7 @@ def test_what_the_network_cannot_do_is_said(assistant):
         talk.engine.command(command)
     talk.say(silence(0.02))
     assert [type(event) for event in talk.events] == [Notice, Notice, StateChanged]
-    assert "cannot read what is typed, it only hears: speak to it" in talk.events[0].text
+    assert "takes no typed text; speak instead" in talk.events[0].text
     assert talk.events[-1].state is TurnState.MUTED
 
 
