@@ -97,6 +97,7 @@ class DuplexEngine:
         self._frames: list[Audio] = []
         self._chunks = 0
         self._steps: deque[tuple[int, Job[ChunkStep]]] = deque()
+        self._failing = False  # whether the last step failed; consecutive failures are one notice
         self._spoken = SpokenReplies(executor)
         self._reply: SpokenReply | None = None  # the reply the network is speaking
         self._replies = 0
@@ -193,13 +194,16 @@ class DuplexEngine:
                 with failing_as_model_error("the duplex network"):
                     steps = job.poll(self._now)
             except ModelError as error:
-                self._emit(Notice(self._now, "error", f"{error}; it begins anew"))
+                if not self._failing:
+                    self._emit(Notice(self._now, "error", f"{error}; the network starts over"))
+                self._failing = True
                 self._steps.popleft()
                 if self._reply is not None:  # without BREAK it must be ended here
                     self._spoken.say(assistant, self._now, self._reply, "", (), last=True)
                 self._break_off()
                 continue
             for step in steps:
+                self._failing = False
                 due = (number + 2) * assistant.loop.profile.chunk_samples
                 if self.pace.add(step, late=self._now > due):
                     self._warn(f"too slow: {self.pace}")

@@ -56,11 +56,6 @@ from tests.model.duplex.duplex_talks import (
 from voices.errors import VoiceError
 
 
-@pytest.fixture(scope="module")
-def assistant() -> DuplexAssistant:
-    return look_at(FOLDER).load(lambda stage: None)
-
-
 @pytest.mark.parametrize(("who", "pitch"), [(LOW, "low"), (HIGH, "high")])
 def test_a_turn_is_answered(assistant, who, pitch):
     talk = Talk(assistant)

@@ -280,7 +280,7 @@ MISTAKES = {
     "network.folder is missing": "[network]\noutput = 'x'",
     "network.speed is not a known key": f"{NETWORK}speed=3",
     "training.steps must be a whole number": f"{NETWORK}{DATA}[training]\nsteps='many'",
-    "training.precision must be float32 or bfloat16": (
+    "training.precision must be bfloat16 or float32": (
         f"{NETWORK}{DATA}[training]\nsteps=1\nprecision='int8'"
     ),
     "data.codec must be none or tones": f"{NETWORK}{DATA}codec='wavlm'\n[training]\nsteps=1",
@@ -330,7 +330,7 @@ def test_what_comes_of_it_is_a_whole_checkpoint(world, tmp_path):
 
 def test_a_checkpoint_of_another_run_is_refused(world, tmp_path):
     (tmp_path / STATE).write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match="cannot be resumed from"):
+    with pytest.raises(TrainingError, match="cannot resume from"):
         DuplexTrainer(config(world, tmp_path))
 
 
