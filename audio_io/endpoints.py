@@ -11,24 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Audio = NDArray[np.float32]
-"""Mono sound in [-1, 1], shape (samples,)."""
-
-MIC_RATE = 16_000
-MIC_FRAME = 320
-SPEAKER_RATE = 24_000
-SPEAKER_FRAME = 480
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """``samples`` (24 kHz) of reply ``reply`` have left the speaker; ``reply`` -1: none yet."""
-
-    reply: int = -1
-    samples: int = 0
+from audio_io.signal import Audio, Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +79,7 @@ class Speaker(Protocol):
         """
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         """How far the replies have really been heard."""
 
     @property

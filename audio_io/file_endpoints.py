@@ -9,20 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from audio_io.endpoints import (
-    MIC_FRAME,
-    MIC_RATE,
-    SPEAKER_FRAME,
-    SPEAKER_RATE,
-    Audio,
-    EndpointStatus,
-    Played,
-)
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.endpoints import EndpointStatus
 from audio_io.errors import AudioFileError
 from audio_io.files import AudioWriter, mono_blocks, open_audio
 from audio_io.pacer import Pacer
 from audio_io.playout import Playout
 from audio_io.resample import StreamResampler
+from audio_io.signal import Audio, Position
 
 
 class FileMicrophone:
@@ -44,7 +38,7 @@ class FileMicrophone:
         self._pacer = Pacer(clock, sleep) if paced else None
         self._file: Any = None
         self._blocks: Iterator[Audio] = iter(())
-        self._resampler = StreamResampler(MIC_RATE, MIC_RATE)
+        self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._source_over = False
         self._closed = False
@@ -56,7 +50,7 @@ class FileMicrophone:
                 for _ in mono_blocks(file, self._path):
                     pass
         self._file = open_audio(self._path)
-        self._resampler = StreamResampler(self._file.samplerate, MIC_RATE)
+        self._resampler = StreamResampler(self._file.samplerate, USER_RATE)
         self._blocks = mono_blocks(self._file, self._path)
 
     def read(self, timeout: float) -> Audio | None:
@@ -66,14 +60,14 @@ class FileMicrophone:
         if self._pacer is not None and not self._pacer.wait(timeout):
             return None
         self._fill()
-        frame = np.zeros(MIC_FRAME, np.float32)
-        ready = self._pending[:MIC_FRAME]
+        frame = np.zeros(FRAME, np.float32)
+        ready = self._pending[:FRAME]
         frame[: len(ready)] = ready
-        self._pending = self._pending[MIC_FRAME:]
+        self._pending = self._pending[FRAME:]
         return frame
 
     def _fill(self) -> None:
-        while len(self._pending) < MIC_FRAME and not self._source_over:
+        while len(self._pending) < FRAME and not self._source_over:
             block = next(self._blocks, None)
             if block is None:
                 self._source_over = True
@@ -113,11 +107,11 @@ class FileSpeaker:
     are: exactly 480 samples each at 24 kHz, exactly 320 at 16 kHz.
     """
 
-    def __init__(self, path: Path | None, rate: int = SPEAKER_RATE) -> None:
+    def __init__(self, path: Path | None, rate: int = ASSISTANT_RATE) -> None:
         self._path = path
         self._rate = rate
         self._playout = Playout()
-        self._resampler = StreamResampler(SPEAKER_RATE, rate)
+        self._resampler = StreamResampler(ASSISTANT_RATE, rate)
         self._writer: AudioWriter | None = None
 
     def start(self) -> None:
@@ -147,7 +141,7 @@ class FileSpeaker:
 
     def tick(self) -> Audio:
         """Play one frame: float32, shape (480,), 24 kHz. Raises: AudioFileError."""
-        block = self._playout.render(SPEAKER_FRAME)
+        block = self._playout.render(ASSISTANT_FRAME)
         if self._writer is not None:
             try:
                 self._writer.write(self._resampler.process(block))
@@ -157,7 +151,7 @@ class FileSpeaker:
         return block
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         """The position after the last tick."""
         return self._playout.played_at(self._playout.rendered)
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from audio_io.endpoints import Audio
 from audio_io.errors import AudioFileError
 from audio_io.resample import StreamResampler
+from audio_io.signal import Audio
 
 _BLOCK_SECONDS = 0.5
 _FORMATS = {

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from audio_io.endpoints import MIC_FRAME, MIC_RATE
-
-_FRAME_SECONDS = MIC_FRAME / MIC_RATE
+from audio_io.clock import FRAME_S
 
 
 class Pacer:
@@ -29,7 +27,7 @@ class Pacer:
         now = self._clock()
         if self._began is None:
             self._began = now
-        wait = self._began + (self._frames + 1) * _FRAME_SECONDS - now
+        wait = self._began + (self._frames + 1) * FRAME_S - now
         if wait > 0:
             self._sleep(min(wait, timeout))
             if wait > timeout:

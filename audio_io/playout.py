@@ -15,15 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio_io.endpoints import SPEAKER_FRAME, SPEAKER_RATE, Audio, Played
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE
 from audio_io.errors import AudioError
 from audio_io.levels import from_db
+from audio_io.signal import Audio, Position, fade_out
 
 LIMIT_SECONDS = 300
 """How much may be queued; more is an error, because dropping it would falsify what was heard."""
 
 DUCK_DB = -12.0
-RAMP = SPEAKER_RATE // 100
+RAMP = ASSISTANT_RATE // 100
 """Samples (10 ms) that a change between full and ducked level takes, and a fade-out."""
 
 _STEP = (1.0 - from_db(DUCK_DB)) / RAMP
@@ -31,15 +32,15 @@ _STEP = (1.0 - from_db(DUCK_DB)) / RAMP
 
 @dataclass(slots=True)
 class _Span:
-    """``length`` samples of ``reply``, from its sample ``first`` on, rendered at ``start``."""
+    """``length`` samples of a reply from its sample ``first`` on, rendered at ``start``."""
 
     start: int
-    reply: int
+    reply_id: int
     first: int
     length: int
 
-    def played_at(self, index: int) -> Played:
-        return Played(self.reply, self.first + max(0, min(index - self.start, self.length)))
+    def played_at(self, index: int) -> Position:
+        return Position(self.reply_id, self.first + max(0, min(index - self.start, self.length)))
 
 
 class Playout:
@@ -47,7 +48,7 @@ class Playout:
 
     def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
         self._lock = threading.Lock()
-        self._limit = round(limit_seconds * SPEAKER_RATE)
+        self._limit = round(limit_seconds * ASSISTANT_RATE)
         self._queue: deque[tuple[int, Audio]] = deque()
         self._queued = 0
         self._gain = 1.0
@@ -68,7 +69,7 @@ class Playout:
         with self._lock:
             if self._queued + len(samples) > self._limit:
                 raise AudioError(
-                    f"more than {self._limit / SPEAKER_RATE:g} s of speech wait to be played: "
+                    f"more than {self._limit / ASSISTANT_RATE:g} s of speech wait to be played: "
                     "ask for shorter replies"
                 )
             self._queue.append((reply, np.array(samples, dtype=np.float32)))
@@ -97,7 +98,7 @@ class Playout:
             tail = self._take(RAMP) if self._gain > 0 else []
             faded: deque[tuple[int, Audio]] = deque()
             left = sum(len(samples) for _, samples in tail)
-            envelope = self._envelope(left) * np.linspace(1.0, 0.0, left + 1, dtype=np.float32)[1:]
+            envelope = self._envelope(left) * fade_out(left)
             at = 0
             for reply, samples in tail:
                 faded.append((reply, samples * envelope[at : at + len(samples)]))
@@ -122,7 +123,7 @@ class Playout:
             last = self._spans[-1]
             last.length = max(0, min(last.length, self._rendered - last.start))
             silent = self._rendered - last.start - last.length
-            self._dry = min(self._dry, math.ceil(silent / SPEAKER_FRAME))
+            self._dry = min(self._dry, math.ceil(silent / ASSISTANT_FRAME))
 
     def render(self, n: int) -> Audio:
         """The next ``n`` samples of the stream: float32, shape (n,), silence where nothing is."""
@@ -158,12 +159,12 @@ class Playout:
             return self._starved
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         """The position at the last sample that was rendered."""
         with self._lock:
             return self._spans[-1].played_at(self._rendered)
 
-    def played_at(self, index: int) -> Played:
+    def played_at(self, index: int) -> Position:
         """The position when the stream's first ``index`` samples have been played.
 
         ``index`` must not fall from call to call: what lies before it is forgotten.
@@ -208,7 +209,7 @@ class Playout:
     def _note(self, reply: int, start: int, length: int) -> None:
         """Account for ``length`` samples of ``reply`` at stream index ``start``."""
         last = self._spans[-1]
-        same = reply == last.reply
+        same = reply == last.reply_id
         if same:
             self._starved += self._dry
         self._dry = 0

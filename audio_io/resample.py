@@ -18,7 +18,7 @@ from typing import cast
 import numpy as np
 import soxr
 
-from audio_io.endpoints import Audio
+from audio_io.signal import Audio
 
 _EMPTY = np.zeros(0, np.float32)
 

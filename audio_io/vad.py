@@ -7,25 +7,15 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio
+from audio_io.clock import FRAME, USER_RATE
 from audio_io.errors import AudioError
+from audio_io.signal import Audio
 
 _HOP = 512
 _CONTEXT = 64
-
-
-class VoiceActivityDetector(Protocol):
-    """Tells speech from everything else, causally."""
-
-    def process(self, samples: Audio) -> float:
-        """Take in the next frame, (320,); the probability in [0, 1] that it ends in speech."""
-
-    def reset(self) -> None:
-        """Forget the past."""
 
 
 class SileroVad:
@@ -56,7 +46,7 @@ class SileroVad:
         names = {entry.name for entry in self._session.get_inputs()}
         if names != {"input", "state", "sr"}:
             raise AudioError(f"this is not a Silero VAD model: its inputs are {sorted(names)}")
-        self._rate = np.array(MIC_RATE, np.int64)
+        self._rate = np.array(USER_RATE, np.int64)
         self.reset()
 
     def reset(self) -> None:
@@ -66,7 +56,7 @@ class SileroVad:
         self._probability = 0.0
 
     def process(self, samples: Audio) -> float:
-        """See :meth:`VoiceActivityDetector.process`."""
+        """See :class:`audio_io.signal.SpeechDetector`."""
         self._pending = np.concatenate([self._pending, samples])
         while len(self._pending) >= _CONTEXT + _HOP:
             window = self._pending[None, : _CONTEXT + _HOP]
@@ -102,9 +92,9 @@ class WebRtcVad:
         self._votes.clear()
 
     def process(self, samples: Audio) -> float:
-        """See :meth:`VoiceActivityDetector.process`. Raises: ValueError for another frame size."""
-        if len(samples) != MIC_FRAME:
-            raise ValueError(f"a frame is {MIC_FRAME} samples, not {len(samples)}")
+        """Return the share of recent frames called speech. Raises: ValueError."""
+        if len(samples) != FRAME:
+            raise ValueError(f"a frame is {FRAME} samples, not {len(samples)}")
         pcm = (np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
-        self._votes.append(bool(self._vad.is_speech(pcm.tobytes(), MIC_RATE)))
+        self._votes.append(bool(self._vad.is_speech(pcm.tobytes(), USER_RATE)))
         return sum(self._votes) / (self._votes.maxlen or 1)

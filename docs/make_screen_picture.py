@@ -22,8 +22,8 @@ from covo_cli.conversation.consumer import Tick  # noqa: E402
 from covo_cli.screen.picture import screen_svg  # noqa: E402
 from covo_cli.screen.view import ConversationInfo, ConversationView  # noqa: E402
 from covo_cli.sessions.audio import read_audio  # noqa: E402
+from covo_cli.sessions.event_log import RecordedAudio, read_events  # noqa: E402
 from covo_cli.sessions.info import read_info  # noqa: E402
-from covo_cli.sessions.records import RecordedAudio, read_events  # noqa: E402
 from model.events import AssistantAudio, Event  # noqa: E402
 from tests.fakes import screen_session as example  # noqa: E402
 

@@ -11,24 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from audio_io.signal import NOTHING_PLAYED, Audio, Position
 from model.events import Event
-
-Audio = NDArray[np.float32]
-"""Mono sound in [-1, 1], shape (samples,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Playback:
-    """What the speaker has really played: ``samples`` (24 kHz) of reply ``reply`` so far.
-
-    ``reply`` is -1 before anything was played.
-    """
-
-    reply: int = -1
-    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +21,7 @@ class Frame:
 
     start: int
     samples: Audio = field(repr=False)
-    playback: Playback = Playback()
+    playback: Position = NOTHING_PLAYED
 
     @property
     def end(self) -> int:

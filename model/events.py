@@ -6,15 +6,11 @@ of nothing else. ``at`` is in 16 kHz samples of the user's audio (see :mod:`audi
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from audio_io.clock import seconds
 
 
 class TurnState(StrEnum):
@@ -197,15 +193,3 @@ class Notice(Event):
 
     level: str
     text: str
-
-
-def event_to_dict(event: Event) -> dict[str, Any]:
-    """A JSON-ready form: the fields, the class name as ``event``, ``seconds`` beside ``at``.
-
-    Sound is not copied: ``samples`` becomes its length, in samples at 24 kHz.
-    """
-    record: dict[str, Any] = {"event": type(event).__name__, "seconds": round(seconds(event.at), 3)}
-    for f in dataclasses.fields(event):
-        value = getattr(event, f.name)
-        record[f.name] = len(value) if isinstance(value, np.ndarray) else value
-    return record

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from model.engine import Audio, EngineInfo, Progress
+from audio_io.signal import Audio
+from model.engine import EngineInfo, Progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_io.endpoints import MIC_RATE, Audio
+from audio_io.clock import USER_RATE
 from audio_io.levels import from_db
+from audio_io.signal import Audio
 
 
 class EchoPath:
@@ -23,8 +24,8 @@ class EchoPath:
     ) -> None:
         if delay_s < 0 or rt60 < 0:
             raise ValueError("an echo's delay and reverberation time cannot be negative")
-        tail_length = max(1, round(rt60 * MIC_RATE))
-        time = np.arange(tail_length) / MIC_RATE
+        tail_length = max(1, round(rt60 * USER_RATE))
+        time = np.arange(tail_length) / USER_RATE
         decay = np.exp(-np.log(1000.0) * time / rt60) if rt60 > 0 else np.zeros(tail_length)
         tail = np.random.default_rng(seed).standard_normal(tail_length) * decay
         tail[0] = 0.0
@@ -34,7 +35,7 @@ class EchoPath:
         tail[0] = 1.0
         tail *= from_db(gain_db) / np.sqrt(float(np.sum(tail**2)))
         self.response: NDArray[np.float64] = np.concatenate(
-            [np.zeros(round(delay_s * MIC_RATE)), tail]
+            [np.zeros(round(delay_s * USER_RATE)), tail]
         )
         """The impulse response, at 16 kHz."""
         self._carry = np.zeros(len(self.response) - 1)

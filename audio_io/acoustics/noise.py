@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from audio_io.endpoints import MIC_RATE, Audio
+from audio_io.clock import USER_RATE
 from audio_io.levels import from_db
+from audio_io.signal import Audio
 
 
 def scaled(sound: Any, level: float) -> Audio:
@@ -29,13 +30,13 @@ def white(n: int, level: float, rng: np.random.Generator) -> Audio:
 def pink(n: int, level: float, rng: np.random.Generator) -> Audio:
     """``n`` samples whose power falls by 3 dB an octave, from 20 Hz on: wind, ventilation, rain."""
     spectrum = np.fft.rfft(rng.standard_normal(n))
-    frequency = np.fft.rfftfreq(n, 1 / MIC_RATE)
+    frequency = np.fft.rfftfreq(n, 1 / USER_RATE)
     return scaled(np.fft.irfft(spectrum / np.sqrt(np.maximum(frequency, 20.0)), n), level)
 
 
 def hum(n: int, level: float) -> Audio:
     """``n`` samples of mains hum: 50 Hz and seven overtones."""
-    time = np.arange(n) / MIC_RATE
+    time = np.arange(n) / USER_RATE
     return scaled(sum(np.sin(2 * np.pi * 50 * k * time) / k for k in range(1, 9)), level)
 
 
@@ -43,7 +44,7 @@ def key_clicks(n: int, rng: np.random.Generator) -> Audio:
     """Five key strokes a second: bursts of noise that die away in 5 ms, peaking near -12 dBFS."""
     sound = np.zeros(n)
     burst = np.exp(-np.arange(400) / 80.0) * from_db(-20)
-    for at in rng.integers(0, n - 400, round(5 * n / MIC_RATE)):
+    for at in rng.integers(0, n - 400, round(5 * n / USER_RATE)):
         sound[at : at + 400] += burst * rng.standard_normal(400)
     return sound.astype(np.float32)
 

@@ -13,14 +13,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio, EndpointStatus
+from audio_io.clock import FRAME, FRAME_S, USER_RATE
+from audio_io.endpoints import EndpointStatus
 from audio_io.live.devices import Backend, PortAudio, find_device, permission_hint
 from audio_io.live.line import Line
 from audio_io.live.recovery import Recovery, Runner, in_thread
 from audio_io.resample import StreamResampler
+from audio_io.signal import Audio
 
 _POLL_SECONDS = 0.005
-_FRAME_SECONDS = MIC_FRAME / MIC_RATE
 _MOST_CATCH_UP = 1.0
 _ZERO_SECONDS = 3.0
 _NEWS_SECONDS = 15.0
@@ -49,7 +50,7 @@ class LiveMicrophone:
         self._run = run
         self._line: Line | None = None
         self._recovery: Recovery | None = None
-        self._resampler = StreamResampler(MIC_RATE, MIC_RATE)
+        self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._last = 0.0
         # Seconds of nothing but zeros since the device was first opened; -inf: there was sound.
@@ -74,8 +75,8 @@ class LiveMicrophone:
         while not self._closed:
             now = self._clock()
             self._collect(now)
-            if len(self._pending) >= MIC_FRAME:
-                frame, self._pending = self._pending[:MIC_FRAME], self._pending[MIC_FRAME:]
+            if len(self._pending) >= FRAME:
+                frame, self._pending = self._pending[:FRAME], self._pending[FRAME:]
                 return frame
             if now >= deadline:
                 return None
@@ -93,7 +94,7 @@ class LiveMicrophone:
         line = self._line
         lost = self._lost_frames
         if line is not None:
-            lost += round(line.ring.overrun * MIC_RATE / line.rate)
+            lost += round(line.ring.overrun * USER_RATE / line.rate)
         message = self._message
         if not message and self._zeros >= _ZERO_SECONDS:
             message = f"the microphone delivers only zeros: {permission_hint()}"
@@ -110,7 +111,7 @@ class LiveMicrophone:
     def _take(self, line: Line) -> None:
         self._line = line
         self._name = line.device.name
-        self._resampler = StreamResampler(line.rate, MIC_RATE, low_latency=True)
+        self._resampler = StreamResampler(line.rate, USER_RATE, low_latency=True)
         self._last = self._clock()
 
     def _collect(self, now: float) -> None:
@@ -149,7 +150,7 @@ class LiveMicrophone:
         if line is None or self._backend is None:
             return
         self._run(line.close)
-        self._lost_frames += round(line.ring.overrun * MIC_RATE / line.rate)
+        self._lost_frames += round(line.ring.overrun * USER_RATE / line.rate)
         self._pending = np.concatenate([self._pending, self._resampler.flush()])
         # A machine that slept for hours shall not catch up on hours of silence.
         self._last = max(self._last, now - _MOST_CATCH_UP)
@@ -159,7 +160,7 @@ class LiveMicrophone:
         )
 
     def _fill_gap(self, now: float) -> None:
-        due = int((now - self._last) / _FRAME_SECONDS + 1e-6)
+        due = int((now - self._last) / FRAME_S + 1e-6)
         if due > 0:
-            self._last += due * _FRAME_SECONDS
-            self._pending = np.concatenate([self._pending, np.zeros(due * MIC_FRAME, np.float32)])
+            self._last += due * FRAME_S
+            self._pending = np.concatenate([self._pending, np.zeros(due * FRAME, np.float32)])

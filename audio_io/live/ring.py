@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from audio_io.signal import fade_out
+
 Frames = NDArray[np.float32]
 """Sound of several channels, shape (frames, channels)."""
 
@@ -76,8 +78,7 @@ class Ring:
         """
         end = min(self._written, self._read + keep)
         start = max(self._read, end - fade)
-        envelope = np.linspace(1.0, 0.0, end - start + 1, dtype=np.float32)[1:]
-        self._buffer[np.arange(start, end) % self._capacity] *= envelope[:, None]
+        self._buffer[np.arange(start, end) % self._capacity] *= fade_out(end - start)[:, None]
         self._written = max(end, self._read)
 
     def read(self) -> Frames:

@@ -34,12 +34,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from audio_io.endpoints import SPEAKER_FRAME, SPEAKER_RATE, Audio, EndpointStatus, Played
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE
+from audio_io.endpoints import EndpointStatus
 from audio_io.live.devices import Backend, PortAudio, find_device
 from audio_io.live.line import Line
 from audio_io.live.recovery import Recovery, Runner, in_thread
 from audio_io.playout import Playout
 from audio_io.resample import StreamResampler
+from audio_io.signal import Audio, Position, fade_out
 
 PUMP_SECONDS = 0.01
 _RING_SECONDS = 0.06
@@ -47,10 +49,10 @@ _LONGEST_RING_SECONDS = 0.2
 _RING_STEP_SECONDS = 0.02
 _KEEP_SECONDS = 0.03
 _FADE_SECONDS = 0.01
-_CUSHION = SPEAKER_FRAME
-_SKIP_SILENCE = SPEAKER_RATE // 10
-_SKIP_SOUND = SPEAKER_RATE // 5
-_HISTORY = 5 * SPEAKER_RATE
+_CUSHION = ASSISTANT_FRAME
+_SKIP_SILENCE = ASSISTANT_RATE // 10
+_SKIP_SOUND = ASSISTANT_RATE // 5
+_HISTORY = 5 * ASSISTANT_RATE
 _MOST_CATCH_UP = 1.0
 _NEWS_SECONDS = 15.0
 
@@ -81,7 +83,7 @@ class LiveSpeaker:
         self._playout = Playout()
         self._line: Line | None = None
         self._recovery: Recovery | None = None
-        self._resampler = StreamResampler(SPEAKER_RATE, SPEAKER_RATE)
+        self._resampler = StreamResampler(ASSISTANT_RATE, ASSISTANT_RATE)
         self._ring_seconds = _RING_SECONDS
         self._underruns = 0
         self._starved = 0
@@ -148,32 +150,32 @@ class LiveSpeaker:
 
     def tick(self) -> Audio:
         """See :meth:`audio_io.endpoints.Speaker.tick` and this module's docstring."""
-        frame = np.zeros(SPEAKER_FRAME, np.float32)
+        frame = np.zeros(ASSISTANT_FRAME, np.float32)
         with self._lock:
             delivered = self._delivered()
             if self._ticked is None:
-                self._ticked = max(self._history_start, delivered - SPEAKER_FRAME - _CUSHION)
+                self._ticked = max(self._history_start, delivered - ASSISTANT_FRAME - _CUSHION)
             self._skip(delivered)
             at = self._ticked - self._history_start
-            due = self._history[at : at + SPEAKER_FRAME]
-            surplus = delivered - self._ticked - SPEAKER_FRAME
+            due = self._history[at : at + ASSISTANT_FRAME]
+            surplus = delivered - self._ticked - ASSISTANT_FRAME
             sound = bool(due.any())
             if surplus < 0 or (surplus < _CUSHION // 2 and not sound):
                 # A whole frame of silence, so that it is long until the next one is needed.
                 self._corrections += sound
                 return frame
             frame[:] = due
-            self._ticked += SPEAKER_FRAME
-            self._history = self._history[at + SPEAKER_FRAME :]
+            self._ticked += ASSISTANT_FRAME
+            self._history = self._history[at + ASSISTANT_FRAME :]
             self._history_start = self._ticked
         return frame
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         """How far the replies have been heard, by the device's own account of its latency."""
         with self._lock:
             delay = 0.0 if self._line is None else self._line.latency
-            heard = max(self._epoch, self._delivered() - round(delay * SPEAKER_RATE))
+            heard = max(self._epoch, self._delivered() - round(delay * ASSISTANT_RATE))
             self._heard = max(self._heard, heard)
             return self._playout.played_at(self._heard)
 
@@ -243,7 +245,7 @@ class LiveSpeaker:
     def _take(self, line: Line) -> None:
         self._line = line
         self._name = line.device.name
-        self._resampler = StreamResampler(SPEAKER_RATE, line.rate, low_latency=True)
+        self._resampler = StreamResampler(ASSISTANT_RATE, line.rate, low_latency=True)
         self._epoch = self._playout.rendered
         self._underruns = line.ring.underruns
 
@@ -261,17 +263,16 @@ class LiveSpeaker:
     def _take_back(self, line: Line) -> None:
         """Take back what the device has not got yet, but for 30 ms, faded out at their end."""
         line.ring.cut(round(_KEEP_SECONDS * line.rate), round(_FADE_SECONDS * line.rate))
-        self._playout.take_back(self._epoch + int(line.ring.produced * SPEAKER_RATE / line.rate))
+        self._playout.take_back(self._epoch + int(line.ring.produced * ASSISTANT_RATE / line.rate))
         self._resampler.reset()
         # The same in what ticks hand out.
         length = max(0, self._playout.rendered - self._history_start)
         self._history = self._history[:length]
-        fade = min(length, round(_FADE_SECONDS * SPEAKER_RATE))
-        envelope = np.linspace(1.0, 0.0, fade + 1, dtype=np.float32)[1:]
-        self._history[length - fade :] *= envelope
+        fade = min(length, round(_FADE_SECONDS * ASSISTANT_RATE))
+        self._history[length - fade :] *= fade_out(fade)
 
     def _run_dry(self, now: float) -> None:
-        frame_seconds = SPEAKER_FRAME / SPEAKER_RATE
+        frame_seconds = ASSISTANT_FRAME / ASSISTANT_RATE
         # A machine that slept for hours shall not have played for hours.
         self._clocked = max(self._clocked, now - _MOST_CATCH_UP)
         while now - self._clocked >= frame_seconds - 1e-6:
@@ -279,7 +280,7 @@ class LiveSpeaker:
             self._render()
 
     def _render(self) -> Audio:
-        block = self._playout.render(SPEAKER_FRAME)
+        block = self._playout.render(ASSISTANT_FRAME)
         self._history = np.concatenate([self._history, block])
         surplus = len(self._history) - _HISTORY
         if surplus > 0:  # nobody ticks: keep what a late first tick could want
@@ -303,14 +304,14 @@ class LiveSpeaker:
     def _delivered(self) -> int:
         if self._line is None:
             return self._playout.rendered
-        taken = int(self._line.ring.consumed * SPEAKER_RATE / self._line.rate)
+        taken = int(self._line.ring.consumed * ASSISTANT_RATE / self._line.rate)
         return min(self._epoch + taken, self._playout.rendered)
 
     def _skip(self, delivered: int) -> None:
         """Catch up with the device's clock when the microphone's has fallen too far behind."""
         if self._ticked is None:
             return
-        surplus = delivered - self._ticked - SPEAKER_FRAME - _CUSHION
+        surplus = delivered - self._ticked - ASSISTANT_FRAME - _CUSHION
         if surplus <= _SKIP_SILENCE:
             return
         at = self._ticked - self._history_start

@@ -10,7 +10,7 @@ import numpy as np
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from audio_io.levels import at_level
 from audio_io.resample import resample
-from covo_cli.conversation.consumer import Audio
+from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import Line
 from model.lite.synthesizer import Synthesizer
 

@@ -19,9 +19,10 @@ from audio_io.acoustics.echo_path import EchoPath
 from audio_io.clock import FRAME, USER_RATE, samples, seconds
 from audio_io.echo import EchoCanceller
 from audio_io.file_endpoints import FileSpeaker
+from audio_io.signal import Audio
 from audio_io.vad import SileroVad
 from covo_cli.bench.read_aloud import ReadAloud
-from covo_cli.conversation.consumer import Audio, Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.simulation.room import Room
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule

@@ -19,8 +19,7 @@ from audio_io.acoustics import noise
 from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
 from audio_io.levels import from_db
 from audio_io.resample import resample
-from audio_io.vad import VoiceActivityDetector
-from covo_cli.conversation.consumer import Audio
+from audio_io.signal import Audio, SpeechDetector
 from model.turns.turn_settings import TurnSettings
 
 THRESHOLD = 0.5
@@ -55,7 +54,7 @@ Mask = NDArray[np.bool_]
 
 
 def measure(
-    detectors: Mapping[str, Callable[[], VoiceActivityDetector]],
+    detectors: Mapping[str, Callable[[], SpeechDetector]],
     synthesise: Callable[[str], Audio],
     sentences: Sequence[str] = SENTENCES,
     noise_seconds: float = NOISE_SECONDS,
@@ -97,13 +96,13 @@ def measure(
     return result
 
 
-def _decide(detector: VoiceActivityDetector, sound: Audio) -> Mask:
+def _decide(detector: SpeechDetector, sound: Audio) -> Mask:
     whole = len(sound) // FRAME * FRAME
     frames = (sound[at : at + FRAME] for at in range(0, whole, FRAME))
     return np.array([detector.process(frame) >= THRESHOLD for frame in frames])
 
 
-def _false_triggers(detector: VoiceActivityDetector, noise: Audio) -> dict[str, float]:
+def _false_triggers(detector: SpeechDetector, noise: Audio) -> dict[str, float]:
     decided = _decide(detector, noise)
     minutes = len(noise) / USER_RATE / 60.0
     lengths = [end - start for start, end in _runs(decided)]
@@ -116,7 +115,7 @@ def _false_triggers(detector: VoiceActivityDetector, noise: Audio) -> dict[str, 
     }
 
 
-def _on_speech(detector: VoiceActivityDetector, sound: Audio, spoken: Mask) -> dict[str, Any]:
+def _on_speech(detector: SpeechDetector, sound: Audio, spoken: Mask) -> dict[str, Any]:
     decided = _decide(detector, sound)
     runs = _runs(spoken)
     onsets: list[int] = []

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import Audio
     from audio_io.levels import Level
     from audio_io.live.devices import Backend, Device, Kind
+    from audio_io.signal import Audio
 
 app = typer.Typer(help="Microphones and speakers: list, choose, test.")
 
@@ -87,7 +87,7 @@ def try_out(
 
     Exit code 1 when the microphone delivers only zeros.
     """
-    from audio_io.levels import FLOOR, measure
+    from audio_io.levels import FLOOR_DB, measure
     from audio_io.live.devices import permission_hint
     from covo_cli.doctor.sound import record
     from covo_cli.settings.settings import load_settings
@@ -100,7 +100,7 @@ def try_out(
     typer.echo(f"microphone: say something for {RECORD_SECONDS:.0f} seconds ...")
     microphone, recorded = record(backend, wanted, RECORD_SECONDS)
     level = measure(recorded)
-    if level.peak <= FLOOR:
+    if level.peak <= FLOOR_DB:
         typer.echo(f"microphone: {microphone} delivers only zeros: {permission_hint()}", err=True)
         raise typer.Exit(1)
     typer.echo(f"microphone: {microphone}, {_describe(level)}")
@@ -189,9 +189,9 @@ def _chime() -> Audio:
     """Two soft notes, 24 kHz: 660 Hz, then 880 Hz."""
     import numpy as np
 
-    from audio_io.endpoints import SPEAKER_RATE
+    from audio_io.clock import ASSISTANT_RATE
 
-    time = np.arange(round(0.35 * SPEAKER_RATE)) / SPEAKER_RATE
+    time = np.arange(round(0.35 * ASSISTANT_RATE)) / ASSISTANT_RATE
     fade = np.minimum(1.0, time / 0.01) * np.exp(-time / 0.12)
     notes = [0.3 * fade * np.sin(2 * np.pi * pitch * time) for pitch in (660.0, 880.0)]
     return np.concatenate(notes).astype(np.float32)

@@ -11,7 +11,7 @@ import typer
 from covo_cli.errors import CliError
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import Audio
+    from audio_io.signal import Audio
     from voices.pack import VoicePack
     from voices.store import VoiceStore
 
@@ -113,11 +113,11 @@ def preview(
     if output is None:
         _play(sound)
         return
-    from audio_io.endpoints import SPEAKER_RATE
+    from audio_io.clock import ASSISTANT_RATE
     from audio_io.files import write_audio
 
-    write_audio(output, sound, SPEAKER_RATE)
-    typer.echo(f"{output}: {sound.size / SPEAKER_RATE:.1f} s of {name}")
+    write_audio(output, sound, ASSISTANT_RATE)
+    typer.echo(f"{output}: {sound.size / ASSISTANT_RATE:.1f} s of {name}")
 
 
 @app.command()

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from audio_io.signal import Audio
 from model.events import Event
-
-Audio = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

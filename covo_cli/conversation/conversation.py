@@ -13,13 +13,14 @@ from typing import Protocol
 
 import numpy as np
 
-from audio_io.clock import FRAME
-from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Microphone, Speaker
+from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.endpoints import Microphone, Speaker
 from audio_io.resample import FrameResampler
-from covo_cli.conversation.consumer import Audio, Consumer, Tick
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Consumer, Tick
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.errors import SessionError
-from model.engine import Engine, Frame, Playback, PushToTalk, SetMuted
+from model.engine import Engine, Frame, PushToTalk, SetMuted
 from model.events import (
     AssistantAudio,
     Event,
@@ -72,7 +73,7 @@ class Conversation:
         self._engine = engine
         self._consumers = list(consumers)
         self._echo = echo
-        self._far = FrameResampler(SPEAKER_RATE, MIC_RATE, FRAME)
+        self._far = FrameResampler(ASSISTANT_RATE, USER_RATE, FRAME)
         self._over = over
         self._inbox: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._at = 0
@@ -132,7 +133,7 @@ class Conversation:
         if muted:
             user = np.zeros(FRAME, np.float32)
         played = self._speaker.played
-        frame = Frame(self._at, user, Playback(played.reply, played.samples))
+        frame = Frame(self._at, user, played)
         events = [*self._news, *self._engine.process(frame)]
         self._news.clear()
         for event in events:

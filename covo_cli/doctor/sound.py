@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from covo_cli.doctor.check import Check, Status
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import Audio
     from audio_io.live.devices import Backend, Device, Kind
+    from audio_io.signal import Audio
 
 FILES_STILL_WORK = "conversations with files work all the same: covo chat --input FILE"
 
@@ -69,7 +69,7 @@ def record(backend: Backend, wanted: str, seconds: float) -> tuple[str, Audio]:
     16 kHz. Raises: AudioError."""
     import numpy as np
 
-    from audio_io.endpoints import MIC_FRAME, MIC_RATE
+    from audio_io.clock import FRAME, USER_RATE
     from audio_io.errors import DeviceError
     from audio_io.live.microphone import LiveMicrophone
 
@@ -77,7 +77,7 @@ def record(backend: Backend, wanted: str, seconds: float) -> tuple[str, Audio]:
     microphone.start()
     try:
         frames: list[Audio] = []
-        while len(frames) * MIC_FRAME < seconds * MIC_RATE:
+        while len(frames) * FRAME < seconds * USER_RATE:
             frame = microphone.read(5.0)
             if frame is None:
                 raise DeviceError(

@@ -10,9 +10,9 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, models_dir
 
 if TYPE_CHECKING:
+    from audio_io.signal import SpeechDetector
     from model.duplex.assemble import DuplexModel
     from model.duplex.engine import DuplexEngine
-    from model.hearing.speech import SpeechDetector
     from model.jobs.executor import Executor
     from model.lite.recognizer import WhisperRecognizer
 

@@ -12,7 +12,7 @@ from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from model.errors import ModelError
 
 if TYPE_CHECKING:
-    from audio_io.vad import VoiceActivityDetector
+    from audio_io.signal import SpeechDetector
     from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
     from model.hearing.recognition import LoadableRecognizer
@@ -205,7 +205,7 @@ def _recognizer(settings: Settings, language: str) -> WhisperRecognizer:
     return WhisperRecognizer(folder, language=language)
 
 
-def _detector(settings: Settings, weights: WeightStore) -> VoiceActivityDetector:
+def _detector(settings: Settings, weights: WeightStore) -> SpeechDetector:
     from audio_io.vad import SileroVad, WebRtcVad
 
     if settings.audio.vad == "webrtc":

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from audio_io.clock import seconds
-from audio_io.levels import FLOOR
+from audio_io.levels import FLOOR_DB
 from covo_cli.process.text import clean, duration
 from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
 from covo_cli.screen.view import Entry, View, Who
@@ -149,7 +149,7 @@ class Panel:
 
     def _meters(self, view: View) -> Text:
         half = (self.width - 2) // 2
-        line = self._meter("in", FLOOR if view.muted else view.input_level, half)
+        line = self._meter("in", FLOOR_DB if view.muted else view.input_level, half)
         line.append("  ")
         return line + self._meter("out", view.output_level, half)
 
@@ -164,7 +164,7 @@ class Panel:
             (self.glyphs.empty * (size - filled), "dim"),
         )
         if figure:
-            meter.append(f"{level:4.0f} dB" if level > FLOOR else "     dB", "dim")
+            meter.append(f"{level:4.0f} dB" if level > FLOOR_DB else "     dB", "dim")
             meter.append(" " * (width - meter.cell_len))
         return meter
 

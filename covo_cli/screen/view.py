@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
-from audio_io.levels import FLOOR, Meter
+from audio_io.levels import FLOOR_DB, Meter
 from covo_cli.conversation.consumer import Tick
 from covo_cli.screen.heard import HeardText
 from model.events import (
@@ -92,8 +92,8 @@ class View:
     reason: str = ""
     entries: tuple[Entry, ...] = ()
     settled: int = 0
-    input_level: float = FLOOR
-    output_level: float = FLOOR
+    input_level: float = FLOOR_DB
+    output_level: float = FLOOR_DB
     latency: TurnLatency | None = None
     muted: bool = False
     lowered: str = ""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from audio_io.resample import StreamResampler
-from covo_cli.conversation.consumer import Audio
+from audio_io.signal import Audio
 from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import whole_file
 from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO

@@ -11,11 +11,11 @@ from typing import Any
 from covo_cli.errors import SessionError
 from covo_cli.process.text import clean
 from covo_cli.process.whole_file import write_text
+from covo_cli.sessions.event_log import event_to_dict
 from covo_cli.sessions.formats import ExportFormat
 from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES, transcript_markdown
 from covo_cli.sessions.turns import Utterance
-from model.events import event_to_dict
 
 SHORTEST_CUE_MS = 1_500
 """A typed question takes no time, but its subtitle must be read."""

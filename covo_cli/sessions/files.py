@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from audio_io.clock import ASSISTANT_RATE
+
 INFO = "session.json"
 EVENTS = "events.jsonl"
 AUDIO = "audio.flac"
 PARTIAL_AUDIO = "audio.part"
 TRANSCRIPT = "transcript.md"
 
-PARTIAL_BYTES_PER_SECOND = 24_000 * 2 * 2
+PARTIAL_BYTES_PER_SECOND = ASSISTANT_RATE * 2 * 2
 """Stereo, 16 bit, 24 kHz."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.audio import RATE, part_frames, read_part, write_sound
+from covo_cli.sessions.event_log import read_events
 from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, TRANSCRIPT
 from covo_cli.sessions.info import UNFINISHED, SessionInfo, read_info, write_info
 from covo_cli.sessions.lock import try_lock
-from covo_cli.sessions.records import read_events
 from covo_cli.sessions.transcript import transcript_markdown
 from covo_cli.sessions.turns import utterances
 from model.events import VoiceChanged

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from covo_cli.conversation.consumer import Audio, Tick
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter
+from covo_cli.sessions.event_log import encode_events
 from covo_cli.sessions.files import EVENTS, PARTIAL_AUDIO
 from covo_cli.sessions.finish import finish
 from covo_cli.sessions.info import NAME_FORMAT, SessionInfo, package_versions, write_info
-from covo_cli.sessions.records import encode_events
 from model.engine import EngineInfo
 
 TICKS_PER_WRITE = 15
@@ -90,7 +91,7 @@ class SessionRecorder:
             return
         try:
             if tick.events:
-                self._write_events(encode_events(tick.events))
+                self._write_events(encode_events(tick.events).encode("utf-8", "replace"))
             self._user.append(tick.user)
             self._assistant.append(tick.assistant)
             if len(self._user) >= TICKS_PER_WRITE:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 from covo_cli.errors import SessionError
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import EndpointStatus, Played
-    from covo_cli.conversation.consumer import Audio
+    from audio_io.endpoints import EndpointStatus
+    from audio_io.signal import Audio, Position
     from covo_cli.sessions.audio import Pcm
     from covo_cli.sessions.turns import Utterance
 
@@ -34,7 +34,7 @@ class Output(Protocol):
         """Take what was heard in one frame."""
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         """How far it has got."""
 
     @property
@@ -87,16 +87,16 @@ def play_in_time(
     ``speaker`` has been started; ``warn`` is told what goes wrong with it. Raises:
     SessionError when it stops playing, AudioError.
     """
-    from audio_io.endpoints import SPEAKER_RATE
+    from audio_io.clock import ASSISTANT_RATE
 
     clock = clock or Clock()
     waiting = list(_from(turns, start))
-    blocks = _skipped(sound, round(start * SPEAKER_RATE))
+    blocks = _skipped(sound, round(start * ASSISTANT_RATE))
     queued = played = 0
     over, message = False, ""
     next_tick = last_progress = clock.now()
     while not over or played < queued:
-        while not over and queued - played < AHEAD * SPEAKER_RATE:
+        while not over and queued - played < AHEAD * ASSISTANT_RATE:
             block = next(blocks, None)
             if block is None:
                 over = True
@@ -112,7 +112,7 @@ def play_in_time(
         if (now_wrong := speaker.status.message) != message:
             message = now_wrong
             warn(message or "the speaker is back")
-        while waiting and start + played / SPEAKER_RATE >= waiting[0].start:
+        while waiting and start + played / ASSISTANT_RATE >= waiting[0].start:
             show(waiting.pop(0))
         next_tick += STEP
         clock.sleep(max(0.0, next_tick - clock.now()))
@@ -126,10 +126,10 @@ def _from(turns: Sequence[Utterance], start: float) -> Iterator[Utterance]:
 
 def _skipped(blocks: Iterator[Pcm], samples: int) -> Iterator[Pcm]:
     """``blocks`` without their first ``samples`` samples, none of them empty or over a second."""
-    from audio_io.endpoints import SPEAKER_RATE
+    from audio_io.clock import ASSISTANT_RATE
 
     for block in blocks:
         rest = block[samples:]
         samples = max(0, samples - len(block))
-        for at in range(0, len(rest), SPEAKER_RATE):
-            yield rest[at : at + SPEAKER_RATE]
+        for at in range(0, len(rest), ASSISTANT_RATE):
+            yield rest[at : at + ASSISTANT_RATE]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from audio_io.clock import seconds
 from covo_cli.errors import SessionError
+from covo_cli.sessions.event_log import EventLog, read_events
 from covo_cli.sessions.files import (
     AUDIO,
     EVENTS,
@@ -21,7 +22,6 @@ from covo_cli.sessions.files import (
 )
 from covo_cli.sessions.info import SessionInfo, read_info
 from covo_cli.sessions.lock import is_locked
-from covo_cli.sessions.records import EventLog, read_events
 from covo_cli.sessions.turns import Utterance, utterances
 from model.events import Event
 

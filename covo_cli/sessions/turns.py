@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from audio_io.clock import ASSISTANT_RATE, seconds
-from covo_cli.sessions.records import RecordedAudio
+from covo_cli.sessions.event_log import RecordedAudio
 from model.events import (
     AssistantText,
     Event,

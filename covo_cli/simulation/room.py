@@ -9,10 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from audio_io.acoustics.echo_path import EchoPath
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, SPEAKER_RATE, EndpointStatus, Microphone
+from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.endpoints import EndpointStatus, Microphone
 from audio_io.files import AudioWriter
 from audio_io.resample import FrameResampler
-from covo_cli.conversation.consumer import Audio, Tick
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Tick
 
 
 class Room:
@@ -35,8 +37,8 @@ class Room:
         self._path = echo
         self._noise = noise
         self._recording = recording
-        self._resampler = FrameResampler(SPEAKER_RATE, MIC_RATE, MIC_FRAME)
-        self._echo = np.zeros(MIC_FRAME, np.float32)
+        self._resampler = FrameResampler(ASSISTANT_RATE, USER_RATE, FRAME)
+        self._echo = np.zeros(FRAME, np.float32)
         self._at = 0
 
     def start(self) -> None:
@@ -50,8 +52,8 @@ class Room:
             return None
         heard = frame + self._echo
         if self._noise is not None:
-            heard += np.take(self._noise, range(self._at, self._at + MIC_FRAME), mode="wrap")
-        self._at += MIC_FRAME
+            heard += np.take(self._noise, range(self._at, self._at + FRAME), mode="wrap")
+        self._at += FRAME
         if self._recording is not None:
             self._recording.write(heard)
         return heard

@@ -13,10 +13,11 @@ from enum import StrEnum
 
 import numpy as np
 
-from audio_io.clock import samples
-from audio_io.endpoints import MIC_FRAME, EndpointStatus
+from audio_io.clock import FRAME, samples
+from audio_io.endpoints import EndpointStatus
 from audio_io.pacer import Pacer
-from covo_cli.conversation.consumer import Audio, Tick
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Tick
 from model.events import ReplyStarted, StateChanged, TurnState
 
 PATIENCE = 3.0
@@ -100,11 +101,11 @@ class ScriptedUser:
             return None
         while self._next < len(self.lines) and self._time_to_speak():
             self._begin(self.lines[self._next].audio)
-        frame = np.zeros(MIC_FRAME, np.float32)
-        piece = self._saying[:MIC_FRAME]
+        frame = np.zeros(FRAME, np.float32)
+        piece = self._saying[:FRAME]
         frame[: len(piece)] = piece
-        self._saying = self._saying[MIC_FRAME:]
-        self._at += MIC_FRAME
+        self._saying = self._saying[FRAME:]
+        self._at += FRAME
         return frame
 
     def _begin(self, audio: Audio) -> None:
@@ -156,7 +157,7 @@ class ScriptedUser:
                 case StateChanged(state=TurnState.USER_SPEAKING):
                     self._resting_since, self._noticed = None, True
         if self._hearing and self._at > self._said and tick.assistant.any():
-            self._heard += MIC_FRAME
+            self._heard += FRAME
 
     @property
     def at(self) -> int:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from audio_io.clock import samples
+from audio_io.signal import Audio, SpeechDetector
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.network.loop import ChunkStep, LoopState
 from model.duplex.network.tokenizer import TextStream
@@ -27,7 +28,6 @@ from model.duplex.replies import SpokenReply
 from model.duplex.speaking import SpokenReplies
 from model.duplex.transcripts import UserTranscripts
 from model.engine import (
-    Audio,
     Command,
     EngineInfo,
     Frame,
@@ -52,7 +52,6 @@ from model.events import (
 )
 from model.hearing.hearing import Hearing
 from model.hearing.recognition import LoadableRecognizer
-from model.hearing.speech import SpeechDetector
 from model.jobs.executor import Executor, Job
 from model.turns.turn_settings import TurnSettings
 

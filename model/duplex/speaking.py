@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, samples
+from audio_io.signal import Audio, Position
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.network.speech import speak
 from model.duplex.replies import SpokenReply
-from model.engine import Audio, Playback
 from model.errors import ModelError, failing_as_model_error
 from model.events import (
     AssistantAudio,
@@ -94,7 +94,7 @@ class SpokenReplies:
                 reply.falling = FallingSilent(reply.heard, reason)
         return newest
 
-    def poll(self, now: int, playback: Playback) -> Iterator[Event]:
+    def poll(self, now: int, playback: Position) -> Iterator[Event]:
         """What became of the replies by ``now``."""
         while self._sounds:
             reply, delta, last, job = self._sounds[0]
@@ -140,12 +140,12 @@ def _first(now: int, reply: SpokenReply, sound: Audio) -> Audio:
     return np.concatenate((np.zeros(reply.cushion, np.float32), sound))
 
 
-def _follow(now: int, reply: SpokenReply, playback: Playback) -> Iterator[Event]:
+def _follow(now: int, reply: SpokenReply, playback: Position) -> Iterator[Event]:
     """Take note of what was played of it."""
-    if playback.reply == reply.number:
+    if playback.reply_id == reply.number:
         heard = playback.samples
     else:
-        heard = reply.samples if playback.reply > reply.number else 0
+        heard = reply.samples if playback.reply_id > reply.number else 0
     if reply.play(now, heard) and reply.end_of_speech:
         parts = reply.latency()
         yield TurnLatency(now, reply.turn, reply.number, sum(parts.values()), parts)

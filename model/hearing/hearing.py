@@ -7,10 +7,11 @@ from collections import deque
 import numpy as np
 
 from audio_io.clock import FRAME, samples
-from model.engine import Audio, Frame
+from audio_io.signal import Audio, SpeechDetector
+from model.engine import Frame
 from model.hearing.level_gate import LevelGate
 from model.hearing.open_turn import OpenTurn
-from model.hearing.speech import SpeechDetector, SpeechTracker
+from model.hearing.speech import SpeechTracker
 from model.turns.turn_settings import TurnSettings
 
 _BRIDGE = 0.1

@@ -7,11 +7,11 @@ user never does: a detector goes on hearing speech for a moment when it is over.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 from audio_io.clock import FRAME, samples
-from model.engine import Audio
+from audio_io.levels import power_to_db
+from audio_io.signal import Audio
 
 _FLOOR_DB = -90.0
 """The least level that is told from silence, in dBFS."""
@@ -49,7 +49,7 @@ class LevelGate:
         loud enough for the user's."""
         self._powers.append(float(frame @ frame) / len(frame))
         power = sum(self._powers) / len(self._powers)
-        level = max(_FLOOR_DB, 10 * math.log10(power + 1e-12))
+        level = max(_FLOOR_DB, power_to_db(power))
         self._heard.append((level, speech))
         if not speech:
             return False

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
 
 from audio_io.clock import FRAME
-from model.engine import Audio
+from audio_io.levels import power_to_db
+from audio_io.signal import Audio
 from model.reply import UserTurn
 
 
@@ -64,7 +64,7 @@ class OpenTurn:
         if not powers:
             return None
         louder = sorted(powers)[len(powers) // 2 :]
-        return 10 * math.log10(sum(louder) / len(louder) + 1e-12)
+        return power_to_db(sum(louder) / len(louder))
 
     def audio(self) -> Audio:
         """All of it: float32 mono 16 kHz."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from model.engine import Audio
+from audio_io.signal import Audio
 from model.events import Notice, UserTranscript
 from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor

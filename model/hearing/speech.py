@@ -1,24 +1,6 @@
-"""From speech probabilities to speech: hysteresis and run lengths, in samples.
-
-The detector itself (:mod:`audio_io.vad`) is handed in: this package only needs something that gives
-a probability for each frame.
-"""
+"""Speech probabilities into runs of speech, by hysteresis and run lengths in samples."""
 
 from __future__ import annotations
-
-from typing import Protocol
-
-from model.engine import Audio
-
-
-class SpeechDetector(Protocol):
-    """Voice activity detection, frame by frame."""
-
-    def process(self, samples: Audio) -> float:
-        """Probability in [0, 1] that there is speech in the newest audio; ``samples``: (320,)."""
-
-    def reset(self) -> None:
-        """Forget what was heard."""
 
 
 class SpeechTracker:

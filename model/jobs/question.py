@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -12,7 +11,6 @@ from model.jobs.executor import Executor, Job, once
 from voices.errors import VoiceError
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 class Question(Generic[T]):
@@ -68,7 +66,6 @@ class Question(Generic[T]):
             with failing_as_model_error(self._model):
                 answers = job.poll(now)
         except (ModelError, VoiceError) as error:
-            log.warning("%s: %s", self._trouble, error, exc_info=True)
             return self._fail(now, f"{self._trouble}: {error}" if self._trouble else str(error))
         if answers:
             self.answer, self._job, self._reported = answers[0], None, ""

@@ -12,9 +12,9 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from model.engine import Audio
+from audio_io.clock import USER_RATE
+from audio_io.signal import Audio
 
-RATE = 16_000
 WINDOW = 400
 HOP = 160
 MELS = 80
@@ -43,8 +43,8 @@ def _hann() -> NDArray[np.float32]:
 @functools.cache
 def _filters() -> NDArray[np.float32]:
     """Shape (80, 201): how much of each FFT bin goes into each band."""
-    bins = np.fft.rfftfreq(WINDOW, 1 / RATE)
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(RATE / 2), MELS + 2))
+    bins = np.fft.rfftfreq(WINDOW, 1 / USER_RATE)
+    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(USER_RATE / 2), MELS + 2))
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rise = (bins - low) / (middle - low)
     fall = (high - bins) / (high - middle)

@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from model.engine import Audio
+from audio_io.clock import USER_RATE
+from audio_io.levels import block_powers, power_to_db
+from audio_io.signal import Audio
 from model.errors import RecognizerError
 from model.hearing.recognition import Transcript
-from model.lite.mel import RATE, log_mel
+from model.lite.mel import log_mel
 
 WORKERS = 2
 """Calls that run at the same time: final words do not wait for partial ones that are no longer
@@ -30,7 +32,7 @@ SHORT_WINDOW = 10.0
 MARGIN = 4.0
 """Seconds: Whisper's own window, the shortest used, and the least silence after the speech."""
 
-_FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, RATE).astype(np.float32)
+_FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.float32)
 """Recognised once after loading: loud enough to be looked at, and not speech."""
 
 _SPLIT_FROM, _SPLIT_TO = 20.0, 29.0
@@ -117,7 +119,7 @@ class WhisperRecognizer:
     def _transcribe_piece(self, audio: Audio) -> Transcript:
         if loudest(audio) < self._no_speech.silence:
             return Transcript("")
-        seconds = len(audio) / RATE
+        seconds = len(audio) / USER_RATE
         window = min(FULL_WINDOW, max(SHORT_WINDOW, seconds + MARGIN))
         read = self._decode(audio, window)
         if window < FULL_WINDOW and repeats(read.text):
@@ -127,7 +129,7 @@ class WhisperRecognizer:
     def _decode(self, audio: Audio, window: float) -> Transcript:
         import ctranslate2
 
-        mel = log_mel(audio, round(window * RATE))
+        mel = log_mel(audio, round(window * USER_RATE))
         model, tokenizer = self._model, self._tokenizer
         if model is None:
             raise RecognizerError("the recogniser was closed while it was at work")
@@ -141,7 +143,7 @@ class WhisperRecognizer:
             if None in ids:
                 raise RecognizerError(f"Whisper knows no language called {self._language!r}")
             # About 8 tokens a second is fast speech; the limit only bounds a decoder in a loop.
-            longest = min(448, len(prompt) + 24 + round(len(audio) / RATE * 8))
+            longest = min(448, len(prompt) + 24 + round(len(audio) / USER_RATE * 8))
             result = model.generate(
                 encoded,
                 [ids],
@@ -184,15 +186,15 @@ class WhisperRecognizer:
 
 def loudest(audio: Audio) -> float:
     """Level of the loudest 0.1 s, in dBFS (rms; a full-scale sine has -3)."""
-    block = RATE // 10
-    padded = np.pad(audio, (0, -len(audio) % block)).reshape(-1, block)
-    return float(10 * np.log10(np.max(np.mean(padded.astype(np.float64) ** 2, axis=1)) + 1e-12))
+    block = USER_RATE // 10
+    padded = np.pad(audio.astype(np.float64), (0, -len(audio) % block))
+    return power_to_db(float(np.max(block_powers(padded, block))))
 
 
 def split_at_pauses(audio: Audio) -> list[Audio]:
     """Pieces of less than 30 s that joined are ``audio``: split where it is quietest."""
     pieces = []
-    first, last, quiet = (round(s * RATE) for s in (_SPLIT_FROM, _SPLIT_TO, _QUIET))
+    first, last, quiet = (round(s * USER_RATE) for s in (_SPLIT_FROM, _SPLIT_TO, _QUIET))
     while len(audio) > last:
         energy = np.cumsum(audio[first:last].astype(np.float64) ** 2)
         cut = first + int(np.argmin(energy[quiet:] - energy[:-quiet])) + quiet // 2

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from audio_io.clock import USER_RATE
-from model.engine import Audio
+from audio_io.signal import Audio
 from model.errors import EndOfTurnError
 from model.lite.failures import raised_as
 from model.lite.mel import log_mel

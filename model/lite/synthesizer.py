@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE
-from model.engine import Audio
+from audio_io.levels import block_powers, from_db
+from audio_io.signal import Audio, fade_out
 from model.errors import SynthesizerError
 from model.lite.clauses import ClauseSplitter, speakable
 from model.lite.failures import raised_as
 from model.lite.phonemes import Phonemizer
 
 LEVEL = -20.0
-PEAK = 10 ** (-1.2 / 20)
+PEAK = from_db(-1.2)
 """The level while speaking (dBFS, rms), and the highest sample."""
 
 _CALIBRATION = "Hello there, nice to meet you today."
@@ -75,7 +76,7 @@ class ClauseSynthesizer:
             if self._gain is None:
                 self._load()
                 level = speaking_level(self._raw(_CALIBRATION))
-                self._gain = 10 ** ((LEVEL - level) / 20)
+                self._gain = from_db(LEVEL - level)
 
     def say(self, clause: str) -> Audio:
         text = speakable(clause)
@@ -245,8 +246,8 @@ def trim(sound: Audio) -> Audio:
     end = min(len(sound), (int(loud[-1]) + 1) * _BLOCK + _TAIL)
     kept = np.array(sound[begin:end], np.float32)
     fade = min(_LEAD, len(kept)) // 3
-    kept[:fade] *= np.linspace(0, 1, fade, dtype=np.float32)
-    kept[len(kept) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+    kept[:fade] *= fade_out(fade)[::-1]
+    kept[len(kept) - fade :] *= fade_out(fade)
     return kept
 
 
@@ -260,6 +261,6 @@ def speaking_level(sound: Audio) -> float:
 
 
 def _block_levels(sound: Audio) -> NDArray[np.float64]:
-    blocks = sound[: len(sound) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).astype(np.float64)
-    levels: NDArray[np.float64] = 10 * np.log10(np.mean(blocks**2, axis=1) + 1e-12)
+    powers = block_powers(sound.astype(np.float64), _BLOCK)
+    levels: NDArray[np.float64] = 10 * np.log10(powers + 1e-12)
     return levels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from audio_io.clock import samples
-from model.engine import Playback
+from audio_io.signal import Position
 from model.events import AssistantAudio, AssistantText, Event, ReplyAudioEnded, TurnLatency
 from model.playback.reply_run import ReplyRun
 from model.reply import ReplyAudio
@@ -28,7 +28,7 @@ class Playing:
         self._now = self._moved_at = now
         self._ended = False
 
-    def update(self, now: int, playback: Playback) -> Iterator[Event]:
+    def update(self, now: int, playback: Position) -> Iterator[Event]:
         """Hand on what was made, and take note of what was played by ``now``."""
         self._now = now
         reply = self.reply
@@ -44,9 +44,9 @@ class Playing:
             parts = reply.latency()
             yield TurnLatency(now, reply.turn, reply.number, sum(parts.values()), parts)
 
-    def follow(self, now: int, playback: Playback) -> int:
+    def follow(self, now: int, playback: Position) -> int:
         """Take note of what was played by ``now``, in all; return it."""
-        heard = playback.samples if playback.reply == self.reply.number else 0
+        heard = playback.samples if playback.reply_id == self.reply.number else 0
         if heard > self.heard or self.held:
             self._moved_at = now
         self.heard = max(heard, self.heard)

@@ -31,6 +31,7 @@ from dataclasses import replace
 import numpy as np
 
 from audio_io.clock import USER_RATE, samples
+from audio_io.signal import SpeechDetector
 from model.engine import (
     Command,
     EngineInfo,
@@ -45,7 +46,6 @@ from model.engine import (
 from model.events import Event, TurnState
 from model.hearing.hearing import Hearing
 from model.hearing.recognition import LoadableRecognizer, Recognition
-from model.hearing.speech import SpeechDetector
 from model.jobs.executor import Executor
 from model.reply import ReplyGenerator
 from model.turns.answering import Answering

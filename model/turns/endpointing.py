@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from model.engine import Audio
+from audio_io.signal import Audio
 from model.turns.phrases import Phrase, Told
 from model.turns.turn_settings import TurnSettings
 

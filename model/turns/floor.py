@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from model.engine import Playback
+from audio_io.signal import Position
 from model.errors import ModelError
 from model.events import (
     Event,
@@ -55,7 +55,7 @@ class Floor:
         self.settings = settings
         self.state = TurnState.LISTENING
         self.now = 0
-        self.playback = Playback()
+        self.playback = Position()
         self.muted = False
         self.turn: OpenTurn | None = None
         self.reply: ReplyRun | None = None

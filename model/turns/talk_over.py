@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audio_io.clock import samples, seconds
-from model.engine import Audio
+from audio_io.signal import Audio
 from model.events import Notice
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition

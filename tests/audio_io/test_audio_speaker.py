@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audio_io.endpoints import Played
 from audio_io.errors import DeviceError
 from audio_io.live.speaker import LiveSpeaker
+from audio_io.signal import Position
 from tests.fakes.audio import BUILT_IN, USB, FakeBackend, FakeClock
 
 LATENCY = 0.03
@@ -85,7 +85,7 @@ def test_ticks_are_the_played_sound_without_a_gap() -> None:
 def test_played_is_what_the_device_took_less_its_latency() -> None:
     setup = Setup()
     setup.speaker.start()
-    assert setup.speaker.played == Played(-1, 0)
+    assert setup.speaker.played == Position(-1, 0)
     setup.run(0.2)
     setup.speaker.play(7, tone(1.0))
     setup.run(0.5)
@@ -93,10 +93,10 @@ def test_played_is_what_the_device_took_less_its_latency() -> None:
     first = int(np.argmax(np.abs(out) > 0.002))
     taken = (len(out) - first) / 48_000
     played = setup.speaker.played
-    assert played.reply == 7
+    assert played.reply_id == 7
     assert played.samples / 24_000 == pytest.approx(taken - LATENCY, abs=0.002)
     setup.run(2.0)
-    assert setup.speaker.played == Played(7, 24_000)
+    assert setup.speaker.played == Position(7, 24_000)
 
 
 def test_ticks_run_ahead_of_the_ear_so_that_the_reference_precedes_the_echo() -> None:
@@ -144,7 +144,7 @@ def test_after_a_stop_the_next_reply_is_whole() -> None:
     setup.ticks.clear()
     setup.out.clear()
     setup.run(2.0)
-    assert setup.speaker.played == Played(2, 24_000)
+    assert setup.speaker.played == Position(2, 24_000)
     assert np.count_nonzero(setup.ticked == 0.5) == 24_000
     out = np.concatenate(setup.out)
     assert np.count_nonzero(np.abs(out - 0.5) < 0.01) / 48_000 == pytest.approx(1.0, abs=0.005)
@@ -212,7 +212,7 @@ def test_unplugged_the_playout_goes_on_with_the_wall_clock() -> None:
     assert setup.speaker.played.samples == pytest.approx(6.0 * 24_000, abs=7000)
     assert np.abs(setup.out[-1]).max() > 0.4
     setup.run(16.0)
-    assert setup.speaker.played == Played(1, 240_000)
+    assert setup.speaker.played == Position(1, 240_000)
     assert setup.speaker.status.message == ""
 
 
@@ -304,7 +304,7 @@ def test_nothing_of_a_reply_is_lost_whenever_its_next_clause_comes(ms: int, want
     setup.run(ms / 1000)
     setup.speaker.play(1, clause)
     setup.run(2.0)
-    assert setup.speaker.played == Played(1, 2 * len(clause))
+    assert setup.speaker.played == Position(1, 2 * len(clause))
 
 
 def test_what_comes_while_it_is_held_waits_also_after_a_gap() -> None:
@@ -316,10 +316,10 @@ def test_what_comes_while_it_is_held_waits_also_after_a_gap() -> None:
     setup.run(0.1)
     setup.speaker.play(1, tone(0.5))
     setup.run(1.0)
-    assert setup.speaker.played == Played(1, 12_000)
+    assert setup.speaker.played == Position(1, 12_000)
     setup.speaker.resume()
     setup.run(1.0)
-    assert setup.speaker.played == Played(1, 24_000)
+    assert setup.speaker.played == Position(1, 24_000)
 
 
 def test_a_reply_that_ran_dry_has_starved() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from audio_io.errors import AudioError
-from audio_io.vad import SileroVad, VoiceActivityDetector, WebRtcVad
+from audio_io.signal import SpeechDetector
+from audio_io.vad import SileroVad, WebRtcVad
 from covo_cli.bench.vad import measure
 
 RATE = 16_000
@@ -88,7 +89,7 @@ class Deaf:
 
 def test_the_measurement_measures() -> None:
     """On detectors whose figures are known beforehand."""
-    detectors: dict[str, VoiceActivityDetector] = {
+    detectors: dict[str, SpeechDetector] = {
         "prompt": Loudness(0.002),
         "late": Loudness(0.002, late=5),
         "deaf": Deaf(),

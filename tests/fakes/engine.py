@@ -13,8 +13,9 @@ from typing import ClassVar
 import numpy as np
 
 from audio_io.clock import FRAME, USER_RATE
-from audio_io.endpoints import Audio, EndpointStatus, Played
+from audio_io.endpoints import EndpointStatus
 from audio_io.playout import Playout
+from audio_io.signal import Audio, Position
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.hearing.recognition import Transcript
@@ -186,7 +187,7 @@ class FakeSpeaker:
         return self._playout.render(480)
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         return self._playout.played
 
     @property

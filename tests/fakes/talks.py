@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from audio_io.clock import FRAME, USER_RATE, samples
-from audio_io.endpoints import Audio
+from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from model.engine import Command

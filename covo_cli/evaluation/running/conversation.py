@@ -11,16 +11,15 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from audio_io.acoustics.echo_path import EchoPath
-from audio_io.clock import samples
+from audio_io.clock import USER_RATE, samples
 from audio_io.echo import EchoCanceller
-from audio_io.endpoints import MIC_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
-from covo_cli.conversation.consumer import Audio, Consumer
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Consumer
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.evaluation.scenarios.scenario import (
     RIGHT,
@@ -31,11 +30,12 @@ from covo_cli.evaluation.scenarios.scenario import (
     to_json,
 )
 from covo_cli.process.whole_file import write_text
-from covo_cli.screen.jsonl import JsonScreen
+from covo_cli.sessions.event_log import EventWriter
 from covo_cli.sessions.files import EVENTS
 from covo_cli.simulation.room import Room
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.engine import Engine
+from voices.strict_reader import read
 
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
 
@@ -55,8 +55,6 @@ class Said:
     line of a script.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     role: Role
     text: str
     start: int
@@ -68,8 +66,6 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """What there was to hear: ``scenario``, as it went, and how long it took in user samples."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     scenario: Scenario
     said: tuple[Said, ...]
@@ -113,9 +109,9 @@ def _talk(
 ) -> int:
     echo = scenario.echo
     path = EchoPath(echo.delay, echo.rt60, echo.gain, echo.seed) if echo else None
-    room = Room(user, path, noise, AudioWriter(folder / INPUT, MIC_RATE))
+    room = Room(user, path, noise, AudioWriter(folder / INPUT, USER_RATE))
     stack.callback(room.close)
-    speaker = FileSpeaker(folder / OUTPUT, MIC_RATE)
+    speaker = FileSpeaker(folder / OUTPUT, USER_RATE)
     stack.callback(speaker.close)
     stream = stack.enter_context((folder / EVENTS).open("w", encoding="utf-8"))
     resting_since: int | None = None
@@ -135,7 +131,7 @@ def _talk(
         return resting_since is not None and talk.at - resting_since >= samples(AFTERMATH)
 
     canceller = EchoCanceller() if echo else None
-    consumers: list[Consumer] = [user, room, JsonScreen(stream)]
+    consumers: list[Consumer] = [user, room, EventWriter(stream)]
     talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
     speaker.start()
     room.start()
@@ -164,16 +160,6 @@ def _said(scenario: Scenario, user: ScriptedUser) -> list[Said]:
 
 
 def read_annotation(folder: Path) -> Annotation:
-    """What :func:`hold` left. Raises: EvaluationError when it is missing or broken."""
-    from pydantic import TypeAdapter, ValidationError
-
-    path = folder / ANNOTATION
-    try:
-        return TypeAdapter(Annotation).validate_json(path.read_bytes())
-    except OSError as error:
-        raise EvaluationError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise EvaluationError(
-            f"{path} is no annotation ({first['msg']}): delete {folder} and run it again"
-        ) from error
+    """Read what :func:`hold` left in ``folder``. Raises: EvaluationError."""
+    remedy = f"delete {folder} and run it again"
+    return read(folder / ANNOTATION, Annotation, EvaluationError, remedy=remedy)

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from audio_io.clock import ASSISTANT_RATE, FRAME, samples
+from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import ScriptedUser
-from model.engine import Audio, EngineInfo, Progress
+from model.engine import EngineInfo, Progress
 from model.hearing.recognition import Recognizer, Transcript
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 

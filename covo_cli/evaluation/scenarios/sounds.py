@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from audio_io.acoustics import noise as noises
-from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Audio
+from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from audio_io.files import read_audio, write_audio
 from audio_io.levels import at_level, span_of_sound
 from audio_io.resample import resample
+from audio_io.signal import Audio
 from covo_cli.evaluation.scenarios.scenario import (
     SOUNDS,
     EvaluationError,
@@ -51,9 +52,9 @@ def render(
         if not path.exists():
             yield text
             sound = np.concatenate(list(voices(voice).stream(text)))
-            speech = resample(sound, SPEAKER_RATE, MIC_RATE)
+            speech = resample(sound, ASSISTANT_RATE, USER_RATE)
             # A pause after a line is counted from its last sound: what the voice adds is cut off.
-            write_audio(path, speech[: span_of_sound(speech)[1]], MIC_RATE)
+            write_audio(path, speech[: span_of_sound(speech)[1]], USER_RATE)
 
 
 def missing(scenarios: ScenarioSet, folder: Path) -> int:
@@ -73,20 +74,20 @@ def line_sound(line: ScriptLine, folder: Path) -> Audio:
         case Source.COUGH:
             sound = cough(line.seed)
         case Source.FILE:
-            sound = read_audio(folder / line.file, MIC_RATE)
+            sound = read_audio(folder / line.file, USER_RATE)
         case Source.VOICE:
             path = _path(folder, line.voice, line.text)
             if not path.exists():
                 raise EvaluationError(
                     f"{line.text!r} was not rendered: run `covo eval build` for {folder} again"
                 )
-            sound = read_audio(path, MIC_RATE)
+            sound = read_audio(path, USER_RATE)
     return sound if line.level is None else at_level(sound, line.level)
 
 
 def noise_sound(noise: Noise, scenarios: ScenarioSet, folder: Path) -> Audio:
     """30 s of ``noise``: float32 mono 16 kHz. Babble is six times the set's own voices."""
-    n, level = round(NOISE_SECONDS * MIC_RATE), USER_LEVEL - noise.snr
+    n, level = round(NOISE_SECONDS * USER_RATE), USER_LEVEL - noise.snr
     rng = np.random.default_rng(noise.seed)
     match noise.kind:
         case NoiseKind.WHITE:

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from audio_io.signal import Audio
 from model.covo.config.config import Token2WavConfig
 from model.covo.conversation.answer import Answer
 from model.covo.speech.speech_stream import SpeechSettings
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import VoicePrompt
-from model.engine import Audio
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio_io.signal import Audio
 from model.covo.language.sampling import SamplingSettings, draw
 from model.duplex.network.context import Context
 from model.duplex.network.encoder import EncoderState
 from model.duplex.network.network import DuplexNetwork
 from model.duplex.protocol.grammar import Place, Turn, walk
 from model.duplex.protocol.sequence import SILENCE, USER_FEATURE
-from model.engine import Audio
 from model.errors import NetworkInputError
 
 _SPEECH = (Place.CODE, Place.SPEECH_FILLER)

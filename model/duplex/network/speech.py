@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE
+from audio_io.signal import Audio
 from model.covo.config.config import SamplingConfig
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
@@ -21,7 +22,6 @@ from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import VoicePrompt
 from model.duplex.protocol.sequence import SILENCE
 from model.duplex.tones.tone_codec import tones
-from model.engine import Audio
 
 State = TypeVar("State")
 

@@ -16,9 +16,9 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from audio_io.signal import Audio
 from model.duplex.protocol.grammar import Grammar, Place, Turn, walk
 from model.duplex.protocol.profile import TextTiming
-from model.engine import Audio
 from model.errors import DialogueError
 
 SILENCE = -1

@@ -20,11 +20,11 @@ from typing import Protocol
 import numpy as np
 from numpy.random import Generator
 
+from audio_io.signal import Audio
 from model.duplex.network.loop import ChunkStep, DuplexLoop, LoopState
 from model.duplex.protocol.grammar import Turn
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.tones.tones import ROOM, Speaker, hum, phrase, silence, speaker
-from model.engine import Audio
 
 BEHAVIOURS = ("turn", "pause", "backchannel", "interruption")
 PATIENCE = 6

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from audio_io.signal import Audio
 from model.duplex.protocol.sequence import SILENCE
-from model.engine import Audio
 
 TONES = 32
 LOWEST = 400.0

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.random import Generator
 
 from audio_io.clock import USER_RATE
+from audio_io.signal import Audio
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.protocol.sequence import Dialogue, Reply, TimedToken
-from model.engine import Audio
 
 COUNT = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),

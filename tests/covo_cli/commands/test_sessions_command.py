@@ -14,9 +14,11 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from audio_io.endpoints import SPEAKER_FRAME, Audio, EndpointStatus, Played
+from audio_io.clock import ASSISTANT_FRAME
+from audio_io.endpoints import EndpointStatus
 from audio_io.errors import DeviceError
 from audio_io.playout import Playout
+from audio_io.signal import Audio, Position
 from covo_cli.app import app
 from covo_cli.errors import SessionError
 from covo_cli.sessions import replay
@@ -206,11 +208,11 @@ class PacelessSpeaker:
         self.playout.play(reply, samples)
 
     def tick(self) -> Audio:
-        type(self).heard.append(self.playout.render(SPEAKER_FRAME))
+        type(self).heard.append(self.playout.render(ASSISTANT_FRAME))
         return self.heard[-1]
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         return self.playout.played
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from audio_io.clock import FRAME, samples
-from audio_io.endpoints import Audio
+from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Consumer, Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.request import Quit

@@ -10,13 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
+from audio_io.signal import Position
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
 from model.covo.conversation.generator import LoadedNetwork
 from model.covo.language.sampling import SamplingSettings
 from model.covo.loading.assemble import CovoModel, CovoSettings, build_generator
 from model.covo.speech.token2wav import Token2Wav
 from model.covo.speech.voice_catalogue import VoiceCatalogue
-from model.engine import Frame, Playback, SayText
+from model.engine import Frame, SayText
 from model.errors import ModelError, NetworkConfigError, NetworkMemoryError
 from model.events import (
     AssistantAudio,
@@ -313,7 +314,7 @@ def converse(generator, audio, commands=(), words="hello"):
         if queued > played:
             played = min(queued, played + 480)
         for event in engine.process(
-            Frame(start, whole[start : start + 320], Playback(reply, played))
+            Frame(start, whole[start : start + 320], Position(reply, played))
         ):
             events.append(event)
             if isinstance(event, AssistantAudio):

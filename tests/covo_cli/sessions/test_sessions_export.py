@@ -13,8 +13,10 @@ import pysubs2
 import pytest
 import soundfile
 
-from audio_io.endpoints import SPEAKER_FRAME, Audio, EndpointStatus, Played
+from audio_io.clock import ASSISTANT_FRAME
+from audio_io.endpoints import EndpointStatus
 from audio_io.playout import Playout
+from audio_io.signal import Audio, Position
 from covo_cli.errors import SessionError
 from covo_cli.sessions.export import export_file, export_text
 from covo_cli.sessions.formats import ExportFormat
@@ -198,11 +200,11 @@ class FakeSpeaker:
     def tick(self) -> Audio:
         self._left -= 1
         if self._left >= 0:
-            self.heard.append(self.playout.render(SPEAKER_FRAME))
-        return np.zeros(SPEAKER_FRAME, np.float32)
+            self.heard.append(self.playout.render(ASSISTANT_FRAME))
+        return np.zeros(ASSISTANT_FRAME, np.float32)
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         return self.playout.played
 
     @property

@@ -12,10 +12,11 @@ import pytest
 from audio_io.clock import samples
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import read_audio
-from covo_cli.sessions.records import (
+from covo_cli.sessions.event_log import (
     RecordedAudio,
     encode_events,
     event_from_dict,
+    event_to_dict,
     read_events,
 )
 from covo_cli.sessions.store import SessionState, SessionStore
@@ -28,7 +29,6 @@ from model.events import (
     TurnDiscarded,
     TurnLatency,
     UserTranscript,
-    event_to_dict,
 )
 from tests.fakes.session_factory import (
     ANSWER,
@@ -64,15 +64,22 @@ def test_numpy_numbers_are_written_as_plain_ones() -> None:
     [
         ({"event": "Sneeze"}, "unknown event 'Sneeze'"),
         ({"event": ["UserTranscript"]}, "unknown event"),
-        ({"at": "soon"}, "UserTranscript.at is 'soon'"),
-        ({"at": True}, "UserTranscript.at is True"),
-        ({"final": 1}, "UserTranscript.final is 1"),
-        ({"text": None}, "UserTranscript.text is None"),
+        ({"at": "soon"}, r"UserTranscript: Expected `int`, got `str` .*at"),
+        ({"at": True}, r"UserTranscript: Expected `int`, got `bool` .*at"),
+        ({"final": 1}, r"UserTranscript: Expected `bool`, got `int` .*final"),
+        ({"text": None}, r"UserTranscript: Expected `str`, got `null` .*text"),
     ],
 )
 def test_a_record_with_a_bad_field_is_refused(change: dict[str, object], message: str) -> None:
     record = event_to_dict(UserTranscript(0, 0, "hello", True, 0, 1)) | change
     with pytest.raises(ValueError, match=message):
+        event_from_dict(record)
+
+
+def test_a_record_without_a_field_is_refused() -> None:
+    record = event_to_dict(UserTranscript(0, 0, "hello", True, 0, 1))
+    del record["end"]
+    with pytest.raises(ValueError, match=r"UserTranscript: .*missing required field `end`"):
         event_from_dict(record)
 
 
@@ -253,7 +260,7 @@ def test_damaged_lines_of_events_are_skipped(tmp_path: Path) -> None:
     session = SessionStore(tmp_path).open("last")
     assert len(session.turns) == 4
     assert [warning.split()[2] for warning in session.warnings] == ["2", "5", "6", "7", "23"]
-    assert all("is skipped" in warning for warning in session.warnings)
+    assert all("skipped" in warning for warning in session.warnings)
 
 
 def test_missing_sound_is_a_warning_and_then_a_clear_error(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from model.duplex.network.loop import ChunkStep, DuplexLoop, Effort
 from model.duplex.protocol.grammar import Turn
 from model.duplex.protocol.sequence import SILENCE as S
 from model.duplex.tones.tones import Speaker, phrase, silence
-from model.engine import EngineInfo, Frame, Playback
+from model.engine import EngineInfo, Frame
 from model.events import AssistantAudio, AssistantText, Event, PlaybackControl
 from model.hearing.recognition import LoadableRecognizer
 from model.jobs.executor import VirtualExecutor
@@ -86,7 +86,7 @@ class Talk:
         for samples in whole.reshape(-1, FRAME):
             self.played.append(self.speaker.tick())
             played = self.speaker.played
-            frame = Frame(self.at, samples, Playback(played.reply, played.samples))
+            frame = Frame(self.at, samples, played)
             events = tuple(self.engine.process(frame))
             self.consumer(Tick(self.at, samples, self.played[-1], events, False, "", ""))
             for event in events:

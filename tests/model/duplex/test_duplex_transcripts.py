@@ -123,9 +123,9 @@ def test_threads_go_on_while_it_reads(assistant):
     gate = threading.Event()
 
     class Stuck(Reader):
-        def transcribe(self, audio) -> str:
+        def transcribe(self, audio) -> Transcript:
             gate.wait(30)
-            return "at last"
+            return Transcript("at last")
 
     engine = DuplexEngine(
         lambda progress: assistant, INFO, LevelDetector(), ThreadExecutor(), Stuck

@@ -55,7 +55,7 @@ def test_what_was_dropped_is_not_answered():
 
 
 @pytest.mark.parametrize("error", [ModelError("broken"), ValueError("broken")])
-def test_a_failure_is_one_notice_and_a_traceback_in_the_log(error, caplog):
+def test_a_failure_is_logged_and_one_notice(error, caplog):
     asked = question(model := Model())
     model.error = error
     asked.ask(0, model)
@@ -64,7 +64,7 @@ def test_a_failure_is_one_notice_and_a_traceback_in_the_log(error, caplog):
     assert isinstance(notice, Notice)
     assert notice.text.startswith("no answer: ")
     assert "broken" in notice.text
-    assert caplog.records[0].exc_info is not None
+    assert "broken" in caplog.text
     assert (asked.failed, asked.disabled) == (True, True)
     asked.ask(2 * SECOND, model)
     assert asked.poll(9 * SECOND) == []

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from model.engine import Audio
+from audio_io.signal import Audio
 from model.errors import ChatError, SynthesizerError
 from model.lite.cascade import Cascade
 from model.lite.chat import Message

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from audio_io.clock import FRAME, USER_RATE, samples
-from audio_io.endpoints import Audio, Played
+from audio_io.signal import Audio, Position
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -185,7 +185,7 @@ def test_a_speaker_that_lags_is_in_the_latency():
             return super().tick()
 
         @property
-        def played(self) -> Played:
+        def played(self) -> Position:
             return self.before[0]
 
     prompt, _ = converse(speech(1), silence(4))
@@ -197,9 +197,9 @@ def test_a_speaker_that_lags_is_in_the_latency():
 def test_a_speaker_that_loses_sound_does_not_hold_up_the_conversation():
     class Losing(FakeSpeaker):
         @property
-        def played(self) -> Played:
+        def played(self) -> Position:
             real = super().played
-            return Played(real.reply, min(real.samples, 40_000))
+            return Position(real.reply_id, min(real.samples, 40_000))
 
     log, fake = converse(speech(1), silence(7), speaker=Losing())
     assert [e.text for e in log.of(Notice)] == ["the speaker lost the end of the reply"]

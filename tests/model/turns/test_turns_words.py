@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audio_io.clock import FRAME, USER_RATE, samples
-from audio_io.endpoints import Played
+from audio_io.signal import Position
 from model.engine import SayText
 from model.errors import EndOfTurnError, RecognizerError
 from model.events import (
@@ -95,9 +95,9 @@ def test_words_said_and_over_while_a_reply_is_thought_about_are_not_lost(text, a
 def test_a_question_whose_end_was_lost_was_not_asked():
     class Losing(FakeSpeaker):
         @property
-        def played(self) -> Played:
+        def played(self) -> Position:
             real = super().played
-            return Played(real.reply, min(real.samples, 20_000))
+            return Position(real.reply_id, min(real.samples, 20_000))
 
     script = Script()
     said = (script.say("Hello.", 1.0), silence(6), script.say("My name is Jo.", 1.0))

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from model.engine import Command, Frame, Playback
+from audio_io.signal import Position
+from model.engine import Command, Frame
 from model.events import (
     AssistantAudio,
     Event,
@@ -114,7 +115,7 @@ class Machine:
             self.queued -= moved
             self.played += moved
         sound = SILENCE if words is None else FAINT if words == SOMEBODY_ELSE else SPEECH
-        for event in self.engine.process(Frame(self.at, sound, Playback(self.reply, self.played))):
+        for event in self.engine.process(Frame(self.at, sound, Position(self.reply, self.played))):
             self._take(event)
         self.at += STEP
 

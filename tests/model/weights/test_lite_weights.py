@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import soxr
 
+from audio_io.clock import USER_RATE
+from audio_io.signal import Audio
 from covo_cli.settings.settings import load_settings, models_dir
-from model.engine import Audio
 from model.lite import SynthesizerMaker, build_cascade
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
-from model.lite.recognizer import RATE, WhisperRecognizer
+from model.lite.recognizer import WhisperRecognizer
 from model.lite.synthesizer import LEVEL, PEAK, Synthesizer, speaking_level
 from model.reply import Heard, ReplyAudio, ReplyText, UserTurn
 from model.weights.packages import WeightStore
@@ -73,7 +74,7 @@ def cascade(store: WeightStore) -> Iterator[Cascade]:
 
 def for_recognizer(sound: Audio) -> Audio:
     """``sound`` (24 kHz) at 16 kHz, with 0.3 s of silence around it."""
-    return np.pad(soxr.resample(sound, 24_000, RATE), RATE * 3 // 10).astype(np.float32)
+    return np.pad(soxr.resample(sound, 24_000, USER_RATE), USER_RATE * 3 // 10).astype(np.float32)
 
 
 def spoken(voice: Synthesizer, text: str) -> Audio:
@@ -113,13 +114,13 @@ def test_what_is_said_is_understood(
 
 def test_nothing_is_recognised_where_nobody_speaks(recognizer: WhisperRecognizer) -> None:
     rng = np.random.default_rng(3)
-    t = np.arange(3 * RATE) / RATE
+    t = np.arange(3 * USER_RATE) / USER_RATE
     sounds = {
-        "silence": np.zeros(2 * RATE),
-        "white noise": 0.05 * rng.standard_normal(3 * RATE),
+        "silence": np.zeros(2 * USER_RATE),
+        "white noise": 0.05 * rng.standard_normal(3 * USER_RATE),
         "hum": 0.05 * np.sin(2 * np.pi * 50 * t),
         "tone": 0.1 * np.sin(2 * np.pi * 440 * t),
-        "a knock": 0.3 * rng.standard_normal(RATE) * np.exp(-np.arange(RATE) / 400),
+        "a knock": 0.3 * rng.standard_normal(USER_RATE) * np.exp(-np.arange(USER_RATE) / 400),
     }
     heard = {name: recognizer.transcribe(s.astype(np.float32)).text for name, s in sounds.items()}
     assert heard == dict.fromkeys(sounds, "")
@@ -131,7 +132,7 @@ def test_long_speech_is_recognised_to_its_end(
     voice = make("heart")
     text = " ".join(SENTENCES)
     audio = np.concatenate([spoken(voice, sentence) for sentence in SENTENCES])
-    assert len(audio) > 35 * RATE
+    assert len(audio) > 35 * USER_RATE
     assert word_errors(text, recognizer.transcribe(audio).text) / len(words(text)) <= 0.10
 
 
@@ -151,7 +152,7 @@ def test_a_question_is_answered(
     samples = sum(len(p.samples) for p in sounds)
     assert 0.03 < samples / 24_000 / len(text) < 0.15  # speech has about 15 characters a second
     cascade.settle(1, Heard(samples, text, ""))
-    assert cascade.history[-1].reply == text
+    assert cascade.history[-1].assistant == text
 
 
 def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
