@@ -60,8 +60,8 @@ def doctor(
     if as_json:
         records = [dataclasses.asdict(check) for check in checks]
         fits = [dataclasses.asdict(row) for row in rows]
-        report = {"ready": ready, "checks": records, "covo_memory": fits}
-        typer.echo(json.dumps(report, indent=2))
+        found = {"ready": ready, "checks": records, "covo_memory": fits}
+        typer.echo(json.dumps(found, indent=2))
     else:
         console = Console()
         console.print(_check_table(checks))
