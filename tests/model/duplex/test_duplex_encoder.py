@@ -152,7 +152,7 @@ def run_on(encoder, state, audio):
 
 
 def test_positions_begin_again():
-    encoder = make(encoder=StreamingEncoderProfile(0, 16))
+    encoder = make(encoder=StreamingEncoderProfile(0, 16, -7.0))
     audio = noise(1, encoder).repeat(1, 6)
     features, _ = run(encoder, audio, [6])
     # Every chunk is the same sound, its position that of two chunks before.
