@@ -275,8 +275,8 @@ def test_a_pull_waits_for_that_of_another_process(index: Index, tmp_path: Path) 
     with locked(tmp_path / "models", "lite", None):
         thread.start()
         assert told.wait(30)
+        (store.folder / "alpha").mkdir(parents=True)
         with pytest.raises(WeightsError, match="is being pulled by another process"):
-            (store.folder / "alpha").mkdir(parents=True)
             store.remove()
         assert states(store) == {"alpha": "missing", "beta": "missing"}
     thread.join(60)
