@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -131,13 +130,11 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
 
 def _file_ends(files: FilePair, settings: Settings) -> Ends:
     microphone = FileMicrophone(files.input, files.paced)
-    # A file has no loudspeaker in its room: echo cancellation only when it is asked for.
-    asked = settings.origins.get("audio.echo_cancellation", "default") != "default"
     return Ends(
         microphone,
         FileSpeaker(files.output, files.rate),
         real_time=files.paced,
-        echo=EchoCanceller() if asked and settings.audio.echo_cancellation else None,
+        echo=EchoCanceller() if settings.audio.echo_cancellation else None,
         over=lambda busy: microphone.exhausted and not busy,
     )
 
@@ -189,10 +186,8 @@ def _warm_up(engine: Engine, reason: str) -> None:
 def _recorder(settings: Settings, ends: Ends, info: EngineInfo) -> SessionRecorder | None:
     if not settings.session.record:
         return None
-    in_force = dataclasses.asdict(settings)
-    in_force.pop("origins")
     meta = SessionMeta(
-        info, ends.microphone.status.device, ends.speaker.status.device, settings=in_force
+        info, ends.microphone.status.device, ends.speaker.status.device, settings=settings.record()
     )
     return SessionRecorder(sessions_dir(settings), meta)
 
