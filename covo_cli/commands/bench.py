@@ -86,8 +86,11 @@ def conversation(
     from rich.console import Console
 
     from covo_cli.bench.lite import bench_conversation
+    from covo_cli.bench.words import WORD_PACKAGES
+    from covo_cli.process.packages import require_packages
     from covo_cli.settings.settings import load_settings
 
+    require_packages("eval", *WORD_PACKAGES)
     console = Console()
     settings = load_settings({"voice.name": voice})
     figures = bench_conversation(settings, questions, asker, idle, _say(console))

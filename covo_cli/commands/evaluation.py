@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covo_cli.errors import CliError
-from covo_cli.evaluation.names import SCRIPTED, RecognizerName, SetName
+from covo_cli.evaluation import SCRIPTED, RecognizerName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +96,7 @@ def duplex(
     from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
     from covo_cli.settings.settings import load_settings
 
-    _need_scipy()
+    _require_packages()
     console = Console()
     settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
     if fresh:
@@ -107,9 +105,9 @@ def duplex(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     task = Task(scenarios, engine, recognizer, settings, threads)
     run = open_run(task, out, jobs)
-    if engine != SCRIPTED and run["load"] > BUSY:
+    if engine != SCRIPTED and run.load > BUSY:
         console.print(
-            f"This machine is busy ({run['load']:.1f} processes for each core): answers will come "
+            f"This machine is busy ({run.load:.1f} processes for each core): answers will come "
             "late, and what depends on their time will be judged wrongly.",
             style="yellow",
             highlight=False,
@@ -131,7 +129,7 @@ def report(
     """Judge a run again, without holding its conversations again."""
     from rich.console import Console
 
-    _need_scipy()
+    _require_packages()
     _report(Console(), run, pictures=pictures)
 
 
@@ -140,39 +138,43 @@ def compare(
     a: Annotated[Path, typer.Argument(help="The folder of a run.")],
     b: Annotated[Path, typer.Argument(help="The folder of another one.")],
 ) -> None:
-    """What is different in run B: every figure, and the scenarios that went differently."""
+    """Compare run B with run A: figures, scenarios that went differently, decisions."""
     from rich.console import Console
 
     from covo_cli.evaluation.reporting.compare import compare as compare_reports
-    from covo_cli.evaluation.reporting.report import difference_table, read_report
+    from covo_cli.evaluation.reporting.compare import difference_table, different_decisions
+    from covo_cli.evaluation.reporting.report import read_report
 
-    _need_scipy()
+    _require_packages()
     console = Console()
     comparison = compare_reports(read_report(a), read_report(b))
     for key, (before, after) in comparison.differing.items():
         console.print(f"{key}: {before} → {after}", highlight=False)
     console.print(difference_table(comparison))
     for title, scenarios in (
-        ("Went wrong before, not now", comparison.mended),
-        ("Goes wrong now, not before", comparison.broken),
+        ("Failed in A but not in B", comparison.mended),
+        ("Failed in B but not in A", comparison.broken),
+        ("Different decisions", different_decisions(a, b)),
     ):
         console.print(f"{title}: {len(scenarios)}", highlight=False)
         for name, why in scenarios.items():
-            console.print(f"  {name}: {why}", highlight=False)
+            console.print(f"  {name}: {why}", highlight=False, markup=False)
 
 
-def _need_scipy() -> None:
-    """Raises: CliError without it, before a long run and not after it."""
-    if find_spec("scipy") is None:
-        raise CliError("confidence intervals need scipy: pip install 'covo[eval]'")
+def _require_packages() -> None:
+    """Check what judging a run imports. Raises: CliError."""
+    from covo_cli.bench.words import WORD_PACKAGES
+    from covo_cli.process.packages import require_packages
+
+    require_packages("eval", "scipy", *WORD_PACKAGES)
 
 
 def _report(console: Console, out: Path, *, pictures: bool) -> None:
-    from covo_cli.evaluation.reporting.report import assess, draw_failures, table
+    from covo_cli.evaluation.reporting.report import assess, draw_failures, report_table
     from covo_cli.evaluation.running.run import PICTURES, REPORT
 
     assessed = assess(out, _listener())
-    console.print(table(assessed))
+    console.print(report_table(assessed))
     console.print(f"The whole report: {out / REPORT}", highlight=False)
     if not pictures or not assessed.failed():
         return

@@ -11,7 +11,6 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from audio_io.acoustics.echo_path import EchoPath
 from audio_io.clock import USER_RATE, samples
@@ -36,6 +35,7 @@ from covo_cli.sessions.files import EVENTS
 from covo_cli.simulation.room import Room
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.engine import Engine
+from voices.strict_reader import read
 
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
 
@@ -55,8 +55,6 @@ class Said:
     line of a script.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     role: Role
     text: str
     start: int
@@ -68,8 +66,6 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """What there was to hear: ``scenario``, as it went, and how long it took in user samples."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     scenario: Scenario
     said: tuple[Said, ...]
@@ -164,16 +160,6 @@ def _said(scenario: Scenario, user: ScriptedUser) -> list[Said]:
 
 
 def read_annotation(folder: Path) -> Annotation:
-    """What :func:`hold` left. Raises: EvaluationError when it is missing or broken."""
-    from pydantic import TypeAdapter, ValidationError
-
-    path = folder / ANNOTATION
-    try:
-        return TypeAdapter(Annotation).validate_json(path.read_bytes())
-    except OSError as error:
-        raise EvaluationError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise EvaluationError(
-            f"{path} is no annotation ({first['msg']}): delete {folder} and run it again"
-        ) from error
+    """Read what :func:`hold` left in ``folder``. Raises: EvaluationError."""
+    remedy = f"delete {folder} and run it again"
+    return read(folder / ANNOTATION, Annotation, EvaluationError, remedy=remedy)

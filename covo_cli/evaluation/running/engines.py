@@ -9,7 +9,7 @@ import numpy as np
 from covo_cli.bench.read_aloud import SENTENCES
 from covo_cli.engines.engines import build_engine, turn_taking
 from covo_cli.engines.persona import read_persona
-from covo_cli.evaluation.names import SCRIPTED, RecognizerName
+from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.scripted_engine import (
     ASSISTANT,
     Oracle,

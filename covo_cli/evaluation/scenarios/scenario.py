@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path
-from typing import ClassVar
+
+import msgspec
 
 from covo_cli.errors import CliError
 from covo_cli.process.whole_file import write_text
 from covo_cli.simulation.scripted_user import Start, StartRule
+from voices.strict_reader import read
 
 FILE = "scenarios.json"
 SOUNDS = "sounds"
@@ -81,8 +83,6 @@ class Source(StrEnum):
 class Mark:
     """A part of a recording: from ``start`` to ``end`` (seconds in it) it is a ``role``."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     role: Role
     start: float
     end: float
@@ -99,8 +99,6 @@ class ScriptLine:
     ``seed`` (laughter, cough), or the recording ``file`` (a path from the set's folder), of which
     ``marks`` says what is what. ``level``: dBFS, RMS of its louder half.
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     role: Role
     start: Start
@@ -137,8 +135,6 @@ class NoiseKind(StrEnum):
 class Noise:
     """Background noise, ``snr`` dB below a user at -26 dBFS. ``seed`` picks it."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     kind: NoiseKind
     snr: float
     seed: int
@@ -149,11 +145,9 @@ class Noise:
 
 
 @dataclass(frozen=True, slots=True)
-class Echo:
+class EchoSetup:
     """An open loudspeaker (:class:`audio_io.acoustics.echo_path.EchoPath`); the echo is
     cancelled."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     delay: float
     rt60: float
@@ -174,13 +168,11 @@ class Scenario:
     engine's answers are. ``note``: what is special, for people.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     id: str
     kind: Kind
     lines: tuple[ScriptLine, ...] = ()
     noise: Noise | None = None
-    echo: Echo | None = None
+    echo: EchoSetup | None = None
     listen: float = 2.5
     duration: float | None = None
     reply: float = 8.0
@@ -213,8 +205,6 @@ class Scenario:
 class ScenarioSet:
     """Scenarios that are run together. ``about``: for people, whose voices and noises they have."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     name: str
     about: str
     scenarios: tuple[Scenario, ...]
@@ -232,22 +222,8 @@ class ScenarioSet:
 
 
 def read_set(folder: Path) -> ScenarioSet:
-    """The set in ``folder``. Raises: EvaluationError when it is missing or broken."""
-    from pydantic import TypeAdapter, ValidationError
-
-    path = folder / FILE
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise EvaluationError(
-            f"{path} cannot be read ({error.strerror}): build a set with `covo eval build`"
-        ) from error
-    try:
-        return TypeAdapter(ScenarioSet).validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise EvaluationError(f"{path} is no set of scenarios: {place}: {first['msg']}") from error
+    """Read the set in ``folder``. Raises: EvaluationError."""
+    return read(folder / FILE, ScenarioSet, EvaluationError, remedy="run `covo eval build` again")
 
 
 def write_set(folder: Path, scenarios: ScenarioSet) -> None:
@@ -260,7 +236,5 @@ def write_set(folder: Path, scenarios: ScenarioSet) -> None:
 
 
 def to_json(value: object) -> str:
-    """Any of the dataclasses here, as JSON."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(type(value)).dump_json(value, indent=1).decode() + "\n"
+    """Return any of the dataclasses of the evaluation as JSON."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"

@@ -13,9 +13,9 @@ from importlib import resources
 from itertools import count, cycle
 from typing import Any
 
-from covo_cli.evaluation.names import SetName
+from covo_cli.evaluation import SetName
 from covo_cli.evaluation.scenarios.scenario import (
-    Echo,
+    EchoSetup,
     Kind,
     Noise,
     NoiseKind,
@@ -270,7 +270,7 @@ class _Author:
     def _echoes(self) -> Iterator[Scenario]:
         delays, rooms, gains = cycle((0.02, 0.08, 0.15)), cycle((0.2, 0.4)), cycle((-6.0, -12.0))
         for n in range(self._mix.echoes):
-            echo = Echo(next(delays), next(rooms), next(gains), next(self._seeds))
+            echo = EchoSetup(next(delays), next(rooms), next(gains), next(self._seeds))
             note = f"{echo.delay * 1000:.0f} ms, {echo.gain:g} dB, reverberation {echo.rt60:g} s"
             yield Scenario(
                 f"echo-{n:02}",

@@ -13,12 +13,11 @@ from typer.testing import CliRunner
 from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
-from covo_cli.commands import evaluation
-from covo_cli.errors import CliError, SettingsError
+from covo_cli.errors import SettingsError
+from covo_cli.evaluation import RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
-from covo_cli.evaluation.judging.finding import Check
+from covo_cli.evaluation.judging.finding import FindingCheck
 from covo_cli.evaluation.judging.judge import judge
-from covo_cli.evaluation.names import RecognizerName
 from covo_cli.evaluation.reporting.picture import draw
 from covo_cli.evaluation.reporting.report import assess, draw_failures, read_report
 from covo_cli.evaluation.running import run as running
@@ -113,12 +112,12 @@ def test_a_conversation_leaves_both_sides_on_one_clock(task, out):
     assert first.interrupted is not None
     assert second.takes_over
     findings = {finding.check: finding for finding in judge(evidence)}
-    assert findings[Check.INTERRUPTION].ok
+    assert findings[FindingCheck.INTERRUPTION].ok
     # The laugh has gaps, so 0.3 s of sound in it take longer; then it fades out within 10 ms.
     (stop,) = [c.at for c in evidence.of(PlaybackControl) if c.action is PlaybackAction.STOP]
     expected = (stop - over.start) / 16_000
     assert 0.3 < expected < 0.45
-    assert findings[Check.INTERRUPTION].values["stop"] == pytest.approx(expected, abs=0.021)
+    assert findings[FindingCheck.INTERRUPTION].values["stop"] == pytest.approx(expected, abs=0.021)
 
 
 def test_a_scenario_of_a_given_length_lasts_so_long(task, out):
@@ -173,7 +172,7 @@ def test_a_conversation_that_broke_off_is_not_taken_for_a_whole_one(task, out, m
 
 
 def test_nothing_is_added_to_another_run(task, out):
-    assert open_run(task, out, 2)["jobs"] == 1  # the same one goes on
+    assert open_run(task, out, 2).jobs == 1  # the same one goes on
     other = Scenario("turn-0", Kind.TURN, (QUESTION,), noise=Noise(NoiseKind.PINK, 10.0, 1))
     write_set(task.folder, ScenarioSet("fakes", "", (other,)))
     with pytest.raises(EvaluationError, match=r"another run \(set_sha256"):
@@ -328,9 +327,9 @@ def test_recordings_of_full_duplex_bench_are_held_and_judged(task, tmp_path):
     open_run(recorded, out, 1)
     run_all(recorded, out, 1)
     findings = {f.check: f for f in assess(out, hear_nothing).findings}
-    assert findings[Check.TURN].ok
-    assert findings[Check.TURN].values["latency"] == pytest.approx(0.7, abs=0.05)
-    assert not findings[Check.PAUSE].ok  # the fake engine answers after any silence
+    assert findings[FindingCheck.TURN].ok
+    assert findings[FindingCheck.TURN].values["latency"] == pytest.approx(0.7, abs=0.05)
+    assert not findings[FindingCheck.PAUSE].ok  # the fake engine answers after any silence
     folder = out / CONVERSATIONS / "candor_turn_taking-1"
     np.testing.assert_allclose(read_audio(folder / "input.wav", 16_000), sound, atol=1e-4)
 
@@ -344,19 +343,19 @@ def test_the_commands_report_and_compare(task, out, tmp_path):
     result = CliRunner().invoke(app, ["eval", "compare", str(out), str(out)])
     assert result.exit_code == 0, result.output
     assert "interruption: caught" in result.output
-    assert "Goes wrong now, not before: 0" in result.output
+    assert "Failed in B but not in A: 0" in result.output
 
 
 def test_fresh_throws_away_a_run_and_nothing_else(out, tmp_path):
     (out / "notes.txt").write_text("mine")
     discard_run(out)
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
-    with pytest.raises(EvaluationError, match="is no run"):
+    with pytest.raises(EvaluationError, match="not a run folder"):
         discard_run(out)
     discard_run(tmp_path / "nothing there")
     file = tmp_path / "a file"
     file.touch()
-    with pytest.raises(EvaluationError, match="is no run"):
+    with pytest.raises(EvaluationError, match="not a run folder"):
         discard_run(file)
 
 
@@ -364,13 +363,4 @@ def test_an_engine_that_is_not_there_is_told_before_anything_is_done(task, tmp_p
     command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x"), "--engine", "hal"]
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, SettingsError)
-    assert not (tmp_path / "x").exists()
-
-
-def test_missing_scipy_is_told_before_the_run(task, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "find_spec", lambda name: None)
-    command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x")]
-    result = CliRunner().invoke(app, command)
-    assert isinstance(result.exception, CliError)
-    assert "covo[eval]" in str(result.exception)
     assert not (tmp_path / "x").exists()

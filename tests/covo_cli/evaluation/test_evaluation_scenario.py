@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from covo_cli.evaluation.names import SetName
+from covo_cli.evaluation import SetName
 from covo_cli.evaluation.scenarios.scenario import (
     FILE,
     EvaluationError,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from covo_cli.evaluation.names import RecognizerName, SetName
+from covo_cli.evaluation import RecognizerName, SetName
 from covo_cli.evaluation.reporting.report import Report, assess
 from covo_cli.evaluation.running.run import Task, open_run, run_all
 from covo_cli.evaluation.scenarios.scenario import Kind, ScenarioSet, write_set
