@@ -74,9 +74,10 @@ def chat(
     if output_rate not in (16_000, 24_000):
         raise CliError(f"--output-rate cannot be {output_rate}: it must be 16000 or 24000")
     if _same(input_file, output_file):
-        raise CliError(f"{output_file} is the --input; choose another file for the replies")
+        raise CliError(f"{output_file} is the --input: name another file for the replies")
 
-    from covo_cli.conversation.run_chat import FilePair, run_chat
+    from covo_cli.conversation.ends import FilePair
+    from covo_cli.conversation.run_chat import run_chat
     from covo_cli.settings.settings import FILE_INPUT, load_settings
 
     flags = {**flags, "covo.voice": flags["voice.name"]}

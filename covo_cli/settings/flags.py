@@ -7,7 +7,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -24,8 +24,8 @@ def with_flags(
 ) -> Callable[[Command], Command]:
     """Add a flag for each setting of ``keys`` to a command.
 
-    The command gets the given values, by key, as its argument ``flags``, for ``load_settings``.
-    Keys can be grouped by heading. ``completions``: what completes a setting's value in the shell.
+    The command gets the given values, by key, as its argument ``flags``, for ``load_settings``,
+    which checks them. Keys can be grouped by heading. ``completions``: shell completion by key.
     """
     groups = keys if isinstance(keys, Mapping) else {"": keys}
     options = [(OPTIONS[key], panel) for panel, group in groups.items() for key in group]
@@ -52,27 +52,37 @@ def with_flags(
 def _parameter(
     option: Option, panel: str, completions: Mapping[str, Completion]
 ) -> inspect.Parameter:
-    kind: Any = Literal[option.choices] if option.choices else option.type
-    if option.is_file:
-        kind = Path
-    low, high = option.within or (None, None)
-    declaration = option.flag
+    declaration, metavar = option.flag, None
     if option.type is bool:
         declaration += f"/--no-{option.flag.removeprefix('--')}"
+    elif option.choices:
+        metavar = f"<{'|'.join(option.choices)}>"
+    elif option.within:
+        metavar = "<{:g} to {:g}>".format(*option.within)
+    complete = completions.get(option.key)
+    if option.choices:
+        complete = _completion(option.choices)
     info = typer.Option(
         declaration,
         help=option.help,
-        min=low,
-        max=high,
-        autocompletion=completions.get(option.key),
+        metavar=metavar,
+        autocompletion=complete,
         rich_help_panel=panel or None,
     )
+    kind: Any = Path if option.is_file else option.type
     return inspect.Parameter(
         _name(option),
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
         annotation=Annotated[kind | None, info],
     )
+
+
+def _completion(choices: Sequence[str]) -> Completion:
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete
 
 
 def _name(option: Option) -> str:

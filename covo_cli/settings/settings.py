@@ -227,8 +227,8 @@ def _from_flags(flags: Mapping[str, object]) -> _Layer:
     for key, value in flags.items():
         option = find_option(key)
         if value is not None:
-            origin = Origin(Source.FLAG, option.flag or "command line")
-            layer[key] = (_checked(option.check, value, ""), origin)
+            place = option.flag or "command line"
+            layer[key] = (_checked(option.check, value, f"{place}: "), Origin(Source.FLAG, place))
     return layer
 
 
