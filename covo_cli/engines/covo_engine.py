@@ -58,19 +58,10 @@ def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenera
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from model.lite.recognizer import WhisperRecognizer
-    from model.weights.packages import WeightStore
-
     model = model or covo_model(settings)
     from model.covo.loading.assemble import build_generator
 
-    recognizer = None
-    if settings.covo.transcript:
-        whisper = WeightStore(models_dir(settings)).whole("whisper-base")
-        recognizer = WhisperRecognizer(whisper, language="auto")
-    return build_generator(
-        model, covo_voices(settings), voice=settings.covo.voice, recognizer=recognizer
-    )
+    return build_generator(model, covo_voices(settings), voice=settings.covo.voice)
 
 
 def covo_voices(settings: Settings) -> VoiceCatalogue:
@@ -115,7 +106,7 @@ def check_packages() -> None:
 
 def _look_at(folder: Path, settings: CovoSettings) -> CovoModel:
     from model.covo.loading.assemble import CovoModel
-    from model.duplex.protocol.profile_file import require_half_duplex
+    from model.duplex.protocol.profile import require_half_duplex
 
     require_half_duplex(folder)
     return CovoModel(folder, settings)

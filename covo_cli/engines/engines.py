@@ -13,12 +13,13 @@ from model.errors import ModelError
 
 if TYPE_CHECKING:
     from audio_io.signal import SpeechDetector
-    from model.covo.conversation.generator import CovoGenerator
     from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
+    from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
-    from model.reply import Recognizer, ReplyGenerator
+    from model.lite.recognizer import WhisperRecognizer
+    from model.reply import ReplyGenerator
     from model.turns.endpointing import EndOfTurnModel
     from model.turns.turn_settings import TurnSettings
     from model.weights.packages import WeightStore
@@ -74,26 +75,25 @@ def build_engine(
 
         weights = WeightStore(models_dir(settings))
         return build_duplex(settings, _detector(settings, weights), executor)
-    generator: Cascade | CovoGenerator
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 
         generator = build_covo(settings, choice.model)
-    else:
-        generator = _build_cascade(settings)
-    return turn_taking(settings, generator, executor, generator.recognizer)
+        recognizer = _recognizer(settings, "auto") if settings.covo.transcript else None
+        return turn_taking(settings, generator, executor, recognizer)
+    return turn_taking(
+        settings, _build_cascade(settings), executor, _recognizer(settings, LANGUAGE)
+    )
 
 
 def _check_heeded(settings: Settings, choice: EngineChoice) -> None:
     """Refuse flags, and settings that must be heeded, that have no effect with the engine."""
     heeding: dict[str, set[str]] = {}
-    for key, option in OPTIONS.items():
-        origin = settings.origins.get(key)
-        refusable = origin is not None and (
-            origin.source is Source.FLAG
-            or (option.must_be_heeded and settings.value(key) != option.default)
-        )
-        if origin is not None and refusable:  # one flag may set several settings
+    for key, origin in settings.origins.items():
+        option = OPTIONS[key]
+        changed = settings.value(key) != option.default
+        if origin.source is Source.FLAG or (option.must_be_heeded and changed):
+            # One flag may set several settings.
             heeding.setdefault(origin.place, set()).update(option.engines or {choice.name})
     for place, engines in heeding.items():
         if choice.name not in engines:
@@ -120,11 +120,13 @@ def turn_taking(
     settings: Settings,
     generator: ReplyGenerator,
     executor: Executor,
-    recognizer: Recognizer | None,
+    recognizer: LoadableRecognizer | None,
 ) -> Engine:
     """Build the turn-taking engine around ``generator``.
 
-    Without a ``recognizer``, silence alone ends a turn. Raises: SettingsError, ModelError.
+    Without a ``recognizer`` no words are known, and the generator has to hear for itself.
+
+    Raises: SettingsError, ModelError.
     """
     from model.turns.controller import TurnTakingEngine
     from model.turns.phrases import phrases_of
@@ -179,8 +181,15 @@ def _build_cascade(settings: Settings) -> Cascade:
         chat_model=settings.chat.model,
         chat_url=settings.chat.url,
         persona=read_persona(settings.chat.persona),
-        language=LANGUAGE,
     )
+
+
+def _recognizer(settings: Settings, language: str) -> WhisperRecognizer:
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights.packages import WeightStore
+
+    folder = WeightStore(models_dir(settings)).whole("whisper-base")
+    return WhisperRecognizer(folder, language=language)
 
 
 def _detector(settings: Settings, weights: WeightStore) -> SpeechDetector:
