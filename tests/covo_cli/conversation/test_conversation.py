@@ -22,6 +22,7 @@ from tests.fakes.engine import (
     FakeClock,
     FakeGenerator,
     FakeMicrophone,
+    FakeRecognizer,
     FakeSpeaker,
     LevelDetector,
     silence,
@@ -63,7 +64,12 @@ def build(
     microphone: FakeMicrophone | ScriptedUser, consumers: Sequence[Consumer], **kwargs: object
 ) -> Conversation:
     clock = FakeClock()
-    engine = TurnTakingEngine(FakeGenerator(clock), LevelDetector(), VirtualExecutor(clock))
+    engine = TurnTakingEngine(
+        FakeGenerator(clock),
+        LevelDetector(),
+        VirtualExecutor(clock),
+        recognizer=FakeRecognizer(clock),
+    )
     return Conversation(microphone, FakeSpeaker(), engine, consumers, **kwargs)
 
 

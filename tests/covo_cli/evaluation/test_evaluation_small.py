@@ -58,7 +58,8 @@ def run(folder: Path, out: Path, **settings: object) -> Report:
     open_run(task, out, 2)
     run_all(task, out, 2)
     weights = WeightStore(models_dir(load_settings()))
-    return assess(out, WhisperRecognizer(weights.whole("whisper-base")).transcribe)
+    recognizer = WhisperRecognizer(weights.whole("whisper-base"))
+    return assess(out, lambda audio: recognizer.transcribe(audio).text)
 
 
 def test_the_small_set_is_held_as_well_as_it_was(folder, tmp_path):
