@@ -1,4 +1,4 @@
-"""The demo: recorded questions go in as if spoken, one of them over an answer."""
+"""Run the demo: three recorded questions, the last one spoken over a reply."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SCRIPT = (
     ("exercise.flac", "Why is exercise good for me?", Start(StartRule.AFTER_REPLY, REST)),
     ("stop.flac", "Okay, stop. And what do bees make?", Start(StartRule.DURING_REPLY, 3.5)),
 )
-"""Recording, what it says, and when it is said."""
+"""Recording, its words, and when it is said."""
 
 
 def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
-    """Hold the demo's conversation; returns the exit code. Raises: the rooms' errors."""
+    """Hold the demo's conversation; return the exit code. Raises: the rooms' errors."""
     folder = Path(str(resources.files("covo_cli") / "demo_audio"))
     lines = [
         Line(read_audio(folder / name, USER_RATE), text, start) for name, text, start in SCRIPT
@@ -49,7 +49,7 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
         console = Console(highlight=False, soft_wrap=True)
         console.print(
             "\nThe questions were recordings of a synthetic voice; "
-            "everything else happened just now."
+            "everything else was computed just now."
         )
         if settings.session.record:
             console.print(f"Hear the conversation: [bold]{covo} sessions replay last --play[/]")

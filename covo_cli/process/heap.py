@@ -1,4 +1,4 @@
-"""How the C library hands out memory to threads."""
+"""Make threads share one heap."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ _M_ARENA_MAX = -8
 
 
 def share_one_heap() -> None:
-    """Keep glibc from giving each thread a heap of its own; elsewhere there is nothing to do.
+    """Keep glibc from giving each thread its own heap; call it before threads are started.
 
-    Each reply is made on threads of its own, and each heap keeps the most that a long clause ever
-    took in it: with one heap for all, synthesis levelled off at 310 MB instead of 420 MB
-    (``mallopt(3)``). Call it before threads are started.
+    Replies are made on new threads, and each heap keeps its peak size: with one heap for all,
+    synthesis levels off at 310 MB instead of 420 MB (``mallopt(3)``).
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
