@@ -132,7 +132,7 @@ def startup(
     """How long `covo --help` takes, and how long until a conversation is ready."""
     from rich.console import Console
 
-    from covo_cli.bench.machine import machine
+    from covo_cli.bench.figures import machine
     from covo_cli.bench.startup import measure_startup
 
     figures = {"machine": machine(), **measure_startup(runs)}
