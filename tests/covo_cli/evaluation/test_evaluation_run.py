@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from covo_cli.evaluation import RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
 from covo_cli.evaluation.judging.finding import FindingCheck
 from covo_cli.evaluation.judging.judge import judge
+from covo_cli.evaluation.reporting.compare import different_decisions
 from covo_cli.evaluation.reporting.picture import draw
 from covo_cli.evaluation.reporting.report import assess, draw_failures, read_report
 from covo_cli.evaluation.running import run as running
@@ -26,6 +29,7 @@ from covo_cli.evaluation.running.engines import engine_maker
 from covo_cli.evaluation.running.run import (
     CONVERSATIONS,
     Task,
+    code_digest,
     discard_run,
     open_run,
     remaining,
@@ -179,22 +183,39 @@ def test_nothing_is_added_to_another_run(task, out):
         open_run(task, out, 1)
 
 
+DECIDES_NOTHING = (
+    *("covo_cli/errors.py", "covo_cli/bench/figures.py", "covo_cli/bench/words.py"),
+    *("covo_cli/process/", "covo_cli/sessions/", "covo_cli/settings/"),
+    *("covo_cli/evaluation/__init__.py", "covo_cli/evaluation/scenarios/"),
+)
+"""What holding a conversation imports, but what does not decide its course: files around it, and
+scenarios and settings, which a run compares by themselves."""
+
+
+def imported_by(path: Path) -> set[Path]:
+    """Our files that ``path`` imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = (ROOT / f"{name.replace('.', '/')}.py" for name in names)
+    return {file for file in files if file.is_file()}
+
+
 def test_whatever_a_conversation_depends_on_tells_runs_apart():
+    needed, unseen = set(), {ROOT / "covo_cli" / "evaluation" / "running" / "run.py"}
+    while unseen:
+        needed |= unseen
+        unseen = {file for path in unseen for file in imported_by(path)} - needed
+    decisive = {path.relative_to(ROOT).as_posix() for path in needed}
+    decisive -= {name for name in decisive if name.startswith(DECIDES_NOTHING)}
+    assert "model/turns/controller.py" in decisive
     files = {path.relative_to(ROOT).as_posix() for path in running.code_files()}
-    assert files >= {
-        *(
-            "model/turns/controller.py",
-            "model/turns/phrases.toml",
-            "model/weights/weights.toml",
-            "audio_io/vad.py",
-        ),
-        *(
-            "covo_cli/engines/engines.py",
-            "covo_cli/simulation/room.py",
-            "covo_cli/evaluation/scenarios/vocal.py",
-        ),
-        *("covo_cli/bench/read_aloud.py", "covo_cli/evaluation/running/conversation.py"),
-    }
+    assert decisive <= files
+    sounds = {f"covo_cli/evaluation/scenarios/{name}.py" for name in ("sounds", "vocal")}
+    assert files >= sounds | {"model/turns/phrases.toml", "model/weights/weights.toml"}
     assert all((ROOT / file).is_file() for file in files)
 
 
@@ -337,13 +358,29 @@ def test_recordings_of_full_duplex_bench_are_held_and_judged(task, tmp_path):
 # The commands
 
 
-def test_the_commands_report_and_compare(task, out, tmp_path):
+def test_runs_of_different_code_are_compared_by_figures_and_by_decisions(task, out, tmp_path):
     run_all(task, out, 1)
     assess(out, hear_nothing)
-    result = CliRunner().invoke(app, ["eval", "compare", str(out), str(out)])
+    other = tmp_path / "other"
+    shutil.copytree(out, other)
+    results = (other / "results.json").read_text()
+    (other / "results.json").write_text(results.replace(code_digest(), "0" * 64))
+    events = other / CONVERSATIONS / "turn-0" / "events.jsonl"
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    start = next(line for line in lines if line["event"] == "ReplyStarted")
+    start["at"] += 1600
+    events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = CliRunner().invoke(app, ["eval", "compare", str(out), str(other)])
     assert result.exit_code == 0, result.output
-    assert "interruption: caught" in result.output
-    assert "Failed in B but not in A: 0" in result.output
+    text = " ".join(result.output.split())
+    assert "code_sha256: " in text
+    assert "interruption: caught" in text
+    assert "Failed in B but not in A: 0" in text
+    assert "Different decisions: 1 turn-0: ReplyStarted; first" in text
+    before, after = start["at"] / 16_000 - 0.1, start["at"] / 16_000
+    assert f"{before:.2f} s reply 1 to turn 1 / " in text
+    assert different_decisions(out, out) == {}
+    assert f"{after:.2f} s" not in different_decisions(out, other)["turn-0"].split(" / ")[0]
 
 
 def test_fresh_throws_away_a_run_and_nothing_else(out, tmp_path):
