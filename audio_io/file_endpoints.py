@@ -1,4 +1,4 @@
-"""Sound files as the two ends of a conversation: the person speaking, and the listener."""
+"""Sound files as the endpoints of a conversation."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ from audio_io.signal import Audio, Position
 
 
 class FileMicrophone:
-    """A sound file as the person speaking, read block by block, so that hours of it fit.
+    """A sound file as the user, read block by block so that hours of it fit in memory.
 
-    When the file is over (:attr:`exhausted`), silence follows without end, because the conversation
-    runs on until the last reply ends; it ends by :meth:`close`. ``paced``: frames come in real time
-    (:mod:`audio_io.pacer`), otherwise as fast as they are read.
+    After the file (:attr:`exhausted`) comes silence until :meth:`close`, because the conversation
+    goes on until the last reply ends. ``paced``: in real time instead of as fast as it is read.
     """
 
     def __init__(
@@ -44,9 +43,9 @@ class FileMicrophone:
         self._closed = False
 
     def start(self) -> None:
-        """Open the file. Raises: AudioFileError, also when a float file holds NaN anywhere."""
+        """Open the file. Raises: AudioFileError, also when it holds NaN or infinity anywhere."""
         with open_audio(self._path) as file:
-            if file.subtype in ("FLOAT", "DOUBLE"):  # the encodings that can hold what is no number
+            if file.subtype in ("FLOAT", "DOUBLE"):  # can hold NaN
                 for _ in mono_blocks(file, self._path):
                     pass
         self._file = open_audio(self._path)
@@ -78,7 +77,7 @@ class FileMicrophone:
 
     @property
     def exhausted(self) -> bool:
-        """Whether all of the file's own sound has been read; what comes now is silence."""
+        """Whether the whole file has been read, so that only silence follows."""
         if self._file is not None and not self._closed:
             self._fill()
         return self._source_over and len(self._pending) == 0
@@ -101,10 +100,10 @@ class FileMicrophone:
 
 
 class FileSpeaker:
-    """A sound file (or nothing, for ``None``) as the listener, on the microphone's clock.
+    """A sound file as the speaker, or nothing for a ``path`` of None.
 
-    Every :meth:`tick` renders one frame and appends it, so that the file is as long as the ticks
-    are: exactly 480 samples each at 24 kHz, exactly 320 at 16 kHz.
+    Every :meth:`tick` renders one frame and appends it: exactly 480 samples at 24 kHz, 320 at
+    16 kHz.
     """
 
     def __init__(self, path: Path | None, rate: int = ASSISTANT_RATE) -> None:
@@ -115,13 +114,13 @@ class FileSpeaker:
         self._writer: AudioWriter | None = None
 
     def start(self) -> None:
-        """Open the file. Raises: AudioFileError when it cannot be written."""
+        """Open the file. Raises: AudioFileError when it is not writable."""
         if self._path is not None:
             self._writer = AudioWriter(self._path, self._rate)
 
-    def play(self, reply: int, samples: Audio) -> None:
+    def play(self, reply_id: int, samples: Audio) -> None:
         """See :meth:`audio_io.endpoints.Speaker.play`."""
-        self._playout.play(reply, samples)
+        self._playout.play(reply_id, samples)
 
     def duck(self) -> None:
         """See :meth:`audio_io.endpoints.Speaker.duck`."""
@@ -140,7 +139,7 @@ class FileSpeaker:
         self._playout.stop()
 
     def tick(self) -> Audio:
-        """Play one frame: float32, shape (480,), 24 kHz. Raises: AudioFileError."""
+        """Render one frame: float32, shape (480,), 24 kHz. Raises: AudioFileError."""
         block = self._playout.render(ASSISTANT_FRAME)
         if self._writer is not None:
             try:
@@ -157,13 +156,15 @@ class FileSpeaker:
 
     @property
     def status(self) -> EndpointStatus:
-        """The file's name, and how often a reply ran dry."""
+        """The file's name and the starved blocks."""
         name = "nowhere" if self._path is None else self._path.name
         return EndpointStatus(device=name, starved=self._playout.starved)
 
     def close(self) -> None:
-        """Complete the file and put it at its place; without a tick, there is none. Safe to call
-        twice. Raises: AudioFileError."""
+        """Complete the file; without a tick, remove it. Safe to call twice.
+
+        Raises: AudioFileError.
+        """
         writer, self._writer = self._writer, None
         if writer is None:
             return

@@ -1,4 +1,4 @@
-"""Is someone speaking? Two detectors behind one protocol; docs/vad.md says which is when better.
+"""Two speech detectors behind :class:`audio_io.signal.SpeechDetector`; docs/vad.md compares them.
 
 Both take the user's audio frame by frame: float32, shape (320,), 16 kHz, in [-1, 1].
 """
@@ -19,12 +19,12 @@ _CONTEXT = 64
 
 
 class SileroVad:
-    """Silero VAD 5 and 6: a small recurrent network, on onnxruntime with one thread.
+    """Silero VAD 5 and 6: a small recurrent network, run by onnxruntime on one thread.
 
-    ``model``: its ``silero_vad.onnx``, as a path or as bytes. It looks at hops of 512 samples
-    (32 ms), each after the 64 samples before it; between hops the last probability stands.
+    ``model`` is ``silero_vad.onnx`` as a path or bytes. The network reads hops of 512 samples
+    (32 ms) after 64 samples of context; between hops the last probability stands.
 
-    Raises: AudioError when the model cannot be loaded or is another one.
+    Raises: AudioError when the model does not load or is another one.
     Source: https://github.com/snakers4/silero-vad (MIT).
     """
 
@@ -42,15 +42,15 @@ class SileroVad:
             )
         except Exception as error:
             name = "the VAD model" if isinstance(model, bytes) else model
-            raise AudioError(f"{name} cannot be loaded ({error}): fetch it again") from error
+            raise AudioError(f"cannot load {name} ({error}): fetch it again") from error
         names = {entry.name for entry in self._session.get_inputs()}
         if names != {"input", "state", "sr"}:
-            raise AudioError(f"this is not a Silero VAD model: its inputs are {sorted(names)}")
+            raise AudioError(f"not a Silero VAD model: its inputs are {sorted(names)}")
         self._rate = np.array(USER_RATE, np.int64)
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget all past frames."""
         self._state = np.zeros((2, 1, 128), np.float32)
         self._pending = np.zeros(_CONTEXT, np.float32)
         self._probability = 0.0
@@ -69,10 +69,10 @@ class SileroVad:
 
 
 class WebRtcVad:
-    """The Gaussian-mixture detector of WebRTC: a few microseconds a frame, easily fooled by noise.
+    """WebRTC's Gaussian-mixture detector: microseconds per frame, but easily fooled by noise.
 
-    ``aggressiveness``: 0 (calls much speech) to 3 (calls little). The probability is the share of
-    the last ``smoothing`` frames that it called speech. Raises: ValueError.
+    ``aggressiveness`` is 0 (calls much speech) to 3 (calls little). The probability is the share of
+    the last ``smoothing`` frames called speech. Raises: ValueError.
     """
 
     def __init__(self, aggressiveness: int = 3, smoothing: int = 5) -> None:
@@ -85,7 +85,7 @@ class WebRtcVad:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget all past frames."""
         import webrtcvad
 
         self._vad = webrtcvad.Vad(self._aggressiveness)

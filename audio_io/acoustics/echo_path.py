@@ -1,4 +1,4 @@
-"""A loudspeaker heard by a microphone, simulated: for tests and benchmarks of echo cancellation."""
+"""Simulate a loudspeaker heard by a microphone, to test and measure echo cancellation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from audio_io.signal import Audio
 
 
 class EchoPath:
-    """The way from loudspeaker to microphone: a delay, then a room.
+    """The path from loudspeaker to microphone: a delay, then a room.
 
-    ``delay_s``: seconds of buffers and air before the first sound. ``rt60``: seconds in which the
-    reverberation falls by 60 dB. ``gain_db``: the level of the echo, in dB against what was
-    played, for white noise. ``seed`` picks the room: after the direct sound, Gaussian noise under
-    an exponential decay (Polack's model), 6 dB below the direct sound in all.
+    Args:
+        delay_s: seconds in buffers and air before the first sound.
+        rt60: seconds in which the reverberation falls by 60 dB.
+        gain_db: level of the echo of white noise, relative to what was played.
+        seed: picks the room. After the direct sound comes Gaussian noise under an exponential
+            decay (Polack's model), 6 dB below the direct sound in total.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class EchoPath:
         self._carry = np.zeros(len(self.response) - 1)
 
     def process(self, far: Audio) -> Audio:
-        """The echo of the next block of what is played: float32 of the same length, 16 kHz."""
+        """Return the echo of the next block played: float32 of the same length, 16 kHz."""
         n = len(far) + len(self.response) - 1
         size = 1 << (n - 1).bit_length()
         spectrum = np.fft.rfft(far, size) * np.fft.rfft(self.response, size)

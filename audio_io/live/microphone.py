@@ -1,9 +1,9 @@
-"""The microphone: a live device as an endpoint.
+"""The microphone: a live input device as an endpoint.
 
-The device runs at its own rate and channels; its callback copies into a ring of 5 s. Mixing and
-resampling happen on the thread that reads. When the device goes away, silence comes in its place at
-the pace of the wall clock, so that the conversation and its recording go on, while it is waited for
-and at last replaced by the system's default (see :mod:`audio_io.live.recovery`).
+The device runs at its own rate and channels; its callback copies into a ring of 5 s. The reading
+thread mixes and resamples. While the device is gone, silence at the pace of the wall clock takes
+its place, so that the conversation and its recording go on until the device returns or is replaced
+by the system's default (:mod:`audio_io.live.recovery`).
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ import numpy as np
 from audio_io.clock import FRAME, FRAME_S, USER_RATE
 from audio_io.endpoints import EndpointStatus
 from audio_io.live.devices import Backend, PortAudio, find_device, permission_hint
-from audio_io.live.line import Line
-from audio_io.live.recovery import Recovery, Runner, in_thread
+from audio_io.live.line import DeviceLine
+from audio_io.live.recovery import NEWS_S, Recovery, Runner, in_thread
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 
-_POLL_SECONDS = 0.005
-_MOST_CATCH_UP = 1.0
-_ZERO_SECONDS = 3.0
-_NEWS_SECONDS = 15.0
+_POLL_S = 0.005
+_LONGEST_CATCH_UP_S = 1.0
+_ZEROS_S = 3.0
 
 
 class LiveMicrophone:
     """The input device ``device``: an id, a unique part of its name, or "" for the default.
 
-    Share one ``backend`` between microphone and speaker. ``clock``, ``sleep`` and ``run`` are
-    replaced in tests.
+    Share one ``backend`` between microphone and speaker. Tests replace ``clock``, ``sleep`` and
+    ``run``.
     """
 
     def __init__(
@@ -48,12 +47,12 @@ class LiveMicrophone:
         self._clock = clock
         self._sleep = sleep
         self._run = run
-        self._line: Line | None = None
+        self._line: DeviceLine | None = None
         self._recovery: Recovery | None = None
         self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._last = 0.0
-        # Seconds of nothing but zeros since the device was first opened; -inf: there was sound.
+        # Seconds of only zeros since the device was opened; -inf once there was sound.
         self._zeros = 0.0
         self._name = device
         self._message = ""
@@ -66,7 +65,7 @@ class LiveMicrophone:
         if self._backend is None:
             self._backend = PortAudio()
         device = find_device(self._backend.devices(), self._wanted, "input")
-        self._take(Line(self._backend, device, "input"))
+        self._take(DeviceLine(self._backend, device, "input"))
         self._zeros = 0.0
 
     def read(self, timeout: float) -> Audio | None:
@@ -80,23 +79,23 @@ class LiveMicrophone:
                 return frame
             if now >= deadline:
                 return None
-            self._sleep(min(_POLL_SECONDS, deadline - now))
+            self._sleep(min(_POLL_S, deadline - now))
         return None
 
     @property
     def ended(self) -> bool:
-        """Whether it was closed: a device that went away may come back."""
+        """Whether it was closed. A device that is gone may still return."""
         return self._closed
 
     @property
     def status(self) -> EndpointStatus:
-        """The device, the 16 kHz samples lost to a full ring, and what is wrong now."""
+        """The device, the 16 kHz samples lost to a full ring, and the current problem."""
         line = self._line
         lost = self._lost_frames
         if line is not None:
             lost += round(line.ring.overrun * USER_RATE / line.rate)
         message = self._message
-        if not message and self._zeros >= _ZERO_SECONDS:
+        if not message and self._zeros >= _ZEROS_S:
             message = f"the microphone delivers only zeros: {permission_hint()}"
         return EndpointStatus(device=self._name, dropped=lost, message=message)
 
@@ -108,14 +107,14 @@ class LiveMicrophone:
         if self._line is not None:
             self._line.close()
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: DeviceLine) -> None:
         self._line = line
         self._name = line.device.name
         self._resampler = StreamResampler(line.rate, USER_RATE, low_latency=True)
         self._last = self._clock()
 
     def _collect(self, now: float) -> None:
-        """Move what was captured, or silence in its place, to the pending samples."""
+        """Append what was captured, or silence in its place, to the pending samples."""
         if self._line is not None:
             captured = self._line.ring.read()
             if len(captured):
@@ -125,6 +124,8 @@ class LiveMicrophone:
                 self._lose(now)
         if self._recovery is not None:
             self._fill_gap(now)
+            if self._recovery.problem:
+                self._message = f"microphone '{self._name}' is gone: {self._recovery.problem}"
             found = self._recovery.poll(now)
             if found is not None:
                 self._recovery = None
@@ -135,13 +136,13 @@ class LiveMicrophone:
                     self._message = f"microphone '{lost}' is gone: using '{self._name}' instead"
                 else:
                     self._message = f"microphone '{self._name}' is back"
-                self._news_until = now + _NEWS_SECONDS
+                self._news_until = now + NEWS_S
         elif now >= self._news_until:
             self._message = ""
 
-    def _append(self, line: Line, mono: Audio) -> None:
-        # An unopened privacy gate gives zeros to the bit; a real microphone in a silent room not.
-        # Once there was sound it is allowed: some headsets are exactly zero between words.
+    def _append(self, line: DeviceLine, mono: Audio) -> None:
+        # A closed privacy gate delivers exact zeros, which no real microphone does in a silent
+        # room. After the first sound they are fine: some headsets are zero between words.
         self._zeros = -np.inf if mono.any() else self._zeros + len(mono) / line.rate
         self._pending = np.concatenate([self._pending, self._resampler.process(mono)])
 
@@ -152,8 +153,8 @@ class LiveMicrophone:
         self._run(line.close)
         self._lost_frames += round(line.ring.overrun * USER_RATE / line.rate)
         self._pending = np.concatenate([self._pending, self._resampler.flush()])
-        # A machine that slept for hours shall not catch up on hours of silence.
-        self._last = max(self._last, now - _MOST_CATCH_UP)
+        # After the machine slept for hours, do not catch up on hours of silence.
+        self._last = max(self._last, now - _LONGEST_CATCH_UP_S)
         self._message = f"microphone '{self._name}' is gone: waiting for it"
         self._recovery = Recovery(
             self._backend, "input", line.device, now, not self._wanted, self._run

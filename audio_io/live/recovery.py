@@ -1,52 +1,53 @@
-"""Getting a device back that went away, without holding up the conversation.
+"""Reopen a device that went away, without holding up the conversation.
 
-Both live endpoints use one :class:`Recovery` each. Opening a device can take a second, so attempts
-run on a thread of their own; the endpoint asks now and then (:meth:`Recovery.poll`) for the result.
+Each live endpoint uses one :class:`Recovery`. Opening a device can take a second, so attempts run
+on threads of their own, and the endpoint polls for the result (:meth:`Recovery.poll`).
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from audio_io.errors import DeviceError
 from audio_io.live.devices import Backend, Device, Kind, find_device
-from audio_io.live.line import Line
+from audio_io.live.line import DeviceLine
+from audio_io.worker import Worker, details_hint
 
-PATIENCE = 3.0
-"""Seconds that a missing device is waited for before the system's default takes its place."""
+PATIENCE_S = 3.0
+"""How long to wait for a missing device before using the system's default."""
+NEWS_S = 15.0
+"""How long an endpoint shows that its device was recovered."""
+_FIRST_DELAY_S = 1.0
+_LONGEST_DELAY_S = 30.0
 
-_FIRST_DELAY = 1.0
-_LONGEST_DELAY = 30.0
+log = logging.getLogger(__name__)
 
 Runner = Callable[[Callable[[], None]], None]
-"""Runs a function, sooner or later, on whatever thread."""
+"""Runs a function, now or later, on any thread."""
 
 
 def in_thread(work: Callable[[], None]) -> None:
-    """The usual :data:`Runner`: a daemon thread."""
-    threading.Thread(target=work, name="covo-audio", daemon=True).start()
+    """Run ``work`` on a thread of its own: the usual :data:`Runner`."""
+    Worker(work, "device").start()
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A device that was opened; ``replacement``: it is not the one that went away."""
+    """A device that was opened; ``replacement``: not the one that went away."""
 
-    line: Line
+    line: DeviceLine
     replacement: bool
 
 
 class Recovery:
-    """Tries to open ``device`` again, and the default when it stays away.
+    """Tries to reopen ``device``, and the system's default when it stays away.
 
-    Only the first attempt, at once, makes do with the list of devices as it was. Every later one
-    looks for devices anew, which closes the other endpoint's stream for a moment: so these come 1,
-    3, 7, 15 and 31 s after the loss and every 30 s from then on. A device that comes back is taken
-    up no later than that.
-
-    ``follow_default``: no device was asked for, so that whatever is the default now is right at
-    once.
+    The first attempt comes at once and uses the known list of devices. Later ones rescan, which
+    closes the other endpoint's stream for a moment; they come 1, 3, 7, 15 and 31 s after the loss
+    and then every 30 s. ``follow_default``: do not wait for ``device`` before taking the default.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Recovery:
         self._kind: Kind = kind
         self._device = device
         self._since = now
-        self._patience = 0.0 if follow_default else PATIENCE
+        self._patience = 0.0 if follow_default else PATIENCE_S
         self._run = run
         self._lock = threading.Lock()
         self._busy = False
@@ -70,9 +71,11 @@ class Recovery:
         self._next = now
         self._found: Found | None = None
         self._cancelled = False
+        self.problem = ""
+        """The internal error in the latest attempt, or empty."""
 
     def poll(self, now: float) -> Found | None:
-        """The open device, once there is one; begins an attempt when one is due."""
+        """Return the device once it is open; start an attempt when one is due."""
         with self._lock:
             if self._found is not None:
                 found, self._found = self._found, None
@@ -82,13 +85,13 @@ class Recovery:
             self._busy = True
             attempt = self._attempts
             self._attempts += 1
-            self._next = now + min(_FIRST_DELAY * 2**attempt, _LONGEST_DELAY)
+            self._next = now + min(_FIRST_DELAY_S * 2**attempt, _LONGEST_DELAY_S)
             patient = now - self._since < self._patience
         self._run(lambda: self._attempt(rescan=attempt > 0, patient=patient))
         return None
 
     def cancel(self) -> None:
-        """Want nothing any more; what is still being opened is closed again."""
+        """Stop trying. A device that is still being opened is closed again."""
         with self._lock:
             self._cancelled = True
             found, self._found = self._found, None
@@ -97,19 +100,23 @@ class Recovery:
 
     def _attempt(self, *, rescan: bool, patient: bool) -> None:
         found: Found | None = None
+        problem = ""
         try:
-            # The first attempt does without: a rescan interrupts the other endpoint as well.
+            # A rescan interrupts the other endpoint, so the first attempt goes without.
             if rescan:
                 self._backend.rescan()
             found = self._open_best(patient=patient)
-        except DeviceError:
-            pass  # the next attempt comes by itself
-        finally:
-            with self._lock:
-                self._busy = False
-                keep = not self._cancelled
-                if keep:
-                    self._found = found
+        except DeviceError as error:
+            log.debug("cannot reopen '%s' yet: %s", self._device.name, error)
+        except Exception:
+            log.exception("reopening '%s' failed", self._device.name)
+            problem = f"internal error while reopening it{details_hint()}"
+        with self._lock:
+            self._busy = False
+            self.problem = problem
+            keep = not self._cancelled
+            if keep:
+                self._found = found
         if found is not None and not keep:
             found.line.close()
 
@@ -119,17 +126,17 @@ class Recovery:
         same = [d for d in devices if _identity(d) == wanted and d.channels(self._kind) > 0]
         if same:
             try:
-                return Found(Line(self._backend, same[0], self._kind), replacement=False)
+                return Found(DeviceLine(self._backend, same[0], self._kind), replacement=False)
             except DeviceError:
                 if patient:
                     raise
         if patient:
             return None
         default = find_device(devices, "", self._kind)
-        line = Line(self._backend, default, self._kind)
+        line = DeviceLine(self._backend, default, self._kind)
         return Found(line, replacement=_identity(default) != wanted)
 
 
 def _identity(device: Device) -> Device:
-    """What stays the same of a device when it is unplugged and plugged in again."""
+    """Return ``device`` without what changes when it is plugged in again."""
     return replace(device, id=0, default_input=False, default_output=False, rate=0)

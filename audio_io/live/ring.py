@@ -1,7 +1,7 @@
 """A preallocated ring of samples between an audio callback and a thread.
 
-One side writes, one side reads, and neither waits: a write that does not fit and a read that finds
-too little are counted. Copying is all that happens in either.
+One side writes, the other reads, and both only copy. Neither waits: what does not fit and what is
+missing is counted.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ class Ring:
         self._written = 0
         self._read = 0
         self.overrun = 0
-        """Frames that were lost because the ring was full. Changed by the writer."""
+        """Frames lost because the ring was full. Changed by the writer."""
         self.underruns = 0
-        """Reads that found too little. Changed by the reader."""
+        """Reads that found too few frames. Changed by the reader."""
 
     @property
     def filled(self) -> int:
-        """Frames that wait to be read."""
+        """Number of frames ready to be read."""
         return self._written - self._read
 
     @property
     def consumed(self) -> int:
-        """Frames that were read in all."""
+        """Number of frames read so far."""
         return self._read
 
     @property
     def produced(self) -> int:
-        """Frames that were written in all."""
+        """Number of frames written so far."""
         return self._written
 
     def write(self, frames: Frames) -> None:
-        """Append ``frames``, shape (n, channels); what does not fit is lost and counted."""
+        """Append ``frames``, shape (n, channels); drop and count what does not fit."""
         n = min(len(frames), self._capacity - self.filled)
         self.overrun += len(frames) - n
         at = self._written % self._capacity
@@ -57,7 +57,7 @@ class Ring:
         self._written += n
 
     def read_into(self, out: Frames) -> None:
-        """Fill ``out``, shape (n, any number of channels), with silence where there is too little.
+        """Fill ``out``, shape (n, channels), and pad it with silence.
 
         A ring of one channel fills all channels of ``out``.
         """
@@ -72,9 +72,9 @@ class Ring:
         self._read += n
 
     def cut(self, keep: int, fade: int) -> None:
-        """Drop all but the next ``keep`` frames, of which the last ``fade`` fade out.
+        """Drop all but the next ``keep`` frames and fade out their last ``fade``.
 
-        For the writer; ``keep`` must be longer than a read, which may happen meanwhile.
+        For the writer. A read may happen meanwhile, so ``keep`` must be longer than one.
         """
         end = min(self._written, self._read + keep)
         start = max(self._read, end - fade)
@@ -82,7 +82,7 @@ class Ring:
         self._written = max(end, self._read)
 
     def read(self) -> Frames:
-        """A copy of all that waits, shape (n, channels)."""
+        """Return a copy of all frames ready to be read, shape (n, channels)."""
         out = np.empty((self.filled, self._buffer.shape[1]), np.float32)
         self.read_into(out)
         return out

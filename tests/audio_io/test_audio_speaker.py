@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from audio_io.errors import DeviceError
+from audio_io.errors import AudioError, DeviceError
 from audio_io.live.speaker import LiveSpeaker
 from audio_io.signal import Position
 from tests.fakes.audio import BUILT_IN, USB, FakeBackend, FakeClock
@@ -166,6 +169,24 @@ def test_a_late_feeder_is_counted_and_the_ring_grows() -> None:
     assert setup.speaker.status.starved == starved, "the larger ring bridges the same pause"
 
 
+def test_a_grown_ring_shrinks_again_after_minutes_without_a_miss() -> None:
+    setup = Setup()
+    setup.speaker.start()
+    setup.run(0.2)
+    setup.run(0.2, pump=False)
+    setup.run(0.1)
+
+    def filled() -> float:
+        assert setup.speaker._line is not None
+        return setup.speaker._line.ring.filled / 48_000
+
+    assert filled() > 0.1
+    for _ in range(20):
+        setup.clock.now += 700.0
+        setup.run(0.2)
+    assert filled() == pytest.approx(0.07, abs=0.015)
+
+
 def test_missed_silence_is_not_starvation() -> None:
     setup = Setup()
     setup.speaker.start()
@@ -280,6 +301,63 @@ def test_nobody_ticks_and_memory_stays_bounded() -> None:
     setup.speaker.play(1, tone(1.0))
     setup.run(3.0)
     assert np.count_nonzero(setup.ticked) == np.count_nonzero(tone(1.0))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within 5 s")
+
+
+def test_a_bug_in_the_feeder_is_told_and_logged_and_the_feeder_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    speaker = LiveSpeaker("usb", FakeBackend(USB))
+    speaker.start()
+    pump, bugs = speaker.pump, [ZeroDivisionError("a bug")]
+    monkeypatch.setattr(speaker, "pump", lambda: _raise(bugs.pop()) if bugs else pump())
+    wait_until(lambda: "internal error, restarted" in speaker.status.message)
+    speaker.play(1, tone(0.2))
+    wait_until(lambda: speaker._playout.queued == 0)
+    assert "ZeroDivisionError: a bug" in caplog.text
+    assert len(speaker.tick()) == 480
+    speaker.close()
+
+
+def test_a_feeder_that_fails_again_and_again_ends_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    speaker = LiveSpeaker("usb", FakeBackend(USB))
+    speaker.start()
+    monkeypatch.setattr(speaker, "pump", lambda: _raise(ZeroDivisionError("a bug")))
+    feeder = speaker._feeder
+    assert feeder is not None
+    wait_until(lambda: feeder.dead)
+    with pytest.raises(AudioError, match=r"stopped after repeated internal errors.*start again"):
+        speaker.tick()
+    speaker.close()
+
+
+def test_a_bug_in_reopening_the_device_is_told_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    setup = Setup()
+    setup.speaker.start()
+    setup.run(0.2)
+    devices, bugs = setup.backend.devices, [ZeroDivisionError("a bug")]
+    monkeypatch.setattr(setup.backend, "devices", lambda: _raise(bugs.pop()) if bugs else devices())
+    setup.backend.stream.broken = True
+    setup.run(0.1)
+    assert "is gone: internal error while reopening it" in setup.speaker.status.message
+    assert "ZeroDivisionError: a bug" in caplog.text
+    setup.run(2.0)
+    assert setup.speaker.status.message == "speaker 'USB Headset' is back"
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_close_twice_and_no_device() -> None:
