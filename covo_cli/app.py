@@ -46,6 +46,7 @@ def root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also log to stderr.")] = False,
 ) -> None:
     """Talk to an open speech-to-speech model from your terminal.
 

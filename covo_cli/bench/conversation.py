@@ -38,7 +38,7 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
-from model.reply import Recognizer
+from model.hearing.recognition import Recognizer
 
 MOST_OFF = 0.25
 """Seconds by which the detected end of a question may differ from the true one; otherwise it was
@@ -198,4 +198,4 @@ def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> l
 def _understood(recognizer: Recognizer, recorded: Pcm, span: tuple[int, int]) -> str:
     start, end = (at * ASSISTANT_RATE // USER_RATE for at in span)
     answer = recorded[start:end].astype(np.float32) / np.float32(32_768)
-    return recognizer.transcribe(resample(answer, ASSISTANT_RATE, USER_RATE))
+    return recognizer.transcribe(resample(answer, ASSISTANT_RATE, USER_RATE)).text

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from audio_io.clock import ASSISTANT_RATE, seconds
 from model.engine import EngineInfo, Progress
 from model.lite.synthesizer import Synthesizer
-from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
+from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 SENTENCES = (
     "The lighthouse stands at the end of a long pier, and on clear nights its light can be seen "
@@ -46,14 +46,18 @@ class ReadAloud:
         for _ in self._synthesizer.stream("Hello."):
             pass
 
+    @property
+    def hears(self) -> bool:
+        """It needs no words."""
+        return True
+
     def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
         """Read."""
-        yield TurnText("(not recognised)")
         spoken = 0.0
         while spoken < self._length:
-            for sentence in _rotated(SENTENCES, reply):
+            for sentence in _rotated(SENTENCES, reply_id):
                 yield ReplyText(sentence + " ")
                 for samples in self._synthesizer.stream(sentence):
                     if cancelled():
@@ -63,9 +67,8 @@ class ReadAloud:
                 if spoken >= self._length:
                     return
 
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
+    def settle(self, reply_id: int, heard: Heard | None) -> None:
         """There is no history."""
-        return Heard("", "")
 
     def set_voice(self, voice: str) -> None:
         """It has one voice."""

@@ -172,7 +172,8 @@ def chat(
     if _same(input_file, output_file):
         raise CliError(f"{output_file} is the --input: name another file for the answers")
 
-    from covo_cli.conversation.run_chat import FilePair, run_chat
+    from covo_cli.conversation.ends import FilePair
+    from covo_cli.conversation.run_chat import run_chat
     from covo_cli.settings.settings import load_settings
 
     settings = load_settings(

@@ -195,4 +195,5 @@ def _listener() -> Callable[[Audio], str]:
     from model.weights.packages import WeightStore
 
     weights = WeightStore(models_dir(load_settings()))
-    return WhisperRecognizer(weights.whole("whisper-base")).transcribe
+    recognizer = WhisperRecognizer(weights.whole("whisper-base"))
+    return lambda audio: recognizer.transcribe(audio).text

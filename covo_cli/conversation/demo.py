@@ -11,7 +11,10 @@ from rich.console import Console
 from audio_io.clock import USER_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import read_audio
-from covo_cli.conversation.run_chat import Ends, hold
+from covo_cli.conversation.ends import Ends
+from covo_cli.conversation.run_chat import hold
+from covo_cli.process.log import native_log_path
+from covo_cli.process.native_stderr import send_native_stderr_to
 from covo_cli.process.program import program
 from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import REST, Line, ScriptedUser, Start, StartRule
@@ -38,6 +41,7 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
         over=lambda busy: user.exhausted and not busy,
         listeners=(user,),
     )
+    send_native_stderr_to(native_log_path())
     with ExitStack() as stack:
         code = hold(settings, ends, stack, as_json=as_json)
     if not as_json:

@@ -58,19 +58,10 @@ def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenera
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from model.lite.recognizer import WhisperRecognizer
-    from model.weights.packages import WeightStore
-
     model = model or covo_model(settings)
     from model.covo.loading.assemble import build_generator
 
-    recognizer = None
-    if settings.covo.transcript:
-        whisper = WeightStore(models_dir(settings)).whole("whisper-base")
-        recognizer = WhisperRecognizer(whisper, language="auto")
-    return build_generator(
-        model, covo_voices(settings), voice=settings.covo.voice, recognizer=recognizer
-    )
+    return build_generator(model, covo_voices(settings), voice=settings.covo.voice)
 
 
 def covo_voices(settings: Settings) -> VoiceCatalogue:

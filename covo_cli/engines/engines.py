@@ -13,12 +13,13 @@ from model.errors import ModelError
 
 if TYPE_CHECKING:
     from audio_io.signal import SpeechDetector
-    from model.covo.conversation.generator import CovoGenerator
     from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
+    from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
-    from model.reply import Recognizer, ReplyGenerator
+    from model.lite.recognizer import WhisperRecognizer
+    from model.reply import ReplyGenerator
     from model.turns.endpointing import EndOfTurnModel
     from model.turns.turn_settings import TurnSettings
     from model.weights.packages import WeightStore
@@ -90,14 +91,15 @@ def build_engine(
 
         weights = WeightStore(models_dir(settings))
         return build_duplex(settings, _detector(settings, weights), executor)
-    generator: Cascade | CovoGenerator
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 
         generator = build_covo(settings, choice.model)
-    else:
-        generator = _build_cascade(settings)
-    return turn_taking(settings, generator, executor, generator.recognizer)
+        recognizer = _recognizer(settings, "auto") if settings.covo.transcript else None
+        return turn_taking(settings, generator, executor, recognizer)
+    return turn_taking(
+        settings, _build_cascade(settings), executor, _recognizer(settings, LANGUAGE)
+    )
 
 
 def _check_flags(settings: Settings, choice: EngineChoice) -> None:
@@ -127,10 +129,10 @@ def turn_taking(
     settings: Settings,
     generator: ReplyGenerator,
     executor: Executor,
-    recognizer: Recognizer | None,
+    recognizer: LoadableRecognizer | None,
 ) -> Engine:
-    """``generator`` as an engine: detector and turn taking as the settings ask for. Without a
-    ``recognizer`` nobody waits for words.
+    """Make an engine of ``generator``, with the detector and the turn taking of the settings.
+    Without a ``recognizer`` no words are known; then the generator has to hear for itself.
 
     Raises: SettingsError, ModelError.
     """
@@ -192,8 +194,15 @@ def _build_cascade(settings: Settings) -> Cascade:
         chat_model=settings.chat.model,
         chat_url=settings.chat.url,
         persona=read_persona(settings.chat.persona),
-        language=LANGUAGE,
     )
+
+
+def _recognizer(settings: Settings, language: str) -> WhisperRecognizer:
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights.packages import WeightStore
+
+    folder = WeightStore(models_dir(settings)).whole("whisper-base")
+    return WhisperRecognizer(folder, language=language)
 
 
 def _detector(settings: Settings, weights: WeightStore) -> SpeechDetector:

@@ -1,7 +1,7 @@
-"""Keeps what native libraries write to stderr off the live screen.
+"""Keep what native libraries write to stderr off the terminal.
 
-ALSA, PortAudio and the like write warnings straight to file descriptor 2. On a screen that is
-redrawn in place, one such line moves everything.
+ALSA, PortAudio and others write straight to file descriptor 2, also while they are closed and at
+the very end of the process. One such line would move everything on the live screen.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from pathlib import Path
 STDERR = 2
 
 
-@contextmanager
-def native_stderr_into(path: Path) -> Iterator[None]:
-    """While inside, whatever is written to file descriptor 2 goes to ``path`` (made anew).
+def send_native_stderr_to(path: Path) -> None:
+    """Send file descriptor 2 to ``path``, emptied first, until the process ends.
 
-    Does nothing when stderr is no terminal: then it is not on the screen, and may be wanted. If the
-    file cannot be opened, what is written is dropped.
+    ``sys.stderr`` stays on the terminal. Does nothing when stderr is no terminal. If the file
+    cannot be opened, what is written is dropped.
     """
     if not os.isatty(STDERR):
-        yield
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,9 +32,20 @@ def native_stderr_into(path: Path) -> Iterator[None]:
     terminal = os.dup(STDERR)
     os.dup2(target, STDERR)
     os.close(target)
+    encoding = sys.stderr.encoding
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding=encoding, errors="backslashreplace")
+
+
+@contextmanager
+def python_stderr_off_terminal() -> Iterator[None]:
+    """Send ``sys.stderr`` after the native messages while the live screen owns the terminal."""
+    on_terminal, beside = sys.stderr, sys.__stderr__
+    if beside is None or on_terminal is beside or not on_terminal.isatty():
+        yield
+        return
+    sys.stderr = beside
     try:
         yield
     finally:
-        sys.stderr.flush()
-        os.dup2(terminal, STDERR)
-        os.close(terminal)
+        beside.flush()
+        sys.stderr = on_terminal

@@ -51,8 +51,8 @@ from model.events import (
     TurnState,
 )
 from model.hearing.hearing import Hearing
+from model.hearing.recognition import LoadableRecognizer
 from model.jobs.executor import Executor, Job
-from model.reply import LoadableRecognizer
 from model.turns.turn_settings import TurnSettings
 
 STEP_LANE = "duplex"

@@ -12,29 +12,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from audio_io.clock import samples
-from model.covo.conversation.recognition import load_recognizer
 from model.engine import Frame, Progress
 from model.errors import ModelError, failing_as_model_error
 from model.events import Event, Notice, TurnDiscarded, UserTranscript
 from model.hearing.hearing import Hearing
 from model.hearing.open_turn import OpenTurn
-from model.hearing.partials import PartialTranscripts
-from model.jobs.executor import Executor, Job, once
-from model.reply import LoadableRecognizer
+from model.hearing.recognition import LoadableRecognizer, Recognition, Transcript
+from model.jobs.executor import Executor
+from model.jobs.question import Question
 from model.turns.turn_settings import TurnSettings
-
-TRANSCRIPT_LANE = "transcript"
 
 
 @dataclass(slots=True)
 class _Utterance:
     """``over``: the number of the reply that it began over, 0 for none. ``shown``: some of it was
-    told. ``job``: it is over, and being read."""
+    told. ``words``: it is over, and being read."""
 
     turn: OpenTurn
     over: int
     shown: bool = False
-    job: Job[str] | None = None
+    words: Question[Transcript] | None = None
 
 
 class UserTranscripts:
@@ -55,8 +52,7 @@ class UserTranscripts:
         self._executor = executor
         self._make = recognizer
         self._settings = settings
-        self._recognizer: LoadableRecognizer | None = None
-        self._partials = PartialTranscripts(None, executor, samples(settings.partial_every))
+        self._recognition = Recognition(None, executor, samples(settings.partial_every))
         self._obstacle = ""
         self._open: _Utterance | None = None
         self._reading: deque[_Utterance] = deque()
@@ -78,18 +74,16 @@ class UserTranscripts:
         try:
             with failing_as_model_error("the recogniser"):
                 recognizer = self._make()
-                load_recognizer(recognizer)
+                recognizer.load()
         except ModelError as error:
             self._obstacle = str(error)
             return
-        self._recognizer = recognizer
         pause = samples(self._settings.partial_every)
-        self._partials = PartialTranscripts(recognizer, self._executor, pause)
+        self._recognition = Recognition(recognizer, self._executor, pause)
 
     def close(self) -> None:
         """Give back memory. Safe to call twice."""
-        if self._recognizer is not None:
-            self._recognizer.close()
+        self._recognition.close()
 
     def hear(self, frame: Frame, *, voiced: bool, over: int) -> None:
         """Take in the frame that ``hearing`` has just heard. ``voiced``: what it took it for;
@@ -123,36 +117,32 @@ class UserTranscripts:
             self._obstacle = ""
         while self._reading and self._reading[0].over <= settled:
             yield from self._collect(self._reading[0], now)
-            job = self._reading[0].job
-            if job is not None and not job.finished:
+            words = self._reading[0].words
+            if words is not None and words.pending:
                 return
             self._reading.popleft()
         if self._open is not None and not self._reading and self._open.over <= settled:
             speaking = not self._hearing.silence
-            for event in self._partials.poll(now, self._open.turn, speaking=speaking):
+            for event in self._recognition.partial(now, self._open.turn, speaking=speaking):
                 self._open.shown |= isinstance(event, UserTranscript)
                 yield event
 
     def _finish(self, utterance: _Utterance, now: int) -> None:
-        self._partials.drop()
-        recognizer, turn = self._recognizer, utterance.turn
-        if recognizer is not None and turn.voiced >= samples(self._settings.min_speech):
-            audio = turn.audio()
-            work = once(lambda: recognizer.transcribe(audio))
-            utterance.job = self._executor.submit(TRANSCRIPT_LANE, now, work)
+        self._recognition.drop_partial()
+        turn = utterance.turn
+        if self._recognition.available and turn.voiced >= samples(self._settings.min_speech):
+            trouble = "what you said could not be written"
+            utterance.words = self._recognition.turn(now, turn.audio(), trouble, "warning")
         self._reading.append(utterance)
 
     def _collect(self, utterance: _Utterance, now: int) -> Iterator[Event]:
-        turn, job = utterance.turn, utterance.job
-        try:
-            with failing_as_model_error("the recogniser"):
-                texts = job.poll(now) if job is not None else [""]
-        except ModelError as error:
-            yield Notice(now, "warning", f"what you said could not be written: {error}")
-            return
-        for text in texts:
-            if text.strip():
-                end = turn.end_of_speech
-                yield UserTranscript(now, turn.number, text.strip(), True, turn.start, end)
-            elif utterance.shown:
-                yield TurnDiscarded(now, turn.number, "nothing recognised")
+        turn, words, text = utterance.turn, utterance.words, ""
+        if words is not None:
+            yield from words.poll(now)
+            if words.answer is None:
+                return
+            text = words.answer.text.strip()
+        if text:
+            yield UserTranscript(now, turn.number, text, True, turn.start, turn.end_of_speech)
+        elif utterance.shown:
+            yield TurnDiscarded(now, turn.number, "nothing recognised")

@@ -30,23 +30,20 @@ def build_cascade(
     chat_model: str = "",
     chat_url: str = "",
     persona: str | None = None,
-    language: str = "en",
     threads: int = 2,
 ) -> Cascade:
     """The embedded engine's reply generator, not loaded yet.
 
     ``voices`` gives the pack of a voice. ``chat_model``: a GGUF file; or, with ``chat_url``, what
     the OpenAI-compatible endpoint there calls its model; neither: the embedded chat model.
-    ``persona`` replaces who the assistant is. ``language``: what is spoken to it, or ``auto``.
+    ``persona`` replaces who the assistant is.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
     from model.lite.cascade import Cascade
-    from model.lite.recognizer import WhisperRecognizer
 
     chat, prompt = choose_chat(weights, chat_model, chat_url, persona, threads=threads)
     return Cascade(
-        WhisperRecognizer(weights.whole("whisper-base"), language=language, threads=threads),
         chat,
         SynthesizerMaker(weights, voices, threads=threads),
         voice=voice,

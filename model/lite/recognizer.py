@@ -8,6 +8,7 @@ see. I see."), and then the turn is read again in the full window.
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,20 @@ from audio_io.clock import USER_RATE
 from audio_io.levels import block_powers, power_to_db
 from audio_io.signal import Audio
 from model.errors import RecognizerError
+from model.hearing.recognition import Transcript
 from model.lite.mel import log_mel
+
+WORKERS = 2
+"""Calls that run at the same time: final words do not wait for partial ones that are no longer
+wanted. The workers share the weights."""
 
 FULL_WINDOW = 30.0
 SHORT_WINDOW = 10.0
 MARGIN = 4.0
 """Seconds: Whisper's own window, the shortest used, and the least silence after the speech."""
+
+_FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.float32)
+"""Recognised once after loading: loud enough to be looked at, and not speech."""
 
 _SPLIT_FROM, _SPLIT_TO = 20.0, 29.0
 _QUIET = 0.2
@@ -74,36 +83,50 @@ class WhisperRecognizer:
         self._tokenizer: Any = None
 
     def load(self) -> None:
-        """Read the model, unless that was done. Raises: RecognizerError."""
+        """Read the model and run it once, unless that was done. Raises: RecognizerError."""
         with self._lock:
-            if self._model is None:
-                self._load()
+            if self._model is not None:
+                return
+            torch = sys.modules.get("torch")
+            threads = torch.get_num_threads() if torch else 0
+            self._load()
+            if torch:
+                # CTranslate2 sets OpenMP's number of threads for the calling thread, which is
+                # torch's too.
+                torch.set_num_threads(threads)
+        self._transcribe_piece(_FAINT_NOISE)
 
     def close(self) -> None:
         """Give back memory. Safe to call twice; the next use loads it again."""
         with self._lock:
             self._model = self._tokenizer = None
 
-    def transcribe(self, audio: Audio) -> str:
+    @property
+    def name(self) -> str:
+        return "Whisper base int8"
+
+    def transcribe(self, audio: Audio) -> Transcript:
         if not len(audio):
-            return ""
+            return Transcript("")
         if not np.isfinite(audio).all():
             raise RecognizerError("the audio to be recognised holds values that are not numbers")
         self.load()
-        texts = (self._transcribe_piece(piece) for piece in split_at_pauses(audio))
-        return " ".join(text for text in texts if text)
+        pieces = [self._transcribe_piece(piece) for piece in split_at_pauses(audio)]
+        spoken = [piece for piece in pieces if piece.text]
+        text = " ".join(piece.text for piece in spoken)
+        return Transcript(text, spoken[0].language if spoken else "")
 
-    def _transcribe_piece(self, audio: Audio) -> str:
+    def _transcribe_piece(self, audio: Audio) -> Transcript:
         if loudest(audio) < self._no_speech.silence:
-            return ""
+            return Transcript("")
         seconds = len(audio) / USER_RATE
         window = min(FULL_WINDOW, max(SHORT_WINDOW, seconds + MARGIN))
-        text = self._decode(audio, window)
-        if window < FULL_WINDOW and repeats(text):
-            text = self._decode(audio, FULL_WINDOW)
-        return text
+        read = self._decode(audio, window)
+        if window < FULL_WINDOW and repeats(read.text):
+            read = self._decode(audio, FULL_WINDOW)
+        return read
 
-    def _decode(self, audio: Audio, window: float) -> str:
+    def _decode(self, audio: Audio, window: float) -> Transcript:
         import ctranslate2
 
         mel = log_mel(audio, round(window * USER_RATE))
@@ -134,8 +157,9 @@ class WhisperRecognizer:
         words = result.sequences_ids[0]
         # CTranslate2's score is already the mean over the tokens (length penalty 1).
         if self._is_noise(result.no_speech_prob, result.scores[0]):
-            return ""
-        return str(tokenizer.decode(words, skip_special_tokens=True)).strip()
+            return Transcript("")
+        text = str(tokenizer.decode(words, skip_special_tokens=True)).strip()
+        return Transcript(text, language.strip("<|>"))
 
     def _is_noise(self, probability: float, confidence: float) -> bool:
         limit = self._no_speech
@@ -153,7 +177,7 @@ class WhisperRecognizer:
                 device="cpu",
                 compute_type="int8",
                 intra_threads=self._threads,
-                inter_threads=1,
+                inter_threads=WORKERS,
             )
             self._tokenizer = tokenizers.Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         except (OSError, RuntimeError, ValueError) as error:

@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterator
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from model.errors import ModelError, failing_as_model_error
+from model.events import Notice
 from model.hearing.open_turn import OpenTurn
+from model.hearing.recognition import Recognition, Transcript
 from model.jobs.executor import Executor, Job
-from model.reply import (
-    ReplyAudio,
-    ReplyGenerator,
-    ReplyNotice,
-    ReplyPart,
-    ReplyText,
-    TurnText,
-)
+from model.jobs.question import Question
+from model.playback.spoken_text import SpokenText
+from model.reply import ReplyAudio, ReplyGenerator, ReplyNotice, ReplyPart, ReplyText, UserTurn
 
 REPLY_LANE = "reply"
 
@@ -33,19 +30,17 @@ class ReplyRun:
         turn: OpenTurn,
         generator: ReplyGenerator,
         executor: Executor,
+        recognition: Recognition,
         now: int,
     ) -> None:
-        question = turn.snapshot()
-
-        def work(cancelled: Callable[[], bool]) -> Iterator[ReplyPart]:
-            return generator.reply(number, question, cancelled)
-
+        self._generator = generator
+        self._executor = executor
+        self._audio = turn.audio()
         self.number = number
         self.turn = turn.number
         self.question = turn
-        self.text = ""
-        self.samples = 0
-        self.turn_text: str | None = None
+        self.spoken = SpokenText(speaks=generator.info.speaks)
+        self.turn_text = turn.typed
         self.committed_at: int | None = None
         self.first_audio_at: int | None = None
         self.failed = False
@@ -56,11 +51,43 @@ class ReplyRun:
         self._first_text_at: int | None = None
         self._held: list[ReplyText | ReplyAudio] = []
         self._notices: list[ReplyNotice] = []
-        self._job: Job[ReplyPart] = executor.submit(REPLY_LANE, now, work)
+        self._words: Question[Transcript] | None = None
+        self._job: Job[ReplyPart] | None = None
+        if turn.typed is None and recognition.available:
+            hears = generator.hears
+            self._words = recognition.turn(
+                now,
+                self._audio,
+                "what you said could not be written" if hears else "you were not understood",
+                "warning" if hears else "error",
+            )
+        if turn.typed is not None or generator.hears:
+            self._begin(now)
 
-    def poll(self, now: int) -> bool:
-        """Collect what is ready; whether the turn's text came. Raises: ModelError."""
-        text_came = False
+    def poll_words(self, now: int) -> tuple[bool, list[Notice]]:
+        """Collect the turn's words; whether they are known from now on, and notices."""
+        words = self._words
+        if words is None or not words.pending:
+            return False, []
+        notices = words.poll(now)
+        if words.failed and not self._generator.hears:
+            self.failed = True
+        if words.answer is None:
+            return False, notices
+        self.turn_text, self._turn_text_at = words.answer.text.strip(), now
+        if self.turn_text and not self._generator.hears:
+            self._begin(now)
+        return True, notices
+
+    @property
+    def words_pending(self) -> bool:
+        """Whether the turn's words may still become known."""
+        return self._words is not None and self._words.pending
+
+    def poll(self, now: int) -> None:
+        """Collect what is ready. Raises: ModelError."""
+        if self._job is None:
+            return
         try:
             with failing_as_model_error("the reply"):
                 parts = self._job.poll(now)
@@ -68,24 +95,37 @@ class ReplyRun:
             self.failed = True
             raise
         for part in parts:
-            if isinstance(part, TurnText):
-                self.turn_text = part.text
-                self._turn_text_at = now
-                text_came = True
-                continue
             if isinstance(part, ReplyNotice):
                 self._notices.append(part)
                 continue
             if isinstance(part, ReplyText):
-                self.text += part.delta
+                self.spoken.write(part.delta)
                 if self._first_text_at is None:
                     self._first_text_at = now
             else:
-                self.samples += len(part.samples)
+                self.spoken.say(len(part.samples), part.text)
                 if self.first_audio_at is None:
                     self.first_audio_at = now
             self._held.append(part)
-        return text_came
+        self.spoken.complete = self.complete and not self.failed
+
+    def _begin(self, now: int) -> None:
+        turn = UserTurn(self._audio, self.turn_text)
+
+        def work(cancelled: Callable[[], bool]) -> Iterator[ReplyPart]:
+            return self._generator.reply(self.number, turn, cancelled)
+
+        self._job = self._executor.submit(REPLY_LANE, now, work)
+
+    @property
+    def text(self) -> str:
+        """All that is written of it."""
+        return self.spoken.written
+
+    @property
+    def samples(self) -> int:
+        """How much sound was made of it, at 24 kHz."""
+        return self.spoken.samples
 
     def take(self) -> list[ReplyText | ReplyAudio]:
         """The parts that came since the last call, in order."""
@@ -100,11 +140,14 @@ class ReplyRun:
     @property
     def complete(self) -> bool:
         """Whether no part will come any more."""
-        return self._job.finished
+        return not self.words_pending if self._job is None else self._job.finished
 
     def cancel(self) -> None:
         """Stop making it; what is held back is dropped."""
-        self._job.cancel()
+        if self._words is not None:
+            self._words.drop()
+        if self._job is not None:
+            self._job.cancel()
         self._held.clear()
 
     def heard(self, now: int, samples: int) -> bool:

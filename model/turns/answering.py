@@ -13,7 +13,6 @@ from model.events import (
 )
 from model.playback.falling_silent import FallingSilent
 from model.playback.playing import Playing
-from model.reply import Recognizer
 from model.turns import barge_in
 from model.turns.barge_in import Act
 from model.turns.floor import Floor, present
@@ -24,16 +23,13 @@ from model.turns.talk_over import TalkOver, WordsOver
 class Answering:
     """Waits for a reply, lets it be heard, and stops it when the user takes the floor.
 
-    ``recognizer`` and ``phrases`` tell what is said over a reply; without them only its length is
-    known.
+    ``phrases`` tell what is said over a reply; without them only its length is known.
     """
 
-    def __init__(
-        self, floor: Floor, recognizer: Recognizer | None, phrases: Phrases | None
-    ) -> None:
+    def __init__(self, floor: Floor, phrases: Phrases | None) -> None:
         self._floor = floor
         self._phrases = phrases
-        self._words_over = WordsOver(recognizer, phrases, floor.executor)
+        self._words_over = WordsOver(floor.recognition, phrases)
         self._stopping: FallingSilent | None = None
 
     def think(self) -> None:
@@ -60,7 +56,7 @@ class Answering:
         elif reply.complete:
             if not reply.failed:
                 floor.emit(Notice(floor.now, "warning", f"nothing to say in {reply.text!r}"))
-            floor.generator.settle(reply.number, 0)
+            floor.generator.settle(reply.number, reply.spoken.split(0))
             floor.asked = False
             self._end_reply("no reply came")
 
@@ -74,7 +70,7 @@ class Answering:
         if not premature and not floor.talk_over:
             floor.turn = None
         if playing.finished:
-            floor.generator.settle(reply.number, reply.samples)
+            floor.generator.settle(reply.number, reply.spoken.split(reply.samples))
             floor.asked = reply.text.rstrip().endswith("?")
             floor.emit(ReplyFinished(floor.now, reply.number, reply.text))
             self._end_reply("reply ended")
@@ -170,10 +166,11 @@ class Answering:
 
     def _settle_interrupted(self, heard: int, reason: str) -> None:
         """The reply is over after ``heard`` samples (24 kHz) of it."""
-        floor, number = self._floor, present(self._floor.reply).number
+        floor, reply = self._floor, present(self._floor.reply)
         floor.asked = False
-        split = floor.generator.settle(number, heard)
-        floor.emit(Interrupted(floor.now, number, heard, split.heard, split.unheard, reason))
+        split = reply.spoken.split(heard)
+        floor.generator.settle(reply.number, split)
+        floor.emit(Interrupted(floor.now, reply.number, heard, split.text, split.unheard, reason))
 
     def _end_reply(self, reason: str) -> None:
         """The reply is settled. Speech that had begun over its end is a turn of its own."""

@@ -25,11 +25,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
-from audio_io.clock import USER_RATE
+from audio_io.clock import USER_RATE, samples
 from audio_io.signal import SpeechDetector
 from model.engine import (
     Command,
@@ -44,8 +45,9 @@ from model.engine import (
 )
 from model.events import Event, TurnState
 from model.hearing.hearing import Hearing
+from model.hearing.recognition import LoadableRecognizer, Recognition
 from model.jobs.executor import Executor
-from model.reply import Recognizer, ReplyGenerator
+from model.reply import ReplyGenerator
 from model.turns.answering import Answering
 from model.turns.endpointing import EndOfTurnModel
 from model.turns.floor import Floor
@@ -59,7 +61,7 @@ class TurnTakingEngine:
     """A reply generator that can hold a conversation (see the module's docstring).
 
     ``detector`` hears speech in frames, ``executor`` does everything that takes longer than a
-    frame. The rest is optional: ``recognizer`` makes the transcripts while the user speaks,
+    frame. The rest is optional: ``recognizer`` makes the transcripts,
     ``phrases`` are the rules by which words are judged, ``end_of_turn`` judges the sound.
     """
 
@@ -69,16 +71,17 @@ class TurnTakingEngine:
         detector: SpeechDetector,
         executor: Executor,
         settings: TurnSettings | None = None,
-        recognizer: Recognizer | None = None,
+        recognizer: LoadableRecognizer | None = None,
         phrases: Phrases | None = None,
         end_of_turn: EndOfTurnModel | None = None,
     ) -> None:
         settings = settings or TurnSettings()
         self._hearing = Hearing(detector, settings)
-        self._floor = Floor(generator, executor, self._hearing, settings)
+        self._recognition = Recognition(recognizer, executor, samples(settings.partial_every))
+        self._floor = Floor(generator, executor, self._hearing, self._recognition, settings)
         self._end_of_turn = end_of_turn
-        self._answering = Answering(self._floor, recognizer, phrases)
-        self._listening = Listening(self._floor, self._answering, recognizer, phrases, end_of_turn)
+        self._answering = Answering(self._floor, phrases)
+        self._listening = Listening(self._floor, self._answering, phrases, end_of_turn)
         self._voices = VoiceChanges(generator, executor)
         self._commands: deque[Command] = deque()
         self._typed: deque[str] = deque()
@@ -86,10 +89,14 @@ class TurnTakingEngine:
     @property
     def info(self) -> EngineInfo:
         """What the generator is made of, and what hears the end of a turn."""
-        info = self._floor.generator.info
-        if self._end_of_turn is None:
-            return info
-        return replace(info, parts={**info.parts, "end of turn": self._end_of_turn.name})
+        info, parts = self._floor.generator.info, dict[str, str]()
+        if self._recognition.available:
+            only = ", for the transcript only" if self._floor.generator.hears else ""
+            parts["recogniser"] = self._recognition.name + only
+        parts |= info.parts
+        if self._end_of_turn is not None:
+            parts["end of turn"] = self._end_of_turn.name
+        return replace(info, parts=parts)
 
     @property
     def busy(self) -> bool:
@@ -101,7 +108,11 @@ class TurnTakingEngine:
         self._hearing.warm_up()
         if self._end_of_turn is not None:
             self._end_of_turn.probability(np.zeros(USER_RATE, np.float32))
-        self._floor.generator.warm_up(progress)
+        with ThreadPoolExecutor(1, "covo-load") as beside:
+            recognizer = beside.submit(self._recognition.load)
+            self._floor.generator.warm_up(progress)
+            progress("waiting for the recogniser")
+            recognizer.result()
 
     def command(self, command: Command) -> None:
         """Queue a command for the next frame."""
@@ -112,6 +123,7 @@ class TurnTakingEngine:
         self._floor.executor.close()
         if self._end_of_turn is not None:
             self._end_of_turn.close()
+        self._recognition.close()
         self._floor.generator.close()
 
     def process(self, frame: Frame) -> Sequence[Event]:

@@ -19,6 +19,7 @@ from model.events import (
 )
 from model.hearing.hearing import Hearing
 from model.hearing.open_turn import OpenTurn
+from model.hearing.recognition import Recognition
 from model.jobs.executor import Executor
 from model.playback.playing import Playing
 from model.playback.reply_run import ReplyRun
@@ -44,11 +45,13 @@ class Floor:
         generator: ReplyGenerator,
         executor: Executor,
         hearing: Hearing,
+        recognition: Recognition,
         settings: TurnSettings,
     ) -> None:
         self.generator = generator
         self.executor = executor
         self.hearing = hearing
+        self.recognition = recognition
         self.settings = settings
         self.state = TurnState.LISTENING
         self.now = 0
@@ -89,17 +92,23 @@ class Floor:
         """Begin to answer the open turn as it stands."""
         self._replies += 1
         self.reply = ReplyRun(
-            self._replies, present(self.turn), self.generator, self.executor, self.now
+            self._replies,
+            present(self.turn),
+            self.generator,
+            self.executor,
+            self.recognition,
+            self.now,
         )
 
     def poll_reply(self) -> None:
         """Collect what was made of the reply."""
         reply = present(self.reply)
+        text_came, notices = reply.poll_words(self.now)
+        self.events.extend(notices)
         try:
-            text_came = reply.poll(self.now)
+            reply.poll(self.now)
         except ModelError as error:
             self.emit(Notice(self.now, "error", str(error)))
-            return
         committed = reply.committed_at is not None
         if text_came and reply.turn_text and reply.question.typed is None:
             self.emit_transcript(reply.question, reply.turn_text, final=committed)

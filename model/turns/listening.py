@@ -5,8 +5,6 @@ from __future__ import annotations
 from audio_io.clock import samples, seconds
 from model.events import EndpointJudged, TurnState
 from model.hearing.open_turn import OpenTurn
-from model.hearing.partials import PartialTranscripts
-from model.reply import Recognizer
 from model.turns import endpointing
 from model.turns.answering import Answering
 from model.turns.end_of_turn import EndOfTurnProbe
@@ -22,7 +20,6 @@ class Listening:
         self,
         floor: Floor,
         answering: Answering,
-        recognizer: Recognizer | None,
         phrases: Phrases | None,
         end_of_turn: EndOfTurnModel | None,
     ) -> None:
@@ -30,7 +27,6 @@ class Listening:
         self._floor = floor
         self._answering = answering
         self._phrases = phrases
-        self._partials = PartialTranscripts(recognizer, floor.executor, samples(s.partial_every))
         self._probe = EndOfTurnProbe(end_of_turn, floor.executor, samples(s.speculate_after))
         self._answered_to = 0  # the end of speech that the reply begun last knows of
         self._told = (0, 0, "")  # turn, end of speech and reason of the last judgement told
@@ -55,7 +51,7 @@ class Listening:
         floor, s = self._floor, self._floor.settings
         turn, silence = present(floor.turn), floor.hearing.silence
         speaking = not silence and floor.reply is None
-        floor.events.extend(self._partials.poll(floor.now, turn, speaking=speaking))
+        floor.events.extend(floor.recognition.partial(floor.now, turn, speaking=speaking))
         if floor.reply is not None:
             floor.poll_reply()
         if floor.now - turn.start >= samples(s.max_turn):
@@ -78,7 +74,7 @@ class Listening:
 
     def discard_turn(self, reason: str) -> None:
         """Drop the open turn."""
-        self._partials.drop()
+        self._floor.recognition.drop_partial()
         self._probe.forget()
         self._floor.discard_turn(reason)
 
@@ -104,17 +100,18 @@ class Listening:
             self._tell(turn, evidence, verdict)
 
     def _evidence(self, silence: int) -> Evidence:
-        text = self._floor.reply.turn_text if self._floor.reply is not None else None
+        reply = self._floor.reply
+        text = reply.turn_text if reply is not None else None
         return Evidence(
             silence=seconds(silence),
             words=self._phrases.end_of(text) if self._phrases and text else None,
-            words_coming=self._phrases is not None and text is None,
+            words_coming=self._phrases is not None and (reply is None or reply.words_pending),
             asked=self._floor.asked,
             probability=self._probe.probability,
         )
 
     def _begin_reply(self) -> None:
-        self._partials.drop()
+        self._floor.recognition.drop_partial()
         self._answered_to = present(self._floor.turn).end_of_speech
         self._floor.begin_reply()
 

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from audio_io.clock import samples, seconds
 from audio_io.signal import Audio
-from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
 from model.hearing.open_turn import OpenTurn
-from model.jobs.executor import Executor, Job, once
-from model.reply import Recognizer
+from model.hearing.recognition import Recognition
 from model.turns.barge_in import ENDED, UNCLEAR, SpeechOver
 from model.turns.phrases import Phrases, ToldOver
-
-OVER_LANE = "speech over a reply"
 
 FIRST_WORDS = samples(UNCLEAR)
 """Speech before which no words can be recognised, unless it has ended."""
@@ -64,31 +58,35 @@ class TalkOver:
 class WordsOver:
     """Recognises speech over a reply again and again while it grows, and once when it has ended.
 
-    Without a ``recognizer``, or ``phrases`` to judge by, it does nothing.
+    Without a recogniser, or ``phrases`` to judge by, it does nothing.
     """
 
-    def __init__(
-        self, recognizer: Recognizer | None, phrases: Phrases | None, executor: Executor
-    ) -> None:
-        self._recognizer = recognizer
+    def __init__(self, recognition: Recognition, phrases: Phrases | None) -> None:
+        self._recognition = recognition
         self._phrases = phrases
-        self._executor = executor
         self._talk: TalkOver | None = None
-        self._job: Job[str] | None = None
         self._asked_of = 0
 
-    def poll(self, now: int, talk: TalkOver, silence: int, reply: str) -> Iterator[Notice]:
+    def poll(self, now: int, talk: TalkOver, silence: int, reply: str) -> list[Notice]:
         """Ask and collect: what is known by ``now`` is then in ``talk``. ``silence``: since its
         last speech, in samples. ``reply``: what it is said over."""
-        if not self._works:
-            return
+        if self._phrases is None or not self._works:
+            return []
+        question = self._recognition.overlap
         if self._talk is not talk:
             self.drop()
             self._talk = talk
-        if self._job is not None:
-            yield from self._collect(self._job, now, talk, reply)
-        if self._job is None and self._worth_asking(talk, ended=silence >= samples(ENDED)):
-            self._ask(now, talk)
+        notices = []
+        if question.pending:
+            notices = question.poll(now)
+            if question.answer is not None:
+                talk.told = self._phrases.over_a_reply(question.answer.text, reply)
+                talk.told_of = self._asked_of
+        ended = silence >= samples(ENDED)
+        if not question.pending and self._works and self._worth_asking(talk, ended=ended):
+            self._asked_of = talk.voiced
+            self._recognition.ask(question, now, talk.audio)
+        return notices
 
     def evidence(self, talk: TalkOver, silence: int) -> SpeechOver:
         """What is known of ``talk``."""
@@ -103,38 +101,17 @@ class WordsOver:
         )
 
     def drop(self) -> None:
-        """What is still being recognised is no longer wanted."""
-        if self._job is not None:
-            self._job.cancel()
-        self._job = self._talk = None
+        """Discard the pending question and its answer."""
+        self._recognition.overlap.drop()
+        self._talk = None
         self._asked_of = 0
 
     @property
     def _works(self) -> bool:
-        return self._recognizer is not None and self._phrases is not None
+        recognition = self._recognition
+        known = self._phrases is not None and recognition.available
+        return known and not recognition.overlap.disabled
 
     def _worth_asking(self, talk: TalkOver, *, ended: bool) -> bool:
         more = talk.voiced - self._asked_of
         return more > 0 if ended else talk.voiced >= FIRST_WORDS and more >= MORE_WORDS
-
-    def _ask(self, now: int, talk: TalkOver) -> None:
-        recognizer, audio = self._recognizer, talk.audio
-        if recognizer is None:
-            return
-        self._asked_of = talk.voiced
-        work = once(lambda: recognizer.transcribe(audio))
-        self._job = self._executor.submit(OVER_LANE, now, work)
-
-    def _collect(self, job: Job[str], now: int, talk: TalkOver, reply: str) -> Iterator[Notice]:
-        if self._phrases is None:
-            return
-        try:
-            with failing_as_model_error("the recogniser"):
-                for text in job.poll(now):
-                    talk.told = self._phrases.over_a_reply(text, reply)
-                    talk.told_of = self._asked_of
-        except ModelError as error:
-            yield Notice(now, "warning", f"speech over replies is judged by length alone: {error}")
-            self._recognizer = None
-        if job.finished:
-            self._job = None

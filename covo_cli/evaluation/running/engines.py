@@ -21,7 +21,7 @@ from covo_cli.evaluation.scenarios.scenario import Scenario
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import ScriptedUser
 from model.engine import Engine
-from model.reply import Recognizer
+from model.hearing.recognition import Recognizer
 
 EngineMaker = Callable[[Scenario, ScriptedUser], Engine]
 """Makes the engine for a conversation with a user; it is loaded."""
@@ -67,9 +67,9 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         clock = SteadyClock()
         inner: Recognizer = whisper or Oracle([line.text for line in scenario.lines], user)
-        recognizer = SteadyRecognizer(inner, clock)
         label = "Whisper base" if whisper else "a recogniser that never errs"
-        replies = ScriptedReplies(sentences, scenario.reply, recognizer, clock, label)
+        recognizer = SteadyRecognizer(inner, clock, label)
+        replies = ScriptedReplies(sentences, scenario.reply, clock, label)
         return turn_taking(settings, replies, VirtualExecutor(clock), recognizer)
 
     return build
@@ -84,7 +84,6 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
     from voices.store import VoiceStore
 
     weights = WeightStore(models_dir(settings))
-    recognizer = WhisperRecognizer(weights.whole("whisper-base"), threads=threads)
     persona = read_persona(settings.chat.persona)
     chat, prompt = choose_chat(
         weights, settings.chat.model, settings.chat.url, persona, threads=threads
@@ -98,9 +97,16 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
         def close(self) -> None:
             """The models are used again."""
 
+    class Kept(WhisperRecognizer):
+        """A recogniser that outlives its conversation."""
+
+        def close(self) -> None:
+            """It is used again."""
+
+    recognizer = Kept(weights.whole("whisper-base"), threads=threads)
+
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         cascade = Fresh(
-            recognizer,
             chat,
             lambda name: voice,
             voice=settings.voice.name,

@@ -13,15 +13,8 @@ from audio_io.clock import ASSISTANT_RATE, FRAME, samples
 from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import ScriptedUser
 from model.engine import EngineInfo, Progress
-from model.reply import (
-    Heard,
-    Recognizer,
-    ReplyAudio,
-    ReplyPart,
-    ReplyText,
-    TurnText,
-    UserTurn,
-)
+from model.hearing.recognition import Recognizer, Transcript
+from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 RECOGNIZE, THINK, SPEAK = 0.3, 0.1, 0.1
 """Seconds until a turn's words are known, then until the reply's first ones, then until these are
@@ -47,16 +40,28 @@ class SteadyClock:
 
 
 class SteadyRecognizer:
-    """``recognizer``, in :data:`RECOGNIZE` seconds of ``clock``."""
+    """``recognizer``, loaded and called ``name``, in :data:`RECOGNIZE` seconds of ``clock``."""
 
-    def __init__(self, recognizer: Recognizer, clock: SteadyClock) -> None:
+    def __init__(self, recognizer: Recognizer, clock: SteadyClock, name: str) -> None:
         self._recognizer = recognizer
         self._clock = clock
+        self._name = name
 
-    def transcribe(self, audio: Audio) -> str:
-        """See :class:`model.reply.Recognizer`."""
+    @property
+    def name(self) -> str:
+        """See :class:`model.hearing.recognition.LoadableRecognizer`."""
+        return self._name
+
+    def load(self) -> None:
+        """It is loaded."""
+
+    def transcribe(self, audio: Audio) -> Transcript:
+        """See :class:`model.hearing.recognition.Recognizer`."""
         self._clock.pass_time(RECOGNIZE)
         return self._recognizer.transcribe(audio)
+
+    def close(self) -> None:
+        """Other conversations use the model too."""
 
 
 class Oracle:
@@ -70,8 +75,8 @@ class Oracle:
         self._texts = texts
         self._user = user
 
-    def transcribe(self, audio: Audio) -> str:
-        """See :class:`model.reply.Recognizer`."""
+    def transcribe(self, audio: Audio) -> Transcript:
+        """See :class:`model.hearing.recognition.Recognizer`."""
         now = self._user.at
         since = now - len(audio) - FRAME
         words: list[str] = []
@@ -82,7 +87,7 @@ class Oracle:
                 done += len(word) + 1
                 if since <= middle <= now - samples(0.1):
                     words.append(word)
-        return " ".join(words)
+        return Transcript(" ".join(words), "en")
 
 
 class ScriptedReplies:
@@ -93,16 +98,13 @@ class ScriptedReplies:
         self,
         sentences: Sequence[tuple[str, Audio]],
         length: float,
-        recognizer: Recognizer,
         clock: SteadyClock,
         recognizer_name: str,
     ) -> None:
         self._sentences = sentences
         self._length = length
-        self._recognizer = recognizer
         self._clock = clock
         self._recognizer_name = recognizer_name
-        self._made: dict[int, list[tuple[str, int]]] = {}
 
     @property
     def info(self) -> EngineInfo:
@@ -112,42 +114,33 @@ class ScriptedReplies:
             f"real turn taking; replies and latencies are scripted; {self._recognizer_name}",
             ASSISTANT,
             "cpu",
-            {"recogniser": self._recognizer_name, "replies": "fixed sentences"},
+            {"replies": "fixed sentences"},
         )
 
     def warm_up(self, progress: Progress) -> None:
         """There is nothing to load."""
 
+    @property
+    def hears(self) -> bool:
+        """It is begun with the turn's words."""
+        return False
+
     def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
         """See :class:`model.reply.ReplyGenerator`."""
-        text = turn.text if turn.text is not None else self._recognizer.transcribe(turn.audio)
-        yield TurnText(text)
-        if not text:
-            return
-        made = self._made[reply] = []
         self._clock.pass_time(THINK)
-        spoken = 0
+        spoken, number = 0, reply_id
         while spoken < samples(self._length, ASSISTANT_RATE) and not cancelled():
-            sentence, sound = self._sentences[(reply + len(made)) % len(self._sentences)]
+            sentence, sound = self._sentences[number % len(self._sentences)]
+            number += 1
             yield ReplyText(sentence + " ")
             self._clock.pass_time(SPEAK)
             spoken += len(sound)
-            made.append((sentence, len(sound)))
             yield ReplyAudio(sound, sentence)
 
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
-        """See :class:`model.reply.ReplyGenerator`; a sentence counts as heard or not as a whole."""
-        made = self._made.pop(reply, [])
-        if heard_samples is None:
-            return Heard("", "")
-        heard: list[str] = []
-        unheard: list[str] = []
-        for text, length in made:
-            (heard if length <= heard_samples else unheard).append(text)
-            heard_samples -= length
-        return Heard(" ".join(heard), " ".join(unheard))
+    def settle(self, reply_id: int, heard: Heard | None) -> None:
+        """There is no history."""
 
     def set_voice(self, voice: str) -> None:
         """It has one voice."""

@@ -1,10 +1,8 @@
 """Covo-Audio-Chat as a reply generator: a turn in, text and speech out while they are made.
 
-Three threads make a reply: one decodes tokens, one turns speech codes into sound, and one lets
-the embedded recogniser read what the user said, for the screen and the record; the network does
-not wait for it, because it hears the turn itself. Whoever called :meth:`CovoGenerator.reply` hands
-out what they make. If the recogniser finds no speech in a turn before anything of the reply is
-out, there is no reply: it was a noise.
+One thread decodes tokens, one turns speech codes into sound, and the caller of
+:meth:`CovoGenerator.reply` hands out what they make. The network hears the turn itself, so it is
+begun before the turn's words are known.
 """
 
 from __future__ import annotations
@@ -16,7 +14,6 @@ from dataclasses import dataclass, replace
 
 from model.covo.conversation.dialogue import Dialogue
 from model.covo.conversation.exchange import Reply, Turn
-from model.covo.conversation.recognition import load_recognizer
 from model.covo.conversation.reply_parts import (
     ReplyEnd,
     SpeechCodes,
@@ -31,12 +28,10 @@ from model.errors import ModelError, failing_as_model_error
 from model.jobs.channel import Channel, feed
 from model.reply import (
     Heard,
-    LoadableRecognizer,
     ReplyAudio,
     ReplyNotice,
     ReplyPart,
     ReplyText,
-    TurnText,
     UserTurn,
 )
 
@@ -65,20 +60,6 @@ class _Made:
     finished: bool = False
 
 
-class _Race:
-    """What comes first decides: the reply's first sound, or the news that nothing was said."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._winner = ""
-
-    def wins(self, who: str) -> bool:
-        """Whether ``who`` was the first to ask."""
-        with self._lock:
-            self._winner = self._winner or who
-            return self._winner == who
-
-
 class CovoGenerator:
     """A :class:`model.reply.ReplyGenerator`.
 
@@ -94,9 +75,7 @@ class CovoGenerator:
         *,
         voice: NetworkVoice | None,
         info: EngineInfo,
-        recognizer: LoadableRecognizer | None = None,
     ) -> None:
-        self.recognizer = recognizer
         self._load = load
         self._voices = voices
         self._info = info
@@ -117,9 +96,6 @@ class CovoGenerator:
     def warm_up(self, progress: Progress) -> None:
         # A thread that is still inside a library when Python goes down would abort the process.
         atexit.register(self.close)
-        if self.recognizer is not None:
-            progress("loading the recogniser")
-            load_recognizer(self.recognizer)
         loaded = self._load(self._voice, progress)
         progress("running the network once")
         loaded.dialogue.warm_up()
@@ -128,33 +104,23 @@ class CovoGenerator:
             loaded.speaking.warm_up(self._voice.prompt)
         self._loaded = loaded
 
-    def reply(self, reply: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
+    @property
+    def hears(self) -> bool:
+        return True
+
+    def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         loaded = self._present()
         asked = Turn(turn.audio) if turn.text is None else Turn(text=turn.text)
         with self._lock:
             made = _Made(loaded.dialogue.begin(asked), self._voice)
-            self._made[reply] = made
+            self._made[reply_id] = made
 
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
 
-        yield from self._known_before(turn)
+        yield from self._trouble_before()
         parts: Channel[ReplyPart] = Channel(stopped)
         codes: Channel[tuple[int, ...]] = Channel(lambda: parts.stopped, _GROUPS_AHEAD)
-        race = _Race()
-
-        def read() -> None:
-            """What the user said, if anybody wants to know."""
-            if self.recognizer is None or turn.text is not None:
-                return
-            try:
-                with failing_as_model_error("the recogniser"):
-                    text = self.recognizer.transcribe(turn.audio).strip()
-            except ModelError as error:
-                parts.put(ReplyNotice("warning", f"what you said could not be written: {error}"))
-                return
-            if text or race.wins("noise"):
-                parts.put(TurnText(text))
 
         def decode() -> None:
             for part in loaded.dialogue.stream(made.reply, lambda: parts.stopped):
@@ -162,8 +128,6 @@ class CovoGenerator:
                     case SpeechCodes(group):
                         codes.put(group)
                     case TextDelta(text):
-                        if loaded.speaking is None and not race.wins("reply"):
-                            return
                         parts.put(ReplyText(text))
                     case _:
                         if (notice := _notice(part)) is not None:
@@ -174,47 +138,35 @@ class CovoGenerator:
                 prompt, answer = made.voice.prompt, made.reply.answer
                 for spoken in loaded.speaking.speak(codes, prompt, answer, made.reply.seed):
                     made.samples += len(spoken.samples)
-                    audio = ReplyAudio(spoken.samples, spoken.text)
-                    if not race.wins("reply") or not parts.put(audio):
+                    if not parts.put(ReplyAudio(spoken.samples, spoken.text)):
                         return
             for _ in codes:
                 pass  # the network only writes; wait for it
-            if not parts.stopped:
-                reading.join()
 
-        reading = threading.Thread(target=read, name="covo-read", daemon=True)
-        reading.start()
-        threads = [reading, feed(codes, decode, "decode"), feed(parts, speak, "speak")]
+        threads = [feed(codes, decode, "decode"), feed(parts, speak, "speak")]
         with self._lock:
             self._working = [t for t in self._working if t.is_alive()] + threads
-        for part in parts:
-            yield part
-            if part == TurnText(""):
-                parts.close()
-                return
+        yield from parts
         made.finished = not stopped()
 
-    def _known_before(self, turn: UserTurn) -> Iterator[ReplyPart]:
+    def _trouble_before(self) -> Iterator[ReplyPart]:
         with self._lock:
             trouble, self._trouble = self._trouble, ""
         if trouble:
             yield ReplyNotice("warning", trouble)
-        if turn.text is not None:
-            yield TurnText(turn.text)
 
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
+    def settle(self, reply_id: int, heard: Heard | None) -> None:
         loaded = self._present()
         with self._lock:
-            made = self._made.pop(reply, None)
-        if made is None or heard_samples is None:
-            return Heard("", "")
+            made = self._made.pop(reply_id, None)
+        if made is None or heard is None:
+            return
         heard_codes = None  # what is only written, is read
-        whole = made.finished and heard_samples >= made.samples
+        whole = made.finished and heard.samples >= made.samples
         if loaded.speaking is not None and made.voice is not None and not whole:
-            heard_codes = loaded.speaking.heard_codes(heard_samples, made.voice.prompt)
-        cut = loaded.dialogue.remember(made.reply, heard_codes)
+            heard_codes = loaded.speaking.heard_codes(heard.samples, made.voice.prompt)
+        loaded.dialogue.remember(made.reply, heard_codes)
         self._prepare()
-        return Heard(cut.heard, cut.unheard)
 
     def set_voice(self, voice: str) -> None:
         """Use ``voice`` from the next reply on. The system prompt names the speaker, so the whole
@@ -235,8 +187,6 @@ class CovoGenerator:
             working, self._working = self._working, []
         for thread in working:
             thread.join()
-        if self.recognizer is not None:
-            self.recognizer.close()
         self._loaded = None
 
     def _present(self) -> LoadedNetwork:

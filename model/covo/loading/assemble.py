@@ -33,7 +33,6 @@ from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.engine import EngineInfo, Progress
-from model.reply import LoadableRecognizer
 
 TOKEN2WAV = "token2wav"
 """Subfolder of a model folder."""
@@ -164,7 +163,6 @@ def build_generator(
     catalogue: VoiceCatalogue,
     *,
     voice: str = "",
-    recognizer: LoadableRecognizer | None = None,
 ) -> CovoGenerator:
     """The reply generator of ``model``, not loaded yet. ``voice``: its name in ``catalogue``, or
     empty for the model's own.
@@ -181,8 +179,6 @@ def build_generator(
     parts = {"language model": f"{model.folder.name}, {model.precision}"}
     if not text_only:
         parts["token2wav"] = f"flow matching and BigVGAN, {model.speech_precision}"
-    if recognizer is not None:
-        parts["recogniser"] = "Whisper base int8, for the transcript only"
     info = EngineInfo(
         name="covo",
         description=f"Covo-Audio-Chat ({', '.join(parts.values())}); licence: {LICENCE}",
@@ -196,7 +192,6 @@ def build_generator(
         lambda name: model.voice(catalogue, name),
         voice=None if text_only else model.voice(catalogue, voice),
         info=info,
-        recognizer=recognizer,
     )
 
 

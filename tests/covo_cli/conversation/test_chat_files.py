@@ -80,7 +80,7 @@ def test_a_question_in_a_file_is_answered_on_the_inputs_clock(covo, tmp_path):
 
     store = WeightStore(models_dir(load_settings()))
     folder = store.path("whisper-base", "model.bin").parent
-    understood = WhisperRecognizer(folder).transcribe(answer)
+    understood = WhisperRecognizer(folder).transcribe(answer).text
     assert word_error_rate([(written, understood)]) <= 0.10
 
 

@@ -22,7 +22,7 @@ from covo_cli.app import app
 from covo_cli.doctor import machine, sound, wiring
 from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.network_memory import fit_rows, shown_minutes
-from covo_cli.errors import SettingsError
+from covo_cli.errors import CliError, SettingsError
 from covo_cli.settings.settings import Settings, load_settings
 from model.weights.manifest import Package, Piece
 from model.weights.packages import PieceState, PieceStatus
@@ -340,3 +340,43 @@ def test_a_ready_machine_exits_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0
     assert "Ready (1 warning)" in result.output
     assert "a card of 24 GB" in result.output
+
+
+@pytest.fixture
+def one_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [Check("a part", Status.FAILED, f"{Path.home()}/x is missing", "mend it")]
+    monkeypatch.setattr("covo_cli.doctor.run_checks", lambda gpus, *, microphone: iter(checks))
+    monkeypatch.setattr("covo_cli.doctor.find_gpus", tuple)
+
+
+def test_a_report_holds_the_log_and_the_settings_but_nothing_private(
+    machine_without_weights: Path, one_check: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = machine_without_weights
+    (folder / "config.toml").write_text(
+        "[chat]\nurl = 'http://secret.example/v1'\n[turns]\npatience = 'eager'\n"
+    )
+    monkeypatch.setenv("COVO_LOG_DIR", str(folder / "logs"))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    (folder / "logs").mkdir()
+    (folder / "logs" / "covo.log").write_text(
+        "ValueError: a bug at http://secret.example/v1 with sk-very-secret in /home/ada/talks\n"
+    )
+    result = CliRunner().invoke(app, ["doctor", "--report", str(folder / "report.txt")])
+    assert result.exit_code == 1
+    assert f"Report: {folder / 'report.txt'}" in result.output.replace("\n", "")
+    text = (folder / "report.txt").read_text()
+    for wanted in ("covo 0", "python 3", "failed a part", "-> mend it", "turns.patience = 'eager'"):
+        assert wanted in text
+    assert "ValueError: a bug at (hidden) with (hidden) in ~/talks" in text
+    for private in ("secret", "ada", str(Path.home())):
+        assert private not in text
+
+
+def test_a_report_that_cannot_be_written(machine_without_weights: Path, one_check: None) -> None:
+    target = machine_without_weights / "no folder" / "report.txt"
+    result = CliRunner().invoke(app, ["doctor", "--report", str(target)])
+    assert isinstance(result.exception, CliError)
+    assert "No such file" in str(result.exception)
+    result = CliRunner().invoke(app, ["doctor", "report.txt"])
+    assert "--report" in str(result.exception)

@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import read_audio
-from covo_cli.conversation.run_chat import Ends, FilePair, hold, run_chat
+from covo_cli.conversation.ends import Ends, FilePair
+from covo_cli.conversation.run_chat import hold, run_chat
 from covo_cli.doctor.wiring import check_covo, check_engine
 from covo_cli.engines.covo_engine import network_settings
 from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine

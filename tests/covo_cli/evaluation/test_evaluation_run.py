@@ -54,10 +54,17 @@ from model.engine import Engine
 from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
-from model.reply import ReplyAudio, TurnText, UserTurn
+from model.reply import ReplyAudio, UserTurn
 from model.turns.controller import TurnTakingEngine
 from tests import ROOT
-from tests.fakes.engine import FakeClock, FakeGenerator, LevelDetector, silence, speech
+from tests.fakes.engine import (
+    FakeClock,
+    FakeGenerator,
+    FakeRecognizer,
+    LevelDetector,
+    silence,
+    speech,
+)
 
 QUESTION = ScriptLine(Role.TURN, Start(StartRule.AT, 0.5), source=Source.LAUGHTER, seed=1)
 """Laughter needs no voice, and the fake engine takes any sound for speech."""
@@ -79,7 +86,9 @@ SET = ScenarioSet(
 def fake_engine(scenario: Scenario, user: ScriptedUser) -> Engine:
     clock = FakeClock()
     generator = FakeGenerator(clock, words=["one", "two", "three", "four", "five", "six"])
-    return TurnTakingEngine(generator, LevelDetector(), VirtualExecutor(clock))
+    return TurnTakingEngine(
+        generator, LevelDetector(), VirtualExecutor(clock), recognizer=FakeRecognizer(clock)
+    )
 
 
 @pytest.fixture
@@ -160,7 +169,12 @@ def test_a_conversation_that_broke_off_is_not_taken_for_a_whole_one(task, out, m
 
     def breaking(scenario: Scenario, user: ScriptedUser) -> Engine:
         clock = FakeClock()
-        return Breaking(FakeGenerator(clock), LevelDetector(), VirtualExecutor(clock))
+        return Breaking(
+            FakeGenerator(clock),
+            LevelDetector(),
+            VirtualExecutor(clock),
+            recognizer=FakeRecognizer(clock),
+        )
 
     monkeypatch.setattr(running, "engine_maker", lambda *args: breaking)
     with pytest.raises(KeyboardInterrupt):
@@ -285,7 +299,7 @@ def test_the_oracle_knows_the_words_so_far_and_no_others():
     def listen_until(time: float, seconds: float) -> str:
         while user.at < samples(time):
             user.read(0.1)
-        return oracle.transcribe(speech(seconds))
+        return oracle.transcribe(speech(seconds)).text
 
     assert listen_until(0.9, 0.9) == ""
     assert listen_until(2.0, 1.5) == "one two"
@@ -296,20 +310,14 @@ def test_the_oracle_knows_the_words_so_far_and_no_others():
 def test_scripted_replies_take_their_time_and_their_length():
     clock = SteadyClock()
 
-    class Words:
-        def transcribe(self, audio: np.ndarray) -> str:
-            clock.pass_time(0.3)
-            return "hello"
-
     sentences = [("One.", np.zeros(24_000, np.float32)), ("Two.", np.zeros(12_000, np.float32))]
-    replies = ScriptedReplies(sentences, 2.0, Words(), clock, "a test")
-    times = [(part, clock()) for part in replies.reply(1, UserTurn(speech(1)), lambda: False)]
-    assert times[0] == (TurnText("hello"), 0.3)
+    replies = ScriptedReplies(sentences, 2.0, clock, "a test")
+    times = [
+        (part, clock()) for part in replies.reply(1, UserTurn(speech(1), "hello"), lambda: False)
+    ]
     sounds = [(part, time) for part, time in times if isinstance(part, ReplyAudio)]
     assert [part.text for part, _ in sounds] == ["Two.", "One.", "Two."]
-    assert sounds[0][1] == pytest.approx(0.5)
-    heard = replies.settle(1, 12_000 + 24_000)
-    assert (heard.heard, heard.unheard) == ("Two. One.", "Two.")
+    assert sounds[0][1] == pytest.approx(0.2)
 
 
 @pytest.mark.weights

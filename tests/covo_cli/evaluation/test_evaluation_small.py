@@ -48,7 +48,8 @@ def weights() -> WeightStore:
 
 @pytest.fixture(scope="module")
 def listen(weights: WeightStore) -> Listen:
-    return WhisperRecognizer(weights.whole("whisper-base")).transcribe
+    recognizer = WhisperRecognizer(weights.whole("whisper-base"))
+    return lambda audio: recognizer.transcribe(audio).text
 
 
 @pytest.fixture(scope="module")

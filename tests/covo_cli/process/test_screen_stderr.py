@@ -1,4 +1,4 @@
-"""What native code writes to stderr stays off the live screen."""
+"""What native code writes to stderr stays off the terminal, to the very end."""
 
 from __future__ import annotations
 
@@ -8,28 +8,36 @@ import subprocess
 import sys
 
 PROGRAM = """
-import os, sys
+import atexit, os, sys
 from pathlib import Path
-from covo_cli.process.native_stderr import native_stderr_into
-with native_stderr_into(Path(sys.argv[1])):
-    os.write(2, b"from a library")
-os.write(2, b"from us")
+from covo_cli.process.native_stderr import python_stderr_off_terminal, send_native_stderr_to
+atexit.register(os.write, 2, b"from a library at the end")
+send_native_stderr_to(Path(sys.argv[1]))
+print("before", file=sys.stderr)
+with python_stderr_off_terminal():
+    os.write(2, b"from a library,")
+    print("a warning,", file=sys.stderr, end="", flush=True)
+os.write(2, b"from a device being closed,")
+print("our last words", file=sys.stderr)
 """
 
 
-def test_a_terminal_is_spared_and_given_back(tmp_path):
-    log = tmp_path / "new" / "stderr.log"
+def test_the_terminal_gets_our_words_and_nothing_native(tmp_path):
+    log = tmp_path / "new" / "native.log"
     terminal, end = pty.openpty()
     subprocess.run([sys.executable, "-c", PROGRAM, str(log)], stderr=end, check=True)
     os.close(end)
-    assert os.read(terminal, 100) == b"from us"
-    assert log.read_bytes() == b"from a library"
+    assert os.read(terminal, 1000) == b"before\r\nour last words\r\n"
+    assert log.read_bytes() == (
+        b"from a library,a warning,from a device being closed,from a library at the end"
+    )
 
 
 def test_a_pipe_gets_everything(tmp_path):
-    log = tmp_path / "stderr.log"
+    log = tmp_path / "native.log"
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(log)], stderr=subprocess.PIPE, check=True
     )
-    assert result.stderr == b"from a libraryfrom us"
+    assert b"from a library at the end" in result.stderr
+    assert b"our last words" in result.stderr
     assert not log.exists()

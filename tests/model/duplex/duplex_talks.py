@@ -24,8 +24,8 @@ from model.duplex.protocol.sequence import SILENCE as S
 from model.duplex.tones.tones import Speaker, phrase, silence
 from model.engine import EngineInfo, Frame
 from model.events import AssistantAudio, AssistantText, Event, PlaybackControl
+from model.hearing.recognition import LoadableRecognizer
 from model.jobs.executor import VirtualExecutor
-from model.reply import LoadableRecognizer
 from tests import ROOT
 from tests.fakes.engine import FakeClock, FakeSpeaker, LevelDetector
 

@@ -31,6 +31,7 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
+from model.hearing.recognition import Transcript
 from model.jobs.executor import ThreadExecutor
 from tests.fakes.engine import FakeClock, LevelDetector, speech
 from tests.model.duplex.duplex_talks import FOLDER, INFO, LOW, Talk, look_at, scripted
@@ -54,15 +55,17 @@ class Reader:
         self.clock = clock
         return self
 
+    name = "a reader"
+
     def load(self) -> None:
         pass
 
-    def transcribe(self, audio) -> str:
+    def transcribe(self, audio) -> Transcript:
         self.heard.append(audio)
         self.clock.pass_time(self.cost)
         if self.error:
             raise RecognizerError(self.error)
-        return self.text.format(n=len(self.heard))
+        return Transcript(self.text.format(n=len(self.heard)))
 
     def close(self) -> None:
         self.closed = True
@@ -120,9 +123,9 @@ def test_threads_go_on_while_it_reads(assistant):
     gate = threading.Event()
 
     class Stuck(Reader):
-        def transcribe(self, audio) -> str:
+        def transcribe(self, audio) -> Transcript:
             gate.wait(30)
-            return "at last"
+            return Transcript("at last")
 
     engine = DuplexEngine(
         lambda progress: assistant, INFO, LevelDetector(), ThreadExecutor(), Stuck
@@ -242,8 +245,8 @@ def test_a_recogniser_that_fails_is_told_of(assistant):
 
 def test_words_that_were_none_are_taken_back(assistant):
     class Doubtful(Reader):
-        def transcribe(self, audio) -> str:
-            return "" if len(audio) > samples(1.6) else "hm"
+        def transcribe(self, audio) -> Transcript:
+            return Transcript("" if len(audio) > samples(1.6) else "hm")
 
     talk = scripted(assistant, "", Doubtful())
     talk.say(speech(1.2))

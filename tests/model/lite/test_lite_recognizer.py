@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from audio_io.clock import USER_RATE
 from audio_io.levels import FLOOR_DB
 from model.errors import RecognizerError
+from model.hearing.recognition import Transcript
 from model.lite.recognizer import WhisperRecognizer, loudest, repeats, split_at_pauses
 
 
@@ -60,6 +64,52 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
 
 def test_what_is_not_audio_is_refused_before_loading(tmp_path: Path) -> None:
     recognizer = WhisperRecognizer(tmp_path)
-    assert recognizer.transcribe(np.zeros(0, np.float32)) == ""
+    assert recognizer.transcribe(np.zeros(0, np.float32)).text == ""
     with pytest.raises(RecognizerError, match="not numbers"):
         recognizer.transcribe(np.full(USER_RATE, np.nan, np.float32))
+
+
+def test_final_words_do_not_wait_for_partial_ones(monkeypatch, tmp_path: Path) -> None:
+    """A partial transcript that is no longer wanted cannot be stopped inside the library."""
+    stuck, release = threading.Event(), threading.Event()
+
+    class Whisper:
+        """As many calls at a time as there are workers; a long turn takes for ever."""
+
+        def __init__(self, path: str, *, inter_threads: int, **options: object) -> None:
+            self.workers = threading.Semaphore(inter_threads)
+
+        def encode(self, features: np.ndarray) -> np.ndarray:
+            return features
+
+        def generate(self, features: np.ndarray, *args: object, **options: object) -> list:
+            with self.workers:
+                if np.shape(features)[-1] > 1500:
+                    stuck.set()
+                    release.wait(30)
+                result = SimpleNamespace(sequences_ids=[[5]], scores=[0.0], no_speech_prob=0.0)
+                return [result]
+
+    library = SimpleNamespace(
+        models=SimpleNamespace(Whisper=Whisper),
+        StorageView=SimpleNamespace(from_array=lambda array: array),
+    )
+    tokens = SimpleNamespace(
+        token_to_id=lambda token: 1, decode=lambda ids, skip_special_tokens: " hello"
+    )
+    monkeypatch.setitem(sys.modules, "ctranslate2", library)
+    monkeypatch.setattr("tokenizers.Tokenizer.from_file", lambda path: tokens, raising=False)
+    recognizer = WhisperRecognizer(tmp_path)
+    recognizer.load()
+    audio = np.full(20 * USER_RATE, 0.1, np.float32)
+    partial = threading.Thread(target=recognizer.transcribe, args=(audio,), daemon=True)
+    partial.start()
+    assert stuck.wait(10)
+    final: list[Transcript] = []
+    asked = threading.Thread(
+        target=lambda: final.append(recognizer.transcribe(audio[:USER_RATE])), daemon=True
+    )
+    asked.start()
+    asked.join(10)
+    release.set()
+    assert final == [Transcript("hello", "en")]

@@ -101,15 +101,19 @@ def test_a_click_is_not_a_turn():
 
 
 def test_a_turn_in_which_nothing_was_recognised_is_dropped():
-    log, fake = converse(speech(1), silence(3), recognized=lambda turn: "")
+    log, fake = converse(speech(1), silence(3), recognized=lambda audio: "")
     assert log.states == [USER_SPEAKING, THINKING, LISTENING]
     assert log.of(TurnDiscarded)[0].reason == "nothing recognised"
     assert fake.history == []
     assert not log.of(ReplyStarted)
 
 
+def spoken(audio: Audio) -> str:
+    return f"{np.count_nonzero(audio) / USER_RATE:.2f} s"
+
+
 def test_partial_transcripts_grow_while_the_user_speaks():
-    log, _ = converse(speech(3), silence(4), recognizer=True)
+    log, _ = converse(speech(3), silence(4), recognized=spoken, recognize_cost=0.1)
     partial = [e.text for e in log.of(UserTranscript) if not e.final]
     lengths = [float(text.split()[0]) for text in partial[:-1]]
     assert len(lengths) >= 3
@@ -151,12 +155,12 @@ def test_audio_is_sent_with_what_it_says():
 
 
 def test_any_error_of_a_part_ends_the_reply_not_the_conversation():
-    def recognize(turn: object) -> str:
+    def recognize(audio: object) -> str:
         raise ValueError("something in a library")
 
-    log, _ = converse(speech(1), silence(3), speech(1), silence(3), recognized=recognize)
+    log, _ = converse(speech(0.5), silence(3), speech(0.5), silence(3), recognized=recognize)
     assert [e.text for e in log.of(Notice)] == [
-        "the reply failed: ValueError: something in a library"
+        "you were not understood: the recogniser failed: ValueError: something in a library"
     ] * 2
     assert log.states[-1] is LISTENING
 
@@ -200,6 +204,6 @@ def test_a_speaker_that_loses_sound_does_not_hold_up_the_conversation():
     log, fake = converse(speech(1), silence(7), speaker=Losing())
     assert [e.text for e in log.of(Notice)] == ["the speaker lost the end of the reply"]
     (cut,) = log.of(Interrupted)
-    assert (cut.heard_samples, cut.heard) == (40_000, "one two three")
+    assert (cut.heard_samples, cut.heard) == (40_000, "one two three ")
     assert log.states[-1] is LISTENING
     assert len(fake.history) == 1

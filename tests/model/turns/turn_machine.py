@@ -45,12 +45,29 @@ _FAR = 40
 TIMES = {
     *("now", "_now", "run_start", "last_voiced", "_voiced_until", "start", "end_of_speech"),
     *("committed_at", "first_audio_at", "first_heard_at", "_begun_at", "_turn_text_at"),
-    *("_first_text_at", "_end_of_speech", "_moved_at", "_deaf_until", "_next", "_answered_to"),
+    *(
+        "_first_text_at",
+        "_end_of_speech",
+        "_next_partial",
+        "_moved_at",
+        "_deaf_until",
+        "_next",
+        "_answered_to",
+    ),
 }
 LENGTHS = {"voiced", "run_voiced", "length", "_voiced_before", "_begins", "told_of", "_asked_of"}
 NOT_PART_OF_IT = {
     *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
-    *("_phrases", "executor", "_executor", "generator", "_generator", "_work", "_recognizer"),
+    *(
+        "_phrases",
+        "executor",
+        "_executor",
+        "generator",
+        "_generator",
+        "_work",
+        "_recognizer",
+        "_audio",
+    ),
     "_powers",
 }
 
@@ -68,7 +85,7 @@ class Machine:
             LevelDetector(),
             DoneExecutor(clock),
             settings,
-            self.person if words else None,
+            self.person,
             phrases_of("en") if words else None,
             self.person if words else None,
         )
@@ -131,7 +148,7 @@ class Machine:
                 self.finished_turn, self.active = self.turn, None
             case Interrupted(reply=reply, heard=heard, reason=reason):
                 assert self.active in (reply, None)
-                if reason != "you went on":
+                if reason != "you went on" and heard:
                     assert self.replies.history[-1][1] == heard
                 self.active = None
 

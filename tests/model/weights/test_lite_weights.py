@@ -19,7 +19,7 @@ from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.recognizer import WhisperRecognizer
 from model.lite.synthesizer import LEVEL, PEAK, Synthesizer, speaking_level
-from model.reply import ReplyAudio, ReplyText, TurnText, UserTurn
+from model.reply import Heard, ReplyAudio, ReplyText, UserTurn
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
@@ -107,7 +107,7 @@ def test_what_is_said_is_understood(
         sound = np.concatenate(list(voice.stream(sentence)))
         assert np.max(np.abs(sound)) <= PEAK + 1e-6
         assert speaking_level(sound) == pytest.approx(LEVEL, abs=3.0)
-        errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)))
+        errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)).text)
         total += len(words(sentence))
     assert errors / total <= 0.10
 
@@ -122,7 +122,7 @@ def test_nothing_is_recognised_where_nobody_speaks(recognizer: WhisperRecognizer
         "tone": 0.1 * np.sin(2 * np.pi * 440 * t),
         "a knock": 0.3 * rng.standard_normal(USER_RATE) * np.exp(-np.arange(USER_RATE) / 400),
     }
-    heard = {name: recognizer.transcribe(s.astype(np.float32)) for name, s in sounds.items()}
+    heard = {name: recognizer.transcribe(s.astype(np.float32)).text for name, s in sounds.items()}
     assert heard == dict.fromkeys(sounds, "")
 
 
@@ -133,14 +133,17 @@ def test_long_speech_is_recognised_to_its_end(
     text = " ".join(SENTENCES)
     audio = np.concatenate([spoken(voice, sentence) for sentence in SENTENCES])
     assert len(audio) > 35 * USER_RATE
-    assert word_errors(text, recognizer.transcribe(audio)) / len(words(text)) <= 0.10
+    assert word_errors(text, recognizer.transcribe(audio).text) / len(words(text)) <= 0.10
 
 
-def test_a_question_is_answered(cascade: Cascade, make: SynthesizerMaker) -> None:
+def test_a_question_is_answered(
+    cascade: Cascade, make: SynthesizerMaker, recognizer: WhisperRecognizer
+) -> None:
     question = spoken(make("heart"), "What is the capital of Australia?")
-    made = list(cascade.reply(1, UserTurn(question), never))
-    assert isinstance(made[0], TurnText)
-    assert words(made[0].text) == words("What is the capital of Australia?")
+    asked = recognizer.transcribe(question)
+    assert asked.language == "en"
+    assert words(asked.text) == words("What is the capital of Australia?")
+    made = list(cascade.reply(1, UserTurn(question, asked.text), never))
     text = "".join(p.delta for p in made if isinstance(p, ReplyText))
     assert "Canberra" in text
     sounds = [p for p in made if isinstance(p, ReplyAudio)]
@@ -148,7 +151,8 @@ def test_a_question_is_answered(cascade: Cascade, make: SynthesizerMaker) -> Non
     assert all(p.samples.dtype == np.float32 for p in sounds)
     samples = sum(len(p.samples) for p in sounds)
     assert 0.03 < samples / 24_000 / len(text) < 0.15  # speech has about 15 characters a second
-    assert cascade.settle(1, samples).unheard == ""
+    cascade.settle(1, Heard(samples, text, ""))
+    assert cascade.history[-1].assistant == text
 
 
 def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
@@ -172,15 +176,13 @@ def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
     assert all(taken)
     cancelled.set()
     assert list(stream) == []
-    heard = cascade.settle(2, 12_000)
-    assert heard.heard
-    assert heard.unheard
+    cascade.settle(2, Heard(12_000, "The", " sky"))
     asked = UserTurn(np.zeros(0, np.float32), "How many days are in a week?")
     stream = cascade.reply(3, asked, never)
     next(p for p in stream if isinstance(p, ReplyText))
     assert taken.count(False) == 1  # the next word was refused, and that was the last of them
     list(stream)
-    assert cascade.settle(3, None).heard == ""
+    cascade.settle(3, None)
 
 
 def test_the_chat_model_of_the_user(store: WeightStore, tmp_path: Path) -> None:

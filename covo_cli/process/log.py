@@ -1,0 +1,98 @@
+"""Write the log: what happened, off the screen, with a traceback for every failure.
+
+It never holds what was said, written or typed, nor keys: options are logged without their values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import sys
+import threading
+from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from audio_io.worker import LOG_FILE_HANDLER
+from covo_cli import __version__
+
+FILE_BYTES = 1_000_000
+OLD_FILES = 2
+OUR_ROOMS = ("audio_io", "covo_cli", "model", "voices")
+FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s [%(threadName)s] %(message)s"
+
+log = logging.getLogger(__name__)
+
+
+class _LogFile(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Lose the record: a full disk must not disturb the conversation."""
+
+
+def log_dir() -> Path:
+    """Return ``COVO_LOG_DIR``, or ``logs`` in ``COVO_DATA_DIR``, or the platform's log folder."""
+    if chosen := os.environ.get("COVO_LOG_DIR"):
+        return Path(chosen).expanduser()
+    if data := os.environ.get("COVO_DATA_DIR"):
+        return Path(data).expanduser() / "logs"
+    import platformdirs
+
+    return platformdirs.user_log_path("covo", appauthor=False)
+
+
+def log_path() -> Path:
+    """Return the log file of this and earlier runs."""
+    return log_dir() / "covo.log"
+
+
+def native_log_path() -> Path:
+    """Return the file for what native libraries write to stderr."""
+    return log_dir() / "native.log"
+
+
+def begin_log(arguments: Sequence[str]) -> None:
+    """Log to the file, and to stderr with ``--verbose``. Call once, at the start of the process."""
+    root = logging.getLogger()
+    with contextlib.suppress(OSError):
+        log_dir().mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [
+        _LogFile(log_path(), "a", FILE_BYTES, OLD_FILES, "utf-8", delay=True, errors="replace")
+    ]
+    handlers[0].name = LOG_FILE_HANDLER
+    if "--verbose" in arguments:
+        handlers.append(logging.StreamHandler())
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(FORMAT))
+        root.addHandler(handler)
+    for room in OUR_ROOMS:
+        logging.getLogger(room).setLevel(logging.DEBUG)
+    threading.excepthook = _log_dead_thread
+    python = platform.python_version()
+    log.info("covo %s: %s", __version__, _without_values(arguments))
+    log.info("Python %s on %s, %s", python, platform.platform(), platform.machine())
+
+
+def _log_dead_thread(dead: threading.ExceptHookArgs) -> None:
+    error = dead.exc_value
+    name = dead.thread.name if dead.thread else "unknown"
+    log.error("thread %s died", name, exc_info=error)
+
+
+def _without_values(arguments: Sequence[str]) -> str:
+    """Return the command and the options' names, without what may be private."""
+    names = [word.partition("=")[0] for word in arguments if word.startswith("-")]
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    return " ".join([command, *names])
+
+
+def shown_stacks() -> str:
+    """Return where every thread is, as text."""
+    import traceback
+
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return "\n".join(
+        f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()
+    )
