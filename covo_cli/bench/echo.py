@@ -27,6 +27,7 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.simulation.room import Room
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
+from model.engine import EngineInfo
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
 from model.lite.synthesizer import Synthesizer
@@ -34,6 +35,8 @@ from model.turns.controller import TurnTakingEngine
 
 ECHO_GAIN_DB = -6.0
 """The assistant speaks at -20 dBFS, so its echo is as loud as a person at -26 dBFS."""
+
+INFO = EngineInfo("read-aloud", "a text read aloud, for benchmarks", "", "cpu", {})
 
 BARGE_IN_AFTER_S = 4.0
 """How much of a reply is heard before the person speaks over it."""
@@ -143,7 +146,7 @@ class _Setup:
         # An assistant that hears itself would answer itself for ever.
         limit = samples(2 * len(lines) * (self.reply_seconds + 10))
         engine = TurnTakingEngine(
-            ReadAloud(self.assistant, self.reply_seconds),
+            ReadAloud(INFO, self.assistant.stream, self.reply_seconds, hears=True),
             SileroVad(self.detector),
             VirtualExecutor(),
         )

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
+from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.errors import SettingsError
 from covo_cli.evaluation import RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
@@ -35,7 +36,7 @@ from covo_cli.evaluation.running.run import (
     remaining,
     run_all,
 )
-from covo_cli.evaluation.running.scripted_engine import Oracle, ScriptedReplies, SteadyClock
+from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock
 from covo_cli.evaluation.scenarios.scenario import (
     EvaluationError,
     Kind,
@@ -50,7 +51,7 @@ from covo_cli.evaluation.scenarios.scenario import (
 )
 from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
-from model.engine import Engine
+from model.engine import Engine, EngineInfo
 from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
@@ -309,15 +310,20 @@ def test_the_oracle_knows_the_words_so_far_and_no_others():
 
 def test_scripted_replies_take_their_time_and_their_length():
     clock = SteadyClock()
-
-    sentences = [("One.", np.zeros(24_000, np.float32)), ("Two.", np.zeros(12_000, np.float32))]
-    replies = ScriptedReplies(sentences, 2.0, clock, "a test")
-    times = [
-        (part, clock()) for part in replies.reply(1, UserTurn(speech(1), "hello"), lambda: False)
-    ]
-    sounds = [(part, time) for part, time in times if isinstance(part, ReplyAudio)]
-    assert [part.text for part, _ in sounds] == ["Two.", "One.", "Two."]
-    assert sounds[0][1] == pytest.approx(0.2)
+    sounds = {"One.": np.zeros(24_000, np.float32), "Two.": np.zeros(12_000, np.float32)}
+    replies = ReadAloud(
+        EngineInfo("a test", "", "", "cpu", {}),
+        lambda text: [sounds[text]],
+        2.0,
+        hears=False,
+        pass_time=clock.pass_time,
+        sentences=tuple(sounds),
+    )
+    parts = replies.reply(1, UserTurn(speech(1), "hello"), lambda: False)
+    times = [(part.text, clock()) for part in parts if isinstance(part, ReplyAudio)]
+    assert [text for text, _ in times] == ["Two.", "One.", "Two."]
+    assert times[0][1] == pytest.approx(0.2)
+    assert list(replies.reply(1, UserTurn(speech(1), "hello"), lambda: True)) == []
 
 
 @pytest.mark.weights
