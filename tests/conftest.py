@@ -1,11 +1,17 @@
-"""What holds for every test: logs go into a temporary folder, and small models load once."""
+"""What holds for every test: logs in a temporary folder, one thread, small models loaded once.
+
+The networks of the tests are so small that more threads only wait for each other.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import onnxruntime
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
 SMALL_MODELS = {"silero_vad.onnx", "smart-turn-v3.2-cpu.onnx"}
 
