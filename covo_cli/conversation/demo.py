@@ -14,7 +14,7 @@ from audio_io.files import read_audio
 from covo_cli.conversation.ends import Ends
 from covo_cli.conversation.run_chat import hold
 from covo_cli.process.log import native_log_path
-from covo_cli.process.native_stderr import send_native_stderr_to
+from covo_cli.process.native import send_native_stderr_to
 from covo_cli.process.program import program
 from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import REST, Line, ScriptedUser, Start, StartRule
