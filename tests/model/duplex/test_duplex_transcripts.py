@@ -222,7 +222,7 @@ def test_without_its_weights_there_is_one_notice(assistant):
     talk.say(silence(4.0))
     (notice,) = talk.all(Notice)
     assert notice.level == "warning"
-    assert notice.text.startswith("what you say is not written down: whisper-base is missing")
+    assert notice.text.startswith("no transcript of what you say: whisper-base is missing")
     assert not talk.all(UserTranscript)
     assert talk.all(ReplyFinished)
 
@@ -232,7 +232,7 @@ def test_a_recogniser_that_fails_is_told_of(assistant):
     talk.say(speech(0.4))
     talk.say(silence(1.0))
     assert [event.text for event in talk.all(Notice)] == [
-        "what you said could not be written: out of memory"
+        "your words could not be recognised: out of memory"
     ]
     assert not talk.engine.busy or talk.at < samples(2.5)
 
