@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
-from covo_cli.settings.settings import OPTIONS, Settings, Source, models_dir, voices_dir
+from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, models_dir, voices_dir
 from model.errors import ModelError
 
 if TYPE_CHECKING:
@@ -62,7 +64,6 @@ def build_engine(
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from covo_cli.process.heap import share_one_heap
     from model.jobs.executor import ThreadExecutor, VirtualExecutor
 
     share_one_heap()
@@ -86,13 +87,24 @@ def build_engine(
     )
 
 
+def share_one_heap() -> None:
+    """Keep glibc from giving each thread its own heap. Call it before threads are started.
+
+    Each heap keeps the most that a long clause ever took in it; with one heap for all threads,
+    synthesis levels off at 310 MB instead of 420 MB (``mallopt(3)``).
+    """
+    arena_max = -8  # M_ARENA_MAX in glibc's malloc.h
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(arena_max, 1)
+
+
 def _check_heeded(settings: Settings, choice: EngineChoice) -> None:
     """Refuse flags, and settings that must be heeded, that have no effect with the engine."""
     heeding: dict[str, set[str]] = {}
     for key, origin in settings.origins.items():
         option = OPTIONS[key]
         changed = settings.value(key) != option.default
-        if origin.source is Source.FLAG or (option.must_be_heeded and changed):
+        if origin.source is SettingSource.FLAG or (option.must_be_heeded and changed):
             # One flag may set several settings.
             heeding.setdefault(origin.place, set()).update(option.engines or {choice.name})
     for place, engines in heeding.items():
