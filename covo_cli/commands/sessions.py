@@ -9,11 +9,11 @@ import typer
 
 from covo_cli.commands.common import JsonFlag, YesFlag, chosen_speaker, print_json, warn
 from covo_cli.errors import CliError, SessionError
-from covo_cli.sessions.formats import ExportFormat
+from covo_cli.sessions.files import ExportFormat
 
 if TYPE_CHECKING:
     from covo_cli.sessions.store import Session, SessionStore
-    from covo_cli.sessions.turns import Utterance
+    from covo_cli.sessions.transcript import TranscriptEntry
 
 app = typer.Typer(no_args_is_help=True, help="List, show, replay, export and delete recordings.")
 
@@ -70,9 +70,9 @@ def show(name: _Name, as_json: JsonFlag = False) -> None:
     out = console()
     out.print(facts(session))
     out.print()
-    for utterance in session.turns:
+    for utterance in session.transcript:
         out.print(spoken(utterance, with_latency=True))
-    if not session.turns:
+    if not session.transcript:
         out.print("Nothing was said.")
 
 
@@ -97,11 +97,11 @@ def replay(
         raise SessionError(f"session {session.name} is only {session.duration:.1f} s long")
     out = console()
 
-    def show_line(utterance: Utterance) -> None:
+    def show_line(utterance: TranscriptEntry) -> None:
         out.print(spoken(utterance))
 
     if not play:
-        print_in_time(session.turns, show_line, start=begin, speed=speed)
+        print_in_time(session.transcript, show_line, start=begin, speed=speed)
         return
     from covo_cli.sessions.audio import mixed
 
@@ -109,7 +109,7 @@ def replay(
     speaker = chosen_speaker()
     try:
         speaker.start()
-        play_in_time(session.turns, show_line, sound, speaker, start=begin, warn=warn)
+        play_in_time(session.transcript, show_line, sound, speaker, start=begin, warn=warn)
     finally:
         speaker.close()
 
@@ -184,7 +184,7 @@ def _summary(session: Session) -> dict[str, object]:
         "seconds": round(session.duration, 3),
         "turns": session.turn_count,
         "engine": session.info.engine.get("name", ""),
-        "voices": list(session.voices),
+        "voices": list(session.info.voices),
         "state": session.state.value,
         "warnings": list(session.warnings),
     }

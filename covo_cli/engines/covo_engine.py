@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "transformers", "safetensors")
 
 def covo_folder(settings: Settings) -> Path:
     """Return the folder of the chosen model. Raises: WeightsError."""
-    from model.weights.hub import find_model
+    from model.weights.hub.store import find_model
 
     return find_model(settings.covo.model, models_dir(settings))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -64,6 +62,7 @@ def build_engine(
 
     Raises: SettingsError, VoiceError, ModelError.
     """
+    from covo_cli.process.native import share_one_heap
     from model.jobs.executor import ThreadExecutor, VirtualExecutor
 
     share_one_heap()
@@ -85,17 +84,6 @@ def build_engine(
     return turn_taking(
         settings, _build_cascade(settings), executor, _recognizer(settings, LANGUAGE)
     )
-
-
-def share_one_heap() -> None:
-    """Keep glibc from giving each thread its own heap. Call it before threads are started.
-
-    Each heap keeps the most that a long clause ever took in it; with one heap for all threads,
-    synthesis levels off at 310 MB instead of 420 MB (``mallopt(3)``).
-    """
-    arena_max = -8  # M_ARENA_MAX in glibc's malloc.h
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).mallopt(arena_max, 1)
 
 
 def _check_heeded(settings: Settings, choice: EngineChoice) -> None:

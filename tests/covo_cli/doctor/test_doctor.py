@@ -24,8 +24,9 @@ from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.network_memory import fit_rows, shown_minutes
 from covo_cli.errors import CliError, SettingsError
 from covo_cli.settings.settings import Settings, load_settings
+from model.weights.files import WeightState
 from model.weights.manifest import Package, Piece
-from model.weights.packages import PieceState, PieceStatus
+from model.weights.packages import PieceStatus
 from tests.fakes.voices import COVO, make_pack
 from voices.store import VoiceStore
 
@@ -171,8 +172,8 @@ def test_where_the_network_would_fit() -> None:
     card = machine.Gpu("Some card", 22 * GB, 24 * GB)
     rows = {row.device: row for row in fit_rows((card,), 2 * GB)}
     shown = {name: [shown_minutes(fit) for fit in row.fits] for name, row in rows.items()}
-    assert list(shown)[:2] == ["this machine: Some card", "this machine: processor"]
-    assert shown["this machine: processor"] == ["-", "-", "-"]
+    assert list(shown)[:2] == ["this machine: Some card", "this machine: CPU"]
+    assert shown["this machine: CPU"] == ["-", "-", "-"]
     assert shown["a card of 8 GB"] == ["-", "-", "-"]
     assert shown["a card of 12 GB"][:2] == ["-", "-"]
     assert shown["a card of 80 GB"] == ["> 60 min"] * 3
@@ -203,7 +204,7 @@ def test_devices() -> None:
     check, device = sound.check_device(both, "input", "")
     assert check.status is Status.OK
     assert device == MIC
-    assert "the system's default" in check.detail
+    assert "system default" in check.detail
     check, device = sound.check_device(both, "output", "box")
     assert device == SPEAKER
     assert "audio.output = box" in check.detail
@@ -250,7 +251,7 @@ def test_voice(tmp_path: Path) -> None:
     assert synthesizer == "kokoro"
     fails(wiring.check_voice(store, "emmma", "lite")[0], "did you mean emma?")
     make_pack(tmp_path, "anna", parts=COVO)
-    fails(wiring.check_voice(store, "anna", "lite")[0], "anna is for covo")
+    fails(wiring.check_voice(store, "anna", "lite")[0], "anna is a voice for covo")
     (tmp_path / "wreck").mkdir()
     check, _ = wiring.check_voice(store, "emma", "lite")
     assert check.status is Status.WARNING
@@ -258,17 +259,17 @@ def test_voice(tmp_path: Path) -> None:
 
 
 def test_weights() -> None:
-    def status(name: str, state: PieceState, module: str = "") -> PieceStatus:
+    def status(name: str, state: WeightState, module: str = "") -> PieceStatus:
         piece = Piece(name, "a part", "MIT", "someone", (Package("pkg", "1.0"),), (), module)
         return PieceStatus(piece, Path(), state, "gone")
 
-    (ready,) = wiring.check_weights([status("ears", PieceState.READY)], {})
+    (ready,) = wiring.check_weights([status("ears", WeightState.READY)], {})
     assert ready.status is Status.OK
-    (missing,) = wiring.check_weights([status("ears", PieceState.MISSING)], {})
+    (missing,) = wiring.check_weights([status("ears", WeightState.MISSING)], {})
     fails(missing, "covo models pull lite", "gone")
-    (module,) = wiring.check_weights([status("mouth", PieceState.DAMAGED, "pkg")], {})
+    (module,) = wiring.check_weights([status("mouth", WeightState.DAMAGED, "pkg")], {})
     fails(module, "pip install", "pkg==1.0")
-    (spare,) = wiring.check_weights([status("ears", PieceState.MISSING)], {"ears": "deaf"})
+    (spare,) = wiring.check_weights([status("ears", WeightState.MISSING)], {"ears": "deaf"})
     assert spare.status is Status.WARNING
     assert "deaf" in spare.detail
 
