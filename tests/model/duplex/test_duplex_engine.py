@@ -21,9 +21,9 @@ from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import DuplexEngine
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.speech import SpokenState, ToneSpeech, speak
+from model.duplex.network.tone_codec import codes_of
 from model.duplex.protocol.sequence import SILENCE as S
 from model.duplex.speaking import CUSHION
-from model.duplex.tones.tone_codec import codes_of
 from model.duplex.tones.tones import COUNT, hum, phrase, silence
 from model.engine import Frame, Interrupt, SayText, SetMuted, SetVoice
 from model.errors import ModelError, NetworkConfigError
