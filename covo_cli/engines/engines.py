@@ -62,7 +62,7 @@ def build_engine(
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from covo_cli.process.heap import share_one_heap
+    from covo_cli.process.native import share_one_heap
     from model.jobs.executor import ThreadExecutor, VirtualExecutor
 
     share_one_heap()

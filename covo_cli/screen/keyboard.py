@@ -12,7 +12,7 @@ from typing import Self
 from blessed import Terminal
 
 from audio_io.worker import Worker, details_hint, join_all
-from covo_cli.conversation.request import Report, Request
+from covo_cli.conversation.request import FailureReport, Request
 from covo_cli.screen.keys import KeyMachine
 
 POLL_S = 0.1
@@ -91,4 +91,4 @@ class Keyboard:
     def _failed(self, error: BaseException) -> None:
         self._failures += 1
         what = "a key failed" if self._failures <= RESTARTS else "stopped; quit with Ctrl-C"
-        self._act(Report(f"keyboard: {what}{details_hint()}"))
+        self._act(FailureReport(f"keyboard: {what}{details_hint()}"))

@@ -1,6 +1,6 @@
 """The embedded engine: a cascade of small models that runs on two CPU cores.
 
-:func:`build_cascade` puts it together; :mod:`model.lite.cascade` is the reply generator itself.
+:func:`build_cascade` assembles it; :mod:`model.lite.cascade` is the reply generator.
 """
 
 from __future__ import annotations
@@ -32,11 +32,14 @@ def build_cascade(
     persona: str | None = None,
     threads: int = 2,
 ) -> Cascade:
-    """The embedded engine's reply generator, not loaded yet.
+    """Return the embedded engine's reply generator, not loaded yet.
 
-    ``voices`` gives the pack of a voice. ``chat_model``: a GGUF file; or, with ``chat_url``, what
-    the OpenAI-compatible endpoint there calls its model; neither: the embedded chat model.
-    ``persona`` replaces who the assistant is.
+    Args:
+        voices: returns the pack of a voice.
+        chat_model: a GGUF file or, with ``chat_url``, the endpoint's name of the model; without
+            both, the embedded chat model is used.
+        chat_url: an OpenAI-compatible endpoint.
+        persona: replaces who the assistant is.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
@@ -55,12 +58,12 @@ def build_cascade(
 def choose_chat(
     weights: WeightStore, model: str, url: str, persona: str | None, *, threads: int = 2
 ) -> tuple[ChatModel, Prompt]:
-    """The chat model that was asked for, and how it is to be prompted (see :func:`build_cascade`).
+    """Return the wanted chat model and its prompt (see :func:`build_cascade`).
 
     Raises: WeightsError, ChatError.
     """
     from model.lite import prompt
-    from model.lite.chat import LlamaChat, Sampling, check_gguf
+    from model.lite.chat import ChatSampling, LlamaChat, check_gguf
     from model.lite.openai_chat import OpenAIChat
 
     if url:
@@ -69,7 +72,7 @@ def choose_chat(
         path = Path(model).expanduser()
         check_gguf(path)
         return (
-            LlamaChat(path, Sampling(), context=4096, threads=threads),
+            LlamaChat(path, ChatSampling(), context=4096, threads=threads),
             prompt.Prompt(persona or prompt.PERSONA),
         )
     return (
@@ -84,8 +87,10 @@ def choose_chat(
 
 
 class SynthesizerMaker:
-    """Makes the synthesiser of a voice by its name; all Kokoro voices share one network, and all
-    voices of an accent their phonemes."""
+    """Makes the synthesiser of a voice by its name.
+
+    All Kokoro voices share one network, all voices of an accent one phonemizer.
+    """
 
     def __init__(
         self, weights: WeightStore, voices: Callable[[str], VoicePack], *, threads: int = 2
@@ -101,7 +106,7 @@ class SynthesizerMaker:
         )
 
     def __call__(self, name: str) -> Synthesizer:
-        """The synthesiser of the voice called ``name``, not loaded yet.
+        """Return the synthesiser of the voice called ``name``, not loaded yet.
 
         Raises: VoiceError, WeightsError, SynthesizerError.
         """

@@ -18,7 +18,7 @@ from model.errors import ChatError, ModelError
 from model.jobs.channel import Cancelled, Channel, feed
 from model.lite.chat import ChatModel, Message
 from model.lite.clauses import ClauseSplitter
-from model.lite.prompt import Exchange, Prompt, build_messages, fit_history
+from model.lite.prompt import ChatExchange, Prompt, build_messages, fit_history
 from model.lite.synthesizer import Synthesizer
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
@@ -57,7 +57,7 @@ class Cascade:
         self._voice = voice
         self._synthesizer = voices(voice)
         self._loaded = {voice: self._synthesizer}
-        self._history: tuple[Exchange, ...] = ()
+        self._history: tuple[ChatExchange, ...] = ()
         self._made: dict[int, _Made] = {}
         self._preparing: threading.Thread | None = None
         self._working: list[threading.Thread] = []
@@ -80,7 +80,7 @@ class Cascade:
         )
 
     @property
-    def history(self) -> tuple[Exchange, ...]:
+    def history(self) -> tuple[ChatExchange, ...]:
         """The conversation as the assistant remembers it."""
         with self._lock:
             return self._history
@@ -154,7 +154,7 @@ class Cascade:
             if made is None or heard is None:
                 return
             cut = not made.complete or bool(heard.unheard)
-            exchange = Exchange(made.user, heard.text, interrupted=cut)
+            exchange = ChatExchange(made.user, heard.text, interrupted=cut)
             self._history = fit_history(
                 self._prompt, (*self._history, exchange), self._chat.context
             )

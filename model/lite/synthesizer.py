@@ -1,7 +1,7 @@
-"""Text to speech, clause by clause, all voices at one level.
+"""Text to speech, clause by clause, with all voices at one level.
 
-What a network makes of a clause has about 0.3 s of silence before it and 0.5 s after it; both are
-cut off, because the first delays the answer, and the pauses between clauses are set here instead.
+The networks put about 0.3 s of silence before a clause and 0.5 s after it. Both are cut off: the
+first delays the reply, and punctuation sets the pauses instead.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ from model.lite.clauses import ClauseSplitter, speakable
 from model.lite.failures import raised_as
 from model.lite.phonemes import Phonemizer
 
-LEVEL = -20.0
+LEVEL_DB = -20.0
+"""RMS level while speaking, in dBFS."""
 PEAK = from_db(-1.2)
-"""The level while speaking (dBFS, rms), and the highest sample."""
+"""Largest sample."""
 
 _CALIBRATION = "Hello there, nice to meet you today."
 _BLOCK = ASSISTANT_RATE // 100
-_SILENT = 40.0
-"""dB below the loudest 10 ms at which a clause begins and ends."""
+_SILENT_DB = 40.0
+"""Level below the loudest 10 ms at which a clause begins and ends."""
 _LEAD = round(0.03 * ASSISTANT_RATE)
 _TAIL = round(0.06 * ASSISTANT_RATE)
 _PAUSES = {".": 0.28, "!": 0.28, "?": 0.32, "…": 0.3, ":": 0.2, ";": 0.2, ",": 0.12, "—": 0.15}
 
 Style = NDArray[np.float32]
-"""A Kokoro voice: float32, shape (510, 1, 256), one style for each number of phonemes."""
+"""A Kokoro voice: float32, shape (510, 1, 256), one style per number of phonemes."""
 
 
 class Synthesizer(Protocol):
@@ -43,26 +44,26 @@ class Synthesizer(Protocol):
 
     @property
     def name(self) -> str:
-        """The model behind the voice, for people."""
+        """The model behind the voice, as shown to the user."""
 
     def load(self) -> None:
-        """Make it ready to speak. Raises: SynthesizerError."""
+        """Load the voice. Raises: SynthesizerError."""
 
     def say(self, clause: str) -> Audio:
-        """The sound of ``clause``: float32 mono 24 kHz; empty when there is nothing to say in it.
+        """Return ``clause`` as float32 mono 24 kHz; empty when nothing in it can be spoken.
 
         Thread-safe. Raises: SynthesizerError.
         """
 
     def stream(self, text: str) -> Iterator[Audio]:
-        """The sound of ``text``, clause by clause. Raises: SynthesizerError."""
+        """Yield the sound of ``text`` clause by clause. Raises: SynthesizerError."""
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice."""
+        """Free memory. Safe to call twice."""
 
 
 class ClauseSynthesizer:
-    """What both synthesisers have in common: clean text in, an even level out."""
+    """The common part of both synthesisers: clean the text, level the sound."""
 
     name = ""
 
@@ -76,7 +77,7 @@ class ClauseSynthesizer:
             if self._gain is None:
                 self._load()
                 level = speaking_level(self._raw(_CALIBRATION))
-                self._gain = from_db(LEVEL - level)
+                self._gain = from_db(LEVEL_DB - level)
 
     def say(self, clause: str) -> Audio:
         text = speakable(clause)
@@ -127,7 +128,7 @@ class HibariSynthesizer(ClauseSynthesizer):
         self._hibari: Any = None
 
     def _load(self) -> None:
-        with raised_as(SynthesizerError, "hibari could not be loaded"):
+        with raised_as(SynthesizerError, "cannot load hibari"):
             from hibari import Hibari
 
             self._hibari = Hibari(model=str(self._model), threads=1, g2p=self._phonemizer.g2p)
@@ -138,14 +139,14 @@ class HibariSynthesizer(ClauseSynthesizer):
     def _speak(self, phonemes: str) -> Audio:
         hibari = self._hibari
         if hibari is None:
-            raise SynthesizerError("the voice was closed while it was speaking")
-        # A fixed seed: the same text sounds the same every time.
+            raise SynthesizerError("the voice was closed while speaking")
+        # With a fixed seed the same text always sounds the same.
         with raised_as(SynthesizerError, "hibari failed"):
             return np.asarray(hibari.from_phonemes(phonemes, seed=0), np.float32)
 
 
 class KokoroModel:
-    """The Kokoro network, loaded on first use and shared by all its voices. Thread-safe."""
+    """The Kokoro network, loaded on first use and shared by its voices. Thread-safe."""
 
     def __init__(self, model: Callable[[], Path], *, threads: int = 2) -> None:
         self._model = model
@@ -154,25 +155,25 @@ class KokoroModel:
         self._session: Any = None
 
     def load(self) -> None:
-        """Read the network, unless that was done. Raises: SynthesizerError, WeightsError."""
+        """Load the network once. Raises: SynthesizerError, WeightsError."""
         with self._lock:
             if self._session is not None:
                 return
             path = self._model()
-            with raised_as(SynthesizerError, "Kokoro could not be loaded"):
+            with raised_as(SynthesizerError, "cannot load Kokoro"):
                 self._session = self._start(path)
 
     def close(self) -> None:
-        """Give back memory; the next use loads it again."""
+        """Free memory; the next use loads it again."""
         with self._lock:
             self._session = None
 
     def run(self, numbers: list[int], style: NDArray[np.float32]) -> Audio:
-        """The sound of the phonemes ``numbers``. ``style``: shape (1, 256)."""
+        """Return the sound of the phonemes ``numbers`` in ``style``, shape (1, 256)."""
         self.load()
         session = self._session
         if session is None:
-            raise SynthesizerError("Kokoro was closed while it was speaking")
+            raise SynthesizerError("Kokoro was closed while speaking")
         inputs = {
             "tokens": np.array([[0, *numbers, 0]], np.int64),
             "style": style,
@@ -187,9 +188,9 @@ class KokoroModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
-        # Threads that spin while they wait would take the chat model's core away.
+        # Spinning threads would take the chat model's core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Its arena keeps the most that any clause ever took: 0.3 GB for no gain in speed.
+        # The arena never shrinks: 0.3 GB for no gain in speed.
         options.enable_cpu_mem_arena = False
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
@@ -213,7 +214,7 @@ class KokoroSynthesizer(ClauseSynthesizer):
         self._model.load()
 
     def _unload(self) -> None:
-        """The network belongs to all voices; whoever made it closes it."""
+        """Keep the network, which other voices share; its maker closes it."""
 
     def _speak(self, phonemes: str) -> Audio:
         numbers = self._phonemizer.numbers(phonemes)
@@ -223,25 +224,22 @@ class KokoroSynthesizer(ClauseSynthesizer):
 
 
 def load_style(path: Path) -> Style:
-    """The Kokoro voice in the file ``path``: raw little-endian float32.
-
-    Raises: SynthesizerError.
-    """
+    """Return the Kokoro voice in a file of raw little-endian float32. Raises: SynthesizerError."""
     try:
         values = np.fromfile(path, "<f4")
     except OSError as error:
-        raise SynthesizerError(f"the voice {path} cannot be read: {error.strerror}") from error
+        raise SynthesizerError(f"cannot read the voice {path}: {error.strerror}") from error
     if values.size != 510 * 256 or not np.isfinite(values).all():
         raise SynthesizerError(f"{path} is not a Kokoro voice: 510 x 256 finite float32 values")
     return values.reshape(510, 1, 256).astype(np.float32)
 
 
 def trim(sound: Audio) -> Audio:
-    """``sound`` without the silence around it, but for 30 ms before and 60 ms after."""
+    """Return ``sound`` with at most 30 ms of silence before it and 60 ms after it."""
     levels = _block_levels(sound)
     if not len(levels):
         return sound
-    loud = np.flatnonzero(levels > levels.max() - _SILENT)
+    loud = np.flatnonzero(levels > levels.max() - _SILENT_DB)
     begin = max(0, int(loud[0]) * _BLOCK - _LEAD)
     end = min(len(sound), (int(loud[-1]) + 1) * _BLOCK + _TAIL)
     kept = np.array(sound[begin:end], np.float32)
@@ -252,10 +250,10 @@ def trim(sound: Audio) -> Audio:
 
 
 def speaking_level(sound: Audio) -> float:
-    """The level while speaking, in dBFS (rms of the 10 ms blocks within 30 dB of the loudest)."""
+    """Return the RMS in dBFS of the 10 ms blocks within 30 dB of the loudest."""
     levels = _block_levels(sound)
     if not len(levels):
-        return LEVEL
+        return LEVEL_DB
     spoken = levels[levels > levels.max() - 30.0]
     return float(10 * np.log10(np.mean(10 ** (spoken / 10))))
 

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from audio_io.clock import samples
 from covo_cli.conversation.consumer import Tick
-from covo_cli.conversation.request import Quit, Report, Request
+from covo_cli.conversation.request import FailureReport, Quit, Request
 from covo_cli.errors import OutputClosed
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import RESTARTS, Keyboard
@@ -344,8 +344,8 @@ def test_a_bug_in_a_key_is_reported_and_the_keyboard_goes_on(
 
     keyboard = Keyboard(BrokenMachine(), requests.append)
     keyboard.start(FakeTerminal("m" + "x" * bugs + "q"))
-    failed = [Report("keyboard: a key failed")] * min(bugs, RESTARTS)
-    stopped = Report("keyboard: stopped; quit with Ctrl-C")
+    failed = [FailureReport("keyboard: a key failed")] * min(bugs, RESTARTS)
+    stopped = FailureReport("keyboard: stopped; quit with Ctrl-C")
     expected = [SetMuted(True), *failed, stopped if bugs > RESTARTS else Quit()]
     wait_until(lambda: len(requests) >= len(expected))
     keyboard.close()

@@ -12,7 +12,7 @@ from audio_io.signal import Audio
 from model.errors import ChatError, SynthesizerError
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
-from model.lite.prompt import Exchange, Prompt, build_messages
+from model.lite.prompt import ChatExchange, Prompt, build_messages
 from model.playback.spoken_text import SpokenText
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
@@ -177,7 +177,7 @@ def test_only_what_was_heard_is_remembered(samples: int, heard: str) -> None:
     result = parts.settle(0, samples, made)
     assert result.text == heard
     assert result.text + result.unheard == WRITTEN
-    assert parts.cascade.history == (Exchange("Hello?", heard, interrupted=heard != WRITTEN),)
+    assert parts.cascade.history == (ChatExchange("Hello?", heard, interrupted=heard != WRITTEN),)
 
 
 def test_the_next_turn_is_asked_with_what_was_heard() -> None:
@@ -211,7 +211,9 @@ def test_settling_while_the_reply_is_being_made() -> None:
     before = parts.cascade.history
     parts.chat.gate.set()
     list(stream)
-    assert parts.cascade.history == before == (Exchange("Hello?", CLAUSE_ONE, interrupted=True),)
+    assert (
+        parts.cascade.history == before == (ChatExchange("Hello?", CLAUSE_ONE, interrupted=True),)
+    )
 
 
 def test_cancelling_stops_the_writing_soon() -> None:

@@ -18,7 +18,7 @@ from model.lite import SynthesizerMaker, build_cascade
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.recognizer import WhisperRecognizer
-from model.lite.synthesizer import LEVEL, PEAK, Synthesizer, speaking_level
+from model.lite.synthesizer import LEVEL_DB, PEAK, Synthesizer, speaking_level
 from model.reply import Heard, ReplyAudio, ReplyText, UserTurn
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore
@@ -106,7 +106,7 @@ def test_what_is_said_is_understood(
     for sentence in SENTENCES[:count]:
         sound = np.concatenate(list(voice.stream(sentence)))
         assert np.max(np.abs(sound)) <= PEAK + 1e-6
-        assert speaking_level(sound) == pytest.approx(LEVEL, abs=3.0)
+        assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=3.0)
         errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)).text)
         total += len(words(sentence))
     assert errors / total <= 0.10
