@@ -1,8 +1,15 @@
-"""What holds for every test: its programs log into a folder that goes away."""
+"""What holds for every test: its programs log into a folder that goes away, on one thread.
+
+The networks of the tests are so small that more threads only wait for each other.
+"""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -18,8 +18,8 @@ from covo_cli.errors import CliError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from model.weights.hub import HubStore
     from model.weights.hub.source import HubModel
+    from model.weights.hub.store import HubStore
     from model.weights.packages import WeightStore
 
 app = typer.Typer(
@@ -216,7 +216,7 @@ def _lite() -> WeightStore:
 
 def _hub() -> HubStore:
     from covo_cli.settings.settings import load_settings, models_dir
-    from model.weights.hub import HubStore
+    from model.weights.hub.store import HubStore
 
     settings = load_settings()
     return HubStore(

@@ -64,13 +64,11 @@ class Ends:
 def file_ends(files: FilePair, settings: Settings) -> Ends:
     """Return ends that read and write ``files``. Raises: AudioFileError."""
     microphone = FileMicrophone(files.input, files.paced)
-    # A file has no loudspeaker in its room: echo cancellation only when it is asked for.
-    asked = settings.origins.get("audio.echo_cancellation", "default") != "default"
     return Ends(
         microphone,
         FileSpeaker(files.output, files.rate),
         real_time=files.paced,
-        echo=EchoCanceller() if asked and settings.audio.echo_cancellation else None,
+        echo=EchoCanceller() if settings.audio.echo_cancellation else None,
         over=lambda busy: microphone.exhausted and not busy,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import signal
 import sys
@@ -135,10 +134,8 @@ def _facts(ends: Ends, engine: EngineInfo, recorder: SessionRecorder | None) -> 
 def _recorder(settings: Settings, ends: Ends, info: EngineInfo) -> SessionRecorder | None:
     if not settings.session.record:
         return None
-    in_force = dataclasses.asdict(settings)
-    in_force.pop("origins")
     meta = SessionMeta(
-        info, ends.microphone.status.device, ends.speaker.status.device, settings=in_force
+        info, ends.microphone.status.device, ends.speaker.status.device, settings=settings.record()
     )
     return SessionRecorder(sessions_dir(settings), meta)
 

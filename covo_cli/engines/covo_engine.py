@@ -20,7 +20,7 @@ _PACKAGES = ("torch", "transformers", "safetensors")
 
 def covo_folder(settings: Settings) -> Path:
     """The folder of the model that the settings name. Raises: WeightsError."""
-    from model.weights.hub import find_model
+    from model.weights.hub.store import find_model
 
     return find_model(settings.covo.model, models_dir(settings))
 
@@ -106,7 +106,7 @@ def check_packages() -> None:
 
 def _look_at(folder: Path, settings: CovoSettings) -> CovoModel:
     from model.covo.loading.assemble import CovoModel
-    from model.duplex.protocol.profile_file import require_half_duplex
+    from model.duplex.protocol.profile import require_half_duplex
 
     require_half_duplex(folder)
     return CovoModel(folder, settings)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from model.weights.hub import ModelStatus
+    from model.weights.files import PullProgress
     from model.weights.hub.source import HubModel
-    from model.weights.packages import PieceStatus, PullProgress
+    from model.weights.hub.store import ModelStatus
+    from model.weights.packages import PieceStatus
 
 _SHOWN = 5
 _T = TypeVar("_T")
@@ -50,7 +51,7 @@ def model_info(status: ModelStatus) -> Iterator[str]:
         "what": model.what,
         "state": status.state.value,
         "folder": str(status.folder),
-        "hub": f"{model.hub.repo} at {manifest.revision if manifest else model.hub.revision}",
+        "hub": f"{model.hub.repo} at {manifest.hub.revision if manifest else model.hub.revision}",
         "code": f"{model.code.repo} at {model.code.revision}",
         "licence": model.licence.name,
         "accepted": consent.accepted if consent else "not yet",
@@ -104,9 +105,9 @@ def model_dict(status: ModelStatus) -> dict[str, object]:
         "download_bytes": manifest.size - status.have if manifest else None,
         "folder": str(status.folder),
         "repo": model.hub.repo,
-        "revision": manifest.revision if manifest else None,
+        "revision": manifest.hub.revision if manifest else None,
         "code_repo": model.code.repo,
-        "code_revision": manifest.code_revision if manifest else model.code.revision,
+        "code_revision": manifest.code.revision if manifest else model.code.revision,
         "files": {file.name: file.digest for file in manifest.files} if manifest else {},
     }
 

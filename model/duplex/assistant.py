@@ -1,4 +1,4 @@
-"""All that answers in full duplex, in memory (:mod:`model.duplex.assemble` loads it)."""
+"""The loaded parts of the full-duplex engine (:mod:`model.duplex.assemble` loads them)."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from model.duplex.network.loop import DuplexLoop, LoopState
+from model.duplex.network.network import ReplyTextStream
 from model.duplex.network.speech import SpeechDecoder, SpokenState, speak
-from model.duplex.network.tokenizer import TextStream
 
-_SETTLED = 3.2
-"""Seconds of a reply behind which more of it costs no more: token2wav's window, and a chunk."""
+_SETTLED_S = 3.2
+"""Reply length after which the cost per chunk is constant: token2wav's window plus one chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class DuplexAssistant:
-    """The loop, what speaks its codes, and what spells its text."""
+    """The loop, the decoder of its codes, and the tokenizer of its text."""
 
     loop: DuplexLoop
     speech: SpeechDecoder[Any]
     tokenizer: Tokenizer
 
-    def text_stream(self) -> TextStream:
-        """For one reply."""
-        return TextStream(self.tokenizer)
+    def text_stream(self) -> ReplyTextStream:
+        """Return a decoder for the text of one reply."""
+        return ReplyTextStream(self.tokenizer)
 
     def warm_up(self) -> LoopState:
-        """Run everything once, and throw it away; return the state before a conversation, whose
-        every step is as fast as the later ones."""
+        """Run everything once, so that the first steps are as fast as later ones; return the state
+        before a conversation."""
         profile = self.loop.profile
         spoken: SpokenState[Any] = SpokenState()
         codes = [0] * profile.codes_per_chunk
-        # On a GPU each length of what is behind a chunk loads kernels of its own.
+        # On a GPU each length of the reply so far loads its own kernels.
         on_gpu = self.loop.network.device.type == "cuda"
-        for _ in range(ceil(_SETTLED * profile.code_rate / len(codes)) if on_gpu else 1):
+        for _ in range(ceil(_SETTLED_S * profile.code_rate / len(codes)) if on_gpu else 1):
             _, spoken = speak(self.speech, spoken, codes, profile.code_rate, last=False)
         speak(self.speech, spoken, (), profile.code_rate, last=True)
         return self.loop.warm_up()

@@ -34,6 +34,7 @@ class SpokenReply:
     heard: int = 0
     heard_since: int = 0
     complete: bool = False
+    failed: bool = False
     over_speech: bool = False
     falling: FallingSilent | None = None
     speech: SpokenState[Any] = field(default_factory=SpokenState, repr=False)

@@ -123,7 +123,9 @@ class SpokenReplies:
             with failing_as_model_error("the reply's speech"):
                 sounds = job.poll(now)
         except ModelError as error:
-            yield Notice(now, "error", str(error))
+            if not reply.failed:
+                yield Notice(now, "error", str(error))
+            reply.failed = True
             return
         for sound in sounds:
             reply.add_text(delta)

@@ -1,8 +1,8 @@
-"""A speech codec for synthetic data: each code is a tone of 40 ms.
+"""A speech codec for synthetic data: each code is a tone.
 
-Covo-Audio's speech tokenizer is not public, so nobody can make its codes of a recording. To train
-and try the loop without it there is this codec, both directions of which are a few lines. It stands
-for the real one in kind (one codebook, one code per speech slot), not in sound.
+Covo-Audio's speech tokenizer is not public, so its codes cannot be made of a recording. This codec
+makes it possible to train and try the loop without it. Like the real one it has one codebook and
+one code per speech slot; it does not sound like it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ TONES = 32
 LOWEST = 400.0
 PER_OCTAVE = 8
 LEVEL = 0.1
-"""Amplitude of a tone."""
+"""Amplitude of a tone, full scale 1."""
 
 _SILENT = 0.01
 _RAMP = 0.005
 
 
 def frequencies() -> NDArray[np.float64]:
-    """Shape (TONES,): each code's frequency in Hz."""
+    """Return each code's frequency in Hz, shape (TONES,)."""
     return LOWEST * 2.0 ** (np.arange(TONES) / PER_OCTAVE)
 
 
 def tones(codes: tuple[int, ...], rate: int, code_rate: float) -> Audio:
-    """The sound of ``codes`` (a code from TONES on wraps around; SILENCE is silent): float32 at
-    ``rate`` Hz, ``rate / code_rate`` samples each."""
+    """Return the sound of ``codes``: float32 at ``rate`` Hz, ``rate / code_rate`` samples each.
+
+    SILENCE is silent; codes from TONES on wrap around.
+    """
     length = round(rate / code_rate)
     time = np.arange(length) / rate
     ramp = np.minimum(1.0, np.minimum(time, time[::-1]) / _RAMP)
@@ -41,7 +43,7 @@ def tones(codes: tuple[int, ...], rate: int, code_rate: float) -> Audio:
 
 
 def codes_of(audio: Audio, rate: int, code_rate: float) -> tuple[int, ...]:
-    """The codes in ``audio``, float32 at ``rate`` Hz, in whole steps from its beginning."""
+    """Return the codes in ``audio`` (float32, ``rate`` Hz), dropping an incomplete last one."""
     length = round(rate / code_rate)
     frames = audio[: len(audio) // length * length].reshape(-1, length).astype(np.float64)
     time = np.arange(length) / rate

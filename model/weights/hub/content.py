@@ -1,4 +1,4 @@
-"""Whether a file of the code repository is what it should be, and not some server's error page."""
+"""Check that a file of the code repository is not some server's error page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model.weights.hub.source import CodeFile
 
 
 def check_content(wanted: CodeFile, path: Path) -> None:
-    """Check that ``path`` holds what ``wanted`` describes: an array of its type and shape, or JSON.
+    """Check that ``path`` holds the array or JSON object that ``wanted`` describes.
 
     Raises: WeightsError, OSError.
     """
@@ -32,6 +32,6 @@ def check_content(wanted: CodeFile, path: Path) -> None:
             raise ValueError("it holds no JSON object")
     except (ValueError, EOFError) as error:
         raise WeightsError(
-            f"what was downloaded as {wanted.path} is something else ({error}); check the setting "
+            f"the download of {wanted.path} is something else ({error}); check the setting "
             f"models.code_host and the network, then pull again"
         ) from error

@@ -140,7 +140,7 @@ def test_show_warns_of_what_is_damaged_and_shows_the_rest(root: Path) -> None:
         file.write("{broken")
     result = covo("show", "last")
     assert result.exit_code == 0
-    assert result.stderr.startswith("covo: warning: events.jsonl line 19 is skipped")
+    assert result.stderr.startswith("covo: warning: events.jsonl line 19 skipped")
     assert QUESTION in result.stdout
 
 

@@ -24,8 +24,9 @@ from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.network_memory import fit_rows, shown_minutes
 from covo_cli.errors import CliError, SettingsError
 from covo_cli.settings.settings import Settings, load_settings
+from model.weights.files import WeightState
 from model.weights.manifest import Package, Piece
-from model.weights.packages import PieceState, PieceStatus
+from model.weights.packages import PieceStatus
 from tests.fakes.voices import COVO, make_pack
 from voices.store import VoiceStore
 
@@ -258,17 +259,17 @@ def test_voice(tmp_path: Path) -> None:
 
 
 def test_weights() -> None:
-    def status(name: str, state: PieceState, module: str = "") -> PieceStatus:
+    def status(name: str, state: WeightState, module: str = "") -> PieceStatus:
         piece = Piece(name, "a part", "MIT", "someone", (Package("pkg", "1.0"),), (), module)
         return PieceStatus(piece, Path(), state, "gone")
 
-    (ready,) = wiring.check_weights([status("ears", PieceState.READY)], {})
+    (ready,) = wiring.check_weights([status("ears", WeightState.READY)], {})
     assert ready.status is Status.OK
-    (missing,) = wiring.check_weights([status("ears", PieceState.MISSING)], {})
+    (missing,) = wiring.check_weights([status("ears", WeightState.MISSING)], {})
     fails(missing, "covo models pull lite", "gone")
-    (module,) = wiring.check_weights([status("mouth", PieceState.DAMAGED, "pkg")], {})
+    (module,) = wiring.check_weights([status("mouth", WeightState.DAMAGED, "pkg")], {})
     fails(module, "pip install", "pkg==1.0")
-    (spare,) = wiring.check_weights([status("ears", PieceState.MISSING)], {"ears": "deaf"})
+    (spare,) = wiring.check_weights([status("ears", WeightState.MISSING)], {"ears": "deaf"})
     assert spare.status is Status.WARNING
     assert "deaf" in spare.detail
 

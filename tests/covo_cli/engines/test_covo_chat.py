@@ -51,6 +51,7 @@ OWN = {
     "covo.context_minutes": 1.0,
     "covo.flow_steps": 1,
     "audio.vad": "webrtc",
+    "audio.echo_cancellation": False,
     "turns.end_of_turn": "none",
 }
 
@@ -158,11 +159,26 @@ def test_the_embedded_engine_cannot_only_write(settings):
 @pytest.mark.parametrize(
     ("engine", "key", "value", "message"),
     [
-        ("lite", "covo.precision", "int8", "--precision goes with --engine covo"),
-        ("lite", "covo.voice_prompt_seconds", 3.0, "--voice-prompt-seconds goes with"),
-        ("covo", "chat.url", "http://localhost:1/v1", "--chat-url goes with --engine lite"),
-        ("covo-fd", "chat.persona", "me.txt", "--persona goes with --engine lite or covo, "),
-        ("covo-fd", "turns.barge_in", False, "--barge-in goes with"),
+        (
+            "lite",
+            "covo.precision",
+            "int8",
+            "--precision has no effect with the engine lite .*: use --engine covo or covo-fd",
+        ),
+        ("lite", "covo.voice_prompt_seconds", 3.0, "--voice-prompt-seconds has no effect"),
+        (
+            "covo",
+            "chat.url",
+            "http://localhost:1/v1",
+            "--chat-url has no effect with the engine covo .*: use --engine lite",
+        ),
+        (
+            "covo-fd",
+            "chat.persona",
+            "me.txt",
+            "--persona has no effect .*: use --engine covo or lite$",
+        ),
+        ("covo-fd", "turns.barge_in", False, "--barge-in has no effect"),
     ],
 )
 def test_a_flag_of_the_other_engine_is_refused(engine, key, value, message):
@@ -179,7 +195,7 @@ def test_auto_says_why(settings, monkeypatch):
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         assert processor == EngineChoice(
             "lite",
-            "the embedded one; Covo-Audio is not used: there is no GPU here (with --engine covo "
+            "embedded; Covo-Audio is not available: there is no GPU here (with --engine covo "
             "it runs on the processor, slowly)",
         )
     monkeypatch.setattr("model.covo.loading.assemble.free_memory", lambda device: 1_000_000)

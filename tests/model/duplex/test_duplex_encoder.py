@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 from model.covo.config.sizes import network_size
 from model.covo.language.features import log_mel
 from model.covo.language.network import CovoNetwork
-from model.duplex.network.encoder import StreamingEncoder
-from model.duplex.network.mel import TAIL, StreamingLogMel
+from model.duplex.network.encoder import TAIL, StreamingEncoder, StreamingLogMel
 from model.duplex.protocol.profile import StreamingEncoderProfile, default_profile
 from model.errors import NetworkInputError
 from tests.fakes.nothing_waits import NothingWaits
@@ -153,7 +152,7 @@ def run_on(encoder, state, audio):
 
 
 def test_positions_begin_again():
-    encoder = make(encoder=StreamingEncoderProfile(0, 16))
+    encoder = make(encoder=StreamingEncoderProfile(0, 16, -7.0))
     audio = noise(1, encoder).repeat(1, 6)
     features, _ = run(encoder, audio, [6])
     # Every chunk is the same sound, its position that of two chunks before.

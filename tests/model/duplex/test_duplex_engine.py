@@ -56,11 +56,6 @@ from tests.model.duplex.duplex_talks import (
 from voices.errors import VoiceError
 
 
-@pytest.fixture(scope="module")
-def assistant() -> DuplexAssistant:
-    return look_at(FOLDER).load(lambda stage: None)
-
-
 @pytest.mark.parametrize(("who", "pitch"), [(LOW, "low"), (HIGH, "high")])
 def test_a_turn_is_answered(assistant, who, pitch):
     talk = Talk(assistant)
@@ -220,7 +215,7 @@ def test_what_the_network_cannot_do_is_said(assistant):
         talk.engine.command(command)
     talk.say(silence(0.02))
     assert [type(event) for event in talk.events] == [Notice, Notice, StateChanged]
-    assert "cannot read what is typed, it only hears: speak to it" in talk.events[0].text
+    assert "takes no typed text; speak instead" in talk.events[0].text
     assert talk.events[-1].state is TurnState.MUTED
 
 
@@ -353,7 +348,7 @@ def test_speech_of_another_rate_or_voice_is_refused(talking_folder):
     config = talking_folder / "token2wav/config.json"
     config.write_text(config.read_text().replace("24000", "48000"))
     with pytest.raises(
-        NetworkConfigError, match="50 codes a second, and the duplex profile has 25"
+        NetworkConfigError, match="50 codes a second, but the duplex profile has 25"
     ):
         look_at(talking_folder)
 

@@ -16,7 +16,6 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from audio_io.clock import FRAME, samples
 from covo_cli.screen.view import ConversationInfo, ConversationView, Who
 from covo_cli.sessions.turns import utterances
-from model.duplex.assistant import DuplexAssistant
 from model.duplex.engine import DuplexEngine
 from model.duplex.tones.tones import hum, phrase, silence
 from model.engine import Frame
@@ -34,12 +33,7 @@ from model.events import (
 from model.hearing.recognition import Transcript
 from model.jobs.executor import ThreadExecutor
 from tests.fakes.engine import FakeClock, LevelDetector, speech
-from tests.model.duplex.duplex_talks import FOLDER, INFO, LOW, Talk, look_at, scripted
-
-
-@pytest.fixture(scope="module")
-def assistant() -> DuplexAssistant:
-    return look_at(FOLDER).load(lambda stage: None)
+from tests.model.duplex.duplex_talks import INFO, LOW, Talk, scripted
 
 
 class Reader:

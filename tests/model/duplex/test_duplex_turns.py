@@ -26,7 +26,7 @@ from covo_cli.settings.settings import load_settings
 from model.covo.config.precision import Precision
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import load_duplex
-from model.duplex.protocol.grammar import Turn
+from model.duplex.protocol.grammar import AssistantState
 from model.duplex.tones.behaviours import (
     BEHAVIOURS,
     ChanceListener,
@@ -34,7 +34,7 @@ from model.duplex.tones.behaviours import (
     measure,
     measure_conversation,
 )
-from model.duplex.tones.tones import Speaker, phrase, silence
+from model.duplex.tones.tones import ToneSpeaker, phrase, silence
 from model.errors import NetworkConfigError
 from tests.model.covo.golden_covo import network_folder, token2wav_folder
 
@@ -50,9 +50,9 @@ class Scripted:
     def begin(self, seed: int) -> None:
         self._chunk = 0
 
-    def hear(self, chunk) -> Turn:
+    def hear(self, chunk) -> AssistantState:
         self._chunk += 1
-        return Turn(True, 1) if self._speaks(self._chunk - 1) else Turn()
+        return AssistantState(True, 1) if self._speaks(self._chunk - 1) else AssistantState()
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_a_device_that_torch_does_not_know_is_named(isolated):
 
 # The engine on the command line
 
-LOW = Speaker(120.0, 1.0, 0.1)
+LOW = ToneSpeaker(120.0, 1.0, 0.1)
 
 
 def run(*arguments: str):
@@ -179,7 +179,7 @@ def test_each_engine_refuses_the_other_s_checkpoints(tmp_path, isolated):
     result = chat(tmp_path, "covo-fd", half)
     assert isinstance(result.exception, NetworkConfigError)
     assert "half-duplex checkpoint" in str(result.exception)
-    assert "--engine covo)" in str(result.exception)
+    assert "--engine covo" in str(result.exception)
     token2wav_folder(half / "token2wav")
     result = chat(tmp_path, "covo", FOLDER)
     assert isinstance(result.exception, NetworkConfigError)
