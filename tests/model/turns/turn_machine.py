@@ -90,7 +90,7 @@ KINDS = {
     ReplyStopping: {TurnState.INTERRUPTED},
 }
 NEXT = {
-    **dict.fromkeys(RESTING, {TurnState.USER_SPEAKING, TurnState.THINKING, *RESTING}),
+    **{resting: {TurnState.USER_SPEAKING, TurnState.THINKING, *RESTING} for resting in RESTING},
     TurnState.USER_SPEAKING: {TurnState.THINKING, *RESTING},
     TurnState.THINKING: {TurnState.USER_SPEAKING, TurnState.SPEAKING, *RESTING},
     TurnState.SPEAKING: {TurnState.INTERRUPTED, TurnState.USER_SPEAKING, *RESTING},
