@@ -1,8 +1,8 @@
-"""Holds a long spoken conversation in real time and measures what a person would feel.
+"""Measure what a person would feel in a long spoken conversation, held in real time.
 
-Many different questions, asked by another voice than the assistant's, one after the other:
-latency from the true end of the question's sound, gaps in the replies, whether the replies can be
-understood, memory over time, and what listening costs while nobody speaks.
+Another voice than the assistant's asks many questions. Measured are the latency from the true end
+of a question's sound, gaps in the replies, how well the replies are understood, memory over time,
+and what listening costs while nobody speaks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from audio_io.endpoints import Speaker
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.levels import span_of_sound
 from audio_io.resample import resample
+from covo_cli.bench.figures import summary
 from covo_cli.bench.words import word_error_rate
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
@@ -40,15 +41,18 @@ from model.events import (
 )
 from model.hearing.recognition import Recognizer
 
-MOST_OFF = 0.25
-"""Seconds by which the detected end of a question may differ from the true one; otherwise it was
-cut short at a pause, or run together with something else, and does not count as answered."""
+END_TOLERANCE_S = 0.25
+"""How far the detected end of a question may be from the true one. A question that was cut short at
+a pause, or merged with something else, does not count as answered."""
 
 
 @dataclass
 class ConversationLog:
-    """A consumer that keeps what is measured; ``texts``, ``spans`` (first and last frame's time,
-    in user samples) and ``gaps`` of each reply by its number. The sound is in the recording."""
+    """A consumer that keeps what is measured of each frame.
+
+    By the number of a reply: ``texts``, ``spans`` (first and last frame, in user samples) and
+    ``gaps`` (blocks of 20 ms). ``transcripts``: by the number of the turn.
+    """
 
     speaker: Speaker
 
@@ -87,11 +91,11 @@ class ConversationLog:
             self.megabytes.append(self._process.memory_info().rss / 2**20)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 def measure_idle(engine: Engine, duration: float) -> dict[str, float]:
-    """What listening to silence costs, echo cancellation included, for ``duration`` seconds."""
+    """Measure what listening to ``duration`` seconds of silence costs, with echo cancellation."""
     user = ScriptedUser([], paced=True)
     talk = Conversation(
         user,
@@ -118,9 +122,9 @@ def measure_conversation(
     *,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Ask every line in real time; returns JSON-ready figures (seconds, megabytes, shares).
+    """Ask every line in real time; return JSON-ready figures (seconds, megabytes, shares).
 
-    The talk is recorded, as a real one is; ``recognizer`` listens to the recording afterwards.
+    ``recognizer`` listens afterwards to what ``recorder`` has recorded.
     """
     user = ScriptedUser(lines, paced=True)
     speaker = FileSpeaker(None)
@@ -141,18 +145,14 @@ def measure_conversation(
     pairs = [(log.texts[n], _understood(recognizer, sound, log.spans[n])) for n in log.texts]
     turns = _turns(user, lines, log)
     if not turns:
-        raise CliError("no question was answered: is the detector deaf? (covo bench vad)")
+        raise CliError("no question was answered: check the detector with `covo bench vad`")
     totals = [turn["seconds"] for turn in turns]
     asked = [(turn["asked"], turn["understood"]) for turn in turns]
     return {
         "minutes": round(seconds(talk.at) / 60, 2),
         "questions": len(lines),
         "answered": len(turns),
-        "latency_seconds": {
-            "median": round(statistics.median(totals), 3),
-            "p95": round(float(np.percentile(totals, 95)), 3),
-            "max": round(max(totals), 3),
-        },
+        "latency_seconds": summary(totals, median=50, p95=95, max=100),
         "breakdown_median_seconds": {
             name: round(statistics.median(turn["parts"][name] for turn in turns), 3)
             for name in turns[0]["parts"]
@@ -172,13 +172,13 @@ def measure_conversation(
 
 
 def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> list[dict[str, Any]]:
-    """For each line that was heard to its end and answered, the latency from there."""
+    """Return the latency of each line that was heard to its end and answered."""
     turns = []
     for line, (start, _) in zip(lines, user.spoken, strict=False):
         end = start + span_of_sound(line.audio)[1]
         for latency in log.latencies:
             transcript = log.transcripts[latency.turn]
-            if abs(transcript.end - end) <= samples(MOST_OFF):
+            if abs(transcript.end - end) <= samples(END_TOLERANCE_S):
                 heard = transcript.end + samples(latency.total)
                 late = seconds(transcript.end - end)
                 parts = {**latency.parts, "wait": latency.parts["wait"] + late}

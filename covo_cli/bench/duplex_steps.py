@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import torch
 
-from covo_cli.bench.machine import machine
+from covo_cli.bench.figures import machine
 from model.covo.config.config import CovoConfig
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import network_size

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from covo_cli.bench.machine import machine
+from covo_cli.bench.figures import machine
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import DuplexNetwork
 from model.duplex.protocol.grammar import Grammar, Place

@@ -132,7 +132,7 @@ def startup(
     """How long `covo --help` takes, and how long until a conversation is ready."""
     from rich.console import Console
 
-    from covo_cli.bench.machine import machine
+    from covo_cli.bench.figures import machine
     from covo_cli.bench.startup import measure_startup
 
     figures = {"machine": machine(), **measure_startup(runs)}
@@ -165,14 +165,14 @@ def network(
     """The Covo network with random weights of any size: speed against what the device can do."""
     from rich.console import Console
 
+    from covo_cli.process.packages import require_packages
+
+    require_packages("covo", "torch", "transformers", "safetensors")
+    if plot is not None:
+        require_packages("plot", "matplotlib")
+    from covo_cli.bench.network import measure_network, network_bench
     from covo_cli.bench.network.plot import check_plot, save_plot
     from covo_cli.bench.network.tables import network_tables
-    from covo_cli.errors import CliError
-
-    try:
-        from covo_cli.bench.network import measure_network, network_bench
-    except ModuleNotFoundError as error:
-        raise CliError(f"this needs {error.name}: pip install 'covo[covo]'") from error
 
     console = Console()
     if plot is not None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covo_cli.errors import CliError, SessionError
-from covo_cli.sessions.formats import ExportFormat
+from covo_cli.sessions.files import ExportFormat
 
 if TYPE_CHECKING:
     from covo_cli.sessions.store import Session, SessionStore
-    from covo_cli.sessions.turns import Utterance
+    from covo_cli.sessions.transcript import TranscriptEntry
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -74,9 +74,9 @@ def show(name: _Name, as_json: _Json = False) -> None:
     out = console()
     out.print(facts(session))
     out.print()
-    for utterance in session.turns:
+    for utterance in session.transcript:
         out.print(spoken(utterance, with_latency=True))
-    if not session.turns:
+    if not session.transcript:
         out.print("Nothing was said.")
 
 
@@ -101,11 +101,11 @@ def replay(
         raise SessionError(f"session {session.name} is only {session.duration:.1f} s long")
     out = console()
 
-    def show_line(utterance: Utterance) -> None:
+    def show_line(utterance: TranscriptEntry) -> None:
         out.print(spoken(utterance))
 
     if not play:
-        print_in_time(session.turns, show_line, start=begin, speed=speed)
+        print_in_time(session.transcript, show_line, start=begin, speed=speed)
         return
     from audio_io.live.speaker import LiveSpeaker
     from covo_cli.sessions.audio import mixed
@@ -115,7 +115,7 @@ def replay(
     speaker = LiveSpeaker(load_settings().audio.output)
     try:
         speaker.start()
-        play_in_time(session.turns, show_line, sound, speaker, start=begin, warn=_warn)
+        play_in_time(session.transcript, show_line, sound, speaker, start=begin, warn=_warn)
     finally:
         speaker.close()
 

@@ -45,7 +45,10 @@ def main() -> None:
         except SessionError as error:
             tell(f"error: {error}")
         tell(n)
-    recorder.close()
+    try:
+        recorder.close()
+    except SessionError as error:
+        tell(f"error: {error}")
     tell("closed")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -101,6 +102,14 @@ def conversation_ticks(seconds: float = SECONDS) -> Iterator[Tick]:
         )
 
 
+def wait_until_written(recorder: SessionRecorder) -> None:
+    """Wait until the recorder's thread has taken in every tick."""
+    end = time.monotonic() + 30
+    while recorder.waiting:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def record_session(
     root: Path, *, started: datetime = STARTED, seconds: float = SECONDS, finish: bool = True
 ) -> Path:
@@ -111,6 +120,7 @@ def record_session(
     recorder = SessionRecorder(root if finish else root / ".live", META, started=started)
     for tick in conversation_ticks(seconds):
         recorder.on_tick(tick)
+    wait_until_written(recorder)
     if not finish:
         folder = root / recorder.folder.name
         shutil.copytree(recorder.folder, folder)

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import torch
 
-from covo_cli.bench.machine import machine
+from covo_cli.bench.figures import machine
 from covo_cli.bench.network.goals import goals
 from covo_cli.bench.network.reply import measure_all_first, measure_reply
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing

@@ -1,4 +1,4 @@
-"""A conversation as a picture: both waveforms on one time axis, with what was said and decided."""
+"""Draw a conversation: both waveforms on one time axis, with what was said and decided."""
 
 from __future__ import annotations
 
@@ -39,15 +39,14 @@ _COLOURS = {
     TurnState.MUTED: "#969696",
 }
 _POINTS = USER_RATE // 200
-"""Samples that become one point of a waveform: their lowest and highest are drawn."""
+"""Samples per point of a waveform, drawn from their lowest to their highest."""
 _ROWS = 6
-"""Rows for the decisions above the states."""
-_WIDE = 19
-"""Letters of a decision to an inch."""
+"""Rows of decisions above the states."""
+_LETTERS_PER_INCH = 19
 
 
 def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
-    """Draw the conversation in ``folder``, with its ``findings`` as the title, to a PNG.
+    """Draw the conversation in ``folder`` as the PNG ``target``, titled with its ``findings``.
 
     Raises: EvaluationError, AudioFileError, ImportError without matplotlib, OSError.
     """
@@ -112,8 +111,8 @@ def _states(axes: Axes, events: Sequence[Event], length: float) -> None:
 
 
 def _decisions(states: Axes, assistant: Axes, events: Sequence[Event], length: float) -> None:
-    """Every decision, each in the first row in which the one before it has ended."""
-    wide = length / (_WIDE * _width(length))
+    """Write each decision in the first row whose previous one has ended."""
+    wide = length / (_LETTERS_PER_INCH * _width(length))
     ends = [0.0] * _ROWS
     for event in events:
         text = _decision(event)
@@ -130,7 +129,7 @@ def _decisions(states: Axes, assistant: Axes, events: Sequence[Event], length: f
 
 
 def _width(length: float) -> float:
-    """The picture's width in inches, for a conversation of ``length`` seconds."""
+    """Return the width in inches for a conversation of ``length`` seconds."""
     return min(24.0, max(8.0, 0.9 * length))
 
 

@@ -1,8 +1,8 @@
-"""One scenario held as a conversation, through the same object as live talk, on the sample clock.
+"""Hold one scenario through the same object as live talk, on the sample clock.
 
-What is left of it in its folder: ``input.wav`` (what the microphone heard, 16 kHz), ``output.wav``
-(the assistant on the input's clock, sample by sample, 16 kHz), ``events.jsonl`` and
-``annotation.json`` (what was said when, and what would be right).
+Its folder then has ``input.wav`` (what the microphone heard) and ``output.wav`` (the assistant on
+the same clock, sample by sample), both 16 kHz, ``events.jsonl``, and ``annotation.json`` (what was
+said when, and what would be right).
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from voices.strict_reader import read
 
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
 
-PATIENCE = 12.0
-"""Seconds after the last line after which a user who hears nothing gives up. He listens to an
-answer for as long as he wants to, and so much longer for what was silent in it."""
+PATIENCE_S = 12.0
+"""How long after the last line a user who hears nothing gives up. Silence within an answer extends
+the time for listening to it."""
 
-AFTERMATH = 1.0
-"""Seconds that are listened to once nothing is under way any more."""
+AFTERMATH_S = 1.0
+"""How long the conversation goes on once nothing is under way any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A line as it was said, from ``start`` to ``end``: its first and last sound, in user samples.
+    """A line as it was said, from its first sound to its last, in user samples.
 
-    ``right``: what would be right, for people. ``recorded``: it is a part of a recording, not a
-    line of a script.
+    ``right``: what would be right, for people. ``recorded``: part of a recording rather than a line
+    of a script.
     """
 
     role: Role
@@ -65,7 +65,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What there was to hear: ``scenario``, as it went, and how long it took in user samples."""
+    """What was said in a conversation of ``length`` user samples."""
 
     scenario: Scenario
     said: tuple[Said, ...]
@@ -79,7 +79,7 @@ def hold(
     folder: Path,
     noise: Audio | None = None,
 ) -> None:
-    """Hold ``scenario`` with ``engine`` and leave everything in ``folder``, all of it or nothing.
+    """Hold ``scenario`` with ``engine`` and write ``folder``, whole or not at all.
 
     ``user`` says the scenario's lines; ``noise``: see :class:`covo_cli.simulation.room.Room`. The
     engine is closed. Raises: EvaluationError, AudioError.
@@ -124,11 +124,11 @@ def _talk(
             if user.heard and user.heard >= samples(scenario.listen):
                 return True
             wanted = scenario.listen if user.heard else 0.0
-            if talk.at - user.spoken[-1][1] >= samples(wanted + PATIENCE):
+            if talk.at - user.spoken[-1][1] >= samples(wanted + PATIENCE_S):
                 return True
         resting = user.exhausted and not busy
         resting_since = (resting_since or talk.at) if resting else None
-        return resting_since is not None and talk.at - resting_since >= samples(AFTERMATH)
+        return resting_since is not None and talk.at - resting_since >= samples(AFTERMATH_S)
 
     canceller = EchoCanceller() if echo else None
     consumers: list[Consumer] = [user, room, EventWriter(stream)]
@@ -140,7 +140,7 @@ def _talk(
 
 
 def as_line(line: ScriptLine, sound: Audio) -> Line:
-    """A script's line, with its sound, for the scripted user."""
+    """Return a script's line with its sound."""
     return Line(sound, line.text, line.start)
 
 

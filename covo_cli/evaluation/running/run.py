@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 import covo_cli
-from covo_cli.bench.machine import machine
+from covo_cli.bench.figures import machine
 from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.conversation import as_line, hold
 from covo_cli.evaluation.running.engines import engine_maker
@@ -210,6 +210,7 @@ def code_files() -> list[Path]:
     folders = ("conversation", "engines", "simulation", "evaluation/running")
     single = (
         "bench/read_aloud.py",
+        "bench/speech.py",
         "evaluation/scenarios/sounds.py",
         "evaluation/scenarios/vocal.py",
     )

@@ -1,9 +1,9 @@
-"""Laughter and coughs, made of shaped noise: there is no synthesiser for them.
+"""Make laughter and coughs from shaped noise, for want of a synthesiser.
 
 A cough is one to three bursts: a sharp onset, noise through the resonances of an open throat, a
 weaker voiced tail. Laughter is four to seven "ha" at about five a second: breath noise and a voice
-that falls in pitch and level through the vowel's formants. Both are crude; what they share with the
-real ones is what a detector looks at: level, length, rhythm, spectrum.
+that falls in pitch and level through the vowel's formants. Both are crude, but share with real ones
+what a detector looks at: level, length, rhythm, spectrum.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VOWEL_A = ((750.0, 150.0, 1.0), (1250.0, 200.0, 0.6), (2600.0, 350.0, 0.25))
 
 
 def cough(seed: int) -> Audio:
-    """A cough of 0.2 to 0.9 s: float32 mono 16 kHz, peak 1."""
+    """Return a cough of 0.2 to 0.9 s: float32 mono 16 kHz, peak 1."""
     rng = np.random.default_rng([seed, 1])
     pieces: list[Any] = []
     for _ in range(int(rng.integers(1, 4))):
@@ -37,7 +37,7 @@ def cough(seed: int) -> Audio:
 
 
 def laughter(seed: int) -> Audio:
-    """A laugh of 0.7 to 1.4 s: float32 mono 16 kHz, peak 1."""
+    """Return a laugh of 0.7 to 1.4 s: float32 mono 16 kHz, peak 1."""
     rng = np.random.default_rng([seed, 2])
     pitch = rng.uniform(190, 320)
     pieces: list[Any] = []
@@ -54,7 +54,7 @@ def laughter(seed: int) -> Audio:
 
 
 def _voice(length: int, pitch: float, glide: float, rng: np.random.Generator) -> Any:
-    """A buzz of 24 harmonics at ``pitch`` Hz, which changes by ``glide`` Hz a second."""
+    """Return a buzz of 24 harmonics at ``pitch`` Hz, which changes by ``glide`` Hz per second."""
     time = np.arange(length) / USER_RATE
     jitter = 1 + 0.01 * np.cumsum(rng.standard_normal(length)) / np.sqrt(length)
     phase = 2 * np.pi * np.cumsum((pitch + glide * time) * jitter) / USER_RATE

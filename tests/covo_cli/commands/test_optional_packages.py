@@ -9,13 +9,14 @@ import pytest
 
 from covo_cli.__main__ import main
 
-EVAL = ("jiwer", "whisper_normalizer", "scipy", "matplotlib")
+EXTRAS = ("jiwer", "whisper_normalizer", "scipy", "matplotlib")
+TORCH = ("torch", "transformers", "safetensors")
 
 
 @pytest.fixture
 def base_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide the packages of the extra ``eval`` and remove their traces from loaded modules."""
-    for name in EVAL:
+    """Hide the packages of the extras ``eval`` and ``plot``, also where they are loaded."""
+    for name in EXTRAS:
         for loaded in [m for m in sys.modules if m.startswith(f"{name}.")]:
             monkeypatch.delitem(sys.modules, loaded)
         monkeypatch.setitem(sys.modules, name, None)
@@ -56,3 +57,22 @@ def test_what_is_missing_is_said_in_one_line(
     assert code == 1
     assert err == f"covo: this needs {packages}: pip install 'covo[{extra}]'\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command", ["network --size tiny", "network --plot x.png", "duplex", "turns --model x"]
+)
+def test_a_network_without_torch_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    command: str,
+) -> None:
+    for name in TORCH:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.chdir(tmp_path)
+    code, err = outcome(monkeypatch, capsys, "bench", *command.split())
+    assert code == 1
+    assert f"needs {', '.join(TORCH)}: " in err
+    assert "pip install 'covo[covo]'" in err
+    assert err.count("\n") == 1

@@ -92,7 +92,7 @@ def test_a_sample_whose_annotation_is_missing_or_another_is_told_by_name(tmp_pat
     with pytest.raises(EvaluationError, match=r"candor_turn_taking/1/turn_taking\.json"):
         read_scenarios(tmp_path)
     (tmp_path / "candor_turn_taking" / "1" / "turn_taking.json").write_text('[{"text": "?"}]')
-    with pytest.raises(EvaluationError, match="not as in Full-Duplex-Bench"):
+    with pytest.raises(EvaluationError, match="not in Full-Duplex-Bench's format"):
         read_scenarios(tmp_path)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from typer.testing import CliRunner
 from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
+from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.errors import SettingsError
 from covo_cli.evaluation import RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
 from covo_cli.evaluation.judging.finding import FindingCheck
 from covo_cli.evaluation.judging.judge import judge
+from covo_cli.evaluation.reporting.compare import different_decisions
 from covo_cli.evaluation.reporting.picture import draw
 from covo_cli.evaluation.reporting.report import assess, draw_failures, read_report
 from covo_cli.evaluation.running import run as running
@@ -26,12 +30,13 @@ from covo_cli.evaluation.running.engines import engine_maker
 from covo_cli.evaluation.running.run import (
     CONVERSATIONS,
     Task,
+    code_digest,
     discard_run,
     open_run,
     remaining,
     run_all,
 )
-from covo_cli.evaluation.running.scripted_engine import Oracle, ScriptedReplies, SteadyClock
+from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock
 from covo_cli.evaluation.scenarios.scenario import (
     EvaluationError,
     Kind,
@@ -46,7 +51,7 @@ from covo_cli.evaluation.scenarios.scenario import (
 )
 from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
-from model.engine import Engine
+from model.engine import Engine, EngineInfo
 from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
@@ -193,22 +198,39 @@ def test_nothing_is_added_to_another_run(task, out):
         open_run(task, out, 1)
 
 
+DECIDES_NOTHING = (
+    *("covo_cli/errors.py", "covo_cli/bench/figures.py", "covo_cli/bench/words.py"),
+    *("covo_cli/process/", "covo_cli/sessions/", "covo_cli/settings/"),
+    *("covo_cli/evaluation/__init__.py", "covo_cli/evaluation/scenarios/"),
+)
+"""What holding a conversation imports, but what does not decide its course: files around it, and
+scenarios and settings, which a run compares by themselves."""
+
+
+def imported_by(path: Path) -> set[Path]:
+    """Our files that ``path`` imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = (ROOT / f"{name.replace('.', '/')}.py" for name in names)
+    return {file for file in files if file.is_file()}
+
+
 def test_whatever_a_conversation_depends_on_tells_runs_apart():
+    needed, unseen = set(), {ROOT / "covo_cli" / "evaluation" / "running" / "run.py"}
+    while unseen:
+        needed |= unseen
+        unseen = {file for path in unseen for file in imported_by(path)} - needed
+    decisive = {path.relative_to(ROOT).as_posix() for path in needed}
+    decisive -= {name for name in decisive if name.startswith(DECIDES_NOTHING)}
+    assert "model/turns/controller.py" in decisive
     files = {path.relative_to(ROOT).as_posix() for path in running.code_files()}
-    assert files >= {
-        *(
-            "model/turns/controller.py",
-            "model/turns/phrases.toml",
-            "model/weights/weights.toml",
-            "audio_io/vad.py",
-        ),
-        *(
-            "covo_cli/engines/engines.py",
-            "covo_cli/simulation/room.py",
-            "covo_cli/evaluation/scenarios/vocal.py",
-        ),
-        *("covo_cli/bench/read_aloud.py", "covo_cli/evaluation/running/conversation.py"),
-    }
+    assert decisive <= files
+    sounds = {f"covo_cli/evaluation/scenarios/{name}.py" for name in ("sounds", "vocal")}
+    assert files >= sounds | {"model/turns/phrases.toml", "model/weights/weights.toml"}
     assert all((ROOT / file).is_file() for file in files)
 
 
@@ -288,15 +310,20 @@ def test_the_oracle_knows_the_words_so_far_and_no_others():
 
 def test_scripted_replies_take_their_time_and_their_length():
     clock = SteadyClock()
-
-    sentences = [("One.", np.zeros(24_000, np.float32)), ("Two.", np.zeros(12_000, np.float32))]
-    replies = ScriptedReplies(sentences, 2.0, clock, "a test")
-    times = [
-        (part, clock()) for part in replies.reply(1, UserTurn(speech(1), "hello"), lambda: False)
-    ]
-    sounds = [(part, time) for part, time in times if isinstance(part, ReplyAudio)]
-    assert [part.text for part, _ in sounds] == ["Two.", "One.", "Two."]
-    assert sounds[0][1] == pytest.approx(0.2)
+    sounds = {"One.": np.zeros(24_000, np.float32), "Two.": np.zeros(12_000, np.float32)}
+    replies = ReadAloud(
+        EngineInfo("a test", "", "", "cpu", {}),
+        lambda text: [sounds[text]],
+        2.0,
+        hears=False,
+        pass_time=clock.pass_time,
+        sentences=tuple(sounds),
+    )
+    parts = replies.reply(1, UserTurn(speech(1), "hello"), lambda: False)
+    times = [(part.text, clock()) for part in parts if isinstance(part, ReplyAudio)]
+    assert [text for text, _ in times] == ["Two.", "One.", "Two."]
+    assert times[0][1] == pytest.approx(0.2)
+    assert list(replies.reply(1, UserTurn(speech(1), "hello"), lambda: True)) == []
 
 
 @pytest.mark.weights
@@ -345,13 +372,29 @@ def test_recordings_of_full_duplex_bench_are_held_and_judged(task, tmp_path):
 # The commands
 
 
-def test_the_commands_report_and_compare(task, out, tmp_path):
+def test_runs_of_different_code_are_compared_by_figures_and_by_decisions(task, out, tmp_path):
     run_all(task, out, 1)
     assess(out, hear_nothing)
-    result = CliRunner().invoke(app, ["eval", "compare", str(out), str(out)])
+    other = tmp_path / "other"
+    shutil.copytree(out, other)
+    results = (other / "results.json").read_text()
+    (other / "results.json").write_text(results.replace(code_digest(), "0" * 64))
+    events = other / CONVERSATIONS / "turn-0" / "events.jsonl"
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    start = next(line for line in lines if line["event"] == "ReplyStarted")
+    start["at"] += 1600
+    events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = CliRunner().invoke(app, ["eval", "compare", str(out), str(other)])
     assert result.exit_code == 0, result.output
-    assert "interruption: caught" in result.output
-    assert "Failed in B but not in A: 0" in result.output
+    text = " ".join(result.output.split())
+    assert "code_sha256: " in text
+    assert "interruption: caught" in text
+    assert "Failed in B but not in A: 0" in text
+    assert "Different decisions: 1 turn-0: ReplyStarted; first" in text
+    before, after = start["at"] / 16_000 - 0.1, start["at"] / 16_000
+    assert f"{before:.2f} s reply 1 to turn 1 / " in text
+    assert different_decisions(out, out) == {}
+    assert f"{after:.2f} s" not in different_decisions(out, other)["turn-0"].split(" / ")[0]
 
 
 def test_fresh_throws_away_a_run_and_nothing_else(out, tmp_path):

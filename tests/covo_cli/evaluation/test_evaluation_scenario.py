@@ -38,7 +38,7 @@ def line(role: Role = Role.TURN, start: Start = AT_ONCE, text: str = "Hello.") -
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: Scenario("a b", Kind.TURN, (line(),)), "no name"),
+        (lambda: Scenario("a b", Kind.TURN, (line(),)), "not a name"),
         (lambda: Scenario("x", Kind.SILENCE), "duration"),
         (lambda: Scenario("x", Kind.TURN, (line(start=LATER),)), "before the first"),
         (lambda: Scenario("x", Kind.PAUSE, (line(Role.UNFINISHED),)), "unfinished"),

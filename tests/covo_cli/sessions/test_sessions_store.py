@@ -20,7 +20,13 @@ from covo_cli.sessions.event_log import (
     read_events,
 )
 from covo_cli.sessions.store import SessionState, SessionStore
-from covo_cli.sessions.turns import Utterance, utterances
+from covo_cli.sessions.transcript import (
+    BROKEN_OFF,
+    TranscriptEntry,
+    TranscriptFold,
+    Who,
+    transcript,
+)
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -83,24 +89,30 @@ def test_a_record_without_a_field_is_refused() -> None:
         event_from_dict(record)
 
 
-def test_utterances_of_the_conversation() -> None:
-    question, answer, second, cut = utterances(read_back(conversation_events()), 8.0)
-    assert question == Utterance("user", 0.5, 1.7, QUESTION, turn=0)
-    assert (answer.start, answer.end, answer.text, answer.turn) == (2.5, 4.0, ANSWER, 0)
+def test_transcript_of_the_conversation() -> None:
+    question, answer, second, cut = transcript(read_back(conversation_events()), 8.0)
+    assert question == user_entry(0, 0.5, 1.7, QUESTION)
+    assert (answer.start_s, answer.end_s, answer.text, answer.turn) == (2.5, 4.0, ANSWER, 0)
     assert answer.latency is not None
     assert answer.latency.total == 0.8
-    assert (second.speaker, second.start, second.end) == ("user", 4.5, 5.0)
-    assert cut == Utterance("assistant", 5.5, 6.5, HEARD, UNHEARD, 1)
+    assert second == user_entry(1, 4.5, 5.0, "And koalas?")
+    assert (cut.who, cut.start_s, cut.end_s) == (Who.ASSISTANT, 5.5, 6.5)
+    assert (cut.text, cut.unheard, cut.cut_off) == (HEARD, UNHEARD, "interrupted by the user")
+    assert (cut.turn, cut.stopped) == (1, samples(6.5))
 
 
-def test_what_was_thrown_away_is_no_utterance() -> None:
+def user_entry(turn: int, start: float, end: float, text: str) -> TranscriptEntry:
+    return TranscriptEntry(Who.USER, turn, turn, samples(start), samples(end), text, final=True)
+
+
+def test_what_was_thrown_away_is_not_in_the_transcript() -> None:
     events: list[Event] = [
         UserTranscript(0, 0, "uh", True, 0, 100),
         TurnDiscarded(200, 0, "too short"),
         UserTranscript(300, 1, "partial", False, 250, 300),
         AssistantText(400, 7, "never let through"),
     ]
-    assert utterances(events) == ()
+    assert transcript(events) == ()
 
 
 def test_a_reply_that_broke_off_ends_with_the_recording() -> None:
@@ -108,10 +120,21 @@ def test_a_reply_that_broke_off_ends_with_the_recording() -> None:
     events: list[Event] = [
         ReplyStarted(at, 0, 0),
         AssistantText(at, 0, "A long story"),
-        RecordedAudio(at, 0, 24_000 * 60, "A long story"),
+        RecordedAudio(at, 0, 24_000 * 10, "A long story"),
     ]
-    assert utterances(events, 3.5)[0] == Utterance("assistant", 1.0, 3.5, "A long story", turn=0)
-    assert utterances(events)[0].end == 61.0
+    (entry,) = transcript(events, 3.5)
+    assert (entry.start_s, entry.end_s) == (1.0, 3.5)
+    assert (entry.text, entry.unheard, entry.cut_off) == ("A ", "long story", BROKEN_OFF)
+    (entry,) = transcript(events)
+    assert (entry.end_s, entry.text, entry.cut_off) == (11.0, "A long story", "")
+
+
+def test_the_fold_of_a_live_conversation_agrees_with_that_of_its_record() -> None:
+    """Event by event with sound, or from the lines of its log."""
+    fold = TranscriptFold()
+    for event in conversation_events():
+        fold.take(event)
+    assert fold.entries == transcript(read_back(conversation_events()))
 
 
 @pytest.fixture
@@ -147,7 +170,7 @@ def test_a_session_is_found_by_its_name_a_prefix_or_last(store: SessionStore) ->
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("2026-11-23", "could be 3 sessions: 2026-11-23_23-04-51, .*; say which"),
+        ("2026-11-23", "matches 3 sessions: 2026-11-23_23-04-51, .*; say which"),
         ("2026-11-23_21-05-51", "the nearest are 2026-11-23_21-04-51"),
         ("../..", "there is no session '../..'"),
         ("", "there is no session ''"),
@@ -226,8 +249,8 @@ def test_recovering_makes_it_whole_once(tmp_path: Path) -> None:
         ("[1, 2]", "not a JSON object"),
         ("\0\xff", "session.json is damaged"),
         ('{"format": 99}', "format 99"),
-        ('{"turns": "two", "duration": -1}', "bad value for duration"),
-        ('{"voices": [1], "engine": "lite", "ended": "yesterday"}', "bad value for voices"),
+        ('{"turns": "two", "duration": -1}', "duration must be a number >= 0"),
+        ('{"voices": [1], "engine": "lite", "ended": "yesterday"}', "voices [0] must be text"),
     ],
 )
 def test_a_damaged_record_leaves_the_rest(
@@ -241,7 +264,7 @@ def test_a_damaged_record_leaves_the_rest(
     assert listed.state is session.state is SessionState.DAMAGED
     assert any(warning in line for line in session.warnings)
     assert session.info.started == STARTED
-    assert len(session.turns) == 4
+    assert len(session.transcript) == 4
     assert sum(map(len, read_audio(session.folder))) == 8 * 24_000
 
 
@@ -258,7 +281,7 @@ def test_damaged_lines_of_events_are_skipped(tmp_path: Path) -> None:
     ]
     path.write_bytes(b"".join(lines) + b'{"event": "Noti')
     session = SessionStore(tmp_path).open("last")
-    assert len(session.turns) == 4
+    assert len(session.transcript) == 4
     assert [warning.split()[2] for warning in session.warnings] == ["2", "5", "6", "7", "23"]
     assert all("skipped" in warning for warning in session.warnings)
 
@@ -268,7 +291,7 @@ def test_missing_sound_is_a_warning_and_then_a_clear_error(tmp_path: Path) -> No
     (folder / "audio.flac").unlink()
     session = SessionStore(tmp_path).open("last")
     assert session.state is SessionState.DAMAGED
-    assert len(session.turns) == 4
+    assert len(session.transcript) == 4
     with pytest.raises(SessionError, match="has no sound"):
         list(read_audio(session.folder))
 
@@ -285,11 +308,11 @@ def test_an_empty_folder_opens_with_warnings(tmp_path: Path) -> None:
     (tmp_path / "2026-11-23_21-04-51").mkdir()
     session = SessionStore(tmp_path).open("last")
     assert session.state is SessionState.DAMAGED
-    assert session.turns == ()
+    assert session.transcript == ()
     assert session.info.started == STARTED
     assert session.warnings == (
         "session.json is missing",
-        "audio.flac is missing: there is no sound",
+        "audio.flac is missing",
         "events.jsonl is missing",
     )
     assert read_events(session.folder).events == ()

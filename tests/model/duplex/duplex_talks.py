@@ -88,7 +88,7 @@ class Talk:
             played = self.speaker.played
             frame = Frame(self.at, samples, played)
             events = tuple(self.engine.process(frame))
-            self.consumer(Tick(self.at, samples, self.played[-1], events, False, "", ""))
+            self.consumer(Tick(self.at, samples, self.played[-1], events, played=played))
             for event in events:
                 self.events.append(event)
                 if isinstance(event, AssistantAudio):

@@ -317,7 +317,7 @@ def talking_folder(tmp_path) -> Path:
 
 
 def test_covo_audio_s_own_speech(talking_folder):
-    model = look_at(talking_folder, flow_steps=2)
+    model = look_at(talking_folder, flow_steps=2, voice_prompt_seconds=0.2)
     assert model.info.voice == "somebody"
     assert "fp32" in model.info.parts["token2wav"]
     talk = Talk(model.load(lambda stage: None))

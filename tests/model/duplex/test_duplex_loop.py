@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ GREEDY = SamplingProfile(*[LoopSampling(0.0)] * 3)
 TOLERANCE = 1e-4
 
 
+@cache
 def network(name: str = "default", **changes) -> DuplexNetwork:
     one, stages = PROFILES[name]
     torch.manual_seed(2)
@@ -52,13 +54,20 @@ def talk(
     return steps, state
 
 
-@pytest.mark.parametrize("name", PROFILES)
-def test_every_slot_holds_what_it_may(name):
+@cache
+def loud_steps(name: str) -> list[ChunkStep]:
+    """Chunks in which a network says anything, and is stopped in between."""
     loop = DuplexLoop(network(name, sampling=LOUD))
     state, steps = None, []
     for chunks, stop in ((25, False), (8, True), (25, False)):
         more, state = talk(loop, chunks, state, stop=stop)
         steps += more
+    return steps
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_slot_holds_what_it_may(name):
+    profile_, steps = network(name, sampling=LOUD).profile, loud_steps(name)
     assert any(step.shifted for step in steps)
     assert any(step.broke for step in steps)
     for step in steps:
@@ -67,18 +76,13 @@ def test_every_slot_holds_what_it_may(name):
         if not step.after.speaking:
             assert set(step.codes) <= {SILENCE}
             assert not step.text or step.before.speaking
-        elif step.after.chunks <= loop.profile.lead:
+        elif step.after.chunks <= profile_.lead:
             assert set(step.codes) == {SILENCE}
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_listening_costs_one_pass_whatever_the_profile(name):
-    loop = DuplexLoop(network(name, sampling=LOUD))
-    profile_ = loop.profile
-    state, steps = None, []
-    for stop in (False, True):
-        more, state = talk(loop, 20, state, stop=stop)
-        steps += more
+    profile_, steps = network(name, sampling=LOUD).profile, loud_steps(name)
     listening = [s.passes for s in steps if not s.after.speaking and not s.before.speaking]
     assert set(listening) == {1}
     speaking = [s.passes for s in steps if s.after.chunks > max(1, profile_.lead)]
@@ -280,7 +284,7 @@ def test_a_chunk_has_one_length():
 def test_a_gpu_says_what_the_cpu_says():
     steps = []
     for device in ("cpu", "cuda"):
-        net = network(sampling=GREEDY)
+        net = network.__wrapped__(sampling=GREEDY)
         net.to(device)
         done, _ = talk(DuplexLoop(net), 60)
         steps.append(done)

@@ -24,6 +24,7 @@ from model.duplex.network.network import DuplexNetwork, load_duplex
 from model.duplex.protocol.grammar import Grammar, Place
 from model.duplex.protocol.profile import read_profile
 from model.duplex.protocol.sequence import SILENCE, TimedDialogue, TimedReply, TimedToken, encode
+from model.duplex.tones import world as tones_world
 from model.duplex.tones.tone_codec import TONES, codes_of, tones
 from model.duplex.tones.tones import WORDS, dialogue
 from model.duplex.tones.world import write_untrained, write_world
@@ -34,11 +35,16 @@ from model.duplex.training.training_config import TrainingConfig
 from model.errors import NetworkConfigError, TrainingError
 from tests.model.covo.golden_covo import token2wav_folder
 
+SECONDS = 4.0
+"""Length of a dialogue: shorter than the real ones, so that a step is quick."""
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("duplex") / "world"
-    write_world(folder, 5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tones_world, "SECONDS", SECONDS)
+        write_world(folder, 5)
     return folder
 
 
@@ -196,7 +202,7 @@ def test_a_shorter_dialogue_is_not_changed_by_a_longer_one(network):
 def test_synthetic_dialogues_are_read_as_they_were_made(world, network, tmp_path):
     tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
     ids = {word: tokenizer.token_to_id(word) for word in WORDS}
-    made = dialogue(network.grammar, ids, np.random.default_rng((0, 3)), 10.0)
+    made = dialogue(network.grammar, ids, np.random.default_rng((0, 3)), SECONDS)
     folder = DialogueFolder(world / "dialogues", network.grammar, tokenizer, Codec.TONES)
     assert len(folder) == 5
     read = folder.read(world / "dialogues" / "00003.wav")

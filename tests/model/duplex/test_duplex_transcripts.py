@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from audio_io.clock import FRAME, samples
-from covo_cli.screen.view import ConversationInfo, ConversationView, Who
-from covo_cli.sessions.turns import utterances
+from covo_cli.screen.view import ConversationInfo, ConversationView
+from covo_cli.sessions.transcript import Who, transcript
 from model.duplex.engine import DuplexEngine
 from model.duplex.tones.tones import hum, phrase, silence
 from model.engine import Frame
@@ -210,8 +210,8 @@ def test_the_screen_and_the_record_take_it_as_it_is(assistant):
     assert [entry.who for entry in view.now.entries] == order
     assert all(entry.final for entry in view.now.entries[:2])
     assert view.now.entries[1].cut_off == "you spoke over it"
-    assert view.now.entries[-1].heard.split()[:2] == ["low", "one"]
-    recorded = [said for said in utterances(talk.events) if said.speaker == "user"]
+    assert view.now.entries[-1].text.split()[:2] == ["low", "one"]
+    recorded = [said for said in transcript(talk.events) if said.who is Who.USER]
     assert [said.text for said in recorded] == [event.text for event in final(talk)]
     assert len(recorded) == 3
 
@@ -222,7 +222,7 @@ def test_without_its_weights_there_is_one_notice(assistant):
     talk.say(silence(4.0))
     (notice,) = talk.all(Notice)
     assert notice.level == "warning"
-    assert notice.text.startswith("what you say is not written down: whisper-base is missing")
+    assert notice.text.startswith("no transcript of what you say: whisper-base is missing")
     assert not talk.all(UserTranscript)
     assert talk.all(ReplyFinished)
 
@@ -232,7 +232,7 @@ def test_a_recogniser_that_fails_is_told_of(assistant):
     talk.say(speech(0.4))
     talk.say(silence(1.0))
     assert [event.text for event in talk.all(Notice)] == [
-        "what you said could not be written: out of memory"
+        "your words could not be recognised: out of memory"
     ]
     assert not talk.engine.busy or talk.at < samples(2.5)
 

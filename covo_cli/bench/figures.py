@@ -1,21 +1,23 @@
-"""Where a figure was measured."""
+"""What every measurement reports: where it was taken, and its values in a few figures."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from covo_cli import __version__
 
 
 def machine() -> dict[str, Any]:
-    """The machine, the command and the time: belongs to every figure."""
+    """Return the machine, the command and the time."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -26,6 +28,11 @@ def machine() -> dict[str, Any]:
         "command": " ".join(["covo", *sys.argv[1:]]),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def summary(values: Sequence[float], **percentiles: float) -> dict[str, float]:
+    """Return ``percentiles`` of ``values`` by name, to three digits: ``median=50, max=100``."""
+    return {name: round(float(np.percentile(values, q)), 3) for name, q in percentiles.items()}
 
 
 def _processor() -> str:

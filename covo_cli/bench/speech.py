@@ -1,4 +1,4 @@
-"""Questions asked aloud by a voice that is not the assistant's."""
+"""What is said to the assistant in measurements, by a voice other than its own."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import Line
 from model.lite.synthesizer import Synthesizer
 
-PERSON_DBFS = -26.0
-"""Level of a person at a microphone."""
+PERSON_DB = -26.0
+"""Level of a person at a microphone, in dBFS."""
 
 
 def questions() -> list[str]:
-    """Everyday questions, one after the other in no particular order."""
+    """Return everyday questions in no particular order."""
     file = resources.files("covo_cli.bench") / "questions.txt"
     return file.read_text(encoding="utf-8").splitlines()
 
 
+def rendered(text: str, voice: Synthesizer) -> Audio:
+    """Return ``text`` as ``voice`` says it: float32 mono 16 kHz."""
+    return resample(np.concatenate(list(voice.stream(text))), ASSISTANT_RATE, USER_RATE)
+
+
 def spoken(text: str, voice: Synthesizer) -> Audio:
-    """``text`` as a person says it: float32 mono 16 kHz."""
-    sound = np.concatenate(list(voice.stream(text)))
-    return at_level(resample(sound, ASSISTANT_RATE, USER_RATE), PERSON_DBFS)
+    """Return ``text`` as a person at a microphone says it: float32 mono 16 kHz."""
+    return at_level(rendered(text, voice), PERSON_DB)
 
 
 def as_lines(texts: Sequence[str], voice: Synthesizer) -> list[Line]:
-    """Each text as a line of a scripted user."""
+    """Return ``texts`` as lines of a scripted user."""
     return [Line(spoken(text, voice), text) for text in texts]

@@ -1,4 +1,4 @@
-"""The screen of whatever is not a terminal: one plain line for each thing that is finished."""
+"""Screens for what is not a terminal: plain lines for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Self, TextIO
 
 from audio_io.clock import ASSISTANT_RATE, seconds
 from covo_cli.conversation.consumer import Tick
+from covo_cli.errors import OutputClosed
 from covo_cli.process.text import clean
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.screen.words import clock, latency_line
+from covo_cli.sessions.event_log import encode_events
+from covo_cli.sessions.transcript import NAMES, Who
 from model.events import (
     EndpointJudged,
     Event,
@@ -25,17 +28,55 @@ from model.events import (
     VoiceChanged,
 )
 
+USER, ASSISTANT = (NAMES[who].lower() for who in Who)
 
-class LinesScreen:
-    """Writes lines such as ``[00:03.2] you: ...`` to ``stream`` (stdout), each at once.
 
-    Remarks begin with ``--``. The time is when a thing was finished. Raises BrokenPipeError from
-    :meth:`on_tick` when nobody reads any more: that is to end the conversation like a quit.
+class _StreamScreen:
+    """A screen on ``stream`` (stdout), which stays open."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError as error:
+            raise OutputClosed("nobody reads the output any more") from error
+
+
+class JsonScreen(_StreamScreen):
+    """Writes every event as one line of JSON, in ASCII so that no encoding can spoil it."""
+
+    def on_tick(self, tick: Tick) -> None:
+        """Write the events of one frame. Raises: OutputClosed."""
+        if tick.events:
+            self._write(encode_events(tick.events, ascii_only=True))
+
+
+class LinesScreen(_StreamScreen):
+    """Writes lines such as ``[00:03.2] you: ...``; remarks begin with ``--``.
+
+    The time is when a thing was finished.
     """
 
     def __init__(self, info: ConversationInfo, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
         self._info = info
-        self._stream = stream if stream is not None else sys.stdout
         self._endpoints = {"microphone": "", "speaker": ""}
         self._muted = False
 
@@ -49,62 +90,51 @@ class LinesScreen:
             f"speaker {info.speaker}",
             kept,
         )
-        self._write(0, "-- " + ", ".join(facts))
+        self.line(0, "-- " + ", ".join(facts))
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def on_tick(self, tick: Tick) -> None:
-        """Write what was finished in this frame. Raises: BrokenPipeError."""
+        """Write what was finished in one frame. Raises: OutputClosed."""
         for event in tick.events:
             for line in _lines(event):
-                self._write(event.at, line)
+                self.line(event.at, line)
         if tick.muted != self._muted:
             self._muted = tick.muted
-            self._write(tick.at, "-- muted" if tick.muted else "-- unmuted")
+            self.line(tick.at, "-- muted" if tick.muted else "-- unmuted")
         for name, message in (("microphone", tick.microphone), ("speaker", tick.speaker)):
             if message != self._endpoints[name]:
                 self._endpoints[name] = message
-                self._write(tick.at, f"-- {name}: {message or 'well again'}")
+                self.line(tick.at, f"-- {name}: {message or 'recovered'}")
 
-    def close(self) -> None:
-        """Nothing to give back: the stream is not ours."""
-
-    def _write(self, at: int, line: str) -> None:
+    def line(self, at: int, text: str) -> None:
+        """Write one line with the time ``at``, in user samples. Raises: OutputClosed."""
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
-        text = f"[{clock(at)}] {clean(line)}".encode(encoding, "replace").decode(encoding)
-        self._stream.write(text + "\n")
-        self._stream.flush()
+        shown = f"[{clock(at)}] {clean(text)}".encode(encoding, "replace").decode(encoding)
+        self._write(shown + "\n")
 
 
 def _lines(event: Event) -> list[str]:
     lines: list[str] = []
     match event:
         case UserTranscript(final=True):
-            lines = [f"you: {event.text}"]
+            lines = [f"{USER}: {event.text}"]
         case ReplyFinished():
-            lines = [f"covo: {event.text}"]
+            lines = [f"{ASSISTANT}: {event.text}"]
         case Interrupted():
             after = seconds(event.heard_samples, ASSISTANT_RATE)
             rest = f"; not heard: {event.unheard}" if event.unheard.strip() else ""
-            said = [f"covo: {event.heard}"] if event.heard.strip() else []
+            said = [f"{ASSISTANT}: {event.heard}"] if event.heard.strip() else []
             lines = [*said, f"-- interrupted after {after:.1f} s ({event.reason}){rest}"]
         case TurnLatency():
             lines = [f"-- answered after {latency_line(event)}"]
         case EndpointJudged(over=False):
             lines = [f"-- waiting for you: {event.reason}"]
         case PlaybackControl(action=PlaybackAction.HOLD):
-            lines = [f"-- covo waits: {event.reason}"]
+            lines = [f"-- covo pauses: {event.reason}"]
         case PlaybackControl(action=PlaybackAction.RESUME):
             lines = [f"-- covo goes on: {event.reason}"]
         case TurnDiscarded():
-            lines = [f"-- not taken as a turn: {event.reason}"]
+            lines = [f"-- not a turn: {event.reason}"]
         case VoiceChanged():
             lines = [f"-- voice: {event.voice}"]
         case Notice():
