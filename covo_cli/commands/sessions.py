@@ -198,7 +198,7 @@ def _summary(session: Session) -> dict[str, object]:
         "seconds": round(session.duration, 3),
         "turns": session.turn_count,
         "engine": session.info.engine.get("name", ""),
-        "voices": list(session.voices),
+        "voices": list(session.info.voices),
         "state": session.state.value,
         "warnings": list(session.warnings),
     }

@@ -56,6 +56,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     choice = choose_engine(settings)
     engine = build_engine(settings, real_time=ends.real_time, choice=choice)
     stack.callback(engine.close)
+    stack.callback(ends.close)  # first of all: the sound stops, however long the engine takes
     stack.push(_close_in_time)
     _load(engine, choice.reason)
     if ends.live:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from threading import Event
-from types import TracebackType
 from typing import Self
 
 from blessed import Terminal
@@ -54,12 +53,7 @@ class Keyboard:
         self.start(terminal)
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def start(self, terminal: Terminal) -> None:

@@ -33,7 +33,7 @@ MOST_WAITING = 3_000
 """Ticks that may wait for a slow disk: 60 s, about 10 MB."""
 
 CLOSE_LIMIT_S = 120.0
-"""How long closing waits for what is left to be written and compressed. An hour takes some 10 s."""
+"""How long closing waits for what is left to be written and compressed: 5 s for an hour of talk."""
 
 log = logging.getLogger(__name__)
 

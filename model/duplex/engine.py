@@ -169,11 +169,11 @@ class DuplexEngine:
         def work(cancelled: Callable[[], bool]) -> Iterator[ChunkStep]:
             if self._loop_state is None:
                 return
-            state, waiting = self._loop_state, Effort.for_lag(self._chunks - number - 1)
+            state, effort = self._loop_state, Effort.for_lag(self._chunks - number - 1)
             try:
-                step, after = assistant.loop.step(state, heard[:size], waiting, stop=self._stop)
+                step, after = assistant.loop.step(state, heard[:size], effort, stop=self._stop)
             except Exception:
-                # The context may hold half a step: start anew.
+                # The context may hold half a step, so the conversation starts over.
                 self._loop_state = assistant.loop.start(context=state.context)
                 raise
             self._loop_state = after
