@@ -19,7 +19,7 @@ from audio_io.endpoints import Microphone, Speaker
 from audio_io.resample import FrameResampler
 from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Consumer, Tick
-from covo_cli.conversation.request import Quit, Report, Request
+from covo_cli.conversation.request import FailureReport, Quit, Request
 from covo_cli.errors import OutputClosed, SessionError
 from model.engine import Engine, Frame, PushToTalk, SetMuted
 from model.events import (
@@ -117,7 +117,7 @@ class Conversation:
             match request:
                 case Quit():
                     return True
-                case Report(text):
+                case FailureReport(text):
                     self._note_failure(text)
                     continue
                 case SetMuted(muted):

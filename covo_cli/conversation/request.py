@@ -13,10 +13,10 @@ class Quit:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class FailureReport:
     """Show ``text`` as an error: something failed, and the conversation goes on without it."""
 
     text: str
 
 
-Request = Command | Quit | Report
+Request = Command | Quit | FailureReport

@@ -23,7 +23,7 @@ from covo_cli.errors import message_for
 from covo_cli.process.interrupt import not_within_imports
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
 from covo_cli.process.log import native_log_path
-from covo_cli.process.native_stderr import python_stderr_off_terminal, send_native_stderr_to
+from covo_cli.process.native import python_stderr_off_terminal, send_native_stderr_to
 from covo_cli.process.program import program
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
@@ -56,6 +56,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     choice = choose_engine(settings)
     engine = build_engine(settings, real_time=ends.real_time, choice=choice)
     stack.callback(engine.close)
+    stack.callback(ends.close)  # first of all: the sound stops, however long the engine takes
     stack.push(_close_in_time)
     _load(engine, choice.reason)
     if ends.live:

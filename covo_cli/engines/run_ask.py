@@ -1,4 +1,4 @@
-"""Answers one question about a recording, in writing, on stdout as it comes."""
+"""Answer one question about a recording in text, streamed to stdout."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from model.covo.conversation.reply_parts import ReplyEnd, ReplyPart, StopReason,
 from model.errors import failing_as_model_error
 
 CUT_SHORT = 1
-"""Exit code of an answer that did not come to its end."""
+"""Exit code of an incomplete answer."""
 
 
 def run_ask(settings: Settings, audio: Path, question: str, *, as_json: bool) -> int:
-    """Ask ``question`` about the recording in ``audio``; return the exit code.
+    """Ask ``question`` about the recording ``audio``; return the exit code.
 
     Raises: AudioFileError, SettingsError, ModelError.
     """
@@ -37,7 +37,7 @@ def run_ask(settings: Settings, audio: Path, question: str, *, as_json: bool) ->
         end = _write(dialogue.stream(reply, lambda: False), as_json=as_json)
     if end.reason is StopReason.END:
         return 0
-    console.print(f"The answer was cut short: {end.text} tokens, {end.reason}.", highlight=False)
+    console.print(f"Answer cut short after {end.text} tokens: {end.reason}.", highlight=False)
     return CUT_SHORT
 
 
@@ -52,7 +52,7 @@ def _write(parts: Iterator[ReplyPart], *, as_json: bool) -> ReplyEnd:
                 facts = {"event": "end", **dataclasses.asdict(part)}
                 _put(json.dumps(facts) + "\n" if as_json else "\n")
                 return part
-    raise RuntimeError("a reply without an end")
+    raise RuntimeError("the reply has no end")
 
 
 def _put(text: str) -> None:

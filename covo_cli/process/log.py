@@ -1,6 +1,7 @@
 """Write the log: what happened, off the screen, with a traceback for every failure.
 
-It never holds what was said, written or typed, nor keys: options are logged without their values.
+It never holds what was said, written or typed, nor keys: commands are logged without values, and
+what messages quote is hidden.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import logging
 import os
 import platform
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -23,12 +25,23 @@ OLD_FILES = 2
 OUR_ROOMS = ("audio_io", "covo_cli", "model", "voices")
 FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s [%(threadName)s] %(message)s"
 
+_QUOTED = re.compile(r"""(?<!\w)(['"]).*?(?<!\\)\1(?!\w)""")
+_QUOTING_CODE = ("AttributeError", "ImportError", "ModuleNotFoundError", "NameError", "TypeError")
+
 log = logging.getLogger(__name__)
 
 
 class _LogFile(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Lose the record: a full disk must not disturb the conversation."""
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Hide quotations, which may be of what somebody said, except in a traceback's code."""
+        lines = super().format(record).splitlines()
+        kept = (" ", *_QUOTING_CODE)
+        return "\n".join(x if x.startswith(kept) else _QUOTED.sub("'...'", x) for x in lines)
 
 
 def log_dir() -> Path:
@@ -64,7 +77,7 @@ def begin_log(arguments: Sequence[str]) -> None:
     if "--verbose" in arguments:
         handlers.append(logging.StreamHandler())
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(FORMAT))
+        handler.setFormatter(_Formatter(FORMAT))
         root.addHandler(handler)
     for room in OUR_ROOMS:
         logging.getLogger(room).setLevel(logging.DEBUG)

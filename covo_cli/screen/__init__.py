@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from covo_cli.conversation.consumer import Consumer
@@ -28,12 +27,7 @@ class Screen(Consumer, Protocol):
     def __enter__(self) -> Self:
         """Take the terminal."""
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Give it back."""
 
 

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from threading import Event
-from types import TracebackType
 from typing import Self
 
 from blessed import Terminal
 
 from audio_io.worker import Worker, details_hint, join_all
-from covo_cli.conversation.request import Report, Request
+from covo_cli.conversation.request import FailureReport, Request
 from covo_cli.screen.keys import KeyMachine
 
 POLL_S = 0.1
@@ -54,12 +53,7 @@ class Keyboard:
         self.start(terminal)
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def start(self, terminal: Terminal) -> None:
@@ -91,4 +85,4 @@ class Keyboard:
     def _failed(self, error: BaseException) -> None:
         self._failures += 1
         what = "a key failed" if self._failures <= RESTARTS else "stopped; quit with Ctrl-C"
-        self._act(Report(f"keyboard: {what}{details_hint()}"))
+        self._act(FailureReport(f"keyboard: {what}{details_hint()}"))

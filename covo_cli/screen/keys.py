@@ -17,9 +17,9 @@ from covo_cli.conversation.request import Quit, Request
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 
 KEYS = (
-    ("space", "push-to-talk: begin, again to send"),
+    ("space", "push-to-talk: start, again to send"),
     ("m", "mute or unmute the microphone"),
-    ("i, Esc", "interrupt the answer"),
+    ("i, Esc", "interrupt the reply"),
     ("v", "next voice"),
     ("t, /", "type instead of speaking"),
     ("?, h", "show or hide this help"),

@@ -14,8 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
-from threading import Event, Lock
-from types import TracebackType
+from threading import Event
 from typing import Self, TextIO, cast
 
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderResult
@@ -37,8 +36,11 @@ from covo_cli.sessions.transcript import NAMES
 FRAME_S = 1 / 12
 """Seconds between two looks at the view."""
 
-CLOSE_LIMIT_S = 2.0
-"""How long closing waits for a terminal that takes no output (it may be stopped by Ctrl-S)."""
+CLOSE_LIMIT_S = 0.7
+"""How long closing waits for a terminal that takes no output (it may be stopped by Ctrl-S).
+
+Together with the keyboard's, within :data:`covo_cli.process.leaving.QUIT_S`.
+"""
 
 BEGIN_PAINT, END_PAINT = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
 """Synchronised output (other terminals ignore it), and no automatic wrapping.
@@ -90,7 +92,6 @@ class LiveScreen:
         self._live = Live(self._lines, console=self._console, auto_refresh=False, transient=True)
         self._printed = 0
         self._size = self._console.size
-        self._drawing = Lock()
         self._stop = Event()
         self._lost = False
         self._painter: Worker | None = None
@@ -104,12 +105,7 @@ class LiveScreen:
         self._painter.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def on_tick(self, tick: Tick) -> None:
@@ -124,7 +120,7 @@ class LiveScreen:
         except Exception:
             log.exception("the view of the conversation failed")
             self.close()
-            self._plain = self._fall_back(tick.at)
+            self._plain = self._plain or self._fall_back(tick.at)
         else:
             if self._painter is not None and self._painter.dead:
                 self._plain = self._fall_back(tick.at)
@@ -132,28 +128,31 @@ class LiveScreen:
     def close(self) -> None:
         """Print what is left and give the terminal back. Safe to call twice."""
         self._stop.set()
-        if self._painter is not None:
-            join_all([self._painter], CLOSE_LIMIT_S)
+        if self._painter is None:
+            return
+        join_all([self._painter], CLOSE_LIMIT_S)
+        if self._painter.dead and self._plain is None:
+            with suppress(OutputClosed):
+                self._plain = self._fall_back(self._view.now.at)
 
     def draw(self, last: bool = False) -> None:
         """Bring the terminal up to date. ``last``: print everything and leave no panel."""
-        with self._drawing:
-            view, keys, size = self._view.now, self._keys(), self._console.size
-            panel = Panel(self._console, size.width, self._glyphs)
-            settled = len(view.entries) if last else view.settled
-            done = [line for e in view.entries[self._printed : settled] for line in panel.entry(e)]
-            resized = size != self._size
-            room = size.height - 1
-            lines = [] if last else panel.lines(view, keys, room)
-            if not (last or resized):
-                # The panel's foot stays where it is: what it loses in height is left blank above
-                # it, until more is printed there.
-                blank = min(len(self._lines.lines) - len(done), room) - len(lines)
-                lines = [*[Text()] * blank, *lines]
-            if lines == self._lines.lines and not done and not resized:
-                return
-            self._paint(lines, done, size)
-            self._printed = settled
+        view, keys, size = self._view.now, self._keys(), self._console.size
+        panel = Panel(self._console, size.width, self._glyphs)
+        settled = len(view.entries) if last else view.settled
+        done = [line for e in view.entries[self._printed : settled] for line in panel.entry(e)]
+        resized = size != self._size
+        room = size.height - 1
+        lines = [] if last else panel.lines(view, keys, room)
+        if not (last or resized):
+            # The panel's foot stays where it is: what it loses in height is left blank above
+            # it, until more is printed there.
+            blank = min(len(self._lines.lines) - len(done), room) - len(lines)
+            lines = [*[Text()] * blank, *lines]
+        if lines == self._lines.lines and not done and not resized:
+            return
+        self._paint(lines, done, size)
+        self._printed = settled
 
     def _paint(self, lines: list[Text], done: list[Text], size: ConsoleDimensions) -> None:
         console = self._console

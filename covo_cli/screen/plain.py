@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import errno
 import sys
-from types import TracebackType
 from typing import Self, TextIO
 
 from audio_io.clock import ASSISTANT_RATE, seconds
@@ -40,12 +40,7 @@ class _StreamScreen:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -55,8 +50,10 @@ class _StreamScreen:
         try:
             self._stream.write(text)
             self._stream.flush()
-        except BrokenPipeError as error:
-            raise OutputClosed("nobody reads the output any more") from error
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.EIO):
+                raise OutputClosed("the reader of the output has gone") from error
+            raise
 
 
 class JsonScreen(_StreamScreen):

@@ -39,7 +39,7 @@ def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
     now = datetime.now().astimezone()
     for session in sessions:
         when = [_when(session.info.started, now)]
-        made_with = [str(session.info.engine.get("name", "")), ", ".join(session.voices)]
+        made_with = [str(session.info.engine.get("name", "")), ", ".join(session.info.voices)]
         row = (
             session.name,
             *(when if wide else ()),
@@ -90,7 +90,7 @@ def _facts(session: Session) -> Iterator[tuple[str, str]]:
     parts = info.engine.get("parts")
     if isinstance(parts, dict):
         yield from ((f"  {part}", str(model)) for part, model in parts.items())
-    yield "voice", ", ".join(session.voices)
+    yield "voice", ", ".join(session.info.voices)
     yield "microphone", info.input_device
     yield "speaker", info.output_device
     versions = (

@@ -22,7 +22,7 @@ from voices.strict_reader import convert
 
 FORMAT = 1
 NAME_FORMAT = "%Y-%m-%d_%H-%M-%S"
-UNFINISHED = "unfinished: the program was stopped before the conversation was over"
+UNFINISHED = "unfinished: the program was stopped during the conversation"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,11 +97,6 @@ class Session:
             return self.info.turns
         return sum(entry.who is Who.USER for entry in self.transcript)
 
-    @property
-    def voices(self) -> tuple[str, ...]:
-        """The voices that were used, in order."""
-        return self.info.voices
-
 
 class SessionStore:
     """The sessions in the folder ``root``, which need not exist yet."""

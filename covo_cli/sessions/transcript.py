@@ -138,19 +138,19 @@ class _ReplyFold:
             latency=self.latency,
         )
 
-    def broken_off(self, duration: float | None) -> TranscriptEntry | None:
-        """Return the entry of a reply during which the recording of ``duration`` seconds ends."""
+    def break_off(self, duration: float | None) -> None:
+        """End an open reply with its last sound, or with the recording of ``duration`` seconds."""
         if self.ending is not None or self.start is None:
-            return self.entry()
+            return
         end = self.start + _user_samples(self.spoken.samples)
-        if duration is not None:
-            end = max(self.start, min(end, samples(duration)))
-        heard = self.spoken.split(round((end - self.start) * ASSISTANT_RATE / USER_RATE))
-        entry = self.entry()
-        if entry is None or not self.spoken.written.strip():
-            return None
-        cut_off = BROKEN_OFF if heard.unheard.strip() else ""
-        return replace(entry, end=end, text=heard.text, unheard=heard.unheard, cut_off=cut_off)
+        if duration is None or end <= samples(duration):
+            self.ending = ReplyFinished(end, self.number, self.spoken.written)
+            return
+        played = max(0, round((duration - seconds(self.start)) * ASSISTANT_RATE))
+        heard = self.spoken.split(played)
+        self.ending = Interrupted(
+            samples(duration), self.number, played, heard.text, heard.unheard, BROKEN_OFF
+        )
 
     def _begin(self, at: int) -> None:
         self.start = at if self.start is None else max(self.start, at)
@@ -200,6 +200,17 @@ class TranscriptFold:
             reply.played = position.samples
             self._put((Who.ASSISTANT, reply.number), reply.entry())
 
+    def begins_turn(self, event: UserTranscript) -> bool:
+        """Return whether a new turn begins, so that the entries so far will not change any more.
+
+        Words that come later than their answer do not end it: they stand above it.
+        """
+        key = (Who.USER, event.turn)
+        known = key in self._entries or key in self._settled
+        return not known and not any(
+            entry.start > event.start and not entry.final for entry in self._entries.values()
+        )
+
     def settle(self) -> tuple[TranscriptEntry, ...]:
         """Return the entries as final and drop them; later changes to them are ignored."""
         settled = tuple(replace(entry, final=True) for entry in self.entries)
@@ -210,8 +221,9 @@ class TranscriptFold:
     def close(self, duration: float | None) -> tuple[TranscriptEntry, ...]:
         """Return the entries of a recording of ``duration`` seconds that ends here."""
         for number, reply in self._replies.items():
-            self._put((Who.ASSISTANT, number), reply.broken_off(duration))
-        return tuple(e for e in self.entries if e.final or e.who is Who.ASSISTANT)
+            reply.break_off(duration)
+            self._put((Who.ASSISTANT, number), reply.entry())
+        return tuple(entry for entry in self.entries if entry.final)
 
     def _put(self, key: tuple[Who, int], entry: TranscriptEntry | None) -> None:
         if entry is None:

@@ -21,8 +21,7 @@ from audio_io.signal import Audio, SpeechDetector
 from model.duplex.assistant import DuplexAssistant
 from model.duplex.network.loop import ChunkStep, Effort, LoopState, PaceReport
 from model.duplex.network.network import ReplyTextStream
-from model.duplex.replies import SpokenReply
-from model.duplex.speaking import SpokenReplies
+from model.duplex.speaking import DuplexReply, SpokenReplies
 from model.duplex.transcripts import UserTranscripts
 from model.engine import (
     Command,
@@ -37,7 +36,6 @@ from model.engine import (
 )
 from model.errors import ModelError, failing_as_model_error
 from model.events import (
-    AssistantText,
     Event,
     Interrupted,
     Notice,
@@ -99,7 +97,7 @@ class DuplexEngine:
         self._steps: deque[tuple[int, Job[ChunkStep]]] = deque()
         self._failing = False  # whether the last step failed; consecutive failures are one notice
         self._spoken = SpokenReplies(executor)
-        self._reply: SpokenReply | None = None  # the reply the network is speaking
+        self._reply: DuplexReply | None = None  # the reply the network is speaking
         self._replies = 0
         self._answered = 0  # the last turn that got a reply
         self._stop = False
@@ -144,7 +142,7 @@ class DuplexEngine:
         self._events = []
         self._now = frame.end
         voiced, newest = self._hearing.hear(frame), self._spoken.newest
-        self._transcripts.hear(frame, voiced=voiced, over=newest.number if newest else 0)
+        self._transcripts.hear(frame, voiced=voiced, over=newest.reply_id if newest else 0)
         if np.any(frame.samples):
             self._sounded = frame.end
         while self._commands:
@@ -219,8 +217,8 @@ class DuplexEngine:
         if reply is None or text is None:
             return
         delta = "".join(text.step(token) for token in step.text)
-        if delta and not reply.stopped:
-            self._emit(AssistantText(self._now, reply.number, delta))
+        if delta:
+            reply.write(self._now, delta)
         codes = () if step.broke else step.codes  # BREAK's chunk is not part of the reply
         self._spoken.say(assistant, self._now, reply, delta, codes, last=step.broke)
         if step.broke:
@@ -231,7 +229,7 @@ class DuplexEngine:
         turn = self._transcripts.newest
         spoke = self._hearing.last_speech if turn != self._answered else 0
         self._answered = turn
-        self._reply = SpokenReply(self._replies, turn, spoke, self._now)
+        self._reply = DuplexReply(self._replies, turn, spoke, self._now)
         self._spoken.begin(self._reply)
         self._text = assistant.text_stream()
         self._emit(ReplyStarted(self._now, self._replies, turn))
@@ -249,7 +247,7 @@ class DuplexEngine:
             self._enter(state, "BREAK, you spoke over it" if over else "BREAK")
 
     def _reply_is_over(self, number: int) -> bool:
-        return self._reply is None or self._reply.number == number
+        return self._reply is None or self._reply.reply_id == number
 
     # Commands
 
@@ -275,7 +273,7 @@ class DuplexEngine:
         if reply is None:
             return
         self._stop = self._reply is not None
-        self._emit(PlaybackControl(self._now, reply.number, PlaybackAction.STOP, reason))
+        self._emit(PlaybackControl(self._now, reply.reply_id, PlaybackAction.STOP, reason))
         self._enter(TurnState.INTERRUPTED, reason)
 
     # Events

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, samples
 from audio_io.signal import Audio, Position
 from model.duplex.assistant import DuplexAssistant
-from model.duplex.network.speech import speak
-from model.duplex.replies import SpokenReply
+from model.duplex.network.speech import SpokenState, speak
 from model.errors import ModelError, failing_as_model_error
-from model.events import (
-    AssistantAudio,
-    Event,
-    Interrupted,
-    Notice,
-    ReplyAudioEnded,
-    ReplyFinished,
-    TurnLatency,
-)
+from model.events import Event, Interrupted, Notice, ReplyFinished, TurnLatency
 from model.jobs.executor import Executor, Job
-from model.playback.falling_silent import FallingSilent
+from model.playback.spoken_reply import SpokenReply, latency_parts
 
 SPEECH_LANE = "speech"
 
@@ -31,8 +23,34 @@ CUSHION = 0.06
 """Seconds of silence before a reply's first sound. Each chunk's speech is ready a little earlier or
 later than the last one's; without it the speaker would run dry in between."""
 
-STALLED = 2.0
-"""Seconds without progress after which a reply that is not played to its end is given up."""
+
+class DuplexReply(SpokenReply):
+    """A reply that begins with SHIFT, at ``shifted_at``, and ends with BREAK. Times: user samples.
+
+    ``end_of_speech``: when the user had last spoken as it began, 0 if nothing new was said.
+    """
+
+    def __init__(self, reply_id: int, turn: int, end_of_speech: int, shifted_at: int) -> None:
+        super().__init__(reply_id, turn, cushion=samples(CUSHION, ASSISTANT_RATE))
+        self.end_of_speech = end_of_speech
+        self.shifted_at = shifted_at
+        self.over_speech = False
+        """Whether the user was speaking when BREAK came."""
+        self.failed = False
+        """Whether some of its speech could not be made."""
+        self.stop_reason = ""
+        self.speech: SpokenState[Any] = SpokenState()
+        """Where its sound is; used only on the speech lane."""
+
+    def latency(self, now: int) -> TurnLatency:
+        """Return the time from the user's last speech to the first sound played, by its parts."""
+        marks = {
+            "turn taking": self.shifted_at,
+            "speech": self.first_audio_at,
+            "playing": self.first_heard_at,
+        }
+        parts = latency_parts(self.end_of_speech, marks)
+        return TurnLatency(now, self.turn, self.reply_id, sum(parts.values()), parts)
 
 
 class SpokenReplies:
@@ -41,13 +59,13 @@ class SpokenReplies:
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._sounds: deque[tuple[SpokenReply, str, bool, Job[Audio]]] = deque()
-        self._replies: deque[SpokenReply] = deque()
+        self._sounds: deque[tuple[DuplexReply, str, bool, Job[Audio]]] = deque()
+        self._replies: deque[DuplexReply] = deque()
         self.settled = 0
         """The number of the last reply that is settled."""
 
     @property
-    def newest(self) -> SpokenReply | None:
+    def newest(self) -> DuplexReply | None:
         """The newest that is not settled."""
         return self._replies[-1] if self._replies else None
 
@@ -56,7 +74,7 @@ class SpokenReplies:
         """Whether there is one."""
         return bool(self._replies or self._sounds)
 
-    def begin(self, reply: SpokenReply) -> None:
+    def begin(self, reply: DuplexReply) -> None:
         """A reply has begun; it has no sound yet."""
         self._replies.append(reply)
 
@@ -64,7 +82,7 @@ class SpokenReplies:
         self,
         assistant: DuplexAssistant,
         now: int,
-        reply: SpokenReply,
+        reply: DuplexReply,
         delta: str,
         codes: tuple[int, ...],
         *,
@@ -83,7 +101,7 @@ class SpokenReplies:
         job = self._executor.submit(SPEECH_LANE, now, work)
         self._sounds.append((reply, delta, last, job))
 
-    def stop(self, reason: str) -> SpokenReply | None:
+    def stop(self, reason: str) -> DuplexReply | None:
         """Nothing more of any reply is to be heard; the newest, if there is one that was not
         stopped before."""
         newest = self.newest
@@ -91,7 +109,8 @@ class SpokenReplies:
             return None
         for reply in self._replies:
             if not reply.stopped:
-                reply.falling = FallingSilent(reply.heard, reason)
+                reply.stop()
+                reply.stop_reason = reason
         return newest
 
     def poll(self, now: int, playback: Position) -> Iterator[Event]:
@@ -103,22 +122,23 @@ class SpokenReplies:
                 break
             self._sounds.popleft()
             if last:
-                reply.complete = True
-                if not reply.stopped:
-                    yield ReplyAudioEnded(now, reply.number, reply.samples)
+                reply.end(whole=not reply.failed)
+        for reply in self._replies:
+            yield from reply.take(now)
         while self._replies:
             reply = self._replies[0]
-            yield from _follow(now, reply, playback)
+            if reply.follow(now, playback) and reply.end_of_speech:
+                yield reply.latency(now)
             over = _over(now, reply)
             if over is None:
                 return
             yield from over
             self._replies.popleft()
-            self.settled = reply.number
+            self.settled = reply.reply_id
 
     def _collect(
-        self, now: int, reply: SpokenReply, delta: str, job: Job[Audio]
-    ) -> Iterator[Event]:
+        self, now: int, reply: DuplexReply, delta: str, job: Job[Audio]
+    ) -> Iterator[Notice]:
         try:
             with failing_as_model_error("the reply's speech"):
                 sounds = job.poll(now)
@@ -128,49 +148,25 @@ class SpokenReplies:
             reply.failed = True
             return
         for sound in sounds:
-            reply.add_text(delta)
-            if len(sound) and not reply.stopped:
-                whole = sound if reply.sound_at is not None else _first(now, reply, sound)
-                reply.samples += len(whole)
-                yield AssistantAudio(now, reply.number, whole, delta)
+            first = len(sound) and reply.first_audio_at is None
+            silence = np.zeros(reply.cushion if first else 0, np.float32)
+            reply.say(now, np.concatenate((silence, sound)), delta)
 
 
-def _first(now: int, reply: SpokenReply, sound: Audio) -> Audio:
-    """A reply's first sound, behind the cushion."""
-    reply.sound_at = now
-    reply.cushion = samples(CUSHION, ASSISTANT_RATE)
-    return np.concatenate((np.zeros(reply.cushion, np.float32), sound))
-
-
-def _follow(now: int, reply: SpokenReply, playback: Position) -> Iterator[Event]:
-    """Take note of what was played of it."""
-    if playback.reply_id == reply.number:
-        heard = playback.samples
-    else:
-        heard = reply.samples if playback.reply_id > reply.number else 0
-    if reply.play(now, heard) and reply.end_of_speech:
-        parts = reply.latency()
-        yield TurnLatency(now, reply.turn, reply.number, sum(parts.values()), parts)
-
-
-def _over(now: int, reply: SpokenReply) -> list[Event] | None:
+def _over(now: int, reply: DuplexReply) -> list[Event] | None:
     """How it ended, to be told; None while it can still be heard."""
-    if reply.falling is not None:
-        if not reply.falling.silent(reply.heard):
-            return None
-        return [_interrupted(now, reply, reply.falling.reason)]
-    if not reply.complete:
-        return None
+    if reply.stopped:
+        return [_interrupted(now, reply, reply.stop_reason)] if reply.silent else None
     events: list[Event] = []
-    if reply.heard < reply.samples:
-        if now - max(reply.heard_since, reply.sound_at or 0) < samples(STALLED):
+    if not reply.finished:
+        if not reply.stalled(now):
             return None
         events.append(Notice(now, "warning", "the speaker lost the end of the reply"))
     if reply.over_speech:
         return [*events, _interrupted(now, reply, "you spoke over it")]
-    return [*events, ReplyFinished(now, reply.number, reply.text)]
+    return [*events, ReplyFinished(now, reply.reply_id, reply.text)]
 
 
-def _interrupted(now: int, reply: SpokenReply, reason: str) -> Interrupted:
-    said, unsaid = reply.split(reply.heard)
-    return Interrupted(now, reply.number, reply.heard, said, unsaid, reason)
+def _interrupted(now: int, reply: DuplexReply, reason: str) -> Interrupted:
+    heard = reply.split()
+    return Interrupted(now, reply.reply_id, heard.samples, heard.text, heard.unheard, reason)

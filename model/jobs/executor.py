@@ -16,7 +16,7 @@ from __future__ import annotations
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from audio_io.clock import samples
@@ -150,7 +150,7 @@ class _VirtualJob(Generic[T]):
     def __init__(
         self, work: Work[T], submitted: int, lane: _VirtualLane, clock: Callable[[], float]
     ) -> None:
-        self._results = work(lambda: self._cancelled)
+        self._results = self._run(work)
         self._time: float = submitted
         self._lane = lane
         self._clock = clock
@@ -160,6 +160,9 @@ class _VirtualJob(Generic[T]):
         self._started = False
         self._done = False
         self._cancelled = False
+
+    def _run(self, work: Work[T]) -> Generator[T, None, None]:
+        yield from work(lambda: self._cancelled)
 
     def poll(self, now: int) -> list[T]:
         self._now = now
@@ -219,9 +222,7 @@ class _VirtualJob(Generic[T]):
         self._cancelled = True
         if not self._done:
             self._leave()
-            close = getattr(self._results, "close", None)
-            if close is not None:
-                close()
+            self._results.close()
 
 
 class VirtualExecutor:

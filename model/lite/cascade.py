@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from audio_io.worker import Worker, join_all
 from model.engine import EngineInfo, Progress
 from model.errors import ChatError, ModelError
 from model.jobs.channel import Cancelled, Channel, feed
+from model.jobs.executor import CLOSE_S
 from model.lite.chat import ChatModel, Message
 from model.lite.clauses import ClauseSplitter
 from model.lite.prompt import ChatExchange, Prompt, build_messages, fit_history
@@ -59,7 +61,7 @@ class Cascade:
         self._loaded = {voice: self._synthesizer}
         self._history: tuple[ChatExchange, ...] = ()
         self._made: dict[int, _Made] = {}
-        self._preparing: threading.Thread | None = None
+        self._preparing: Worker | None = None
         self._working: list[threading.Thread] = []
         self._closed = threading.Event()
 
@@ -173,8 +175,8 @@ class Cascade:
         with self._lock:
             loaded = list(self._loaded.values())
             working = self._working
-        for thread in working:
-            thread.join()
+        if join_all(working, CLOSE_S):
+            return  # a thread is inside a library that must not lose its model
         self._chat.close()
         for synthesizer in loaded:
             synthesizer.close()
@@ -189,9 +191,7 @@ class Cascade:
             if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):
                 return
             messages = build_messages(self._prompt, self._history)
-            self._preparing = threading.Thread(
-                target=self._read_ahead, args=(messages,), name="covo-prepare", daemon=True
-            )
+            self._preparing = Worker(lambda: self._read_ahead(messages), "prepare")
             self._preparing.start()
             self._working.append(self._preparing)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from model.events import Notice, VoiceChanged
 from model.jobs.executor import Executor
 from model.jobs.question import Question
-from model.playback.reply_run import REPLY_LANE
 from model.reply import ReplyGenerator
+from model.turns.answer import REPLY_LANE
 
 
 class VoiceChanges:

@@ -1,22 +1,20 @@
-"""Run as a process by the tests of the recorder, to be killed or to run out of disk.
+"""Run as a process by the tests of the recorder, to be killed.
 
-Usage: record_in_process.py ROOT SECONDS PACE [--die-in FUNCTION] [--file-limit BYTES]
+Usage: record_in_process.py ROOT SECONDS PACE [--die-in FUNCTION]
 
 Prints the session's folder, then after every tick how many there were, so that what is in the pipe
-when the process dies is what it had really recorded.
+when the process dies is what the recorder had taken.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import signal
 import sys
 import time
 from pathlib import Path
 
-from covo_cli.errors import SessionError
 from covo_cli.sessions import finish
 from covo_cli.sessions.recorder import SessionRecorder
 from tests.fakes.session_factory import META, STARTED, conversation_ticks
@@ -28,10 +26,7 @@ def main() -> None:
     parser.add_argument("seconds", type=float)
     parser.add_argument("pace", choices=("real", "fast"))
     parser.add_argument("--die-in")
-    parser.add_argument("--file-limit", type=int)
     options = parser.parse_args()
-    if options.file_limit:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (options.file_limit, options.file_limit))
     if options.die_in:
         setattr(finish, options.die_in, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
     recorder = SessionRecorder(options.root, META, started=STARTED)
@@ -40,16 +35,9 @@ def main() -> None:
     for n, tick in enumerate(conversation_ticks(options.seconds), 1):
         if options.pace == "real":
             time.sleep(max(0.0, began + n * 0.02 - time.monotonic()))
-        try:
-            recorder.on_tick(tick)
-        except SessionError as error:
-            tell(f"error: {error}")
+        recorder.on_tick(tick)
         tell(n)
-    try:
-        recorder.close()
-    except SessionError as error:
-        tell(f"error: {error}")
-    tell("closed")
+    recorder.close()
 
 
 def tell(what: object) -> None:

@@ -172,8 +172,8 @@ def test_where_the_network_would_fit() -> None:
     card = machine.Gpu("Some card", 22 * GB, 24 * GB)
     rows = {row.device: row for row in fit_rows((card,), 2 * GB)}
     shown = {name: [shown_minutes(fit) for fit in row.fits] for name, row in rows.items()}
-    assert list(shown)[:2] == ["this machine: Some card", "this machine: processor"]
-    assert shown["this machine: processor"] == ["-", "-", "-"]
+    assert list(shown)[:2] == ["this machine: Some card", "this machine: CPU"]
+    assert shown["this machine: CPU"] == ["-", "-", "-"]
     assert shown["a card of 8 GB"] == ["-", "-", "-"]
     assert shown["a card of 12 GB"][:2] == ["-", "-"]
     assert shown["a card of 80 GB"] == ["> 60 min"] * 3
@@ -204,7 +204,7 @@ def test_devices() -> None:
     check, device = sound.check_device(both, "input", "")
     assert check.status is Status.OK
     assert device == MIC
-    assert "the system's default" in check.detail
+    assert "system default" in check.detail
     check, device = sound.check_device(both, "output", "box")
     assert device == SPEAKER
     assert "audio.output = box" in check.detail
@@ -251,7 +251,7 @@ def test_voice(tmp_path: Path) -> None:
     assert synthesizer == "kokoro"
     fails(wiring.check_voice(store, "emmma", "lite")[0], "did you mean emma?")
     make_pack(tmp_path, "anna", parts=COVO)
-    fails(wiring.check_voice(store, "anna", "lite")[0], "anna is for covo")
+    fails(wiring.check_voice(store, "anna", "lite")[0], "anna is a voice for covo")
     (tmp_path / "wreck").mkdir()
     check, _ = wiring.check_voice(store, "emma", "lite")
     assert check.status is Status.WARNING

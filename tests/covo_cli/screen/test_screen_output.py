@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -26,7 +27,7 @@ from rich.text import Text
 
 from audio_io.clock import samples
 from covo_cli.conversation.consumer import Tick
-from covo_cli.conversation.request import Quit, Report, Request
+from covo_cli.conversation.request import FailureReport, Quit, Request
 from covo_cli.errors import OutputClosed
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import RESTARTS, Keyboard
@@ -36,7 +37,14 @@ from covo_cli.screen.panel import Panel
 from covo_cli.screen.plain import JsonScreen, LinesScreen
 from covo_cli.screen.view import ConversationView, View
 from model.engine import SetMuted
-from model.events import EndpointJudged, Notice, PlaybackAction, PlaybackControl, TurnLatency
+from model.events import (
+    EndpointJudged,
+    Notice,
+    PlaybackAction,
+    PlaybackControl,
+    TurnLatency,
+    UserTranscript,
+)
 from tests import ROOT
 from tests.fakes.screen_session import INFO, conversation, ticks
 
@@ -277,6 +285,23 @@ def test_a_bug_in_the_drawing_leaves_plain_lines(
     assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("\x1b[?25l")
 
 
+def test_a_bug_in_the_last_drawing_loses_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, _, out = live()
+    with screen:
+        screen.on_tick(tick_with(UserTranscript(0, 1, "Is it warm?", True, 0, 100)))
+        monkeypatch.setattr(Panel, "entry", lambda panel, entry: 1 / 0)
+    assert out.getvalue().splitlines()[-1].endswith("you: Is it warm?")
+
+
+def test_a_terminal_that_goes_ends_plain_lines() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OutputClosed):
+        LinesScreen(INFO, Gone()).line(0, "x")
+
+
 def test_a_bug_in_the_view_leaves_plain_lines(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -344,8 +369,8 @@ def test_a_bug_in_a_key_is_reported_and_the_keyboard_goes_on(
 
     keyboard = Keyboard(BrokenMachine(), requests.append)
     keyboard.start(FakeTerminal("m" + "x" * bugs + "q"))
-    failed = [Report("keyboard: a key failed")] * min(bugs, RESTARTS)
-    stopped = Report("keyboard: stopped; quit with Ctrl-C")
+    failed = [FailureReport("keyboard: a key failed")] * min(bugs, RESTARTS)
+    stopped = FailureReport("keyboard: stopped; quit with Ctrl-C")
     expected = [SetMuted(True), *failed, stopped if bugs > RESTARTS else Quit()]
     wait_until(lambda: len(requests) >= len(expected))
     keyboard.close()
@@ -473,7 +498,7 @@ def test_keys_and_resizing_while_it_runs(run: Run) -> None:
     terminal = run("live")
     terminal.shows("? help")
     terminal.keys("?")
-    terminal.shows("push-to-talk: begin")
+    terminal.shows("push-to-talk: start")
     terminal.keys("?t")
     terminal.shows("type: ")
     terminal.keys("grüß dich")

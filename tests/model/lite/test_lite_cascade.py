@@ -329,3 +329,23 @@ def test_it_says_what_it_is_and_closes_twice() -> None:
     parts.cascade.close()
     parts.cascade.close()
     assert parts.voices["one"].said[-1] == "(closed)"
+
+
+def test_a_chat_model_that_never_returns_is_left_alone_on_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("model.lite.cascade.CLOSE_S", 0.05)
+    parts, forever = Parts(), threading.Event()
+    reading = threading.Event()
+
+    def read(messages: Sequence[Message]) -> None:
+        reading.set()
+        forever.wait()
+
+    monkeypatch.setattr(parts.chat, "prepare", read)
+    made = parts.reply()
+    parts.settle(0, 10**9, made)
+    assert reading.wait(10)
+    parts.cascade.close()
+    assert parts.chat.closed == 0  # it may be inside of the library
+    forever.set()

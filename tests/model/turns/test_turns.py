@@ -167,7 +167,7 @@ def test_any_error_of_a_part_ends_the_reply_not_the_conversation():
 
 def test_a_reply_without_words_is_told():
     log, fake = converse(speech(1), silence(3), words=[])
-    assert [e.text for e in log.of(Notice)] == ["nothing to say in ''"]
+    assert [e.text for e in log.of(Notice)] == ["the reply has no words to say: ''"]
     assert log.states == [USER_SPEAKING, THINKING, LISTENING]
     assert fake.history == [("hello", "")]
 

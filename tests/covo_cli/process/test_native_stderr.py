@@ -10,7 +10,7 @@ import sys
 PROGRAM = """
 import atexit, os, sys
 from pathlib import Path
-from covo_cli.process.native_stderr import python_stderr_off_terminal, send_native_stderr_to
+from covo_cli.process.native import python_stderr_off_terminal, send_native_stderr_to
 atexit.register(os.write, 2, b"from a library at the end")
 send_native_stderr_to(Path(sys.argv[1]))
 print("before", file=sys.stderr)

@@ -1,0 +1,137 @@
+"""What the states of turn taking share: the engine's parts, the time, what is remembered."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from audio_io.signal import NOTHING_PLAYED
+from model.engine import Frame
+from model.events import (
+    Event,
+    PlaybackAction,
+    PlaybackControl,
+    SpeculationDiscarded,
+    StateChanged,
+    TurnState,
+)
+from model.hearing.hearing import Hearing
+from model.hearing.open_turn import OpenTurn
+from model.hearing.recognition import Recognition
+from model.jobs.executor import Executor
+from model.reply import ReplyGenerator
+from model.turns.answer import Answer
+from model.turns.end_of_turn import EndOfTurnProbe
+from model.turns.overlap import Overlap
+from model.turns.phrases import OverlapKind, Phrases
+from model.turns.states import ConversationState, Listening, ReplySpeaking, Thinking, UserSpeaking
+from model.turns.turn_settings import TurnSettings
+
+S = TypeVar("S", bound=ConversationState)
+
+
+class TurnContext:
+    """The parts, the present frame, and the memory of earlier turns.
+
+    ``asked``: whether the last reply heard to its end was a question. ``user_level``: level of the
+    last turn that was spoken, in dBFS. Times are user samples.
+    """
+
+    def __init__(
+        self,
+        generator: ReplyGenerator,
+        executor: Executor,
+        hearing: Hearing,
+        recognition: Recognition,
+        probe: EndOfTurnProbe,
+        settings: TurnSettings,
+        phrases: Phrases | None,
+    ) -> None:
+        self.generator = generator
+        self.executor = executor
+        self.hearing = hearing
+        self.recognition = recognition
+        self.probe = probe
+        self.settings = settings
+        self.phrases = phrases
+        self.now = 0
+        self.position = NOTHING_PLAYED
+        self.events: list[Event] = []
+        self.muted = False
+        self.asked = False
+        self.user_level: float | None = None
+        self._turns = 0
+        self._replies = 0
+
+    def begin(self, frame: Frame) -> None:
+        """Begin a frame: its time, what was played by then, no events yet."""
+        self.now, self.position, self.events = frame.end, frame.playback, []
+
+    def emit(self, event: Event) -> None:
+        """Tell ``event`` with this frame."""
+        self.events.append(event)
+
+    def enter(self, state: S, reason: str) -> S:
+        """Tell that ``state`` begins, and return it."""
+        self.emit(StateChanged(self.now, self._kind(state), reason))
+        return state
+
+    def rest(self, reason: str) -> Listening:
+        """Go back to listening."""
+        self.hearing.forget()
+        return self.enter(Listening(), reason)
+
+    def open_turn(self, typed: str | None = None) -> OpenTurn:
+        """Open the next turn: ``typed``, or with the speech that has begun just now."""
+        self._turns += 1
+        if typed is not None:
+            return OpenTurn(self._turns, self.now, self.now, typed=typed)
+        return self.hearing.open_turn(self._turns)
+
+    def open_overlap(self, unfinished: OpenTurn | None) -> Overlap:
+        """Open speech over a reply: of the turn it answers if that is ``unfinished``, or a new
+        one."""
+        return Overlap(
+            unfinished or self.open_turn(),
+            self.hearing.run,
+            self.recognition,
+            self.phrases,
+            user_level=self.user_level,
+            goes_on=unfinished is not None,
+        )
+
+    def begin_answer(self, turn: OpenTurn) -> Answer:
+        """Begin to answer ``turn`` as it stands."""
+        self.recognition.drop_partial()
+        self._replies += 1
+        return Answer(
+            self._replies, turn, self.generator, self.executor, self.recognition, self.now
+        )
+
+    def discard_answer(self, answer: Answer, reason: str) -> None:
+        """Throw away a speculation: the reply never happened, and its turn goes on."""
+        answer.cancel()
+        self.generator.settle(answer.reply.reply_id, None)
+        self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
+
+    def control(self, answer: Answer, action: PlaybackAction, reason: str) -> None:
+        """Ask the speaker for something."""
+        self.emit(PlaybackControl(self.now, answer.reply.reply_id, action, reason))
+
+    def is_backchannel(self, text: str | None) -> bool:
+        """Return whether ``text`` only says that the user listens."""
+        if self.phrases is None or text is None:
+            return False
+        return self.phrases.over_a_reply(text).kind is OverlapKind.BACKCHANNEL
+
+    def _kind(self, state: ConversationState) -> TurnState:
+        match state:
+            case Listening():
+                return TurnState.MUTED if self.muted else TurnState.LISTENING
+            case UserSpeaking():
+                return TurnState.USER_SPEAKING
+            case Thinking():
+                return TurnState.THINKING
+            case ReplySpeaking():
+                return TurnState.SPEAKING
+            case _:
+                return TurnState.INTERRUPTED
