@@ -19,8 +19,8 @@ from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import VoicePrompt
+from model.duplex.network.tone_codec import tones
 from model.duplex.protocol.sequence import SILENCE
-from model.duplex.tones.tone_codec import tones
 
 State = TypeVar("State")
 
@@ -39,7 +39,7 @@ class SpeechDecoder(Protocol[State]):
 
 
 class ToneSpeech:
-    """Speaks synthetic codes (:mod:`model.duplex.tones.tone_codec`), without delay."""
+    """Speaks synthetic codes (:mod:`model.duplex.network.tone_codec`), without delay."""
 
     def __init__(self, code_rate: float) -> None:
         self._code_rate = code_rate

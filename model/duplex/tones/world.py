@@ -114,7 +114,7 @@ def tones_profile(config: CovoConfig) -> DuplexProfile:
         prompt=(_BEGIN,),
         encoder=StreamingEncoderProfile(look_back=64, position_period=400, mel_floor=-5.0),
         context=ContextProfile(window=256, evict=64),  # as long as a training dialogue
-        sampling=SamplingProfile(*[LoopSampling(0.0)] * 3),
+        sampling=SamplingProfile(*[LoopSampling(0.0, 0)] * 3),
     )
 
 

@@ -15,8 +15,7 @@ from audio_io.clock import FRAME
 from covo_cli.conversation.consumer import Tick
 from model.covo.loading.assemble import CovoSettings
 from model.covo.speech.voice_catalogue import VoiceCatalogue
-from model.duplex.assemble import DuplexModel
-from model.duplex.assistant import DuplexAssistant
+from model.duplex.assemble import DuplexAssistant, DuplexModel
 from model.duplex.engine import DuplexEngine
 from model.duplex.network.loop import ChunkStep, DuplexLoop, Effort
 from model.duplex.protocol.grammar import AssistantState
