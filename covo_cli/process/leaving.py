@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import sys
 import threading
@@ -27,8 +28,13 @@ _PROCESS = _Process()
 
 
 def own_process() -> None:
-    """Let :func:`leave_within` end this process. Without this call, as in tests, it never does."""
+    """Let :func:`leave_within` end this process. Without this call, as in tests, it never does.
+
+    Also lets a crash inside a native library show where Python was.
+    """
     _PROCESS.owned = True
+    if sys.stderr is not None:
+        faulthandler.enable()
     if sys.stdin is None or not sys.stdin.isatty():
         return
     with contextlib.suppress(ImportError):

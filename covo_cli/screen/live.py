@@ -36,8 +36,11 @@ from covo_cli.sessions.transcript import NAMES
 FRAME_S = 1 / 12
 """Seconds between two looks at the view."""
 
-CLOSE_LIMIT_S = 2.0
-"""How long closing waits for a terminal that takes no output (it may be stopped by Ctrl-S)."""
+CLOSE_LIMIT_S = 0.7
+"""How long closing waits for a terminal that takes no output (it may be stopped by Ctrl-S).
+
+Together with the keyboard's, within :data:`covo_cli.process.leaving.QUIT_S`.
+"""
 
 BEGIN_PAINT, END_PAINT = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
 """Synchronised output (other terminals ignore it), and no automatic wrapping.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from audio_io.levels import FLOOR_DB, Meter
 from covo_cli.conversation.consumer import Tick
-from covo_cli.sessions.transcript import TranscriptEntry, TranscriptFold, Who
+from covo_cli.sessions.transcript import TranscriptEntry, TranscriptFold
 from model.events import (
     EndpointJudged,
     Event,
@@ -104,7 +104,7 @@ class ConversationView:
             speaker=tick.speaker,
         )
         for event in tick.events:
-            if isinstance(event, UserTranscript) and self._begins_turn(event):
+            if isinstance(event, UserTranscript) and self._transcript.begins_turn(event):
                 self._settled += self._transcript.settle()
             self._transcript.take(event)
             self._fold(event)
@@ -119,17 +119,6 @@ class ConversationView:
 
     def close(self) -> None:
         """Do nothing."""
-
-    def _begins_turn(self, event: UserTranscript) -> bool:
-        """Return whether what was said before this turn will not change any more.
-
-        Words that come later than their answer do not end it: they stand above it.
-        """
-        return not any(
-            (entry.who, entry.number) == (Who.USER, event.turn)
-            or (entry.start > event.start and not entry.final)
-            for entry in self._transcript.entries
-        )
 
     def _change(self, **changes: object) -> None:
         self._view = replace(self._view, **changes)  # type: ignore[arg-type]

@@ -1,4 +1,7 @@
-"""Writes a conversation to disk while it happens, so that a kill loses less than a second of it."""
+"""Write a conversation to disk while it happens.
+
+If the disk keeps up, a kill loses less than a second.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ MOST_WAITING = 3_000
 """Ticks that may wait for a slow disk: 60 s, about 10 MB."""
 
 CLOSE_LIMIT_S = 120.0
-"""How long closing waits for what is left to be written and compressed. An hour takes some 10 s."""
+"""How long closing waits for what is left to be written and compressed: 5 s for an hour of talk."""
 
 log = logging.getLogger(__name__)
 

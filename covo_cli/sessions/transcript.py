@@ -200,6 +200,17 @@ class TranscriptFold:
             reply.played = position.samples
             self._put((Who.ASSISTANT, reply.number), reply.entry())
 
+    def begins_turn(self, event: UserTranscript) -> bool:
+        """Return whether a new turn begins, so that the entries so far will not change any more.
+
+        Words that come later than their answer do not end it: they stand above it.
+        """
+        key = (Who.USER, event.turn)
+        known = key in self._entries or key in self._settled
+        return not known and not any(
+            entry.start > event.start and not entry.final for entry in self._entries.values()
+        )
+
     def settle(self) -> tuple[TranscriptEntry, ...]:
         """Return the entries as final and drop them; later changes to them are ignored."""
         settled = tuple(replace(entry, final=True) for entry in self.entries)

@@ -2,10 +2,12 @@
 
 WHERE: ``reply`` (the chat model reads a prompt on its lane), ``step`` (a network's step, and the
 engine does not close before it is over) or ``load``. Writes ``stuck`` to stderr when it is there.
+``noisy``: nothing gets stuck, but native code writes to stderr whenever it can.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import sys
 from collections.abc import Sequence
@@ -27,6 +29,11 @@ def never_return() -> None:
         LIBC.sleep(1000)
 
 
+def complain(when: str) -> None:
+    """Write to stderr as ALSA does, past Python."""
+    LIBC.write(2, (line := f"ALSA lib {when}\n".encode()), len(line))
+
+
 class StuckEngine:
     def __init__(self, where: str) -> None:
         self._where = where
@@ -34,13 +41,19 @@ class StuckEngine:
         self._job = None
 
     info = EngineInfo("stuck", "a model that never returns", "none", "cpu", {})
-    busy = True
+
+    @property
+    def busy(self) -> bool:
+        return self._where != "noisy"
 
     def warm_up(self, progress: Progress) -> None:
         if self._where == "load":
             never_return()
 
     def process(self, frame: Frame) -> Sequence[Event]:
+        if self._where == "noisy":
+            complain("while it runs")
+            return ()
         if self._job is None:
             self._job = self._executor.submit("lane", frame.end, once(never_return))
         self._job.poll(frame.end)
@@ -51,6 +64,9 @@ class StuckEngine:
 
     def close(self) -> None:
         self._executor.close()
+        if self._where == "noisy":
+            complain("while it closes")
+            atexit.register(complain, "at the very end")
         if self._where == "step":
             never_return()
 

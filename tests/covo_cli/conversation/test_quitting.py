@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -20,10 +22,8 @@ SLACK_S = 5.0  # for a busy machine: starting threads, writing files, the kernel
 
 
 @pytest.fixture
-def stuck(tmp_path):
-    """Runs covo with a model that never returns; returns once it is stuck."""
-    sound = tmp_path / "long.wav"
-    soundfile.write(sound, np.zeros(16_000 * 60, np.float32), 16_000)
+def covo(tmp_path):
+    """Starts covo with a model that misbehaves (:mod:`tests.fakes.stuck_engine`)."""
     environment = os.environ | {
         "COVO_DATA_DIR": str(tmp_path / "data"),
         "COVO_LOG_DIR": str(tmp_path / "logs"),
@@ -31,24 +31,30 @@ def stuck(tmp_path):
     }
     programs = []
 
-    def run(where: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.fakes.stuck_engine", where, "chat", "--json"]
+    def run(how: str, *args: str, seconds: int = 60, **streams: int) -> subprocess.Popen[str]:
+        sound = tmp_path / "sound.wav"
+        soundfile.write(sound, np.zeros(16_000 * seconds, np.float32), 16_000)
+        command = [sys.executable, "-m", "tests.fakes.stuck_engine", how, "chat", *args]
         ends = ["--engine", "lite", "--input", str(sound), "--output", str(tmp_path / "out.wav")]
-        program = subprocess.Popen(
-            [*command, *ends],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        programs.append(program)
-        assert program.stderr is not None
-        assert any(line == "stuck\n" for line in program.stderr)
-        return program
+        programs.append(subprocess.Popen([*command, *ends], text=True, env=environment, **streams))
+        return programs[-1]
 
     yield run
     for program in programs:
         program.kill()
+
+
+@pytest.fixture
+def stuck(covo):
+    """Runs covo with a model that never returns; returns once it is stuck."""
+
+    def run(where: str) -> subprocess.Popen[str]:
+        program = covo(where, "--json", stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        assert program.stderr is not None
+        assert any(line == "stuck\n" for line in program.stderr)
+        return program
+
+    return run
 
 
 def quit_in_time(program: subprocess.Popen[str]) -> int:
@@ -84,3 +90,20 @@ def test_while_a_network_in_its_step_keeps_the_engine_from_closing(stuck, tmp_pa
 def test_while_a_model_is_loaded(stuck, tmp_path):
     assert quit_in_time(stuck("load")) == 130
     assert not (tmp_path / "out.wav").exists()
+
+
+def test_nothing_native_reaches_the_terminal_even_after_quitting(covo, tmp_path):
+    terminal, end = pty.openpty()
+    program = covo("noisy", seconds=1, stdin=end, stdout=end, stderr=end)
+    os.close(end)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a pty tells that its other end is closed
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    os.close(terminal)
+    assert program.wait(timeout=60) == 0
+    assert b"Recorded in" in shown
+    assert b"ALSA" not in shown
+    native = (tmp_path / "logs" / "native.log").read_text()
+    for when in ("while it runs", "while it closes", "at the very end"):
+        assert f"ALSA lib {when}" in native

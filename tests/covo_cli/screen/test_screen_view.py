@@ -203,6 +203,13 @@ def test_settled_entries_cannot_be_taken_back(fold: Fold) -> None:
     assert (len(now.entries), now.settled) == (1, 1)
 
 
+def test_late_words_of_a_settled_turn_do_not_settle_a_reply(fold: Fold) -> None:
+    fold.tick(heard(1, "a"), StateChanged(0, TurnState.LISTENING, "no reply came"))
+    fold.tick(ReplyStarted(50, 1, 1), AssistantText(50, 1, "Hi"))
+    now = fold.tick(heard(1, "a b", final=True))
+    assert (now.settled, [entry.final for entry in now.entries]) == (1, [True, False])
+
+
 def test_levels_rise_at_once_and_fall_slowly(fold: Fold) -> None:
     now = fold.tick(user=0.5, assistant=0.1)
     assert now.input_level == pytest.approx(-6.02, abs=0.01)
