@@ -183,7 +183,7 @@ def run_child(root: Path, *arguments: object) -> subprocess.Popen[str]:
     command = [
         sys.executable,
         "-m",
-        "tests.fakes.record_in_process",
+        "tests.fakes.session_factory",
         str(root),
         *map(str, arguments),
     ]
