@@ -57,6 +57,13 @@ def test_imports_point_one_way(room):
         assert not wrong, f"{path.relative_to(ROOT)} imports {wrong}"
 
 
+def test_a_conversation_imports_nothing_of_training():
+    beside = ("model.duplex.training", "model.duplex.tones")
+    for path in modules("model/duplex"):
+        if path.parent.name not in ("training", "tones"):
+            assert not [name for name in imported(path) if name.startswith(beside)], path
+
+
 @pytest.mark.parametrize("room", ["audio_io", "model", "voices"])
 def test_library_rooms_do_not_print(room):
     for path in modules(room):

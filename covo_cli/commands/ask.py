@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from covo_cli.commands.common import JsonFlag
+from covo_cli.commands.common import EventsFlag
 from covo_cli.settings.flags import with_flags
 
 
@@ -19,7 +19,7 @@ def ask(
     question: Annotated[
         str, typer.Argument(help="What to do with it; without one, reply to the recording itself.")
     ] = "",
-    as_json: JsonFlag = False,
+    as_json: EventsFlag = False,
 ) -> None:
     """Ask Covo-Audio about a recording.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from covo_cli.commands.common import JsonFlag
+from covo_cli.commands.common import EventsFlag
 from covo_cli.commands.voices import complete_voice
 from covo_cli.errors import CliError
 from covo_cli.settings.flags import with_flags
@@ -62,7 +62,7 @@ def chat(
             help="Real time, or as fast as possible; latencies stay true.", rich_help_panel=_FILES
         ),
     ] = Pace.REAL,
-    as_json: JsonFlag = False,
+    as_json: EventsFlag = False,
 ) -> None:
     """Talk with the assistant.
 
@@ -92,7 +92,7 @@ def chat(
 def demo(
     flags: Mapping[str, object],
     pace: Annotated[Pace, typer.Option(help="Real time, or as fast as possible.")] = Pace.REAL,
-    as_json: JsonFlag = False,
+    as_json: EventsFlag = False,
 ) -> None:
     """Hold a short recorded conversation.
 

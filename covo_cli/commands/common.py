@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from voices.store import VoiceStore
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+EventsFlag = Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")]
 YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 

@@ -1,28 +1,28 @@
-"""``covo devices``: microphones and speakers on this machine, and which to use."""
+"""``covo devices``: list, choose and test microphones and speakers."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from covo_cli.commands.common import JsonFlag, print_json
 
 if TYPE_CHECKING:
     from audio_io.levels import Level
     from audio_io.live.devices import Backend, Device, Kind
     from audio_io.signal import Audio
 
-app = typer.Typer(help="Microphones and speakers: list, choose, test.")
+app = typer.Typer(help="List, choose and test microphones and speakers.")
 
 RECORD_SECONDS = 2.0
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback(invoke_without_command=True)
-def list_devices(context: typer.Context, as_json: _Json = False) -> None:
-    """List the devices: id, name, channels, rate, and which are used."""
+def list_devices(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List, choose and test microphones and speakers."""
     if context.invoked_subcommand is not None:
         return
     from covo_cli.settings.settings import load_settings
@@ -37,32 +37,35 @@ def list_devices(context: typer.Context, as_json: _Json = False) -> None:
             | {f"used_for_{kind}": device == used for kind, used in chosen.items()}
             for device in devices
         ]
-        typer.echo(json.dumps(records, indent=2))
+        print_json(records)
         return
     _print_table(devices, chosen)
     for kind, wanted in (("input", audio.input), ("output", audio.output)):
         if wanted and chosen[kind] is None:
-            typer.echo(f"The remembered {kind} device '{wanted}' is not here.", err=True)
+            typer.echo(f"The {kind} device '{wanted}' of the settings is not connected.", err=True)
     if not devices:
-        typer.echo("No sound devices were found. Files work without: covo chat --input FILE")
+        typer.echo("No sound devices found. Sound files work without: covo chat --input FILE")
 
 
 @app.command()
 def use(
     input_: Annotated[
         str | None,
-        typer.Option("--input", help="Id or part of the name; '' for the system's default."),
+        typer.Option("--input", help="Id or part of the name; '' for the system default."),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", help="Id or part of the name; '' for the system's default."),
+        typer.Option("--output", help="Id or part of the name; '' for the system default."),
     ] = None,
 ) -> None:
-    """Remember which devices to use, by name, after opening them once."""
+    """Choose the devices to use.
+
+    Each is opened once as a check, and remembered by name.
+    """
     from covo_cli.errors import CliError
 
     if input_ is None and output is None:
-        raise CliError("say which: covo devices use --input NAME --output NAME")
+        raise CliError("name a device: covo devices use --input NAME --output NAME")
     backend = _backend()
     found = [
         (kind, _checked(backend, wanted, kind))
@@ -71,21 +74,21 @@ def use(
     ]
     for kind, name in found:
         _remember(kind, name)
-        typer.echo(f"{kind}: {name or 'the default of the system'}")
+        typer.echo(f"{kind}: {name or 'system default'}")
 
 
 @app.command("test")
 def try_out(
     input_: Annotated[
-        str | None, typer.Option("--input", help="Id or part of the name of the microphone.")
+        str | None, typer.Option("--input", help="Microphone: id or part of its name.")
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", help="Id or part of the name of the speaker.")
+        str | None, typer.Option("--output", help="Speaker: id or part of its name.")
     ] = None,
 ) -> None:
-    """Play a chime, record two seconds and say how loud they were.
+    """Play a chime, record, and show the level.
 
-    Exit code 1 when the microphone delivers only zeros.
+    Exits with 1 if the microphone delivers only zeros.
     """
     from audio_io.levels import FLOOR_DB, measure
     from audio_io.live.devices import permission_hint
@@ -97,7 +100,7 @@ def try_out(
     speaker = _play_chime(backend, audio.output if output is None else output)
     typer.echo(f"speaker: {speaker} (did you hear two notes?)")
     wanted = audio.input if input_ is None else input_
-    typer.echo(f"microphone: say something for {RECORD_SECONDS:.0f} seconds ...")
+    typer.echo(f"microphone: speak for {RECORD_SECONDS:.0f} seconds ...")
     microphone, recorded = record(backend, wanted, RECORD_SECONDS)
     level = measure(recorded)
     if level.peak <= FLOOR_DB:
@@ -127,7 +130,7 @@ def _chosen(devices: Sequence[Device], wanted: str, kind: Kind) -> Device | None
 
 
 def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
-    """The name to remember ``wanted`` by; "" stays "". Raises: DeviceError."""
+    """Return the name to remember ``wanted`` by; "" stays "". Raises: DeviceError."""
     from audio_io.live.devices import find_device, stable_name
 
     devices = backend.devices()
@@ -161,7 +164,7 @@ def _print_table(devices: Sequence[Device], chosen: dict[str, Device | None]) ->
             ("output", device.default_output),
         ):
             if device == chosen[kind]:
-                uses.append(f"{kind} (the system's default)" if default else kind)
+                uses.append(f"{kind} (system default)" if default else kind)
             elif default:
                 uses.append(f"[dim]default {kind}[/]")
         table.add_row(
@@ -179,14 +182,14 @@ def _print_table(devices: Sequence[Device], chosen: dict[str, Device | None]) ->
 def _describe(level: Level) -> str:
     text = f"peak {level.peak:.0f} dBFS, mean {level.rms:.0f} dBFS"
     if level.peak >= -0.1:
-        return f"{text}: too loud, it clips; turn the microphone down"
+        return f"{text}: clipping; turn the microphone down"
     if level.peak < -50:
-        return f"{text}: very quiet; turn the microphone up or go nearer"
+        return f"{text}: very quiet; turn the microphone up or move closer"
     return f"{text}: good"
 
 
 def _chime() -> Audio:
-    """Two soft notes, 24 kHz: 660 Hz, then 880 Hz."""
+    """Return two soft notes, 660 Hz and 880 Hz, at 24 kHz."""
     import numpy as np
 
     from audio_io.clock import ASSISTANT_RATE
@@ -198,7 +201,7 @@ def _chime() -> Audio:
 
 
 def _play_chime(backend: Backend, wanted: str) -> str:
-    """Play the chime to its end; the device's name. Raises: AudioError."""
+    """Play the chime and return the device's name. Raises: AudioError."""
     import time
 
     from audio_io.errors import DeviceError
@@ -213,8 +216,8 @@ def _play_chime(backend: Backend, wanted: str) -> str:
         while speaker.played.samples < len(chime):
             if time.monotonic() > deadline:
                 raise DeviceError(
-                    f"speaker '{speaker.status.device}' takes no sound: "
-                    "choose another with covo devices use --output NAME"
+                    f"speaker '{speaker.status.device}' accepts no sound; "
+                    "choose another with `covo devices use --output NAME`"
                 )
             time.sleep(0.02)
         return speaker.status.device

@@ -1,15 +1,15 @@
-"""``covo doctor``: is this machine ready for a conversation?"""
+"""``covo doctor``: check whether this machine is ready for a conversation."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from covo_cli.commands.common import JsonFlag, print_json
 from covo_cli.errors import CliError
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 def doctor(
     microphone: Annotated[
-        bool, typer.Option("--microphone", help="Also record one second and measure its level.")
+        bool, typer.Option("--microphone", help="Record one second and measure its level.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonFlag = False,
     report: Annotated[
         bool,
         typer.Option(
@@ -36,7 +36,9 @@ def doctor(
         Path | None, typer.Argument(help="With --report (covo-report.txt by default).")
     ] = None,
 ) -> None:
-    """Check whether this machine is ready for a conversation, and where Covo-Audio-Chat would fit.
+    """Check whether this machine is ready.
+
+    Also shows on which devices Covo-Audio-Chat would fit.
 
     Exits with 1 if something that a conversation needs is missing.
     """
@@ -61,7 +63,7 @@ def doctor(
         records = [dataclasses.asdict(check) for check in checks]
         fits = [dataclasses.asdict(row) for row in rows]
         found = {"ready": ready, "checks": records, "covo_memory": fits}
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
     else:
         console = Console()
         console.print(_check_table(checks))
@@ -112,7 +114,7 @@ def _fit_table(rows: Sequence[FitRow]) -> Table:
     from covo_cli.doctor.network_memory import shown_minutes
 
     table = Table(
-        title="Minutes of talk for which Covo-Audio-Chat would fit, by precision",
+        title="Minutes of conversation that fit with Covo-Audio-Chat, by precision",
         caption="* with token2wav in bf16",
     )
     table.add_column("")

@@ -1,4 +1,4 @@
-"""``covo eval``: how well turn taking works, measured on scripted conversations."""
+"""``covo eval``: measure turn taking on scripted conversations."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from covo_cli.commands.common import voice_store, weight_store
 from covo_cli.evaluation import SCRIPTED, RecognizerName, SetName
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted co
 
 
 BUSY = 0.5
-"""Other processes for each core from which compute time says more about them than about us."""
+"""Other processes per core from which measured times are unreliable."""
 
-Pictures = Annotated[bool, typer.Option(help="Draw each conversation that went wrong.")]
+Pictures = Annotated[bool, typer.Option(help="Draw each failed conversation.")]
 
 
 @app.callback()
@@ -34,26 +35,25 @@ def _group() -> None:
 
 @app.command()
 def build(
-    out: Annotated[Path, typer.Option(help="The set's folder.")],
-    name: Annotated[SetName, typer.Option("--set", help="Which set.")] = SetName.STANDARD,
+    out: Annotated[Path, typer.Option(help="Folder of the set.")],
+    name: Annotated[SetName, typer.Option("--set", help="Set to build.")] = SetName.STANDARD,
 ) -> None:
-    """Write a set of scenarios and render what is said in them (again: only what is new)."""
+    """Build a set of scenarios.
+
+    Speech that is already rendered is kept.
+    """
     from rich.console import Console
     from rich.progress import track
 
     from covo_cli.evaluation.scenarios.scenario import write_set
     from covo_cli.evaluation.scenarios.sets import make_set
     from covo_cli.evaluation.scenarios.sounds import missing, render
-    from covo_cli.settings.settings import load_settings, models_dir, voices_dir
     from model.lite import SynthesizerMaker
-    from model.weights.packages import WeightStore
-    from voices.store import VoiceStore
 
     console = Console()
     scenarios = make_set(name)
     write_set(out, scenarios)
-    weights = WeightStore(models_dir(load_settings()))
-    voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)
+    voices = SynthesizerMaker(weight_store(), voice_store().get)
     rendered = render(scenarios, out, cache(voices))
     for _ in track(rendered, "Rendering", missing(scenarios, out), console=console):
         pass
@@ -66,22 +66,22 @@ def build(
 
 @app.command()
 def duplex(
-    scenarios: Annotated[Path, typer.Argument(help="The folder of a set.")],
-    out: Annotated[Path, typer.Option(help="The run's folder; a run that was begun goes on.")],
+    scenarios: Annotated[Path, typer.Argument(help="Folder of a set.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished run is resumed.")],
     engine: Annotated[
-        str, typer.Option(help="Who answers: scripted (turn taking alone) or one of covo chat's.")
+        str, typer.Option(help="Engine: scripted (turn taking only), or one of covo chat's.")
     ] = SCRIPTED,
     recognizer: Annotated[
-        RecognizerName, typer.Option(help="With the scripted engine: who recognises.")
+        RecognizerName, typer.Option(help="Recogniser of the scripted engine.")
     ] = RecognizerName.ORACLE,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Processes; by default all cores, 1 where time counts.", min=1),
+        typer.Option(help="Processes; default: one per core, or 1 if time counts.", min=1),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Throw an earlier run away.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run.")] = False,
     pictures: Pictures = True,
 ) -> None:
-    """Hold all conversations of a set and report how well turns were taken."""
+    """Run the conversations of a set and report."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -107,8 +107,8 @@ def duplex(
     run = open_run(task, out, jobs)
     if engine != SCRIPTED and run.load > BUSY:
         console.print(
-            f"This machine is busy ({run.load:.1f} processes for each core): answers will come "
-            "late, and what depends on their time will be judged wrongly.",
+            f"This machine is busy ({run.load:.1f} processes per core): replies will be late, and "
+            "figures that depend on time unreliable.",
             style="yellow",
             highlight=False,
         )
@@ -123,10 +123,10 @@ def duplex(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     pictures: Pictures = True,
 ) -> None:
-    """Judge a run again, without holding its conversations again."""
+    """Report on a run again, without rerunning it."""
     from rich.console import Console
 
     _require_packages()
@@ -135,10 +135,10 @@ def report(
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(help="The folder of a run.")],
-    b: Annotated[Path, typer.Argument(help="The folder of another one.")],
+    a: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another run.")],
 ) -> None:
-    """Compare run B with run A: figures, scenarios that went differently, decisions."""
+    """Compare run B with run A."""
     from rich.console import Console
 
     from covo_cli.evaluation.reporting.compare import compare as compare_reports
@@ -175,25 +175,20 @@ def _report(console: Console, out: Path, *, pictures: bool) -> None:
 
     assessed = assess(out, _listener())
     console.print(report_table(assessed))
-    console.print(f"The whole report: {out / REPORT}", highlight=False)
+    console.print(f"Full report: {out / REPORT}", highlight=False)
     if not pictures or not assessed.failed():
         return
     try:
         draw_failures(out, assessed)
     except ImportError:
-        console.print(
-            "No pictures of what went wrong: install matplotlib (pip install 'covo[[eval]')."
-        )
+        console.print("No pictures: they need matplotlib (pip install 'covo[[eval]').")
     else:
-        console.print(f"Pictures of what went wrong: {out / PICTURES}", highlight=False)
+        console.print(f"Pictures of failed conversations: {out / PICTURES}", highlight=False)
 
 
 def _listener() -> Callable[[Audio], str]:
-    """Who recognises what the assistant said; loaded when it is first needed."""
-    from covo_cli.settings.settings import load_settings, models_dir
+    """Return what transcribes the assistant; it is loaded on first use."""
     from model.lite.recognizer import WhisperRecognizer
-    from model.weights.packages import WeightStore
 
-    weights = WeightStore(models_dir(load_settings()))
-    recognizer = WhisperRecognizer(weights.whole("whisper-base"))
+    recognizer = WhisperRecognizer(weight_store().whole("whisper-base"))
     return lambda audio: recognizer.transcribe(audio).text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +26,10 @@ def duplex(
     config: Annotated[Path, typer.Option(help="TOML file of the training (see docs/duplex.md).")],
     threads: Annotated[int, typer.Option(help="CPU threads to use; 0: all cores.", min=0)] = 0,
 ) -> None:
-    """Train a full-duplex network on a folder of dialogues, resuming a stopped run."""
+    """Train a full-duplex network on dialogues.
+
+    A stopped run is resumed.
+    """
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -68,7 +70,10 @@ def tones(
     dialogues: Annotated[int, typer.Option(help="Number of dialogues.", min=1)] = 400,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
 ) -> None:
-    """Make synthetic dialogues, a small network and train.toml, to try out training."""
+    """Make a synthetic training set to try out.
+
+    It has dialogues, a small network and train.toml.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -98,6 +103,8 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
 
     Raises: CliError.
     """
+    from tempfile import TemporaryDirectory
+
     import soundfile
 
     from covo_cli.errors import CliError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
-from covo_cli.settings.settings import OPTIONS, Settings, Source, models_dir, voices_dir
+from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, models_dir, voices_dir
 from model.errors import ModelError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _check_heeded(settings: Settings, choice: EngineChoice) -> None:
     for key, origin in settings.origins.items():
         option = OPTIONS[key]
         changed = settings.value(key) != option.default
-        if origin.source is Source.FLAG or (option.must_be_heeded and changed):
+        if origin.source is SettingSource.FLAG or (option.must_be_heeded and changed):
             # One flag may set several settings.
             heeding.setdefault(origin.place, set()).update(option.engines or {choice.name})
     for place, engines in heeding.items():

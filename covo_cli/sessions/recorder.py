@@ -1,4 +1,7 @@
-"""Writes a conversation to disk while it happens, so that a kill loses less than a second of it."""
+"""Write a conversation to disk while it happens.
+
+If the disk keeps up, a kill loses less than a second.
+"""
 
 from __future__ import annotations
 

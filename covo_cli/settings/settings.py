@@ -34,7 +34,7 @@ FILE_INPUT: Mapping[str, Value] = {"audio.echo_cancellation": False}
 """The defaults with a sound file as the microphone: it holds no echo of the assistant."""
 
 
-class Source(Enum):
+class SettingSource(Enum):
     """The layer that a value comes from."""
 
     DEFAULT = auto()
@@ -48,7 +48,7 @@ class Source(Enum):
 class Origin:
     """Where a value comes from. ``place``: the line, variable or flag, for display."""
 
-    source: Source
+    source: SettingSource
     place: str
 
 
@@ -103,10 +103,12 @@ def load_settings(
     Raises: SettingsError when a key is unknown, a value is bad, or the file cannot be read.
     """
     loaded: _Layer = {
-        key: (option.default, Origin(Source.DEFAULT, "default")) for key, option in OPTIONS.items()
+        key: (option.default, Origin(SettingSource.DEFAULT, "default"))
+        for key, option in OPTIONS.items()
     }
     loaded |= {
-        key: (value, Origin(Source.PRESET, "file input")) for key, value in (defaults or {}).items()
+        key: (value, Origin(SettingSource.PRESET, "file input"))
+        for key, value in (defaults or {}).items()
     }
     loaded |= _from_entries(settings_file.read(config_path()))
     loaded |= _from_environment(os.environ)
@@ -202,7 +204,7 @@ def _from_entries(entries: Iterable[settings_file.SettingEntry]) -> _Layer:
                 f"`covo config unset {entry.key}`"
             )
         value = _checked(option.check, entry.value, f"{entry.place}: ")
-        layer[entry.key] = (value, Origin(Source.FILE, entry.place))
+        layer[entry.key] = (value, Origin(SettingSource.FILE, entry.place))
     return layer
 
 
@@ -218,7 +220,7 @@ def _from_environment(environment: Mapping[str, str]) -> _Layer:
             hint = did_you_mean(variable, variables)
             raise SettingsError(f"environment variable {variable} is not a setting{hint}; unset it")
         value = _checked(option.parse, text, f"{variable}: ")
-        layer[option.key] = (value, Origin(Source.ENVIRONMENT, variable))
+        layer[option.key] = (value, Origin(SettingSource.ENVIRONMENT, variable))
     return layer
 
 
@@ -228,7 +230,10 @@ def _from_flags(flags: Mapping[str, object]) -> _Layer:
         option = find_option(key)
         if value is not None:
             place = option.flag or "command line"
-            layer[key] = (_checked(option.check, value, f"{place}: "), Origin(Source.FLAG, place))
+            layer[key] = (
+                _checked(option.check, value, f"{place}: "),
+                Origin(SettingSource.FLAG, place),
+            )
     return layer
 
 
@@ -242,7 +247,7 @@ def _from_patience(loaded: _Layer) -> _Layer:
     given: dict[str, Any] = {
         name: loaded[key][0]
         for key, name in keys.items()
-        if key in loaded and loaded[key][1].source is not Source.DEFAULT
+        if key in loaded and loaded[key][1].source is not SettingSource.DEFAULT
     }
     in_force = with_patience(patience, **given)
     layer: _Layer = {}
@@ -252,7 +257,7 @@ def _from_patience(loaded: _Layer) -> _Layer:
             follows = f"turns.patience = {patience}"
             if value != getattr(preset, name):
                 follows = "turns.silence"
-            layer[key] = (value, Origin(Source.PRESET, follows))
+            layer[key] = (value, Origin(SettingSource.PRESET, follows))
     return layer
 
 

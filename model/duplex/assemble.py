@@ -8,25 +8,57 @@ tones, ``token2wav/`` and ``voices/NAME/``. Everything is checked before anythin
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import isclose
+from math import ceil, isclose
 from pathlib import Path
 from typing import Any
 
-from model.covo.config.config import CovoConfig, Token2WavConfig
+from tokenizers import Tokenizer
+
 from model.covo.config.device import AUTO, named_device
+from model.covo.config.network_config import CovoConfig, Token2WavConfig
 from model.covo.config.precision import Precision, token2wav_precision
-from model.covo.loading.assemble import TOKEN2WAV, CovoSettings
-from model.covo.loading.loading import load_token2wav
+from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
+from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.speech_stream import SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
-from model.duplex.assistant import DuplexAssistant
-from model.duplex.network.loop import DuplexLoop
+from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import load_duplex, load_tokenizer
-from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
+from model.duplex.network.speech import (
+    SpeechDecoder,
+    SpokenState,
+    Token2WavSpeech,
+    ToneSpeech,
+    speak,
+)
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
+
+_SETTLED_S = 3.2
+"""Reply length after which the cost per chunk is constant: token2wav's window plus one chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplexAssistant:
+    """The loop, the decoder of its codes, and the tokenizer of its text."""
+
+    loop: DuplexLoop
+    speech: SpeechDecoder[Any]
+    tokenizer: Tokenizer
+
+    def warm_up(self) -> LoopState:
+        """Run everything once, so that the first steps are as fast as later ones; return the state
+        before a conversation."""
+        profile = self.loop.profile
+        spoken: SpokenState[Any] = SpokenState()
+        codes = [0] * profile.codes_per_chunk
+        # On a GPU each length of the reply so far loads its own kernels.
+        on_gpu = self.loop.network.device.type == "cuda"
+        for _ in range(ceil(_SETTLED_S * profile.code_rate / len(codes)) if on_gpu else 1):
+            _, spoken = speak(self.speech, spoken, codes, profile.code_rate, last=False)
+        speak(self.speech, spoken, (), profile.code_rate, last=True)
+        return self.loop.warm_up()
 
 
 class DuplexModel:
@@ -40,7 +72,7 @@ class DuplexModel:
     """
 
     def __init__(
-        self, folder: Path, settings: CovoSettings, catalogue: VoiceCatalogue, voice: str = ""
+        self, folder: Path, settings: NetworkSettings, catalogue: VoiceCatalogue, voice: str = ""
     ) -> None:
         self._folder = folder
         self._settings = settings

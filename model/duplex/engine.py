@@ -18,9 +18,8 @@ import numpy as np
 
 from audio_io.clock import samples
 from audio_io.signal import Audio, SpeechDetector
-from model.duplex.assistant import DuplexAssistant
+from model.duplex.assemble import DuplexAssistant
 from model.duplex.network.loop import ChunkStep, Effort, LoopState, PaceReport
-from model.duplex.network.network import ReplyTextStream
 from model.duplex.speaking import DuplexReply, SpokenReplies
 from model.duplex.transcripts import UserTranscripts
 from model.engine import (
@@ -85,7 +84,6 @@ class DuplexEngine:
         self._transcripts = UserTranscripts(self._hearing, executor, recognizer, settings)
         self._assistant: DuplexAssistant | None = None
         self._loop_state: LoopState | None = None
-        self._text: ReplyTextStream | None = None
         self.pace = PaceReport()
         """How well the steps keep up with the user."""
         self._events: list[Event] = []
@@ -171,11 +169,11 @@ class DuplexEngine:
         def work(cancelled: Callable[[], bool]) -> Iterator[ChunkStep]:
             if self._loop_state is None:
                 return
-            state, waiting = self._loop_state, Effort.for_lag(self._chunks - number - 1)
+            state, effort = self._loop_state, Effort.for_lag(self._chunks - number - 1)
             try:
-                step, after = assistant.loop.step(state, heard[:size], waiting, stop=self._stop)
+                step, after = assistant.loop.step(state, heard[:size], effort, stop=self._stop)
             except Exception:
-                # The context may hold half a step: start anew.
+                # The context may hold half a step, so the conversation starts over.
                 self._loop_state = assistant.loop.start(context=state.context)
                 raise
             self._loop_state = after
@@ -213,14 +211,12 @@ class DuplexEngine:
     def _take(self, assistant: DuplexAssistant, step: ChunkStep) -> None:
         if step.shifted:
             self._begin_reply(assistant)
-        reply, text = self._reply, self._text
-        if reply is None or text is None:
+        reply = self._reply
+        if reply is None:
             return
-        delta = "".join(text.step(token) for token in step.text)
-        if delta:
-            reply.write(self._now, delta)
+        text = "".join(reply.decoder.step(token) for token in step.text)
         codes = () if step.broke else step.codes  # BREAK's chunk is not part of the reply
-        self._spoken.say(assistant, self._now, reply, delta, codes, last=step.broke)
+        self._spoken.say(assistant, self._now, reply, text, codes, last=step.broke)
         if step.broke:
             self._break_off()
 
@@ -229,9 +225,8 @@ class DuplexEngine:
         turn = self._transcripts.newest
         spoke = self._hearing.last_speech if turn != self._answered else 0
         self._answered = turn
-        self._reply = DuplexReply(self._replies, turn, spoke, self._now)
+        self._reply = DuplexReply(assistant, self._replies, turn, spoke, self._now)
         self._spoken.begin(self._reply)
-        self._text = assistant.text_stream()
         self._emit(ReplyStarted(self._now, self._replies, turn))
         self._enter(TurnState.SPEAKING, "SHIFT")
 

@@ -1,4 +1,7 @@
-"""Replies on their way to the user's ear: sound is made of their codes, and followed to its end."""
+"""Speak replies: turn their codes into sound beside the loop, and follow them to the ear.
+
+Times are user samples, lengths samples at 24 kHz.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, samples
 from audio_io.signal import Audio, Position
-from model.duplex.assistant import DuplexAssistant
+from model.duplex.assemble import DuplexAssistant
+from model.duplex.network.network import ReplyTextStream
 from model.duplex.network.speech import SpokenState, speak
 from model.errors import ModelError, failing_as_model_error
 from model.events import Event, Interrupted, Notice, ReplyFinished, TurnLatency
@@ -19,19 +23,26 @@ from model.playback.spoken_reply import SpokenReply, latency_parts
 
 SPEECH_LANE = "speech"
 
-CUSHION = 0.06
-"""Seconds of silence before a reply's first sound. Each chunk's speech is ready a little earlier or
-later than the last one's; without it the speaker would run dry in between."""
+CUSHION_S = 0.06
+"""Silence before a reply's first sound, so that the speaker does not run dry when a chunk's speech
+is ready a little late."""
 
 
 class DuplexReply(SpokenReply):
-    """A reply that begins with SHIFT, at ``shifted_at``, and ends with BREAK. Times: user samples.
+    """A reply that begins with SHIFT, at ``shifted_at``, and ends with BREAK.
 
-    ``end_of_speech``: when the user had last spoken as it began, 0 if nothing new was said.
+    ``end_of_speech``: when the user last spoke before it, 0 if nothing new was said.
     """
 
-    def __init__(self, reply_id: int, turn: int, end_of_speech: int, shifted_at: int) -> None:
-        super().__init__(reply_id, turn, cushion=samples(CUSHION, ASSISTANT_RATE))
+    def __init__(
+        self,
+        assistant: DuplexAssistant,
+        reply_id: int,
+        turn: int,
+        end_of_speech: int,
+        shifted_at: int,
+    ) -> None:
+        super().__init__(reply_id, turn, cushion=samples(CUSHION_S, ASSISTANT_RATE))
         self.end_of_speech = end_of_speech
         self.shifted_at = shifted_at
         self.over_speech = False
@@ -39,8 +50,9 @@ class DuplexReply(SpokenReply):
         self.failed = False
         """Whether some of its speech could not be made."""
         self.stop_reason = ""
+        self.decoder = ReplyTextStream(assistant.tokenizer)
         self.speech: SpokenState[Any] = SpokenState()
-        """Where its sound is; used only on the speech lane."""
+        """The state of its sound; used on the speech lane only."""
 
     def latency(self, now: int) -> TurnLatency:
         """Return the time from the user's last speech to the first sound played, by its parts."""
@@ -52,30 +64,46 @@ class DuplexReply(SpokenReply):
         parts = latency_parts(self.end_of_speech, marks)
         return TurnLatency(now, self.turn, self.reply_id, sum(parts.values()), parts)
 
+    def ending(self, now: int) -> list[Event]:
+        """Return the events that end it, empty while it can still be heard."""
+        if self.stopped:
+            return [self._interrupted(now, self.stop_reason)] if self.silent else []
+        lost: list[Event] = []
+        if not self.finished:
+            if not self.stalled(now):
+                return []
+            lost = [Notice(now, "warning", "the speaker did not play the end of the reply")]
+        if self.over_speech:
+            return [*lost, self._interrupted(now, "you spoke over it")]
+        return [*lost, ReplyFinished(now, self.reply_id, self.text)]
+
+    def _interrupted(self, now: int, reason: str) -> Interrupted:
+        heard = self.split()
+        return Interrupted(now, self.reply_id, heard.samples, heard.text, heard.unheard, reason)
+
 
 class SpokenReplies:
-    """The replies that are not settled yet, in order: one is settled when it has fallen silent and
-    that was told. Sound is made of codes on a lane of its own. Times are user samples."""
+    """The replies whose end was not reported yet, in order, and the sound being made of them."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
         self._sounds: deque[tuple[DuplexReply, str, bool, Job[Audio]]] = deque()
         self._replies: deque[DuplexReply] = deque()
         self.settled = 0
-        """The number of the last reply that is settled."""
+        """The number of the last reply whose end was reported."""
 
     @property
     def newest(self) -> DuplexReply | None:
-        """The newest that is not settled."""
+        """The newest reply whose end was not reported yet."""
         return self._replies[-1] if self._replies else None
 
     @property
     def busy(self) -> bool:
-        """Whether there is one."""
+        """Whether a reply is being made or heard."""
         return bool(self._replies or self._sounds)
 
     def begin(self, reply: DuplexReply) -> None:
-        """A reply has begun; it has no sound yet."""
+        """Add a reply that has begun."""
         self._replies.append(reply)
 
     def say(
@@ -83,13 +111,12 @@ class SpokenReplies:
         assistant: DuplexAssistant,
         now: int,
         reply: DuplexReply,
-        delta: str,
+        text: str,
         codes: tuple[int, ...],
         *,
         last: bool,
     ) -> None:
-        """Have ``assistant`` make sound of the next ``codes`` of ``reply``, beside which the text
-        ``delta`` stands. ``last``: nothing follows."""
+        """Add ``text`` and the sound of ``codes`` to ``reply``. ``last``: nothing follows."""
 
         def work(cancelled: Callable[[], bool]) -> Iterator[Audio]:
             if reply.stopped:
@@ -98,12 +125,13 @@ class SpokenReplies:
             sound, reply.speech = speak(assistant.speech, reply.speech, codes, rate, last=last)
             yield sound
 
+        if text:
+            reply.write(now, text)
         job = self._executor.submit(SPEECH_LANE, now, work)
-        self._sounds.append((reply, delta, last, job))
+        self._sounds.append((reply, text, last, job))
 
     def stop(self, reason: str) -> DuplexReply | None:
-        """Nothing more of any reply is to be heard; the newest, if there is one that was not
-        stopped before."""
+        """Stop all replies; return the newest one, or None if it was stopped before."""
         newest = self.newest
         if newest is None or newest.stopped:
             return None
@@ -114,10 +142,10 @@ class SpokenReplies:
         return newest
 
     def poll(self, now: int, playback: Position) -> Iterator[Event]:
-        """What became of the replies by ``now``."""
+        """Yield what happened to the replies by ``now``."""
         while self._sounds:
-            reply, delta, last, job = self._sounds[0]
-            yield from self._collect(now, reply, delta, job)
+            reply, text, last, job = self._sounds[0]
+            yield from self._collect(now, reply, text, job)
             if not job.finished:
                 break
             self._sounds.popleft()
@@ -129,15 +157,15 @@ class SpokenReplies:
             reply = self._replies[0]
             if reply.follow(now, playback) and reply.end_of_speech:
                 yield reply.latency(now)
-            over = _over(now, reply)
-            if over is None:
+            ending = reply.ending(now)
+            if not ending:
                 return
-            yield from over
+            yield from ending
             self._replies.popleft()
             self.settled = reply.reply_id
 
     def _collect(
-        self, now: int, reply: DuplexReply, delta: str, job: Job[Audio]
+        self, now: int, reply: DuplexReply, text: str, job: Job[Audio]
     ) -> Iterator[Notice]:
         try:
             with failing_as_model_error("the reply's speech"):
@@ -150,23 +178,4 @@ class SpokenReplies:
         for sound in sounds:
             first = len(sound) and reply.first_audio_at is None
             silence = np.zeros(reply.cushion if first else 0, np.float32)
-            reply.say(now, np.concatenate((silence, sound)), delta)
-
-
-def _over(now: int, reply: DuplexReply) -> list[Event] | None:
-    """How it ended, to be told; None while it can still be heard."""
-    if reply.stopped:
-        return [_interrupted(now, reply, reply.stop_reason)] if reply.silent else None
-    events: list[Event] = []
-    if not reply.finished:
-        if not reply.stalled(now):
-            return None
-        events.append(Notice(now, "warning", "the speaker lost the end of the reply"))
-    if reply.over_speech:
-        return [*events, _interrupted(now, reply, "you spoke over it")]
-    return [*events, ReplyFinished(now, reply.reply_id, reply.text)]
-
-
-def _interrupted(now: int, reply: DuplexReply, reason: str) -> Interrupted:
-    heard = reply.split()
-    return Interrupted(now, reply.reply_id, heard.samples, heard.text, heard.unheard, reason)
+            reply.say(now, np.concatenate((silence, sound)), text)

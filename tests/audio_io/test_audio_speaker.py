@@ -196,19 +196,19 @@ def test_missed_silence_is_not_starvation() -> None:
     assert setup.speaker.status.starved == 0
 
 
-@pytest.mark.parametrize("error", [-300e-6, 300e-6])
+@pytest.mark.parametrize("error", [-1500e-6, 1500e-6])
 def test_clocks_that_drift_apart_stay_together(error: float) -> None:
-    """300 ppm is worse than any sound card; over five minutes it makes 90 ms."""
+    """90 ms in a minute: as much as 300 ppm, worse than any sound card, make in five minutes."""
     setup = Setup()
     setup.rate_error = error
     setup.speaker.start()
-    for _ in range(30):
+    for _ in range(6):
         setup.speaker.play(1, tone(8.0))
         setup.run(10.0)
         setup.ticks.clear()
         setup.out.clear()
     behind = setup.speaker.played.samples
-    assert behind == 30 * 8 * 24_000
+    assert behind == 6 * 8 * 24_000
     assert setup.speaker.corrections <= 2
     setup.speaker.play(2, np.ones(24_000, np.float32))
     setup.run(0.5)
@@ -316,11 +316,17 @@ def test_a_bug_in_the_feeder_is_told_and_logged_and_the_feeder_goes_on(
 ) -> None:
     speaker = LiveSpeaker("usb", FakeBackend(USB))
     speaker.start()
-    pump, bugs = speaker.pump, [ZeroDivisionError("a bug")]
-    monkeypatch.setattr(speaker, "pump", lambda: _raise(bugs.pop()) if bugs else pump())
-    wait_until(lambda: "internal error, restarted" in speaker.status.message)
-    speaker.play(1, tone(0.2))
-    wait_until(lambda: speaker._playout.queued == 0)
+    pump, bugs, rounds = speaker.pump, [ZeroDivisionError("a bug")], []
+
+    def broken_once() -> None:
+        if bugs:
+            raise bugs.pop()
+        pump()
+        rounds.append(speaker.status.message)
+
+    monkeypatch.setattr(speaker, "pump", broken_once)
+    wait_until(lambda: len(rounds) > 3)
+    assert "internal error, restarted" in rounds[-1]
     assert "ZeroDivisionError: a bug" in caplog.text
     assert len(speaker.tick()) == 480
     speaker.close()

@@ -14,13 +14,13 @@ import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE
 from audio_io.signal import Audio
-from model.covo.config.config import SamplingConfig
+from model.covo.config.network_config import SamplingConfig
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import VoicePrompt
+from model.duplex.network.tone_codec import tones
 from model.duplex.protocol.sequence import SILENCE
-from model.duplex.tones.tone_codec import tones
 
 State = TypeVar("State")
 
@@ -39,7 +39,7 @@ class SpeechDecoder(Protocol[State]):
 
 
 class ToneSpeech:
-    """Speaks synthetic codes (:mod:`model.duplex.tones.tone_codec`), without delay."""
+    """Speaks synthetic codes (:mod:`model.duplex.network.tone_codec`), without delay."""
 
     def __init__(self, code_rate: float) -> None:
         self._code_rate = code_rate
@@ -79,8 +79,7 @@ class Token2WavSpeech:
         self, state: SpeechStream, codes: Sequence[int], *, last: bool
     ) -> tuple[Audio, SpeechStream]:
         """Return the sound, waiting for it."""
-        piece, after = self._worker.step(state, codes, last=last)
-        return piece.samples(), after
+        return self._worker.step(state, codes, last=last)
 
 
 @dataclass(frozen=True, slots=True)

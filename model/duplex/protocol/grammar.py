@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.duplex.protocol.profile import DuplexProfile, ListeningSpeech, Slot
 from model.errors import DialogueError
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from audio_io.clock import USER_RATE
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.errors import NetworkConfigError
 from voices import strict_reader
 
@@ -114,17 +114,17 @@ class ContextProfile:
 class LoopSampling:
     """How a token is chosen. ``temperature`` 0: greedily. ``top_k`` 0: from all tokens."""
 
-    temperature: Annotated[float, Meta(ge=0)] = 0.0
-    top_k: Annotated[int, Meta(ge=0)] = 0
+    temperature: Annotated[float, Meta(ge=0)]
+    top_k: Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingProfile:
     """Sampling by slot: ``state`` (begin or not), ``text`` (stopping included), ``speech``."""
 
-    state: LoopSampling = LoopSampling()
-    text: LoopSampling = LoopSampling()
-    speech: LoopSampling = LoopSampling(0.8, 50)
+    state: LoopSampling
+    text: LoopSampling
+    speech: LoopSampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +164,6 @@ class DuplexProfile:
             raise ValueError("layout must have a text slot before the first speech slot")
         if self.layout[0] is not Slot.USER and not self.prompt:
             raise ValueError("layout must begin with a user slot unless there is a prompt")
-        if self.encoder.look_back < 0:
-            raise ValueError("encoder.look_back cannot be negative")
         if frames % self.features_per_chunk:
             raise ValueError(
                 f"layout divides {frames} encoder frames unevenly among "
@@ -257,7 +255,7 @@ def default_profile(config: CovoConfig) -> DuplexProfile:
     The public tokenizer has no duplex tokens, so these are Qwen's vision and completion tokens,
     which a network that only hears and speaks has never used. docs/duplex.md has the reasons.
     """
-    first = config.first_audio_token
+    first, greedy = config.first_audio_token, LoopSampling(0.0, 0)
     return DuplexProfile(
         chunk_ms=160,
         layout=(Slot.USER, Slot.TEXT, *(Slot.SPEECH,) * 4),
@@ -276,7 +274,7 @@ def default_profile(config: CovoConfig) -> DuplexProfile:
         prompt=(),
         encoder=StreamingEncoderProfile(look_back=256, position_period=1500, mel_floor=-7.0),
         context=ContextProfile(window=4096, evict=512),
-        sampling=SamplingProfile(),
+        sampling=SamplingProfile(greedy, greedy, speech=LoopSampling(0.8, 50)),
     )
 
 

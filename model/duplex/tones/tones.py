@@ -4,7 +4,7 @@ The user speaks in syllables: harmonic tones. The last syllable before a pause i
 one of a turn falls, and nothing else tells them apart. A backchannel is one pure tone, a hum. The
 assistant answers a chunk after the turn's end, goes on through a hum, and stops when syllables
 begin over it. It names the user's pitch ("low" or "high") and counts; each word has its own tones
-(:mod:`model.duplex.tones.tone_codec`).
+(:mod:`model.duplex.network.tone_codec`).
 
 This is no language. It is a world that can be learnt in minutes, in which taking a turn, keeping
 still, going on and stopping can each be done right or wrong.

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.language.network import CovoNetwork
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import (
@@ -114,7 +114,7 @@ def tones_profile(config: CovoConfig) -> DuplexProfile:
         prompt=(_BEGIN,),
         encoder=StreamingEncoderProfile(look_back=64, position_period=400, mel_floor=-5.0),
         context=ContextProfile(window=256, evict=64),  # as long as a training dialogue
-        sampling=SamplingProfile(*[LoopSampling(0.0)] * 3),
+        sampling=SamplingProfile(*[LoopSampling(0.0, 0)] * 3),
     )
 
 

@@ -9,24 +9,24 @@ Times are in seconds. A text entry's ``token`` is an id, or text for the checkpo
 ``codes`` are the reply's speech codes from ``start`` on; the tokenizer that makes them of a
 recording is not public. Without ``codes``, the reply is read from the right channel between
 ``start`` and ``end`` with a codec; the only one is that of synthetic data
-(:mod:`model.duplex.tones.tone_codec`).
+(:mod:`model.duplex.network.tone_codec`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from audio_io.clock import USER_RATE
+from audio_io.signal import Audio
+from model.duplex.network.tone_codec import codes_of, tones
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.sequence import (
     ChunkedDialogue,
@@ -36,8 +36,8 @@ from model.duplex.protocol.sequence import (
     encode,
     join_close,
 )
-from model.duplex.tones.tone_codec import codes_of, tones
 from model.errors import DialogueError, TrainingError
+from voices import strict_reader
 
 SOUNDS = (".wav", ".flac")
 
@@ -47,6 +47,25 @@ class Codec(StrEnum):
 
     NONE = "none"
     TONES = "tones"
+
+
+@dataclass(frozen=True, slots=True)
+class _TextEntry:
+    token: str | int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _ReplyEntry:
+    start: float
+    end: float | None = None
+    codes: tuple[int, ...] | None = None
+    text: tuple[_TextEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _DialogueFile:
+    replies: tuple[_ReplyEntry, ...]
 
 
 class DialogueFolder:
@@ -82,45 +101,40 @@ class DialogueFolder:
         """Read ``path`` and the JSON beside it. Raises: TrainingError, DialogueError."""
         user, assistant = _channels(path)
         described = path.with_suffix(".json")
-        try:
-            values = json.loads(described.read_text(encoding="utf-8"))
-            replies = [self._reply(one, assistant) for one in values["replies"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{described} does not describe a dialogue: {error!r}") from error
+        read = strict_reader.read(described, _DialogueFile, TrainingError, ignore_unknown=True)
+        replies = [self._reply(one, assistant) for one in read.replies]
         return TimedDialogue(user, join_close(replies, self._grammar))
 
-    def _reply(self, one: Mapping[str, Any], assistant: NDArray[np.float32]) -> TimedReply:
+    def _reply(self, one: _ReplyEntry, assistant: Audio) -> TimedReply:
         rate = self._grammar.profile.code_rate
-        start = self._code_at(one["start"])
-        if "codes" in one:
-            codes = tuple(int(code) for code in one["codes"])
-        elif self._codec is Codec.TONES:
+        start = self._code_at(one.start)
+        if one.codes is not None:
+            codes = one.codes
+        elif self._codec is Codec.TONES and one.end is not None:
             step = USER_RATE / rate
-            end = self._code_at(one["end"])
+            end = self._code_at(one.end)
             codes = codes_of(assistant[round(start * step) : round(end * step)], USER_RATE, rate)
         else:
             raise TrainingError(
-                f"the reply at {one['start']} s has no codes; add them to the JSON (or set codec = "
-                "'tones' for synthetic data)"
+                f"the reply at {one.start} s has no codes; add them to the JSON (or, for synthetic "
+                "data, its end and codec = 'tones')"
             )
         text = [
-            TimedToken(token, self._code_at(entry["at"]))
-            for entry in one.get("text", ())
-            for token in self._tokens(entry["token"])
+            TimedToken(token, self._code_at(entry.at))
+            for entry in one.text
+            for token in self._tokens(entry.token)
         ]
         return TimedReply(start, codes, tuple(text))
 
     def _code_at(self, time: float) -> int:
         """Return the code nearest to ``time`` in seconds: decimal times are not exact."""
-        return round(float(time) * self._grammar.profile.code_rate)
+        return round(time * self._grammar.profile.code_rate)
 
-    def _tokens(self, token: object) -> list[int]:
-        if isinstance(token, str):
-            ids: list[int] = self._tokenizer.encode(token, add_special_tokens=False).ids
-            return ids
+    def _tokens(self, token: str | int) -> list[int]:
         if isinstance(token, int):
             return [token]
-        raise TypeError(f"a token must be text or an id, not {token!r}")
+        ids: list[int] = self._tokenizer.encode(token, add_special_tokens=False).ids
+        return ids
 
 
 def write_dialogue(
@@ -144,7 +158,7 @@ def write_dialogue(
     path.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
-def _channels(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _channels(path: Path) -> tuple[Audio, Audio]:
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:

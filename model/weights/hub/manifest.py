@@ -37,7 +37,7 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RepoCommit:
     """A repository at a commit."""
 
     repo: str
@@ -49,8 +49,8 @@ class Manifest:
     """The content of a model's folder once its pull has finished."""
 
     model: str
-    hub: Origin
-    code: Origin
+    hub: RepoCommit
+    code: RepoCommit
     licence: Consent
     files: tuple[StoredFile, ...]
 

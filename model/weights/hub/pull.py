@@ -20,7 +20,7 @@ from model.weights.hub.manifest import (
     MANIFEST,
     Consent,
     Manifest,
-    Origin,
+    RepoCommit,
     read_manifest,
     write_manifest,
 )
@@ -55,8 +55,8 @@ class Pull:
         texts, parts = self._fetch_code(old, consent)
         manifest = Manifest(
             model=self.model.name,
-            hub=Origin(self.model.hub.repo, commit),
-            code=Origin(code.repo, code.revision),
+            hub=RepoCommit(self.model.hub.repo, commit),
+            code=RepoCommit(code.repo, code.revision),
             licence=consent,
             files=(*weights, *texts),
         )

@@ -265,9 +265,9 @@ def test_replay_without_a_device_is_a_clear_error(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--from", "noon"), "seconds, or m:ss"),
-        (("--from", "-1"), "seconds, or m:ss"),
-        (("--from", "nan"), "seconds, or m:ss"),
+        (("--from", "noon"), "seconds or m:ss"),
+        (("--from", "-1"), "seconds or m:ss"),
+        (("--from", "nan"), "seconds or m:ss"),
         (("--from", "1:00"), "only 8.0 s long"),
         (("--play", "--speed", "2"), "leave out --speed"),
     ],

@@ -60,6 +60,17 @@ def test_events_come_back_as_they_were() -> None:
             assert type(back) is type(event)
 
 
+def test_every_event_of_an_older_version_still_loads(tmp_path: Path) -> None:
+    lines = (Path(__file__).parent / "events_of_format_1.jsonl").read_bytes()
+    (tmp_path / "events.jsonl").write_bytes(lines)
+    log = read_events(tmp_path)
+    assert log.warnings == ()
+    written = [json.loads(line) for line in lines.splitlines()]
+    for event, record in zip(log.events, written, strict=True):
+        name = "AssistantAudio" if isinstance(event, RecordedAudio) else type(event).__name__
+        assert record.items() <= (event_to_dict(event) | {"event": name}).items()
+
+
 def test_numpy_numbers_are_written_as_plain_ones() -> None:
     event = TurnLatency(0, 0, 0, np.float32(0.5), {"all": np.float32(0.5)})  # type: ignore[arg-type]
     assert read_back([event]) == [TurnLatency(0, 0, 0, 0.5, {"all": 0.5})]

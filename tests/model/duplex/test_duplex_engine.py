@@ -15,15 +15,14 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from audio_io.clock import ASSISTANT_RATE, FRAME
-from model.covo.loading.assemble import CovoSettings
-from model.duplex.assemble import DuplexModel
-from model.duplex.assistant import DuplexAssistant
+from model.covo.loading.assemble import NetworkSettings
+from model.duplex.assemble import DuplexAssistant, DuplexModel
 from model.duplex.engine import DuplexEngine
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.speech import SpokenState, ToneSpeech, speak
+from model.duplex.network.tone_codec import codes_of
 from model.duplex.protocol.sequence import SILENCE as S
-from model.duplex.speaking import CUSHION
-from model.duplex.tones.tone_codec import codes_of
+from model.duplex.speaking import CUSHION_S
 from model.duplex.tones.tones import COUNT, hum, phrase, silence
 from model.engine import Frame, Interrupt, SayText, SetMuted, SetVoice
 from model.errors import ModelError, NetworkConfigError
@@ -73,7 +72,7 @@ def test_a_turn_is_answered(assistant, who, pitch):
     # A chunk after SHIFT comes the first sound: the profile's lead.
     first = talk.all(AssistantAudio)[0].at
     assert first - started.at == 2560
-    assert latency.total == pytest.approx((first - end) / 16_000 + CUSHION, abs=0.03)
+    assert latency.total == pytest.approx((first - end) / 16_000 + CUSHION_S, abs=0.03)
     assert sum(latency.parts.values()) == pytest.approx(latency.total)
     assert not talk.engine.busy
 
@@ -355,7 +354,7 @@ def test_speech_of_another_rate_or_voice_is_refused(talking_folder):
 
 def test_only_plain_precisions(tmp_path):
     with pytest.raises(NetworkConfigError, match="does not run in int8"):
-        DuplexModel(FOLDER, CovoSettings(device="cpu", precision="int8"), None)
+        DuplexModel(FOLDER, NetworkSettings(device="cpu", precision="int8"), None)
 
 
 def test_pauses_inside_a_reply():

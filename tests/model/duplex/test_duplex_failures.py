@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from audio_io.clock import FRAME
-from model.duplex.assistant import DuplexAssistant
+from model.duplex.assemble import DuplexAssistant
 from model.duplex.engine import DuplexEngine
 from model.duplex.network.speech import ToneSpeech
 from model.duplex.tones.tones import silence

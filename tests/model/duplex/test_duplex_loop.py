@@ -24,8 +24,8 @@ from model.duplex.training.batch import collate, hidden_states
 from model.errors import NetworkInputError
 from tests.model.duplex.duplex_profiles import CODEBOOK, PROFILES, TEXT, config, profile
 
-LOUD = SamplingProfile(*[LoopSampling(100.0)] * 3)
-GREEDY = SamplingProfile(*[LoopSampling(0.0)] * 3)
+LOUD = SamplingProfile(*[LoopSampling(100.0, 0)] * 3)
+GREEDY = SamplingProfile(*[LoopSampling(0.0, 0)] * 3)
 TOLERANCE = 1e-4
 
 

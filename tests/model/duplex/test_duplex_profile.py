@@ -26,7 +26,7 @@ from tests.model.duplex.duplex_profiles import PROFILES, config, profile
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_profile_is_read_as_it_was_written(name, tmp_path):
     written, stages = PROFILES[name]
-    written = replace(written, sampling=SamplingProfile(speech=LoopSampling(0.7, 3)))
+    written = replace(written, sampling=SamplingProfile(*[LoopSampling(0.7, 3)] * 3))
     write_profile(written, tmp_path)
     assert read_profile(tmp_path) == written
     written.check(config(stages))
@@ -55,7 +55,6 @@ CONTRADICTIONS = {
     "unless there is a prompt": {"layout": (Slot.TEXT, Slot.SPEECH, Slot.USER), "prompt": ()},
     "unevenly": {"layout": (*[Slot.USER] * 3, Slot.TEXT, Slot.SPEECH)},
     "context.evict must be at least 6": {"context": ContextProfile(window=100, evict=98)},
-    "negative": {"encoder": StreamingEncoderProfile(-1, 80, -7.0)},
     "same id": {"tokens": structs.replace(profile().tokens, think=profile().tokens.shift)},
     "is text": {"tokens": structs.replace(profile().tokens, think=Token(39, "<think>"))},
 }
@@ -102,6 +101,8 @@ BROKEN = {
     "tempo is not a known key": lambda values: values.update(tempo=3),
     "tokens.break.id must be": lambda values: values["tokens"]["break"].update(id=-1),
     "text.temperature must be": lambda v: v["sampling"]["text"].update(temperature=-1),
+    "top_k is missing": lambda values: values["sampling"]["text"].pop("top_k"),
+    "encoder.look_back must be": lambda values: values["encoder"].update(look_back=-1),
     "lead must be": lambda values: values.update(lead=0.5),
     "prompt must be": lambda values: values.update(prompt="hello"),
     "chunk_ms must be a multiple of 20": lambda values: values.update(chunk_ms=150),

@@ -18,14 +18,14 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 import soundfile
 from tokenizers import Tokenizer
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
 from model.duplex.network.network import DuplexNetwork, load_duplex
+from model.duplex.network.tone_codec import TONES, codes_of, tones
 from model.duplex.protocol.grammar import Grammar, Place
 from model.duplex.protocol.profile import read_profile
 from model.duplex.protocol.sequence import SILENCE, TimedDialogue, TimedReply, TimedToken, encode
 from model.duplex.tones import world as tones_world
-from model.duplex.tones.tone_codec import TONES, codes_of, tones
 from model.duplex.tones.tones import WORDS, dialogue
 from model.duplex.tones.world import write_untrained, write_world
 from model.duplex.training.batch import LossWeights, collate, hidden_states, loss
@@ -228,9 +228,9 @@ def test_codes_and_text_in_the_json(world, network, tmp_path):
 
 BROKEN = {
     "has no codes": {"replies": [{"start": 1.0, "end": 2.0}]},
-    "does not describe a dialogue": {"turns": []},
+    r"a\.json: replies is missing": {"turns": []},
     "codebook ends at 127": {"replies": [{"start": 1.0, "codes": [128]}]},
-    "a token must be text or an id": {
+    r"replies\[0\]\.text\[0\]\.token must be": {
         "replies": [{"start": 1.0, "codes": [1], "text": [{"token": 1.5, "at": 1}]}]
     },
 }

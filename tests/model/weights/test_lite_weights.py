@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,8 +61,8 @@ def recognizer(store: WeightStore) -> WhisperRecognizer:
 
 
 @pytest.fixture(scope="module")
-def make(store: WeightStore) -> SynthesizerMaker:
-    return SynthesizerMaker(store, VoiceStore(None).get)
+def make(store: WeightStore) -> Callable[[str], Synthesizer]:
+    return cache(SynthesizerMaker(store, VoiceStore(None).get))
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +78,15 @@ def for_recognizer(sound: Audio) -> Audio:
     return np.pad(soxr.resample(sound, 24_000, USER_RATE), USER_RATE * 3 // 10).astype(np.float32)
 
 
+@cache
+def said(voice: Synthesizer, text: str) -> Audio:
+    """``text`` in that voice, made once."""
+    return np.concatenate(list(voice.stream(text)))
+
+
 def spoken(voice: Synthesizer, text: str) -> Audio:
     """``text`` as the recogniser is to hear it."""
-    return for_recognizer(np.concatenate(list(voice.stream(text))))
+    return for_recognizer(said(voice, text))
 
 
 def words(text: str) -> list[str]:
@@ -99,12 +106,12 @@ def word_errors(meant: str, heard: str) -> int:
 
 @pytest.mark.parametrize(("name", "count"), [("heart", 12), ("michael", 3), ("emma", 2)])
 def test_what_is_said_is_understood(
-    name: str, count: int, make: SynthesizerMaker, recognizer: WhisperRecognizer
+    name: str, count: int, make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
 ) -> None:
     voice = make(name)
     errors = total = 0
     for sentence in SENTENCES[:count]:
-        sound = np.concatenate(list(voice.stream(sentence)))
+        sound = said(voice, sentence)
         assert np.max(np.abs(sound)) <= PEAK + 1e-6
         assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=3.0)
         errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)).text)
@@ -127,7 +134,7 @@ def test_nothing_is_recognised_where_nobody_speaks(recognizer: WhisperRecognizer
 
 
 def test_long_speech_is_recognised_to_its_end(
-    make: SynthesizerMaker, recognizer: WhisperRecognizer
+    make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
 ) -> None:
     voice = make("heart")
     text = " ".join(SENTENCES)
@@ -137,7 +144,7 @@ def test_long_speech_is_recognised_to_its_end(
 
 
 def test_a_question_is_answered(
-    cascade: Cascade, make: SynthesizerMaker, recognizer: WhisperRecognizer
+    cascade: Cascade, make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
 ) -> None:
     question = spoken(make("heart"), "What is the capital of Australia?")
     asked = recognizer.transcribe(question)

@@ -80,6 +80,14 @@ class Index:
     def wheel(self, name: str) -> Path:
         return self.folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
 
+    def fill(self, root: Path, *pieces: Piece) -> None:
+        """Put what a pull of ``pieces`` would write under ``root``; pip takes a second each."""
+        for piece in pieces:
+            for file in piece.files:
+                path = root / "lite" / piece.name / file.name
+                path.parent.mkdir(parents=True)
+                path.write_bytes(ALPHA if piece is self.alpha else BETA_ONE + BETA_TWO)
+
     def store(self, root: Path) -> WeightStore:
         options = ("--no-index", "--find-links", str(self.folder))
         return WeightStore(root, (self.alpha, self.beta), options)
@@ -122,7 +130,7 @@ def test_missing_weights_name_the_command(index: Index, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [lambda d: bytes([d[0] ^ 1]) + d[1:], lambda d: d[:-1]])
 def test_a_damaged_file_is_refused_and_repaired(index: Index, tmp_path: Path, spoil) -> None:  # type: ignore[no-untyped-def]
-    index.store(tmp_path).pull()
+    index.fill(tmp_path, index.alpha, index.beta)
     file = tmp_path / "lite" / "alpha" / "a.bin"
     file.write_bytes(spoil(file.read_bytes()))
     store = index.store(tmp_path)
@@ -176,6 +184,7 @@ def test_an_interrupt_by_the_user_leaves_nothing_half_written(index: Index, tmp_
             raise KeyboardInterrupt
 
     store = index.store(tmp_path / "models")
+    index.fill(tmp_path / "models", index.alpha)
     with pytest.raises(KeyboardInterrupt):
         store.pull(press_ctrl_c)
     assert states(store) == {"alpha": "ready", "beta": "missing"}
@@ -201,7 +210,9 @@ def test_a_store_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
 def test_remove(index: Index, tmp_path: Path) -> None:
     store = index.store(tmp_path)
     assert store.remove() == 0
-    store.pull()
+    index.fill(tmp_path, index.alpha, index.beta)
+    assert store.pull() == []
+    store.path("alpha", "a.bin")
     assert store.remove() == len(ALPHA + BETA_ONE + BETA_TWO)
     with pytest.raises(WeightsError, match="missing"):
         store.path("alpha", "a.bin")
@@ -266,6 +277,7 @@ def test_a_manifest_with_an_unknown_key_names_its_place() -> None:
 
 def test_a_pull_waits_for_that_of_another_process(index: Index, tmp_path: Path) -> None:
     store, told = index.store(tmp_path / "models"), threading.Event()
+    index.fill(tmp_path / "models", index.beta)
 
     def note(progress: PullProgress) -> None:
         if progress.package == "waiting for another pull":
@@ -275,10 +287,9 @@ def test_a_pull_waits_for_that_of_another_process(index: Index, tmp_path: Path) 
     with locked(tmp_path / "models", "lite", None):
         thread.start()
         assert told.wait(30)
-        (store.folder / "alpha").mkdir(parents=True)
         with pytest.raises(WeightsError, match="is being pulled by another process"):
             store.remove()
-        assert states(store) == {"alpha": "missing", "beta": "missing"}
+        assert states(store) == {"alpha": "missing", "beta": "ready"}
     thread.join(60)
     assert states(store) == {"alpha": "ready", "beta": "ready"}
 
