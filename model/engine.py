@@ -99,7 +99,7 @@ class Engine(Protocol):
         """
 
     def process(self, frame: Frame) -> Sequence[Event]:
-        """Take in one frame; return what happened, in order of time. Returns within milliseconds."""
+        """Take in one frame; return what happened, in order of time, within milliseconds."""
 
     def command(self, command: Command) -> None:
         """Queue ``command`` for the next frame."""

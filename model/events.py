@@ -96,7 +96,7 @@ class AssistantText(Event):
 
 @dataclass(frozen=True, slots=True)
 class AssistantAudio(Event):
-    """More sound of reply ``reply`` to play: ``samples`` float32 mono 24 kHz, which say ``text``."""
+    """More sound of reply ``reply``: ``samples`` float32 mono 24 kHz, which say ``text``."""
 
     reply: int
     samples: NDArray[np.float32] = field(repr=False)
