@@ -1,7 +1,7 @@
 """Reopen a device that went away, without holding up the conversation.
 
-Each live endpoint uses one :class:`Recovery`. Opening a device can take a second, so attempts run
-on threads of their own, and the endpoint polls for the result (:meth:`Recovery.poll`).
+Each live endpoint has one :class:`Connection`. Opening a device can take a second, so attempts run
+on threads of their own, and the endpoint polls for the result (:meth:`Connection.poll`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from audio_io.errors import DeviceError
-from audio_io.live.devices import Backend, Device, Kind, find_device
+from audio_io.live.devices import Backend, Device, Kind, PortAudio, find_device
 from audio_io.live.line import DeviceLine
 from audio_io.worker import Worker, details_hint
 
 PATIENCE_S = 3.0
 """How long to wait for a missing device before using the system's default."""
 NEWS_S = 15.0
-"""How long an endpoint shows that its device was recovered."""
+"""How long an endpoint shows its last message."""
 _FIRST_DELAY_S = 1.0
 _LONGEST_DELAY_S = 30.0
 
@@ -40,6 +40,99 @@ class Found:
 
     line: DeviceLine
     replacement: bool
+
+
+class Connection:
+    """The line to one device, reopened after the device went away.
+
+    ``wanted`` is an id, a unique part of the device's name, or "" for the default. Not thread-safe,
+    but :meth:`poll` needs no lock.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        wanted: str,
+        backend: Backend | None,
+        clock: Callable[[], float],
+        run: Runner,
+    ) -> None:
+        self.name = wanted
+        self.line: DeviceLine | None = None
+        self._kind: Kind = kind
+        self._role = "microphone" if kind == "input" else "speaker"
+        self._wanted = wanted
+        self._backend = backend
+        self._clock = clock
+        self._run = run
+        self._recovery: Recovery | None = None
+        self._news = ""
+        self._news_until = 0.0
+
+    def open(self) -> DeviceLine:
+        """Open the device. Raises: DeviceError."""
+        if self._backend is None:
+            self._backend = PortAudio()
+        device = find_device(self._backend.devices(), self._wanted, self._kind)
+        self.line = DeviceLine(self._backend, device, self._kind)
+        self.name = device.name
+        return self.line
+
+    @property
+    def recovering(self) -> bool:
+        """Whether the device is gone and is being reopened."""
+        return self._recovery is not None
+
+    @property
+    def message(self) -> str:
+        """The current problem or the latest news, or empty."""
+        if self._recovery is not None:
+            problem = self._recovery.problem or "waiting for it"
+            return f"{self._role} '{self.name}' is gone: {problem}"
+        return self._news if self._clock() < self._news_until else ""
+
+    def tell(self, news: str) -> None:
+        """Show ``news`` as the message for some seconds."""
+        self._news, self._news_until = news, self._clock() + NEWS_S
+
+    def check(self, now: float) -> DeviceLine | None:
+        """Return the line if it has just been lost; then start to reopen the device."""
+        line = self.line
+        if line is None or self._backend is None or line.alive(now):
+            return None
+        self.line = None
+        self._run(line.close)
+        self._recovery = Recovery(
+            self._backend, self._kind, line.device, now, not self._wanted, self._run
+        )
+        return line
+
+    def poll(self, now: float) -> Found | None:
+        """Return the device once it was reopened, for :meth:`attach`."""
+        recovery = self._recovery
+        return None if recovery is None else recovery.poll(now)
+
+    def attach(self, found: Found) -> bool:
+        """Use the reopened device; return false, closing it, after :meth:`close`."""
+        if self._recovery is None:
+            found.line.close()
+            return False
+        self._recovery = None
+        lost, self.line, self.name = self.name, found.line, found.line.device.name
+        if found.replacement:
+            self.tell(f"{self._role} '{lost}' is gone: using '{self.name}' instead")
+        else:
+            self.tell(f"{self._role} '{self.name}' is back")
+        return True
+
+    def close(self) -> None:
+        """Release the device. Safe to call twice."""
+        line, self.line = self.line, None
+        recovery, self._recovery = self._recovery, None
+        if recovery is not None:
+            recovery.cancel()
+        if line is not None:
+            line.close()
 
 
 class Recovery:
