@@ -7,9 +7,10 @@ on threads of their own, and the endpoint polls for the result (:meth:`Connectio
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from audio_io.errors import DeviceError
 from audio_io.live.devices import Backend, Device, Kind, PortAudio, find_device
@@ -135,6 +136,7 @@ class Connection:
             line.close()
 
 
+@dataclass(slots=True)
 class Recovery:
     """Tries to reopen ``device``, and the system's default when it stays away.
 
@@ -143,29 +145,20 @@ class Recovery:
     and then every 30 s. ``follow_default``: do not wait for ``device`` before taking the default.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        kind: Kind,
-        device: Device,
-        now: float,
-        follow_default: bool,
-        run: Runner = in_thread,
-    ) -> None:
-        self._backend = backend
-        self._kind: Kind = kind
-        self._device = device
-        self._since = now
-        self._patience = 0.0 if follow_default else PATIENCE_S
-        self._run = run
-        self._lock = threading.Lock()
-        self._busy = False
-        self._attempts = 0
-        self._next = now
-        self._found: Found | None = None
-        self._cancelled = False
-        self.problem = ""
-        """The internal error in the latest attempt, or empty."""
+    backend: Backend
+    kind: Kind
+    device: Device
+    since: float
+    follow_default: bool
+    run: Runner
+    problem: str = ""
+    """The internal error in the latest attempt, or empty."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _busy: bool = False
+    _attempts: int = 0
+    _next: float = -math.inf
+    _found: Found | None = None
+    _cancelled: bool = False
 
     def poll(self, now: float) -> Found | None:
         """Return the device once it is open; start an attempt when one is due."""
@@ -179,8 +172,8 @@ class Recovery:
             attempt = self._attempts
             self._attempts += 1
             self._next = now + min(_FIRST_DELAY_S * 2**attempt, _LONGEST_DELAY_S)
-            patient = now - self._since < self._patience
-        self._run(lambda: self._attempt(rescan=attempt > 0, patient=patient))
+            patient = not self.follow_default and now - self.since < PATIENCE_S
+        self.run(lambda: self._attempt(rescan=attempt > 0, patient=patient))
         return None
 
     def cancel(self) -> None:
@@ -197,12 +190,12 @@ class Recovery:
         try:
             # A rescan interrupts the other endpoint, so the first attempt goes without.
             if rescan:
-                self._backend.rescan()
+                self.backend.rescan()
             found = self._open_best(patient=patient)
         except DeviceError as error:
-            log.debug("cannot reopen '%s' yet: %s", self._device.name, error)
+            log.debug("cannot reopen '%s' yet: %s", self.device.name, error)
         except Exception:
-            log.exception("reopening '%s' failed", self._device.name)
+            log.exception("reopening '%s' failed", self.device.name)
             problem = f"internal error while reopening it{details_hint()}"
         with self._lock:
             self._busy = False
@@ -214,19 +207,19 @@ class Recovery:
             found.line.close()
 
     def _open_best(self, *, patient: bool) -> Found | None:
-        devices = self._backend.devices()
-        wanted = _identity(self._device)
-        same = [d for d in devices if _identity(d) == wanted and d.channels(self._kind) > 0]
+        devices = self.backend.devices()
+        wanted = _identity(self.device)
+        same = [d for d in devices if _identity(d) == wanted and d.channels(self.kind) > 0]
         if same:
             try:
-                return Found(DeviceLine(self._backend, same[0], self._kind), replacement=False)
+                return Found(DeviceLine(self.backend, same[0], self.kind), replacement=False)
             except DeviceError:
                 if patient:
                     raise
         if patient:
             return None
-        default = find_device(devices, "", self._kind)
-        line = DeviceLine(self._backend, default, self._kind)
+        default = find_device(devices, "", self.kind)
+        line = DeviceLine(self.backend, default, self.kind)
         return Found(line, replacement=_identity(default) != wanted)
 
 

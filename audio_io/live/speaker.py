@@ -36,7 +36,7 @@ from audio_io.live.devices import Backend
 from audio_io.live.line import DeviceLine
 from audio_io.live.recovery import Connection, Runner, in_thread
 from audio_io.live.reference import Reference
-from audio_io.playout import Playout
+from audio_io.playout import PlayoutSpeaker
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio, Position
 from audio_io.worker import Worker, details_hint, join_all
@@ -54,7 +54,7 @@ _CLOSE_S = 1.0
 _RESTARTS = 3
 
 
-class LiveSpeaker:
+class LiveSpeaker(PlayoutSpeaker):
     """The output device ``device``: an id, a unique part of its name, or "" for the default.
 
     Share one ``backend`` between microphone and speaker. Tests replace ``clock`` and ``run``, and
@@ -70,6 +70,7 @@ class LiveSpeaker:
         run: Runner = in_thread,
         feeder: bool = True,
     ) -> None:
+        super().__init__()
         self._clock = clock
         self._device = Connection("output", device, backend, clock, run)
         self._feeder = (
@@ -79,7 +80,6 @@ class LiveSpeaker:
         )
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._playout = Playout()
         self._resampler = StreamResampler(ASSISTANT_RATE, ASSISTANT_RATE)
         self._ring_s = _RING_S
         self._shrink_after = _SHRINK_AFTER_S
@@ -112,18 +112,6 @@ class LiveSpeaker:
             self._playout.play(reply_id, samples)
             if line is not None:
                 self._fill(line)
-
-    def duck(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.duck`."""
-        self._playout.duck()
-
-    def hold(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.hold`."""
-        self._playout.hold()
-
-    def resume(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.resume`."""
-        self._playout.resume()
 
     def stop(self) -> None:
         """Drop the queue and all but 30 ms of the ring, fading out over the last 10 ms.
