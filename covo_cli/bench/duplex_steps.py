@@ -17,7 +17,7 @@ import psutil
 import torch
 
 from covo_cli.bench.figures import machine
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import network_size
 from model.covo.loading.random_weights import random_network

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from covo_cli.doctor.machine import Gpu
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import FULL
-from model.covo.memory.memory_fit import LONGEST, MemoryFit
-from model.covo.memory.memory_plan import MemorySetting
+from model.covo.memory.fit import LONGEST, MemoryFit
+from model.covo.memory.plan import MemorySetting
 
 CARDS_GB = (8, 12, 16, 24, 48, 80)
 IDLE_SHARE = 0.96

@@ -12,7 +12,7 @@ from covo_cli.settings.settings import Settings, models_dir, voices_dir
 
 if TYPE_CHECKING:
     from model.covo.conversation.generator import CovoGenerator
-    from model.covo.loading.assemble import CovoModel, CovoSettings
+    from model.covo.loading.assemble import CovoModel, NetworkSettings
     from model.covo.speech.voice_catalogue import VoiceCatalogue
 
 _PACKAGES = ("torch", "transformers", "safetensors")
@@ -71,13 +71,13 @@ def covo_voices(settings: Settings) -> VoiceCatalogue:
     return VoiceCatalogue(covo_folder(settings), store.names(), store.get)
 
 
-def network_settings(settings: Settings, *, text_only: bool | None = None) -> CovoSettings:
+def network_settings(settings: Settings, *, text_only: bool | None = None) -> NetworkSettings:
     """Return the settings of the network. Raises: SettingsError."""
     from model.covo.language.sampling import SamplingSettings
-    from model.covo.loading.assemble import CovoSettings
+    from model.covo.loading.assemble import NetworkSettings
 
     covo = settings.covo
-    return CovoSettings(
+    return NetworkSettings(
         device=covo.device,
         precision=covo.precision,
         token2wav_precision=covo.token2wav_precision,
@@ -100,7 +100,7 @@ def check_packages() -> None:
         raise SettingsError(f"Covo-Audio needs {', '.join(missing)}: pip install 'covo[covo]'")
 
 
-def _inspect(folder: Path, settings: CovoSettings) -> CovoModel:
+def _inspect(folder: Path, settings: NetworkSettings) -> CovoModel:
     from model.covo.loading.assemble import CovoModel
     from model.duplex.protocol.profile import require_half_duplex
 

@@ -14,8 +14,7 @@ from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
 from covo_cli.engines.covo_engine import covo_model
 from covo_cli.settings.settings import Settings
-from model.covo.conversation.exchange import Turn
-from model.covo.conversation.reply_parts import ReplyEnd, ReplyPart, StopReason, TextDelta
+from model.covo.conversation.dialogue_parts import DialoguePart, ReplyEnd, StopReason, TextDelta
 from model.errors import failing_as_model_error
 
 CUT_SHORT = 1
@@ -32,7 +31,7 @@ def run_ask(settings: Settings, audio: Path, question: str, *, as_json: bool) ->
     console = Console(stderr=True)
     with console.status("Loading") as status:
         dialogue = model.load_dialogue(None, lambda stage: status.update(f"{stage} ..."))
-    reply = dialogue.begin(Turn(sound, question.strip()))
+    reply = dialogue.begin(sound, question.strip())
     with failing_as_model_error("the answer"):
         end = _write(dialogue.stream(reply, lambda: False), as_json=as_json)
     if end.reason is StopReason.END:
@@ -41,7 +40,7 @@ def run_ask(settings: Settings, audio: Path, question: str, *, as_json: bool) ->
     return CUT_SHORT
 
 
-def _write(parts: Iterator[ReplyPart], *, as_json: bool) -> ReplyEnd:
+def _write(parts: Iterator[DialoguePart], *, as_json: bool) -> ReplyEnd:
     for part in parts:
         match part:
             case TextDelta(text) if as_json:

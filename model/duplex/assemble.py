@@ -14,11 +14,11 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from model.covo.config.config import CovoConfig, Token2WavConfig
 from model.covo.config.device import AUTO, named_device
+from model.covo.config.network_config import CovoConfig, Token2WavConfig
 from model.covo.config.precision import Precision, token2wav_precision
-from model.covo.loading.assemble import TOKEN2WAV, CovoSettings
-from model.covo.loading.loading import load_token2wav
+from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
+from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.speech_stream import SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
@@ -72,7 +72,7 @@ class DuplexModel:
     """
 
     def __init__(
-        self, folder: Path, settings: CovoSettings, catalogue: VoiceCatalogue, voice: str = ""
+        self, folder: Path, settings: NetworkSettings, catalogue: VoiceCatalogue, voice: str = ""
     ) -> None:
         self._folder = folder
         self._settings = settings

@@ -6,7 +6,12 @@ import re
 
 from model.reply import Heard
 
-_WORD = re.compile(r"\s*\S+\s*")
+_WIDE = (
+    "\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f"
+    "\uff00-\uff60\uffe0-\uffe6\U0001f300-\U0001faff\U00020000-\U0003fffd"
+)
+"""Characters of scripts without spaces (East Asian), each a word of its own, and emoji."""
+_WORD = re.compile(rf"\s*(?:[{_WIDE}]|[^\s{_WIDE}]+)\s*")
 
 
 class SpokenText:

@@ -25,8 +25,8 @@ from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak
 from model.covo.config.device import named_device
 from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.config.sizes import NetworkSize, network_size
-from model.covo.memory.memory_fit import MemoryFit, free_memory
-from model.covo.memory.memory_plan import MemorySetting, context_tokens
+from model.covo.memory.fit import MemoryFit, free_memory
+from model.covo.memory.plan import MemorySetting, context_tokens
 from model.errors import NetworkConfigError
 
 Progress = Callable[[str], None]

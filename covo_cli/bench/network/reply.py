@@ -45,7 +45,7 @@ def measure_reply(subject: Subject, codes: int) -> dict[str, Any]:
                 given = () if code is None else (code,)
                 piece, stream = subject.worker.step(stream, given, last=last)
                 if len(piece):
-                    spoken.append(len(piece.samples()))
+                    spoken.append(len(piece))
                     marks.reach("first sample")
             marks.reach("last sample")
         except BaseException as error:  # noqa: BLE001  (raised again by the thread that waits)

@@ -12,7 +12,7 @@ import torch
 from covo_cli.bench.network.subject import Subject
 from covo_cli.bench.network.timing import milliseconds
 from model.covo.language.features import ENCODER_RATE
-from model.covo.memory.memory_plan import ASSISTANT_TOKENS_PER_SECOND
+from model.covo.memory.plan import ASSISTANT_TOKENS_PER_SECOND
 from model.covo.memory.speech_cost import ChunkCost, chunk_costs
 from model.covo.speech.chunk_schedule import Chunk
 from model.covo.speech.flow import Conditioning

@@ -16,7 +16,7 @@ from model.covo.language.features import ENCODER_RATE, TurnFeatures, turn_featur
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.quantize import stored_bytes
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
-from model.covo.memory.memory_plan import (
+from model.covo.memory.plan import (
     SYSTEM_TOKENS,
     USER_TOKENS_PER_SECOND,
     MemoryPlan,

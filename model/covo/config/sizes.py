@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.covo.config.config import (
+from model.covo.config.network_config import (
     BackboneConfig,
     BigVganConfig,
     CovoConfig,

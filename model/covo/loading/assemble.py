@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 
-from model.covo.config.config import CovoConfig, SamplingConfig, Token2WavConfig
 from model.covo.config.device import AUTO, named_device
+from model.covo.config.network_config import CovoConfig, SamplingConfig, Token2WavConfig
 from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.conversation.chat_prompt import read_system_prompt
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
@@ -25,10 +25,9 @@ from model.covo.conversation.generator import CovoGenerator, LoadedNetwork
 from model.covo.language.decoder import Decoder
 from model.covo.language.sampling import GREEDY, SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
-from model.covo.loading.loading import load_network, load_token2wav
-from model.covo.memory.memory_fit import MemoryFit, free_memory
-from model.covo.memory.memory_plan import MemoryPlan, MemorySetting, context_tokens
-from model.covo.speech.speaking import Speaking
+from model.covo.loading.checkpoint import load_network, load_token2wav
+from model.covo.memory.fit import MemoryFit, free_memory
+from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
@@ -40,7 +39,7 @@ LICENCE = "academic use only, nothing commercial and nothing in production"
 
 
 @dataclass(frozen=True, slots=True)
-class CovoSettings:
+class NetworkSettings:
     """How the network is run.
 
     ``device``: ``auto``, or as torch calls it. ``precision``: ``auto`` for the weights' own, or
@@ -81,7 +80,7 @@ class CovoModel:
     device that is not there; NetworkMemoryError when it does not fit.
     """
 
-    def __init__(self, folder: Path, settings: CovoSettings) -> None:
+    def __init__(self, folder: Path, settings: NetworkSettings) -> None:
         self.folder = folder
         self.settings = settings
         self.config = CovoConfig.read(folder / "config.json")
@@ -124,7 +123,7 @@ class CovoModel:
         )
         return Dialogue(network, decoder, self.tokenizer, self.system, speaker, settings)
 
-    def load_speaking(self, progress: Progress) -> Speaking:
+    def load_speech(self, progress: Progress) -> SpeechWorker:
         """Load token2wav. Raises: WeightsError, NetworkConfigError."""
         token2wav = load_token2wav(
             self.folder / TOKEN2WAV,
@@ -133,8 +132,7 @@ class CovoModel:
             progress=_bytes("token2wav", progress),
         )
         sampling = self.settings.flow_sampling(self.speech_config.sampling)
-        worker = SpeechWorker(SpeechStreamer(token2wav))
-        return Speaking(worker, self.speech_config, SpeechSettings(sampling=sampling))
+        return SpeechWorker(SpeechStreamer(token2wav), SpeechSettings(sampling=sampling))
 
     def voice(self, catalogue: VoiceCatalogue, name: str) -> NetworkVoice:
         """The voice called ``name``, its prompt cut as the settings say. Raises: VoiceError,
@@ -172,9 +170,9 @@ def build_generator(
     text_only = model.settings.text_only
 
     def load(first: NetworkVoice | None, progress: Progress) -> LoadedNetwork:
-        speaking = model.load_speaking(progress) if first else None
+        speech = model.load_speech(progress) if first else None
         dialogue = model.load_dialogue(first.speaker if first else None, progress)
-        return LoadedNetwork(dialogue, speaking)
+        return LoadedNetwork(dialogue, speech)
 
     parts = {"language model": f"{model.folder.name}, {model.precision}"}
     if not text_only:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.covo.config.config import CovoConfig, FlowConfig, Token2WavConfig
 from model.covo.config.device import set_up_torch
+from model.covo.config.network_config import CovoConfig, FlowConfig, Token2WavConfig
 from model.covo.config.precision import Precision
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.loading import Progress, planned_bytes, put
+from model.covo.loading.checkpoint import Progress, planned_bytes, put
 from model.covo.loading.quantize import check_quantisable
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 

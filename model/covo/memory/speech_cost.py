@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from model.covo.config.config import (
+from model.covo.config.network_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
     TIME_FEATURES,
@@ -19,7 +19,7 @@ from model.covo.config.config import (
     SamplingConfig,
     Token2WavConfig,
 )
-from model.covo.speech.antialias_filter import TAPS
+from model.covo.speech.antialias import TAPS
 from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD, LOOK_AHEAD
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 

@@ -25,7 +25,7 @@ from transformers.audio_utils import mel_filter_bank
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
 from audio_io.clock import USER_RATE
-from model.covo.language.adapter import AudioAdapter, DownsampleLayer
+from model.covo.language.encoder import AudioAdapter, DownsampleLayer
 from model.duplex.protocol.profile import DuplexProfile
 from model.errors import NetworkInputError
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from model.covo.config.precision import Precision
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.loading import Progress, load_network
+from model.covo.loading.checkpoint import Progress, load_network
 from model.duplex.network.encoder import StreamingEncoder
 from model.duplex.protocol.grammar import CHOSEN, Grammar, Place
 from model.duplex.protocol.profile import DuplexProfile, read_profile

@@ -14,7 +14,7 @@ import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE
 from audio_io.signal import Audio
-from model.covo.config.config import SamplingConfig
+from model.covo.config.network_config import SamplingConfig
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
 from model.covo.speech.speech_worker import SpeechWorker
@@ -79,8 +79,7 @@ class Token2WavSpeech:
         self, state: SpeechStream, codes: Sequence[int], *, last: bool
     ) -> tuple[Audio, SpeechStream]:
         """Return the sound, waiting for it."""
-        piece, after = self._worker.step(state, codes, last=last)
-        return piece.samples(), after
+        return self._worker.step(state, codes, last=last)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from audio_io.clock import USER_RATE
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.errors import NetworkConfigError
 from voices import strict_reader
 

@@ -22,12 +22,12 @@ from covo_cli.bench.network.tables import network_tables
 from covo_cli.bench.network.timing import DeviceClock
 from covo_cli.errors import CliError
 from model.covo.config import sizes
-from model.covo.config.config import SamplingConfig
+from model.covo.config.network_config import SamplingConfig
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import TINY
 from model.covo.loading.quantize import stored_bytes
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
-from model.covo.memory.memory_plan import MemorySetting, context_tokens, plan_memory
+from model.covo.memory.plan import MemorySetting, context_tokens, plan_memory
 from model.covo.memory.speech_cost import chunk_costs
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.errors import NetworkConfigError, NetworkMemoryError

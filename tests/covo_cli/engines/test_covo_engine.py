@@ -14,7 +14,7 @@ from audio_io.signal import Position
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
 from model.covo.conversation.generator import LoadedNetwork
 from model.covo.language.sampling import SamplingSettings
-from model.covo.loading.assemble import CovoModel, CovoSettings, build_generator
+from model.covo.loading.assemble import CovoModel, NetworkSettings, build_generator
 from model.covo.speech.token2wav import Token2Wav
 from model.covo.speech.voice_catalogue import VoiceCatalogue
 from model.engine import Frame, SayText
@@ -28,6 +28,7 @@ from model.events import (
     UserTranscript,
 )
 from model.jobs.executor import VirtualExecutor
+from model.playback.spoken_text import SpokenText
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyText, UserTurn
 from model.turns.controller import TurnTakingEngine
 from tests.fakes.engine import FakeClock, FakeRecognizer, LevelDetector, silence, speech
@@ -37,7 +38,8 @@ from voices.errors import VoiceError
 from voices.store import VoiceStore
 
 TOKENS = 60
-SETTINGS = CovoSettings(
+AT_LIMIT = f"the reply was cut at its limit of {TOKENS} tokens; raise covo.reply_tokens"
+SETTINGS = NetworkSettings(
     device="cpu",
     reply_tokens=TOKENS,
     sampling=SamplingSettings(temperature=1.5),
@@ -60,7 +62,7 @@ def model(folder):
 def loaded(model):
     """What is loaded once for all tests: decoder and token2wav."""
     dialogue = model.load_dialogue(VOICE, lambda stage: None)
-    return dialogue, model.load_speaking(lambda stage: None)
+    return dialogue, model.load_speech(lambda stage: None)
 
 
 @pytest.fixture
@@ -131,7 +133,7 @@ def test_a_turn_is_answered_in_text_and_sound(make, model, loaded):
     parts = list(generator.reply(1, spoken(), never))
     generator.settle(1, whole(parts))
     (exchange,) = dialogue_of(generator).exchanges
-    token2wav: Token2Wav = loaded[1]._worker._streamer.token2wav
+    token2wav: Token2Wav = loaded[1].token2wav
     prompt = generator._voice.prompt
     assert sound(parts) == token2wav.samples(codes_in(exchange), prompt) > 0
     assert len(exchange.reply) == TOKENS + 1
@@ -139,19 +141,26 @@ def test_a_turn_is_answered_in_text_and_sound(make, model, loaded):
 
 
 def test_what_was_heard_is_what_stays(make, loaded):
-    generator, speaking = make(), loaded[1]
+    generator, token2wav = make(), loaded[1].token2wav
     prompt = generator._voice.prompt
-    token2wav = speaking._worker._streamer.token2wav
     for codes in (1, 2, 7, 50):
         samples = token2wav.samples(codes, prompt)
-        assert speaking.heard_codes(samples, prompt) == codes
-        assert speaking.heard_codes(samples - 1, prompt) == codes - 1
-    assert speaking.heard_codes(0, prompt) == 0
+        assert token2wav.codes(samples, prompt) == codes
+        assert token2wav.codes(samples - 1, prompt) == codes - 1
+    assert token2wav.codes(0, prompt) == 0
 
     parts = list(generator.reply(1, spoken(), never))
-    generator.settle(1, Heard(token2wav.samples(9, prompt), "", text(parts)))
+    written = SpokenText()
+    written.write(text(parts))
+    for part in parts:
+        if isinstance(part, ReplyAudio):
+            written.say(len(part.samples), part.text)
+    heard = written.split(token2wav.samples(9, prompt))
+    generator.settle(1, heard)
     (exchange,) = dialogue_of(generator).exchanges
     assert codes_in(exchange) == 9
+    assert heard.unheard
+    assert heard.text.startswith(dialogue_of(generator)._tokenizer.decode(exchange.reply))
 
 
 def test_a_speculation_that_is_thrown_away_never_happened(make):
@@ -179,6 +188,30 @@ def test_a_cancelled_reply_is_settled_and_followed_by_another(make):
     again.close()
 
 
+def test_closing_does_not_wait_for_a_network_that_never_returns(make, monkeypatch):
+    generator, stuck, go_on = make(), threading.Event(), threading.Event()
+    monkeypatch.setattr("model.covo.conversation.generator.CLOSE_S", 0.1)
+
+    def never_returns(reply, cancelled):
+        stuck.set()
+        go_on.wait()
+        yield from ()
+
+    monkeypatch.setattr(dialogue_of(generator), "stream", never_returns)
+    replying = threading.Thread(
+        target=lambda: list(generator.reply(1, spoken(), never)), daemon=True
+    )
+    replying.start()
+    assert stuck.wait(60)
+    closing = threading.Thread(target=generator.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    try:
+        assert not closing.is_alive()
+    finally:
+        go_on.set()
+
+
 def test_a_typed_turn(make):
     parts = list(make().reply(1, UserTurn(np.zeros(0, np.float32), "Hello."), never))
     assert sound(parts) > 0
@@ -186,7 +219,7 @@ def test_a_typed_turn(make):
 
 def test_a_reply_says_that_it_was_cut_at_its_limit(make):
     parts = list(make().reply(1, spoken(), never))
-    assert ReplyNotice("warning", f"the reply ends at its limit of {TOKENS} tokens") in parts
+    assert ReplyNotice("warning", AT_LIMIT) in parts
 
 
 def test_what_went_wrong_while_preparing_is_said_with_the_next_reply(make, monkeypatch):
@@ -243,7 +276,7 @@ def test_a_voice_pack_takes_over_between_replies(make, store, tmp_path):
 def test_voices_that_do_not_fit(make, store, tmp_path):
     name = store.add(make_pack(tmp_path / "big", parts=COVO)).name
     generator = make()
-    with pytest.raises(VoiceError, match=rf"the voice {name}: .*wanted"):
+    with pytest.raises(VoiceError, match=rf"the voice {name}: .*expected"):
         generator.set_voice(name)
     with pytest.raises(VoiceError, match=f"no voice called 'nobody'; it has: {VOICE}, {name}"):
         generator.set_voice("nobody")
@@ -259,7 +292,7 @@ def test_a_voice_of_the_embedded_engine_is_none_of_covo_audio(model):
 
 
 def test_a_cropped_voice(folder):
-    settings = CovoSettings(device="cpu", voice_prompt_seconds=0.2)
+    settings = NetworkSettings(device="cpu", voice_prompt_seconds=0.2)
     model = CovoModel(folder, settings)
     catalogue = VoiceCatalogue(folder, (), VoiceStore().get)
     assert len(model.voice(catalogue, "").prompt.codes) == 5
@@ -271,10 +304,10 @@ def test_a_cropped_voice(folder):
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        (CovoSettings(device="cpu", precision="int3"), NetworkConfigError, "int3"),
-        (CovoSettings(device="cpu", token2wav_precision="int8"), NetworkConfigError, "int8"),
-        (CovoSettings(device="abacus"), NetworkConfigError, "abacus"),
-        (CovoSettings(device="cpu", context_minutes=1e9), NetworkMemoryError, "GB free"),
+        (NetworkSettings(device="cpu", precision="int3"), NetworkConfigError, "int3"),
+        (NetworkSettings(device="cpu", token2wav_precision="int8"), NetworkConfigError, "int8"),
+        (NetworkSettings(device="abacus"), NetworkConfigError, "abacus"),
+        (NetworkSettings(device="cpu", context_minutes=1e9), NetworkMemoryError, "GB free"),
     ],
 )
 def test_settings_that_cannot_be(folder, settings, error, message):
@@ -332,9 +365,7 @@ def test_a_conversation_shows_the_words_and_the_notices(make):
     events = converse(make(), [silence(0.2), speech(1), silence(4)], words="my words")
     finals = [event.text for event in of(events, UserTranscript) if event.final]
     assert finals == ["my words"]
-    assert [event.text for event in of(events, Notice)] == [
-        f"the reply ends at its limit of {TOKENS} tokens"
-    ]
+    assert [event.text for event in of(events, Notice)] == [AT_LIMIT]
     (finished,) = of(events, ReplyFinished)
     assert finished.text == "".join(event.delta for event in of(events, AssistantText))
     assert sum(len(event.samples) for event in of(events, AssistantAudio)) > 0

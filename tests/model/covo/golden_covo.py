@@ -22,6 +22,10 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from safetensors.torch import load
 from torch import Tensor
 
+from model.covo.config.network_config import FlowConfig
+from model.covo.speech.token2wav import VoicePrompt
+from voices.covo_prompt import read_prompt
+
 FOLDER = ROOT / "tests/golden"
 TOLERANCE = 1e-4
 
@@ -59,6 +63,11 @@ def token2wav_folder(target: Path) -> Path:
     shutil.copytree(FOLDER / "token2wav/prompt", target / "prompt")
     _unpack("token2wav", target)
     return target
+
+
+def voice_prompt(folder: Path, config: FlowConfig) -> VoicePrompt:
+    """The voice in the ``prompt`` of a :func:`token2wav_folder`."""
+    return VoicePrompt.of(read_prompt(folder / "prompt"), config)
 
 
 def error(ours: Tensor, theirs: Tensor) -> float:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 
-from model.covo.config.config import BackboneConfig, CovoConfig, EncoderConfig
+from model.covo.config.network_config import BackboneConfig, CovoConfig, EncoderConfig
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import (
     ContextProfile,

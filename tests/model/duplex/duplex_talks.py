@@ -13,7 +13,7 @@ import numpy as np
 
 from audio_io.clock import FRAME
 from covo_cli.conversation.consumer import Tick
-from model.covo.loading.assemble import CovoSettings
+from model.covo.loading.assemble import NetworkSettings
 from model.covo.speech.voice_catalogue import VoiceCatalogue
 from model.duplex.assemble import DuplexAssistant, DuplexModel
 from model.duplex.engine import DuplexEngine
@@ -35,7 +35,7 @@ HIGH = ToneSpeaker(220.0, 1.0, 0.1)
 
 
 def look_at(folder: Path, voice: str = "", **settings) -> DuplexModel:
-    chosen = CovoSettings(device="cpu", precision="fp32", **settings)
+    chosen = NetworkSettings(device="cpu", precision="fp32", **settings)
     return DuplexModel(folder, chosen, VoiceCatalogue(folder, (), lambda name: None), voice)
 
 

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from audio_io.clock import ASSISTANT_RATE, FRAME
-from model.covo.loading.assemble import CovoSettings
+from model.covo.loading.assemble import NetworkSettings
 from model.duplex.assemble import DuplexAssistant, DuplexModel
 from model.duplex.engine import DuplexEngine
 from model.duplex.network.loop import DuplexLoop
@@ -354,7 +354,7 @@ def test_speech_of_another_rate_or_voice_is_refused(talking_folder):
 
 def test_only_plain_precisions(tmp_path):
     with pytest.raises(NetworkConfigError, match="does not run in int8"):
-        DuplexModel(FOLDER, CovoSettings(device="cpu", precision="int8"), None)
+        DuplexModel(FOLDER, NetworkSettings(device="cpu", precision="int8"), None)
 
 
 def test_pauses_inside_a_reply():

@@ -18,7 +18,7 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 import soundfile
 from tokenizers import Tokenizer
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
 from model.duplex.network.network import DuplexNetwork, load_duplex
 from model.duplex.network.tone_codec import TONES, codes_of, tones

@@ -60,3 +60,9 @@ def test_what_is_only_written_is_read():
     spoken = SpokenText(speaks=False)
     spoken.write("all of it")
     assert spoken.split(0) == Heard(0, "all of it", "")
+
+
+def test_scripts_without_spaces_are_divided_between_characters():
+    spoken = reply((1000, "今天天气很好，ok。"))
+    assert spoken.split(500).text == "今天天气很"
+    assert spoken.split(800).text == "今天天气很好，"

@@ -11,12 +11,12 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from torch import Tensor, nn
 
-from model.covo.config.config import SamplingConfig
-from model.covo.loading.loading import load_token2wav, load_voice_prompt
-from model.covo.speech.antialias_filter import kaiser_sinc
+from model.covo.config.network_config import SamplingConfig
+from model.covo.loading.checkpoint import load_token2wav
+from model.covo.speech.antialias import kaiser_sinc
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.errors import NetworkConfigError, NetworkInputError
-from tests.model.covo.golden_covo import TOLERANCE, error, golden, token2wav_folder
+from tests.model.covo.golden_covo import TOLERANCE, error, golden, token2wav_folder, voice_prompt
 
 SETTINGS = {
     "alpha1": SamplingConfig(alpha=1.0),
@@ -38,7 +38,7 @@ def token2wav(folder) -> Token2Wav:
 
 @pytest.fixture(scope="module")
 def voice(folder, token2wav) -> VoicePrompt:
-    return load_voice_prompt(folder / "prompt", token2wav.config.flow)
+    return voice_prompt(folder, token2wav.config.flow)
 
 
 @pytest.fixture

@@ -13,15 +13,19 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from torch import Tensor
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
-from model.covo.language import decoder, graphs
-from model.covo.language.decoder import Decoder, attended_length, attended_lengths
+from model.covo.language import decoder, stepping
+from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
-from model.covo.language.penalties import PenaltySettings
-from model.covo.language.sampling import GREEDY, SamplingSettings, TokenChooser
-from model.covo.language.token_read import TokenRead
-from model.covo.loading.loading import load_network
+from model.covo.language.sampling import (
+    GREEDY,
+    PenaltySettings,
+    SamplingSettings,
+    TokenChooser,
+)
+from model.covo.language.stepping import TokenRead, attended_length, attended_lengths
+from model.covo.loading.checkpoint import load_network
 from model.errors import NetworkInputError
 from tests.fakes.nothing_waits import NothingWaits
 from tests.model.covo.golden_covo import FOLDER, TOLERANCE, error, network_folder
@@ -158,13 +162,13 @@ def test_a_full_history_is_an_error_and_stays_usable(network):
 
 def test_nothing_to_continue_from(network):
     empty = Decoder(network, 10)
-    with pytest.raises(NetworkInputError, match="append to the history first"):
+    with pytest.raises(NetworkInputError, match="append to it first"):
         empty.generate(PROMPT, stop=())
     cut = started(network)
     cut.rewind(20)
-    with pytest.raises(NetworkInputError, match="append to the history first"):
+    with pytest.raises(NetworkInputError, match="append to it first"):
         cut.generate(PROMPT, stop=())
-    with pytest.raises(NetworkInputError, match="cannot go back to 21 tokens in a history of 20"):
+    with pytest.raises(NetworkInputError, match="cannot rewind to 21 tokens: the history has 20"):
         cut.rewind(21)
 
 
@@ -183,7 +187,7 @@ def test_only_what_is_allowed_is_generated(network):
     sampling = SamplingSettings(temperature=2.0, seed=3)
     drawn = started(network).generate(PROMPT, stop=(), limit=40, allowed=allowed, sampling=sampling)
     assert max(drawn) < 540
-    with pytest.raises(NetworkInputError, match="a mask of 668 ids with one set"):
+    with pytest.raises(NetworkInputError, match="a mask of 668 ids with at least one set"):
         started(network).generate(PROMPT, stop=(), allowed=torch.zeros_like(allowed))
 
 
@@ -285,9 +289,9 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
     said = list(expected.generate(PROMPT, stop=(), limit=6))
 
     cuda = FakeGraphs()
-    monkeypatch.setattr(graphs.torch, "cuda", cuda)
+    monkeypatch.setattr(stepping.torch, "cuda", cuda)
     captured = Decoder(network, 1400)
-    captured._graphs = graphs.StepGraphs(cuda.step(captured._step), torch.device("cpu"))
+    captured._graphs = stepping.StepGraphs(cuda.step(captured._step), torch.device("cpu"))
     captured._on_gpu = True
     monkeypatch.setattr(decoder, "TokenRead", lambda _: TokenRead(torch.device("cpu")))
     parts: list[tuple[int, int]] = []
@@ -296,7 +300,7 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
     assert cuda.log == [
         event
         for size in sizes
-        for event in [("run", size)] * graphs.WARM_UPS + [("captured", size)]
+        for event in [("run", size)] * stepping.WARM_UPS + [("captured", size)]
     ]
     assert parts == [(1, 4), (2, 4), (3, 4), (4, 4)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -12,20 +13,19 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
 from model.covo.conversation.answer import Answer
 from model.covo.conversation.chat_prompt import ChatPrompt, SystemPrompt
-from model.covo.conversation.context import Segment
 from model.covo.conversation.dialogue import GROUP, Dialogue, DialogueSettings
-from model.covo.conversation.exchange import Turn
-from model.covo.conversation.reply_parts import (
+from model.covo.conversation.dialogue_parts import (
     ReplyEnd,
     SpeechCodes,
     StopReason,
     TextDelta,
     TurnsDropped,
 )
+from model.covo.conversation.history import Segment
 from model.covo.language.decoder import Decoder
 from model.covo.language.sampling import SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
-from model.covo.loading.loading import load_network
+from model.covo.loading.checkpoint import load_network
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.errors import NetworkInputError
 from tests.model.covo.covo_model import tiny_tokenizer
@@ -81,15 +81,15 @@ def talk(network, tokenizer):
 
 def spoken(seconds=0.4, seed=0):
     noise = np.random.default_rng(seed).normal(0, 0.1, round(16_000 * seconds))
-    return Turn(noise.astype(np.float32))
+    return noise.astype(np.float32)
 
 
 def never():
     return False
 
 
-def answer(dialogue, turn, cancelled=never):
-    reply = dialogue.begin(turn)
+def answer(dialogue, audio=None, cancelled=never, *, text=""):
+    reply = dialogue.begin(audio, text)
     return reply, list(dialogue.stream(reply, cancelled))
 
 
@@ -147,9 +147,9 @@ def test_other_alternations_are_taken_as_they_come(talk, tokenizer, pattern):
 
 def test_the_penalties_count_this_turn_only(talk, tokenizer):
     dialogue = talk(script(tokenizer, "yes", [1]))
-    reply, _ = answer(dialogue, Turn(text="one"))
+    reply, _ = answer(dialogue, text="one")
     dialogue.remember(reply)
-    answer(dialogue, Turn(text="two"))
+    answer(dialogue, text="two")
     prompt = ChatPrompt(tokenizer)
     first, second = dialogue._decoder.prompts
     assert second == list(prompt.turn(text="two"))
@@ -167,7 +167,7 @@ def test_no_control_token_may_come_out_but_the_end(talk, tokenizer):
 def test_text_only(talk, tokenizer):
     settings = replace(LIVELY, text_only=True)
     dialogue = talk([*tokenizer.encode("a dog"), 512], settings=settings, speaker=None)
-    _, parts = answer(dialogue, Turn(spoken().audio, "what is it?"))
+    _, parts = answer(dialogue, spoken(), text="what is it?")
     assert (text_of(parts), codes_of(parts)) == ("a dog", [])
     assert parts[-1].reason is StopReason.END
     allowed = dialogue._decoder.allowed.nonzero().flatten().tolist()
@@ -188,14 +188,15 @@ def test_a_limit_and_a_cancel(talk):
 
     reply, parts = answer(dialogue, spoken(), lambda: True)
     assert parts == [replace(parts[0], reason=StopReason.CANCELLED, computed=0, text=0, codes=0)]
-    assert dialogue.remember(reply).heard == ""
+    dialogue.remember(reply)
+    assert dialogue.exchanges[-1].reply == (514,)
 
 
 def continued(dialogue):
     """The logits behind the conversation and one more turn, as the dialogue computes them, and how
     many positions it had to compute for that."""
-    turn = dialogue._hear(spoken(seed=9))
-    computed = dialogue._context.hold([*dialogue._segments(dialogue.exchanges), turn])
+    turn = dialogue._hear(dialogue.begin(spoken(seed=9)))
+    computed = dialogue._cache.hold([*dialogue._segments(dialogue.exchanges), turn])
     return turn, dialogue._decoder.logits.clone(), computed
 
 
@@ -211,13 +212,15 @@ def afresh(network, segments):
 def test_a_cut_reply_leaves_the_cache_of_a_fresh_conversation(network, talk, tokenizer, heard):
     dialogue = talk(script(tokenizer, SAID, range(60)), settings=DialogueSettings())
     reply, _ = answer(dialogue, spoken())
-    before = dialogue._context.length
-    cut = dialogue.remember(reply, heard)
-    assert len([t for t in cut.tokens if t >= SPEECH]) == (60 if heard is None else heard)
-    assert cut.heard + cut.unheard == SAID
+    before = dialogue._cache.length
+    said = None if heard is None else reply.answer.said_by(heard)
+    dialogue.remember(reply, heard, said)
+    (exchange,) = dialogue.exchanges
+    assert len([t for t in exchange.reply if t >= SPEECH]) == (60 if heard is None else heard)
+    assert tokenizer.decode(exchange.reply) == (SAID if said is None else said)
+    assert SAID.startswith(said or "")
 
     turn, ours, computed = continued(dialogue)
-    (exchange,) = dialogue.exchanges
     system = dialogue._segments(())[0]
     theirs = afresh(network, [system, exchange.turn, Segment(exchange.reply), turn])
     assert error(ours, theirs) < TOLERANCE
@@ -228,7 +231,7 @@ def test_a_cut_reply_leaves_the_cache_of_a_fresh_conversation(network, talk, tok
         len(exchange.reply),
     )
     assert computed == len(exchange.reply) + len(turn.ids) - kept
-    assert dialogue._context.length == before - len(whole) + len(exchange.reply) + len(turn.ids)
+    assert dialogue._cache.length == before - len(whole) + len(exchange.reply) + len(turn.ids)
 
 
 def test_a_thrown_away_speculation_leaves_no_trace(network, talk):
@@ -252,10 +255,47 @@ def test_the_same_seed_says_the_same_and_the_next_reply_something_else(talk):
     assert codes_of(third) == codes_of(first) != codes_of(fourth)
 
 
+def test_a_consumer_that_stops_pulling_blocks_nobody(network, talk):
+    dialogue = talk([SPEECH + 1] * 200, settings=DialogueSettings())
+    stalled = dialogue.stream(dialogue.begin(spoken()), never)
+    next(stalled)
+    parts = []
+
+    def go_on():
+        dialogue.prepare()  # leaves the reply alone
+        reply, made = answer(dialogue, spoken(seed=1))
+        parts.extend(made)
+        dialogue.remember(reply)
+        dialogue.prepare()
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert codes_of(parts) == [1] * 200
+    assert list(stalled)[-1].reason is StopReason.CANCELLED
+    turn, ours, computed = continued(dialogue)
+    assert computed == len(turn.ids)
+    theirs = afresh(network, [*dialogue._segments(dialogue.exchanges), turn])
+    assert error(ours, theirs) < TOLERANCE
+
+
+def test_preparing_ends_the_stream_of_a_reply_that_was_settled(talk):
+    dialogue = talk([SPEECH + 1] * 200, settings=DialogueSettings())
+    reply = dialogue.begin(spoken())
+    stream = dialogue.stream(reply, never)
+    next(stream)
+    dialogue.remember(reply, 1, "")
+    dialogue.prepare()
+    assert list(stream)[-1].reason is StopReason.CANCELLED
+    turn, _, computed = continued(dialogue)
+    assert computed == len(turn.ids)
+
+
 def test_prepare_leaves_only_the_turn_to_compute(talk):
     dialogue = talk()
     reply, _ = answer(dialogue, spoken())
-    dialogue.remember(reply, 5)
+    dialogue.remember(reply, 5, "")
     dialogue.prepare()
     turn, _, computed = continued(dialogue)
     assert computed == len(turn.ids)
@@ -265,9 +305,9 @@ def test_a_conversation_that_does_not_fit_any_more_is_not_prepared(talk):
     dialogue = talk([SPEECH] * 500, capacity=256, settings=DialogueSettings())
     reply, _ = answer(dialogue, spoken(2.0))
     dialogue.remember(reply)
-    held = dialogue._context.length
+    held = dialogue._cache.length
     dialogue.prepare()
-    assert dialogue._context.length == held == 256
+    assert dialogue._cache.length == held == 256
     _, parts = answer(dialogue, spoken())
     assert parts[0] == TurnsDropped(1)
 
@@ -277,7 +317,7 @@ def test_another_speaker_is_another_system_prompt(talk, tokenizer):
     reply, _ = answer(dialogue, spoken())
     dialogue.remember(reply)
     dialogue.set_speaker("berta")
-    _, parts = answer(dialogue, Turn(text="hello"))
+    _, parts = answer(dialogue, text="hello")
     assert "berta" in tokenizer.decode(dialogue._segments(())[0].ids)
     computed = parts[-1].computed
     assert computed > len(dialogue.exchanges[0].turn.ids) + len(dialogue.exchanges[0].reply)
@@ -289,19 +329,19 @@ def test_old_turns_are_dropped_before_the_room_is_used_up(talk, tokenizer):
     for n in range(12):
         reply, parts = answer(dialogue, spoken(seed=n))
         assert parts[-1].reason is StopReason.END
-        assert dialogue._context.length <= 500
+        assert dialogue._cache.length <= 500
         dialogue.remember(reply)
         drops.append(sum(part.turns for part in parts if isinstance(part, TurnsDropped)))
     assert sum(drops) + len(dialogue.exchanges) == 12
     assert sum(map(bool, drops)) <= 4  # several at once, so that it is rare
     system = dialogue._segments(())[0]
-    assert dialogue._context._held[: len(system.ids)] == list(system.ids)
+    assert dialogue._cache._held[: len(system.ids)] == list(system.ids)
 
 
 def test_dropped_turns_leave_the_cache_of_what_stays(network, talk, tokenizer):
     dialogue = talk(script(tokenizer, SAID, range(40)), capacity=500, settings=DialogueSettings())
     for n in range(8):
-        dialogue.remember(answer(dialogue, spoken(seed=n))[0], 20)
+        dialogue.remember(answer(dialogue, spoken(seed=n))[0], 20, SAID[:11])
     turn, ours, _ = continued(dialogue)
     theirs = afresh(network, [*dialogue._segments(dialogue.exchanges), turn])
     assert error(ours, theirs) < TOLERANCE
@@ -311,12 +351,12 @@ def test_a_reply_that_fills_the_room_ends_without_an_error(talk, tokenizer):
     dialogue = talk([SPEECH] * 500, capacity=256, settings=DialogueSettings())
     reply, parts = answer(dialogue, spoken(2.0))
     assert parts[-1].reason is StopReason.CONTEXT
-    assert dialogue._context.length == 256
+    assert dialogue._cache.length == 256
     dialogue.remember(reply)
     for _ in range(2):  # the first one is thrown away, so the second must say it again
         reply, parts = answer(dialogue, spoken(seed=1))
         assert parts[0] == TurnsDropped(1)
-    dialogue.remember(reply, 0)
+    dialogue.remember(reply, 0, "")
     _, parts = answer(dialogue, spoken(seed=2))
     assert not isinstance(parts[0], TurnsDropped)
 
@@ -335,11 +375,11 @@ def test_a_reply_that_fills_the_room_ends_without_an_error(talk, tokenizer):
 )
 def test_turns_that_cannot_be_heard(talk, audio, message):
     dialogue = talk()
-    reply = dialogue.begin(Turn(audio))
+    reply = dialogue.begin(audio)
     with pytest.raises(NetworkInputError, match=message):
         list(dialogue.stream(reply, never))
-    assert dialogue.remember(reply).tokens == ()
-    reply = dialogue.begin(Turn(text="word " * 2000))
+    dialogue.remember(reply)
+    reply = dialogue.begin(text="word " * 2000)
     with pytest.raises(NetworkInputError, match="there is room for"):
         list(dialogue.stream(reply, never))
     assert dialogue.exchanges == ()
@@ -352,7 +392,7 @@ def test_warming_up_leaves_an_empty_conversation(talk):
     dialogue.warm_up()
     assert dialogue.exchanges == ()
     system = dialogue._segments(())[0]
-    assert dialogue._context.length == len(system.ids)
+    assert dialogue._cache.length == len(system.ids)
 
 
 # What counts as heard
@@ -370,13 +410,13 @@ def written(tokenizer):
     return make
 
 
-def test_of_a_complete_reply_text_is_heard_by_share(written):
+def test_of_a_complete_reply_text_is_said_by_share(written):
     text = "one two three four five six seven eight"
-    assert written(text, 160).cut(160).heard == text
-    half = written(text, 160).cut(80)
-    assert 0.3 * len(text) < len(half.heard) <= 0.5 * len(text)
-    assert (half.heard + half.unheard, half.heard[-1:].isalpha()) == (text, True)
-    assert written(text, 160).cut(0).heard == ""
+    assert written(text, 160).said_by(160) == text
+    half = written(text, 160).said_by(80)
+    assert 0.3 * len(text) < len(half) <= 0.5 * len(text)
+    assert text.startswith(half)
+    assert written(text, 160).said_by(0) == ""
 
 
 def test_of_an_unfinished_reply_text_is_heard_at_the_pace_so_far(written, tokenizer):
@@ -388,13 +428,17 @@ def test_of_an_unfinished_reply_text_is_heard_at_the_pace_so_far(written, tokeni
     assert written(text, 160).pace == 160 / texts
 
 
-def test_words_and_characters_stay_whole(written, tokenizer):
+def test_a_cut_reply_has_the_heard_codes_and_no_text_beyond_what_was_heard(written, tokenizer):
     for text in ("yesterday naïve don't stop", "今天天气很好🎉我们去公园走走吧。", "ok 今天 fine"):
-        for heard in range(100):
-            cut = written(text, 100).cut(heard)
-            assert cut.heard + cut.unheard == text
-            assert "�" not in cut.heard
-            before, after = cut.heard[-1:], cut.unheard[:1]
-            latin = before.isascii() and after.isascii()
-            assert not (latin and before.isalpha() and (after.isalpha() or after == "'"))
-            assert tokenizer.decode(cut.tokens) == cut.heard
+        for heard in range(len(text) + 1):
+            tokens = written(text, 100).cut(3 * heard, text[:heard])
+            assert sum(token >= SPEECH for token in tokens) == min(100, 3 * heard)
+            kept = tokenizer.decode(tokens)
+            assert text[:heard].startswith(kept)
+            assert "\ufffd" not in kept
+        assert tokenizer.decode(written(text, 100).cut(100, text)) == text
+        for codes in range(100):
+            said = written(text, 100).said_by(codes)
+            assert text.startswith(said)
+            kept = tokenizer.decode(written(text, 100).cut(codes, said))
+            assert said.startswith(kept)

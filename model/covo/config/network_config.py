@@ -144,7 +144,7 @@ class FlowConfig:
         for code in codes:
             if not 0 <= code < self.codebook:
                 raise NetworkInputError(
-                    f"speech code {code} is outside of the codebook of {self.codebook}"
+                    f"speech code {code} is outside the codebook of {self.codebook}"
                 )
 
 

@@ -1,9 +1,9 @@
-"""What the decoder's cache holds, and how it is brought to hold something else.
+"""What was said, as data, and the decoder's cache, which follows it.
 
-A conversation is plain data: segments of token ids, with the embeddings that were heard where the
-ids are placeholders. The cache only repeats it. :meth:`Context.hold` compares the two, keeps the
-part of the cache that both begin with, and computes the rest. Cutting a reply back, taking a
-speculation back, dropping old turns and another system prompt are thus one and the same thing.
+A conversation is a list of segments: token ids, with embeddings of heard audio in the places of
+their placeholders. :meth:`CacheFollower.hold` compares the segments with the cache, keeps their
+common beginning and computes the rest. Cutting a reply, discarding a speculation, dropping old
+turns and changing the system prompt are all this one operation.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class Cache(Protocol):
 
     @property
     def length(self) -> int:
-        """Positions that are computed."""
+        """Return the number of computed positions."""
 
     @property
     def capacity(self) -> int:
-        """Positions that there is room for."""
+        """Return the most positions that fit."""
 
     def append(self, embedded: Tensor) -> None:
-        """Compute ``embedded`` (n, hidden) behind what is there."""
+        """Compute ``embedded`` (n, hidden) after the existing positions."""
 
     def rewind(self, length: int) -> None:
         """Forget everything from position ``length`` on."""
@@ -38,15 +38,28 @@ class Cache(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """A piece of a conversation. ``heard``: (rows, hidden), what goes where ``ids`` has
-    placeholders; None when it has none."""
+    """A piece of a conversation. ``heard``: (rows, hidden), the embeddings for the placeholders in
+    ``ids``; None if there are none."""
 
     ids: tuple[int, ...]
     heard: Tensor | None = field(default=None, repr=False)
 
 
-class Context:
-    """What is in a decoder's cache, position by position. Used by one thread at a time.
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A turn and the heard part of its reply."""
+
+    turn: Segment
+    reply: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        """Return the number of tokens."""
+        return len(self.turn.ids) + len(self.reply)
+
+
+class CacheFollower:
+    """Knows what is in a decoder's cache, position by position. For one thread at a time.
 
     ``placeholder``: the id that stands for heard audio.
     """
@@ -56,18 +69,18 @@ class Context:
         self._cache = cache
         self._placeholder = placeholder
         self._held: list[Hashable] = []
-        self._rows: list[Tensor] = []  # kept alive, so that no other tensor gets one's identity
+        self._rows: list[Tensor] = []  # kept alive, so that no other tensor takes over an id()
 
     @property
     def length(self) -> int:
-        """Positions in the cache."""
+        """Return the number of positions in the cache."""
         return self._cache.length
 
     def hold(self, segments: Sequence[Segment]) -> int:
-        """Make the cache hold ``segments`` and nothing else; how many positions were computed.
+        """Make the cache hold exactly ``segments``; return the number of computed positions.
 
-        The last position is always computed, because the next token's logits are its.
-        Raises: NetworkInputError when ids and heard rows do not go together.
+        The last position is always computed, because it gives the next token's logits. Raises:
+        NetworkInputError when ids and heard rows do not match.
         """
         wanted = [key for segment in segments for key in self._keys(segment)]
         del self._held[self._cache.length :]
@@ -85,7 +98,7 @@ class Context:
         return len(missing)
 
     def note(self, token: int) -> None:
-        """The decoder has generated ``token`` behind what is there."""
+        """Record that the decoder has generated ``token`` and appended it."""
         self._held.append(token)
 
     def _keys(self, segment: Segment) -> list[Hashable]:
@@ -100,7 +113,7 @@ class Context:
         return keys
 
     def _embed(self, segments: Sequence[Segment], start: int) -> Tensor:
-        """The embeddings of ``segments`` from position ``start`` on."""
+        """Return the embeddings of ``segments`` from position ``start`` on."""
         pieces: list[Tensor] = []
         for segment in segments:
             skipped = min(start, len(segment.ids))

@@ -12,9 +12,8 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import TurnFeatures, turn_features
 from model.covo.language.network import CovoNetwork
-from model.covo.language.penalties import PenaltySettings, RepetitionPenalties
-from model.covo.language.sampling import GREEDY, TokenChooser
-from model.covo.loading.loading import load_network
+from model.covo.language.sampling import GREEDY, PenaltySettings, RepetitionPenalties, TokenChooser
+from model.covo.loading.checkpoint import load_network
 from model.errors import NetworkInputError
 from tests.model.covo.golden_covo import TOLERANCE, error, golden, network_folder, pcm, tokens
 
@@ -199,8 +198,8 @@ def test_the_end_of_a_long_turn_is_heard(network, heard, turns):
         ([1, 668], None, "token id 668 is outside"),
         ([-1], None, "token id -1 is outside"),
         ([], None, "empty"),
-        ([1, 535, 535], torch.zeros(1, 64), "2 audio placeholders, and there are 1"),
-        ([1, 535], None, "1 audio placeholders, and there are 0"),
+        ([1, 535, 535], torch.zeros(1, 64), "2 audio placeholders, but there are 1"),
+        ([1, 535], None, "1 audio placeholders, but there are 0"),
     ],
 )
 def test_wrong_prompts(network, ids, rows, message):

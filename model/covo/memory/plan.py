@@ -1,8 +1,8 @@
 """How much memory the network will take, before anything of it is loaded.
 
 A plan is computed from the sizes alone: the weights of each part to the byte, the key-value cache
-for the wanted minutes of talk, an estimate of the workspace (:mod:`model.covo.language.workspace`),
-what a device takes by itself, and a margin. :mod:`model.covo.memory.memory_fit` compares a plan
+for the wanted minutes of talk, an estimate of the workspace (:mod:`model.covo.memory.workspace`),
+what a device takes by itself, and a margin. :mod:`model.covo.memory.fit` compares a plan
 with a device. No torch here.
 
 Minutes of talk become tokens under one assumption: :data:`ASSISTANT_SHARE` of the time the
@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from model.covo.config.config import CovoConfig, Token2WavConfig
-from model.covo.config.parameters import (
+from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.precision import Precision
+from model.covo.memory.parameters import (
     adapter_parameters,
     block_linears,
     block_vectors,
@@ -25,8 +26,7 @@ from model.covo.config.parameters import (
     flow_parameters,
     vocoder_parameters,
 )
-from model.covo.config.precision import Precision
-from model.covo.language.workspace import Workspace, estimate_workspace
+from model.covo.memory.workspace import Workspace, estimate_workspace
 
 ASSISTANT_TOKENS_PER_SECOND = 20 / 0.6
 USER_TOKENS_PER_SECOND = 6.25

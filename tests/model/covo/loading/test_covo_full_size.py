@@ -8,15 +8,15 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
-from model.covo.config.config import SamplingConfig
+from model.covo.config.network_config import SamplingConfig
 from model.covo.config.sizes import FULL
 from model.covo.language import decoder
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import TurnFeatures
 from model.covo.language.network import CovoNetwork
-from model.covo.language.workspace import PREFILL_ROWS
 from model.covo.loading.random_weights import random_voice
-from model.covo.memory.memory_plan import context_tokens
+from model.covo.memory.plan import context_tokens
+from model.covo.memory.workspace import PREFILL_ROWS
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.token2wav import Token2Wav
 from tests.fakes.nothing_waits import NothingWaits

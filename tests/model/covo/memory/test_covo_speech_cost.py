@@ -10,14 +10,19 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.covo.config.config import BigVganConfig, FlowConfig, SamplingConfig, Token2WavConfig
-from model.covo.loading.loading import load_token2wav, load_voice_prompt
+from model.covo.config.network_config import (
+    BigVganConfig,
+    FlowConfig,
+    SamplingConfig,
+    Token2WavConfig,
+)
+from model.covo.loading.checkpoint import load_token2wav
 from model.covo.memory.speech_cost import chunk_costs, flow_flops, vocoder_flops
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.errors import NetworkConfigError
-from tests.model.covo.golden_covo import token2wav_folder
+from tests.model.covo.golden_covo import token2wav_folder, voice_prompt
 
 FULL = Token2WavConfig(
     FlowConfig(16384, 512, 4, 64, 1024, 1024, 12, 16, 4096),
@@ -35,7 +40,7 @@ def token2wav(tmp_path_factory) -> Token2Wav:
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory, token2wav) -> VoicePrompt:
     folder = token2wav_folder(tmp_path_factory.mktemp("voice") / "token2wav")
-    return load_voice_prompt(folder / "prompt", token2wav.config.flow)
+    return voice_prompt(folder, token2wav.config.flow)
 
 
 def counted(work) -> int:
@@ -68,7 +73,7 @@ def test_a_chunk_waits_for_its_look_ahead():
     "wrong", [{"sizes": ()}, {"sizes": (5, 0)}, {"look_ahead": -1}, {"window": 0}]
 )
 def test_wrong_schedules(wrong):
-    with pytest.raises(NetworkConfigError, match="a chunk schedule takes"):
+    with pytest.raises(NetworkConfigError, match="a chunk schedule needs"):
         ChunkSchedule(**wrong)
 
 

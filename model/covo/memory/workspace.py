@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.covo.config.config import CovoConfig, Token2WavConfig
-from model.covo.config.parameters import block_linears
+from model.covo.config.network_config import CovoConfig, Token2WavConfig
 from model.covo.config.precision import Precision
+from model.covo.memory.parameters import block_linears
 from model.covo.speech.chunk_schedule import ChunkSchedule
 
 PREFILL_ROWS = 1024

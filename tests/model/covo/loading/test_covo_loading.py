@@ -12,11 +12,18 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from model.covo.config.config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig, Token2WavConfig
 from model.covo.config.precision import Precision
-from model.covo.loading.loading import load_network, load_token2wav, load_voice_prompt
+from model.covo.loading.checkpoint import load_network, load_token2wav
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
-from tests.model.covo.golden_covo import error, golden, network_folder, token2wav_folder
+from tests.model.covo.golden_covo import (
+    error,
+    golden,
+    network_folder,
+    token2wav_folder,
+    voice_prompt,
+)
+from voices.errors import VoiceError
 
 EMBEDDING = "llm.model.embed_tokens.weight"
 
@@ -233,7 +240,7 @@ def test_token2wav_from_a_checkpoint(t2w_folder, form):
 def test_token2wav_in_half_precision_stays_near(t2w_folder):
     numbers = golden("token2wav/stages")
     token2wav = load_token2wav(t2w_folder, precision=Precision.BF16)
-    voice = load_voice_prompt(t2w_folder / "prompt", token2wav.config.flow)
+    voice = voice_prompt(t2w_folder, token2wav.config.flow)
     wave = token2wav.synthesize(numbers["tokens"], voice, noise=numbers["noise"])
     assert wave.dtype == torch.float32
     correlation = torch.corrcoef(torch.stack((wave, numbers["alpha1_wav"])))[0, 1]
@@ -274,10 +281,10 @@ def test_statistics_and_voices_of_another_size(t2w_folder):
     flow = token2wav.config.flow
     np.save(t2w_folder / "prompt/speaker_embed.npy", np.zeros((1, 1024), np.float32))
     with pytest.raises(NetworkInputError, match="does not fit"):
-        load_voice_prompt(t2w_folder / "prompt", flow)
+        voice_prompt(t2w_folder, flow)
     (t2w_folder / "prompt/prompt_token.npy").write_bytes(b"no array")
-    with pytest.raises(WeightsError, match=r"prompt_token\.npy"):
-        load_voice_prompt(t2w_folder / "prompt", flow)
+    with pytest.raises(VoiceError, match=r"prompt_token\.npy"):
+        voice_prompt(t2w_folder, flow)
     np.save(t2w_folder / "global_mean_var.npy", np.zeros((2, 64), np.float32))
     fails(load_token2wav, t2w_folder, WeightsError, "global_mean_var.npy has 128 numbers")
 

@@ -9,7 +9,7 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import turn_features
-from model.covo.loading.loading import load_network, load_token2wav, load_voice_prompt
+from model.covo.loading.checkpoint import load_network, load_token2wav
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from tests.model.covo.golden_covo import (
@@ -20,6 +20,7 @@ from tests.model.covo.golden_covo import (
     pcm,
     token2wav_folder,
     tokens,
+    voice_prompt,
 )
 
 DEVICES = [
@@ -52,7 +53,7 @@ def test_a_turn_is_heard_and_answered(tmp_path, device):
 def test_codes_become_a_wave(tmp_path, device):
     folder = token2wav_folder(tmp_path / "token2wav")
     token2wav = load_token2wav(folder, device=device)
-    voice = load_voice_prompt(folder / "prompt", token2wav.config.flow)
+    voice = voice_prompt(folder, token2wav.config.flow)
     numbers = golden("token2wav/stages")
     wave = token2wav.synthesize(numbers["tokens"], voice, noise=numbers["noise"])
     assert error(wave.cpu(), numbers["alpha1_wav"]) < TOLERANCE
@@ -62,7 +63,7 @@ def test_codes_become_a_wave(tmp_path, device):
 def test_a_reply_is_spoken_as_it_is_on_the_cpu(tmp_path, device):
     folder = token2wav_folder(tmp_path / "token2wav")
     here = load_token2wav(folder)
-    voice = load_voice_prompt(folder / "prompt", here.config.flow)
+    voice = voice_prompt(folder, here.config.flow)
     codes, streamer = list(range(20)), SpeechStreamer(here)
     early, stream = streamer.step(streamer.start(voice, SpeechSettings(), seed=3), codes)
     late, _ = streamer.step(stream, (), last=True)
@@ -71,5 +72,5 @@ def test_a_reply_is_spoken_as_it_is_on_the_cpu(tmp_path, device):
     stream, pieces = worker.start(voice, SpeechSettings(), seed=3), []
     for index, code in enumerate(codes):
         piece, stream = worker.step(stream, [code], last=index == len(codes) - 1)
-        pieces.append(torch.from_numpy(piece.samples()))
+        pieces.append(torch.from_numpy(piece))
     assert error(torch.cat(pieces), torch.cat((early, late))) < TOLERANCE

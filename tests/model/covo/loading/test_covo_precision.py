@@ -15,14 +15,14 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from safetensors.torch import save_file
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.config.sizes import TINY
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.loading import load_network, load_token2wav
+from model.covo.loading.checkpoint import load_network, load_token2wav
 from model.covo.loading.quantize import check_quantisable, stored_bytes
-from model.covo.memory.memory_plan import MemorySetting, plan_memory
+from model.covo.memory.plan import MemorySetting, plan_memory
 from model.errors import NetworkConfigError
 from tests.model.covo.golden_covo import FOLDER, golden, network_folder, token2wav_folder
 

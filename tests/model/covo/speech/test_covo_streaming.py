@@ -10,7 +10,7 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.covo.loading.loading import load_token2wav
+from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD, LOOK_AHEAD, BigVgan
 from model.errors import NetworkInputError
 from tests.model.covo.golden_covo import TOLERANCE, error, golden, token2wav_folder

@@ -7,8 +7,11 @@ from math import prod
 
 import pytest
 
-from model.covo.config.config import BackboneConfig
-from model.covo.config.parameters import (
+from model.covo.config.network_config import BackboneConfig
+from model.covo.config.precision import Precision, int4_group
+from model.covo.config.sizes import FULL, MID, SIZES, TINY, network_size
+from model.covo.memory.fit import LONGEST, MemoryFit, free_memory
+from model.covo.memory.parameters import (
     adapter_parameters,
     block_linears,
     block_vectors,
@@ -17,10 +20,7 @@ from model.covo.config.parameters import (
     flow_parameters,
     vocoder_parameters,
 )
-from model.covo.config.precision import Precision, int4_group
-from model.covo.config.sizes import FULL, MID, SIZES, TINY, network_size
-from model.covo.memory.memory_fit import LONGEST, MemoryFit, free_memory
-from model.covo.memory.memory_plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
+from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
 from model.errors import NetworkConfigError, NetworkMemoryError
 
 GB = 1_000_000_000
@@ -71,7 +71,7 @@ def test_parameters_are_those_of_the_modules(size):
 
 def test_tiny_is_the_golden_network():
     pytest.importorskip("torch", reason="needs torch (the covo extra)")
-    from model.covo.config.config import CovoConfig, Token2WavConfig
+    from model.covo.config.network_config import CovoConfig, Token2WavConfig
     from tests.model.covo.golden_covo import FOLDER
 
     assert CovoConfig.read(FOLDER / "covo/config.json") == TINY.covo

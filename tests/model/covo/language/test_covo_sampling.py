@@ -11,8 +11,14 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from model.covo.language.penalties import PenaltySettings
-from model.covo.language.sampling import GREEDY, SamplingSettings, TokenChooser, candidates, draw
+from model.covo.language.sampling import (
+    GREEDY,
+    PenaltySettings,
+    SamplingSettings,
+    TokenChooser,
+    candidates,
+    draw,
+)
 from model.errors import NetworkInputError
 
 NO_PENALTY = PenaltySettings(1.0, 1.0)

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.covo.config.config import CovoConfig, FlowConfig, Token2WavConfig
 from model.covo.config.device import set_up_torch
+from model.covo.config.network_config import CovoConfig, FlowConfig, Token2WavConfig
 from model.covo.config.precision import Precision, is_quantisable, parameter_bytes
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.quantize import check_quantisable, quantise

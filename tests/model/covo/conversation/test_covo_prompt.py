@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.conversation.chat_prompt import (
     PERSONA,
     SPEECH_LINE,

@@ -6,7 +6,7 @@ The formulas follow the modules (:mod:`model.covo.language.network`,
 
 from __future__ import annotations
 
-from model.covo.config.config import (
+from model.covo.config.network_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
     TIME_FEATURES,
