@@ -14,7 +14,7 @@ from audio_io.endpoints import EndpointStatus
 from audio_io.errors import AudioFileError
 from audio_io.files import AudioWriter, mono_blocks, open_audio
 from audio_io.pacer import Pacer
-from audio_io.playout import Playout
+from audio_io.playout import PlayoutSpeaker
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio, Position
 
@@ -99,7 +99,7 @@ class FileMicrophone:
             self._file.close()
 
 
-class FileSpeaker:
+class FileSpeaker(PlayoutSpeaker):
     """A sound file as the speaker, or nothing for a ``path`` of None.
 
     Every :meth:`tick` renders one frame and appends it: exactly 480 samples at 24 kHz, 320 at
@@ -107,9 +107,9 @@ class FileSpeaker:
     """
 
     def __init__(self, path: Path | None, rate: int = ASSISTANT_RATE) -> None:
+        super().__init__()
         self._path = path
         self._rate = rate
-        self._playout = Playout()
         self._resampler = StreamResampler(ASSISTANT_RATE, rate)
         self._writer: AudioWriter | None = None
 
@@ -121,18 +121,6 @@ class FileSpeaker:
     def play(self, reply_id: int, samples: Audio) -> None:
         """See :meth:`audio_io.endpoints.Speaker.play`."""
         self._playout.play(reply_id, samples)
-
-    def duck(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.duck`."""
-        self._playout.duck()
-
-    def hold(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.hold`."""
-        self._playout.hold()
-
-    def resume(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.resume`."""
-        self._playout.resume()
 
     def stop(self) -> None:
         """See :meth:`audio_io.endpoints.Speaker.stop`."""
