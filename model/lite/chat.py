@@ -19,7 +19,7 @@ from model.jobs.channel import Channel, feed
 _MAY_RECUR = 8
 """Repeated tokens that the DRY sampler allows, because an answer may echo its question."""
 
-_CLOSE_S = 10.0
+_CLOSE_S = 1.0
 """How long closing waits for a prompt being read, which cannot be cancelled."""
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class LlamaChat:
         return iter(channel)
 
     def close(self) -> None:
-        """Free memory, waiting up to 10 s for a prompt being read. Safe to call twice."""
+        """Free memory, waiting up to 1 s for a prompt being read. Safe to call twice."""
         self._closed.set()
         if self._busy.acquire(timeout=_CLOSE_S):
             try:
