@@ -51,7 +51,8 @@ class LiveMicrophone:
         # Seconds of only zeros since the device was opened; -inf once there was sound.
         self._zeros = 0.0
         self._lost_frames = 0
-        self._closed = False
+        self.ended = False
+        """Whether it was closed. A device that is gone may still return."""
 
     def start(self) -> None:
         """Open the device. Raises: DeviceError."""
@@ -60,7 +61,7 @@ class LiveMicrophone:
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`."""
         deadline = self._clock() + timeout
-        while not self._closed:
+        while not self.ended:
             now = self._clock()
             self._collect(now)
             if len(self._pending) >= FRAME:
@@ -70,11 +71,6 @@ class LiveMicrophone:
                 return None
             self._sleep(min(_POLL_S, deadline - now))
         return None
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was closed. A device that is gone may still return."""
-        return self._closed
 
     @property
     def status(self) -> EndpointStatus:
@@ -90,7 +86,7 @@ class LiveMicrophone:
 
     def close(self) -> None:
         """Release the device. Safe to call twice."""
-        self._closed = True
+        self.ended = True
         self._device.close()
 
     def _take(self, line: DeviceLine) -> None:
