@@ -177,8 +177,9 @@ def test_a_grown_ring_shrinks_again_after_minutes_without_a_miss() -> None:
     setup.run(0.1)
 
     def filled() -> float:
-        assert setup.speaker._line is not None
-        return setup.speaker._line.ring.filled / 48_000
+        line = setup.speaker._device.line
+        assert line is not None
+        return line.ring.filled / 48_000
 
     assert filled() > 0.1
     for _ in range(20):
