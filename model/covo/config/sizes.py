@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.covo.config.network_config import (
-    BackboneConfig,
+from model.covo.config.network_config import BackboneConfig, CovoConfig, EncoderConfig
+from model.covo.config.token2wav_config import (
     BigVganConfig,
-    CovoConfig,
-    EncoderConfig,
     FlowConfig,
     SamplingConfig,
     Token2WavConfig,

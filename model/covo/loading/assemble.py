@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 
 from model.covo.config.device import AUTO, named_device
-from model.covo.config.network_config import CovoConfig, SamplingConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.token2wav_config import SamplingConfig, Token2WavConfig
 from model.covo.conversation.chat_prompt import read_system_prompt
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
 from model.covo.conversation.generator import CovoGenerator, LoadedNetwork

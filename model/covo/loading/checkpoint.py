@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.covo.config.device import set_up_torch
-from model.covo.config.network_config import CovoConfig, FlowConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision, is_quantisable, parameter_bytes
+from model.covo.config.token2wav_config import FlowConfig, Token2WavConfig
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.quantize import check_quantisable, quantise
 from model.covo.loading.weight_files import WeightReader, open_weights, shards

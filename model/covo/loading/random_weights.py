@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from model.covo.config.device import set_up_torch
-from model.covo.config.network_config import CovoConfig, FlowConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import FlowConfig, Token2WavConfig
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.checkpoint import Progress, planned_bytes, put
 from model.covo.loading.quantize import check_quantisable

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import INT4_DEVICES, Precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
 from model.errors import NetworkConfigError, NetworkMemoryError
 

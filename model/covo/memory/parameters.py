@@ -6,15 +6,13 @@ The formulas follow the modules (:mod:`model.covo.language.network`,
 
 from __future__ import annotations
 
-from model.covo.config.network_config import (
+from model.covo.config.network_config import BackboneConfig, CovoConfig, EncoderConfig
+from model.covo.config.token2wav_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
     TIME_FEATURES,
     VOCODER_KERNEL,
-    BackboneConfig,
     BigVganConfig,
-    CovoConfig,
-    EncoderConfig,
     FlowConfig,
 )
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.parameters import (
     adapter_parameters,
     block_linears,

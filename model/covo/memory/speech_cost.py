@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from model.covo.config.network_config import (
+from model.covo.config.token2wav_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
     TIME_FEATURES,

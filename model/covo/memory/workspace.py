@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.parameters import block_linears
 from model.covo.speech.chunk_schedule import ChunkSchedule
 
