@@ -87,7 +87,7 @@ class LiveMicrophone:
     def close(self) -> None:
         """Release the device. Safe to call twice."""
         self.ended = True
-        self._device.close()
+        self._device.detach()()
 
     def _take(self, line: DeviceLine) -> None:
         self._resampler = StreamResampler(line.rate, USER_RATE, low_latency=True)
@@ -110,8 +110,8 @@ class LiveMicrophone:
             self._fill_gap(now)
             found = self._device.poll(now)
             if found is not None and self._device.attach(found):
-                self._take(found.line)
-                if found.replacement:
+                self._take(found)
+                if self._device.replaced:
                     self._zeros = 0.0
 
     def _append(self, line: DeviceLine, mono: Audio) -> None:
