@@ -14,7 +14,7 @@ from audio_io.endpoints import EndpointStatus
 from audio_io.errors import AudioFileError
 from audio_io.files import AudioWriter, mono_blocks, open_audio
 from audio_io.pacer import Pacer
-from audio_io.playout import Playout
+from audio_io.playout import PlayoutSpeaker
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio, Position
 
@@ -40,7 +40,8 @@ class FileMicrophone:
         self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._source_over = False
-        self._closed = False
+        self.ended = False
+        """Whether it was closed."""
 
     def start(self) -> None:
         """Open the file. Raises: AudioFileError, also when it holds NaN or infinity anywhere."""
@@ -54,7 +55,7 @@ class FileMicrophone:
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`. Raises: AudioFileError."""
-        if self._closed or self._file is None:
+        if self.ended or self._file is None:
             return None
         if self._pacer is not None and not self._pacer.wait(timeout):
             return None
@@ -78,14 +79,9 @@ class FileMicrophone:
     @property
     def exhausted(self) -> bool:
         """Whether the whole file has been read, so that only silence follows."""
-        if self._file is not None and not self._closed:
+        if self._file is not None and not self.ended:
             self._fill()
         return self._source_over and len(self._pending) == 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was closed."""
-        return self._closed
 
     @property
     def status(self) -> EndpointStatus:
@@ -94,12 +90,12 @@ class FileMicrophone:
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
-        self._closed = True
+        self.ended = True
         if self._file is not None:
             self._file.close()
 
 
-class FileSpeaker:
+class FileSpeaker(PlayoutSpeaker):
     """A sound file as the speaker, or nothing for a ``path`` of None.
 
     Every :meth:`tick` renders one frame and appends it: exactly 480 samples at 24 kHz, 320 at
@@ -107,9 +103,9 @@ class FileSpeaker:
     """
 
     def __init__(self, path: Path | None, rate: int = ASSISTANT_RATE) -> None:
+        super().__init__()
         self._path = path
         self._rate = rate
-        self._playout = Playout()
         self._resampler = StreamResampler(ASSISTANT_RATE, rate)
         self._writer: AudioWriter | None = None
 
@@ -121,18 +117,6 @@ class FileSpeaker:
     def play(self, reply_id: int, samples: Audio) -> None:
         """See :meth:`audio_io.endpoints.Speaker.play`."""
         self._playout.play(reply_id, samples)
-
-    def duck(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.duck`."""
-        self._playout.duck()
-
-    def hold(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.hold`."""
-        self._playout.hold()
-
-    def resume(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.resume`."""
-        self._playout.resume()
 
     def stop(self) -> None:
         """See :meth:`audio_io.endpoints.Speaker.stop`."""

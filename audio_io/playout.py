@@ -50,14 +50,17 @@ class Playout:
         self._lock = threading.Lock()
         self._limit = round(limit_seconds * ASSISTANT_RATE)
         self._queue: deque[tuple[int, Audio]] = deque()
-        self._queued = 0
+        self.queued = 0
+        """Number of samples not rendered yet."""
         self._gain = 1.0
         self._target = 1.0
         self._held = False
-        self._rendered = 0
+        self.rendered = 0
+        """Number of samples rendered so far, silence included."""
         self._spans: deque[_Span] = deque([_Span(0, -1, 0, 0)])
         self._dry = 0
-        self._starved = 0
+        self.starved = 0
+        """Number of blocks with silence between two samples of the same reply."""
 
     def play(self, reply_id: int, samples: Audio) -> None:
         """Queue a copy of ``samples`` (float32 mono 24 kHz) of reply ``reply_id``.
@@ -67,13 +70,13 @@ class Playout:
         if len(samples) == 0:
             return
         with self._lock:
-            if self._queued + len(samples) > self._limit:
+            if self.queued + len(samples) > self._limit:
                 raise AudioError(
                     f"more than {self._limit / ASSISTANT_RATE:g} s of speech are queued: "
                     "ask for shorter replies"
                 )
             self._queue.append((reply_id, np.array(samples, dtype=np.float32)))
-            self._queued += len(samples)
+            self.queued += len(samples)
 
     def duck(self) -> None:
         """Continue 12 dB lower, over a ramp of 10 ms from the next sample on."""
@@ -104,25 +107,25 @@ class Playout:
                 faded.append((reply_id, samples * envelope[at : at + len(samples)]))
                 at += len(samples)
             self._queue = faded
-            self._queued = left
+            self.queued = left
             self._play_on()
 
     def drop(self) -> None:
         """Drop the queue. Later samples play at full level."""
         with self._lock:
             self._queue.clear()
-            self._queued = 0
+            self.queued = 0
             self._play_on()
 
     def take_back(self, index: int) -> None:
         """Undo the rendering from stream index ``index`` on: the device will not play it."""
         with self._lock:
-            self._rendered = min(self._rendered, max(index, self._spans[0].start))
-            while len(self._spans) > 1 and self._spans[-1].start >= self._rendered:
+            self.rendered = min(self.rendered, max(index, self._spans[0].start))
+            while len(self._spans) > 1 and self._spans[-1].start >= self.rendered:
                 self._spans.pop()
             last = self._spans[-1]
-            last.length = max(0, min(last.length, self._rendered - last.start))
-            silent = self._rendered - last.start - last.length
+            last.length = max(0, min(last.length, self.rendered - last.start))
+            silent = self.rendered - last.start - last.length
             self._dry = min(self._dry, math.ceil(silent / ASSISTANT_FRAME))
 
     def render(self, n: int) -> Audio:
@@ -132,37 +135,19 @@ class Playout:
             at = 0
             for reply_id, samples in self._take(min(n, self._left_of_fade()) if self._held else n):
                 block[at : at + len(samples)] = samples
-                self._note(reply_id, self._rendered + at, len(samples))
+                self._note(reply_id, self.rendered + at, len(samples))
                 at += len(samples)
             if at < n and not self._held:
                 self._dry += 1
             block *= self._envelope(n)
-            self._rendered += n
+            self.rendered += n
         return block
-
-    @property
-    def queued(self) -> int:
-        """Number of samples not rendered yet."""
-        with self._lock:
-            return self._queued
-
-    @property
-    def rendered(self) -> int:
-        """Number of samples rendered so far, silence included."""
-        with self._lock:
-            return self._rendered
-
-    @property
-    def starved(self) -> int:
-        """Number of blocks with silence between two samples of the same reply."""
-        with self._lock:
-            return self._starved
 
     @property
     def played(self) -> Position:
         """The position at the last rendered sample."""
         with self._lock:
-            return self._spans[-1].played_at(self._rendered)
+            return self._spans[-1].played_at(self.rendered)
 
     def played_at(self, index: int) -> Position:
         """Return the position once the stream's first ``index`` samples have been played.
@@ -203,7 +188,7 @@ class Playout:
                 samples = samples[:n]
             taken.append((reply_id, samples))
             n -= len(samples)
-            self._queued -= len(samples)
+            self.queued -= len(samples)
         return taken
 
     def _note(self, reply_id: int, start: int, length: int) -> None:
@@ -211,7 +196,7 @@ class Playout:
         last = self._spans[-1]
         same = reply_id == last.reply_id
         if same:
-            self._starved += self._dry
+            self.starved += self._dry
         self._dry = 0
         if same and last.start + last.length == start:
             last.length += length
@@ -231,3 +216,22 @@ class Playout:
         if n:
             self._gain = float(levels[-1])
         return np.asarray(levels, dtype=np.float32)
+
+
+class PlayoutSpeaker:
+    """The part of every speaker that only passes orders on to its playout."""
+
+    def __init__(self) -> None:
+        self._playout = Playout()
+
+    def duck(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.duck`."""
+        self._playout.duck()
+
+    def hold(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.hold`."""
+        self._playout.hold()
+
+    def resume(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.resume`."""
+        self._playout.resume()

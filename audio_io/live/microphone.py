@@ -15,9 +15,9 @@ import numpy as np
 
 from audio_io.clock import FRAME, FRAME_S, USER_RATE
 from audio_io.endpoints import EndpointStatus
-from audio_io.live.devices import Backend, PortAudio, find_device, permission_hint
+from audio_io.live.devices import Backend, permission_hint
 from audio_io.live.line import DeviceLine
-from audio_io.live.recovery import NEWS_S, Recovery, Runner, in_thread
+from audio_io.live.recovery import Connection, Runner, in_thread
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 
@@ -42,36 +42,26 @@ class LiveMicrophone:
         sleep: Callable[[float], None] = time.sleep,
         run: Runner = in_thread,
     ) -> None:
-        self._wanted = device
-        self._backend = backend
+        self._device = Connection("input", device, backend, clock, run)
         self._clock = clock
         self._sleep = sleep
-        self._run = run
-        self._line: DeviceLine | None = None
-        self._recovery: Recovery | None = None
         self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._last = 0.0
         # Seconds of only zeros since the device was opened; -inf once there was sound.
         self._zeros = 0.0
-        self._name = device
-        self._message = ""
-        self._news_until = 0.0
         self._lost_frames = 0
-        self._closed = False
+        self.ended = False
+        """Whether it was closed. A device that is gone may still return."""
 
     def start(self) -> None:
         """Open the device. Raises: DeviceError."""
-        if self._backend is None:
-            self._backend = PortAudio()
-        device = find_device(self._backend.devices(), self._wanted, "input")
-        self._take(DeviceLine(self._backend, device, "input"))
-        self._zeros = 0.0
+        self._take(self._device.open())
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`."""
         deadline = self._clock() + timeout
-        while not self._closed:
+        while not self.ended:
             now = self._clock()
             self._collect(now)
             if len(self._pending) >= FRAME:
@@ -83,82 +73,52 @@ class LiveMicrophone:
         return None
 
     @property
-    def ended(self) -> bool:
-        """Whether it was closed. A device that is gone may still return."""
-        return self._closed
-
-    @property
     def status(self) -> EndpointStatus:
         """The device, the 16 kHz samples lost to a full ring, and the current problem."""
-        line = self._line
+        line = self._device.line
         lost = self._lost_frames
         if line is not None:
             lost += round(line.ring.overrun * USER_RATE / line.rate)
-        message = self._message
+        message = self._device.message
         if not message and self._zeros >= _ZEROS_S:
             message = f"the microphone delivers only zeros: {permission_hint()}"
-        return EndpointStatus(device=self._name, dropped=lost, message=message)
+        return EndpointStatus(device=self._device.name, dropped=lost, message=message)
 
     def close(self) -> None:
         """Release the device. Safe to call twice."""
-        self._closed = True
-        if self._recovery is not None:
-            self._recovery.cancel()
-        if self._line is not None:
-            self._line.close()
+        self.ended = True
+        self._device.detach()()
 
     def _take(self, line: DeviceLine) -> None:
-        self._line = line
-        self._name = line.device.name
         self._resampler = StreamResampler(line.rate, USER_RATE, low_latency=True)
         self._last = self._clock()
 
     def _collect(self, now: float) -> None:
         """Append what was captured, or silence in its place, to the pending samples."""
-        if self._line is not None:
-            captured = self._line.ring.read()
+        line = self._device.line
+        if line is not None:
+            captured = line.ring.read()
             if len(captured):
                 self._last = now
-                self._append(self._line, captured.mean(axis=1, dtype=np.float32))
-            if not self._line.alive(now):
-                self._lose(now)
-        if self._recovery is not None:
+                self._append(line, captured.mean(axis=1, dtype=np.float32))
+            if self._device.check(now) is not None:
+                self._lost_frames += round(line.ring.overrun * USER_RATE / line.rate)
+                self._pending = np.concatenate([self._pending, self._resampler.flush()])
+                # After the machine slept for hours, do not catch up on hours of silence.
+                self._last = max(self._last, now - _LONGEST_CATCH_UP_S)
+        if self._device.recovering:
             self._fill_gap(now)
-            if self._recovery.problem:
-                self._message = f"microphone '{self._name}' is gone: {self._recovery.problem}"
-            found = self._recovery.poll(now)
-            if found is not None:
-                self._recovery = None
-                lost = self._name
-                self._take(found.line)
-                if found.replacement:
+            found = self._device.poll(now)
+            if found is not None and self._device.attach(found):
+                self._take(found)
+                if self._device.replaced:
                     self._zeros = 0.0
-                    self._message = f"microphone '{lost}' is gone: using '{self._name}' instead"
-                else:
-                    self._message = f"microphone '{self._name}' is back"
-                self._news_until = now + NEWS_S
-        elif now >= self._news_until:
-            self._message = ""
 
     def _append(self, line: DeviceLine, mono: Audio) -> None:
         # A closed privacy gate delivers exact zeros, which no real microphone does in a silent
         # room. After the first sound they are fine: some headsets are zero between words.
         self._zeros = -np.inf if mono.any() else self._zeros + len(mono) / line.rate
         self._pending = np.concatenate([self._pending, self._resampler.process(mono)])
-
-    def _lose(self, now: float) -> None:
-        line, self._line = self._line, None
-        if line is None or self._backend is None:
-            return
-        self._run(line.close)
-        self._lost_frames += round(line.ring.overrun * USER_RATE / line.rate)
-        self._pending = np.concatenate([self._pending, self._resampler.flush()])
-        # After the machine slept for hours, do not catch up on hours of silence.
-        self._last = max(self._last, now - _LONGEST_CATCH_UP_S)
-        self._message = f"microphone '{self._name}' is gone: waiting for it"
-        self._recovery = Recovery(
-            self._backend, "input", line.device, now, not self._wanted, self._run
-        )
 
     def _fill_gap(self, now: float) -> None:
         due = int((now - self._last) / FRAME_S + 1e-6)

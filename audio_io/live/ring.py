@@ -24,8 +24,10 @@ class Ring:
     def __init__(self, capacity: int, channels: int) -> None:
         self._buffer = np.zeros((capacity, channels), np.float32)
         self._capacity = capacity
-        self._written = 0
-        self._read = 0
+        self.produced = 0
+        """Frames written so far. Changed by the writer."""
+        self.consumed = 0
+        """Frames read so far. Changed by the reader."""
         self.overrun = 0
         """Frames lost because the ring was full. Changed by the writer."""
         self.underruns = 0
@@ -34,27 +36,17 @@ class Ring:
     @property
     def filled(self) -> int:
         """Number of frames ready to be read."""
-        return self._written - self._read
-
-    @property
-    def consumed(self) -> int:
-        """Number of frames read so far."""
-        return self._read
-
-    @property
-    def produced(self) -> int:
-        """Number of frames written so far."""
-        return self._written
+        return self.produced - self.consumed
 
     def write(self, frames: Frames) -> None:
         """Append ``frames``, shape (n, channels); drop and count what does not fit."""
         n = min(len(frames), self._capacity - self.filled)
         self.overrun += len(frames) - n
-        at = self._written % self._capacity
+        at = self.produced % self._capacity
         first = min(n, self._capacity - at)
         self._buffer[at : at + first] = frames[:first]
         self._buffer[: n - first] = frames[first:n]
-        self._written += n
+        self.produced += n
 
     def read_into(self, out: Frames) -> None:
         """Fill ``out``, shape (n, channels), and pad it with silence.
@@ -62,24 +54,24 @@ class Ring:
         A ring of one channel fills all channels of ``out``.
         """
         n = max(0, min(len(out), self.filled))
-        at = self._read % self._capacity
+        at = self.consumed % self._capacity
         first = min(n, self._capacity - at)
         out[:first] = self._buffer[at : at + first]
         out[first:n] = self._buffer[: n - first]
         out[n:] = 0.0
         if n < len(out):
             self.underruns += 1
-        self._read += n
+        self.consumed += n
 
     def cut(self, keep: int, fade: int) -> None:
         """Drop all but the next ``keep`` frames and fade out their last ``fade``.
 
         For the writer. A read may happen meanwhile, so ``keep`` must be longer than one.
         """
-        end = min(self._written, self._read + keep)
-        start = max(self._read, end - fade)
+        end = min(self.produced, self.consumed + keep)
+        start = max(self.consumed, end - fade)
         self._buffer[np.arange(start, end) % self._capacity] *= fade_out(end - start)[:, None]
-        self._written = max(end, self._read)
+        self.produced = max(end, self.consumed)
 
     def read(self) -> Frames:
         """Return a copy of all frames ready to be read, shape (n, channels)."""

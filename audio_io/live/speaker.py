@@ -32,11 +32,11 @@ from collections.abc import Callable
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE
 from audio_io.endpoints import EndpointStatus
 from audio_io.errors import AudioError
-from audio_io.live.devices import Backend, PortAudio, find_device
+from audio_io.live.devices import Backend
 from audio_io.live.line import DeviceLine
-from audio_io.live.recovery import NEWS_S, Recovery, Runner, in_thread
+from audio_io.live.recovery import Connection, Runner, in_thread
 from audio_io.live.reference import Reference
-from audio_io.playout import Playout
+from audio_io.playout import PlayoutSpeaker
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio, Position
 from audio_io.worker import Worker, details_hint, join_all
@@ -54,7 +54,7 @@ _CLOSE_S = 1.0
 _RESTARTS = 3
 
 
-class LiveSpeaker:
+class LiveSpeaker(PlayoutSpeaker):
     """The output device ``device``: an id, a unique part of its name, or "" for the default.
 
     Share one ``backend`` between microphone and speaker. Tests replace ``clock`` and ``run``, and
@@ -70,10 +70,9 @@ class LiveSpeaker:
         run: Runner = in_thread,
         feeder: bool = True,
     ) -> None:
-        self._wanted = device
-        self._backend = backend
+        super().__init__()
         self._clock = clock
-        self._run = run
+        self._device = Connection("output", device, backend, clock, run)
         self._feeder = (
             Worker(self._feed, "speaker", restarts=_RESTARTS, on_failure=self._tell_failure)
             if feeder
@@ -81,9 +80,6 @@ class LiveSpeaker:
         )
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._playout = Playout()
-        self._line: DeviceLine | None = None
-        self._recovery: Recovery | None = None
         self._resampler = StreamResampler(ASSISTANT_RATE, ASSISTANT_RATE)
         self._ring_s = _RING_S
         self._shrink_after = _SHRINK_AFTER_S
@@ -94,17 +90,11 @@ class LiveSpeaker:
         self._clocked = 0.0
         self._heard = 0
         self._reference = Reference()
-        self._name = device
-        self._message = ""
-        self._news_until = 0.0
 
     def start(self) -> None:
         """Open the device and begin to feed it silence. Raises: DeviceError."""
-        if self._backend is None:
-            self._backend = PortAudio()
-        device = find_device(self._backend.devices(), self._wanted, "output")
         with self._lock:
-            self._take(DeviceLine(self._backend, device, "output"))
+            self._take(self._device.open())
         self.pump()
         if self._feeder is not None:
             self._feeder.start()
@@ -115,7 +105,7 @@ class LiveSpeaker:
         Takes back silence from the ring, so that a reply begins 30-50 ms sooner.
         """
         with self._lock:
-            line = self._line
+            line = self._device.line
             speaks = self._playout.queued or self._playout.speaks_after(self._delivered())
             if line is not None and not speaks:
                 self._take_back(line)
@@ -123,30 +113,18 @@ class LiveSpeaker:
             if line is not None:
                 self._fill(line)
 
-    def duck(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.duck`."""
-        self._playout.duck()
-
-    def hold(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.hold`."""
-        self._playout.hold()
-
-    def resume(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.resume`."""
-        self._playout.resume()
-
     def stop(self) -> None:
         """Drop the queue and all but 30 ms of the ring, fading out over the last 10 ms.
 
         Silence follows these 30 ms and what the device itself holds.
         """
         with self._lock:
-            if self._line is None:
+            if self._device.line is None:
                 self._playout.stop()
                 return
-            self._take_back(self._line)
+            self._take_back(self._device.line)
             self._playout.drop()
-            self._fill(self._line)
+            self._fill(self._device.line)
 
     def tick(self) -> Audio:
         """See :meth:`audio_io.endpoints.Speaker.tick` and this module's docstring.
@@ -164,7 +142,7 @@ class LiveSpeaker:
     def played(self) -> Position:
         """How far the replies have been heard, given the latency that the device reports."""
         with self._lock:
-            delay = 0.0 if self._line is None else self._line.latency
+            delay = 0.0 if self._device.line is None else self._device.line.latency
             heard = max(self._epoch, self._delivered() - round(delay * ASSISTANT_RATE))
             self._heard = max(self._heard, heard)
             return self._playout.played_at(self._heard)
@@ -179,21 +157,17 @@ class LiveSpeaker:
         """The device, the blocks missed in mid-reply, and the current problem."""
         with self._lock:
             return EndpointStatus(
-                device=self._name,
+                device=self._device.name,
                 starved=self._playout.starved + self._starved,
-                message=self._message,
+                message=self._device.message,
             )
 
     def close(self) -> None:
         """Release the device. Safe to call twice."""
         self._closing.set()
         with self._lock:
-            line, self._line = self._line, None
-            recovery, self._recovery = self._recovery, None
-        if recovery is not None:
-            recovery.cancel()
-        if line is not None:
-            line.close()
+            close = self._device.detach()
+        close()
         if self._feeder is not None and self._feeder.is_alive():
             join_all([self._feeder], _CLOSE_S)
 
@@ -201,36 +175,20 @@ class LiveSpeaker:
         """Fill the ring once, or without a device keep up with the wall clock."""
         now = self._clock()
         with self._lock:
-            if self._line is not None:
-                self._fill(self._line)
-                if not self._line.alive(now):
-                    self._lose(self._line, now)
-            if self._recovery is not None:
+            if self._device.line is not None:
+                self._fill(self._device.line)
+                if self._device.check(now) is not None:
+                    self._epoch = self._playout.rendered  # the rest of the ring counts as heard
+                    self._clocked = now
+            elif self._device.recovering:
                 self._run_dry(now)
-                if self._recovery.problem:
-                    self._message = f"speaker '{self._name}' is gone: {self._recovery.problem}"
-            elif now >= self._news_until:
-                self._message = ""
-            recovery = self._recovery
-        if recovery is None:
-            return
         # Poll without the lock: with a synchronous runner this opens a device.
-        found = recovery.poll(now)
-        if found is None:
-            return
-        with self._lock:
-            if self._recovery is not recovery:  # closed meanwhile
-                found.line.close()
-                return
-            self._recovery = None
-            lost = self._name
-            self._take(found.line)
-            if found.replacement:
-                self._message = f"speaker '{lost}' is gone: using '{self._name}' instead"
-            else:
-                self._message = f"speaker '{self._name}' is back"
-            self._news_until = now + NEWS_S
-            self._fill(found.line)
+        found = self._device.poll(now)
+        if found is not None:
+            with self._lock:
+                if self._device.attach(found):
+                    self._take(found)
+                    self._fill(found)
 
     def _feed(self) -> None:
         while not self._closing.wait(PUMP_S):
@@ -238,12 +196,9 @@ class LiveSpeaker:
 
     def _tell_failure(self, error: BaseException) -> None:
         with self._lock:
-            self._message = f"speaker: internal error, restarted{details_hint()}"
-            self._news_until = self._clock() + NEWS_S
+            self._device.tell(f"speaker: internal error, restarted{details_hint()}")
 
     def _take(self, line: DeviceLine) -> None:
-        self._line = line
-        self._name = line.device.name
         self._resampler = StreamResampler(ASSISTANT_RATE, line.rate, low_latency=True)
         self._epoch = self._playout.rendered
         self._underruns = line.ring.underruns
@@ -284,19 +239,8 @@ class LiveSpeaker:
         self._reference.append(block)
         return block
 
-    def _lose(self, line: DeviceLine, now: float) -> None:
-        self._line = None
-        self._run(line.close)
-        self._epoch = self._playout.rendered  # what the ring still held counts as heard
-        self._clocked = now
-        self._message = f"speaker '{self._name}' is gone: waiting for it"
-        if self._backend is not None:
-            self._recovery = Recovery(
-                self._backend, "output", line.device, now, not self._wanted, self._run
-            )
-
     def _delivered(self) -> int:
-        if self._line is None:
+        if self._device.line is None:
             return self._playout.rendered
-        taken = int(self._line.ring.consumed * ASSISTANT_RATE / self._line.rate)
+        taken = int(self._device.line.ring.consumed * ASSISTANT_RATE / self._device.line.rate)
         return min(self._epoch + taken, self._playout.rendered)

@@ -24,16 +24,16 @@ app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant
 
 def _check_json(path: Path | None) -> Path | None:
     """Check that the figures can be written, before measuring. Raises: CliError."""
+    from tempfile import TemporaryFile
+
     from covo_cli.errors import CliError
 
     if path is None:
         return None
     if path.is_dir():
         raise CliError(f"{path} is a folder; name a file")
-    part = _part(path)
     try:
-        part.touch()
-        part.unlink()
+        TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise CliError(f"cannot write {path}: {error.strerror}") from error
     return path
@@ -297,20 +297,14 @@ def _print_figures(
 def save_json(path: Path | None, figures: dict[str, Any]) -> None:
     """Write ``figures`` to ``path`` atomically. Raises: CliError."""
     from covo_cli.errors import CliError
+    from covo_cli.process import whole_file
 
     if path is None:
         return
-    part = _part(path)
     try:
-        part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        whole_file.write_text(path, json.dumps(figures, indent=2) + "\n")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise CliError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
 
 
 def _vad_tables(figures: dict[str, Any]) -> list[Table]:

@@ -94,9 +94,9 @@ def demo(
     pace: Annotated[Pace, typer.Option(help="Real time, or as fast as possible.")] = Pace.REAL,
     as_json: EventsFlag = False,
 ) -> None:
-    """Hold a short recorded conversation.
+    """Hold a short conversation with recorded questions.
 
-    It has three turns and needs no sound card.
+    It has three turns and needs no sound card or microphone.
     """
     from covo_cli.conversation.demo import run_demo
     from covo_cli.settings.settings import load_settings

@@ -63,17 +63,15 @@ def use(
     Each is opened once as a check, and remembered by name.
     """
     from covo_cli.errors import CliError
+    from covo_cli.settings.settings import save_setting
 
     if input_ is None and output is None:
         raise CliError("name a device: covo devices use --input NAME --output NAME")
     backend = _backend()
-    found = [
-        (kind, _checked(backend, wanted, kind))
-        for kind, wanted in _kinds(input_, output)
-        if wanted is not None
-    ]
+    kinds: list[tuple[Kind, str | None]] = [("input", input_), ("output", output)]
+    found = [(kind, _checked(backend, name, kind)) for kind, name in kinds if name is not None]
     for kind, name in found:
-        _remember(kind, name)
+        save_setting(f"audio.{kind}", name)
         typer.echo(f"{kind}: {name or 'system default'}")
 
 
@@ -115,10 +113,6 @@ def _backend() -> Backend:
     return PortAudio()
 
 
-def _kinds(input_: str | None, output: str | None) -> list[tuple[Kind, str | None]]:
-    return [("input", input_), ("output", output)]
-
-
 def _chosen(devices: Sequence[Device], wanted: str, kind: Kind) -> Device | None:
     from audio_io.errors import DeviceError
     from audio_io.live.devices import find_device
@@ -139,30 +133,19 @@ def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
     return stable_name(device, devices, kind) if wanted.strip() else ""
 
 
-def _remember(kind: str, name: str) -> None:
-    from covo_cli.settings.settings import save_setting
-
-    save_setting(f"audio.{kind}", name)
-
-
 def _print_table(devices: Sequence[Device], chosen: dict[str, Device | None]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("id", justify="right")
-    table.add_column("name")
-    table.add_column("in", justify="right")
-    table.add_column("out", justify="right")
-    table.add_column("rate", justify="right")
-    table.add_column("used for")
+    for heading in ("id", "name", "in", "out", "rate", "used for"):
+        right = heading not in ("name", "used for")
+        table.add_column(heading, justify="right" if right else "left")
     for device in devices:
         uses = []
-        for kind, default in (
-            ("input", device.default_input),
-            ("output", device.default_output),
-        ):
+        defaults = (("input", device.default_input), ("output", device.default_output))
+        for kind, default in defaults:
             if device == chosen[kind]:
                 uses.append(f"{kind} (system default)" if default else kind)
             elif default:

@@ -33,6 +33,9 @@ from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, sessions_dir
 from model.engine import Engine, EngineInfo
 
+WORK_LIMIT_S = 10.0
+"""In place of :data:`QUIT_S` at full speed, where the loop itself does the models' work."""
+
 log = logging.getLogger(__name__)
 
 
@@ -82,7 +85,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     try:
         with (
             python_stderr_off_terminal() if mode == "live" else nullcontext(),
-            _requests(conversation) as send,
+            _requests(conversation, QUIT_S if ends.real_time else WORK_LIMIT_S) as send,
             screen,
             Keyboard(keys, send),
         ):
@@ -116,7 +119,8 @@ def _load(engine: Engine, reason: str) -> None:
     if loading.failure is not None:
         raise loading.failure
     info = engine.info
-    log.info("engine %s, voice %s, on %s: %s", info.name, info.voice, info.device, info.parts)
+    parts = "; ".join(f"{part}: {name}" for part, name in info.parts.items())
+    log.info("engine %s, voice %s, on %s: %s", info.name, info.voice, info.device, parts)
 
 
 def _facts(ends: Ends, engine: EngineInfo, recorder: SessionRecorder | None) -> ConversationInfo:
@@ -142,17 +146,17 @@ def _recorder(settings: Settings, ends: Ends, info: EngineInfo) -> SessionRecord
 
 
 @contextmanager
-def _requests(conversation: Conversation) -> Iterator[Callable[[Request], None]]:
+def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[Request], None]]:
     """Yield the function that sends requests. Ctrl-C and SIGTERM send Quit, too.
 
     A second Ctrl-C interrupts at once. Once asked to quit, the loop and the screen have
-    :data:`QUIT_S` to end.
+    ``limit_s`` to end.
     """
     countdowns: list[Timer] = []
 
     def send(request: Request) -> None:
         if request == Quit():
-            countdowns.append(leave_within(QUIT_S, EXIT_ERROR))
+            countdowns.append(leave_within(limit_s, EXIT_ERROR))
         conversation.send(request)
 
     def ask(number: int, frame: FrameType | None) -> None:

@@ -114,15 +114,8 @@ def model_dict(status: ModelStatus) -> dict[str, object]:
 
 def show_progress(work: Callable[[Callable[[PullProgress], None]], _T]) -> _T:
     """Do ``work`` with a progress bar; print a line per file if stderr is not a terminal."""
+    from rich import progress as shown
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -132,32 +125,22 @@ def show_progress(work: Callable[[Callable[[PullProgress], None]], _T]) -> _T:
             nonlocal coming
             if progress.package != coming:
                 coming = progress.package
-                so_far = (
-                    f" ({progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB so far)"
-                    if progress.total
-                    else ""
-                )
+                done, total = progress.done / 1e6, progress.total / 1e6
+                so_far = f" ({done:.0f} of {total:.0f} MB so far)" if total else ""
                 typer.echo(f"{coming}{so_far}", err=True)
 
         return work(say)
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        *("{task.description}", shown.BarColumn(), shown.DownloadColumn()),
+        *(shown.TransferSpeedColumn(), shown.TimeRemainingColumn()),
     )
-    with Progress(*columns, console=console) as bar:
+    with shown.Progress(*columns, console=console) as bar:
         task = bar.add_task("checking", total=None)
 
         def show(progress: PullProgress) -> None:
-            bar.update(
-                task,
-                description=progress.package,
-                completed=progress.done,
-                total=progress.total or None,
-            )
+            total = progress.total or None
+            bar.update(task, description=progress.package, completed=progress.done, total=total)
 
         return work(show)
 

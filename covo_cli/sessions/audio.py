@@ -29,6 +29,9 @@ Pcm = NDArray[np.int16]
 
 RATE = ASSISTANT_RATE
 FRAME_BYTES = 4
+WRITE_SIZE = RATE * 3 // 10
+"""Sound is written every 0.3 s. With the resampler's 40 ms, that is what a kill can lose of it."""
+
 BLOCK = 10 * RATE
 _PCM16 = np.dtype("<i2")
 
@@ -56,21 +59,25 @@ class PartWriter:
     def write(self, user: Audio, assistant: Audio) -> None:
         """Append ``user`` (16 kHz) and ``assistant`` (24 kHz) sound of the same time.
 
+        It is written when there is enough of it.
+
         Raises: OSError when the disk is full; what was written before stays.
         """
         self._left = np.concatenate([self._left, self._resampler.process(user)])
         self._right = np.concatenate([self._right, assistant])
-        self._write_ready(min(len(self._left), len(self._right)))
+        length = min(len(self._left), len(self._right))
+        if length >= WRITE_SIZE:
+            self._write_out(length)
 
     def finish(self) -> None:
-        """Write what the resampler still holds; the file gets as long as the assistant's channel.
+        """Write what is left; the file gets as long as the assistant's channel.
 
         Raises: OSError.
         """
         length = len(self._right)
         left = np.concatenate([self._left, self._resampler.flush()])[:length]
         self._left = np.pad(left, (0, length - len(left)))
-        self._write_ready(length)
+        self._write_out(length)
 
     def close(self) -> None:
         """Close the file and give up the lock. Safe to call twice."""
@@ -78,7 +85,7 @@ class PartWriter:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _write_ready(self, length: int) -> None:
+    def _write_out(self, length: int) -> None:
         stereo = np.stack([self._left[:length], self._right[:length]], axis=1)
         self._left, self._right = self._left[length:], self._right[length:]
         data = memoryview(to_pcm16(stereo).tobytes())

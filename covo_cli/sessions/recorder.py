@@ -16,9 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from audio_io.signal import Audio
 from audio_io.worker import Worker, details_hint, join_all
 from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import SessionError
@@ -28,9 +25,6 @@ from covo_cli.sessions.files import EVENTS, PARTIAL_AUDIO
 from covo_cli.sessions.finish import finish
 from covo_cli.sessions.info import NAME_FORMAT, SessionInfo, package_versions, write_info
 from model.engine import EngineInfo
-
-TICKS_PER_WRITE = 15
-"""Sound is written every 0.3 s. With the resampler's 40 ms, that is what a kill can lose of it."""
 
 MOST_WAITING = 3_000
 """Ticks that may wait for a slow disk: 60 s, about 10 MB."""
@@ -76,8 +70,6 @@ class SessionRecorder:
             settings=dict(meta.settings),
             versions=package_versions(),
         )
-        self._user: list[Audio] = []
-        self._assistant: list[Audio] = []
         self._failure = self._remedy = ""
         self._reported = False
         self._closed = False
@@ -159,7 +151,6 @@ class SessionRecorder:
                 self._write(item)
                 self._written += 1
             finishing = True
-            self._write_sound()
             self._part.finish()
             finish(self.folder, self._ended(item))
         except OSError as error:
@@ -179,20 +170,11 @@ class SessionRecorder:
             self._part.close()
 
     def _write(self, tick: Tick) -> None:
-        """Write events at once and sound every 0.3 s. Raises: OSError."""
+        """Write events at once and sound in pieces of 0.3 s. Raises: OSError."""
         data = memoryview(encode_events(tick.events).encode("utf-8", "replace"))
         while data:  # a nearly full disk takes a part and refuses the next
             data = data[self._events.write(data) :]
-        self._user.append(tick.user)
-        self._assistant.append(tick.assistant)
-        if len(self._user) >= TICKS_PER_WRITE:
-            self._write_sound()
-
-    def _write_sound(self) -> None:
-        if self._user:
-            self._part.write(np.concatenate(self._user), np.concatenate(self._assistant))
-            self._user.clear()
-            self._assistant.clear()
+        self._part.write(tick.user, tick.assistant)
 
     def _ended(self, reason: str) -> SessionInfo:
         return dataclasses.replace(self._info, ended=datetime.now().astimezone(), end_reason=reason)

@@ -14,26 +14,9 @@ from voices.errors import did_you_mean
 Value = bool | int | float | str
 
 
-def setting(
-    default: Value,
-    help_: str,
-    *,
-    within: tuple[float, float] | None = None,
-    flag: str = "",
-    engines: tuple[str, ...] = (),
-    must_be_heeded: bool = False,
-    is_file: bool = False,
-) -> Any:
-    """Declare a dataclass field that :func:`derive_options` turns into an :class:`Option`."""
-    metadata = {
-        "help": help_,
-        "within": within,
-        "flag": flag,
-        "engines": engines,
-        "must_be_heeded": must_be_heeded,
-        "is_file": is_file,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
+def setting(default: Value, help_: str, **declared: Any) -> Any:
+    """Declare a dataclass field to become an :class:`Option`, whose fields are ``declared``."""
+    return dataclasses.field(default=default, metadata={"help": help_, **declared})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +110,8 @@ def derive_options(root: type) -> list[Option]:
         types = typing.get_type_hints(kind)
         for field in dataclasses.fields(kind):
             default: Any = field.default
-            declared = {**field.metadata, "choices": typing.get_args(types[field.name])}
-            declared["engines"] = declared["engines"] or getattr(kind, "ENGINES", ())
+            declared = {"engines": getattr(kind, "ENGINES", ()), **field.metadata}
+            declared["choices"] = typing.get_args(types[field.name])
             options.append(Option(section, field.name, type(default), default, **declared))
     return options
 

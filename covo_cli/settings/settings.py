@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -45,7 +45,7 @@ class SettingSource(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SettingOrigin:
     """Where a value comes from. ``place``: the line, variable or flag, for display."""
 
     source: SettingSource
@@ -64,7 +64,7 @@ class Settings:
     covo: CovoSettings = field(default_factory=CovoSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     models: ModelsSettings = field(default_factory=ModelsSettings)
-    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+    origins: Mapping[str, SettingOrigin] = field(default_factory=dict, compare=False, repr=False)
 
     def value(self, key: str) -> Value:
         """Return the value of the dotted ``key``. Raises: SettingsError if it is unknown."""
@@ -103,16 +103,16 @@ def load_settings(
     Raises: SettingsError when a key is unknown, a value is bad, or the file cannot be read.
     """
     loaded: _Layer = {
-        key: (option.default, Origin(SettingSource.DEFAULT, "default"))
+        key: (option.default, SettingOrigin(SettingSource.DEFAULT, "default"))
         for key, option in OPTIONS.items()
     }
     loaded |= {
-        key: (value, Origin(SettingSource.PRESET, "file input"))
+        key: (value, SettingOrigin(SettingSource.PRESET, "file input"))
         for key, value in (defaults or {}).items()
     }
-    loaded |= _from_entries(settings_file.read(config_path()))
-    loaded |= _from_environment(os.environ)
-    loaded |= _from_flags(flags or {})
+    loaded |= _layer(SettingSource.FILE, _in_file(settings_file.read(config_path())))
+    loaded |= _layer(SettingSource.ENVIRONMENT, _in_environment())
+    loaded |= _layer(SettingSource.FLAG, _in_flags(flags or {}))
     loaded |= _from_patience(loaded)
     values: dict[str, dict[str, Any]] = {option.section: {} for option in OPTIONS.values()}
     for key, option in OPTIONS.items():
@@ -123,7 +123,7 @@ def load_settings(
 
 def check_text(text: str) -> None:
     """Check ``text`` as the content of the settings file. Raises: SettingsError."""
-    _from_entries(settings_file.parse(text, config_path()))
+    _layer(SettingSource.FILE, _in_file(settings_file.parse(text, config_path())))
 
 
 def parse_setting(key: str, text: str) -> Value:
@@ -191,50 +191,46 @@ def voices_dir() -> Path:
     return data_dir() / "voices"
 
 
-_Layer = dict[str, tuple[Value, Origin]]
+_Layer = dict[str, tuple[Value, SettingOrigin]]
 
 
-def _from_entries(entries: Iterable[settings_file.SettingEntry]) -> _Layer:
+def _layer(source: SettingSource, found: Iterable[tuple[Option, object, str]]) -> _Layer:
+    """Check the values that were found: a setting, its value, and its place for display."""
     layer: _Layer = {}
+    for option, value, place in found:
+        check = option.parse if source is SettingSource.ENVIRONMENT else option.check
+        checked = _checked(check, value, f"{place}: ")
+        layer[option.key] = (checked, SettingOrigin(source, place))
+    return layer
+
+
+def _in_file(entries: Iterable[settings_file.SettingEntry]) -> Iterator[tuple[Option, object, str]]:
     for entry in entries:
-        option = OPTIONS.get(entry.key)
-        if option is None:
+        if entry.key not in OPTIONS:
             raise SettingsError(
                 f"{entry.place}: {_unknown(entry.key)}; fix it with `covo config edit` or "
                 f"`covo config unset {entry.key}`"
             )
-        value = _checked(option.check, entry.value, f"{entry.place}: ")
-        layer[entry.key] = (value, Origin(SettingSource.FILE, entry.place))
-    return layer
+        yield OPTIONS[entry.key], entry.value, entry.place
 
 
-def _from_environment(environment: Mapping[str, str]) -> _Layer:
-    layer: _Layer = {}
+def _in_environment() -> Iterator[tuple[Option, object, str]]:
     variables = {option.variable: option for option in OPTIONS.values()}
     prefixes = tuple({f"COVO_{option.section}_".upper() for option in OPTIONS.values()})
-    for variable, text in environment.items():
+    for variable, text in os.environ.items():
         if not text or not variable.startswith(prefixes):
             continue
-        option = variables.get(variable)
-        if option is None:
+        if variable not in variables:
             hint = did_you_mean(variable, variables)
             raise SettingsError(f"environment variable {variable} is not a setting{hint}; unset it")
-        value = _checked(option.parse, text, f"{variable}: ")
-        layer[option.key] = (value, Origin(SettingSource.ENVIRONMENT, variable))
-    return layer
+        yield variables[variable], text, variable
 
 
-def _from_flags(flags: Mapping[str, object]) -> _Layer:
-    layer: _Layer = {}
+def _in_flags(flags: Mapping[str, object]) -> Iterator[tuple[Option, object, str]]:
     for key, value in flags.items():
         option = find_option(key)
         if value is not None:
-            place = option.flag or "command line"
-            layer[key] = (
-                _checked(option.check, value, f"{place}: "),
-                Origin(SettingSource.FLAG, place),
-            )
-    return layer
+            yield option, value, option.flag or "command line"
 
 
 def _from_patience(loaded: _Layer) -> _Layer:
@@ -257,7 +253,7 @@ def _from_patience(loaded: _Layer) -> _Layer:
             follows = f"turns.patience = {patience}"
             if value != getattr(preset, name):
                 follows = "turns.silence"
-            layer[key] = (value, Origin(SettingSource.PRESET, follows))
+            layer[key] = (value, SettingOrigin(SettingSource.PRESET, follows))
     return layer
 
 

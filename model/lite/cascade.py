@@ -29,7 +29,7 @@ _CLAUSES_AHEAD = 8
 
 
 @dataclass(slots=True)
-class _Made:
+class _BegunReply:
     """A reply to the words ``user``. ``complete``: all of it was handed out."""
 
     user: str
@@ -37,9 +37,9 @@ class _Made:
 
 
 class Cascade:
-    """A :class:`model.reply.ReplyGenerator`.
+    """The embedded engine's :class:`model.reply.ReplyGenerator`.
 
-    ``voices`` gives the synthesiser of a voice; it raises what it likes for an unknown one.
+    ``voices`` returns the synthesiser of a voice, or raises.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Cascade:
         self._synthesizer = voices(voice)
         self._loaded = {voice: self._synthesizer}
         self._history: tuple[ChatExchange, ...] = ()
-        self._made: dict[int, _Made] = {}
+        self._made: dict[int, _BegunReply] = {}
         self._preparing: Worker | None = None
         self._working: list[threading.Thread] = []
         self._closed = threading.Event()
@@ -83,12 +83,12 @@ class Cascade:
 
     @property
     def history(self) -> tuple[ChatExchange, ...]:
-        """The conversation as the assistant remembers it."""
+        """The conversation, with what was heard of the replies."""
         with self._lock:
             return self._history
 
     def warm_up(self, progress: Progress) -> None:
-        # A thread that is still inside a library when Python goes down would abort the process.
+        # A thread inside a library while Python shuts down would abort the process.
         atexit.register(self.close)
         progress(f"loading {self._chat.name} and {self._synthesizer.name}")
         with ThreadPoolExecutor(1, "covo-load") as beside:
@@ -104,7 +104,7 @@ class Cascade:
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         if not turn.text:
             raise ChatError("a turn without words cannot be answered")
-        made = _Made(turn.text)
+        made = _BegunReply(turn.text)
 
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
@@ -196,6 +196,6 @@ class Cascade:
             self._working.append(self._preparing)
 
     def _read_ahead(self, messages: Sequence[Message]) -> None:
-        # Only a head start: what is wrong with the chat model, the next reply will say.
+        # Only a head start: if the chat model is broken, the next reply reports it.
         with contextlib.suppress(ModelError):
             self._chat.prepare(messages)

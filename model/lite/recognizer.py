@@ -1,8 +1,8 @@
 """Speech to text with Whisper on CTranslate2.
 
 Whisper was trained on windows of 30 s, and its encoder costs as much for silence as for speech.
-Short turns are therefore read in a shorter window; that sometimes makes the decoder loop ("I see. I
-see. I see."), and then the turn is read again in the full window.
+Short turns are therefore recognised in a shorter window. That sometimes makes the decoder loop ("I
+see. I see. I see."); then the turn is recognised again in the full window.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from model.hearing.recognition import Transcript
 from model.lite.mel import log_mel
 
 WORKERS = 2
-"""Calls that run at the same time: final words do not wait for partial ones that are no longer
-wanted. The workers share the weights."""
+"""Calls that run at the same time, so that final words do not wait for partial ones that nobody
+needs any more. The workers share the weights; the second one takes 30 MB of its own."""
 
-FULL_WINDOW = 30.0
-SHORT_WINDOW = 10.0
-MARGIN = 4.0
-"""Seconds: Whisper's own window, the shortest used, and the least silence after the speech."""
+FULL_WINDOW_S = 30.0
+SHORT_WINDOW_S = 10.0
+MARGIN_S = 4.0
+"""Whisper's own window, the shortest used, and the least silence after the speech."""
 
 _FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.float32)
 """Recognised once after loading: loud enough to be looked at, and not speech."""
 
 _SPLIT_FROM, _SPLIT_TO = 20.0, 29.0
 _QUIET = 0.2
-"""Longer audio is split at the quietest ``_QUIET`` seconds between these two."""
+"""Seconds: longer audio is split at the quietest ``_QUIET`` between these two."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoSpeech:
-    """When what Whisper wrote is not taken for speech.
+    """When to take Whisper's words for a noise.
 
-    ``silence``: level in dBFS (rms of the loudest 0.1 s) below which it is not even asked.
-    ``probability`` and ``confidence``: it says "no speech" with at least this probability, and the
-    mean log probability of its words is below this. ``doubt``: below this mean log probability
-    nothing is believed.
+    ``silence``: level in dBFS (rms of the loudest 0.1 s) below which audio is not recognised at
+    all. ``probability`` and ``confidence``: the probability of "no speech" is above the one, and
+    the mean log probability of the words below the other. ``doubt``: the mean log probability is
+    below this.
 
     Measured: white and pink noise, hum, a tone, clicks, breath and a cough of 1 to 8 s gave a
     probability of 0.45 to 0.95 and words below -0.9; short answers ("No.") of two voices down to
@@ -83,7 +83,7 @@ class WhisperRecognizer:
         self._tokenizer: Any = None
 
     def load(self) -> None:
-        """Read the model and run it once, unless that was done. Raises: RecognizerError."""
+        """Load the model and run it once, unless that was done. Raises: RecognizerError."""
         with self._lock:
             if self._model is not None:
                 return
@@ -97,7 +97,7 @@ class WhisperRecognizer:
         self._transcribe_piece(_FAINT_NOISE)
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice; the next use loads it again."""
+        """Free the memory. Safe to call twice; the next use loads it again."""
         with self._lock:
             self._model = self._tokenizer = None
 
@@ -120,10 +120,10 @@ class WhisperRecognizer:
         if loudest(audio) < self._no_speech.silence:
             return Transcript("")
         seconds = len(audio) / USER_RATE
-        window = min(FULL_WINDOW, max(SHORT_WINDOW, seconds + MARGIN))
+        window = min(FULL_WINDOW_S, max(SHORT_WINDOW_S, seconds + MARGIN_S))
         read = self._decode(audio, window)
-        if window < FULL_WINDOW and repeats(read.text):
-            read = self._decode(audio, FULL_WINDOW)
+        if window < FULL_WINDOW_S and repeats(read.text):
+            read = self._decode(audio, FULL_WINDOW_S)
         return read
 
     def _decode(self, audio: Audio, window: float) -> Transcript:
@@ -185,14 +185,14 @@ class WhisperRecognizer:
 
 
 def loudest(audio: Audio) -> float:
-    """Level of the loudest 0.1 s, in dBFS (rms; a full-scale sine has -3)."""
+    """Return the level of the loudest 0.1 s in dBFS (rms; a full-scale sine has -3)."""
     block = USER_RATE // 10
     padded = np.pad(audio.astype(np.float64), (0, -len(audio) % block))
     return power_to_db(float(np.max(block_powers(padded, block))))
 
 
 def split_at_pauses(audio: Audio) -> list[Audio]:
-    """Pieces of less than 30 s that joined are ``audio``: split where it is quietest."""
+    """Split ``audio`` into pieces of less than 30 s where it is quietest."""
     pieces = []
     first, last, quiet = (round(s * USER_RATE) for s in (_SPLIT_FROM, _SPLIT_TO, _QUIET))
     while len(audio) > last:
@@ -207,7 +207,7 @@ _WORD = re.compile(r"[\w']+")
 
 
 def repeats(text: str) -> bool:
-    """Whether 2 to 12 words come twice back to back, as they do when the decoder loops."""
+    """Return whether 2 to 12 words come twice in a row, as they do when the decoder loops."""
     words = _WORD.findall(text.lower())
     return any(
         words[i : i + n] == words[i + n : i + 2 * n]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,33 +39,11 @@ Style = NDArray[np.float32]
 """A Kokoro voice: float32, shape (510, 1, 256), one style per number of phonemes."""
 
 
-class Synthesizer(Protocol):
-    """One voice."""
-
-    @property
-    def name(self) -> str:
-        """The model behind the voice, as shown to the user."""
-
-    def load(self) -> None:
-        """Load the voice. Raises: SynthesizerError."""
-
-    def say(self, clause: str) -> Audio:
-        """Return ``clause`` as float32 mono 24 kHz; empty when nothing in it can be spoken.
-
-        Thread-safe. Raises: SynthesizerError.
-        """
-
-    def stream(self, text: str) -> Iterator[Audio]:
-        """Yield the sound of ``text`` clause by clause. Raises: SynthesizerError."""
-
-    def close(self) -> None:
-        """Free memory. Safe to call twice."""
-
-
-class ClauseSynthesizer:
-    """The common part of both synthesisers: clean the text, level the sound."""
+class Synthesizer:
+    """One voice: cleans the text, makes its sound clause by clause, and levels it. Thread-safe."""
 
     name = ""
+    """The model behind the voice, as shown to the user."""
 
     def __init__(self, phonemizer: Phonemizer) -> None:
         self._phonemizer = phonemizer
@@ -73,6 +51,7 @@ class ClauseSynthesizer:
         self._lock = threading.Lock()
 
     def load(self) -> None:
+        """Load the voice. Raises: SynthesizerError."""
         with self._lock:
             if self._gain is None:
                 self._load()
@@ -80,6 +59,10 @@ class ClauseSynthesizer:
                 self._gain = from_db(LEVEL_DB - level)
 
     def say(self, clause: str) -> Audio:
+        """Return ``clause`` as float32 mono 24 kHz; empty when nothing in it can be spoken.
+
+        Raises: SynthesizerError.
+        """
         text = speakable(clause)
         if not text:
             return np.zeros(0, np.float32)
@@ -92,6 +75,7 @@ class ClauseSynthesizer:
         return np.pad(sound, (0, round(pause * ASSISTANT_RATE))).astype(np.float32)
 
     def stream(self, text: str) -> Iterator[Audio]:
+        """Yield the sound of ``text`` clause by clause. Raises: SynthesizerError."""
         splitter = ClauseSplitter()
         for clause in [*splitter.feed(text), *splitter.flush()]:
             sound = self.say(clause)
@@ -99,6 +83,7 @@ class ClauseSynthesizer:
                 yield sound
 
     def close(self) -> None:
+        """Free memory. Safe to call twice."""
         with self._lock:
             self._gain = None
             self._unload()
@@ -117,7 +102,7 @@ class ClauseSynthesizer:
         raise NotImplementedError
 
 
-class HibariSynthesizer(ClauseSynthesizer):
+class HibariSynthesizer(Synthesizer):
     """The fast voice: hibari on one thread."""
 
     name = "hibari-tts 0.2.1 (heart)"
@@ -195,7 +180,7 @@ class KokoroModel:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-class KokoroSynthesizer(ClauseSynthesizer):
+class KokoroSynthesizer(Synthesizer):
     """A natural voice: Kokoro with ``style``, a (510, 1, 256) float32 array."""
 
     name = "Kokoro-82M int8"

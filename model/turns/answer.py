@@ -16,8 +16,8 @@ from model.reply import ReplyGenerator, ReplyNotice, ReplyPart, ReplyText, UserT
 REPLY_LANE = "reply"
 
 
-class Answer:
-    """Answer ``turn`` as it stands at time ``now`` (user samples), often before it is over.
+class TurnAnswer:
+    """TurnAnswer ``turn`` as it stands at time ``now`` (user samples), often before it is over.
 
     A generator that hears the audio is begun at once, another one when the words are known.
     """

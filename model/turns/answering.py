@@ -13,10 +13,11 @@ from model.events import (
 )
 from model.hearing.open_turn import OpenTurn
 from model.turns import barge_in
-from model.turns.answer import Answer
+from model.turns.answer import TurnAnswer
 from model.turns.barge_in import Act
 from model.turns.context import TurnContext
 from model.turns.overlap import Overlap
+from model.turns.phrases import OverlapKind
 from model.turns.states import (
     ConversationState,
     ReplySpeaking,
@@ -38,7 +39,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
     _understand(c, state.overlap, answer)
     if answer.words == "":
         return _discard_turn(c, state, "nothing recognised")
-    if turn.over_reply and c.is_backchannel(answer.words):
+    if turn.over_reply and answer.words and _is_backchannel(c, answer.words):
         return _discard_turn(c, state, f"only “{answer.words}”")
     if reply.first_audio_at is not None or (reply.text and not c.generator.info.speaks):
         c.emit(ReplyStarted(c.now, reply.reply_id, turn.number))
@@ -106,6 +107,11 @@ def interrupt(c: TurnContext, state: ConversationState, reason: str) -> Conversa
             return state
 
 
+def _is_backchannel(c: TurnContext, words: str) -> bool:
+    phrases = c.phrases
+    return phrases is not None and phrases.over_a_reply(words).kind is OverlapKind.BACKCHANNEL
+
+
 def _play(c: TurnContext, state: ReplySpeaking) -> None:
     """Hand on what was made, and follow the speaker."""
     reply = state.answer.reply
@@ -140,7 +146,7 @@ def _watch_for_barge_in(c: TurnContext, state: ReplySpeaking) -> ConversationSta
     return state
 
 
-def _understand(c: TurnContext, overlap: Overlap | None, answer: Answer) -> None:
+def _understand(c: TurnContext, overlap: Overlap | None, answer: TurnAnswer) -> None:
     """Find out the words of what is said over the reply, or while it is thought about."""
     if overlap is not None and c.settings.barge_in:
         c.events += overlap.poll(c.now, c.hearing.silence, answer.reply.text)
@@ -158,7 +164,7 @@ def _stop(
     return c.enter(ReplyStopping(answer, state.committed_at, next_turn, reason), reason)
 
 
-def _settle_interrupted(c: TurnContext, answer: Answer, reason: str) -> None:
+def _settle_interrupted(c: TurnContext, answer: TurnAnswer, reason: str) -> None:
     """End the reply where it was heard up to now."""
     c.asked = False
     reply = answer.reply

@@ -19,11 +19,11 @@ from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
 from model.jobs.executor import Executor
 from model.reply import ReplyGenerator
-from model.turns.answer import Answer
+from model.turns.answer import TurnAnswer
 from model.turns.end_of_turn import EndOfTurnProbe
 from model.turns.overlap import Overlap
-from model.turns.phrases import OverlapKind, Phrases
-from model.turns.states import ConversationState, Listening, ReplySpeaking, Thinking, UserSpeaking
+from model.turns.phrases import Phrases
+from model.turns.states import ConversationState, Listening
 from model.turns.turn_settings import TurnSettings
 
 S = TypeVar("S", bound=ConversationState)
@@ -72,7 +72,8 @@ class TurnContext:
 
     def enter(self, state: S, reason: str) -> S:
         """Tell that ``state`` begins, and return it."""
-        self.emit(StateChanged(self.now, self._kind(state), reason))
+        muted = self.muted and isinstance(state, Listening)
+        self.emit(StateChanged(self.now, TurnState.MUTED if muted else state.kind, reason))
         return state
 
     def rest(self, reason: str) -> Listening:
@@ -99,39 +100,20 @@ class TurnContext:
             goes_on=unfinished is not None,
         )
 
-    def begin_answer(self, turn: OpenTurn) -> Answer:
+    def begin_answer(self, turn: OpenTurn) -> TurnAnswer:
         """Begin to answer ``turn`` as it stands."""
         self.recognition.drop_partial()
         self._replies += 1
-        return Answer(
+        return TurnAnswer(
             self._replies, turn, self.generator, self.executor, self.recognition, self.now
         )
 
-    def discard_answer(self, answer: Answer, reason: str) -> None:
+    def discard_answer(self, answer: TurnAnswer, reason: str) -> None:
         """Throw away a speculation: the reply never happened, and its turn goes on."""
         answer.cancel()
         self.generator.settle(answer.reply.reply_id, None)
         self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
 
-    def control(self, answer: Answer, action: PlaybackAction, reason: str) -> None:
+    def control(self, answer: TurnAnswer, action: PlaybackAction, reason: str) -> None:
         """Ask the speaker for something."""
         self.emit(PlaybackControl(self.now, answer.reply.reply_id, action, reason))
-
-    def is_backchannel(self, text: str | None) -> bool:
-        """Return whether ``text`` only says that the user listens."""
-        if self.phrases is None or text is None:
-            return False
-        return self.phrases.over_a_reply(text).kind is OverlapKind.BACKCHANNEL
-
-    def _kind(self, state: ConversationState) -> TurnState:
-        match state:
-            case Listening():
-                return TurnState.MUTED if self.muted else TurnState.LISTENING
-            case UserSpeaking():
-                return TurnState.USER_SPEAKING
-            case Thinking():
-                return TurnState.THINKING
-            case ReplySpeaking():
-                return TurnState.SPEAKING
-            case _:
-                return TurnState.INTERRUPTED

@@ -48,18 +48,11 @@ from model.hearing.hearing import Hearing
 from model.hearing.recognition import LoadableRecognizer, Recognition
 from model.jobs.executor import Executor
 from model.reply import ReplyGenerator
-from model.turns.answering import fall_silent, interrupt, speak, think
+from model.turns import answering, listening
+from model.turns.answering import interrupt
 from model.turns.context import TurnContext
 from model.turns.end_of_turn import EndOfTurnProbe
 from model.turns.endpointing import EndOfTurnModel
-from model.turns.listening import (
-    answer_typed,
-    discard_answer,
-    discard_turn,
-    finish_turn,
-    hear_out,
-    listen,
-)
 from model.turns.phrases import Phrases
 from model.turns.states import (
     ConversationState,
@@ -68,6 +61,7 @@ from model.turns.states import (
     ReplyStopping,
     Thinking,
     UserSpeaking,
+    open_turn_of,
 )
 from model.turns.turn_settings import TurnSettings
 from model.turns.voice_changes import VoiceChanges
@@ -151,7 +145,7 @@ class TurnTakingEngine:
         c = self._context
         c.begin(frame)
         voiced = c.hearing.hear(frame)
-        turn = self._state.hearing_turn
+        turn = open_turn_of(self._state)
         if turn is not None:
             turn.add(frame.samples, voiced, c.hearing.last_speech)
         while self._commands:
@@ -164,15 +158,17 @@ class TurnTakingEngine:
         c = self._context
         match state:
             case Listening():
-                return answer_typed(c, self._typed.popleft()) if self._typed else listen(c, state)
+                if self._typed:
+                    return listening.answer_typed(c, self._typed.popleft())
+                return listening.listen(c, state)
             case UserSpeaking():
-                return hear_out(c, state)
+                return listening.hear_out(c, state)
             case Thinking():
-                return think(c, state)
+                return answering.think(c, state)
             case ReplySpeaking():
-                return speak(c, state)
+                return answering.speak(c, state)
             case ReplyStopping():
-                return fall_silent(c, state)
+                return answering.fall_silent(c, state)
 
     def _obey(self, command: Command, state: ConversationState) -> ConversationState:
         c = self._context
@@ -182,7 +178,7 @@ class TurnTakingEngine:
             case SayText(text) if text.strip():
                 self._typed.append(text.strip())
                 if isinstance(state, UserSpeaking):
-                    return discard_turn(c, state, "you typed")
+                    return listening.discard_turn(c, state, "you typed")
                 return interrupt(c, state, "you typed")
             case SetVoice(voice):
                 self._voices.ask(voice, c.now)
@@ -199,7 +195,7 @@ class TurnTakingEngine:
         state = interrupt(c, state, "push-to-talk")
         match state:
             case UserSpeaking():
-                discard_answer(c, state, "push-to-talk")
+                listening.discard_answer(c, state, "push-to-talk")
                 state.turn.held = True
                 return state
             case ReplyStopping():
@@ -212,10 +208,10 @@ class TurnTakingEngine:
                 return c.enter(UserSpeaking(turn), "push-to-talk")
 
     def _release(self, state: ConversationState) -> ConversationState:
-        turn = state.hearing_turn
+        turn = open_turn_of(state)
         if turn is None or not turn.held:
             return state
         turn.held = False
         if isinstance(state, UserSpeaking):
-            return finish_turn(self._context, state, "push-to-talk released")
+            return listening.finish_turn(self._context, state, "push-to-talk released")
         return state

@@ -6,7 +6,7 @@ from audio_io.clock import samples, seconds
 from model.events import EndpointJudged, TurnDiscarded, UserTranscript
 from model.hearing.open_turn import OpenTurn
 from model.turns import endpointing
-from model.turns.answer import Answer
+from model.turns.answer import TurnAnswer
 from model.turns.answering import think
 from model.turns.context import TurnContext
 from model.turns.endpointing import EndpointVerdict, TurnEvidence
@@ -50,7 +50,7 @@ def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
 
 
 def finish_turn(c: TurnContext, state: UserSpeaking, reason: str) -> ConversationState:
-    """Answer the turn, or drop it if there is too little speech in it."""
+    """TurnAnswer the turn, or drop it if there is too little speech in it."""
     turn = state.turn
     if turn.voiced >= samples(c.settings.min_speech):
         return _commit(c, turn, state.answer, reason)
@@ -94,7 +94,7 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
     return state
 
 
-def _evidence(c: TurnContext, answer: Answer | None, silence: int) -> TurnEvidence:
+def _evidence(c: TurnContext, answer: TurnAnswer | None, silence: int) -> TurnEvidence:
     words = answer.words if answer is not None else None
     return TurnEvidence(
         silence=seconds(silence),
@@ -106,7 +106,7 @@ def _evidence(c: TurnContext, answer: Answer | None, silence: int) -> TurnEviden
 
 
 def _commit(
-    c: TurnContext, turn: OpenTurn, answer: Answer | None, reason: str
+    c: TurnContext, turn: OpenTurn, answer: TurnAnswer | None, reason: str
 ) -> ConversationState:
     """The turn is over: answer it."""
     answer = answer or c.begin_answer(turn)

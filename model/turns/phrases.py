@@ -83,7 +83,7 @@ class Phrases:
         self._answers = self._backchannels | self._interrupting
 
     def end_of(self, text: str) -> PhraseVerdict:
-        """Whether the last phrase of ``text`` is finished, as far as its words tell."""
+        """Judge by its words whether the last phrase of ``text`` is finished."""
         words = words_of(_SENTENCE_END.split(text.rstrip(" .!?…"))[-1])
         if not words:
             return PhraseVerdict(Phrase.UNKNOWN)
@@ -96,7 +96,7 @@ class Phrases:
         return PhraseVerdict(Phrase.STATEMENT if stated else Phrase.FINISHED, " ".join(words[-2:]))
 
     def over_a_reply(self, text: str, reply: str = "") -> OverlapWords:
-        """What ``text``, said over a reply of which the words are ``reply``, is."""
+        """Judge what ``text`` is, said over a reply with the words ``reply``."""
         words = words_of(text)
         if not words:
             return OverlapWords(OverlapKind.NOTHING)
@@ -114,9 +114,9 @@ class Phrases:
         return OverlapWords(kind, said, len(left))
 
     def _states(self, words: Sequence[str]) -> bool:
-        """Whether a sentence of these words states something and asks for nothing.
+        """Return whether a sentence of these words states something and asks for nothing.
 
-        So does a single word after a filler: often it is one more filler, misheard.
+        A single word after a filler does too: often it is one more filler, misheard.
         """
         hesitant = False
         while len(words) > 1 and words[0] not in self._openers:
@@ -143,7 +143,7 @@ class Phrases:
 
 @functools.cache
 def phrases_of(language: str) -> Phrases | None:
-    """The rules of ``language`` (a code such as ``en``); None where there are none."""
+    """Return the rules of ``language`` (a code such as ``en``), None if there are none."""
     rules = tomllib.loads(
         resources.files("model.turns").joinpath("phrases.toml").read_text("utf-8")
     )
@@ -157,7 +157,7 @@ Entries = frozenset[tuple[str, ...]]
 
 
 def words_of(text: str) -> list[str]:
-    """The words of ``text`` in lower case; apostrophes and hyphens within a word are part of it."""
+    """Return the words of ``text`` in lower case, with the apostrophes and hyphens within them."""
     return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
 
 
@@ -166,7 +166,7 @@ def _split(entries: Iterable[str]) -> Entries:
 
 
 def _longest_at_end(words: Sequence[str], entries: Entries) -> tuple[str, ...]:
-    """The longest of ``entries`` with which ``words`` end; empty when there is none."""
+    """Return the longest of ``entries`` that ends ``words``, empty if none does."""
     longest = max((len(entry) for entry in entries), default=0)
     for length in range(min(longest, len(words)), 0, -1):
         ending = tuple(words[-length:])
@@ -176,12 +176,12 @@ def _longest_at_end(words: Sequence[str], entries: Entries) -> tuple[str, ...]:
 
 
 def _count_at(words: Sequence[str], at: int, entries: Iterable[tuple[str, ...]]) -> int:
-    """How many words the longest of ``entries`` takes that stands at ``at``."""
+    """Return the number of words of the longest of ``entries`` at position ``at``."""
     return max((len(e) for e in entries if tuple(words[at : at + len(e)]) == e), default=0)
 
 
 def _without(words: Sequence[str], entries: Entries) -> list[str]:
-    """``words`` without those that are in ``entries``."""
+    """Return ``words`` without those in ``entries``."""
     left: list[str] = []
     at = 0
     while at < len(words):

@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
+from model.events import TurnState
 from model.hearing.open_turn import OpenTurn
-from model.turns.answer import Answer
+from model.turns.answer import TurnAnswer
 from model.turns.overlap import Overlap
 
 
 @dataclass(slots=True)
 class Listening:
-    """Nobody speaks. Also while the microphone is muted."""
+    """Nobody speaks. Shown as MUTED while the microphone is muted."""
 
-    @property
-    def hearing_turn(self) -> None:
-        """No turn takes in the user's audio."""
+    kind: ClassVar = TurnState.LISTENING
 
 
 @dataclass(slots=True)
 class UserSpeaking:
-    """The user speaks, or pauses. ``answer``: begun in the pause, thrown away if the user goes on.
+    """The user speaks, or pauses.
 
-    ``judged``: the last judgement told of the pause, and the end of the speech before it.
+    ``answer``: begun in the pause, thrown away if the user goes on. ``judged``: the last judgement
+    of the pause that was told, and the end of the speech before it.
     """
 
+    kind: ClassVar = TurnState.USER_SPEAKING
     turn: OpenTurn
-    answer: Answer | None = None
+    answer: TurnAnswer | None = None
     judged: tuple[int, str] = (0, "")
-
-    @property
-    def hearing_turn(self) -> OpenTurn:
-        """The turn that takes in the user's audio."""
-        return self.turn
 
 
 @dataclass(slots=True)
@@ -42,15 +39,11 @@ class Thinking:
     ``overlap``: speech after a turn that cannot go on.
     """
 
+    kind: ClassVar = TurnState.THINKING
     turn: OpenTurn
-    answer: Answer
+    answer: TurnAnswer
     committed_at: int
     overlap: Overlap | None = None
-
-    @property
-    def hearing_turn(self) -> OpenTurn:
-        """The turn that takes in the user's audio."""
-        return self.turn if self.overlap is None else self.overlap.turn
 
 
 @dataclass(slots=True)
@@ -61,15 +54,11 @@ class ReplySpeaking:
     just have paused in it; None once there was an overlap.
     """
 
-    answer: Answer
+    kind: ClassVar = TurnState.SPEAKING
+    answer: TurnAnswer
     committed_at: int
     unfinished: OpenTurn | None
     overlap: Overlap | None = None
-
-    @property
-    def hearing_turn(self) -> OpenTurn | None:
-        """The turn that takes in the user's audio."""
-        return self.unfinished if self.overlap is None else self.overlap.turn
 
 
 @dataclass(slots=True)
@@ -79,15 +68,23 @@ class ReplyStopping:
     ``next_turn``: what the user says meanwhile, if that is the reason.
     """
 
-    answer: Answer
+    kind: ClassVar = TurnState.INTERRUPTED
+    answer: TurnAnswer
     committed_at: int
     next_turn: OpenTurn | None
     reason: str
 
-    @property
-    def hearing_turn(self) -> OpenTurn | None:
-        """The turn that takes in the user's audio."""
-        return self.next_turn
-
 
 ConversationState = Listening | UserSpeaking | Thinking | ReplySpeaking | ReplyStopping
+
+
+def open_turn_of(state: ConversationState) -> OpenTurn | None:
+    """Return the turn that takes in the user's audio."""
+    match state:
+        case Thinking(overlap=Overlap() as overlap) | ReplySpeaking(overlap=Overlap() as overlap):
+            return overlap.turn
+        case UserSpeaking(turn=turn) | Thinking(turn=turn):
+            return turn
+        case ReplySpeaking(unfinished=turn) | ReplyStopping(next_turn=turn):
+            return turn
+    return None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -177,8 +178,9 @@ def test_a_grown_ring_shrinks_again_after_minutes_without_a_miss() -> None:
     setup.run(0.1)
 
     def filled() -> float:
-        assert setup.speaker._line is not None
-        return setup.speaker._line.ring.filled / 48_000
+        line = setup.speaker._device.line
+        assert line is not None
+        return line.ring.filled / 48_000
 
     assert filled() > 0.1
     for _ in range(20):
@@ -364,6 +366,23 @@ def test_a_bug_in_reopening_the_device_is_told_and_tried_again(
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_closing_a_slow_device_does_not_hold_up_who_asks_for_its_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = Setup()
+    setup.speaker.start()
+    seen: list[int] = []
+
+    def slow() -> None:
+        asking = threading.Thread(target=lambda: seen.append(setup.speaker.played.samples))
+        asking.start()
+        asking.join(5)
+
+    monkeypatch.setattr(setup.backend.stream, "close", slow)
+    setup.speaker.close()
+    assert seen == [0]
 
 
 def test_close_twice_and_no_device() -> None:

@@ -29,7 +29,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     EvaluationError,
     Scenario,
     ScenarioSet,
-    Source,
+    SoundSource,
     to_json,
 )
 from covo_cli.evaluation.scenarios.sounds import line_sound, noise_sound
@@ -87,7 +87,7 @@ def open_run(task: Task, out: Path, jobs: int) -> RunRecord:
     Raises: EvaluationError, also when the engine cannot hold these conversations.
     """
     scenarios = read_scenarios(task.folder)
-    recorded = any(line.source is Source.FILE for s in scenarios.scenarios for line in s.lines)
+    recorded = any(line.source is SoundSource.FILE for s in scenarios.scenarios for line in s.lines)
     if recorded and task.engine == SCRIPTED and task.recognizer is RecognizerName.ORACLE:
         raise EvaluationError(
             f"the oracle does not know what is said in the recordings of {task.folder}: "

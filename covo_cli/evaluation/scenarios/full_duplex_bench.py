@@ -32,7 +32,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     Scenario,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
     read_set,
 )
 from covo_cli.simulation.scripted_user import Start, StartRule
@@ -97,7 +97,7 @@ def _scenario(root: Path, sample: Path) -> Scenario:
         line = ScriptLine(
             role,
             Start(StartRule.AT, 0.0),
-            source=Source.FILE,
+            source=SoundSource.FILE,
             file=path,
             level=None,
             marks=(mark,),

@@ -70,7 +70,7 @@ RIGHT = {
 }
 
 
-class Source(StrEnum):
+class SoundSource(StrEnum):
     """Where the sound of a line comes from."""
 
     VOICE = "voice"
@@ -104,7 +104,7 @@ class ScriptLine:
     role: Role
     start: Start
     text: str = ""
-    source: Source = Source.VOICE
+    source: SoundSource = SoundSource.VOICE
     voice: str = ""
     seed: int = 0
     file: str = ""
@@ -112,11 +112,11 @@ class ScriptLine:
     marks: tuple[Mark, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.source is Source.VOICE and not (self.voice and self.text.strip()):
+        if self.source is SoundSource.VOICE and not (self.voice and self.text.strip()):
             raise ValueError("a spoken line needs a voice and a text")
-        if (self.source is Source.FILE) != bool(self.file):
+        if (self.source is SoundSource.FILE) != bool(self.file):
             raise ValueError("a line has a file exactly if its source is 'file'")
-        if self.marks and self.source is not Source.FILE:
+        if self.marks and self.source is not SoundSource.FILE:
             raise ValueError("only a recording has marks")
         if self.level is not None and not -60 <= self.level <= -3:
             raise ValueError(f"the level must be from -60 to -3 dBFS, not {self.level}")
@@ -189,7 +189,7 @@ class Scenario:
         if not (self.listen >= 0 and self.reply > 0 and (self.duration or 1) > 0):
             raise ValueError(f"{self.id}: durations must be positive")
         for line, following in zip_longest(self.lines, self.lines[1:]):
-            if line.source is Source.FILE:
+            if line.source is SoundSource.FILE:
                 continue
             if line is self.lines[0] and line.start.rule is StartRule.AFTER_LINE:
                 raise ValueError(f"{self.id}: there is no line before the first")

@@ -24,7 +24,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     Scenario,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
 )
 from covo_cli.simulation.scripted_user import REST, Start, StartRule
 
@@ -203,7 +203,7 @@ class _Author:
             next(gaps)  # so that each text gets another gap in the next round
 
     def _backchannels(self) -> Iterator[Scenario]:
-        sources = cycle([Source.VOICE] * 4 + [Source.LAUGHTER, Source.COUGH])
+        sources = cycle([SoundSource.VOICE] * 4 + [SoundSource.LAUGHTER, SoundSource.COUGH])
         words, levels = (
             cycle(self._small_words),
             cycle((NORMAL_DB, SOFT_DB, NORMAL_DB, SOFT_DB, LOUD_DB)),
@@ -211,7 +211,7 @@ class _Author:
         for n, source in zip(range(self._mix.backchannels), sources, strict=False):
             voice, level = next(self._voices), next(levels)
             start = Start(StartRule.DURING_REPLY, 1.5 + 0.4 * (n % 4))
-            if source is Source.VOICE:
+            if source is SoundSource.VOICE:
                 word = next(words)
                 line = ScriptLine(Role.BACKCHANNEL, start, word, voice=voice, level=level)
             else:

@@ -25,7 +25,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     NoiseKind,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
 )
 from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from model.lite.synthesizer import Synthesizer
@@ -64,13 +64,13 @@ def line_sound(line: ScriptLine, folder: Path) -> Audio:
     Raises: EvaluationError when it is not rendered, AudioFileError.
     """
     match line.source:
-        case Source.LAUGHTER:
+        case SoundSource.LAUGHTER:
             sound = laughter(line.seed)
-        case Source.COUGH:
+        case SoundSource.COUGH:
             sound = cough(line.seed)
-        case Source.FILE:
+        case SoundSource.FILE:
             sound = read_audio(folder / line.file, USER_RATE)
-        case Source.VOICE:
+        case SoundSource.VOICE:
             path = _path(folder, line.voice, line.text)
             if not path.exists():
                 raise EvaluationError(
@@ -101,7 +101,7 @@ def noise_sound(noise: Noise, scenarios: ScenarioSet, folder: Path) -> Audio:
 
 def _spoken(scenarios: ScenarioSet) -> Iterator[ScriptLine]:
     for scenario in scenarios.scenarios:
-        yield from (line for line in scenario.lines if line.source is Source.VOICE)
+        yield from (line for line in scenario.lines if line.source is SoundSource.VOICE)
 
 
 def _path(folder: Path, voice: str, text: str) -> Path:

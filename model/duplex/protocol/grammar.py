@@ -1,8 +1,8 @@
 """Define which slots a chunk has and which tokens each may hold.
 
 :func:`walk` visits the places of one chunk in order and asks its callback for each token. Training
-answers from a dialogue, decoding from a sequence (:mod:`model.duplex.protocol.sequence`), the loop
-from the network (:mod:`model.duplex.network.loop`).
+answers from a dialogue (:mod:`model.duplex.protocol.sequence`), the loop from the network
+(:mod:`model.duplex.network.loop`).
 
 The first text slot of a chunk decides whether the assistant speaks. While it listens, the slot
 holds THINK, or SHIFT to begin. While it speaks, the slot holds text, the text filler, or BREAK to

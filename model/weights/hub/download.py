@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -175,12 +174,7 @@ def _counter(url: str, progress: Callable[[int], None]) -> type:
         def __enter__(self) -> Counter:
             return self
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            traceback: TracebackType | None,
-        ) -> None:
+        def __exit__(self, *error: object) -> None:
             pass
 
         def update(self, more: int) -> None:

@@ -84,7 +84,7 @@ def test_list(root: Path) -> None:
     header, _, newer, older = [line for line in said("list").splitlines() if line.strip()]
     assert header.split() == ["Name", "When", "Length", "Turns", "Engine", "Voice", "State"]
     assert newer.startswith("2026-11-23_22-04-51")
-    assert "unfinished: 7." in newer
+    assert "unfinished: 8.0 s to recover" in newer
     assert older.split()[0] == NAME
     assert older.split()[-6:] == ["00:08", "2", "lite", "heart,", "echo", "complete"]
     records = json.loads(said("list", "--json"))
@@ -130,7 +130,7 @@ def test_show(root: Path) -> None:
 
 def test_show_recovers_a_killed_session(root: Path) -> None:
     folder = record_session(root, finish=False)
-    assert "(unfinished: recovered 7.8 s)" in said("show", "last")
+    assert "(unfinished: recovered 8.0 s)" in said("show", "last")
     assert (folder / "audio.flac").exists()
 
 

@@ -53,7 +53,7 @@ def log(tmp_path, monkeypatch):
 def hold(log, monkeypatch):
     """Holds a conversation of two turns with a generator of fakes."""
 
-    def run(generator: FakeGenerator) -> int:
+    def run(generator: FakeGenerator, *, record: bool = True) -> int:
         clock = generator.clock
         engine = TurnTakingEngine(
             generator, LevelDetector(), VirtualExecutor(clock), recognizer=FakeRecognizer(clock)
@@ -62,7 +62,9 @@ def hold(log, monkeypatch):
         monkeypatch.setattr(run_chat, "build_engine", lambda *_, **__: engine)
         ends = Ends(FakeMicrophone(TWO_TURNS), FileSpeaker(None), real_time=False)
         with ExitStack() as stack:
-            return run_chat.hold(load_settings(), ends, stack, as_json=False)
+            return run_chat.hold(
+                load_settings({"session.record": record}), ends, stack, as_json=False
+            )
 
     return run
 
@@ -106,6 +108,13 @@ def test_a_bug_in_the_engine_ends_the_conversation_and_keeps_the_recording(hold,
     assert '"end_reason": "an error"' in (session / "session.json").read_text()
 
 
+@pytest.mark.parametrize("record", [True, False])
+def test_a_conversation_is_recorded_unless_it_should_not_be(hold, log, capsys, record):
+    assert hold(FakeGenerator(FakeClock()), record=record) == 0
+    assert ("Recorded in" in capsys.readouterr().out) is record
+    assert (log.parent.parent / "data" / "sessions").exists() is record
+
+
 def test_the_log_has_the_states_and_nothing_that_was_said(hold, log):
     hold(FakeGenerator(FakeClock()))
     text = log.read_text()
@@ -117,7 +126,7 @@ def test_the_log_has_the_states_and_nothing_that_was_said(hold, log):
 
 def test_values_of_options_are_not_logged(log):
     begin_log(["--verbose", "ask", "my secret", "--chat-url=http://me:word@host", "-o", "out"])
-    assert "ask --verbose --chat-url -o" in log.read_text()
+    assert "ask --verbose --chat-url\n" in log.read_text()
     assert not {"secret", "word", "host"} & {*log.read_text().replace("@", " ").split()}
 
 

@@ -40,14 +40,14 @@ from voices.errors import VoiceError
 QUESTION = Path(str(resources.files("covo_cli"))) / "demo_audio" / "australia.flac"
 MODELS = models_dir(load_settings())
 STOP = QUESTION.with_name("stop.flac")
-CODES = 99
+CODES = 59
 """Chosen greedily, the tiny network's random weights answer with one word and then one sound."""
 OWN = {
     "engine.name": "covo",
     "covo.device": "cpu",
     "covo.transcript": False,
     "covo.temperature": 0.0,
-    "covo.reply_tokens": 100,
+    "covo.reply_tokens": 60,
     "covo.context_minutes": 1.0,
     "covo.flow_steps": 1,
     "audio.vad": "webrtc",
@@ -195,8 +195,8 @@ def test_auto_says_why(settings, monkeypatch):
     if not torch.cuda.is_available() and not torch.backends.mps.is_available():
         assert processor == EngineChoice(
             "lite",
-            "embedded; Covo-Audio is not available: there is no GPU here (with --engine covo "
-            "it runs on the processor, slowly)",
+            "embedded; Covo-Audio is not available: no GPU found (--engine covo runs it "
+            "on the CPU, slowly)",
         )
     monkeypatch.setattr("model.covo.loading.assemble.free_memory", lambda device: 1_000_000)
     small = choose_engine(settings(engine__name="auto"))
@@ -255,13 +255,13 @@ def test_ask_streams_the_answer(settings, capsys):
     assert run_ask(settings(), QUESTION, "What is said?", as_json=False) == CUT_SHORT
     captured = capsys.readouterr()
     assert captured.out.strip()
-    assert "The answer was cut short: 100 tokens, limit." in captured.err
+    assert "Answer cut short after 60 tokens: limit." in captured.err
     assert run_ask(settings(), QUESTION, "What is said?", as_json=True) == CUT_SHORT
     out = capsys.readouterr().out
     text = "".join(e["delta"] for e in events_of(out, "text"))
     assert text == captured.out[:-1]
     (end,) = events_of(out, "end")
-    assert (end["reason"], end["text"], end["codes"]) == ("limit", 100, 0)
+    assert (end["reason"], end["text"], end["codes"]) == ("limit", 60, 0)
 
 
 @pytest.mark.parametrize(

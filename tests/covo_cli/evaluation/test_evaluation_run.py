@@ -46,7 +46,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     Scenario,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
     write_set,
 )
 from covo_cli.settings.settings import load_settings
@@ -67,11 +67,11 @@ from tests.fakes.engine import (
     speech,
 )
 
-QUESTION = ScriptLine(Role.TURN, Start(StartRule.AT, 0.5), source=Source.LAUGHTER, seed=1)
+QUESTION = ScriptLine(Role.TURN, Start(StartRule.AT, 0.5), source=SoundSource.LAUGHTER, seed=1)
 """Laughter needs no voice, and the fake engine takes any sound for speech."""
 
 OVER = ScriptLine(
-    Role.INTERRUPTION, Start(StartRule.DURING_REPLY, 1.0), source=Source.LAUGHTER, seed=2
+    Role.INTERRUPTION, Start(StartRule.DURING_REPLY, 1.0), source=SoundSource.LAUGHTER, seed=2
 )
 SET = ScenarioSet(
     "fakes",

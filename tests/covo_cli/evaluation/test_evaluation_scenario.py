@@ -19,7 +19,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     Scenario,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
     read_set,
     write_set,
 )
@@ -45,7 +45,7 @@ def line(role: Role = Role.TURN, start: Start = AT_ONCE, text: str = "Hello.") -
         (lambda: Scenario("x", Kind.TURN, (line(Role.CORRECTED), line(start=LATER))), "correction"),
         (lambda: Scenario("x", Kind.TURN, (line(), line(Role.BACKCHANNEL, LATER))), "during"),
         (lambda: ScriptLine(Role.TURN, AT_ONCE, "", voice="heart"), "needs a voice and a text"),
-        (lambda: ScriptLine(Role.TURN, AT_ONCE, source=Source.FILE), "file"),
+        (lambda: ScriptLine(Role.TURN, AT_ONCE, source=SoundSource.FILE), "file"),
         (lambda: ScriptLine(Role.TURN, AT_ONCE, "x", voice="y", level=3.0), "-60 to -3"),
         (lambda: Noise(NoiseKind.PINK, 90.0, 1), "-10 to 60"),
         (lambda: ScenarioSet("s", "", ()), "no scenario"),

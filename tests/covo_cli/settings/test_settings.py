@@ -16,7 +16,7 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import (
     FILE_INPUT,
     OPTIONS,
-    Origin,
+    SettingOrigin,
     Settings,
     SettingSource,
     data_dir,
@@ -48,18 +48,22 @@ def write(file: Path, text: str) -> None:
 
 def test_every_layer_wins_over_the_next(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().turns.silence == 0.7
-    assert load_settings().origins["turns.silence"] == Origin(SettingSource.DEFAULT, "default")
+    assert load_settings().origins["turns.silence"] == SettingOrigin(
+        SettingSource.DEFAULT, "default"
+    )
     write(file, "# mine\n\n[turns]\nsilence = 1\n")
     assert load_settings().turns.silence == 1.0
-    assert load_settings().origins["turns.silence"] == Origin(SettingSource.FILE, f"{file}, line 4")
+    assert load_settings().origins["turns.silence"] == SettingOrigin(
+        SettingSource.FILE, f"{file}, line 4"
+    )
     monkeypatch.setenv("COVO_TURNS_SILENCE", "1.5")
     assert load_settings().turns.silence == 1.5
-    assert load_settings().origins["turns.silence"] == Origin(
+    assert load_settings().origins["turns.silence"] == SettingOrigin(
         SettingSource.ENVIRONMENT, "COVO_TURNS_SILENCE"
     )
     settings = load_settings({"turns.silence": 2.0, "audio.input": None})
     assert settings.turns.silence == 2.0
-    assert settings.origins["turns.silence"] == Origin(SettingSource.FLAG, "--silence")
+    assert settings.origins["turns.silence"] == SettingOrigin(SettingSource.FLAG, "--silence")
     assert settings.origins["audio.input"].source is SettingSource.DEFAULT
 
 
@@ -140,7 +144,7 @@ def test_variables_are_read_by_type(file: Path, monkeypatch: pytest.MonkeyPatch)
     settings = load_settings()
     assert settings.session.record is False
     assert settings.audio.input == "2"
-    assert settings.origins["turns.silence"] == Origin(SettingSource.DEFAULT, "default")
+    assert settings.origins["turns.silence"] == SettingOrigin(SettingSource.DEFAULT, "default")
 
 
 def test_flags_are_checked_too(file: Path) -> None:
@@ -264,12 +268,14 @@ def test_patience_is_resolved_in_loading(file: Path) -> None:
     assert mixed.turns.silence_unfinished == 2.0
     assert mixed.origins["turns.silence_unfinished"].source is SettingSource.FLAG
     assert mixed.turns.silence_statement == PATIENCE["eager"].silence_statement
-    assert mixed.origins["turns.silence_statement"] == Origin(
+    assert mixed.origins["turns.silence_statement"] == SettingOrigin(
         SettingSource.PRESET, "turns.patience = eager"
     )
     slow = load_settings({"turns.silence": 1.5})
     assert (slow.turns.silence, slow.turns.silence_finished) == (1.5, 1.5)
-    assert slow.origins["turns.silence_finished"] == Origin(SettingSource.PRESET, "turns.silence")
+    assert slow.origins["turns.silence_finished"] == SettingOrigin(
+        SettingSource.PRESET, "turns.silence"
+    )
 
 
 @pytest.mark.parametrize("patience", ["eager", "normal", "patient"])

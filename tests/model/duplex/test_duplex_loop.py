@@ -19,9 +19,10 @@ from model.duplex.network.loop import ChunkStep, DuplexLoop, Effort, LoopState
 from model.duplex.network.network import DuplexNetwork
 from model.duplex.protocol.grammar import CHOSEN, AssistantState, Place
 from model.duplex.protocol.profile import ContextProfile, LoopSampling, SamplingProfile
-from model.duplex.protocol.sequence import SILENCE, ChunkedDialogue, decode
+from model.duplex.protocol.sequence import SILENCE, ChunkedDialogue
 from model.duplex.training.batch import collate, hidden_states
 from model.errors import NetworkInputError
+from tests.model.duplex.duplex_decoding import decode
 from tests.model.duplex.duplex_profiles import CODEBOOK, PROFILES, TEXT, config, profile
 
 LOUD = SamplingProfile(*[LoopSampling(100.0, 0)] * 3)

@@ -15,11 +15,11 @@ from model.duplex.protocol.sequence import (
     TimedDialogue,
     TimedReply,
     TimedToken,
-    decode,
     encode,
     join_close,
 )
 from model.errors import DialogueError
+from tests.model.duplex.duplex_decoding import decode
 from tests.model.duplex.duplex_profiles import (
     BREAK,
     CODEBOOK,

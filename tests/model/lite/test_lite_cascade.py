@@ -306,6 +306,18 @@ def test_the_history_is_read_ahead_of_the_next_turn() -> None:
     assert parts.chat.prepared == [build_messages(parts.prompt, parts.cascade.history)]
 
 
+def test_closing_does_not_wait_for_a_prompt_that_is_never_read() -> None:
+    parts, release = Parts(), threading.Event()
+    parts.chat.prepare = lambda messages: release.wait(60)  # type: ignore[method-assign]
+    parts.settle(0, 10**9, parts.reply())
+    closing = threading.Thread(target=parts.cascade.close)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+    assert parts.chat.closed == 0  # it is in use
+    release.set()
+
+
 def test_a_long_conversation_stays_within_the_context() -> None:
     parts = Parts()
     for i in range(40):

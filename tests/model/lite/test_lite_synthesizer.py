@@ -14,10 +14,10 @@ from model.lite.phonemes import Phonemizer
 from model.lite.synthesizer import (
     LEVEL_DB,
     PEAK,
-    ClauseSynthesizer,
     HibariSynthesizer,
     KokoroModel,
     KokoroSynthesizer,
+    Synthesizer,
     load_style,
     speaking_level,
     trim,
@@ -33,7 +33,7 @@ class Letters(Phonemizer):
         return [text]
 
 
-class ToneSynthesizer(ClauseSynthesizer):
+class ToneSynthesizer(Synthesizer):
     """0.3 s of silence, a tone of 0.1 s for each phoneme, 0.5 s of silence."""
 
     def __init__(self, amplitude: float, spike: float = 0.0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -23,8 +24,9 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
+from model.reply import ReplyPart, UserTurn
 from model.turns.turn_settings import TurnSettings
-from tests.fakes.engine import FakeSpeaker, silence, speech
+from tests.fakes.engine import FakeGenerator, FakeSpeaker, silence, speech
 from tests.fakes.talks import INTERRUPTED, LISTENING, SPEAKING, THINKING, USER_SPEAKING, converse
 
 
@@ -162,6 +164,20 @@ def test_any_error_of_a_part_ends_the_reply_not_the_conversation():
     assert [e.text for e in log.of(Notice)] == [
         "you were not understood: the recogniser failed: ValueError: something in a library"
     ] * 2
+    assert log.states[-1] is LISTENING
+
+
+def test_a_bug_in_a_reply_is_told_and_logged_and_the_conversation_goes_on(caplog):
+    class Buggy(FakeGenerator):
+        def reply(
+            self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
+        ) -> Iterator[ReplyPart]:
+            yield from []
+            raise ValueError("a bug")
+
+    log, _ = converse(speech(1), silence(3), speech(1), silence(3), generator=Buggy)
+    assert [e.text for e in log.of(Notice)] == ["the reply failed: ValueError: a bug"] * 2
+    assert "Traceback" in caplog.text
     assert log.states[-1] is LISTENING
 
 

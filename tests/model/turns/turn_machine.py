@@ -23,7 +23,7 @@ from model.events import (
     StateChanged,
     TurnState,
 )
-from model.turns.answer import Answer
+from model.turns.answer import TurnAnswer
 from model.turns.controller import TurnTakingEngine
 from model.turns.overlap import Overlap
 from model.turns.phrases import phrases_of
@@ -33,6 +33,7 @@ from model.turns.states import (
     ReplyStopping,
     Thinking,
     UserSpeaking,
+    open_turn_of,
 )
 from model.turns.turn_settings import TurnSettings
 from tests.fakes.copyable import (
@@ -203,8 +204,8 @@ class Machine:
     def situation(self) -> Any:
         """What kind of state it is in, roughly."""
         state = self.engine._state
-        answer: Answer | None = getattr(state, "answer", None)
-        overlap, turn = self._overlap, state.hearing_turn
+        answer: TurnAnswer | None = getattr(state, "answer", None)
+        overlap, turn = self._overlap, open_turn_of(state)
         return (
             (self.state, self.ducked, self.held, self.stuck, self.engine._context.muted),
             answer and (answer.complete, answer.failed, answer.words is None),
