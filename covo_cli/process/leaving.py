@@ -33,7 +33,7 @@ def own_process() -> None:
     Also lets a crash inside a native library show where Python was.
     """
     _PROCESS.owned = True
-    if sys.stderr is not None:
+    with contextlib.suppress(AttributeError, OSError, RuntimeError):  # without a real stderr
         faulthandler.enable()
     if sys.stdin is None or not sys.stdin.isatty():
         return
