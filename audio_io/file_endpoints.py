@@ -40,7 +40,8 @@ class FileMicrophone:
         self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._source_over = False
-        self._closed = False
+        self.ended = False
+        """Whether it was closed."""
 
     def start(self) -> None:
         """Open the file. Raises: AudioFileError, also when it holds NaN or infinity anywhere."""
@@ -54,7 +55,7 @@ class FileMicrophone:
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`. Raises: AudioFileError."""
-        if self._closed or self._file is None:
+        if self.ended or self._file is None:
             return None
         if self._pacer is not None and not self._pacer.wait(timeout):
             return None
@@ -78,14 +79,9 @@ class FileMicrophone:
     @property
     def exhausted(self) -> bool:
         """Whether the whole file has been read, so that only silence follows."""
-        if self._file is not None and not self._closed:
+        if self._file is not None and not self.ended:
             self._fill()
         return self._source_over and len(self._pending) == 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was closed."""
-        return self._closed
 
     @property
     def status(self) -> EndpointStatus:
@@ -94,7 +90,7 @@ class FileMicrophone:
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
-        self._closed = True
+        self.ended = True
         if self._file is not None:
             self._file.close()
 

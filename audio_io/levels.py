@@ -84,19 +84,15 @@ class Meter:
     def __init__(self, rate: int, decay: float = 40.0) -> None:
         self._rate = rate
         self._decay = decay
-        self._level = Level()
-
-    @property
-    def level(self) -> Level:
+        self.level = Level()
         """The level shown."""
-        return self._level
 
     def update(self, samples: Audio) -> Level:
         """Take in the next block and return the level shown now."""
         fall = self._decay * len(samples) / self._rate
         now = measure(samples)
-        self._level = Level(
-            peak=max(now.peak, self._level.peak - fall, FLOOR_DB),
-            rms=max(now.rms, self._level.rms - fall, FLOOR_DB),
+        self.level = Level(
+            peak=max(now.peak, self.level.peak - fall, FLOOR_DB),
+            rms=max(now.rms, self.level.rms - fall, FLOOR_DB),
         )
-        return self._level
+        return self.level

@@ -50,7 +50,8 @@ class Playout:
         self._lock = threading.Lock()
         self._limit = round(limit_seconds * ASSISTANT_RATE)
         self._queue: deque[tuple[int, Audio]] = deque()
-        self._queued = 0
+        self.queued = 0
+        """Number of samples not rendered yet."""
         self._gain = 1.0
         self._target = 1.0
         self._held = False
@@ -69,13 +70,13 @@ class Playout:
         if len(samples) == 0:
             return
         with self._lock:
-            if self._queued + len(samples) > self._limit:
+            if self.queued + len(samples) > self._limit:
                 raise AudioError(
                     f"more than {self._limit / ASSISTANT_RATE:g} s of speech are queued: "
                     "ask for shorter replies"
                 )
             self._queue.append((reply_id, np.array(samples, dtype=np.float32)))
-            self._queued += len(samples)
+            self.queued += len(samples)
 
     def duck(self) -> None:
         """Continue 12 dB lower, over a ramp of 10 ms from the next sample on."""
@@ -106,14 +107,14 @@ class Playout:
                 faded.append((reply_id, samples * envelope[at : at + len(samples)]))
                 at += len(samples)
             self._queue = faded
-            self._queued = left
+            self.queued = left
             self._play_on()
 
     def drop(self) -> None:
         """Drop the queue. Later samples play at full level."""
         with self._lock:
             self._queue.clear()
-            self._queued = 0
+            self.queued = 0
             self._play_on()
 
     def take_back(self, index: int) -> None:
@@ -141,12 +142,6 @@ class Playout:
             block *= self._envelope(n)
             self.rendered += n
         return block
-
-    @property
-    def queued(self) -> int:
-        """Number of samples not rendered yet."""
-        with self._lock:
-            return self._queued
 
     @property
     def played(self) -> Position:
@@ -193,7 +188,7 @@ class Playout:
                 samples = samples[:n]
             taken.append((reply_id, samples))
             n -= len(samples)
-            self._queued -= len(samples)
+            self.queued -= len(samples)
         return taken
 
     def _note(self, reply_id: int, start: int, length: int) -> None:

@@ -51,7 +51,8 @@ class LiveMicrophone:
         # Seconds of only zeros since the device was opened; -inf once there was sound.
         self._zeros = 0.0
         self._lost_frames = 0
-        self._closed = False
+        self.ended = False
+        """Whether it was closed. A device that is gone may still return."""
 
     def start(self) -> None:
         """Open the device. Raises: DeviceError."""
@@ -60,7 +61,7 @@ class LiveMicrophone:
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`."""
         deadline = self._clock() + timeout
-        while not self._closed:
+        while not self.ended:
             now = self._clock()
             self._collect(now)
             if len(self._pending) >= FRAME:
@@ -70,11 +71,6 @@ class LiveMicrophone:
                 return None
             self._sleep(min(_POLL_S, deadline - now))
         return None
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was closed. A device that is gone may still return."""
-        return self._closed
 
     @property
     def status(self) -> EndpointStatus:
@@ -90,8 +86,8 @@ class LiveMicrophone:
 
     def close(self) -> None:
         """Release the device. Safe to call twice."""
-        self._closed = True
-        self._device.close()
+        self.ended = True
+        self._device.detach()()
 
     def _take(self, line: DeviceLine) -> None:
         self._resampler = StreamResampler(line.rate, USER_RATE, low_latency=True)
@@ -114,8 +110,8 @@ class LiveMicrophone:
             self._fill_gap(now)
             found = self._device.poll(now)
             if found is not None and self._device.attach(found):
-                self._take(found.line)
-                if found.replacement:
+                self._take(found)
+                if self._device.replaced:
                     self._zeros = 0.0
 
     def _append(self, line: DeviceLine, mono: Audio) -> None:

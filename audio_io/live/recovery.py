@@ -35,14 +35,6 @@ def in_thread(work: Callable[[], None]) -> None:
     Worker(work, "device").start()
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A device that was opened; ``replacement``: not the one that went away."""
-
-    line: DeviceLine
-    replacement: bool
-
-
 class Connection:
     """The line to one device, reopened after the device went away.
 
@@ -60,6 +52,8 @@ class Connection:
     ) -> None:
         self.name = wanted
         self.line: DeviceLine | None = None
+        self.replaced = False
+        """Whether the line is to another device than the one lost last."""
         self._kind: Kind = kind
         self._role = "microphone" if kind == "input" else "speaker"
         self._wanted = wanted
@@ -108,32 +102,37 @@ class Connection:
         )
         return line
 
-    def poll(self, now: float) -> Found | None:
-        """Return the device once it was reopened, for :meth:`attach`."""
+    def poll(self, now: float) -> DeviceLine | None:
+        """Return the reopened line, once there is one, for :meth:`attach`."""
         recovery = self._recovery
         return None if recovery is None else recovery.poll(now)
 
-    def attach(self, found: Found) -> bool:
-        """Use the reopened device; return false, closing it, after :meth:`close`."""
+    def attach(self, line: DeviceLine) -> bool:
+        """Use the reopened line; return false, closing it, after :meth:`detach`."""
         if self._recovery is None:
-            found.line.close()
+            line.close()
             return False
+        self.replaced = _identity(line.device) != _identity(self._recovery.device)
         self._recovery = None
-        lost, self.line, self.name = self.name, found.line, found.line.device.name
-        if found.replacement:
+        lost, self.line, self.name = self.name, line, line.device.name
+        if self.replaced:
             self.tell(f"{self._role} '{lost}' is gone: using '{self.name}' instead")
         else:
             self.tell(f"{self._role} '{self.name}' is back")
         return True
 
-    def close(self) -> None:
-        """Release the device. Safe to call twice."""
+    def detach(self) -> Callable[[], None]:
+        """Give up the device; return what closes it, to be called without a lock: it takes time."""
         line, self.line = self.line, None
         recovery, self._recovery = self._recovery, None
-        if recovery is not None:
-            recovery.cancel()
-        if line is not None:
-            line.close()
+
+        def close() -> None:
+            if recovery is not None:
+                recovery.cancel()
+            if line is not None:
+                line.close()
+
+        return close
 
 
 @dataclass(slots=True)
@@ -157,10 +156,10 @@ class Recovery:
     _busy: bool = False
     _attempts: int = 0
     _next: float = -math.inf
-    _found: Found | None = None
+    _found: DeviceLine | None = None
     _cancelled: bool = False
 
-    def poll(self, now: float) -> Found | None:
+    def poll(self, now: float) -> DeviceLine | None:
         """Return the device once it is open; start an attempt when one is due."""
         with self._lock:
             if self._found is not None:
@@ -182,10 +181,10 @@ class Recovery:
             self._cancelled = True
             found, self._found = self._found, None
         if found is not None:
-            found.line.close()
+            found.close()
 
     def _attempt(self, *, rescan: bool, patient: bool) -> None:
-        found: Found | None = None
+        found: DeviceLine | None = None
         problem = ""
         try:
             # A rescan interrupts the other endpoint, so the first attempt goes without.
@@ -204,23 +203,21 @@ class Recovery:
             if keep:
                 self._found = found
         if found is not None and not keep:
-            found.line.close()
+            found.close()
 
-    def _open_best(self, *, patient: bool) -> Found | None:
+    def _open_best(self, *, patient: bool) -> DeviceLine | None:
         devices = self.backend.devices()
         wanted = _identity(self.device)
         same = [d for d in devices if _identity(d) == wanted and d.channels(self.kind) > 0]
         if same:
             try:
-                return Found(DeviceLine(self.backend, same[0], self.kind), replacement=False)
+                return DeviceLine(self.backend, same[0], self.kind)
             except DeviceError:
                 if patient:
                     raise
         if patient:
             return None
-        default = find_device(devices, "", self.kind)
-        line = DeviceLine(self.backend, default, self.kind)
-        return Found(line, replacement=_identity(default) != wanted)
+        return DeviceLine(self.backend, find_device(devices, "", self.kind), self.kind)
 
 
 def _identity(device: Device) -> Device:

@@ -166,7 +166,8 @@ class LiveSpeaker(PlayoutSpeaker):
         """Release the device. Safe to call twice."""
         self._closing.set()
         with self._lock:
-            self._device.close()
+            close = self._device.detach()
+        close()
         if self._feeder is not None and self._feeder.is_alive():
             join_all([self._feeder], _CLOSE_S)
 
@@ -186,8 +187,8 @@ class LiveSpeaker(PlayoutSpeaker):
         if found is not None:
             with self._lock:
                 if self._device.attach(found):
-                    self._take(found.line)
-                    self._fill(found.line)
+                    self._take(found)
+                    self._fill(found)
 
     def _feed(self) -> None:
         while not self._closing.wait(PUMP_S):

@@ -33,7 +33,7 @@ def own_process() -> None:
     Also lets a crash inside a native library show where Python was.
     """
     _PROCESS.owned = True
-    if sys.stderr is not None:
+    with contextlib.suppress(AttributeError, OSError, RuntimeError):  # without a real stderr
         faulthandler.enable()
     if sys.stdin is None or not sys.stdin.isatty():
         return
@@ -74,10 +74,11 @@ def leave(code: int) -> NoReturn:
 def _give_up(seconds: float, code: int, last_words: Callable[[], str]) -> None:
     import logging
 
-    from covo_cli.process.log import shown_stacks
+    from covo_cli.process.log import log_path
 
-    log = logging.getLogger(__name__)
-    log.error("not closed after %g s; leaving. Threads:\n%s", seconds, shown_stacks())
+    logging.getLogger(__name__).error("not closed after %g s; leaving; the threads are:", seconds)
+    with contextlib.suppress(OSError), log_path().open("a") as stream:
+        faulthandler.dump_traceback(stream)
     with contextlib.suppress(Exception):
         import termios
 

@@ -11,7 +11,6 @@ import logging
 import os
 import platform
 import re
-import sys
 import threading
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
@@ -94,18 +93,7 @@ def _log_dead_thread(dead: threading.ExceptHookArgs) -> None:
 
 
 def _without_values(arguments: Sequence[str]) -> str:
-    """Return the command and the options' names, without what may be private."""
-    names = [word.partition("=")[0] for word in arguments if word.startswith("-")]
+    """Return the command and the long options, without values: those may be private."""
+    long = [word.partition("=")[0] for word in arguments if word.startswith("--")]
     command = next((word for word in arguments if not word.startswith("-")), "")
-    return " ".join([command, *names])
-
-
-def shown_stacks() -> str:
-    """Return where every thread is, as text."""
-    import traceback
-
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    return "\n".join(
-        f"{names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}"
-        for ident, frame in sys._current_frames().items()
-    )
+    return " ".join([command, *long])

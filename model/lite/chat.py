@@ -85,22 +85,15 @@ class LlamaChat:
     def __init__(
         self, model: Path, sampling: ChatSampling, *, context: int = 2048, threads: int = 2
     ) -> None:
+        self.name = model.stem
+        self.context = context - sampling.max_tokens
         self._model = model
         self._sampling = sampling
-        self._context = context
         self._threads = threads
         self._server: Any = None
         self._lock = threading.Lock()
         self._busy = threading.Lock()
         self._closed = threading.Event()
-
-    @property
-    def name(self) -> str:
-        return self._model.stem
-
-    @property
-    def context(self) -> int:
-        return self._context - self._sampling.max_tokens
 
     def load(self) -> None:
         with self._lock:
@@ -189,7 +182,7 @@ class LlamaChat:
 
         params = xllamacpp.CommonParams()
         params.model.path = str(self._model)
-        params.n_ctx = self._context
+        params.n_ctx = self.context + self._sampling.max_tokens
         params.n_parallel = 1
         params.n_gpu_layers = 0
         # The threads wait for each other at every layer, so other work on one core slows down all:

@@ -45,16 +45,9 @@ class OpenAIChat:
             self._url += "/v1"
         self._model = model
         self._max_tokens = max_tokens
-        self._context = context
+        self.name = f"{model} at {self._url}"
+        self.context = context
         self._timeout = timeout
-
-    @property
-    def name(self) -> str:
-        return f"{self._model} at {self._url}"
-
-    @property
-    def context(self) -> int:
-        return self._context
 
     def load(self) -> None:
         """Request one token, so that the endpoint loads the model and mistakes show early."""

@@ -87,6 +87,15 @@ def damage(folder: Path, file: StoredFile, *, deep: bool) -> str:
 
 
 @contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn an OSError inside into a WeightsError about ``folder``."""
+    try:
+        yield
+    except OSError as error:
+        raise WeightsError(f"cannot write to {folder}: {error}") from error
+
+
+@contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
     """Yield an empty file that becomes ``target`` when the block succeeds. Raises: OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)

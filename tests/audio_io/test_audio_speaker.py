@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -365,6 +366,23 @@ def test_a_bug_in_reopening_the_device_is_told_and_tried_again(
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_closing_a_slow_device_does_not_hold_up_who_asks_for_its_state(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    setup = Setup()
+    setup.speaker.start()
+    seen: list[int] = []
+
+    def slow() -> None:
+        asking = threading.Thread(target=lambda: seen.append(setup.speaker.played.samples))
+        asking.start()
+        asking.join(5)
+
+    monkeypatch.setattr(setup.backend.stream, "close", slow)
+    setup.speaker.close()
+    assert seen == [0]
 
 
 def test_close_twice_and_no_device() -> None:

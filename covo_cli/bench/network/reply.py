@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from audio_io.worker import Worker
 from covo_cli.bench.network.subject import Subject
 
 
@@ -33,25 +33,21 @@ def measure_reply(subject: Subject, codes: int) -> dict[str, Any]:
     coming: SimpleQueue[int | None] = SimpleQueue()
     spoken: list[int] = []
     first_chunk = subject.speech.schedule.sizes[0] + subject.speech.schedule.look_ahead
-    failed: list[BaseException] = []
 
     def speak() -> None:
-        try:
-            stream = subject.worker.start(subject.voice, subject.speech)
-            last = False
-            while not last:
-                code = coming.get()
-                last = code is None
-                given = () if code is None else (code,)
-                piece, stream = subject.worker.step(stream, given, last=last)
-                if len(piece):
-                    spoken.append(len(piece))
-                    marks.reach("first sample")
-            marks.reach("last sample")
-        except BaseException as error:  # noqa: BLE001  (raised again by the thread that waits)
-            failed.append(error)
+        stream = subject.worker.start(subject.voice, subject.speech)
+        last = False
+        while not last:
+            code = coming.get()
+            last = code is None
+            given = () if code is None else (code,)
+            piece, stream = subject.worker.step(stream, given, last=last)
+            if len(piece):
+                spoken.append(len(piece))
+                marks.reach("first sample")
+        marks.reach("last sample")
 
-    speaking = threading.Thread(target=speak, name="bench-speak", daemon=True)
+    speaking = Worker(speak, "bench-speak")
     speaking.start()
     made = codes_made = 0
     for token, is_code in subject.reply_tokens(prompt, codes):
@@ -65,8 +61,8 @@ def measure_reply(subject: Subject, codes: int) -> dict[str, Any]:
     marks.reach("last token")
     coming.put(None)
     speaking.join()
-    if failed:
-        raise failed[0]
+    if speaking.failure is not None:
+        raise speaking.failure
     at, rate = marks.at, subject.size.token2wav.rate
     audio = sum(spoken) / rate
     decoding = at["last token"] - at["prefill"]

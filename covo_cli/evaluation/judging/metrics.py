@@ -6,7 +6,7 @@ docs/evaluation.md has every definition with its source.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -93,15 +93,23 @@ def _share(
 
 
 def _seconds(
-    key: str, title: str, select: Select, value: str, q: float = 50.0, goal: float | None = None
-) -> Metric:
-    return Metric(key, title, Form.SECONDS, "lower", select, value, q=q, goal=goal)
+    key: str,
+    title: str,
+    select: Select,
+    value: str,
+    percentiles: tuple[int, ...] = (),
+    goal: float | None = None,
+) -> Iterator[Metric]:
+    """Yield the median, which may have a goal, and further ``percentiles``."""
+    yield Metric(key, f"{title}, median", Form.SECONDS, "lower", select, value, goal=goal)
+    for q in percentiles:
+        yield Metric(f"{key}_p{q}", f"{title}, {q} %", Form.SECONDS, "lower", select, value, q=q)
 
 
-def _per_minute(
-    key: str, title: str, select: Select, value: str, over: str, goal: float | None = None
-) -> Metric:
-    return Metric(key, title, Form.PER_MINUTE, "lower", select, value, over, goal=goal)
+def _barge_ins(key: str, title: str, select: Select, goal: float | None = None) -> Metric:
+    form, value, over = Form.PER_MINUTE, "false_barge_ins", "speaking"
+    title = f"false barge-ins, {title}"
+    return Metric(f"barge_ins_{key}", title, form, "lower", select, value, over, goal=goal)
 
 
 def _of(check: FindingCheck, *kinds: Kind) -> Select:
@@ -112,35 +120,36 @@ def _tried(check: FindingCheck) -> Select:
     return lambda f: f.check is check and f.ok is not None
 
 
+def _with(value: str) -> Select:
+    return lambda f: value in f.values
+
+
 def _noise(low: float, high: float) -> Select:
     """Select noisy conversations whose signal-to-noise ratio is in [``low``, ``high``) dB."""
     noisy = _of(FindingCheck.EXPOSURE, Kind.NOISE)
     return lambda f: noisy(f) and low <= f.values["snr"] < high
 
 
-def _side_talk(over_reply: bool) -> Select:
-    return lambda f: (
-        f.check is FindingCheck.SIDE_TALK and f.values.get("over_reply") == float(over_reply)
-    )
+def _side_talk(over_reply: float) -> Select:
+    return lambda f: f.check is FindingCheck.SIDE_TALK and f.values.get("over_reply") == over_reply
 
 
 _TURN = _of(FindingCheck.TURN, Kind.TURN, Kind.MONOLOGUE)
 _ANSWERED = _of(FindingCheck.TURN, Kind.TURN, Kind.MONOLOGUE, Kind.PAUSE)
 _IN_NOISE = _of(FindingCheck.TURN, Kind.NOISE)
 _PAUSE = _of(FindingCheck.PAUSE, Kind.PAUSE)
-_LISTENING = _of(FindingCheck.PAUSE, Kind.LISTENING)
+_ICC = _of(FindingCheck.PAUSE, Kind.LISTENING)
 _BACKCHANNEL = _tried(FindingCheck.BACKCHANNEL)
-_INTERRUPTION = _tried(FindingCheck.INTERRUPTION)
+_CUT_IN = _tried(FindingCheck.INTERRUPTION)
 _CORRECTION = _tried(FindingCheck.CORRECTION)
 _ECHO = _of(FindingCheck.EXPOSURE, Kind.ECHO)
 _NOBODY = _of(FindingCheck.EXPOSURE, Kind.NOISE, Kind.SILENCE)
+_WORDS = _of(FindingCheck.FIRST_WORDS)
 
 METRICS = (
     # Full-Duplex-Bench v1's four tasks
     _share("pause_takeover", "pause: takeover rate", "lower", _PAUSE, "takeover", 0.05),
-    _share(
-        "listening_takeover", "user goes on (ICC): takeover rate", "lower", _LISTENING, "takeover"
-    ),
+    _share("listening_takeover", "user goes on (ICC): takeover rate", "lower", _ICC, "takeover"),
     _share(
         "backchannel_takeover",
         "backchannel: takeover rate",
@@ -150,83 +159,48 @@ METRICS = (
         0.05,
     ),
     _share("turn_takeover", "turn-taking: takeover rate", "higher", _TURN, "takeover", 0.98),
-    _seconds("turn_decision", "turn-taking: decision, median", _TURN, "decision", goal=0.5),
-    _seconds("turn_latency", "turn-taking: latency, median", _TURN, "latency"),
-    _seconds("turn_latency_p90", "turn-taking: latency, 90 %", _TURN, "latency", 90),
-    _seconds("turn_latency_p95", "turn-taking: latency, 95 %", _TURN, "latency", 95),
-    _share(
-        "interruption_takeover", "interruption: takeover rate", "higher", _INTERRUPTION, "takeover"
-    ),
-    _seconds("interruption_latency", "interruption: latency, median", _INTERRUPTION, "latency"),
-    _share(
-        "interruption_stopped", "interruption: caught", "higher", _INTERRUPTION, "stopped", 0.98
-    ),
-    _seconds("interruption_stop", "interruption: stop, median", _INTERRUPTION, "stop", goal=0.35),
-    _seconds("interruption_stop_p90", "interruption: stop, 90 %", _INTERRUPTION, "stop", 90),
+    *_seconds("turn_decision", "turn-taking: decision", _TURN, "decision", goal=0.5),
+    *_seconds("turn_latency", "turn-taking: latency", _TURN, "latency", (90, 95)),
+    _share("interruption_takeover", "interruption: takeover rate", "higher", _CUT_IN, "takeover"),
+    *_seconds("interruption_latency", "interruption: latency", _CUT_IN, "latency"),
+    _share("interruption_stopped", "interruption: caught", "higher", _CUT_IN, "stopped", 0.98),
+    *_seconds("interruption_stop", "interruption: stop", _CUT_IN, "stop", (90,), goal=0.35),
     _share("pause_silent", "pause: not a sound", "higher", _PAUSE, "silent"),
     # Covo's four success rates
     _share("turn_success", "success: turn-taking", "higher", _TURN, "ok"),
     _share("pause_success", "success: pause handling", "higher", _PAUSE, "ok"),
     _share("backchannel_success", "success: backchannel", "higher", _BACKCHANNEL, "ok"),
-    _share("interruption_success", "success: interruption", "higher", _INTERRUPTION, "ok"),
+    _share("interruption_success", "success: interruption", "higher", _CUT_IN, "ok"),
     # Our own
     _share("correction_success", "success: self-correction", "higher", _CORRECTION, "ok"),
-    _share("side_talk_takeover", "side talk over a reply", "lower", _side_talk(True), "takeover"),
-    _share("side_talk_answered", "side talk in silence", "lower", _side_talk(False), "takeover"),
+    _share("side_talk_takeover", "side talk over a reply", "lower", _side_talk(1), "takeover"),
+    _share("side_talk_answered", "side talk in silence", "lower", _side_talk(0), "takeover"),
     _share("noise_turn_takeover", "turns in noise: takeover", "higher", _IN_NOISE, "takeover"),
     _share("noise_turn_success", "turns in noise: success", "higher", _IN_NOISE, "ok"),
-    _seconds("noise_turn_decision", "turns in noise: decision", _IN_NOISE, "decision"),
+    Metric(
+        "noise_turn_decision",
+        "turns in noise: decision",
+        Form.SECONDS,
+        "lower",
+        _IN_NOISE,
+        "decision",
+    ),
     _share(
         "false_alarm_resumed",
         "false alarms: reply came back",
         "higher",
-        lambda f: "resumed" in f.values,
+        _with("resumed"),
         "resumed",
     ),
-    _seconds(
-        "false_alarm_resume",
-        "false alarm: back after, median",
-        lambda f: "resume" in f.values,
-        "resume",
-    ),
-    _per_minute(
-        "barge_ins_noise_20",
-        "false barge-ins, 20 dB noise",
-        _noise(15, math.inf),
-        "false_barge_ins",
-        "speaking",
-    ),
-    _per_minute(
-        "barge_ins_noise_10",
-        "false barge-ins, 10 dB noise",
-        _noise(7.5, 15),
-        "false_barge_ins",
-        "speaking",
-        0.2,
-    ),
-    _per_minute(
-        "barge_ins_noise_5",
-        "false barge-ins, 5 dB noise",
-        _noise(-math.inf, 7.5),
-        "false_barge_ins",
-        "speaking",
-    ),
-    _per_minute(
-        "barge_ins_echo", "false barge-ins, echo", _ECHO, "false_barge_ins", "speaking", 0.0
-    ),
-    _per_minute("false_turns", "answers to nobody", _NOBODY, "false_turns", "idle"),
+    *_seconds("false_alarm_resume", "false alarm: back after", _with("resume"), "resume"),
+    _barge_ins("noise_20", "20 dB noise", _noise(15, math.inf)),
+    _barge_ins("noise_10", "10 dB noise", _noise(7.5, 15), 0.2),
+    _barge_ins("noise_5", "5 dB noise", _noise(-math.inf, 7.5)),
+    _barge_ins("echo", "echo", _ECHO, 0.0),
     Metric(
-        "first_words",
-        "first words lost",
-        Form.SHARE,
-        "lower",
-        _of(FindingCheck.FIRST_WORDS),
-        "lost",
-        "of",
-        goal=0.01,
+        "false_turns", "answers to nobody", Form.PER_MINUTE, "lower", _NOBODY, "false_turns", "idle"
     ),
-    _seconds("latency", "all answers: latency, median", _ANSWERED, "latency"),
-    _seconds("latency_p90", "all answers: latency, 90 %", _ANSWERED, "latency", 90),
-    _seconds("latency_p99", "all answers: latency, 99 %", _ANSWERED, "latency", 99),
+    Metric("first_words", "first words lost", Form.SHARE, "lower", _WORDS, "lost", "of", goal=0.01),
+    *_seconds("latency", "all answers: latency", _ANSWERED, "latency", (90, 99)),
 )
 """In the order in which they are reported."""

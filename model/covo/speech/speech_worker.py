@@ -9,11 +9,11 @@ hundred convolutions has a shape of its own, and a new thread would plan them al
 
 from __future__ import annotations
 
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import nullcontext
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from audio_io.signal import Audio
+from audio_io.worker import Worker
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 
@@ -41,7 +42,7 @@ class SpeechWorker:
         device = streamer.token2wav.device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._calls: _Calls = SimpleQueue()
-        threading.Thread(target=_make, args=(self._calls,), name="covo-speech", daemon=True).start()
+        Worker(partial(_make, self._calls), "speech").start()
         weakref.finalize(self, self._calls.put, None)
         self._wait_for_caller()
 

@@ -46,7 +46,7 @@ class Effort(IntEnum):
 
     @classmethod
     def for_lag(cls, chunks: int) -> Effort:
-        """Return the effort of a step behind which ``chunks`` later chunks are queued."""
+        """Return the effort of a step that starts with a lag of ``chunks``."""
         return cls(min(chunks, max(cls)))
 
 

@@ -7,14 +7,16 @@ with its name and size is the right one, and a folder never counts as complete b
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from model.errors import WeightsError
 from model.weights.files import Progress, PullProgress, StoredFile, check_space, damage
-from model.weights.hub.content import check_content
 from model.weights.hub.download import Remote
 from model.weights.hub.manifest import (
     MANIFEST,
@@ -24,7 +26,7 @@ from model.weights.hub.manifest import (
     read_manifest,
     write_manifest,
 )
-from model.weights.hub.source import HubModel
+from model.weights.hub.source import CodeFile, HubModel
 
 _SPARE = 64 << 20
 """Bytes that a pull leaves free."""
@@ -104,7 +106,7 @@ class Pull:
             self.progress(PullProgress(wanted.name, 0, 0))
             part = _downloads(self.folder) / f"{wanted.name.replace('/', '-')}.part"
             file = self.remote.fetch_code(code, wanted, part)
-            check_content(wanted, part)
+            _check_content(wanted, part)
             if known.get(wanted.name, file.digest) != file.digest:
                 raise WeightsError(
                     f"{wanted.path} of {code.repo} differs from the earlier download of the same "
@@ -164,3 +166,29 @@ def come(folder: Path, file: StoredFile) -> int:
 def _place(part: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part.replace(target)
+
+
+def _check_content(wanted: CodeFile, path: Path) -> None:
+    """Check that ``path`` is the wanted array or JSON object, not some server's error page.
+
+    Raises: WeightsError, OSError.
+    """
+    try:
+        if wanted.shape:
+            array = np.load(path, allow_pickle=False)
+            if (array.dtype.name, array.shape) != (wanted.dtype, wanted.shape):
+                raise ValueError(
+                    f"it holds {array.dtype.name} {array.shape} instead of "
+                    f"{wanted.dtype} {wanted.shape}"
+                )
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError("it holds values that are not numbers")
+        elif wanted.name.endswith(".json") and not isinstance(
+            json.loads(path.read_text(encoding="utf-8")), dict
+        ):
+            raise ValueError("it holds no JSON object")
+    except (ValueError, EOFError) as error:
+        raise WeightsError(
+            f"the download of {wanted.path} is something else ({error}); check the setting "
+            f"models.code_host and the network, then pull again"
+        ) from error

@@ -7,13 +7,12 @@ removed, so that pulling it again does not ask again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.errors import WeightsError
-from model.weights.files import Progress, WeightState, locked, remove_folder
+from model.weights.files import Progress, WeightState, locked, remove_folder, writing
 from model.weights.hub.download import Remote, code_url
 from model.weights.hub.licence import agree, fetch_text, given_consent, licence_text, read_consent
 from model.weights.hub.manifest import MANIFEST, Consent, Manifest, read_manifest
@@ -92,7 +91,7 @@ class HubStore:
         when there is no text or the answer is no. Raises: WeightsError.
         """
         model = self.find(name)
-        with self._writing(model):
+        with writing(self.folder(model)):
             if given_consent(model, self.root) is None:
                 remote = Remote(self._hub, self._code_host)
                 with locked(self.root, name, lambda _: None):
@@ -118,7 +117,7 @@ class HubStore:
         """
         model = self.find(name)
         remote = Remote(self._hub, self._code_host)
-        with self._writing(model), locked(self.root, name, progress):
+        with writing(self.folder(model)), locked(self.root, name, progress):
             consent = given_consent(model, self.root)
             if consent is None:
                 raise WeightsError(
@@ -136,7 +135,7 @@ class HubStore:
         folder = self.folder(model)
         if not folder.exists():
             return 0
-        with self._writing(model), locked(self.root, name, None):
+        with writing(self.folder(model)), locked(self.root, name, None):
             # Without its manifest the model is incomplete, even if the removal is cut short.
             (folder / MANIFEST).unlink(missing_ok=True)
             return remove_folder(folder)
@@ -167,13 +166,6 @@ class HubStore:
             have=manifest.size - sum(file.size - come(folder, file) for file in wrong),
             manifest=manifest,
         )
-
-    @contextmanager
-    def _writing(self, model: HubModel) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise WeightsError(f"cannot write to {self.folder(model)}: {error}") from error
 
 
 def find_model(name_or_folder: str, root: Path) -> Path:

@@ -126,7 +126,7 @@ def test_the_log_has_the_states_and_nothing_that_was_said(hold, log):
 
 def test_values_of_options_are_not_logged(log):
     begin_log(["--verbose", "ask", "my secret", "--chat-url=http://me:word@host", "-o", "out"])
-    assert "ask --verbose --chat-url -o" in log.read_text()
+    assert "ask --verbose --chat-url\n" in log.read_text()
     assert not {"secret", "word", "host"} & {*log.read_text().replace("@", " ").split()}
 
 

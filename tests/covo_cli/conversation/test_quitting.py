@@ -17,13 +17,14 @@ import soundfile
 
 from covo_cli.process.leaving import QUIT_S
 
+PROGRAM = "tests.covo_cli.conversation.stuck_engine"
 PROMISED_S = 3.0
 SLACK_S = 5.0  # for a busy machine: starting threads, writing files, the kernel's own work
 
 
 @pytest.fixture
 def covo(tmp_path):
-    """Starts covo with a model that misbehaves (:mod:`tests.fakes.stuck_engine`)."""
+    """Starts covo with a model that misbehaves."""
     environment = os.environ | {
         "COVO_DATA_DIR": str(tmp_path / "data"),
         "COVO_LOG_DIR": str(tmp_path / "logs"),
@@ -34,7 +35,14 @@ def covo(tmp_path):
     def run(how: str, *args: str, seconds: int = 60, **streams: int) -> subprocess.Popen[str]:
         sound = tmp_path / "sound.wav"
         soundfile.write(sound, np.zeros(16_000 * seconds, np.float32), 16_000)
-        command = [sys.executable, "-m", "tests.fakes.stuck_engine", how, "chat", *args]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.covo_cli.conversation.stuck_engine",
+            how,
+            "chat",
+            *args,
+        ]
         ends = ["--engine", "lite", "--input", str(sound), "--output", str(tmp_path / "out.wav")]
         programs.append(subprocess.Popen([*command, *ends], text=True, env=environment, **streams))
         return programs[-1]

@@ -57,19 +57,22 @@ def test_a_bug_in_the_speech(assistant, caplog):
     assert not talk.engine.busy
 
 
+class Broken:
+    """A recogniser with a bug."""
+
+    name = "broken"
+
+    def load(self) -> None:
+        pass
+
+    def transcribe(self, audio):
+        raise KeyError("language")
+
+    def close(self) -> None:
+        pass
+
+
 def test_a_bug_in_the_recogniser(assistant, caplog):
-    class Broken:
-        name = "broken"
-
-        def load(self) -> None:
-            pass
-
-        def transcribe(self, audio):
-            raise KeyError("language")
-
-        def close(self) -> None:
-            pass
-
     talk = scripted(assistant, "ttttttsaab", lambda clock: Broken())
     talk.say(speech(0.4))
     talk.say(silence(3.0))
@@ -78,23 +81,41 @@ def test_a_bug_in_the_recogniser(assistant, caplog):
     assert talk.all(ReplyFinished)
 
 
-def test_closing_does_not_wait_for_a_network_that_never_returns(assistant):
+@pytest.mark.parametrize("stuck", ["network", "speech", "recogniser"])
+def test_closing_does_not_wait_for_what_never_returns(assistant, stuck):
     entered, never = threading.Event(), threading.Event()
 
-    class Stuck(ScriptedLoop):
-        def step(self, state, audio, effort=0, *, stop=False):
+    def hang(part: str) -> None:
+        if part == stuck:
             entered.set()
             never.wait(60)
-            return super().step(state, audio, effort, stop=stop)
 
-    stuck = DuplexAssistant(Stuck(assistant.loop, "t"), assistant.speech, assistant.tokenizer)
-    engine = DuplexEngine(lambda progress: stuck, INFO, LevelDetector(), ThreadExecutor())
+    class Loop(ScriptedLoop):
+        def step(self, *arguments, **options):
+            hang("network")
+            return super().step(*arguments, **options)
+
+    class Speech(ToneSpeech):
+        def step(self, state, codes, *, last):
+            if any(codes):  # not in the warm-up
+                hang("speech")
+            return super().step(state, codes, last=last)
+
+    class Reader(Broken):
+        def transcribe(self, audio):
+            hang("recogniser")
+            return super().transcribe(audio)
+
+    parts = DuplexAssistant(Loop(assistant.loop, "saaa"), Speech(25.0), assistant.tokenizer)
+    engine = DuplexEngine(lambda progress: parts, INFO, LevelDetector(), ThreadExecutor(), Reader)
     engine.warm_up(lambda stage: None)
-    for at in range(0, 2560, FRAME):
-        engine.process(Frame(at, np.zeros(FRAME, np.float32)))
-    assert entered.wait(30)
+    frames = np.concatenate((speech(0.5), silence(60.0))).reshape(-1, FRAME)
+    for number, frame in enumerate(frames):
+        if entered.wait(0.004):  # or frames would come faster than they can be stepped
+            break
+        engine.process(Frame(number * FRAME, frame))
+    assert entered.is_set()
     begin = time.monotonic()
     engine.close()
-    assert time.monotonic() - begin < 30  # a busy machine's 3 s
-    assert not never.is_set()
+    assert time.monotonic() - begin < 30  # the 3 s of an idle machine
     never.set()

@@ -316,4 +316,4 @@ def test_the_commands_without_weights(empty_home: Path) -> None:
     assert "Freed 0 MB" in run(app, ["models", "remove", "lite", "--yes"]).output
     assert run(app, ["models", "remove", "lite"], input="n\n").exit_code == 1
     unknown = run(app, ["models", "pull", "covo"])
-    assert "there are: lite" in str(unknown.exception)
+    assert "known: lite" in str(unknown.exception)

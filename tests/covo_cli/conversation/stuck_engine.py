@@ -1,4 +1,4 @@
-"""``covo`` with a model that never returns: ``python -m tests.fakes.stuck_engine WHERE ARGUMENTS``.
+"""``covo`` with a model that never returns; run with WHERE and then covo's arguments.
 
 WHERE: ``reply`` (the chat model reads a prompt on its lane), ``step`` (a network's step, and the
 engine does not close before it is over) or ``load``. Writes ``stuck`` to stderr when it is there.
