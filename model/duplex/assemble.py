@@ -15,8 +15,9 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from model.covo.config.device import AUTO, named_device
-from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.speech_stream import SpeechStreamer

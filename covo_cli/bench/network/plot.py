@@ -1,4 +1,4 @@
-"""The breakdown as a picture."""
+"""Plot the time to the first sample and the chunks of speech."""
 
 from __future__ import annotations
 

@@ -1,39 +1,30 @@
-"""The sizes of the network, read from the two published ``config.json`` files.
+"""The sizes of the language-model side, read from the published ``config.json``.
 
-:class:`CovoConfig` describes the language-model side, :class:`Token2WavConfig` the way from speech
-codes to a wave. Both refuse what this package would compute wrongly (another activation, another
-RoPE, a sliding window) instead of ignoring it. No torch here: a memory plan needs only this.
+Reading refuses what this package would compute wrongly (another activation, another RoPE, a sliding
+window) and ignores keys that do not matter here. No torch here: a memory plan needs only the sizes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
+from typing import Annotated, TypeVar
 
-from model.covo.config.json_section import JsonSection, read_json
-from model.errors import NetworkConfigError, NetworkInputError
+from msgspec import Meta, Struct
+
+from model.errors import NetworkConfigError
+from voices.strict_reader import read
 
 PLACEHOLDER_BEFORE_AUDIO = 5
-"""The audio placeholder's id is this far below the first speech token's (151666 and 151671)."""
+"""How far the audio placeholder's id is below the first speech token's (151666 and 151671)."""
 
-# Of flow matching and the vocoder, constants of the published code too.
-TIME_FEATURES = 256
-EMBED_KERNEL = 31
-EMBED_GROUPS = 16
-VOCODER_KERNEL = 7
-"""Of the vocoder's first and last convolution."""
-
-_FIRST_AUDIO_TOKEN = 151_671
-_ADAPTER_INNER = 2048
-"""A constant of the published code, not a key of its config; smaller networks of ours write it
-there, as ``adapter_inner``."""
+Count = Annotated[int, Meta(ge=1)]
+T = TypeVar("T", bound=Struct)
 
 
 @dataclass(frozen=True, slots=True)
 class BackboneConfig:
-    """The Qwen2 language model. ``dtype`` is the weights' own (``bfloat16``, ``float32`` ...)."""
+    """The Qwen2 language model. ``dtype``: that of the weights (``bfloat16``, ``float32`` ...)."""
 
     vocabulary: int
     hidden: int
@@ -48,18 +39,18 @@ class BackboneConfig:
 
     @property
     def head_width(self) -> int:
-        """Features per attention head."""
+        """Return the features per attention head."""
         return self.hidden // self.heads
 
     def kv_bytes(self, tokens: int, itemsize: int) -> int:
-        """Memory of a key-value cache for ``tokens``, with ``itemsize`` bytes per number
+        """Return the bytes of a key-value cache for ``tokens``, ``itemsize`` bytes per number
         (57,344 bytes per token at full size in bfloat16)."""
         return 2 * self.layers * self.kv_heads * self.head_width * itemsize * tokens
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderConfig:
-    """The Whisper encoder. ``positions`` is half of the mel frames it wants (1500 for 30 s)."""
+    """The Whisper encoder. ``positions``: half as many as mel frames (1500 for 30 s)."""
 
     hidden: int
     layers: int
@@ -74,8 +65,7 @@ class EncoderConfig:
 class CovoConfig:
     """The language-model side: encoder, adapter (``adapter_stages`` halvings) and backbone.
 
-    Ids from ``first_audio_token`` to the end of the vocabulary are speech codes; those below it
-    are text.
+    Ids below ``first_audio_token`` are text, those from there on are speech codes.
     """
 
     backbone: BackboneConfig
@@ -86,226 +76,139 @@ class CovoConfig:
 
     @property
     def codebook(self) -> int:
-        """How many speech codes there are."""
+        """Return the number of speech codes."""
         return self.backbone.vocabulary - self.first_audio_token
 
     @property
     def placeholder(self) -> int:
-        """The id that stands in a prompt where the user's audio goes."""
+        """Return the id that stands in a prompt for the user's audio."""
         return self.first_audio_token - PLACEHOLDER_BEFORE_AUDIO
 
     @classmethod
     def read(cls, path: Path) -> CovoConfig:
-        """Read ``config.json``, as transformers 4 or 5 writes it.
-
-        Raises: NetworkConfigError.
-        """
-        root = read_json(path)
-        root.require("model_type", "covo_audio")
-        backbone = _backbone(root.section("llm_config"), root)
-        encoder = _encoder(root.section("encoder_config"))
-        downsample = root.integer("adapter_downsample")
-        if downsample < 2 or downsample & (downsample - 1):
-            raise NetworkConfigError(
-                f"{path}: adapter_downsample is {downsample}, not a power of two; is this a "
-                "Covo-Audio model?"
-            )
-        if (given := root.integer("whisper_feats_dim", encoder.hidden)) != encoder.hidden:
-            raise NetworkConfigError(
-                f"{path}: whisper_feats_dim is {given}, but the encoder's d_model is "
-                f"{encoder.hidden}"
-            )
-        first_audio = root.integer("audio_token_index", _FIRST_AUDIO_TOKEN)
-        if not PLACEHOLDER_BEFORE_AUDIO <= first_audio < backbone.vocabulary:
-            raise NetworkConfigError(
-                f"{path}: audio_token_index is {first_audio}, outside of a vocabulary of "
-                f"{backbone.vocabulary}"
-            )
-        inner = root.integer("adapter_inner", _ADAPTER_INNER)
-        return cls(backbone, encoder, downsample.bit_length() - 1, inner, first_audio)
+        """Read ``config.json``, as transformers 4 or 5 writes it. Raises: NetworkConfigError."""
+        file = read_config(path, _CovoFile)
+        stages = file.adapter_downsample.bit_length() - 1
+        encoder = file.encoder_config.config()
+        inner, first_audio = file.adapter_inner, file.audio_token_index
+        return cls(file.backbone(), encoder, stages, inner, first_audio)
 
 
-@dataclass(frozen=True, slots=True)
-class FlowConfig:
-    """The flow-matching network from speech codes to latents. ``upsample`` latents per code."""
-
-    codebook: int
-    code_width: int
-    upsample: int
-    latent: int
-    speaker: int
-    hidden: int
-    layers: int
-    heads: int
-    ffn: int
-
-    def check_codes(self, codes: Iterable[int]) -> None:
-        """Raises: NetworkInputError for a code outside of the codebook."""
-        for code in codes:
-            if not 0 <= code < self.codebook:
-                raise NetworkInputError(
-                    f"speech code {code} is outside the codebook of {self.codebook}"
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class BigVganConfig:
-    """The vocoder from latents to a wave."""
-
-    latent: int
-    initial_channels: int
-    upsample_rates: tuple[int, ...]
-    block_kernels: tuple[int, ...]
-    block_dilations: tuple[tuple[int, ...], ...]
-
-    @property
-    def hop(self) -> int:
-        """Samples per latent."""
-        return prod(self.upsample_rates)
-
-    def channels(self, stage: int) -> int:
-        """Channels behind upsampling stage ``stage``, counted from 0."""
-        return self.initial_channels >> (stage + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingConfig:
-    """How the flow is solved: ``points`` in time including both ends, guidance ``alpha`` (None:
-    one conditional pass instead of two), and whether the guided vector keeps the conditional
-    one's standard deviation."""
-
-    points: int = 10
-    alpha: float | None = 1.0
-    rescale: bool = False
+class _RopeFile(Struct):
+    rope_theta: float | None = None
+    rope_type: str = "default"
 
     def __post_init__(self) -> None:
-        if self.points < 2:
-            raise NetworkConfigError(
-                f"flow matching needs at least 2 time points, not {self.points}"
+        require(self, rope_type="default")
+
+
+class _LlmFile(Struct):
+    vocab_size: Count
+    hidden_size: Count
+    num_hidden_layers: Count
+    num_attention_heads: Count
+    num_key_value_heads: Count
+    intermediate_size: Count
+    max_position_embeddings: Count = 32_768
+    rms_norm_eps: float = 1e-6
+    rope_parameters: _RopeFile | None = None
+    rope_theta: float = 10_000.0
+    rope_type: str = "default"
+    rope_scaling: object = None
+    model_type: str = "qwen2"
+    hidden_act: str = "silu"
+    use_sliding_window: bool = False
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        require(self, model_type="qwen2", hidden_act="silu", use_sliding_window=False)
+        require(self, tie_word_embeddings=False, rope_scaling=None)
+        if self.rope_parameters is None:
+            require(self, rope_type="default")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads "
+                f"{self.num_attention_heads}"
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Token2WavConfig:
-    """From speech codes to a wave at ``rate`` Hz."""
+class _EncoderFile(Struct):
+    d_model: Count
+    encoder_layers: Count
+    encoder_attention_heads: Count
+    encoder_ffn_dim: Count
+    num_mel_bins: Count
+    max_source_positions: Count = 1500
+    scale_embedding: bool = False
+    model_type: str = "whisper"
+    activation_function: str = "gelu"
 
-    flow: FlowConfig
-    vocoder: BigVganConfig
-    sampling: SamplingConfig
-    rate: int
+    def __post_init__(self) -> None:
+        require(self, model_type="whisper", activation_function="gelu")
 
-    @property
-    def codes_per_second(self) -> float:
-        """25 in the published network."""
-        return self.rate / (self.flow.upsample * self.vocoder.hop)
+    def config(self) -> EncoderConfig:
+        return EncoderConfig(
+            hidden=self.d_model,
+            layers=self.encoder_layers,
+            heads=self.encoder_attention_heads,
+            ffn=self.encoder_ffn_dim,
+            mels=self.num_mel_bins,
+            positions=self.max_source_positions,
+            scale_embedding=self.scale_embedding,
+        )
 
-    @classmethod
-    def read(cls, path: Path) -> Token2WavConfig:
-        """Read token2wav's ``config.json``. Raises: NetworkConfigError."""
-        root = read_json(path)
-        model = root.section("model")
-        model.require("type", "Token2WavDecoder")
-        flow = _flow(model.section("token2latent"))
-        vocoder = _bigvgan(model.section("wavegan"))
-        if flow.latent != vocoder.latent:
-            raise NetworkConfigError(
-                f"{path}: z_dim is {flow.latent}, but wavegan.latent_dim is {vocoder.latent}"
+
+class _CovoFile(Struct):
+    llm_config: _LlmFile
+    encoder_config: _EncoderFile
+    adapter_downsample: Count
+    whisper_feats_dim: Count | None = None
+    audio_token_index: Count = 151_671
+    # A constant of the published code; our smaller networks write it into their config.
+    adapter_inner: Count = 2048
+    model_type: str = "covo_audio"
+    dtype: str | None = None  # transformers 5
+    torch_dtype: str = "bfloat16"  # transformers 4
+
+    def __post_init__(self) -> None:
+        require(self, model_type="covo_audio")
+        if self.whisper_feats_dim is not None:
+            require(self, whisper_feats_dim=self.encoder_config.d_model)
+        if self.adapter_downsample < 2 or self.adapter_downsample & (self.adapter_downsample - 1):
+            raise ValueError(f"adapter_downsample is {self.adapter_downsample}, not a power of two")
+        vocabulary = self.llm_config.vocab_size
+        if not PLACEHOLDER_BEFORE_AUDIO <= self.audio_token_index < vocabulary:
+            raise ValueError(
+                f"audio_token_index is {self.audio_token_index}, outside a vocabulary of "
+                f"{vocabulary}"
             )
-        inference = root.section("inference")
-        sampling = SamplingConfig(
-            inference.integer("s_steps"),
-            inference.optional_number("cfg_alpha"),
-            inference.flag("rescale_logits", False),
+
+    def backbone(self) -> BackboneConfig:
+        llm, theta = self.llm_config, self.llm_config.rope_theta
+        if llm.rope_parameters is not None and llm.rope_parameters.rope_theta is not None:
+            theta = llm.rope_parameters.rope_theta
+        return BackboneConfig(
+            vocabulary=llm.vocab_size,
+            hidden=llm.hidden_size,
+            layers=llm.num_hidden_layers,
+            heads=llm.num_attention_heads,
+            kv_heads=llm.num_key_value_heads,
+            ffn=llm.intermediate_size,
+            max_positions=llm.max_position_embeddings,
+            norm_eps=llm.rms_norm_eps,
+            rope_theta=theta,
+            dtype=self.dtype or self.torch_dtype,
         )
-        rate = root.section("data").section("audio").integer("sample_rate")
-        return cls(flow, vocoder, sampling, rate)
 
 
-def _backbone(llm: JsonSection, root: JsonSection) -> BackboneConfig:
-    llm.require("model_type", "qwen2")
-    llm.require("hidden_act", "silu")
-    llm.require("use_sliding_window", False)
-    llm.require("tie_word_embeddings", False)
-    # transformers 4 writes rope_theta into llm_config itself, transformers 5 into rope_parameters.
-    rope = llm.section("rope_parameters") if llm.has("rope_parameters") else llm
-    rope.require("rope_type", "default")
-    llm.require("rope_scaling", None)
-    hidden, heads = llm.integer("hidden_size"), llm.integer("num_attention_heads")
-    if hidden % heads:
-        raise NetworkConfigError(
-            f"{llm.where}: hidden_size {hidden} is not a multiple of {heads} heads"
-        )
-    return BackboneConfig(
-        vocabulary=llm.integer("vocab_size"),
-        hidden=hidden,
-        layers=llm.integer("num_hidden_layers"),
-        heads=heads,
-        kv_heads=llm.integer("num_key_value_heads"),
-        ffn=llm.integer("intermediate_size"),
-        max_positions=llm.integer("max_position_embeddings", 32_768),
-        norm_eps=llm.number("rms_norm_eps", 1e-6),
-        rope_theta=rope.number("rope_theta", llm.number("rope_theta", 10_000.0)),
-        dtype=root.text("dtype", root.text("torch_dtype", "bfloat16")),
-    )
+def read_config(path: Path, kind: type[T]) -> T:
+    """Read the ``config.json`` of a Covo-Audio model as ``kind``. Raises: NetworkConfigError."""
+    remedy = "is this a Covo-Audio model?"
+    return read(path, kind, NetworkConfigError, remedy=remedy, ignore_unknown=True)
 
 
-def _encoder(encoder: JsonSection) -> EncoderConfig:
-    encoder.require("model_type", "whisper")
-    encoder.require("activation_function", "gelu")
-    return EncoderConfig(
-        hidden=encoder.integer("d_model"),
-        layers=encoder.integer("encoder_layers"),
-        heads=encoder.integer("encoder_attention_heads"),
-        ffn=encoder.integer("encoder_ffn_dim"),
-        mels=encoder.integer("num_mel_bins"),
-        positions=encoder.integer("max_source_positions", 1500),
-        scale_embedding=encoder.flag("scale_embedding", False),
-    )
-
-
-def _flow(flow: JsonSection) -> FlowConfig:
-    transformer = flow.section("transformer")
-    transformer.require("modulation", True)
-    transformer.require("rotary_bias", True)
-    transformer.require("alibi_bias", False)
-    transformer.require("qk_norm", False)
-    return FlowConfig(
-        codebook=flow.integer("token_vocab_size"),
-        code_width=flow.integer("token_input_dim"),
-        upsample=flow.integer("upsample_factor"),
-        latent=flow.integer("z_dim"),
-        speaker=flow.integer("spkr_embed_dim"),
-        hidden=transformer.integer("hidden_size"),
-        layers=transformer.integer("num_layers"),
-        heads=transformer.integer("num_heads"),
-        ffn=transformer.integer("ffn_hidden_size"),
-    )
-
-
-def _bigvgan(vocoder: JsonSection) -> BigVganConfig:
-    vocoder.require("type", "BigVGANFlowVAE")
-    vocoder.require("activation", "snakebeta")
-    vocoder.require("snake_logscale", True)
-    vocoder.require("resblock", "1")
-    vocoder.require("causal", True)
-    rates = vocoder.integers("upsample_rates")
-    if vocoder.integers("upsample_kernel_sizes") != tuple(2 * rate for rate in rates):
-        raise NetworkConfigError(
-            f"{vocoder.where}: upsample_kernel_sizes must be twice upsample_rates; this is a "
-            "vocoder of another design"
-        )
-    config = BigVganConfig(
-        latent=vocoder.integer("latent_dim"),
-        initial_channels=vocoder.integer("upsample_initial_channel"),
-        upsample_rates=rates,
-        block_kernels=vocoder.integers("resblock_kernel_sizes"),
-        block_dilations=vocoder.integer_rows("resblock_dilation_sizes"),
-    )
-    if len(config.block_kernels) != len(config.block_dilations):
-        raise NetworkConfigError(f"{vocoder.where}: resblock kernels and dilations do not pair up")
-    if not config.channels(len(rates) - 1):
-        raise NetworkConfigError(
-            f"{vocoder.where}: upsample_initial_channel {config.initial_channels} cannot be "
-            f"halved {len(rates)} times"
-        )
-    return config
+def require(section: Struct, **supported: object) -> None:
+    """Check that the keys of ``section`` have the only ``supported`` values. Raises: ValueError."""
+    for key, wanted in supported.items():
+        if (value := getattr(section, key)) != wanted:
+            raise ValueError(f"{key} is {value!r}; only {wanted!r} is supported")

@@ -80,9 +80,7 @@ class CovoTokenizer:
             raise
         except Exception as error:  # the library raises all kinds for a damaged file
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise NetworkConfigError(
-                f"the tokenizer in {folder} cannot be read: {reason}"
-            ) from error
+            raise NetworkConfigError(f"cannot read the tokenizer in {folder}: {reason}") from error
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of ``text``; none of them is a control token, whatever ``text`` holds."""

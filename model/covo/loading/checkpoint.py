@@ -1,9 +1,8 @@
-"""From a directory in the published layout to a network that is ready.
+"""Load networks from a folder in the published layout.
 
-Modules are constructed on the meta device (no memory, no random numbers) and filled tensor by
-tensor from memory-mapped files, straight in the wanted dtype on the wanted device, and quantised
-tensor by tensor too; at no time is more than one tensor held twice. Strict: a directory that lacks
-a tensor, has one too many or one of another shape is refused with the list of them.
+Modules are constructed on the meta device, without memory, and filled tensor by tensor from
+memory-mapped files, directly in the final dtype, device and quantisation. Never is more than one
+tensor held twice. A folder with missing, extra or misshapen tensors is refused with a list of them.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.covo.config.device import set_up_torch
-from model.covo.config.network_config import CovoConfig, FlowConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision, is_quantisable, parameter_bytes
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.quantize import check_quantisable, quantise
 from model.covo.loading.weight_files import WeightReader, open_weights, shards
@@ -29,11 +29,11 @@ from model.covo.loading.weight_recipes import (
     network_recipes,
     token2wav_recipes,
 )
-from model.covo.speech.token2wav import Token2Wav, VoicePrompt
+from model.covo.speech.token2wav import Token2Wav
 from model.errors import WeightsError
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that are in place and the bytes there are."""
+"""Called with the bytes loaded and the total."""
 
 _SHOWN = 5
 
@@ -45,8 +45,8 @@ def load_network(
     precision: Precision | None = None,
     progress: Progress = lambda done, total: None,
 ) -> CovoNetwork:
-    """The language-model side from ``folder`` (config.json and any number of .safetensors, with
-    an index or without). ``precision``: the config's own unless given.
+    """Load the language-model side from ``folder``: config.json and .safetensors, with or without
+    an index. ``precision``: the config's own unless given.
 
     Raises: NetworkConfigError, WeightsError.
     """
@@ -76,7 +76,7 @@ def load_token2wav(
     precision: Precision = Precision.FP32,
     progress: Progress = lambda done, total: None,
 ) -> Token2Wav:
-    """token2wav from ``folder`` (model.safetensors or model.pt, and global_mean_var.npy).
+    """Load token2wav from ``folder``: model.safetensors or model.pt, and global_mean_var.npy.
     ``config``: its config.json, in ``folder`` unless given.
 
     Raises: NetworkConfigError, WeightsError.
@@ -93,26 +93,20 @@ def load_token2wav(
     return token2wav
 
 
-def load_voice_prompt(folder: Path, config: FlowConfig) -> VoicePrompt:
-    """The voice in prompt_token.npy (1, p), prompt_latent.npy (1, m, latent) and
-    speaker_embed.npy (1, speaker). Raises: WeightsError, NetworkInputError."""
-    codes, latents, speaker = (
-        torch.from_numpy(np.ascontiguousarray(_read_array(folder / f"{name}.npy"))).squeeze(0)
-        for name in ("prompt_token", "prompt_latent", "speaker_embed")
-    )
-    prompt = VoicePrompt(codes.long(), latents.float(), speaker.float())
-    prompt.check(config)
-    return prompt
-
-
 def load_statistics(path: Path, latent: int) -> tuple[Tensor, Tensor]:
-    """Mean and variance of the latents, each (latent,): the halves of the array in ``path``.
+    """Return the latents' mean and variance, each (latent,): the halves of the array in ``path``.
 
     Raises: WeightsError.
     """
-    values = torch.from_numpy(_read_array(path).astype(np.float32).reshape(-1))
+    try:
+        array: NDArray[np.generic] = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise WeightsError(f"{path} is missing") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise WeightsError(f"{path} is not an array file: {error}") from error
+    values = torch.from_numpy(array.astype(np.float32).reshape(-1))
     if len(values) != 2 * latent:
-        raise WeightsError(f"{path} has {len(values)} numbers instead of {2 * latent}")
+        raise WeightsError(f"{path} has {len(values)} numbers, not {2 * latent}")
     mean, variance = values.chunk(2)
     if not bool(values.isfinite().all()) or bool((variance < 0).any()):
         raise WeightsError(f"{path} has a variance below 0 or values that are not numbers")
@@ -127,10 +121,10 @@ def fill(
     precision: Precision,
     progress: Progress,
 ) -> None:
-    """Give every parameter of ``module`` (on the meta device) its values from ``paths``.
+    """Fill every parameter of ``module`` (on the meta device) from ``paths``.
 
-    Raises: WeightsError, naming the file, when tensors are missing, extra, misshapen or not
-    finite, or a file is damaged; NetworkConfigError when the device cannot do the precision.
+    Raises: WeightsError, naming the file, when tensors are missing, extra, misshapen or not finite,
+    or a file is damaged; NetworkConfigError when the device does not support the precision.
     """
     check_quantisable(precision, device)
     set_up_torch(precision)
@@ -146,7 +140,7 @@ def fill(
     sizes = planned_bytes(module, precision, device)
     total, done = sum(sizes.values()), 0
     for path in paths:
-        # Each file is open only while its own tensors are read: its pages can go afterwards.
+        # Keep a file open only while its tensors are read, so that its pages can be freed.
         with ExitStack() as stack:
             readers: dict[Path, WeightReader] = {}
             for recipe in (r for r in recipes if where[r.sources[0]] == path):
@@ -164,7 +158,7 @@ def fill(
 
 
 def planned_bytes(module: nn.Module, precision: Precision, device: torch.device) -> dict[str, int]:
-    """What each parameter of ``module`` (on the meta device) will take on ``device``."""
+    """Return the bytes that each parameter of ``module`` will take on ``device``."""
     return {
         name: parameter_bytes(name, parameter.shape, precision, device.type)
         for name, parameter in module.named_parameters()
@@ -174,13 +168,11 @@ def planned_bytes(module: nn.Module, precision: Precision, device: torch.device)
 def put(
     module: nn.Module, target: str, values: Tensor, device: torch.device, precision: Precision
 ) -> None:
-    """Make ``values`` the parameter ``target`` of ``module``, quantised if ``precision`` says so.
-
-    Raises: ValueError when they are not finite in that precision.
-    """
+    """Make ``values`` the parameter ``target`` of ``module``, quantised if ``precision`` asks for
+    it. Raises: ValueError when they are not finite in that precision."""
     dtype: torch.dtype = getattr(torch, precision.dtype)
     held = torch.empty(values.shape, dtype=dtype, device=device).copy_(values)
-    # The extremes show it (NaN is both) without a mask of the tensor's size.
+    # The extremes tell (NaN is both) without a mask of the tensor's size.
     if not all(bool(extreme.isfinite()) for extreme in held.aminmax()):
         raise ValueError(f"has values that are not numbers in {precision.dtype}")
     path, _, name = target.rpartition(".")
@@ -204,7 +196,7 @@ def _check_names(
     missing = [name for name in wanted if name not in shapes]
     extra = [name for name in shapes if name not in wanted and not is_constant(name)]
     misshapen = [n for n, shape in wanted.items() if n in shapes and shapes[n] != shape]
-    differing = [f"{name} {shapes[name]} instead of {wanted[name]}" for name in misshapen]
+    differing = [f"{name} {shapes[name]}, not {wanted[name]}" for name in misshapen]
     found = [
         f"{len(names)} {label} ({_some(names)})"
         for label, names in (("missing", missing), ("extra", extra), ("misshapen", differing))
@@ -214,22 +206,9 @@ def _check_names(
         return
     faulty = {where[name] for name in (*extra, *misshapen)}
     named = faulty.pop() if len(faulty) == 1 else paths[0] if len(paths) == 1 else paths[0].parent
-    raise WeightsError(
-        f"{named} does not hold the network that its config.json describes; tensors: "
-        + "; ".join(found)
-    )
+    raise WeightsError(f"{named} does not match its config.json; tensors: " + "; ".join(found))
 
 
 def _some(names: Sequence[str]) -> str:
     rest = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _read_array(path: Path) -> NDArray[np.generic]:
-    try:
-        array: NDArray[np.generic] = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise WeightsError(f"{path} is missing") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise WeightsError(f"{path} is not an array file: {error}") from error
-    return array

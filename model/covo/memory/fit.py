@@ -1,17 +1,18 @@
-"""Whether a plan fits a device, and the nearest setting that does."""
+"""Check whether a plan fits a device, and find the nearest setting that does."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import INT4_DEVICES, Precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
 from model.errors import NetworkConfigError, NetworkMemoryError
 
 LONGEST = 60.0
-"""Minutes beyond which nobody asks how many more would fit."""
+"""Minutes at which the search for the longest talk that fits ends."""
 
 _COARSER = {
     Precision.FP32: (Precision.BF16, Precision.INT8, Precision.INT4),
@@ -21,12 +22,12 @@ _COARSER = {
     Precision.INT4: (),
 }
 _SHARES = (1.0, 0.5, 0.25)
-"""Of the wanted minutes: how far a shorter talk is nearer than a coarser precision."""
+"""Shares of the wanted minutes to try before a coarser precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryFit:
-    """Plans for one network on devices of the type ``device`` (``cuda``, ``cpu``, ``mps``)."""
+    """Plans one network for devices of the type ``device`` (``cuda``, ``cpu``, ``mps``)."""
 
     covo: CovoConfig
     token2wav: Token2WavConfig
@@ -34,14 +35,14 @@ class MemoryFit:
     voice_codes: int = 291
 
     def plan(self, setting: MemorySetting) -> MemoryPlan:
-        """The plan for ``setting``. Raises: NetworkConfigError."""
+        """Return the plan for ``setting``. Raises: NetworkConfigError."""
         return plan_memory(
             self.covo, self.token2wav, setting, device=self.device, voice_codes=self.voice_codes
         )
 
     def require(self, setting: MemorySetting, free: int, where: str) -> MemoryPlan:
-        """The plan for ``setting`` if it fits in ``free`` bytes; ``where``: what the user calls
-        the device.
+        """Return the plan for ``setting`` if it fits in ``free`` bytes. ``where``: the device's
+        name for the user.
 
         Raises: NetworkMemoryError, which names the nearest setting that fits.
         """
@@ -52,7 +53,7 @@ class MemoryFit:
         nearest = self.nearest(setting, free)
         if nearest is not None:
             raise NetworkMemoryError(
-                f"{wanting}; what fits: {nearest.setting} ({_gb(nearest.total)})"
+                f"{wanting}; this fits: {nearest.setting} ({_gb(nearest.total)})"
             )
         smallest = self._smallest(setting)
         raise NetworkMemoryError(
@@ -61,14 +62,14 @@ class MemoryFit:
         )
 
     def nearest(self, setting: MemorySetting, free: int) -> MemoryPlan | None:
-        """The plan of the first of ``setting`` and its alternatives that fits in ``free`` bytes:
-        token2wav in half precision, then fewer minutes, then a coarser language model."""
+        """Return the first plan that fits in ``free`` bytes: ``setting``, token2wav in half
+        precision, then fewer minutes, then a coarser language model."""
         plans = (self.plan(candidate) for candidate in self._alternatives(setting))
         return next((plan for plan in plans if plan.total <= free), None)
 
     def longest(self, setting: MemorySetting, free: int) -> float:
-        """The most whole minutes of talk, up to :data:`LONGEST` and what the network can hold, for
-        which ``setting`` fits in ``free`` bytes; 0 when not even one does."""
+        """Return the most whole minutes of talk for which ``setting`` fits in ``free`` bytes, up to
+        :data:`LONGEST` and the network's own limit; 0 if not even one does."""
         low, high = 0, round(min(LONGEST, self._most_minutes()))
         while low < high:
             middle = (low + high + 1) // 2
@@ -89,8 +90,8 @@ class MemoryFit:
                     )
 
     def _smallest(self, setting: MemorySetting) -> MemoryPlan:
-        """The plan that takes the least and speaks where ``setting`` does: one minute in the
-        coarsest precision that runs here."""
+        """Return the smallest plan that speaks if ``setting`` does: one minute in the coarsest
+        precision of the device."""
         coarsest = Precision.INT4 if self._runs(Precision.INT4) else Precision.INT8
         return self.plan(MemorySetting(coarsest, Precision.BF16, 1.0, setting.speaks))
 
@@ -103,7 +104,7 @@ class MemoryFit:
 
 
 def free_memory(device: str) -> int:
-    """Bytes that ``device`` (``cuda``, ``cuda:1``, ``mps``, ``cpu``) has free.
+    """Return the free bytes of ``device`` (``cuda``, ``cuda:1``, ``mps``, ``cpu``).
 
     Raises: NetworkConfigError when there is no such device.
     """
@@ -124,8 +125,8 @@ def free_memory(device: str) -> int:
             return int(most - used)
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).partition("\n")[0]
-        raise NetworkConfigError(f"the device {device} cannot be used: {reason}") from error
-    raise NetworkConfigError(f"there is no device {device!r} here; use cpu, cuda or mps")
+        raise NetworkConfigError(f"cannot use the device {device}: {reason}") from error
+    raise NetworkConfigError(f"no device {device!r} here; use cpu, cuda or mps")
 
 
 def _gb(size: int) -> str:

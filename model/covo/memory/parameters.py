@@ -1,4 +1,4 @@
-"""How many parameters each part of the network has, from its sizes alone. No torch here.
+"""Count each part's parameters from the sizes alone. No torch here.
 
 The formulas follow the modules (:mod:`model.covo.language.network`,
 :mod:`model.covo.speech.token2wav`); a test compares them with the modules themselves.
@@ -6,39 +6,37 @@ The formulas follow the modules (:mod:`model.covo.language.network`,
 
 from __future__ import annotations
 
-from model.covo.config.network_config import (
+from model.covo.config.network_config import BackboneConfig, CovoConfig, EncoderConfig
+from model.covo.config.token2wav_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
     TIME_FEATURES,
     VOCODER_KERNEL,
-    BackboneConfig,
     BigVganConfig,
-    CovoConfig,
-    EncoderConfig,
     FlowConfig,
 )
 
 
 def block_linears(config: BackboneConfig) -> tuple[tuple[int, int], ...]:
-    """(rows, columns) of the linear weights in one block of the language model."""
+    """Return (rows, columns) of the linear weights in one block of the language model."""
     hidden, shared = config.hidden, config.kv_heads * config.head_width
     attention = ((hidden, hidden), (shared, hidden), (shared, hidden), (hidden, hidden))
     return (*attention, (config.ffn, hidden), (config.ffn, hidden), (hidden, config.ffn))
 
 
 def block_vectors(config: BackboneConfig) -> int:
-    """Biases (query, key, value) and norms of one block of the language model."""
+    """Count the biases (query, key, value) and norms in one block of the language model."""
     shared = config.kv_heads * config.head_width
     return config.hidden + 2 * shared + 2 * config.hidden
 
 
 def embedding_parameters(config: BackboneConfig) -> int:
-    """The embedding; the head has as many."""
+    """Count the embedding; the head has as many."""
     return config.vocabulary * config.hidden
 
 
 def encoder_parameters(config: EncoderConfig) -> int:
-    """Whisper's encoder: two convolutions, positions, layers and a norm. Keys have no bias."""
+    """Count Whisper's encoder: two convolutions, positions, layers, a norm; no key biases."""
     hidden = config.hidden
     convolutions = _conv(config.mels, hidden, 3) + _conv(hidden, hidden, 3)
     attention = 4 * hidden * hidden + 3 * hidden
@@ -48,7 +46,7 @@ def encoder_parameters(config: EncoderConfig) -> int:
 
 
 def adapter_parameters(config: CovoConfig) -> int:
-    """The adapter between them."""
+    """Count the adapter between encoder and language model."""
     width, inner = config.encoder.hidden, config.adapter_inner
     total = 0
     for stage in range(config.adapter_stages):
@@ -58,7 +56,7 @@ def adapter_parameters(config: CovoConfig) -> int:
 
 
 def flow_parameters(config: FlowConfig) -> int:
-    """The flow-matching network."""
+    """Count the flow-matching network."""
     hidden = config.hidden
     tokens = config.codebook * config.code_width + _linear(config.code_width, hidden)
     tokens += _conv(hidden, hidden, 2 * config.upsample)
@@ -74,7 +72,7 @@ def flow_parameters(config: FlowConfig) -> int:
 
 
 def vocoder_parameters(config: BigVganConfig) -> int:
-    """BigVGAN with weight norm folded, as we hold it."""
+    """Count BigVGAN with weight norm folded."""
     width = config.initial_channels
     total = _conv(config.latent, width, VOCODER_KERNEL)
     for stage, rate in enumerate(config.upsample_rates):

@@ -1,13 +1,13 @@
-"""How much memory the network will take, before anything of it is loaded.
+"""Plan how much memory the network will take, before any of it is loaded.
 
-A plan is computed from the sizes alone: the weights of each part to the byte, the key-value cache
-for the wanted minutes of talk, an estimate of the workspace (:mod:`model.covo.memory.workspace`),
-what a device takes by itself, and a margin. :mod:`model.covo.memory.fit` compares a plan
-with a device. No torch here.
+A plan follows from the sizes alone: each part's weights to the byte, the key-value cache for the
+wanted minutes of talk, an estimate of the workspace (:mod:`model.covo.memory.workspace`), the
+device's own overhead and a margin. :mod:`model.covo.memory.fit` compares plans with a device. No
+torch here.
 
-Minutes of talk become tokens under one assumption: :data:`ASSISTANT_SHARE` of the time the
-assistant speaks (20 tokens for 0.6 s: 5 of text and 15 of speech), the rest the user does (6.25
-embeddings per second).
+Minutes of talk become tokens on the assumption that the assistant speaks for
+:data:`ASSISTANT_SHARE` of the time (5 text and 15 speech tokens per 0.6 s) and the user for the
+rest (6.25 embeddings per second).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.parameters import (
     adapter_parameters,
     block_linears,
@@ -31,24 +32,24 @@ from model.covo.memory.workspace import Workspace, estimate_workspace
 ASSISTANT_TOKENS_PER_SECOND = 20 / 0.6
 USER_TOKENS_PER_SECOND = 6.25
 ASSISTANT_SHARE = 0.5
-"""Of the time, in a talk between two."""
+"""Share of the time in a conversation of two."""
 SYSTEM_TOKENS = 300
-"""The system prompt and one turn's frame."""
+"""Tokens of the system prompt and of one turn's frame."""
 
 CONTEXT_BYTES = {"cuda": 600_000_000}
-"""What a device takes by itself: CUDA's context, the libraries' kernels and scratch. Published
-figures range from 0.3 to 0.8 GB; not yet measured here."""
+"""A device's own overhead: CUDA's context, the libraries' kernels and scratch. Published figures
+range from 0.3 to 0.8 GB; not yet measured here."""
 PROCESS_BYTES = 700_000_000
-"""The same where the network shares the host's memory: Python, torch and transformers."""
+"""The overhead where the network shares the host's memory: Python, torch, transformers."""
 MARGIN = 0.05
-"""Share of everything else that is kept free, for the allocator's fragments."""
+"""Share of everything else to keep free, for the allocator's fragments."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySetting:
-    """What a user can choose: ``precision`` of the language model, that of token2wav, the
-    ``minutes`` of talk that the cache holds, and whether the network ``speaks``; where it only
-    writes, token2wav is not loaded."""
+    """What a user can choose: the ``precision`` of the language model and of ``token2wav``, the
+    ``minutes`` of talk in the cache, and whether the network ``speaks``; if it only writes,
+    token2wav is not loaded."""
 
     precision: Precision = Precision.BF16
     token2wav: Precision = Precision.FP32
@@ -62,8 +63,8 @@ class MemorySetting:
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """Bytes of each part for ``setting`` on a device of the type ``device``; ``blocks`` are the
-    language model's layers with its last norm."""
+    """Bytes of each part for ``setting`` on a device of the type ``device``. ``blocks``: the
+    language model's layers and last norm."""
 
     setting: MemorySetting
     device: str
@@ -79,29 +80,29 @@ class MemoryPlan:
 
     @property
     def weights(self) -> int:
-        """All weights."""
+        """Return the bytes of all weights."""
         language = self.blocks + self.embedding + self.head
         return language + self.encoder + self.adapter + self.token2wav
 
     @property
     def allocated(self) -> int:
-        """What torch's allocator should report at its peak: the weights, and cache and workspace
-        (or what quantising the last layer takes before there are these)."""
+        """Return the expected peak of torch's allocator: the weights, and cache and workspace, or
+        the quantising of the last layer, which precedes these."""
         return self.weights + max(self.cache + self.workspace.peak, self.workspace.quantising)
 
     @property
     def margin(self) -> int:
-        """What is kept free on top."""
+        """Return the bytes to keep free on top."""
         return round(MARGIN * (self.allocated + self.context))
 
     @property
     def total(self) -> int:
-        """What the device must have free."""
+        """Return the bytes that the device must have free."""
         return self.allocated + self.context + self.margin
 
 
 def context_tokens(minutes: float) -> int:
-    """Tokens in the cache after ``minutes`` of talk (see the module's assumption)."""
+    """Return the tokens in the cache after ``minutes`` of talk; see the module's assumption."""
     spoken = ASSISTANT_SHARE * ASSISTANT_TOKENS_PER_SECOND
     heard = (1 - ASSISTANT_SHARE) * USER_TOKENS_PER_SECOND
     return SYSTEM_TOKENS + ceil(60 * minutes * (spoken + heard))
@@ -115,8 +116,8 @@ def plan_memory(
     device: str = "cuda",
     voice_codes: int = 291,
 ) -> MemoryPlan:
-    """The plan for ``setting`` on a device of the type ``device``; ``voice_codes``: codes of the
-    voice prompt, 291 in the published one. Raises: NetworkConfigError."""
+    """Return the plan for ``setting`` on a device of the type ``device``. ``voice_codes``: codes
+    of the voice prompt, 291 in the published one. Raises: NetworkConfigError."""
     precision, backbone = setting.precision, covo.backbone
     item, speech_item = precision.item_bytes, setting.token2wav.item_bytes * setting.speaks
     linears = sum(precision.linear_bytes(*shape, device) for shape in block_linears(backbone))

@@ -1,41 +1,42 @@
-"""Memory that the network needs only while it computes, estimated from shapes. No torch here.
+"""Estimate, from shapes, the memory that the network needs while it computes. No torch here.
 
-Each estimate counts the tensors that are alive at the widest point of a stage, as a number of
-hidden-sized and of inner-sized rows (residual stream, norm, query, key, value, attention, its
-projection, the sum; the linear layers' inner activations), all in the stage's dtype. Attention's
-scores are not counted: PyTorch's fused kernels never write them out. What libraries take on top
-(cuDNN's and cuBLAS's scratch, fragments) is in the plan's margin and context, not here.
+Each estimate counts the tensors that are alive at a stage's widest point as hidden-sized rows
+(residual stream, norm, query, key, value, attention, projection, sum) and inner-sized rows
+(activations inside the linear layers), all in the stage's dtype. Attention scores do not count:
+PyTorch's fused kernels never write them out. The libraries' scratch and fragments are part of the
+plan's margin and context.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.parameters import block_linears
 from model.covo.speech.chunk_schedule import ChunkSchedule
 
 PREFILL_ROWS = 1024
-"""Rows that prefill puts through the language model at once; more would only need more memory."""
+"""Rows that prefill computes at once; more would only need more memory."""
 
 _HIDDEN_ROWS = 8
 _ROTATED_ROWS = 4
-"""In flow matching the rotated queries and keys come on top, with what they are made of."""
+"""On top in flow matching: rotated queries and keys, and what they are made of."""
 _LOGITS_COPIES = 6
-"""Raw, float32, after each penalty, and what chooses the token."""
+"""Raw, float32, after each penalty, and while the token is chosen."""
 _QUANTISING_COPIES = 5
-"""Copies of a bf16 weight's size while torchao quantises it (measured on a CPU, int8: 4.5)."""
+"""Copies of a bf16 weight while torchao quantises it (measured on a CPU, int8: 4.5)."""
 _VOCODED_AGAIN = 13
-"""Latents before a chunk that the vocoder has given out early and computes again."""
+"""Latents before a chunk that the vocoder computes again."""
 _VOCODER_COPIES = 12
-"""Signals of a stage's size that a residual block of the vocoder holds, phases included."""
+"""Signals that a residual block of the vocoder holds, phases included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Bytes per stage. ``dequantised``: the bf16 copy of the largest linear weight that int8
-    makes when it is run eagerly; ``quantising``: what the last layer needs while it is loaded."""
+    """Bytes per stage. ``dequantised``: the bf16 copy of the largest linear weight that eager int8
+    makes; ``quantising``: needed while the last layer is loaded."""
 
     encoder: int
     prefill: int
@@ -47,8 +48,8 @@ class Workspace:
 
     @property
     def peak(self) -> int:
-        """What must be free while a reply is made: the language model's stages follow one another,
-        and so do token2wav's, but the two sides run at the same time."""
+        """Return the bytes needed while a reply is made: the stages of the language model run one
+        after another, and beside them those of token2wav."""
         language = max(self.encoder, self.prefill) + self.dequantised + self.logits
         return language + max(self.flow, self.vocoder)
 
@@ -63,15 +64,16 @@ def estimate_workspace(
     context: int,
     voice_codes: int,
 ) -> Workspace:
-    """``token2wav_item``: bytes of one of its numbers, 0 where it is not loaded; ``device``: its
-    type; ``context``: tokens that the cache holds; ``voice_codes``: those of the voice prompt."""
+    """Estimate the workspace. ``token2wav_item``: bytes of one of its numbers, 0 if it is not
+    loaded; ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the
+    voice prompt."""
     item = precision.item_bytes
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder
     heard = encoder.positions * (_HIDDEN_ROWS * encoder.hidden + 2 * encoder.ffn) * item
     prompt = min(PREFILL_ROWS, context)
     rows = prompt * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
-    # Without FlashAttention: keys and values once per query head, and a mask.
+    # Without FlashAttention, keys and values are repeated per query head, and there is a mask.
     flash = device == "cuda" and item == 2
     attended = 0 if flash else context * (2 * backbone.hidden * item + prompt)
     largest = max(rows * columns for rows, columns in block_linears(backbone))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.config.network_config import VOCODER_KERNEL, BigVganConfig
+from model.covo.config.token2wav_config import VOCODER_KERNEL, BigVganConfig
 from model.covo.speech.antialias import AntiAliasedSnake, phase_filters
 from model.covo.speech.vocoder_stream import Phases, StreamPass, VocoderStream
 from model.errors import NetworkInputError

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.config.network_config import (
+from model.covo.config.token2wav_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
     TIME_FEATURES,

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from model.covo.config.network_config import SamplingConfig
+from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.speech.bigvgan import LOOK_AHEAD
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt, draw_noise

@@ -17,7 +17,7 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
-from model.covo.config.network_config import FlowConfig, SamplingConfig, Token2WavConfig
+from model.covo.config.token2wav_config import FlowConfig, SamplingConfig, Token2WavConfig
 from model.covo.speech.bigvgan import BigVgan
 from model.covo.speech.flow import Conditioning, VectorField
 from model.errors import NetworkInputError

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.covo.config.network_config import FlowConfig
+from model.covo.config.token2wav_config import FlowConfig
 from model.covo.speech.token2wav import VoicePrompt
 from model.errors import NetworkInputError
 from voices.covo_prompt import read_prompt

@@ -14,7 +14,7 @@ import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE
 from audio_io.signal import Audio
-from model.covo.config.network_config import SamplingConfig
+from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
 from model.covo.speech.speech_worker import SpeechWorker

@@ -22,7 +22,7 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from safetensors.torch import load
 from torch import Tensor
 
-from model.covo.config.network_config import FlowConfig
+from model.covo.config.token2wav_config import FlowConfig
 from model.covo.speech.token2wav import VoicePrompt
 from voices.covo_prompt import read_prompt
 
@@ -77,5 +77,9 @@ def error(ours: Tensor, theirs: Tensor) -> float:
 
 
 def _unpack(side: str, target: Path) -> None:
-    packed = (FOLDER / side / "model.safetensors.xz").read_bytes()
-    (target / "model.safetensors").write_bytes(lzma.decompress(packed))
+    (target / "model.safetensors").write_bytes(_weights(side))
+
+
+@functools.cache
+def _weights(side: str) -> bytes:
+    return lzma.decompress((FOLDER / side / "model.safetensors.xz").read_bytes())

@@ -25,21 +25,15 @@ from model.covo.conversation.history import Segment
 from model.covo.language.decoder import Decoder
 from model.covo.language.sampling import SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
-from model.covo.loading.checkpoint import load_network
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.errors import NetworkInputError
 from tests.model.covo.covo_model import tiny_tokenizer
-from tests.model.covo.golden_covo import TOLERANCE, error, network_folder
+from tests.model.covo.golden_covo import TOLERANCE, error
 
 SPEECH = 540
 """The id of speech code 0."""
 LIVELY = DialogueSettings(SamplingSettings(temperature=1.5), limit=60)
 """Random weights, chosen greedily, say one thing for ever."""
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return load_network(network_folder(tmp_path_factory.mktemp("covo")))
 
 
 @pytest.fixture(scope="module")

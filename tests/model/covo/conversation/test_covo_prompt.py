@@ -115,7 +115,7 @@ def test_a_folder_without_a_tokenizer(tmp_path):
 
 def test_a_damaged_tokenizer(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": ')
-    with pytest.raises(NetworkConfigError, match="cannot be read"):
+    with pytest.raises(NetworkConfigError, match="cannot read"):
         CovoTokenizer.read(tmp_path, CONFIG)
 
 

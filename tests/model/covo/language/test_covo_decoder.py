@@ -34,11 +34,6 @@ VOCABULARY, HIDDEN = 668, 64
 PROMPT = torch.arange(7, 67)
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory) -> CovoNetwork:
-    return load_network(network_folder(tmp_path_factory.mktemp("covo") / "model"))
-
-
 def started(network: CovoNetwork, ids: Tensor = PROMPT, capacity: int = 200) -> Decoder:
     made = Decoder(network, capacity)
     made.append(network.embed(ids))

@@ -11,18 +11,11 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import TurnFeatures, turn_features
-from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, PenaltySettings, RepetitionPenalties, TokenChooser
-from model.covo.loading.checkpoint import load_network
 from model.errors import NetworkInputError
-from tests.model.covo.golden_covo import TOLERANCE, error, golden, network_folder, pcm, tokens
+from tests.model.covo.golden_covo import TOLERANCE, error, golden, pcm, tokens
 
 CASES = ["short", "turn2", "long"]
-
-
-@pytest.fixture(scope="module")
-def network(tmp_path_factory) -> CovoNetwork:
-    return load_network(network_folder(tmp_path_factory.mktemp("covo") / "model"))
 
 
 @pytest.fixture(scope="module")

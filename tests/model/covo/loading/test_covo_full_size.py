@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
-from model.covo.config.network_config import SamplingConfig
 from model.covo.config.sizes import FULL
+from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.language import decoder
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import TurnFeatures

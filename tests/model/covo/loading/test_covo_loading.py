@@ -12,8 +12,9 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from model.covo.config.network_config import CovoConfig, Token2WavConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.checkpoint import load_network, load_token2wav
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
 from tests.model.covo.golden_covo import (
@@ -132,7 +133,7 @@ def test_missing_extra_and_misshapen_are_listed_together(folder):
         str(path),
         "1 missing (encoder.conv1.bias)",
         "1 extra (encoder.conv9.bias)",
-        "1 misshapen (llm.model.norm.weight (65,) instead of (64,))",
+        "1 misshapen (llm.model.norm.weight (65,), not (64,))",
     )
 
 
@@ -201,10 +202,16 @@ def test_transformers_4_spelling(folder):
     [
         (lambda v: v.update(model_type="qwen2"), ["model_type is 'qwen2'"]),
         (lambda v: v.pop("llm_config"), ["llm_config is missing"]),
-        (lambda v: v["llm_config"].update(hidden_size="64"), ["llm_config: hidden_size is '64'"]),
+        (
+            lambda v: v["llm_config"].update(hidden_size="64"),
+            ["llm_config.hidden_size must be a whole"],
+        ),
         (lambda v: v["llm_config"].update(use_sliding_window=True), ["use_sliding_window"]),
         (lambda v: v["llm_config"]["rope_parameters"].update(rope_type="yarn"), ["'yarn'"]),
-        (lambda v: v["encoder_config"].update(d_model=0), ["d_model is 0"]),
+        (
+            lambda v: v["encoder_config"].update(d_model=0),
+            ["encoder_config.d_model must be"],
+        ),
         (lambda v: v.update(adapter_downsample=6), ["not a power of two"]),
         (lambda v: v.update(audio_token_index=9999), ["audio_token_index is 9999"]),
     ],
@@ -219,7 +226,7 @@ def test_configs_that_are_none(folder, text):
     (folder / "config.json").write_text(text)
     fails(load_network, folder, NetworkConfigError, str(folder / "config.json"))
     (folder / "config.json").unlink()
-    fails(load_network, folder, NetworkConfigError, "cannot be read")
+    fails(load_network, folder, NetworkConfigError, "cannot read")
 
 
 @pytest.mark.parametrize("form", ["model", "bare", "module"])

@@ -71,7 +71,8 @@ def test_parameters_are_those_of_the_modules(size):
 
 def test_tiny_is_the_golden_network():
     pytest.importorskip("torch", reason="needs torch (the covo extra)")
-    from model.covo.config.network_config import CovoConfig, Token2WavConfig
+    from model.covo.config.network_config import CovoConfig
+    from model.covo.config.token2wav_config import Token2WavConfig
     from tests.model.covo.golden_covo import FOLDER
 
     assert CovoConfig.read(FOLDER / "covo/config.json") == TINY.covo
@@ -151,7 +152,7 @@ def test_what_only_writes_needs_no_memory_for_speech():
     free = writing.total
     assert FITS.require(MemorySetting(speaks=False), free, "cuda:0") == writing
     assert speaking.total > free
-    for least, words in ((free - 1, "what fits: bf16 without"), (GB, "int4 without token2wav")):
+    for least, words in ((free - 1, "this fits: bf16 without"), (GB, "int4 without token2wav")):
         with pytest.raises(NetworkMemoryError, match=f"bf16 without token2wav and 10.*{words}"):
             FITS.require(MemorySetting(speaks=False), least, "cuda:0")
 
@@ -177,7 +178,7 @@ def test_the_longest_talk():
 
 def test_a_width_that_has_no_group():
     assert [int4_group(width) for width in (3584, 192, 96)] == [128, 64, 32]
-    with pytest.raises(NetworkConfigError, match="multiple of 32, and one has 80"):
+    with pytest.raises(NetworkConfigError, match="multiples of 32, not 80"):
         int4_group(80)
 
 

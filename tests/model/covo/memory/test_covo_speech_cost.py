@@ -10,19 +10,16 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.covo.config.network_config import (
+from model.covo.config.token2wav_config import (
     BigVganConfig,
     FlowConfig,
     SamplingConfig,
     Token2WavConfig,
 )
-from model.covo.loading.checkpoint import load_token2wav
 from model.covo.memory.speech_cost import chunk_costs, flow_flops, vocoder_flops
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
-from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.errors import NetworkConfigError
-from tests.model.covo.golden_covo import token2wav_folder, voice_prompt
 
 FULL = Token2WavConfig(
     FlowConfig(16384, 512, 4, 64, 1024, 1024, 12, 16, 4096),
@@ -30,17 +27,6 @@ FULL = Token2WavConfig(
     SamplingConfig(),
     24_000,
 )
-
-
-@pytest.fixture(scope="module")
-def token2wav(tmp_path_factory) -> Token2Wav:
-    return load_token2wav(token2wav_folder(tmp_path_factory.mktemp("covo") / "token2wav"))
-
-
-@pytest.fixture(scope="module")
-def voice(tmp_path_factory, token2wav) -> VoicePrompt:
-    folder = token2wav_folder(tmp_path_factory.mktemp("voice") / "token2wav")
-    return voice_prompt(folder, token2wav.config.flow)
 
 
 def counted(work) -> int:

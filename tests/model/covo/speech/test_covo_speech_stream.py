@@ -15,39 +15,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.covo.config.network_config import SamplingConfig
+from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
-from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.errors import NetworkInputError
-from tests.model.covo.golden_covo import TOLERANCE, error, golden, token2wav_folder, voice_prompt
+from tests.model.covo.golden_covo import TOLERANCE, error, golden
 
 QUICK = SamplingConfig(points=2, alpha=None)
 WHOLE = ChunkSchedule(sizes=(1000,))
 LATENT = 240
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return token2wav_folder(tmp_path_factory.mktemp("covo") / "token2wav")
-
-
-@pytest.fixture(scope="module")
-def token2wav(folder) -> Token2Wav:
-    return load_token2wav(folder)
-
-
-@pytest.fixture(scope="module")
-def streamer(token2wav) -> SpeechStreamer:
-    return SpeechStreamer(token2wav)
-
-
-@pytest.fixture(scope="module")
-def voice(folder, token2wav) -> VoicePrompt:
-    return voice_prompt(folder, token2wav.config.flow)
 
 
 def reply(count: int, seed: int = 5) -> list[int]:
@@ -318,11 +297,13 @@ def test_a_reply_that_is_not_heard_to_its_end_keeps_no_other_from_speaking(strea
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_the_worker_beside_other_work_on_a_gpu(folder, streamer, voice):
+def test_the_worker_beside_other_work_on_a_gpu(speech_folder, streamer, voice):
     codes = reply(40)
     how = SpeechSettings(ChunkSchedule((5, 10)), SamplingConfig())
     expected, _ = speak(streamer, voice, [codes], how, seed=4)
-    worker = SpeechWorker(SpeechStreamer(load_token2wav(folder, device=torch.device("cuda"))))
+    worker = SpeechWorker(
+        SpeechStreamer(load_token2wav(speech_folder, device=torch.device("cuda")))
+    )
     stream = worker.start(voice, how, seed=4)
     busy = torch.randn(2048, 2048, device="cuda")
     pieces = []

@@ -10,17 +10,16 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD, LOOK_AHEAD, BigVgan
 from model.errors import NetworkInputError
-from tests.model.covo.golden_covo import TOLERANCE, error, golden, token2wav_folder
+from tests.model.covo.golden_covo import TOLERANCE, error, golden
 
 HOP = 240
 
 
 @pytest.fixture(scope="module")
-def vocoder(tmp_path_factory) -> BigVgan:
-    return load_token2wav(token2wav_folder(tmp_path_factory.mktemp("covo") / "t2w")).wavegan
+def vocoder(token2wav) -> BigVgan:
+    return token2wav.wavegan
 
 
 def latents(count: int):
