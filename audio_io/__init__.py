@@ -1,5 +1,5 @@
-"""Samples and clocks: microphones, speakers, files, resampling, VAD, echo cancellation, levels.
+"""Sound in and out: devices, files, resampling, speech detection, echo cancellation, levels.
 
-Start with :mod:`audio_io.endpoints` (what a microphone and a speaker are to the conversation).
-This package knows nothing of models, voices or the command line.
+Start with :mod:`audio_io.endpoints`, the protocols of microphone and speaker. The ground floor
+(clock, signal, levels) needs numpy only. This package imports nothing else of covo.
 """

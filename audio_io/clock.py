@@ -1,7 +1,7 @@
-"""The one clock of a conversation: samples of the user's audio.
+"""The conversation's one clock, which counts samples of the user's audio.
 
-Every time stamp is a count of 16 kHz user samples since the conversation began, so a conversation
-replayed from a file has the same times as the live one, whatever the wall clock did.
+Every time stamp is a number of 16 kHz user samples since the conversation began, so a conversation
+replayed from a file has the same times as the live one.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ ASSISTANT_RATE = 24_000
 """Sample rate of the assistant's audio in Hz."""
 
 FRAME = 320
-"""User samples in one frame: 20 ms, a multiple of the 10 ms that echo cancellation works in."""
+"""User samples in one frame: 20 ms, a multiple of the echo canceller's 10 ms."""
 
 ASSISTANT_FRAME = FRAME * ASSISTANT_RATE // USER_RATE
-"""Assistant samples that are played in the time of one frame."""
+"""Assistant samples played during one frame: 480."""
+
+FRAME_S = FRAME / USER_RATE
+"""Seconds in one frame."""
 
 
 def seconds(samples: int, rate: int = USER_RATE) -> float:
-    """Length of ``samples`` at ``rate`` Hz, in seconds."""
+    """Return the length of ``samples`` at ``rate`` Hz, in seconds."""
     return samples / rate
 
 
 def samples(duration: float, rate: int = USER_RATE) -> int:
-    """Nearest whole number of samples in ``duration`` seconds at ``rate`` Hz."""
+    """Return the number of samples at ``rate`` Hz nearest to ``duration`` seconds."""
     return round(duration * rate)

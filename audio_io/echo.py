@@ -1,11 +1,11 @@
-"""Acoustic echo cancellation: takes out of the microphone what the loudspeaker put into it.
+"""Acoustic echo cancellation: remove the loudspeaker's sound from the microphone.
 
-The work is done by AEC3 of WebRTC, which finds the delay between reference and echo by itself, up
-to 300 ms and more. Telling it the delay gave nothing measurable (tests/audio_io/test_audio_echo.py
-has the figures). It is estimated here all the same, because AEC3 fails when the reference comes
-*later* than its echo (echo return loss enhancement 1.6 dB at 0 ms, 10 dB at -10 ms, 55 dB from 1 ms
-on). Then the microphone is held back by as much as it takes, in steps of 10 ms. AEC3 itself is 8 ms
-behind.
+WebRTC's AEC3 does the work. It finds the delay between reference and echo by itself, up to 300 ms
+and more; telling it the delay gained nothing measurable (figures in
+tests/audio_io/test_audio_echo.py). The delay is estimated here because AEC3 fails when the
+reference comes *later* than its echo: the echo return loss enhancement is 1.6 dB at a delay of
+0 ms, 10 dB at -10 ms and 55 dB from 1 ms on. The microphone is then held back in steps of 10 ms.
+AEC3 itself adds 8 ms.
 """
 
 from __future__ import annotations
@@ -14,88 +14,111 @@ import numpy as np
 from numpy.typing import NDArray
 from pywebrtc_audio import EchoCanceller as Aec3
 
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio
+from audio_io.clock import FRAME, USER_RATE
+from audio_io.signal import Audio
 
-_BLOCK = MIC_RATE // 100
+_BLOCK = USER_RATE // 100
 _MARGIN_MS = 5.0
-_MOST_HOLD = MIC_RATE // 5
+_SHRINK_MARGIN_MS = 10.0
+_LONGEST_HOLD = USER_RATE // 5
+_QUIET = 4.0
+"""Power over the background's up to which samples may be dropped."""
+_BACKGROUND_RISE = 1.02
+"""Factor per frame by which the background estimate rises: 10 dB in 2.3 s."""
 
 
 class EchoCanceller:
     """Cancels the echo of one loudspeaker in one microphone. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._aec = Aec3(MIC_RATE, 1)
+        self._aec = Aec3(USER_RATE, 1)
         self._delay = DelayEstimator()
         self._held = np.zeros(0, np.float32)
+        self._background = 0.0
 
     def process(self, near: Audio, far: Audio) -> Audio:
-        """The microphone's frame ``near`` without the echo of ``far``, what was played meanwhile.
+        """Return the microphone's frame ``near`` without the echo of ``far``, played meanwhile.
 
-        All float32, shape (320,), 16 kHz. Raises: ValueError for other shapes.
+        All are float32, shape (320,), 16 kHz. Raises: ValueError for other shapes.
         """
-        if near.shape != (MIC_FRAME,) or far.shape != (MIC_FRAME,):
-            raise ValueError(f"frames are ({MIC_FRAME},), not {near.shape} and {far.shape}")
+        if near.shape != (FRAME,) or far.shape != (FRAME,):
+            raise ValueError(f"frames are ({FRAME},), not {near.shape} and {far.shape}")
         self._delay.add(near, far)
-        self._adjust_hold()
+        self._adjust_hold(near)
         line = np.concatenate([self._held, near])
-        near, self._held = line[:MIC_FRAME], line[MIC_FRAME:]
+        near, self._held = line[:FRAME], line[FRAME:]
         return np.concatenate(
             [
                 self._aec.process(
                     np.ascontiguousarray(near[at : at + _BLOCK], dtype=np.float32),
                     np.ascontiguousarray(far[at : at + _BLOCK], dtype=np.float32),
                 )
-                for at in range(0, MIC_FRAME, _BLOCK)
+                for at in range(0, FRAME, _BLOCK)
             ]
         )
 
     @property
     def delay_ms(self) -> float | None:
-        """How much later the echo comes than its reference, in ms; None while it is not known."""
+        """How much later than its reference the echo comes, in ms; None while unknown."""
         return self._delay.delay_ms
 
     @property
     def hold_ms(self) -> float:
-        """By how much the microphone is held back, because its reference comes late."""
-        return 1000.0 * len(self._held) / MIC_RATE
+        """How long the microphone is held back because its reference comes late, in ms."""
+        return 1000.0 * len(self._held) / USER_RATE
 
-    def _adjust_hold(self) -> None:
+    def _adjust_hold(self, near: Audio) -> None:
+        """Lengthen the hold when the reference comes too late, and shorten it when it need not be.
+
+        Shortening skips samples of the user, so it waits until they are as quiet as the background.
+        """
+        line = np.concatenate([self._held, near])
+        power = float(np.mean(np.square(line, dtype=np.float64)))
+        self._background = max(1e-10, min(power, _BACKGROUND_RISE * self._background))
         delay = self._delay.delay_ms
         if delay is None:
             return
-        missing = _MARGIN_MS - delay - self.hold_ms
+        held = len(self._held)
+        missing = _hold(_MARGIN_MS - delay) - held
+        surplus = held - _hold(_SHRINK_MARGIN_MS - delay)
         if missing > 0:
-            steps = int(np.ceil(missing / 10.0))
-            length = min(_MOST_HOLD, len(self._held) + steps * _BLOCK)
-            silence = np.zeros(length - len(self._held), np.float32)
-            self._held = np.concatenate([silence, self._held])
+            self._held = np.concatenate([np.zeros(missing, np.float32), self._held])
+        elif surplus > 0 and power <= _QUIET * self._background:
+            self._held = self._held[surplus:]
+        if len(self._held) != held:
+            # A new AEC3 learns the shifted echo at once; the old one leaks for 2 s.
+            self._aec = Aec3(USER_RATE, 1)
+
+
+def _hold(ms: float) -> int:
+    """Return ``ms`` as whole blocks of 10 ms, at most 200 ms, in samples."""
+    return min(_LONGEST_HOLD, max(0, int(np.ceil(ms / 10.0))) * _BLOCK)
 
 
 class DelayEstimator:
-    """Finds by how much the echo is later than its reference, from -200 to 400 ms.
+    """Estimates how much later than its reference the echo comes, from -200 to 400 ms.
 
-    The generalised cross-correlation with phase transform (Knapp and Carter, 1976) of windows of
-    one second, every half second in which something is played, averaged over some windows. A new
-    value counts once two estimates in a row agree.
+    Averages the generalised cross-correlation with phase transform (Knapp and Carter, 1976) of
+    windows of 1 s, taken every 0.5 s while something plays. A new value counts once two estimates
+    in a row agree.
     """
 
-    _WINDOW = MIC_RATE
-    _SIZE = 2 * MIC_RATE
-    _HOP = MIC_RATE // 2
-    _EARLIEST = -MIC_RATE // 5
-    _LATEST = 2 * MIC_RATE // 5
+    _WINDOW = USER_RATE
+    _SIZE = 2 * USER_RATE
+    _HOP = USER_RATE // 2
+    _EARLIEST = -USER_RATE // 5
+    _LATEST = 2 * USER_RATE // 5
     _KEEP = 0.7
     _CLEAR = 20.0
-    """Peak over root mean square of the correlation. Measured on speech: 4-14 where the two have
-    nothing to do with each other, 28-75 with an echo, even 20 dB down and under another voice."""
+    """Least peak over root mean square of the correlation. Measured on speech: 4-14 for unrelated
+    sounds, 28-75 with an echo, even one 20 dB down under another voice."""
 
-    _AGREE = MIC_RATE // 500
-    _TAPER = np.hanning(MIC_RATE)
+    _AGREE = USER_RATE // 500
+    _TAPER = np.hanning(USER_RATE)
 
     def __init__(self) -> None:
         self.delay_ms: float | None = None
-        """The delay in ms; None while it is not known."""
+        """The delay in ms; None while unknown."""
         self._near = np.zeros(self._WINDOW, np.float32)
         self._far = np.zeros(self._WINDOW, np.float32)
         self._since = 0
@@ -103,7 +126,7 @@ class DelayEstimator:
         self._last: int | None = None
 
     def add(self, near: Audio, far: Audio) -> None:
-        """Take in the next frame of both, of equal length."""
+        """Take in the next frame of each, of equal length."""
         n = len(near)
         self._near = np.concatenate([self._near[n:], near])
         self._far = np.concatenate([self._far[n:], far])
@@ -115,11 +138,11 @@ class DelayEstimator:
     def _estimate(self) -> None:
         if min(float(np.mean(np.square(part))) for part in (self._near, self._far)) < 1e-7:
             return
-        # Without the tapering the edges of the two windows would agree, at a delay of 0.
+        # Untapered, the windows' edges would correlate at a delay of 0.
         near = np.fft.rfft(self._near * self._TAPER, self._SIZE)
         far = np.fft.rfft(self._far * self._TAPER, self._SIZE)
         spectrum = near * np.conj(far)
-        # Frequencies that are missing in either say nothing about the echo.
+        # Leave out frequencies that either side lacks.
         strong = (np.abs(far) > 1e-3 * np.abs(far).max()) & (
             np.abs(near) > 1e-3 * np.abs(near).max()
         )
@@ -133,5 +156,5 @@ class DelayEstimator:
             return
         lag = best + self._EARLIEST
         if self._last is not None and abs(lag - self._last) <= self._AGREE:
-            self.delay_ms = 1000.0 * lag / MIC_RATE
+            self.delay_ms = 1000.0 * lag / USER_RATE
         self._last = lag

@@ -1,9 +1,8 @@
-"""The two ends of a conversation, as it sees them: a microphone and a speaker.
+"""The two ends of a conversation: protocols for a microphone and a speaker.
 
-Live devices (:mod:`audio_io.live.microphone`, :mod:`audio_io.live.speaker`) and files
-(:mod:`audio_io.file_endpoints`) are both endpoints, so that live mode and file mode are the same
-conversation. One *tick* is one frame: 320 user samples at 16 kHz, 20 ms, in the time of which 480
-samples at 24 kHz are played.
+Live devices (:mod:`audio_io.live`) and files (:mod:`audio_io.file_endpoints`) implement both, so
+live mode and file mode are the same conversation. One *tick* is one frame of 20 ms: 320 user
+samples at 16 kHz, while 480 samples at 24 kHz are played.
 """
 
 from __future__ import annotations
@@ -11,31 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-Audio = NDArray[np.float32]
-"""Mono sound in [-1, 1], shape (samples,)."""
-
-MIC_RATE = 16_000
-MIC_FRAME = 320
-SPEAKER_RATE = 24_000
-SPEAKER_FRAME = 480
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """``samples`` (24 kHz) of reply ``reply`` have left the speaker; ``reply`` -1: none yet."""
-
-    reply: int = -1
-    samples: int = 0
+from audio_io.signal import Audio, Position
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointStatus:
-    """Health of an endpoint. ``device`` is its name, ``dropped`` and ``starved`` count samples lost
-    to a full queue and blocks played as silence in mid-reply, ``message`` says what is wrong now
-    ("microphone unplugged: waiting for it"), or is empty."""
+    """Health of an endpoint.
+
+    ``dropped`` counts samples lost to a full queue, ``starved`` blocks played as silence in
+    mid-reply. ``message`` is the current problem, or empty.
+    """
 
     device: str
     dropped: int = 0
@@ -44,64 +28,61 @@ class EndpointStatus:
 
 
 class Microphone(Protocol):
-    """Where the user's audio comes from."""
+    """Source of the user's audio."""
 
     def start(self) -> None:
-        """Begin to capture. Raises: AudioError."""
+        """Start capturing. Raises: AudioError."""
 
     def read(self, timeout: float) -> Audio | None:
-        """The next frame: float32, shape (320,), 16 kHz. Waits ``timeout`` seconds at most.
-
-        None: nothing came in time (see :attr:`ended`).
-        """
+        """Return the next frame (float32, shape (320,), 16 kHz), or None after ``timeout`` s."""
 
     @property
     def ended(self) -> bool:
-        """Whether no frame will ever come again."""
+        """Whether there will be no more frames."""
 
     @property
     def status(self) -> EndpointStatus:
-        """How it is doing."""
+        """Its health."""
 
     def close(self) -> None:
         """Stop. Safe to call twice."""
 
 
 class Speaker(Protocol):
-    """Where the assistant's audio goes to."""
+    """Sink of the assistant's audio."""
 
     def start(self) -> None:
-        """Begin to play (silence, until something is queued). Raises: AudioError."""
+        """Start playing, silence at first. Raises: AudioError."""
 
-    def play(self, reply: int, samples: Audio) -> None:
-        """Queue ``samples`` (float32 mono 24 kHz) of reply ``reply``."""
+    def play(self, reply_id: int, samples: Audio) -> None:
+        """Queue ``samples`` (float32 mono 24 kHz) of reply ``reply_id``."""
 
     def duck(self) -> None:
-        """Play on at a lower level, at once."""
+        """Continue at a lower level, at once."""
 
     def hold(self) -> None:
-        """Fall silent and stand still: nothing that is queued is lost."""
+        """Fall silent and stand still; the queue is kept."""
 
     def resume(self) -> None:
-        """Go on from where it stands, at the full level."""
+        """Continue from where it stands, at full level."""
 
     def stop(self) -> None:
-        """Fall silent within a few milliseconds and drop what is queued."""
+        """Fall silent within a few milliseconds and drop the queue."""
 
     def tick(self) -> Audio:
-        """What was heard in the time of one frame: float32, shape (480,), 24 kHz.
+        """Return what was played during one frame: float32, shape (480,), 24 kHz.
 
-        Called once for every frame of the microphone, so that the result is the assistant's audio
-        on the user's clock: the reference for echo cancellation and the recording's right channel.
+        Called once per microphone frame, so it puts the assistant's audio on the user's clock, for
+        echo cancellation and the recording's right channel. Raises: AudioError.
         """
 
     @property
-    def played(self) -> Played:
-        """How far the replies have really been heard."""
+    def played(self) -> Position:
+        """How far the replies have really been played."""
 
     @property
     def status(self) -> EndpointStatus:
-        """How it is doing."""
+        """Its health."""
 
     def close(self) -> None:
         """Stop. Safe to call twice."""

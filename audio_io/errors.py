@@ -1,15 +1,15 @@
-"""What can go wrong in :mod:`audio_io`. Each message says what is wrong and what to do."""
+"""Errors of :mod:`audio_io`. Each message names the cause and the remedy."""
 
 from __future__ import annotations
 
 
 class AudioError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
 
 class AudioFileError(AudioError):
-    """A sound file is missing, unreadable, empty or cannot be written."""
+    """A sound file is missing, unreadable, empty or not writable."""
 
 
 class DeviceError(AudioError):
-    """A sound device is missing, unknown, or refused to open; or PortAudio is not installed."""
+    """A sound device is missing, unknown or does not open, or PortAudio is not installed."""

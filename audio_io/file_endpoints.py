@@ -1,4 +1,4 @@
-"""Sound files as the two ends of a conversation: the person speaking, and the listener."""
+"""Sound files as the endpoints of a conversation."""
 
 from __future__ import annotations
 
@@ -9,28 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from audio_io.endpoints import (
-    MIC_FRAME,
-    MIC_RATE,
-    SPEAKER_FRAME,
-    SPEAKER_RATE,
-    Audio,
-    EndpointStatus,
-    Played,
-)
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.endpoints import EndpointStatus
 from audio_io.errors import AudioFileError
 from audio_io.files import AudioWriter, mono_blocks, open_audio
 from audio_io.pacer import Pacer
-from audio_io.playout import Playout
+from audio_io.playout import PlayoutSpeaker
 from audio_io.resample import StreamResampler
+from audio_io.signal import Audio, Position
 
 
 class FileMicrophone:
-    """A sound file as the person speaking, read block by block, so that hours of it fit.
+    """A sound file as the user, read block by block so that hours of it fit in memory.
 
-    When the file is over (:attr:`exhausted`), silence follows without end, because the conversation
-    runs on until the last reply ends; it ends by :meth:`close`. ``paced``: frames come in real time
-    (:mod:`audio_io.pacer`), otherwise as fast as they are read.
+    After the file (:attr:`exhausted`) comes silence until :meth:`close`, because the conversation
+    goes on until the last reply ends. ``paced``: in real time instead of as fast as it is read.
     """
 
     def __init__(
@@ -44,36 +37,37 @@ class FileMicrophone:
         self._pacer = Pacer(clock, sleep) if paced else None
         self._file: Any = None
         self._blocks: Iterator[Audio] = iter(())
-        self._resampler = StreamResampler(MIC_RATE, MIC_RATE)
+        self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._source_over = False
-        self._closed = False
+        self.ended = False
+        """Whether it was closed."""
 
     def start(self) -> None:
-        """Open the file. Raises: AudioFileError, also when a float file holds NaN anywhere."""
+        """Open the file. Raises: AudioFileError, also when it holds NaN or infinity anywhere."""
         with open_audio(self._path) as file:
-            if file.subtype in ("FLOAT", "DOUBLE"):  # the encodings that can hold what is no number
+            if file.subtype in ("FLOAT", "DOUBLE"):  # can hold NaN
                 for _ in mono_blocks(file, self._path):
                     pass
         self._file = open_audio(self._path)
-        self._resampler = StreamResampler(self._file.samplerate, MIC_RATE)
+        self._resampler = StreamResampler(self._file.samplerate, USER_RATE)
         self._blocks = mono_blocks(self._file, self._path)
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`. Raises: AudioFileError."""
-        if self._closed or self._file is None:
+        if self.ended or self._file is None:
             return None
         if self._pacer is not None and not self._pacer.wait(timeout):
             return None
         self._fill()
-        frame = np.zeros(MIC_FRAME, np.float32)
-        ready = self._pending[:MIC_FRAME]
+        frame = np.zeros(FRAME, np.float32)
+        ready = self._pending[:FRAME]
         frame[: len(ready)] = ready
-        self._pending = self._pending[MIC_FRAME:]
+        self._pending = self._pending[FRAME:]
         return frame
 
     def _fill(self) -> None:
-        while len(self._pending) < MIC_FRAME and not self._source_over:
+        while len(self._pending) < FRAME and not self._source_over:
             block = next(self._blocks, None)
             if block is None:
                 self._source_over = True
@@ -84,15 +78,10 @@ class FileMicrophone:
 
     @property
     def exhausted(self) -> bool:
-        """Whether all of the file's own sound has been read; what comes now is silence."""
-        if self._file is not None and not self._closed:
+        """Whether the whole file has been read, so that only silence follows."""
+        if self._file is not None and not self.ended:
             self._fill()
         return self._source_over and len(self._pending) == 0
-
-    @property
-    def ended(self) -> bool:
-        """Whether it was closed."""
-        return self._closed
 
     @property
     def status(self) -> EndpointStatus:
@@ -101,53 +90,41 @@ class FileMicrophone:
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
-        self._closed = True
+        self.ended = True
         if self._file is not None:
             self._file.close()
 
 
-class FileSpeaker:
-    """A sound file (or nothing, for ``None``) as the listener, on the microphone's clock.
+class FileSpeaker(PlayoutSpeaker):
+    """A sound file as the speaker, or nothing for a ``path`` of None.
 
-    Every :meth:`tick` renders one frame and appends it, so that the file is as long as the ticks
-    are: exactly 480 samples each at 24 kHz, exactly 320 at 16 kHz.
+    Every :meth:`tick` renders one frame and appends it: exactly 480 samples at 24 kHz, 320 at
+    16 kHz.
     """
 
-    def __init__(self, path: Path | None, rate: int = SPEAKER_RATE) -> None:
+    def __init__(self, path: Path | None, rate: int = ASSISTANT_RATE) -> None:
+        super().__init__()
         self._path = path
         self._rate = rate
-        self._playout = Playout()
-        self._resampler = StreamResampler(SPEAKER_RATE, rate)
+        self._resampler = StreamResampler(ASSISTANT_RATE, rate)
         self._writer: AudioWriter | None = None
 
     def start(self) -> None:
-        """Open the file. Raises: AudioFileError when it cannot be written."""
+        """Open the file. Raises: AudioFileError when it is not writable."""
         if self._path is not None:
             self._writer = AudioWriter(self._path, self._rate)
 
-    def play(self, reply: int, samples: Audio) -> None:
+    def play(self, reply_id: int, samples: Audio) -> None:
         """See :meth:`audio_io.endpoints.Speaker.play`."""
-        self._playout.play(reply, samples)
-
-    def duck(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.duck`."""
-        self._playout.duck()
-
-    def hold(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.hold`."""
-        self._playout.hold()
-
-    def resume(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.resume`."""
-        self._playout.resume()
+        self._playout.play(reply_id, samples)
 
     def stop(self) -> None:
         """See :meth:`audio_io.endpoints.Speaker.stop`."""
         self._playout.stop()
 
     def tick(self) -> Audio:
-        """Play one frame: float32, shape (480,), 24 kHz. Raises: AudioFileError."""
-        block = self._playout.render(SPEAKER_FRAME)
+        """Render one frame: float32, shape (480,), 24 kHz. Raises: AudioFileError."""
+        block = self._playout.render(ASSISTANT_FRAME)
         if self._writer is not None:
             try:
                 self._writer.write(self._resampler.process(block))
@@ -157,19 +134,21 @@ class FileSpeaker:
         return block
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         """The position after the last tick."""
         return self._playout.played_at(self._playout.rendered)
 
     @property
     def status(self) -> EndpointStatus:
-        """The file's name, and how often a reply ran dry."""
+        """The file's name and the starved blocks."""
         name = "nowhere" if self._path is None else self._path.name
         return EndpointStatus(device=name, starved=self._playout.starved)
 
     def close(self) -> None:
-        """Complete the file and put it at its place; without a tick, there is none. Safe to call
-        twice. Raises: AudioFileError."""
+        """Complete the file; without a tick, remove it. Safe to call twice.
+
+        Raises: AudioFileError.
+        """
         writer, self._writer = self._writer, None
         if writer is None:
             return

@@ -1,7 +1,7 @@
-"""Sound files, read and written. As the ends of a conversation: :mod:`audio_io.file_endpoints`.
+"""Read and write sound files; :mod:`audio_io.file_endpoints` makes endpoints of them.
 
-Everything soundfile reads is welcome: WAV, FLAC, Ogg, any subtype, any rate; channels are averaged.
-Whatever is written goes to a ``.part`` file beside its place first and is renamed when it is whole.
+Reads whatever soundfile does (WAV, FLAC, Ogg, any subtype and rate) and averages the channels.
+Writes to a ``.part`` file beside the target and renames it once it is complete.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from audio_io.endpoints import Audio
 from audio_io.errors import AudioFileError
 from audio_io.resample import StreamResampler
+from audio_io.signal import Audio
 
-_BLOCK_SECONDS = 0.5
+_BLOCK_S = 0.5
 _FORMATS = {
     ".wav": ("WAV", "PCM_16"),
     ".flac": ("FLAC", "PCM_16"),
@@ -34,10 +34,10 @@ def open_audio(path: Path) -> Any:
     if not path.exists():
         raise AudioFileError(f"{path}: no such file")
     if path.is_dir():
-        raise AudioFileError(f"{path} is a folder: name a sound file")
+        raise AudioFileError(f"{path} is a folder: give a sound file")
     try:
         file = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: a headerless one
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: no header
         reason = getattr(error, "error_string", None) or str(error)
         raise AudioFileError(
             f"{path} is not a sound file that can be read ({reason.strip().rstrip('.')}): "
@@ -45,16 +45,16 @@ def open_audio(path: Path) -> Any:
         ) from error
     if file.frames == 0:
         file.close()
-        raise AudioFileError(f"{path} has no samples in it")
+        raise AudioFileError(f"{path} is empty: it has no samples")
     return file
 
 
 def mono_blocks(file: Any, path: Path) -> Iterator[Audio]:
-    """The rest of an open sound file in blocks of half a second, channels averaged, own rate.
+    """Yield the rest of an open sound file at its own rate, in mono blocks of half a second.
 
-    Raises: AudioFileError when a sample is not a number, or the file breaks off.
+    Raises: AudioFileError when a sample is not a number or the file is cut short.
     """
-    size = max(1, round(_BLOCK_SECONDS * file.samplerate))
+    size = max(1, round(_BLOCK_S * file.samplerate))
     done = 0
     while True:
         try:
@@ -68,29 +68,29 @@ def mono_blocks(file: Any, path: Path) -> Iterator[Audio]:
         if not finite.all():
             second = (done + int(np.argmin(finite))) / file.samplerate
             raise AudioFileError(
-                f"{path} has samples that are not numbers (NaN or infinity), at {second:.3f} s"
+                f"{path} has samples that are not numbers (NaN or infinity) at {second:.3f} s"
             )
         done += len(block)
         yield np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
 
 
 def read_audio(path: Path, rate: int) -> Audio:
-    """All of a sound file at ``rate`` Hz: float32 mono, (samples,). Raises: AudioFileError."""
+    """Return a whole sound file at ``rate`` Hz as float32 mono. Raises: AudioFileError."""
     with open_audio(path) as file:
         resampler = StreamResampler(file.samplerate, rate)
         pieces = [resampler.process(block) for block in mono_blocks(file, path)]
         pieces.append(resampler.flush())
     samples = np.concatenate(pieces)
     if len(samples) == 0:
-        raise AudioFileError(f"{path} has no samples in it")
+        raise AudioFileError(f"{path} is empty: it has no samples")
     return samples
 
 
 class AudioWriter:
-    """Writes a mono sound file piece by piece; it is at its place only once :meth:`close` is done.
+    """Writes a mono sound file piece by piece; ``path`` appears once :meth:`close` has returned.
 
-    The format follows the extension; ``subtype`` is soundfile's name of the encoding (by default
-    16-bit PCM, Vorbis for Ogg). Raises: AudioFileError, at once when the place cannot be written.
+    The extension sets the format, ``subtype`` soundfile's encoding (by default 16-bit PCM, for Ogg
+    Vorbis). Raises: AudioFileError, at once when ``path`` is not writable.
     """
 
     def __init__(self, path: Path, rate: int, subtype: str | None = None) -> None:
@@ -98,18 +98,16 @@ class AudioWriter:
             container, usual = _FORMATS[path.suffix.lower()]
         except KeyError:
             known = ", ".join(sorted(_FORMATS))
-            raise AudioFileError(
-                f"{path}: the extension must be one of {known}, to say the format"
-            ) from None
+            raise AudioFileError(f"{path}: the extension must be one of {known}") from None
         if path.is_dir():
-            raise AudioFileError(f"{path} is a folder: name a file")
+            raise AudioFileError(f"{path} is a folder: give a file name")
         self.path = path
         self.frames = 0
         self._part = path.with_name(path.name + ".part")
         if not path.parent.is_dir():
-            raise AudioFileError(f"the folder {path.parent} does not exist: make it first")
+            raise AudioFileError(f"the folder {path.parent} does not exist: create it first")
         try:
-            self._part.open("wb").close()  # the operating system says why not, libsndfile does not
+            self._part.open("wb").close()  # libsndfile does not say why it cannot
         except OSError as error:
             raise AudioFileError(f"cannot write {path}: {error.strerror}") from error
         try:
@@ -121,9 +119,9 @@ class AudioWriter:
             raise AudioFileError(f"cannot write {path}: {error}") from error
 
     def write(self, samples: Audio) -> None:
-        """Append ``samples`` (float32 mono). Raises: AudioFileError, and nothing is left behind."""
+        """Append ``samples`` (float32 mono). Raises: AudioFileError after removing the file."""
         try:
-            # A sample beyond full scale must clip, not wrap around, in whatever encoding.
+            # Samples beyond full scale must clip in every encoding, not wrap around.
             self._file.write(np.clip(samples, -1.0, 1.0, dtype=np.float32))
         except (soundfile.LibsndfileError, OSError, AssertionError) as error:
             self.abort()
@@ -133,13 +131,13 @@ class AudioWriter:
         self.frames += len(samples)
 
     def close(self) -> None:
-        """Complete the file and put it at its place. Raises: AudioFileError."""
+        """Complete the file and rename it to ``path``. Raises: AudioFileError."""
         try:
             self._file.close()
-            # libsndfile does not report a disk that fills up while the last buffers are written.
+            # libsndfile does not report a disk that fills up in the last buffers.
             written = soundfile.info(self._part).frames
             if written != self.frames:
-                raise OSError(f"{written} of {self.frames} samples arrived")
+                raise OSError(f"{written} of {self.frames} samples written")
             self._part.replace(self.path)
         except (soundfile.LibsndfileError, OSError) as error:
             self._part.unlink(missing_ok=True)
@@ -148,19 +146,19 @@ class AudioWriter:
             ) from error
 
     def abort(self) -> None:
-        """Give up: nothing is left behind."""
+        """Give up and remove the file."""
         try:
             self._file.close()
         except soundfile.LibsndfileError:
-            pass  # it is thrown away all the same
+            pass  # removed anyway
         finally:
             self._part.unlink(missing_ok=True)
 
 
 def write_audio(path: Path, samples: Audio, rate: int, subtype: str | None = None) -> None:
-    """Write ``samples`` (float32 mono) at ``rate`` Hz, whole or not at all.
+    """Write ``samples`` (float32 mono) at ``rate`` Hz, completely or not at all.
 
-    The format follows the extension (.wav, .flac, .ogg). Raises: AudioFileError.
+    The extension (.wav, .flac, .ogg) sets the format. Raises: AudioFileError.
     """
     writer = AudioWriter(path, rate, subtype)
     writer.write(samples)

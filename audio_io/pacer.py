@@ -1,18 +1,19 @@
-"""Frames in real time, from a source that would give them faster."""
+"""Slow a source of frames down to real time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from audio_io.endpoints import MIC_FRAME, MIC_RATE
-
-_FRAME_SECONDS = MIC_FRAME / MIC_RATE
+from audio_io.clock import FRAME_S
 
 
 class Pacer:
-    """Lets a frame through every 20 ms of ``clock``, counted from the first :meth:`wait`, so that
-    delays do not add up. A frame is due when its last sample is: 20 ms after its first one."""
+    """Lets one frame through every 20 ms of ``clock``.
+
+    Time counts from the first :meth:`wait`, so delays do not add up. A frame is due when its last
+    sample is: 20 ms after its first.
+    """
 
     def __init__(
         self,
@@ -25,11 +26,11 @@ class Pacer:
         self._frames = 0
 
     def wait(self, timeout: float) -> bool:
-        """Wait for the next frame, ``timeout`` seconds at most; whether it is due."""
+        """Wait up to ``timeout`` seconds for the next frame; return whether it is due."""
         now = self._clock()
         if self._began is None:
             self._began = now
-        wait = self._began + (self._frames + 1) * _FRAME_SECONDS - now
+        wait = self._began + (self._frames + 1) * FRAME_S - now
         if wait > 0:
             self._sleep(min(wait, timeout))
             if wait > timeout:

@@ -1,9 +1,9 @@
-"""The queue behind every speaker: what is to be played, at what level, and how far it has got.
+"""The queue behind every speaker: what to play, how loud, and how far it has got.
 
-:class:`Playout` has no device and no thread. Whoever owns the device renders it, block by block,
-into one endless stream of 24 kHz samples, silence when nothing is queued. Only real samples of a
-reply count as played, never silence; the position at any sample of that stream can be asked for
-later, when the device has really played it (:meth:`Playout.played_at`).
+:class:`Playout` has no device and no thread. The owner of the device renders it block by block into
+one endless stream of 24 kHz samples, with silence while the queue is empty. Only samples of a reply
+count as played. :meth:`Playout.played_at` returns the position at any sample of the stream, once
+the device has played it.
 """
 
 from __future__ import annotations
@@ -15,72 +15,76 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio_io.endpoints import SPEAKER_FRAME, SPEAKER_RATE, Audio, Played
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE
 from audio_io.errors import AudioError
 from audio_io.levels import from_db
+from audio_io.signal import Audio, Position, fade_out
 
-LIMIT_SECONDS = 300
-"""How much may be queued; more is an error, because dropping it would falsify what was heard."""
+LIMIT_S = 300
+"""Longest queue. More is an error, because dropping samples would falsify what was heard."""
 
 DUCK_DB = -12.0
-RAMP = SPEAKER_RATE // 100
-"""Samples (10 ms) that a change between full and ducked level takes, and a fade-out."""
+RAMP = ASSISTANT_RATE // 100
+"""Samples (10 ms) of a fade-out, and of a change between full and ducked level."""
 
 _STEP = (1.0 - from_db(DUCK_DB)) / RAMP
 
 
 @dataclass(slots=True)
 class _Span:
-    """``length`` samples of ``reply``, from its sample ``first`` on, rendered at ``start``."""
+    """``length`` samples of a reply from its sample ``first`` on, rendered at ``start``."""
 
     start: int
-    reply: int
+    reply_id: int
     first: int
     length: int
 
-    def played_at(self, index: int) -> Played:
-        return Played(self.reply, self.first + max(0, min(index - self.start, self.length)))
+    def played_at(self, index: int) -> Position:
+        return Position(self.reply_id, self.first + max(0, min(index - self.start, self.length)))
 
 
 class Playout:
     """A queue of replies, rendered as one stream. Safe to use from several threads."""
 
-    def __init__(self, limit_seconds: float = LIMIT_SECONDS) -> None:
+    def __init__(self, limit_seconds: float = LIMIT_S) -> None:
         self._lock = threading.Lock()
-        self._limit = round(limit_seconds * SPEAKER_RATE)
+        self._limit = round(limit_seconds * ASSISTANT_RATE)
         self._queue: deque[tuple[int, Audio]] = deque()
-        self._queued = 0
+        self.queued = 0
+        """Number of samples not rendered yet."""
         self._gain = 1.0
         self._target = 1.0
         self._held = False
-        self._rendered = 0
+        self.rendered = 0
+        """Number of samples rendered so far, silence included."""
         self._spans: deque[_Span] = deque([_Span(0, -1, 0, 0)])
         self._dry = 0
-        self._starved = 0
+        self.starved = 0
+        """Number of blocks with silence between two samples of the same reply."""
 
-    def play(self, reply: int, samples: Audio) -> None:
-        """Queue a copy of ``samples`` (float32 mono 24 kHz) of reply ``reply``.
+    def play(self, reply_id: int, samples: Audio) -> None:
+        """Queue a copy of ``samples`` (float32 mono 24 kHz) of reply ``reply_id``.
 
-        Raises: AudioError when more than the limit would be queued; nothing is queued then.
+        Raises: AudioError, queueing nothing, when the queue would exceed its limit.
         """
         if len(samples) == 0:
             return
         with self._lock:
-            if self._queued + len(samples) > self._limit:
+            if self.queued + len(samples) > self._limit:
                 raise AudioError(
-                    f"more than {self._limit / SPEAKER_RATE:g} s of speech wait to be played: "
+                    f"more than {self._limit / ASSISTANT_RATE:g} s of speech are queued: "
                     "ask for shorter replies"
                 )
-            self._queue.append((reply, np.array(samples, dtype=np.float32)))
-            self._queued += len(samples)
+            self._queue.append((reply_id, np.array(samples, dtype=np.float32)))
+            self.queued += len(samples)
 
     def duck(self) -> None:
-        """Play on 12 dB lower, from the next sample on, over a ramp of 10 ms."""
+        """Continue 12 dB lower, over a ramp of 10 ms from the next sample on."""
         with self._lock:
             self._target = from_db(DUCK_DB)
 
     def hold(self) -> None:
-        """Fade out within 15 ms and stand still there: what is queued waits for :meth:`resume`."""
+        """Fade out within 15 ms and stand still until :meth:`resume`; the queue is kept."""
         with self._lock:
             self._held = True
             self._target = 0.0
@@ -92,81 +96,63 @@ class Playout:
             self._target = 1.0
 
     def stop(self) -> None:
-        """Fade out within 10 ms and drop the rest. What is queued later plays at full level."""
+        """Fade out within 10 ms and drop the rest. Later samples play at full level."""
         with self._lock:
             tail = self._take(RAMP) if self._gain > 0 else []
             faded: deque[tuple[int, Audio]] = deque()
             left = sum(len(samples) for _, samples in tail)
-            envelope = self._envelope(left) * np.linspace(1.0, 0.0, left + 1, dtype=np.float32)[1:]
+            envelope = self._envelope(left) * fade_out(left)
             at = 0
-            for reply, samples in tail:
-                faded.append((reply, samples * envelope[at : at + len(samples)]))
+            for reply_id, samples in tail:
+                faded.append((reply_id, samples * envelope[at : at + len(samples)]))
                 at += len(samples)
             self._queue = faded
-            self._queued = left
+            self.queued = left
             self._play_on()
 
     def drop(self) -> None:
-        """Drop all that is queued. What is queued later plays at full level."""
+        """Drop the queue. Later samples play at full level."""
         with self._lock:
             self._queue.clear()
-            self._queued = 0
+            self.queued = 0
             self._play_on()
 
     def take_back(self, index: int) -> None:
-        """Forget that the stream was rendered from ``index`` on: the device will not play it."""
+        """Undo the rendering from stream index ``index`` on: the device will not play it."""
         with self._lock:
-            self._rendered = min(self._rendered, max(index, self._spans[0].start))
-            while len(self._spans) > 1 and self._spans[-1].start >= self._rendered:
+            self.rendered = min(self.rendered, max(index, self._spans[0].start))
+            while len(self._spans) > 1 and self._spans[-1].start >= self.rendered:
                 self._spans.pop()
             last = self._spans[-1]
-            last.length = max(0, min(last.length, self._rendered - last.start))
-            silent = self._rendered - last.start - last.length
-            self._dry = min(self._dry, math.ceil(silent / SPEAKER_FRAME))
+            last.length = max(0, min(last.length, self.rendered - last.start))
+            silent = self.rendered - last.start - last.length
+            self._dry = min(self._dry, math.ceil(silent / ASSISTANT_FRAME))
 
     def render(self, n: int) -> Audio:
-        """The next ``n`` samples of the stream: float32, shape (n,), silence where nothing is."""
+        """Return the next ``n`` samples of the stream, silence where the queue is empty."""
         block = np.zeros(n, np.float32)
         with self._lock:
             at = 0
-            for reply, samples in self._take(min(n, self._left_of_fade()) if self._held else n):
+            for reply_id, samples in self._take(min(n, self._left_of_fade()) if self._held else n):
                 block[at : at + len(samples)] = samples
-                self._note(reply, self._rendered + at, len(samples))
+                self._note(reply_id, self.rendered + at, len(samples))
                 at += len(samples)
             if at < n and not self._held:
                 self._dry += 1
             block *= self._envelope(n)
-            self._rendered += n
+            self.rendered += n
         return block
 
     @property
-    def queued(self) -> int:
-        """Samples that wait to be rendered."""
+    def played(self) -> Position:
+        """The position at the last rendered sample."""
         with self._lock:
-            return self._queued
+            return self._spans[-1].played_at(self.rendered)
 
-    @property
-    def rendered(self) -> int:
-        """Samples of the stream that were rendered so far, silence included."""
-        with self._lock:
-            return self._rendered
+    def played_at(self, index: int) -> Position:
+        """Return the position once the stream's first ``index`` samples have been played.
 
-    @property
-    def starved(self) -> int:
-        """Blocks that were silent, wholly or in part, between two samples of the same reply."""
-        with self._lock:
-            return self._starved
-
-    @property
-    def played(self) -> Played:
-        """The position at the last sample that was rendered."""
-        with self._lock:
-            return self._spans[-1].played_at(self._rendered)
-
-    def played_at(self, index: int) -> Played:
-        """The position when the stream's first ``index`` samples have been played.
-
-        ``index`` must not fall from call to call: what lies before it is forgotten.
+        ``index`` must not fall from call to call: earlier positions are forgotten.
         """
         with self._lock:
             while len(self._spans) > 1 and self._spans[1].start < index:
@@ -174,52 +160,52 @@ class Playout:
             return self._spans[0].played_at(index)
 
     def speaks_after(self, index: int) -> bool:
-        """Whether any rendered sample from stream index ``index`` on belongs to a reply.
+        """Return whether any rendered sample from stream index ``index`` on belongs to a reply.
 
-        A reply has pauses of its own: that samples are zero does not make them anybody's silence.
+        The samples themselves cannot tell: a reply has silent pauses.
         """
         with self._lock:
             last = self._spans[-1]
             return last.start + last.length > index
 
     def _play_on(self) -> None:
-        """What is queued from now on plays at full level."""
+        """Play at full level from now on."""
         self._gain = self._target = 1.0
         self._held = False
         self._dry = 0
 
     def _left_of_fade(self) -> int:
-        """Samples until a reply that is held is silent."""
+        """Return the samples until a held reply is silent."""
         return math.ceil(self._gain / _STEP)
 
     def _take(self, n: int) -> list[tuple[int, Audio]]:
-        """Up to ``n`` queued samples, in pieces of one reply each."""
+        """Remove up to ``n`` samples from the queue, in pieces of one reply each."""
         taken: list[tuple[int, Audio]] = []
         while n > 0 and self._queue:
-            reply, samples = self._queue.popleft()
+            reply_id, samples = self._queue.popleft()
             if len(samples) > n:
-                self._queue.appendleft((reply, samples[n:]))
+                self._queue.appendleft((reply_id, samples[n:]))
                 samples = samples[:n]
-            taken.append((reply, samples))
+            taken.append((reply_id, samples))
             n -= len(samples)
-            self._queued -= len(samples)
+            self.queued -= len(samples)
         return taken
 
-    def _note(self, reply: int, start: int, length: int) -> None:
-        """Account for ``length`` samples of ``reply`` at stream index ``start``."""
+    def _note(self, reply_id: int, start: int, length: int) -> None:
+        """Record that ``length`` samples of a reply lie at stream index ``start``."""
         last = self._spans[-1]
-        same = reply == last.reply
+        same = reply_id == last.reply_id
         if same:
-            self._starved += self._dry
+            self.starved += self._dry
         self._dry = 0
         if same and last.start + last.length == start:
             last.length += length
         else:
             first = last.first + last.length if same else 0
-            self._spans.append(_Span(start, reply, first, length))
+            self._spans.append(_Span(start, reply_id, first, length))
 
     def _envelope(self, n: int) -> Audio:
-        """The level of the next ``n`` samples; moves the level on."""
+        """Return the gains of the next ``n`` samples and advance the level."""
         if self._gain == self._target:
             return np.full(n, self._gain, np.float32)
         rise = np.arange(1, n + 1) * _STEP
@@ -230,3 +216,22 @@ class Playout:
         if n:
             self._gain = float(levels[-1])
         return np.asarray(levels, dtype=np.float32)
+
+
+class PlayoutSpeaker:
+    """The part of every speaker that only passes orders on to its playout."""
+
+    def __init__(self) -> None:
+        self._playout = Playout()
+
+    def duck(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.duck`."""
+        self._playout.duck()
+
+    def hold(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.hold`."""
+        self._playout.hold()
+
+    def resume(self) -> None:
+        """See :meth:`audio_io.endpoints.Speaker.resume`."""
+        self._playout.resume()

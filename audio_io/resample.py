@@ -1,11 +1,11 @@
-"""Change of sample rate, for a whole sound or for a stream of chunks (mono float32, through soxr).
+"""Change the sample rate of a whole sound or of a stream (mono float32, by soxr).
 
-A streaming resampler gives, over a whole stream, exactly what one call would have given, however
-the stream was cut into chunks. It holds samples back until it has seen what follows them:
+A streaming resampler returns in total exactly what one call would, however the stream is cut into
+chunks. It delays its output:
 
-- ordinary (files): linear phase and no shift in time, but soxr works in blocks, so output comes in
-  bursts that lag the input by up to 80 ms;
-- ``low_latency`` (devices): soxr's variable-rate filter, steady, 10 to 14 ms behind the input.
+- ordinary (files): linear phase and no shift in time, but output comes in bursts that lag the
+  input by up to 80 ms;
+- ``low_latency`` (devices): soxr's variable-rate filter, steadily 10 to 14 ms behind the input.
   To and from 16 kHz it shifts the sound by less than 0.5 ms.
 
 Measured with 20 ms chunks between 8, 16, 24, 44.1, 48 and 192 kHz.
@@ -18,13 +18,13 @@ from typing import cast
 import numpy as np
 import soxr
 
-from audio_io.endpoints import Audio
+from audio_io.signal import Audio
 
 _EMPTY = np.zeros(0, np.float32)
 
 
 class StreamResampler:
-    """Resamples a stream from ``source`` Hz to ``target`` Hz. When they agree, it does nothing.
+    """Resamples a stream from ``source`` Hz to ``target`` Hz; equal rates pass it through.
 
     Not thread-safe. Raises: ValueError when a rate is not positive.
     """
@@ -37,16 +37,16 @@ class StreamResampler:
         )
 
     def process(self, samples: Audio) -> Audio:
-        """Take in the next chunk, of any length; return what is ready, which may be nothing."""
+        """Take in the next chunk, of any length; return the output that is ready, if any."""
         chunk = np.ascontiguousarray(samples, dtype=np.float32)
         if self._stream is None:
             return chunk
         return cast(Audio, self._stream.resample_chunk(chunk))
 
     def flush(self) -> Audio:
-        """End the stream and return what was held back; the next chunk begins a new stream.
+        """End the stream and return its rest; the next chunk begins a new stream.
 
-        In all, ``n`` samples have then become ``round(n * target / source)`` (with ``low_latency``
+        In total, ``n`` samples become ``round(n * target / source)`` (with ``low_latency``
         sometimes one less).
         """
         if self._stream is None:
@@ -56,20 +56,20 @@ class StreamResampler:
         return rest
 
     def reset(self) -> None:
-        """Forget what was held back; the next chunk begins a new stream."""
+        """Drop the rest of the stream; the next chunk begins a new one."""
         if self._stream is not None:
             self._stream.clear()
 
 
 def resample(samples: Audio, source: float, target: float) -> Audio:
-    """All of ``samples`` at ``source`` Hz, at ``target`` Hz. Shape (n,) to (round(n * ratio),)."""
+    """Resample a whole sound from ``source`` to ``target`` Hz: (n,) to (round(n * ratio),)."""
     return cast(Audio, soxr.resample(samples, source, target))
 
 
 class FrameResampler:
-    """A stream from one rate to the other, in frames: as much comes out as went in, at every call.
+    """Resamples a stream frame by frame: each call returns as much time as it takes in.
 
-    What comes out first is silence, as long as the resampler's own delay (10 to 14 ms).
+    The output begins with silence, as long as the resampler's delay (10 to 14 ms).
     """
 
     def __init__(self, source: float, target: float, frame: int) -> None:
@@ -78,7 +78,7 @@ class FrameResampler:
         self._ready = np.zeros(0, np.float32)
 
     def process(self, samples: Audio) -> Audio:
-        """One frame in (float32 mono at the source's rate), ``frame`` samples out."""
+        """Take in a frame at the source's rate; return ``frame`` samples at the target's."""
         self._ready = np.concatenate([self._ready, self._resampler.process(samples)])
         missing = self._frame - len(self._ready)
         if missing > 0:

@@ -1,4 +1,4 @@
-"""Is someone speaking? Two detectors behind one protocol; docs/vad.md says which is when better.
+"""Two speech detectors behind :class:`audio_io.signal.SpeechDetector`; docs/vad.md compares them.
 
 Both take the user's audio frame by frame: float32, shape (320,), 16 kHz, in [-1, 1].
 """
@@ -7,34 +7,24 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio
+from audio_io.clock import FRAME, USER_RATE
 from audio_io.errors import AudioError
+from audio_io.signal import Audio
 
 _HOP = 512
 _CONTEXT = 64
 
 
-class VoiceActivityDetector(Protocol):
-    """Tells speech from everything else, causally."""
-
-    def process(self, samples: Audio) -> float:
-        """Take in the next frame, (320,); the probability in [0, 1] that it ends in speech."""
-
-    def reset(self) -> None:
-        """Forget the past."""
-
-
 class SileroVad:
-    """Silero VAD 5 and 6: a small recurrent network, on onnxruntime with one thread.
+    """Silero VAD 5 and 6: a small recurrent network, run by onnxruntime on one thread.
 
-    ``model``: its ``silero_vad.onnx``, as a path or as bytes. It looks at hops of 512 samples
-    (32 ms), each after the 64 samples before it; between hops the last probability stands.
+    ``model`` is ``silero_vad.onnx`` as a path or bytes. The network reads hops of 512 samples
+    (32 ms) after 64 samples of context; between hops the last probability stands.
 
-    Raises: AudioError when the model cannot be loaded or is another one.
+    Raises: AudioError when the model does not load or is another one.
     Source: https://github.com/snakers4/silero-vad (MIT).
     """
 
@@ -52,21 +42,21 @@ class SileroVad:
             )
         except Exception as error:
             name = "the VAD model" if isinstance(model, bytes) else model
-            raise AudioError(f"{name} cannot be loaded ({error}): fetch it again") from error
+            raise AudioError(f"cannot load {name} ({error}): fetch it again") from error
         names = {entry.name for entry in self._session.get_inputs()}
         if names != {"input", "state", "sr"}:
-            raise AudioError(f"this is not a Silero VAD model: its inputs are {sorted(names)}")
-        self._rate = np.array(MIC_RATE, np.int64)
+            raise AudioError(f"not a Silero VAD model: its inputs are {sorted(names)}")
+        self._rate = np.array(USER_RATE, np.int64)
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget all past frames."""
         self._state = np.zeros((2, 1, 128), np.float32)
         self._pending = np.zeros(_CONTEXT, np.float32)
         self._probability = 0.0
 
     def process(self, samples: Audio) -> float:
-        """See :meth:`VoiceActivityDetector.process`."""
+        """See :class:`audio_io.signal.SpeechDetector`."""
         self._pending = np.concatenate([self._pending, samples])
         while len(self._pending) >= _CONTEXT + _HOP:
             window = self._pending[None, : _CONTEXT + _HOP]
@@ -79,10 +69,10 @@ class SileroVad:
 
 
 class WebRtcVad:
-    """The Gaussian-mixture detector of WebRTC: a few microseconds a frame, easily fooled by noise.
+    """WebRTC's Gaussian-mixture detector: microseconds per frame, but easily fooled by noise.
 
-    ``aggressiveness``: 0 (calls much speech) to 3 (calls little). The probability is the share of
-    the last ``smoothing`` frames that it called speech. Raises: ValueError.
+    ``aggressiveness`` is 0 (calls much speech) to 3 (calls little). The probability is the share of
+    the last ``smoothing`` frames called speech. Raises: ValueError.
     """
 
     def __init__(self, aggressiveness: int = 3, smoothing: int = 5) -> None:
@@ -95,16 +85,16 @@ class WebRtcVad:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past."""
+        """Forget all past frames."""
         import webrtcvad
 
         self._vad = webrtcvad.Vad(self._aggressiveness)
         self._votes.clear()
 
     def process(self, samples: Audio) -> float:
-        """See :meth:`VoiceActivityDetector.process`. Raises: ValueError for another frame size."""
-        if len(samples) != MIC_FRAME:
-            raise ValueError(f"a frame is {MIC_FRAME} samples, not {len(samples)}")
+        """Return the share of recent frames called speech. Raises: ValueError."""
+        if len(samples) != FRAME:
+            raise ValueError(f"a frame is {FRAME} samples, not {len(samples)}")
         pcm = (np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2")
-        self._votes.append(bool(self._vad.is_speech(pcm.tobytes(), MIC_RATE)))
+        self._votes.append(bool(self._vad.is_speech(pcm.tobytes(), USER_RATE)))
         return sum(self._votes) / (self._votes.maxlen or 1)

@@ -1,42 +1,44 @@
-"""The entry point: runs the command and turns what goes wrong into one line for people."""
+"""The entry point: run the command, and turn what it raises into one line on stderr."""
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
+import traceback
 
-from covo_cli.errors import is_expected
+from covo_cli.errors import OutputClosed, message_for
+from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, leave, own_process
 
-EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ONLY_SHOW = {"--help", "-h", "--version"}
 
 
 def main() -> None:
-    """Run ``covo``; never returns. What typer sees first it ends itself: wrong arguments, Ctrl-C,
-    and that whoever read our output has gone."""
+    """Run ``covo`` and end the process. Typer itself reports wrong arguments and Ctrl-C."""
+    own_process()
+    leave(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
     try:
+        if not _ONLY_SHOW.intersection(arguments):
+            from covo_cli.process.log import begin_log
+
+            begin_log(arguments)
         from covo_cli.app import app
 
         app(prog_name="covo")
-    except KeyboardInterrupt:  # before typer was there
-        sys.exit(EXIT_INTERRUPTED)
-    except Exception as error:
-        debug = "--debug" in sys.argv or os.environ.get("COVO_DEBUG", "") not in ("", "0")
-        if debug:
-            raise
-        if is_expected(error):
-            message = str(error)
-        elif isinstance(error, OSError) and error.errno in _NO_ROOM:
-            where = error.filename or "its output"
-            message = f"cannot write {where}: {error.strerror}; make room on the disk"
-        else:
-            message = (
-                f"unexpected {type(error).__name__}: {error} (this is a bug; see it with --debug)"
-            )
-        sys.stderr.write(f"covo: {' '.join(message.split())}\n")
-        sys.exit(EXIT_ERROR)
+    except SystemExit as ending:
+        return ending.code if isinstance(ending.code, int) else EXIT_ERROR * bool(ending.code)
+    except KeyboardInterrupt:  # before typer could catch it
+        return EXIT_INTERRUPTED
+    except OutputClosed:
+        return EXIT_ERROR
+    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+        if "--debug" in arguments or os.environ.get("COVO_DEBUG", "") not in ("", "0"):
+            traceback.print_exception(error)
+        sys.stderr.write(f"{message_for(error)}\n")
+        return EXIT_ERROR
+    return 0
 
 
 if __name__ == "__main__":

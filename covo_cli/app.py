@@ -1,13 +1,14 @@
-"""The command tree. Each command lives in its own module of :mod:`covo_cli.commands`."""
+"""The command tree; the commands are in :mod:`covo_cli.commands`."""
 
 from __future__ import annotations
 
 import codecs
 import io
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from covo_cli import __version__
 from covo_cli.commands import (
@@ -15,7 +16,6 @@ from covo_cli.commands import (
     bench,
     chat,
     config,
-    demo,
     devices,
     doctor,
     evaluation,
@@ -28,9 +28,25 @@ from covo_cli.commands import (
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,  # Rich takes longer to import than all of covo's commands
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class HelpCommand(TyperCommand):
+    """A command whose help lists its options under headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section for each ``rich_help_panel``, those without one last."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                panel = getattr(parameter, "rich_help_panel", None) or "Options"
+                groups.setdefault(panel, []).append(record)
+        for panel in sorted(groups, key="Options".__eq__):
+            with formatter.section(panel):
+                formatter.write_dl(groups[panel])
 
 
 def _show_version(wanted: bool) -> None:
@@ -46,19 +62,20 @@ def root(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also log to stderr.")] = False,
 ) -> None:
     """Talk to an open speech-to-speech model from your terminal.
 
-    [bold]covo chat[/] starts a conversation. [bold]covo doctor[/] says if this machine is ready.
+    `covo chat` starts a conversation; `covo doctor` checks whether this machine is ready.
     """
     out = sys.stdout
     if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
-        out.reconfigure(errors="replace")  # a locale without arrows is no reason to say nothing
+        out.reconfigure(errors="replace")  # print "?" where the locale lacks a character
 
 
-app.command()(chat.chat)
+app.command(cls=HelpCommand)(chat.chat)
 app.command()(ask.ask)
-app.command()(demo.demo)
+app.command(cls=HelpCommand)(chat.demo)
 app.command()(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")

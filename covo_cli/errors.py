@@ -1,26 +1,39 @@
-"""How errors reach the user: one line on stderr, a non-zero exit code, no traceback."""
+"""The command line's own errors, and how any error reaches the user: as one line on stderr.
+
+CliError
+├── SettingsError
+├── SessionError
+└── OutputClosed
+"""
 
 from __future__ import annotations
 
+import errno
 import sys
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CliError(Exception):
-    """Base of the errors that belong to the command line itself. The message says what to do."""
+    """Base of the command line's own errors. The message tells the cause and the remedy."""
 
 
 class SettingsError(CliError):
-    """A setting is unknown, has a bad value, or the settings file cannot be read or written."""
+    """A setting is unknown or has a bad value, or its file cannot be read or written."""
 
 
 class SessionError(CliError):
     """A recorded session is missing, broken or cannot be written."""
 
 
-def is_expected(error: BaseException) -> bool:
-    """Whether ``error`` was raised on purpose, by any of the rooms, with a message for the user.
+class OutputClosed(CliError):  # noqa: N818 - not a fault
+    """The program or terminal that shows our output has gone; the conversation ends quietly."""
 
-    The rooms are looked up only if they were loaded: an error of theirs cannot exist otherwise.
+
+def is_expected(error: BaseException) -> bool:
+    """Return whether one of the rooms raised ``error`` on purpose, with a message for the user.
+
+    A room that was never imported cannot have raised it, so none is imported here.
     """
     roots: list[type[BaseException]] = [CliError]
     for module, name in (
@@ -31,3 +44,21 @@ def is_expected(error: BaseException) -> bool:
         if module in sys.modules:
             roots.append(getattr(sys.modules[module], name))
     return isinstance(error, tuple(roots))
+
+
+def message_for(error: BaseException) -> str:
+    """Return the line that tells the user about ``error``. The log gets a bug's traceback."""
+    if is_expected(error):
+        message = str(error)
+    elif isinstance(error, OSError) and error.errno in _NO_ROOM:
+        where = error.filename or "its output"
+        message = f"cannot write {where}: {error.strerror}; make room on the disk"
+    else:
+        import logging
+
+        from audio_io.worker import details_hint
+
+        logging.getLogger(__name__).error("unexpected error", exc_info=error)
+        hint = details_hint() or " (see it with --debug)"
+        message = f"unexpected {type(error).__name__}: {error}; this is a bug{hint}"
+    return f"covo: {' '.join(message.split())}"

@@ -1,35 +1,51 @@
-"""Makes docs/screen.svg: what the live screen looks like.
+"""Draw docs/screen.svg, a picture of the live screen.
 
-``python docs/make_screen_picture.py`` draws a made-up conversation and says so in the picture's
-title; ``--session FOLDER [--at SECONDS]`` draws a recorded one at that time of it (its end).
+``python docs/make_screen_picture.py`` draws a made-up conversation, and says so in the title;
+``--session FOLDER [--at SECONDS]`` draws a recorded one at that time (default: its end).
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import soxr
+from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE  # noqa: E402
+from audio_io.signal import NOTHING_PLAYED, Position  # noqa: E402
 from covo_cli.conversation.consumer import Tick  # noqa: E402
-from covo_cli.screen.picture import screen_svg  # noqa: E402
-from covo_cli.screen.view import ConversationInfo, ConversationView  # noqa: E402
+from covo_cli.screen.keys import KeyState  # noqa: E402
+from covo_cli.screen.panel import Panel  # noqa: E402
+from covo_cli.screen.view import ConversationInfo, ConversationView, View  # noqa: E402
+from covo_cli.screen.words import Glyphs  # noqa: E402
 from covo_cli.sessions.audio import read_audio  # noqa: E402
+from covo_cli.sessions.event_log import RecordedAudio, read_events  # noqa: E402
 from covo_cli.sessions.info import read_info  # noqa: E402
-from covo_cli.sessions.records import RecordedAudio, read_events  # noqa: E402
-from model.events import AssistantAudio, Event  # noqa: E402
+from model.events import AssistantAudio, Event, ReplyStarted  # noqa: E402
 from tests.fakes import screen_session as example  # noqa: E402
 
 
+def screen_svg(view: View, *, title: str, width: int = 92, height: int = 20) -> str:
+    """Return the screen at ``view`` in a window frame, with its last ``height`` lines."""
+    console = Console(record=True, file=io.StringIO(), width=width, color_system="truecolor")
+    panel = Panel(console, width, Glyphs())
+    status = panel.lines(view, KeyState(), height)
+    done = [line for entry in view.entries[: view.settled] for line in panel.entry(entry)]
+    for line in [*done, *status][-height:]:
+        console.print(line, no_wrap=True, highlight=False)
+    return console.export_svg(title=title)
+
+
 def session_info(folder: Path) -> ConversationInfo:
-    """What the session was held with."""
+    """Return what the session was held with."""
     info, _ = read_info(folder)
     engine = info.engine
     return ConversationInfo(
@@ -42,23 +58,30 @@ def session_info(folder: Path) -> ConversationInfo:
 
 
 def session_ticks(folder: Path) -> Iterator[Tick]:
-    """The session frame by frame, as it was."""
+    """Yield the session frame by frame.
+
+    How far the speaker had got was not recorded; it is counted from a reply's first sound.
+    """
     stereo = np.concatenate(list(read_audio(folder))).astype(np.float32) / 32_768
     user = soxr.resample(stereo[:, 0], ASSISTANT_RATE, USER_RATE)
     events = sorted((_played(event) for event in read_events(folder).events), key=lambda e: e.at)
-    last = 0
+    last, played = 0, NOTHING_PLAYED
     for frame in range(len(user) // FRAME):
         at = frame * FRAME
         count = last
         while count < len(events) and events[count].at < at + FRAME:
             count += 1
         heard = stereo[frame * ASSISTANT_FRAME : (frame + 1) * ASSISTANT_FRAME, 1]
-        yield Tick(at, user[at : at + FRAME], heard, tuple(events[last:count]))
+        started = [e.reply for e in events[last:count] if isinstance(e, ReplyStarted)]
+        played = Position(started[-1]) if started else played
+        if played.samples or np.any(heard):
+            played = Position(played.reply_id, played.samples + len(heard))
+        yield Tick(at, user[at : at + FRAME], heard, tuple(events[last:count]), played=played)
         last = count
 
 
 def _played(event: Event) -> Event:
-    """The record of a sound, as the event it was: the sound itself is in the other channel."""
+    """Return the event that a record of sound was; the sound itself is in the recording."""
     if isinstance(event, RecordedAudio):
         silence = np.zeros(event.samples, np.float32)
         return AssistantAudio(event.at, event.reply, silence, event.text)

@@ -1,8 +1,8 @@
 """The one interface: everything that can hold a conversation is an :class:`Engine`.
 
-An engine is driven by time in samples, never by the wall clock: the conversation hands it one
-frame of the user's audio after the other, together with how much of its replies the speaker has
-really played, and it answers with :mod:`model.events`.
+An engine's time is counted in samples, never by the wall clock. The conversation gives it the
+user's audio frame by frame, with how much of its replies the speaker has played, and gets back
+:mod:`model.events`.
 """
 
 from __future__ import annotations
@@ -11,24 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from audio_io.signal import NOTHING_PLAYED, Audio, Position
 from model.events import Event
-
-Audio = NDArray[np.float32]
-"""Mono sound in [-1, 1], shape (samples,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Playback:
-    """What the speaker has really played: ``samples`` (24 kHz) of reply ``reply`` so far.
-
-    ``reply`` is -1 before anything was played.
-    """
-
-    reply: int = -1
-    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +21,7 @@ class Frame:
 
     start: int
     samples: Audio = field(repr=False)
-    playback: Playback = Playback()
+    playback: Position = NOTHING_PLAYED
 
     @property
     def end(self) -> int:
@@ -83,10 +67,10 @@ Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine is, for the screen, the session's record and ``covo doctor``.
+    """What an engine is, for the screen and the session's record.
 
-    ``description`` says honestly what it is made of; ``parts`` names each part's model. An engine
-    that does not speak (``speaks``) only writes its replies.
+    ``description``: what it is made of, honestly. ``parts``: each part's model. An engine that
+    does not ``speaks`` only writes its replies.
     """
 
     name: str
@@ -109,20 +93,20 @@ class Engine(Protocol):
         """What this engine is made of."""
 
     def warm_up(self, progress: Progress) -> None:
-        """Load and run everything once, so that the first turn is as fast as the others.
+        """Load all parts and run them once, so that the first turn is as fast as the others.
 
-        Raises: ModelError when a part is missing or broken.
+        Raises: ModelError.
         """
 
     def process(self, frame: Frame) -> Sequence[Event]:
-        """Take in one frame; return what happened, in order of time. Never blocks for long."""
+        """Take in one frame; return what happened, in order of time, within milliseconds."""
 
     def command(self, command: Command) -> None:
-        """Ask for something from outside the audio; it takes effect with the next frame."""
+        """Queue ``command`` for the next frame."""
 
     @property
     def busy(self) -> bool:
-        """Whether a turn is under way: user speech not answered yet, or a reply not played yet."""
+        """Whether speech of the user is not answered yet, or a reply not played yet."""
 
     def close(self) -> None:
-        """Stop all work and give back memory. Safe to call twice."""
+        """Stop all work and free the memory. Safe to call twice."""

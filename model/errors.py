@@ -1,67 +1,86 @@
-"""What can go wrong in :mod:`model`. Each message says what is wrong and what to do."""
+"""The errors of :mod:`model`; each message tells the cause and the remedy.
+
+ModelError
+├── WeightsError          weights missing, incomplete or changed
+├── NetworkConfigError    config.json or duplex.json missing, unreadable or unsupported
+├── NetworkInputError     audio, tokens, codes or voice that a network cannot take
+├── NetworkMemoryError    not enough memory on the device
+├── DialogueError         not a valid dialogue or sequence of chunks
+├── TrainingError         bad training configuration, data or checkpoint
+├── RecognizerError
+├── EndOfTurnError
+├── ChatError
+└── SynthesizerError      each: cannot be loaded, or failed at its work
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from audio_io.worker import details_hint
 from voices.errors import VoiceError
+
+log = logging.getLogger(__name__)
 
 
 class ModelError(Exception):
-    """Base of every error that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
 
 class WeightsError(ModelError):
-    """Weights are missing, incomplete or not the bytes that were pinned."""
+    """Weights are missing, incomplete or not the pinned bytes."""
 
 
 class NetworkConfigError(ModelError):
-    """A network's config.json or duplex.json is missing, unreadable, or describes something we
-    cannot run."""
+    """A network's config.json or duplex.json is missing, unreadable or unsupported."""
 
 
 class NetworkInputError(ModelError):
-    """The network was given something it cannot take: audio, tokens, speech codes, a voice."""
+    """A network was given audio, tokens, speech codes or a voice that it cannot take."""
 
 
 class NetworkMemoryError(ModelError):
-    """A network takes more memory than a device has free."""
+    """A network needs more memory than the device has free."""
 
 
 class DialogueError(ModelError):
-    """A dialogue cannot be written as chunks, or a sequence of chunks is none."""
+    """A dialogue cannot be written as chunks, or chunks do not form a dialogue."""
 
 
 class TrainingError(ModelError):
-    """A network cannot be trained as asked: the configuration, the data or a checkpoint."""
+    """Training cannot run: its configuration, data or checkpoint is wrong."""
 
 
 class RecognizerError(ModelError):
-    """The speech recogniser could not be loaded or could not read the audio."""
+    """The speech recogniser cannot be loaded, or cannot read the audio."""
 
 
 class EndOfTurnError(ModelError):
-    """The end-of-turn model could not be loaded or could not read the audio."""
+    """The end-of-turn model cannot be loaded, or cannot read the audio."""
 
 
 class ChatError(ModelError):
-    """The chat model could not be loaded or reached, or answered with an error."""
+    """The chat model cannot be loaded or reached, or answered with an error."""
 
 
 class SynthesizerError(ModelError):
-    """The synthesiser could not be loaded or could not speak the text."""
+    """The synthesiser cannot be loaded, or cannot speak the text."""
 
 
 @contextmanager
 def failing_as_model_error(what: str) -> Iterator[None]:
-    """Where a part's work is collected: whatever it raises comes out as a ModelError.
+    """Turn every error inside into a ModelError, so that a conversation outlives it.
 
-    Parts call libraries that raise what they like, and a conversation outlives a failed reply.
+    Deliberate errors pass unchanged; others are bugs, and their traceback is logged.
     """
     try:
         yield
-    except (ModelError, VoiceError):
+    except (ModelError, VoiceError) as error:
+        log.warning("%s failed: %s", what, error)
         raise
     except Exception as error:
-        raise ModelError(f"{what} failed: {type(error).__name__}: {error}") from error
+        log.exception("%s failed", what)
+        hint = details_hint()
+        raise ModelError(f"{what} failed: {type(error).__name__}: {error}{hint}") from error

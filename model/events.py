@@ -1,20 +1,16 @@
-"""What an engine says: frozen, typed events on the user's sample clock.
+"""What an engine tells: frozen, typed events on the user's sample clock.
 
-The live screen, the recorder, file mode and the benchmarks are all consumers of these events and
-of nothing else. ``at`` is in 16 kHz samples of the user's audio (see :mod:`audio_io.clock`).
+The live screen, the recorder, file mode and the benchmarks see these events and nothing else of an
+engine. ``at`` is in 16 kHz samples of the user's audio (see :mod:`audio_io.clock`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from audio_io.clock import seconds
 
 
 class TurnState(StrEnum):
@@ -30,14 +26,14 @@ class TurnState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Base of all events. ``at``: when it became true, in user samples."""
+    """Base of all events. ``at``: when it happened, in user samples."""
 
     at: int
 
 
 @dataclass(frozen=True, slots=True)
 class StateChanged(Event):
-    """The turn state is now ``state``; ``reason`` is a short phrase for people."""
+    """The turn state is now ``state``; ``reason`` is a short phrase for the user."""
 
     state: TurnState
     reason: str
@@ -45,9 +41,9 @@ class StateChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class UserTranscript(Event):
-    """What the user said in turn ``turn``: a replacement for the turn's earlier transcripts.
+    """What the user said in turn ``turn``; replaces the turn's earlier transcripts.
 
-    ``start`` and ``end`` bound the speech, in user samples. Not ``final``: it may still change.
+    ``start`` and ``end`` bound the speech, in user samples. Unless ``final``, it may still change.
     """
 
     turn: int
@@ -59,12 +55,11 @@ class UserTranscript(Event):
 
 @dataclass(frozen=True, slots=True)
 class EndpointJudged(Event):
-    """A silence in turn ``turn`` was judged; comes again when the judgement changes.
+    """A silence in turn ``turn`` was judged; sent again when the judgement changes.
 
-    ``over``: the turn is over; otherwise it is waited for. ``silence``: seconds since the last
-    speech. ``probability``: how likely the end-of-turn model finds it that the turn is over, -1
-    where it has not said. ``phrase``: what the words say, one of
-    :class:`model.turns.phrases.Phrase`.
+    ``over``: the turn is over; otherwise the user may go on. ``silence``: seconds since the last
+    speech. ``probability`` of the end of the turn, by its model, -1 if unknown. ``phrase``: how
+    the words end, one of :class:`model.turns.phrases.Phrase`.
     """
 
     turn: int
@@ -77,7 +72,7 @@ class EndpointJudged(Event):
 
 @dataclass(frozen=True, slots=True)
 class TurnDiscarded(Event):
-    """Turn ``turn`` turned out not to be one (too short, nothing recognised, a backchannel)."""
+    """Turn ``turn`` was dropped (too short, nothing recognised, a backchannel)."""
 
     turn: int
     reason: str
@@ -85,7 +80,7 @@ class TurnDiscarded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReplyStarted(Event):
-    """Reply ``reply`` (the answer to turn ``turn``) was let through to the speaker."""
+    """Reply ``reply`` to turn ``turn`` begins; what follows is played."""
 
     reply: int
     turn: int
@@ -93,7 +88,7 @@ class ReplyStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class AssistantText(Event):
-    """More text of reply ``reply``; its deltas joined are the reply as it was written."""
+    """More text of reply ``reply``; all deltas joined are the written reply."""
 
     reply: int
     delta: str
@@ -101,10 +96,7 @@ class AssistantText(Event):
 
 @dataclass(frozen=True, slots=True)
 class AssistantAudio(Event):
-    """More sound of reply ``reply``: ``samples`` float32 mono at 24 kHz, to be queued for playing.
-
-    ``text`` is what these samples say.
-    """
+    """More sound of reply ``reply``: ``samples`` float32 mono 24 kHz, which say ``text``."""
 
     reply: int
     samples: NDArray[np.float32] = field(repr=False)
@@ -138,10 +130,9 @@ class PlaybackAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackControl(Event):
-    """The speaker is to get quieter, to stand still, to go on at full level where it stands, or to
-    drop what is queued.
+    """The speaker is to get quieter, stand still, go on at full level, or drop what is queued.
 
-    ``reason`` says why, so that a user can see why the assistant stopped talking.
+    ``reason`` tells the user why.
     """
 
     reply: int
@@ -151,9 +142,9 @@ class PlaybackControl(Event):
 
 @dataclass(frozen=True, slots=True)
 class Interrupted(Event):
-    """Reply ``reply`` was cut off after ``heard_samples`` (24 kHz) had really been played.
+    """Reply ``reply`` was cut off after ``heard_samples`` (24 kHz) were played.
 
-    ``heard`` stays in the conversation's history, ``unheard`` is forgotten.
+    ``heard`` stays in the conversation's history; ``unheard`` is dropped from it.
     """
 
     reply: int
@@ -165,7 +156,7 @@ class Interrupted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpeculationDiscarded(Event):
-    """A reply to turn ``turn`` was begun early and thrown away, because of ``reason``."""
+    """A reply to turn ``turn`` that was begun early was thrown away, for ``reason``."""
 
     turn: int
     reason: str
@@ -193,19 +184,7 @@ class VoiceChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Notice(Event):
-    """Something the user should know. ``level`` is ``info``, ``warning`` or ``error``."""
+    """A message for the user. ``level`` is ``info``, ``warning`` or ``error``."""
 
     level: str
     text: str
-
-
-def event_to_dict(event: Event) -> dict[str, Any]:
-    """A JSON-ready form: the fields, the class name as ``event``, ``seconds`` beside ``at``.
-
-    Sound is not copied: ``samples`` becomes its length, in samples at 24 kHz.
-    """
-    record: dict[str, Any] = {"event": type(event).__name__, "seconds": round(seconds(event.at), 3)}
-    for f in dataclasses.fields(event):
-        value = getattr(event, f.name)
-        record[f.name] = len(value) if isinstance(value, np.ndarray) else value
-    return record

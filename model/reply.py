@@ -1,8 +1,9 @@
 """The half-duplex half of an engine: one turn of the user in, one streamed reply out.
 
-A :class:`ReplyGenerator` knows nothing of time, devices or interruptions. Wrapped in
-:class:`model.turns.controller.TurnTakingEngine` it becomes an engine. The embedded cascade is one;
-Covo-Audio-Chat (:mod:`model.covo.conversation.generator`) is another.
+A :class:`ReplyGenerator` knows nothing of time, devices, recognition or interruptions.
+:class:`model.turns.controller.TurnTakingEngine` makes an engine of it. There are two: the embedded
+cascade (:mod:`model.lite.cascade`) and Covo-Audio-Chat
+(:mod:`model.covo.conversation.generator`).
 """
 
 from __future__ import annotations
@@ -11,26 +12,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from model.engine import Audio, EngineInfo, Progress
+from audio_io.signal import Audio
+from model.engine import EngineInfo, Progress
 
 
 @dataclass(frozen=True, slots=True)
 class UserTurn:
-    """One turn of the user: ``audio`` float32 mono 16 kHz, or ``text`` when it was typed."""
+    """One turn of the user: its ``audio`` (float32 mono 16 kHz, empty if it was typed) and its
+    ``text`` (None where the generator hears the audio itself)."""
 
     audio: Audio = field(repr=False)
     text: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TurnText:
-    """What the user was understood to say; comes once at most, at any time: a network that hears
-    the turn itself may be answering before the words are known.
-
-    An empty ``text`` means that no speech was recognised; no reply follows then.
-    """
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,66 +48,55 @@ class ReplyNotice:
     text: str
 
 
-ReplyPart = TurnText | ReplyText | ReplyAudio | ReplyNotice
+ReplyPart = ReplyText | ReplyAudio | ReplyNotice
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A reply's text, divided at the point up to which it was heard."""
+    """How much of a reply was heard: ``samples`` (24 kHz) of its sound, the ``text`` that they
+    say, and the ``unheard`` rest of what was written."""
 
-    heard: str
+    samples: int
+    text: str
     unheard: str
 
 
 class ReplyGenerator(Protocol):
-    """Answers turns. One reply at a time; :meth:`reply` runs on a worker thread, the rest may be
-    called from the conversation's thread at any moment, also while a reply is being made."""
+    """Answer turns, one at a time.
+
+    :meth:`reply` runs on a worker thread. The other methods may be called from the conversation's
+    thread at any time, also while a reply is being made.
+    """
 
     @property
     def info(self) -> EngineInfo:
         """What this generator is made of."""
 
+    @property
+    def hears(self) -> bool:
+        """Whether it hears the audio itself. Then a reply is begun before the turn's words are
+        known; otherwise it is begun with them."""
+
     def warm_up(self, progress: Progress) -> None:
         """Load every part and run it once. Raises: ModelError."""
 
     def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
-        """Answer ``turn``, streaming; returns soon after ``cancelled()`` becomes true.
+        """Answer ``turn``, streaming; return soon after ``cancelled()`` becomes true.
 
-        The history is read but not changed: that is :meth:`settle`'s. Raises: ModelError.
+        Reads the history, and leaves changing it to :meth:`settle`. Raises: ModelError.
         """
 
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
-        """End reply ``reply`` and write into the history what really happened.
+    def settle(self, reply_id: int, heard: Heard | None) -> None:
+        """End a reply and write into the history what was ``heard`` of it.
 
-        ``heard_samples``: how much of it was played, 24 kHz; it is cut there. None: the reply and
-        its turn never happened (a speculation that was thrown away). Quick, and safe while the
-        reply is still being made: what is made later is ignored.
+        None: neither the reply nor its turn happened (a discarded speculation). Ignores a reply
+        that was never begun. Quick, and safe while the reply is still being made.
         """
 
     def set_voice(self, voice: str) -> None:
         """Use ``voice`` from the next reply on. May load it. Raises: ModelError, VoiceError."""
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice."""
-
-
-class Recognizer(Protocol):
-    """Speech to text."""
-
-    def transcribe(self, audio: Audio) -> str:
-        """The text of ``audio`` (float32 mono 16 kHz); empty when there is no speech in it.
-
-        Thread-safe. Raises: RecognizerError.
-        """
-
-
-class LoadableRecognizer(Recognizer, Protocol):
-    """A recogniser with weights to load."""
-
-    def load(self) -> None:
-        """Make it ready. Raises: RecognizerError."""
-
-    def close(self) -> None:
-        """Give back memory. Safe to call twice."""
+        """Free the memory. Safe to call twice."""

@@ -1,1 +1,1 @@
-"""Voice packs: the format, the built-in voices and the user's store. Never runs a network."""
+"""Voice packs (format, built-in voices, the user's store) and the strict reader of config files."""

@@ -1,8 +1,8 @@
-"""The voice of Covo-Audio: three arrays that flow matching is conditioned on, and their checks.
+"""The voice prompt of Covo-Audio: three arrays that condition flow matching.
 
-They come from tools that were not released, so a recording cannot be turned into them; packs of
-other people's arrays can be used. Whether the arrays have a network's sizes is checked against
-that network when it is given the voice; those of the published one are 64 and 1024.
+The tools that make them from a recording were not released, so only existing arrays can be used.
+Their widths are checked when a network is given the voice; the published network's are 64
+(latent) and 1024 (embedding).
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class CovoPrompt:
 
 
 def read_prompt(folder: Path) -> CovoPrompt:
-    """The arrays in ``folder``, checked.
+    """Read and check the arrays in ``folder``.
 
-    Raises: VoiceError that names the array, its shape and the one it should have.
+    Raises: VoiceError with the array's shape and the expected one.
     """
     token = _load(folder / TOKEN_FILE, np.dtype(np.int64), (1, None))
     length = token.shape[1]
     if length == 0 or token.min() < 0:
-        raise VoiceError(f"{folder / TOKEN_FILE}: there must be tokens, all from 0 on")
+        raise VoiceError(f"{folder / TOKEN_FILE}: must hold at least one token, none negative")
     latent = _load(folder / LATENT_FILE, np.dtype(np.float32), (1, 4 * length + 3, None))
     embedding = _load(folder / EMBEDDING_FILE, np.dtype(np.float32), (1, None))
     return CovoPrompt(token, latent, embedding)
@@ -50,7 +50,9 @@ def _load(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> ND
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
-        raise VoiceError(f"{path} is missing: a Covo voice is {', '.join(PROMPT_FILES)}") from error
+        raise VoiceError(
+            f"{path} is missing: a Covo voice consists of {', '.join(PROMPT_FILES)}"
+        ) from error
     except (OSError, ValueError, EOFError) as error:
         raise VoiceError(f"{path} is not a numpy array file: {error}") from error
     if not isinstance(array, np.ndarray):  # an .npz under another name
@@ -64,5 +66,5 @@ def _load(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> ND
             f"{path} is {array.dtype} {array.shape}; it must be {dtype} {wanted_shape}"
         )
     if not np.isfinite(array).all():
-        raise VoiceError(f"{path} is damaged: it has values that are not finite")
+        raise VoiceError(f"{path} is damaged: it holds values that are not finite")
     return array

@@ -1,4 +1,4 @@
-"""The data file of an embedded synthesiser's voice, and its checks."""
+"""Checks of the data file of an embedded synthesiser's voice."""
 
 from __future__ import annotations
 
@@ -7,30 +7,28 @@ from pathlib import Path
 
 from voices.errors import VoiceError
 
-SYNTHESIZERS = ("hibari", "kokoro")
-
 KOKORO_SHAPE = (510, 1, 256)
 """A Kokoro voice: one style vector (1, 256) for each number of phonemes, raw little-endian float32
 (the ``.bin`` files of the npm package kokoro-js)."""
 
 
 def check_data(synthesizer: str, data: Path | None, sha256: str = "") -> None:
-    """Check the data file of a voice of ``synthesizer``, against ``sha256`` too unless empty.
+    """Check the data file of a voice of ``synthesizer``, and its ``sha256`` unless empty.
 
     Raises: VoiceError.
     """
     if synthesizer == "hibari":
         if data is not None:
-            raise VoiceError(f"{data}: hibari speaks with its bundled voice only; leave out `file`")
+            raise VoiceError(f"{data}: hibari has only its bundled voice; remove `file`")
         return
     if data is None:
-        raise VoiceError(f"a voice of {synthesizer} needs a data file; name it with `file`")
+        raise VoiceError(f"a {synthesizer} voice needs a data file; name it with `file`")
     try:
         content = data.read_bytes()
     except OSError as error:
         raise VoiceError(f"cannot read {data}: {error.strerror}") from error
     if sha256 and hashlib.sha256(content).hexdigest() != sha256.lower():
-        raise VoiceError(f"{data} is damaged: its sha256 is not the one in voice.toml")
+        raise VoiceError(f"{data} is damaged: its sha256 differs from the one in voice.toml")
     _check_kokoro(data, content)
 
 
@@ -44,4 +42,4 @@ def _check_kokoro(path: Path, content: bytes) -> None:
             f"{4 * rows * width} bytes"
         )
     if not np.isfinite(np.frombuffer(content, dtype="<f4")).all():
-        raise VoiceError(f"{path} is damaged: it has values that are not finite")
+        raise VoiceError(f"{path} is damaged: it holds values that are not finite")

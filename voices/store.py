@@ -1,19 +1,18 @@
 """All voices on this machine: the built-in ones and the user's own.
 
-There is no fallback: a voice that is unknown or broken is a :class:`VoiceError`, and a pack of the
-user's never stands in for a built-in voice of the same name.
+An unknown or broken voice is an error, never a fallback, and a user's pack cannot replace a
+built-in voice of the same name.
 """
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from voices.errors import VoiceError
+from voices.errors import VoiceError, did_you_mean
 from voices.pack import VoicePack, read_pack
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -22,7 +21,7 @@ BUILTIN = Path(__file__).parent / "builtin"
 
 @dataclass(frozen=True, slots=True)
 class BrokenPack:
-    """A folder of the store that is no usable voice, and why."""
+    """A folder of the store that is not a usable voice, and why."""
 
     name: str
     folder: Path
@@ -30,58 +29,55 @@ class BrokenPack:
 
 
 class VoiceStore:
-    """The packs in the folders ``builtin`` and ``user`` (which need not exist yet)."""
+    """The packs in the folders ``builtin`` and ``user``, which may be missing."""
 
     def __init__(self, user: Path | None = None, builtin: Path = BUILTIN) -> None:
         self._builtin = builtin
         self._user = user
 
     def names(self) -> tuple[str, ...]:
-        """The names of all packs, broken ones too: built-in first, each group in order."""
+        """Return the names of all packs, broken ones too: built-in first, each group sorted."""
         return tuple(dict.fromkeys(folder.name for folder in self._folders()))
 
     def list(self) -> tuple[VoicePack, ...]:
-        """All usable voices, the built-in ones first."""
+        """Return the usable voices, the built-in ones first."""
         return tuple(pack for pack in self._read_all() if isinstance(pack, VoicePack))
 
     def broken(self) -> tuple[BrokenPack, ...]:
-        """The packs that cannot be used."""
+        """Return the packs that cannot be used."""
         return tuple(pack for pack in self._read_all() if isinstance(pack, BrokenPack))
 
     def get(self, name: str) -> VoicePack:
-        """The voice called ``name``, with everything in it checked.
+        """Return the voice ``name``, fully checked.
 
-        Raises: VoiceError when it is unknown (with the known ones) or broken (with what is).
+        Raises: VoiceError when it is unknown or broken.
         """
         found = [folder for folder in self._folders() if folder.name == name]
         if not found:
             known = self.names()
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise VoiceError(
-                f"there is no voice called {name!r}; there are: {', '.join(known) or 'none'}{hint}"
-            )
+            hint = did_you_mean(name, known)
+            raise VoiceError(f"no voice {name!r}; known: {', '.join(known) or 'none'}{hint}")
         if len(found) > 1:
             raise VoiceError(
-                f"{found[1]} has the name of the built-in voice {name}; give it another name "
-                f"(the folder's, and `name` in its voice.toml)"
+                f"{found[1]} has the name of the built-in voice {name}; rename the folder and "
+                "`name` in its voice.toml"
             )
         return self._read(found[0])
 
     def add(self, folder: Path) -> VoicePack:
-        """Copy the pack in ``folder`` into the user's store, after checking all of it.
+        """Check the pack in ``folder`` and copy it into the user's store.
 
-        Raises: VoiceError; the store is then as it was.
+        Raises: VoiceError; the store is then unchanged.
         """
         if self._user is None:
-            raise VoiceError("there is no folder for voices of one's own")
+            raise VoiceError("this store has no user folder")
         pack = read_pack(folder)
         if any(f.name == pack.name for f in self._folders(self._builtin)):
-            raise VoiceError(f"{pack.name} is a built-in voice; give the new one another name")
+            raise VoiceError(f"{pack.name} is a built-in voice; rename the new one")
         target = self._user / pack.name
         if target.exists() or target.is_symlink():
             raise VoiceError(
-                f"there is a voice called {pack.name} already; remove it first with "
+                f"a voice {pack.name} exists already; remove it first with "
                 f"`covo voices remove {pack.name}`"
             )
         try:
@@ -100,14 +96,14 @@ class VoiceStore:
         return read_pack(target)
 
     def remove(self, name: str) -> None:
-        """Delete the user's voice called ``name``, broken or not.
+        """Delete the user's voice ``name``, even if broken.
 
         Raises: VoiceError for a built-in or unknown voice, or when it cannot be deleted.
         """
         own = [f for f in self._folders(self._user) if f.name == name]
         if not own:
             self.get(name)
-            raise VoiceError(f"{name} is a built-in voice; only voices that you added can go")
+            raise VoiceError(f"{name} is a built-in voice; only added voices can be removed")
         try:
             if own[0].is_symlink():
                 own[0].unlink()
@@ -135,8 +131,8 @@ class VoiceStore:
             raise VoiceError(f"the voice {folder.name} is broken: {error}") from error
         if pack.name != folder.name:
             raise VoiceError(
-                f"the voice {folder.name} is broken: its voice.toml calls it {pack.name}; the "
-                "folder must have the same name"
+                f"the voice {folder.name} is broken: its voice.toml calls it {pack.name}; rename "
+                "one of them"
             )
         return pack
 

@@ -1,1 +1,1 @@
-"""Simulated acoustics: noises, and the echo path of a room."""
+"""Simulated acoustics: background noise and the echo path of a room."""

@@ -1,21 +1,21 @@
-"""A loudspeaker heard by a microphone, simulated: for tests and benchmarks of echo cancellation."""
+"""Simulate a loudspeaker heard by a microphone, to test and measure echo cancellation."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from audio_io.endpoints import MIC_RATE, Audio
+from audio_io.clock import USER_RATE
 from audio_io.levels import from_db
+from audio_io.signal import Audio
 
 
 class EchoPath:
-    """The way from loudspeaker to microphone: a delay, then a room.
+    """The path from loudspeaker to microphone: a delay, then a room.
 
-    ``delay_s``: seconds of buffers and air before the first sound. ``rt60``: seconds in which the
-    reverberation falls by 60 dB. ``gain_db``: the level of the echo, in dB against what was
-    played, for white noise. ``seed`` picks the room: after the direct sound, Gaussian noise under
-    an exponential decay (Polack's model), 6 dB below the direct sound in all.
+    ``rt60`` is the time in s in which the reverberation falls by 60 dB, ``gain_db`` the level of
+    white noise's echo against what was played. ``seed`` picks the room: Gaussian noise under an
+    exponential decay (Polack's model), in total 6 dB below the direct sound.
     """
 
     def __init__(
@@ -23,8 +23,8 @@ class EchoPath:
     ) -> None:
         if delay_s < 0 or rt60 < 0:
             raise ValueError("an echo's delay and reverberation time cannot be negative")
-        tail_length = max(1, round(rt60 * MIC_RATE))
-        time = np.arange(tail_length) / MIC_RATE
+        tail_length = max(1, round(rt60 * USER_RATE))
+        time = np.arange(tail_length) / USER_RATE
         decay = np.exp(-np.log(1000.0) * time / rt60) if rt60 > 0 else np.zeros(tail_length)
         tail = np.random.default_rng(seed).standard_normal(tail_length) * decay
         tail[0] = 0.0
@@ -34,13 +34,13 @@ class EchoPath:
         tail[0] = 1.0
         tail *= from_db(gain_db) / np.sqrt(float(np.sum(tail**2)))
         self.response: NDArray[np.float64] = np.concatenate(
-            [np.zeros(round(delay_s * MIC_RATE)), tail]
+            [np.zeros(round(delay_s * USER_RATE)), tail]
         )
         """The impulse response, at 16 kHz."""
         self._carry = np.zeros(len(self.response) - 1)
 
     def process(self, far: Audio) -> Audio:
-        """The echo of the next block of what is played: float32 of the same length, 16 kHz."""
+        """Return the echo of the next block played: float32 of the same length, 16 kHz."""
         n = len(far) + len(self.response) - 1
         size = 1 << (n - 1).bit_length()
         spectrum = np.fft.rfft(far, size) * np.fft.rfft(self.response, size)

@@ -1,13 +1,13 @@
-"""Sound devices: which there are, choosing one, and opening it.
+"""Sound devices: list them, choose one, open it.
 
-:class:`Backend` is all that the live endpoints know of a sound system; :class:`PortAudio` is the
-real one. Nothing here loads PortAudio before it is needed, because its absence is an error only
-for those who want to use a device.
+:class:`Backend` is what the live endpoints need of a sound system; :class:`PortAudio` is the real
+one. PortAudio is loaded only when a device is used, so that file mode works without it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -18,9 +18,11 @@ from audio_io.errors import DeviceError
 from audio_io.live.ring import Frames
 
 Kind = Literal["input", "output"]
-BLOCK_SECONDS = 0.01
-LATENCY_SECONDS = 0.04
-"""What is asked of PortAudio: small enough to talk over, large enough to survive a busy machine."""
+BLOCK_S = 0.01
+LATENCY_S = 0.04
+"""Latency asked of PortAudio: low enough for interruptions, high enough for a busy machine."""
+
+log = logging.getLogger(__name__)
 
 _INSTALL = {
     "linux": "sudo apt install libportaudio2 (or your system's PortAudio package)",
@@ -36,7 +38,7 @@ _PERMISSION = {
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A sound device. ``inputs`` and ``outputs`` are its channels, ``rate`` its own rate in Hz."""
+    """A sound device: ``inputs`` and ``outputs`` count channels, ``rate`` is its own in Hz."""
 
     id: int
     name: str
@@ -48,23 +50,23 @@ class Device:
     default_output: bool = False
 
     def channels(self, kind: Kind) -> int:
-        """How many channels it has in that direction; 0 when it cannot be used for it."""
+        """Return the number of channels in that direction; 0 when it has none."""
         return self.inputs if kind == "input" else self.outputs
 
     def is_default(self, kind: Kind) -> bool:
-        """Whether the system uses it when nothing else is chosen."""
+        """Return whether the system uses it unless another is chosen."""
         return self.default_input if kind == "input" else self.default_output
 
 
 class Stream(Protocol):
-    """An open device. ``latency`` is the device's own, in seconds."""
+    """An open device with its own ``latency`` in seconds."""
 
     rate: int
     channels: int
     latency: float
 
     def start(self) -> None:
-        """Begin to call back. Raises: DeviceError."""
+        """Start calling back. Raises: DeviceError."""
 
     @property
     def active(self) -> bool:
@@ -75,48 +77,49 @@ class Stream(Protocol):
 
 
 Callback = Callable[[Frames], None]
-"""Given (frames, channels): what was captured, to be copied; or what is to be played, to be filled.
-Runs on the sound system's thread: may only copy."""
+"""Copies captured frames, or fills frames to be played, of shape (frames, channels).
+
+Runs on the sound system's thread, so it must not wait."""
 
 
 class Backend(Protocol):
     """A sound system."""
 
     def devices(self) -> Sequence[Device]:
-        """All devices. Raises: DeviceError."""
+        """Return all devices. Raises: DeviceError."""
 
     def open(self, device: Device, kind: Kind, callback: Callback) -> Stream:
-        """Open ``device``, not started yet. Raises: DeviceError."""
+        """Open ``device`` without starting it. Raises: DeviceError."""
 
     def rescan(self) -> None:
-        """Look for devices anew. This may close every open stream. Raises: DeviceError."""
+        """Scan for devices again, which may close every open stream. Raises: DeviceError."""
 
 
 def install_hint(platform: str = sys.platform) -> str:
-    """How to get PortAudio."""
+    """Return how to install PortAudio."""
     return _INSTALL.get(platform, "install PortAudio with your system's package manager")
 
 
 def permission_hint(platform: str = sys.platform) -> str:
-    """What to do about a microphone that delivers only zeros."""
+    """Return what to do about a microphone that delivers only zeros."""
     return _PERMISSION.get(platform, _PERMISSION["linux"])
 
 
 def usable(devices: Sequence[Device], kind: Kind) -> list[Device]:
-    """The devices that have channels in that direction."""
+    """Return the devices that have channels in that direction."""
     return [device for device in devices if device.channels(kind) > 0]
 
 
 def find_device(devices: Sequence[Device], wanted: str, kind: Kind) -> Device:
-    """The device meant by ``wanted``: an id, a unique part of "name, host API" in any case, or ""
-    for the system's default.
+    """Return the device that ``wanted`` names.
 
-    Raises: DeviceError that lists the candidates.
+    ``wanted`` is an id, a unique part of "name, host API" in any case, or "" for the system's
+    default. Raises: DeviceError that lists the candidates.
     """
     candidates = usable(devices, kind)
     if not candidates:
         raise DeviceError(
-            f"no {kind} device was found: plug one in, or use files (covo chat --input FILE)"
+            f"no {kind} device found: plug one in, or use files (covo chat --input FILE)"
         )
     wanted = wanted.strip()
     if not wanted:
@@ -124,12 +127,12 @@ def find_device(devices: Sequence[Device], wanted: str, kind: Kind) -> Device:
         problem = f"the system has no default {kind} device; choose one of"
     elif wanted.isdecimal():
         matches = [device for device in candidates if device.id == int(wanted)]
-        problem = f"no {kind} device has the id {wanted}; there are"
+        problem = f"no {kind} device has id {wanted}; there are"
     else:
         matches = _matches(candidates, wanted.casefold())
-        problem = f"no {kind} device is called '{wanted}'; there are"
+        problem = f"no {kind} device matches '{wanted}'; there are"
         if matches:
-            problem = f"more than one {kind} device is called '{wanted}'"
+            problem = f"more than one {kind} device matches '{wanted}'"
     if len(matches) == 1:
         return matches[0]
     listed = "; ".join(
@@ -139,7 +142,7 @@ def find_device(devices: Sequence[Device], wanted: str, kind: Kind) -> Device:
 
 
 def _matches(candidates: Sequence[Device], wanted: str) -> list[Device]:
-    """An exact name wins over a part of one."""
+    """Return the device with exactly that name, or else all that contain it."""
     full = [(device, f"{device.name}, {device.host_api}".casefold()) for device in candidates]
     for match in (
         [device for device, name in full if name == wanted],
@@ -151,15 +154,15 @@ def _matches(candidates: Sequence[Device], wanted: str) -> list[Device]:
 
 
 def stable_name(device: Device, devices: Sequence[Device], kind: Kind) -> str:
-    """A name to remember the device by: ids change when devices come and go."""
+    """Return a name that stays valid when devices come and go, as ids do not."""
     same = [other for other in usable(devices, kind) if other.name == device.name]
     return device.name if len(same) == 1 else f"{device.name}, {device.host_api}"
 
 
 class PortAudio:
-    """The sound system through sounddevice. One for the whole program, as PortAudio is one.
+    """The sound system through sounddevice; make only one, because PortAudio is global.
 
-    ``module`` stands in for sounddevice in tests. Raises: DeviceError when PortAudio is missing.
+    ``module`` replaces sounddevice in tests. Raises: DeviceError when PortAudio is missing.
     """
 
     def __init__(self, module: Any = None) -> None:
@@ -175,7 +178,7 @@ class PortAudio:
                 apis = self._sd.query_hostapis()
                 default_input, default_output = self._sd.default.device
             except self._sd.PortAudioError as error:
-                raise DeviceError(f"the sound devices cannot be listed: {error}") from error
+                raise DeviceError(f"cannot list the sound devices: {error}") from error
         return [
             Device(
                 id=index,
@@ -191,7 +194,7 @@ class PortAudio:
         ]
 
     def open(self, device: Device, kind: Kind, callback: Callback) -> Stream:
-        """Open at the device's own rate, with two channels if that works, else with all or one."""
+        """Open ``device`` at its own rate with two channels, or else with all or one."""
         most = device.channels(kind)
         choices = list(dict.fromkeys([min(2, most), most, 1]))
         failure: Exception | None = None
@@ -205,23 +208,23 @@ class PortAudio:
                     self._streams.append(stream)
                     return stream
         raise DeviceError(
-            f"{kind} device '{device.name}' cannot be opened at {device.rate} Hz ({failure}): "
-            "is another program using it? Choose another with: covo devices use"
+            f"cannot open {kind} device '{device.name}' at {device.rate} Hz ({failure}): "
+            "close programs that use it, or choose another with `covo devices use`"
         ) from failure
 
     def rescan(self) -> None:
-        """PortAudio lists devices only when it starts, so it is started anew."""
+        """Restart PortAudio, which lists devices only when it starts."""
         with self._lock:
             streams, self._streams = self._streams, []
             for stream in streams:
                 stream.close()
-            # It is not running when it could not be started again the last time.
+            # It is not running if the last restart failed.
             with contextlib.suppress(self._sd.PortAudioError):
                 self._sd._terminate()
             try:
                 self._sd._initialize()
             except self._sd.PortAudioError as error:
-                raise DeviceError(f"PortAudio cannot be started again: {error}") from error
+                raise DeviceError(f"cannot restart PortAudio: {error}") from error
 
 
 class _PortAudioStream:
@@ -237,38 +240,45 @@ class _PortAudioStream:
         self._closed = False
 
         def call_back(frames: Frames, count: int, time: object, status: object) -> None:
-            callback(frames)
+            try:
+                callback(frames)
+            except Exception:
+                # The stream stops, and its endpoint opens the device again.
+                log.exception("the callback of '%s' failed", device.name)
+                raise sd.CallbackAbort from None
 
         make = sd.InputStream if kind == "input" else sd.OutputStream
         self._stream = make(
             device=device.id,
             channels=channels,
             samplerate=device.rate,
-            blocksize=round(device.rate * BLOCK_SECONDS),
+            blocksize=round(device.rate * BLOCK_S),
             dtype="float32",
-            latency=LATENCY_SECONDS,
+            latency=LATENCY_S,
             callback=call_back,
         )
         self.latency = float(self._stream.latency)
 
     def start(self) -> None:
         with self._lock:
-            if self._closed:  # by a rescan since it was opened
+            if self._closed:  # by a rescan
                 raise DeviceError("the sound device was closed before it was started: try again")
             try:
                 self._stream.start()
             except self._sd.PortAudioError as error:
-                raise DeviceError(f"the sound device does not start: {error}") from error
+                raise DeviceError(f"cannot start the sound device: {error}") from error
 
     @property
     def active(self) -> bool:
-        with self._lock:
-            if self._closed:
-                return False
-            try:
-                return bool(self._stream.active)
-            except self._sd.PortAudioError:
-                return False
+        # Never wait: the conversation asks, and another thread may take a second to close.
+        if not self._lock.acquire(blocking=False):
+            return not self._closed
+        try:
+            return not self._closed and bool(self._stream.active)
+        except self._sd.PortAudioError:
+            return False
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         with self._lock:
@@ -284,6 +294,6 @@ def _load() -> Any:
         import sounddevice
     except OSError as error:
         raise DeviceError(
-            f"PortAudio, which reaches the sound devices, is missing ({error}): {install_hint()}"
+            f"PortAudio, needed for sound devices, is missing ({error}): {install_hint()}"
         ) from error
     return sounddevice

@@ -1,4 +1,4 @@
-"""An open device with the ring between its callback and the rest of the program."""
+"""An open device, and the ring between its callback and the rest of the program."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from audio_io.errors import DeviceError
 from audio_io.live.devices import Backend, Device, Kind, Stream
 from audio_io.live.ring import Frames, Ring
 
-_CAPACITY_SECONDS = 5.0
-_STALL_SECONDS = 0.5
-_GRACE_SECONDS = 3.0
-"""A stream that was just opened may stall for a second (PulseAudio does) and be none the worse."""
+_CAPACITY_S = 5.0
+_STALL_S = 0.5
+_GRACE_S = 3.0
+"""Time after opening in which a stall is normal: PulseAudio may take a second."""
 
 
-class Line:
-    """Opens ``device`` and starts it. What it captures fills :attr:`ring`, with all its channels;
-    what it plays comes from :attr:`ring`, one channel for all.
+class DeviceLine:
+    """Opens and starts ``device``, with a ring of 5 s beside its callback.
 
-    The callback copies and counts, nothing else. The ring holds 5 s. Raises: DeviceError.
+    An input fills :attr:`ring` with all its channels; an output plays :attr:`ring`'s one channel on
+    all of its own. The callback only copies and counts. Raises: DeviceError.
     """
 
     def __init__(self, backend: Backend, device: Device, kind: Kind) -> None:
@@ -26,15 +26,13 @@ class Line:
         self._seen_at: float | None = None
         self._opened_at: float | None = None
         capturing = kind == "input"
-        # The number of channels is known once the device is open, and it calls back once started.
+        # Opened before the ring is made, because only then its channels are known.
         self._stream: Stream = backend.open(
             device, kind, self._capture if capturing else self._play
         )
         self.rate = self._stream.rate
         self.latency = self._stream.latency
-        self.ring = Ring(
-            round(_CAPACITY_SECONDS * self.rate), self._stream.channels if capturing else 1
-        )
+        self.ring = Ring(round(_CAPACITY_S * self.rate), self._stream.channels if capturing else 1)
         try:
             self._stream.start()
         except DeviceError:
@@ -50,16 +48,16 @@ class Line:
         self._calls += 1
 
     def alive(self, now: float) -> bool:
-        """Whether it calls back, which it need not do in its first 3 s.
+        """Return whether the device still calls back; in its first 3 s it need not.
 
-        Ask regularly, with the time in seconds on any steady clock.
+        Call this regularly; ``now`` is in seconds on any steady clock.
         """
         if self._seen_at is None or self._opened_at is None:
             self._seen_at = self._opened_at = now
         if self._calls != self._seen:
             self._seen, self._seen_at = self._calls, now
-        young = now - self._opened_at < _GRACE_SECONDS
-        return self._stream.active and (young or now - self._seen_at < _STALL_SECONDS)
+        young = now - self._opened_at < _GRACE_S
+        return self._stream.active and (young or now - self._seen_at < _STALL_S)
 
     def close(self) -> None:
         """Release the device. Safe to call twice."""

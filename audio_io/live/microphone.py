@@ -1,9 +1,9 @@
-"""The microphone: a live device as an endpoint.
+"""The microphone: a live input device as an endpoint.
 
-The device runs at its own rate and channels; its callback copies into a ring of 5 s. Mixing and
-resampling happen on the thread that reads. When the device goes away, silence comes in its place at
-the pace of the wall clock, so that the conversation and its recording go on, while it is waited for
-and at last replaced by the system's default (see :mod:`audio_io.live.recovery`).
+The device runs at its own rate and channels; its callback copies into a ring of 5 s. The reading
+thread mixes and resamples. While the device is gone, silence at the pace of the wall clock takes
+its place, so that the conversation and its recording go on until the device returns or is replaced
+by the system's default (:mod:`audio_io.live.recovery`).
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from collections.abc import Callable
 
 import numpy as np
 
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, Audio, EndpointStatus
-from audio_io.live.devices import Backend, PortAudio, find_device, permission_hint
-from audio_io.live.line import Line
-from audio_io.live.recovery import Recovery, Runner, in_thread
+from audio_io.clock import FRAME, FRAME_S, USER_RATE
+from audio_io.endpoints import EndpointStatus
+from audio_io.live.devices import Backend, permission_hint
+from audio_io.live.line import DeviceLine
+from audio_io.live.recovery import Connection, Runner, in_thread
 from audio_io.resample import StreamResampler
+from audio_io.signal import Audio
 
-_POLL_SECONDS = 0.005
-_FRAME_SECONDS = MIC_FRAME / MIC_RATE
-_MOST_CATCH_UP = 1.0
-_ZERO_SECONDS = 3.0
-_NEWS_SECONDS = 15.0
+_POLL_S = 0.005
+_LONGEST_CATCH_UP_S = 1.0
+_ZEROS_S = 3.0
 
 
 class LiveMicrophone:
     """The input device ``device``: an id, a unique part of its name, or "" for the default.
 
-    Share one ``backend`` between microphone and speaker. ``clock``, ``sleep`` and ``run`` are
-    replaced in tests.
+    Share one ``backend`` between microphone and speaker. Tests replace ``clock``, ``sleep`` and
+    ``run``.
     """
 
     def __init__(
@@ -42,124 +42,86 @@ class LiveMicrophone:
         sleep: Callable[[float], None] = time.sleep,
         run: Runner = in_thread,
     ) -> None:
-        self._wanted = device
-        self._backend = backend
+        self._device = Connection("input", device, backend, clock, run)
         self._clock = clock
         self._sleep = sleep
-        self._run = run
-        self._line: Line | None = None
-        self._recovery: Recovery | None = None
-        self._resampler = StreamResampler(MIC_RATE, MIC_RATE)
+        self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._last = 0.0
-        # Seconds of nothing but zeros since the device was first opened; -inf: there was sound.
+        # Seconds of only zeros since the device was opened; -inf once there was sound.
         self._zeros = 0.0
-        self._name = device
-        self._message = ""
-        self._news_until = 0.0
         self._lost_frames = 0
-        self._closed = False
+        self.ended = False
+        """Whether it was closed. A device that is gone may still return."""
 
     def start(self) -> None:
         """Open the device. Raises: DeviceError."""
-        if self._backend is None:
-            self._backend = PortAudio()
-        device = find_device(self._backend.devices(), self._wanted, "input")
-        self._take(Line(self._backend, device, "input"))
-        self._zeros = 0.0
+        self._take(self._device.open())
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`."""
         deadline = self._clock() + timeout
-        while not self._closed:
+        while not self.ended:
             now = self._clock()
             self._collect(now)
-            if len(self._pending) >= MIC_FRAME:
-                frame, self._pending = self._pending[:MIC_FRAME], self._pending[MIC_FRAME:]
+            if len(self._pending) >= FRAME:
+                frame, self._pending = self._pending[:FRAME], self._pending[FRAME:]
                 return frame
             if now >= deadline:
                 return None
-            self._sleep(min(_POLL_SECONDS, deadline - now))
+            self._sleep(min(_POLL_S, deadline - now))
         return None
 
     @property
-    def ended(self) -> bool:
-        """Whether it was closed: a device that went away may come back."""
-        return self._closed
-
-    @property
     def status(self) -> EndpointStatus:
-        """The device, the 16 kHz samples lost to a full ring, and what is wrong now."""
-        line = self._line
+        """The device, the 16 kHz samples lost to a full ring, and the current problem."""
+        line = self._device.line
         lost = self._lost_frames
         if line is not None:
-            lost += round(line.ring.overrun * MIC_RATE / line.rate)
-        message = self._message
-        if not message and self._zeros >= _ZERO_SECONDS:
+            lost += round(line.ring.overrun * USER_RATE / line.rate)
+        message = self._device.message
+        if not message and self._zeros >= _ZEROS_S:
             message = f"the microphone delivers only zeros: {permission_hint()}"
-        return EndpointStatus(device=self._name, dropped=lost, message=message)
+        return EndpointStatus(device=self._device.name, dropped=lost, message=message)
 
     def close(self) -> None:
         """Release the device. Safe to call twice."""
-        self._closed = True
-        if self._recovery is not None:
-            self._recovery.cancel()
-        if self._line is not None:
-            self._line.close()
+        self.ended = True
+        self._device.detach()()
 
-    def _take(self, line: Line) -> None:
-        self._line = line
-        self._name = line.device.name
-        self._resampler = StreamResampler(line.rate, MIC_RATE, low_latency=True)
+    def _take(self, line: DeviceLine) -> None:
+        self._resampler = StreamResampler(line.rate, USER_RATE, low_latency=True)
         self._last = self._clock()
 
     def _collect(self, now: float) -> None:
-        """Move what was captured, or silence in its place, to the pending samples."""
-        if self._line is not None:
-            captured = self._line.ring.read()
+        """Append what was captured, or silence in its place, to the pending samples."""
+        line = self._device.line
+        if line is not None:
+            captured = line.ring.read()
             if len(captured):
                 self._last = now
-                self._append(self._line, captured.mean(axis=1, dtype=np.float32))
-            if not self._line.alive(now):
-                self._lose(now)
-        if self._recovery is not None:
+                self._append(line, captured.mean(axis=1, dtype=np.float32))
+            if self._device.check(now) is not None:
+                self._lost_frames += round(line.ring.overrun * USER_RATE / line.rate)
+                self._pending = np.concatenate([self._pending, self._resampler.flush()])
+                # After the machine slept for hours, do not catch up on hours of silence.
+                self._last = max(self._last, now - _LONGEST_CATCH_UP_S)
+        if self._device.recovering:
             self._fill_gap(now)
-            found = self._recovery.poll(now)
-            if found is not None:
-                self._recovery = None
-                lost = self._name
-                self._take(found.line)
-                if found.replacement:
+            found = self._device.poll(now)
+            if found is not None and self._device.attach(found):
+                self._take(found)
+                if self._device.replaced:
                     self._zeros = 0.0
-                    self._message = f"microphone '{lost}' is gone: using '{self._name}' instead"
-                else:
-                    self._message = f"microphone '{self._name}' is back"
-                self._news_until = now + _NEWS_SECONDS
-        elif now >= self._news_until:
-            self._message = ""
 
-    def _append(self, line: Line, mono: Audio) -> None:
-        # An unopened privacy gate gives zeros to the bit; a real microphone in a silent room not.
-        # Once there was sound it is allowed: some headsets are exactly zero between words.
+    def _append(self, line: DeviceLine, mono: Audio) -> None:
+        # A closed privacy gate delivers exact zeros, which no real microphone does in a silent
+        # room. After the first sound they are fine: some headsets are zero between words.
         self._zeros = -np.inf if mono.any() else self._zeros + len(mono) / line.rate
         self._pending = np.concatenate([self._pending, self._resampler.process(mono)])
 
-    def _lose(self, now: float) -> None:
-        line, self._line = self._line, None
-        if line is None or self._backend is None:
-            return
-        self._run(line.close)
-        self._lost_frames += round(line.ring.overrun * MIC_RATE / line.rate)
-        self._pending = np.concatenate([self._pending, self._resampler.flush()])
-        # A machine that slept for hours shall not catch up on hours of silence.
-        self._last = max(self._last, now - _MOST_CATCH_UP)
-        self._message = f"microphone '{self._name}' is gone: waiting for it"
-        self._recovery = Recovery(
-            self._backend, "input", line.device, now, not self._wanted, self._run
-        )
-
     def _fill_gap(self, now: float) -> None:
-        due = int((now - self._last) / _FRAME_SECONDS + 1e-6)
+        due = int((now - self._last) / FRAME_S + 1e-6)
         if due > 0:
-            self._last += due * _FRAME_SECONDS
-            self._pending = np.concatenate([self._pending, np.zeros(due * MIC_FRAME, np.float32)])
+            self._last += due * FRAME_S
+            self._pending = np.concatenate([self._pending, np.zeros(due * FRAME, np.float32)])

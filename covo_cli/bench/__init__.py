@@ -1,1 +1,1 @@
-"""Measurements of the assistant, each run by ``covo bench``."""
+"""Measurements of the assistant, run by ``covo bench``."""

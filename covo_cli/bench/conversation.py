@@ -1,65 +1,55 @@
-"""Holds a long spoken conversation in real time and measures what a person would feel.
+"""Measure what a person would feel in a long spoken conversation, held in real time.
 
-Many different questions, asked by another voice than the assistant's, one after the other:
-latency from the true end of the question's sound, gaps in the replies, whether the replies can be
-understood, memory over time, and what listening costs while nobody speaks.
+Another voice than the assistant's asks many questions. Measured are the latency from the true end
+of a question's sound, gaps in the replies, how well the replies are understood, memory over time,
+and what listening costs while nobody speaks.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import psutil
 
-from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE, samples, seconds
+from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples, seconds
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Speaker
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.levels import span_of_sound
 from audio_io.resample import resample
+from covo_cli.bench.figures import summary
 from covo_cli.bench.words import word_error_rate
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.errors import CliError
 from covo_cli.sessions.audio import Pcm, read_audio
+from covo_cli.sessions.event_log import read_events
 from covo_cli.sessions.recorder import SessionRecorder
+from covo_cli.sessions.transcript import TranscriptEntry, Who, transcript
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.engine import Engine
-from model.events import (
-    AssistantText,
-    Interrupted,
-    ReplyFinished,
-    ReplyStarted,
-    TurnLatency,
-    UserTranscript,
-)
-from model.reply import Recognizer
+from model.events import Interrupted, ReplyFinished, ReplyStarted
+from model.hearing.recognition import Recognizer
 
-MOST_OFF = 0.25
-"""Seconds by which the detected end of a question may differ from the true one; otherwise it was
-cut short at a pause, or run together with something else, and does not count as answered."""
+END_TOLERANCE_S = 0.25
+"""How far the detected end of a question may be from the true one. A question that was cut short at
+a pause, or merged with something else, does not count as answered."""
 
 
 @dataclass
 class ConversationLog:
-    """A consumer that keeps what is measured; ``texts``, ``spans`` (first and last frame's time,
-    in user samples) and ``gaps`` of each reply by its number. The sound is in the recording."""
+    """A consumer that keeps what the recording does not: gaps (by reply, in blocks of 20 ms) and
+    the process's memory each second."""
 
     speaker: Speaker
-
-    latencies: list[TurnLatency] = field(default_factory=list)
-    transcripts: dict[int, UserTranscript] = field(default_factory=dict)
-    texts: dict[int, str] = field(default_factory=dict)
-    spans: dict[int, tuple[int, int]] = field(default_factory=dict)
     gaps: dict[int, int] = field(default_factory=dict)
-    interruptions: int = 0
     megabytes: list[float] = field(default_factory=list)
-    _reply: int = 0
+    _reply_id: int = 0
     _starved: int = 0
     _process: psutil.Process = field(default_factory=psutil.Process)
 
@@ -67,31 +57,21 @@ class ConversationLog:
         """Take note of one frame."""
         for event in tick.events:
             match event:
-                case ReplyStarted(reply=reply):
-                    self._reply, self._starved = reply, self.speaker.status.starved
-                    self.texts[reply], self.spans[reply] = "", (tick.at, tick.at)
-                case AssistantText(reply=reply, delta=delta):
-                    self.texts[reply] += delta
+                case ReplyStarted(reply=reply_id):
+                    self._reply_id, self._starved = reply_id, self.speaker.status.starved
                 case ReplyFinished():
-                    self._reply = 0
-                case Interrupted():
-                    self.interruptions += 1
-                case TurnLatency():
-                    self.latencies.append(event)
-                case UserTranscript(final=True, turn=turn):
-                    self.transcripts[turn] = event
-        if self._reply:
-            self.spans[self._reply] = (self.spans[self._reply][0], tick.at + FRAME)
-            self.gaps[self._reply] = self.speaker.status.starved - self._starved
+                    self._reply_id = 0
+        if self._reply_id:
+            self.gaps[self._reply_id] = self.speaker.status.starved - self._starved
         if tick.at % USER_RATE == 0:
             self.megabytes.append(self._process.memory_info().rss / 2**20)
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 def measure_idle(engine: Engine, duration: float) -> dict[str, float]:
-    """What listening to silence costs, echo cancellation included, for ``duration`` seconds."""
+    """Measure what listening to ``duration`` seconds of silence costs, with echo cancellation."""
     user = ScriptedUser([], paced=True)
     talk = Conversation(
         user,
@@ -118,9 +98,9 @@ def measure_conversation(
     *,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Ask every line in real time; returns JSON-ready figures (seconds, megabytes, shares).
+    """Ask every line in real time; return JSON-ready figures (seconds, megabytes, shares).
 
-    The talk is recorded, as a real one is; ``recognizer`` listens to the recording afterwards.
+    ``recognizer`` listens afterwards to what ``recorder`` has recorded.
     """
     user = ScriptedUser(lines, paced=True)
     speaker = FileSpeaker(None)
@@ -138,27 +118,29 @@ def measure_conversation(
     recorder.close()
     progress("listening to the answers")
     sound = np.concatenate(list(read_audio(recorder.folder)))[:, 1]
-    pairs = [(log.texts[n], _understood(recognizer, sound, log.spans[n])) for n in log.texts]
-    turns = _turns(user, lines, log)
+    events = read_events(recorder.folder).events
+    entries = transcript(events)
+    pairs = [
+        (entry.text, _understood(recognizer, sound, entry))
+        for entry in entries
+        if entry.who is Who.ASSISTANT
+    ]
+    turns = _turns(user, entries, log.gaps)
     if not turns:
-        raise CliError("no question was answered: is the detector deaf? (covo bench vad)")
+        raise CliError("no question was answered: check the detector with `covo bench vad`")
     totals = [turn["seconds"] for turn in turns]
     asked = [(turn["asked"], turn["understood"]) for turn in turns]
     return {
         "minutes": round(seconds(talk.at) / 60, 2),
         "questions": len(lines),
         "answered": len(turns),
-        "latency_seconds": {
-            "median": round(statistics.median(totals), 3),
-            "p95": round(float(np.percentile(totals, 95)), 3),
-            "max": round(max(totals), 3),
-        },
+        "latency_seconds": summary(totals, median=50, p95=95, max=100),
         "breakdown_median_seconds": {
             name: round(statistics.median(turn["parts"][name] for turn in turns), 3)
             for name in turns[0]["parts"]
         },
         "gaps_in_replies": speaker.status.starved,
-        "interruptions": log.interruptions,
+        "interruptions": sum(isinstance(event, Interrupted) for event in events),
         "word_error_rate_of_answers": round(word_error_rate(pairs), 4),
         "word_error_rate_of_questions": round(word_error_rate(asked), 4),
         "memory_mb": {
@@ -171,31 +153,38 @@ def measure_conversation(
     }
 
 
-def _turns(user: ScriptedUser, lines: Sequence[Line], log: ConversationLog) -> list[dict[str, Any]]:
-    """For each line that was heard to its end and answered, the latency from there."""
+def _turns(
+    user: ScriptedUser, entries: Sequence[TranscriptEntry], gaps: Mapping[int, int]
+) -> list[dict[str, Any]]:
+    """Return the latency of each line that was heard to its end and answered.
+
+    ``gaps``: by reply.
+    """
+    questions = [entry for entry in entries if entry.who is Who.USER]
+    latencies = {entry.turn: entry.latency for entry in entries if entry.latency}
     turns = []
-    for line, (start, _) in zip(lines, user.spoken, strict=False):
+    for line, (start, _) in zip(user.lines, user.spoken, strict=False):
         end = start + span_of_sound(line.audio)[1]
-        for latency in log.latencies:
-            transcript = log.transcripts[latency.turn]
-            if abs(transcript.end - end) <= samples(MOST_OFF):
-                heard = transcript.end + samples(latency.total)
-                late = seconds(transcript.end - end)
-                parts = {**latency.parts, "wait": latency.parts["wait"] + late}
-                turns.append(
-                    {
-                        "asked": line.text,
-                        "understood": transcript.text,
-                        "seconds": round(seconds(heard - end), 3),
-                        "parts": {name: round(value, 3) for name, value in parts.items()},
-                        "gaps": log.gaps[latency.reply],
-                    }
-                )
-                break
+        for question in questions:
+            latency = latencies.get(question.turn)
+            if latency is None or abs(question.end - end) > samples(END_TOLERANCE_S):
+                continue
+            late = seconds(question.end - end)
+            parts = {**latency.parts, "wait": latency.parts["wait"] + late}
+            turns.append(
+                {
+                    "asked": line.text,
+                    "understood": question.text,
+                    "seconds": round(latency.total + late, 3),
+                    "parts": {name: round(value, 3) for name, value in parts.items()},
+                    "gaps": gaps[latency.reply],
+                }
+            )
+            break
     return turns
 
 
-def _understood(recognizer: Recognizer, recorded: Pcm, span: tuple[int, int]) -> str:
-    start, end = (at * ASSISTANT_RATE // USER_RATE for at in span)
-    answer = recorded[start:end].astype(np.float32) / np.float32(32_768)
-    return recognizer.transcribe(resample(answer, ASSISTANT_RATE, USER_RATE))
+def _understood(recognizer: Recognizer, recorded: Pcm, answer: TranscriptEntry) -> str:
+    start, end = (at * ASSISTANT_RATE // USER_RATE for at in (answer.start, answer.end))
+    sound = recorded[start:end].astype(np.float32) / np.float32(32_768)
+    return recognizer.transcribe(resample(sound, ASSISTANT_RATE, USER_RATE)).text

@@ -1,9 +1,8 @@
-"""What a step of the full-duplex loop costs, and whether that stays so.
+"""Measure the cost of a step of the full-duplex loop, and whether it grows over a conversation.
 
-It needs no weights: the network is random and, because a random network would not take turns, told
-whose turn it is: ``TALK`` of every ``PERIOD`` chunks the assistant speaks, the rest it listens.
-Chunks are given as fast as they go; each step's time is what is measured, on a GPU up to the moment
-its codes are on the host. Making sound of the codes is not part of it.
+No weights are needed: the network is random. A random network would not take turns, so it is made
+to speak in ``TALK`` of every ``PERIOD`` chunks. Chunks are given as fast as they are taken. Each
+step is timed until its codes are on the host; turning them into sound is not included.
 """
 
 from __future__ import annotations
@@ -17,21 +16,20 @@ import numpy as np
 import psutil
 import torch
 
-from covo_cli.bench.machine import machine
-from model.covo.config.config import CovoConfig
+from covo_cli.bench.figures import machine
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import network_size
 from model.covo.loading.random_weights import random_network
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import DuplexNetwork
-from model.duplex.protocol.grammar import Turn
+from model.duplex.protocol.grammar import AssistantState
 from model.duplex.protocol.profile import ContextProfile, DuplexProfile, default_profile
 
 PERIOD = 75
 TALK = 45
-"""Chunks: a turn of 4.8 s, an answer of 7.2 s, five times a minute."""
-PER_MINUTE = 5
-"""Periods."""
+"""Chunks: a turn of 4.8 s and a reply of 7.2 s, five times a minute."""
+PERIODS_PER_MINUTE = 5
 
 
 def measure_steps(
@@ -41,8 +39,8 @@ def measure_steps(
     minutes: float,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """JSON-ready figures (milliseconds, megabytes) of ``minutes`` of simulated talk with a random
-    network of ``size``. Raises: NetworkConfigError."""
+    """Return JSON-ready figures (ms, MB) of ``minutes`` of simulated talk with a random network of
+    ``size``. Raises: NetworkConfigError."""
     config = network_size(size).covo
     profile = _profile(config)
     covo = random_network(config, device=device, precision=precision)
@@ -52,18 +50,17 @@ def measure_steps(
     state = loop.warm_up()
     times, speaking, memory = np.zeros(chunks), np.zeros(chunks, bool), np.zeros(chunks)
     for chunk in range(chunks):
-        # It is told whose turn it is; see the module's docstring.
         speaks = chunk % PERIOD >= PERIOD - TALK
-        turn = Turn(True, profile.lead + 1) if speaks else Turn()
-        state = replace(state, turn=turn)
+        forced = AssistantState(True, profile.lead + 1) if speaks else AssistantState()
+        state = replace(state, assistant=forced)
         audio = _noise(random, profile)
         begin = time.perf_counter()
         step, state = loop.step(state, audio)
         times[chunk] = time.perf_counter() - begin
-        speaking[chunk] = step.before.speaking and step.turn.speaking
+        speaking[chunk] = step.before.speaking and step.after.speaking
         memory[chunk] = _megabytes(device)
         progress(chunk + 1, chunks)
-    minute = slice(0, PER_MINUTE * PERIOD), slice(-PER_MINUTE * PERIOD, None)
+    minute = slice(0, PERIODS_PER_MINUTE * PERIOD), slice(-PERIODS_PER_MINUTE * PERIOD, None)
     first, last = (float(np.median(times[part][speaking[part]])) for part in minute)
     return {
         "machine": {**machine(), "device": _device(device)},
@@ -85,8 +82,8 @@ def measure_steps(
 
 
 def _profile(config: CovoConfig) -> DuplexProfile:
-    """The default one; a small network has fewer positions and forgets earlier, so that it is
-    seen to forget."""
+    """Return the default profile, adapted to the network's positions. A small network gets a small
+    memory, so that forgetting is measured."""
     profile = default_profile(config)
     encoder = replace(
         profile.encoder,
@@ -115,7 +112,7 @@ def _figures(times: np.ndarray[Any, Any], profile: DuplexProfile) -> dict[str, A
 
 
 def _megabytes(device: torch.device) -> float:
-    """Held on the GPU; elsewhere by the whole process."""
+    """Return the memory in use: on the GPU, or else by the process."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device) / 2**20
     return float(psutil.Process().memory_info().rss / 2**20)

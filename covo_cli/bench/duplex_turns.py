@@ -1,4 +1,4 @@
-"""Whether a network that was trained on tones takes turns, on held-out dialogues."""
+"""Measure on held-out dialogues whether a network trained on tones takes turns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from covo_cli.bench.machine import machine
+from covo_cli.bench.figures import machine
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import DuplexNetwork
 from model.duplex.protocol.grammar import Grammar, Place
@@ -32,7 +32,7 @@ _A_THIRD = 12
 def measure_behaviours(
     network: DuplexNetwork, trials: int, progress: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """The four behaviours, ``trials`` each: of the network, of itself deaf, and of chance."""
+    """Run ``trials`` of each behaviour with the network, the deaf network, and chance."""
     loop = DuplexLoop(network)
     shift, stop = _rates(network.grammar)
     listeners: dict[str, Listener] = {
@@ -65,7 +65,7 @@ def measure_behaviours(
 
 
 def _long_conversations(loop: DuplexLoop, progress: Callable[[str], None]) -> dict[str, Any]:
-    """Whether a network behaves as well late in a conversation as early, whatever it forgot."""
+    """Compare behaviour early and late in conversations longer than the network's memory."""
     right, chunks, forgotten = np.zeros(3), 0, 0
     for number in range(_CONVERSATIONS):
         progress(f"network: long conversation {number + 1}")
@@ -83,7 +83,7 @@ def _long_conversations(loop: DuplexLoop, progress: Callable[[str], None]) -> di
 
 
 def _rates(grammar: Grammar, dialogues: int = 100) -> tuple[float, float]:
-    """How often SHIFT and BREAK come where they may, in dialogues like those of training."""
+    """Return the rates of SHIFT and BREAK where they are possible, in training-like dialogues."""
     profile = grammar.profile
     tokens = profile.tokens
     ids = {word: number for number, word in enumerate(WORDS)}

@@ -1,15 +1,16 @@
-"""Does the assistant interrupt itself, and does it still hear a person over its own echo?
+"""Measure whether the assistant interrupts itself, and hears a person over its own echo.
 
 A microphone in a simulated room hears the speaker through a path with a delay and a reverberating
-response (:mod:`audio_io.acoustics.echo_path`), about as loud as the person speaking. The assistant
-talks for minutes; every interruption that nobody made counts. Then a person speaks over it; every
-one that is not noticed counts."""
+response (:mod:`audio_io.acoustics.echo_path`), about as loud as the person who speaks. The
+assistant talks for minutes, and every interruption by nobody counts. Then a person speaks over it,
+and every attempt that does not stop it counts.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +20,39 @@ from audio_io.acoustics.echo_path import EchoPath
 from audio_io.clock import FRAME, USER_RATE, samples, seconds
 from audio_io.echo import EchoCanceller
 from audio_io.file_endpoints import FileSpeaker
+from audio_io.signal import Audio
 from audio_io.vad import SileroVad
 from covo_cli.bench.read_aloud import ReadAloud
-from covo_cli.conversation.consumer import Audio, Tick
+from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.simulation.room import Room
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
+from model.engine import EngineInfo
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
 from model.lite.synthesizer import Synthesizer
 from model.turns.controller import TurnTakingEngine
 
 ECHO_GAIN_DB = -6.0
-"""The assistant speaks at -20 dBFS: its echo is as loud as a person at -26 dBFS."""
+"""The assistant speaks at -20 dBFS, so its echo is as loud as a person at -26 dBFS."""
 
-BARGE_IN_AFTER = 4.0
-"""Seconds of a reply after which the person speaks over it."""
+INFO = EngineInfo("read-aloud", "a text read aloud, for benchmarks", "", "cpu", {})
+
+BARGE_IN_AFTER_S = 4.0
+"""How much of a reply is heard before the person speaks over it."""
 
 
+@dataclass
 class EchoLog:
-    """A consumer that counts interruptions, and when the speaker was asked to stop."""
+    """A consumer that counts interruptions and notes when the speaker was ducked and stopped.
 
-    def __init__(self) -> None:
-        self.ducks: list[int] = []
-        self.stops: list[int] = []
-        self.interruptions = 0
-        self.speaking = 0
+    ``speaking``: frames with sound of the assistant.
+    """
+
+    ducks: list[int] = field(default_factory=list)
+    stops: list[int] = field(default_factory=list)
+    interruptions: int = 0
+    speaking: int = 0
 
     def on_tick(self, tick: Tick) -> None:
         """Take note of one frame."""
@@ -59,7 +67,7 @@ class EchoLog:
                     self.interruptions += 1
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
 
 def measure_echo(
@@ -75,29 +83,22 @@ def measure_echo(
     reply_seconds: float = 100.0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Self-interruptions and barge-ins for each delay (seconds) of the loudspeaker path.
+    """Count self-interruptions and barge-ins for each of ``delays`` (seconds); JSON-ready.
 
-    ``question`` and ``barge_in``: float32 mono 16 kHz, a person at the level of the echo.
-    ``detector``: Silero's weights. ``cancel``: with echo cancellation. ``reply_seconds``: how long
-    the assistant talks in one go, undisturbed. Returns JSON-ready figures.
+    Args:
+        detector: Silero's weights.
+        question: float32 mono 16 kHz, a person as loud as the echo; also ``barge_in``.
+        cancel: with echo cancellation.
+        reply_seconds: how long the assistant talks in one go, undisturbed.
     """
     results = []
     for delay in delays:
-        progress(f"{delay * 1000:.0f} ms: the assistant talks")
-        replies = math.ceil(1.1 * minutes * 60 / reply_seconds)  # a tenth of it is pauses
-        lines = [Line(question, "question")] * replies
         setup = _Setup(delay, detector, assistant, reply_seconds, cancel)
-        alone, _ = setup.talk(lines)
+        progress(f"{delay * 1000:.0f} ms: the assistant talks")
+        replies = math.ceil(1.1 * minutes * 60 / reply_seconds)  # a tenth of the time is pauses
+        alone, _ = setup.talk([Line(question, "question")] * replies)
         progress(f"{delay * 1000:.0f} ms: a person talks over it")
-        lines = [Line(question, "question")]
-        over_it = Start(StartRule.DURING_REPLY, BARGE_IN_AFTER)
-        lines += [Line(barge_in, "barge-in", over_it)] * barge_ins
-        over, spoken = setup.talk(lines)
-        waits = []
-        for start, end in spoken[1:]:
-            first = next((at for at in over.stops if start < at <= end + USER_RATE), None)
-            if first is not None:
-                waits.append(seconds(first - start))
+        waits = _barge_in_waits(setup, question, barge_in, barge_ins) if barge_ins else []
         results.append(
             {
                 "delay_ms": round(delay * 1000),
@@ -114,9 +115,22 @@ def measure_echo(
     return {"echo_cancellation": cancel, "echo_gain_db": ECHO_GAIN_DB, "paths": results}
 
 
+def _barge_in_waits(setup: _Setup, question: Audio, barge_in: Audio, times: int) -> list[float]:
+    """Return for each barge-in that stopped the assistant how many seconds that took."""
+    over_it = Start(StartRule.DURING_REPLY, BARGE_IN_AFTER_S)
+    lines = [Line(question, "question"), *[Line(barge_in, "barge-in", over_it)] * times]
+    log, spoken = setup.talk(lines)
+    waits = []
+    for start, end in spoken[1:]:
+        stop = next((at for at in log.stops if start < at <= end + USER_RATE), None)
+        if stop is not None:
+            waits.append(seconds(stop - start))
+    return waits
+
+
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    """Where a conversation is held: see :func:`measure_echo`."""
+    """The surroundings of a conversation; see :func:`measure_echo`."""
 
     delay: float
     detector: Path
@@ -125,14 +139,14 @@ class _Setup:
     cancel: bool
 
     def talk(self, lines: Sequence[Line]) -> tuple[EchoLog, list[tuple[int, int]]]:
-        """Hold one; returns what happened, and when each line was spoken."""
+        """Hold a conversation; return what happened, and when each line was spoken."""
         user = ScriptedUser(lines, paced=False)
         room = Room(user, EchoPath(self.delay, rt60=0.3, gain_db=ECHO_GAIN_DB, seed=1))
         log = EchoLog()
         # An assistant that hears itself would answer itself for ever.
         limit = samples(2 * len(lines) * (self.reply_seconds + 10))
         engine = TurnTakingEngine(
-            ReadAloud(self.assistant, self.reply_seconds),
+            ReadAloud(INFO, self.assistant.stream, self.reply_seconds, hears=True),
             SileroVad(self.detector),
             VirtualExecutor(),
         )

@@ -1,4 +1,4 @@
-"""The benchmarks of the embedded engine, wired from the settings."""
+"""Set up the benchmarks of the embedded engine from the settings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from covo_cli.bench.asked import as_lines, questions, spoken
 from covo_cli.bench.conversation import measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
-from covo_cli.bench.machine import machine
+from covo_cli.bench.figures import machine
+from covo_cli.bench.speech import as_lines, questions, spoken
 from covo_cli.engines.engines import EngineChoice, build_engine
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
@@ -31,21 +31,21 @@ Progress = Callable[[str], None]
 def bench_conversation(
     settings: Settings, count: int, asker: str, idle: float, progress: Progress
 ) -> dict[str, Any]:
-    """See :mod:`covo_cli.bench.conversation`. The conversation is recorded, as a real one is."""
+    """Run :mod:`covo_cli.bench.conversation`, recorded as a real conversation is."""
     weights = WeightStore(models_dir(settings))
-    progress(f"{asker} learns the questions")
-    # In a process of its own: the memory of this one is to be the engine's alone.
+    progress(f"rendering the questions of {asker}")
+    # In another process, so that the memory of this one is the engine's alone.
     with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:
-        asked = elsewhere.submit(_ask, settings, asker, questions()[:count]).result()
+        asked = elsewhere.submit(_rendered, settings, asker, questions()[:count]).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     began = time.perf_counter()
     engine = build_engine(settings, real_time=True, choice=EngineChoice("lite", "measured"))
     engine.warm_up(lambda stage: None)
     loaded = time.perf_counter() - began
-    recognizer = WhisperRecognizer(weights.whole("whisper-base"))  # loaded when the talk is over
+    recognizer = WhisperRecognizer(weights.whole("whisper-base"))  # loads after the talk
     try:
-        progress("listening to nobody")
+        progress("listening to silence")
         idle_cost = measure_idle(engine, idle) if idle else None
         with tempfile.TemporaryDirectory() as folder:
             recorder = SessionRecorder(Path(folder), SessionMeta(engine.info, "bench", "bench"))
@@ -70,7 +70,7 @@ def bench_echo(
     cancel: bool,
     progress: Progress,
 ) -> dict[str, Any]:
-    """See :mod:`covo_cli.bench.echo`."""
+    """Run :mod:`covo_cli.bench.echo`."""
     weights = WeightStore(models_dir(settings))
     voices = _voices(settings, weights)
     person = voices("michael")
@@ -88,7 +88,7 @@ def bench_echo(
     return {"machine": machine(), **figures}
 
 
-def _ask(settings: Settings, voice: str, texts: Sequence[str]) -> list[Line]:
+def _rendered(settings: Settings, voice: str, texts: Sequence[str]) -> list[Line]:
     return as_lines(texts, _voices(settings, WeightStore(models_dir(settings)))(voice))
 
 

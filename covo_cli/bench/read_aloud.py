@@ -1,13 +1,16 @@
-"""A reply generator that reads a text aloud: for benchmarks that need speech and no thought."""
+"""A reply generator that reads a text aloud, where a measurement needs speech but no thought."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from audio_io.clock import ASSISTANT_RATE, seconds
+from audio_io.clock import ASSISTANT_RATE, samples
+from audio_io.signal import Audio
 from model.engine import EngineInfo, Progress
-from model.lite.synthesizer import Synthesizer
-from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
+from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
+
+THINK_S, SPEAK_S = 0.1, 0.1
+"""How long a scripted reply takes to find its words, and to make sound of a sentence."""
 
 SENTENCES = (
     "The lighthouse stands at the end of a long pier, and on clear nights its light can be seen "
@@ -29,51 +32,56 @@ SENTENCES = (
 
 
 class ReadAloud:
-    """Answers every turn with ``SENTENCES`` over and over, ``length`` seconds of them."""
+    """Answer every turn with ``sentences`` over and over, for ``length`` seconds.
 
-    def __init__(self, synthesizer: Synthesizer, length: float) -> None:
-        self._synthesizer = synthesizer
-        self._length = length
+    Args:
+        speak: makes sound of a sentence: float32 mono 24 kHz, in pieces.
+        pass_time: lets seconds pass, where replies take a fixed time.
+        hears: see :class:`model.reply.ReplyGenerator`.
+    """
 
-    @property
-    def info(self) -> EngineInfo:
-        """What it is."""
-        return EngineInfo("read-aloud", "a text read aloud, for benchmarks", "", "cpu", {})
+    def __init__(
+        self,
+        info: EngineInfo,
+        speak: Callable[[str], Iterable[Audio]],
+        length: float,
+        *,
+        hears: bool,
+        pass_time: Callable[[float], None] = lambda duration: None,
+        sentences: Sequence[str] = SENTENCES,
+    ) -> None:
+        self.info = info
+        self.hears = hears
+        self._speak = speak
+        self._length = samples(length, ASSISTANT_RATE)
+        self._pass_time = pass_time
+        self._sentences = sentences
 
     def warm_up(self, progress: Progress) -> None:
-        """Speak once, unheard."""
-        progress("the synthesiser")
-        for _ in self._synthesizer.stream("Hello."):
-            pass
+        """Do nothing."""
 
     def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
-        """Read."""
-        yield TurnText("(not recognised)")
-        spoken = 0.0
-        while spoken < self._length:
-            for sentence in _rotated(SENTENCES, reply):
-                yield ReplyText(sentence + " ")
-                for samples in self._synthesizer.stream(sentence):
-                    if cancelled():
-                        return
-                    spoken += seconds(len(samples), ASSISTANT_RATE)
-                    yield ReplyAudio(samples, sentence)
-                if spoken >= self._length:
+        """Read, beginning with another sentence in each reply."""
+        self._pass_time(THINK_S)
+        spoken, number = 0, reply_id
+        while spoken < self._length and not cancelled():
+            sentence = self._sentences[number % len(self._sentences)]
+            number += 1
+            yield ReplyText(sentence + " ")
+            self._pass_time(SPEAK_S)
+            for sound in self._speak(sentence):
+                if cancelled():
                     return
+                spoken += len(sound)
+                yield ReplyAudio(sound, sentence)
 
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
-        """There is no history."""
-        return Heard("", "")
+    def settle(self, reply_id: int, heard: Heard | None) -> None:
+        """Do nothing: there is no history."""
 
     def set_voice(self, voice: str) -> None:
-        """It has one voice."""
+        """Do nothing: there is one voice."""
 
     def close(self) -> None:
-        """Nothing to give back."""
-
-
-def _rotated(items: Sequence[str], by: int) -> list[str]:
-    by %= len(items)
-    return [*items[by:], *items[:by]]
+        """Do nothing."""

@@ -1,8 +1,7 @@
-"""How long until covo answers at all: its help, and a conversation that is ready."""
+"""Measure how long covo takes to show its help and to be ready for a conversation."""
 
 from __future__ import annotations
 
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -14,30 +13,31 @@ import numpy as np
 
 from audio_io.clock import USER_RATE
 from audio_io.files import write_audio
+from covo_cli.bench.figures import summary
 from covo_cli.errors import CliError
 
 
 def measure_startup(runs: int) -> dict[str, Any]:
-    """Medians over ``runs`` whole processes, in seconds.
+    """Time ``runs`` whole processes of each kind, in seconds.
 
-    ``ready`` is a whole conversation with 0.1 s of silence: it starts, loads and checks every
-    weight, warms up, listens, and ends. So it is more than the time until one can speak.
+    ``ready`` is a whole conversation with 0.1 s of silence: it loads and checks every weight, warms
+    up, listens and ends. So it is more than the time until one can speak.
     """
     with tempfile.TemporaryDirectory() as folder:
         silence = Path(folder) / "silence.wav"
         write_audio(silence, np.zeros(USER_RATE // 10, np.float32), USER_RATE)
         chat = ["chat", "--input", str(silence), "--pace", "fast", "--no-record"]
         return {
-            "help": _median(["--help"], runs),
-            "chat_help": _median(["chat", "--help"], runs),
-            "ready": _median(chat, runs),
+            "help": _times(["--help"], runs),
+            "chat_help": _times(["chat", "--help"], runs),
+            "ready": _times(chat, runs),
             "runs": runs,
         }
 
 
-def _median(arguments: list[str], runs: int) -> dict[str, float]:
+def _times(arguments: list[str], runs: int) -> dict[str, float]:
     times = [_run(arguments) for _ in range(runs + 1)][1:]  # the first one fills the disk cache
-    return {"median": round(statistics.median(times), 3), "max": round(max(times), 3)}
+    return summary(times, median=50, max=100)
 
 
 def _run(arguments: list[str]) -> float:

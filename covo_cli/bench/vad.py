@@ -1,7 +1,7 @@
-"""Which voice activity detector should be the default: what fools it, what it misses, its delay.
+"""Compare voice activity detectors: what fools them, what they miss, how late they are.
 
-The speech is synthesised at run time by the embedded synthesiser and mixed with noise at known
-levels, so that for every frame it is known whether someone speaks. Levels are in dBFS (RMS; of
+Synthesised speech is mixed with noise at known levels, so that for every frame it is known whether
+someone speaks. Levels are in dBFS (RMS; of
 speech, while it lasts), signal-to-noise ratios in dB.
 """
 
@@ -19,22 +19,21 @@ from audio_io.acoustics import noise
 from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
 from audio_io.levels import from_db
 from audio_io.resample import resample
-from audio_io.vad import VoiceActivityDetector
-from covo_cli.conversation.consumer import Audio
+from audio_io.signal import Audio, SpeechDetector
+from covo_cli.bench.speech import PERSON_DB
 from model.turns.turn_settings import TurnSettings
 
 THRESHOLD = 0.5
 """Probability from which a frame counts as speech, as in turn taking."""
 
-SPEECH_LEVEL = -26.0
-NOISE_SECONDS = 30.0
-PAUSE_SECONDS = 1.5
-SNRS = (None, 20, 10, 5, 0)
+NOISE_S = 30.0
+PAUSE_S = 1.5
+SNRS_DB = (None, 20, 10, 5, 0)
 QUIET_DB = 35.0
-"""dB below its loudest frame at which a frame of an utterance is no speech."""
+"""A frame this many dB below the loudest of its utterance is not speech."""
 
-_LONGEST_GAP = 10
-"""Quiet frames (0.2 s) within an utterance that still belong to it."""
+_GAP_FRAMES = 10
+"""Quiet frames (0.2 s) within an utterance that count as speech."""
 
 SENTENCES = (
     "What is the capital of Australia?",
@@ -55,27 +54,29 @@ Mask = NDArray[np.bool_]
 
 
 def measure(
-    detectors: Mapping[str, Callable[[], VoiceActivityDetector]],
+    detectors: Mapping[str, Callable[[], SpeechDetector]],
     synthesise: Callable[[str], Audio],
     sentences: Sequence[str] = SENTENCES,
-    noise_seconds: float = NOISE_SECONDS,
+    noise_seconds: float = NOISE_S,
 ) -> dict[str, Any]:
     """Measure every detector on the same sounds; JSON-ready.
 
-    ``synthesise``: a sentence as float32 mono 24 kHz. Per detector: ``noise`` (per sound: share of
-    frames called speech, starts of a turn and turns kept, per minute), ``speech`` (per SNR: share
-    of speech frames missed, utterances missed, onset and offset delay in ms), ``cost`` (share of
-    real time on one core).
+    ``synthesise`` renders a sentence as float32 mono 24 kHz. Figures of a detector:
+
+    - ``noise``, for each sound: share of frames called speech; turns begun and kept, per minute.
+    - ``speech``, for each SNR: share of speech frames missed, utterances missed, delay of onset and
+      offset in ms.
+    - ``cost``: share of real time on one core.
     """
     utterances = [
-        _at_level(resample(synthesise(text), ASSISTANT_RATE, USER_RATE), SPEECH_LEVEL)
+        _at_level(resample(synthesise(text), ASSISTANT_RATE, USER_RATE), PERSON_DB)
         for text in sentences
     ]
     noises = dict(_noises(utterances, round(noise_seconds * USER_RATE)))
     speech, spoken = _concatenate(utterances)
     result: dict[str, Any] = {
         "threshold": THRESHOLD,
-        "speech_level_dbfs": SPEECH_LEVEL,
+        "speech_level_dbfs": PERSON_DB,
         "utterances": len(utterances),
         "speech_seconds": round(float(spoken.sum()) * FRAME / USER_RATE, 1),
         "noise_seconds": noise_seconds,
@@ -83,29 +84,29 @@ def measure(
     }
     for name, make in detectors.items():
         began = time.perf_counter()
-        heard = len(SNRS) * len(speech) + sum(len(noise) for noise in noises.values())
+        heard = len(SNRS_DB) * len(speech) + sum(len(noise) for noise in noises.values())
         result["detectors"][name] = {
             "noise": {label: _false_triggers(make(), noise) for label, noise in noises.items()},
             "speech": {
                 "clean" if snr is None else f"{snr} dB": _on_speech(
                     make(), _with_noise(speech, snr), spoken
                 )
-                for snr in SNRS
+                for snr in SNRS_DB
             },
             "cost": round((time.perf_counter() - began) / (heard / USER_RATE), 4),
         }
     return result
 
 
-def _decide(detector: VoiceActivityDetector, sound: Audio) -> Mask:
+def _decide(detector: SpeechDetector, sound: Audio) -> Mask:
     whole = len(sound) // FRAME * FRAME
     frames = (sound[at : at + FRAME] for at in range(0, whole, FRAME))
     return np.array([detector.process(frame) >= THRESHOLD for frame in frames])
 
 
-def _false_triggers(detector: VoiceActivityDetector, noise: Audio) -> dict[str, float]:
-    decided = _decide(detector, noise)
-    minutes = len(noise) / USER_RATE / 60.0
+def _false_triggers(detector: SpeechDetector, sound: Audio) -> dict[str, float]:
+    decided = _decide(detector, sound)
+    minutes = len(sound) / USER_RATE / 60.0
     lengths = [end - start for start, end in _runs(decided)]
     turns = TurnSettings()
     frame = FRAME / USER_RATE
@@ -116,7 +117,7 @@ def _false_triggers(detector: VoiceActivityDetector, noise: Audio) -> dict[str, 
     }
 
 
-def _on_speech(detector: VoiceActivityDetector, sound: Audio, spoken: Mask) -> dict[str, Any]:
+def _on_speech(detector: SpeechDetector, sound: Audio, spoken: Mask) -> dict[str, Any]:
     decided = _decide(detector, sound)
     runs = _runs(spoken)
     onsets: list[int] = []
@@ -128,9 +129,9 @@ def _on_speech(detector: VoiceActivityDetector, sound: Audio, spoken: Mask) -> d
         if len(found) == 0:
             missed += 1
             continue
-        # A frame that decides for speech has been heard to its end.
+        # The decision is made at the end of its frame.
         onsets.append(int(found[0]) + 1)
-        # To the last frame of the run that was going on at the end: later noise is another matter.
+        # Only the run of speech that goes on at the end counts, not noise after it.
         silent = np.flatnonzero(~decided[end:following])
         offsets.append(int(silent[0]) if len(silent) else following - end)
     frame_ms = 1000.0 * FRAME / USER_RATE
@@ -150,8 +151,8 @@ def _runs(mask: Mask) -> list[tuple[int, int]]:
 
 
 def _concatenate(utterances: Sequence[Audio]) -> tuple[Audio, Mask]:
-    """All utterances with pauses between, and which frames are speech."""
-    pause = np.zeros(round(PAUSE_SECONDS * USER_RATE), np.float32)
+    """Return all utterances with pauses between them, and which frames are speech."""
+    pause = np.zeros(round(PAUSE_S * USER_RATE), np.float32)
     parts: list[Audio] = [pause]
     for utterance in utterances:
         parts += [utterance, np.zeros(-len(utterance) % FRAME, np.float32), pause]
@@ -160,13 +161,13 @@ def _concatenate(utterances: Sequence[Audio]) -> tuple[Audio, Mask]:
     power = np.mean(np.square(speech.reshape(-1, FRAME)), axis=1)
     spoken: Mask = power > np.max(power) * from_db(-QUIET_DB) ** 2
     for start, end in _runs(~spoken):
-        if end - start <= _LONGEST_GAP:
+        if end - start <= _GAP_FRAMES:
             spoken[start:end] = True
     return speech, spoken
 
 
 def _at_level(sound: Audio, level: float) -> Audio:
-    """``sound`` scaled so that its loud frames (within 35 dB of the peak) have RMS ``level``."""
+    """Scale ``sound`` so that its loud frames (within 35 dB of the peak) have RMS ``level``."""
     whole = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME)
     power = np.mean(np.square(whole, dtype=np.float64), axis=1)
     loud = power[power > power.max() * from_db(-QUIET_DB) ** 2]
@@ -176,7 +177,7 @@ def _at_level(sound: Audio, level: float) -> Audio:
 def _with_noise(speech: Audio, snr: float | None) -> Audio:
     if snr is None:
         return speech
-    return speech + noise.pink(len(speech), SPEECH_LEVEL - snr, np.random.default_rng(99))
+    return speech + noise.pink(len(speech), PERSON_DB - snr, np.random.default_rng(99))
 
 
 def _noises(utterances: Sequence[Audio], n: int) -> list[tuple[str, Audio]]:

@@ -1,24 +1,56 @@
-"""Word error rate: how far what was understood is from what was meant."""
+"""Compare the words that were meant with those that were understood.
+
+Both texts are normalised as Whisper's authors do for English: case, punctuation, fillers,
+contractions, spellings and numbers (``seven`` is ``7``). Needs jiwer and whisper-normalizer.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+WORD_PACKAGES = ("jiwer", "whisper_normalizer")
+
+FIRST_WORDS = 3
+"""Words at the beginning of a turn that :func:`first_words_lost` looks for."""
 
 
 def word_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
-    """Errors over words meant (jiwer), for pairs of (meant, understood).
+    """Return errors per word meant, for pairs of (meant, understood).
 
-    Both are normalised as Whisper's authors do for English: case, punctuation, contractions,
-    spellings and numbers (``seven`` is ``7``). Pairs of which nothing is left are passed over.
+    Pairs without a word after normalisation are skipped.
     """
     import jiwer
-    from whisper_normalizer.english import EnglishTextNormalizer
 
-    normalize = EnglishTextNormalizer()
-    meant = [normalize(text) for text, _ in pairs]
-    understood = [normalize(text) for _, text in pairs]
-    kept = [(a, b) for a, b in zip(meant, understood, strict=True) if re.search(r"\w", a)]
+    normalize = _normalizer()
+    normal = [(normalize(meant), normalize(understood)) for meant, understood in pairs]
+    kept = [(meant, understood) for meant, understood in normal if re.search(r"\w", meant)]
     if not kept:
         return 0.0
-    return float(jiwer.wer([a for a, _ in kept], [b for _, b in kept]))
+    return float(jiwer.wer([meant for meant, _ in kept], [heard for _, heard in kept]))
+
+
+def first_words_lost(meant: str, understood: str) -> tuple[int, int]:
+    """Return how many of the first words of ``meant`` are missing in ``understood``, and of how
+    many.
+
+    Only deletions of the word alignment count: a misheard word was not lost.
+    """
+    import jiwer
+
+    normalize = _normalizer()
+    words, heard = normalize(meant), normalize(understood)
+    of = min(FIRST_WORDS, len(words.split()))
+    if not of or not heard:
+        return of, of
+    chunks = jiwer.process_words(words, heard).alignments[0]
+    deleted = [chunk for chunk in chunks if chunk.type == "delete"]
+    return sum(max(0, min(c.ref_end_idx, of) - c.ref_start_idx) for c in deleted), of
+
+
+def _normalizer() -> Callable[[str], str]:
+    from whisper_normalizer.english import EnglishTextNormalizer
+
+    normalizer: Any = EnglishTextNormalizer()
+    return lambda text: str(normalizer(text))

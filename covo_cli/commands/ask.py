@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from covo_cli.commands.common import EventsFlag
+from covo_cli.settings.flags import with_flags
 
+
+@with_flags(["covo.model", "covo.precision", "covo.device", "chat.persona"])
 def ask(
-    audio: Annotated[Path, typer.Argument(help="A sound file.")],
+    flags: Mapping[str, object],
+    audio: Annotated[Path, typer.Argument(help="Sound file.")],
     question: Annotated[
-        str,
-        typer.Argument(help="What to do with it. Without one, the recording itself is answered."),
+        str, typer.Argument(help="What to do with it; without one, reply to the recording itself.")
     ] = "",
-    model: Annotated[
-        str | None,
-        typer.Option(help="A model of `covo models list`, or a model's folder."),
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="auto, bf16, fp16, fp32, int8 or int4.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = None,
-    persona: Annotated[
-        Path | None, typer.Option(help="A text file that says who the assistant is.")
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object a line: the text as it comes, the end.")
-    ] = False,
+    as_json: EventsFlag = False,
 ) -> None:
-    """Ask Covo-Audio about a recording: to transcribe, translate or explain it.
+    """Ask Covo-Audio about a recording.
+
+    It can transcribe, translate or explain it:
 
     covo ask interview.wav "What does she say about the weather?"
     """
@@ -39,12 +33,4 @@ def ask(
     check_packages()
     from covo_cli.engines.run_ask import run_ask
 
-    settings = load_settings(
-        {
-            "covo.model": model,
-            "covo.precision": precision,
-            "covo.device": device,
-            "chat.persona": str(persona) if persona else None,
-        }
-    )
-    raise typer.Exit(run_ask(settings, audio, question, as_json=as_json))
+    raise typer.Exit(run_ask(load_settings(flags), audio, question, as_json=as_json))

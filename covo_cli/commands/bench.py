@@ -1,12 +1,17 @@
-"""``covo bench``: measurements that are kept, each to be repeated by one command."""
+"""``covo bench``: measure the parts of the assistant on this machine."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from covo_cli.commands.common import weight_store
+from covo_cli.commands.voices import complete_voice
+from covo_cli.settings.flags import with_flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,17 +23,17 @@ app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant
 
 
 def _check_json(path: Path | None) -> Path | None:
-    """Before anything is measured: whether the figures can be written. Raises: CliError."""
+    """Check that the figures can be written, before measuring. Raises: CliError."""
+    from tempfile import TemporaryFile
+
     from covo_cli.errors import CliError
 
     if path is None:
         return None
     if path.is_dir():
-        raise CliError(f"{path} is a folder: name a file")
-    part = _part(path)
+        raise CliError(f"{path} is a folder; name a file")
     try:
-        part.touch()
-        part.unlink()
+        TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise CliError(f"cannot write {path}: {error.strerror}") from error
     return path
@@ -36,7 +41,7 @@ def _check_json(path: Path | None) -> Path | None:
 
 JsonFile = Annotated[
     Path | None,
-    typer.Option("--json", callback=_check_json, help="Write the figures to this file, as JSON."),
+    typer.Option("--json", callback=_check_json, help="Write the figures to this file as JSON."),
 ]
 
 
@@ -47,16 +52,17 @@ def _group() -> None:
 
 @app.command()
 def vad(json_file: JsonFile = None) -> None:
-    """Voice activity detectors: false triggers in noise, misses, delay (about a minute)."""
+    """Measure the voice activity detectors.
+
+    False triggers in noise, misses and delay; takes about a minute.
+    """
     from hibari import Hibari
     from rich.console import Console
 
     from audio_io.vad import SileroVad, WebRtcVad
     from covo_cli.bench.vad import measure
-    from covo_cli.settings.settings import load_settings, models_dir
-    from model.weights.packages import WeightStore
 
-    model = WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad.onnx")
+    model = weight_store().path("silero-vad", "silero_vad.onnx")
     synthesiser = Hibari()
     figures = measure(
         {
@@ -73,23 +79,28 @@ def vad(json_file: JsonFile = None) -> None:
 
 
 @app.command()
+@with_flags(["voice.name"], {"voice.name": complete_voice})
 def conversation(
-    questions: Annotated[int, typer.Option(help="How many questions to ask.", min=1)] = 40,
-    voice: Annotated[str | None, typer.Option(help="The assistant's voice.")] = None,
-    asker: Annotated[str, typer.Option(help="The voice that asks.")] = "michael",
-    idle: Annotated[
-        float, typer.Option(help="Seconds of silence for the idle cost.", min=1)
-    ] = 30.0,
+    flags: Mapping[str, object],
+    questions: Annotated[int, typer.Option(help="Number of questions.", min=1)] = 40,
+    asker: Annotated[str, typer.Option(help="Voice that asks.")] = "michael",
+    idle: Annotated[float, typer.Option(help="Seconds of silence to measure.", min=1)] = 30.0,
     json_file: JsonFile = None,
 ) -> None:
-    """A long conversation in real time: latency, gaps, intelligibility, memory, idle cost."""
+    """Hold a long conversation in real time.
+
+    Measures latency, gaps, intelligibility, memory and the cost of silence.
+    """
     from rich.console import Console
 
     from covo_cli.bench.lite import bench_conversation
+    from covo_cli.bench.words import WORD_PACKAGES
+    from covo_cli.process.packages import require_packages
     from covo_cli.settings.settings import load_settings
 
+    require_packages("eval", *WORD_PACKAGES)
     console = Console()
-    settings = load_settings({"voice.name": voice})
+    settings = load_settings(flags)
     figures = bench_conversation(settings, questions, asker, idle, _say(console))
     save_json(json_file, figures)
     _print_figures(console, "Conversation", figures, without=("machine", "turns", "answers"))
@@ -97,17 +108,18 @@ def conversation(
 
 @app.command()
 def echo(
-    minutes: Annotated[
-        float, typer.Option(help="How long the assistant talks, per path.", min=0.1)
-    ] = 10.0,
-    barge_ins: Annotated[int, typer.Option(help="How often a person talks over it.", min=0)] = 10,
+    minutes: Annotated[float, typer.Option(help="Minutes of speech per path.", min=0.1)] = 10.0,
+    barge_ins: Annotated[int, typer.Option(help="Number of interruptions.", min=0)] = 10,
     delay: Annotated[
-        list[int] | None, typer.Option(help="Delay of the path in ms; may be given often.", min=0)
+        list[int] | None, typer.Option(help="Delay of the path in ms; repeatable.", min=0)
     ] = None,
-    cancel: Annotated[bool, typer.Option(help="With echo cancellation.")] = True,
+    cancel: Annotated[bool, typer.Option(help="Cancel the echo.")] = True,
     json_file: JsonFile = None,
 ) -> None:
-    """The assistant in a room with an open loudspeaker: does it interrupt itself?"""
+    """Measure whether the assistant interrupts itself.
+
+    Its speech returns to the microphone as an echo from an open loudspeaker.
+    """
     from rich.console import Console
 
     from covo_cli.bench.lite import bench_echo
@@ -123,13 +135,13 @@ def echo(
 
 @app.command()
 def startup(
-    runs: Annotated[int, typer.Option(help="Whole processes to time.", min=1)] = 5,
+    runs: Annotated[int, typer.Option(help="Number of processes to time.", min=1)] = 5,
     json_file: JsonFile = None,
 ) -> None:
-    """How long `covo --help` takes, and how long until a conversation is ready."""
+    """Time `covo --help` and a whole short conversation."""
     from rich.console import Console
 
-    from covo_cli.bench.machine import machine
+    from covo_cli.bench.figures import machine
     from covo_cli.bench.startup import measure_startup
 
     figures = {"machine": machine(), **measure_startup(runs)}
@@ -144,32 +156,35 @@ def network(
         str, typer.Option(help="auto (the fastest), cuda, cuda:1, mps or cpu.")
     ] = "auto",
     precision: Annotated[
-        str, typer.Option(help="Of the language model: bf16, fp16, fp32, int8 or int4.")
+        str, typer.Option(help="Language model: bf16, fp16, fp32, int8 or int4.")
     ] = "bf16",
     token2wav: Annotated[
         str,
-        typer.Option(help="Of token2wav: fp32, bf16 or fp16; auto: bf16, on the CPU fp32."),
+        typer.Option(help="token2wav: fp32, bf16 or fp16; auto: bf16, on the CPU fp32."),
     ] = "auto",
-    minutes: Annotated[float, typer.Option(help="Minutes of talk in the cache.", min=0.5)] = 10.0,
-    reply: Annotated[float, typer.Option(help="Seconds of the reply.", min=1.0)] = 10.0,
-    runs: Annotated[int, typer.Option(help="How often each stage is timed.", min=1)] = 5,
-    steps: Annotated[int, typer.Option(help="How many decode steps are timed.", min=4)] = 200,
+    minutes: Annotated[
+        float, typer.Option(help="Minutes of conversation in the cache.", min=0.5)
+    ] = 10.0,
+    reply: Annotated[float, typer.Option(help="Seconds of reply.", min=1.0)] = 10.0,
+    runs: Annotated[int, typer.Option(help="Repetitions of each stage.", min=1)] = 5,
+    steps: Annotated[int, typer.Option(help="Number of decode steps to time.", min=4)] = 200,
     json_file: JsonFile = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw the breakdown into this .png file.")
-    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the breakdown to this .png file.")] = None,
 ) -> None:
-    """The Covo network with random weights of any size: speed against what the device can do."""
+    """Measure the Covo network with random weights.
+
+    Compares its speed with the limits of the device.
+    """
     from rich.console import Console
 
+    from covo_cli.process.packages import require_packages
+
+    require_packages("covo", "torch", "transformers", "safetensors")
+    if plot is not None:
+        require_packages("plot", "matplotlib")
+    from covo_cli.bench.network import measure_network, network_bench
     from covo_cli.bench.network.plot import check_plot, save_plot
     from covo_cli.bench.network.tables import network_tables
-    from covo_cli.errors import CliError
-
-    try:
-        from covo_cli.bench.network import measure_network, network_bench
-    except ModuleNotFoundError as error:
-        raise CliError(f"this needs {error.name}: pip install 'covo[covo]'") from error
 
     console = Console()
     if plot is not None:
@@ -194,13 +209,18 @@ def network(
 
 @app.command()
 def duplex(
-    size: Annotated[str, typer.Option(help="The random network's size: full or tiny.")] = "tiny",
-    device: Annotated[str, typer.Option(help="Where it runs: auto, cuda, cpu ...")] = "auto",
+    size: Annotated[str, typer.Option(help="Size of the network: full or tiny.")] = "tiny",
+    device: Annotated[str, typer.Option(help="Compute device: auto, cuda, cpu ...")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "bf16",
-    minutes: Annotated[float, typer.Option(help="Minutes of simulated talk.", min=0.1)] = 30.0,
+    minutes: Annotated[
+        float, typer.Option(help="Minutes of simulated conversation.", min=0.1)
+    ] = 30.0,
     json_file: JsonFile = None,
 ) -> None:
-    """The full-duplex loop: what a step costs, and whether it stays so (random weights)."""
+    """Measure the steps of the full-duplex loop.
+
+    Shows whether their cost stays constant; the weights are random.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -212,7 +232,7 @@ def duplex(
     from model.covo.config.precision import Precision
 
     console = Console()
-    # Drawn seldom: it takes its time from what is measured.
+    # Drawing takes time from what is measured.
     with Progress(console=console, refresh_per_second=1) as progress:
         task = progress.add_task("steps", total=None)
         figures = measure_steps(
@@ -228,11 +248,14 @@ def duplex(
 
 @app.command()
 def turns(
-    model: Annotated[Path, typer.Option(help="A network that was trained on tones.")],
-    trials: Annotated[int, typer.Option(help="Of each behaviour.", min=1)] = 100,
+    model: Annotated[Path, typer.Option(help="Network trained on tones.")],
+    trials: Annotated[int, typer.Option(help="Trials per behaviour.", min=1)] = 100,
     json_file: JsonFile = None,
 ) -> None:
-    """A full-duplex network of `covo train tones`: the four behaviours, on held-out dialogues."""
+    """Test a full-duplex network trained on tones.
+
+    Measures its four behaviours on held-out dialogues.
+    """
     from rich.console import Console
 
     from covo_cli.engines.covo_engine import check_packages
@@ -272,29 +295,23 @@ def _print_figures(
 
 
 def save_json(path: Path | None, figures: dict[str, Any]) -> None:
-    """Write ``figures`` to ``path``, whole or not at all. Raises: CliError."""
+    """Write ``figures`` to ``path`` atomically. Raises: CliError."""
     from covo_cli.errors import CliError
+    from covo_cli.process import whole_file
 
     if path is None:
         return
-    part = _part(path)
     try:
-        part.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        whole_file.write_text(path, json.dumps(figures, indent=2) + "\n")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise CliError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
 
 
 def _vad_tables(figures: dict[str, Any]) -> list[Table]:
     from rich.table import Table
 
     detectors: dict[str, Any] = figures["detectors"]
-    noise = Table(title="Called speech, though nobody speaks: share of frames, turns per minute")
+    noise = Table(title="False triggers without speech: share of frames, turns per minute")
     speech = Table(title="Speech in pink noise: frames missed, onset and offset in ms (median)")
     cost = Table(title="Share of one core, in real time")
     for table in (noise, speech, cost):

@@ -1,4 +1,4 @@
-"""``covo config``: what is set, where it comes from, and how to change it."""
+"""``covo config``: show and change the settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The settings: show and change them.")
+from covo_cli.commands.common import JsonFlag, print_json, warn_if_overridden
+
+app = typer.Typer(no_args_is_help=True, help="Show and change the settings.")
 
 
 def _complete_key(incomplete: str) -> list[tuple[str, str]]:
@@ -26,9 +28,9 @@ _Key = Annotated[
 
 @app.command()
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Show every setting, its value, and where the value comes from."""
+    """Show every setting, its value and origin."""
     from covo_cli.settings.settings import OPTIONS, config_path, load_settings
 
     settings, path = load_settings(), config_path()
@@ -37,7 +39,7 @@ def show(
         values = {
             option.key: {
                 "value": value,
-                "from": settings.origins[option.key],
+                "from": settings.origins[option.key].place,
                 "default": option.default,
                 "variable": option.variable,
                 "allowed": option.allowed,
@@ -45,7 +47,7 @@ def show(
             }
             for option, value in rows
         }
-        typer.echo(json.dumps({"file": str(path), "settings": values}, indent=2))
+        print_json({"file": str(path), "settings": values})
         return
 
     from rich.console import Console
@@ -54,18 +56,18 @@ def show(
 
     table = Table("setting", "value", "from", "meaning", box=None, header_style="bold")
     for option, value in rows:
-        origin = settings.origins[option.key].replace(f"{path}, ", "file, ")
+        origin = settings.origins[option.key].place.replace(f"{path}, ", "file, ")
         style = "dim" if origin == "default" else "none"
         table.add_row(option.key, escape(_shown(value)), origin, option.help, style=style)
     console = Console()
     console.print(table)
-    there = "" if path.exists() else " (not there yet)"
+    there = "" if path.exists() else " (does not exist yet)"
     console.print(f"file: {escape(str(path))}{there}", soft_wrap=True, highlight=False)
 
 
 @app.command()
 def path() -> None:
-    """Print where the settings file is."""
+    """Print the path of the settings file."""
     from covo_cli.settings.settings import config_path
 
     typer.echo(config_path())
@@ -73,24 +75,23 @@ def path() -> None:
 
 @app.command("set", context_settings={"ignore_unknown_options": True})
 def set_value(
-    key: _Key, value: Annotated[str, typer.Argument(help="Its new value; '' for empty.")]
+    key: _Key, value: Annotated[str, typer.Argument(help="New value; '' for empty.")]
 ) -> None:
-    """Write a setting to the file; its comments stay."""
-    import os
+    """Set a value in the settings file.
 
-    from covo_cli.settings.settings import find_option, parse_setting, save_setting
+    Comments in the file are kept.
+    """
+    from covo_cli.settings.settings import parse_setting, save_setting
 
     parsed = parse_setting(key, value)
     file = save_setting(key, parsed)
     typer.echo(f"{key} = {_shown(parsed)} (in {file})")
-    variable = find_option(key).variable
-    if os.environ.get(variable):
-        typer.echo(f"note: {variable} is set and overrides it", err=True)
+    warn_if_overridden(key)
 
 
 @app.command()
 def unset(key: _Key) -> None:
-    """Take a setting out of the file, so that its default holds again."""
+    """Remove a setting from the settings file."""
     from covo_cli.settings.settings import unset_setting
 
     removed = unset_setting(key)
@@ -99,7 +100,10 @@ def unset(key: _Key) -> None:
 
 @app.command()
 def edit() -> None:
-    """Open the settings file in $VISUAL or $EDITOR; it is checked before it is kept."""
+    """Edit the settings file in $VISUAL or $EDITOR.
+
+    The file is checked before it is saved.
+    """
     import click
 
     from covo_cli.errors import SettingsError
@@ -115,16 +119,16 @@ def edit() -> None:
             edited = click.edit(draft, extension=".toml")
         except click.ClickException as error:
             raise SettingsError(
-                f"{error.message}: set VISUAL or EDITOR to an editor, or edit {file} yourself"
+                f"{error.message}: set VISUAL or EDITOR, or edit {file} yourself"
             ) from error
         if edited is None:
-            typer.echo("nothing was changed")
+            typer.echo("no changes")
             return
         try:
             check_text(edited)
         except SettingsError as error:
             typer.echo(f"covo: {error}", err=True)
-            if not typer.confirm("Edit it again? (No: the file stays as it was)", default=True):
+            if not typer.confirm("Edit again? (No: keep the old file)", default=True):
                 raise typer.Exit(1) from error
             draft = edited
         else:
@@ -134,10 +138,10 @@ def edit() -> None:
 
 
 def _template() -> str:
-    """A settings file in which everything is a comment."""
+    """Return a settings file with every default as a comment."""
     from covo_cli.settings.settings import OPTIONS
 
-    lines = ["# Settings of covo. Remove the # before a value to change it.", ""]
+    lines = ["# Settings of covo. Uncomment a line to change its value.", ""]
     section = ""
     for option in OPTIONS.values():
         if option.section != section:
@@ -155,4 +159,4 @@ def _shown(value: object) -> str:
 
 
 def _toml(value: object) -> str:
-    return json.dumps(value)  # the same for what settings are made of
+    return json.dumps(value)  # valid TOML for bool, number and text

@@ -1,28 +1,28 @@
-"""``covo devices``: microphones and speakers on this machine, and which to use."""
+"""``covo devices``: list, choose and test microphones and speakers."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from covo_cli.commands.common import JsonFlag, print_json
+
 if TYPE_CHECKING:
-    from audio_io.endpoints import Audio
     from audio_io.levels import Level
     from audio_io.live.devices import Backend, Device, Kind
+    from audio_io.signal import Audio
 
-app = typer.Typer(help="Microphones and speakers: list, choose, test.")
+app = typer.Typer(help="List, choose and test microphones and speakers.")
 
 RECORD_SECONDS = 2.0
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback(invoke_without_command=True)
-def list_devices(context: typer.Context, as_json: _Json = False) -> None:
-    """List the devices: id, name, channels, rate, and which are used."""
+def list_devices(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List, choose and test microphones and speakers."""
     if context.invoked_subcommand is not None:
         return
     from covo_cli.settings.settings import load_settings
@@ -37,57 +37,58 @@ def list_devices(context: typer.Context, as_json: _Json = False) -> None:
             | {f"used_for_{kind}": device == used for kind, used in chosen.items()}
             for device in devices
         ]
-        typer.echo(json.dumps(records, indent=2))
+        print_json(records)
         return
     _print_table(devices, chosen)
     for kind, wanted in (("input", audio.input), ("output", audio.output)):
         if wanted and chosen[kind] is None:
-            typer.echo(f"The remembered {kind} device '{wanted}' is not here.", err=True)
+            typer.echo(f"The {kind} device '{wanted}' of the settings is not connected.", err=True)
     if not devices:
-        typer.echo("No sound devices were found. Files work without: covo chat --input FILE")
+        typer.echo("No sound devices found. Sound files work without: covo chat --input FILE")
 
 
 @app.command()
 def use(
     input_: Annotated[
         str | None,
-        typer.Option("--input", help="Id or part of the name; '' for the system's default."),
+        typer.Option("--input", help="Id or part of the name; '' for the system default."),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", help="Id or part of the name; '' for the system's default."),
+        typer.Option("--output", help="Id or part of the name; '' for the system default."),
     ] = None,
 ) -> None:
-    """Remember which devices to use, by name, after opening them once."""
+    """Choose the devices to use.
+
+    Each is opened once as a check, and remembered by name.
+    """
     from covo_cli.errors import CliError
+    from covo_cli.settings.settings import save_setting
 
     if input_ is None and output is None:
-        raise CliError("say which: covo devices use --input NAME --output NAME")
+        raise CliError("name a device: covo devices use --input NAME --output NAME")
     backend = _backend()
-    found = [
-        (kind, _checked(backend, wanted, kind))
-        for kind, wanted in _kinds(input_, output)
-        if wanted is not None
-    ]
+    kinds: list[tuple[Kind, str | None]] = [("input", input_), ("output", output)]
+    found = [(kind, _checked(backend, name, kind)) for kind, name in kinds if name is not None]
     for kind, name in found:
-        _remember(kind, name)
-        typer.echo(f"{kind}: {name or 'the default of the system'}")
+        save_setting(f"audio.{kind}", name)
+        typer.echo(f"{kind}: {name or 'system default'}")
 
 
 @app.command("test")
 def try_out(
     input_: Annotated[
-        str | None, typer.Option("--input", help="Id or part of the name of the microphone.")
+        str | None, typer.Option("--input", help="Microphone: id or part of its name.")
     ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", help="Id or part of the name of the speaker.")
+        str | None, typer.Option("--output", help="Speaker: id or part of its name.")
     ] = None,
 ) -> None:
-    """Play a chime, record two seconds and say how loud they were.
+    """Play a chime, record, and show the level.
 
-    Exit code 1 when the microphone delivers only zeros.
+    Exits with 1 if the microphone delivers only zeros.
     """
-    from audio_io.levels import FLOOR, measure
+    from audio_io.levels import FLOOR_DB, measure
     from audio_io.live.devices import permission_hint
     from covo_cli.doctor.sound import record
     from covo_cli.settings.settings import load_settings
@@ -97,10 +98,10 @@ def try_out(
     speaker = _play_chime(backend, audio.output if output is None else output)
     typer.echo(f"speaker: {speaker} (did you hear two notes?)")
     wanted = audio.input if input_ is None else input_
-    typer.echo(f"microphone: say something for {RECORD_SECONDS:.0f} seconds ...")
+    typer.echo(f"microphone: speak for {RECORD_SECONDS:.0f} seconds ...")
     microphone, recorded = record(backend, wanted, RECORD_SECONDS)
     level = measure(recorded)
-    if level.peak <= FLOOR:
+    if level.peak <= FLOOR_DB:
         typer.echo(f"microphone: {microphone} delivers only zeros: {permission_hint()}", err=True)
         raise typer.Exit(1)
     typer.echo(f"microphone: {microphone}, {_describe(level)}")
@@ -110,10 +111,6 @@ def _backend() -> Backend:
     from audio_io.live.devices import PortAudio
 
     return PortAudio()
-
-
-def _kinds(input_: str | None, output: str | None) -> list[tuple[Kind, str | None]]:
-    return [("input", input_), ("output", output)]
 
 
 def _chosen(devices: Sequence[Device], wanted: str, kind: Kind) -> Device | None:
@@ -127,7 +124,7 @@ def _chosen(devices: Sequence[Device], wanted: str, kind: Kind) -> Device | None
 
 
 def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
-    """The name to remember ``wanted`` by; "" stays "". Raises: DeviceError."""
+    """Return the name to remember ``wanted`` by; "" stays "". Raises: DeviceError."""
     from audio_io.live.devices import find_device, stable_name
 
     devices = backend.devices()
@@ -136,32 +133,21 @@ def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
     return stable_name(device, devices, kind) if wanted.strip() else ""
 
 
-def _remember(kind: str, name: str) -> None:
-    from covo_cli.settings.settings import save_setting
-
-    save_setting(f"audio.{kind}", name)
-
-
 def _print_table(devices: Sequence[Device], chosen: dict[str, Device | None]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    table.add_column("id", justify="right")
-    table.add_column("name")
-    table.add_column("in", justify="right")
-    table.add_column("out", justify="right")
-    table.add_column("rate", justify="right")
-    table.add_column("used for")
+    for heading in ("id", "name", "in", "out", "rate", "used for"):
+        right = heading not in ("name", "used for")
+        table.add_column(heading, justify="right" if right else "left")
     for device in devices:
         uses = []
-        for kind, default in (
-            ("input", device.default_input),
-            ("output", device.default_output),
-        ):
+        defaults = (("input", device.default_input), ("output", device.default_output))
+        for kind, default in defaults:
             if device == chosen[kind]:
-                uses.append(f"{kind} (the system's default)" if default else kind)
+                uses.append(f"{kind} (system default)" if default else kind)
             elif default:
                 uses.append(f"[dim]default {kind}[/]")
         table.add_row(
@@ -179,26 +165,26 @@ def _print_table(devices: Sequence[Device], chosen: dict[str, Device | None]) ->
 def _describe(level: Level) -> str:
     text = f"peak {level.peak:.0f} dBFS, mean {level.rms:.0f} dBFS"
     if level.peak >= -0.1:
-        return f"{text}: too loud, it clips; turn the microphone down"
+        return f"{text}: clipping; turn the microphone down"
     if level.peak < -50:
-        return f"{text}: very quiet; turn the microphone up or go nearer"
+        return f"{text}: very quiet; turn the microphone up or move closer"
     return f"{text}: good"
 
 
 def _chime() -> Audio:
-    """Two soft notes, 24 kHz: 660 Hz, then 880 Hz."""
+    """Return two soft notes, 660 Hz and 880 Hz, at 24 kHz."""
     import numpy as np
 
-    from audio_io.endpoints import SPEAKER_RATE
+    from audio_io.clock import ASSISTANT_RATE
 
-    time = np.arange(round(0.35 * SPEAKER_RATE)) / SPEAKER_RATE
+    time = np.arange(round(0.35 * ASSISTANT_RATE)) / ASSISTANT_RATE
     fade = np.minimum(1.0, time / 0.01) * np.exp(-time / 0.12)
     notes = [0.3 * fade * np.sin(2 * np.pi * pitch * time) for pitch in (660.0, 880.0)]
     return np.concatenate(notes).astype(np.float32)
 
 
 def _play_chime(backend: Backend, wanted: str) -> str:
-    """Play the chime to its end; the device's name. Raises: AudioError."""
+    """Play the chime and return the device's name. Raises: AudioError."""
     import time
 
     from audio_io.errors import DeviceError
@@ -213,8 +199,8 @@ def _play_chime(backend: Backend, wanted: str) -> str:
         while speaker.played.samples < len(chime):
             if time.monotonic() > deadline:
                 raise DeviceError(
-                    f"speaker '{speaker.status.device}' takes no sound: "
-                    "choose another with covo devices use --output NAME"
+                    f"speaker '{speaker.status.device}' accepts no sound; "
+                    "choose another with `covo devices use --output NAME`"
                 )
             time.sleep(0.02)
         return speaker.status.device

@@ -1,13 +1,16 @@
-"""``covo doctor``: is this machine ready for a conversation?"""
+"""``covo doctor``: check whether this machine is ready for a conversation."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from covo_cli.commands.common import JsonFlag, print_json
+from covo_cli.errors import CliError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,22 +23,37 @@ if TYPE_CHECKING:
 
 def doctor(
     microphone: Annotated[
-        bool, typer.Option("--microphone", help="Also record one second and measure its level.")
+        bool, typer.Option("--microphone", help="Record one second and measure its level.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonFlag = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report", help="Also write FILE for a bug report: log, versions, settings, checks."
+        ),
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Argument(help="With --report (covo-report.txt by default).")
+    ] = None,
 ) -> None:
-    """Say whether this machine is ready, and what to do if it is not; and where Covo-Audio-Chat
-    would fit.
+    """Check whether this machine is ready.
 
-    Exit code 1 when something is missing that a conversation needs.
+    Also shows on which devices Covo-Audio-Chat would fit.
+
+    Exits with 1 if something that a conversation needs is missing.
     """
+    if file is not None and not report:
+        raise CliError("FILE goes with --report: covo doctor --report FILE")
     import psutil
     from rich.console import Console
 
     from covo_cli.doctor import Status, find_gpus, run_checks
     from covo_cli.doctor.network_memory import fit_rows
+    from covo_cli.doctor.report import write_report
+    from covo_cli.doctor.wiring import check_settings
+    from covo_cli.settings.settings import load_settings
 
-    with Console(stderr=True).status("looking at this machine ..."):
+    with Console(stderr=True).status("Checking this machine ..."):
         gpus = find_gpus()
         checks = list(run_checks(gpus, microphone=microphone))
         rows = list(fit_rows(gpus, psutil.virtual_memory().available))
@@ -44,8 +62,8 @@ def doctor(
     if as_json:
         records = [dataclasses.asdict(check) for check in checks]
         fits = [dataclasses.asdict(row) for row in rows]
-        report = {"ready": ready, "checks": records, "covo_memory": fits}
-        typer.echo(json.dumps(report, indent=2))
+        found = {"ready": ready, "checks": records, "covo_memory": fits}
+        print_json(found)
     else:
         console = Console()
         console.print(_check_table(checks))
@@ -55,6 +73,15 @@ def doctor(
             f"Ready ({warnings} warning{'s' * (warnings != 1)})."
             if ready
             else f"Not ready: {counts[Status.FAILED]} failed."
+        )
+    if report:
+        target = file or Path("covo-report.txt")
+        _, settings = check_settings(load_settings)
+        write_report(target, checks, settings)
+        typer.echo(
+            f"Report: {target.absolute()}. Paths, addresses and keys are hidden, and nothing that "
+            "was said is in it; read it before you send it.",
+            err=as_json,
         )
     if not ready:
         raise typer.Exit(1)
@@ -87,7 +114,7 @@ def _fit_table(rows: Sequence[FitRow]) -> Table:
     from covo_cli.doctor.network_memory import shown_minutes
 
     table = Table(
-        title="Minutes of talk for which Covo-Audio-Chat would fit, by precision",
+        title="Minutes of conversation that fit with Covo-Audio-Chat, by precision",
         caption="* with token2wav in bf16",
     )
     table.add_column("")

@@ -1,32 +1,31 @@
-"""``covo eval``: how well turn taking works, measured on scripted conversations."""
+"""``covo eval``: measure turn taking on scripted conversations."""
 
 from __future__ import annotations
 
 import os
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covo_cli.errors import CliError
-from covo_cli.evaluation.names import SCRIPTED, RecognizerName, SetName
+from covo_cli.commands.common import voice_store, weight_store
+from covo_cli.evaluation import SCRIPTED, RecognizerName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rich.console import Console
 
-    from audio_io.endpoints import Audio
+    from audio_io.signal import Audio
 
 app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted conversations.")
 
 
 BUSY = 0.5
-"""Other processes for each core from which compute time says more about them than about us."""
+"""Other processes per core from which measured times are unreliable."""
 
-Pictures = Annotated[bool, typer.Option(help="Draw each conversation that went wrong.")]
+Pictures = Annotated[bool, typer.Option(help="Draw each failed conversation.")]
 
 
 @app.callback()
@@ -36,26 +35,25 @@ def _group() -> None:
 
 @app.command()
 def build(
-    out: Annotated[Path, typer.Option(help="The set's folder.")],
-    name: Annotated[SetName, typer.Option("--set", help="Which set.")] = SetName.STANDARD,
+    out: Annotated[Path, typer.Option(help="Folder of the set.")],
+    name: Annotated[SetName, typer.Option("--set", help="Set to build.")] = SetName.STANDARD,
 ) -> None:
-    """Write a set of scenarios and render what is said in them (again: only what is new)."""
+    """Build a set of scenarios.
+
+    Speech that is already rendered is kept.
+    """
     from rich.console import Console
     from rich.progress import track
 
     from covo_cli.evaluation.scenarios.scenario import write_set
     from covo_cli.evaluation.scenarios.sets import make_set
     from covo_cli.evaluation.scenarios.sounds import missing, render
-    from covo_cli.settings.settings import load_settings, models_dir, voices_dir
     from model.lite import SynthesizerMaker
-    from model.weights.packages import WeightStore
-    from voices.store import VoiceStore
 
     console = Console()
     scenarios = make_set(name)
     write_set(out, scenarios)
-    weights = WeightStore(models_dir(load_settings()))
-    voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)
+    voices = SynthesizerMaker(weight_store(), voice_store().get)
     rendered = render(scenarios, out, cache(voices))
     for _ in track(rendered, "Rendering", missing(scenarios, out), console=console):
         pass
@@ -68,22 +66,22 @@ def build(
 
 @app.command()
 def duplex(
-    scenarios: Annotated[Path, typer.Argument(help="The folder of a set.")],
-    out: Annotated[Path, typer.Option(help="The run's folder; a run that was begun goes on.")],
+    scenarios: Annotated[Path, typer.Argument(help="Folder of a set.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; an unfinished run is resumed.")],
     engine: Annotated[
-        str, typer.Option(help="Who answers: scripted (turn taking alone) or one of covo chat's.")
+        str, typer.Option(help="Engine: scripted (turn taking only), or one of covo chat's.")
     ] = SCRIPTED,
     recognizer: Annotated[
-        RecognizerName, typer.Option(help="With the scripted engine: who recognises.")
+        RecognizerName, typer.Option(help="Recogniser of the scripted engine.")
     ] = RecognizerName.ORACLE,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Processes; by default all cores, 1 where time counts.", min=1),
+        typer.Option(help="Processes; default: one per core, or 1 if time counts.", min=1),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Throw an earlier run away.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run.")] = False,
     pictures: Pictures = True,
 ) -> None:
-    """Hold all conversations of a set and report how well turns were taken."""
+    """Run the conversations of a set and report."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -98,7 +96,7 @@ def duplex(
     from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
     from covo_cli.settings.settings import load_settings
 
-    _need_scipy()
+    _require_packages()
     console = Console()
     settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
     if fresh:
@@ -107,10 +105,10 @@ def duplex(
     threads = max(1, (os.cpu_count() or 1) // jobs)
     task = Task(scenarios, engine, recognizer, settings, threads)
     run = open_run(task, out, jobs)
-    if engine != SCRIPTED and run["load"] > BUSY:
+    if engine != SCRIPTED and run.load > BUSY:
         console.print(
-            f"This machine is busy ({run['load']:.1f} processes for each core): answers will come "
-            "late, and what depends on their time will be judged wrongly.",
+            f"This machine is busy ({run.load:.1f} processes per core): replies will be late, and "
+            "figures that depend on time unreliable.",
             style="yellow",
             highlight=False,
         )
@@ -125,72 +123,72 @@ def duplex(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     pictures: Pictures = True,
 ) -> None:
-    """Judge a run again, without holding its conversations again."""
+    """Report on a run again, without rerunning it."""
     from rich.console import Console
 
-    _need_scipy()
+    _require_packages()
     _report(Console(), run, pictures=pictures)
 
 
 @app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(help="The folder of a run.")],
-    b: Annotated[Path, typer.Argument(help="The folder of another one.")],
+    a: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    b: Annotated[Path, typer.Argument(help="Folder of another run.")],
 ) -> None:
-    """What is different in run B: every figure, and the scenarios that went differently."""
+    """Compare run B with run A."""
     from rich.console import Console
 
     from covo_cli.evaluation.reporting.compare import compare as compare_reports
-    from covo_cli.evaluation.reporting.report import difference_table, read_report
+    from covo_cli.evaluation.reporting.compare import difference_table, different_decisions
+    from covo_cli.evaluation.reporting.report import read_report
 
-    _need_scipy()
+    _require_packages()
     console = Console()
     comparison = compare_reports(read_report(a), read_report(b))
     for key, (before, after) in comparison.differing.items():
         console.print(f"{key}: {before} → {after}", highlight=False)
     console.print(difference_table(comparison))
     for title, scenarios in (
-        ("Went wrong before, not now", comparison.mended),
-        ("Goes wrong now, not before", comparison.broken),
+        ("Failed in A but not in B", comparison.mended),
+        ("Failed in B but not in A", comparison.broken),
+        ("Different decisions", different_decisions(a, b)),
     ):
         console.print(f"{title}: {len(scenarios)}", highlight=False)
         for name, why in scenarios.items():
-            console.print(f"  {name}: {why}", highlight=False)
+            console.print(f"  {name}: {why}", highlight=False, markup=False)
 
 
-def _need_scipy() -> None:
-    """Raises: CliError without it, before a long run and not after it."""
-    if find_spec("scipy") is None:
-        raise CliError("confidence intervals need scipy: pip install 'covo[eval]'")
+def _require_packages() -> None:
+    """Check what judging a run imports. Raises: CliError."""
+    from covo_cli.bench.words import WORD_PACKAGES
+    from covo_cli.process.packages import require_packages
+
+    require_packages("eval", "scipy", *WORD_PACKAGES)
 
 
 def _report(console: Console, out: Path, *, pictures: bool) -> None:
-    from covo_cli.evaluation.reporting.report import assess, draw_failures, table
+    from covo_cli.evaluation.reporting.report import assess, draw_failures, report_table
     from covo_cli.evaluation.running.run import PICTURES, REPORT
 
     assessed = assess(out, _listener())
-    console.print(table(assessed))
-    console.print(f"The whole report: {out / REPORT}", highlight=False)
+    console.print(report_table(assessed))
+    console.print(f"Full report: {out / REPORT}", highlight=False)
     if not pictures or not assessed.failed():
         return
     try:
         draw_failures(out, assessed)
     except ImportError:
-        console.print(
-            "No pictures of what went wrong: install matplotlib (pip install 'covo[[eval]')."
-        )
+        console.print("No pictures: they need matplotlib (pip install 'covo[[eval]').")
     else:
-        console.print(f"Pictures of what went wrong: {out / PICTURES}", highlight=False)
+        console.print(f"Pictures of failed conversations: {out / PICTURES}", highlight=False)
 
 
 def _listener() -> Callable[[Audio], str]:
-    """Who recognises what the assistant said; loaded when it is first needed."""
-    from covo_cli.settings.settings import load_settings, models_dir
+    """Return what transcribes the assistant; it is loaded on first use."""
     from model.lite.recognizer import WhisperRecognizer
-    from model.weights.packages import WeightStore
 
-    weights = WeightStore(models_dir(load_settings()))
-    return WhisperRecognizer(weights.whole("whisper-base")).transcribe
+    recognizer = WhisperRecognizer(weight_store().whole("whisper-base"))
+    return lambda audio: recognizer.transcribe(audio).text

@@ -1,33 +1,30 @@
-"""``covo sessions``: the recorded conversations, found again."""
+"""``covo sessions``: list, show, replay, export and delete recorded conversations."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from covo_cli.commands.common import JsonFlag, YesFlag, chosen_speaker, print_json, warn
 from covo_cli.errors import CliError, SessionError
-from covo_cli.sessions.formats import ExportFormat
+from covo_cli.sessions.files import ExportFormat
 
 if TYPE_CHECKING:
     from covo_cli.sessions.store import Session, SessionStore
-    from covo_cli.sessions.turns import Utterance
+    from covo_cli.sessions.transcript import TranscriptEntry
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="The recorded conversations: list, show, replay, export and delete them.",
-)
+app = typer.Typer(no_args_is_help=True, help="List, show, replay, export and delete recordings.")
 
 _WIDE = 100
-"""Columns below which the list leaves out what `covo sessions show` tells as well."""
+"""Terminal columns below which the list omits details that `covo sessions show` has."""
 
 
 def _complete_name(incomplete: str) -> list[str]:
     try:
         names = _store().names()
-    except CliError:  # the shell's prompt is no place to say it
+    except CliError:
         return []
     return [name for name in (*names, "last") if name.startswith(incomplete)]
 
@@ -36,23 +33,22 @@ _Name = Annotated[
     str,
     typer.Argument(
         metavar="SESSION",
-        help="Its name, the beginning of it, or [bold]last[/].",
+        help="Name, its beginning, or last.",
         autocompletion=_complete_name,
     ),
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_sessions(as_json: _Json = False) -> None:
-    """List the conversations, newest first."""
+def list_sessions(as_json: JsonFlag = False) -> None:
+    """List the recordings, newest first."""
     store = _store()
     sessions = store.list()
     if as_json:
-        typer.echo(json.dumps([_summary(session) for session in sessions], indent=2))
+        print_json([_summary(session) for session in sessions])
         return
     if not sessions:
-        typer.echo(f"No sessions in {store.root} yet: hold a conversation with `covo chat`.")
+        typer.echo(f"No sessions in {store.root} yet; start one with `covo chat`.")
         return
     from covo_cli.sessions.display import console, session_table
 
@@ -61,61 +57,59 @@ def list_sessions(as_json: _Json = False) -> None:
 
 
 @app.command()
-def show(name: _Name, as_json: _Json = False) -> None:
-    """Show a conversation: what it was held with, and who said what."""
+def show(name: _Name, as_json: JsonFlag = False) -> None:
+    """Show a recording: its settings, and who said what."""
     session = _open(name)
     if as_json:
         from covo_cli.sessions.export import session_to_dict
 
-        typer.echo(json.dumps(session_to_dict(session), indent=2, ensure_ascii=False))
+        print_json(session_to_dict(session))
         return
     from covo_cli.sessions.display import console, facts, spoken
 
     out = console()
     out.print(facts(session))
     out.print()
-    for utterance in session.turns:
+    for utterance in session.transcript:
         out.print(spoken(utterance, with_latency=True))
-    if not session.turns:
+    if not session.transcript:
         out.print("Nothing was said.")
 
 
 @app.command()
 def replay(
     name: _Name,
-    speed: Annotated[float, typer.Option(min=0.1, max=100, help="How many times as fast.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0.1, max=100, help="Playback speed.")] = 1.0,
     start: Annotated[
-        str, typer.Option("--from", metavar="TIME", help="Begin at TIME: seconds, or m:ss.")
+        str, typer.Option("--from", metavar="TIME", help="Start at TIME: seconds or m:ss.")
     ] = "0",
-    play: Annotated[bool, typer.Option("--play", help="Play the sound as well.")] = False,
+    play: Annotated[bool, typer.Option("--play", help="Play the recorded sound, too.")] = False,
 ) -> None:
-    """Print a conversation in time, as it went; with --play, hear it too."""
+    """Replay a recording in time."""
     from covo_cli.sessions.display import console, spoken
     from covo_cli.sessions.replay import play_in_time, print_in_time
 
     begin = _time(start)
     if play and speed != 1.0:
-        raise SessionError("--play keeps to the speed of the recording: leave out --speed")
+        raise SessionError("--play always runs at the recorded speed; leave out --speed")
     session = _open(name)
     if begin > session.duration:
         raise SessionError(f"session {session.name} is only {session.duration:.1f} s long")
     out = console()
 
-    def show_line(utterance: Utterance) -> None:
+    def show_line(utterance: TranscriptEntry) -> None:
         out.print(spoken(utterance))
 
     if not play:
-        print_in_time(session.turns, show_line, start=begin, speed=speed)
+        print_in_time(session.transcript, show_line, start=begin, speed=speed)
         return
-    from audio_io.live.speaker import LiveSpeaker
     from covo_cli.sessions.audio import mixed
-    from covo_cli.settings.settings import load_settings
 
     sound = mixed(session.folder)
-    speaker = LiveSpeaker(load_settings().audio.output)
+    speaker = chosen_speaker()
     try:
         speaker.start()
-        play_in_time(session.turns, show_line, sound, speaker, start=begin, warn=_warn)
+        play_in_time(session.transcript, show_line, sound, speaker, start=begin, warn=warn)
     finally:
         speaker.close()
 
@@ -125,19 +119,15 @@ def export(
     name: _Name,
     kind: Annotated[
         ExportFormat,
-        typer.Option(
-            "--format", "-f", help="Markdown, subtitles, JSON, or the sound mixed to mono."
-        ),
+        typer.Option("--format", "-f", help="Markdown, subtitles, JSON, or sound mixed to mono."),
     ] = ExportFormat.MARKDOWN,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", help="Where to; - is the terminal. Default: SESSION.FORMAT, here."
-        ),
+        typer.Option("--output", "-o", help="File, or - for stdout. Default: SESSION.FORMAT."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a conversation in a format of other programs."""
+    """Export a recording to another format."""
     from covo_cli.sessions.export import export_file, export_text
 
     session = _open(name)
@@ -155,17 +145,17 @@ def delete(
         list[str],
         typer.Argument(
             metavar="SESSION...",
-            help="Names, beginnings of them, or [bold]last[/].",
+            help="Names, their beginnings, or last.",
             autocompletion=_complete_name,
         ),
     ],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesFlag = False,
 ) -> None:
-    """Delete conversations for good."""
+    """Delete recordings."""
     store = _store()
     chosen = list(dict.fromkeys(store.find(name).name for name in names))
     if not yes:
-        typer.confirm(f"Delete {', '.join(chosen)} for good?", abort=True)
+        typer.confirm(f"Delete {', '.join(chosen)}?", abort=True)
     for name in chosen:
         store.delete(name)
         typer.echo(f"Deleted {name}")
@@ -179,15 +169,11 @@ def _store() -> SessionStore:
 
 
 def _open(name: str) -> Session:
-    """The session, with its warnings said on stderr."""
+    """Open a session, printing its warnings on stderr."""
     session = _store().open(name)
     for warning in session.warnings:
-        _warn(warning)
+        warn(warning)
     return session
-
-
-def _warn(message: str) -> None:
-    typer.echo(f"covo: warning: {message}", err=True)
 
 
 def _summary(session: Session) -> dict[str, object]:
@@ -198,14 +184,14 @@ def _summary(session: Session) -> dict[str, object]:
         "seconds": round(session.duration, 3),
         "turns": session.turn_count,
         "engine": session.info.engine.get("name", ""),
-        "voices": list(session.voices),
+        "voices": list(session.info.voices),
         "state": session.state.value,
         "warnings": list(session.warnings),
     }
 
 
 def _time(text: str) -> float:
-    """``text`` ("90", "1:30", "1:02:03.5") in seconds. Raises: SessionError."""
+    """Return ``text`` ("90", "1:30", "1:02:03.5") in seconds. Raises: SessionError."""
     import math
 
     try:
@@ -213,7 +199,7 @@ def _time(text: str) -> float:
     except ValueError:
         parts = []
     if not 1 <= len(parts) <= 3 or not all(math.isfinite(part) and part >= 0 for part in parts):
-        raise SessionError(f"--from {text}: give seconds, or m:ss")
+        raise SessionError(f"--from cannot be {text!r}: give seconds or m:ss")
     total = 0.0
     for part in parts:
         total = total * 60 + part

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,14 +23,13 @@ def _group() -> None:
 
 @app.command()
 def duplex(
-    config: Annotated[
-        Path, typer.Option(help="The training's TOML file (docs/duplex.md has its keys).")
-    ],
-    threads: Annotated[
-        int, typer.Option(help="Threads to compute with on a CPU; 0: all cores.", min=0)
-    ] = 0,
+    config: Annotated[Path, typer.Option(help="TOML file of the training (see docs/duplex.md).")],
+    threads: Annotated[int, typer.Option(help="CPU threads to use; 0: all cores.", min=0)] = 0,
 ) -> None:
-    """Train a full-duplex network on a folder of dialogues; a stopped run goes on where it was."""
+    """Train a full-duplex network on dialogues.
+
+    A stopped run is resumed.
+    """
     from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -49,7 +47,7 @@ def duplex(
         torch.set_num_threads(threads)
     trainer = DuplexTrainer(read)
     if trainer.step:
-        console.print(f"Going on after step {trainer.step}")
+        console.print(f"Resuming after step {trainer.step}")
     columns = (
         *Progress.get_default_columns(),
         TimeElapsedColumn(),
@@ -63,16 +61,19 @@ def duplex(
             progress.update(task, completed=report.step, at=f"loss {report.loss:.3f}")
             if report.step % max(1, read.training.steps // 10) == 0:
                 progress.console.print(_line(report), highlight=False)
-    console.print(f"Trained: {read.path(read.network.output)}", highlight=False)
+    console.print(f"Trained: {read.network.output}", highlight=False)
 
 
 @app.command()
 def tones(
-    folder: Annotated[Path, typer.Argument(help="Where to write it; must not exist.")],
-    dialogues: Annotated[int, typer.Option(help="How many to make.", min=1)] = 400,
-    seed: Annotated[int, typer.Option(help="Start of the random numbers.", min=0)] = 0,
+    folder: Annotated[Path, typer.Argument(help="Folder to create.")],
+    dialogues: Annotated[int, typer.Option(help="Number of dialogues.", min=1)] = 400,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
 ) -> None:
-    """Make a first world to train in: synthetic dialogues, a small network, and train.toml."""
+    """Make a synthetic training set to try out.
+
+    It has dialogues, a small network and train.toml.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
@@ -81,9 +82,9 @@ def tones(
     from covo_cli.process.program import program
 
     if folder.exists():
-        raise CliError(f"{folder} is there already: name a folder that is not")
+        raise CliError(f"{folder} already exists; choose another folder")
     check_packages()
-    from model.duplex.tones.tones_world import write_world
+    from model.duplex.tones.world import write_world
 
     console = Console()
     with _whole_folder(folder) as part, Progress(console=console) as progress:
@@ -98,8 +99,12 @@ def tones(
 
 @contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` that takes its place when the block ends well; on any failure
-    nothing of it is left. Raises: CliError."""
+    """Yield a temporary folder, renamed to ``folder`` if the block succeeds and deleted if not.
+
+    Raises: CliError.
+    """
+    from tempfile import TemporaryDirectory
+
     import soundfile
 
     from covo_cli.errors import CliError

@@ -1,50 +1,57 @@
-"""``covo voices``: who the assistant can sound like."""
+"""``covo voices``: list, hear, choose and add voices."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from covo_cli.commands.common import (
+    JsonFlag,
+    YesFlag,
+    chosen_speaker,
+    print_json,
+    voice_store,
+    warn,
+    warn_if_overridden,
+    weight_store,
+)
 from covo_cli.errors import CliError
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import Audio
+    from audio_io.signal import Audio
     from voices.pack import VoicePack
-    from voices.store import VoiceStore
 
 CHOSEN_BY = {"lite": "voice.name", "covo": "covo.voice"}
-"""The setting that names each engine's voice."""
+"""The setting with the voice of each engine."""
 
 SENTENCE = "Hello, I am {name}. This is what I sound like when we talk to each other."
 
-app = typer.Typer(no_args_is_help=True, help="The assistant's voices: hear, choose and add them.")
+app = typer.Typer(no_args_is_help=True, help="List, hear, choose and add voices.")
 
 
 def complete_voice(incomplete: str) -> list[str]:
-    """The voices whose name begins so, for the shell."""
+    """Return the voices whose names begin with ``incomplete``."""
     from voices.errors import VoiceError
 
     try:
-        return [name for name in _store().names() if name.startswith(incomplete)]
-    except VoiceError:  # the shell's prompt is no place to say it
+        return [name for name in voice_store().names() if name.startswith(incomplete)]
+    except VoiceError:
         return []
 
 
 _Name = Annotated[
     str, typer.Argument(help="A voice (covo voices list).", autocompletion=complete_voice)
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
-def list_voices(as_json: _Json = False) -> None:
-    """List the voices: what they sound like, what they cost, which engines they serve."""
+def list_voices(as_json: JsonFlag = False) -> None:
+    """List the voices."""
     from covo_cli.settings.settings import load_settings
 
-    store, settings = _store(), load_settings()
+    store, settings = voice_store(), load_settings()
     packs, broken = store.list(), store.broken()
     chosen = {
         pack.name
@@ -54,7 +61,7 @@ def list_voices(as_json: _Json = False) -> None:
     if as_json:
         records = [{**_facts(pack), "chosen": pack.name in chosen} for pack in packs]
         problems = [{"name": p.name, "folder": str(p.folder), "problem": p.problem} for p in broken]
-        typer.echo(json.dumps({"voices": records, "broken": problems}, indent=2))
+        print_json({"voices": records, "broken": problems})
         return
 
     from rich.console import Console
@@ -78,18 +85,18 @@ def list_voices(as_json: _Json = False) -> None:
     for problem in broken:
         console.print(f"[red]broken:[/] {escape(problem.problem)}", soft_wrap=True)
     console.print(
-        "→ is in use. Cost: seconds of work for a second of speech, on two cores.",
+        "→ is in use. Cost: synthesis time / speech time, on two cores.",
         style="dim",
         soft_wrap=True,
     )
 
 
 @app.command()
-def show(name: _Name, as_json: _Json = False) -> None:
-    """Show everything about a voice: source, licence, what it is made of."""
-    facts = _facts(_store().get(name))
+def show(name: _Name, as_json: JsonFlag = False) -> None:
+    """Show a voice's source, licence and files."""
+    facts = _facts(voice_store().get(name))
     if as_json:
-        typer.echo(json.dumps(facts, indent=2))
+        print_json(facts)
         return
     for key, value in facts.items():
         shown = ", ".join(value) if isinstance(value, list) else value
@@ -100,79 +107,68 @@ def show(name: _Name, as_json: _Json = False) -> None:
 @app.command()
 def preview(
     name: _Name,
-    text: Annotated[str, typer.Option(help="What it is to say.")] = "",
+    text: Annotated[str, typer.Option(help="Text to speak.")] = "",
     output: Annotated[
-        Path | None, typer.Option(help="A sound file to write, instead of playing it.")
+        Path | None, typer.Option(help="Sound file to write instead of playing.")
     ] = None,
 ) -> None:
-    """Let a voice speak a sentence."""
+    """Hear a voice."""
     sentence = text or SENTENCE.format(name=name)
     sound = _speak(name, sentence)
     if not sound.size:
-        raise CliError(f"there is nothing to pronounce in {sentence!r}: give --text some words")
+        raise CliError(f"nothing to pronounce in {sentence!r}; give --text some words")
     if output is None:
         _play(sound)
         return
-    from audio_io.endpoints import SPEAKER_RATE
+    from audio_io.clock import ASSISTANT_RATE
     from audio_io.files import write_audio
 
-    write_audio(output, sound, SPEAKER_RATE)
-    typer.echo(f"{output}: {sound.size / SPEAKER_RATE:.1f} s of {name}")
+    write_audio(output, sound, ASSISTANT_RATE)
+    typer.echo(f"{output}: {sound.size / ASSISTANT_RATE:.1f} s of {name}")
 
 
 @app.command()
 def use(name: _Name) -> None:
-    """Make a voice the one that conversations begin with, with the engines that it serves."""
-    import os
+    """Use a voice in conversations, for each engine that it serves."""
+    from covo_cli.settings.settings import save_setting
 
-    from covo_cli.settings.settings import find_option, save_setting
-
-    pack = _store().get(name)
+    pack = voice_store().get(name)
     for engine in pack.engines:
         key = CHOSEN_BY[engine]
         file = save_setting(key, pack.name)
-        typer.echo(f"{pack.name} it is for {engine} ({key} in {file})")
-        variable = find_option(key).variable
-        if os.environ.get(variable):
-            typer.echo(f"note: {variable} is set and overrides it", err=True)
+        typer.echo(f"{engine}: {pack.name} ({key} in {file})")
+        warn_if_overridden(key)
 
 
 @app.command()
 def add(
-    folder: Annotated[Path, typer.Argument(help="A voice pack: a folder with voice.toml.")],
+    folder: Annotated[Path, typer.Argument(help="Voice pack: a folder with voice.toml.")],
 ) -> None:
-    """Copy a voice pack into your voices, after checking all of it."""
-    pack = _store().add(folder)
-    typer.echo(f"added {pack.name} (for {', '.join(pack.engines)}; licence: {pack.licence})")
+    """Check a voice pack and copy it to your voices."""
+    pack = voice_store().add(folder)
+    typer.echo(f"Added {pack.name} (for {', '.join(pack.engines)}; licence: {pack.licence})")
 
 
 @app.command()
 def remove(
     name: _Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: YesFlag = False,
 ) -> None:
     """Delete a voice that you added."""
     from covo_cli.errors import SettingsError
     from covo_cli.settings.settings import load_settings
 
-    store = _store()
+    store = voice_store()
     if not yes and name in store.names():
         typer.confirm(f"Delete the voice {name}?", abort=True)
     store.remove(name)
-    typer.echo(f"removed {name}")
+    typer.echo(f"Removed {name}")
     try:
         settings = load_settings()
     except SettingsError:
-        return  # nothing to warn of: it is whoever starts a conversation who is told
+        return  # reported when a conversation starts
     if name in map(settings.value, CHOSEN_BY.values()):
-        typer.echo("it was the one in use: choose another with covo voices use NAME", err=True)
-
-
-def _store() -> VoiceStore:
-    from covo_cli.settings.settings import voices_dir
-    from voices.store import VoiceStore
-
-    return VoiceStore(voices_dir())
+        warn("it was in use; choose another with `covo voices use NAME`")
 
 
 def _facts(pack: VoicePack) -> dict[str, str | float | bool | list[str] | None]:
@@ -198,13 +194,10 @@ def _speak(name: str, text: str) -> Audio:
     import numpy as np
     from rich.console import Console
 
-    from covo_cli.settings.settings import load_settings, models_dir
     from model.lite import SynthesizerMaker
-    from model.weights.packages import WeightStore
 
-    weights = WeightStore(models_dir(load_settings()))
-    with Console(stderr=True).status(f"{name} is getting ready ..."):
-        synthesizer = SynthesizerMaker(weights, _store().get)(name)
+    with Console(stderr=True).status(f"Loading {name} ..."):
+        synthesizer = SynthesizerMaker(weight_store(), voice_store().get)(name)
         try:
             clauses = list(synthesizer.stream(text))
         finally:
@@ -213,18 +206,12 @@ def _speak(name: str, text: str) -> Audio:
 
 
 def _play(sound: Audio) -> None:
-    from audio_io.live.speaker import LiveSpeaker
     from covo_cli.sessions.audio import to_pcm16
     from covo_cli.sessions.replay import play_in_time
-    from covo_cli.settings.settings import load_settings
 
-    speaker = LiveSpeaker(load_settings().audio.output)
+    speaker = chosen_speaker()
     try:
         speaker.start()
-        play_in_time([], lambda _: None, iter([to_pcm16(sound)]), speaker, warn=_warn)
+        play_in_time([], lambda _: None, iter([to_pcm16(sound)]), speaker, warn=warn)
     finally:
         speaker.close()
-
-
-def _warn(message: str) -> None:
-    typer.echo(f"covo: {message}", err=True)

@@ -1,26 +1,22 @@
-"""What listens to a conversation: the screen, the recorder, file output, the benchmarks."""
+"""What receives a conversation, frame by frame: the screen, the recorder, the benchmarks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
+from audio_io.signal import NOTHING_PLAYED, Audio, Position
 from model.events import Event
-
-Audio = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
     """Everything that happened in one frame (20 ms) of a conversation.
 
-    ``at``: the frame's first sample on the user's clock. ``user``: (320,) float32 at 16 kHz, after
-    echo cancellation; ``assistant``: (480,) float32 at 24 kHz, what was heard meanwhile.
-    ``talking``: push-to-talk is on. ``microphone`` and ``speaker`` are warnings about the
-    endpoints, empty when all is well.
+    ``at``: the frame's first sample on the user's clock. ``user``: (320,) at 16 kHz, after echo
+    cancellation. ``assistant``: (480,) at 24 kHz, what the speaker played meanwhile, up to
+    ``played``. ``talking``: push-to-talk is on. ``microphone``, ``speaker``: what is wrong with
+    the device, or "".
     """
 
     at: int
@@ -31,13 +27,17 @@ class Tick:
     talking: bool = False
     microphone: str = ""
     speaker: str = ""
+    played: Position = NOTHING_PLAYED
 
 
 class Consumer(Protocol):
-    """Told of every tick, in order, on the conversation's thread: must be quick."""
+    """Receives every tick, in order, on the conversation's thread."""
 
     def on_tick(self, tick: Tick) -> None:
-        """Take note of one frame."""
+        """Take in one frame; return within a few milliseconds.
+
+        Raises: SessionError to be left out from now on; OutputClosed to end the conversation.
+        """
 
     def close(self) -> None:
-        """The conversation is over. Safe to call twice."""
+        """Release what it holds. Safe to call twice."""

@@ -1,11 +1,12 @@
-"""One conversation: microphone → frames → engine → events → speaker, screen, recorder.
+"""Run one conversation: microphone → frames → engine → events → speaker, screen, recorder.
 
-Live mode and file mode run this same object; only the endpoints differ. Each turn of the loop is
-one frame (20 ms) of the user's audio, and everything is timed in its samples.
+The same loop serves live and file conversations; only the endpoints differ. One round is one frame
+(20 ms) of the user's audio, and every time is counted in its samples.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -13,13 +14,14 @@ from typing import Protocol
 
 import numpy as np
 
-from audio_io.clock import FRAME
-from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Microphone, Speaker
+from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.endpoints import Microphone, Speaker
 from audio_io.resample import FrameResampler
-from covo_cli.conversation.consumer import Audio, Consumer, Tick
-from covo_cli.conversation.request import Quit, Request
-from covo_cli.errors import SessionError
-from model.engine import Engine, Frame, Playback, PushToTalk, SetMuted
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Consumer, Tick
+from covo_cli.conversation.request import FailureReport, Quit, Request
+from covo_cli.errors import OutputClosed, SessionError
+from model.engine import Engine, Frame, PushToTalk, SetMuted
 from model.events import (
     AssistantAudio,
     Event,
@@ -30,8 +32,10 @@ from model.events import (
     TurnState,
 )
 
-READ_TIMEOUT = 0.5
-"""Seconds to wait for a frame before looking whether the conversation is to end."""
+READ_TIMEOUT_S = 0.5
+"""Longest wait for a frame before the requests are read again."""
+
+log = logging.getLogger(__name__)
 
 
 class Ending(StrEnum):
@@ -42,19 +46,18 @@ class Ending(StrEnum):
     ERROR = "an error"
 
 
-class Echo(Protocol):
-    """Takes the assistant's own voice out of the microphone's signal."""
+class EchoRemover(Protocol):
+    """Removes the assistant's voice from the microphone's signal."""
 
     def process(self, near: Audio, far: Audio) -> Audio:
-        """``near``: the microphone, ``far``: what was played; both (320,) at 16 kHz."""
+        """Return ``near`` (the microphone) without ``far`` (the speaker); all (320,) at 16 kHz."""
 
 
 class Conversation:
-    """Wires endpoints, engine and consumers.
+    """Connects endpoints, engine and consumers; starting and closing them is left to the caller.
 
-    ``over`` is asked once per frame, with the engine's ``busy``, whether the conversation ends by
-    itself (file mode: the input is over and the last reply was heard). ``echo`` is None where
-    there is no echo to cancel.
+    ``over`` gets the engine's ``busy`` once per frame and returns whether the conversation ends by
+    itself, as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Conversation:
         engine: Engine,
         consumers: Sequence[Consumer],
         *,
-        echo: Echo | None = None,
+        echo: EchoRemover | None = None,
         over: Callable[[bool], bool] = lambda busy: False,
     ) -> None:
         self._microphone = microphone
@@ -72,15 +75,15 @@ class Conversation:
         self._engine = engine
         self._consumers = list(consumers)
         self._echo = echo
-        self._far = FrameResampler(SPEAKER_RATE, MIC_RATE, FRAME)
+        self._far = FrameResampler(ASSISTANT_RATE, USER_RATE, FRAME)
         self._over = over
         self._inbox: queue.SimpleQueue[Request] = queue.SimpleQueue()
         self._at = 0
         self._muted = False
         self._talking = False
-        self._news: list[Event] = []
+        self._notices: list[Event] = []
         self.failures: list[str] = []
-        """What went wrong without ending the conversation (a recording that had to stop)."""
+        """What failed without ending the conversation, such as the recording."""
 
     @property
     def at(self) -> int:
@@ -88,26 +91,21 @@ class Conversation:
         return self._at
 
     def send(self, request: Request) -> None:
-        """Ask for something from any thread; it is done at the next frame."""
+        """Carry out ``request`` at the next frame. Thread-safe."""
         self._inbox.put(request)
 
     def run(self) -> Ending:
-        """Hold the conversation until it is over.
-
-        Whoever made the endpoints and consumers starts them before and closes them after it.
-        Raises: AudioError when an endpoint fails for good.
-        """
+        """Hold the conversation until it is over. Raises: AudioError when an endpoint is lost."""
         try:
             while True:
                 if self._read_inbox():
                     return Ending.QUIT
-                frame = self._microphone.read(READ_TIMEOUT)
+                frame = self._microphone.read(READ_TIMEOUT_S)
                 if frame is not None:
                     self._step(frame)
                 if self._microphone.ended or self._over(self._engine.busy):
                     return Ending.INPUT_OVER
-        except BrokenPipeError:
-            # Whoever read our output has gone: that ends the conversation, but is no fault of it.
+        except OutputClosed:
             return Ending.QUIT
 
     def _read_inbox(self) -> bool:
@@ -119,6 +117,9 @@ class Conversation:
             match request:
                 case Quit():
                     return True
+                case FailureReport(text):
+                    self._note_failure(text)
+                    continue
                 case SetMuted(muted):
                     self._muted = muted
                 case PushToTalk(held):
@@ -127,14 +128,12 @@ class Conversation:
 
     def _step(self, captured: Audio) -> None:
         heard = self._speaker.tick()
-        muted = self._muted and not self._talking
-        user = self._without_echo(captured, heard)  # also when muted: the canceller keeps adapted
-        if muted:
+        user = self._without_echo(captured, heard)  # also while muted, to keep the canceller tuned
+        if self._muted and not self._talking:
             user = np.zeros(FRAME, np.float32)
         played = self._speaker.played
-        frame = Frame(self._at, user, Playback(played.reply, played.samples))
-        events = [*self._news, *self._engine.process(frame)]
-        self._news.clear()
+        events = [*self._notices, *self._engine.process(Frame(self._at, user, played))]
+        self._notices.clear()
         for event in events:
             self._act(event)
         self._tell(
@@ -147,6 +146,7 @@ class Conversation:
                 talking=self._talking,
                 microphone=self._microphone.status.message,
                 speaker=self._speaker.status.message,
+                played=played,
             )
         )
         self._at += FRAME
@@ -168,16 +168,23 @@ class Conversation:
                 self._speaker.resume()
             case PlaybackControl(action=PlaybackAction.STOP):
                 self._speaker.stop()
-            case StateChanged(state=TurnState.THINKING):
-                self._talking = False  # push-to-talk may also have ended by itself
+            case StateChanged(state=state):
+                log.debug("%s: %s", event.at, state)
+                if state is TurnState.THINKING:
+                    self._talking = False  # the engine ends push-to-talk, too
+            case Notice(level=level, text=text):
+                log.log(logging.getLevelNamesMapping()[level.upper()], "notice: %s", text)
 
     def _tell(self, tick: Tick) -> None:
-        """Hand the tick to every consumer. One that fails is let go; the next tick says so."""
+        """Give the tick to every consumer; drop one that fails and report it on the next tick."""
         for consumer in tuple(self._consumers):
             try:
                 consumer.on_tick(tick)
             except SessionError as error:
                 self._consumers.remove(consumer)
                 consumer.close()
-                self.failures.append(str(error))
-                self._news.append(Notice(tick.at + FRAME, "error", str(error)))
+                self._note_failure(str(error))
+
+    def _note_failure(self, text: str) -> None:
+        self.failures.append(text)
+        self._notices.append(Notice(self._at + FRAME, "error", text))

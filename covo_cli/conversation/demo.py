@@ -1,4 +1,4 @@
-"""The demo: recorded questions go in as if spoken, one of them over an answer."""
+"""Run the demo: three recorded questions, the last one spoken over a reply."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from rich.console import Console
 from audio_io.clock import USER_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import read_audio
-from covo_cli.conversation.run_chat import Ends, hold
+from covo_cli.conversation.ends import Ends
+from covo_cli.conversation.run_chat import hold
+from covo_cli.process.log import native_log_path
+from covo_cli.process.native import send_native_stderr_to
 from covo_cli.process.program import program
 from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import REST, Line, ScriptedUser, Start, StartRule
@@ -21,11 +24,11 @@ SCRIPT = (
     ("exercise.flac", "Why is exercise good for me?", Start(StartRule.AFTER_REPLY, REST)),
     ("stop.flac", "Okay, stop. And what do bees make?", Start(StartRule.DURING_REPLY, 3.5)),
 )
-"""Recording, what it says, and when it is said."""
+"""Recording, its words, and when it is said."""
 
 
 def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
-    """Hold the demo's conversation; returns the exit code. Raises: the rooms' errors."""
+    """Hold the demo's conversation; return the exit code. Raises: the rooms' errors."""
     folder = Path(str(resources.files("covo_cli") / "demo_audio"))
     lines = [
         Line(read_audio(folder / name, USER_RATE), text, start) for name, text, start in SCRIPT
@@ -38,6 +41,7 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
         over=lambda busy: user.exhausted and not busy,
         listeners=(user,),
     )
+    send_native_stderr_to(native_log_path())
     with ExitStack() as stack:
         code = hold(settings, ends, stack, as_json=as_json)
     if not as_json:
@@ -45,7 +49,7 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
         console = Console(highlight=False, soft_wrap=True)
         console.print(
             "\nThe questions were recordings of a synthetic voice; "
-            "everything else happened just now."
+            "everything else was computed just now."
         )
         if settings.session.record:
             console.print(f"Hear the conversation: [bold]{covo} sessions replay last --play[/]")

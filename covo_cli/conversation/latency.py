@@ -1,4 +1,4 @@
-"""How long the user waited: the latencies of a conversation's turns, and their summary."""
+"""Collect and summarise how long the user waited for each reply."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from model.events import TurnLatency
 
 
 class LatencyReport:
-    """A consumer that keeps every turn's latency."""
+    """A consumer that keeps each turn's latency."""
 
     def __init__(self) -> None:
         self.turns: list[TurnLatency] = []
 
     def on_tick(self, tick: Tick) -> None:
-        """Take note of one frame."""
+        """Keep the frame's latencies."""
         self.turns += [event for event in tick.events if isinstance(event, TurnLatency)]
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
     def lines(self) -> list[str]:
-        """For people: each turn's latency, then the median if there are several."""
+        """Return one line per turn, then the median of several."""
         if not self.turns:
             return []
-        lines = ["From the end of your speech to the first sound of the answer:"]
+        lines = ["From the end of your speech to the first sound of the reply:"]
         lines += [f"  turn {turn.turn}: {latency_line(turn)}" for turn in self.turns]
         if len(self.turns) > 1:
             median = statistics.median(turn.total for turn in self.turns)

@@ -1,4 +1,4 @@
-"""What a person, a key or a signal can ask of a conversation while it runs."""
+"""What a person, a signal or a worker can send to a running conversation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from model.engine import Command
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """The user wants to leave."""
+    """End the conversation."""
 
 
-Request = Command | Quit
+@dataclass(frozen=True, slots=True)
+class FailureReport:
+    """Show ``text`` as an error: something failed, and the conversation goes on without it."""
+
+    text: str
+
+
+Request = Command | Quit | FailureReport

@@ -1,216 +1,188 @@
-"""Builds a conversation from the settings, holds it, and puts everything back in its place."""
+"""Build a conversation from the settings, hold it, and close everything in bounded time."""
 
 from __future__ import annotations
 
-import dataclasses
+import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from threading import Timer
+from types import FrameType, TracebackType
 
 from rich.console import Console
 
-from audio_io.echo import EchoCanceller
-from audio_io.endpoints import Microphone, Speaker
-from audio_io.file_endpoints import FileMicrophone, FileSpeaker
-from audio_io.live.devices import PortAudio, find_device
-from audio_io.live.microphone import LiveMicrophone
-from audio_io.live.speaker import LiveSpeaker
-from covo_cli.conversation.consumer import Consumer
-from covo_cli.conversation.conversation import Conversation, Echo, Ending
+from audio_io.clock import seconds
+from audio_io.worker import Worker
+from covo_cli.conversation.conversation import Conversation, Ending
+from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.latency import LatencyReport
-from covo_cli.conversation.request import Quit
+from covo_cli.conversation.request import Quit, Request
 from covo_cli.engines.engines import build_engine, choose_engine, voice_names
+from covo_cli.errors import message_for
 from covo_cli.process.interrupt import not_within_imports
-from covo_cli.process.native_stderr import native_stderr_into
+from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
+from covo_cli.process.log import native_log_path
+from covo_cli.process.native import python_stderr_off_terminal, send_native_stderr_to
 from covo_cli.process.program import program
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
-from covo_cli.settings.settings import Settings, data_dir, sessions_dir
+from covo_cli.settings.settings import Settings, sessions_dir
 from model.engine import Engine, EngineInfo
 
+WORK_LIMIT_S = 10.0
+"""In place of :data:`QUIT_S` at full speed, where the loop itself does the models' work."""
 
-@dataclass(frozen=True, slots=True)
-class FilePair:
-    """File mode: ``input`` is the person speaking, ``output`` (or None) gets the answers, at
-    ``rate`` Hz. ``paced``: in real time."""
-
-    input: Path
-    output: Path | None
-    rate: int
-    paced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """A conversation's two ends, opened.
-
-    ``live``: a person at a sound card. ``over``: see
-    :class:`~covo_cli.conversation.conversation.Conversation`. ``listeners``: ends that need to be
-    told what happens.
-    """
-
-    microphone: Microphone
-    speaker: Speaker
-    real_time: bool
-    live: bool = False
-    echo: Echo | None = None
-    over: Callable[[bool], bool] = lambda busy: False
-    listeners: Sequence[Consumer] = ()
+log = logging.getLogger(__name__)
 
 
 def run_chat(settings: Settings, files: FilePair | None, *, as_json: bool) -> int:
-    """Hold a conversation; returns the exit code, 1 if something was lost on the way.
+    """Hold a conversation; return the exit code, 1 if a part failed on the way.
 
-    Raises: the rooms' errors, when it cannot begin or breaks off. What was recorded is kept.
+    Raises: the rooms' errors when it cannot begin or breaks off; what was recorded is kept.
     """
     with ExitStack() as stack:
-        ends = _file_ends(files, settings) if files else _live_ends(settings)
+        send_native_stderr_to(native_log_path())
+        ends = file_ends(files, settings) if files else live_ends(settings)
         return hold(settings, ends, stack, as_json=as_json)
 
 
 def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> int:
-    """Hold a conversation between ``ends``; ``stack`` closes everything when it is left."""
+    """Hold a conversation between ``ends``; return the exit code. ``stack`` closes everything."""
     stack.enter_context(not_within_imports())
-    stack.callback(ends.speaker.close)
-    stack.callback(ends.microphone.close)
+    stack.callback(ends.close)
     if not ends.live:
-        # Cheap and likely to fail: before the engine is loaded.
-        _start(ends)
+        ends.start()  # cheap and likely to fail: before the engine is loaded
     choice = choose_engine(settings)
     engine = build_engine(settings, real_time=ends.real_time, choice=choice)
     stack.callback(engine.close)
-    _warm_up(engine, choice.reason)
+    stack.callback(ends.close)  # first of all: the sound stops, however long the engine takes
+    stack.push(_close_in_time)
+    _load(engine, choice.reason)
     if ends.live:
-        _start(ends)
-        for line in _advice(settings):
-            Console(stderr=True).print(line, highlight=False)
+        ends.start()
+        if words := advice(settings):
+            Console(stderr=True).print(words, highlight=False)
 
     latency = LatencyReport()
-    consumers: list[Consumer] = [*ends.listeners, latency]
     recorder = _recorder(settings, ends, engine.info)
-    if recorder is not None:
-        consumers.append(recorder)
-    info = ConversationInfo(
-        engine=engine.info.name,
-        voice=engine.info.voice,
-        microphone=ends.microphone.status.device,
-        speaker=ends.speaker.status.device,
-        recording=str(recorder.folder) if recorder else "",
-    )
     keys = KeyMachine(voice_names(settings, choice), engine.info.voice)
     mode = choose_mode(as_json)
-    screen = make_screen(mode, info, lambda: keys.state)
-    if mode == "live":
-        stack.enter_context(native_stderr_into(data_dir() / "stderr.log"))
+    screen = make_screen(mode, _facts(ends, engine.info, recorder), lambda: keys.state)
+    recorders = [recorder] if recorder is not None else []
     conversation = Conversation(
         ends.microphone,
         ends.speaker,
         engine,
-        [*consumers, keys, screen],
+        [*ends.listeners, latency, *recorders, keys, screen],
         echo=ends.echo,
         over=ends.over,
     )
     ending = Ending.ERROR
     try:
-        with _signals(conversation), screen, Keyboard(keys, conversation.send):
+        with (
+            python_stderr_off_terminal() if mode == "live" else nullcontext(),
+            _requests(conversation, QUIT_S if ends.real_time else WORK_LIMIT_S) as send,
+            screen,
+            Keyboard(keys, send),
+        ):
             ending = conversation.run()
     finally:
+        log.info("the conversation ended after %.1f s: %s", seconds(conversation.at), ending)
         if recorder is not None:
             recorder.close(ending.value)
+        if not ends.live:
+            ends.close()  # complete the output file, however long that takes
     if not as_json:
         _farewell(latency, recorder, ends)
-    return 1 if conversation.failures else 0
+    return EXIT_ERROR if conversation.failures else 0
 
 
-def _file_ends(files: FilePair, settings: Settings) -> Ends:
-    microphone = FileMicrophone(files.input, files.paced)
-    # A file has no loudspeaker in its room: echo cancellation only when it is asked for.
-    asked = settings.origins.get("audio.echo_cancellation", "default") != "default"
-    return Ends(
-        microphone,
-        FileSpeaker(files.output, files.rate),
-        real_time=files.paced,
-        echo=EchoCanceller() if asked and settings.audio.echo_cancellation else None,
-        over=lambda busy: microphone.exhausted and not busy,
-    )
-
-
-def _live_ends(settings: Settings) -> Ends:
-    backend = PortAudio()
-    # A missing device is said now, not after the engine was loaded.
-    find_device(backend.devices(), settings.audio.input, "input")
-    find_device(backend.devices(), settings.audio.output, "output")
-    return Ends(
-        LiveMicrophone(settings.audio.input, backend),
-        LiveSpeaker(settings.audio.output, backend),
-        real_time=True,
-        live=True,
-        echo=EchoCanceller() if settings.audio.echo_cancellation else None,
-    )
-
-
-def _advice(settings: Settings) -> list[str]:
-    """What a person at open loudspeakers should know before a live conversation."""
-    if not settings.turns.barge_in:
-        return ["While covo speaks it does not listen (--no-barge-in): key i interrupts it."]
-    if not settings.audio.echo_cancellation:
-        return [
-            "Echo cancellation is off: use headphones, or --no-barge-in, or covo will hear itself."
-        ]
-    if not sessions_dir(settings).exists():
-        return ["Loudspeakers work; with headphones covo hears you better while it speaks."]
-    return []
-
-
-def _start(ends: Ends) -> None:
-    ends.speaker.start()
-    ends.microphone.start()
-
-
-def _warm_up(engine: Engine, reason: str) -> None:
-    """Load the engine, saying on stderr what is loaded, and what is used and why."""
+def _load(engine: Engine, reason: str) -> None:
+    """Load the engine and show on stderr what is loaded and why. Ctrl-C works at any moment."""
     console = Console(stderr=True)
     info = engine.info
     console.print(f"Engine [bold]{info.name}[/] ({reason}): {info.description}", highlight=False)
-    if console.is_terminal:
-        with console.status("Loading") as status:
-            engine.warm_up(lambda stage: status.update(f"{stage[:1].upper()}{stage[1:]} ..."))
-    else:
-        engine.warm_up(lambda stage: None)
+    with console.status("Loading") if console.is_terminal else nullcontext() as status:
+
+        def show(stage: str) -> None:
+            if status is not None:
+                status.update(f"{stage[:1].upper()}{stage[1:]} ...")
+
+        loading = Worker(lambda: engine.warm_up(show), "load")
+        loading.start()
+        while loading.is_alive():
+            loading.join(1.0)
+    if loading.failure is not None:
+        raise loading.failure
+    info = engine.info
+    parts = "; ".join(f"{part}: {name}" for part, name in info.parts.items())
+    log.info("engine %s, voice %s, on %s: %s", info.name, info.voice, info.device, parts)
+
+
+def _facts(ends: Ends, engine: EngineInfo, recorder: SessionRecorder | None) -> ConversationInfo:
+    """Return what the screen shows of the conversation throughout."""
+    info = ConversationInfo(
+        engine=engine.name,
+        voice=engine.voice,
+        microphone=ends.microphone.status.device,
+        speaker=ends.speaker.status.device,
+        recording=str(recorder.folder) if recorder else "",
+    )
+    log.info("microphone %s; speaker %s", info.microphone, info.speaker)
+    return info
 
 
 def _recorder(settings: Settings, ends: Ends, info: EngineInfo) -> SessionRecorder | None:
     if not settings.session.record:
         return None
-    in_force = dataclasses.asdict(settings)
-    in_force.pop("origins")
     meta = SessionMeta(
-        info, ends.microphone.status.device, ends.speaker.status.device, settings=in_force
+        info, ends.microphone.status.device, ends.speaker.status.device, settings=settings.record()
     )
     return SessionRecorder(sessions_dir(settings), meta)
 
 
 @contextmanager
-def _signals(conversation: Conversation) -> Iterator[None]:
-    """Ctrl-C and a polite kill end the conversation at its next frame; a second Ctrl-C at once."""
+def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[Request], None]]:
+    """Yield the function that sends requests. Ctrl-C and SIGTERM send Quit, too.
+
+    A second Ctrl-C interrupts at once. Once asked to quit, the loop and the screen have
+    ``limit_s`` to end.
+    """
+    countdowns: list[Timer] = []
+
+    def send(request: Request) -> None:
+        if request == Quit():
+            countdowns.append(leave_within(limit_s, EXIT_ERROR))
+        conversation.send(request)
 
     def ask(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        conversation.send(Quit())
+        send(Quit())
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield send
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        for countdown in countdowns:
+            countdown.cancel()
+
+
+def _close_in_time(
+    kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    """Give what ``stack`` closes :data:`QUIT_S`: a model may be busy, a device may hang."""
+    if error is None:
+        leave_within(QUIT_S, 0)
+    elif isinstance(error, KeyboardInterrupt):
+        leave_within(QUIT_S, EXIT_INTERRUPTED)
+    else:
+        leave_within(QUIT_S, EXIT_ERROR, lambda: message_for(error))
 
 
 def _farewell(latency: LatencyReport, recorder: SessionRecorder | None, ends: Ends) -> None:
@@ -220,7 +192,7 @@ def _farewell(latency: LatencyReport, recorder: SessionRecorder | None, ends: En
     starved = ends.speaker.status.starved
     dropped = ends.microphone.status.dropped
     if starved or dropped:
-        console.print(f"Sound was lost: {starved} gaps in replies, {dropped} samples not heard.")
+        console.print(f"Audio was lost: {starved} gaps in replies, {dropped} samples not heard.")
     if recorder is not None:
         console.print(f"Recorded in {recorder.folder}")
         console.print(f"Show it with: {program()} sessions show last")

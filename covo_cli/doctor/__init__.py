@@ -1,7 +1,7 @@
-"""Is this machine ready for a conversation? Small checks, each with what to do about it.
+"""Check whether this machine is ready for a conversation; each check names the remedy.
 
-Every check takes what it looks at as an argument, so that it can be shown a broken machine. What
-``covo chat`` cannot do without is *failed*; what it can live with is a *warning*.
+*Failed*: ``covo chat`` does not work. *Warning*: it works with a restriction. Every check takes
+what it looks at as an argument, so that tests can show it a broken machine.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ __all__ = ["Check", "Gpu", "Status", "find_gpus", "run_checks"]
 
 
 def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Check]:
-    """All checks of this machine, which has ``gpus``, one after the other. ``microphone``: also
-    record a second."""
+    """Run all checks, one by one. ``microphone``: also record for a second."""
     import psutil
 
     from audio_io.live.devices import PortAudio

@@ -1,4 +1,4 @@
-"""The outcome of one check."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How a check came out."""
+    """Result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found, and, unless all is well, what to do about it."""
+    """What was found, and the remedy unless all is well."""
 
     name: str
     status: Status

@@ -1,4 +1,4 @@
-"""Checks of the machine: Python, packages, memory, GPU, disk."""
+"""Check the machine: Python, packages, memory, GPU, disk."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from covo_cli.doctor.check import Check, Status
 
 PYTHON = (3, 11)
 MEMORY_NEEDED = 1_200_000_000
-"""Bytes of memory that the embedded engine may take."""
+"""Bytes of memory that the embedded engine can need."""
 DISK_LITTLE, DISK_NONE = 1_000_000_000, 100_000_000
-"""Free bytes below which recording is at risk, or will not do."""
+"""Free bytes below which recording is at risk, and below which it fails."""
 
 
 def check_python(version: Sequence[int] = sys.version_info[:3]) -> Check:
-    """Whether Python is recent enough."""
+    """Check that Python is recent enough."""
     text = ".".join(str(n) for n in version)
     if tuple(version[:2]) < PYTHON:
         wanted = ".".join(str(n) for n in PYTHON)
@@ -37,7 +37,7 @@ def check_packages(
     version: Callable[[str], str] = importlib.metadata.version,
     load: Callable[[str], object] = importlib.import_module,
 ) -> Check:
-    """Whether the packages that covo declares are installed, and the compiled ones load."""
+    """Check that the packages covo requires are installed and the compiled ones load."""
     found: list[str] = []
     problems: list[str] = []
     if requirements is None:
@@ -58,7 +58,7 @@ def check_packages(
         except (ImportError, OSError) as error:
             problems.append(f"{name[0]} does not load ({error})")
     if problems:
-        fix = "install covo's packages again: make demo, or pip install --force-reinstall PACKAGE"
+        fix = "reinstall it: pip install --force-reinstall PACKAGE"
         return Check("packages", Status.FAILED, "; ".join(problems), fix)
     return Check("packages", Status.OK, ", ".join(found))
 
@@ -74,12 +74,12 @@ _COMPILED = {
     "tokenizers": "tokenizers",
     "xllamacpp": "xllamacpp",
 }
-"""The module of each package with compiled code; sounddevice has a check of its own."""
+"""Module of each package with compiled code, except sounddevice, which has its own check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A graphics card with its memory in bytes."""
+    """A graphics card and its memory in bytes."""
 
     name: str
     free: int
@@ -90,13 +90,13 @@ class Gpu:
 
 
 def check_gpu(gpus: Sequence[Gpu]) -> Check:
-    """What GPUs there are. The embedded engine needs none, so none is no fault."""
+    """Report the GPUs. Having none is fine: the embedded engine needs none."""
     found = "; ".join(str(gpu) for gpu in gpus)
-    return Check("GPU", Status.OK, found or "none (the embedded engine runs on the processor)")
+    return Check("GPU", Status.OK, found or "none (the embedded engine runs on the CPU)")
 
 
 def find_gpus() -> tuple[Gpu, ...]:
-    """The CUDA cards, through torch if it is installed, else through nvidia-smi."""
+    """Return the CUDA cards, from torch if it is installed, else from nvidia-smi."""
     if importlib.util.find_spec("torch") is not None:
         cuda = importlib.import_module("torch").cuda
         if not cuda.is_available():
@@ -119,8 +119,8 @@ def find_gpus() -> tuple[Gpu, ...]:
 
 
 def check_memory(available: int, total: int, cores: int | None) -> Check:
-    """Whether there is memory for the embedded engine; all in bytes."""
-    detail = f"{available / 1e9:.1f} of {total / 1e9:.1f} GB free, {cores or '?'} processor cores"
+    """Check that there is memory for the embedded engine; sizes in bytes."""
+    detail = f"{available / 1e9:.1f} of {total / 1e9:.1f} GB free, {cores or '?'} CPU cores"
     if available < MEMORY_NEEDED:
         fix = f"close other programs: the engine needs up to {MEMORY_NEEDED / 1e9:.1f} GB"
         return Check("memory", Status.WARNING, detail, fix)
@@ -128,20 +128,20 @@ def check_memory(available: int, total: int, cores: int | None) -> Check:
 
 
 def check_disk(folder: Path, free: Callable[[Path], int], *, record: bool = True) -> Check:
-    """Whether the folder of the sessions can be written and has room for recordings."""
+    """Check that the sessions' folder is writable and has room for recordings."""
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        fix = "make it writable, or choose another folder: session.dir, or COVO_DATA_DIR for all"
-        return Check("disk", Status.FAILED, f"{existing} is not a folder one can write to", fix)
+        fix = "make it writable, or set session.dir (COVO_DATA_DIR moves all data)"
+        return Check("disk", Status.FAILED, f"{existing} is not a writable folder", fix)
     space = free(existing)
     detail = f"{space / 1e9:.1f} GB free in {folder}"
     if space < DISK_LITTLE:
         status = Status.FAILED if record and space < DISK_NONE else Status.WARNING
-        fix = "make room, or talk without recording: covo chat --no-record"
+        fix = "free disk space, or do not record: covo chat --no-record"
         return Check("disk", status, detail, fix)
     return Check("disk", Status.OK, detail)
 
 
 def disk_free(folder: Path) -> int:
-    """Free bytes on the disk of ``folder``."""
+    """Return the free bytes on the disk of ``folder``."""
     return shutil.disk_usage(folder).free

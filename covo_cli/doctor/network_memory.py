@@ -1,4 +1,4 @@
-"""Where Covo-Audio-Chat would fit: on this machine, and on common graphics cards."""
+"""Compute how many minutes of talk with Covo-Audio-Chat fit this machine and common GPUs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from covo_cli.doctor.machine import Gpu
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import FULL
-from model.covo.memory.memory_fit import LONGEST, MemoryFit
-from model.covo.memory.memory_plan import MemorySetting
+from model.covo.memory.fit import LONGEST, MemoryFit
+from model.covo.memory.plan import MemorySetting
 
 CARDS_GB = (8, 12, 16, 24, 48, 80)
 IDLE_SHARE = 0.96
-"""Of a card's memory, what is free while nothing but a screen uses it."""
+"""Share of a card's memory that is free while it only drives a screen."""
 
 _PRECISIONS = (Precision.BF16, Precision.INT8, Precision.INT4)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """``precision`` of the language model with ``token2wav``'s: the ``minutes`` of talk that fit
-    (0: not even one), and the bytes that ``wanted`` minutes take."""
+    """Precisions of language model and token2wav, the ``minutes`` of talk that fit (0: less than
+    one), and the ``total`` bytes that ``wanted`` minutes need."""
 
     precision: Precision
     token2wav: Precision
@@ -32,7 +32,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class FitRow:
-    """What fits on ``device``, which has ``free`` bytes."""
+    """What fits on ``device`` with ``free`` bytes."""
 
     device: str
     free: int
@@ -40,10 +40,10 @@ class FitRow:
 
 
 def fit_rows(gpus: Sequence[Gpu], host_free: int) -> Iterator[FitRow]:
-    """This machine's cards and processor (with ``host_free`` bytes), then common cards."""
+    """Yield this machine's GPUs, its CPU (with ``host_free`` bytes), then common cards."""
     for gpu in gpus:
         yield _row(f"this machine: {gpu.name}", gpu.free, "cuda")
-    yield _row("this machine: processor", host_free, "cpu")
+    yield _row("this machine: CPU", host_free, "cpu")
     for size in CARDS_GB:
         yield _row(f"a card of {size} GB", round(size * 2**30 * IDLE_SHARE), "cuda")
 
@@ -54,7 +54,7 @@ def _row(name: str, free: int, device: str) -> FitRow:
 
 
 def _fit(plans: MemoryFit, precision: Precision, free: int) -> Fit:
-    """With token2wav in fp32 where that leaves room for the wanted minutes, else in bf16."""
+    """Use fp32 for token2wav if the wanted minutes still fit, else bf16."""
     setting = MemorySetting(precision)
     if plans.plan(setting).total > free:
         setting = replace(setting, token2wav=Precision.BF16)
@@ -68,7 +68,7 @@ def _fit(plans: MemoryFit, precision: Precision, free: int) -> Fit:
 
 
 def shown_minutes(fit: Fit) -> str:
-    """``12 min``, or ``-`` where nothing fits; ``*`` when token2wav has to be in bf16."""
+    """Format as ``12 min`` or ``-``, with ``*`` if token2wav must be in bf16."""
     if not fit.minutes:
         return "-"
     most = "> " if fit.minutes >= LONGEST else ""

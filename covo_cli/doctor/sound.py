@@ -1,4 +1,4 @@
-"""Checks of the sound devices. Without any there are still files, so that is a warning only."""
+"""Check the sound devices. Having none is a warning: files still work."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from covo_cli.doctor.check import Check, Status
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import Audio
     from audio_io.live.devices import Backend, Device, Kind
+    from audio_io.signal import Audio
 
-FILES_STILL_WORK = "conversations with files work all the same: covo chat --input FILE"
+FILES_STILL_WORK = "without it, talk through files: covo chat --input FILE"
 
 
 def check_portaudio(connect: Callable[[], Backend]) -> tuple[Check, Backend | None]:
-    """Whether sound devices can be reached at all."""
+    """Check that PortAudio lists devices; also return it."""
     from audio_io.errors import AudioError
 
     try:
@@ -27,9 +27,9 @@ def check_portaudio(connect: Callable[[], Backend]) -> tuple[Check, Backend | No
 
 
 def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Device | None]:
-    """Whether the device that ``audio.input`` or ``audio.output`` names, or the default, is there.
+    """Check that the ``wanted`` device is there ("": the default); also return it.
 
-    A device that was asked for and is missing is a failure; no device at all is a warning.
+    A missing device fails if it was asked for; no device at all is a warning.
     """
     from audio_io.errors import AudioError
     from audio_io.live.devices import find_device
@@ -39,17 +39,17 @@ def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Devi
         device = find_device(backend.devices(), wanted, kind)
     except AudioError as error:
         if wanted:
-            fix = f"plug it in, or use the system's: covo config unset audio.{kind}"
+            fix = f"plug it in, or use the default: covo config unset audio.{kind}"
             return Check(name, Status.FAILED, str(error), fix), None
-        fix = "connect one, or choose one: covo devices use (only live conversations need it)"
+        fix = "connect one, or choose one: covo devices use (files work without)"
         return Check(name, Status.WARNING, str(error), fix), None
-    chosen = f"audio.{kind} = {wanted}" if wanted else "the system's default"
+    chosen = f"audio.{kind} = {wanted}" if wanted else "system default"
     detail = f"{device.name} ({device.host_api}, {device.rate} Hz; {chosen})"
     return Check(name, Status.OK, detail), device
 
 
 def check_microphone(record: Callable[[], Audio]) -> Check:
-    """Whether the microphone hears anything; ``record`` takes a sample of it."""
+    """Check that the microphone hears anything; ``record`` records a little."""
     from audio_io.errors import AudioError
     from audio_io.levels import measure
     from audio_io.live.devices import permission_hint
@@ -59,17 +59,19 @@ def check_microphone(record: Callable[[], Audio]) -> Check:
     except AudioError as error:
         return Check("microphone level", Status.FAILED, str(error), permission_hint())
     if not heard.any():
-        detail = "it delivers only zeros, as it does when the system denies access"
+        detail = "only zeros, as when the system denies access"
         return Check("microphone level", Status.FAILED, detail, permission_hint())
     return Check("microphone level", Status.OK, f"mean {measure(heard).rms:.0f} dBFS")
 
 
 def record(backend: Backend, wanted: str, seconds: float) -> tuple[str, Audio]:
-    """The name of the microphone ``wanted`` ("": the default) and ``seconds`` of it, float32 mono
-    16 kHz. Raises: AudioError."""
+    """Record ``seconds`` at 16 kHz from the microphone ``wanted`` ("": the default).
+
+    Returns its name and the sound. Raises: AudioError.
+    """
     import numpy as np
 
-    from audio_io.endpoints import MIC_FRAME, MIC_RATE
+    from audio_io.clock import FRAME, USER_RATE
     from audio_io.errors import DeviceError
     from audio_io.live.microphone import LiveMicrophone
 
@@ -77,11 +79,11 @@ def record(backend: Backend, wanted: str, seconds: float) -> tuple[str, Audio]:
     microphone.start()
     try:
         frames: list[Audio] = []
-        while len(frames) * MIC_FRAME < seconds * MIC_RATE:
+        while len(frames) * FRAME < seconds * USER_RATE:
             frame = microphone.read(5.0)
             if frame is None:
                 raise DeviceError(
-                    f"microphone '{microphone.status.device}' gives no sound: "
+                    f"microphone '{microphone.status.device}' delivers no audio: "
                     "choose another with covo devices use --input NAME"
                 )
             frames.append(frame)

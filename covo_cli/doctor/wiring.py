@@ -1,4 +1,4 @@
-"""Checks of covo's own things: settings, engine, voice, weights."""
+"""Check covo's settings, engine, voice and weights."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def check_settings(load: Callable[[], Settings]) -> tuple[Check, Settings]:
-    """Whether the settings are valid; if not, the other checks go on with the defaults."""
+    """Check the settings; return the defaults for the other checks if they are invalid."""
     from covo_cli.settings.settings import config_path
 
     try:
         settings = load()
     except SettingsError as error:
-        fix = "correct it with `covo config edit` or `covo config unset KEY`"
+        fix = "correct it: covo config edit, or covo config unset KEY"
         return Check("settings", Status.FAILED, str(error), fix), Settings()
     path = config_path()
     there = str(path) if path.exists() else f"defaults (there is no {path})"
@@ -31,8 +31,10 @@ def check_settings(load: Callable[[], Settings]) -> tuple[Check, Settings]:
 
 
 def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) -> Iterator[Check]:
-    """Whether each piece of the weights is there and intact. ``unneeded``: the pieces that today's
-    settings do without, and why; for those it is only a warning."""
+    """Check that each piece of the weights is there and intact.
+
+    A fault in one of ``unneeded`` (name: why it is not needed) is a warning only.
+    """
     for status in statuses:
         piece, name = status.piece, f"weights: {status.piece.name}"
         if status.state == "ready":
@@ -49,7 +51,7 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
 
 
 def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[str, str]:
-    """The pieces of weights that a conversation with these settings does without, and why."""
+    """Return the pieces of weights that these settings do not need, and why."""
     unneeded: dict[str, str] = {}
     if engine != "lite":
         unneeded["smollm2-135m"] = f"not needed by the engine {engine}"
@@ -64,14 +66,14 @@ def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[s
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
     if settings.turns.end_of_turn != "smart-turn":
         unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
-    if engine == "covo-fd":  # it takes turns by itself
+    if engine == "covo-fd":  # takes turns without a model for them
         unneeded["smart-turn"] = f"not needed by the engine {engine}"
-        unneeded.setdefault("whisper-base", "without it your words are not written down")
+        unneeded.setdefault("whisper-base", "without it, your words are not transcribed")
     return unneeded
 
 
 def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
-    """Whether the voice can be used by the engine; and its synthesiser's name."""
+    """Check that the engine can use the voice; also return its synthesiser's name."""
     from voices.errors import VoiceError
 
     fix = "choose another: covo voices list, covo voices use NAME"
@@ -82,18 +84,18 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
         return Check("voice", Status.FAILED, str(error), fix), ""
     synthesizer = pack.lite.synthesizer if pack.lite else ""
     if engine not in pack.engines:
-        detail = f"{name} is for {', '.join(pack.engines)}, not for the engine {engine}"
+        detail = f"{name} is a voice for {', '.join(pack.engines)}, not for {engine}"
         return Check("voice", Status.FAILED, detail, fix), synthesizer
     if broken:
-        detail = f"{name} is fine, but: {'; '.join(pack.problem for pack in broken)}"
-        fix = "repair it, or remove it: covo voices remove NAME"
+        detail = f"{name} works, but: {'; '.join(pack.problem for pack in broken)}"
+        fix = "repair it or remove it: covo voices remove NAME"
         return Check("voice", Status.WARNING, detail, fix), synthesizer
     cost = f"; {pack.lite.cost}" if pack.lite else ""
     return Check("voice", Status.OK, f"{name} ({pack.description}{cost})"), synthesizer
 
 
 def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:
-    """Which engine would answer, and why; and the choice itself."""
+    """Report which engine would answer and why; also return the choice."""
     from covo_cli.engines.engines import choose_engine
 
     choice = choose_engine(settings)
@@ -101,15 +103,17 @@ def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:
 
 
 def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
-    """Whether the Covo-Audio engine could begin, in the voice that is set: everything is looked at
-    but the weights themselves. ``model``: what the choice of the engine has looked at already."""
+    """Check everything the Covo-Audio engine needs, except the weights' values.
+
+    ``model``: the one that choosing the engine has found already, if any.
+    """
     from covo_cli.engines.covo_engine import covo_model, covo_voices
     from model.errors import ModelError
     from voices.errors import VoiceError
 
     try:
         model = model or covo_model(settings)
-        name = "only writes"
+        name = "text only"
         if not settings.covo.text_only:
             name = f"voice {model.voice(covo_voices(settings), settings.covo.voice).name}"
     except (SettingsError, ModelError, VoiceError) as error:
@@ -119,7 +123,7 @@ def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
 
 
 def check_duplex(settings: Settings) -> Check:
-    """Whether the full-duplex engine could begin: everything is looked at but the weights."""
+    """Check everything the full-duplex engine needs, except the weights' values."""
     from covo_cli.engines.duplex_engine import duplex_model
     from model.errors import ModelError
     from voices.errors import VoiceError
@@ -127,6 +131,6 @@ def check_duplex(settings: Settings) -> Check:
     try:
         info = duplex_model(settings).info
     except (SettingsError, ModelError, VoiceError) as error:
-        fix = "name another checkpoint: covo config set covo.model FOLDER"
+        fix = "choose another checkpoint: covo config set covo.model FOLDER"
         return Check("full duplex", Status.FAILED, str(error), fix)
     return Check("full duplex", Status.OK, info.description)

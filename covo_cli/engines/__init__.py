@@ -1,1 +1,1 @@
-"""Engines built from the settings."""
+"""The engines, built from the settings."""

@@ -1,4 +1,4 @@
-"""The Covo-Audio engine, from the settings: which model, how it is run, with which voices."""
+"""Build the Covo-Audio engine from the settings."""
 
 from __future__ import annotations
 
@@ -12,69 +12,58 @@ from covo_cli.settings.settings import Settings, models_dir, voices_dir
 
 if TYPE_CHECKING:
     from model.covo.conversation.generator import CovoGenerator
-    from model.covo.loading.assemble import CovoModel, CovoSettings
+    from model.covo.loading.assemble import CovoModel, NetworkSettings
     from model.covo.speech.voice_catalogue import VoiceCatalogue
 
 _PACKAGES = ("torch", "transformers", "safetensors")
 
 
 def covo_folder(settings: Settings) -> Path:
-    """The folder of the model that the settings name. Raises: WeightsError."""
-    from model.weights.hub import find_model
+    """Return the folder of the chosen model. Raises: WeightsError."""
+    from model.weights.hub.store import find_model
 
     return find_model(settings.covo.model, models_dir(settings))
 
 
 def pick_covo(settings: Settings) -> CovoModel:
-    """The model, looked at and not loaded yet, if this machine is one to pick it on.
+    """Return the model, inspected but not loaded, if it suits this machine.
 
-    Cheap where its weights are not here: torch is not imported then. Raises: ModelError,
-    SettingsError, which say what is in the way.
+    Without its weights this is quick, since torch is not imported.
+
+    Raises: ModelError, SettingsError with the reason why not.
     """
     folder = covo_folder(settings)
     check_packages()
     from model.covo.config.device import AUTO, pick_device
 
     if settings.covo.device == AUTO and pick_device() == "cpu":
-        raise SettingsError(
-            "there is no GPU here (with --engine covo it runs on the processor, slowly)"
-        )
-    return _look_at(folder, network_settings(settings))
+        raise SettingsError("no GPU found (--engine covo runs it on the CPU, slowly)")
+    return _inspect(folder, network_settings(settings))
 
 
 def covo_model(settings: Settings, *, text_only: bool | None = None) -> CovoModel:
-    """The model, looked at and not loaded yet. ``text_only``: instead of the setting.
+    """Return the model, inspected but not loaded. ``text_only`` overrides the setting.
 
     Raises: SettingsError, WeightsError, NetworkConfigError, NetworkMemoryError.
     """
     folder = covo_folder(settings)
     check_packages()
-    return _look_at(folder, network_settings(settings, text_only=text_only))
+    return _inspect(folder, network_settings(settings, text_only=text_only))
 
 
 def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenerator:
-    """The reply generator of the Covo-Audio engine on ``model`` (None: :func:`covo_model`), not
-    loaded yet.
+    """Return the reply generator on ``model`` (None: :func:`covo_model`), not loaded yet.
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from model.lite.recognizer import WhisperRecognizer
-    from model.weights.packages import WeightStore
-
     model = model or covo_model(settings)
     from model.covo.loading.assemble import build_generator
 
-    recognizer = None
-    if settings.covo.transcript:
-        whisper = WeightStore(models_dir(settings)).whole("whisper-base")
-        recognizer = WhisperRecognizer(whisper, language="auto")
-    return build_generator(
-        model, covo_voices(settings), voice=settings.covo.voice, recognizer=recognizer
-    )
+    return build_generator(model, covo_voices(settings), voice=settings.covo.voice)
 
 
 def covo_voices(settings: Settings) -> VoiceCatalogue:
-    """The voices that Covo-Audio can speak with. Raises: WeightsError."""
+    """Return the voices of Covo-Audio. Raises: WeightsError."""
     from model.covo.speech.voice_catalogue import VoiceCatalogue
     from voices.store import VoiceStore
 
@@ -82,13 +71,13 @@ def covo_voices(settings: Settings) -> VoiceCatalogue:
     return VoiceCatalogue(covo_folder(settings), store.names(), store.get)
 
 
-def network_settings(settings: Settings, *, text_only: bool | None = None) -> CovoSettings:
-    """How the network is to be run. Raises: SettingsError."""
+def network_settings(settings: Settings, *, text_only: bool | None = None) -> NetworkSettings:
+    """Return the settings of the network. Raises: SettingsError."""
     from model.covo.language.sampling import SamplingSettings
-    from model.covo.loading.assemble import CovoSettings
+    from model.covo.loading.assemble import NetworkSettings
 
     covo = settings.covo
-    return CovoSettings(
+    return NetworkSettings(
         device=covo.device,
         precision=covo.precision,
         token2wav_precision=covo.token2wav_precision,
@@ -105,17 +94,15 @@ def network_settings(settings: Settings, *, text_only: bool | None = None) -> Co
 
 
 def check_packages() -> None:
-    """Raises: SettingsError when what the network is built on is not installed."""
+    """Check that the packages of the network are installed. Raises: SettingsError."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise SettingsError(
-            f"Covo-Audio needs {', '.join(missing)}: install them with `pip install 'covo[covo]'`"
-        )
+        raise SettingsError(f"Covo-Audio needs {', '.join(missing)}: pip install 'covo[covo]'")
 
 
-def _look_at(folder: Path, settings: CovoSettings) -> CovoModel:
+def _inspect(folder: Path, settings: NetworkSettings) -> CovoModel:
     from model.covo.loading.assemble import CovoModel
-    from model.duplex.protocol.profile_file import require_half_duplex
+    from model.duplex.protocol.profile import require_half_duplex
 
     require_half_duplex(folder)
     return CovoModel(folder, settings)

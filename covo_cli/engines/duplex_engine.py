@@ -1,4 +1,4 @@
-"""The full-duplex engine, from the settings."""
+"""Build the full-duplex engine from the settings."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, models_dir
 
 if TYPE_CHECKING:
+    from audio_io.signal import SpeechDetector
     from model.duplex.assemble import DuplexModel
     from model.duplex.engine import DuplexEngine
-    from model.hearing.speech import SpeechDetector
     from model.jobs.executor import Executor
     from model.lite.recognizer import WhisperRecognizer
 
 
 def duplex_model(settings: Settings) -> DuplexModel:
-    """The checkpoint that ``covo.model`` names, looked at and not loaded yet.
+    """Check the checkpoint that ``covo.model`` names, without loading it.
 
     Raises: SettingsError, VoiceError, ModelError (also for a half-duplex checkpoint).
     """
@@ -27,19 +27,19 @@ def duplex_model(settings: Settings) -> DuplexModel:
     from model.duplex.assemble import DuplexModel
 
     if settings.covo.text_only:
-        raise SettingsError("the full-duplex engine always speaks: --text-only does not go with it")
+        raise SettingsError("the full-duplex engine always speaks; drop --text-only")
     voices = covo_voices(settings)
     return DuplexModel(folder, network_settings(settings), voices, settings.covo.voice)
 
 
 def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executor) -> DuplexEngine:
-    """The engine on :func:`duplex_model`, not loaded yet. Raises: as that does."""
+    """Build the engine on :func:`duplex_model`, not loaded. Raises: as that does."""
     model = duplex_model(settings)
     from model.duplex.engine import DuplexEngine
 
     if not settings.covo.transcript:
         return DuplexEngine(model.load, model.info, detector, executor)
-    parts = {**model.info.parts, "recogniser": "Whisper base int8, for the transcript only"}
+    parts = {**model.info.parts, "recogniser": "Whisper base int8, transcript only"}
     info = replace(model.info, parts=parts)
     return DuplexEngine(model.load, info, detector, executor, lambda: _recognizer(settings))
 

@@ -1,4 +1,4 @@
-"""Which engine answers, and how one is built from the settings."""
+"""Choose the engine that answers, and build it from the settings."""
 
 from __future__ import annotations
 
@@ -8,45 +8,29 @@ from typing import TYPE_CHECKING
 
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
-from covo_cli.settings.settings import Settings, models_dir, voices_dir
+from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, models_dir, voices_dir
 from model.errors import ModelError
 
 if TYPE_CHECKING:
-    from audio_io.vad import VoiceActivityDetector
-    from model.covo.conversation.generator import CovoGenerator
+    from audio_io.signal import SpeechDetector
     from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
+    from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
-    from model.reply import Recognizer, ReplyGenerator
+    from model.lite.recognizer import WhisperRecognizer
+    from model.reply import ReplyGenerator
     from model.turns.endpointing import EndOfTurnModel
     from model.turns.turn_settings import TurnSettings
     from model.weights.packages import WeightStore
 
 LANGUAGE = "en"
-"""What is spoken to the embedded engine."""
-
-_TAKING_TURNS = ("lite", "covo")
-_NETWORK = ("covo", "covo-fd")
-_FLAGS = {
-    "--chat-model": ("chat.model", ("lite",)),
-    "--chat-url": ("chat.url", ("lite",)),
-    "--model": ("covo.model", _NETWORK),
-    "--precision": ("covo.precision", _NETWORK),
-    "--device": ("covo.device", _NETWORK),
-    "--voice-prompt-seconds": ("covo.voice_prompt_seconds", _NETWORK),
-    "--persona": ("chat.persona", _TAKING_TURNS),
-    "--barge-in": ("turns.barge_in", _TAKING_TURNS),
-    "--patience": ("turns.patience", _TAKING_TURNS),
-    "--silence": ("turns.silence", _TAKING_TURNS),
-}
-"""The flags that some engines do without: the setting of each, and the engines that heed it."""
+"""The language that the embedded engine understands."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """The engine that will answer, and why it was picked. ``model``: what was looked at for that,
-    so that it need not be read again."""
+    """The engine that answers, and why. ``model``: what was inspected for it, for reuse."""
 
     name: str
     reason: str
@@ -54,35 +38,36 @@ class EngineChoice:
 
 
 def choose_engine(settings: Settings) -> EngineChoice:
-    """What ``--engine`` means on this machine. Nothing is ever fallen back to in silence."""
+    """Choose the engine for this machine; the reason is always shown to the user."""
     if settings.engine.name != "auto":
-        return EngineChoice(settings.engine.name, "asked for")
+        return EngineChoice(settings.engine.name, "as set")
     from covo_cli.engines.covo_engine import pick_covo
 
     try:
         model = pick_covo(settings)
     except (ModelError, SettingsError) as error:
-        return EngineChoice("lite", f"the embedded one; Covo-Audio is not used: {error}")
-    return EngineChoice("covo", f"{settings.covo.model} is here, and fits", model)
+        return EngineChoice("lite", f"embedded; Covo-Audio is not available: {error}")
+    return EngineChoice("covo", f"{settings.covo.model} is installed and fits", model)
 
 
 def build_engine(
     settings: Settings, *, real_time: bool, choice: EngineChoice | None = None
 ) -> Engine:
-    """The engine of ``choice`` (None: what the settings ask for), not loaded yet (see
-    :meth:`Engine.warm_up`).
+    """Build an engine; :meth:`Engine.warm_up` loads it.
 
-    ``real_time``: work on threads beside the conversation; otherwise the conversation may run
-    faster than real time, and the time of the work is counted (:mod:`model.jobs.executor`).
+    Args:
+        real_time: work on threads beside the conversation. Otherwise the conversation may run
+            faster than real time, on a clock that counts the work (:mod:`model.jobs.executor`).
+        choice: the engine (None: choose by the settings).
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from covo_cli.process.heap import share_one_heap
+    from covo_cli.process.native import share_one_heap
     from model.jobs.executor import ThreadExecutor, VirtualExecutor
 
     share_one_heap()
     choice = choice or choose_engine(settings)
-    _check_flags(settings, choice)
+    _check_heeded(settings, choice)
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
         from covo_cli.engines.duplex_engine import build_duplex
@@ -90,28 +75,36 @@ def build_engine(
 
         weights = WeightStore(models_dir(settings))
         return build_duplex(settings, _detector(settings, weights), executor)
-    generator: Cascade | CovoGenerator
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 
         generator = build_covo(settings, choice.model)
-    else:
-        generator = _build_cascade(settings)
-    return turn_taking(settings, generator, executor, generator.recognizer)
+        recognizer = _recognizer(settings, "auto") if settings.covo.transcript else None
+        return turn_taking(settings, generator, executor, recognizer)
+    return turn_taking(
+        settings, _build_cascade(settings), executor, _recognizer(settings, LANGUAGE)
+    )
 
 
-def _check_flags(settings: Settings, choice: EngineChoice) -> None:
-    """Refuse what was asked for on the command line and would have no effect."""
-    for flag, (key, engines) in _FLAGS.items():
-        if choice.name not in engines and settings.origins.get(key) == "command line":
+def _check_heeded(settings: Settings, choice: EngineChoice) -> None:
+    """Refuse flags, and settings that must be heeded, that have no effect with the engine."""
+    heeding: dict[str, set[str]] = {}
+    for key, origin in settings.origins.items():
+        option = OPTIONS[key]
+        changed = settings.value(key) != option.default
+        if origin.source is SettingSource.FLAG or (option.must_be_heeded and changed):
+            # One flag may set several settings.
+            heeding.setdefault(origin.place, set()).update(option.engines or {choice.name})
+    for place, engines in heeding.items():
+        if choice.name not in engines:
             raise SettingsError(
-                f"{flag} goes with --engine {' or '.join(engines)}, and {choice.name} answers "
-                f"here: {choice.reason}"
+                f"{place} has no effect with the engine {choice.name} ({choice.reason}): use "
+                f"--engine {' or '.join(sorted(engines))}"
             )
 
 
 def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
-    """The voices that the engine of ``choice`` can speak with. Raises: VoiceError, ModelError."""
+    """Return the voices that the engine can switch to. Raises: VoiceError, ModelError."""
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import covo_voices
 
@@ -127,10 +120,11 @@ def turn_taking(
     settings: Settings,
     generator: ReplyGenerator,
     executor: Executor,
-    recognizer: Recognizer | None,
+    recognizer: LoadableRecognizer | None,
 ) -> Engine:
-    """``generator`` as an engine: detector and turn taking as the settings ask for. Without a
-    ``recognizer`` nobody waits for words.
+    """Build the turn-taking engine around ``generator``.
+
+    Without a ``recognizer`` no words are known, and the generator has to hear for itself.
 
     Raises: SettingsError, ModelError.
     """
@@ -151,20 +145,20 @@ def turn_taking(
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
-    """The numbers of turn taking: those of ``turns.patience``, but for what is set itself."""
-    from model.turns.turn_settings import with_patience
+    """Return the controller's numbers."""
+    from model.turns.turn_settings import TurnSettings
 
     turns = settings.turns
-    names = (
-        *("silence", "silence_finished", "silence_statement", "silence_unfinished"),
-        *("speculate_after", "min_speech", "barge_in", "barge_in_confirm"),
+    return TurnSettings(
+        silence=turns.silence,
+        silence_finished=turns.silence_finished,
+        silence_statement=turns.silence_statement,
+        silence_unfinished=turns.silence_unfinished,
+        speculate_after=turns.speculate_after,
+        min_speech=turns.min_speech,
+        barge_in=turns.barge_in,
+        barge_in_confirm=turns.barge_in_confirm,
     )
-    chosen = {
-        name: getattr(turns, name)
-        for name in names
-        if settings.origins.get(f"turns.{name}", "default") != "default"
-    }
-    return with_patience(turns.patience, **chosen)
 
 
 def _end_of_turn(settings: Settings, weights: WeightStore) -> EndOfTurnModel | None:
@@ -180,11 +174,6 @@ def _build_cascade(settings: Settings) -> Cascade:
     from model.weights.packages import WeightStore
     from voices.store import VoiceStore
 
-    if settings.covo.text_only:
-        raise SettingsError(
-            "the embedded engine always speaks: only writing (covo.text_only, --text-only) goes "
-            "with --engine covo"
-        )
     return build_cascade(
         WeightStore(models_dir(settings)),
         VoiceStore(voices_dir()).get,
@@ -192,11 +181,18 @@ def _build_cascade(settings: Settings) -> Cascade:
         chat_model=settings.chat.model,
         chat_url=settings.chat.url,
         persona=read_persona(settings.chat.persona),
-        language=LANGUAGE,
     )
 
 
-def _detector(settings: Settings, weights: WeightStore) -> VoiceActivityDetector:
+def _recognizer(settings: Settings, language: str) -> WhisperRecognizer:
+    from model.lite.recognizer import WhisperRecognizer
+    from model.weights.packages import WeightStore
+
+    folder = WeightStore(models_dir(settings)).whole("whisper-base")
+    return WhisperRecognizer(folder, language=language)
+
+
+def _detector(settings: Settings, weights: WeightStore) -> SpeechDetector:
     from audio_io.vad import SileroVad, WebRtcVad
 
     if settings.audio.vad == "webrtc":

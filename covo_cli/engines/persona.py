@@ -1,4 +1,4 @@
-"""The persona file: who the assistant is, in the user's words."""
+"""The persona file, in which the user describes who the assistant is."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from covo_cli.errors import SettingsError
 
 
 def read_persona(name: str) -> str | None:
-    """Who the assistant is, from the file called ``name``; None without one.
-
-    Raises: SettingsError.
-    """
+    """Return the text of the persona file ``name``; None if it is "". Raises: SettingsError."""
     if not name:
         return None
     path = Path(name).expanduser()
@@ -22,5 +19,5 @@ def read_persona(name: str) -> str | None:
     except OSError as error:
         raise SettingsError(f"the persona file {path} cannot be read: {error.strerror}") from error
     if not text:
-        raise SettingsError(f"the persona file {path} is empty: write who the assistant is")
+        raise SettingsError(f"the persona file {path} is empty; describe who the assistant is")
     return text

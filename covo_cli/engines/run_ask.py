@@ -1,4 +1,4 @@
-"""Answers one question about a recording, in writing, on stdout as it comes."""
+"""Answer one question about a recording in text, streamed to stdout."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
 from covo_cli.engines.covo_engine import covo_model
 from covo_cli.settings.settings import Settings
-from model.covo.conversation.exchange import Turn
-from model.covo.conversation.reply_parts import ReplyEnd, ReplyPart, StopReason, TextDelta
+from model.covo.conversation.dialogue_parts import DialoguePart, ReplyEnd, StopReason, TextDelta
 from model.errors import failing_as_model_error
 
 CUT_SHORT = 1
-"""Exit code of an answer that did not come to its end."""
+"""Exit code of an incomplete answer."""
 
 
 def run_ask(settings: Settings, audio: Path, question: str, *, as_json: bool) -> int:
-    """Ask ``question`` about the recording in ``audio``; return the exit code.
+    """Ask ``question`` about the recording ``audio``; return the exit code.
 
     Raises: AudioFileError, SettingsError, ModelError.
     """
@@ -32,16 +31,16 @@ def run_ask(settings: Settings, audio: Path, question: str, *, as_json: bool) ->
     console = Console(stderr=True)
     with console.status("Loading") as status:
         dialogue = model.load_dialogue(None, lambda stage: status.update(f"{stage} ..."))
-    reply = dialogue.begin(Turn(sound, question.strip()))
+    reply = dialogue.begin(sound, question.strip())
     with failing_as_model_error("the answer"):
         end = _write(dialogue.stream(reply, lambda: False), as_json=as_json)
     if end.reason is StopReason.END:
         return 0
-    console.print(f"The answer was cut short: {end.text} tokens, {end.reason}.", highlight=False)
+    console.print(f"Answer cut short after {end.text} tokens: {end.reason}.", highlight=False)
     return CUT_SHORT
 
 
-def _write(parts: Iterator[ReplyPart], *, as_json: bool) -> ReplyEnd:
+def _write(parts: Iterator[DialoguePart], *, as_json: bool) -> ReplyEnd:
     for part in parts:
         match part:
             case TextDelta(text) if as_json:
@@ -52,7 +51,7 @@ def _write(parts: Iterator[ReplyPart], *, as_json: bool) -> ReplyEnd:
                 facts = {"event": "end", **dataclasses.asdict(part)}
                 _put(json.dumps(facts) + "\n" if as_json else "\n")
                 return part
-    raise RuntimeError("a reply without an end")
+    raise RuntimeError("the reply has no end")
 
 
 def _put(text: str) -> None:

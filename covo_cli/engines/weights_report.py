@@ -1,4 +1,4 @@
-"""How the weights of the engines are shown: as lines, as JSON, and while they are fetched."""
+"""Show the weights of the engines: as lines, as JSON, and while they are downloaded."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 if TYPE_CHECKING:
-    from model.weights.hub import ModelStatus
+    from model.weights.files import PullProgress
     from model.weights.hub.source import HubModel
-    from model.weights.packages import PieceStatus, PullProgress
+    from model.weights.hub.store import ModelStatus
+    from model.weights.packages import PieceStatus
 
 _SHOWN = 5
 _T = TypeVar("_T")
 
 
 def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
-    """The pieces of the embedded engine, and how to get what is missing."""
+    """Describe the parts of the embedded engine's weights, and how to get missing ones."""
     for status in statuses:
         piece = status.piece
         yield (
@@ -29,11 +30,11 @@ def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
     missing = [s for s in statuses if s.state != "ready" and not s.piece.module]
     if missing:
         size = sum(status.piece.download for status in missing)
-        yield f"Get what is missing with `covo models pull lite` ({size / 1e6:.0f} MB)."
+        yield f"Download what is missing with `covo models pull lite` ({size / 1e6:.0f} MB)."
 
 
 def model_lines(status: ModelStatus) -> Iterator[str]:
-    """A model of the hub, and what to do when it is not whole."""
+    """Describe a model of the hub, and what to do if it is incomplete."""
     model = status.model
     size = _size(status.size) if status.size else f"{'':>9}"
     yield (
@@ -44,13 +45,13 @@ def model_lines(status: ModelStatus) -> Iterator[str]:
 
 
 def model_info(status: ModelStatus) -> Iterator[str]:
-    """All there is to know about a model of the hub."""
+    """Describe a model of the hub in full."""
     model, manifest, consent = status.model, status.manifest, status.consent
     facts = {
         "what": model.what,
         "state": status.state.value,
         "folder": str(status.folder),
-        "hub": f"{model.hub.repo} at {manifest.revision if manifest else model.hub.revision}",
+        "hub": f"{model.hub.repo} at {manifest.hub.revision if manifest else model.hub.revision}",
         "code": f"{model.code.repo} at {model.code.revision}",
         "licence": model.licence.name,
         "accepted": consent.accepted if consent else "not yet",
@@ -59,20 +60,20 @@ def model_info(status: ModelStatus) -> Iterator[str]:
     yield from (f"  {name:<9} {fact}" for name, fact in facts.items())
     yield from (f"  {'':<9} {term}" for term in model.licence.terms)
     if manifest:
-        yield f"  {'size':<9} {status.have / 1e9:.2f} of {manifest.size / 1e9:.2f} GB are here"
+        yield f"  {'size':<9} {status.have / 1e9:.2f} of {manifest.size / 1e9:.2f} GB downloaded"
         yield from (f"  {_size(file.size)}  {file.name}" for file in manifest.files)
     yield from _what_to_do(status)
 
 
 def terms_lines(model: HubModel, place: str) -> Iterator[str]:
-    """The gist of a model's licence, and the ``place`` of its full text."""
-    yield f"{model.name} comes under the {model.licence.name}:"
+    """Summarise a model's licence; ``place`` is where its full text is."""
+    yield f"{model.name} is licensed under the {model.licence.name}:"
     yield from (f"  {term}" for term in model.licence.terms)
     yield f"  Full text: {place}"
 
 
 def piece_dict(status: PieceStatus) -> dict[str, object]:
-    """A piece of the embedded engine for JSON."""
+    """Return a part of the embedded engine's weights for JSON."""
     piece = status.piece
     return {
         "name": piece.name,
@@ -90,7 +91,7 @@ def piece_dict(status: PieceStatus) -> dict[str, object]:
 
 
 def model_dict(status: ModelStatus) -> dict[str, object]:
-    """A model of the hub for JSON. Sizes are null before the first pull has asked for them."""
+    """Return a model of the hub for JSON. Sizes are null before the first pull."""
     model, manifest, consent = status.model, status.manifest, status.consent
     return {
         "name": model.name,
@@ -104,24 +105,17 @@ def model_dict(status: ModelStatus) -> dict[str, object]:
         "download_bytes": manifest.size - status.have if manifest else None,
         "folder": str(status.folder),
         "repo": model.hub.repo,
-        "revision": manifest.revision if manifest else None,
+        "revision": manifest.hub.revision if manifest else None,
         "code_repo": model.code.repo,
-        "code_revision": manifest.code_revision if manifest else model.code.revision,
+        "code_revision": manifest.code.revision if manifest else model.code.revision,
         "files": {file.name: file.digest for file in manifest.files} if manifest else {},
     }
 
 
 def show_progress(work: Callable[[Callable[[PullProgress], None]], _T]) -> _T:
-    """Do ``work`` with a progress bar in bytes; with a plain line a file when not on a terminal."""
+    """Do ``work`` with a progress bar; print a line per file if stderr is not a terminal."""
+    from rich import progress as shown
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -131,32 +125,22 @@ def show_progress(work: Callable[[Callable[[PullProgress], None]], _T]) -> _T:
             nonlocal coming
             if progress.package != coming:
                 coming = progress.package
-                so_far = (
-                    f" ({progress.done / 1e6:.0f} of {progress.total / 1e6:.0f} MB so far)"
-                    if progress.total
-                    else ""
-                )
+                done, total = progress.done / 1e6, progress.total / 1e6
+                so_far = f" ({done:.0f} of {total:.0f} MB so far)" if total else ""
                 typer.echo(f"{coming}{so_far}", err=True)
 
         return work(say)
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
+        *("{task.description}", shown.BarColumn(), shown.DownloadColumn()),
+        *(shown.TransferSpeedColumn(), shown.TimeRemainingColumn()),
     )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("looking", total=None)
+    with shown.Progress(*columns, console=console) as bar:
+        task = bar.add_task("checking", total=None)
 
         def show(progress: PullProgress) -> None:
-            bar.update(
-                task,
-                description=progress.package,
-                completed=progress.done,
-                total=progress.total or None,
-            )
+            total = progress.total or None
+            bar.update(task, description=progress.package, completed=progress.done, total=total)
 
         return work(show)
 
@@ -164,16 +148,17 @@ def show_progress(work: Callable[[Callable[[PullProgress], None]], _T]) -> _T:
 def _what_to_do(status: ModelStatus) -> Iterator[str]:
     pull = f"`covo models pull {status.model.name}`"
     if status.state == "missing":
-        yield f"Get {status.model.name} with {pull}."
+        yield f"Download {status.model.name} with {pull}."
         return
     for problem in status.problems[:_SHOWN]:
         yield f"{'':<15} {problem}"
     if len(status.problems) > _SHOWN:
         yield f"{'':<15} and {len(status.problems) - _SHOWN} more"
     if status.state == "partial" and status.size:
-        yield f"{status.have / 1e9:.2f} of {status.size / 1e9:.2f} GB are here; go on with {pull}."
+        have, size = status.have / 1e9, status.size / 1e9
+        yield f"{have:.2f} of {size:.2f} GB downloaded; resume with {pull}."
     elif status.state != "ready":
-        yield f"Repair it with {pull}; what is whole is kept."
+        yield f"Repair it with {pull}; intact files are kept."
 
 
 def _size(size: int) -> str:

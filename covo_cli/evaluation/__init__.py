@@ -1,8 +1,30 @@
-"""How well a conversation's turn taking works: scripted conversations, held and judged.
+"""Hold scripted conversations with an engine and judge how well it takes turns.
 
-A *scenario* (:mod:`~covo_cli.evaluation.scenarios.scenario`) says who speaks when and what would be
-right. :mod:`~covo_cli.evaluation.running.run` holds it with an engine,
-:mod:`~covo_cli.evaluation.judging.judge` compares what happened with what would be right,
-:mod:`~covo_cli.evaluation.judging.metrics` sums up. The definitions and their sources are in
-docs/evaluation.md.
+A scenario (:mod:`~covo_cli.evaluation.scenarios.scenario`) says who speaks when and what would be
+right. ``running`` holds it, ``judging`` compares what happened with what would be right and sums
+up, ``reporting`` shows the figures. docs/evaluation.md has the definitions and their sources.
+
+The names for the command line are here because this module imports nothing heavy.
 """
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+SCRIPTED = "scripted"
+"""The engine that exists only here; the others are those of ``covo chat``."""
+
+
+class SetName(StrEnum):
+    """A set of scenarios that can be built."""
+
+    STANDARD = "standard"
+    TUNING = "tuning"
+    SMALL = "small"
+
+
+class RecognizerName(StrEnum):
+    """A recogniser for the scripted engine."""
+
+    ORACLE = "oracle"
+    WHISPER = "whisper"

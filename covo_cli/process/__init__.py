@@ -1,1 +1,1 @@
-"""The process: its name, heap, signals, output and files."""
+"""The process: its log, output, signals, ending, files and name."""

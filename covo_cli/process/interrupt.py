@@ -1,4 +1,4 @@
-"""Ctrl-C while a program is still importing."""
+"""Keep Ctrl-C out of the import system."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextlib import contextmanager
 from types import FrameType
 
 IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
-AGAIN = 0.01
-"""Seconds after which an interrupt that was put off comes again."""
+RETRY_S = 0.01
+"""Delay after which a postponed interrupt is sent again."""
 
 
 @contextmanager
 def not_within_imports() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt as ever, but never inside of the import system.
+    """Let Ctrl-C raise KeyboardInterrupt anywhere but inside the import system.
 
-    There it can be lost (in the callback of a weak reference), with the lock that all imports wait
-    for never given back: the program goes on, and its first import on another thread hangs. Where
-    Ctrl-C does something else (nothing, in the background of a shell), it stays so.
+    There it can be lost in the callback of a weak reference while an import lock is held: the
+    program goes on, and the next import on another thread hangs. Does nothing where Ctrl-C has
+    another handler, as in the background of a shell.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.default_int_handler:
@@ -34,9 +34,9 @@ def not_within_imports() -> Iterator[None]:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """The handler. Raises: KeyboardInterrupt, now or in a moment."""
+    """Handle SIGINT. Raises: KeyboardInterrupt, unless postponed."""
     if frame is not None and frame.f_code.co_filename == IMPORT_SYSTEM:
-        again = threading.Timer(AGAIN, os.kill, (os.getpid(), number))
+        again = threading.Timer(RETRY_S, os.kill, (os.getpid(), number))
         again.daemon = True
         again.start()
         return

@@ -1,4 +1,4 @@
-"""How the user can call this program again."""
+"""Name this program as the user can call it again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def program() -> str:
-    """``covo`` when the shell would find it, else the path to it, as short as possible."""
+    """Return ``covo`` if the shell finds it, else the shortest path to it."""
     if shutil.which("covo"):
         return "covo"
     path = Path(sys.argv[0])

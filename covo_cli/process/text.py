@@ -1,4 +1,4 @@
-"""Text and times as every screen, list and transcript writes them."""
+"""Format text and times for screens, lists and transcripts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import unicodedata
 
 
 def clean(text: str) -> str:
-    """``text`` on one line, without characters that would command a terminal."""
+    """Return ``text`` on one line, without terminal control characters."""
     return " ".join("".join(" " if _commands(char) else char for char in text).split())
 
 
 def duration(time: float) -> str:
-    """A length of time, or a time since the beginning, in whole seconds: ``00:42``, ``1:00:42``."""
+    """Format ``time`` (seconds) as ``00:42`` or ``1:00:42``, rounded down."""
     minutes, second = divmod(int(time), 60)
     hours, minute = divmod(minutes, 60)
     short = f"{minute:02d}:{second:02d}"

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Write a file whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target`` that takes its place when the block ends well.
+    """Yield a temporary path that replaces ``target`` when the block ends without an error.
 
-    On any failure the temporary file is removed and ``target`` is what it was. Raises: OSError.
+    After an error ``target`` is unchanged. Raises: OSError.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -24,10 +24,9 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write ``text`` to ``target`` as UTF-8, whole or not at all; it is on the disk then.
+    """Write ``text`` to ``target`` as UTF-8, whole or not at all, and flush it to the disk.
 
-    A file that is there keeps its permissions. What UTF-8 cannot say (a byte of a file name that
-    was no text) is written as ``?``. Raises: OSError.
+    An existing file keeps its permissions. Lone surrogates become ``?``. Raises: OSError.
     """
     with whole_file(target) as temporary:
         with temporary.open("wb") as stream:

@@ -1,8 +1,8 @@
 """What the user sees of a conversation: a live screen, plain lines, or JSON.
 
-All are consumers and context managers. ``on_tick`` raises BrokenPipeError when nobody can see the
-screen any more (a closed stdout, a terminal that has gone): the conversation is to end then, as if
-the user had quit.
+All are consumers and context managers. ``on_tick`` raises
+:class:`~covo_cli.errors.OutputClosed` when the terminal or the reader of stdout has gone: the
+conversation then ends as if the user had quit.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from covo_cli.conversation.consumer import Consumer
@@ -28,17 +27,12 @@ class Screen(Consumer, Protocol):
     def __enter__(self) -> Self:
         """Take the terminal."""
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         """Give it back."""
 
 
 def choose_mode(json: bool = False) -> ScreenMode:
-    """``json`` when asked for, ``live`` if stdout is a terminal that can, else ``lines``."""
+    """Return ``json`` if asked for, ``live`` if stdout is a capable terminal, else ``lines``."""
     if json:
         return "json"
     able = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
@@ -50,16 +44,16 @@ def make_screen(
     info: ConversationInfo,
     keys: Callable[[], KeyState] | None = None,
 ) -> Screen:
-    """The screen for ``mode``, on stdout.
+    """Return the screen for ``mode``, on stdout.
 
-    ``keys``: what the keyboard is in the middle of, for the live screen's prompt and help.
+    ``keys`` returns what the keyboard is in the middle of; the live screen shows it.
     """
     if mode == "json":
-        from covo_cli.screen.jsonl import JsonScreen
+        from covo_cli.screen.plain import JsonScreen
 
         return JsonScreen()
     if mode == "lines":
-        from covo_cli.screen.lines import LinesScreen
+        from covo_cli.screen.plain import LinesScreen
 
         return LinesScreen(info)
     from covo_cli.screen.keys import KeyState

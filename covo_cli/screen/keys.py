@@ -1,7 +1,7 @@
-"""What the keys do, as a state machine: key names in, actions out. No terminal here.
+"""What the keys do, as a state machine: key names in, requests out.
 
-A key is the character typed, or blessed's name for it (``KEY_ESCAPE``, ``KEY_ENTER``,
-``KEY_BACKSPACE``, ...). :mod:`covo_cli.screen.keyboard` reads them from a terminal.
+A key is the character typed, or blessed's name for it (``KEY_ESCAPE``, ``KEY_ENTER``, ...).
+:mod:`covo_cli.screen.keyboard` reads them from a terminal.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from covo_cli.conversation.request import Quit, Request
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
 
 KEYS = (
-    ("space", "push-to-talk: begin, again to send"),
+    ("space", "push-to-talk: start, again to send"),
     ("m", "mute or unmute the microphone"),
-    ("i, Esc", "interrupt the answer"),
+    ("i, Esc", "interrupt the reply"),
     ("v", "next voice"),
     ("t, /", "type instead of speaking"),
     ("?, h", "show or hide this help"),
     ("q, Ctrl-C", "quit"),
 )
-"""The keys and what they do, for the help."""
+"""For the help."""
 
 TYPING_KEYS = (("Enter", "send"), ("Esc", "cancel"))
 
@@ -34,8 +34,8 @@ TYPING_KEYS = (("Enter", "send"), ("Esc", "cancel"))
 class KeyState:
     """What the keyboard is in the middle of.
 
-    ``typing``: a line is being typed; ``text`` is it and ``cursor`` the cursor's column in it.
-    ``talking``: push-to-talk is on. ``help``: the list of keys is wanted.
+    ``typing``: a line is being typed; ``text`` is what it holds, ``cursor`` the cursor's column.
+    ``talking``: push-to-talk is on. ``help``: the list of keys is shown.
     """
 
     typing: bool = False
@@ -46,10 +46,10 @@ class KeyState:
 
 
 class KeyMachine:
-    """Turns keys into actions. A consumer too, because push-to-talk may end without a key.
+    """Turns keys into requests. Also a consumer, because push-to-talk may end without a key.
 
-    One thread feeds it, another may tell it of ticks; :attr:`state` may be read from any.
-    ``voices``: what the voice key goes through, beginning after ``voice``.
+    Keys, ticks and readers of :attr:`state` may come from different threads. The voice key goes
+    through ``voices``, beginning after ``voice``.
     """
 
     def __init__(self, voices: Sequence[str] = (), voice: str = "") -> None:
@@ -67,20 +67,19 @@ class KeyMachine:
         return self._state
 
     def feed(self, key: str) -> list[Request]:
-        """Take in one key; return what is to be done."""
+        """Take in one key and return what it asks for."""
         with self._lock:
             return self._feed(key)
 
     def on_tick(self, tick: Tick) -> None:
-        """Take note of one frame: what is typed instead, or a turn that gets too long, ends
-        push-to-talk."""
+        """Note the end of push-to-talk, also by a typed line or a turn that gets too long."""
         with self._lock:
             if self._talked and not tick.talking:
                 self._state = replace(self._state, talking=False)
             self._talked = tick.talking
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing."""
 
     def _feed(self, key: str) -> list[Request]:
         if self._state.typing:
@@ -112,7 +111,7 @@ class KeyMachine:
         return actions
 
     def _unmute(self) -> list[Request]:
-        """Who pushes to talk wants to be heard."""
+        """Return the request that push-to-talk needs while muted."""
         if not self._muted:
             return []
         self._muted = False
@@ -146,7 +145,7 @@ class KeyMachine:
         return [SayText(line.strip())] if line.strip() else []
 
     def _insert(self, typed: str) -> None:
-        """Add what was typed; at the line's end it may join the character before it (an accent)."""
+        """Insert ``typed``; at the end of the line it may join the character before (an accent)."""
         before = self._line.line
         self._line.insert_text(typed)
         if self._line.line == before + typed:

@@ -1,21 +1,21 @@
 """The live screen: finished turns scroll away above, a small panel stays below them.
 
-The panel is drawn on a thread of its own, about 12 times a second and only when something changed,
-so that the conversation's thread never waits for the terminal. What is finished is printed for
-good and can be scrolled back to, during the conversation and after it.
+A thread of its own draws the panel, about 12 times a second and only when something changed, so
+that the conversation never waits for the terminal. Finished turns are printed for good and can be
+scrolled back to.
 """
 
 from __future__ import annotations
 
 import errno
+import logging
 import math
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
-from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Self
+from threading import Event
+from typing import Self, TextIO, cast
 
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderResult
 from rich.control import Control
@@ -23,28 +23,40 @@ from rich.live import Live
 from rich.segment import ControlType
 from rich.text import Text
 
+from audio_io.worker import Worker, details_hint, join_all
 from covo_cli.conversation.consumer import Tick
+from covo_cli.errors import OutputClosed
 from covo_cli.screen.keys import KeyState
 from covo_cli.screen.panel import Panel
+from covo_cli.screen.plain import LinesScreen
 from covo_cli.screen.view import ConversationView
 from covo_cli.screen.words import glyphs_for
+from covo_cli.sessions.transcript import NAMES
 
-FRAME = 1 / 12
+FRAME_S = 1 / 12
 """Seconds between two looks at the view."""
 
-BEGIN_PAINT, END_PAINT = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
-"""Terminals that know the first mode show what is between these at once; the others ignore it.
+CLOSE_LIMIT_S = 0.7
+"""How long closing waits for a terminal that takes no output (it may be stopped by Ctrl-S).
 
-Without automatic wrapping, the second, a frame that is drawn before the news of a narrower terminal
-has come is cut off at its edge, and does not get more rows than were counted.
+Together with the keyboard's, within :data:`covo_cli.process.leaving.QUIT_S`.
 """
+
+BEGIN_PAINT, END_PAINT = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
+"""Synchronised output (other terminals ignore it), and no automatic wrapping.
+
+Without wrapping, a frame drawn just before a terminal reports that it got narrower is cut off at
+its edge instead of taking more rows than were counted.
+"""
+
+log = logging.getLogger(__name__)
 
 
 class _Console(Console):
-    """Standard output, as it is at the moment."""
+    """Standard output."""
 
     def on_broken_pipe(self) -> None:
-        """Tell it to who draws; rich would exit."""
+        """Raise; rich would exit."""
         raise BrokenPipeError(errno.EPIPE, "the terminal has gone")
 
 
@@ -61,8 +73,9 @@ class _Lines:
 class LiveScreen:
     """Shows ``view``; a consumer and a context manager.
 
-    ``keys`` says what the keyboard is in the middle of. Entering it hides the cursor, leaving it,
-    however that comes about, clears the panel, prints what is left and shows the cursor again.
+    ``keys`` returns what the keyboard is in the middle of. Entering hides the cursor; leaving, for
+    whatever reason, clears the panel, prints what is left and shows the cursor. After a bug in the
+    drawing the conversation goes on with plain lines.
     """
 
     def __init__(
@@ -79,66 +92,67 @@ class LiveScreen:
         self._live = Live(self._lines, console=self._console, auto_refresh=False, transient=True)
         self._printed = 0
         self._size = self._console.size
-        self._drawing = Lock()
         self._stop = Event()
         self._lost = False
-        self._thread: Thread | None = None
+        self._painter: Worker | None = None
+        self._plain: LinesScreen | None = None
 
     def __enter__(self) -> Self:
         if isinstance(sys.stdout, TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # what cannot be shown must not end it
         self._live.start()
-        self._thread = Thread(target=self._run, name="covo-screen", daemon=True)
-        self._thread.start()
+        self._painter = Worker(self._paint_until_stopped, "screen")
+        self._painter.start()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def on_tick(self, tick: Tick) -> None:
-        """Take note of one frame. Raises: BrokenPipeError when the terminal has gone."""
-        self._view.on_tick(tick)
+        """Take in one frame. Raises: OutputClosed when the terminal has gone."""
         if self._lost:
-            raise BrokenPipeError(errno.EPIPE, "the terminal has gone")
+            raise OutputClosed("the terminal has gone")
+        if self._plain is not None:
+            self._plain.on_tick(tick)
+            return
+        try:
+            self._view.on_tick(tick)
+        except Exception:
+            log.exception("the view of the conversation failed")
+            self.close()
+            self._plain = self._plain or self._fall_back(tick.at)
+        else:
+            if self._painter is not None and self._painter.dead:
+                self._plain = self._fall_back(tick.at)
 
     def close(self) -> None:
         """Print what is left and give the terminal back. Safe to call twice."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        if not self._live.is_started:
+        if self._painter is None:
             return
-        with suppress(OSError):  # a terminal that has gone needs nothing back
-            try:
-                self.draw(last=True)
-            finally:
-                self._live.stop()
+        join_all([self._painter], CLOSE_LIMIT_S)
+        if self._painter.dead and self._plain is None:
+            with suppress(OutputClosed):
+                self._plain = self._fall_back(self._view.now.at)
 
     def draw(self, last: bool = False) -> None:
-        """Bring the terminal up to date. ``last``: print everything, and leave no panel."""
-        with self._drawing:
-            view, keys, size = self._view.now, self._keys(), self._console.size
-            panel = Panel(self._console, size.width, self._glyphs)
-            settled = len(view.entries) if last else view.settled
-            done = [line for e in view.entries[self._printed : settled] for line in panel.entry(e)]
-            resized = size != self._size
-            room = size.height - 1
-            lines = [] if last else panel.lines(view, keys, room)
-            if not (last or resized):
-                # The panel's foot stays where it is: what it loses in height is left blank above
-                # it, until more is printed there.
-                blank = min(len(self._lines.lines) - len(done), room) - len(lines)
-                lines = [*[Text()] * blank, *lines]
-            if lines == self._lines.lines and not done and not resized:
-                return
-            self._paint(lines, done, size)
-            self._printed = settled
+        """Bring the terminal up to date. ``last``: print everything and leave no panel."""
+        view, keys, size = self._view.now, self._keys(), self._console.size
+        panel = Panel(self._console, size.width, self._glyphs)
+        settled = len(view.entries) if last else view.settled
+        done = [line for e in view.entries[self._printed : settled] for line in panel.entry(e)]
+        resized = size != self._size
+        room = size.height - 1
+        lines = [] if last else panel.lines(view, keys, room)
+        if not (last or resized):
+            # The panel's foot stays where it is: what it loses in height is left blank above
+            # it, until more is printed there.
+            blank = min(len(self._lines.lines) - len(done), room) - len(lines)
+            lines = [*[Text()] * blank, *lines]
+        if lines == self._lines.lines and not done and not resized:
+            return
+        self._paint(lines, done, size)
+        self._printed = settled
 
     def _paint(self, lines: list[Text], done: list[Text], size: ConsoleDimensions) -> None:
         console = self._console
@@ -158,16 +172,33 @@ class LiveScreen:
             console.file.flush()
 
     def _unwrap(self, width: int) -> list[Control]:
-        """Remove the rows that the old panel got when a narrower terminal wrapped its lines."""
+        """Return what removes the rows that lines of the old panel got in a narrower terminal."""
         wrapped = sum(max(0, math.ceil(line.cell_len / width) - 1) for line in self._lines.lines)
         up = Control((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
         return [up] * wrapped
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
+    def _paint_until_stopped(self) -> None:
+        """Draw on the painter's thread, which also gives the terminal back.
+
+        Closing must not do that: it would wait for a terminal that takes no output.
+        """
+        try:
+            while not self._stop.is_set():
                 self.draw()
-            except OSError:
-                self._lost = True
-                return
-            self._stop.wait(FRAME)
+                self._stop.wait(FRAME_S)
+            self.draw(last=True)
+        except OSError:
+            self._lost = True
+        finally:
+            with suppress(OSError):  # a terminal that has gone needs nothing back
+                self._live.stop()
+
+    def _fall_back(self, at: int) -> LinesScreen:
+        view = self._view.now
+        plain = LinesScreen(view.info, cast(TextIO, self._console.file))
+        hint = details_hint()
+        plain.line(at, f"-- error: the live screen failed; plain lines from here on{hint}")
+        for entry in view.entries[self._printed :]:
+            if entry.final:
+                plain.line(entry.end, f"{NAMES[entry.who].lower()}: {entry.text}")
+        return plain

@@ -10,40 +10,41 @@ from rich.console import Console
 from rich.text import Text
 
 from audio_io.clock import seconds
-from audio_io.levels import FLOOR
+from audio_io.levels import FLOOR_DB
 from covo_cli.process.text import clean, duration
 from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
-from covo_cli.screen.view import Entry, View, Who
+from covo_cli.screen.view import View
 from covo_cli.screen.words import STATES, Glyphs, latency_line
+from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
 from model.events import TurnState
 
-METER_FLOOR = -60.0
+METER_FLOOR_DB = -60.0
 LABEL = 6
-"""Columns before what was said."""
+"""Columns for the speaker's name."""
 
 WHO_STYLES = {Who.USER: "bold cyan", Who.ASSISTANT: "bold magenta"}
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Draws for ``console``, ``width`` columns wide; no line is ever wider."""
+    """Draws for ``console``; no line is wider than ``width`` columns."""
 
     console: Console
     width: int
     glyphs: Glyphs
 
-    def entry(self, entry: Entry) -> list[Text]:
-        """One utterance, wrapped beside its speaker's name."""
+    def entry(self, entry: TranscriptEntry) -> list[Text]:
+        """Return an entry, wrapped beside its speaker's name."""
         label = LABEL if self.width >= 30 else 0
         lines = self._wrap(self._words(entry), self.width - label)
+        name, style = NAMES[entry.who].lower(), WHO_STYLES[entry.who]
         if not label:
-            return [Text(f"{entry.who}:", WHO_STYLES[entry.who]), *lines]
-        style = WHO_STYLES[entry.who]
-        heads = [Text(f"{entry.who:<{label}}", style), *[Text(" " * label)] * len(lines)]
+            return [Text(f"{name}:", style), *lines]
+        heads = [Text(f"{name:<{label}}", style), *[Text(" " * label)] * len(lines)]
         return [Text.assemble(head, line) for head, line in zip(heads, lines, strict=False)]
 
     def lines(self, view: View, keys: KeyState, height: int) -> list[Text]:
-        """What is still being said, warnings, and the status: ``height`` lines at most."""
+        """Return the open entries, warnings and the status, in at most ``height`` lines."""
         status = self._status(view, keys, height)
         warnings = self._warnings(view)[: max(0, height - len(status))]
         room = max(0, height - len(status) - len(warnings))
@@ -61,8 +62,8 @@ class Panel:
 
     # What was said
 
-    def _words(self, entry: Entry) -> Text:
-        heard, unheard = clean(entry.heard), clean(entry.unheard)
+    def _words(self, entry: TranscriptEntry) -> Text:
+        heard, unheard = clean(entry.text), clean(entry.unheard)
         if entry.who is Who.USER:
             words = Text(heard, "" if entry.final else "dim italic")
             if not entry.final:
@@ -70,13 +71,14 @@ class Panel:
             return words
         words = Text(heard)
         if entry.cut_off:
-            # The mark stands where the sound ended: strikethrough alone does not show everywhere.
+            # Not every terminal shows strikethrough: the mark tells where the sound ended.
             words.append(f"{' ' if heard else ''}{self.glyphs.cut} ", "red")
             words.append(unheard, "dim strike")
             what = "cut off" if heard else "not heard"
             words.append(f"{' ' if unheard else ''}({what}: {clean(entry.cut_off)})", "red")
         elif unheard:
-            words.append(" " if heard and entry.unheard[:1].isspace() else "")
+            apart = entry.text[-1:].isspace() or entry.unheard[:1].isspace()
+            words.append(" " if heard and apart else "")
             words.append(unheard, "dim")
         elif not heard:
             words.append(self.glyphs.ellipsis, "dim")
@@ -113,7 +115,7 @@ class Panel:
     # The status
 
     def _status(self, view: View, keys: KeyState, height: int) -> list[Text]:
-        """The status lines from top to bottom; the least important go first when it gets low."""
+        """Return the status lines; the least important are left out when there is little room."""
         last = self._prompt(keys) if keys.typing else self._hints(keys)
         ranked = [
             (4, self._rule()),
@@ -149,14 +151,14 @@ class Panel:
 
     def _meters(self, view: View) -> Text:
         half = (self.width - 2) // 2
-        line = self._meter("in", FLOOR if view.muted else view.input_level, half)
+        line = self._meter("in", FLOOR_DB if view.muted else view.input_level, half)
         line.append("  ")
         return line + self._meter("out", view.output_level, half)
 
     def _meter(self, name: str, level: float, width: int) -> Text:
         figure = 8 if width >= 24 else 0
         size = max(1, min(30, width - 4 - figure))
-        filled = round(size * min(1.0, max(0.0, 1 - level / METER_FLOOR)))
+        filled = round(size * min(1.0, max(0.0, 1 - level / METER_FLOOR_DB)))
         colour = "red" if level > -1 else "yellow" if level > -6 else "green"
         meter = Text.assemble(
             (f"{name:<4}", "dim"),
@@ -164,7 +166,7 @@ class Panel:
             (self.glyphs.empty * (size - filled), "dim"),
         )
         if figure:
-            meter.append(f"{level:4.0f} dB" if level > FLOOR else "     dB", "dim")
+            meter.append(f"{level:4.0f} dB" if level > FLOOR_DB else "     dB", "dim")
             meter.append(" " * (width - meter.cell_len))
         return meter
 
@@ -186,7 +188,7 @@ class Panel:
         return self._fit(Text(between.join(clean(fact) for fact in facts), "dim"))
 
     def _share(self, one: str, other: str, width: int) -> list[str]:
-        """Two texts shortened to fit into ``width`` together; the longer one gives way first."""
+        """Shorten two texts to fit into ``width`` together, the longer one first."""
         lines = [Text(clean(one)), Text(clean(other))]
         for line, beside in (lines, reversed(lines)):
             self._truncate(line, max(width // 2, width - beside.cell_len))
@@ -209,7 +211,7 @@ class Panel:
         return self._pairs(hints, keys.talking)
 
     def _prompt(self, keys: KeyState) -> Text:
-        """The line being typed; of a long one, the part before the cursor."""
+        """Return the line being typed, or its part before the cursor."""
         typed = "".join(char for char in keys.text if char.isprintable() or char == "\u200d")
         before = set_cell_size(typed, min(keys.cursor, cell_len(typed)))
         after = typed[len(before) :]

@@ -1,4 +1,4 @@
-"""How things are called and written on every kind of screen."""
+"""Signs, times and latencies as every kind of screen writes them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from audio_io.clock import seconds
 from model.events import TurnLatency, TurnState
 
-LEAST_PART = 0.005
-"""A part of a latency that is shorter (seconds) would be written as 0.00, and is left out."""
+LEAST_PART_S = 0.005
+"""Parts of a latency below this would be written as 0.00 and are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateLook:
-    """How a state is shown: its sign and word say it without the colour."""
+    """How a state is shown; its sign tells it without the colour."""
 
     sign: str
     ascii_sign: str
@@ -32,7 +32,7 @@ STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """The signs that not every terminal can show."""
+    """Signs that not every terminal can show."""
 
     full: str = "━"
     empty: str = "─"
@@ -44,7 +44,7 @@ class Glyphs:
     unicode: bool = True
 
     def sign(self, state: TurnState) -> str:
-        """The sign of ``state``."""
+        """Return the sign of ``state``."""
         look = STATES[state]
         return look.sign if self.unicode else look.ascii_sign
 
@@ -53,28 +53,23 @@ ASCII = Glyphs("#", "-", "-", "|", "*", " | ", "...", unicode=False)
 
 
 def glyphs_for(encoding: str) -> Glyphs:
-    """The signs that a terminal with this ``encoding`` can show."""
+    """Return the signs that ``encoding`` has."""
     return Glyphs() if encoding.lower().replace("_", "-").startswith("utf") else ASCII
 
 
 def clock(samples: int) -> str:
-    """A time on the user's clock as minutes, seconds and tenths: ``01:02.3``."""
+    """Return a time in user samples as minutes, seconds and tenths: ``01:02.3``."""
     tenths = round(seconds(samples) * 10)
     return f"{tenths // 600:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
-def latency_parts(latency: TurnLatency) -> list[tuple[str, float]]:
-    """The parts that are long enough to matter, in order of time."""
-    return [(name, part) for name, part in latency.parts.items() if part >= LEAST_PART]
-
-
 def latency_line(latency: TurnLatency, width: int | None = None) -> str:
-    """``0.94 s = wait 0.20 + recognize 0.31 + ...``, written more tightly to fit into ``width``.
+    """Return ``0.94 s = wait 0.20 + recognize 0.31 + ...``.
 
-    When that is not enough, the shortest parts are left out, and an ellipsis tells it.
+    To fit into ``width`` it is written more tightly, then the shortest parts become ``...``.
     """
     total = f"{latency.total:.2f} s"
-    parts = latency_parts(latency)
+    parts = [(name, part) for name, part in latency.parts.items() if part >= LEAST_PART_S]
     if not parts:
         return total
     by_length = sorted(parts, key=lambda part: part[1])

@@ -1,9 +1,8 @@
 """A session's sound: stereo 16-bit at 24 kHz, left the user, right the assistant, on one clock.
 
-While recording it is headerless interleaved little-endian PCM (``audio.part``): whatever was
-written before a kill or a full disk is valid as it is. An unfinished FLAC is not: libsndfile cannot
-tell its length and loses the samples of the read that meets its end (libsndfile 1.2.2). A finished
-session has ``audio.flac`` instead.
+During recording it is headerless interleaved little-endian PCM (``audio.part``), valid at any
+length after a kill or on a full disk. An unfinished FLAC is not: libsndfile 1.2.2 cannot tell its
+length and loses the samples of the last read. A finished session has ``audio.flac`` instead.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from audio_io.resample import StreamResampler
-from covo_cli.conversation.consumer import Audio
+from audio_io.signal import Audio
 from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import whole_file
 from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO
@@ -30,21 +29,24 @@ Pcm = NDArray[np.int16]
 
 RATE = ASSISTANT_RATE
 FRAME_BYTES = 4
+WRITE_SIZE = RATE * 3 // 10
+"""Sound is written every 0.3 s. With the resampler's 40 ms, that is what a kill can lose of it."""
+
 BLOCK = 10 * RATE
 _PCM16 = np.dtype("<i2")
 
 
 def to_pcm16(sound: Audio) -> Pcm:
-    """Float sound in [-1, 1] as 16-bit integers, of the same shape; what is louder is clipped."""
+    """Convert float sound in [-1, 1] to 16-bit integers, clipping what is louder."""
     scaled = np.rint(np.nan_to_num(sound) * 32_768)
     return np.clip(scaled, -32_768, 32_767).astype(_PCM16)
 
 
 class PartWriter:
-    """Writes ``audio.part``: takes both channels tick by tick and keeps them aligned.
+    """Writes ``audio.part``, keeping both channels aligned.
 
-    The user's channel is resampled from 16 to 24 kHz by a streaming resampler that needs up to
-    40 ms of what follows, so the file ends at the shorter channel until :meth:`finish`.
+    The user's channel is resampled from 16 to 24 kHz, which needs up to 40 ms of what follows:
+    until :meth:`finish` the file ends at the shorter channel.
     """
 
     def __init__(self, path: Path) -> None:
@@ -55,23 +57,27 @@ class PartWriter:
         self._right = np.zeros(0, np.float32)
 
     def write(self, user: Audio, assistant: Audio) -> None:
-        """Append ``user`` (16 kHz) and the ``assistant`` (24 kHz) of the same time.
+        """Append ``user`` (16 kHz) and ``assistant`` (24 kHz) sound of the same time.
+
+        It is written when there is enough of it.
 
         Raises: OSError when the disk is full; what was written before stays.
         """
         self._left = np.concatenate([self._left, self._resampler.process(user)])
         self._right = np.concatenate([self._right, assistant])
-        self._write_ready(min(len(self._left), len(self._right)))
+        length = min(len(self._left), len(self._right))
+        if length >= WRITE_SIZE:
+            self._write_out(length)
 
     def finish(self) -> None:
-        """Write what the resampler still holds: both channels are now as long as the assistant's.
+        """Write what is left; the file gets as long as the assistant's channel.
 
         Raises: OSError.
         """
         length = len(self._right)
         left = np.concatenate([self._left, self._resampler.flush()])[:length]
         self._left = np.pad(left, (0, length - len(left)))
-        self._write_ready(length)
+        self._write_out(length)
 
     def close(self) -> None:
         """Close the file and give up the lock. Safe to call twice."""
@@ -79,21 +85,21 @@ class PartWriter:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _write_ready(self, length: int) -> None:
+    def _write_out(self, length: int) -> None:
         stereo = np.stack([self._left[:length], self._right[:length]], axis=1)
         self._left, self._right = self._left[length:], self._right[length:]
         data = memoryview(to_pcm16(stereo).tobytes())
-        while data:  # a nearly full disk takes a part, and refuses the next
+        while data:  # a nearly full disk takes a part and refuses the next
             data = data[os.write(self._descriptor, data) :]
 
 
 def _create_locked(path: Path) -> int:
-    """Create ``path`` and lock it; its descriptor. Raises: OSError."""
+    """Create and lock ``path``; return its descriptor. Raises: OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
         descriptor = os.open(path, flags, 0o666)
-        # Whoever lists the sessions in this very moment holds the lock for an instant; whoever
-        # opens this one takes it for unfinished, and removes the file.
+        # Another process that lists the sessions now holds the lock for an instant; one that opens
+        # this session takes it for unfinished and removes the file.
         try:
             while not try_lock(descriptor):
                 time.sleep(0.001)
@@ -106,12 +112,12 @@ def _create_locked(path: Path) -> int:
 
 
 def part_frames(path: Path) -> int:
-    """How many whole stereo samples the ``audio.part`` at ``path`` has. Raises: OSError."""
+    """Return the number of whole stereo samples in an ``audio.part``. Raises: OSError."""
     return path.stat().st_size // FRAME_BYTES
 
 
 def read_part(path: Path) -> Iterator[Pcm]:
-    """The sound of an ``audio.part`` in blocks of at most 10 s. Raises: OSError."""
+    """Yield the sound of an ``audio.part`` in blocks of at most 10 s. Raises: OSError."""
     with path.open("rb") as file:
         while data := file.read(BLOCK * FRAME_BYTES):
             whole = len(data) - len(data) % FRAME_BYTES
@@ -133,15 +139,15 @@ def write_sound(path: Path, blocks: Iterator[Pcm], *, kind: str, channels: int) 
                     file.write(block)
                     frames += len(block)
         except soundfile.SoundFileError as error:
-            # libsndfile does not say why. All else being valid, it is the disk.
+            # libsndfile does not say why; everything else being valid, it is the disk.
             raise OSError(f"cannot write {path} ({error}): is the disk full?") from error
     return frames
 
 
 def read_audio(folder: Path) -> Iterator[Pcm]:
-    """The sound of the session in ``folder``, finished or not, in stereo blocks of at most 10 s.
+    """Yield a session's sound, finished or not, in stereo blocks of at most 10 s.
 
-    Raises: SessionError when there is none or it cannot be decoded.
+    Raises: SessionError when it is missing or cannot be decoded.
     """
     part, flac = folder / PARTIAL_AUDIO, folder / AUDIO
     try:
@@ -151,10 +157,10 @@ def read_audio(folder: Path) -> Iterator[Pcm]:
         if not flac.exists():
             raise SessionError(f"session {folder.name} has no sound: {flac} is missing")
         if flac.stat().st_size == 0:
-            return  # what libsndfile makes of no samples at all, and cannot read
+            return  # libsndfile writes no samples as an empty file, which it cannot read
         with soundfile.SoundFile(flac) as file:
             if (file.channels, file.samplerate) != (2, RATE):
-                raise SessionError(f"{flac} is not a session's sound (stereo, {RATE} Hz)")
+                raise SessionError(f"{flac} is not stereo sound at {RATE} Hz")
             while len(block := file.read(BLOCK, dtype="int16")):
                 yield block
     except (OSError, soundfile.SoundFileError) as error:
@@ -162,10 +168,10 @@ def read_audio(folder: Path) -> Iterator[Pcm]:
 
 
 def mixed(folder: Path) -> Iterator[Pcm]:
-    """The sound of the session in ``folder`` as mono: both voices at their own level.
+    """Yield a session's sound as mono, with both voices at their own level.
 
-    Where they would clip together, everything is made quieter by the same factor. Reads the sound
-    twice. Raises: SessionError.
+    If they clip together anywhere, all of it is made quieter. Reads the sound twice.
+    Raises: SessionError.
     """
     peak = max((_peak(block) for block in read_audio(folder)), default=0)
     gain = min(1.0, 32_767 / max(peak, 1))

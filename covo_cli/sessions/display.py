@@ -1,4 +1,4 @@
-"""Sessions as rich shows them in a terminal."""
+"""Sessions in a terminal, drawn with rich."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from rich.text import Text
 
 from covo_cli.process.text import clean, duration
 from covo_cli.sessions.store import Session
-from covo_cli.sessions.transcript import NAMES
-from covo_cli.sessions.turns import Utterance
+from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
 
 PIPE_WIDTH = 200
-STYLES = {"user": "cyan", "assistant": "green"}
+STYLES = {Who.USER: "cyan", Who.ASSISTANT: "green"}
 
 
 def console() -> Console:
-    """Stdout; never narrow for a pipe, where a cut table is of no use to grep."""
+    """Return a console on stdout; wide for a pipe, so that grep finds whole lines."""
     terminal = Console(highlight=False)
     return terminal if terminal.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
 
 
 def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
-    """One row for each session; not ``wide``: without what ``covo sessions show`` tells as well."""
+    """Return a row for each session; unless ``wide``, only the columns to tell them apart."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Name", no_wrap=True)
     if wide:
@@ -40,7 +39,7 @@ def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
     now = datetime.now().astimezone()
     for session in sessions:
         when = [_when(session.info.started, now)]
-        made_with = [str(session.info.engine.get("name", "")), ", ".join(session.voices)]
+        made_with = [str(session.info.engine.get("name", "")), ", ".join(session.info.voices)]
         row = (
             session.name,
             *(when if wide else ()),
@@ -54,7 +53,7 @@ def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
 
 
 def facts(session: Session) -> Text:
-    """What the session was held with, one line for each fact."""
+    """Return what the session was held with, one line for each fact."""
     lines = [
         Text.assemble((f"{what:<13} ", "dim"), clean(value) or "-")
         for what, value in _facts(session)
@@ -62,16 +61,16 @@ def facts(session: Session) -> Text:
     return Text("\n").join(lines)
 
 
-def spoken(utterance: Utterance, *, with_latency: bool = False) -> Text:
-    """An utterance as a line, what was cut off marked; with its latency on a second one."""
+def spoken(entry: TranscriptEntry, *, with_latency: bool = False) -> Text:
+    """Return an entry as a line that marks what was cut off, and its latency as a second one."""
     line = Text.assemble(
-        (f"{duration(utterance.start)}  ", "dim"),
-        (f"{NAMES[utterance.speaker]:<5}", f"bold {STYLES[utterance.speaker]}"),
-        f" {clean(utterance.text)}".rstrip(),
+        (f"{duration(entry.start_s)}  ", "dim"),
+        (f"{NAMES[entry.who]:<5}", f"bold {STYLES[entry.who]}"),
+        f" {clean(entry.text)}".rstrip(),
     )
-    if utterance.cut_off:
-        line.append(f" [cut off: {clean(utterance.cut_off)}]", "dim")
-    latency = utterance.latency
+    if entry.unheard.strip():
+        line.append(f" [cut off: {clean(entry.unheard)}]", "dim")
+    latency = entry.latency
     if with_latency and latency is not None:
         parts = ", ".join(f"{part} {value:.2f}" for part, value in latency.parts.items())
         line.append(
@@ -91,7 +90,7 @@ def _facts(session: Session) -> Iterator[tuple[str, str]]:
     parts = info.engine.get("parts")
     if isinstance(parts, dict):
         yield from ((f"  {part}", str(model)) for part, model in parts.items())
-    yield "voice", ", ".join(session.voices)
+    yield "voice", ", ".join(session.info.voices)
     yield "microphone", info.input_device
     yield "speaker", info.output_device
     versions = (

@@ -1,8 +1,7 @@
-"""A session in the formats of other programs: Markdown, SRT, WebVTT, JSON, WAV."""
+"""Export a session as Markdown, SRT, WebVTT, JSON or WAV."""
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import json
 from pathlib import Path
@@ -11,21 +10,21 @@ from typing import Any
 from covo_cli.errors import SessionError
 from covo_cli.process.text import clean
 from covo_cli.process.whole_file import write_text
-from covo_cli.sessions.formats import ExportFormat
+from covo_cli.sessions.event_log import event_to_dict
+from covo_cli.sessions.files import ExportFormat
+from covo_cli.sessions.markdown import transcript_markdown
 from covo_cli.sessions.store import Session
-from covo_cli.sessions.transcript import NAMES, transcript_markdown
-from covo_cli.sessions.turns import Utterance
-from model.events import event_to_dict
+from covo_cli.sessions.transcript import NAMES, TranscriptEntry
 
 SHORTEST_CUE_MS = 1_500
-"""A typed question takes no time, but its subtitle must be read."""
+"""A typed question takes no time, but its subtitle has to be read."""
 
 
 def export_text(session: Session, kind: ExportFormat) -> str:
-    """The session as text. Raises: SessionError for WAV, which is no text."""
+    """Return the session as text. Raises: SessionError for WAV."""
     match kind:
         case ExportFormat.MARKDOWN:
-            return transcript_markdown(session.info, session.turns)
+            return transcript_markdown(session.info, session.transcript)
         case ExportFormat.SRT | ExportFormat.VTT:
             return _subtitles(session, kind)
         case ExportFormat.JSON:
@@ -33,7 +32,7 @@ def export_text(session: Session, kind: ExportFormat) -> str:
             record["events"] = [event_to_dict(event) for event in session.events]
             return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
         case ExportFormat.WAV:
-            raise SessionError("sound cannot be written to the terminal: name a file with --output")
+            raise SessionError("sound cannot be written to the terminal; name a file with --output")
 
 
 def export_file(
@@ -41,13 +40,13 @@ def export_file(
 ) -> None:
     """Write the session to ``target``, whole or not at all.
 
-    Raises: SessionError when it exists already (and is not to be overwritten), cannot be written,
-    or the session has no sound to mix.
+    Raises: SessionError when it exists (unless ``overwrite``), cannot be written, or the session
+    has no sound to mix.
     """
     if target.is_dir():
-        raise SessionError(f"{target} is a folder: name a file in it")
+        raise SessionError(f"{target} is a folder; name a file in it")
     if target.exists() and not overwrite:
-        raise SessionError(f"{target} exists already: choose another --output, or add --force")
+        raise SessionError(f"{target} exists already; choose another --output, or add --force")
     try:
         if kind is ExportFormat.WAV:
             from covo_cli.sessions.audio import mixed, write_sound
@@ -60,7 +59,7 @@ def export_file(
 
 
 def session_to_dict(session: Session) -> dict[str, Any]:
-    """The session without its events, JSON-ready."""
+    """Return the session without its events, JSON-ready."""
     return {
         "name": session.name,
         "folder": str(session.folder),
@@ -68,40 +67,43 @@ def session_to_dict(session: Session) -> dict[str, Any]:
         "seconds": round(session.duration, 3),
         "turns": session.turn_count,
         "session": session.info.to_dict(),
-        "utterances": [_utterance_to_dict(utterance) for utterance in session.turns],
+        "utterances": [_entry_to_dict(entry) for entry in session.transcript],
         "warnings": list(session.warnings),
     }
 
 
-def _utterance_to_dict(utterance: Utterance) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        f.name: getattr(utterance, f.name) for f in dataclasses.fields(utterance)
+def _entry_to_dict(entry: TranscriptEntry) -> dict[str, Any]:
+    latency = entry.latency
+    return {
+        "speaker": entry.who.value,
+        "start": round(entry.start_s, 3),
+        "end": round(entry.end_s, 3),
+        "text": entry.text.strip(),
+        "cut_off": entry.unheard.strip(),
+        "turn": entry.turn,
+        "latency": {"total": latency.total, "parts": latency.parts} if latency else None,
     }
-    latency = utterance.latency
-    record["start"], record["end"] = round(utterance.start, 3), round(utterance.end, 3)
-    record["latency"] = {"total": latency.total, "parts": latency.parts} if latency else None
-    return record
 
 
 def _subtitles(session: Session, kind: ExportFormat) -> str:
     from pysubs2 import SSAEvent, SSAFile
 
     subtitles = SSAFile()
-    for utterance in session.turns:
-        start = round(utterance.start * 1000)
-        end = max(round(utterance.end * 1000), start + SHORTEST_CUE_MS)
-        text = _cue_text(utterance, kind)
-        subtitles.append(SSAEvent(start, end, text, name=NAMES[utterance.speaker]))
-    # The texts are plain: braces in them are no style tags, which would vanish.
+    for entry in session.transcript:
+        start = round(entry.start_s * 1000)
+        end = max(round(entry.end_s * 1000), start + SHORTEST_CUE_MS)
+        text = _cue_text(entry, kind)
+        subtitles.append(SSAEvent(start, end, text, name=NAMES[entry.who]))
+    # The texts are plain: keep their braces, which would vanish as style tags.
     return subtitles.to_string(kind.value, keep_ssa_tags=True)
 
 
-def _cue_text(utterance: Utterance, kind: ExportFormat) -> str:
-    words = clean(utterance.text)
-    if utterance.cut_off:
+def _cue_text(entry: TranscriptEntry, kind: ExportFormat) -> str:
+    words = clean(entry.text)
+    if entry.unheard.strip():
         words = f"{words} —".lstrip()
-    # An arrow would end the cue, and pysubs2 takes a backslash for the beginning of a line break.
+    # An arrow would end the cue, and pysubs2 takes a backslash for the start of a line break.
     words = words.replace("-->", "→").replace("\\", "\\\u2060")
     if kind is ExportFormat.VTT:
         words = html.escape(words, quote=False)
-    return f"{NAMES[utterance.speaker]}: {words}"
+    return f"{NAMES[entry.who]}: {words}"

@@ -1,6 +1,8 @@
-"""The names of a session's files, and the size of its sound while it is being recorded."""
+"""A session's files, and what it can be exported to. Imports nothing heavy: ``--help`` needs it."""
 
 from __future__ import annotations
+
+from enum import StrEnum
 
 INFO = "session.json"
 EVENTS = "events.jsonl"
@@ -9,4 +11,14 @@ PARTIAL_AUDIO = "audio.part"
 TRANSCRIPT = "transcript.md"
 
 PARTIAL_BYTES_PER_SECOND = 24_000 * 2 * 2
-"""Stereo, 16 bit, 24 kHz."""
+"""Size of :data:`PARTIAL_AUDIO`: stereo, 16 bit, 24 kHz."""
+
+
+class ExportFormat(StrEnum):
+    """A format of other programs; the value is the file's extension."""
+
+    MARKDOWN = "md"
+    SRT = "srt"
+    VTT = "vtt"
+    JSON = "json"
+    WAV = "wav"

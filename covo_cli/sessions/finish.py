@@ -1,4 +1,4 @@
-"""Making a recording whole: its sound compressed, its transcript written, its record completed."""
+"""Complete a recording: compress its sound, write its transcript, fill in its record."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from pathlib import Path
 from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.audio import RATE, part_frames, read_part, write_sound
+from covo_cli.sessions.event_log import read_events
 from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, TRANSCRIPT
 from covo_cli.sessions.info import UNFINISHED, SessionInfo, read_info, write_info
 from covo_cli.sessions.lock import try_lock
-from covo_cli.sessions.records import read_events
-from covo_cli.sessions.transcript import transcript_markdown
-from covo_cli.sessions.turns import utterances
+from covo_cli.sessions.markdown import transcript_markdown
+from covo_cli.sessions.transcript import Who, transcript
 from model.events import VoiceChanged
 
 
 def finish(folder: Path, info: SessionInfo) -> SessionInfo:
     """Turn what was recorded in ``folder`` into a finished session described by ``info``.
 
-    The caller holds the lock. ``audio.part`` goes last, so that a kill at any point leaves
-    something that can be finished again. Returns ``info`` with duration, turns and voices filled
-    in. Raises: OSError.
+    The caller holds the lock. ``audio.part`` is removed last, so that this can be repeated after a
+    kill. Returns ``info`` with duration, turns and voices filled in. Raises: OSError.
     """
     part = folder / PARTIAL_AUDIO
     write_sound(folder / AUDIO, read_part(part), kind="FLAC", channels=2)
     duration = round(part_frames(part) / RATE, 3)
     events = read_events(folder).events
-    said = utterances(events, duration)
+    said = transcript(events, duration)
     voices = dict.fromkeys(info.voices)
     voices.update(dict.fromkeys(e.voice for e in events if isinstance(e, VoiceChanged)))
     info = dataclasses.replace(
         info,
         duration=duration,
-        turns=sum(utterance.speaker == "user" for utterance in said),
+        turns=sum(entry.who is Who.USER for entry in said),
         voices=tuple(voices),
     )
     write_text(folder / TRANSCRIPT, transcript_markdown(info, said))
@@ -45,10 +44,10 @@ def finish(folder: Path, info: SessionInfo) -> SessionInfo:
 
 
 def recover(folder: Path) -> SessionInfo:
-    """Make the session in ``folder``, whose process died, whole.
+    """Complete the session in ``folder``, whose process died.
 
-    Raises: SessionError when it is being recorded (or recovered by someone else), has nothing to
-    recover, or cannot be written.
+    Raises: SessionError when it is being recorded (or recovered by another process), has nothing
+    to recover, or cannot be written.
     """
     part = folder / PARTIAL_AUDIO
     try:

@@ -6,46 +6,49 @@ import dataclasses
 import json
 import platform
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
+
+from msgspec import Meta
 
 from covo_cli import __version__
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.files import INFO
+from voices.strict_reader import convert
 
 FORMAT = 1
 NAME_FORMAT = "%Y-%m-%d_%H-%M-%S"
-UNFINISHED = "unfinished: the program was stopped before the conversation was over"
+UNFINISHED = "unfinished: the program was stopped during the conversation"
 
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
     """The contents of ``session.json``.
 
-    ``started`` and ``ended`` are wall-clock times with their zone; ``ended`` is None for a
-    conversation that is being recorded or whose process died. ``duration`` in seconds and
-    ``turns`` are None until it is finished or recovered. ``engine`` has the fields of
-    :class:`model.engine.EngineInfo`; ``voices`` are those used, in order.
+    ``ended`` is None while a conversation is recorded, and if its process died; ``duration`` (in
+    seconds) and ``turns`` are None until it is finished or recovered. ``engine`` has the fields of
+    :class:`model.engine.EngineInfo`; ``voices`` are those used, in order; ``settings`` those in
+    force.
     """
 
     started: datetime
     ended: datetime | None = None
-    duration: float | None = None
+    duration: Annotated[float, Meta(ge=0)] | None = None
     turns: int | None = None
     end_reason: str = ""
-    engine: Mapping[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
     voices: tuple[str, ...] = ()
     input_device: str = ""
     output_device: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
+        """Return the JSON form."""
         record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         record["started"] = self.started.isoformat()
         record["ended"] = self.ended.isoformat() if self.ended else None
@@ -62,14 +65,13 @@ def write_info(folder: Path, info: SessionInfo) -> None:
 def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
     """Read ``session.json`` of ``folder``; never fails.
 
-    What is missing or broken is left at its default (the beginning is then told by the folder's
-    name), and each such thing is a warning in the second result.
+    Returns a warning for each field that is missing or broken; it has its default then, and
+    ``started`` is told by the folder's name.
     """
-    path = folder / INFO
     warnings: list[str] = []
     record: dict[str, Any] = {}
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8"))
+        loaded = json.loads((folder / INFO).read_text(encoding="utf-8"))
         if isinstance(loaded, dict):
             record = loaded
         else:
@@ -81,23 +83,22 @@ def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
     except ValueError as error:
         warnings.append(f"{INFO} is damaged: {error}")
 
-    version = record.get("format", FORMAT)
+    version = record.pop("format", FORMAT)
     if not isinstance(version, int) or version > FORMAT:
         warnings.append(f"{INFO} has format {version}, newer than this covo knows ({FORMAT})")
-
-    fields: dict[str, Any] = {"started": _time(record.get("started")) or start_of(folder)}
-    for name, accept in _READERS.items():
-        if record.get(name) is None:
-            continue
-        fields[name] = accept(record[name])
-        if fields[name] is None:
-            del fields[name]
-            warnings.append(f"{INFO} has a bad value for {name}")
-    return SessionInfo(**fields), warnings
+    fields: dict[str, Any] = {}
+    for name, kind in get_type_hints(SessionInfo, include_extras=True).items():
+        try:
+            if record.get(name) is not None:
+                value = convert(record[name], kind)
+                fields[name] = value.astimezone() if isinstance(value, datetime) else value
+        except ValueError as error:
+            warnings.append(f"{INFO}: {name} {str(error).strip()}")
+    return SessionInfo(**{"started": start_of(folder), **fields}), warnings
 
 
 def start_of(folder: Path) -> datetime:
-    """When the session in ``folder`` began: by its name, else by the folder's age."""
+    """Return when the session in ``folder`` began: by its name, else by the folder's age."""
     try:
         return datetime.strptime(folder.name[:19], NAME_FORMAT).astimezone()
     except ValueError:
@@ -108,8 +109,9 @@ def start_of(folder: Path) -> datetime:
         return datetime.fromtimestamp(0).astimezone()
 
 
+@cache
 def package_versions() -> dict[str, str]:
-    """The versions of covo, Python, the system and the packages that covo requires."""
+    """Return the versions of covo, Python, the system and the packages that covo requires."""
     versions = {"covo": __version__, "python": platform.python_version(), "os": platform.platform()}
     try:
         requirements = metadata.requires("covo") or []
@@ -124,46 +126,3 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue  # an optional one
     return versions
-
-
-def _time(value: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(value).astimezone() if isinstance(value, str) else None
-    except ValueError:
-        return None
-
-
-def _number(value: object) -> float | None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
-    return value if good else None  # type: ignore[return-value]
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _mapping(value: object) -> Mapping[str, Any] | None:
-    return value if isinstance(value, dict) else None
-
-
-def _names(value: object) -> tuple[str, ...] | None:
-    good = isinstance(value, list) and all(isinstance(name, str) for name in value)
-    return tuple(value) if good else None  # type: ignore[arg-type]
-
-
-_READERS = {
-    "ended": _time,
-    "duration": _number,
-    "turns": _count,
-    "end_reason": _text,
-    "engine": _mapping,
-    "voices": _names,
-    "input_device": _text,
-    "output_device": _text,
-    "settings": _mapping,
-    "versions": _mapping,
-}

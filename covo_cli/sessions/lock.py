@@ -1,7 +1,6 @@
-"""An exclusive lock on an open file, which the system releases however its owner dies.
+"""An exclusive lock on an open file, released by the system however its owner dies.
 
-filelock would lock a file of its own beside it, which it truncates; here the recording itself is
-what is locked, so that there is nothing that could be left behind without the other.
+The recording itself is locked; filelock would leave a lock file of its own beside it.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ else:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a living process holds the lock on ``path``. Raises: OSError if it cannot be read."""
+    """Return whether a living process locks ``path``. Raises: OSError if it cannot be read."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return not try_lock(descriptor)

@@ -1,9 +1,14 @@
-"""Writes a conversation to disk while it happens, so that a kill loses less than a second of it."""
+"""Write a conversation to disk while it happens.
+
+If the disk keeps up, a kill loses less than a second.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import queue
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,26 +16,30 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from covo_cli.conversation.consumer import Audio, Tick
+from audio_io.worker import Worker, details_hint, join_all
+from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter
+from covo_cli.sessions.event_log import encode_events
 from covo_cli.sessions.files import EVENTS, PARTIAL_AUDIO
 from covo_cli.sessions.finish import finish
 from covo_cli.sessions.info import NAME_FORMAT, SessionInfo, package_versions, write_info
-from covo_cli.sessions.records import encode_events
 from model.engine import EngineInfo
 
-TICKS_PER_WRITE = 15
-"""Sound is written every 0.3 s. With the resampler's 40 ms, that is what a kill can lose of it."""
+MOST_WAITING = 3_000
+"""Ticks that may wait for a slow disk: 60 s, about 10 MB."""
+
+CLOSE_LIMIT_S = 120.0
+"""How long closing waits for what is left to be written and compressed: 5 s for an hour of talk."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionMeta:
     """What a conversation is held with: goes into ``session.json`` as it is.
 
-    ``settings``: those in force, as plain JSON-ready values.
+    ``settings``: those in force, as JSON-ready values.
     """
 
     engine: EngineInfo
@@ -42,24 +51,29 @@ class SessionMeta:
 class SessionRecorder:
     """A consumer that records the conversation into a new folder of ``root``.
 
-    ``started``: when the conversation began, now if None; it gives the folder its name.
-    Raises: SessionError when the folder cannot be made.
+    A thread of its own writes, so that a slow disk does not hold up the conversation. When 60 s
+    wait to be written, the recording ends there and the conversation is told; all that was taken
+    until then is kept.
     """
 
     def __init__(self, root: Path, meta: SessionMeta, *, started: datetime | None = None) -> None:
+        """Create the folder, named after the time ``started`` (now if None), and its files.
+
+        Raises: SessionError when that fails.
+        """
         self._info = SessionInfo(
             started=(started or datetime.now()).astimezone(),
             engine=dataclasses.asdict(meta.engine),
             voices=(meta.engine.voice,) if meta.engine.voice else (),
             input_device=meta.input_device,
             output_device=meta.output_device,
-            settings=meta.settings,
+            settings=dict(meta.settings),
             versions=package_versions(),
         )
-        self._user: list[Audio] = []
-        self._assistant: list[Audio] = []
-        self._failure = ""
+        self._failure = self._remedy = ""
+        self._reported = False
         self._closed = False
+        self._taken = self._written = 0
         try:
             self.folder = _new_folder(root, self._info.started)
             self._open()
@@ -68,6 +82,49 @@ class SessionRecorder:
                 f"cannot record into {root}: {error.strerror or error}; "
                 "choose another folder (session.dir) or leave recording off (--no-record)"
             ) from error
+        self._queue: queue.SimpleQueue[Tick | str] = queue.SimpleQueue()
+        self._worker = Worker(self._work, "recorder")
+        self._worker.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many ticks were taken and are not written yet."""
+        return self._taken - self._written
+
+    def on_tick(self, tick: Tick) -> None:
+        """Hand one frame to the writing thread; never waits.
+
+        Raises: SessionError once, when the recording had to stop. What was written before stays,
+        and later ticks are ignored.
+        """
+        if self._reported or self._closed:
+            return
+        if not self._failure and self.waiting >= MOST_WAITING:
+            self._failure = "recording stopped: the disk is too slow"
+        if self._failure:
+            raise self._report()
+        self._taken += 1
+        self._queue.put(tick)
+
+    def close(self, reason: str = "the conversation was over") -> None:
+        """Finish the session; ``reason`` says why it ended. Safe to call twice.
+
+        Returns at once for a recording that stopped during the conversation.
+        Raises: SessionError when what is left cannot be written. What is on disk stays, and is
+        finished when the session is next opened.
+        """
+        if not self._closed:
+            self._closed = True
+            self._queue.put(self._failure or reason)
+            if self._reported:
+                return
+        if join_all([self._worker], CLOSE_LIMIT_S):
+            raise SessionError(
+                f"the recording in {self.folder} is not finished: the disk is too slow; "
+                "the session is completed when you next open it"
+            )
+        if self._failure and not self._reported:
+            raise self._report()
 
     def _open(self) -> None:
         """Create the session's files. Raises: OSError, and nothing is left behind."""
@@ -80,73 +137,47 @@ class SessionRecorder:
             write_info(self.folder, self._info)
             undo.pop_all()
 
-    def on_tick(self, tick: Tick) -> None:
-        """Take note of one frame; writes events at once and sound every 0.3 s.
+    def _report(self) -> SessionError:
+        self._reported = True
+        kept = f"what was recorded before is kept in {self.folder}"
+        return SessionError(f"{self._failure}; {kept}{self._remedy}")
 
-        Raises: SessionError once, when the disk refuses more; what was written before stays, and
-        later ticks are ignored.
-        """
-        if self._failure or self._closed:
-            return
+    # On the writing thread
+
+    def _work(self) -> None:
+        finishing = False
         try:
-            if tick.events:
-                self._write_events(encode_events(tick.events))
-            self._user.append(tick.user)
-            self._assistant.append(tick.assistant)
-            if len(self._user) >= TICKS_PER_WRITE:
-                self._write_sound()
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def close(self, reason: str = "the conversation was over") -> None:
-        """Finish the session; ``reason`` says why it ended. Safe to call twice.
-
-        Raises: SessionError when what is left cannot be written. What is on disk stays, and is
-        finished when the session is next opened.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if self._failure:
-                self._note_failure()
-                return
-            self._write_sound()
+            while isinstance(item := self._queue.get(), Tick):
+                self._write(item)
+                self._written += 1
+            finishing = True
             self._part.finish()
-            finish(self.folder, self._ended(reason))
+            finish(self.folder, self._ended(item))
         except OSError as error:
-            raise self._failed(error) from error
+            log.warning("the recording in %s stopped: %s", self.folder, error)
+            self._failure = f"recording stopped: {error.strerror or error}"
+            self._remedy = "; make room on the disk to record the next conversation"
+        except Exception:
+            log.exception("the recording in %s stopped", self.folder)
+            self._failure = "recording stopped: internal error"
+            self._remedy = details_hint()
         finally:
+            if self._failure and not finishing:
+                # There may be no room even for this: then it is an unfinished session.
+                with contextlib.suppress(OSError):
+                    write_info(self.folder, self._ended(self._failure))
             self._events.close()
             self._part.close()
 
+    def _write(self, tick: Tick) -> None:
+        """Write events at once and sound in pieces of 0.3 s. Raises: OSError."""
+        data = memoryview(encode_events(tick.events).encode("utf-8", "replace"))
+        while data:  # a nearly full disk takes a part and refuses the next
+            data = data[self._events.write(data) :]
+        self._part.write(tick.user, tick.assistant)
+
     def _ended(self, reason: str) -> SessionInfo:
         return dataclasses.replace(self._info, ended=datetime.now().astimezone(), end_reason=reason)
-
-    def _note_failure(self) -> None:
-        """Say in session.json why it stopped. The sound is finished when it is next opened: there
-        is no room for it now, and the conversation goes on meanwhile."""
-        # Should even this find no room, it is an unfinished session like any other.
-        with contextlib.suppress(OSError):
-            write_info(self.folder, self._ended(self._failure))
-
-    def _write_events(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._events.write(rest) :]
-
-    def _write_sound(self) -> None:
-        if self._user:
-            self._part.write(np.concatenate(self._user), np.concatenate(self._assistant))
-            self._user.clear()
-            self._assistant.clear()
-
-    def _failed(self, error: OSError) -> SessionError:
-        self._failure = f"recording stopped: {error.strerror or error}"
-        return SessionError(
-            f"{self._failure}; what was recorded before is kept in {self.folder}. Make room on the "
-            "disk to record the next conversation"
-        )
 
 
 def _new_folder(root: Path, started: datetime) -> Path:

@@ -1,4 +1,4 @@
-"""A session once more, in time: as lines that appear when they were said, or through a speaker."""
+"""Replay a session in time: as lines that appear when they were said, or through a speaker."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import TYPE_CHECKING, Protocol
 from covo_cli.errors import SessionError
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import EndpointStatus, Played
-    from covo_cli.conversation.consumer import Audio
+    from audio_io.endpoints import EndpointStatus
+    from audio_io.signal import Audio, Position
     from covo_cli.sessions.audio import Pcm
-    from covo_cli.sessions.turns import Utterance
+    from covo_cli.sessions.transcript import TranscriptEntry
 
 REPLY = 0
-AHEAD = 1.0
-"""Seconds of sound to keep queued in the speaker."""
+AHEAD_S = 1.0
+"""Sound to keep queued in the speaker."""
 
-STEP = 0.02
-STALLED = 5.0
-"""Seconds without a sample played after which the device counts as gone."""
+STEP_S = 0.02
+STALLED_S = 5.0
+"""Time without a sample played after which the device counts as gone."""
 
 
 class Output(Protocol):
-    """What a replay needs of a :class:`audio_io.endpoints.Speaker`."""
+    """The part of :class:`audio_io.endpoints.Speaker` that a replay uses."""
 
     def play(self, reply: int, samples: Audio) -> None:
         """Queue sound."""
 
     def tick(self) -> Audio:
-        """Take what was heard in one frame."""
+        """Return what was heard in one frame."""
 
     @property
-    def played(self) -> Played:
-        """How far it has got."""
+    def played(self) -> Position:
+        """How far it has played."""
 
     @property
     def status(self) -> EndpointStatus:
@@ -51,29 +51,29 @@ class Clock:
 
 
 def print_in_time(
-    turns: Sequence[Utterance],
-    show: Callable[[Utterance], None],
+    turns: Sequence[TranscriptEntry],
+    show: Callable[[TranscriptEntry], None],
     *,
     start: float = 0.0,
     speed: float = 1.0,
     clock: Clock | None = None,
 ) -> None:
-    """Call ``show`` with every utterance that ends after ``start`` seconds, when it begins.
+    """Call ``show`` with every entry that ends after ``start`` seconds, when it begins.
 
-    Time passes ``speed`` times as fast as it did; the times are kept without adding up delays.
+    Time passes ``speed`` times as fast as it did; delays do not add up.
     """
     clock = clock or Clock()
     began = clock.now()
     for turn in _from(turns, start):
-        wait = began + (turn.start - start) / speed - clock.now()
+        wait = began + (turn.start_s - start) / speed - clock.now()
         if wait > 0:
             clock.sleep(wait)
         show(turn)
 
 
 def play_in_time(
-    turns: Sequence[Utterance],
-    show: Callable[[Utterance], None],
+    turns: Sequence[TranscriptEntry],
+    show: Callable[[TranscriptEntry], None],
     sound: Iterator[Pcm],
     speaker: Output,
     *,
@@ -81,22 +81,21 @@ def play_in_time(
     warn: Callable[[str], None] = lambda message: None,
     clock: Clock | None = None,
 ) -> None:
-    """Play ``sound`` (mono int16 blocks, 24 kHz) from ``start`` seconds on, showing each utterance
-    when the speaker has got to its beginning.
+    """Play ``sound`` (mono int16 blocks, 24 kHz) from ``start`` seconds on.
 
-    ``speaker`` has been started; ``warn`` is told what goes wrong with it. Raises:
-    SessionError when it stops playing, AudioError.
+    Shows each entry when the started ``speaker`` gets to its beginning; ``warn`` is told what is
+    wrong with the speaker. Raises: SessionError when it stops playing, AudioError.
     """
-    from audio_io.endpoints import SPEAKER_RATE
+    from audio_io.clock import ASSISTANT_RATE
 
     clock = clock or Clock()
     waiting = list(_from(turns, start))
-    blocks = _skipped(sound, round(start * SPEAKER_RATE))
+    blocks = _skipped(sound, round(start * ASSISTANT_RATE))
     queued = played = 0
     over, message = False, ""
     next_tick = last_progress = clock.now()
     while not over or played < queued:
-        while not over and queued - played < AHEAD * SPEAKER_RATE:
+        while not over and queued - played < AHEAD_S * ASSISTANT_RATE:
             block = next(blocks, None)
             if block is None:
                 over = True
@@ -107,29 +106,29 @@ def play_in_time(
         before, played = played, speaker.played.samples
         if played > before:
             last_progress = clock.now()
-        elif clock.now() - last_progress > STALLED:
-            raise SessionError("the speaker has stopped playing: see covo devices")
+        elif clock.now() - last_progress > STALLED_S:
+            raise SessionError("the speaker has stopped playing; see covo devices")
         if (now_wrong := speaker.status.message) != message:
             message = now_wrong
-            warn(message or "the speaker is back")
-        while waiting and start + played / SPEAKER_RATE >= waiting[0].start:
+            warn(message or "speaker: recovered")
+        while waiting and start + played / ASSISTANT_RATE >= waiting[0].start_s:
             show(waiting.pop(0))
-        next_tick += STEP
+        next_tick += STEP_S
         clock.sleep(max(0.0, next_tick - clock.now()))
-    for turn in waiting:  # what lies behind the sound's end
+    for turn in waiting:  # what begins after the end of the sound
         show(turn)
 
 
-def _from(turns: Sequence[Utterance], start: float) -> Iterator[Utterance]:
-    return (turn for turn in turns if max(turn.end, turn.start) >= start)
+def _from(turns: Sequence[TranscriptEntry], start: float) -> Iterator[TranscriptEntry]:
+    return (turn for turn in turns if max(turn.end_s, turn.start_s) >= start)
 
 
 def _skipped(blocks: Iterator[Pcm], samples: int) -> Iterator[Pcm]:
-    """``blocks`` without their first ``samples`` samples, none of them empty or over a second."""
-    from audio_io.endpoints import SPEAKER_RATE
+    """Yield ``blocks`` without their first ``samples``, in pieces of at most a second."""
+    from audio_io.clock import ASSISTANT_RATE
 
     for block in blocks:
         rest = block[samples:]
         samples = max(0, samples - len(block))
-        for at in range(0, len(rest), SPEAKER_RATE):
-            yield rest[at : at + SPEAKER_RATE]
+        for at in range(0, len(rest), ASSISTANT_RATE):
+            yield rest[at : at + ASSISTANT_RATE]

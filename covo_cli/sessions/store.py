@@ -1,4 +1,4 @@
-"""Finding recorded conversations again."""
+"""Find recorded conversations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from audio_io.clock import seconds
 from covo_cli.errors import SessionError
+from covo_cli.sessions.event_log import EventLog, read_events
 from covo_cli.sessions.files import (
     AUDIO,
     EVENTS,
@@ -21,8 +22,7 @@ from covo_cli.sessions.files import (
 )
 from covo_cli.sessions.info import SessionInfo, read_info
 from covo_cli.sessions.lock import is_locked
-from covo_cli.sessions.records import EventLog, read_events
-from covo_cli.sessions.turns import Utterance, utterances
+from covo_cli.sessions.transcript import TranscriptEntry, Who, transcript
 from model.events import Event
 
 LAST = "last"
@@ -44,8 +44,8 @@ class SessionState(StrEnum):
 class Session:
     """One recorded conversation, as it was when it was opened.
 
-    What could not be read is left out and told in :attr:`warnings`. ``duration``: of its sound, in
-    seconds; of its events where there is no sound.
+    What could not be read is left out, with a warning. ``duration``: seconds of sound, or of events
+    where there is no sound.
     """
 
     folder: Path
@@ -56,12 +56,12 @@ class Session:
 
     @property
     def name(self) -> str:
-        """Its folder's name."""
+        """The folder's name."""
         return self.folder.name
 
     @property
     def state_text(self) -> str:
-        """Its state, for people."""
+        """The state in words for people."""
         match self.state:
             case SessionState.UNFINISHED:
                 return f"unfinished: {self.duration:.1f} s to recover"
@@ -72,12 +72,12 @@ class Session:
 
     @cached_property
     def log(self) -> EventLog:
-        """The events and what could not be read of them; read once, at the first use."""
+        """The events, read at the first use."""
         return read_events(self.folder)
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """The conversation's events in order; sound as :class:`.records.RecordedAudio`."""
+        """The events in order, with :class:`.event_log.RecordedAudio` for sound."""
         return self.log.events
 
     @property
@@ -86,21 +86,16 @@ class Session:
         return self.own_warnings + self.log.warnings
 
     @cached_property
-    def turns(self) -> tuple[Utterance, ...]:
-        """Who said what when, in order."""
-        return utterances(self.events, self.duration or None)
+    def transcript(self) -> tuple[TranscriptEntry, ...]:
+        """Who said what when."""
+        return transcript(self.events, self.duration or None)
 
     @property
     def turn_count(self) -> int:
         """How often the user spoke."""
         if self.info.turns is not None:
             return self.info.turns
-        return sum(utterance.speaker == "user" for utterance in self.turns)
-
-    @property
-    def voices(self) -> tuple[str, ...]:
-        """The voices that were used, in order."""
-        return self.info.voices
+        return sum(entry.who is Who.USER for entry in self.transcript)
 
 
 class SessionStore:
@@ -110,7 +105,7 @@ class SessionStore:
         self.root = root
 
     def names(self) -> tuple[str, ...]:
-        """The names of all sessions, newest first. Raises: SessionError."""
+        """Return the names of all sessions, newest first. Raises: SessionError."""
         try:
             folders = [path for path in self.root.iterdir() if _is_session(path)]
         except FileNotFoundError:
@@ -120,17 +115,17 @@ class SessionStore:
         return tuple(path.name for path in sorted(folders, key=_age, reverse=True))
 
     def list(self) -> tuple[Session, ...]:
-        """All sessions, newest first, as they are: none is recovered. Raises: SessionError."""
+        """Return all sessions, newest first, recovering none. Raises: SessionError."""
         return tuple(_load(self.root / name) for name in self.names())
 
     def find(self, query: str) -> Path:
-        """The folder of the session called ``query``: its name, the beginning of it, or "last".
+        """Return the folder of the session ``query``: a name, the beginning of one, or "last".
 
-        Raises: SessionError when there is none, naming the nearest, or more than one.
+        Raises: SessionError that names the nearest when there is none, or several.
         """
         names = self.names()
         if not names:
-            raise SessionError(f"there are no sessions in {self.root} yet: hold one with covo chat")
+            raise SessionError(f"there are no sessions in {self.root} yet; hold one with covo chat")
         if query == LAST:
             return self.root / names[0]
         if query in names:
@@ -140,15 +135,15 @@ class SessionStore:
             return self.root / matches[0]
         if matches:
             some = ", ".join(matches[:_NEAREST]) + (", ..." if len(matches) > _NEAREST else "")
-            raise SessionError(f"{query!r} could be {len(matches)} sessions: {some}; say which")
+            raise SessionError(f"{query!r} matches {len(matches)} sessions: {some}; say which")
         nearest = difflib.get_close_matches(query, names, _NEAREST, 0.3) or names[:_NEAREST]
         raise SessionError(f"there is no session {query!r}; the nearest are {', '.join(nearest)}")
 
     def open(self, query: str) -> Session:
-        """The session called ``query`` (see :meth:`find`), made whole first if its process died.
+        """Open the session ``query`` (see :meth:`find`), completing it first if its process died.
 
-        If that fails (a disk that cannot be written), the session opens all the same with a
-        warning. Raises: SessionError.
+        If that fails (a disk that cannot be written), it opens with a warning.
+        Raises: SessionError.
         """
         folder = self.find(query)
         session = _load(folder)
@@ -163,7 +158,7 @@ class SessionStore:
         return _load(folder)
 
     def delete(self, name: str) -> None:
-        """Remove the session of exactly this name and all that is in it.
+        """Delete the session of exactly this name.
 
         Raises: SessionError when it is being recorded or cannot be removed.
         """
@@ -171,9 +166,9 @@ class SessionStore:
         if name not in self.names():
             raise SessionError(f"there is no session {name!r}")
         if _load(folder).state is SessionState.RECORDING:
-            raise SessionError(f"session {name} is being recorded: end the conversation first")
+            raise SessionError(f"session {name} is being recorded; end the conversation first")
         if folder.is_symlink():
-            raise SessionError(f"{folder} is a link, not a session's folder: remove it yourself")
+            raise SessionError(f"{folder} is a link, not a folder; remove it yourself")
         try:
             shutil.rmtree(folder)
         except OSError as error:
@@ -194,7 +189,7 @@ def _age(folder: Path) -> tuple[str, int]:
 
 
 def _load(folder: Path, warning: str = "") -> Session:
-    # The sound first: a recording that ends meanwhile writes its record before the part goes.
+    # Look at the sound first: a recording that ends now writes its record, then removes the part.
     part_seconds, locked, warnings = _partial(folder / PARTIAL_AUDIO)
     info, info_warnings = read_info(folder)
     warnings += info_warnings
@@ -204,7 +199,7 @@ def _load(folder: Path, warning: str = "") -> Session:
         state = SessionState.RECORDING if locked else SessionState.UNFINISHED
     else:
         if not (folder / AUDIO).exists():
-            warnings.append(f"{AUDIO} is missing: there is no sound")
+            warnings.append(f"{AUDIO} is missing")
         if warnings:
             state = SessionState.DAMAGED
         else:
@@ -217,7 +212,7 @@ def _load(folder: Path, warning: str = "") -> Session:
 
 
 def _partial(part: Path) -> tuple[float | None, bool, list[str]]:
-    """How many seconds ``audio.part`` has (None: there is none), whether it is locked, warnings."""
+    """Return the seconds of ``audio.part`` (None: missing), whether it is locked, and warnings."""
     try:
         return part.stat().st_size / PARTIAL_BYTES_PER_SECOND, is_locked(part), []
     except FileNotFoundError:

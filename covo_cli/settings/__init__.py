@@ -1,1 +1,1 @@
-"""Settings: what can be set, the file, the values in force."""
+"""Settings: their declarations, the file, the flags, the values in force."""

@@ -1,34 +1,33 @@
-"""One thing to set: its type, range, help and checks, derived from a dataclass field."""
+"""One setting: its type, range, help and checks, derived from a dataclass field."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import math
 import typing
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+from voices.errors import did_you_mean
 
 Value = bool | int | float | str
 
 
-def setting(
-    default: Value,
-    help_: str,
-    *,
-    choices: tuple[str, ...] = (),
-    within: tuple[float, float] | None = None,
-) -> Any:
-    """A dataclass field that :func:`derive_options` makes an :class:`Option` of."""
-    metadata = {"help": help_, "choices": choices, "within": within}
-    return dataclasses.field(default=default, metadata=metadata)
+def setting(default: Value, help_: str, **declared: Any) -> Any:
+    """Declare a dataclass field to become an :class:`Option`, whose fields are ``declared``."""
+    return dataclasses.field(default=default, metadata={"help": help_, **declared})
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One thing to set. ``within``: lowest and highest value of a number."""
+    """One setting.
+
+    ``choices``: the only words allowed. ``within``: lowest and highest number. ``flag``: the
+    command-line flag that sets it. ``engines``: those that heed it (empty: all).
+    ``must_be_heeded``: an engine that ignores it refuses to start, wherever it was set.
+    ``is_file``: the text is the path of a file.
+    """
 
     section: str
     name: str
@@ -37,6 +36,10 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     within: tuple[float, float] | None = None
+    flag: str = ""
+    engines: tuple[str, ...] = ()
+    must_be_heeded: bool = False
+    is_file: bool = False
 
     @property
     def key(self) -> str:
@@ -50,7 +53,7 @@ class Option:
 
     @property
     def allowed(self) -> str:
-        """What it may be, for people."""
+        """The allowed values, for display."""
         if self.choices:
             return " or ".join(self.choices)
         if self.type is bool:
@@ -64,7 +67,7 @@ class Option:
         return f"{kind} from {low:.10g} to {high:.10g}"
 
     def check(self, value: object) -> Value:
-        """``value`` as this option's type. Raises: ValueError that says what is allowed."""
+        """Return ``value`` as this setting's type. Raises: ValueError."""
         if isinstance(value, bool):
             if self.type is bool:
                 return value
@@ -73,11 +76,11 @@ class Option:
         if self.type is str and isinstance(value, str) and value in (self.choices or (value,)):
             return value
         shown = str(value).lower() if isinstance(value, bool) else repr(value)
-        hint = nearest(value, self.choices) if isinstance(value, str) else ""
+        hint = did_you_mean(value, self.choices) if isinstance(value, str) else ""
         raise ValueError(f"{self.key} cannot be {shown}: it must be {self.allowed}{hint}")
 
     def parse(self, text: str) -> Value:
-        """The value that ``text`` stands for, as typed in a shell. Raises: ValueError."""
+        """Return the value of ``text``, as typed in a shell. Raises: ValueError."""
         if self.type is bool:
             return self.check(_WORDS.get(text.strip().lower(), text))
         return self.check(text if self.type is str else _number(text))
@@ -93,7 +96,7 @@ _WORDS |= {"false": False, "no": False, "off": False, "0": False}
 
 
 def _number(text: str) -> float | str:
-    """``text`` as a number, or as it is when it is none."""
+    """Return ``text`` as a number if it is one, else unchanged."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
@@ -101,23 +104,19 @@ def _number(text: str) -> float | str:
 
 
 def derive_options(root: type) -> list[Option]:
-    """The options in the dataclass ``root``: the fields of those fields that are dataclasses."""
+    """Return the settings of all sections of the dataclass ``root``."""
     options: list[Option] = []
     for section, kind in sections(root).items():
         types = typing.get_type_hints(kind)
-        for f in dataclasses.fields(kind):
-            default: Any = f.default
-            options.append(Option(section, f.name, types[f.name], default, **f.metadata))
+        for field in dataclasses.fields(kind):
+            default: Any = field.default
+            declared = {"engines": getattr(kind, "ENGINES", ()), **field.metadata}
+            declared["choices"] = typing.get_args(types[field.name])
+            options.append(Option(section, field.name, type(default), default, **declared))
     return options
 
 
 def sections(root: type) -> dict[str, Any]:
-    """The dataclass of each of ``root``'s fields that is of one."""
+    """Return the dataclass of each section of ``root``."""
     hints = typing.get_type_hints(root)
     return {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind)}
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the word of ``known`` that is most like ``word``; empty when none is."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""

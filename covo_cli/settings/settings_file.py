@@ -1,12 +1,11 @@
-"""The settings file as text: TOML tables read with line numbers, single values written in place.
+"""The settings file: TOML tables read with line numbers, single values written in place.
 
-Knows nothing of which settings exist. Writing keeps comments and order, and is atomic.
+Writing is atomic and keeps comments and order.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,16 +21,16 @@ _ASSIGNMENT = re.compile(r"\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One value in the file: its dotted ``key``, and the ``place`` it is at, for people."""
+class SettingEntry:
+    """One value in the file. ``key`` is dotted; ``place`` is the file and line, for display."""
 
     key: str
     value: object
     place: str
 
 
-def read(path: Path) -> list[Entry]:
-    """The values in the file at ``path``; none when there is no file.
+def read(path: Path) -> list[SettingEntry]:
+    """Return the values in the file ``path``, which may be missing.
 
     Raises: SettingsError when it cannot be read or is not TOML.
     """
@@ -39,43 +38,44 @@ def read(path: Path) -> list[Entry]:
     return [] if text is None else parse(text, path)
 
 
-def parse(text: str, path: Path) -> list[Entry]:
-    """The values in ``text``, which is or will be the file at ``path``. Raises: SettingsError."""
+def parse(text: str, path: Path) -> list[SettingEntry]:
+    """Return the values in ``text``, the content of ``path``. Raises: SettingsError."""
+    import tomllib
+
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
-            f"{path} is not valid TOML: {error}; correct it with `covo config edit`, or move the "
-            "file away to start again from the defaults"
+            f"{path} is not valid TOML: {error}; fix it with `covo config edit`, or move it away "
+            "to start from the defaults"
         ) from error
     lines = _lines(text)
-    entries: list[Entry] = []
+    entries: list[SettingEntry] = []
     for section, table in tables.items():
         values = table if isinstance(table, dict) else {"": table}
         for name, value in values.items():
             key = f"{section}.{name}" if name else section
             line = lines.get(key)
-            entries.append(Entry(key, value, f"{path}, line {line}" if line else str(path)))
+            entries.append(SettingEntry(key, value, f"{path}, line {line}" if line else str(path)))
     return entries
 
 
 def read_text(path: Path) -> str | None:
-    """The file's text, None when there is no file. Raises: SettingsError."""
+    """Return the file's text, None when it is missing. Raises: SettingsError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
         raise SettingsError(
-            f"{path} is not a text file in UTF-8 (byte {error.start}); move it away to start again "
-            "from the defaults"
+            f"{path} is not UTF-8 (byte {error.start}); move it away to start from the defaults"
         ) from error
     except OSError as error:
         raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
 
 
 def write_value(path: Path, section: str, name: str, value: bool | float | str) -> None:
-    """Set one value, in its table, which is added if need be. Raises: SettingsError."""
+    """Set one value, adding its table if necessary. Raises: SettingsError."""
     import tomlkit
 
     document = _document(path)
@@ -83,13 +83,13 @@ def write_value(path: Path, section: str, name: str, value: bool | float | str) 
     if table is None:
         table = document[section] = tomlkit.table()
     elif not isinstance(table, dict):
-        raise SettingsError(f"{path}: {section} is not a table; correct it with `covo config edit`")
+        raise SettingsError(f"{path}: {section} is not a table; fix it with `covo config edit`")
     table[name] = value
     write_text(path, tomlkit.dumps(document))
 
 
 def remove_value(path: Path, section: str, name: str) -> bool:
-    """Remove one value (``name`` empty: a top-level one); return whether it was there.
+    """Remove one value (``name`` empty: at top level); return whether it was there.
 
     Raises: SettingsError.
     """
@@ -110,8 +110,8 @@ def remove_value(path: Path, section: str, name: str) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace the file's text in one step. Raises: SettingsError; the file is then as it was."""
-    target = path.resolve()  # a link (to a folder of dotfiles, say) stays a link
+    """Replace the file's text atomically. Raises: SettingsError; the file is then unchanged."""
+    target = path.resolve()  # keep a link, for example into a dotfiles folder
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         whole_file.write_text(target, text)
@@ -124,12 +124,12 @@ def _document(path: Path) -> tomlkit.TOMLDocument:
     import tomlkit
 
     text = read_text(path) or ""
-    parse(text, path)  # complains about broken TOML in our words
+    parse(text, path)  # for its error message
     return tomlkit.parse(text)
 
 
 def _lines(text: str) -> dict[str, int]:
-    """The line of each key, as far as plain ``[table]`` and ``name = value`` lines tell."""
+    """Return the line of each key, found by plain ``[table]`` and ``name = value`` lines."""
     lines: dict[str, int] = {}
     section = ""
     for number, line in enumerate(text.splitlines(), start=1):

@@ -1,7 +1,6 @@
-"""A simulated room: its microphone hears the user, background noise, and the loudspeaker's echo.
+"""Simulate a room: its microphone hears the user, noise and the loudspeaker's echo.
 
-For the benchmarks and the evaluation. It is a microphone, and a consumer of the conversation, which
-is how it learns what was played.
+It is also a consumer of the conversation, which tells it what was played.
 """
 
 from __future__ import annotations
@@ -9,18 +8,19 @@ from __future__ import annotations
 import numpy as np
 
 from audio_io.acoustics.echo_path import EchoPath
-from audio_io.endpoints import MIC_FRAME, MIC_RATE, SPEAKER_RATE, EndpointStatus, Microphone
+from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.endpoints import EndpointStatus, Microphone
 from audio_io.files import AudioWriter
 from audio_io.resample import FrameResampler
-from covo_cli.conversation.consumer import Audio, Tick
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Tick
 
 
 class Room:
     """The microphone of a room in which ``user`` speaks.
 
-    ``echo``: the way from the loudspeaker; None: headphones. A frame is heard one frame (20 ms)
-    after it was played at the earliest; that counts towards the path's delay. ``noise``: float32
-    mono 16 kHz, from the conversation's beginning on, over and over. ``recording`` gets what the
+    ``echo``: the path from the loudspeaker, whose delay includes the one frame (20 ms) that a sound
+    takes at least; None: headphones. ``noise``: 16 kHz, looped. ``recording`` gets what the
     microphone hears; :meth:`close` completes it.
     """
 
@@ -35,40 +35,40 @@ class Room:
         self._path = echo
         self._noise = noise
         self._recording = recording
-        self._resampler = FrameResampler(SPEAKER_RATE, MIC_RATE, MIC_FRAME)
-        self._echo = np.zeros(MIC_FRAME, np.float32)
+        self._resampler = FrameResampler(ASSISTANT_RATE, USER_RATE, FRAME)
+        self._echo = np.zeros(FRAME, np.float32)
         self._at = 0
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the user."""
         self._user.start()
 
     def read(self, timeout: float) -> Audio | None:
-        """The person, and the room. Raises: AudioFileError when the recording cannot be written."""
+        """Return the next frame of user, noise and echo. Raises: AudioFileError."""
         frame = self._user.read(timeout)
         if frame is None:
             return None
         heard = frame + self._echo
         if self._noise is not None:
-            heard += np.take(self._noise, range(self._at, self._at + MIC_FRAME), mode="wrap")
-        self._at += MIC_FRAME
+            heard += np.take(self._noise, range(self._at, self._at + FRAME), mode="wrap")
+        self._at += FRAME
         if self._recording is not None:
             self._recording.write(heard)
         return heard
 
     def on_tick(self, tick: Tick) -> None:
-        """What was played sounds in the room."""
+        """Let what was played sound in the room."""
         if self._path is not None:
             self._echo = self._path.process(self._resampler.process(tick.assistant))
 
     @property
     def ended(self) -> bool:
-        """Whether the user was closed."""
+        """Whether the user is closed."""
         return self._user.ended
 
     @property
     def status(self) -> EndpointStatus:
-        """The user's."""
+        """The user's status."""
         return self._user.status
 
     def close(self) -> None:

@@ -1,8 +1,6 @@
-"""A user made of recordings, who waits for answers and speaks over them: for the demo, the
-benchmarks and the evaluation.
+"""Simulate a user with recordings, who waits for replies and speaks over them.
 
-It is a microphone (what it says) and a consumer (what it hears), so the conversation around it is
-the same as with a person.
+It is a microphone (what it says) and a consumer (what it hears).
 """
 
 from __future__ import annotations
@@ -13,48 +11,49 @@ from enum import StrEnum
 
 import numpy as np
 
-from audio_io.clock import samples
-from audio_io.endpoints import MIC_FRAME, EndpointStatus
+from audio_io.clock import FRAME, samples
+from audio_io.endpoints import EndpointStatus
 from audio_io.pacer import Pacer
-from covo_cli.conversation.consumer import Audio, Tick
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Tick
 from model.events import ReplyStarted, StateChanged, TurnState
 
 PATIENCE = 3.0
-"""Seconds after a line without any sign that it was heard; then the next one follows."""
+"""Seconds after a line that nobody reacted to before the next line."""
 
 REST = 1.0
-"""Seconds after a reply's end before a line that was to be said over it, but came too late."""
+"""Seconds after a reply before a line that should have been said over it."""
 
 
 class StartRule(StrEnum):
-    """What the time of a line is counted from."""
+    """What the start of a line is counted from."""
 
     AT = "at"
-    """The beginning of the conversation."""
+    """The start of the conversation."""
     AFTER_LINE = "after line"
-    """The end of the line before, whatever the assistant does."""
+    """The end of the previous line, whatever the assistant does."""
     DURING_REPLY = "during reply"
-    """The beginning of a reply, or the end of the line before if that was later. Only time in which
-    the assistant is heard counts."""
+    """The start of a reply or the end of the previous line, whichever is later; counts only time in
+    which the assistant is heard."""
     AFTER_REPLY = "after reply"
-    """The moment from which nothing is under way: no reply, and none to be expected."""
+    """The moment from which no reply is playing or expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A line begins ``seconds`` after what ``rule`` says. Raises: ValueError below 0."""
+    """Start a line ``seconds`` after what ``rule`` names. Raises: ValueError below 0."""
 
     rule: StartRule
     seconds: float
 
     def __post_init__(self) -> None:
         if not self.seconds >= 0:
-            raise ValueError(f"a line cannot start {self.seconds} s after something")
+            raise ValueError(f"a line cannot start after {self.seconds} s: give 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something to say: ``audio`` float32 mono 16 kHz, which says ``text``, from ``start`` on."""
+    """One thing to say: ``audio`` at 16 kHz, its words ``text``, and when to start."""
 
     audio: Audio = field(repr=False)
     text: str
@@ -62,9 +61,9 @@ class Line:
 
 
 class ScriptedUser:
-    """Says ``lines`` in their order, each once its start rule allows; lines may overlap.
+    """Says ``lines`` in order, each when its start rule allows; lines may overlap.
 
-    ``paced``: frames come in real time, otherwise as fast as they are read.
+    ``paced``: in real time, otherwise as fast as frames are read.
     """
 
     def __init__(
@@ -87,24 +86,24 @@ class ScriptedUser:
         self._heard = 0
         self._closed = False
         self.spoken: list[tuple[int, int]] = []
-        """Where each line began and ended, in user samples."""
+        """Start and end of each line said, in user samples."""
 
     def start(self) -> None:
-        """Nothing to open: time counts from the first :meth:`read`."""
+        """Do nothing: time counts from the first :meth:`read`."""
 
     def read(self, timeout: float) -> Audio | None:
-        """The next frame (see :class:`audio_io.endpoints.Microphone`)."""
+        """Return the next frame; see :class:`audio_io.endpoints.Microphone`."""
         if self._closed:
             return None
         if self._pacer is not None and not self._pacer.wait(timeout):
             return None
         while self._next < len(self.lines) and self._time_to_speak():
             self._begin(self.lines[self._next].audio)
-        frame = np.zeros(MIC_FRAME, np.float32)
-        piece = self._saying[:MIC_FRAME]
+        frame = np.zeros(FRAME, np.float32)
+        piece = self._saying[:FRAME]
         frame[: len(piece)] = piece
-        self._saying = self._saying[MIC_FRAME:]
-        self._at += MIC_FRAME
+        self._saying = self._saying[FRAME:]
+        self._at += FRAME
         return frame
 
     def _begin(self, audio: Audio) -> None:
@@ -136,14 +135,14 @@ class ScriptedUser:
         return self._resting() and self._at - (self._resting_since or 0) >= wait
 
     def _resting(self) -> bool:
-        """Whether nothing is under way; also when nobody took notice of the last line."""
+        """Return whether no reply is playing or expected, or nobody reacted to the last line."""
         unnoticed = not (self._noticed or self._hearing)
         if unnoticed and self._at - self._said >= samples(PATIENCE):
             return True
         return self._resting_since is not None
 
     def on_tick(self, tick: Tick) -> None:
-        """Listen."""
+        """Follow the assistant's turns and replies."""
         for event in tick.events:
             match event:
                 case ReplyStarted():
@@ -156,36 +155,36 @@ class ScriptedUser:
                 case StateChanged(state=TurnState.USER_SPEAKING):
                     self._resting_since, self._noticed = None, True
         if self._hearing and self._at > self._said and tick.assistant.any():
-            self._heard += MIC_FRAME
+            self._heard += FRAME
 
     @property
     def at(self) -> int:
-        """The time of the next frame, in user samples."""
+        """Start of the next frame, in user samples."""
         return self._at
 
     @property
     def heard(self) -> int:
-        """How much of the reply under way was heard since the last line, in user samples."""
+        """How much of the current reply was heard since the last line, in user samples."""
         return self._heard if self._hearing else 0
 
     @property
     def all_said(self) -> bool:
-        """Whether every line has been said to its end."""
+        """Whether all lines have been said in full."""
         return self._next >= len(self.lines) and not len(self._saying)
 
     @property
     def exhausted(self) -> bool:
-        """Whether everything has been said, and what followed has come to an end."""
+        """Whether all lines have been said and no reply is playing or expected."""
         return self.all_said and self._resting()
 
     @property
     def ended(self) -> bool:
-        """Whether it was closed."""
+        """Whether it is closed."""
         return self._closed
 
     @property
     def status(self) -> EndpointStatus:
-        """Its name."""
+        """Its name as the device."""
         return EndpointStatus(self._name)
 
     def close(self) -> None:

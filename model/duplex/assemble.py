@@ -1,80 +1,110 @@
-"""From a duplex checkpoint and settings to something that listens and speaks.
+"""Build the full-duplex assistant from a checkpoint and settings.
 
 The folder is one of Covo-Audio's (:mod:`model.covo.loading.assemble`) with a ``duplex.json``:
-config.json, ``tokenizer.json`` and the safetensors files; unless the profile speaks in tones,
-``token2wav/`` and ``voices/NAME/``. What can be refused is refused before anything large is read.
+``config.json``, ``tokenizer.json`` and the safetensors files and, unless the profile speaks in
+tones, ``token2wav/`` and ``voices/NAME/``. Everything is checked before anything large is read.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import isclose
+from math import ceil, isclose
 from pathlib import Path
 from typing import Any
 
-from model.covo.config.config import CovoConfig, Token2WavConfig
+from tokenizers import Tokenizer
+
 from model.covo.config.device import AUTO, named_device
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision, token2wav_precision
-from model.covo.loading.assemble import TOKEN2WAV, CovoSettings
-from model.covo.loading.loading import load_token2wav
+from model.covo.config.token2wav_config import Token2WavConfig
+from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
+from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.speech_stream import SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
-from model.duplex.assistant import DuplexAssistant
-from model.duplex.network.loop import DuplexLoop
-from model.duplex.network.network import load_duplex
-from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
-from model.duplex.network.tokenizer import load_tokenizer
-from model.duplex.protocol.profile import Speech
-from model.duplex.protocol.profile_file import FILE, read_profile, require_duplex
+from model.duplex.network.loop import DuplexLoop, LoopState
+from model.duplex.network.network import load_duplex, load_tokenizer
+from model.duplex.network.speech import (
+    SpeechDecoder,
+    SpokenState,
+    Token2WavSpeech,
+    ToneSpeech,
+    speak,
+)
+from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
 
+_SETTLED_S = 3.2
+"""Reply length after which the cost per chunk is constant: token2wav's window plus one chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplexAssistant:
+    """The loop, the decoder of its codes, and the tokenizer of its text."""
+
+    loop: DuplexLoop
+    speech: SpeechDecoder[Any]
+    tokenizer: Tokenizer
+
+    def warm_up(self) -> LoopState:
+        """Run everything once, so that the first steps are as fast as later ones; return the state
+        before a conversation."""
+        profile = self.loop.profile
+        spoken: SpokenState[Any] = SpokenState()
+        codes = [0] * profile.codes_per_chunk
+        # On a GPU each length of the reply so far loads its own kernels.
+        on_gpu = self.loop.network.device.type == "cuda"
+        for _ in range(ceil(_SETTLED_S * profile.code_rate / len(codes)) if on_gpu else 1):
+            _, spoken = speak(self.speech, spoken, codes, profile.code_rate, last=False)
+        speak(self.speech, spoken, (), profile.code_rate, last=True)
+        return self.loop.warm_up()
+
 
 class DuplexModel:
-    """The checkpoint in ``folder``, run as ``settings`` say: looked at, and not loaded yet.
+    """The checkpoint in ``folder``, checked but not loaded.
 
-    ``voice``: a name in ``catalogue``, or empty for the checkpoint's own. Of the settings those
-    that belong to turns and prompts have no meaning here; sampling is the profile's.
+    ``voice``: a name in ``catalogue``, or empty for the checkpoint's own. Settings of turns, prompt
+    and sampling are ignored: the profile decides these.
 
     Raises: NetworkConfigError (also for a half-duplex checkpoint), VoiceError, WeightsError,
     NetworkInputError.
     """
 
     def __init__(
-        self, folder: Path, settings: CovoSettings, catalogue: VoiceCatalogue, voice: str = ""
+        self, folder: Path, settings: NetworkSettings, catalogue: VoiceCatalogue, voice: str = ""
     ) -> None:
-        require_duplex(folder)
         self._folder = folder
         self._settings = settings
+        self._profile = read_profile(folder)
         self._config = CovoConfig.read(folder / "config.json")
-        self._profile = read_profile(folder / FILE)
         self._profile.check(self._config)
         self._tokenizer = load_tokenizer(folder, self._profile)
         self._device = named_device(settings.device)
         self._precision = self._checked_precision()
         self._sound = None
         if self._profile.speech is Speech.TOKEN2WAV:
-            self._sound = self._look_at_token2wav(catalogue, voice)
+            self._sound = self._check_token2wav(catalogue, voice)
 
     @property
     def info(self) -> EngineInfo:
-        """What it is made of."""
+        """Describe the engine and its parts."""
         voice, parts = str(self._profile.speech), {"network": f"{self._folder}, {self._precision}"}
         if self._sound is not None:
             voice = self._sound.voice.name
             parts["token2wav"] = f"flow matching and BigVGAN, {self._sound.precision}"
         return EngineInfo(
             "covo-fd",
-            f"the full-duplex network in {self._folder.name}, {self._profile.chunk_ms} ms at a "
-            f"time, on {self._device}",
+            f"full-duplex network in {self._folder.name}, {self._profile.chunk_ms} ms at a time, "
+            f"on {self._device}",
             voice,
             str(self._device),
             parts,
         )
 
     def load(self, progress: Progress) -> DuplexAssistant:
-        """Everything in memory, not warmed up. Raises: NetworkConfigError, WeightsError."""
+        """Load everything, without warming up. Raises: NetworkConfigError, WeightsError."""
         progress("loading the duplex network")
         network = load_duplex(self._folder, device=self._device, precision=self._precision)
         loop = DuplexLoop(network, graph=self._settings.graph)
@@ -87,23 +117,22 @@ class DuplexModel:
         precision = Precision.named(wanted)
         if precision.quantised:
             raise NetworkConfigError(
-                f"the full-duplex engine does not run in {precision} yet: use auto, bf16, fp16 or "
-                "fp32"
+                f"the full-duplex engine does not run in {precision}; use auto, bf16, fp16 or fp32"
             )
         return precision
 
-    def _look_at_token2wav(self, catalogue: VoiceCatalogue, name: str) -> _Token2Wav:
+    def _check_token2wav(self, catalogue: VoiceCatalogue, name: str) -> _Token2Wav:
         settings, folder = self._settings, self._folder / TOKEN2WAV
         config = Token2WavConfig.read(folder / "config.json")
         if config.flow.codebook != self._config.codebook:
             raise NetworkConfigError(
-                f"{folder} speaks {config.flow.codebook} codes, and the network has "
-                f"{self._config.codebook}"
+                f"{folder} has {config.flow.codebook} codes, but the network has "
+                f"{self._config.codebook}; take both from the same checkpoint"
             )
         if not isclose(config.codes_per_second, self._profile.code_rate):
             raise NetworkConfigError(
-                f"{folder} speaks {config.codes_per_second:g} codes a second, and the duplex "
-                f"profile has {self._profile.code_rate:g}"
+                f"{folder} speaks {config.codes_per_second:g} codes a second, but the duplex "
+                f"profile has {self._profile.code_rate:g}; take both from the same checkpoint"
             )
         voice = catalogue.load(name, config.flow)
         if settings.voice_prompt_seconds is not None:
@@ -130,7 +159,7 @@ class DuplexModel:
 
 @dataclass(frozen=True, slots=True)
 class _Token2Wav:
-    """What will speak: ``voice`` with its prompt cut as the settings say."""
+    """The checked speech parts; ``voice`` has its prompt cropped."""
 
     config: Token2WavConfig
     precision: Precision

@@ -1,14 +1,12 @@
-"""The full-duplex network as an engine: it listens and speaks at once.
+"""The full-duplex network as an engine, which listens and speaks at once.
 
-Whose turn it is, only the network decides: SHIFT begins a reply, BREAK ends it, and what it has
-said until then is played to its end (a fraction of a second). The speech detector decides nothing.
-It tells apart what BREAK does not: a reply that was over from one that the user spoke over, and it
-times the user's last word.
+Only the network decides who speaks: SHIFT begins a reply, BREAK ends it, and what was said before
+BREAK is played to its end (a fraction of a second). The speech detector decides nothing. It times
+the user's last word, and tells a reply that ended from one that the user spoke over.
 
-Chunks are stepped on one lane of the executor, in order, and sound is made of codes on another.
-Nothing of the user's audio is ever dropped: a chunk that cannot be stepped in time waits (64 KB for
-a second), and :mod:`model.duplex.pace` says what is left out of the steps until they have caught
-up.
+Chunks are stepped in order on one lane of the executor, and codes are turned into sound on another.
+No audio of the user is dropped: late chunks queue (64 KB per second), and
+:class:`~model.duplex.network.loop.Effort` says what the steps leave out until they catch up.
 """
 
 from __future__ import annotations
@@ -19,15 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from audio_io.clock import samples
-from model.duplex.assistant import DuplexAssistant
-from model.duplex.network.loop import ChunkStep, LoopState
-from model.duplex.network.tokenizer import TextStream
-from model.duplex.pace import PaceReport, effort
-from model.duplex.replies import SpokenReply
-from model.duplex.speaking import SpokenReplies
+from audio_io.signal import Audio, SpeechDetector
+from model.duplex.assemble import DuplexAssistant
+from model.duplex.network.loop import ChunkStep, Effort, LoopState, PaceReport
+from model.duplex.speaking import DuplexReply, SpokenReplies
 from model.duplex.transcripts import UserTranscripts
 from model.engine import (
-    Audio,
     Command,
     EngineInfo,
     Frame,
@@ -40,7 +35,6 @@ from model.engine import (
 )
 from model.errors import ModelError, failing_as_model_error
 from model.events import (
-    AssistantText,
     Event,
     Interrupted,
     Notice,
@@ -51,25 +45,27 @@ from model.events import (
     TurnState,
 )
 from model.hearing.hearing import Hearing
-from model.hearing.speech import SpeechDetector
+from model.hearing.recognition import LoadableRecognizer
 from model.jobs.executor import Executor, Job
-from model.reply import LoadableRecognizer
 from model.turns.turn_settings import TurnSettings
 
 STEP_LANE = "duplex"
 
-ANSWER_WAIT = 2.0
-"""Seconds of silence in which an answer may still come: file mode does not end before."""
+ANSWER_WAIT_S = 2.0
+"""Silence after which no reply is expected any more, and a file's conversation may end."""
 
-SPOKE_OVER = 0.2
-"""Seconds of speech over a reply's end that make an interruption of it."""
+SPOKE_OVER_S = 0.2
+"""Length of speech over a reply's end that makes it an interruption."""
 
 
 class DuplexEngine:
-    """``load`` makes the assistant when the engine is warmed up; ``info`` describes it before.
+    """A conversation with a full-duplex network.
 
-    ``detector`` hears speech in frames (it only measures, see above). ``recognizer`` makes what
-    writes down the user's words; None: nobody does.
+    Args:
+        load: loads the assistant, when the engine is warmed up.
+        info: describes the assistant before it is loaded.
+        detector: finds speech in frames, for timing only.
+        recognizer: makes the recogniser of the user's words; None for no transcript.
     """
 
     def __init__(
@@ -88,35 +84,35 @@ class DuplexEngine:
         self._transcripts = UserTranscripts(self._hearing, executor, recognizer, settings)
         self._assistant: DuplexAssistant | None = None
         self._loop_state: LoopState | None = None
-        self._text: TextStream | None = None
         self.pace = PaceReport()
-        """How well the steps keep up."""
+        """How well the steps keep up with the user."""
         self._events: list[Event] = []
         self._commands: deque[Command] = deque()
         self._now = 0
-        self._sounded = 0  # the last frame that was not nothing
+        self._sounded = 0  # end of the last frame that was not digital silence
         self._frames: list[Audio] = []
         self._chunks = 0
         self._steps: deque[tuple[int, Job[ChunkStep]]] = deque()
+        self._failing = False  # whether the last step failed; consecutive failures are one notice
         self._spoken = SpokenReplies(executor)
-        self._reply: SpokenReply | None = None  # the one that the network is speaking
+        self._reply: DuplexReply | None = None  # the reply the network is speaking
         self._replies = 0
-        self._answered = 0  # the last utterance that a reply came to
+        self._answered = 0  # the last turn that got a reply
         self._stop = False
         self._muted = False
 
     @property
     def info(self) -> EngineInfo:
-        """What this engine is made of."""
+        """Describe the engine and its parts."""
         return self._info
 
     @property
     def busy(self) -> bool:
-        """Whether a reply is under way or may still come, or what was said waits to be heard or
-        read."""
-        waits = self._now - self._sounded < samples(ANSWER_WAIT)
+        """Whether a reply is under way or may still come, or audio waits to be stepped or
+        recognised."""
+        expecting = self._now - self._sounded < samples(ANSWER_WAIT_S)
         working = self._steps or self._spoken.busy or self._transcripts.busy
-        return waits or bool(working or self._commands)
+        return expecting or bool(working or self._commands)
 
     def warm_up(self, progress: Progress) -> None:
         """Load everything and run it once. Raises: ModelError."""
@@ -132,19 +128,19 @@ class DuplexEngine:
         self._commands.append(command)
 
     def close(self) -> None:
-        """Stop all work and give back memory. Safe to call twice."""
+        """Stop all work and free the memory. Safe to call twice."""
         self._executor.close()
         self._transcripts.close()
         self._assistant = self._loop_state = None
 
     def process(self, frame: Frame) -> Sequence[Event]:
-        """Take in one frame; return what happened, in order of time."""
+        """Take in one frame; return the events up to its end, in order."""
         if self._assistant is None:
-            raise ModelError("the engine was not loaded: warm it up first")
+            raise ModelError("the engine is not loaded; warm it up first")
         self._events = []
         self._now = frame.end
         voiced, newest = self._hearing.hear(frame), self._spoken.newest
-        self._transcripts.hear(frame, voiced=voiced, over=newest.number if newest else 0)
+        self._transcripts.hear(frame, voiced=voiced, over=newest.reply_id if newest else 0)
         if np.any(frame.samples):
             self._sounded = frame.end
         while self._commands:
@@ -158,7 +154,7 @@ class DuplexEngine:
         self._events += self._transcripts.poll(self._now, self._spoken.settled)
         return self._events
 
-    # The network hears, and speaks
+    # Steps of the network
 
     def _listen(self, assistant: DuplexAssistant, audio: Audio) -> None:
         self._frames.append(audio)
@@ -173,16 +169,16 @@ class DuplexEngine:
         def work(cancelled: Callable[[], bool]) -> Iterator[ChunkStep]:
             if self._loop_state is None:
                 return
-            state, waiting = self._loop_state, effort(self._chunks - number - 1)
+            state, effort = self._loop_state, Effort.for_lag(self._chunks - number - 1)
             try:
-                step, after = assistant.loop.step(state, heard[:size], waiting, stop=self._stop)
+                step, after = assistant.loop.step(state, heard[:size], effort, stop=self._stop)
             except Exception:
-                # Half a step may be in it: only a new beginning is sure to be right.
+                # The context may hold half a step, so the conversation starts over.
                 self._loop_state = assistant.loop.start(context=state.context)
                 raise
             self._loop_state = after
             if step.broke:
-                self._stop = False  # or the next reply, if it were soon, would be stopped as well
+                self._stop = False  # or a reply that begins at once would be stopped as well
             yield step
 
         self._steps.append((number, self._executor.submit(STEP_LANE, self._now, work)))
@@ -194,16 +190,19 @@ class DuplexEngine:
                 with failing_as_model_error("the duplex network"):
                     steps = job.poll(self._now)
             except ModelError as error:
-                self._emit(Notice(self._now, "error", f"{error}; it begins anew"))
+                if not self._failing:
+                    self._emit(Notice(self._now, "error", f"{error}; the network starts over"))
+                self._failing = True
                 self._steps.popleft()
-                if self._reply is not None:  # it has no BREAK, and is over all the same
+                if self._reply is not None:  # without BREAK it must be ended here
                     self._spoken.say(assistant, self._now, self._reply, "", (), last=True)
                 self._break_off()
                 continue
             for step in steps:
+                self._failing = False
                 due = (number + 2) * assistant.loop.profile.chunk_samples
                 if self.pace.add(step, late=self._now > due):
-                    self._emit(Notice(self._now, "warning", f"too slow: {self.pace}"))
+                    self._warn(f"too slow: {self.pace}")
                 self._take(assistant, step)
             if not job.finished:
                 return
@@ -212,14 +211,12 @@ class DuplexEngine:
     def _take(self, assistant: DuplexAssistant, step: ChunkStep) -> None:
         if step.shifted:
             self._begin_reply(assistant)
-        reply, text = self._reply, self._text
-        if reply is None or text is None:
+        reply = self._reply
+        if reply is None:
             return
-        delta = "".join(text.step(token) for token in step.text)
-        if delta and not reply.stopped:
-            self._emit(AssistantText(self._now, reply.number, delta))
-        codes = () if step.broke else step.codes  # BREAK's chunk is not the reply's any more
-        self._spoken.say(assistant, self._now, reply, delta, codes, last=step.broke)
+        text = "".join(reply.decoder.step(token) for token in step.text)
+        codes = () if step.broke else step.codes  # BREAK's chunk is not part of the reply
+        self._spoken.say(assistant, self._now, reply, text, codes, last=step.broke)
         if step.broke:
             self._break_off()
 
@@ -228,9 +225,8 @@ class DuplexEngine:
         turn = self._transcripts.newest
         spoke = self._hearing.last_speech if turn != self._answered else 0
         self._answered = turn
-        self._reply = SpokenReply(self._replies, turn, spoke, self._now)
+        self._reply = DuplexReply(assistant, self._replies, turn, spoke, self._now)
         self._spoken.begin(self._reply)
-        self._text = assistant.text_stream()
         self._emit(ReplyStarted(self._now, self._replies, turn))
         self._enter(TurnState.SPEAKING, "SHIFT")
 
@@ -239,14 +235,14 @@ class DuplexEngine:
         self._stop = False
         if reply is None:
             return
-        reply.over_speech = self._hearing.run >= samples(SPOKE_OVER)
+        reply.over_speech = self._hearing.run >= samples(SPOKE_OVER_S)
         if not reply.stopped:
             over = reply.over_speech
             state = TurnState.INTERRUPTED if over else self._resting
             self._enter(state, "BREAK, you spoke over it" if over else "BREAK")
 
     def _reply_is_over(self, number: int) -> bool:
-        return self._reply is None or self._reply.number == number
+        return self._reply is None or self._reply.reply_id == number
 
     # Commands
 
@@ -259,26 +255,26 @@ class DuplexEngine:
                 if self._reply is None:
                     self._enter(self._resting, "muted" if muted else "unmuted")
             case SayText():
-                self._cannot("read what is typed, it only hears: speak to it")
+                self._warn("this engine takes no typed text; speak instead")
             case SetVoice():
-                self._cannot("change its voice while it talks")
+                self._warn("this engine cannot change its voice during a conversation")
             case PushToTalk(held):
                 if held:
                     self._stop_reply("push-to-talk")
 
     def _stop_reply(self, reason: str) -> None:
-        """Silence at once; the network is made to stop with its next chunk."""
+        """Stop playing at once, and make the network stop with its next chunk."""
         reply = self._spoken.stop(reason)
         if reply is None:
             return
         self._stop = self._reply is not None
-        self._emit(PlaybackControl(self._now, reply.number, PlaybackAction.STOP, reason))
+        self._emit(PlaybackControl(self._now, reply.reply_id, PlaybackAction.STOP, reason))
         self._enter(TurnState.INTERRUPTED, reason)
 
-    def _cannot(self, what: str) -> None:
-        self._emit(Notice(self._now, "warning", f"the full-duplex network cannot {what}"))
+    # Events
 
-    # Saying what happened
+    def _warn(self, text: str) -> None:
+        self._emit(Notice(self._now, "warning", text))
 
     @property
     def _resting(self) -> TurnState:

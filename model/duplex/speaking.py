@@ -1,77 +1,122 @@
-"""Replies on their way to the user's ear: sound is made of their codes, and followed to its end."""
+"""Speak replies: turn their codes into sound beside the loop, and follow them to the ear.
+
+Times are user samples, lengths samples at 24 kHz.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, samples
-from model.duplex.assistant import DuplexAssistant
-from model.duplex.network.speech import speak
-from model.duplex.replies import SpokenReply
-from model.engine import Audio, Playback
+from audio_io.signal import Audio, Position
+from model.duplex.assemble import DuplexAssistant
+from model.duplex.network.network import ReplyTextStream
+from model.duplex.network.speech import SpokenState, speak
 from model.errors import ModelError, failing_as_model_error
-from model.events import (
-    AssistantAudio,
-    Event,
-    Interrupted,
-    Notice,
-    ReplyAudioEnded,
-    ReplyFinished,
-    TurnLatency,
-)
+from model.events import Event, Interrupted, Notice, ReplyFinished, TurnLatency
 from model.jobs.executor import Executor, Job
-from model.playback.falling_silent import FallingSilent
+from model.playback.spoken_reply import SpokenReply, latency_parts
 
 SPEECH_LANE = "speech"
 
-CUSHION = 0.06
-"""Seconds of silence before a reply's first sound. Each chunk's speech is ready a little earlier or
-later than the last one's; without it the speaker would run dry in between."""
+CUSHION_S = 0.06
+"""Silence before a reply's first sound, so that the speaker does not run dry when a chunk's speech
+is ready a little late."""
 
-STALLED = 2.0
-"""Seconds without progress after which a reply that is not played to its end is given up."""
+
+class DuplexReply(SpokenReply):
+    """A reply that begins with SHIFT, at ``shifted_at``, and ends with BREAK.
+
+    ``end_of_speech``: when the user last spoke before it, 0 if nothing new was said.
+    """
+
+    def __init__(
+        self,
+        assistant: DuplexAssistant,
+        reply_id: int,
+        turn: int,
+        end_of_speech: int,
+        shifted_at: int,
+    ) -> None:
+        super().__init__(reply_id, turn, cushion=samples(CUSHION_S, ASSISTANT_RATE))
+        self.end_of_speech = end_of_speech
+        self.shifted_at = shifted_at
+        self.over_speech = False
+        """Whether the user was speaking when BREAK came."""
+        self.failed = False
+        """Whether some of its speech could not be made."""
+        self.stop_reason = ""
+        self.decoder = ReplyTextStream(assistant.tokenizer)
+        self.speech: SpokenState[Any] = SpokenState()
+        """The state of its sound; used on the speech lane only."""
+
+    def latency(self, now: int) -> TurnLatency:
+        """Return the time from the user's last speech to the first sound played, by its parts."""
+        marks = {
+            "turn taking": self.shifted_at,
+            "speech": self.first_audio_at,
+            "playing": self.first_heard_at,
+        }
+        parts = latency_parts(self.end_of_speech, marks)
+        return TurnLatency(now, self.turn, self.reply_id, sum(parts.values()), parts)
+
+    def ending(self, now: int) -> list[Event]:
+        """Return the events that end it, empty while it can still be heard."""
+        if self.stopped:
+            return [self._interrupted(now, self.stop_reason)] if self.silent else []
+        lost: list[Event] = []
+        if not self.finished:
+            if not self.stalled(now):
+                return []
+            lost = [Notice(now, "warning", "the speaker did not play the end of the reply")]
+        if self.over_speech:
+            return [*lost, self._interrupted(now, "you spoke over it")]
+        return [*lost, ReplyFinished(now, self.reply_id, self.text)]
+
+    def _interrupted(self, now: int, reason: str) -> Interrupted:
+        heard = self.split()
+        return Interrupted(now, self.reply_id, heard.samples, heard.text, heard.unheard, reason)
 
 
 class SpokenReplies:
-    """The replies that are not settled yet, in order: one is settled when it has fallen silent and
-    that was told. Sound is made of codes on a lane of its own. Times are user samples."""
+    """The replies whose end was not reported yet, in order, and the sound being made of them."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self._sounds: deque[tuple[SpokenReply, str, bool, Job[Audio]]] = deque()
-        self._replies: deque[SpokenReply] = deque()
+        self._sounds: deque[tuple[DuplexReply, str, bool, Job[Audio]]] = deque()
+        self._replies: deque[DuplexReply] = deque()
         self.settled = 0
-        """The number of the last reply that is settled."""
+        """The number of the last reply whose end was reported."""
 
     @property
-    def newest(self) -> SpokenReply | None:
-        """The newest that is not settled."""
+    def newest(self) -> DuplexReply | None:
+        """The newest reply whose end was not reported yet."""
         return self._replies[-1] if self._replies else None
 
     @property
     def busy(self) -> bool:
-        """Whether there is one."""
+        """Whether a reply is being made or heard."""
         return bool(self._replies or self._sounds)
 
-    def begin(self, reply: SpokenReply) -> None:
-        """A reply has begun; it has no sound yet."""
+    def begin(self, reply: DuplexReply) -> None:
+        """Add a reply that has begun."""
         self._replies.append(reply)
 
     def say(
         self,
         assistant: DuplexAssistant,
         now: int,
-        reply: SpokenReply,
-        delta: str,
+        reply: DuplexReply,
+        text: str,
         codes: tuple[int, ...],
         *,
         last: bool,
     ) -> None:
-        """Have ``assistant`` make sound of the next ``codes`` of ``reply``, beside which the text
-        ``delta`` stands. ``last``: nothing follows."""
+        """Add ``text`` and the sound of ``codes`` to ``reply``. ``last``: nothing follows."""
 
         def work(cancelled: Callable[[], bool]) -> Iterator[Audio]:
             if reply.stopped:
@@ -80,95 +125,57 @@ class SpokenReplies:
             sound, reply.speech = speak(assistant.speech, reply.speech, codes, rate, last=last)
             yield sound
 
+        if text:
+            reply.write(now, text)
         job = self._executor.submit(SPEECH_LANE, now, work)
-        self._sounds.append((reply, delta, last, job))
+        self._sounds.append((reply, text, last, job))
 
-    def stop(self, reason: str) -> SpokenReply | None:
-        """Nothing more of any reply is to be heard; the newest, if there is one that was not
-        stopped before."""
+    def stop(self, reason: str) -> DuplexReply | None:
+        """Stop all replies; return the newest one, or None if it was stopped before."""
         newest = self.newest
         if newest is None or newest.stopped:
             return None
         for reply in self._replies:
             if not reply.stopped:
-                reply.falling = FallingSilent(reply.heard, reason)
+                reply.stop()
+                reply.stop_reason = reason
         return newest
 
-    def poll(self, now: int, playback: Playback) -> Iterator[Event]:
-        """What became of the replies by ``now``."""
+    def poll(self, now: int, playback: Position) -> Iterator[Event]:
+        """Yield what happened to the replies by ``now``."""
         while self._sounds:
-            reply, delta, last, job = self._sounds[0]
-            yield from self._collect(now, reply, delta, job)
+            reply, text, last, job = self._sounds[0]
+            yield from self._collect(now, reply, text, job)
             if not job.finished:
                 break
             self._sounds.popleft()
             if last:
-                reply.complete = True
-                if not reply.stopped:
-                    yield ReplyAudioEnded(now, reply.number, reply.samples)
+                reply.end(whole=not reply.failed)
+        for reply in self._replies:
+            yield from reply.take(now)
         while self._replies:
             reply = self._replies[0]
-            yield from _follow(now, reply, playback)
-            over = _over(now, reply)
-            if over is None:
+            if reply.follow(now, playback) and reply.end_of_speech:
+                yield reply.latency(now)
+            ending = reply.ending(now)
+            if not ending:
                 return
-            yield from over
+            yield from ending
             self._replies.popleft()
-            self.settled = reply.number
+            self.settled = reply.reply_id
 
     def _collect(
-        self, now: int, reply: SpokenReply, delta: str, job: Job[Audio]
-    ) -> Iterator[Event]:
+        self, now: int, reply: DuplexReply, text: str, job: Job[Audio]
+    ) -> Iterator[Notice]:
         try:
             with failing_as_model_error("the reply's speech"):
                 sounds = job.poll(now)
         except ModelError as error:
-            yield Notice(now, "error", str(error))
+            if not reply.failed:
+                yield Notice(now, "error", str(error))
+            reply.failed = True
             return
         for sound in sounds:
-            reply.add_text(delta)
-            if len(sound) and not reply.stopped:
-                whole = sound if reply.sound_at is not None else _first(now, reply, sound)
-                reply.samples += len(whole)
-                yield AssistantAudio(now, reply.number, whole, delta)
-
-
-def _first(now: int, reply: SpokenReply, sound: Audio) -> Audio:
-    """A reply's first sound, behind the cushion."""
-    reply.sound_at = now
-    reply.cushion = samples(CUSHION, ASSISTANT_RATE)
-    return np.concatenate((np.zeros(reply.cushion, np.float32), sound))
-
-
-def _follow(now: int, reply: SpokenReply, playback: Playback) -> Iterator[Event]:
-    """Take note of what was played of it."""
-    if playback.reply == reply.number:
-        heard = playback.samples
-    else:
-        heard = reply.samples if playback.reply > reply.number else 0
-    if reply.play(now, heard) and reply.end_of_speech:
-        parts = reply.latency()
-        yield TurnLatency(now, reply.turn, reply.number, sum(parts.values()), parts)
-
-
-def _over(now: int, reply: SpokenReply) -> list[Event] | None:
-    """How it ended, to be told; None while it can still be heard."""
-    if reply.falling is not None:
-        if not reply.falling.silent(reply.heard):
-            return None
-        return [_interrupted(now, reply, reply.falling.reason)]
-    if not reply.complete:
-        return None
-    events: list[Event] = []
-    if reply.heard < reply.samples:
-        if now - max(reply.heard_since, reply.sound_at or 0) < samples(STALLED):
-            return None
-        events.append(Notice(now, "warning", "the speaker lost the end of the reply"))
-    if reply.over_speech:
-        return [*events, _interrupted(now, reply, "you spoke over it")]
-    return [*events, ReplyFinished(now, reply.number, reply.text)]
-
-
-def _interrupted(now: int, reply: SpokenReply, reason: str) -> Interrupted:
-    said, unsaid = reply.split(reply.heard)
-    return Interrupted(now, reply.number, reply.heard, said, unsaid, reason)
+            first = len(sound) and reply.first_audio_at is None
+            silence = np.zeros(reply.cushion if first else 0, np.float32)
+            reply.say(now, np.concatenate((silence, sound)), text)

@@ -1,8 +1,7 @@
-"""What the user says, in writing: for the screen and the record, beside a network that only hears.
+"""Transcribe the user beside a network that only listens, for the screen and the record.
 
-The user's speech is cut into utterances at its silences, and the embedded recogniser reads them on
-lanes of its own. Nothing waits for it, and nothing is decided by it: whose turn it is, only the
-network knows.
+The user's speech is cut into turns at its silences, and the recogniser's words are events. No step
+of the network waits for them, and no decision depends on them.
 """
 
 from __future__ import annotations
@@ -12,36 +11,35 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from audio_io.clock import samples
-from model.covo.conversation.recognition import load_recognizer
 from model.engine import Frame, Progress
 from model.errors import ModelError, failing_as_model_error
 from model.events import Event, Notice, TurnDiscarded, UserTranscript
 from model.hearing.hearing import Hearing
 from model.hearing.open_turn import OpenTurn
-from model.hearing.partials import PartialTranscripts
-from model.jobs.executor import Executor, Job, once
-from model.reply import LoadableRecognizer
+from model.hearing.recognition import LoadableRecognizer, Recognition, Transcript
+from model.jobs.executor import Executor
+from model.jobs.question import Question
 from model.turns.turn_settings import TurnSettings
-
-TRANSCRIPT_LANE = "transcript"
 
 
 @dataclass(slots=True)
-class _Utterance:
-    """``over``: the number of the reply that it began over, 0 for none. ``shown``: some of it was
-    told. ``job``: it is over, and being read."""
+class _SpokenTurn:
+    """A turn that began over reply ``over`` (0: over none).
+
+    ``shown``: partial words were reported. ``words``: the final words, asked for at its end.
+    """
 
     turn: OpenTurn
     over: int
     shown: bool = False
-    job: Job[str] | None = None
+    words: Question[Transcript] | None = None
 
 
 class UserTranscripts:
-    """Cuts what ``hearing`` takes for speech, and has it read by what ``recognizer`` makes (None:
-    by nobody). An utterance is what turn taking calls a turn, with its numbers: when one begins
-    (``onset``), when it is over (``silence``, ``max_turn``), and how much is more than a noise
-    (``min_speech``).
+    """Cuts the speech that ``hearing`` finds into turns, and has them recognised.
+
+    Turns are cut by the ``settings`` of turn taking: ``onset``, ``silence``, ``max_turn`` and
+    ``min_speech``. ``recognizer`` makes the recogniser; None for no transcript.
     """
 
     def __init__(
@@ -55,51 +53,49 @@ class UserTranscripts:
         self._executor = executor
         self._make = recognizer
         self._settings = settings
-        self._recognizer: LoadableRecognizer | None = None
-        self._partials = PartialTranscripts(None, executor, samples(settings.partial_every))
+        self._recognition = Recognition(None, executor, samples(settings.partial_every))
         self._obstacle = ""
-        self._open: _Utterance | None = None
-        self._reading: deque[_Utterance] = deque()
+        self._open: _SpokenTurn | None = None
+        self._ended: deque[_SpokenTurn] = deque()
         self._count = 0
         self.newest = 0
-        """The number of the newest utterance that is more than a noise, 0 before any."""
+        """The number of the newest turn that is more than a noise, 0 before any."""
 
     @property
     def busy(self) -> bool:
-        """Whether something that was said is still being read."""
-        return bool(self._reading)
+        """Whether final words are still to be reported."""
+        return bool(self._ended)
 
     def load(self, progress: Progress) -> None:
-        """Make the recogniser ready. What is in the way of that is told when :meth:`poll` is next
-        called; there are no transcripts then."""
+        """Load the recogniser. On failure there is no transcript; the next poll reports why."""
         if self._make is None:
             return
         progress("loading the recogniser")
         try:
             with failing_as_model_error("the recogniser"):
                 recognizer = self._make()
-                load_recognizer(recognizer)
+                recognizer.load()
         except ModelError as error:
             self._obstacle = str(error)
             return
-        self._recognizer = recognizer
         pause = samples(self._settings.partial_every)
-        self._partials = PartialTranscripts(recognizer, self._executor, pause)
+        self._recognition = Recognition(recognizer, self._executor, pause)
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice."""
-        if self._recognizer is not None:
-            self._recognizer.close()
+        """Free the memory. Safe to call twice."""
+        self._recognition.close()
 
     def hear(self, frame: Frame, *, voiced: bool, over: int) -> None:
-        """Take in the frame that ``hearing`` has just heard. ``voiced``: what it took it for;
-        ``over``: the number of the reply that the user is being told, 0 for none."""
+        """Take in the frame that ``hearing`` heard last.
+
+        ``voiced``: whether it is speech. ``over``: the number of the reply being played, or 0.
+        """
         s, hearing = self._settings, self._hearing
         if self._open is None:
             if not hearing.speech_began:
                 return
             self._count += 1
-            self._open = _Utterance(hearing.open_turn(self._count), over)
+            self._open = _SpokenTurn(hearing.open_turn(self._count), over)
         else:
             self._open.turn.add(frame.samples, voiced, hearing.last_speech)
         turn = self._open.turn
@@ -107,52 +103,47 @@ class UserTranscripts:
             self.newest = turn.number
         too_long = frame.end - turn.start >= samples(s.max_turn)
         if too_long or hearing.silence >= samples(s.silence):
-            hearing.forget()  # what follows is the next one
-            self._finish(self._open, frame.end)
+            hearing.forget()
+            self._end(self._open, frame.end)
             self._open = None
 
     def poll(self, now: int, settled: int) -> Iterator[Event]:
-        """What became known by ``now``.
+        """Yield what became known by ``now``.
 
-        ``settled``: the number of the last reply that was told to its end. What is said over a
-        reply waits for that, in order: a screen takes the user's words for the end of the reply
-        before them.
+        ``settled``: the number of the last reply whose end was reported. Words spoken over a later
+        reply are held back, because screens end a reply at the user's next words.
         """
         if self._obstacle:
-            yield Notice(now, "warning", f"what you say is not written down: {self._obstacle}")
+            yield Notice(now, "warning", f"no transcript of what you say: {self._obstacle}")
             self._obstacle = ""
-        while self._reading and self._reading[0].over <= settled:
-            yield from self._collect(self._reading[0], now)
-            job = self._reading[0].job
-            if job is not None and not job.finished:
+        while self._ended and self._ended[0].over <= settled:
+            yield from self._collect(self._ended[0], now)
+            words = self._ended[0].words
+            if words is not None and words.pending:
                 return
-            self._reading.popleft()
-        if self._open is not None and not self._reading and self._open.over <= settled:
+            self._ended.popleft()
+        if self._open is not None and not self._ended and self._open.over <= settled:
             speaking = not self._hearing.silence
-            for event in self._partials.poll(now, self._open.turn, speaking=speaking):
+            for event in self._recognition.partial(now, self._open.turn, speaking=speaking):
                 self._open.shown |= isinstance(event, UserTranscript)
                 yield event
 
-    def _finish(self, utterance: _Utterance, now: int) -> None:
-        self._partials.drop()
-        recognizer, turn = self._recognizer, utterance.turn
-        if recognizer is not None and turn.voiced >= samples(self._settings.min_speech):
-            audio = turn.audio()
-            work = once(lambda: recognizer.transcribe(audio))
-            utterance.job = self._executor.submit(TRANSCRIPT_LANE, now, work)
-        self._reading.append(utterance)
+    def _end(self, spoken: _SpokenTurn, now: int) -> None:
+        self._recognition.drop_partial()
+        turn = spoken.turn
+        if self._recognition.available and turn.voiced >= samples(self._settings.min_speech):
+            trouble = "your words could not be recognised"
+            spoken.words = self._recognition.turn(now, turn.audio(), trouble, "warning")
+        self._ended.append(spoken)
 
-    def _collect(self, utterance: _Utterance, now: int) -> Iterator[Event]:
-        turn, job = utterance.turn, utterance.job
-        try:
-            with failing_as_model_error("the recogniser"):
-                texts = job.poll(now) if job is not None else [""]
-        except ModelError as error:
-            yield Notice(now, "warning", f"what you said could not be written: {error}")
-            return
-        for text in texts:
-            if text.strip():
-                end = turn.end_of_speech
-                yield UserTranscript(now, turn.number, text.strip(), True, turn.start, end)
-            elif utterance.shown:
-                yield TurnDiscarded(now, turn.number, "nothing recognised")
+    def _collect(self, spoken: _SpokenTurn, now: int) -> Iterator[Event]:
+        turn, words, text = spoken.turn, spoken.words, ""
+        if words is not None:
+            yield from words.poll(now)
+            if words.answer is None:
+                return
+            text = words.answer.text.strip()
+        if text:
+            yield UserTranscript(now, turn.number, text, True, turn.start, turn.end_of_speech)
+        elif spoken.shown:
+            yield TurnDiscarded(now, turn.number, "nothing recognised")

@@ -1,1 +1,1 @@
-"""Hearing: what the user says, and when."""
+"""Hearing: when the user speaks, and what the words are."""

@@ -1,4 +1,4 @@
-"""The user's side of turn taking: frames in; speech, silence and what was said out."""
+"""Tell the user's speech from other sounds, frame by frame."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from collections import deque
 import numpy as np
 
 from audio_io.clock import FRAME, samples
-from model.engine import Audio, Frame
+from audio_io.signal import Audio, SpeechDetector
+from model.engine import Frame
 from model.hearing.level_gate import LevelGate
 from model.hearing.open_turn import OpenTurn
-from model.hearing.speech import SpeechDetector, SpeechTracker
+from model.hearing.speech import SpeechTracker
 from model.turns.turn_settings import TurnSettings
 
-_BRIDGE = 0.1
-"""Seconds: shorter gaps (stops, breaths) do not end a run of speech."""
+_BRIDGE_S = 0.1
+"""Shorter gaps (stops, breaths) do not end a run of speech."""
 
-_BLIP = 0.06
-"""Seconds: a shorter run of speech does not end a silence."""
+_BLIP_S = 0.06
+"""A shorter run of speech does not end a silence."""
 
 
 class Hearing:
-    """Tells the user's speech from the rest, and keeps the last moments for a turn that begins.
+    """Find the user's speech, and keep the latest audio for a turn that begins.
 
     All times are user samples.
     """
@@ -30,7 +31,7 @@ class Hearing:
         self._detector = detector
         self._gate = LevelGate()
         self._speech = SpeechTracker(
-            bridge=samples(min(_BRIDGE, s.speculate_after)), blip=samples(min(_BLIP, s.onset))
+            bridge=samples(min(_BRIDGE_S, s.speculate_after)), blip=samples(min(_BLIP_S, s.onset))
         )
         self._onset = samples(s.onset)
         self._recent: deque[Audio] = deque(maxlen=max(1, samples(s.pre_roll + s.onset) // FRAME))
@@ -43,7 +44,7 @@ class Hearing:
         self._detector.reset()
 
     def hear(self, frame: Frame) -> bool:
-        """Take in the next frame; whether it is the user's speech."""
+        """Take in the next frame; return whether it is the user's speech."""
         self._now = frame.end
         probability = self._detector.process(frame.samples)
         if not self._gate.passes(frame.samples, self._speech.is_speech(probability)):
@@ -53,12 +54,12 @@ class Hearing:
 
     @property
     def speech_began(self) -> bool:
-        """Whether there is speech now that has lasted long enough to be some."""
+        """Whether the present run of speech is long enough to count."""
         return self._speech.run_voiced >= self._onset
 
     @property
     def run(self) -> int:
-        """How much speech there was without a break up to now."""
+        """Length of the present run of speech, 0 in a silence."""
         return self._speech.run_voiced
 
     @property
@@ -72,21 +73,21 @@ class Hearing:
         return self._speech.last_voiced
 
     def forget(self) -> None:
-        """Let the next speech be a new run."""
+        """End the run of speech; the next speech is a new one."""
         self._speech.forget()
 
     def deafen(self, duration: int) -> None:
-        """Do not listen for ``duration`` samples: what sounds then is an echo."""
+        """Take what sounds in the next ``duration`` samples for an echo."""
         self._deaf_until = self._now + duration
 
     def skip_echo(self) -> None:
-        """Forget what was heard while not listening."""
+        """Forget what was heard if it was an echo (see :meth:`deafen`)."""
         if self._now < self._deaf_until:
             self._speech.forget()
             self._recent.clear()
 
     def open_turn(self, number: int) -> OpenTurn:
-        """Turn ``number``, with the speech that has begun just now, if there is any."""
+        """Return turn ``number``, which begins with the present run of speech, if there is one."""
         heard = self._speech.run_voiced
         return OpenTurn(
             number,

@@ -1,35 +1,35 @@
-"""Is it the user, or only somebody? A gate by level, for what a detector cannot tell apart.
+"""Tell the user from other voices by their level.
 
-A detector hears speech in babble or a television, however quiet. So where it hears speech even in
-the quietest moments, only what stands out from those counts as the user's. What is far below the
-user never does: a detector goes on hearing speech for a moment when it is over.
+A speech detector also hears babble or a television, however quiet. Where it hears speech even in
+the quietest moments, only what stands out from those counts as the user's. Speech far below the
+user's level never does: a detector goes on hearing speech for a moment after its end.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 from audio_io.clock import FRAME, samples
-from model.engine import Audio
+from audio_io.levels import power_to_db
+from audio_io.signal import Audio
 
 _FLOOR_DB = -90.0
-"""The least level that is told from silence, in dBFS."""
+"""Levels below this, in dBFS, count as silence."""
 
 _SHORT = 3
-"""Frames over which a level is taken."""
+"""Frames over which the level is measured."""
 _LONG = samples(3.0) // FRAME
-"""Frames over which the background is looked for."""
+"""Frames in which the background is found."""
 _BACKGROUND = 10
-"""The background is the level that one in so many frames is below."""
+"""One in so many frames is below the level of the background."""
 _QUIETEST = 3
-"""The quietest moments are one in so many frames."""
+"""One in so many frames counts as one of the quietest."""
 _FALL_DB = 1.0
-"""dB by which the user's level falls in a second of speech that is quieter."""
+"""By so many dB per second of quieter speech the user's level falls."""
 
 
 class LevelGate:
-    """Follows the level in dBFS (rms of 60 ms) at which the ``user`` speaks.
+    """Follow the level in dBFS (rms of 60 ms) at which the ``user`` speaks.
 
     What is more than ``far`` dB below the user does not pass. In a background that sounds like
     speech, what is ``above`` dB louder than it passes, and whatever is not more than ``below`` dB
@@ -45,11 +45,11 @@ class LevelGate:
         self.user: float | None = None
 
     def passes(self, frame: Audio, speech: bool) -> bool:
-        """Take in the next frame, of which a detector says that it is ``speech``; whether it is
-        loud enough for the user's."""
+        """Take in the next frame; return whether it is ``speech`` (says the detector) and loud
+        enough for the user's."""
         self._powers.append(float(frame @ frame) / len(frame))
         power = sum(self._powers) / len(self._powers)
-        level = max(_FLOOR_DB, 10 * math.log10(power + 1e-12))
+        level = max(_FLOOR_DB, power_to_db(power))
         self._heard.append((level, speech))
         if not speech:
             return False
@@ -61,7 +61,7 @@ class LevelGate:
         return True
 
     def _least(self, user: float) -> float:
-        """The level that speech must have to pass, in dBFS."""
+        """Return the level in dBFS from which speech passes."""
         by_level = sorted(self._heard)
         background, _ = by_level[len(by_level) // _BACKGROUND]
         quietest = by_level[: max(1, len(by_level) // _QUIETEST)]

@@ -1,24 +1,23 @@
-"""A turn of the user that is not answered yet: its audio, and where its speech ended."""
+"""A turn of the user while it is collected: its audio, and where its speech ended."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import numpy as np
 
 from audio_io.clock import FRAME
-from model.engine import Audio
-from model.reply import UserTurn
+from audio_io.levels import power_to_db
+from audio_io.signal import Audio
 
 
 class OpenTurn:
-    """Turn ``number``, which began at ``start`` (user samples) with the audio in ``frames``, whose
-    last ``voiced`` samples are speech.
+    """Turn ``number``, begun at ``start`` (user samples) with the audio in ``frames``, whose last
+    ``voiced`` samples are speech.
 
-    ``held``: push-to-talk keeps it open, whatever the silence. ``typed``: its text, if typed.
-    ``closed``: nothing can be added to it any more (it was typed, or is as long as may be).
-    ``over_reply``: it began over a reply that asked nothing, so that it may be a backchannel.
+    ``held``: push-to-talk keeps it open through silences. ``typed``: its text, if it was typed.
+    ``closed``: it cannot be continued (typed, or of the greatest length). ``over_reply``: it began
+    over a reply that was no question, so it may be a backchannel.
     """
 
     def __init__(
@@ -51,31 +50,28 @@ class OpenTurn:
             self.voiced += len(samples)
             self._powers += _powers(samples)
 
-    def went_on_after(self, time: int | None) -> bool:
-        """Whether this same turn, not a later one, has speech after ``time`` (user samples)."""
-        return not self.closed and time is not None and self.start < time < self.end_of_speech
+    def went_on_after(self, time: int) -> bool:
+        """Return whether it began before ``time`` (user samples) and has speech after it."""
+        return not self.closed and self.start < time < self.end_of_speech
 
     def level(self, last: int | None = None) -> float | None:
-        """Of its speech, or the ``last`` samples of that, in dBFS: rms of the louder half, by
-        frames, so that neither pauses nor single loud sounds count. None without speech."""
+        """Return the level of its speech, or of the ``last`` samples of it, in dBFS; None without
+        speech. It is the rms of the louder half of the frames, so that neither pauses nor single
+        loud sounds count."""
         powers = self._powers
         if last is not None:
             powers = powers[max(0, len(powers) - last // FRAME) :]
         if not powers:
             return None
         louder = sorted(powers)[len(powers) // 2 :]
-        return 10 * math.log10(sum(louder) / len(louder) + 1e-12)
+        return power_to_db(sum(louder) / len(louder))
 
     def audio(self) -> Audio:
-        """All of it: float32 mono 16 kHz."""
+        """Return all of its audio (float32 mono 16 kHz)."""
         return np.concatenate(self._frames) if self._frames else np.zeros(0, np.float32)
-
-    def snapshot(self) -> UserTurn:
-        """The turn as a reply generator takes it."""
-        return UserTurn(audio=self.audio(), text=self.typed)
 
 
 def _powers(samples: Audio) -> list[float]:
-    """The mean square of each whole frame."""
+    """Return the mean square of each whole frame."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     return [float(frame @ frame) / FRAME for frame in frames]

@@ -1,32 +1,14 @@
-"""From speech probabilities to speech: hysteresis and run lengths, in samples.
-
-The detector itself (:mod:`audio_io.vad`) is handed in: this package only needs something that gives
-a probability for each frame.
-"""
+"""Speech probabilities into runs of speech, by hysteresis and run lengths in samples."""
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from model.engine import Audio
-
-
-class SpeechDetector(Protocol):
-    """Voice activity detection, frame by frame."""
-
-    def process(self, samples: Audio) -> float:
-        """Probability in [0, 1] that there is speech in the newest audio; ``samples``: (320,)."""
-
-    def reset(self) -> None:
-        """Forget what was heard."""
-
 
 class SpeechTracker:
-    """Follows the user's speech.
+    """Follow the user's speech.
 
-    Speech begins at ``on`` and goes on down to ``off`` (hysteresis). Gaps shorter than ``bridge``
-    samples (stops, breaths) do not end a run. A run that has not reached ``blip`` samples does not
-    end a silence.
+    Speech begins at probability ``on`` and ends below ``off`` (hysteresis). Gaps of up to
+    ``bridge`` samples (stops, breaths) do not end a run of speech. A run shorter than ``blip``
+    samples does not end a silence.
     """
 
     def __init__(self, bridge: int, blip: int = 0, on: float = 0.5, off: float = 0.35) -> None:
@@ -41,11 +23,12 @@ class SpeechTracker:
         self.run_voiced = 0
 
     def is_speech(self, probability: float) -> bool:
-        """Whether a next frame with this probability is speech."""
+        """Return whether a next frame with this probability is speech."""
         return probability >= (self._off if self._voiced else self._on)
 
     def update(self, probability: float, start: int, end: int) -> bool:
-        """Take in the frame from ``start`` to ``end`` (user samples); whether it is speech."""
+        """Take in the frame from ``start`` to ``end`` (user samples); return whether
+        it is speech."""
         self._voiced = self.is_speech(probability)
         if self._voiced:
             if start - self._voiced_until > self._bridge or not self.run_voiced:
@@ -60,9 +43,9 @@ class SpeechTracker:
         return self._voiced
 
     def silence(self, now: int) -> int:
-        """Samples since the last speech."""
+        """Return the samples since the last speech."""
         return now - self.last_voiced
 
     def forget(self) -> None:
-        """Let the next speech be a new run."""
+        """End the run of speech; the next speech is a new one."""
         self.run_voiced = 0

@@ -1,89 +1,129 @@
-"""A bounded way from one thread to another that can be cancelled from either end."""
+"""A bounded channel between threads that either end can stop."""
 
 from __future__ import annotations
 
-import queue
+import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
+
+from audio_io.worker import Worker
 
 T = TypeVar("T")
 Cancelled = Callable[[], bool]
 
-_GLANCE = 0.05
-"""Seconds between two looks at ``cancelled`` while waiting."""
+CANCEL_POLL_S = 0.05
+"""Seconds between two calls of ``cancelled`` while waiting; everything else wakes the waiter."""
+
+log = logging.getLogger(__name__)
 
 
 class Channel(Generic[T]):
-    """Items from one thread to one other, ``capacity`` of which may wait; then :meth:`put` waits.
-    Several threads may put, as long as one of them ends it after all others are done.
+    """A queue of at most ``capacity`` items from any number of writers to one reader.
 
-    Both ends stop soon after ``cancelled()`` becomes true or :meth:`close` is called.
+    Both ends stop soon after ``cancelled()`` becomes true, and at once after :meth:`close`.
+    Only the last writer may call :meth:`end`.
     """
 
     def __init__(self, cancelled: Cancelled, capacity: int = 256) -> None:
-        self._items: queue.Queue[T] = queue.Queue(capacity)
+        self._items: deque[T] = deque()
+        self._capacity = capacity
         self._cancelled = cancelled
-        self._closed = threading.Event()
-        self._ended = threading.Event()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._ended = False
         self._error: BaseException | None = None
 
     @property
     def stopped(self) -> bool:
-        """Whether nobody wants more items."""
-        return self._closed.is_set() or self._cancelled()
+        """Whether the reader wants no more items."""
+        return self._closed or self._cancelled()
+
+    @property
+    def finished(self) -> bool:
+        """Whether :meth:`drain` has nothing more to return or raise."""
+        with self._changed:
+            over = self._ended and not self._items and self._error is None
+        return over or self.stopped
 
     def put(self, item: T) -> bool:
-        """Hand over ``item``; false when nobody wants it any more."""
-        while not self.stopped:
-            try:
-                self._items.put(item, timeout=_GLANCE)
-            except queue.Full:
-                continue
-            return True
+        """Add ``item``, waiting for room; return false when the channel has stopped."""
+        with self._changed:
+            while not self.stopped:
+                if len(self._items) < self._capacity:
+                    self._items.append(item)
+                    self._changed.notify_all()
+                    return True
+                self._changed.wait(CANCEL_POLL_S)
         return False
 
     def end(self, error: BaseException | None = None) -> None:
-        """No item follows. The reader gets those that wait, and then ``error`` is raised there."""
-        self._error = error
-        self._ended.set()
+        """Declare the last item put; after the items, the reader gets ``error`` raised."""
+        with self._changed:
+            self._error = error
+            self._ended = True
+            self._changed.notify_all()
+        if error is not None and self.stopped:
+            log.warning("failed after it was cancelled", exc_info=error)
 
     def close(self) -> None:
-        """The reader wants no more."""
-        self._closed.set()
+        """Stop the channel from the reader's end; items not read yet are dropped."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def drain(self) -> list[T]:
+        """Return the items that are there now. Raises: the writer's error, after all items."""
+        if self.stopped:
+            return []
+        with self._changed:
+            items = list(self._items)
+            self._items.clear()
+            self._changed.notify_all()
+            if items or not self._ended or self._error is None:
+                return items
+            error, self._error = self._error, None
+        raise error
 
     def __iter__(self) -> Iterator[T]:
+        """Yield the items as they come. Raises: the writer's error, after all items."""
         try:
-            while not self.stopped:
-                ended = self._ended.is_set()  # before looking: nothing is put after it
-                try:
-                    item = self._items.get(timeout=0 if ended else _GLANCE)
-                except queue.Empty:
-                    if ended:
-                        break
-                    continue
-                yield item
+            while (item := self._next()) is not None:
+                yield item[0]
             if not self.stopped and self._error is not None:
                 raise self._error
         finally:
             self.close()
 
+    def _next(self) -> tuple[T] | None:
+        """Wait for the next item; None at the end."""
+        with self._changed:
+            while not self.stopped:
+                if self._items:
+                    self._changed.notify_all()
+                    return (self._items.popleft(),)
+                if self._ended:
+                    break
+                self._changed.wait(CANCEL_POLL_S)
+        return None
+
 
 def feed(channel: Channel[T], produce: Callable[[], None], name: str) -> threading.Thread:
-    """Run ``produce`` (which puts into ``channel``) on a daemon thread of its own.
+    """Run ``produce``, which puts into ``channel``, on a thread of its own.
 
-    The channel ends when it returns; what it raises is raised where the channel is read.
+    The channel ends when it returns; the channel's reader gets what it raises.
     """
 
     def run() -> None:
         error: BaseException | None = None
         try:
             produce()
-        except BaseException as raised:  # noqa: BLE001 - handed on to whoever reads
+        except BaseException as raised:  # noqa: BLE001 - raised again at the reader
             error = raised
         finally:
             channel.end(error)
 
-    thread = threading.Thread(target=run, name=f"covo-{name}", daemon=True)
-    thread.start()
-    return thread
+    worker = Worker(run, name)
+    worker.start()
+    return worker

@@ -1,67 +1,68 @@
-"""Work beside the conversation's loop: jobs that stream their results, in lanes.
+"""Run jobs beside the conversation's loop, in lanes, and stream their results.
 
-An engine never blocks: it submits a job (a generator) and polls it once per frame for what has
-become ready by then. Two executors do the work:
+An engine never blocks: it submits a job (a generator) and polls it once per frame. Two executors:
 
 - :class:`ThreadExecutor`, for conversations in real time: each lane is one thread.
-- :class:`VirtualExecutor`, for conversations faster than real time: the work is done inside
-  :meth:`Job.poll`, its time is taken with a clock, and each result becomes ready only at the sample
-  at which it would have been ready had the conversation run in real time. Latencies stay true, and
-  with a fake clock a test knows them to the sample. What it leaves out: lanes that compete for the
-  same cores.
+- :class:`VirtualExecutor`, for conversations faster than real time: :meth:`Job.poll` does the work
+  and measures it with a clock. Each result becomes ready at the sample at which real time would
+  have delivered it, so latencies stay true, and exact with a fake clock. It does not model lanes
+  that compete for the same cores.
 
-Jobs of one lane run one after the other, in the order in which they were submitted.
+Jobs of one lane run one after the other, in the order of submission.
 """
 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from audio_io.clock import samples
-from model.jobs.channel import Cancelled
+from audio_io.worker import Worker, join_all
+from model.jobs.channel import Cancelled, Channel
 
 T = TypeVar("T")
 Work = Callable[[Cancelled], Iterator[T]]
-"""Makes the results; looks at its argument now and then, and stops early when that is true."""
+"""Yields the results; calls its argument now and then, and stops early when that is true."""
 
 QUEUED_RESULTS = 512
-"""Results that may wait to be polled; a job that gets further ahead waits."""
+"""Results that may wait to be polled before the job has to wait."""
+
+CLOSE_S = 1.0
+"""Seconds that closing waits for running jobs; one inside a library may never return."""
 
 
 class Job(Protocol[T]):
-    """Work that was submitted."""
+    """Submitted work."""
 
     def poll(self, now: int) -> list[T]:
-        """The results that became ready since the last call, up to time ``now`` (user samples).
+        """Return the results that became ready since the last call, up to ``now`` (user samples).
 
-        Raises: what the work raised, after all results before it have been handed out.
+        Raises: what the work raised, once all results before it have been returned.
         """
 
     @property
     def finished(self) -> bool:
-        """Whether :meth:`poll` will return nothing more."""
+        """Whether :meth:`poll` has nothing more to return or raise."""
 
     def cancel(self) -> None:
-        """Stop soon; results not polled yet are dropped."""
+        """Stop soon and drop the results not polled yet."""
 
 
 class Executor(Protocol):
-    """Does the jobs of an engine."""
+    """Runs an engine's jobs."""
 
     def submit(self, lane: str, now: int, work: Work[T]) -> Job[T]:
-        """Start ``work`` on ``lane`` at ``now`` (user samples), after the lane's other jobs."""
+        """Queue ``work`` on ``lane`` at ``now`` (user samples)."""
 
     def close(self) -> None:
-        """Cancel everything and wait for it. Safe to call twice."""
+        """Cancel all jobs and wait for them, at most :data:`CLOSE_S`. Safe to call twice."""
 
 
 def once(call: Callable[[], T]) -> Work[T]:
-    """The work whose one result is what ``call`` returns."""
+    """Return work whose only result is what ``call`` returns."""
 
     def work(cancelled: Cancelled) -> Iterator[T]:
         yield call()
@@ -72,78 +73,50 @@ def once(call: Callable[[], T]) -> Work[T]:
 class _ThreadJob(Generic[T]):
     def __init__(self, work: Work[T]) -> None:
         self._work = work
-        self._results: queue.Queue[T] = queue.Queue(QUEUED_RESULTS)
-        self._error: BaseException | None = None
-        self._cancelled = threading.Event()
-        self._done = threading.Event()
+        self._results: Channel[T] = Channel(lambda: False, QUEUED_RESULTS)
 
     def run(self) -> None:
+        error: BaseException | None = None
         try:
-            if not self._cancelled.is_set():
-                for result in self._work(self._cancelled.is_set):
-                    if not self._put(result):
+            if not self._results.stopped:
+                for result in self._work(lambda: self._results.stopped):
+                    if not self._results.put(result):
                         break
-        except BaseException as error:  # noqa: BLE001 - handed on to whoever polls
-            self._error = error
+        except BaseException as raised:  # noqa: BLE001 - raised again by poll
+            error = raised
         finally:
-            self._done.set()
-
-    def _put(self, result: T) -> bool:
-        while not self._cancelled.is_set():
-            try:
-                self._results.put(result, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+            self._results.end(error)
 
     def poll(self, now: int) -> list[T]:
-        if self._cancelled.is_set():
-            return []
-        done = self._done.is_set()  # before draining: nothing is added after it
-        ready: list[T] = []
-        while True:
-            try:
-                ready.append(self._results.get_nowait())
-            except queue.Empty:
-                break
-        if done and not ready and self._error is not None:
-            error, self._error = self._error, None
-            raise error
-        return ready
+        return self._results.drain()
 
     @property
     def finished(self) -> bool:
-        if self._cancelled.is_set():
-            return True
-        return self._done.is_set() and self._results.empty() and self._error is None
+        return self._results.finished
 
     def cancel(self) -> None:
-        self._cancelled.set()
+        self._results.close()
 
 
-class _Lane:
-    """One thread that runs its jobs in order."""
+class _Lane(Worker):
+    """A thread that runs its jobs in order."""
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"covo-{name}", daemon=True)
-        self._thread.start()
+        super().__init__(self._run_jobs, name)
+        self.start()
 
-    def put(self, run: Callable[[], None]) -> None:
+    def put(self, run: Callable[[], None] | None) -> None:
+        """Queue ``run``; None ends the lane."""
         self._jobs.put(run)
 
-    def close(self) -> None:
-        self._jobs.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
+    def _run_jobs(self) -> None:
         while (run := self._jobs.get()) is not None:
             run()
 
 
 class ThreadExecutor:
-    """Real time: each lane is a thread of its own."""
+    """Real time: each lane is one thread."""
 
     def __init__(self) -> None:
         self._lanes: dict[str, _Lane] = {}
@@ -162,7 +135,8 @@ class ThreadExecutor:
         for job in self._jobs:
             job.cancel()
         for lane in self._lanes.values():
-            lane.close()
+            lane.put(None)
+        join_all(self._lanes.values(), CLOSE_S)
         self._lanes.clear()
 
 
@@ -176,7 +150,7 @@ class _VirtualJob(Generic[T]):
     def __init__(
         self, work: Work[T], submitted: int, lane: _VirtualLane, clock: Callable[[], float]
     ) -> None:
-        self._results = work(lambda: self._cancelled)
+        self._results = self._run(work)
         self._time: float = submitted
         self._lane = lane
         self._clock = clock
@@ -186,6 +160,9 @@ class _VirtualJob(Generic[T]):
         self._started = False
         self._done = False
         self._cancelled = False
+
+    def _run(self, work: Work[T]) -> Generator[T, None, None]:
+        yield from work(lambda: self._cancelled)
 
     def poll(self, now: int) -> list[T]:
         self._now = now
@@ -204,7 +181,7 @@ class _VirtualJob(Generic[T]):
         return ready
 
     def advance(self, now: int) -> None:
-        """Work until this job's own time has passed ``now``, if it is its turn."""
+        """Work until this job's time has passed ``now``, if it is first in its lane."""
         if self._done or not self._lane.jobs or self._lane.jobs[0] is not self:
             return
         if not self._started:
@@ -216,7 +193,7 @@ class _VirtualJob(Generic[T]):
                 result = next(self._results)
             except StopIteration:
                 self._finish(begin)
-            except BaseException as error:  # noqa: BLE001 - handed on to whoever polls
+            except BaseException as error:  # noqa: BLE001 - raised again by poll
                 self._error = error
                 self._finish(begin)
             else:
@@ -245,16 +222,11 @@ class _VirtualJob(Generic[T]):
         self._cancelled = True
         if not self._done:
             self._leave()
-            close = getattr(self._results, "close", None)
-            if close is not None:
-                close()
+            self._results.close()
 
 
 class VirtualExecutor:
-    """Faster than real time: work is done when it is polled for, and its time is counted.
-
-    ``clock`` returns seconds.
-    """
+    """Faster than real time: polling does the work. ``clock`` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock

@@ -1,6 +1,6 @@
 """The embedded engine: a cascade of small models that runs on two CPU cores.
 
-:func:`build_cascade` puts it together; :mod:`model.lite.cascade` is the reply generator itself.
+:func:`build_cascade` assembles it; :mod:`model.lite.cascade` is the reply generator.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ def build_cascade(
     chat_model: str = "",
     chat_url: str = "",
     persona: str | None = None,
-    language: str = "en",
     threads: int = 2,
 ) -> Cascade:
-    """The embedded engine's reply generator, not loaded yet.
+    """Return the embedded engine's reply generator, not loaded yet.
 
-    ``voices`` gives the pack of a voice. ``chat_model``: a GGUF file; or, with ``chat_url``, what
-    the OpenAI-compatible endpoint there calls its model; neither: the embedded chat model.
-    ``persona`` replaces who the assistant is. ``language``: what is spoken to it, or ``auto``.
+    Args:
+        voices: returns the pack of a voice.
+        chat_model: a GGUF file or, with ``chat_url``, the endpoint's name of the model; without
+            both, the embedded chat model is used.
+        chat_url: an OpenAI-compatible endpoint.
+        persona: replaces who the assistant is.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
     from model.lite.cascade import Cascade
-    from model.lite.recognizer import WhisperRecognizer
 
     chat, prompt = choose_chat(weights, chat_model, chat_url, persona, threads=threads)
     return Cascade(
-        WhisperRecognizer(weights.whole("whisper-base"), language=language, threads=threads),
         chat,
         SynthesizerMaker(weights, voices, threads=threads),
         voice=voice,
@@ -58,37 +58,31 @@ def build_cascade(
 def choose_chat(
     weights: WeightStore, model: str, url: str, persona: str | None, *, threads: int = 2
 ) -> tuple[ChatModel, Prompt]:
-    """The chat model that was asked for, and how it is to be prompted (see :func:`build_cascade`).
+    """Return the wanted chat model and its prompt (see :func:`build_cascade`).
 
     Raises: WeightsError, ChatError.
     """
     from model.lite import prompt
-    from model.lite.chat import LlamaChat, Sampling, check_gguf
+    from model.lite.chat import ChatSampling, LlamaChat, check_gguf
     from model.lite.openai_chat import OpenAIChat
 
+    chosen = prompt.Prompt(persona or prompt.PERSONA)
     if url:
-        return OpenAIChat(url, model), prompt.Prompt(persona or prompt.PERSONA)
+        return OpenAIChat(url, model), chosen
     if model:
         path = Path(model).expanduser()
         check_gguf(path)
-        return (
-            LlamaChat(path, Sampling(), context=4096, threads=threads),
-            prompt.Prompt(persona or prompt.PERSONA),
-        )
-    return (
-        LlamaChat(
-            weights.path("smollm2-135m", CHAT_FILE),
-            prompt.SMALL_SAMPLING,
-            context=1024,
-            threads=threads,
-        ),
-        prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES),
-    )
+        return LlamaChat(path, ChatSampling(), context=4096, threads=threads), chosen
+    path = weights.path("smollm2-135m", CHAT_FILE)
+    small = prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES)
+    return LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads), small
 
 
 class SynthesizerMaker:
-    """Makes the synthesiser of a voice by its name; all Kokoro voices share one network, and all
-    voices of an accent their phonemes."""
+    """Makes the synthesiser of a voice by its name.
+
+    All Kokoro voices share one network, all voices of an accent one phonemizer.
+    """
 
     def __init__(
         self, weights: WeightStore, voices: Callable[[str], VoicePack], *, threads: int = 2
@@ -104,7 +98,7 @@ class SynthesizerMaker:
         )
 
     def __call__(self, name: str) -> Synthesizer:
-        """The synthesiser of the voice called ``name``, not loaded yet.
+        """Return the synthesiser of the voice called ``name``, not loaded yet.
 
         Raises: VoiceError, WeightsError, SynthesizerError.
         """

@@ -1,10 +1,11 @@
-"""Chat models: what was said so far in, the assistant's next words out, streamed.
+"""Chat models: stream the assistant's next words, given the conversation so far.
 
-The embedded one is here; :mod:`model.lite.openai_chat` is for an endpoint of the user's own.
+The embedded one is here; :mod:`model.lite.openai_chat` uses an endpoint.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +17,12 @@ from model.errors import ChatError
 from model.jobs.channel import Channel, feed
 
 _MAY_RECUR = 8
-"""Tokens that may come again without the DRY sampler's penalty: an answer may echo its question."""
+"""Repeated tokens that the DRY sampler allows, because an answer may echo its question."""
 
-_CLOSE_SECONDS = 10.0
-"""How long closing waits for a prompt that is being read."""
+_CLOSE_S = 1.0
+"""How long closing waits for a prompt being read, which cannot be cancelled."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,11 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """How the next words are chosen. ``max_tokens`` bounds a reply's length.
+class ChatSampling:
+    """How the next token is chosen, and the longest reply in tokens.
 
-    ``dry`` is the strength of llama.cpp's DRY sampler, which penalises going on in words that are
-    there already; ``repeat_penalty`` penalises single tokens. Temperature 0: the same words for
-    the same conversation.
+    ``dry`` is the strength of llama.cpp's DRY sampler, which penalises repeated phrases;
+    ``repeat_penalty`` penalises single tokens. Temperature 0 makes the replies deterministic.
     """
 
     temperature: float = 0.7
@@ -51,62 +53,52 @@ class ChatModel(Protocol):
 
     @property
     def name(self) -> str:
-        """The model's name, for people."""
+        """The model's name as shown to the user."""
 
     @property
     def context(self) -> int:
-        """Tokens that a prompt may have."""
+        """Longest prompt in tokens."""
 
     def load(self) -> None:
-        """Make it ready to answer. Raises: ChatError."""
+        """Load the model. Raises: ChatError."""
 
     def prepare(self, messages: Sequence[Message]) -> None:
-        """Read ``messages`` ahead of the reply, as far as that makes the reply come sooner.
-
-        Raises: ChatError.
-        """
+        """Read ``messages`` ahead, if that makes the reply start sooner. Raises: ChatError."""
 
     def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
-        """The reply to ``messages``, piece by piece; stops soon after ``cancelled()`` is true.
+        """Yield the reply to ``messages`` in pieces, and stop soon after ``cancelled()`` is true.
 
         Raises: ChatError.
         """
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice."""
+        """Free memory. Safe to call twice."""
 
 
 class LlamaChat:
     """A GGUF model run in this process by llama.cpp (xllamacpp's in-process server).
 
-    There is one KV cache, which keeps what the last prompt and reply have in common with the next
-    prompt: only new words are read. ``context`` is in tokens.
+    Its one KV cache keeps the beginning that a prompt shares with the last one, so only new tokens
+    are read. ``context`` is in tokens.
     """
 
     def __init__(
-        self, model: Path, sampling: Sampling, *, context: int = 2048, threads: int = 2
+        self, model: Path, sampling: ChatSampling, *, context: int = 2048, threads: int = 2
     ) -> None:
+        self.name = model.stem
+        self.context = context - sampling.max_tokens
         self._model = model
         self._sampling = sampling
-        self._context = context
         self._threads = threads
         self._server: Any = None
         self._lock = threading.Lock()
         self._busy = threading.Lock()
         self._closed = threading.Event()
 
-    @property
-    def name(self) -> str:
-        return self._model.stem
-
-    @property
-    def context(self) -> int:
-        return self._context - self._sampling.max_tokens
-
     def load(self) -> None:
         with self._lock:
             if self._closed.is_set():
-                raise ChatError(f"the chat model {self.name} has been closed")
+                raise ChatError(f"the chat model {self.name} was closed")
             if self._server is None:
                 self._server = self._start()
 
@@ -123,10 +115,9 @@ class LlamaChat:
         return iter(channel)
 
     def close(self) -> None:
-        """Give back memory. A prompt that is being read cannot be broken off: then it waits 10 s,
-        and leaves the rest to the end of the process. Safe to call twice."""
+        """Free memory, waiting up to 1 s for a prompt being read. Safe to call twice."""
         self._closed.set()
-        if self._busy.acquire(timeout=_CLOSE_SECONDS):
+        if self._busy.acquire(timeout=_CLOSE_S):
             try:
                 with self._lock:
                     self._server = None
@@ -136,12 +127,21 @@ class LlamaChat:
     def _complete(
         self, messages: Sequence[Message], max_tokens: int, take: Callable[[str], bool]
     ) -> None:
-        """Write up to ``max_tokens`` tokens, handing them to ``take`` until it returns false."""
+        """Generate up to ``max_tokens`` tokens and pass them to ``take`` until it returns false."""
         self.load()
-        # The server swallows what the callback raises, so that only this is left of an error.
         problem = "it stopped without finishing its reply"
 
         def receive(chunk: dict[str, Any]) -> bool:
+            """Return true to stop. The server swallows what a callback raises, so log it here."""
+            nonlocal problem
+            try:
+                return read(chunk)
+            except Exception as error:
+                log.exception("reading the chat model's reply failed")
+                problem = f"internal error: {type(error).__name__}: {error}"
+                return True
+
+        def read(chunk: dict[str, Any]) -> bool:
             nonlocal problem
             if "error" in chunk:
                 problem = str(chunk["error"].get("message", chunk["error"]))
@@ -168,7 +168,7 @@ class LlamaChat:
         }
         with self._busy:
             if self._closed.is_set():
-                raise ChatError(f"the chat model {self.name} has been closed")
+                raise ChatError(f"the chat model {self.name} was closed")
             try:
                 self._server.handle_chat_completions(request, receive)
             except RuntimeError as error:
@@ -182,18 +182,18 @@ class LlamaChat:
 
         params = xllamacpp.CommonParams()
         params.model.path = str(self._model)
-        params.n_ctx = self._context
+        params.n_ctx = self.context + self._sampling.max_tokens
         params.n_parallel = 1
         params.n_gpu_layers = 0
-        # Its threads wait for each other at every layer. With as many as there are cores, any other
-        # work on the machine holds up all of them: on two cores with one busy, 31 tokens/s on two
-        # threads and 66 on one. Reading a prompt has fewer such points and gains from more threads.
+        # The threads wait for each other at every layer, so other work on one core slows down all:
+        # on two cores with one busy, two threads make 31 tokens/s and one makes 66. Reading a
+        # prompt has fewer such points and gains from more threads.
         params.cpuparams.n_threads = max(1, self._threads - 1)
         params.cpuparams_batch.n_threads = self._threads
         params.cpuparams.poll = params.cpuparams_batch.poll = 0
-        params.cache_ram_mib = 0  # by default it would keep 8 GB of old prompts
+        params.cache_ram_mib = 0  # the default keeps 8 GB of old prompts
         params.verbosity = -1
-        # The server also listens on a local port, which we do not use: let nobody else use it.
+        # The server also listens on a local port; a random key keeps others out.
         params.api_keys = [secrets.token_urlsafe(32)]
         params.ui = False
         params.endpoint_slots = False
@@ -201,17 +201,17 @@ class LlamaChat:
             return xllamacpp.Server(params)
         except RuntimeError as error:
             raise ChatError(
-                f"{self._model} could not be loaded as a chat model ({error}); is it a complete "
-                "GGUF file of a chat model that fits the memory?"
+                f"cannot load {self._model} as a chat model ({error}): use a complete GGUF file of "
+                "a chat model that fits the memory"
             ) from error
 
 
 def check_gguf(path: Path) -> None:
-    """Make sure that ``path`` is a GGUF file. Raises: ChatError."""
+    """Check that ``path`` is a GGUF file. Raises: ChatError."""
     try:
         with path.open("rb") as file:
             magic = file.read(4)
     except OSError as error:
-        raise ChatError(f"the chat model {path} cannot be read: {error.strerror}") from error
+        raise ChatError(f"cannot read the chat model {path}: {error.strerror}") from error
     if magic != b"GGUF":
-        raise ChatError(f"{path} is not a GGUF file; give a chat model in GGUF format")
+        raise ChatError(f"{path} is not a GGUF file: use a chat model in GGUF format")

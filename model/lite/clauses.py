@@ -1,4 +1,4 @@
-"""Dividing a text that is still being written into clauses that can be spoken one by one."""
+"""Split a text that is still being written into clauses to be spoken one by one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ _ABBREVIATION = re.compile(
 FIRST_MIN = 12
 NEXT_MIN = 30
 LONG = 160
-"""Characters: the shortest first clause, the shortest of the others, and the longest, which is
-divided at a comma or a space. Shorter sentences are joined to what follows."""
+"""Shortest first clause, shortest later one, and longest clause, in characters.
+
+Shorter sentences are joined to the next; longer ones are split at a comma or a space."""
 
 
 class ClauseSplitter:
-    """Feed it the text as it comes; the clauses joined are the text, to the last character.
+    """Splits a stream of text into clauses that, joined, are exactly the text.
 
-    The first clause is cut as early as sounds natural, at a comma if need be, because someone is
-    waiting for it. The later ones are whole sentences, unless those are very long.
+    The first clause ends as early as sounds natural, even at a comma, because the user waits for
+    it. Later ones are whole sentences unless those are very long.
     """
 
     def __init__(self) -> None:
@@ -30,7 +31,7 @@ class ClauseSplitter:
         self._first = True
 
     def feed(self, delta: str) -> list[str]:
-        """Take in more text; return the clauses that are complete now."""
+        """Take in more text and return the clauses that are complete."""
         self._text += delta
         clauses = []
         while cut := self._cut():
@@ -40,15 +41,15 @@ class ClauseSplitter:
         return clauses
 
     def flush(self) -> list[str]:
-        """The text is over; return what is left of it."""
+        """End the text and return its rest."""
         rest, self._text, self._first = self._text, "", True
         return [rest] if rest else []
 
     def _cut(self) -> int:
-        """Where the first clause ends (with the white space after it); 0 when it may go on.
+        """Return the end of the first clause, with its white space, or 0 if it may go on.
 
-        Only positions decide, never how much of the text has come: it is cut the same way however
-        it comes.
+        Only positions decide, never how much text there is, so the pieces in which it arrives make
+        no difference.
         """
         cuts = self._boundaries(_END)
         if self._first:
@@ -72,7 +73,7 @@ class ClauseSplitter:
         return [cut for cut in cuts if cut]
 
     def _boundary(self, match: re.Match[str], least: int, *, sentence: bool) -> int:
-        # What follows the white space decides, so wait until it has come.
+        # The character after the white space decides, so wait for it.
         space = _SPACE.match(self._text, match.end() - (match.group() == "\n"))
         if space is None or space.end() == len(self._text):
             return 0
@@ -99,7 +100,7 @@ _SOUND = re.compile(r"\w")
 
 
 def speakable(text: str) -> str:
-    """``text`` without markdown, emoji and other marks that are not said; empty if nothing is."""
+    """Return ``text`` without markdown, emoji and other unspoken marks."""
     for pattern, replacement in _MARKDOWN:
         text = pattern.sub(replacement, text)
     text = _SPACE.sub(" ", _UNSPEAKABLE.sub(" ", text)).strip()

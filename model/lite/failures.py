@@ -1,31 +1,35 @@
-"""What a library raises comes out as an error of ours, in one line."""
+"""Turn a library's errors into ours, in one line."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from model.errors import ModelError
 
 _LONGEST = 200
-"""Characters of a library's own words."""
+"""Characters kept of a library's message."""
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
 def raised_as(kind: type[ModelError], what: str) -> Iterator[None]:
-    """Around one call of a library: what it raises comes out as ``kind``, ``what`` at its head.
+    """Turn an error inside into ``kind`` with a message that begins with ``what``.
 
-    For libraries that raise what they like: onnxruntime's errors, for one, derive from nothing
-    but Exception. Errors of ours pass as they are.
+    Put this around single calls of a library, since onnxruntime's errors derive only from
+    Exception. The traceback is logged; our own errors pass unchanged.
     """
     try:
         yield
     except ModelError:
         raise
     except Exception as error:
+        log.exception("%s", what)
         raise kind(f"{what}: {in_a_line(str(error)) or type(error).__name__}") from error
 
 
 def in_a_line(text: str) -> str:
-    """``text`` in one line that is not too long."""
+    """Return ``text`` as one line of at most 200 characters."""
     return " ".join(text.split())[:_LONGEST]

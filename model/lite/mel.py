@@ -1,4 +1,4 @@
-"""The log-mel spectrogram that Whisper hears.
+"""Whisper's log-mel spectrogram.
 
 As in OpenAI's ``whisper/audio.py``: 16 kHz, a periodic Hann window of 400 samples every 160,
 reflected at the ends, power spectrum, 80 triangular filters on Slaney's mel scale with Slaney's
@@ -12,9 +12,9 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from model.engine import Audio
+from audio_io.clock import USER_RATE
+from audio_io.signal import Audio
 
-RATE = 16_000
 WINDOW = 400
 HOP = 160
 MELS = 80
@@ -23,7 +23,7 @@ Mel = NDArray[np.float32]
 
 
 def log_mel(audio: Audio, samples: int) -> Mel:
-    """Shape (80, samples // 160): ``audio``, filled up with silence (or cut) to ``samples``."""
+    """Return shape (80, samples // 160) of ``audio``, padded with silence or cut to ``samples``."""
     padded = np.zeros(samples, np.float32)
     padded[: min(samples, len(audio))] = audio[:samples]
     padded = np.pad(padded, WINDOW // 2, mode="reflect")
@@ -42,9 +42,9 @@ def _hann() -> NDArray[np.float32]:
 
 @functools.cache
 def _filters() -> NDArray[np.float32]:
-    """Shape (80, 201): how much of each FFT bin goes into each band."""
-    bins = np.fft.rfftfreq(WINDOW, 1 / RATE)
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(RATE / 2), MELS + 2))
+    """Return the weight of each FFT bin in each band, shape (80, 201)."""
+    bins = np.fft.rfftfreq(WINDOW, 1 / USER_RATE)
+    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(USER_RATE / 2), MELS + 2))
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rise = (bins - low) / (middle - low)
     fall = (high - bins) / (high - middle)

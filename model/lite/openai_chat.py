@@ -1,4 +1,4 @@
-"""A chat model behind an OpenAI-compatible endpoint of the user's own: Ollama, llama.cpp, vLLM."""
+"""A chat model behind an OpenAI-compatible endpoint: Ollama, llama.cpp, vLLM."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from model.jobs.channel import Channel, feed
 from model.lite.chat import Message
 from model.lite.failures import in_a_line
 
-_CONNECT_TIMEOUT = 5.0
-_GLANCE = 0.05
+_CONNECT_TIMEOUT_S = 5.0
+_CANCEL_POLL_S = 0.05
 
 
 class OpenAIChat:
-    """``url`` with or without ``/v1``; ``model`` as the endpoint calls it.
+    """A chat endpoint at ``url``, with or without ``/v1``.
 
-    The key is that of OPENAI_API_KEY, if it is set. Nothing is sent anywhere but to ``url``, and no
-    proxy is used. ``timeout``: seconds without a word until it is given up. ``context``: tokens
-    that a prompt may have.
+    The key is OPENAI_API_KEY, if set. Requests go only to ``url``, through no proxy. A request is
+    given up after ``timeout`` seconds without a token; ``context`` is the longest prompt in tokens.
     """
 
     def __init__(
@@ -36,33 +35,26 @@ class OpenAIChat:
     ) -> None:
         if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
             raise ChatError(
-                f"{url!r} is not the address of a chat endpoint; one looks like "
+                f"{url!r} is not the address of a chat endpoint: it must look like "
                 "http://localhost:11434/v1"
             )
         if not model:
-            raise ChatError(f"which model at {url}? Name it with --chat-model")
+            raise ChatError(f"no model chosen at {url}: name one with --chat-model")
         self._url = url.rstrip("/")
         if not urlsplit(self._url).path.endswith("/v1"):
             self._url += "/v1"
         self._model = model
         self._max_tokens = max_tokens
-        self._context = context
+        self.name = f"{model} at {self._url}"
+        self.context = context
         self._timeout = timeout
 
-    @property
-    def name(self) -> str:
-        return f"{self._model} at {self._url}"
-
-    @property
-    def context(self) -> int:
-        return self._context
-
     def load(self) -> None:
-        """Ask the endpoint for one token: it loads the model now, and mistakes show early."""
+        """Request one token, so that the endpoint loads the model and mistakes show early."""
         asyncio.run(self._read([Message("user", "Hi")], 1, lambda delta: True))
 
     def prepare(self, messages: Sequence[Message]) -> None:
-        """Nothing: what the endpoint keeps is its own business."""
+        """Do nothing: the endpoint manages its own cache."""
 
     def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
         channel: Channel[str] = Channel(cancelled)
@@ -70,23 +62,25 @@ class OpenAIChat:
         return iter(channel)
 
     def close(self) -> None:
-        """Nothing: each request closes its connection."""
+        """Do nothing: each request closes its connection."""
 
     async def _produce(self, messages: Sequence[Message], channel: Channel[str]) -> None:
-        """Read a reply into ``channel``. When nobody wants it any more the connection is closed at
-        once, also while no token is coming: the endpoint may serve one request at a time."""
+        """Read a reply into ``channel``; close the connection as soon as the channel is stopped.
+
+        Waiting for the next token could block an endpoint that serves one request at a time.
+        """
         reading = asyncio.create_task(self._read(messages, self._max_tokens, channel.put))
         while not reading.done():
             if channel.stopped:
                 reading.cancel()
-            await asyncio.wait([reading], timeout=_GLANCE)
+            await asyncio.wait([reading], timeout=_CANCEL_POLL_S)
         if not reading.cancelled():
             reading.result()
 
     async def _read(
         self, messages: Sequence[Message], max_tokens: int, take: Callable[[str], bool]
     ) -> None:
-        """Hand a reply's deltas to ``take`` until it returns false. Raises: ChatError."""
+        """Pass the reply's pieces to ``take`` until it returns false. Raises: ChatError."""
         import openai
 
         begun = finished = False
@@ -107,11 +101,10 @@ class OpenAIChat:
                         if choice.delta.content and not take(choice.delta.content):
                             return
         except openai.APITimeoutError as error:
-            raise ChatError(f"{self.name} said nothing for {self._timeout:.0f} s") from error
+            raise ChatError(f"no answer from {self.name} for {self._timeout:.0f} s") from error
         except openai.NotFoundError as error:
             raise ChatError(
-                f"{self.name} was not found ({_detail(error)}); is the model there, and the "
-                "address right?"
+                f"{self.name} was not found ({_detail(error)}): check the address and the model"
             ) from error
         except openai.APIStatusError as error:
             raise ChatError(
@@ -120,13 +113,13 @@ class OpenAIChat:
         except openai.APIConnectionError as error:
             why = error.__cause__ or error
             if begun:
-                raise ChatError(f"the connection to {self.name} broke off: {why}") from error
-            raise ChatError(f"cannot reach {self.name} ({why}); is it running?") from error
+                raise ChatError(f"lost the connection to {self.name}: {why}") from error
+            raise ChatError(f"cannot reach {self.name} ({why}): is it running?") from error
         except openai.APIError as error:
             raise ChatError(f"{self.name} failed: {_detail(error)}") from error
         except (ValueError, TypeError, AttributeError) as error:
-            # What the client raises on bad JSON, bad UTF-8 or a chunk without its fields.
-            raise ChatError(f"{self.name} sent what is no chat completion: {error}") from error
+            # The client raises these on bad JSON, bad UTF-8 or missing fields.
+            raise ChatError(f"{self.name} sent no valid chat completion: {error}") from error
         if not finished:
             raise ChatError(f"{self.name} stopped in the middle of its reply")
 
@@ -137,8 +130,8 @@ class OpenAIChat:
             base_url=self._url,
             api_key=os.environ.get("OPENAI_API_KEY") or "none",
             max_retries=0,
-            timeout=openai.Timeout(self._timeout, connect=_CONNECT_TIMEOUT),
-            # Reading the certificates takes longer than connecting to one's own machine.
+            timeout=openai.Timeout(self._timeout, connect=_CONNECT_TIMEOUT_S),
+            # Reading the certificates takes longer than a local connection.
             http_client=openai.DefaultAsyncHttpxClient(
                 trust_env=False, verify=self._url.startswith("https"), follow_redirects=False
             ),

@@ -1,7 +1,6 @@
-"""From English text to phonemes, as both synthesisers read them.
+"""Convert English text to the phonemes that both synthesisers read.
 
-hibari's grapheme-to-phoneme converter writes the same 114 symbols that Kokoro was trained on, with
-the same numbers, so neither needs another one.
+hibari's converter writes the same 114 symbols, with the same numbers, that Kokoro was trained on.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _PAUSE = re.compile(r"(?<=[,;:—.!?…])\s+")
 
 
 class Phonemizer:
-    """``british`` chooses the British lexicon. Loads on first use. Thread-safe."""
+    """Converts with the American or British lexicon, loaded on first use. Thread-safe."""
 
     def __init__(self, *, british: bool = False) -> None:
         self._british = british
@@ -35,9 +34,7 @@ class Phonemizer:
         """hibari's converter. Raises: SynthesizerError."""
         with self._lock:
             if self._g2p is None:
-                with raised_as(
-                    SynthesizerError, "hibari-tts could not be loaded (install it again)"
-                ):
+                with raised_as(SynthesizerError, "cannot load hibari-tts (install it again)"):
                     from hibari import g2p
 
                     vocabulary = Path(g2p.ASSETS) / "vocab.json"
@@ -46,12 +43,12 @@ class Phonemizer:
             return self._g2p
 
     def pieces(self, text: str) -> list[str]:
-        """The phonemes of ``text``, in pieces of at most 400, divided at pauses where possible.
+        """Return the phonemes of ``text`` in pieces of at most 400, split at pauses if possible.
 
         Raises: SynthesizerError.
         """
         convert = self.g2p
-        with self._lock, raised_as(SynthesizerError, f"{text!r} could not be pronounced"):
+        with self._lock, raised_as(SynthesizerError, f"cannot pronounce {text!r}"):
             phonemes = convert(text)
         pieces: list[str] = []
         current = ""
@@ -64,5 +61,5 @@ class Phonemizer:
         return [p[i : i + LONGEST] for p in pieces for i in range(0, len(p), LONGEST)]
 
     def numbers(self, phonemes: str) -> list[int]:
-        """The model's number of each phoneme; unknown ones are left out."""
+        """Return the model's number of each phoneme, skipping unknown ones."""
         return [self._numbers[symbol] for symbol in phonemes if symbol in self._numbers]

@@ -1,11 +1,11 @@
-"""What the chat model is told: who it is, how it talks, and what was said so far."""
+"""The chat model's prompt: who it is, how it talks, and the conversation so far."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.lite.chat import Message, Sampling
+from model.lite.chat import ChatSampling, Message
 
 PERSONA = (
     "You are Covo, a friendly voice assistant. You are heard, not read: answer in one to three "
@@ -31,26 +31,29 @@ SMALL_EXAMPLES = (
         "bicycle moves with it.",
     ),
 )
-SMALL_SAMPLING = Sampling(temperature=0.0, repeat_penalty=1.05, dry=0.8, max_tokens=110)
-"""For SmolLM2-135M. Chosen by reading its answers to 32 everyday questions: without the examples it
-writes lists and lectures and gets more facts wrong; with a temperature, or without the penalties,
-it wanders off or repeats itself."""
+SMALL_SAMPLING = ChatSampling(temperature=0.0, repeat_penalty=1.05, dry=0.8, max_tokens=110)
+"""For SmolLM2-135M, chosen by reading its answers to 32 everyday questions: without the examples it
+writes lists and gets more facts wrong; with a temperature, or without the penalties, it wanders off
+or repeats itself."""
+
+_ROOM_FOR_QUESTION = 200
+"""Tokens kept free for the next turn."""
 
 CUT_OFF = "…"
-"""Ends what the assistant had said when it was interrupted."""
+"""Ends the heard part of an interrupted reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The part of the prompt that stays: ``persona`` (may be empty) and ``examples`` of replies."""
+    """The constant part of the prompt: a persona, which may be empty, and example replies."""
 
     persona: str = PERSONA
     examples: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """One turn of the user and what was heard of the answer (``interrupted``: not all of it)."""
+class ChatExchange:
+    """A turn and the heard part of its reply; ``interrupted``: that is not all of it."""
 
     user: str
     assistant: str
@@ -58,12 +61,12 @@ class Exchange:
 
 
 def build_messages(
-    prompt: Prompt, history: Sequence[Exchange], user: str | None = None
+    prompt: Prompt, history: Sequence[ChatExchange], user: str | None = None
 ) -> list[Message]:
-    """The messages for the chat model; ``user``: what was said just now.
+    """Return the messages for the chat model, ending with the new turn ``user``.
 
-    A turn that was interrupted before anything was heard has no answer: it is joined with the
-    user's next words, because chat templates want the roles to alternate.
+    A turn whose reply was interrupted before anything was heard is joined with the next one,
+    because chat templates need alternating roles.
     """
     messages = [Message("system", prompt.persona)] if prompt.persona else []
     messages.extend(prompt.examples)
@@ -80,11 +83,13 @@ def build_messages(
     return messages
 
 
-def fit_history(prompt: Prompt, history: Sequence[Exchange], context: int) -> tuple[Exchange, ...]:
-    """``history``, without its oldest turns when prompt and history come near ``context`` tokens.
+def fit_history(
+    prompt: Prompt, history: Sequence[ChatExchange], context: int
+) -> tuple[ChatExchange, ...]:
+    """Return ``history``, without its oldest turns once the prompt nears ``context`` tokens.
 
-    Then half of the room is freed at once: dropping a turn makes the model read the whole prompt
-    again, so it should not happen at every turn.
+    This frees half of the room at once, because after dropping a turn the model reads the whole
+    prompt again.
     """
     kept = tuple(history)
     room = context - estimate_tokens(build_messages(prompt, ())) - _ROOM_FOR_QUESTION
@@ -96,8 +101,5 @@ def fit_history(prompt: Prompt, history: Sequence[Exchange], context: int) -> tu
 
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens ``messages`` are: rather more than less."""
+    """Estimate the tokens of ``messages``, rather too many than too few."""
     return sum(len(m.content) // 3 + 8 for m in messages)
-
-
-_ROOM_FOR_QUESTION = 200

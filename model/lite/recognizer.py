@@ -1,13 +1,14 @@
 """Speech to text with Whisper on CTranslate2.
 
 Whisper was trained on windows of 30 s, and its encoder costs as much for silence as for speech.
-Short turns are therefore read in a shorter window; that sometimes makes the decoder loop ("I see. I
-see. I see."), and then the turn is read again in the full window.
+Short turns are therefore recognised in a shorter window. That sometimes makes the decoder loop ("I
+see. I see. I see."); then the turn is recognised again in the full window.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,28 +16,38 @@ from typing import Any
 
 import numpy as np
 
-from model.engine import Audio
+from audio_io.clock import USER_RATE
+from audio_io.levels import block_powers, power_to_db
+from audio_io.signal import Audio
 from model.errors import RecognizerError
-from model.lite.mel import RATE, log_mel
+from model.hearing.recognition import Transcript
+from model.lite.mel import log_mel
 
-FULL_WINDOW = 30.0
-SHORT_WINDOW = 10.0
-MARGIN = 4.0
-"""Seconds: Whisper's own window, the shortest used, and the least silence after the speech."""
+WORKERS = 2
+"""Calls that run at the same time, so that final words do not wait for partial ones that nobody
+needs any more. The workers share the weights; the second one takes 30 MB of its own."""
+
+FULL_WINDOW_S = 30.0
+SHORT_WINDOW_S = 10.0
+MARGIN_S = 4.0
+"""Whisper's own window, the shortest used, and the least silence after the speech."""
+
+_FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.float32)
+"""Recognised once after loading: loud enough to be looked at, and not speech."""
 
 _SPLIT_FROM, _SPLIT_TO = 20.0, 29.0
 _QUIET = 0.2
-"""Longer audio is split at the quietest ``_QUIET`` seconds between these two."""
+"""Seconds: longer audio is split at the quietest ``_QUIET`` between these two."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoSpeech:
-    """When what Whisper wrote is not taken for speech.
+    """When to take Whisper's words for a noise.
 
-    ``silence``: level in dBFS (rms of the loudest 0.1 s) below which it is not even asked.
-    ``probability`` and ``confidence``: it says "no speech" with at least this probability, and the
-    mean log probability of its words is below this. ``doubt``: below this mean log probability
-    nothing is believed.
+    ``silence``: level in dBFS (rms of the loudest 0.1 s) below which audio is not recognised at
+    all. ``probability`` and ``confidence``: the probability of "no speech" is above the one, and
+    the mean log probability of the words below the other. ``doubt``: the mean log probability is
+    below this.
 
     Measured: white and pink noise, hum, a tone, clicks, breath and a cough of 1 to 8 s gave a
     probability of 0.45 to 0.95 and words below -0.9; short answers ("No.") of two voices down to
@@ -72,39 +83,53 @@ class WhisperRecognizer:
         self._tokenizer: Any = None
 
     def load(self) -> None:
-        """Read the model, unless that was done. Raises: RecognizerError."""
+        """Load the model and run it once, unless that was done. Raises: RecognizerError."""
         with self._lock:
-            if self._model is None:
-                self._load()
+            if self._model is not None:
+                return
+            torch = sys.modules.get("torch")
+            threads = torch.get_num_threads() if torch else 0
+            self._load()
+            if torch:
+                # CTranslate2 sets OpenMP's number of threads for the calling thread, which is
+                # torch's too.
+                torch.set_num_threads(threads)
+        self._transcribe_piece(_FAINT_NOISE)
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice; the next use loads it again."""
+        """Free the memory. Safe to call twice; the next use loads it again."""
         with self._lock:
             self._model = self._tokenizer = None
 
-    def transcribe(self, audio: Audio) -> str:
+    @property
+    def name(self) -> str:
+        return "Whisper base int8"
+
+    def transcribe(self, audio: Audio) -> Transcript:
         if not len(audio):
-            return ""
+            return Transcript("")
         if not np.isfinite(audio).all():
             raise RecognizerError("the audio to be recognised holds values that are not numbers")
         self.load()
-        texts = (self._transcribe_piece(piece) for piece in split_at_pauses(audio))
-        return " ".join(text for text in texts if text)
+        pieces = [self._transcribe_piece(piece) for piece in split_at_pauses(audio)]
+        spoken = [piece for piece in pieces if piece.text]
+        text = " ".join(piece.text for piece in spoken)
+        return Transcript(text, spoken[0].language if spoken else "")
 
-    def _transcribe_piece(self, audio: Audio) -> str:
+    def _transcribe_piece(self, audio: Audio) -> Transcript:
         if loudest(audio) < self._no_speech.silence:
-            return ""
-        seconds = len(audio) / RATE
-        window = min(FULL_WINDOW, max(SHORT_WINDOW, seconds + MARGIN))
-        text = self._decode(audio, window)
-        if window < FULL_WINDOW and repeats(text):
-            text = self._decode(audio, FULL_WINDOW)
-        return text
+            return Transcript("")
+        seconds = len(audio) / USER_RATE
+        window = min(FULL_WINDOW_S, max(SHORT_WINDOW_S, seconds + MARGIN_S))
+        read = self._decode(audio, window)
+        if window < FULL_WINDOW_S and repeats(read.text):
+            read = self._decode(audio, FULL_WINDOW_S)
+        return read
 
-    def _decode(self, audio: Audio, window: float) -> str:
+    def _decode(self, audio: Audio, window: float) -> Transcript:
         import ctranslate2
 
-        mel = log_mel(audio, round(window * RATE))
+        mel = log_mel(audio, round(window * USER_RATE))
         model, tokenizer = self._model, self._tokenizer
         if model is None:
             raise RecognizerError("the recogniser was closed while it was at work")
@@ -118,7 +143,7 @@ class WhisperRecognizer:
             if None in ids:
                 raise RecognizerError(f"Whisper knows no language called {self._language!r}")
             # About 8 tokens a second is fast speech; the limit only bounds a decoder in a loop.
-            longest = min(448, len(prompt) + 24 + round(len(audio) / RATE * 8))
+            longest = min(448, len(prompt) + 24 + round(len(audio) / USER_RATE * 8))
             result = model.generate(
                 encoded,
                 [ids],
@@ -132,8 +157,9 @@ class WhisperRecognizer:
         words = result.sequences_ids[0]
         # CTranslate2's score is already the mean over the tokens (length penalty 1).
         if self._is_noise(result.no_speech_prob, result.scores[0]):
-            return ""
-        return str(tokenizer.decode(words, skip_special_tokens=True)).strip()
+            return Transcript("")
+        text = str(tokenizer.decode(words, skip_special_tokens=True)).strip()
+        return Transcript(text, language.strip("<|>"))
 
     def _is_noise(self, probability: float, confidence: float) -> bool:
         limit = self._no_speech
@@ -151,7 +177,7 @@ class WhisperRecognizer:
                 device="cpu",
                 compute_type="int8",
                 intra_threads=self._threads,
-                inter_threads=1,
+                inter_threads=WORKERS,
             )
             self._tokenizer = tokenizers.Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         except (OSError, RuntimeError, ValueError) as error:
@@ -159,16 +185,16 @@ class WhisperRecognizer:
 
 
 def loudest(audio: Audio) -> float:
-    """Level of the loudest 0.1 s, in dBFS (rms; a full-scale sine has -3)."""
-    block = RATE // 10
-    padded = np.pad(audio, (0, -len(audio) % block)).reshape(-1, block)
-    return float(10 * np.log10(np.max(np.mean(padded.astype(np.float64) ** 2, axis=1)) + 1e-12))
+    """Return the level of the loudest 0.1 s in dBFS (rms; a full-scale sine has -3)."""
+    block = USER_RATE // 10
+    padded = np.pad(audio.astype(np.float64), (0, -len(audio) % block))
+    return power_to_db(float(np.max(block_powers(padded, block))))
 
 
 def split_at_pauses(audio: Audio) -> list[Audio]:
-    """Pieces of less than 30 s that joined are ``audio``: split where it is quietest."""
+    """Split ``audio`` into pieces of less than 30 s where it is quietest."""
     pieces = []
-    first, last, quiet = (round(s * RATE) for s in (_SPLIT_FROM, _SPLIT_TO, _QUIET))
+    first, last, quiet = (round(s * USER_RATE) for s in (_SPLIT_FROM, _SPLIT_TO, _QUIET))
     while len(audio) > last:
         energy = np.cumsum(audio[first:last].astype(np.float64) ** 2)
         cut = first + int(np.argmin(energy[quiet:] - energy[:-quiet])) + quiet // 2
@@ -181,7 +207,7 @@ _WORD = re.compile(r"[\w']+")
 
 
 def repeats(text: str) -> bool:
-    """Whether 2 to 12 words come twice back to back, as they do when the decoder loops."""
+    """Return whether 2 to 12 words come twice in a row, as they do when the decoder loops."""
     words = _WORD.findall(text.lower())
     return any(
         words[i : i + n] == words[i + n : i + 2 * n]

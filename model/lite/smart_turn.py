@@ -1,8 +1,8 @@
-"""Smart Turn v3: does what was just said sound as if the speaker were done?
+"""Smart Turn v3: estimate from the sound whether the speaker has finished.
 
-The network hears the last 8 s as Whisper's log-mel spectrogram, with silence before shorter audio
-and the whole at zero mean and unit variance, and gives one probability. Languages: 23, English
-among them. Source: https://github.com/pipecat-ai/smart-turn (BSD-2-Clause).
+The network reads the last 8 s as Whisper's log-mel spectrogram (shorter audio after silence, at
+zero mean and unit variance) and returns one probability. It knows 23 languages, English among them.
+Source: https://github.com/pipecat-ai/smart-turn (BSD-2-Clause).
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 
 from audio_io.clock import USER_RATE
-from model.engine import Audio
+from audio_io.signal import Audio
 from model.errors import EndOfTurnError
 from model.lite.failures import raised_as
 from model.lite.mel import log_mel
 
 WINDOW = 8 * USER_RATE
-"""Samples that the network hears."""
+"""Samples that the network reads."""
 
 _INPUT = "input_features"
 
 
 class SmartTurn:
-    """A :class:`model.turns.endpointing.EndOfTurnModel`: ``path`` is its ONNX file. Thread-safe."""
+    """A :class:`model.turns.endpointing.EndOfTurnModel` in an ONNX file. Thread-safe."""
 
     name = "Smart Turn v3.2"
 
@@ -37,13 +37,13 @@ class SmartTurn:
         self._session: Any = None
 
     def load(self) -> None:
-        """Read the network, unless that was done. Raises: EndOfTurnError."""
+        """Load the network once. Raises: EndOfTurnError."""
         with self._lock:
             if self._session is None:
                 self._session = self._load()
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice; the next use loads it again."""
+        """Free memory; the next use loads it again. Safe to call twice."""
         with self._lock:
             self._session = None
 
@@ -52,7 +52,7 @@ class SmartTurn:
         self.load()
         session = self._session
         if session is None:
-            raise EndOfTurnError("the end-of-turn model was closed while it was at work")
+            raise EndOfTurnError("the end-of-turn model was closed while it was running")
         with raised_as(EndOfTurnError, "the end-of-turn model failed"):
             output = session.run(None, {_INPUT: features(audio)[None]})
         return float(np.ravel(output[0])[0])
@@ -64,7 +64,7 @@ class SmartTurn:
         options.inter_op_num_threads = 1
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
-        with raised_as(EndOfTurnError, f"{self._path} cannot be loaded"):
+        with raised_as(EndOfTurnError, f"cannot load {self._path}"):
             session = onnxruntime.InferenceSession(
                 str(self._path), sess_options=options, providers=["CPUExecutionProvider"]
             )
@@ -75,7 +75,7 @@ class SmartTurn:
 
 
 def features(audio: Audio) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """What the network hears of ``audio`` (float32 mono 16 kHz), as shape (80, 800)."""
+    """Return the network's input for ``audio`` (float32 mono 16 kHz), shape (80, 800)."""
     last = audio[-WINDOW:]
     heard = np.pad(last, (WINDOW - len(last), 0))
     heard = (heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)

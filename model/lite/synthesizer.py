@@ -1,7 +1,7 @@
-"""Text to speech, clause by clause, all voices at one level.
+"""Text to speech, clause by clause, with all voices at one level.
 
-What a network makes of a clause has about 0.3 s of silence before it and 0.5 s after it; both are
-cut off, because the first delays the answer, and the pauses between clauses are set here instead.
+The networks put about 0.3 s of silence before a clause and 0.5 s after it. Both are cut off: the
+first delays the reply, and punctuation sets the pauses instead.
 """
 
 from __future__ import annotations
@@ -9,61 +9,41 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE
-from model.engine import Audio
+from audio_io.levels import block_powers, from_db
+from audio_io.signal import Audio, fade_out
 from model.errors import SynthesizerError
 from model.lite.clauses import ClauseSplitter, speakable
 from model.lite.failures import raised_as
 from model.lite.phonemes import Phonemizer
 
-LEVEL = -20.0
-PEAK = 10 ** (-1.2 / 20)
-"""The level while speaking (dBFS, rms), and the highest sample."""
+LEVEL_DB = -20.0
+"""RMS level while speaking, in dBFS."""
+PEAK = from_db(-1.2)
+"""Largest sample."""
 
 _CALIBRATION = "Hello there, nice to meet you today."
 _BLOCK = ASSISTANT_RATE // 100
-_SILENT = 40.0
-"""dB below the loudest 10 ms at which a clause begins and ends."""
+_SILENT_DB = 40.0
+"""Level below the loudest 10 ms at which a clause begins and ends."""
 _LEAD = round(0.03 * ASSISTANT_RATE)
 _TAIL = round(0.06 * ASSISTANT_RATE)
 _PAUSES = {".": 0.28, "!": 0.28, "?": 0.32, "…": 0.3, ":": 0.2, ";": 0.2, ",": 0.12, "—": 0.15}
 
 Style = NDArray[np.float32]
-"""A Kokoro voice: float32, shape (510, 1, 256), one style for each number of phonemes."""
+"""A Kokoro voice: float32, shape (510, 1, 256), one style per number of phonemes."""
 
 
-class Synthesizer(Protocol):
-    """One voice."""
-
-    @property
-    def name(self) -> str:
-        """The model behind the voice, for people."""
-
-    def load(self) -> None:
-        """Make it ready to speak. Raises: SynthesizerError."""
-
-    def say(self, clause: str) -> Audio:
-        """The sound of ``clause``: float32 mono 24 kHz; empty when there is nothing to say in it.
-
-        Thread-safe. Raises: SynthesizerError.
-        """
-
-    def stream(self, text: str) -> Iterator[Audio]:
-        """The sound of ``text``, clause by clause. Raises: SynthesizerError."""
-
-    def close(self) -> None:
-        """Give back memory. Safe to call twice."""
-
-
-class ClauseSynthesizer:
-    """What both synthesisers have in common: clean text in, an even level out."""
+class Synthesizer:
+    """One voice: cleans the text, makes its sound clause by clause, and levels it. Thread-safe."""
 
     name = ""
+    """The model behind the voice, as shown to the user."""
 
     def __init__(self, phonemizer: Phonemizer) -> None:
         self._phonemizer = phonemizer
@@ -71,13 +51,18 @@ class ClauseSynthesizer:
         self._lock = threading.Lock()
 
     def load(self) -> None:
+        """Load the voice. Raises: SynthesizerError."""
         with self._lock:
             if self._gain is None:
                 self._load()
                 level = speaking_level(self._raw(_CALIBRATION))
-                self._gain = 10 ** ((LEVEL - level) / 20)
+                self._gain = from_db(LEVEL_DB - level)
 
     def say(self, clause: str) -> Audio:
+        """Return ``clause`` as float32 mono 24 kHz; empty when nothing in it can be spoken.
+
+        Raises: SynthesizerError.
+        """
         text = speakable(clause)
         if not text:
             return np.zeros(0, np.float32)
@@ -90,6 +75,7 @@ class ClauseSynthesizer:
         return np.pad(sound, (0, round(pause * ASSISTANT_RATE))).astype(np.float32)
 
     def stream(self, text: str) -> Iterator[Audio]:
+        """Yield the sound of ``text`` clause by clause. Raises: SynthesizerError."""
         splitter = ClauseSplitter()
         for clause in [*splitter.feed(text), *splitter.flush()]:
             sound = self.say(clause)
@@ -97,6 +83,7 @@ class ClauseSynthesizer:
                 yield sound
 
     def close(self) -> None:
+        """Free memory. Safe to call twice."""
         with self._lock:
             self._gain = None
             self._unload()
@@ -115,7 +102,7 @@ class ClauseSynthesizer:
         raise NotImplementedError
 
 
-class HibariSynthesizer(ClauseSynthesizer):
+class HibariSynthesizer(Synthesizer):
     """The fast voice: hibari on one thread."""
 
     name = "hibari-tts 0.2.1 (heart)"
@@ -126,7 +113,7 @@ class HibariSynthesizer(ClauseSynthesizer):
         self._hibari: Any = None
 
     def _load(self) -> None:
-        with raised_as(SynthesizerError, "hibari could not be loaded"):
+        with raised_as(SynthesizerError, "cannot load hibari"):
             from hibari import Hibari
 
             self._hibari = Hibari(model=str(self._model), threads=1, g2p=self._phonemizer.g2p)
@@ -137,14 +124,14 @@ class HibariSynthesizer(ClauseSynthesizer):
     def _speak(self, phonemes: str) -> Audio:
         hibari = self._hibari
         if hibari is None:
-            raise SynthesizerError("the voice was closed while it was speaking")
-        # A fixed seed: the same text sounds the same every time.
+            raise SynthesizerError("the voice was closed while speaking")
+        # With a fixed seed the same text always sounds the same.
         with raised_as(SynthesizerError, "hibari failed"):
             return np.asarray(hibari.from_phonemes(phonemes, seed=0), np.float32)
 
 
 class KokoroModel:
-    """The Kokoro network, loaded on first use and shared by all its voices. Thread-safe."""
+    """The Kokoro network, loaded on first use and shared by its voices. Thread-safe."""
 
     def __init__(self, model: Callable[[], Path], *, threads: int = 2) -> None:
         self._model = model
@@ -153,25 +140,25 @@ class KokoroModel:
         self._session: Any = None
 
     def load(self) -> None:
-        """Read the network, unless that was done. Raises: SynthesizerError, WeightsError."""
+        """Load the network once. Raises: SynthesizerError, WeightsError."""
         with self._lock:
             if self._session is not None:
                 return
             path = self._model()
-            with raised_as(SynthesizerError, "Kokoro could not be loaded"):
+            with raised_as(SynthesizerError, "cannot load Kokoro"):
                 self._session = self._start(path)
 
     def close(self) -> None:
-        """Give back memory; the next use loads it again."""
+        """Free memory; the next use loads it again."""
         with self._lock:
             self._session = None
 
     def run(self, numbers: list[int], style: NDArray[np.float32]) -> Audio:
-        """The sound of the phonemes ``numbers``. ``style``: shape (1, 256)."""
+        """Return the sound of the phonemes ``numbers`` in ``style``, shape (1, 256)."""
         self.load()
         session = self._session
         if session is None:
-            raise SynthesizerError("Kokoro was closed while it was speaking")
+            raise SynthesizerError("Kokoro was closed while speaking")
         inputs = {
             "tokens": np.array([[0, *numbers, 0]], np.int64),
             "style": style,
@@ -186,14 +173,14 @@ class KokoroModel:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
-        # Threads that spin while they wait would take the chat model's core away.
+        # Spinning threads would take the chat model's core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Its arena keeps the most that any clause ever took: 0.3 GB for no gain in speed.
+        # The arena never shrinks: 0.3 GB for no gain in speed.
         options.enable_cpu_mem_arena = False
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-class KokoroSynthesizer(ClauseSynthesizer):
+class KokoroSynthesizer(Synthesizer):
     """A natural voice: Kokoro with ``style``, a (510, 1, 256) float32 array."""
 
     name = "Kokoro-82M int8"
@@ -212,7 +199,7 @@ class KokoroSynthesizer(ClauseSynthesizer):
         self._model.load()
 
     def _unload(self) -> None:
-        """The network belongs to all voices; whoever made it closes it."""
+        """Keep the network, which other voices share; its maker closes it."""
 
     def _speak(self, phonemes: str) -> Audio:
         numbers = self._phonemizer.numbers(phonemes)
@@ -222,44 +209,41 @@ class KokoroSynthesizer(ClauseSynthesizer):
 
 
 def load_style(path: Path) -> Style:
-    """The Kokoro voice in the file ``path``: raw little-endian float32.
-
-    Raises: SynthesizerError.
-    """
+    """Return the Kokoro voice in a file of raw little-endian float32. Raises: SynthesizerError."""
     try:
         values = np.fromfile(path, "<f4")
     except OSError as error:
-        raise SynthesizerError(f"the voice {path} cannot be read: {error.strerror}") from error
+        raise SynthesizerError(f"cannot read the voice {path}: {error.strerror}") from error
     if values.size != 510 * 256 or not np.isfinite(values).all():
         raise SynthesizerError(f"{path} is not a Kokoro voice: 510 x 256 finite float32 values")
     return values.reshape(510, 1, 256).astype(np.float32)
 
 
 def trim(sound: Audio) -> Audio:
-    """``sound`` without the silence around it, but for 30 ms before and 60 ms after."""
+    """Return ``sound`` with at most 30 ms of silence before it and 60 ms after it."""
     levels = _block_levels(sound)
     if not len(levels):
         return sound
-    loud = np.flatnonzero(levels > levels.max() - _SILENT)
+    loud = np.flatnonzero(levels > levels.max() - _SILENT_DB)
     begin = max(0, int(loud[0]) * _BLOCK - _LEAD)
     end = min(len(sound), (int(loud[-1]) + 1) * _BLOCK + _TAIL)
     kept = np.array(sound[begin:end], np.float32)
     fade = min(_LEAD, len(kept)) // 3
-    kept[:fade] *= np.linspace(0, 1, fade, dtype=np.float32)
-    kept[len(kept) - fade :] *= np.linspace(1, 0, fade, dtype=np.float32)
+    kept[:fade] *= fade_out(fade)[::-1]
+    kept[len(kept) - fade :] *= fade_out(fade)
     return kept
 
 
 def speaking_level(sound: Audio) -> float:
-    """The level while speaking, in dBFS (rms of the 10 ms blocks within 30 dB of the loudest)."""
+    """Return the RMS in dBFS of the 10 ms blocks within 30 dB of the loudest."""
     levels = _block_levels(sound)
     if not len(levels):
-        return LEVEL
+        return LEVEL_DB
     spoken = levels[levels > levels.max() - 30.0]
     return float(10 * np.log10(np.mean(10 ** (spoken / 10))))
 
 
 def _block_levels(sound: Audio) -> NDArray[np.float64]:
-    blocks = sound[: len(sound) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).astype(np.float64)
-    levels: NDArray[np.float64] = 10 * np.log10(np.mean(blocks**2, axis=1) + 1e-12)
+    powers = block_powers(sound.astype(np.float64), _BLOCK)
+    levels: NDArray[np.float64] = 10 * np.log10(powers + 1e-12)
     return levels

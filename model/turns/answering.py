@@ -1,4 +1,4 @@
-"""The assistant's side of turn taking: the states THINKING, SPEAKING and INTERRUPTED."""
+"""The assistant's side of turn taking: from the end of a turn to the end of its reply."""
 
 from __future__ import annotations
 
@@ -9,196 +9,194 @@ from model.events import (
     PlaybackAction,
     ReplyFinished,
     ReplyStarted,
-    TurnState,
+    TurnDiscarded,
 )
-from model.playback.falling_silent import FallingSilent
-from model.playback.playing import Playing
-from model.reply import Recognizer
+from model.hearing.open_turn import OpenTurn
 from model.turns import barge_in
+from model.turns.answer import TurnAnswer
 from model.turns.barge_in import Act
-from model.turns.floor import Floor, present
-from model.turns.phrases import Over, Phrases
-from model.turns.talk_over import TalkOver, WordsOver
+from model.turns.context import TurnContext
+from model.turns.overlap import Overlap
+from model.turns.phrases import OverlapKind
+from model.turns.states import (
+    ConversationState,
+    ReplySpeaking,
+    ReplyStopping,
+    Thinking,
+    UserSpeaking,
+)
 
 
-class Answering:
-    """Waits for a reply, lets it be heard, and stops it when the user takes the floor.
+def think(c: TurnContext, state: Thinking) -> ConversationState:
+    """One frame of THINKING."""
+    answer, turn, reply = state.answer, state.turn, state.answer.reply
+    if turn.went_on_after(state.committed_at) and c.hearing.speech_began:
+        c.discard_answer(answer, "you went on")
+        return c.enter(UserSpeaking(turn), "you went on")
+    if turn.closed and state.overlap is None and c.hearing.speech_began:
+        state.overlap = c.open_overlap(None)
+    c.events += answer.poll(c.now, committed=True)
+    _understand(c, state.overlap, answer)
+    if answer.words == "":
+        return _discard_turn(c, state, "nothing recognised")
+    if turn.over_reply and answer.words and _is_backchannel(c, answer.words):
+        return _discard_turn(c, state, f"only “{answer.words}”")
+    if reply.first_audio_at is not None or (reply.text and not c.generator.info.speaks):
+        c.emit(ReplyStarted(c.now, reply.reply_id, turn.number))
+        unfinished = None if turn.closed else turn
+        speaking = ReplySpeaking(answer, state.committed_at, unfinished, state.overlap)
+        c.enter(speaking, "reply began")
+        _play(c, speaking)
+        return speaking
+    if answer.complete:
+        if not answer.failed:
+            c.emit(Notice(c.now, "warning", f"the reply has no words to say: {reply.text!r}"))
+        c.generator.settle(reply.reply_id, reply.split())
+        c.asked = False
+        return _after_reply(c, state.overlap, "no reply came")
+    return state
 
-    ``recognizer`` and ``phrases`` tell what is said over a reply; without them only its length is
-    known.
-    """
 
-    def __init__(
-        self, floor: Floor, recognizer: Recognizer | None, phrases: Phrases | None
-    ) -> None:
-        self._floor = floor
-        self._phrases = phrases
-        self._words_over = WordsOver(recognizer, phrases, floor.executor)
-        self._stopping: FallingSilent | None = None
+def speak(c: TurnContext, state: ReplySpeaking) -> ConversationState:
+    """One frame of SPEAKING."""
+    answer, reply = state.answer, state.answer.reply
+    c.events += answer.poll(c.now, committed=True)
+    _play(c, state)
+    if reply.heard >= samples(c.settings.continuation, ASSISTANT_RATE):
+        state.unfinished = None
+    if reply.finished:
+        c.generator.settle(reply.reply_id, reply.split())
+        c.asked = reply.text.rstrip().endswith("?")
+        c.emit(ReplyFinished(c.now, reply.reply_id, reply.text))
+        return _after_speaking(c, state, "reply ended")
+    if reply.stalled(c.now):
+        c.emit(Notice(c.now, "warning", "the speaker lost the end of the reply"))
+        _settle_interrupted(c, answer, "the speaker stands still")
+        return _after_speaking(c, state, "the speaker stands still")
+    return _watch_for_barge_in(c, state) if c.settings.barge_in else state
 
-    def think(self) -> None:
-        """One frame of THINKING: the turn is over, and the reply not ready."""
-        floor = self._floor
-        reply, turn, hearing = present(floor.reply), present(floor.turn), floor.hearing
-        if turn.went_on_after(reply.committed_at) and hearing.speech_began:
-            floor.discard_reply("you went on")
-            floor.enter(TurnState.USER_SPEAKING, "you went on")
-            return
-        if turn.closed and not floor.talk_over and hearing.speech_began:
-            floor.talk_over = TalkOver(floor.open_turn(), hearing.run, floor.user_level)
-        floor.poll_reply()
-        self._understand_talk_over()
-        if reply.turn_text == "":
-            self._discard_turn("nothing recognised")
-        elif turn.over_reply and self._is_backchannel(reply.turn_text):
-            self._discard_turn(f"only “{reply.turn_text}”")
-        elif reply.first_audio_at is not None or (reply.text and not floor.generator.info.speaks):
-            floor.playing = Playing(reply, floor.now)
-            floor.emit(ReplyStarted(floor.now, reply.number, turn.number))
-            floor.enter(TurnState.SPEAKING, "reply began")
-            floor.events.extend(floor.playing.update(floor.now, floor.playback))
-        elif reply.complete:
-            if not reply.failed:
-                floor.emit(Notice(floor.now, "warning", f"nothing to say in {reply.text!r}"))
-            floor.generator.settle(reply.number, 0)
-            floor.asked = False
-            self._end_reply("no reply came")
 
-    def speak(self) -> None:
-        """One frame of SPEAKING."""
-        floor = self._floor
-        reply, playing = present(floor.reply), present(floor.playing)
-        floor.poll_reply()
-        floor.events.extend(playing.update(floor.now, floor.playback))
-        premature = playing.heard < samples(floor.settings.continuation, ASSISTANT_RATE)
-        if not premature and not floor.talk_over:
-            floor.turn = None
-        if playing.finished:
-            floor.generator.settle(reply.number, reply.samples)
-            floor.asked = reply.text.rstrip().endswith("?")
-            floor.emit(ReplyFinished(floor.now, reply.number, reply.text))
-            self._end_reply("reply ended")
-        elif playing.stalled:
-            floor.emit(Notice(floor.now, "warning", "the speaker lost the end of the reply"))
-            self._settle_interrupted(playing.heard, "the speaker stands still")
-            self._end_reply("the speaker stands still")
-        elif floor.settings.barge_in:
-            self._watch_for_barge_in()
+def fall_silent(c: TurnContext, state: ReplyStopping) -> ConversationState:
+    """One frame of INTERRUPTED."""
+    reply, turn = state.answer.reply, state.next_turn
+    reply.follow(c.now, c.position)
+    if not reply.silent:
+        return state
+    if turn is not None and turn.went_on_after(state.committed_at):
+        c.generator.settle(reply.reply_id, None)
+        c.emit(Interrupted(c.now, reply.reply_id, reply.heard, "", reply.text, "you went on"))
+    else:
+        _settle_interrupted(c, state.answer, state.reason)
+    if turn is None:
+        return c.rest(state.reason)
+    return c.enter(UserSpeaking(turn), state.reason)
 
-    def fall_silent(self) -> None:
-        """One frame of INTERRUPTED: the speaker was told to stop, and is not silent yet."""
-        floor = self._floor
-        reply, playing, turn = present(floor.reply), present(floor.playing), floor.turn
-        stopping = present(self._stopping)
-        heard, reason = playing.follow(floor.now, floor.playback), stopping.reason
-        if not stopping.silent(heard):
-            return
-        if turn is not None and turn.went_on_after(reply.committed_at):
-            floor.generator.settle(reply.number, None)
-            floor.emit(Interrupted(floor.now, reply.number, heard, "", reply.text, "you went on"))
-        else:
-            self._settle_interrupted(heard, reason)
-        floor.reply = floor.playing = self._stopping = None
-        if turn is None:
-            floor.rest(reason)
-        else:
-            floor.enter(TurnState.USER_SPEAKING, reason)
 
-    def interrupt(self, reason: str) -> None:
-        """Stop the reply, if there is one that the user knows of; its turn is over with it."""
-        floor = self._floor
-        if floor.state is TurnState.SPEAKING:
-            floor.turn = floor.talk_over = None
-            self._stop(reason)
-        elif floor.state is TurnState.THINKING:
-            present(floor.reply).cancel()
-            self._words_over.drop()
-            self._settle_interrupted(0, reason)
-            floor.reply = floor.turn = floor.talk_over = None
-            floor.rest(reason)
+def interrupt(c: TurnContext, state: ConversationState, reason: str) -> ConversationState:
+    """Stop the reply, if the turn is over; the turn is not continued."""
+    match state:
+        case ReplySpeaking():
+            return _stop(c, state, None, reason)
+        case Thinking(answer=answer):
+            answer.cancel()
+            if state.overlap is not None:
+                state.overlap.drop()
+            _settle_interrupted(c, answer, reason)
+            return c.rest(reason)
+        case _:
+            return state
 
-    def _watch_for_barge_in(self) -> None:
-        floor, hearing = self._floor, self._floor.hearing
-        playing, talk_over = present(floor.playing), floor.talk_over
-        if talk_over is None:
-            if hearing.speech_began:
-                floor.talk_over = self._open_talk_over()
-                floor.control(PlaybackAction.DUCK, "speech over the reply")
-            return
-        self._understand_talk_over()
-        evidence = self._words_over.evidence(talk_over, hearing.silence)
-        verdict = barge_in.judge(evidence, floor.settings)
-        match verdict.act:
-            case Act.HOLD if not playing.held:
-                playing.held = True
-                floor.control(PlaybackAction.HOLD, verdict.reason)
-            case Act.WAIT if playing.held:
-                playing.held = False
-                floor.control(PlaybackAction.RESUME, verdict.reason)
-                floor.control(PlaybackAction.DUCK, verdict.reason)
-            case Act.RESUME:
-                floor.talk_over, playing.held = None, False
-                self._words_over.drop()
-                floor.control(PlaybackAction.RESUME, verdict.reason)
-            case Act.STOP:
-                floor.turn, floor.talk_over = talk_over.turn, None
-                self._stop(verdict.reason)
 
-    def _understand_talk_over(self) -> None:
-        """Find out the words of what is said over the reply, or while it is thought about."""
-        floor = self._floor
-        if floor.talk_over is not None and floor.settings.barge_in:
-            said_over, silence = present(floor.reply).text, floor.hearing.silence
-            floor.events.extend(
-                self._words_over.poll(floor.now, floor.talk_over, silence, said_over)
-            )
+def _is_backchannel(c: TurnContext, words: str) -> bool:
+    phrases = c.phrases
+    return phrases is not None and phrases.over_a_reply(words).kind is OverlapKind.BACKCHANNEL
 
-    def _open_talk_over(self) -> TalkOver:
-        floor, hearing = self._floor, self._floor.hearing
-        turn, floor.turn = floor.turn, None
-        if turn is None or turn.closed:
-            return TalkOver(floor.open_turn(), hearing.run, floor.user_level)
-        return TalkOver(turn, hearing.run, floor.user_level, goes_on=True)
 
-    def _stop(self, reason: str) -> None:
-        floor = self._floor
-        present(floor.reply).cancel()
-        self._words_over.drop()
-        floor.control(PlaybackAction.STOP, reason)
-        self._stopping = FallingSilent(present(floor.playing).heard, reason)
-        floor.enter(TurnState.INTERRUPTED, reason)
+def _play(c: TurnContext, state: ReplySpeaking) -> None:
+    """Hand on what was made, and follow the speaker."""
+    reply = state.answer.reply
+    c.events += reply.take(c.now)
+    if reply.follow(c.now, c.position):
+        c.emit(state.answer.latency(c.now, state.committed_at))
 
-    def _settle_interrupted(self, heard: int, reason: str) -> None:
-        """The reply is over after ``heard`` samples (24 kHz) of it."""
-        floor, number = self._floor, present(self._floor.reply).number
-        floor.asked = False
-        split = floor.generator.settle(number, heard)
-        floor.emit(Interrupted(floor.now, number, heard, split.heard, split.unheard, reason))
 
-    def _end_reply(self, reason: str) -> None:
-        """The reply is settled. Speech that had begun over its end is a turn of its own."""
-        floor = self._floor
-        talk_over = floor.talk_over
-        if talk_over is None:
-            floor.reply = floor.turn = floor.playing = None
-            floor.rest(reason)
-            if not floor.settings.barge_in:
-                floor.hearing.deafen(samples(floor.settings.deaf_after))
-            return
-        self._words_over.drop()
-        if floor.playing is not None:
-            floor.control(PlaybackAction.RESUME, reason)
-        floor.reply = floor.talk_over = floor.playing = None
-        floor.turn = floor.open_turn() if talk_over.goes_on else talk_over.turn
-        floor.turn.over_reply = not floor.asked
-        floor.enter(TurnState.USER_SPEAKING, "speech began")
+def _watch_for_barge_in(c: TurnContext, state: ReplySpeaking) -> ConversationState:
+    answer, overlap, reply = state.answer, state.overlap, state.answer.reply
+    if overlap is None:
+        if c.hearing.speech_began:
+            state.overlap, state.unfinished = c.open_overlap(state.unfinished), None
+            c.control(answer, PlaybackAction.DUCK, "speech over the reply")
+        return state
+    _understand(c, overlap, answer)
+    verdict = barge_in.judge(overlap.evidence(c.hearing.silence), c.settings)
+    match verdict.act:
+        case Act.HOLD if not reply.held:
+            reply.held = True
+            c.control(answer, PlaybackAction.HOLD, verdict.reason)
+        case Act.WAIT if reply.held:
+            reply.held = False
+            c.control(answer, PlaybackAction.RESUME, verdict.reason)
+            c.control(answer, PlaybackAction.DUCK, verdict.reason)
+        case Act.RESUME:
+            state.overlap, reply.held = None, False
+            overlap.drop()
+            c.control(answer, PlaybackAction.RESUME, verdict.reason)
+        case Act.STOP:
+            return _stop(c, state, overlap.turn, verdict.reason)
+    return state
 
-    def _discard_turn(self, reason: str) -> None:
-        """The turn was none. What was said meanwhile is the next one."""
-        self._words_over.drop()
-        self._floor.discard_turn(reason)
 
-    def _is_backchannel(self, text: str | None) -> bool:
-        if self._phrases is None or text is None:
-            return False
-        return self._phrases.over_a_reply(text).kind is Over.BACKCHANNEL
+def _understand(c: TurnContext, overlap: Overlap | None, answer: TurnAnswer) -> None:
+    """Find out the words of what is said over the reply, or while it is thought about."""
+    if overlap is not None and c.settings.barge_in:
+        c.events += overlap.poll(c.now, c.hearing.silence, answer.reply.text)
+
+
+def _stop(
+    c: TurnContext, state: ReplySpeaking, next_turn: OpenTurn | None, reason: str
+) -> ReplyStopping:
+    answer = state.answer
+    answer.cancel()
+    answer.reply.stop()
+    if state.overlap is not None:
+        state.overlap.drop()
+    c.control(answer, PlaybackAction.STOP, reason)
+    return c.enter(ReplyStopping(answer, state.committed_at, next_turn, reason), reason)
+
+
+def _settle_interrupted(c: TurnContext, answer: TurnAnswer, reason: str) -> None:
+    """End the reply where it was heard up to now."""
+    c.asked = False
+    reply = answer.reply
+    heard = reply.split()
+    c.generator.settle(reply.reply_id, heard)
+    c.emit(Interrupted(c.now, reply.reply_id, heard.samples, heard.text, heard.unheard, reason))
+
+
+def _after_speaking(c: TurnContext, state: ReplySpeaking, reason: str) -> ConversationState:
+    if state.overlap is not None:
+        c.control(state.answer, PlaybackAction.RESUME, reason)
+    return _after_reply(c, state.overlap, reason)
+
+
+def _after_reply(c: TurnContext, overlap: Overlap | None, reason: str) -> ConversationState:
+    """Go on after a reply that is settled: speech over its end is a turn of its own."""
+    if overlap is None:
+        resting = c.rest(reason)
+        if not c.settings.barge_in:
+            c.hearing.deafen(samples(c.settings.deaf_after))
+        return resting
+    overlap.drop()
+    turn = c.open_turn() if overlap.goes_on else overlap.turn
+    turn.over_reply = not c.asked
+    return c.enter(UserSpeaking(turn), "speech began")
+
+
+def _discard_turn(c: TurnContext, state: Thinking, reason: str) -> ConversationState:
+    """Drop the turn: it was none. What was said after it is the next one."""
+    c.discard_answer(state.answer, reason)
+    c.emit(TurnDiscarded(c.now, state.turn.number, reason))
+    if state.overlap is None:
+        return c.rest(reason)
+    state.overlap.drop()
+    return c.enter(UserSpeaking(state.overlap.turn), "speech began")

@@ -1,10 +1,10 @@
 """Speech over a reply: is it an interruption, or did the listener only say "mm-hmm"?
 
-:func:`judge` is pure: what is known goes in as :class:`SpeechOver`, a verdict with its reason comes
-out. Where the words can be recognised, the reply is held in its place as soon as there was enough
-speech, and the words decide whether it goes on from there or stops. Where they cannot, the length
-of the speech decides. What is well below the user's own level is taken for somebody else's,
-however long it is, unless it is a short command.
+:func:`judge` is pure: :class:`OverlapEvidence` goes in, :class:`OverlapVerdict` comes out. Where
+the words can be recognised, enough speech makes the speaker stand still, and the words decide
+whether the reply goes on from there or stops. Where they cannot, the length of the speech decides.
+Speech well below the user's own level is somebody else's, however long, unless it is a short
+command.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from model.turns.phrases import Over, ToldOver
+from model.turns.phrases import OverlapKind, OverlapWords
 from model.turns.turn_settings import TurnSettings
 
-ENDED = 0.2
-"""Seconds of silence after which the speech over a reply is taken to be whole."""
+ENDED_S = 0.2
+"""Speech over a reply has ended after this silence."""
 
-CONTENT = 3
-"""Words that are no backchannel after which the rest is not waited for."""
+CONTENT_WORDS = 3
+"""Stop the reply after this many content words, without waiting for the speaker to finish."""
 
-ONE_WORD = 0.8
-"""Seconds of speech below which a single unknown word is taken for a sound: recognisers make words
-of "mm-hmm"."""
+ONE_WORD_S = 0.8
+"""A single unknown word in less speech than this is taken for a sound: recognisers make words of
+"mm-hmm"."""
 
-UNCLEAR = 0.3
-"""Seconds of speech of which too little is known for any word to count."""
+UNCLEAR_S = 0.3
+"""Ignore the words recognised in less speech than this, unless it has ended."""
 
-UNHEARD = 0.1
-"""Seconds of speech that may be missing in what was recognised of it."""
+UNHEARD_S = 0.1
+"""The words count as known to the end if no more speech than this came after them."""
 
-STALE = 0.7
-"""Seconds of speech that may have come since its words were known to be nothing but noises."""
+STALE_S = 0.7
+"""Speech is still taken for noises if no more than this came after the last words."""
 
-WORDS_WAIT = 0.8
-"""Seconds that words are waited for after the speech has ended."""
+WORDS_WAIT_S = 0.8
+"""Wait so long for the words after the speech has ended."""
 
 
 class Act(StrEnum):
-    """What is to be done about speech over a reply."""
+    """What to do with the reply."""
 
     WAIT = "wait"
     HOLD = "hold"
@@ -48,95 +48,95 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SpeechOver:
+class OverlapEvidence:
     """What is known of speech over a reply. Times are in seconds.
 
     ``voiced``: how much there is of it, ``silence`` since its end. ``level``: in dB relative to the
-    user's own. ``recognized``: whether its words can become known; ``told``: what
-    they are so far, of the first ``told_of`` seconds. ``goes_on``: the reply has only just begun,
-    so that a single word may be the rest of the turn that it answers.
+    user's own. ``recognized``: whether its words can become known; ``words``: those of its first
+    ``words_until`` seconds. ``goes_on``: the reply has only just begun, so that a single word may
+    be the rest of the turn that it answers.
     """
 
     voiced: float
     silence: float
     level: float = 0.0
     recognized: bool = False
-    told: ToldOver | None = None
-    told_of: float = 0.0
+    words: OverlapWords | None = None
+    words_until: float = 0.0
     goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is to be done, and why."""
+class OverlapVerdict:
+    """What to do with the reply, and why."""
 
     act: Act
     reason: str
 
 
-def judge(speech: SpeechOver, s: TurnSettings) -> Verdict:
-    """What is to be done about ``speech`` now."""
+def judge(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
+    """Decide what to do about ``speech`` now."""
     far = speech.level < -s.barge_in_below
     if far or (speech.level < -s.barge_in_quiet and not _is_command(speech)):
         words_may_come = speech.recognized and not far and not _known_whole(speech)
-        patience = s.barge_in_release + (WORDS_WAIT if words_may_come else 0.0)
+        patience = s.barge_in_release + (WORDS_WAIT_S if words_may_come else 0.0)
         act = Act.WAIT if speech.silence < patience else Act.RESUME
-        return Verdict(act, f"somebody else, {-speech.level:.0f} dB below you")
+        return OverlapVerdict(act, f"somebody else, {-speech.level:.0f} dB below you")
     if speech.voiced < s.min_speech:
         # Too little for a turn: to stop for it would be to stop for nothing.
         act = Act.WAIT if speech.silence < s.barge_in_release else Act.RESUME
-        return Verdict(act, f"only {speech.voiced:.2f} s of speech")
+        return OverlapVerdict(act, f"only {speech.voiced:.2f} s of speech")
     by_words = _judge_words(speech) if speech.recognized else None
     return by_words or _judge_length(speech, s)
 
 
-def _judge_length(speech: SpeechOver, s: TurnSettings) -> Verdict:
-    """The verdict without words; where they may come, there is more time for it."""
+def _judge_length(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
+    """Judge by length; where words may still come, leave more time."""
     if speech.recognized:
-        enough, patience = s.barge_in_limit, s.barge_in_release + WORDS_WAIT
+        enough, patience = s.barge_in_limit, s.barge_in_release + WORDS_WAIT_S
     else:
         enough, patience = s.barge_in_confirm, s.barge_in_release
     if speech.voiced >= enough and not _only_noises(speech, s):
-        return Verdict(Act.STOP, f"you spoke for {speech.voiced:.2f} s")
+        return OverlapVerdict(Act.STOP, f"you spoke for {speech.voiced:.2f} s")
     if speech.silence >= patience:
-        return Verdict(Act.RESUME, f"only {speech.voiced:.2f} s of speech")
+        return OverlapVerdict(Act.RESUME, f"only {speech.voiced:.2f} s of speech")
     if speech.recognized and speech.voiced >= s.barge_in_confirm:
-        return Verdict(Act.HOLD, f"{speech.voiced:.2f} s of speech")
-    return Verdict(Act.WAIT, f"{speech.voiced:.2f} s of speech")
+        return OverlapVerdict(Act.HOLD, f"{speech.voiced:.2f} s of speech")
+    return OverlapVerdict(Act.WAIT, f"{speech.voiced:.2f} s of speech")
 
 
-def _judge_words(speech: SpeechOver) -> Verdict | None:
-    """The verdict that the words allow; None when they leave it open."""
-    told = speech.told
+def _judge_words(speech: OverlapEvidence) -> OverlapVerdict | None:
+    """Judge by the words; None when they leave it open."""
+    words = speech.words
     whole = _known_whole(speech)
-    if told is None or not (whole or speech.told_of >= UNCLEAR):
+    if words is None or not (whole or speech.words_until >= UNCLEAR_S):
         return None
-    said = f"“{told.words}”" if told.words else "no words"
-    if told.kind is Over.INTERRUPTION or told.content >= CONTENT:
-        return Verdict(Act.STOP, f"you said {said}")
+    said = f"“{words.words}”" if words.words else "no words"
+    if words.kind is OverlapKind.INTERRUPTION or words.content >= CONTENT_WORDS:
+        return OverlapVerdict(Act.STOP, f"you said {said}")
     if not whole:
         return None
-    enough = 1 if speech.goes_on or speech.voiced >= ONE_WORD else 2
-    if told.content >= enough:
-        return Verdict(Act.STOP, f"you said {said}")
-    return Verdict(Act.RESUME, f"only {said}")
+    enough = 1 if speech.goes_on or speech.voiced >= ONE_WORD_S else 2
+    if words.content >= enough:
+        return OverlapVerdict(Act.STOP, f"you said {said}")
+    return OverlapVerdict(Act.RESUME, f"only {said}")
 
 
-def _known_whole(speech: SpeechOver) -> bool:
-    """Whether it has ended, and its words are known to the end."""
-    return speech.silence >= ENDED and speech.told_of >= speech.voiced - UNHEARD
+def _known_whole(speech: OverlapEvidence) -> bool:
+    """Return whether it has ended and its words are known to the end."""
+    return speech.silence >= ENDED_S and speech.words_until >= speech.voiced - UNHEARD_S
 
 
-def _is_command(speech: SpeechOver) -> bool:
-    """Whether it is one that can hardly be meant for anybody else: "stop" and nothing more."""
-    told = speech.told
-    if told is None or not _known_whole(speech):
+def _is_command(speech: OverlapEvidence) -> bool:
+    """Return whether it is a short command that can hardly be meant for anybody else: "stop"."""
+    words = speech.words
+    if words is None or not _known_whole(speech):
         return False
-    return told.kind is Over.INTERRUPTION and told.content < CONTENT
+    return words.kind is OverlapKind.INTERRUPTION and words.content < CONTENT_WORDS
 
 
-def _only_noises(speech: SpeechOver, s: TurnSettings) -> bool:
-    """Whether all that was understood lately is no words or backchannels (someone laughs)."""
-    if speech.told is None or speech.told.content:
+def _only_noises(speech: OverlapEvidence, s: TurnSettings) -> bool:
+    """Return whether the latest words are none, or backchannels (someone laughs)."""
+    if speech.words is None or speech.words.content:
         return False
-    return speech.voiced - speech.told_of <= STALE and speech.voiced < 2 * s.barge_in_limit
+    return speech.voiced - speech.words_until <= STALE_S and speech.voiced < 2 * s.barge_in_limit

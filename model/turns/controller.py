@@ -1,35 +1,37 @@
-"""Turn taking: how a half-duplex reply generator becomes an engine.
+"""Turn taking: make an engine of a half-duplex reply generator.
 
-The controller listens frame by frame and decides when the user's turn is over, when a reply may be
-heard, and when it must stop::
+Each frame runs one step of the present state (:mod:`model.turns.states`), which returns the next::
 
-    LISTENING --speech--> USER_SPEAKING --silence--> THINKING --first sound--> SPEAKING
-        ^                      ^    <--the user goes on--/                       |
-        |                      |                                                 |
-        |                  INTERRUPTED <--barge-in confirmed---------------------+
-        +----------------------(by key)               <--played to the end-------+
+    Listening --speech--> UserSpeaking --silence--> Thinking --first sound--> ReplySpeaking
+        ^                     ^  ^   <--you went on--/    |                      |      |
+        |                     |  |                        | no reply, a noise    |      |
+        |                     |  +----what was said----ReplyStopping <--barge-in-+      |
+        |                     |                           | by key                      |
+        +---------------------|---------------------------+<---------heard to the end---+
+                              +<-----------speech over the end of a reply---------------+
 
-- A reply is begun at the first short silence (``speculate_after``) and held back until
+- An answer is begun at the first short silence (``speculate_after``) and held back until
   :mod:`model.turns.endpointing` finds that the turn is over. If the user goes on, it is thrown away
-  and its turn continues.
-- Speech over a reply ducks it at once; :mod:`model.turns.barge_in` finds what it is. The reply
-  stops, and
-  the history keeps what was heard; or it goes on where it stands (a cough, a "mm-hmm").
+  and the turn continues.
+- Speech over a reply ducks it at once; :mod:`model.turns.barge_in` decides what it is. The reply
+  stops, and the history keeps what was heard; or it goes on (after a cough, a "mm-hmm").
 - A user who goes on talking just as the reply begins has paused, not interrupted: the reply is
   taken back and the same turn continues.
 
-MUTED stands in for LISTENING while the microphone is muted.
+Muting the microphone is no state of its own: Listening is shown as MUTED then.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
-from audio_io.clock import USER_RATE
+from audio_io.clock import USER_RATE, samples
+from audio_io.signal import SpeechDetector
 from model.engine import (
     Command,
     EngineInfo,
@@ -41,16 +43,26 @@ from model.engine import (
     SetMuted,
     SetVoice,
 )
-from model.events import Event, TurnState
+from model.events import Event
 from model.hearing.hearing import Hearing
-from model.hearing.speech import SpeechDetector
+from model.hearing.recognition import LoadableRecognizer, Recognition
 from model.jobs.executor import Executor
-from model.reply import Recognizer, ReplyGenerator
-from model.turns.answering import Answering
+from model.reply import ReplyGenerator
+from model.turns import answering, listening
+from model.turns.answering import interrupt
+from model.turns.context import TurnContext
+from model.turns.end_of_turn import EndOfTurnProbe
 from model.turns.endpointing import EndOfTurnModel
-from model.turns.floor import Floor
-from model.turns.listening import Listening
 from model.turns.phrases import Phrases
+from model.turns.states import (
+    ConversationState,
+    Listening,
+    ReplySpeaking,
+    ReplyStopping,
+    Thinking,
+    UserSpeaking,
+    open_turn_of,
+)
 from model.turns.turn_settings import TurnSettings
 from model.turns.voice_changes import VoiceChanges
 
@@ -58,9 +70,9 @@ from model.turns.voice_changes import VoiceChanges
 class TurnTakingEngine:
     """A reply generator that can hold a conversation (see the module's docstring).
 
-    ``detector`` hears speech in frames, ``executor`` does everything that takes longer than a
-    frame. The rest is optional: ``recognizer`` makes the transcripts while the user speaks,
-    ``phrases`` are the rules by which words are judged, ``end_of_turn`` judges the sound.
+    ``detector`` hears speech in frames; ``executor`` does what takes longer than a frame.
+    Optional: ``recognizer`` recognises words (a generator that does not hear needs one),
+    ``phrases`` are the rules to judge words by, ``end_of_turn`` judges the sound.
     """
 
     def __init__(
@@ -69,120 +81,137 @@ class TurnTakingEngine:
         detector: SpeechDetector,
         executor: Executor,
         settings: TurnSettings | None = None,
-        recognizer: Recognizer | None = None,
+        recognizer: LoadableRecognizer | None = None,
         phrases: Phrases | None = None,
         end_of_turn: EndOfTurnModel | None = None,
     ) -> None:
-        settings = settings or TurnSettings()
-        self._hearing = Hearing(detector, settings)
-        self._floor = Floor(generator, executor, self._hearing, settings)
+        s = settings or TurnSettings()
+        recognition = Recognition(recognizer, executor, samples(s.partial_every))
+        probe = EndOfTurnProbe(end_of_turn, executor, samples(s.speculate_after))
+        hearing = Hearing(detector, s)
+        self._context = TurnContext(generator, executor, hearing, recognition, probe, s, phrases)
         self._end_of_turn = end_of_turn
-        self._answering = Answering(self._floor, recognizer, phrases)
-        self._listening = Listening(self._floor, self._answering, recognizer, phrases, end_of_turn)
         self._voices = VoiceChanges(generator, executor)
         self._commands: deque[Command] = deque()
         self._typed: deque[str] = deque()
+        self._state: ConversationState = Listening()
 
     @property
     def info(self) -> EngineInfo:
-        """What the generator is made of, and what hears the end of a turn."""
-        info = self._floor.generator.info
-        if self._end_of_turn is None:
-            return info
-        return replace(info, parts={**info.parts, "end of turn": self._end_of_turn.name})
+        """What the generator is made of, and what hears the user."""
+        generator, recognition = self._context.generator, self._context.recognition
+        parts: dict[str, str] = {}
+        if recognition.available:
+            only = ", for the transcript only" if generator.hears else ""
+            parts["recogniser"] = recognition.name + only
+        parts |= generator.info.parts
+        if self._end_of_turn is not None:
+            parts["end of turn"] = self._end_of_turn.name
+        return replace(generator.info, parts=parts)
 
     @property
     def busy(self) -> bool:
         """Whether a turn, a reply or a command is under way."""
-        return not self._resting or bool(self._commands or self._typed or self._hearing.run)
+        waiting = bool(self._commands or self._typed or self._context.hearing.run)
+        return waiting or not isinstance(self._state, Listening)
 
     def warm_up(self, progress: Progress) -> None:
-        """Load the generator and run everything once. Raises: ModelError."""
-        self._hearing.warm_up()
+        """Load all parts and run them once. Raises: ModelError."""
+        c = self._context
+        c.hearing.warm_up()
         if self._end_of_turn is not None:
             self._end_of_turn.probability(np.zeros(USER_RATE, np.float32))
-        self._floor.generator.warm_up(progress)
+        with ThreadPoolExecutor(1, "covo-load") as beside:
+            recognizer = beside.submit(c.recognition.load)
+            c.generator.warm_up(progress)
+            if c.recognition.available:
+                progress("waiting for the recogniser")
+            recognizer.result()
 
     def command(self, command: Command) -> None:
         """Queue a command for the next frame."""
         self._commands.append(command)
 
     def close(self) -> None:
-        """Stop all work and give back memory. Safe to call twice."""
-        self._floor.executor.close()
+        """Stop all work and free the memory. Safe to call twice."""
+        self._context.executor.close()
         if self._end_of_turn is not None:
             self._end_of_turn.close()
-        self._floor.generator.close()
+        self._context.recognition.close()
+        self._context.generator.close()
 
     def process(self, frame: Frame) -> Sequence[Event]:
         """Take in one frame; return what happened, in order of time."""
-        floor = self._floor
-        floor.events = []
-        floor.now, floor.playback = frame.end, frame.playback
-        voiced = self._hearing.hear(frame)
-        turn = floor.talk_over.turn if floor.talk_over is not None else floor.turn
+        c = self._context
+        c.begin(frame)
+        voiced = c.hearing.hear(frame)
+        turn = open_turn_of(self._state)
         if turn is not None:
-            turn.add(frame.samples, voiced, self._hearing.last_speech)
+            turn.add(frame.samples, voiced, c.hearing.last_speech)
         while self._commands:
-            self._obey(self._commands.popleft())
-        floor.events.extend(self._voices.poll(floor.now))
-        match floor.state:
-            case TurnState.LISTENING | TurnState.MUTED:
+            self._state = self._obey(self._commands.popleft(), self._state)
+        c.events += self._voices.poll(c.now)
+        self._state = self._step(self._state)
+        return c.events
+
+    def _step(self, state: ConversationState) -> ConversationState:
+        c = self._context
+        match state:
+            case Listening():
                 if self._typed:
-                    self._listening.answer_typed(self._typed.popleft())
-                else:
-                    self._listening.listen()
-            case TurnState.USER_SPEAKING:
-                self._listening.hear_out()
-            case TurnState.THINKING:
-                self._answering.think()
-            case TurnState.SPEAKING:
-                self._answering.speak()
-            case TurnState.INTERRUPTED:
-                self._answering.fall_silent()
-        return floor.events
+                    return listening.answer_typed(c, self._typed.popleft())
+                return listening.listen(c, state)
+            case UserSpeaking():
+                return listening.hear_out(c, state)
+            case Thinking():
+                return answering.think(c, state)
+            case ReplySpeaking():
+                return answering.speak(c, state)
+            case ReplyStopping():
+                return answering.fall_silent(c, state)
 
-    @property
-    def _resting(self) -> bool:
-        return self._floor.state in (TurnState.LISTENING, TurnState.MUTED)
-
-    def _obey(self, command: Command) -> None:
-        floor = self._floor
+    def _obey(self, command: Command, state: ConversationState) -> ConversationState:
+        c = self._context
         match command:
             case Interrupt():
-                self._answering.interrupt("interrupted by key")
-            case SayText(text):
-                if text.strip():
-                    self._typed.append(text.strip())
-                    if floor.state is TurnState.USER_SPEAKING:
-                        self._listening.discard_turn("you typed")
-                    self._answering.interrupt("you typed")
+                return interrupt(c, state, "interrupted by key")
+            case SayText(text) if text.strip():
+                self._typed.append(text.strip())
+                if isinstance(state, UserSpeaking):
+                    return listening.discard_turn(c, state, "you typed")
+                return interrupt(c, state, "you typed")
             case SetVoice(voice):
-                self._voices.ask(voice, floor.now)
+                self._voices.ask(voice, c.now)
             case SetMuted(muted):
-                floor.muted = muted
-                if self._resting:
-                    floor.rest("muted" if muted else "unmuted")
-            case PushToTalk(True):
-                self._push_to_talk()
-            case PushToTalk(False):
-                self._release()
+                c.muted = muted
+                if isinstance(state, Listening):
+                    return c.rest("muted" if muted else "unmuted")
+            case PushToTalk(held):
+                return self._push_to_talk(state) if held else self._release(state)
+        return state
 
-    def _push_to_talk(self) -> None:
-        floor = self._floor
-        self._answering.interrupt("push-to-talk")
-        speaking = floor.state is TurnState.USER_SPEAKING and floor.turn is not None
-        turn = floor.turn = floor.turn or floor.open_turn()
-        turn.held = True
-        if speaking:
-            if floor.reply is not None:
-                floor.discard_reply("push-to-talk")
-        elif floor.state is not TurnState.INTERRUPTED:
-            floor.enter(TurnState.USER_SPEAKING, "push-to-talk")
+    def _push_to_talk(self, state: ConversationState) -> ConversationState:
+        c = self._context
+        state = interrupt(c, state, "push-to-talk")
+        match state:
+            case UserSpeaking():
+                listening.discard_answer(c, state, "push-to-talk")
+                state.turn.held = True
+                return state
+            case ReplyStopping():
+                state.next_turn = state.next_turn or c.open_turn()
+                state.next_turn.held = True
+                return state
+            case _:
+                turn = c.open_turn()
+                turn.held = True
+                return c.enter(UserSpeaking(turn), "push-to-talk")
 
-    def _release(self) -> None:
-        turn = self._floor.turn
-        if turn is not None and turn.held:
-            turn.held = False
-            if self._floor.state is TurnState.USER_SPEAKING:
-                self._listening.finish_turn("push-to-talk released")
+    def _release(self, state: ConversationState) -> ConversationState:
+        turn = open_turn_of(state)
+        if turn is None or not turn.held:
+            return state
+        turn.held = False
+        if isinstance(state, UserSpeaking):
+            return listening.finish_turn(self._context, state, "push-to-talk released")
+        return state

@@ -1,19 +1,18 @@
-"""When is the user's turn over? Decided from the silence, the words and the sound before it.
+"""When is the user's turn over? Decided from the silence, and from the words and sound before it.
 
-:func:`judge` is pure: what is known goes in as :class:`Evidence`, a :class:`Verdict` with its
-reason comes out. A silence that is nothing in mid-phrase is the end after a question, so each kind
-of ending has a silence of its own (:class:`model.turns.turn_settings.TurnSettings`), the longest
-that applies:
+:func:`judge` is pure: :class:`TurnEvidence` goes in, :class:`EndpointVerdict` comes out. Each kind
+of ending needs a silence of its own (:class:`model.turns.turn_settings.TurnSettings`); the longest
+that applies counts:
 
 - words that break off: ``silence_unfinished``
 - a whole sentence that asks for nothing, unless it answers a question: ``silence_statement``
 - a finished question or request: ``silence_finished``
 - words that are still being recognised: ``silence`` and ``words_wait``
-- words that tell nothing or are not known: ``silence``, but ``silence_finished`` if the end-of-turn
+- unclear or unknown words: ``silence``, but ``silence_finished`` if the end-of-turn
   model hears that the turn is over
-- a sound that is not over, after the end-of-turn model: ``silence``, with words that tell nothing
-  half of ``silence_unfinished``; one that is cut off, such as an "um" that the recogniser makes a
-  word of: ``silence_unfinished``
+- a sound that goes on, says the end-of-turn model: ``silence``, or with unclear words half of
+  ``silence_unfinished``; a sound that is cut off, such as an "um" recognised as a word:
+  ``silence_unfinished``
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from model.engine import Audio
-from model.turns.phrases import Phrase, Told
+from audio_io.signal import Audio
+from model.turns.phrases import Phrase, PhraseVerdict
 from model.turns.turn_settings import TurnSettings
 
 _FRAME_MARGIN = 1e-6
-"""Seconds: silences are whole frames, and their sum in floating point is not."""
+"""Seconds: in floating point, the sum of whole frames falls a little short."""
 
 
 class EndOfTurnModel(Protocol):
@@ -34,21 +33,21 @@ class EndOfTurnModel(Protocol):
 
     @property
     def name(self) -> str:
-        """The model, for people."""
+        """The model's name, for the user."""
 
     def load(self) -> None:
         """Make it ready. Raises: EndOfTurnError."""
 
     def probability(self, audio: Audio) -> float:
-        """How likely it is, in [0, 1], that the turn is over with ``audio`` (float32 mono 16 kHz:
-        the turn so far and the silence after it). Thread-safe. Raises: EndOfTurnError."""
+        """Return the probability in [0, 1] that the turn is over with ``audio`` (float32 mono
+        16 kHz: the turn so far and the silence after it). Thread-safe. Raises: EndOfTurnError."""
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice."""
+        """Free the memory. Safe to call twice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class TurnEvidence:
     """What is known of a turn in a silence.
 
     ``silence``: its length in seconds. ``words``: what the turn's words tell, None where nobody
@@ -58,37 +57,37 @@ class Evidence:
     """
 
     silence: float
-    words: Told | None = None
+    words: PhraseVerdict | None = None
     words_coming: bool = False
     asked: bool = False
     probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EndpointVerdict:
     """Whether the turn is ``over``, and the ``reason``."""
 
     over: bool
     reason: str
 
 
-def judge(evidence: Evidence, s: TurnSettings) -> Verdict:
+def judge(evidence: TurnEvidence, s: TurnSettings) -> EndpointVerdict:
     """Whether a turn is over (see the module's docstring)."""
     needed, reason = _needed(evidence, s)
-    return Verdict(evidence.silence + _FRAME_MARGIN >= needed, reason)
+    return EndpointVerdict(evidence.silence + _FRAME_MARGIN >= needed, reason)
 
 
-def _needed(evidence: Evidence, s: TurnSettings) -> tuple[float, str]:
+def _needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
     """The longest silence that anything asks for, and what asks for it."""
     if evidence.words_coming:
         return s.silence + s.words_wait, "the words are not known yet"
-    told = evidence.words or Told(Phrase.UNKNOWN)
+    words = evidence.words or PhraseVerdict(Phrase.UNKNOWN)
     sound = evidence.probability
     over = sound is not None and sound >= s.sounds_over
     candidates: list[tuple[float, str]] = []
-    match told.phrase:
+    match words.phrase:
         case Phrase.UNFINISHED:
-            candidates.append((s.silence_unfinished, f"the phrase breaks off: “{told.words}”"))
+            candidates.append((s.silence_unfinished, f"the phrase breaks off: “{words.words}”"))
         case Phrase.STATEMENT if not evidence.asked:
             candidates.append((s.silence_statement, "a statement, the point may be to come"))
         case Phrase.UNKNOWN if sound is not None and over:
@@ -100,7 +99,7 @@ def _needed(evidence: Evidence, s: TurnSettings) -> tuple[float, str]:
     if sound is not None and sound < s.sounds_cut:
         candidates.append((s.silence_unfinished, f"it sounds cut off: {sound:.0%}"))
     elif sound is not None and sound < s.sounds_open:
-        known = told.phrase is not Phrase.UNKNOWN
+        known = words.phrase is not Phrase.UNKNOWN
         needed = s.silence if known else max(s.silence, s.silence_unfinished / 2)
         candidates.append((needed, f"it sounds unfinished: {sound:.0%}"))
     return max(candidates)

@@ -1,7 +1,7 @@
-"""What words tell about turn taking: is a phrase finished, is it a backchannel.
+"""What words say about turn taking: is a phrase finished, is it a backchannel.
 
-The rules are lists of words by language in ``phrases.toml``. For a language that is not there
-nothing is known, and turn taking goes by sound alone.
+The rules are lists of words by language in ``phrases.toml``. Without rules for a language, turn
+taking goes by sound alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from importlib import resources
 
 
 class Phrase(StrEnum):
-    """What the end of a turn's words tells: a finished question or request; a finished sentence
-    that asks for nothing, so that the point may be still to come; a phrase that breaks off."""
+    """How a turn's words end: with a finished question or request; with a finished sentence that
+    asks for nothing, so that the point may still come; with a phrase that breaks off."""
 
     FINISHED = "finished"
     STATEMENT = "statement"
@@ -25,8 +25,8 @@ class Phrase(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Over(StrEnum):
-    """What words that were said over a reply are."""
+class OverlapKind(StrEnum):
+    """What words said over a reply are."""
 
     NOTHING = "nothing"
     BACKCHANNEL = "a backchannel"
@@ -36,19 +36,19 @@ class Over(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """``phrase``, and the words that told it."""
+class PhraseVerdict:
+    """``phrase``, and the words that decided it."""
 
     phrase: Phrase
     words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class ToldOver:
-    """``kind`` of what was said over a reply; ``words`` is what was said, ``content`` how many of
-    them are no backchannel."""
+class OverlapWords:
+    """The ``words`` said over a reply, their ``kind``, and how many of them are no backchannel
+    (``content``)."""
 
-    kind: Over
+    kind: OverlapKind
     words: str = ""
     content: int = 0
 
@@ -82,37 +82,41 @@ class Phrases:
         self._interrupting = _split(interrupting)
         self._answers = self._backchannels | self._interrupting
 
-    def end_of(self, text: str) -> Told:
-        """Whether the last phrase of ``text`` is finished, as far as its words tell."""
+    def end_of(self, text: str) -> PhraseVerdict:
+        """Judge by its words whether the last phrase of ``text`` is finished."""
         words = words_of(_SENTENCE_END.split(text.rstrip(" .!?…"))[-1])
         if not words:
-            return Told(Phrase.UNKNOWN)
+            return PhraseVerdict(Phrase.UNKNOWN)
         ending = _longest_at_end(words, self._open)
         if text.rstrip().endswith((",", "-", "—", "...", "…", ":")):
-            return Told(Phrase.UNFINISHED, " ".join(ending or words[-1:]))
+            return PhraseVerdict(Phrase.UNFINISHED, " ".join(ending or words[-1:]))
         if ending and not self._is_complete(words, ending):
-            return Told(Phrase.UNFINISHED, " ".join(ending))
+            return PhraseVerdict(Phrase.UNFINISHED, " ".join(ending))
         stated = not text.rstrip().endswith("?") and self._states(words)
-        return Told(Phrase.STATEMENT if stated else Phrase.FINISHED, " ".join(words[-2:]))
+        return PhraseVerdict(Phrase.STATEMENT if stated else Phrase.FINISHED, " ".join(words[-2:]))
 
-    def over_a_reply(self, text: str, reply: str = "") -> ToldOver:
-        """What ``text``, said over a reply of which the words are ``reply``, is."""
+    def over_a_reply(self, text: str, reply: str = "") -> OverlapWords:
+        """Judge what ``text`` is, said over a reply with the words ``reply``."""
         words = words_of(text)
         if not words:
-            return ToldOver(Over.NOTHING)
+            return OverlapWords(OverlapKind.NOTHING)
         said = " ".join(words)
         if len(words) > 1 and f" {said} " in f" {' '.join(words_of(reply))} ":
-            return ToldOver(Over.ECHO, said)
+            return OverlapWords(OverlapKind.ECHO, said)
         left = _without(words, self._backchannels)
         if not left:
-            return ToldOver(Over.BACKCHANNEL, said)
-        kind = Over.INTERRUPTION if _count_at(left, 0, self._interrupting) else Over.WORDS
-        return ToldOver(kind, said, len(left))
+            return OverlapWords(OverlapKind.BACKCHANNEL, said)
+        kind = (
+            OverlapKind.INTERRUPTION
+            if _count_at(left, 0, self._interrupting)
+            else OverlapKind.WORDS
+        )
+        return OverlapWords(kind, said, len(left))
 
     def _states(self, words: Sequence[str]) -> bool:
-        """Whether a sentence of these words states something and asks for nothing.
+        """Return whether a sentence of these words states something and asks for nothing.
 
-        So does a single word after a filler: often it is one more filler, misheard.
+        A single word after a filler does too: often it is one more filler, misheard.
         """
         hesitant = False
         while len(words) > 1 and words[0] not in self._openers:
@@ -139,7 +143,7 @@ class Phrases:
 
 @functools.cache
 def phrases_of(language: str) -> Phrases | None:
-    """The rules of ``language`` (a code such as ``en``); None where there are none."""
+    """Return the rules of ``language`` (a code such as ``en``), None if there are none."""
     rules = tomllib.loads(
         resources.files("model.turns").joinpath("phrases.toml").read_text("utf-8")
     )
@@ -153,7 +157,7 @@ Entries = frozenset[tuple[str, ...]]
 
 
 def words_of(text: str) -> list[str]:
-    """The words of ``text`` in lower case; apostrophes and hyphens within a word are part of it."""
+    """Return the words of ``text`` in lower case, with the apostrophes and hyphens within them."""
     return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
 
 
@@ -162,7 +166,7 @@ def _split(entries: Iterable[str]) -> Entries:
 
 
 def _longest_at_end(words: Sequence[str], entries: Entries) -> tuple[str, ...]:
-    """The longest of ``entries`` with which ``words`` end; empty when there is none."""
+    """Return the longest of ``entries`` that ends ``words``, empty if none does."""
     longest = max((len(entry) for entry in entries), default=0)
     for length in range(min(longest, len(words)), 0, -1):
         ending = tuple(words[-length:])
@@ -172,12 +176,12 @@ def _longest_at_end(words: Sequence[str], entries: Entries) -> tuple[str, ...]:
 
 
 def _count_at(words: Sequence[str], at: int, entries: Iterable[tuple[str, ...]]) -> int:
-    """How many words the longest of ``entries`` takes that stands at ``at``."""
+    """Return the number of words of the longest of ``entries`` at position ``at``."""
     return max((len(e) for e in entries if tuple(words[at : at + len(e)]) == e), default=0)
 
 
 def _without(words: Sequence[str], entries: Entries) -> list[str]:
-    """``words`` without those that are in ``entries``."""
+    """Return ``words`` without those in ``entries``."""
     left: list[str] = []
     at = 0
     while at < len(words):

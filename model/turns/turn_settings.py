@@ -9,27 +9,25 @@ from dataclasses import dataclass, replace
 class TurnSettings:
     """The controller's numbers, in seconds unless said otherwise.
 
-    When a turn is over (:mod:`model.turns.endpointing`): ``silence`` after the user's last word
-    ends a turn of which nothing else is known; ``silence_finished`` one that asks something and
-    sounds finished; ``silence_statement`` one whose last sentence is whole and asks for nothing;
-    ``silence_unfinished`` one that breaks off. ``sounds_over``, ``sounds_open``, ``sounds_cut``:
-    the end-of-turn model's probabilities from and below which these are so. ``words_wait``: how
-    much longer than ``silence`` the words are waited for. ``speculate_after`` that much silence, a
-    reply is begun early. ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer
-    turn is answered as it stands.
+    End of a turn (:mod:`model.turns.endpointing`): the silence that ends it, ``silence`` if
+    nothing else is known, ``silence_finished`` after a question or request, ``silence_statement``
+    after a whole sentence that asks for nothing, ``silence_unfinished`` after a phrase that breaks
+    off. ``sounds_over``: the end-of-turn model's probability from which a turn sounds over; below
+    ``sounds_open`` it does not, below ``sounds_cut`` it sounds cut off. ``words_wait``: how much
+    longer than ``silence`` to wait for the words. ``speculate_after``: silence after which a reply
+    is begun early. ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer turn
+    is answered as it stands.
 
-    What speech over a reply is (:mod:`model.turns.barge_in`): ``onset``: speech that long begins a
-    turn, or ducks a reply. ``barge_in``: whether speech can stop a reply at all;
-    ``barge_in_confirm``: how much speech silences it, and stops it where nobody can tell what was
-    said; ``barge_in_limit``: how much stops it even though its words are not known;
-    ``barge_in_release``: silence after which the reply returns; ``barge_in_quiet``: dB below the
-    user's own level from which on it is somebody else who speaks, unless it is a command such as
-    "stop", and ``barge_in_below``: from which on it always is. A reply of which less than
-    ``continuation`` was heard when the user went on talking was premature.
+    Speech over a reply (:mod:`model.turns.barge_in`): ``onset``: speech that begins a turn or
+    ducks a reply. ``barge_in``: whether speech can stop a reply at all. ``barge_in_confirm``:
+    speech that makes the speaker stand still, or stops the reply if words cannot be known.
+    ``barge_in_limit``: speech that stops it while the words are unknown. ``barge_in_release``:
+    silence after which the reply goes on. ``barge_in_quiet``: speech so many dB below the user's
+    level is somebody else's, unless it is a command such as "stop"; ``barge_in_below``: even then.
+    ``continuation``: a user who talks on before so much of a reply was heard has only paused.
 
     ``pre_roll``: audio kept from before the onset. ``partial_every``: pause between partial
-    transcripts. ``deaf_after``: with ``barge_in`` off, how long after a reply its last echo is not
-    listened to.
+    transcripts. ``deaf_after``: without ``barge_in``, sound so soon after a reply is its echo.
     """
 
     silence: float = 0.7

@@ -1,42 +1,41 @@
-"""Swaps of the assistant's voice while a conversation runs."""
+"""Change the assistant's voice while a conversation runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-from model.errors import ModelError, failing_as_model_error
 from model.events import Notice, VoiceChanged
-from model.jobs.executor import Executor, Job
-from model.playback.reply_run import REPLY_LANE
+from model.jobs.executor import Executor
+from model.jobs.question import Question
 from model.reply import ReplyGenerator
-from voices.errors import VoiceError
+from model.turns.answer import REPLY_LANE
 
 
 class VoiceChanges:
-    """Loads voices on the replies' own lane, so that a change takes effect between replies."""
+    """Load voices on the lane of the replies, so that a change takes effect between two replies."""
 
     def __init__(self, generator: ReplyGenerator, executor: Executor) -> None:
         self._generator = generator
         self._executor = executor
-        self._jobs: list[Job[str]] = []
+        self._loading: list[Question[str]] = []
 
     def ask(self, voice: str, now: int) -> None:
         """Begin to change to ``voice``."""
 
-        def load(cancelled: Callable[[], bool]) -> Iterator[str]:
+        def load() -> str:
             self._generator.set_voice(voice)
-            yield voice
+            return voice
 
-        self._jobs.append(self._executor.submit(REPLY_LANE, now, load))
+        question: Question[str] = Question(
+            self._executor, REPLY_LANE, model="the voice", trouble="", level="error"
+        )
+        question.ask(now, load)
+        self._loading.append(question)
 
-    def poll(self, now: int) -> Iterator[VoiceChanged | Notice]:
-        """The changes that were made, or failed, by ``now``."""
-        for job in self._jobs:
-            try:
-                with failing_as_model_error("the voice"):
-                    voices = job.poll(now)
-                for voice in voices:
-                    yield VoiceChanged(now, voice)
-            except (ModelError, VoiceError) as error:
-                yield Notice(now, "error", str(error))
-        self._jobs = [job for job in self._jobs if not job.finished]
+    def poll(self, now: int) -> list[VoiceChanged | Notice]:
+        """Return the changes that were made, or failed, by ``now``."""
+        events: list[VoiceChanged | Notice] = []
+        for question in self._loading:
+            events += question.poll(now)
+            if question.answer is not None:
+                events.append(VoiceChanged(now, question.answer))
+        self._loading = [question for question in self._loading if question.pending]
+        return events

@@ -1,1 +1,1 @@
-"""Weights: the pinned packages and the model hub they come from."""
+"""Weights of the engines: pinned packages, and models of the hub."""

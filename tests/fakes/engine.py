@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from audio_io.clock import FRAME, USER_RATE
-from audio_io.endpoints import Audio, EndpointStatus, Played
+from audio_io.endpoints import EndpointStatus
 from audio_io.playout import Playout
+from audio_io.signal import Audio, Position
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
-from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
+from model.hearing.recognition import Transcript
+from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 
 class FakeClock:
@@ -42,26 +45,50 @@ class LevelDetector:
         pass
 
 
+class FakeRecognizer:
+    """Understands what ``recognized`` returns of the audio, in ``cost`` seconds of ``clock``."""
+
+    name = "a fake recogniser"
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        recognized: Callable[[Audio], str] = lambda audio: "hello",
+        cost: float = 0.3,
+    ) -> None:
+        self.clock, self.recognized, self.cost = clock, recognized, cost
+        self.closed = False
+
+    def load(self) -> None:
+        pass
+
+    def transcribe(self, audio: Audio) -> Transcript:
+        self.clock.pass_time(self.cost)
+        return Transcript(self.recognized(audio), "en")
+
+    def close(self) -> None:
+        self.closed = True
+
+
 @dataclass
 class FakeGenerator:
     """Answers every turn with ``words``, each ``word_seconds`` long.
 
-    ``recognize_cost``, ``think_cost`` and ``speak_cost`` (per word) are seconds on ``clock``.
-    ``recognized`` gives the turn's text; ``fail_after`` raises after so many words.
+    ``think_cost`` and ``speak_cost`` (per word) are seconds on ``clock``. ``fail_after`` raises
+    after so many words.
     """
 
     clock: FakeClock
     words: list[str] = field(default_factory=lambda: ["one", "two", "three", "four"])
     word_seconds: float = 0.5
-    recognize_cost: float = 0.3
     think_cost: float = 0.1
     speak_cost: float = 0.05
-    recognized: Callable[[UserTurn], str] = lambda turn: turn.text or "hello"
     fail_after: int | None = None
     turns: list[UserTurn] = field(default_factory=list)
     history: list[tuple[str, str]] = field(default_factory=list)
     voice: str = "first"
     closed: bool = False
+    hears: ClassVar[bool] = False
     _questions: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -72,15 +99,10 @@ class FakeGenerator:
         progress("nothing to load")
 
     def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
         self.turns.append(turn)
-        self.clock.pass_time(self.recognize_cost)
-        text = self.recognized(turn)
-        self._questions[reply] = text
-        yield TurnText(text)
-        if not text:
-            return
+        self._questions[reply_id] = turn.text or ""
         self.clock.pass_time(self.think_cost)
         for n, word in enumerate(self.words):
             if cancelled():
@@ -92,14 +114,10 @@ class FakeGenerator:
             length = round(self.word_seconds * 24_000)
             yield ReplyAudio(np.full(length, 0.5, np.float32), word)
 
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
-        question = self._questions.pop(reply, "")
-        if heard_samples is None:
-            return Heard("", "")
-        count = int(heard_samples / 24_000 / self.word_seconds + 1e-9)
-        heard, unheard = self.words[:count], self.words[count:]
-        self.history.append((question, " ".join(heard)))
-        return Heard(" ".join(heard), " ".join(unheard))
+    def settle(self, reply_id: int, heard: Heard | None) -> None:
+        question = self._questions.pop(reply_id, None)
+        if question is not None and heard is not None:
+            self.history.append((question, heard.text.strip()))
 
     def set_voice(self, voice: str) -> None:
         if voice == "broken":
@@ -169,7 +187,7 @@ class FakeSpeaker:
         return self._playout.render(480)
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         return self._playout.played
 
     @property

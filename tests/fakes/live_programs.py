@@ -57,7 +57,7 @@ def play(wav: str, seconds: str, stop_after: str, out: str) -> None:
     played = speaker.played
     report = {
         "stopped": stopped,
-        "reply": played.reply,
+        "reply": played.reply_id,
         "samples": played.samples,
         "track": track,
         "starved": speaker.status.starved,

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from model.covo.config.precision import Precision
-from model.covo.loading.loading import load_network
+from model.covo.loading.checkpoint import load_network
 from model.covo.loading.quantize import stored_bytes
 
 

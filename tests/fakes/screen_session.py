@@ -2,7 +2,7 @@
 
 ``python -m tests.fakes.screen_session [live|lines|json] [pace]`` shows it; ``pace`` 1 is real time.
 It fails after COVO_FAKE_FAILURE seconds.
-Nothing in it was measured: it only has the form of a real one.
+No figure in it was measured.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from threading import Event as Flag
 import numpy as np
 
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
+from audio_io.signal import NOTHING_PLAYED, Position
 from covo_cli.conversation.consumer import Tick
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.view import ConversationInfo
@@ -140,8 +141,20 @@ def ticks(script: Script) -> Iterator[Tick]:
             noise.uniform(-1, 1, FRAME).astype(np.float32) * (user + np.float32(0.002)),
             noise.uniform(-1, 1, ASSISTANT_FRAME).astype(np.float32) * assistant,
             tuple(events[last:count]),
+            played=_position(script, at),
         )
         last = count
+
+
+def _position(script: Script, at: int) -> Position:
+    """How far the speaker has got: reply n is the n-th time that the assistant is loud."""
+    position = NOTHING_PLAYED
+    spoken = [(begin, end) for begin, end, who in script.loud if who == "assistant"]
+    for reply, (begin, end) in enumerate(spoken, 1):
+        if at >= samples(begin):
+            played = min(at + FRAME, samples(end)) - samples(begin)
+            position = Position(reply, played * ASSISTANT_RATE // USER_RATE)
+    return position
 
 
 def main(mode: str, pace: float) -> None:

@@ -1,8 +1,18 @@
-"""A small realistic conversation, made of events and tones, for the tests of sessions."""
+"""A small realistic conversation, made of events and tones, for the tests of sessions.
+
+``python -m tests.fakes.session_factory ROOT SECONDS real|fast [--die-in FUNCTION]`` records it in a
+process that the tests kill. It prints the session's folder, then after every tick how many there
+were: what is in the pipe when the process dies is what the recorder had taken.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
 import shutil
+import signal
+import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +21,7 @@ import numpy as np
 
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE, samples
 from covo_cli.conversation.consumer import Tick
+from covo_cli.sessions import finish as finishing
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from model.engine import EngineInfo
 from model.events import (
@@ -101,6 +112,14 @@ def conversation_ticks(seconds: float = SECONDS) -> Iterator[Tick]:
         )
 
 
+def wait_until_written(recorder: SessionRecorder) -> None:
+    """Wait until the recorder's thread has taken in every tick."""
+    end = time.monotonic() + 30
+    while recorder.waiting:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def record_session(
     root: Path, *, started: datetime = STARTED, seconds: float = SECONDS, finish: bool = True
 ) -> Path:
@@ -111,6 +130,7 @@ def record_session(
     recorder = SessionRecorder(root if finish else root / ".live", META, started=started)
     for tick in conversation_ticks(seconds):
         recorder.on_tick(tick)
+    wait_until_written(recorder)
     if not finish:
         folder = root / recorder.folder.name
         shutil.copytree(recorder.folder, folder)
@@ -119,3 +139,33 @@ def record_session(
         return folder
     recorder.close("quit by the user")
     return recorder.folder
+
+
+def main() -> None:
+    """Record in a process of its own."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("root", type=Path)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("pace", choices=("real", "fast"))
+    parser.add_argument("--die-in")
+    options = parser.parse_args()
+    if options.die_in:
+        setattr(finishing, options.die_in, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+    recorder = SessionRecorder(options.root, META, started=STARTED)
+    tell(recorder.folder)
+    began = time.monotonic()
+    for n, tick in enumerate(conversation_ticks(options.seconds), 1):
+        if options.pace == "real":
+            time.sleep(max(0.0, began + n * 0.02 - time.monotonic()))
+        recorder.on_tick(tick)
+        tell(n)
+    recorder.close()
+
+
+def tell(what: object) -> None:
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

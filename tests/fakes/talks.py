@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from audio_io.clock import FRAME, USER_RATE, samples
-from audio_io.endpoints import Audio
+from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from model.engine import Command
@@ -18,7 +18,14 @@ from model.turns.controller import TurnTakingEngine
 from model.turns.endpointing import EndOfTurnModel
 from model.turns.phrases import phrases_of
 from model.turns.turn_settings import TurnSettings
-from tests.fakes.engine import FakeClock, FakeGenerator, FakeMicrophone, FakeSpeaker, LevelDetector
+from tests.fakes.engine import (
+    FakeClock,
+    FakeGenerator,
+    FakeMicrophone,
+    FakeRecognizer,
+    FakeSpeaker,
+    LevelDetector,
+)
 
 LISTENING, USER_SPEAKING, THINKING, SPEAKING, INTERRUPTED, MUTED = TurnState
 
@@ -53,17 +60,6 @@ class Log:
         return float(np.abs(heard[round(start * 24_000) : round(end * 24_000)]).max(initial=0.0))
 
 
-class Recognizer:
-    """Counts what it hears, and says how long that was."""
-
-    def __init__(self, clock: FakeClock, cost: float = 0.1) -> None:
-        self.clock, self.cost = clock, cost
-
-    def transcribe(self, audio: Audio) -> str:
-        self.clock.pass_time(self.cost)
-        return f"{np.count_nonzero(audio) / USER_RATE:.2f} s"
-
-
 class Script:
     """Speech whose words are known: each text has a level of its own, by which it is read back.
 
@@ -87,43 +83,31 @@ class Script:
         return " ".join(self._texts[mark] for mark in heard).strip()
 
 
-class Reader:
-    """A recogniser that reads a :class:`Script`, in ``cost`` seconds."""
-
-    def __init__(self, script: Script, clock: FakeClock, cost: float) -> None:
-        self.script, self.clock, self.cost = script, clock, cost
-
-    def transcribe(self, audio: Audio) -> str:
-        self.clock.pass_time(self.cost)
-        return self.script.read(audio)
-
-
 def converse(
     *audio: Audio,
     commands: dict[float, Command] | None = None,
     settings: TurnSettings | None = None,
-    recognizer: bool = False,
     script: Script | None = None,
-    script_cost: float = 0.2,
+    recognized: Callable[[Audio], str] | None = None,
+    recognize_cost: float = 0.3,
+    without_recognizer: bool = False,
     end_of_turn: Callable[[FakeClock], EndOfTurnModel] = lambda clock: None,
     speaker: FakeSpeaker | None = None,
     generator: type[FakeGenerator] = FakeGenerator,
     **made: object,
 ) -> tuple[Log, FakeGenerator]:
     """Run a conversation over ``audio``; ``commands`` by seconds. With a ``script``, words are
-    known and judged."""
+    judged."""
     clock = FakeClock()
-    reader = Recognizer(clock) if recognizer else None
-    if script is not None:
-        reader = Reader(script, clock, script_cost)
-        made.setdefault("recognized", lambda turn: turn.text or script.read(turn.audio))
+    recognized = recognized or (script.read if script is not None else lambda audio: "hello")
+    reader = FakeRecognizer(clock, recognized, recognize_cost)
     fake = generator(clock, **made)
     engine = TurnTakingEngine(
         fake,
         LevelDetector(),
         VirtualExecutor(clock),
         settings,
-        reader,
+        None if without_recognizer else reader,
         phrases_of("en") if script is not None else None,
         end_of_turn(clock),
     )
@@ -133,4 +117,5 @@ def converse(
     assert talk.run() is Ending.INPUT_OVER
     engine.close()
     assert fake.closed
+    assert reader.closed or without_recognizer
     return log, fake

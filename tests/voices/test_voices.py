@@ -78,8 +78,8 @@ def test_a_pack_for_one_engine(tmp_path: Path, parts: str) -> None:
     [
         ({"token": np.zeros((1, 5), np.int32)}, r"int32 \(1, 5\); it must be int64 \(1, N\)"),
         ({"token": np.zeros(5, np.int64)}, r"it must be int64 \(1, N\)"),
-        ({"token": np.zeros((1, 0), np.int64)}, "all from 0 on"),
-        ({"token": np.full((1, 5), -1)}, "all from 0 on"),
+        ({"token": np.zeros((1, 0), np.int64)}, "at least one token, none negative"),
+        ({"token": np.full((1, 5), -1)}, "at least one token, none negative"),
         ({"latent": np.ones((1, 20, 64), np.float32)}, r"it must be float32 \(1, 23, N\)"),
         ({"latent": np.ones((1, 23, 64))}, "float64"),
         ({"latent": np.full((1, 23, 64), np.nan, np.float32)}, "not finite"),
@@ -113,23 +113,41 @@ def test_missing_and_garbled_arrays(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("format = 1\nname = 'an", "not valid TOML"),
-        (TOP.format(name="anna").replace("= 1", "= 2") + COVO, "this covo reads format = 1"),
+        (
+            TOP.format(name="anna").replace("= 1", "= 2") + COVO,
+            "has format 2; this covo reads format = 1",
+        ),
         (TOP.format(name="anna").replace("format = 1", "") + COVO, "this covo reads format = 1"),
         (TOP.format(name="../anna") + COVO, "name must be 1 to 40 of"),
-        (TOP.format(name="anna").replace("licence", "license") + COVO, "licence must be there"),
-        (TOP.format(name="anna") + "mood = 'gay'\n" + COVO, "mood is not known"),
+        (
+            TOP.format(name="anna").replace("licence", "license") + COVO,
+            "license is not a known key; did you mean licence",
+        ),
+        (TOP.format(name="anna") + "mood = 'gay'\n" + COVO, "mood is not a known key"),
         (TOP.format(name="anna"), r"needs a table \[lite\], \[covo\] or both"),
         (TOP.format(name="anna") + "lite = 3\n", "lite must be a table"),
-        (TOP.format(name="anna") + LITE.replace("kokoro", "espeak"), "hibari or kokoro"),
-        (TOP.format(name="anna") + LITE.replace("style.bin", "../style.bin"), "beside voice.toml"),
+        (
+            TOP.format(name="anna") + LITE.replace("kokoro", "espeak"),
+            "lite.synthesizer must be hibari or kokoro",
+        ),
+        (
+            TOP.format(name="anna") + LITE.replace("style.bin", "../style.bin"),
+            "lite: file must lie beside voice.toml",
+        ),
         (TOP.format(name="anna") + LITE.replace("style.bin", "other.bin"), "cannot read"),
         (TOP.format(name="anna") + LITE.replace('file = "style.bin"', ""), "needs a data file"),
-        (TOP.format(name="anna") + LITE.replace("kokoro", "hibari"), "bundled voice only"),
+        (TOP.format(name="anna") + LITE.replace("kokoro", "hibari"), "only its bundled voice"),
         (TOP.format(name="anna") + LITE + "sha256 = 'ab12'\n", "is damaged: its sha256"),
-        (TOP.format(name="anna") + LITE + "real_time_factor = 'low'\n", "must be a number"),
-        (TOP.format(name="anna") + LITE + "real_time_factor = 0\n", "must be above 0"),
-        (TOP.format(name="anna") + LITE + "speed = 2\n", "lite.speed is not known"),
-        (TOP.format(name="anna") + "[covo]\n", "covo.speaker must be there"),
+        (
+            TOP.format(name="anna") + LITE + "real_time_factor = 'low'\n",
+            "lite.real_time_factor must be a number, not text",
+        ),
+        (
+            TOP.format(name="anna") + LITE + "real_time_factor = 0\n",
+            "lite.real_time_factor must be a number > 0",
+        ),
+        (TOP.format(name="anna") + LITE + "speed = 2\n", "lite.speed is not a known key"),
+        (TOP.format(name="anna") + "[covo]\n", "covo.speaker is missing"),
     ],
 )
 def test_a_bad_description_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -182,11 +200,11 @@ def test_what_cannot_be_added_leaves_no_trace(store: VoiceStore, tmp_path: Path)
     file.touch()
     with pytest.raises(VoiceError, match="not a folder"):
         store.add(file)
-    with pytest.raises(VoiceError, match="emma is a built-in voice; give the new one another name"):
+    with pytest.raises(VoiceError, match="emma is a built-in voice; rename the new one"):
         store.add(make_pack(tmp_path / "new", "emma"))
     assert not (tmp_path / "user").exists()
     store.add(make_pack(tmp_path / "new", "anna"))
-    with pytest.raises(VoiceError, match="there is a voice called anna already"):
+    with pytest.raises(VoiceError, match="a voice anna exists already"):
         store.add(tmp_path / "new" / "anna")
 
 
@@ -208,10 +226,9 @@ def test_an_unknown_voice_is_an_error_that_lists_the_known(store: VoiceStore) ->
     with pytest.raises(VoiceError) as caught:
         store.get("gorge")
     assert str(caught.value) == (
-        "there is no voice called 'gorge'; there are: bella, emma, george, heart, michael; "
-        "did you mean george?"
+        "no voice 'gorge'; known: bella, emma, george, heart, michael; did you mean george?"
     )
-    with pytest.raises(VoiceError, match=r"no voice called '\.\./builtin/emma'"):
+    with pytest.raises(VoiceError, match=r"no voice '\.\./builtin/emma'"):
         store.get("../builtin/emma")
 
 
@@ -242,7 +259,7 @@ def test_removing(store: VoiceStore, tmp_path: Path) -> None:
     assert list((tmp_path / "user").iterdir()) == []
     with pytest.raises(VoiceError, match="emma is a built-in voice"):
         store.remove("emma")
-    with pytest.raises(VoiceError, match="there is no voice called 'anna'"):
+    with pytest.raises(VoiceError, match="no voice 'anna'"):
         store.remove("anna")
 
 

@@ -1,9 +1,9 @@
-"""How fast the Covo network is on this machine, without its weights.
+"""Measure the Covo network on this machine, without its weights.
 
-The network of a named size is filled with random numbers and made to answer a turn of noise, in
-the published alternation of 5 text and 15 speech tokens. Every figure stands beside its limit,
-measured in the same run: a decode step beside the time that reading its weights takes, speech
-beside the operations of a matrix product, memory beside the plan.
+A network of a named size with random weights answers a turn of noise in the published alternation
+of 5 text and 15 speech tokens. Each figure comes with its limit from the same run: a decode step
+with the time for reading its weights, speech with the speed of a matrix product, memory with its
+plan.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import torch
 
-from covo_cli.bench.machine import machine
+from covo_cli.bench.figures import machine
 from covo_cli.bench.network.goals import goals
 from covo_cli.bench.network.reply import measure_all_first, measure_reply
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
@@ -25,8 +25,8 @@ from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak
 from model.covo.config.device import named_device
 from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.config.sizes import NetworkSize, network_size
-from model.covo.memory.memory_fit import MemoryFit, free_memory
-from model.covo.memory.memory_plan import MemorySetting, context_tokens
+from model.covo.memory.fit import MemoryFit, free_memory
+from model.covo.memory.plan import MemorySetting, context_tokens
 from model.errors import NetworkConfigError
 
 Progress = Callable[[str], None]
@@ -36,10 +36,11 @@ _REPLIES = 3
 
 @dataclass(frozen=True, slots=True)
 class NetworkBench:
-    """What to measure: the network of ``size`` as ``setting`` says on ``device``; a turn and a
-    reply of so many seconds; each stage ``runs`` times, and ``steps`` decode steps.
+    """What to measure: the network of ``size`` with ``setting`` on ``device``, a turn and a reply
+    of some seconds, each stage ``runs`` times, and ``steps`` decode steps.
 
-    Raises: NetworkConfigError when the setting's minutes do not hold the reply or the steps."""
+    Raises: NetworkConfigError when the setting's minutes do not hold the reply or the steps.
+    """
 
     size: NetworkSize
     setting: MemorySetting
@@ -54,13 +55,13 @@ class NetworkBench:
         needed = max(tokens_needed(self.codes, self.turn_seconds), 2 * self.steps)
         if needed > room:
             raise NetworkConfigError(
-                f"{self.setting.minutes:g} minutes of talk are {room} tokens, and this needs "
-                f"{needed}: give more --minutes, a shorter --reply or fewer --steps"
+                f"{self.setting.minutes:g} minutes of talk are {room} tokens, but this needs "
+                f"{needed}: use more --minutes, a shorter --reply or fewer --steps"
             )
 
     @property
     def codes(self) -> int:
-        """Speech codes of the reply."""
+        """Return the speech codes of the reply."""
         return round(self.reply_seconds * self.size.token2wav.codes_per_second)
 
 
@@ -75,11 +76,12 @@ def network_bench(
     runs: int,
     steps: int,
 ) -> NetworkBench:
-    """From what a user writes; ``auto`` for ``device`` and ``token2wav`` is as in the engine.
+    """Build a bench from the user's words; ``auto`` means what it means in the engine.
 
-    Raises: NetworkConfigError."""
+    Raises: NetworkConfigError.
+    """
     where = named_device(device)
-    free_memory(str(where))  # refuses a device that is not here
+    free_memory(str(where))  # refuses a missing device
     speech = token2wav_precision(token2wav, where.type)
     setting = MemorySetting(Precision.named(precision), speech, minutes)
     return NetworkBench(
@@ -88,7 +90,7 @@ def network_bench(
 
 
 def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
-    """JSON-ready figures. Raises: NetworkMemoryError when it does not fit, NetworkConfigError."""
+    """Return JSON-ready figures. Raises: NetworkMemoryError, NetworkConfigError."""
     size, where = bench.size, str(bench.device)
     fit = MemoryFit(size.covo, size.token2wav, bench.device.type, size.voice_codes)
     plan = fit.require(bench.setting, free_memory(where), where)
@@ -106,7 +108,7 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     chunks = measure_chunks(subject, codes, bench.runs, speech_peak)
     progress(f"replies of {bench.reply_seconds:g} s")
     reply = _median(lambda: measure_reply(subject, codes))
-    memory = _memory(subject)  # before the reference's order, which takes more
+    memory = _memory(subject)  # first, because the reference's order takes more
     progress("the same reply in the reference's order")
     all_first = _median(lambda: measure_all_first(subject, codes))
     figures = {
@@ -135,8 +137,8 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
 
 
 def _median(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Of a few replies, after one that does not count, the one with the median time to the first
-    sample; with the times of all."""
+    """Measure a few replies after a warm-up; return the one with the median time to the first
+    sample, with the times of all."""
     measure()
     replies = [measure() for _ in range(_REPLIES)]
     times = [reply["first_sample_seconds"] for reply in replies]

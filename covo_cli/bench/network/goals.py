@@ -1,5 +1,4 @@
-"""The goals for the full network on an H100, and whether a run has met them: of time for bf16, of
-memory for each precision."""
+"""The goals for the full network on an H100: times for bf16, memory for each precision."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ GOAL_GB = {"bf16": 21.0, "int8": 13.0, "int4": 10.0}
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """``value`` of the figures must be at most ``most``. ``precision``: None for all."""
+    """The figure ``value`` must be at most ``most``. ``precision``: None for all."""
 
     name: str
     most: float
@@ -24,8 +23,8 @@ class Goal:
 
 
 def goals(figures: Figures) -> list[dict[str, Any]]:
-    """Each goal that the run's precision has, with what was measured. On another size or without
-    CUDA nothing is measured, and ``met`` is None."""
+    """Return each goal of the run's precision with its figure. At another size or without CUDA,
+    ``measured`` and ``met`` are None."""
     real = figures["size"] == "full" and figures["machine"]["device"].startswith("cuda")
     found = []
     for goal in _GOALS:

@@ -1,4 +1,4 @@
-"""The breakdown as a picture."""
+"""Plot the time to the first sample and the chunks of speech."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covo_cli.errors import CliError
+from covo_cli.process.packages import require_packages
 
 COLOURS = {
     "features": "#7a7a7a",
@@ -19,12 +20,7 @@ COLOURS = {
 
 def check_plot(path: Path) -> None:
     """Before anything is measured: whether a picture can be made. Raises: CliError."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise CliError(
-            "a plot needs matplotlib: pip install 'covo[plot]', or leave --plot out"
-        ) from error
+    require_packages("plot", "matplotlib")
     if path.suffix != ".png" or not path.parent.is_dir():
         raise CliError(f"{path} must be a .png file in a folder that exists")
 

@@ -1,8 +1,7 @@
-"""A whole reply, from the end of the user's speech: streamed, and in the reference's order."""
+"""Measure a whole reply from the end of speech: streamed, and in the reference's order."""
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -10,48 +9,44 @@ from typing import Any
 
 import torch
 
+from audio_io.worker import Worker
 from covo_cli.bench.network.subject import Subject
 
 
 @dataclass(slots=True)
 class _Marks:
-    """Seconds since the end of speech, by what was done then."""
+    """Seconds since the end of speech at which each stage was reached."""
 
     began: float
     at: dict[str, float] = field(default_factory=dict)
 
     def reach(self, name: str) -> None:
-        """Take note of the first time that ``name`` is reached."""
+        """Record the time, if ``name`` is reached for the first time."""
         self.at.setdefault(name, time.perf_counter() - self.began)
 
 
 def measure_reply(subject: Subject, codes: int) -> dict[str, Any]:
-    """Answer the turn with ``codes`` speech codes as a conversation does: one thread decodes, one
-    speaks each chunk as soon as the schedule lets it. Seconds from the end of the user's speech.
-    """
+    """Answer the turn with ``codes`` speech codes as in a conversation: one thread decodes, one
+    speaks each chunk as soon as the schedule allows. Seconds count from the end of speech."""
     marks, prompt = _hear(subject)
     coming: SimpleQueue[int | None] = SimpleQueue()
     spoken: list[int] = []
     first_chunk = subject.speech.schedule.sizes[0] + subject.speech.schedule.look_ahead
-    failed: list[BaseException] = []
 
     def speak() -> None:
-        try:
-            stream = subject.worker.start(subject.voice, subject.speech)
-            last = False
-            while not last:
-                code = coming.get()
-                last = code is None
-                given = () if code is None else (code,)
-                piece, stream = subject.worker.step(stream, given, last=last)
-                if len(piece):
-                    spoken.append(len(piece.samples()))
-                    marks.reach("first sample")
-            marks.reach("last sample")
-        except BaseException as error:  # noqa: BLE001  (raised again by the thread that waits)
-            failed.append(error)
+        stream = subject.worker.start(subject.voice, subject.speech)
+        last = False
+        while not last:
+            code = coming.get()
+            last = code is None
+            given = () if code is None else (code,)
+            piece, stream = subject.worker.step(stream, given, last=last)
+            if len(piece):
+                spoken.append(len(piece))
+                marks.reach("first sample")
+        marks.reach("last sample")
 
-    speaking = threading.Thread(target=speak, name="bench-speak", daemon=True)
+    speaking = Worker(speak, "bench-speak")
     speaking.start()
     made = codes_made = 0
     for token, is_code in subject.reply_tokens(prompt, codes):
@@ -65,8 +60,8 @@ def measure_reply(subject: Subject, codes: int) -> dict[str, Any]:
     marks.reach("last token")
     coming.put(None)
     speaking.join()
-    if failed:
-        raise failed[0]
+    if speaking.failure is not None:
+        raise speaking.failure
     at, rate = marks.at, subject.size.token2wav.rate
     audio = sum(spoken) / rate
     decoding = at["last token"] - at["prefill"]
@@ -84,7 +79,7 @@ def measure_reply(subject: Subject, codes: int) -> dict[str, Any]:
 
 
 def measure_all_first(subject: Subject, codes: int) -> dict[str, Any]:
-    """The same turn and reply in the reference's order: all tokens, then all of the speech."""
+    """Answer in the reference's order: all tokens, then all of the speech."""
     marks, prompt = _hear(subject)
     made = [token for token, is_code in subject.reply_tokens(prompt, codes) if is_code]
     marks.reach("last token")
@@ -100,7 +95,7 @@ def measure_all_first(subject: Subject, codes: int) -> dict[str, Any]:
 
 
 def _hear(subject: Subject) -> tuple[_Marks, torch.Tensor]:
-    """From the end of speech to the end of the prefill."""
+    """Run from the end of speech to the end of the prefill."""
     subject.prepare()
     subject.clock.wait()
     marks = _Marks(time.perf_counter())
@@ -117,7 +112,7 @@ def _hear(subject: Subject) -> tuple[_Marks, torch.Tensor]:
 
 
 def _parts(at: dict[str, float]) -> dict[str, float]:
-    """The time that each part took until the first sample, which is their sum."""
+    """Return the seconds of each part; their sum is the time to the first sample."""
     tokens = "first codes" if "first codes" in at else "last token"
     order = ("features", "encoder", "prefill", tokens, "first sample")
     names = ("features", "encoder", "prefill", "tokens", "speech")

@@ -1,4 +1,4 @@
-"""Each stage by itself: encoder, prefill, decode step, flow matching and vocoder per chunk."""
+"""Measure each stage: encoder, prefill, decode step, flow matching and vocoder per chunk."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from covo_cli.bench.network.subject import Subject
 from covo_cli.bench.network.timing import milliseconds
 from model.covo.language.features import ENCODER_RATE
-from model.covo.memory.memory_plan import ASSISTANT_TOKENS_PER_SECOND
+from model.covo.memory.plan import ASSISTANT_TOKENS_PER_SECOND
 from model.covo.memory.speech_cost import ChunkCost, chunk_costs
 from model.covo.speech.chunk_schedule import Chunk
 from model.covo.speech.flow import Conditioning
 
 
 def measure_hearing(subject: Subject, runs: int) -> dict[str, Any]:
-    """Features, encoder and adapter, and the prefill of the turn behind the system prompt."""
+    """Measure features, encoder with adapter, and the turn's prefill after the system prompt."""
     turn = subject.features()
     prompt = subject.turn_prompt(turn.placeholders)
     heard = subject.network.hear(turn)
@@ -41,8 +41,8 @@ def measure_hearing(subject: Subject, runs: int) -> dict[str, Any]:
 
 
 def measure_decoding(subject: Subject, steps: int, bandwidth: float) -> list[dict[str, Any]]:
-    """The time from one token to the next, choosing included, behind a short history and with the
-    cache nearly full; as a multiple of what reading weights and cache once would take."""
+    """Measure the time per token, choosing included, after a short history and with the cache
+    nearly full, also as a multiple of the time for reading weights and cache once."""
     capacity = subject.decoder.capacity
     return [
         _decoding(subject, context, steps, bandwidth)
@@ -62,7 +62,7 @@ def _decoding(subject: Subject, context: int, steps: int, bandwidth: float) -> d
         now = time.perf_counter()
         times.append(now - began)
         began = now
-    times = times[min(2, len(times) - 1) :]  # the first of them start the pipeline
+    times = times[min(2, len(times) - 1) :]  # the first ones start the pipeline
     read = subject.step_weights() + subject.size.covo.backbone.kv_bytes(
         context + steps // 2, subject.plan.setting.precision.item_bytes
     )
@@ -81,8 +81,8 @@ def _decoding(subject: Subject, context: int, steps: int, bandwidth: float) -> d
 
 
 def measure_chunks(subject: Subject, codes: int, runs: int, peak: float) -> list[dict[str, Any]]:
-    """Flow matching and vocoder for each chunk of a reply of ``codes`` codes; ``peak``: operations
-    per second of a matrix product in token2wav's precision."""
+    """Measure flow matching and vocoder for each chunk of a reply of ``codes`` codes. ``peak``:
+    operations per second of a matrix product in token2wav's precision."""
     size, schedule = subject.size, subject.speech.schedule
     costs = chunk_costs(size.token2wav, size.voice_codes, codes, schedule)
     return [_chunk(subject, cost, runs, peak) for cost in _distinct(costs)]
@@ -131,7 +131,7 @@ def _chunk(subject: Subject, cost: ChunkCost, runs: int, peak: float) -> dict[st
 
 
 def _conditioning(subject: Subject, chunk: Chunk) -> Conditioning:
-    """What the flow is given for ``chunk``: the voice, the window's latents, and the codes."""
+    """Return the flow's input for ``chunk``: the voice, the window's latents and the codes."""
     config, voice = subject.size.token2wav.flow, subject.voice
     seen = torch.arange(chunk.ahead - chunk.past) % config.codebook
     known = torch.randn(config.upsample * (chunk.begin - chunk.past), config.latent)

@@ -1,4 +1,4 @@
-"""What is measured: both sides of the network with random weights, and a turn to answer."""
+"""The subject of the measurements: both sides of the network, and a turn to answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model.covo.language.features import ENCODER_RATE, TurnFeatures, turn_featur
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.quantize import stored_bytes
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
-from model.covo.memory.memory_plan import (
+from model.covo.memory.plan import (
     SYSTEM_TOKENS,
     USER_TOKENS_PER_SECOND,
     MemoryPlan,
@@ -27,14 +27,14 @@ from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 
 TEXT_TOKENS, SPEECH_TOKENS = 5, 15
-"""In alternation, as the published network writes and speaks."""
+"""Tokens of each kind in the published network's alternation."""
 TURN_FRAME = 12
-"""Tokens of a turn besides its audio: the ends of blocks, the roles, newlines."""
+"""Tokens of a turn besides its audio: block ends, roles, newlines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Everything loaded. ``turn_audio``: noise at 16 kHz, as long as the turn."""
+    """The loaded networks. ``turn_audio``: a turn of noise at 16 kHz."""
 
     size: NetworkSize
     plan: MemoryPlan
@@ -49,11 +49,11 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where everything is."""
+        """Return the device of everything."""
         return self.clock.device
 
     def features(self) -> TurnFeatures:
-        """The turn's log-mel spectrogram, computed as in a conversation."""
+        """Compute the turn's features as in a conversation."""
         return turn_features(
             self.turn_audio,
             ENCODER_RATE,
@@ -62,20 +62,20 @@ class Subject:
         )
 
     def turn_prompt(self, placeholders: int) -> Tensor:
-        """A turn's ids: its audio between a frame of text."""
+        """Return a turn's ids: its audio in a frame of text."""
         text = torch.arange(1, TURN_FRAME + 1)
         audio = torch.full((placeholders,), self.size.covo.placeholder)
         return torch.cat((text[: TURN_FRAME // 2], audio, text[TURN_FRAME // 2 :]))
 
     def prepare(self) -> None:
-        """An empty history but for the system prompt, as it is when a turn ends."""
+        """Cut the history back to the system prompt."""
         self.decoder.rewind(0)
         ids = torch.arange(SYSTEM_TOKENS) % self.size.covo.placeholder
         self.decoder.append(self.network.embed(ids))
 
     def reply_tokens(self, prompt: Tensor, codes: int) -> Iterator[tuple[int, bool]]:
-        """Tokens behind the history, and whether each is a speech code, until ``codes`` of them
-        were codes: in the alternation that random weights would not keep by themselves."""
+        """Generate tokens and whether each is a speech code, until ``codes`` of them are. The
+        alternation is forced, because random weights would not keep it."""
         first, vocabulary = self.size.covo.first_audio_token, self.size.covo.backbone.vocabulary
         speech = torch.arange(vocabulary, device=self.device) >= first
         text = ~speech
@@ -89,19 +89,19 @@ class Subject:
             left -= group
 
     def held(self) -> int:
-        """Bytes of all weights, as they are in memory."""
+        """Return the bytes of all weights in memory."""
         both = (*self.network.parameters(), *self.token2wav.parameters())
         return sum(map(stored_bytes, both))
 
     def step_weights(self) -> int:
-        """Bytes of weights that one decode step reads: blocks, last norm and head."""
+        """Return the bytes of weights per decode step: blocks, last norm and head."""
         model = self.network.llm.model
         parts = (*model.layers.parameters(), model.norm.weight, self.network.llm.lm_head.weight)
         return sum(map(stored_bytes, parts))
 
 
 def tokens_needed(codes: int, turn_seconds: float) -> int:
-    """What the history must hold for the system prompt, a turn, and a reply of ``codes`` codes."""
+    """Return the tokens of system prompt, a turn, and a reply of ``codes`` codes."""
     groups = ceil(codes / SPEECH_TOKENS)
     turn = TURN_FRAME + ceil(turn_seconds * USER_TOKENS_PER_SECOND) + 1
     return SYSTEM_TOKENS + turn + codes + groups * TEXT_TOKENS
@@ -114,7 +114,7 @@ def build_subject(
     turn_seconds: float,
     progress: Callable[[str], None],
 ) -> Subject:
-    """Fill the networks as ``plan`` says, on the clock's device; memory counts from here on.
+    """Fill the networks for ``plan`` on the clock's device; memory counts from here on.
 
     Raises: NetworkConfigError.
     """

@@ -1,4 +1,4 @@
-"""The figures of a run as tables for the screen."""
+"""Show the figures of a run as tables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def network_tables(figures: Mapping[str, Any]) -> Iterator[Table]:
-    """One table for each question that a run answers."""
+    """Yield one table per topic."""
     yield _first_sample(figures)
     yield _decoding(figures)
     yield _speech(figures)
@@ -35,7 +35,7 @@ def _first_sample(figures: Mapping[str, Any]) -> Table:
 
 def _decoding(figures: Mapping[str, Any]) -> Table:
     limit = figures["limits"]["read_gb_per_second"]
-    table = Table(title=f"Decode step ({limit:.0f} GB/s can be read)")
+    table = Table(title=f"Decode step (memory bandwidth {limit:.0f} GB/s)")
     for name in ("tokens in the cache", "median", "95 %", "floor", "multiple", "tokens/s", "need"):
         table.add_column(name, justify="right")
     for entry in figures["decode"]:
@@ -61,7 +61,7 @@ def _decoding(figures: Mapping[str, Any]) -> Table:
 def _speech(figures: Mapping[str, Any]) -> Table:
     limit = figures["limits"]["matmul_tflop_per_second"]
     table = Table(
-        title=f"Speech per chunk (a matrix product reaches {limit:.3g} TFLOP/s in "
+        title=f"Speech per chunk (matrix products reach {limit:.3g} TFLOP/s in "
         f"{figures['token2wav_precision']})"
     )
     for name in ("codes", "seen", "sound", "flow", "of peak", "vocoder", "of peak", "together"):

@@ -1,4 +1,4 @@
-"""Times on a device, and what the device can do at best."""
+"""Time work on a device, and measure the device's own limits."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ import torch
 from model.covo.config.precision import Precision
 
 _CUDA_BYTES, _HOST_BYTES = 2**30, 2**27
-"""Of the array whose reading is timed: larger than the caches of its device."""
+"""Size of the array that is read: larger than the device's caches."""
 _CUDA_WIDTH, _HOST_WIDTH = 8192, 1024
 _CUDA_BATCH, _HOST_BATCH = 8, 1
-"""Operations between two looks at the clock, so that starting them does not count."""
+"""Operations per measurement, so that launching them does not count."""
 
 
 class DeviceClock:
-    """Wall time of work on ``device``, from the call until the device is idle again: what a person
-    waits for, starting the kernels included."""
+    """Measures wall time from a call until ``device`` is idle again, launching included."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     def wait(self) -> None:
-        """Wait until nothing runs on the device any more."""
+        """Wait until the device is idle."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
     def seconds(self, work: Callable[[], object]) -> float:
-        """How long ``work`` takes, once."""
+        """Return the seconds that ``work`` takes, once."""
         self.wait()
         began = time.perf_counter()
         work()
@@ -42,20 +41,20 @@ class DeviceClock:
         return time.perf_counter() - began
 
     def repeated(self, work: Callable[[], object], runs: int, warm_ups: int = 2) -> list[float]:
-        """How long ``work`` takes, ``runs`` times, after ``warm_ups`` that do not count."""
+        """Return the seconds of ``runs`` calls of ``work``, after ``warm_ups`` more."""
         for _ in range(warm_ups):
             work()
         return [self.seconds(work) for _ in range(runs)]
 
     def start_counting(self) -> None:
-        """Give back what torch keeps of freed memory, and let :meth:`memory` count from now."""
+        """Release torch's cached memory, and let :meth:`memory` count from now."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def memory(self) -> dict[str, int | None]:
-        """Bytes that tensors have taken at most, that torch has taken from the device for them at
-        most, and that are taken on the device now, by whomever. None where nobody counts them."""
+        """Return the peak bytes of tensors, those that torch reserved, and the bytes that all
+        processes now use on the device; None where they are not counted."""
         if self.device.type != "cuda":
             return dict.fromkeys(("peak_allocated", "peak_reserved", "device_used"))
         free, total = torch.cuda.mem_get_info(self.device)
@@ -67,8 +66,8 @@ class DeviceClock:
 
 
 def read_bandwidth(clock: DeviceClock, runs: int) -> float:
-    """Bytes per second at which the device reads memory, the better of copying (read and written
-    bytes both count) and adding up a large array."""
+    """Return the device's memory bandwidth in bytes per second, the better of copying (reads and
+    writes count) and summing a large array."""
     size = _CUDA_BYTES if clock.device.type == "cuda" else _HOST_BYTES
     batch = _batch(clock)
     source = torch.ones(size // 4, dtype=torch.float32, device=clock.device)
@@ -87,11 +86,11 @@ def read_bandwidth(clock: DeviceClock, runs: int) -> float:
 
 
 def matmul_peak(clock: DeviceClock, precision: Precision, runs: int) -> float:
-    """Floating-point operations per second of a large square matrix product in ``precision``."""
+    """Return the operations per second of a large square matrix product in ``precision``."""
     batch = _batch(clock)
     width = _CUDA_WIDTH if clock.device.type == "cuda" else _HOST_WIDTH
     dtype: torch.dtype = getattr(torch, precision.dtype)
-    # Not ones: a product of equal numbers takes less power, and runs faster than any real one.
+    # Random: a product of equal numbers takes less power and runs faster than real ones.
     left = torch.empty(width, width, dtype=dtype, device=clock.device).normal_()
     out = torch.empty_like(left)
 
@@ -103,7 +102,7 @@ def matmul_peak(clock: DeviceClock, precision: Precision, runs: int) -> float:
 
 
 def milliseconds(times: Sequence[float]) -> dict[str, float]:
-    """Median and 95th percentile of ``times`` in seconds, as milliseconds."""
+    """Return median and 95th percentile of ``times`` (seconds) in milliseconds."""
     return {
         "median_ms": round(1000 * statistics.median(times), 4),
         "p95_ms": round(1000 * float(np.percentile(times, 95)), 4),
@@ -111,8 +110,7 @@ def milliseconds(times: Sequence[float]) -> dict[str, float]:
 
 
 def device_facts(device: torch.device) -> dict[str, Any]:
-    """What the network runs on, and with which libraries; ``device_name`` is empty where the
-    machine's processor says it all."""
+    """Return the device and the libraries; ``device_name`` is empty except for CUDA."""
     import transformers
 
     return {

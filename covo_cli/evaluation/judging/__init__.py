@@ -1,1 +1,1 @@
-"""Judging: what happened, against what would have been right."""
+"""Compare what happened with what would have been right."""

@@ -1,16 +1,15 @@
-"""What was found of one line of a conversation, or of all of it: the record that judging leaves."""
+"""The record of one check on a conversation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
 from covo_cli.evaluation.scenarios.scenario import Kind
 
 
-class Check(StrEnum):
-    """What was looked at."""
+class FindingCheck(StrEnum):
+    """What was checked."""
 
     TURN = "turn"
     PAUSE = "pause"
@@ -24,17 +23,15 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``ok``: whether it went right; None: it could not be tried, ``why`` says what was missing.
+    """The result of one check on line ``line`` (from 0; -1: the whole conversation).
 
-    ``line``: the number of the line in question, from 0; -1: the whole conversation. Times in
+    ``ok`` is None when the check could not be tried; ``why`` then says what was missing. Times in
     ``values`` are in seconds.
     """
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     scenario: str
     kind: Kind
-    check: Check
+    check: FindingCheck
     line: int
     ok: bool | None
     values: dict[str, float]
@@ -46,7 +43,7 @@ class Finding:
         return f"{self.check}: {self.why or 'wrong'}"
 
     def value(self, name: str) -> float | None:
-        """The value called ``name``, or the verdict (``ok``: 1 or 0); None: there is none."""
+        """Return the value called ``name`` or None; ``ok`` is 1 or 0."""
         if name == "ok":
             return None if self.ok is None else float(self.ok)
         return self.values.get(name)

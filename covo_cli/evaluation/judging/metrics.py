@@ -1,4 +1,4 @@
-"""The figures of a run, in the order in which they are reported.
+"""The figures of a run, each computed from the findings that it selects.
 
 docs/evaluation.md has every definition with its source.
 """
@@ -6,307 +6,201 @@ docs/evaluation.md has every definition with its source.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
 
-from covo_cli.evaluation.judging.finding import Check, Finding
-from covo_cli.evaluation.judging.metric import Form, Metric, Select
+from covo_cli.evaluation.judging.finding import Finding, FindingCheck
+from covo_cli.evaluation.judging.statistics import Estimate, per_minute, percentile, rate
 from covo_cli.evaluation.scenarios.scenario import Kind
 
+Better = Literal["lower", "higher"]
+Select = Callable[[Finding], bool]
 
-def _of(check: Check, *kinds: Kind) -> Select:
+
+class Form(StrEnum):
+    """The form of a figure; its text is the unit."""
+
+    SHARE = "share"
+    SECONDS = "s"
+    PER_MINUTE = "/min"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One figure, computed from the findings that ``select`` picks.
+
+    - A share: the sum of ``value`` over the sum of ``over``, or over the number of findings.
+    - Seconds: the ``q``-th percentile of ``value``.
+    - A rate per minute: the sum of ``value`` over the sum of ``over``, in seconds.
+
+    ``goal`` is an upper bound where ``better`` is "lower", else a lower bound.
+    """
+
+    key: str
+    title: str
+    form: Form
+    better: Better
+    select: Select
+    value: str
+    over: str = ""
+    q: float = 50.0
+    goal: float | None = None
+
+    @property
+    def label(self) -> str:
+        """The title with its unit."""
+        return self.title if self.form is Form.SHARE else f"{self.title} ({self.form.value})"
+
+    def estimate(self, findings: Sequence[Finding]) -> Estimate | None:
+        """Compute the figure; None when no finding has the values for it."""
+        pairs = self._pairs(findings)
+        if not pairs:
+            return None
+        values = [value for value, _ in pairs]
+        over = sum(over for _, over in pairs)
+        match self.form:
+            case Form.SHARE:
+                return rate(round(sum(values)), round(over)) if over else None
+            case Form.SECONDS:
+                return percentile(values, self.q)
+            case Form.PER_MINUTE:
+                return per_minute(round(sum(values)), over / 60.0) if over > 0 else None
+
+    def _pairs(self, findings: Sequence[Finding]) -> list[tuple[float, float]]:
+        """Return ``value`` and ``over`` (1 without one) of each selected finding that has both."""
+        pairs = []
+        for finding in filter(self.select, findings):
+            value = finding.value(self.value)
+            over = finding.value(self.over) if self.over else 1.0
+            if value is not None and over is not None:
+                pairs.append((value, over))
+        return pairs
+
+    def met(self, estimate: Estimate) -> bool | None:
+        """Return whether ``estimate`` meets the goal; None without a goal."""
+        if self.goal is None:
+            return None
+        low = self.better == "lower"
+        return estimate.value <= self.goal if low else estimate.value >= self.goal
+
+
+def _share(
+    key: str, title: str, better: Better, select: Select, value: str, goal: float | None = None
+) -> Metric:
+    return Metric(key, title, Form.SHARE, better, select, value, goal=goal)
+
+
+def _seconds(
+    key: str,
+    title: str,
+    select: Select,
+    value: str,
+    percentiles: tuple[int, ...] = (),
+    goal: float | None = None,
+) -> Iterator[Metric]:
+    """Yield the median, which may have a goal, and further ``percentiles``."""
+    yield Metric(key, f"{title}, median", Form.SECONDS, "lower", select, value, goal=goal)
+    for q in percentiles:
+        yield Metric(f"{key}_p{q}", f"{title}, {q} %", Form.SECONDS, "lower", select, value, q=q)
+
+
+def _barge_ins(key: str, title: str, select: Select, goal: float | None = None) -> Metric:
+    form, value, over = Form.PER_MINUTE, "false_barge_ins", "speaking"
+    title = f"false barge-ins, {title}"
+    return Metric(f"barge_ins_{key}", title, form, "lower", select, value, over, goal=goal)
+
+
+def _of(check: FindingCheck, *kinds: Kind) -> Select:
     return lambda f: f.check is check and (not kinds or f.kind in kinds)
 
 
-def _tried(check: Check) -> Select:
+def _tried(check: FindingCheck) -> Select:
     return lambda f: f.check is check and f.ok is not None
 
 
+def _with(value: str) -> Select:
+    return lambda f: value in f.values
+
+
 def _noise(low: float, high: float) -> Select:
-    def select(f: Finding) -> bool:
-        noisy = f.check is Check.EXPOSURE and f.kind is Kind.NOISE
-        return noisy and low <= f.values["snr"] < high
-
-    return select
+    """Select noisy conversations whose signal-to-noise ratio is in [``low``, ``high``) dB."""
+    noisy = _of(FindingCheck.EXPOSURE, Kind.NOISE)
+    return lambda f: noisy(f) and low <= f.values["snr"] < high
 
 
-_TURN = _of(Check.TURN, Kind.TURN, Kind.MONOLOGUE)
-_PAUSE = _of(Check.PAUSE, Kind.PAUSE)
-_ANSWERED = (Kind.TURN, Kind.MONOLOGUE, Kind.PAUSE)
+def _side_talk(over_reply: float) -> Select:
+    return lambda f: f.check is FindingCheck.SIDE_TALK and f.values.get("over_reply") == over_reply
+
+
+_TURN = _of(FindingCheck.TURN, Kind.TURN, Kind.MONOLOGUE)
+_ANSWERED = _of(FindingCheck.TURN, Kind.TURN, Kind.MONOLOGUE, Kind.PAUSE)
+_IN_NOISE = _of(FindingCheck.TURN, Kind.NOISE)
+_PAUSE = _of(FindingCheck.PAUSE, Kind.PAUSE)
+_ICC = _of(FindingCheck.PAUSE, Kind.LISTENING)
+_BACKCHANNEL = _tried(FindingCheck.BACKCHANNEL)
+_CUT_IN = _tried(FindingCheck.INTERRUPTION)
+_CORRECTION = _tried(FindingCheck.CORRECTION)
+_ECHO = _of(FindingCheck.EXPOSURE, Kind.ECHO)
+_NOBODY = _of(FindingCheck.EXPOSURE, Kind.NOISE, Kind.SILENCE)
+_WORDS = _of(FindingCheck.FIRST_WORDS)
 
 METRICS = (
-    # Full-Duplex-Bench v1's four
-    Metric(
-        "pause_takeover",
-        "pause: takeover rate",
-        Form.SHARE,
-        "lower",
-        _PAUSE,
-        "takeover",
-        goal=0.05,
-    ),
-    Metric(
-        "listening_takeover",
-        "user goes on (ICC): takeover rate",
-        Form.SHARE,
-        "lower",
-        _of(Check.PAUSE, Kind.LISTENING),
-        "takeover",
-    ),
-    Metric(
+    # Full-Duplex-Bench v1's four tasks
+    _share("pause_takeover", "pause: takeover rate", "lower", _PAUSE, "takeover", 0.05),
+    _share("listening_takeover", "user goes on (ICC): takeover rate", "lower", _ICC, "takeover"),
+    _share(
         "backchannel_takeover",
         "backchannel: takeover rate",
-        Form.SHARE,
         "lower",
-        _tried(Check.BACKCHANNEL),
+        _BACKCHANNEL,
         "takeover",
-        goal=0.05,
+        0.05,
     ),
-    Metric(
-        "turn_takeover",
-        "turn-taking: takeover rate",
-        Form.SHARE,
-        "higher",
-        _TURN,
-        "takeover",
-        goal=0.98,
-    ),
-    Metric(
-        "turn_decision",
-        "turn-taking: decision, median",
-        Form.SECONDS,
-        "lower",
-        _TURN,
-        "decision",
-        goal=0.5,
-    ),
-    Metric("turn_latency", "turn-taking: latency, median", Form.SECONDS, "lower", _TURN, "latency"),
-    Metric(
-        "turn_latency_p90",
-        "turn-taking: latency, 90 %",
-        Form.SECONDS,
-        "lower",
-        _TURN,
-        "latency",
-        q=90,
-    ),
-    Metric(
-        "turn_latency_p95",
-        "turn-taking: latency, 95 %",
-        Form.SECONDS,
-        "lower",
-        _TURN,
-        "latency",
-        q=95,
-    ),
-    Metric(
-        "interruption_takeover",
-        "interruption: takeover rate",
-        Form.SHARE,
-        "higher",
-        _tried(Check.INTERRUPTION),
-        "takeover",
-    ),
-    Metric(
-        "interruption_latency",
-        "interruption: latency, median",
-        Form.SECONDS,
-        "lower",
-        _tried(Check.INTERRUPTION),
-        "latency",
-    ),
-    Metric(
-        "interruption_stopped",
-        "interruption: caught",
-        Form.SHARE,
-        "higher",
-        _tried(Check.INTERRUPTION),
-        "stopped",
-        goal=0.98,
-    ),
-    Metric(
-        "interruption_stop",
-        "interruption: stop, median",
-        Form.SECONDS,
-        "lower",
-        _tried(Check.INTERRUPTION),
-        "stop",
-        goal=0.35,
-    ),
-    Metric(
-        "interruption_stop_p90",
-        "interruption: stop, 90 %",
-        Form.SECONDS,
-        "lower",
-        _tried(Check.INTERRUPTION),
-        "stop",
-        q=90,
-    ),
-    Metric("pause_silent", "pause: not a sound", Form.SHARE, "higher", _PAUSE, "silent"),
+    _share("turn_takeover", "turn-taking: takeover rate", "higher", _TURN, "takeover", 0.98),
+    *_seconds("turn_decision", "turn-taking: decision", _TURN, "decision", goal=0.5),
+    *_seconds("turn_latency", "turn-taking: latency", _TURN, "latency", (90, 95)),
+    _share("interruption_takeover", "interruption: takeover rate", "higher", _CUT_IN, "takeover"),
+    *_seconds("interruption_latency", "interruption: latency", _CUT_IN, "latency"),
+    _share("interruption_stopped", "interruption: caught", "higher", _CUT_IN, "stopped", 0.98),
+    *_seconds("interruption_stop", "interruption: stop", _CUT_IN, "stop", (90,), goal=0.35),
+    _share("pause_silent", "pause: not a sound", "higher", _PAUSE, "silent"),
     # Covo's four success rates
-    Metric("turn_success", "success: turn-taking", Form.SHARE, "higher", _TURN, "ok"),
-    Metric("pause_success", "success: pause handling", Form.SHARE, "higher", _PAUSE, "ok"),
-    Metric(
-        "backchannel_success",
-        "success: backchannel",
-        Form.SHARE,
-        "higher",
-        _tried(Check.BACKCHANNEL),
-        "ok",
-    ),
-    Metric(
-        "interruption_success",
-        "success: interruption",
-        Form.SHARE,
-        "higher",
-        _tried(Check.INTERRUPTION),
-        "ok",
-    ),
-    # Further
-    Metric(
-        "correction_success",
-        "success: self-correction",
-        Form.SHARE,
-        "higher",
-        _tried(Check.CORRECTION),
-        "ok",
-    ),
-    Metric(
-        "side_talk_takeover",
-        "side talk over a reply",
-        Form.SHARE,
-        "lower",
-        lambda f: f.check is Check.SIDE_TALK and f.values.get("over_reply") == 1,
-        "takeover",
-    ),
-    Metric(
-        "side_talk_answered",
-        "side talk in silence",
-        Form.SHARE,
-        "lower",
-        lambda f: f.check is Check.SIDE_TALK and f.values.get("over_reply") == 0,
-        "takeover",
-    ),
-    Metric(
-        "noise_turn_takeover",
-        "turns in noise: takeover",
-        Form.SHARE,
-        "higher",
-        _of(Check.TURN, Kind.NOISE),
-        "takeover",
-    ),
-    Metric(
-        "noise_turn_success",
-        "turns in noise: success",
-        Form.SHARE,
-        "higher",
-        _of(Check.TURN, Kind.NOISE),
-        "ok",
-    ),
+    _share("turn_success", "success: turn-taking", "higher", _TURN, "ok"),
+    _share("pause_success", "success: pause handling", "higher", _PAUSE, "ok"),
+    _share("backchannel_success", "success: backchannel", "higher", _BACKCHANNEL, "ok"),
+    _share("interruption_success", "success: interruption", "higher", _CUT_IN, "ok"),
+    # Our own
+    _share("correction_success", "success: self-correction", "higher", _CORRECTION, "ok"),
+    _share("side_talk_takeover", "side talk over a reply", "lower", _side_talk(1), "takeover"),
+    _share("side_talk_answered", "side talk in silence", "lower", _side_talk(0), "takeover"),
+    _share("noise_turn_takeover", "turns in noise: takeover", "higher", _IN_NOISE, "takeover"),
+    _share("noise_turn_success", "turns in noise: success", "higher", _IN_NOISE, "ok"),
     Metric(
         "noise_turn_decision",
         "turns in noise: decision",
         Form.SECONDS,
         "lower",
-        _of(Check.TURN, Kind.NOISE),
+        _IN_NOISE,
         "decision",
     ),
-    Metric(
+    _share(
         "false_alarm_resumed",
         "false alarms: reply came back",
-        Form.SHARE,
         "higher",
-        lambda f: "resumed" in f.values,
+        _with("resumed"),
         "resumed",
     ),
+    *_seconds("false_alarm_resume", "false alarm: back after", _with("resume"), "resume"),
+    _barge_ins("noise_20", "20 dB noise", _noise(15, math.inf)),
+    _barge_ins("noise_10", "10 dB noise", _noise(7.5, 15), 0.2),
+    _barge_ins("noise_5", "5 dB noise", _noise(-math.inf, 7.5)),
+    _barge_ins("echo", "echo", _ECHO, 0.0),
     Metric(
-        "false_alarm_resume",
-        "false alarm: back after, median",
-        Form.SECONDS,
-        "lower",
-        lambda f: "resume" in f.values,
-        "resume",
+        "false_turns", "answers to nobody", Form.PER_MINUTE, "lower", _NOBODY, "false_turns", "idle"
     ),
-    Metric(
-        "barge_ins_noise_20",
-        "false barge-ins, 20 dB noise",
-        Form.PER_MINUTE,
-        "lower",
-        _noise(15, math.inf),
-        "false_barge_ins",
-        "speaking",
-    ),
-    Metric(
-        "barge_ins_noise_10",
-        "false barge-ins, 10 dB noise",
-        Form.PER_MINUTE,
-        "lower",
-        _noise(7.5, 15),
-        "false_barge_ins",
-        "speaking",
-        goal=0.2,
-    ),
-    Metric(
-        "barge_ins_noise_5",
-        "false barge-ins, 5 dB noise",
-        Form.PER_MINUTE,
-        "lower",
-        _noise(-math.inf, 7.5),
-        "false_barge_ins",
-        "speaking",
-    ),
-    Metric(
-        "barge_ins_echo",
-        "false barge-ins, echo",
-        Form.PER_MINUTE,
-        "lower",
-        _of(Check.EXPOSURE, Kind.ECHO),
-        "false_barge_ins",
-        "speaking",
-        goal=0.0,
-    ),
-    Metric(
-        "false_turns",
-        "answers to nobody",
-        Form.PER_MINUTE,
-        "lower",
-        _of(Check.EXPOSURE, Kind.NOISE, Kind.SILENCE),
-        "false_turns",
-        "idle",
-    ),
-    Metric(
-        "first_words",
-        "first words lost",
-        Form.SHARE,
-        "lower",
-        _of(Check.FIRST_WORDS),
-        "lost",
-        "of",
-        goal=0.01,
-    ),
-    Metric(
-        "latency",
-        "all answers: latency, median",
-        Form.SECONDS,
-        "lower",
-        _of(Check.TURN, *_ANSWERED),
-        "latency",
-    ),
-    Metric(
-        "latency_p90",
-        "all answers: latency, 90 %",
-        Form.SECONDS,
-        "lower",
-        _of(Check.TURN, *_ANSWERED),
-        "latency",
-        q=90,
-    ),
-    Metric(
-        "latency_p99",
-        "all answers: latency, 99 %",
-        Form.SECONDS,
-        "lower",
-        _of(Check.TURN, *_ANSWERED),
-        "latency",
-        q=99,
-    ),
+    Metric("first_words", "first words lost", Form.SHARE, "lower", _WORDS, "lost", "of", goal=0.01),
+    *_seconds("latency", "all answers: latency", _ANSWERED, "latency", (90, 99)),
 )
 """In the order in which they are reported."""

@@ -1,1 +1,1 @@
-"""Reporting: tables, comparisons and pictures."""
+"""Show the figures of runs: tables, comparisons and pictures."""

@@ -1,12 +1,38 @@
-"""Two runs side by side: by how much each figure differs, and which scenarios went differently."""
+"""Compare two runs: their figures, the scenarios that went differently, and every decision."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from covo_cli.evaluation.judging.metric import Metric
+from audio_io.clock import seconds
+from covo_cli.evaluation.judging.metrics import Metric
 from covo_cli.evaluation.judging.statistics import Estimate, difference
-from covo_cli.evaluation.reporting.report import Report
+from covo_cli.evaluation.reporting.report import Report, new_table, number
+from covo_cli.evaluation.running.run import IDENTITY, done
+from covo_cli.sessions.event_log import read_events
+from model.events import (
+    EndpointJudged,
+    Event,
+    Interrupted,
+    PlaybackControl,
+    ReplyFinished,
+    ReplyStarted,
+    SpeculationDiscarded,
+    StateChanged,
+    TurnDiscarded,
+    UserTranscript,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_Decision = tuple[int, str]
+"""When it was made, in user samples, and what was decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +46,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` when the interval leaves no other choice, else empty."""
+        """``better`` or ``worse`` if the interval excludes zero, else empty."""
         if self.change.low <= 0 <= self.change.high:
             return ""
         fell = self.change.value < 0
@@ -29,8 +55,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """``mended``: scenarios that went wrong in a and not in b; ``broken``: the other way round;
-    each with what went wrong. ``differing``: what the runs were made with that is not the same."""
+    """Run b against run a.
+
+    ``mended``: scenarios that failed in a but not in b; ``broken``: the reverse; each with what
+    went wrong. ``differing``: what the runs were made with and is not the same.
+    """
 
     differences: tuple[Difference, ...]
     mended: dict[str, str]
@@ -39,7 +68,7 @@ class Comparison:
 
 
 def compare(a: Report, b: Report) -> Comparison:
-    """``b`` against ``a``. Only scenarios of both runs are looked at one by one."""
+    """Compare run ``b`` with run ``a``; scenarios of only one of them are skipped."""
     before = {metric.key: estimate for metric, estimate in a.estimates()}
     differences = [
         Difference(metric, before[metric.key], estimate, difference(before[metric.key], estimate))
@@ -47,18 +76,93 @@ def compare(a: Report, b: Report) -> Comparison:
         if metric.key in before
     ]
     common = {f.scenario for f in a.findings} & {f.scenario for f in b.findings}
-    wrong_a, wrong_b = _wrong(a), _wrong(b)
-    keys = ("set", "set_sha256", "engine", "recognizer", "settings", "code_sha256")
+    wrong_a, wrong_b = (
+        {name: problem for name, problem in report.problems().items() if name in common}
+        for report in (a, b)
+    )
+    values = {key: (getattr(a.run, key), getattr(b.run, key)) for key in IDENTITY}
     return Comparison(
         tuple(differences),
-        {name: wrong_a[name] for name in sorted(common & wrong_a.keys() - wrong_b.keys())},
-        {name: wrong_b[name] for name in sorted(common & wrong_b.keys() - wrong_a.keys())},
-        {key: (a.run.get(key), b.run.get(key)) for key in keys if a.run.get(key) != b.run.get(key)},
+        {name: problem for name, problem in wrong_a.items() if name not in wrong_b},
+        {name: problem for name, problem in wrong_b.items() if name not in wrong_a},
+        {key: (before, after) for key, (before, after) in values.items() if before != after},
     )
 
 
-def _wrong(report: Report) -> dict[str, str]:
-    return {
-        name: "; ".join(finding.problem for finding in findings)
-        for name, findings in report.failed().items()
-    }
+def difference_table(comparison: Comparison) -> Table:
+    """Return both runs' figures for the screen."""
+    table = new_table("", "A", "B", "B - A", "95 % within", "")
+    for row in comparison.differences:
+        table.add_row(
+            row.metric.label,
+            number(row.metric.form, row.a.value),
+            number(row.metric.form, row.b.value),
+            f"{row.change.value:+.3f}",
+            f"{row.change.low:+.2f} to {row.change.high:+.2f}",
+            row.verdict,
+            style={"better": "green", "worse": "red", "": ""}[row.verdict],
+        )
+    return table
+
+
+def different_decisions(a: Path, b: Path) -> dict[str, str]:
+    """Return the conversations of both runs whose decisions differ, with what differs first.
+
+    Decisions are what the engine made of the user and of its own replies: states, transcripts,
+    judged silences, starts and ends of replies, with their times and reasons.
+    """
+    ours, theirs = ({folder.name: folder for folder in done(run)} for run in (a, b))
+    different = {}
+    for name in sorted(ours.keys() & theirs.keys()):
+        before, after = _decisions(ours[name]), _decisions(theirs[name])
+        kinds = [
+            kind for kind in sorted(before.keys() | after.keys()) if before[kind] != after[kind]
+        ]
+        if kinds:
+            different[name] = f"{', '.join(kinds)}; first {_first_difference(before, after)}"
+    return different
+
+
+def _decisions(folder: Path) -> Mapping[str, list[_Decision]]:
+    """Return the decisions of a conversation by kind."""
+    found: dict[str, list[_Decision]] = defaultdict(list)
+    for event in read_events(folder).events:
+        text = _decision(event)
+        if text:
+            found[type(event).__name__].append((event.at, text))
+    return found
+
+
+def _first_difference(a: Mapping[str, list[_Decision]], b: Mapping[str, list[_Decision]]) -> str:
+    # The order of decisions within a frame does not matter.
+    before, after = (sorted(d for kind in run.values() for d in kind) for run in (a, b))
+    pairs = zip_longest(before, after)
+    return " / ".join(_shown(d) for d in next(pair for pair in pairs if pair[0] != pair[1]))
+
+
+def _shown(decision: _Decision | None) -> str:
+    return f"{seconds(decision[0]):.2f} s {decision[1]}" if decision else "nothing more"
+
+
+def _decision(event: Event) -> str:
+    text = ""
+    match event:
+        case StateChanged(state=state, reason=reason):
+            text = f"{state}: {reason}"
+        case EndpointJudged(turn=turn, over=over, reason=reason):
+            text = f"turn {turn} is {'over' if over else 'not over'}: {reason}"
+        case UserTranscript(turn=turn, text=words, final=True):
+            text = f"turn {turn}: {words!r}"
+        case TurnDiscarded(turn=turn, reason=reason):
+            text = f"turn {turn} dropped: {reason}"
+        case SpeculationDiscarded(turn=turn, reason=reason):
+            text = f"speculative reply to turn {turn} dropped: {reason}"
+        case ReplyStarted(reply=reply, turn=turn):
+            text = f"reply {reply} to turn {turn}"
+        case ReplyFinished(reply=reply):
+            text = f"reply {reply} finished"
+        case Interrupted(reply=reply, reason=reason):
+            text = f"reply {reply} cut off: {reason}"
+        case PlaybackControl(reply=reply, action=action, reason=reason):
+            text = f"{action} reply {reply}: {reason}"
+    return text

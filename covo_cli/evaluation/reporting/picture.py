@@ -1,4 +1,4 @@
-"""A conversation as a picture: both waveforms on one time axis, with what was said and decided."""
+"""Draw a conversation: both waveforms on one time axis, with what was said and decided."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audio_io.clock import seconds
-from audio_io.endpoints import MIC_RATE, Audio
+from audio_io.clock import USER_RATE, seconds
 from audio_io.files import read_audio
+from audio_io.signal import Audio
 from covo_cli.evaluation.judging.finding import Finding
 from covo_cli.evaluation.running.conversation import INPUT, OUTPUT, read_annotation
-from covo_cli.sessions.records import read_events
+from covo_cli.sessions.event_log import read_events
 from model.events import (
     Event,
     Interrupted,
@@ -38,16 +38,15 @@ _COLOURS = {
     TurnState.INTERRUPTED: "#fc9272",
     TurnState.MUTED: "#969696",
 }
-_POINTS = MIC_RATE // 200
-"""Samples that become one point of a waveform: their lowest and highest are drawn."""
+_POINTS = USER_RATE // 200
+"""Samples per point of a waveform, drawn from their lowest to their highest."""
 _ROWS = 6
-"""Rows for the decisions above the states."""
-_WIDE = 19
-"""Letters of a decision to an inch."""
+"""Rows of decisions above the states."""
+_LETTERS_PER_INCH = 19
 
 
 def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
-    """Draw the conversation in ``folder``, with its ``findings`` as the title, to a PNG.
+    """Draw the conversation in ``folder`` as the PNG ``target``, titled with its ``findings``.
 
     Raises: EvaluationError, AudioFileError, ImportError without matplotlib, OSError.
     """
@@ -65,8 +64,8 @@ def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
     wrong = "; ".join(f.problem for f in findings if f.ok is False) or "went right"
     note = f" ({annotation.scenario.note})" if annotation.scenario.note else ""
     figure.suptitle(f"{annotation.scenario.id}{note}: {wrong}", fontsize=10)
-    _waveform(user, read_audio(folder / INPUT, MIC_RATE), "user", "#08519c")
-    _waveform(assistant, read_audio(folder / OUTPUT, MIC_RATE), "assistant", "#006d2c")
+    _waveform(user, read_audio(folder / INPUT, USER_RATE), "user", "#08519c")
+    _waveform(assistant, read_audio(folder / OUTPUT, USER_RATE), "assistant", "#006d2c")
     for line in annotation.said:
         user.axvspan(seconds(line.start), seconds(line.end), color="#9ecae1", alpha=0.35, lw=0)
         user.text(
@@ -87,7 +86,7 @@ def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
 
 def _waveform(axes: Axes, sound: Audio, label: str, colour: str) -> None:
     blocks = sound[: len(sound) // _POINTS * _POINTS].reshape(-1, _POINTS)
-    time = (np.arange(len(blocks)) + 0.5) * _POINTS / MIC_RATE
+    time = (np.arange(len(blocks)) + 0.5) * _POINTS / USER_RATE
     axes.fill_between(time, blocks.min(axis=1), blocks.max(axis=1), color=colour, lw=0.2)
     peak = max(0.05, float(np.max(np.abs(sound), initial=0.0)))
     axes.set_ylim(-1.3 * peak, 1.3 * peak)
@@ -112,8 +111,8 @@ def _states(axes: Axes, events: Sequence[Event], length: float) -> None:
 
 
 def _decisions(states: Axes, assistant: Axes, events: Sequence[Event], length: float) -> None:
-    """Every decision, each in the first row in which the one before it has ended."""
-    wide = length / (_WIDE * _width(length))
+    """Write each decision in the first row whose previous one has ended."""
+    wide = length / (_LETTERS_PER_INCH * _width(length))
     ends = [0.0] * _ROWS
     for event in events:
         text = _decision(event)
@@ -130,7 +129,7 @@ def _decisions(states: Axes, assistant: Axes, events: Sequence[Event], length: f
 
 
 def _width(length: float) -> float:
-    """The picture's width in inches, for a conversation of ``length`` seconds."""
+    """Return the width in inches for a conversation of ``length`` seconds."""
     return min(24.0, max(8.0, 0.9 * length))
 
 

@@ -1,164 +1,123 @@
-"""Judges a run and reports it: on the screen, as JSON and as Markdown."""
+"""Judge a run and report it: on the screen, as JSON and as Markdown."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.judging.evidence import Listen, gather
 from covo_cli.evaluation.judging.finding import Finding
 from covo_cli.evaluation.judging.judge import judge
-from covo_cli.evaluation.judging.metric import Form, Metric
-from covo_cli.evaluation.judging.metrics import METRICS
+from covo_cli.evaluation.judging.metrics import METRICS, Form, Metric
 from covo_cli.evaluation.judging.statistics import Estimate
-from covo_cli.evaluation.names import SCRIPTED, RecognizerName
-from covo_cli.evaluation.running.run import CONVERSATIONS, PICTURES, REPORT, RESULTS, done, read_run
-from covo_cli.evaluation.scenarios.scenario import EvaluationError
+from covo_cli.evaluation.running.run import (
+    CONVERSATIONS,
+    PICTURES,
+    REPORT,
+    RESULTS,
+    RunRecord,
+    done,
+    read_run,
+)
+from covo_cli.evaluation.scenarios.scenario import EvaluationError, to_json
 from covo_cli.process.whole_file import write_text
+from voices.strict_reader import read
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from covo_cli.evaluation.reporting.compare import Comparison
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """A figure as text. ``met``: whether it meets its goal; None without one."""
+
+    label: str
+    value: str
+    interval: str
+    cases: str
+    goal: str
+    met: bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``run``: what was run, ``findings`` of its conversations, in the order of their names."""
+    """``run``: what was run; ``findings`` of its conversations, in the order of their names."""
 
-    run: dict[str, Any]
+    run: RunRecord
     findings: tuple[Finding, ...]
 
     def estimates(self) -> list[tuple[Metric, Estimate]]:
-        """The figures that can be taken from the findings."""
+        """Return the figures for which there are findings."""
         found = ((metric, metric.estimate(self.findings)) for metric in METRICS)
         known = [(metric, estimate) for metric, estimate in found if estimate is not None]
-        if self.run["recognizer"] != RecognizerName.ORACLE:
+        if self.run.recognizer != RecognizerName.ORACLE:
             return known
-        # That an oracle loses no words is no merit of the engine.
+        # An oracle loses no words, which says nothing about the engine.
         return [(metric, estimate) for metric, estimate in known if metric.key != "first_words"]
 
+    def rows(self) -> list[ReportRow]:
+        """Return the figures as text."""
+        return [_row(metric, estimate) for metric, estimate in self.estimates()]
+
     def failed(self) -> dict[str, list[Finding]]:
-        """Of each scenario in which something went wrong, what."""
+        """Return what went wrong, by scenario."""
         failures: dict[str, list[Finding]] = {}
         for finding in self.findings:
             if finding.ok is False:
                 failures.setdefault(finding.scenario, []).append(finding)
         return failures
 
+    def problems(self) -> dict[str, str]:
+        """Return what went wrong as text, by scenario."""
+        return {name: "; ".join(f.problem for f in found) for name, found in self.failed().items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFile:
+    """The content of results.json."""
+
+    run: RunRecord
+    metrics: dict[str, Any]
+    findings: tuple[Finding, ...]
+
 
 def assess(out: Path, listen: Listen) -> Report:
-    """Judge what is done of the run ``out``, and leave ``results.json`` and ``report.md`` in it.
+    """Judge the finished conversations of run ``out``; write its results.json and report.md.
 
     ``listen``: see :func:`covo_cli.evaluation.judging.evidence.gather`. Raises: EvaluationError.
     """
     run, folders = read_run(out), done(out)
-    to_all = run["engine"] != SCRIPTED  # whose every reply is known to be speech
+    to_all = run.engine != SCRIPTED  # the scripted engine's replies are known to be speech
     if not folders:
-        raise EvaluationError(f"no conversation in {out} is done")
+        raise EvaluationError(f"no conversation in {out} is finished")
     findings = [
         finding for folder in folders for finding in judge(gather(folder, listen, to_all=to_all))
     ]
-    report = Report({**run, "conversations": len(folders)}, tuple(findings))
+    report = Report(dataclasses.replace(run, conversations=len(folders)), tuple(findings))
     try:
-        write_text(out / RESULTS, json.dumps(_as_json(report), indent=1) + "\n")
+        write_text(out / RESULTS, to_json(_as_file(report)))
         write_text(out / REPORT, markdown(report))
     except OSError as error:
-        raise EvaluationError(f"the report cannot be written: {error}") from error
+        raise EvaluationError(f"cannot write the report: {error}") from error
     return report
 
 
 def read_report(out: Path) -> Report:
-    """The report that was left in ``out``. Raises: EvaluationError."""
-    from pydantic import TypeAdapter
-
-    path = out / RESULTS
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        findings = TypeAdapter(tuple[Finding, ...]).validate_python(record["findings"])
-        return Report(record["run"], findings)
-    except OSError as error:
-        raise EvaluationError(f"{path} cannot be read: run `covo eval duplex` first") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path} is no report: run `covo eval duplex` again") from error
-
-
-def _as_json(report: Report) -> dict[str, Any]:
-    metrics = {
-        metric.key: {
-            "title": metric.title,
-            "unit": metric.form.value,
-            **{k: round(v, 4) for k, v in dataclasses.asdict(estimate).items()},
-            "goal": metric.goal,
-            "met": metric.met(estimate),
-        }
-        for metric, estimate in report.estimates()
-    }
-    findings = [dataclasses.asdict(finding) for finding in report.findings]
-    return {"run": report.run, "metrics": metrics, "findings": findings}
-
-
-def table(report: Report) -> Table:
-    """The figures, for the screen."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    run = report.run
-    shown = Table(
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-        title=f"{run['set']}, {run['conversations']} conversations, engine {run['engine']}",
-        caption=_caption(report),
-        caption_justify="left",
-    )
-    for heading in ("", "value", "95 % within", "cases", "goal"):
-        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for metric, estimate in report.estimates():
-        met = metric.met(estimate)
-        style = "" if met is None else "green" if met else "red"
-        shown.add_row(
-            metric.label,
-            number(metric.form, estimate.value),
-            f"{estimate.low:.2f} to {estimate.high:.2f}",
-            cases(metric.form, estimate),
-            goal(metric),
-            style=style,
-        )
-    return shown
-
-
-def difference_table(comparison: Comparison) -> Table:
-    """Two runs' figures, for the screen."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("", "A", "B", "B - A", "95 % within", ""):
-        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for row in comparison.differences:
-        style = {"better": "green", "worse": "red", "": ""}[row.verdict]
-        shown.add_row(
-            row.metric.label,
-            number(row.metric.form, row.a.value),
-            number(row.metric.form, row.b.value),
-            f"{row.change.value:+.3f}",
-            f"{row.change.low:+.2f} to {row.change.high:+.2f}",
-            row.verdict,
-            style=style,
-        )
-    return shown
+    """Read the report in ``out``. Raises: EvaluationError."""
+    remedy = f"run `covo eval report {out}`"
+    file = read(out / RESULTS, ReportFile, EvaluationError, remedy=remedy)
+    return Report(file.run, file.findings)
 
 
 def draw_failures(out: Path, report: Report) -> None:
-    """A picture of each conversation that went wrong. Raises: ImportError without matplotlib."""
+    """Draw each conversation that went wrong. Raises: EvaluationError, ImportError."""
     from covo_cli.evaluation.reporting.picture import draw
 
     folder = out / PICTURES
@@ -171,79 +130,113 @@ def draw_failures(out: Path, report: Report) -> None:
         raise EvaluationError(f"cannot write {folder}: {error.strerror}") from error
 
 
-def _caption(report: Report) -> str:
-    failed = len(report.failed())
-    return f"{failed} of {report.run['conversations']} conversations went wrong somewhere"
-
-
 def number(form: Form, value: float) -> str:
-    """A figure without its unit."""
+    """Format a figure without its unit."""
     return f"{value:.3f}" if form is Form.SHARE else f"{value:.2f}"
 
 
-def cases(form: Form, estimate: Estimate) -> str:
-    """What a figure was taken from."""
-    return f"{estimate.n:.1f} min" if form is Form.PER_MINUTE else f"{estimate.n:.0f}"
+def _row(metric: Metric, estimate: Estimate) -> ReportRow:
+    form, goal = metric.form, ""
+    if metric.goal is not None:
+        goal = f"{'≤' if metric.better == 'lower' else '≥'} {number(form, metric.goal)}"
+    return ReportRow(
+        metric.label,
+        number(form, estimate.value),
+        f"{number(form, estimate.low)} to {number(form, estimate.high)}",
+        f"{estimate.n:.1f} min" if form is Form.PER_MINUTE else f"{estimate.n:.0f}",
+        goal,
+        metric.met(estimate),
+    )
 
 
-def goal(metric: Metric) -> str:
-    """The goal, if there is one."""
-    if metric.goal is None:
-        return ""
-    return f"{'≤' if metric.better == 'lower' else '≥'} {number(metric.form, metric.goal)}"
+def _as_file(report: Report) -> ReportFile:
+    metrics = {
+        metric.key: {
+            "title": metric.title,
+            "unit": metric.form.value,
+            **{k: round(v, 4) for k, v in dataclasses.asdict(estimate).items()},
+            "goal": metric.goal,
+            "met": metric.met(estimate),
+        }
+        for metric, estimate in report.estimates()
+    }
+    return ReportFile(report.run, metrics, report.findings)
+
+
+def new_table(*headings: str, **options: Any) -> Table:
+    """Return an empty table for the screen whose first column is left-aligned."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), **options)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    return table
+
+
+def report_table(report: Report) -> Table:
+    """Return the figures for the screen."""
+    run = report.run
+    table = new_table(
+        *("", "value", "95 % within", "cases", "goal"),
+        title=f"{run.set}, {run.conversations} conversations, engine {run.engine}",
+        caption=f"{len(report.failed())} of {run.conversations} conversations went wrong",
+        caption_justify="left",
+    )
+    for row in report.rows():
+        style = {None: "", True: "green", False: "red"}[row.met]
+        table.add_row(row.label, row.value, row.interval, row.cases, row.goal, style=style)
+    return table
 
 
 def markdown(report: Report) -> str:
-    """The whole report: how it was made, the figures, other systems' beside them, the failures."""
+    """Return the whole report: how it was made, the figures, other systems' figures, failures."""
     run = report.run
+    met = {None: "", True: "yes", False: "**no**"}
     lines = [
-        f"# Turn taking: set {run['set']}, engine {run['engine']}",
+        f"# Turn taking: set {run.set}, engine {run.engine}",
         "",
-        f"    {run['machine']['command']}",
+        f"    {run.machine['command']}",
         "",
-        f"{run['conversations']} of {run['scenarios']} conversations; recogniser of the user: "
-        f"{run['recognizer']}; {run['machine']['processor']}, {run['machine']['cores']} cores, "
-        f"{run['jobs']} at work, load before it {run['load']:.1f} a core; "
-        f"{run['machine']['time']}. Set {run['set_sha256'][:12]}, code {run['code_sha256'][:12]}.",
+        f"{run.conversations} of {run.scenarios} conversations; recogniser of the user: "
+        f"{run.recognizer}; {run.machine['processor']}, {run.machine['cores']} cores, "
+        f"{run.jobs} processes, load per core before the run {run.load:.1f}; "
+        f"{run.machine['time']}. Set {run.set_sha256[:12]}, code {run.code_sha256[:12]}.",
         "",
-        "| | value | 95 % interval | cases | goal | met |",
-        "|---|---|---|---|---|---|",
+        *_rows("", "value", "95 % interval", "cases", "goal", "met"),
+        *(
+            _line(row.label, row.value, row.interval, row.cases, row.goal, met[row.met])
+            for row in report.rows()
+        ),
+        "",
+        "## Beside published systems",
+        "",
+        *_published(report),
+        "",
+        "## What went wrong",
+        "",
+        *(f"- {scenario}: {problem}" for scenario, problem in report.problems().items()),
     ]
-    for metric, estimate in report.estimates():
-        met = {None: "", True: "yes", False: "**no**"}[metric.met(estimate)]
-        low, high = number(metric.form, estimate.low), number(metric.form, estimate.high)
-        lines.append(
-            f"| {metric.label} | {number(metric.form, estimate.value)} | {low} to {high} "
-            f"| {cases(metric.form, estimate)} | {goal(metric)} | {met} |"
-        )
-    lines += ["", "## Beside published systems", "", *_published(report), ""]
-    lines += ["## What went wrong", ""]
-    for scenario, findings in report.failed().items():
-        lines.append(f"- {scenario}: {'; '.join(finding.problem for finding in findings)}")
     return "\n".join(lines) + "\n"
 
 
-def _published(report: Report) -> Sequence[str]:
-    """The rows of ``published.toml``, ours first."""
-    text = (resources.files("covo_cli.evaluation.reporting") / "published.toml").read_text(
-        encoding="utf-8"
-    )
-    published = tomllib.loads(text)
+def _published(report: Report) -> Iterator[str]:
+    """Yield a table for each group of ``published.toml``, our figures first."""
+    file = resources.files("covo_cli.evaluation.reporting") / "published.toml"
     ours = {metric.key: number(metric.form, value.value) for metric, value in report.estimates()}
-    lines: list[str] = []
-    for group in published["groups"]:
-        keys, titles = list(group["columns"]), list(group["columns"].values())
-        lines += [group["about"], "", "| | " + " | ".join(titles) + " |"]
-        lines.append("|---" * (len(titles) + 1) + "|")
-        mine = [ours.get(key, "") for key in group["ours"]]
-        lines.append(
-            f"| **covo, {report.run['engine']}** (set {report.run['set']}) | "
-            + " | ".join(mine)
-            + " |"
-        )
+    name = f"**covo, {report.run.engine}** (set {report.run.set})"
+    for group in tomllib.loads(file.read_text(encoding="utf-8"))["groups"]:
+        columns = group["columns"]
+        yield from (group["about"], "", *_rows("", *columns.values()))
+        yield _line(name, *(ours.get(key, "") for key in group["ours"]))
         for row in group["rows"]:
-            lines.append(
-                f"| {row['system']} | " + " | ".join(str(row.get(key, "")) for key in keys) + " |"
-            )
-        lines.append("")
-    return lines
+            yield _line(row["system"], *(row.get(key, "") for key in columns))
+        yield ""
+
+
+def _rows(*headings: str) -> list[str]:
+    return [_line(*headings), "|---" * len(headings) + "|"]
+
+
+def _line(*cells: object) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"

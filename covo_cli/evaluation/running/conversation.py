@@ -1,8 +1,8 @@
-"""One scenario held as a conversation, through the same object as live talk, on the sample clock.
+"""Hold one scenario through the same object as live talk, on the sample clock.
 
-What is left of it in its folder: ``input.wav`` (what the microphone heard, 16 kHz), ``output.wav``
-(the assistant on the input's clock, sample by sample, 16 kHz), ``events.jsonl`` and
-``annotation.json`` (what was said when, and what would be right).
+Its folder then has ``input.wav`` (what the microphone heard) and ``output.wav`` (the assistant on
+the same clock, sample by sample), both 16 kHz, ``events.jsonl``, and ``annotation.json`` (what was
+said when, and what would be right).
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from audio_io.acoustics.echo_path import EchoPath
-from audio_io.clock import samples
+from audio_io.clock import USER_RATE, samples
 from audio_io.echo import EchoCanceller
-from audio_io.endpoints import MIC_RATE
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
-from covo_cli.conversation.consumer import Audio, Consumer
+from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Consumer
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.evaluation.scenarios.scenario import (
     RIGHT,
@@ -31,31 +30,30 @@ from covo_cli.evaluation.scenarios.scenario import (
     to_json,
 )
 from covo_cli.process.whole_file import write_text
-from covo_cli.screen.jsonl import JsonScreen
+from covo_cli.sessions.event_log import EventWriter
 from covo_cli.sessions.files import EVENTS
 from covo_cli.simulation.room import Room
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.engine import Engine
+from voices.strict_reader import read
 
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
 
-PATIENCE = 12.0
-"""Seconds after the last line after which a user who hears nothing gives up. He listens to an
-answer for as long as he wants to, and so much longer for what was silent in it."""
+PATIENCE_S = 12.0
+"""How long after the last line a user who hears nothing gives up. Silence within an answer extends
+the time for listening to it."""
 
-AFTERMATH = 1.0
-"""Seconds that are listened to once nothing is under way any more."""
+AFTERMATH_S = 1.0
+"""How long the conversation goes on once nothing is under way any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A line as it was said, from ``start`` to ``end``: its first and last sound, in user samples.
+    """A line as it was said, from its first sound to its last, in user samples.
 
-    ``right``: what would be right, for people. ``recorded``: it is a part of a recording, not a
-    line of a script.
+    ``right``: what would be right, for people. ``recorded``: part of a recording rather than a line
+    of a script.
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     role: Role
     text: str
@@ -67,9 +65,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What there was to hear: ``scenario``, as it went, and how long it took in user samples."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    """What was said in a conversation of ``length`` user samples."""
 
     scenario: Scenario
     said: tuple[Said, ...]
@@ -83,7 +79,7 @@ def hold(
     folder: Path,
     noise: Audio | None = None,
 ) -> None:
-    """Hold ``scenario`` with ``engine`` and leave everything in ``folder``, all of it or nothing.
+    """Hold ``scenario`` with ``engine`` and write ``folder``, whole or not at all.
 
     ``user`` says the scenario's lines; ``noise``: see :class:`covo_cli.simulation.room.Room`. The
     engine is closed. Raises: EvaluationError, AudioError.
@@ -113,9 +109,9 @@ def _talk(
 ) -> int:
     echo = scenario.echo
     path = EchoPath(echo.delay, echo.rt60, echo.gain, echo.seed) if echo else None
-    room = Room(user, path, noise, AudioWriter(folder / INPUT, MIC_RATE))
+    room = Room(user, path, noise, AudioWriter(folder / INPUT, USER_RATE))
     stack.callback(room.close)
-    speaker = FileSpeaker(folder / OUTPUT, MIC_RATE)
+    speaker = FileSpeaker(folder / OUTPUT, USER_RATE)
     stack.callback(speaker.close)
     stream = stack.enter_context((folder / EVENTS).open("w", encoding="utf-8"))
     resting_since: int | None = None
@@ -128,14 +124,14 @@ def _talk(
             if user.heard and user.heard >= samples(scenario.listen):
                 return True
             wanted = scenario.listen if user.heard else 0.0
-            if talk.at - user.spoken[-1][1] >= samples(wanted + PATIENCE):
+            if talk.at - user.spoken[-1][1] >= samples(wanted + PATIENCE_S):
                 return True
         resting = user.exhausted and not busy
         resting_since = (resting_since or talk.at) if resting else None
-        return resting_since is not None and talk.at - resting_since >= samples(AFTERMATH)
+        return resting_since is not None and talk.at - resting_since >= samples(AFTERMATH_S)
 
     canceller = EchoCanceller() if echo else None
-    consumers: list[Consumer] = [user, room, JsonScreen(stream)]
+    consumers: list[Consumer] = [user, room, EventWriter(stream)]
     talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
     speaker.start()
     room.start()
@@ -144,7 +140,7 @@ def _talk(
 
 
 def as_line(line: ScriptLine, sound: Audio) -> Line:
-    """A script's line, with its sound, for the scripted user."""
+    """Return a script's line with its sound."""
     return Line(sound, line.text, line.start)
 
 
@@ -164,16 +160,6 @@ def _said(scenario: Scenario, user: ScriptedUser) -> list[Said]:
 
 
 def read_annotation(folder: Path) -> Annotation:
-    """What :func:`hold` left. Raises: EvaluationError when it is missing or broken."""
-    from pydantic import TypeAdapter, ValidationError
-
-    path = folder / ANNOTATION
-    try:
-        return TypeAdapter(Annotation).validate_json(path.read_bytes())
-    except OSError as error:
-        raise EvaluationError(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise EvaluationError(
-            f"{path} is no annotation ({first['msg']}): delete {folder} and run it again"
-        ) from error
+    """Read what :func:`hold` left in ``folder``. Raises: EvaluationError."""
+    remedy = f"delete {folder} and run it again"
+    return read(folder / ANNOTATION, Annotation, EvaluationError, remedy=remedy)

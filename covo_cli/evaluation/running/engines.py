@@ -1,4 +1,4 @@
-"""The engines that can be evaluated: one for each conversation, made in its own process."""
+"""Make the engines that can be evaluated, one for each conversation."""
 
 from __future__ import annotations
 
@@ -6,34 +6,30 @@ from collections.abc import Callable
 
 import numpy as np
 
-from covo_cli.bench.read_aloud import SENTENCES
+from covo_cli.bench.read_aloud import SENTENCES, ReadAloud
 from covo_cli.engines.engines import build_engine, turn_taking
 from covo_cli.engines.persona import read_persona
-from covo_cli.evaluation.names import SCRIPTED, RecognizerName
-from covo_cli.evaluation.running.scripted_engine import (
-    ASSISTANT,
-    Oracle,
-    ScriptedReplies,
-    SteadyClock,
-    SteadyRecognizer,
-)
+from covo_cli.evaluation import SCRIPTED, RecognizerName
+from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock, SteadyRecognizer
 from covo_cli.evaluation.scenarios.scenario import Scenario
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import ScriptedUser
-from model.engine import Engine
-from model.reply import Recognizer
+from model.engine import Engine, EngineInfo
+from model.hearing.recognition import Recognizer
 
 EngineMaker = Callable[[Scenario, ScriptedUser], Engine]
-"""Makes the engine for a conversation with a user; it is loaded."""
+"""Makes a loaded engine for a conversation with a user."""
+
+ASSISTANT = "heart"
+"""The voice of the scripted engine."""
 
 
 def engine_maker(
     name: str, recognizer: RecognizerName, settings: Settings, threads: int
 ) -> EngineMaker:
-    """How to make the engine called ``name``; what several conversations can share is loaded once.
+    """Load what the conversations of the engine ``name`` share, and return how to make it.
 
-    ``threads``: of each of the lite engine's models.
-    Raises: the rooms' errors, when it cannot be made.
+    ``threads``: of each of the lite engine's models. Raises: the errors of any room.
     """
     if name == SCRIPTED:
         return _scripted(recognizer, settings, threads)
@@ -57,7 +53,7 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
 
     weights = WeightStore(models_dir(settings))
     voice = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)(ASSISTANT)
-    sentences = [(text, np.concatenate(list(voice.stream(text)))) for text in SENTENCES]
+    sounds = {text: np.concatenate(list(voice.stream(text))) for text in SENTENCES}
     voice.close()
     whisper = None
     if name is RecognizerName.WHISPER:
@@ -67,9 +63,22 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         clock = SteadyClock()
         inner: Recognizer = whisper or Oracle([line.text for line in scenario.lines], user)
-        recognizer = SteadyRecognizer(inner, clock)
         label = "Whisper base" if whisper else "a recogniser that never errs"
-        replies = ScriptedReplies(sentences, scenario.reply, recognizer, clock, label)
+        info = EngineInfo(
+            "scripted",
+            f"real turn taking; replies and latencies are scripted; {label}",
+            ASSISTANT,
+            "cpu",
+            {"replies": "fixed sentences"},
+        )
+        replies = ReadAloud(
+            info,
+            lambda text: [sounds[text]],
+            scenario.reply,
+            hears=False,
+            pass_time=clock.pass_time,
+        )
+        recognizer = SteadyRecognizer(inner, clock, label)
         return turn_taking(settings, replies, VirtualExecutor(clock), recognizer)
 
     return build
@@ -84,7 +93,6 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
     from voices.store import VoiceStore
 
     weights = WeightStore(models_dir(settings))
-    recognizer = WhisperRecognizer(weights.whole("whisper-base"), threads=threads)
     persona = read_persona(settings.chat.persona)
     chat, prompt = choose_chat(
         weights, settings.chat.model, settings.chat.url, persona, threads=threads
@@ -93,14 +101,21 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
     voice = voices(settings.voice.name)
 
     class Fresh(Cascade):
-        """A cascade without a past, whose models outlive it."""
+        """A cascade without history whose models outlive it."""
 
         def close(self) -> None:
-            """The models are used again."""
+            """Keep the models for the next conversation."""
+
+    class Kept(WhisperRecognizer):
+        """A recogniser that outlives its conversation."""
+
+        def close(self) -> None:
+            """Keep the weights for the next conversation."""
+
+    recognizer = Kept(weights.whole("whisper-base"), threads=threads)
 
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         cascade = Fresh(
-            recognizer,
             chat,
             lambda name: voice,
             voice=settings.voice.name,

@@ -1,38 +1,31 @@
-"""Turn taking alone: the real detector and controller, with everything around them scripted.
+"""Time and recognition of the scripted engine: the real turn taking among scripted parts.
 
-The replies are fixed sentences, and recognising, writing and speaking take the time that they took
-with the lite engine (docs/benchmarks.md), whatever the machine is doing. So a change of the
-controller is judged in a minute, and two runs of the same controller are equal to the sample.
+Recognising, writing and speaking take the time that they took with the lite engine
+(docs/benchmarks.md), however busy the machine is. So a change of the controller is judged in
+minutes, and two runs of the same code are equal to the sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
-from audio_io.clock import ASSISTANT_RATE, FRAME, samples
+from audio_io.clock import FRAME, samples
+from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import ScriptedUser
-from model.engine import Audio, EngineInfo, Progress
-from model.reply import (
-    Heard,
-    Recognizer,
-    ReplyAudio,
-    ReplyPart,
-    ReplyText,
-    TurnText,
-    UserTurn,
-)
+from model.hearing.recognition import Recognizer, Transcript
 
-RECOGNIZE, THINK, SPEAK = 0.3, 0.1, 0.1
-"""Seconds until a turn's words are known, then until the reply's first ones, then until these are
-sound."""
+RECOGNIZE_S = 0.3
+"""How long it takes until a turn's words are known."""
 
-ASSISTANT = "heart"
-"""The voice of the replies."""
+_WORD_DELAY = samples(0.1)
+"""How long after the middle of a word the oracle knows it, in user samples."""
 
 
 class SteadyClock:
-    """Seconds that pass only when :meth:`pass_time` is called (see
-    :class:`model.jobs.executor.VirtualExecutor`)."""
+    """Seconds that pass only when :meth:`pass_time` is called.
+
+    See :class:`model.jobs.executor.VirtualExecutor`.
+    """
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -46,31 +39,38 @@ class SteadyClock:
 
 
 class SteadyRecognizer:
-    """``recognizer``, in :data:`RECOGNIZE` seconds of ``clock``."""
+    """A loaded ``recognizer`` that always takes RECOGNIZE_S of ``clock``."""
 
-    def __init__(self, recognizer: Recognizer, clock: SteadyClock) -> None:
+    def __init__(self, recognizer: Recognizer, clock: SteadyClock, name: str) -> None:
+        self.name = name
         self._recognizer = recognizer
         self._clock = clock
 
-    def transcribe(self, audio: Audio) -> str:
-        """See :class:`model.reply.Recognizer`."""
-        self._clock.pass_time(RECOGNIZE)
+    def load(self) -> None:
+        """Do nothing: it is loaded."""
+
+    def transcribe(self, audio: Audio) -> Transcript:
+        """See :class:`model.hearing.recognition.Recognizer`."""
+        self._clock.pass_time(RECOGNIZE_S)
         return self._recognizer.transcribe(audio)
+
+    def close(self) -> None:
+        """Do nothing: other conversations use the model too."""
 
 
 class Oracle:
-    """A recogniser that never errs: it reads ``texts``, what each line of ``user`` says.
+    """A recogniser that never errs, because it reads ``texts``, one for each line of ``user``.
 
-    Of a line that is being said it knows the words so far, as if all letters took the same time.
-    The audio tells it only how far back to look, so it has to be the newest.
+    It knows the words of a line as they are said, as if all letters took the same time. ``audio``
+    only says how far back to look, so it must end now.
     """
 
     def __init__(self, texts: Sequence[str], user: ScriptedUser) -> None:
         self._texts = texts
         self._user = user
 
-    def transcribe(self, audio: Audio) -> str:
-        """See :class:`model.reply.Recognizer`."""
+    def transcribe(self, audio: Audio) -> Transcript:
+        """See :class:`model.hearing.recognition.Recognizer`."""
         now = self._user.at
         since = now - len(audio) - FRAME
         words: list[str] = []
@@ -79,77 +79,6 @@ class Oracle:
             for word in text.split():
                 middle = start + (end - start) * (done + len(word) / 2) / len(text)
                 done += len(word) + 1
-                if since <= middle <= now - samples(0.1):
+                if since <= middle <= now - _WORD_DELAY:
                     words.append(word)
-        return " ".join(words)
-
-
-class ScriptedReplies:
-    """A :class:`model.reply.ReplyGenerator` whose every reply says ``sentences`` (text and sound,
-    float32 mono 24 kHz) over and over until it is ``length`` seconds long."""
-
-    def __init__(
-        self,
-        sentences: Sequence[tuple[str, Audio]],
-        length: float,
-        recognizer: Recognizer,
-        clock: SteadyClock,
-        recognizer_name: str,
-    ) -> None:
-        self._sentences = sentences
-        self._length = length
-        self._recognizer = recognizer
-        self._clock = clock
-        self._recognizer_name = recognizer_name
-        self._made: dict[int, list[tuple[str, int]]] = {}
-
-    @property
-    def info(self) -> EngineInfo:
-        """What it is made of."""
-        return EngineInfo(
-            "scripted",
-            f"real turn taking; replies and latencies are scripted; {self._recognizer_name}",
-            ASSISTANT,
-            "cpu",
-            {"recogniser": self._recognizer_name, "replies": "fixed sentences"},
-        )
-
-    def warm_up(self, progress: Progress) -> None:
-        """There is nothing to load."""
-
-    def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
-    ) -> Iterator[ReplyPart]:
-        """See :class:`model.reply.ReplyGenerator`."""
-        text = turn.text if turn.text is not None else self._recognizer.transcribe(turn.audio)
-        yield TurnText(text)
-        if not text:
-            return
-        made = self._made[reply] = []
-        self._clock.pass_time(THINK)
-        spoken = 0
-        while spoken < samples(self._length, ASSISTANT_RATE) and not cancelled():
-            sentence, sound = self._sentences[(reply + len(made)) % len(self._sentences)]
-            yield ReplyText(sentence + " ")
-            self._clock.pass_time(SPEAK)
-            spoken += len(sound)
-            made.append((sentence, len(sound)))
-            yield ReplyAudio(sound, sentence)
-
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
-        """See :class:`model.reply.ReplyGenerator`; a sentence counts as heard or not as a whole."""
-        made = self._made.pop(reply, [])
-        if heard_samples is None:
-            return Heard("", "")
-        heard: list[str] = []
-        unheard: list[str] = []
-        for text, length in made:
-            (heard if length <= heard_samples else unheard).append(text)
-            heard_samples -= length
-        return Heard(" ".join(heard), " ".join(unheard))
-
-    def set_voice(self, voice: str) -> None:
-        """It has one voice."""
-
-    def close(self) -> None:
-        """Nothing to give back."""
+        return Transcript(" ".join(words), "en")

@@ -1,1 +1,1 @@
-"""Scenarios: what is said to the engine, and how it sounds."""
+"""Scripted conversations: who says what when, and how it sounds."""

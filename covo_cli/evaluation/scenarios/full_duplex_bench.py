@@ -1,8 +1,8 @@
-"""Reads recordings in the format of Full-Duplex-Bench v1 and v1.5 as scenarios.
+"""Read recordings in the format of Full-Duplex-Bench v1 and v1.5 as scenarios.
 
-The format (github.com/DanielLin94144/Full-Duplex-Bench): a folder for each task, in it one for each
-sample with ``input.wav``, the user's side of a conversation, which is played from the beginning and
-takes no notice of the assistant. Beside it, what there is to know::
+The format (github.com/DanielLin94144/Full-Duplex-Bench) has a folder for each task, and in it one
+for each sample: ``input.wav`` is the user's side of a conversation, played from the beginning
+without regard to the assistant, and an annotation lies beside it::
 
     candor_pause_handling, synthetic_pause_handling    pause.json
     candor_turn_taking                                 turn_taking.json
@@ -32,7 +32,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     Scenario,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
     read_set,
 )
 from covo_cli.simulation.scripted_user import Start, StartRule
@@ -53,10 +53,10 @@ TASKS = {
 
 
 def read_scenarios(folder: Path) -> ScenarioSet:
-    """The scenarios in ``folder``: a set of ours, or recordings in Full-Duplex-Bench's format.
+    """Read the set in ``folder``, or recordings in Full-Duplex-Bench's format.
 
-    The tasks' folders may be there, or one level down (``v1.0``, ``v1.5``), or ``folder`` is one
-    itself. Raises: EvaluationError when it is neither, or broken.
+    Tasks may lie in ``folder``, one level down (``v1.0``, ``v1.5``), or ``folder`` is a task.
+    Raises: EvaluationError.
     """
     if (folder / FILE).exists():
         return read_set(folder)
@@ -97,7 +97,7 @@ def _scenario(root: Path, sample: Path) -> Scenario:
         line = ScriptLine(
             role,
             Start(StartRule.AT, 0.0),
-            source=Source.FILE,
+            source=SoundSource.FILE,
             file=path,
             level=None,
             marks=(mark,),
@@ -105,14 +105,16 @@ def _scenario(root: Path, sample: Path) -> Scenario:
         version = "" if sample.parent.parent == root else f"{sample.parent.parent.name}-"
         return Scenario(f"{version}{task}-{sample.name}", kind, (line,), duration=duration)
     except (KeyError, TypeError, ValueError) as error:
-        raise EvaluationError(f"{sample / name} is not as in Full-Duplex-Bench: {error}") from error
+        raise EvaluationError(
+            f"{sample / name} is not in Full-Duplex-Bench's format: {error}"
+        ) from error
 
 
 def _span(name: str, annotation: dict[str, Any], duration: float) -> tuple[float, float, str]:
-    """What the annotation is about: start, end and text.
+    """Return start, end and text of what the annotation is about.
 
-    A turn ends where the turn-taking event begins, and is all that was before. A pause does not
-    end a turn: it is the whole recording in which the assistant is to be silent.
+    A turn is everything before the turn-taking event. A pause is the whole recording, because the
+    assistant is to be silent throughout.
     """
     match name:
         case "turn_taking.json":
@@ -128,12 +130,12 @@ def _span(name: str, annotation: dict[str, Any], duration: float) -> tuple[float
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The annotation in ``path``; of a list, its first element."""
+    """Return the annotation in ``path``: an object, or the first element of a list."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise EvaluationError(f"{path} cannot be read: {error}") from error
+        raise EvaluationError(f"cannot read {path}: {error}") from error
     first = content[0] if isinstance(content, list) and content else content
     if not isinstance(first, dict):
-        raise EvaluationError(f"{path} is not as in Full-Duplex-Bench: it says nothing")
+        raise EvaluationError(f"{path} is not in Full-Duplex-Bench's format: no object in it")
     return first

@@ -1,7 +1,7 @@
-"""Scenarios: who says what when, in which surroundings, and what would be right.
+"""The format of scenarios: who says what when, in which surroundings.
 
-A set of them is one JSON file, ``scenarios.json``, beside the folder ``sounds`` with what is said
-in them. Reading it checks everything; nothing unknown is passed over.
+A set is a folder with ``scenarios.json`` and the rendered lines in ``sounds``. Reading it checks
+everything and refuses unknown keys.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 from pathlib import Path
-from typing import ClassVar
+
+import msgspec
 
 from covo_cli.errors import CliError
 from covo_cli.process.whole_file import write_text
 from covo_cli.simulation.scripted_user import Start, StartRule
+from voices.strict_reader import read
 
 FILE = "scenarios.json"
 SOUNDS = "sounds"
@@ -25,11 +27,11 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
 
 class EvaluationError(CliError):
-    """A set of scenarios or a run is missing, broken or does not fit."""
+    """A set of scenarios or a run is missing, broken, or unfit for what was asked."""
 
 
 class Kind(StrEnum):
-    """What a scenario tries."""
+    """What a scenario tests."""
 
     TURN = "turn"
     PAUSE = "pause"
@@ -42,11 +44,11 @@ class Kind(StrEnum):
     MONOLOGUE = "monologue"
     SILENCE = "silence"
     LISTENING = "listening"
-    """The user goes on and on, the assistant may at most show that it listens (from recordings)."""
+    """A recorded user goes on and on; the assistant may at most show that it listens."""
 
 
 class Role(StrEnum):
-    """What a line is, from which follows what would be right (:data:`RIGHT`)."""
+    """The role of a line, which decides what would be right (:data:`RIGHT`)."""
 
     TURN = "turn"
     UNFINISHED = "unfinished"
@@ -68,7 +70,7 @@ RIGHT = {
 }
 
 
-class Source(StrEnum):
+class SoundSource(StrEnum):
     """Where the sound of a line comes from."""
 
     VOICE = "voice"
@@ -79,9 +81,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A part of a recording: from ``start`` to ``end`` (seconds in it) it is a ``role``."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    """A part of a recording with a role of its own, from ``start`` to ``end`` seconds."""
 
     role: Role
     start: float
@@ -90,22 +90,21 @@ class Mark:
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end:
-            raise ValueError(f"a part of a recording cannot last from {self.start} to {self.end} s")
+            raise ValueError(f"a mark cannot last from {self.start} to {self.end} s")
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptLine:
-    """One thing that is said: by ``voice`` the ``text`` (``source`` voice), or a shaped noise with
-    ``seed`` (laughter, cough), or the recording ``file`` (a path from the set's folder), of which
-    ``marks`` says what is what. ``level``: dBFS, RMS of its louder half.
-    """
+    """One thing that is said, at ``level`` dBFS (RMS of its louder half).
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    By ``source`` it is ``text`` in ``voice``, laughter or a cough made from ``seed``, or the
+    recording ``file`` (a path in the set's folder) with its ``marks``.
+    """
 
     role: Role
     start: Start
     text: str = ""
-    source: Source = Source.VOICE
+    source: SoundSource = SoundSource.VOICE
     voice: str = ""
     seed: int = 0
     file: str = ""
@@ -113,18 +112,18 @@ class ScriptLine:
     marks: tuple[Mark, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.source is Source.VOICE and not (self.voice and self.text.strip()):
+        if self.source is SoundSource.VOICE and not (self.voice and self.text.strip()):
             raise ValueError("a spoken line needs a voice and a text")
-        if (self.source is Source.FILE) != bool(self.file):
+        if (self.source is SoundSource.FILE) != bool(self.file):
             raise ValueError("a line has a file exactly if its source is 'file'")
-        if self.marks and self.source is not Source.FILE:
+        if self.marks and self.source is not SoundSource.FILE:
             raise ValueError("only a recording has marks")
         if self.level is not None and not -60 <= self.level <= -3:
-            raise ValueError(f"a level of {self.level} dBFS: it must be from -60 to -3")
+            raise ValueError(f"the level must be from -60 to -3 dBFS, not {self.level}")
 
 
 class NoiseKind(StrEnum):
-    """Background noise; all but babble are made at run time (:mod:`audio_io.acoustics.noise`)."""
+    """Kinds of background noise; see :mod:`audio_io.acoustics.noise`."""
 
     WHITE = "white"
     PINK = "pink"
@@ -137,23 +136,21 @@ class NoiseKind(StrEnum):
 class Noise:
     """Background noise, ``snr`` dB below a user at -26 dBFS. ``seed`` picks it."""
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
-
     kind: NoiseKind
     snr: float
     seed: int
 
     def __post_init__(self) -> None:
         if not -10 <= self.snr <= 60:
-            raise ValueError(f"a signal-to-noise ratio of {self.snr} dB: it must be from -10 to 60")
+            raise ValueError(f"the signal-to-noise ratio must be from -10 to 60 dB, not {self.snr}")
 
 
 @dataclass(frozen=True, slots=True)
-class Echo:
-    """An open loudspeaker (:class:`audio_io.acoustics.echo_path.EchoPath`); the echo is
-    cancelled."""
+class EchoSetup:
+    """An open loudspeaker, with echo cancellation; times in seconds, ``gain`` in dB.
 
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    See :class:`audio_io.acoustics.echo_path.EchoPath`.
+    """
 
     delay: float
     rt60: float
@@ -167,20 +164,18 @@ class Echo:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One conversation. Times are in seconds.
+    """One conversation; times are in seconds.
 
-    It ends when ``listen`` seconds of an answer were heard after the last line, or when nothing is
-    under way any more; with ``duration``, then and not before. ``reply``: how long the scripted
-    engine's answers are. ``note``: what is special, for people.
+    It ends when ``listen`` seconds of an answer to the last line were heard, or when nothing is
+    under way any more; with ``duration``, exactly then. ``reply``: the length of the scripted
+    engine's answers. ``note``: what is special, for people.
     """
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     id: str
     kind: Kind
     lines: tuple[ScriptLine, ...] = ()
     noise: Noise | None = None
-    echo: Echo | None = None
+    echo: EchoSetup | None = None
     listen: float = 2.5
     duration: float | None = None
     reply: float = 8.0
@@ -188,13 +183,13 @@ class Scenario:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.id):
-            raise ValueError(f"{self.id!r} is no name for a scenario: letters, digits, '-', '_'")
+            raise ValueError(f"{self.id!r} is not a name: use letters, digits, '-', '_', '.'")
         if not self.lines and self.duration is None:
-            raise ValueError(f"{self.id}: without a line, a duration must say how long it lasts")
+            raise ValueError(f"{self.id}: a scenario without lines needs a duration")
         if not (self.listen >= 0 and self.reply > 0 and (self.duration or 1) > 0):
-            raise ValueError(f"{self.id}: a duration that is not positive")
+            raise ValueError(f"{self.id}: durations must be positive")
         for line, following in zip_longest(self.lines, self.lines[1:]):
-            if line.source is Source.FILE:
+            if line.source is SoundSource.FILE:
                 continue
             if line is self.lines[0] and line.start.rule is StartRule.AFTER_LINE:
                 raise ValueError(f"{self.id}: there is no line before the first")
@@ -203,17 +198,15 @@ class Scenario:
             if line.role is Role.CORRECTED and (
                 following is None or following.role is not Role.CORRECTION
             ):
-                raise ValueError(f"{self.id}: after a corrected line comes its correction")
+                raise ValueError(f"{self.id}: a corrected line must be followed by its correction")
             over = line.role in (Role.INTERRUPTION, Role.BACKCHANNEL)
             if over and line.start.rule not in (StartRule.DURING_REPLY, StartRule.AT):
-                raise ValueError(f"{self.id}: a {line.role} is said during a reply")
+                raise ValueError(f"{self.id}: a {line.role} must be said during a reply")
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioSet:
-    """Scenarios that are run together. ``about``: for people, whose voices and noises they have."""
-
-    __pydantic_config__: ClassVar = {"extra": "forbid"}
+    """Scenarios that are run together. ``about`` says for people whose voices they have."""
 
     name: str
     about: str
@@ -222,32 +215,18 @@ class ScenarioSet:
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:
-            raise ValueError(f"format {self.format} is not known, only {FORMAT}")
+            raise ValueError(f"format {self.format} is unknown; this covo reads format {FORMAT}")
         ids = [scenario.id for scenario in self.scenarios]
         double = {name for name in ids if ids.count(name) > 1}
         if double:
             raise ValueError(f"two scenarios are called {min(double)}")
         if not ids:
-            raise ValueError("there is no scenario in it")
+            raise ValueError("there is no scenario in the set")
 
 
 def read_set(folder: Path) -> ScenarioSet:
-    """The set in ``folder``. Raises: EvaluationError when it is missing or broken."""
-    from pydantic import TypeAdapter, ValidationError
-
-    path = folder / FILE
-    try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise EvaluationError(
-            f"{path} cannot be read ({error.strerror}): build a set with `covo eval build`"
-        ) from error
-    try:
-        return TypeAdapter(ScenarioSet).validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise EvaluationError(f"{path} is no set of scenarios: {place}: {first['msg']}") from error
+    """Read the set in ``folder``. Raises: EvaluationError."""
+    return read(folder / FILE, ScenarioSet, EvaluationError, remedy="run `covo eval build` again")
 
 
 def write_set(folder: Path, scenarios: ScenarioSet) -> None:
@@ -260,7 +239,5 @@ def write_set(folder: Path, scenarios: ScenarioSet) -> None:
 
 
 def to_json(value: object) -> str:
-    """Any of the dataclasses here, as JSON."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(type(value)).dump_json(value, indent=1).decode() + "\n"
+    """Return any of the dataclasses of the evaluation as JSON."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"

@@ -1,7 +1,7 @@
-"""The three sets that ``covo eval build`` makes, as scripts: standard, tuning and small.
+"""Make the three sets of ``covo eval build``: standard, tuning and small.
 
-They have the same kinds in the same proportions, but no text, no voice of a user and no noise in
-common, so that what was tuned on one is judged on another. The assistant's voice is heart.
+They have the same kinds in the same proportions, but no text, user's voice or noise in common, so
+that what is tuned on one can be judged on another. The assistant's voice is heart.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from importlib import resources
 from itertools import count, cycle
 from typing import Any
 
-from covo_cli.evaluation.names import SetName
+from covo_cli.bench.speech import PERSON_DB
+from covo_cli.evaluation import SetName
 from covo_cli.evaluation.scenarios.scenario import (
-    Echo,
+    EchoSetup,
     Kind,
     Noise,
     NoiseKind,
@@ -23,28 +24,29 @@ from covo_cli.evaluation.scenarios.scenario import (
     Scenario,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
 )
 from covo_cli.simulation.scripted_user import REST, Start, StartRule
 
-LOUD, NORMAL, SOFT = -20.0, -26.0, -34.0
+LOUD_DB, NORMAL_DB, SOFT_DB = -20.0, PERSON_DB, -34.0
 """Levels of a person at a microphone, in dBFS."""
 
-GOAL_SNR = 10.0
-"""dB of the noise in which there is a goal for false barge-ins."""
+BYSTANDER_DB = SOFT_DB - 4
 
-OPENING = 0.6
-"""Seconds of silence before the first line."""
+GOAL_SNR_DB = 10.0
+"""The noise for which there is a goal for false barge-ins."""
+
+OPENING_S = 0.6
+"""Silence before the first line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
     """How many scenarios of each kind a set has, whose voices, and where its noise seeds begin.
 
-    In echo, and in noise at :data:`GOAL_SNR`, rates have to be told from very small ones: there a
-    conversation has ``echo_turns`` or ``noise_turns`` requests, and ``exposure`` is how many
-    seconds of a reply are heard. ``pauses``, ``corrections``: seconds of each pause, one scenario
-    for each text and some of them.
+    Rates in echo, and in noise at :data:`GOAL_SNR_DB`, are small and need long exposure: there a
+    conversation has ``echo_turns`` or ``noise_turns`` requests, and ``exposure`` seconds of each
+    reply are heard. ``pauses`` and ``corrections`` are the lengths of the pauses, in seconds.
     """
 
     about: str
@@ -135,7 +137,7 @@ MIXES = {
 
 
 def make_set(name: SetName) -> ScenarioSet:
-    """The set called ``name``, always the same."""
+    """Return the set called ``name``; it is the same every time."""
     mix = MIXES[name]
     text = (resources.files("covo_cli.evaluation.scenarios") / "texts.toml").read_text(
         encoding="utf-8"
@@ -146,7 +148,7 @@ def make_set(name: SetName) -> ScenarioSet:
 
 
 class _Author:
-    """Writes the scripts; voices, texts and seeds are dealt out in turn."""
+    """Writes the scripts and deals out voices, texts and seeds in turn."""
 
     def __init__(self, mix: Mix, texts: dict[str, Any], small_words: Sequence[str]) -> None:
         self._mix = mix
@@ -175,12 +177,12 @@ class _Author:
                 f"silence-{n:02}", Kind.SILENCE, noise=quiet, duration=20.0, note="a quiet room"
             )
 
-    def _opening(self, text: str, voice: str, level: float = NORMAL) -> ScriptLine:
-        return ScriptLine(Role.TURN, Start(StartRule.AT, OPENING), text, voice=voice, level=level)
+    def _opening(self, text: str, voice: str, level: float = NORMAL_DB) -> ScriptLine:
+        return ScriptLine(Role.TURN, Start(StartRule.AT, OPENING_S), text, voice=voice, level=level)
 
     def _turns(self) -> Iterator[Scenario]:
         for n, level in zip(
-            range(self._mix.turns), cycle((NORMAL, NORMAL, SOFT, LOUD)), strict=False
+            range(self._mix.turns), cycle((NORMAL_DB, NORMAL_DB, SOFT_DB, LOUD_DB)), strict=False
         ):
             line = self._opening(next(self._questions), next(self._voices), level)
             yield Scenario(f"turn-{n:02}", Kind.TURN, (line,), note=f"{level:g} dBFS")
@@ -191,20 +193,25 @@ class _Author:
             for place, before, after in self._texts["pauses"]:
                 gap, voice = next(gaps), next(self._voices)
                 lines = (
-                    ScriptLine(Role.UNFINISHED, Start(StartRule.AT, OPENING), before, voice=voice),
+                    ScriptLine(
+                        Role.UNFINISHED, Start(StartRule.AT, OPENING_S), before, voice=voice
+                    ),
                     ScriptLine(Role.TURN, Start(StartRule.AFTER_LINE, gap), after, voice=voice),
                 )
                 note = f"{gap:g} s, {place}"
                 yield Scenario(f"pause-{next(number):02}", Kind.PAUSE, lines, note=note)
-            next(gaps)  # so that a text meets another gap the next time
+            next(gaps)  # so that each text gets another gap in the next round
 
     def _backchannels(self) -> Iterator[Scenario]:
-        sources = cycle([Source.VOICE] * 4 + [Source.LAUGHTER, Source.COUGH])
-        words, levels = cycle(self._small_words), cycle((NORMAL, SOFT, NORMAL, SOFT, LOUD))
+        sources = cycle([SoundSource.VOICE] * 4 + [SoundSource.LAUGHTER, SoundSource.COUGH])
+        words, levels = (
+            cycle(self._small_words),
+            cycle((NORMAL_DB, SOFT_DB, NORMAL_DB, SOFT_DB, LOUD_DB)),
+        )
         for n, source in zip(range(self._mix.backchannels), sources, strict=False):
             voice, level = next(self._voices), next(levels)
             start = Start(StartRule.DURING_REPLY, 1.5 + 0.4 * (n % 4))
-            if source is Source.VOICE:
+            if source is SoundSource.VOICE:
                 word = next(words)
                 line = ScriptLine(Role.BACKCHANNEL, start, word, voice=voice, level=level)
             else:
@@ -215,13 +222,12 @@ class _Author:
             yield Scenario(f"backchannel-{n:02}", Kind.BACKCHANNEL, lines, note=note)
 
     def _interruptions(self) -> Iterator[Scenario]:
-        kinds = cycle(("stops", "corrections_over", "new_questions"))
         texts = {
             kind: cycle(self._texts[kind])
             for kind in ("stops", "corrections_over", "new_questions")
         }
-        levels = cycle((NORMAL, SOFT, LOUD, NORMAL))
-        for n, kind in zip(range(self._mix.interruptions), kinds, strict=False):
+        levels = cycle((NORMAL_DB, SOFT_DB, LOUD_DB, NORMAL_DB))
+        for n, kind in zip(range(self._mix.interruptions), cycle(texts), strict=False):
             voice, level = next(self._voices), next(levels)
             start = Start(StartRule.DURING_REPLY, 1.0 + 0.7 * (n % 5))
             line = ScriptLine(Role.INTERRUPTION, start, next(texts[kind]), voice=voice, level=level)
@@ -231,7 +237,7 @@ class _Author:
 
     def _noises(self) -> Iterator[Scenario]:
         for n, (kind, snr) in enumerate(self._mix.noises):
-            counted = snr == GOAL_SNR
+            counted = snr == GOAL_SNR_DB
             yield Scenario(
                 f"noise-{n:02}",
                 Kind.NOISE,
@@ -243,7 +249,7 @@ class _Author:
             )
 
     def _asking(self, times: int) -> tuple[ScriptLine, ...]:
-        """Requests by one voice, each after the reply to the one before."""
+        """Return requests in one voice, each after the reply to the previous one."""
         voice = next(self._voices)
         first = self._opening(next(self._requests), voice)
         after = Start(StartRule.AFTER_REPLY, REST)
@@ -255,22 +261,22 @@ class _Author:
         others = cycle(self._mix.bystanders)
         for n in range(self._mix.side_talk):
             voice, other, text = next(self._voices), next(others), next(texts)
-            over = n % 4 < 2  # so that both voices and all texts are heard in both places
+            over = n % 4 < 2  # so that both voices and all texts occur in both places
             start = Start(StartRule.DURING_REPLY, 1.5) if over else Start(StartRule.AT, 1.0)
-            talk = ScriptLine(Role.SIDE_TALK, start, text, voice=other, level=SOFT - 4)
+            talk = ScriptLine(Role.SIDE_TALK, start, text, voice=other, level=BYSTANDER_DB)
             ask = self._opening(next(self._requests), voice)
             if over:
                 lines = (ask, talk)
             else:
                 later = Start(StartRule.AFTER_LINE, 3.0)
                 lines = (talk, ScriptLine(Role.TURN, later, ask.text, voice=voice))
-            note = f"{'over a reply' if over else 'before the user speaks'}, {SOFT - 4:g} dBFS"
+            note = f"{'over a reply' if over else 'before the user speaks'}, {BYSTANDER_DB:g} dBFS"
             yield Scenario(f"side-talk-{n:02}", Kind.SIDE_TALK, lines, note=note)
 
     def _echoes(self) -> Iterator[Scenario]:
         delays, rooms, gains = cycle((0.02, 0.08, 0.15)), cycle((0.2, 0.4)), cycle((-6.0, -12.0))
         for n in range(self._mix.echoes):
-            echo = Echo(next(delays), next(rooms), next(gains), next(self._seeds))
+            echo = EchoSetup(next(delays), next(rooms), next(gains), next(self._seeds))
             note = f"{echo.delay * 1000:.0f} ms, {echo.gain:g} dB, reverberation {echo.rt60:g} s"
             yield Scenario(
                 f"echo-{n:02}",
@@ -288,7 +294,7 @@ class _Author:
             for said, meant in self._texts["corrected"]:
                 voice = next(self._voices)
                 lines = (
-                    ScriptLine(Role.CORRECTED, Start(StartRule.AT, OPENING), said, voice=voice),
+                    ScriptLine(Role.CORRECTED, Start(StartRule.AT, OPENING_S), said, voice=voice),
                     ScriptLine(
                         Role.CORRECTION, Start(StartRule.AFTER_LINE, gap), meant, voice=voice
                     ),

@@ -1,7 +1,7 @@
-"""What is heard in the scenarios: lines rendered once by the embedded voices, and noise.
+"""The sounds of scenarios: lines rendered by the embedded voices, and noise.
 
-A rendered line lies in the set's folder ``sounds``, named by voice and text, so that building a set
-again renders only what is new.
+A rendered line is kept in the set's folder ``sounds`` under a name made of voice and text, so
+building a set again renders only new lines.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from audio_io.acoustics import noise as noises
-from audio_io.endpoints import MIC_RATE, SPEAKER_RATE, Audio
+from audio_io.clock import USER_RATE
 from audio_io.files import read_audio, write_audio
 from audio_io.levels import at_level, span_of_sound
-from audio_io.resample import resample
+from audio_io.signal import Audio
+from covo_cli.bench.speech import PERSON_DB, rendered
 from covo_cli.evaluation.scenarios.scenario import (
     SOUNDS,
     EvaluationError,
@@ -24,25 +25,21 @@ from covo_cli.evaluation.scenarios.scenario import (
     NoiseKind,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
 )
 from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from model.lite.synthesizer import Synthesizer
 
-USER_LEVEL = -26.0
-"""dBFS of the user that a signal-to-noise ratio is counted from."""
-
-NOISE_SECONDS = 30.0
+NOISE_S = 30.0
 _BABBLE_LINES = 16
 
 
 def render(
     scenarios: ScenarioSet, folder: Path, voices: Callable[[str], Synthesizer]
 ) -> Iterator[str]:
-    """Render what ``scenarios`` say into ``folder``; yields each text before it is rendered.
-    ``voices`` gives the synthesiser of a voice.
+    """Render the lines of ``scenarios`` into ``folder``; yield each text before it is rendered.
 
-    Raises: AudioError, ModelError, VoiceError.
+    ``voices`` returns the synthesiser of a voice. Raises: AudioError, ModelError, VoiceError.
     """
     (folder / SOUNDS).mkdir(parents=True, exist_ok=True)
     wanted = [(line.voice, line.text) for line in _spoken(scenarios)]
@@ -50,43 +47,42 @@ def render(
         path = _path(folder, voice, text)
         if not path.exists():
             yield text
-            sound = np.concatenate(list(voices(voice).stream(text)))
-            speech = resample(sound, SPEAKER_RATE, MIC_RATE)
-            # A pause after a line is counted from its last sound: what the voice adds is cut off.
-            write_audio(path, speech[: span_of_sound(speech)[1]], MIC_RATE)
+            speech = rendered(text, voices(voice))
+            # Pauses count from the last sound of a line, so the silence after it is cut off.
+            write_audio(path, speech[: span_of_sound(speech)[1]], USER_RATE)
 
 
 def missing(scenarios: ScenarioSet, folder: Path) -> int:
-    """How many of the lines that ``scenarios`` need are not rendered in ``folder``."""
+    """Return how many lines of ``scenarios`` are not rendered in ``folder``."""
     paths = {_path(folder, line.voice, line.text) for line in _spoken(scenarios)}
     return sum(not path.exists() for path in paths)
 
 
 def line_sound(line: ScriptLine, folder: Path) -> Audio:
-    """What ``line`` sounds like at the microphone: float32 mono 16 kHz, at its level.
+    """Return ``line`` as the microphone hears it: float32 mono 16 kHz, at its level.
 
-    Raises: EvaluationError when it was not rendered, AudioFileError.
+    Raises: EvaluationError when it is not rendered, AudioFileError.
     """
     match line.source:
-        case Source.LAUGHTER:
+        case SoundSource.LAUGHTER:
             sound = laughter(line.seed)
-        case Source.COUGH:
+        case SoundSource.COUGH:
             sound = cough(line.seed)
-        case Source.FILE:
-            sound = read_audio(folder / line.file, MIC_RATE)
-        case Source.VOICE:
+        case SoundSource.FILE:
+            sound = read_audio(folder / line.file, USER_RATE)
+        case SoundSource.VOICE:
             path = _path(folder, line.voice, line.text)
             if not path.exists():
                 raise EvaluationError(
-                    f"{line.text!r} was not rendered: run `covo eval build` for {folder} again"
+                    f"{line.text!r} is not rendered: run `covo eval build --out {folder}` again"
                 )
-            sound = read_audio(path, MIC_RATE)
+            sound = read_audio(path, USER_RATE)
     return sound if line.level is None else at_level(sound, line.level)
 
 
 def noise_sound(noise: Noise, scenarios: ScenarioSet, folder: Path) -> Audio:
-    """30 s of ``noise``: float32 mono 16 kHz. Babble is six times the set's own voices."""
-    n, level = round(NOISE_SECONDS * MIC_RATE), USER_LEVEL - noise.snr
+    """Return 30 s of ``noise``: float32 mono 16 kHz. Babble is six of the set's own voices."""
+    n, level = round(NOISE_S * USER_RATE), PERSON_DB - noise.snr
     rng = np.random.default_rng(noise.seed)
     match noise.kind:
         case NoiseKind.WHITE:
@@ -99,13 +95,13 @@ def noise_sound(noise: Noise, scenarios: ScenarioSet, folder: Path) -> Audio:
             return noises.scaled(noises.key_clicks(n, rng), level)
         case NoiseKind.BABBLE:
             spoken = list(_spoken(scenarios))[:: max(1, len(scenarios.scenarios) // _BABBLE_LINES)]
-            voices = [at_level(line_sound(line, folder), USER_LEVEL) for line in spoken]
+            voices = [at_level(line_sound(line, folder), PERSON_DB) for line in spoken]
             return noises.babble(voices, n, level, rng)
 
 
 def _spoken(scenarios: ScenarioSet) -> Iterator[ScriptLine]:
     for scenario in scenarios.scenarios:
-        yield from (line for line in scenario.lines if line.source is Source.VOICE)
+        yield from (line for line in scenario.lines if line.source is SoundSource.VOICE)
 
 
 def _path(folder: Path, voice: str, text: str) -> Path:

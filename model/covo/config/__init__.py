@@ -1,1 +1,1 @@
-"""Configuration: what a checkpoint says of itself, and how it is to be run."""
+"""What a checkpoint says of itself, and the devices and precisions it can run in."""

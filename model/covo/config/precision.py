@@ -1,17 +1,16 @@
-"""In which numbers the network is held and computed. No torch here.
+"""The numbers in which the network is held and computed. No torch here.
 
-``fp32``, ``bf16`` and ``fp16`` are what they say, for every weight. ``int8`` and ``int4`` are
-weight-only quantisation by torchao of the linear layers in the language model's blocks, which are
-84 % of all parameters at full size; everything is still computed in bf16.
+``fp32``, ``bf16`` and ``fp16`` apply to every weight. ``int8`` and ``int4`` quantise, by torchao,
+the linear layers in the language model's blocks: 84 % of all parameters at full size. Everything is
+still computed in bf16.
 
-Never quantised: encoder, adapter and embedding (a tenth of the bytes, and each is read rarely),
-norms and biases, and the language model's head. The head is 1.2 GB at full size. In int8 it would
-save half of that at rest, but torchao's kernel, run eagerly, writes the whole head out in bf16 in
-every step, so that the peak would rise; and it is the one matrix whose error goes straight into
-the choice of the token. So it stays exact.
+Not quantised are encoder, adapter and embedding (a tenth of the bytes, rarely read), norms, biases
+and the language model's head (1.2 GB at full size). In int8 the head would take half of that at
+rest, but torchao's eager kernel writes it out in bf16 in every step, so the peak would rise; and
+its error would directly affect the choice of tokens.
 
-int8 has one scale per row. int4 has one scale and one zero point per group of
-:data:`INT4_GROUPS`, the largest that divides a row.
+int8 has one scale per row; int4 has one scale and one zero point per group, the largest of
+:data:`INT4_GROUPS` that divides a row.
 """
 
 from __future__ import annotations
@@ -24,19 +23,19 @@ from math import ceil, prod
 from model.errors import NetworkConfigError
 
 INT4_GROUPS = (128, 64, 32)
-"""Weights per group, best first: larger groups are smaller and faster, and what all kernels know.
-At full size every row is a multiple of 128."""
+"""Weights per group, best first: larger groups take less memory, are faster, and are known to all
+kernels. At full size every row is a multiple of 128."""
 
 INT4_DEVICES = ("cuda", "cpu")
-"""The types of device for which torchao has an int4 kernel."""
+"""Device types for which torchao has an int4 kernel."""
 
 _BLOCK_LINEAR = re.compile(r"llm\.model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj\.weight")
 _TILE_ROWS, _TILE_COLUMNS = 8, 1024
-"""CUDA's int4 kernel wants multiples of these; torchao fills up with zeros."""
+"""torchao pads to multiples of these for CUDA's int4 kernel."""
 
 
 class Precision(StrEnum):
-    """How weights are held. The values are what a user writes."""
+    """How weights are held; the values are the users' names."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -46,18 +45,16 @@ class Precision(StrEnum):
 
     @classmethod
     def named(cls, name: str) -> Precision:
-        """The precision that a user calls ``name``. Raises: NetworkConfigError."""
+        """Return the precision called ``name``. Raises: NetworkConfigError."""
         try:
             return cls(name)
         except ValueError:
             known = ", ".join(cls)
-            raise NetworkConfigError(
-                f"there is no precision {name!r}; there are: {known}"
-            ) from None
+            raise NetworkConfigError(f"no precision {name!r}; there are: {known}") from None
 
     @classmethod
     def of_dtype(cls, name: str) -> Precision:
-        """The precision that a config.json calls ``name``, such as ``bfloat16``.
+        """Return the precision that config.json calls ``name``, such as ``bfloat16``.
 
         Raises: NetworkConfigError.
         """
@@ -65,26 +62,26 @@ class Precision(StrEnum):
             if name.removeprefix("torch.") == dtype:
                 return precision
         known = ", ".join(dtype for dtype, _ in _PLAIN.values())
-        raise NetworkConfigError(f"there is no dtype {name!r}; there are: {known}")
+        raise NetworkConfigError(f"no dtype {name!r}; there are: {known}")
 
     @property
     def quantised(self) -> bool:
-        """Whether the linear layers of the language model's blocks are held as integers."""
+        """Return whether the blocks' linear layers are held as integers."""
         return self not in _PLAIN
 
     @property
     def dtype(self) -> str:
-        """torch's name of what is computed in, and of all that is not quantised."""
+        """Return torch's name of the dtype for computing and for all unquantised weights."""
         return _PLAIN.get(self, _PLAIN[Precision.BF16])[0]
 
     @property
     def item_bytes(self) -> int:
-        """Bytes of one number of :attr:`dtype`."""
+        """Return the bytes of one number of :attr:`dtype`."""
         return _PLAIN.get(self, _PLAIN[Precision.BF16])[1]
 
     def linear_bytes(self, rows: int, columns: int, device: str) -> int:
-        """Bytes of a block's linear weight (rows, columns) on a device of the type ``device``
-        (``cuda``, ``cpu`` ...), scales included. Raises: NetworkConfigError."""
+        """Return the bytes, scales included, of a block's linear weight (rows, columns) on a
+        device of the type ``device`` (``cuda``, ``cpu`` ...). Raises: NetworkConfigError."""
         if self is Precision.INT8:
             return rows * (columns + 4 + 1)  # a float32 scale and an int8 zero point per row
         if self is Precision.INT4:
@@ -102,13 +99,13 @@ _PLAIN = {
 }
 
 TOKEN2WAV_PRECISIONS = tuple(_PLAIN)
-"""What token2wav can be held in: it is small, and bound by computing rather than by reading."""
+"""Precisions of token2wav, which is small and limited by computing, not by reading weights."""
 
 
 def token2wav_precision(name: str, device: str) -> Precision:
-    """The precision of token2wav that a user calls ``name`` on a device of the type ``device``.
+    """Return the precision of token2wav called ``name`` on a device of the type ``device``.
 
-    ``auto``: bf16, and fp32 on the CPU, which gains nothing from less. Raises: NetworkConfigError.
+    ``auto``: bf16, or fp32 on the CPU, which gains nothing from less. Raises: NetworkConfigError.
     """
     if name == "auto":
         return Precision.FP32 if device == "cpu" else Precision.BF16
@@ -120,12 +117,12 @@ def token2wav_precision(name: str, device: str) -> Precision:
 
 
 def is_quantisable(name: str) -> bool:
-    """Whether the parameter called ``name`` is held as integers in int8 and int4."""
+    """Return whether int8 and int4 hold the parameter ``name`` as integers."""
     return _BLOCK_LINEAR.fullmatch(name) is not None
 
 
 def parameter_bytes(name: str, shape: Sequence[int], precision: Precision, device: str) -> int:
-    """Bytes of the parameter ``name`` on a device of the type ``device``.
+    """Return the bytes of the parameter ``name`` on a device of the type ``device``.
 
     Raises: NetworkConfigError when int4 has no group size for it.
     """
@@ -135,13 +132,13 @@ def parameter_bytes(name: str, shape: Sequence[int], precision: Precision, devic
 
 
 def int4_group(columns: int) -> int:
-    """Weights per int4 group in rows of ``columns``. Raises: NetworkConfigError."""
+    """Return the weights per int4 group in rows of ``columns``. Raises: NetworkConfigError."""
     for group in INT4_GROUPS:
         if columns % group == 0:
             return group
     raise NetworkConfigError(
-        f"int4 needs layers whose width is a multiple of {INT4_GROUPS[-1]}, and one has {columns}; "
-        "use another precision"
+        f"int4 needs layer widths that are multiples of {INT4_GROUPS[-1]}, not {columns}; use "
+        "another precision"
     )
 
 

@@ -1,18 +1,16 @@
-"""Networks of named sizes, for plans and measurements that need no weights.
+"""Networks of named sizes, for plans and measurements without weights.
 
-``full`` is the published Covo-Audio-Chat; ``tiny`` has the sizes of the tests' golden networks;
-``mid`` is what a laptop's processor can still run in seconds.
+``full`` is the published Covo-Audio-Chat, ``tiny`` has the sizes of the tests' golden networks, and
+``mid`` still runs within seconds on a laptop's processor.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.covo.config.config import (
-    BackboneConfig,
+from model.covo.config.network_config import BackboneConfig, CovoConfig, EncoderConfig
+from model.covo.config.token2wav_config import (
     BigVganConfig,
-    CovoConfig,
-    EncoderConfig,
     FlowConfig,
     SamplingConfig,
     Token2WavConfig,
@@ -25,7 +23,7 @@ _DILATIONS = ((1, 3, 5), (1, 3, 5), (1, 3, 5))
 
 @dataclass(frozen=True, slots=True)
 class NetworkSize:
-    """The sizes of both sides of the network, and of a voice: its ``voice_codes`` codes and
+    """The sizes of both sides of the network and of a voice, which has ``voice_codes`` codes and
     ``4 * voice_codes + 3`` latents."""
 
     name: str
@@ -35,12 +33,12 @@ class NetworkSize:
 
 
 def network_size(name: str) -> NetworkSize:
-    """The size called ``name``. Raises: NetworkConfigError."""
+    """Return the size called ``name``. Raises: NetworkConfigError."""
     for size in SIZES:
         if size.name == name:
             return size
     known = ", ".join(size.name for size in SIZES)
-    raise NetworkConfigError(f"there is no network of the size {name!r}; there are: {known}")
+    raise NetworkConfigError(f"no network size {name!r}; there are: {known}")
 
 
 def _vocoder(latent: int, channels: int) -> BigVganConfig:

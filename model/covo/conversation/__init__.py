@@ -1,1 +1,1 @@
-"""The conversation: prompt, dialogue, history, and the reply generator."""
+"""A conversation: prompt, dialogue, history and the reply generator."""

@@ -1,43 +1,33 @@
 """One reply as its tokens, and how it is cut back to what was heard of it.
 
 Text runs ahead of speech: five text tokens come with 15 speech codes (0.6 s), which say less than
-that, and when the text is over the speech goes on alone. So the text that was heard cannot be read
-off the order of the tokens; it is taken by share. Of a reply that is complete, the first half of
-the text counts as heard when half of its codes were played. Of one that was cut off while it was
-being made, nobody knows how many codes it would have had; it is then assumed that each text token
-takes ``pace`` codes, as in the replies so far. What counts as heard ends with a whole word (where
-words are written apart) and a whole character.
+that, and once the text is over the speech continues alone. The order of the tokens therefore does
+not tell which text a sound says; the share of the codes does. Half of a complete reply's text is
+said by half of its codes. While a reply is incomplete, its final number of codes is unknown, and
+each text token is assumed to take ``pace`` codes, as in the replies before.
 
-The cut reply keeps its tokens' order without those that were not heard, so it looks like a shorter
-reply of the network's own: alternation, then speech alone.
+A cut reply keeps the order of its remaining tokens, so it looks like a shorter reply of the
+network's own: alternation, then speech alone.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.covo.language.tokenizer import CovoTokenizer
+from audio_io.signal import Audio
+from model.covo.conversation.history import Segment
+from model.covo.language.tokenizer import CovoTokenizer, TextStream
 
 CODES_PER_TEXT_TOKEN = 8.0
-"""The pace of a conversation's first reply: three to four syllables a second at 25 codes a second,
-of which a token holds one to two. A guess, not measured on the published weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A reply cut back: ``tokens`` that stay (without the end of the block), and its text."""
-
-    tokens: tuple[int, ...]
-    heard: str
-    unheard: str
+"""The pace of a conversation's first reply: three to four syllables a second, one or two per text
+token, at 25 codes a second. A guess, not measured on the published weights."""
 
 
 class Answer:
     """The tokens of one reply as they come; one thread adds, others may read.
 
-    ``pace``: speech codes that a text token is assumed to take while the reply is not complete.
+    ``pace``: speech codes per text token to assume until the reply is complete.
     """
 
     def __init__(self, tokenizer: CovoTokenizer, pace: float = CODES_PER_TEXT_TOKEN) -> None:
@@ -46,97 +36,90 @@ class Answer:
         self._tokens: list[int] = []
         self._texts = 0
         self.complete = False
-        """Whether the network itself ended the reply."""
+        """Whether the network ended the reply itself."""
 
     def add(self, token: int) -> None:
-        """Take note of the next token, text or speech."""
+        """Add the next token, text or speech."""
         self._tokens.append(token)
         if token < self._tokenizer.size:
             self._texts += 1
 
     @property
     def text_tokens(self) -> int:
-        """How many tokens are text."""
+        """Return the number of text tokens."""
         return self._texts
 
     @property
     def codes(self) -> int:
-        """How many tokens are speech."""
+        """Return the number of speech codes."""
         return len(self._tokens) - self._texts
 
     @property
     def pace(self) -> float:
-        """Speech codes to a text token, once the reply is complete; before that, the assumption."""
+        """Return speech codes per text token: measured if the reply is complete, else assumed."""
         if self.complete and self.text_tokens and self.codes:
             return self.codes / self.text_tokens
         return self._pace
 
     def texts_said_by(self, codes: int) -> int:
-        """How many of the text tokens so far the first ``codes`` speech codes say."""
+        """Return how many of the text tokens so far the first ``codes`` speech codes say."""
         if self.complete and codes >= self.codes:
             return self.text_tokens
         return min(self.text_tokens, int(codes / self.pace))
 
     def said_by(self, codes: int) -> str:
-        """About what the first ``codes`` speech codes say."""
-        return self.cut(codes).heard
+        """Return roughly what the first ``codes`` speech codes say, in whole characters."""
+        count = self.texts_said_by(codes)
+        stream = TextStream(self._tokenizer)
+        said = "".join(stream.step(token) for token in self._text_tokens(self._tokens)[:count])
+        return said + stream.end() if self.complete and count == self.text_tokens else said
 
-    def cut(self, heard_codes: int | None = None) -> Cut:
-        """The reply as it was heard: with its first ``heard_codes`` speech codes, or (None) whole.
-
-        A reply that is complete and heard to its last code is whole.
-        """
+    def cut(self, codes: int | None = None, text: str | None = None) -> tuple[int, ...]:
+        """Return the tokens of the first ``codes`` speech codes and of ``text``, the beginning of
+        the reply's text; None: all."""
         tokens = tuple(self._tokens)
-        texts, codes = self._split(tokens)
-        if heard_codes is None or (self.complete and heard_codes >= len(codes)):
-            return Cut(tokens, self._tokenizer.decode(texts), "")
-        kept = self._whole_words(texts, min(len(texts), self.texts_said_by(heard_codes)))
-        staying: list[int] = []
-        text_left, codes_left = kept, heard_codes
+        texts = self._text_tokens(tokens)
+        texts_left = len(texts) if text is None else self._count(texts, text)
+        codes_left = len(tokens) if codes is None else codes
+        kept: list[int] = []
         for token in tokens:
             if token < self._tokenizer.size:
-                if text_left:
-                    staying.append(token)
-                    text_left -= 1
-            elif codes_left:
-                staying.append(token)
-                codes_left -= 1
-        whole = self._tokenizer.decode(texts)
-        heard = self._tokenizer.decode(texts[:kept])
-        return Cut(tuple(staying), heard, whole[len(heard) :])
+                texts_left, wanted = texts_left - 1, texts_left > 0
+            else:
+                codes_left, wanted = codes_left - 1, codes_left > 0
+            if wanted:
+                kept.append(token)
+        return tuple(kept)
 
-    def _split(self, tokens: Sequence[int]) -> tuple[list[int], list[int]]:
-        size = self._tokenizer.size
-        return [t for t in tokens if t < size], [t for t in tokens if t >= size]
+    def _text_tokens(self, tokens: Sequence[int]) -> list[int]:
+        return [token for token in tokens if token < self._tokenizer.size]
 
-    def _whole_words(self, texts: Sequence[int], count: int) -> int:
-        """The largest number up to ``count`` of ``texts`` that ends between two words."""
-        whole = b"".join(self._tokenizer.spelling(token) for token in texts)
-        ends = [0]
-        for token in texts[:count]:
-            ends.append(ends[-1] + len(self._tokenizer.spelling(token)))
-        while count and not _between_words(whole, ends[count]):
-            count -= 1
+    def _count(self, texts: Sequence[int], text: str) -> int:
+        """Return how many of ``texts`` spell the longest part of ``text``, in whole characters."""
+        stream, spelled, count = TextStream(self._tokenizer), 0, 0
+        for index, token in enumerate(texts, start=1):
+            spelled += len(stream.step(token))
+            if spelled > len(text):
+                break
+            if not stream.pending:
+                count = index
         return count
 
 
-def _between_words(spelled: bytes, place: int) -> bool:
-    if place == len(spelled) or not place:
-        return True
-    if 0x80 <= spelled[place] < 0xC0:
-        return False  # inside a character
-    before = spelled[max(0, place - _LONGEST_CHARACTER) : place].decode(errors="replace")[-1]
-    after = spelled[place : place + _LONGEST_CHARACTER].decode(errors="replace")[0]
-    return not (_joins(before) and _joins(after))
+@dataclass(slots=True, eq=False)
+class DialogueReply:
+    """A reply that was begun.
 
+    ``audio`` (samples,) float32 mono 16 kHz, ``text``, or both (a question about the audio): what
+    the user said. ``seed``: of the reply's random numbers. ``turn``: the turn as the network takes
+    it, None until it was heard. ``dropped``: turns that this reply reports as dropped. ``over``:
+    whether its stream has ended, or no longer matters because it was remembered.
+    """
 
-def _joins(character: str) -> bool:
-    """Whether ``character`` belongs to a word that is written apart from others."""
-    wide = unicodedata.east_asian_width(character) in "WF"
-    inside = character.isalnum() or unicodedata.combining(character) or character in _APOSTROPHES
-    return not wide and bool(inside)
-
-
-_LONGEST_CHARACTER = 4
-"""Bytes of the longest character in UTF-8."""
-_APOSTROPHES = "'\u2019"
+    audio: Audio | None
+    text: str
+    answer: Answer
+    seed: int
+    turn: Segment | None = None
+    dropped: int = 0
+    over: bool = False

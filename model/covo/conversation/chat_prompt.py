@@ -1,14 +1,14 @@
-"""What the network is told: the system prompt, and the blocks of a conversation, as token ids.
+"""The system prompt and the blocks of a conversation, as token ids.
 
 The format is ChatML. A conversation begins with the system block; a turn is a user block and an
-assistant block that is left open for the reply. A spoken turn's user block holds nothing but the
-audio between its two markers; text, where there is some, follows the audio.
+assistant block that is left open for the reply. The user block of a spoken turn holds the audio
+between two markers, followed by text if there is any.
 
-The last line of the system prompt asks for text and speech in alternation and names the speaker;
-without it the reply has no sound. It is therefore never left to a persona. The network was trained
-on one wording of it, which is :data:`SPEECH_LINE`. The rest is ours, with the published prompt's
-structure. A model folder may bring its own system prompt as ``system_prompt.txt``: all of it, with
-``{speaker}`` in its last line where the speaker's name goes.
+The system prompt's last line asks for text and speech in alternation and names the speaker. Without
+it the reply has no sound, so a persona never replaces it. :data:`SPEECH_LINE` is the wording that
+the network was trained with; the rest is ours, in the structure of the published prompt. A model
+folder may bring a whole system prompt of its own in ``system_prompt.txt``, with ``{speaker}`` in
+its last line.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ PERSONA = (
     "2、你的回答会被念出来：不要列清单、写网址、表情符号或数学公式。\n"
     "3、遇到敏感或危险的话题，要谨慎、友善，以对方的安全为重。"
 )
-"""Who the assistant is, unless a persona says otherwise."""
+"""Who the assistant is by default."""
 
 SPEECH_LINE = (
     "请用文本和音频进行对话，交替生成5个文本token和15个音频token，音频部分使用发音人：{speaker}"
 )
-"""The request for text and speech. Its wording is an interface of the trained network, as the names
-of its tokens are (it can be read in vLLM-Omni's adapter for this model, Apache-2.0)."""
+"""The request for text and speech. Its wording is part of the trained network's interface, like the
+names of its tokens (see vLLM-Omni's adapter for this model, Apache-2.0)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SystemPrompt:
-    """``persona`` says who the assistant is; ``speech_line`` asks for speech, with ``{speaker}``
-    where the name of the speaker goes."""
+    """``persona``: who the assistant is; ``speech_line``: the request for speech, with
+    ``{speaker}`` for the speaker's name."""
 
     persona: str = PERSONA
     speech_line: str = SPEECH_LINE
 
     def text(self, speaker: str | None) -> str:
-        """The whole prompt. ``speaker``: as the voice calls itself; None: only text is wanted."""
+        """Return the whole prompt. ``speaker``: the voice's name in it; None: text only."""
         if speaker is None:
             return self.persona
         named = self.speech_line.replace(SPEAKER, " ".join(speaker.split()))
@@ -54,25 +54,25 @@ class SystemPrompt:
 
 
 def read_system_prompt(folder: Path, persona: str | None = None) -> SystemPrompt:
-    """The system prompt of the model in ``folder``. ``persona`` replaces everything but the last
-    line. Raises: NetworkConfigError when the folder's own prompt cannot be used."""
+    """Return the system prompt of the model in ``folder``. ``persona`` replaces all but its last
+    line. Raises: NetworkConfigError when the folder's own prompt is unusable."""
     path = folder / SYSTEM_PROMPT_FILE
     prompt = SystemPrompt()
     if path.is_file():
         try:
             lines = path.read_text(encoding="utf-8").strip().splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise NetworkConfigError(f"{path} cannot be read: {error}") from error
+            raise NetworkConfigError(f"cannot read {path}: {error}") from error
         if not lines or SPEAKER not in lines[-1]:
             raise NetworkConfigError(
-                f"{path}: the last line must have {SPEAKER} where the voice's name goes"
+                f"{path}: put {SPEAKER} in the last line, where the voice's name goes"
             )
         prompt = SystemPrompt("\n".join(lines[:-1]), lines[-1])
     return SystemPrompt(persona, prompt.speech_line) if persona else prompt
 
 
 class ChatPrompt:
-    """Makes the blocks of a conversation."""
+    """Builds the blocks of a conversation."""
 
     def __init__(self, tokenizer: CovoTokenizer) -> None:
         self._tokenizer = tokenizer
@@ -81,17 +81,17 @@ class ChatPrompt:
 
     @property
     def end_of_reply(self) -> int:
-        """The token that closes a reply's block."""
+        """Return the token that closes a reply's block."""
         return self._control.block_end
 
     def system(self, text: str) -> tuple[int, ...]:
-        """The system block."""
+        """Return the system block."""
         said = self._tokenizer.encode(f"system\n{text}")
         return (self._control.block_begin, *said, self._control.block_end)
 
     def turn(self, *, rows: int = 0, text: str = "") -> tuple[int, ...]:
-        """What follows a closed block: a turn of the user, with ``rows`` audio placeholders (0: it
-        was typed) and then ``text``; and the open block of the reply."""
+        """Return a user block with ``rows`` audio placeholders (0: typed) and ``text``, and the
+        open block of the reply. It follows a closed block."""
         control = self._control
         if rows:
             audio = (control.audio_begin, *(control.audio,) * rows, control.audio_end)

@@ -1,10 +1,8 @@
 """Covo-Audio-Chat as a reply generator: a turn in, text and speech out while they are made.
 
-Three threads make a reply: one decodes tokens, one turns speech codes into sound, and one lets
-the embedded recogniser read what the user said, for the screen and the record; the network does
-not wait for it, because it hears the turn itself. Whoever called :meth:`CovoGenerator.reply` hands
-out what they make. If the recogniser finds no speech in a turn before anything of the reply is
-out, there is no reply: it was a noise.
+One thread decodes tokens and one turns speech codes into sound; the caller of
+:meth:`CovoGenerator.reply` hands on what they make. The network hears the turn itself, so a reply
+begins before the turn's words are known.
 """
 
 from __future__ import annotations
@@ -14,77 +12,55 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from audio_io.worker import Worker, join_all
+from model.covo.conversation.answer import DialogueReply
 from model.covo.conversation.dialogue import Dialogue
-from model.covo.conversation.exchange import Reply, Turn
-from model.covo.conversation.recognition import load_recognizer
-from model.covo.conversation.reply_parts import (
+from model.covo.conversation.dialogue_parts import (
     ReplyEnd,
     SpeechCodes,
     StopReason,
     TextDelta,
     TurnsDropped,
 )
-from model.covo.speech.speaking import Speaking
+from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError, failing_as_model_error
-from model.jobs.channel import Channel, feed
-from model.reply import (
-    Heard,
-    LoadableRecognizer,
-    ReplyAudio,
-    ReplyNotice,
-    ReplyPart,
-    ReplyText,
-    TurnText,
-    UserTurn,
-)
+from model.jobs.channel import Cancelled, Channel, feed
+from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 
-Cancelled = Callable[[], bool]
+CLOSE_S = 1.5
+"""The longest wait for the threads of a reply when the generator is closed."""
 
 _GROUPS_AHEAD = 256
-"""Groups of codes that may be decoded and not spoken yet; then the decoding waits."""
+"""Groups of codes that may wait to be spoken; then decoding waits, too."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedNetwork:
-    """What is in memory. ``speaking`` is None where the network only writes."""
+    """What is in memory. ``speech`` is None if the network only writes."""
 
     dialogue: Dialogue
-    speaking: Speaking | None
+    speech: SpeechWorker | None
 
 
 @dataclass(slots=True)
-class _Made:
-    """What has been made of a reply so far: ``samples`` of sound (24 kHz) in ``voice``.
-    ``finished``: everything was handed out."""
+class _CovoReply:
+    """A reply in the making: ``samples`` of sound (24 kHz) in ``voice`` so far. ``finished``: all
+    of it was handed on."""
 
-    reply: Reply
+    reply: DialogueReply
     voice: NetworkVoice | None
     samples: int = 0
     finished: bool = False
 
 
-class _Race:
-    """What comes first decides: the reply's first sound, or the news that nothing was said."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._winner = ""
-
-    def wins(self, who: str) -> bool:
-        """Whether ``who`` was the first to ask."""
-        with self._lock:
-            self._winner = self._winner or who
-            return self._winner == who
-
-
 class CovoGenerator:
     """A :class:`model.reply.ReplyGenerator`.
 
-    ``load`` brings everything into memory; ``voice`` is the first voice (None: it only writes), and
-    ``voices`` gives others by their name, checked. ``info``: what it is made of (its voice is
-    filled in here).
+    ``load`` brings everything into memory. ``voice`` is the first voice, None if the network only
+    writes; ``voices`` gives a checked voice by name. ``info``: what the generator is made of,
+    without the voice.
     """
 
     def __init__(
@@ -94,19 +70,17 @@ class CovoGenerator:
         *,
         voice: NetworkVoice | None,
         info: EngineInfo,
-        recognizer: LoadableRecognizer | None = None,
     ) -> None:
-        self.recognizer = recognizer
         self._load = load
         self._voices = voices
         self._info = info
         self._voice = voice
         self._loaded: LoadedNetwork | None = None
         self._lock = threading.Lock()
-        self._made: dict[int, _Made] = {}
+        self._made: dict[int, _CovoReply] = {}
         self._working: list[threading.Thread] = []
-        self._preparing: threading.Thread | None = None
-        self._trouble = ""  # what went wrong in preparing; the next reply says it
+        self._preparing: Worker | None = None
+        self._trouble = ""  # why preparing failed; told with the next reply
         self._closed = threading.Event()
 
     @property
@@ -114,47 +88,36 @@ class CovoGenerator:
         with self._lock:
             return replace(self._info, voice=self._voice.name if self._voice else "")
 
+    @property
+    def hears(self) -> bool:
+        return True
+
     def warm_up(self, progress: Progress) -> None:
-        # A thread that is still inside a library when Python goes down would abort the process.
+        # A thread that is inside a library when Python exits would abort the process.
         atexit.register(self.close)
-        if self.recognizer is not None:
-            progress("loading the recogniser")
-            load_recognizer(self.recognizer)
         loaded = self._load(self._voice, progress)
         progress("running the network once")
         loaded.dialogue.warm_up()
-        if loaded.speaking is not None and self._voice is not None:
+        if loaded.speech is not None and self._voice is not None:
             progress("speaking once")
-            loaded.speaking.warm_up(self._voice.prompt)
+            loaded.speech.warm_up(self._voice.prompt)
         self._loaded = loaded
 
-    def reply(self, reply: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
+    def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         loaded = self._present()
-        asked = Turn(turn.audio) if turn.text is None else Turn(text=turn.text)
+        asked = (turn.audio, "") if turn.text is None else (None, turn.text)
         with self._lock:
-            made = _Made(loaded.dialogue.begin(asked), self._voice)
-            self._made[reply] = made
+            made = _CovoReply(loaded.dialogue.begin(*asked), self._voice)
+            self._made[reply_id] = made
+            trouble, self._trouble = self._trouble, ""
+        if trouble:
+            yield ReplyNotice("warning", trouble)
 
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
 
-        yield from self._known_before(turn)
         parts: Channel[ReplyPart] = Channel(stopped)
         codes: Channel[tuple[int, ...]] = Channel(lambda: parts.stopped, _GROUPS_AHEAD)
-        race = _Race()
-
-        def read() -> None:
-            """What the user said, if anybody wants to know."""
-            if self.recognizer is None or turn.text is not None:
-                return
-            try:
-                with failing_as_model_error("the recogniser"):
-                    text = self.recognizer.transcribe(turn.audio).strip()
-            except ModelError as error:
-                parts.put(ReplyNotice("warning", f"what you said could not be written: {error}"))
-                return
-            if text or race.wins("noise"):
-                parts.put(TurnText(text))
 
         def decode() -> None:
             for part in loaded.dialogue.stream(made.reply, lambda: parts.stopped):
@@ -162,63 +125,49 @@ class CovoGenerator:
                     case SpeechCodes(group):
                         codes.put(group)
                     case TextDelta(text):
-                        if loaded.speaking is None and not race.wins("reply"):
-                            return
                         parts.put(ReplyText(text))
                     case _:
                         if (notice := _notice(part)) is not None:
                             parts.put(notice)
 
         def speak() -> None:
-            if loaded.speaking is not None and made.voice is not None:
-                prompt, answer = made.voice.prompt, made.reply.answer
-                for spoken in loaded.speaking.speak(codes, prompt, answer, made.reply.seed):
-                    made.samples += len(spoken.samples)
-                    audio = ReplyAudio(spoken.samples, spoken.text)
-                    if not race.wins("reply") or not parts.put(audio):
+            if loaded.speech is not None and made.voice is not None:
+                said = ""
+                for sound, spoken in loaded.speech.speak(
+                    codes, made.voice.prompt, seed=made.reply.seed
+                ):
+                    made.samples += len(sound)
+                    now = made.reply.answer.said_by(spoken)
+                    if not parts.put(ReplyAudio(sound, now[len(said) :])):
                         return
+                    said = max(said, now, key=len)
             for _ in codes:
-                pass  # the network only writes; wait for it
-            if not parts.stopped:
-                reading.join()
+                pass  # without speech: wait for the end of the text
 
-        reading = threading.Thread(target=read, name="covo-read", daemon=True)
-        reading.start()
-        threads = [reading, feed(codes, decode, "decode"), feed(parts, speak, "speak")]
+        threads = [feed(codes, decode, "decode"), feed(parts, speak, "speak")]
         with self._lock:
             self._working = [t for t in self._working if t.is_alive()] + threads
-        for part in parts:
-            yield part
-            if part == TurnText(""):
-                parts.close()
-                return
+        yield from parts
         made.finished = not stopped()
 
-    def _known_before(self, turn: UserTurn) -> Iterator[ReplyPart]:
-        with self._lock:
-            trouble, self._trouble = self._trouble, ""
-        if trouble:
-            yield ReplyNotice("warning", trouble)
-        if turn.text is not None:
-            yield TurnText(turn.text)
-
-    def settle(self, reply: int, heard_samples: int | None) -> Heard:
+    def settle(self, reply_id: int, heard: Heard | None) -> None:
         loaded = self._present()
         with self._lock:
-            made = self._made.pop(reply, None)
-        if made is None or heard_samples is None:
-            return Heard("", "")
-        heard_codes = None  # what is only written, is read
-        whole = made.finished and heard_samples >= made.samples
-        if loaded.speaking is not None and made.voice is not None and not whole:
-            heard_codes = loaded.speaking.heard_codes(heard_samples, made.voice.prompt)
-        cut = loaded.dialogue.remember(made.reply, heard_codes)
+            made = self._made.pop(reply_id, None)
+        if made is None or heard is None:
+            return
+        if made.finished and heard.samples >= made.samples:
+            loaded.dialogue.remember(made.reply)
+        else:
+            codes = None
+            if loaded.speech is not None and made.voice is not None:
+                codes = loaded.speech.token2wav.codes(heard.samples, made.voice.prompt)
+            loaded.dialogue.remember(made.reply, codes, heard.text)
         self._prepare()
-        return Heard(cut.heard, cut.unheard)
 
     def set_voice(self, voice: str) -> None:
         """Use ``voice`` from the next reply on. The system prompt names the speaker, so the whole
-        conversation is computed again; that begins at once, beside everything else."""
+        conversation is computed again, beginning at once and in the background."""
         if self._voice is None:
             raise ModelError("the assistant only writes; it has no voice to change")
         chosen = self._voices(voice)
@@ -233,10 +182,7 @@ class CovoGenerator:
         self._closed.set()
         with self._lock:
             working, self._working = self._working, []
-        for thread in working:
-            thread.join()
-        if self.recognizer is not None:
-            self.recognizer.close()
+        join_all(working, CLOSE_S)
         self._loaded = None
 
     def _present(self) -> LoadedNetwork:
@@ -245,13 +191,12 @@ class CovoGenerator:
         return self._loaded
 
     def _prepare(self) -> None:
-        """Bring the cache up to date while the user is talking or thinking."""
+        """Bring the cache up to date while the user talks or thinks."""
+        loaded = self._present()
         with self._lock:
             if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):
                 return
-            self._preparing = threading.Thread(
-                target=self._catch_up, args=(self._present(),), name="covo-prepare", daemon=True
-            )
+            self._preparing = Worker(lambda: self._catch_up(loaded), "prepare")
             self._preparing.start()
             self._working.append(self._preparing)
 
@@ -267,10 +212,16 @@ class CovoGenerator:
 def _notice(part: TurnsDropped | ReplyEnd) -> ReplyNotice | None:
     match part:
         case TurnsDropped(turns):
-            forgotten = f"the oldest {turns} turns are" if turns > 1 else "the oldest turn is"
-            return ReplyNotice("info", f"the talk is longer than fits: {forgotten} forgotten")
+            forgotten = f"the oldest {turns} turns were" if turns > 1 else "the oldest turn was"
+            return ReplyNotice("info", f"the conversation is full: {forgotten} forgotten")
         case ReplyEnd(reason=StopReason.LIMIT, text=text, codes=codes):
-            return ReplyNotice("warning", f"the reply ends at its limit of {text + codes} tokens")
+            return ReplyNotice(
+                "warning",
+                f"the reply was cut at its limit of {text + codes} tokens; raise covo.reply_tokens",
+            )
         case ReplyEnd(reason=StopReason.CONTEXT):
-            return ReplyNotice("warning", "the reply ends early: there is no room for more of it")
+            return ReplyNotice(
+                "warning",
+                "the reply was cut: the conversation is full; raise covo.context_minutes",
+            )
     return None

@@ -1,1 +1,1 @@
-"""The language side: audio features, encoder, adapter, decoder, sampling."""
+"""The language side: audio features, encoder, decoder, sampling."""

@@ -1,15 +1,13 @@
-"""Attention over the key-value cache: new rows on what is before them.
+"""Attention over the key-value cache: write new rows into a layer's cache and attend to all rows.
 
-Two situations, each writing the new rows into a layer's cache and attending:
+- :class:`PrefillAttention`: any number of rows at a position that the host knows.
+- :class:`StepAttention`: one row at a position that only the device knows, over a fixed number of
+  cache rows, so that a CUDA graph of it stays valid as the history grows.
 
-- :class:`PrefillAttention`: any number of rows at a place that the host knows.
-- :class:`StepAttention`: one row at a place that only the device knows, over a fixed number of
-  cache rows, so that a CUDA graph of it stays right as the history grows.
-
-And two ways to compute, chosen by :func:`flash_available`. FlashAttention's variable-length form
-takes the number of valid keys from device memory, reads no more than these, splits a long history
-over the whole GPU and keeps query groups together, without any mask. Elsewhere (CPU, MPS, float32)
-it is ``scaled_dot_product_attention``, with a mask where one is needed.
+:func:`flash_available` chooses between two implementations. FlashAttention's variable-length form
+takes the number of valid keys from device memory, reads no others, splits a long history over the
+whole GPU and needs neither masks nor repeated keys. Elsewhere (CPU, MPS, float32) it is
+``scaled_dot_product_attention``, with a mask where one is needed.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class Attention(Protocol):
-    """Writes the ``new`` keys and values (n, kv heads, head width) into a layer's cache ``keys``
-    and ``values`` (capacity, kv heads, head width), and attends to them and all before them.
+    """Write ``new`` keys and values (n, kv heads, head width) into a layer's cache, ``keys`` and
+    ``values`` (capacity, kv heads, head width), then attend to them and all rows before them.
 
     ``query`` and the result: (n, heads, head width).
     """
@@ -34,7 +32,7 @@ class Attention(Protocol):
 
 
 def flash_available(device: torch.device, dtype: torch.dtype, head_width: int) -> bool:
-    """Whether FlashAttention can be used: an NVIDIA GPU from Ampere on, 16-bit numbers."""
+    """Whether FlashAttention can be used: NVIDIA, Ampere or newer, 16-bit numbers."""
     return (
         device.type == "cuda"
         and torch.version.hip is None
@@ -47,7 +45,7 @@ def flash_available(device: torch.device, dtype: torch.dtype, head_width: int) -
 
 
 class PrefillAttention:
-    """``rows`` new rows behind ``start`` others; each sees those before it."""
+    """``rows`` new rows after ``start`` others; each sees itself and those before it."""
 
     def __init__(self, start: int, rows: int, device: torch.device, *, flash: bool) -> None:
         self._start, self._rows, self._end = start, rows, start + rows
@@ -55,7 +53,7 @@ class PrefillAttention:
         if flash:
             edge = torch.arange(2, dtype=torch.int32, device=device)
             self._queries_end, self._keys_end = edge * rows, edge * self._end
-        # SDPA's own causal flag counts from the first key, so it fits an empty history only.
+        # SDPA's causal flag counts from the first key, so it only suits an empty history.
         elif start:
             square = torch.ones(rows, self._end, dtype=torch.bool, device=device)
             self._mask: Tensor | None = square.tril(start)
@@ -71,8 +69,8 @@ class PrefillAttention:
             return flash_attention(
                 query, *seen, self._queries_end, self._keys_end, self._rows, used=None
             )
-        # Repeated, because the memory-efficient kernel knows no groups and the plain one would
-        # hold all scores at once.
+        # Repeat the keys: the memory-efficient kernel has no groups, and the plain one would hold
+        # all scores at once.
         groups = query.shape[1] // keys.shape[1]
         key, value = (_heads_first(rows.repeat_interleave(groups, 1)) for rows in seen)
         causal = self._mask is None
@@ -83,8 +81,8 @@ class PrefillAttention:
 
 
 class StepAttention:
-    """One row at ``position`` (int64, shape (1,)), over the first ``attended`` cache rows, of
-    which those up to ``position`` count. Nothing here waits for the device."""
+    """One row at ``position``, int64 (1,), over those of the first ``attended`` cache rows that are
+    not behind it. Never waits for the device."""
 
     def __init__(self, position: Tensor, attended: int, *, flash: bool) -> None:
         self._position, self._attended = position, attended
@@ -106,7 +104,7 @@ class StepAttention:
             return flash_attention(
                 query, *seen, self._queries_end, self._keys_end, 1, used=self._used
             )
-        # The query heads that share a key head become the rows of one query: nothing is repeated.
+        # Query heads that share a key head become the rows of one query: nothing is repeated.
         grouped = query.view(1, keys.shape[1], -1, query.shape[2])
         key, value = (_heads_first(rows) for rows in seen)
         attended = scaled_dot_product_attention(grouped, key, value, attn_mask=self._mask)
@@ -125,11 +123,11 @@ def flash_attention(
 ) -> Tensor:
     """Causal attention of the last ``rows`` positions, aligned to the last key.
 
-    ``queries_end`` and ``keys_end``: (0, how many there are), int32, on the device; ``used``:
-    how many of the keys are valid, int32, shape (1,), None for all.
+    ``queries_end`` and ``keys_end``: (0, count), int32, on the device; ``used``: the number of
+    valid keys, int32 (1,), None for all.
 
-    The operation is the one that ``scaled_dot_product_attention`` and ``varlen_attn`` end in; the
-    latter takes ``seqused_k`` and grouped queries only in the newest torch.
+    This is the operation behind ``scaled_dot_product_attention`` and ``varlen_attn``; the latter
+    accepts ``seqused_k`` and grouped queries only in the newest torch.
     """
     attended: Tensor = torch.ops.aten._flash_attention_forward(
         query,
@@ -148,5 +146,5 @@ def flash_attention(
 
 
 def _heads_first(rows: Tensor) -> Tensor:
-    """(n, heads, width) as (1, heads, n, width)."""
+    """Turn (n, heads, width) into (1, heads, n, width)."""
     return rows.transpose(0, 1)[None]

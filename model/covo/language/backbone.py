@@ -1,9 +1,9 @@
 """One pass of new rows through transformers' Qwen2 layers, over a preallocated cache.
 
-The modules and their weights are transformers'; what is done here is the order of the calls that
-its ``forward`` makes, because a decode step of one row pays for every small kernel on top of
-reading the weights. So RMS norm is torch's fused one, queries and keys are rotated together, and
-no mask or cache object of the library (which differ between its versions) is in between.
+Modules and weights are transformers'; this replaces its ``forward``, because a decode step of one
+row pays for every small kernel on top of reading the weights. RMS norm is torch's fused one,
+queries and keys are rotated together, and none of the library's mask and cache objects, which
+differ between versions, are involved.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from model.covo.language.rotary import Rotation, rotate
 def run_backbone(
     model: Qwen2Model, rows: Tensor, positions: Tensor, cache: KVCache, attention: Attention
 ) -> Tensor:
-    """The last row's final hidden state, shape (1, hidden), from the embeddings ``rows``
-    (n, hidden) at ``positions`` (n,); keys and values go into ``cache``."""
+    """Return the last row's final hidden state (1, hidden) for the embeddings ``rows``
+    (n, hidden) at ``positions`` (n,); their keys and values go into ``cache``."""
     rotation = _rotation(model, rows, positions)
     width = rotation[0].shape[-1]
     for index, layer in enumerate(cast("list[Qwen2DecoderLayer]", model.layers)):
@@ -47,7 +47,7 @@ def run_backbone(
 
 
 def _rotation(model: Qwen2Model, rows: Tensor, positions: Tensor) -> Rotation:
-    """Each (n, 1, head width); transformers gives the sine without its sign."""
+    """Return cosine and sine (n, 1, head width); transformers leaves out the sine's sign."""
     cosine, sine = (part[0] for part in model.rotary_emb(rows, positions[None]))
     first, second = sine.chunk(2, dim=-1)
     return cosine[:, None], torch.cat((-first, second), dim=-1)[:, None]

@@ -1,18 +1,16 @@
 """The step-wise decoder: a history in a preallocated cache, and tokens generated behind it.
 
 A history grows by :meth:`Decoder.append` (prefill), :meth:`Decoder.append_token` and
-:meth:`Decoder.generate`, and is cut back by :meth:`Decoder.rewind`; nothing else changes it. Every
-decode step works on tensors that stay where they are, so on CUDA it is captured once for each of a
-few lengths that are attended to (:func:`attended_length`) and then replayed, and what it attends
-to does not grow to the whole capacity while the history is short. Only :meth:`Decoder.generate`
-waits for the device, to read each token; while it is read, the GPU is already busy with the next
-step.
+:meth:`Decoder.generate`, and is cut back by :meth:`Decoder.rewind` or :meth:`Decoder.forget`.
+Decode steps work on tensors that stay in place, so that CUDA can replay them as graphs
+(:mod:`model.covo.language.stepping`). Only :meth:`Decoder.generate` waits for the device, to read
+each token; the GPU is already busy with the next step by then.
 
-Use one decoder from one thread, and on CUDA on one stream, at a time.
+Use one decoder from one thread at a time, and on one CUDA stream.
 
-Different from the published code, with ``reference_quirks=True`` as the way back: the last token
-of a reply (normally the end of the block) belongs to the history. There it was generated but never
-given to the network, so that the next turn follows an unfinished block.
+Unlike the published code (``reference_quirks=True`` restores it), the last token of a reply,
+normally the end of the block, becomes part of the history. There it is generated but never fed
+back, so that the next turn follows an unfinished block.
 """
 
 from __future__ import annotations
@@ -31,48 +29,41 @@ from model.covo.language.attention import (
 )
 from model.covo.language.backbone import run_backbone
 from model.covo.language.cache import KVCache
-from model.covo.language.graphs import StepGraphs
 from model.covo.language.network import CovoNetwork
-from model.covo.language.penalties import PenaltySettings
-from model.covo.language.sampling import GREEDY, SamplingSettings, TokenChooser
-from model.covo.language.token_read import TokenRead
-from model.covo.language.workspace import PREFILL_ROWS
+from model.covo.language.sampling import (
+    GREEDY,
+    PenaltySettings,
+    SamplingSettings,
+    TokenChooser,
+)
+from model.covo.language.stepping import (
+    StepGraphs,
+    TokenRead,
+    attended_length,
+    attended_lengths,
+)
+from model.covo.memory.workspace import PREFILL_ROWS
 from model.errors import NetworkInputError
 
-SHORTEST_ATTENDED = 512
 WARM_UP_ROWS = 256
 
 
-def attended_length(length: int, capacity: int) -> int:
-    """Cache rows that a step for a history of ``length`` tokens looks at: the next power of two,
-    at least 512, at most ``capacity``."""
-    return min(max(SHORTEST_ATTENDED, 1 << (length - 1).bit_length()), capacity)
-
-
-def attended_lengths(capacity: int) -> list[int]:
-    """All that :func:`attended_length` can return, the shortest first."""
-    lengths = [attended_length(1, capacity)]
-    while lengths[-1] < capacity:
-        lengths.append(attended_length(lengths[-1] + 1, capacity))
-    return lengths
-
-
 class Decoder:
-    """A history of at most ``capacity`` tokens of ``network``, empty at first.
+    """A history of up to ``capacity`` tokens of ``network``, empty at first.
 
-    ``graph``: capture decode steps as CUDA graphs; ignored where there are none.
+    ``graph``: capture decode steps as CUDA graphs; ignored on other devices.
     """
 
     def __init__(self, network: CovoNetwork, capacity: int, *, graph: bool = True) -> None:
         if capacity < 1:
-            raise NetworkInputError(f"a decoder cannot have a capacity of {capacity} tokens")
+            raise NetworkInputError(f"a decoder's capacity must be above 0, not {capacity}")
         config = network.config.backbone
         self.network = network
         self._device = network.device
         dtype = network.dtype
         with torch.inference_mode():
             self._cache = KVCache(config, capacity, self._device, dtype)
-            # What a step reads and writes.
+            # Inputs and output of a step.
             self._row = torch.zeros(1, config.hidden, dtype=dtype, device=self._device)
             self._position = torch.zeros(1, dtype=torch.long, device=self._device)
             self._logits = torch.zeros(config.vocabulary, device=self._device)
@@ -80,35 +71,35 @@ class Decoder:
         self._on_gpu = self._device.type == "cuda"
         self._graphs = StepGraphs(self._step, self._device) if graph and self._on_gpu else None
         self._computed = 0
-        # A token that belongs to the history, and is computed with whatever comes next.
+        # The history's last token if it is yet to be computed, together with the next rows.
         self._pending: Tensor | None = None
-        # How many rows were computed when the logits were.
+        # Value of _computed when the logits were computed.
         self._logits_at = 0
         self._changes = 0
 
     @property
     def capacity(self) -> int:
-        """Tokens that the history can hold."""
+        """Return the most tokens that the history can hold."""
         return self._cache.capacity
 
     @property
     def length(self) -> int:
-        """Tokens in the history, everything that was yielded included."""
+        """Return the number of tokens in the history, including all that were yielded."""
         return self._computed + (self._pending is not None)
 
     @property
     def logits(self) -> Tensor:
-        """The logits behind the history's last token: (vocabulary,), float32, on the device.
-        Overwritten in place by what comes next. Raises: NetworkInputError when there are none,
-        because the history is empty or was cut back."""
+        """Return the logits after the history's last token: (vocabulary,), float32, on the device.
+        The next step overwrites them. Raises: NetworkInputError when the history is empty or was
+        cut back."""
         self._compute_pending()
         self._check_logits()
         return self._logits
 
     def append(self, embedded: Tensor) -> None:
-        """Put ``embedded`` (n, hidden) behind the history (prefill).
+        """Append ``embedded`` (n, hidden) to the history (prefill).
 
-        Raises: NetworkInputError when that does not fit; the history is then as before.
+        Raises: NetworkInputError when it does not fit; the history is left unchanged.
         """
         hidden = self.network.config.backbone.hidden
         if embedded.ndim != 2 or embedded.shape[1] != hidden or not len(embedded):
@@ -120,20 +111,20 @@ class Decoder:
         self._append(embedded)
 
     def append_token(self, token: Tensor) -> None:
-        """Put one token (int64, shape (1,), on the device) behind the history; does not wait for
-        the device. Raises: NetworkInputError when it does not fit."""
+        """Append one token, int64 (1,) on the device, without waiting for the device.
+        Raises: NetworkInputError when it does not fit."""
         self._check_room(1)
         self._changes += 1
         self._append(self.network.embed_token(token))
 
     def rewind(self, length: int) -> None:
-        """Forget everything behind the first ``length`` tokens.
+        """Cut the history back to its first ``length`` tokens.
 
-        Raises: NetworkInputError when there are fewer.
+        Raises: NetworkInputError when it has fewer.
         """
         if not 0 <= length <= self.length:
             raise NetworkInputError(
-                f"cannot go back to {length} tokens in a history of {self.length}"
+                f"cannot rewind to {length} tokens: the history has {self.length}"
             )
         if length < self.length:
             self._changes += 1
@@ -142,16 +133,15 @@ class Decoder:
 
     @torch.inference_mode()
     def forget(self, start: int, count: int) -> None:
-        """Take ``count`` tokens out of the history, from token ``start`` on. What is behind them
-        moves up as if they had never been there, but still knows of them: nothing is computed
-        again.
+        """Remove ``count`` tokens from token ``start`` on. Later tokens move up without being
+        computed again, so they still reflect the removed ones.
 
-        Raises: NetworkInputError when there are fewer.
+        Raises: NetworkInputError when the history has fewer.
         """
         self._compute_pending()
         if start < 0 or count < 0 or start + count > self._computed:
             raise NetworkInputError(
-                f"cannot forget {count} tokens from {start} on in a history of {self.length}"
+                f"cannot forget {count} tokens from {start} on: the history has {self.length}"
             )
         self._changes += 1
         frequencies = self.network.llm.model.rotary_emb.inv_freq
@@ -161,7 +151,7 @@ class Decoder:
 
     @torch.inference_mode()
     def copy(self) -> Decoder:
-        """A decoder with an equal history of its own."""
+        """Return a decoder with an equal history of its own."""
         self._compute_pending()
         other = Decoder(self.network, self.capacity, graph=self._graphs is not None)
         other._cache.copy_from(self._cache)
@@ -180,20 +170,20 @@ class Decoder:
         allowed: Tensor | None = None,
         reference_quirks: bool = False,
     ) -> Iterator[int]:
-        """Generate behind the history, up to and including an id of ``stop``, or ``limit`` tokens.
+        """Generate tokens up to and including an id of ``stop``, or ``limit`` of them.
 
-        ``prompt``: this turn's ids (n,), which were appended before; the penalties count them.
-        ``allowed``: bool, shape (vocabulary,); what may be chosen. Whenever the caller stops, the
-        history holds exactly what was yielded; a token is yielded only if it fits.
+        ``prompt``: this turn's ids (n,), appended before; the penalties count them. ``allowed``:
+        bool (vocabulary,), the ids that may be chosen. Whenever the caller stops, the history
+        holds exactly the tokens that were yielded; a token is yielded only if it fits.
 
         Raises: NetworkInputError, at once when there is nothing to continue from, later when the
-        history is full, or was changed by somebody else.
+        history is full or changed between two tokens.
         """
         vocabulary = self.network.config.backbone.vocabulary
         if allowed is not None:
             if allowed.shape != (vocabulary,) or not bool(allowed.any()):
                 raise NetworkInputError(
-                    f"what is allowed must be a mask of {vocabulary} ids with one set at least"
+                    f"allowed must be a mask of {vocabulary} ids with at least one set"
                 )
             allowed = allowed.to(self._device)
         chooser = TokenChooser(
@@ -205,13 +195,13 @@ class Decoder:
 
     @torch.inference_mode()
     def warm_up(self, progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """On a GPU: go once through everything that the first use makes slow, so that nothing is
-        captured in the middle of a reply. ``progress`` gets the parts done and how many there are.
+        """On a GPU, run everything that is slow the first time, so that no reply waits for a
+        capture. ``progress`` receives the parts done and their total.
 
         Raises: NetworkInputError when the history is not empty.
         """
         if self.length:
-            raise NetworkInputError("warm the decoder up before anything is appended")
+            raise NetworkInputError("warm up the decoder before anything is appended")
         if not self._on_gpu:
             return
         parts = [self._warm_up_prefill]
@@ -260,15 +250,15 @@ class Decoder:
     def _check_logits(self) -> None:
         if not self._computed or self._logits_at != self._computed:
             raise NetworkInputError(
-                "there is nothing to continue from: append to the history first (it is empty or "
-                "was cut back)"
+                "there is nothing to continue from: the history is empty or was cut back; append "
+                "to it first"
             )
 
     def _check_room(self, rows: int) -> None:
         if self.length + rows > self.capacity:
             raise NetworkInputError(
-                f"{rows} more tokens do not fit behind a history of {self.length}: the capacity is "
-                f"{self.capacity}; rewind it, or make a decoder with a larger one"
+                f"{rows} more tokens do not fit a history of {self.length}: the decoder's capacity "
+                f"is {self.capacity}; rewind it, or use a larger decoder"
             )
 
     def _compute_pending(self) -> None:
@@ -307,7 +297,7 @@ class Decoder:
 
     @torch.inference_mode()
     def _step(self, attended: int) -> None:
-        """From the row at ``_position`` to the logits, over ``attended`` cache rows."""
+        """Compute the logits of the row at ``_position`` over ``attended`` cache rows."""
         attention = StepAttention(self._position, attended, flash=self._flash)
         hidden = self._run(self._row, self._position, attention)
         self._logits.copy_(self.network.llm.lm_head(hidden)[0])

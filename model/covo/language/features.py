@@ -1,13 +1,12 @@
-"""From a turn of speech to what the encoder hears, and to how many embeddings it will give.
+"""From a turn of speech to the encoder's input, and the number of embeddings that result.
 
-A turn is brought to 24 kHz, cut to whole 10 ms and filled up to whole 20 ms, split into segments
-of 30 s, and each segment is resampled to 16 kHz and turned into a log-mel spectrogram of its own.
+A turn is resampled to 24 kHz, cut to whole 10 ms, padded to whole 20 ms and split into segments of
+30 s. Each segment is resampled to 16 kHz and becomes a log-mel spectrogram of its own.
 
-Different from the published code, unless ``reference_quirks``: that code counts the embeddings of
-a turn on the whole turn but computes them per segment, rounding up each time (30 s are 187.5, it
-computes 188). Cutting the concatenation to the count then loses about 0.08 s of the turn's end
-per full segment. Here the count is the sum over the segments, so nothing is lost; for turns of up
-to 30 s both are the same.
+Unlike the published code (``reference_quirks`` restores it), no speech is lost after 30 s. That
+code counts embeddings on the whole turn but computes them per segment, rounding up each time (188
+for the 187.5 of 30 s). Cutting to the count then loses about 0.08 s of the turn's end per full
+segment. Here the count is the sum over the segments.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ _ROLLOFF = 0.99
 
 @dataclass(frozen=True, slots=True)
 class TurnFeatures:
-    """What the encoder is given for one turn.
+    """The encoder's input for one turn.
 
-    ``log_mels`` has shape (segments, mels, 3000), float32, on the CPU. Of the embeddings of segment
-    ``i`` the first ``rows[i]`` are the turn's; the prompt has ``sum(rows)`` placeholders.
+    ``log_mels``: (segments, mels, 3000), float32, on the CPU. ``rows[i]``: how many of segment
+    ``i``'s embeddings belong to the turn, counted from its first.
     """
 
     log_mels: Tensor
@@ -46,7 +45,7 @@ class TurnFeatures:
 
     @property
     def placeholders(self) -> int:
-        """How many placeholders the prompt must have for this turn."""
+        """Return the number of placeholders that the turn takes in a prompt."""
         return sum(self.rows)
 
 
@@ -58,11 +57,10 @@ def turn_features(
     device: torch.device | str = "cpu",
     reference_quirks: bool = False,
 ) -> TurnFeatures:
-    """The features of one turn of speech. ``audio``: shape (samples,) or (channels, samples), on
-    the CPU, where it is resampled; ``device``: where the spectrograms are computed.
+    """Return the features of ``audio``, (samples,) or (channels, samples), on the CPU.
 
-    Raises: NetworkInputError when the audio is shorter than 10 ms, not finite, or of a shape that
-    is not audio.
+    ``device``: where the spectrograms are computed; resampling stays on the CPU. Raises:
+    NetworkInputError when the audio is shorter than 10 ms, not finite or of another shape.
     """
     whole = trim_and_pad(resample(mono(audio), rate, RATE))
     rows = embedding_rows(len(whole), reference_quirks=reference_quirks)
@@ -71,7 +69,7 @@ def turn_features(
 
 
 def embedding_rows(samples: int, *, reference_quirks: bool = False) -> tuple[int, ...]:
-    """How many embeddings of each 30 s segment belong to a turn of ``samples`` at 24 kHz."""
+    """Return how many of each 30 s segment's embeddings a turn of ``samples`` (24 kHz) has."""
     frames = [min(SEGMENT, samples - start) // MEL_FRAME for start in range(0, samples, SEGMENT)]
     rows = [ceil(count / FRAMES_PER_EMBEDDING) for count in frames]
     if reference_quirks:
@@ -83,7 +81,7 @@ def embedding_rows(samples: int, *, reference_quirks: bool = False) -> tuple[int
 
 
 def mono(audio: Tensor) -> Tensor:
-    """``audio`` as one channel of finite float32, the mean of its channels.
+    """Return the mean of ``audio``'s channels as finite float32.
 
     Raises: NetworkInputError.
     """
@@ -101,15 +99,15 @@ def mono(audio: Tensor) -> Tensor:
 
 
 def resample(audio: Tensor, rate: int, target: int) -> Tensor:
-    """``audio`` of shape (samples,) at another rate: ceil(samples * target / rate) samples.
+    """Resample ``audio`` (samples,) to ceil(samples * target / rate) samples.
 
     A polyphase windowed-sinc filter: six zero crossings on each side, cut off at 0.99 of the lower
-    Nyquist frequency, Hann window -- the numbers (not the code) of torchaudio's default, which the
-    network was trained behind. soxr is better at resampling and differs too much to be used here.
-    On the CPU it takes a thousandth of the audio's time; on a GPU cuDNN would round it to TF32.
+    Nyquist frequency, Hann window. These are the numbers of torchaudio's default, with which the
+    network was trained; soxr resamples better but differs too much. On the CPU it takes a
+    thousandth of the audio's duration; on a GPU cuDNN would round it to TF32.
     """
     if rate <= 0:
-        raise NetworkInputError(f"a sample rate of {rate} Hz is not possible")
+        raise NetworkInputError(f"the sample rate must be above 0 Hz, not {rate}")
     if rate == target or not len(audio):
         return audio
     common = gcd(rate, target)
@@ -121,29 +119,29 @@ def resample(audio: Tensor, rate: int, target: int) -> Tensor:
 
 
 def trim_and_pad(audio: Tensor) -> Tensor:
-    """``audio`` at 24 kHz cut to whole 10 ms, then filled with silence to whole 20 ms.
+    """Cut ``audio`` (24 kHz) to whole 10 ms, then pad it with silence to whole 20 ms.
 
     Raises: NetworkInputError when nothing is left.
     """
     kept = len(audio) // MEL_FRAME * MEL_FRAME
     if not kept:
         raise NetworkInputError(
-            f"the turn is too short: {1000 * len(audio) / RATE:.1f} ms, and the network hears "
-            "nothing below 10 ms"
+            f"the turn is too short: {1000 * len(audio) / RATE:.1f} ms; the network needs at least "
+            "10 ms"
         )
     return functional.pad(audio[:kept], (0, -kept % (2 * MEL_FRAME)))
 
 
 def split(audio: Tensor) -> tuple[Tensor, ...]:
-    """``audio`` at 24 kHz in pieces of 30 s; the last one is short."""
+    """Split ``audio`` (24 kHz) into segments of 30 s; the last may be shorter."""
     segments: tuple[Tensor, ...] = torch.split(audio, SEGMENT)
     return segments
 
 
 def log_mel(audio: Tensor, mels: int = 128, device: torch.device | str = "cpu") -> Tensor:
-    """Shape (mels, 3000): the log-mel spectrogram of up to 30 s at 16 kHz, filled with silence.
+    """Return the log-mel spectrogram (mels, 3000) of up to 30 s at 16 kHz, padded with silence.
 
-    transformers' ``WhisperFeatureExtractor`` computes it on ``device``; it comes back to the CPU.
+    transformers' ``WhisperFeatureExtractor`` computes it on ``device``; the result is on the CPU.
     """
     from transformers import WhisperFeatureExtractor
 
@@ -159,8 +157,8 @@ def log_mel(audio: Tensor, mels: int = 128, device: torch.device | str = "cpu") 
 
 
 def _sinc_kernel(step: int, phases: int) -> tuple[Tensor, int]:
-    """Shape (phases, 2 * reach + step): output ``n * phases + p`` is filter ``p`` on the input
-    from ``n * step - reach`` on. Computed in float64, given as float32."""
+    """Return filters (phases, 2 * reach + step), and the reach. Output ``n * phases + p`` is
+    filter ``p`` on the input from ``n * step - reach`` on. Computed in float64, returned in 32."""
     cutoff = min(step, phases) * _ROLLOFF
     reach = ceil(_ZERO_CROSSINGS * step / cutoff)
     taps = torch.arange(-reach, reach + step, dtype=torch.float64) / step

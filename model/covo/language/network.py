@@ -1,10 +1,7 @@
 """The language-model side of Covo-Audio: encoder, adapter and language model, and their inputs.
 
-Encoder and backbone are transformers' own Whisper and Qwen2 classes, the adapter is ours. What
-comes out of the inputs is computed by :mod:`model.covo.language.decoder`, which holds a history.
-
-Different from the published code: nothing of a turn longer than 30 s is lost (see
-:mod:`model.covo.language.features`).
+Encoder and backbone are transformers' Whisper and Qwen2 classes; the adapter is ours.
+:mod:`model.covo.language.decoder` runs the language model over a history.
 """
 
 from __future__ import annotations
@@ -14,9 +11,8 @@ from torch import Tensor, nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
-from model.covo.config.config import BackboneConfig, CovoConfig
-from model.covo.language.adapter import AudioAdapter
-from model.covo.language.encoder import embed_turn, whisper_encoder
+from model.covo.config.network_config import BackboneConfig, CovoConfig
+from model.covo.language.encoder import AudioAdapter, embed_turn, whisper_encoder
 from model.covo.language.features import TurnFeatures
 from model.errors import NetworkInputError
 
@@ -33,41 +29,41 @@ class CovoNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is; what it is given is moved there."""
+        """Return the network's device; its inputs are moved there."""
         device: torch.device = self.llm.lm_head.weight.device
         return device
 
     @property
     def dtype(self) -> torch.dtype:
-        """What embeddings, keys and values are computed in."""
+        """Return the dtype of embeddings, keys and values."""
         dtype: torch.dtype = self.llm.model.embed_tokens.weight.dtype
         return dtype
 
     def build_constants(self) -> None:
-        """Compute what is not in a checkpoint (RoPE's frequencies, float32) on the network's
-        device; for a network that was constructed on the meta device."""
+        """Compute what no checkpoint holds (RoPE's frequencies, float32) on the network's device,
+        for a network that was constructed on the meta device."""
         rotary = Qwen2RotaryEmbedding(config=self.llm.config)
         self.llm.model.rotary_emb = rotary.to(self.device)
 
     @torch.inference_mode()
     def hear(self, turn: TurnFeatures) -> Tensor:
-        """Shape (turn.placeholders, hidden): what goes where the prompt has placeholders."""
+        """Return the embeddings (turn.placeholders, hidden) for a prompt's placeholders."""
         return embed_turn(self.encoder, self.audio_adapter, turn)
 
     @torch.inference_mode()
     def embed(self, prompt: Tensor, heard: Tensor | None = None) -> Tensor:
-        """Shape (n, hidden): the embeddings of the ids ``prompt`` (n,), with the rows of ``heard``
-        in the places of the placeholders.
+        """Return the embeddings (n, hidden) of the ids ``prompt`` (n,), the placeholders replaced
+        by the rows of ``heard``.
 
-        Raises: NetworkInputError when ids are outside of the vocabulary, or ``heard`` has not
-        exactly one row per placeholder.
+        Raises: NetworkInputError when an id is outside the vocabulary, or ``heard`` does not have
+        one row per placeholder.
         """
         if not prompt.numel():
             raise NetworkInputError("the prompt is empty")
         low, high = (int(edge) for edge in prompt.aminmax())
         if low < 0 or high >= self.config.backbone.vocabulary:
             raise NetworkInputError(
-                f"token id {low if low < 0 else high} is outside of the vocabulary of "
+                f"token id {low if low < 0 else high} is outside the vocabulary of "
                 f"{self.config.backbone.vocabulary}"
             )
         prompt = prompt.to(self.device)
@@ -76,7 +72,7 @@ class CovoNetwork(nn.Module):
         wanted, given = int(places.sum()), 0 if heard is None else len(heard)
         if wanted != given:
             raise NetworkInputError(
-                f"the prompt has {wanted} audio placeholders, and there are {given} embeddings"
+                f"the prompt has {wanted} audio placeholders, but there are {given} embeddings"
             )
         if heard is not None:
             embedded[places] = heard.to(embedded)
@@ -84,8 +80,8 @@ class CovoNetwork(nn.Module):
 
     @torch.inference_mode()
     def embed_token(self, token: Tensor) -> Tensor:
-        """Shape (1, hidden): the embedding of one token (int64, shape (1,), on the network's
-        device). Does not wait for the device, so the id is not checked."""
+        """Return the embedding (1, hidden) of one token, int64 (1,), on the network's device.
+        The id is not checked, because that would wait for the device."""
         embedded: Tensor = self.llm.model.embed_tokens(token)
         return embedded
 

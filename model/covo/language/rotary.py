@@ -10,12 +10,12 @@ Rotation = tuple[Tensor, Tensor]
 
 
 def rotation(angles: Tensor) -> Rotation:
-    """By ``angles`` (..., width / 2)."""
+    """Return the rotation by ``angles`` (..., width / 2)."""
     cosine, sine = angles.cos(), angles.sin()
     return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
 
 
 def rotate(x: Tensor, by: Rotation) -> Tensor:
-    """``x`` (..., width) turned; whole rows at once, because each operation costs a launch."""
+    """Rotate ``x`` (..., width), whole rows at once, because each operation costs a launch."""
     cosine, sine = by
     return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, -1), sine)

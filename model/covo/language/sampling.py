@@ -1,8 +1,12 @@
 """Choosing a token from logits: penalties, a mask, then the best or a drawn one.
 
-In the order and with the meaning that transformers' ``generate`` gives them: penalties, mask,
-temperature, top-k, top-p. Everything happens on the device of the logits, and nothing waits for
-it; the token stays there until somebody reads it.
+The order and meaning are those of transformers' ``generate``: penalties, mask, temperature, top-k,
+top-p. All of it runs on the logits' device and never waits for it; the token stays there.
+
+The published model is decoded with two penalties on repetition. The first applies to every id of
+this turn, prompt, placeholders and generated tokens alike, once per id; the second to the last few
+ids. Each divides a positive score and multiplies a negative one, so an id that both cover is
+penalised twice. Earlier turns do not count.
 """
 
 from __future__ import annotations
@@ -12,17 +16,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.covo.language.penalties import PenaltySettings, RepetitionPenalties
 from model.errors import NetworkInputError
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingSettings:
-    """How a token is drawn. ``temperature`` 0 takes the best one (greedy), and the rest is
-    ignored. ``top_k`` 0 and ``top_p`` 1.0 keep all. One ``seed`` gives one reply on one device.
+class PenaltySettings:
+    """The penalty for a turn's ids, and that for its last ``window`` ids; 1.0 turns one off."""
 
-    Different from transformers: of tokens that tie at the k-th place, only as many as fit are
-    kept.
+    repetition: float = 1.05
+    windowed: float = 1.05
+    window: int = 8
+
+    def __post_init__(self) -> None:
+        if min(self.repetition, self.windowed) <= 0 or self.window < 1:
+            raise NetworkInputError(
+                f"repetition penalties must be above 0 and their window at least 1, not "
+                f"{self.repetition}, {self.windowed} and {self.window}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingSettings:
+    """How a token is drawn. ``temperature`` 0 takes the best (greedy) and ignores the rest;
+    ``top_k`` 0 and ``top_p`` 1.0 keep all. A ``seed`` gives the same reply on the same device.
+
+    Unlike transformers, ``top_k`` never keeps more than k tokens when several tie at the k-th
+    place.
     """
 
     temperature: float = 0.0
@@ -40,17 +59,49 @@ class SamplingSettings:
 
     @property
     def greedy(self) -> bool:
-        """Whether nothing is drawn."""
+        """Whether the best token is taken instead of a drawn one."""
         return self.temperature == 0
 
 
 GREEDY = SamplingSettings()
 
 
-class TokenChooser:
-    """Chooses the tokens of one reply, and remembers them for the penalties.
+class RepetitionPenalties:
+    """The penalties' state over one turn: two masks and a ring of ids, updated in place without
+    waiting for the device.
 
-    ``prompt``: the ids of this turn, shape (n,), on the network's device; may be empty.
+    ``prompt``: ids (n,) on the device of the scores; may be empty.
+    """
+
+    def __init__(self, settings: PenaltySettings, prompt: Tensor, vocabulary: int) -> None:
+        self._settings = settings
+        # One place more than there are ids: unused places of the ring point there.
+        self._seen = torch.zeros(vocabulary + 1, dtype=torch.bool, device=prompt.device)
+        self._in_window = torch.zeros_like(self._seen)
+        self._seen.index_fill_(0, prompt, True)
+        window = settings.window
+        self._ring = torch.full((window,), vocabulary, dtype=torch.long, device=prompt.device)
+        last = prompt[-window:]
+        self._ring[window - len(last) :] = last
+        self._oldest = 0
+
+    def add(self, token: Tensor) -> None:
+        """Count the generated ``token``, shape (1,)."""
+        self._seen.index_fill_(0, token, True)
+        self._ring[self._oldest : self._oldest + 1] = token
+        self._oldest = (self._oldest + 1) % len(self._ring)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return the scores for ``logits``, both (vocabulary,)."""
+        scores = _penalise(logits, self._seen, self._settings.repetition)
+        self._in_window.zero_().index_fill_(0, self._ring, True)
+        return _penalise(scores, self._in_window, self._settings.windowed)
+
+
+class TokenChooser:
+    """Chooses the tokens of one reply and counts them for the penalties.
+
+    ``prompt``: the ids of this turn (n,) on the network's device; may be empty.
     """
 
     def __init__(
@@ -69,14 +120,14 @@ class TokenChooser:
 
     @torch.inference_mode()
     def scores(self, logits: Tensor) -> Tensor:
-        """``logits`` (vocabulary,) after both penalties."""
+        """Return ``logits`` (vocabulary,) after both penalties."""
         return self._penalties(logits)
 
     @torch.inference_mode()
     def choose(self, logits: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """The next token, int64, shape (1,), on the device.
+        """Return the next token, int64 (1,), on the device.
 
-        ``allowed``: bool, shape (vocabulary,), on the device; at least one must be true.
+        ``allowed``: bool (vocabulary,) on the device, with at least one set.
         """
         scores = self.scores(logits)
         if allowed is not None:
@@ -90,7 +141,7 @@ class TokenChooser:
 
 
 def draw(scores: Tensor, settings: SamplingSettings, generator: torch.Generator | None) -> Tensor:
-    """One id, int64, shape (1,), drawn from ``scores`` (vocabulary,)."""
+    """Draw one id, int64 (1,), from ``scores`` (vocabulary,)."""
     kept, ids = candidates(scores, settings)
     # The largest of p / Exponential(1) is a draw from p: torch.multinomial without its checks,
     # which would wait for the device.
@@ -100,16 +151,23 @@ def draw(scores: Tensor, settings: SamplingSettings, generator: torch.Generator 
 
 
 def candidates(scores: Tensor, settings: SamplingSettings) -> tuple[Tensor, Tensor | None]:
-    """The probabilities of what may be drawn, with the ids they belong to (None: all in order).
-    What top-p leaves out has probability 0."""
+    """Return the candidates' probabilities and ids (None: every id in order). Candidates that
+    top-p excludes have probability 0."""
     scores = scores / settings.temperature
     ids: Tensor | None = None
     if settings.top_k or settings.top_p < 1:
         scores, ids = scores.topk(min(settings.top_k or len(scores), len(scores)))
     probabilities = scores.softmax(dim=-1)
     if settings.top_p < 1:
-        # Kept until the more probable ones together reach top_p: the first always is.
+        # Keep candidates until the more probable ones together reach top_p; the first always is.
         before = probabilities.cumsum(dim=-1) - probabilities
         probabilities = probabilities * (before < settings.top_p)
         probabilities = probabilities / probabilities.sum()
     return probabilities, ids
+
+
+def _penalise(scores: Tensor, where: Tensor, penalty: float) -> Tensor:
+    if penalty == 1.0:
+        return scores
+    lowered = torch.where(scores < 0, scores * penalty, scores / penalty)
+    return torch.where(where[:-1], lowered, scores)

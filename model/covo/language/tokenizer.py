@@ -1,8 +1,8 @@
 """Text to token ids and back: the Qwen2 tokenizer of a model folder, checked against the network.
 
-Ids below the first speech token are the tokenizer's, ids from there on are speech codes; a
-tokenizer of another length would shift every code. Text of a user never becomes a control token:
-``<|im_end|>`` in a persona file is eight letters, not the end of a block.
+Ids below the first speech token are the tokenizer's, ids from there on are speech codes, so a
+tokenizer of another length would shift every code. A user's text never becomes a control token:
+``<|im_end|>`` in a persona file is plain characters, not the end of a block.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from transformers import Qwen2Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.errors import NetworkConfigError
 
 _FILES = ("tokenizer.json", "vocab.json")
@@ -22,8 +22,8 @@ _FILES = ("tokenizer.json", "vocab.json")
 
 @dataclass(frozen=True, slots=True)
 class ControlTokens:
-    """The ids of the tokens that the prompt is built from. ``audio`` is the placeholder between
-    ``audio_begin`` and ``audio_end``."""
+    """The ids of a prompt's control tokens. ``audio`` is the placeholder between ``audio_begin``
+    and ``audio_end``."""
 
     block_begin: int
     block_end: int
@@ -44,11 +44,8 @@ _NAMES = {
 
 
 class CovoTokenizer:
-    """The tokenizer of a model. ``size``: how many ids are text or control tokens; ``control``:
-    the ids that the prompt is built from; ``text_ids``: those that stand for bytes of text.
-
-    Made by :meth:`read`.
-    """
+    """The tokenizer of a model; see :meth:`read`. ``size``: the number of text and control ids;
+    ``control``: a prompt's control tokens; ``text_ids``: the ids that spell text."""
 
     def __init__(self, qwen: Qwen2Tokenizer, control: ControlTokens) -> None:
         self.control = control
@@ -68,9 +65,9 @@ class CovoTokenizer:
 
     @classmethod
     def read(cls, folder: Path, config: CovoConfig) -> CovoTokenizer:
-        """The tokenizer in ``folder``: tokenizer.json, or vocab.json and merges.txt.
+        """Read the tokenizer in ``folder``: tokenizer.json, or vocab.json and merges.txt.
 
-        Raises: NetworkConfigError when it is missing, unreadable, or not that of ``config``.
+        Raises: NetworkConfigError when it is missing, unreadable or another model's.
         """
         if not any((folder / name).is_file() for name in _FILES):
             raise NetworkConfigError(
@@ -81,40 +78,43 @@ class CovoTokenizer:
             return cls(qwen, _control_tokens(folder, qwen, config))
         except NetworkConfigError:
             raise
-        except Exception as error:  # the library raises what it likes for a damaged file
+        except Exception as error:  # the library raises all kinds for a damaged file
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise NetworkConfigError(
-                f"the tokenizer in {folder} cannot be read: {reason}"
-            ) from error
+            raise NetworkConfigError(f"cannot read the tokenizer in {folder}: {reason}") from error
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """The ids of ``text``, which may hold anything: nothing in it becomes a control token."""
+        """Return the ids of ``text``; none of them is a control token, whatever ``text`` holds."""
         return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: tuple[int, ...] | list[int]) -> str:
-        """The text of ``ids``, control tokens and speech codes left out."""
+        """Return the text of ``ids`` without control tokens and speech codes."""
         stream = TextStream(self)
         return "".join(stream.step(i) for i in ids) + stream.end()
 
     def spelling(self, index: int) -> bytes:
-        """The bytes that id ``index`` adds to a text; none for control tokens and speech."""
+        """Return the bytes that id ``index`` spells; none for control tokens and speech."""
         return self._bytes[index] if index < self.size else b""
 
 
 class TextStream:
-    """Text as its tokens come. A token may hold part of a character; it is held back until the
-    rest has come, so what was given out never changes."""
+    """Decodes text token by token. A token may end inside a character; the character is held back
+    until it is complete, so returned text never changes."""
 
     def __init__(self, tokenizer: CovoTokenizer) -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def step(self, index: int) -> str:
-        """What token ``index`` adds."""
+        """Return the text that token ``index`` completes."""
         return self._decoder.decode(self._tokenizer.spelling(index))
 
+    @property
+    def pending(self) -> bool:
+        """Return whether part of a character is held back."""
+        return bool(self._decoder.getstate()[0])
+
     def end(self) -> str:
-        """Nothing follows: a character that was never finished becomes U+FFFD."""
+        """Return what is held back; an incomplete character becomes U+FFFD."""
         return self._decoder.decode(b"", final=True)
 
 
@@ -122,18 +122,18 @@ def _control_tokens(folder: Path, qwen: Qwen2Tokenizer, config: CovoConfig) -> C
     if len(qwen) != config.first_audio_token:
         raise NetworkConfigError(
             f"the tokenizer in {folder} has {len(qwen)} tokens, but speech begins at id "
-            f"{config.first_audio_token} (audio_token_index): they are not of one model"
+            f"{config.first_audio_token} (audio_token_index): they belong to different models"
         )
     vocabulary = qwen.get_vocab()
     missing = [name for name in _NAMES.values() if name not in vocabulary]
     if missing:
         raise NetworkConfigError(
-            f"the tokenizer in {folder} lacks {', '.join(missing)}: it is not Covo-Audio's"
+            f"the tokenizer in {folder} lacks {', '.join(missing)}; is it Covo-Audio's?"
         )
     control = ControlTokens(**{field: vocabulary[name] for field, name in _NAMES.items()})
     if control.audio != config.placeholder:
         raise NetworkConfigError(
-            f"{folder}: {_NAMES['audio']} is id {control.audio} of the tokenizer, but "
-            f"{config.placeholder} by config.json"
+            f"{folder}: {_NAMES['audio']} is id {control.audio} in the tokenizer, but "
+            f"{config.placeholder} in config.json"
         )
     return control

@@ -1,1 +1,1 @@
-"""Loading: weight files into modules, quantised on the way."""
+"""From a folder to networks that are ready."""

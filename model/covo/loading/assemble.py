@@ -1,11 +1,11 @@
-"""From a model folder and settings to something that answers.
+"""From a model folder and settings to a reply generator.
 
 The folder has the published layout: config.json, the tokenizer and the safetensors files;
 ``token2wav/`` with its own config.json, weights and statistics; ``voices/NAME/`` with three arrays
-for each voice; and optionally ``system_prompt.txt`` (:mod:`model.covo.conversation.chat_prompt`).
+per voice; and optionally ``system_prompt.txt`` (:mod:`model.covo.conversation.chat_prompt`).
 
-Everything that can be refused is refused before anything large is read: what is no model, a voice
-of another size, an unknown precision, a device that is not there, too little memory.
+Whatever can be refused is refused before weights are read: another kind of folder, a voice of
+another size, an unknown precision, a missing device, too little memory.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from pathlib import Path
 
 import torch
 
-from model.covo.config.config import CovoConfig, SamplingConfig, Token2WavConfig
 from model.covo.config.device import AUTO, named_device
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.token2wav_config import SamplingConfig, Token2WavConfig
 from model.covo.conversation.chat_prompt import read_system_prompt
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
 from model.covo.conversation.generator import CovoGenerator, LoadedNetwork
 from model.covo.language.decoder import Decoder
 from model.covo.language.sampling import GREEDY, SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
-from model.covo.loading.loading import load_network, load_token2wav
-from model.covo.memory.memory_fit import MemoryFit, free_memory
-from model.covo.memory.memory_plan import MemoryPlan, MemorySetting, context_tokens
-from model.covo.speech.speaking import Speaking
+from model.covo.loading.checkpoint import load_network, load_token2wav
+from model.covo.memory.fit import MemoryFit, free_memory
+from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.engine import EngineInfo, Progress
-from model.reply import LoadableRecognizer
 
 TOKEN2WAV = "token2wav"
 """Subfolder of a model folder."""
@@ -41,16 +40,15 @@ LICENCE = "academic use only, nothing commercial and nothing in production"
 
 
 @dataclass(frozen=True, slots=True)
-class CovoSettings:
+class NetworkSettings:
     """How the network is run.
 
-    ``device``: ``auto``, or as torch calls it. ``precision``: ``auto`` for the weights' own, or
-    one of :class:`Precision`; ``token2wav_precision``: ``auto`` for bf16, and fp32 on the CPU.
-    ``context_minutes``: minutes of talk that it remembers.
-    ``voice_prompt_seconds``: how much of a voice's prompt is used, None for all of it.
-    ``flow_steps``: midpoint steps of flow matching, None for the checkpoint's; ``guidance``: its
-    strength, None for the checkpoint's, and below 0 for none. ``graph``: CUDA graphs.
-    ``text_only``: it writes and does not speak.
+    ``device``: ``auto`` or torch's name. ``precision``: ``auto`` for the weights' own, or one of
+    :class:`Precision`; ``token2wav_precision``: ``auto`` for bf16, or fp32 on the CPU.
+    ``context_minutes``: minutes of talk to remember. ``voice_prompt_seconds``: how much of a voice
+    prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for
+    the checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative for none.
+    ``graph``: use CUDA graphs. ``text_only``: write without speaking.
     """
 
     device: str = AUTO
@@ -67,7 +65,7 @@ class CovoSettings:
     persona: str | None = None
 
     def flow_sampling(self, own: SamplingConfig) -> SamplingConfig:
-        """How the flow of a checkpoint is solved whose ``own`` way is this."""
+        """Return how the flow is solved, with a checkpoint's ``own`` settings as defaults."""
         points = own.points if self.flow_steps is None else self.flow_steps + 1
         alpha = own.alpha if self.guidance is None else self.guidance
         return SamplingConfig(
@@ -76,13 +74,13 @@ class CovoSettings:
 
 
 class CovoModel:
-    """The model in ``folder``, run as ``settings`` say: looked at, and not loaded yet.
+    """The model in ``folder`` with ``settings``, inspected but not loaded.
 
-    Raises: NetworkConfigError for a folder that is no Covo-Audio model, an unknown precision or a
-    device that is not there; NetworkMemoryError when it does not fit.
+    Raises: NetworkConfigError when the folder is not a Covo-Audio model, the precision unknown or
+    the device missing; NetworkMemoryError when it does not fit.
     """
 
-    def __init__(self, folder: Path, settings: CovoSettings) -> None:
+    def __init__(self, folder: Path, settings: NetworkSettings) -> None:
         self.folder = folder
         self.settings = settings
         self.config = CovoConfig.read(folder / "config.json")
@@ -97,13 +95,13 @@ class CovoModel:
 
     @property
     def where(self) -> str:
-        """What the device is called."""
+        """Return the device's name for the user."""
         if self.device.type == "cuda":
             return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
         return str(self.device)
 
     def load_dialogue(self, speaker: str | None, progress: Progress) -> Dialogue:
-        """Load the language-model side; ``speaker``: None for one that only writes.
+        """Load the language-model side. ``speaker``: the voice's name, None for text only.
 
         Raises: WeightsError, NetworkConfigError.
         """
@@ -125,7 +123,7 @@ class CovoModel:
         )
         return Dialogue(network, decoder, self.tokenizer, self.system, speaker, settings)
 
-    def load_speaking(self, progress: Progress) -> Speaking:
+    def load_speech(self, progress: Progress) -> SpeechWorker:
         """Load token2wav. Raises: WeightsError, NetworkConfigError."""
         token2wav = load_token2wav(
             self.folder / TOKEN2WAV,
@@ -134,12 +132,11 @@ class CovoModel:
             progress=_bytes("token2wav", progress),
         )
         sampling = self.settings.flow_sampling(self.speech_config.sampling)
-        worker = SpeechWorker(SpeechStreamer(token2wav))
-        return Speaking(worker, self.speech_config, SpeechSettings(sampling=sampling))
+        return SpeechWorker(SpeechStreamer(token2wav), SpeechSettings(sampling=sampling))
 
     def voice(self, catalogue: VoiceCatalogue, name: str) -> NetworkVoice:
-        """The voice called ``name``, its prompt cut as the settings say. Raises: VoiceError,
-        WeightsError, NetworkInputError."""
+        """Return the voice called ``name``, its prompt cropped as the settings say. Raises:
+        VoiceError, NetworkInputError."""
         voice = catalogue.load(name, self.speech_config.flow)
         seconds = self.settings.voice_prompt_seconds
         if seconds is None:
@@ -164,25 +161,22 @@ def build_generator(
     catalogue: VoiceCatalogue,
     *,
     voice: str = "",
-    recognizer: LoadableRecognizer | None = None,
 ) -> CovoGenerator:
-    """The reply generator of ``model``, not loaded yet. ``voice``: its name in ``catalogue``, or
-    empty for the model's own.
+    """Return the reply generator of ``model``, not loaded yet. ``voice``: a name in ``catalogue``,
+    or empty for the model's own.
 
-    Raises: VoiceError, WeightsError, NetworkInputError.
+    Raises: VoiceError, NetworkInputError.
     """
     text_only = model.settings.text_only
 
     def load(first: NetworkVoice | None, progress: Progress) -> LoadedNetwork:
-        speaking = model.load_speaking(progress) if first else None
+        speech = model.load_speech(progress) if first else None
         dialogue = model.load_dialogue(first.speaker if first else None, progress)
-        return LoadedNetwork(dialogue, speaking)
+        return LoadedNetwork(dialogue, speech)
 
     parts = {"language model": f"{model.folder.name}, {model.precision}"}
     if not text_only:
         parts["token2wav"] = f"flow matching and BigVGAN, {model.speech_precision}"
-    if recognizer is not None:
-        parts["recogniser"] = "Whisper base int8, for the transcript only"
     info = EngineInfo(
         name="covo",
         description=f"Covo-Audio-Chat ({', '.join(parts.values())}); licence: {LICENCE}",
@@ -196,7 +190,6 @@ def build_generator(
         lambda name: model.voice(catalogue, name),
         voice=None if text_only else model.voice(catalogue, voice),
         info=info,
-        recognizer=recognizer,
     )
 
 

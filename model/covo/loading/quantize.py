@@ -1,12 +1,11 @@
-"""Quantising one linear layer at a time, with torchao.
+"""Quantise one linear layer at a time, with torchao.
 
-A layer is quantised as soon as its weight is in place (:mod:`model.covo.loading.loading`), so that
-no more than one of them is ever there in bf16. Importing torchao takes seconds and is left to the
-first layer.
+A layer is quantised as soon as its weight is loaded (:mod:`model.covo.loading.checkpoint`), so that
+never more than one is held in bf16. Importing torchao takes seconds, so the first layer does it.
 
-int4 has a kernel in torchao for CUDA (tinygemm, from compute capability 8.0 on) and one for CPUs.
-int8 runs everywhere; run eagerly it writes each weight out in bf16 before it multiplies, so it
-saves memory rather than time until a step is compiled.
+torchao has int4 kernels for CUDA (tinygemm, compute capability 8.0 and newer) and for CPUs. int8
+runs everywhere; eagerly, it writes each weight out in bf16 before multiplying, so it saves memory
+rather than time until a step is compiled.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def quantise(linear: nn.Linear, precision: Precision) -> None:
 
 
 def check_quantisable(precision: Precision, device: torch.device) -> None:
-    """Before anything is loaded: whether layers can be quantised on ``device``.
+    """Check before loading that layers can be quantised on ``device``.
 
     Raises: NetworkConfigError.
     """
@@ -55,7 +54,7 @@ def check_quantisable(precision: Precision, device: torch.device) -> None:
         import torchao  # noqa: F401
     except ImportError as error:
         raise NetworkConfigError(
-            f"{precision} needs torchao ({error}): pip install 'covo[covo]'"
+            f"{precision} needs torchao ({error}); install it with `pip install 'covo[covo]'`"
         ) from error
     if precision is not Precision.INT4:
         return
@@ -74,7 +73,7 @@ def check_quantisable(precision: Precision, device: torch.device) -> None:
 
 
 def stored_bytes(tensor: Tensor) -> int:
-    """What ``tensor`` takes in memory; for a quantised one, its integers, scales and zeros."""
+    """Return the bytes of ``tensor``; for a quantised one, of integers, scales and zeros."""
     if not hasattr(tensor, "__tensor_flatten__"):
         return tensor.nbytes
     names, _ = tensor.__tensor_flatten__()
@@ -82,7 +81,7 @@ def stored_bytes(tensor: Tensor) -> int:
 
 
 def _int4_for_cpu() -> Any:
-    """torchao's tensor class for it, which it still calls a prototype."""
+    """Return torchao's tensor class for int4 on CPUs, still a prototype."""
     try:
         from torchao.prototype.quantization.int4 import Int4OpaqueTensor
     except ImportError as error:

@@ -1,6 +1,6 @@
-"""The network with random weights, filled on its device: for measurements that need no weights.
+"""The network with random weights, filled on its device, for measurements.
 
-What is computed means nothing, but costs what it costs with real ones, and stays finite in every
+The results mean nothing but cost what they cost with real weights, and stay finite in every
 precision: matrices are scaled by their width, norms are 1, biases 0.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from model.covo.config.config import CovoConfig, FlowConfig, Token2WavConfig
 from model.covo.config.device import set_up_torch
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import FlowConfig, Token2WavConfig
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.loading import Progress, planned_bytes, put
+from model.covo.loading.checkpoint import Progress, planned_bytes, put
 from model.covo.loading.quantize import check_quantisable
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 
@@ -25,7 +26,7 @@ def random_network(
     precision: Precision = Precision.BF16,
     progress: Progress = lambda done, total: None,
 ) -> CovoNetwork:
-    """The language-model side. Raises: NetworkConfigError."""
+    """Return the language-model side. Raises: NetworkConfigError."""
     with torch.device("meta"):
         network = CovoNetwork(config)
     _fill(network, torch.device(device), precision, progress)
@@ -41,7 +42,7 @@ def random_token2wav(
     precision: Precision = Precision.FP32,
     progress: Progress = lambda done, total: None,
 ) -> Token2Wav:
-    """token2wav; the latents' statistics are 0 and 1."""
+    """Return token2wav; the latents have mean 0 and variance 1."""
     mean, variance = torch.zeros(config.flow.latent), torch.ones(config.flow.latent)
     with torch.device("meta"):
         token2wav = Token2Wav(config, mean.to(device), variance.to(device))
@@ -51,7 +52,7 @@ def random_token2wav(
 
 
 def random_voice(config: FlowConfig, codes: int) -> VoicePrompt:
-    """A voice of ``codes`` codes and, as the published one has, 3 latents more than theirs."""
+    """Return a voice of ``codes`` codes with 3 more latents than these, as the published one."""
     generator = torch.Generator().manual_seed(0)
     return VoicePrompt(
         torch.randint(config.codebook, (codes,), generator=generator),

@@ -1,4 +1,4 @@
-"""Reading tensors by name from safetensors and PyTorch checkpoint files, memory-mapped."""
+"""Read tensors by name from memory-mapped safetensors and PyTorch checkpoint files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model.errors import WeightsError
 
-_AGAIN = "it is cut off or damaged; download it again"
+_AGAIN = "it is truncated or damaged; download it again"
 
 
 class WeightReader(Protocol):
@@ -23,11 +23,11 @@ class WeightReader(Protocol):
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The tensors' names and shapes; nothing has been read yet."""
+        """Return the tensors' names and shapes without reading them."""
         ...
 
     def read(self, name: str) -> Tensor:
-        """The tensor called ``name``, on the CPU; it may lie in the mapped file."""
+        """Return the tensor called ``name`` on the CPU, possibly a view of the mapped file."""
         ...
 
 
@@ -43,13 +43,13 @@ def open_weights(path: Path) -> Iterator[WeightReader]:
         with _not_whole(path):
             file = stack.enter_context(safe_open(path, framework="pt"))
             reader = _Safetensors(path, file)
-        yield reader  # what the caller raises says nothing about the file
+        yield reader  # outside: the caller's errors are not the file's
 
 
 def shards(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of a model: those that an index names, or else all in ``folder``.
+    """Return a model's safetensors files: those that an index names, else all in ``folder``.
 
-    Raises: WeightsError when there are none, or the index cannot be read.
+    Raises: WeightsError when there are none or the index is unreadable.
     """
     indices = sorted(folder.glob("*.safetensors.index.json"))
     if len(indices) > 1:
@@ -58,7 +58,7 @@ def shards(folder: Path) -> tuple[Path, ...]:
         try:
             names = set(json.loads(indices[0].read_text(encoding="utf-8"))["weight_map"].values())
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise WeightsError(f"{indices[0]} is no safetensors index: {error!r}") from error
+            raise WeightsError(f"{indices[0]} is not a safetensors index: {error!r}") from error
         found = tuple(folder / name for name in sorted(names))
     else:
         found = tuple(sorted(folder.glob("*.safetensors")))
@@ -87,7 +87,7 @@ class _Safetensors:
 
 
 class _Checkpoint:
-    """A dict of tensors, by itself or under ``model``; ``module.`` before a name is dropped."""
+    """A dict of tensors, bare or under ``model``; a name's prefix ``module.`` is dropped."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -100,7 +100,7 @@ class _Checkpoint:
         if isinstance(held, dict) and isinstance(held.get("model"), dict):
             held = held["model"]
         if not isinstance(held, dict) or not all(isinstance(v, Tensor) for v in held.values()):
-            raise WeightsError(f"{path} holds something else than named tensors")
+            raise WeightsError(f"{path} holds something else than a dict of tensors")
         self._tensors: dict[str, Tensor] = {
             str(name).removeprefix("module."): tensor for name, tensor in held.items()
         }

@@ -1,8 +1,8 @@
-"""How each parameter is made from what a checkpoint holds.
+"""How each parameter is made from a checkpoint's tensors.
 
 Most are a tensor of the same name. BigVGAN's convolutions are stored in weight norm's old form
-(magnitude ``weight_g``, direction ``weight_v``), SnakeBeta's numbers as logarithms; both are
-folded here, in float32, so that no call has to.
+(magnitude ``weight_g``, direction ``weight_v``) and SnakeBeta's parameters as logarithms; both are
+folded at load, in float32, instead of in every call.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ _CONSTANT = re.compile(r"\.rotary\.inv_freq$|\.(upsample|downsample\.lowpass)\.f
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """The parameter ``target`` is ``build(*tensors)`` of the tensors called ``sources``, which
-    must have ``shapes``."""
+    """Parameter ``target`` = ``build(*tensors)`` of the tensors ``sources`` with ``shapes``."""
 
     target: str
     sources: tuple[str, ...]
@@ -33,22 +32,22 @@ class Recipe:
 
 
 def network_recipes(module: nn.Module) -> list[Recipe]:
-    """For the language-model side: every parameter as it is."""
+    """Return the recipes of the language-model side: every parameter as stored."""
     return [_plain(name, tuple(p.shape)) for name, p in module.named_parameters()]
 
 
 def token2wav_recipes(module: nn.Module) -> list[Recipe]:
-    """For token2wav: the vocoder folded, the rest as it is."""
+    """Return the recipes of token2wav: the vocoder folded, the rest as stored."""
     return [_token2wav(name, tuple(p.shape)) for name, p in module.named_parameters()]
 
 
 def is_constant(name: str) -> bool:
-    """Whether a checkpoint's tensor is one that we compute: RoPE's frequencies, the filters."""
+    """Return whether a checkpoint's tensor is computed here: RoPE's frequencies, filters."""
     return _CONSTANT.search(name) is not None
 
 
 def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
-    """``magnitude * direction / |direction|``, the norm over all dimensions but the first."""
+    """Return ``magnitude * direction / |direction|``, normed over all but the first dimension."""
     direction = direction.float()
     norm = torch.linalg.vector_norm(direction.flatten(1), dim=1).view_as(magnitude)
     folded: Tensor = direction * (magnitude.float() / norm)

@@ -1,1 +1,1 @@
-"""Memory: what a network will take, and what makes it fit."""
+"""What a network will take: memory, parameters, operations."""

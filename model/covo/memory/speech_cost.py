@@ -1,7 +1,7 @@
-"""What speech costs: floating-point operations per chunk, from the sizes alone.
+"""Count the floating-point operations of each chunk of speech, from the sizes alone.
 
-A multiply-add is two operations; norms, activations and rotations are left out, as
-``torch.utils.flop_counter`` does, against which the tests hold this.
+As in ``torch.utils.flop_counter``, with which the tests compare, a multiply-add is two operations,
+and norms, activations and rotations do not count.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from model.covo.config.config import (
+from model.covo.config.token2wav_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
     TIME_FEATURES,
@@ -19,14 +19,14 @@ from model.covo.config.config import (
     SamplingConfig,
     Token2WavConfig,
 )
-from model.covo.speech.antialias_filter import TAPS
+from model.covo.speech.antialias import TAPS
 from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD, LOOK_AHEAD
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkCost:
-    """``chunk`` needs ``flow`` and ``vocoder`` operations and makes ``seconds`` of speech."""
+    """The ``flow`` and ``vocoder`` operations for ``chunk``, which is ``seconds`` of speech."""
 
     chunk: Chunk
     flow: int
@@ -35,7 +35,7 @@ class ChunkCost:
 
     @property
     def total(self) -> int:
-        """Operations of both networks."""
+        """Return the operations of both networks."""
         return self.flow + self.vocoder
 
 
@@ -48,11 +48,11 @@ def chunk_costs(
     *,
     vocoder_look_ahead: int = LOOK_AHEAD,
 ) -> Iterator[ChunkCost]:
-    """The cost of each chunk of a reply of ``codes`` codes behind ``prompt_codes``."""
+    """Yield the cost of each chunk of a reply of ``codes`` codes after ``prompt_codes``."""
     again = max(0, EXACT_LOOK_AHEAD - vocoder_look_ahead)
     for chunk in schedule.chunks(codes):
         own = chunk.end - chunk.begin
-        # What the vocoder gave out early it computes again, except at the end.
+        # Except at the end, the vocoder computes what it gave early once more.
         latents = config.flow.upsample * own + (again if chunk.end < codes else 0)
         yield ChunkCost(
             chunk,
@@ -65,7 +65,7 @@ def chunk_costs(
 
 
 def flow_flops(config: FlowConfig, codes: int, sampling: SamplingConfig) -> int:
-    """Operations that the flow needs for ``codes`` codes, prompt and reply together."""
+    """Count the flow's operations for ``codes`` codes, prompt and reply together."""
     hidden, time = config.hidden, config.upsample * codes
     in_and_out = hidden * (hidden + 3 * config.latent)
     neighbours = hidden * hidden // EMBED_GROUPS * EMBED_KERNEL
@@ -79,7 +79,7 @@ def flow_flops(config: FlowConfig, codes: int, sampling: SamplingConfig) -> int:
 
 
 def vocoder_flops(config: BigVganConfig, latents: int) -> int:
-    """Operations that the vocoder needs for ``latents``, the edges of a stream left out."""
+    """Count the vocoder's operations for ``latents``, without a stream's edges."""
     width, rate = config.initial_channels, 1
     total = VOCODER_KERNEL * config.latent * width
     for stage, factor in enumerate(config.upsample_rates):

@@ -1,1 +1,1 @@
-"""The speech side: speech codes to 24 kHz sound, while they are decoded."""
+"""From speech codes to sound: flow matching, vocoder, streams, voices."""

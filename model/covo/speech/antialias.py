@@ -1,14 +1,25 @@
-"""SnakeBeta between two-fold up- and downsampling, in pieces with carried state."""
+"""BigVGAN's activation: SnakeBeta between two-fold up- and downsampling, in a stream.
+
+The two-fold oversampling runs as two interleaved phases, so the oversampled signal is never
+written out.
+"""
 
 from __future__ import annotations
+
+from math import pi
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.speech.stream import StreamPass
+from model.covo.speech.vocoder_stream import Phases, StreamPass
 
-_WINDOW = 6
+TAPS = 12
+"""Of the low-pass filter, at the oversampled rate."""
+_CUTOFF = 0.25
+"""Share of the oversampled rate: the signal's own Nyquist frequency."""
+_TRANSITION = 0.3
+_WINDOW = TAPS // 2
 """Steps that each of the two filters sees."""
 _SAMPLES_OUTSIDE = 3
 _PHASES_OUTSIDE = 2
@@ -16,8 +27,8 @@ _PHASES_OUTSIDE = 2
 
 
 class SnakeBeta(nn.Module):
-    """``x + sin(alpha * x)**2 * beta`` per channel. A checkpoint has the logarithms of alpha and
-    of 1 / beta; they are folded when it is loaded."""
+    """``x + sin(alpha * x)**2 * beta`` per channel. Checkpoints hold the logarithms of alpha and
+    1 / beta; loading folds them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -25,29 +36,29 @@ class SnakeBeta(nn.Module):
         self.beta = nn.Parameter(torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, 2, time) to the same."""
+        """Map (batch, channels, 2, time) to the same."""
         alpha, beta = self.alpha[:, None, None], self.beta[:, None, None]
         return torch.addcmul(x, torch.sin(x * alpha).square_(), beta)
 
 
 class AntiAliasedSnake(nn.Module):
-    """The activation. Outside of the signal its first or last sample goes on, at both rates, as
-    the network was trained; five samples of look-ahead."""
+    """The activation, with five samples of look-ahead. Beyond its ends the signal continues with
+    its first or last sample, at both rates, as the network was trained."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.act = SnakeBeta(channels)
 
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
-        """(batch, channels, time) to (batch, channels, what can be known)."""
+        """Map (batch, channels, time) to (batch, channels, what can be known)."""
         batch, channels = x.shape[:2]
         samples = _with_neighbours(x, run, (self, "samples"), _SAMPLES_OUTSIDE)
         if samples.shape[-1] < _WINDOW:
             return x[..., :0]
         phases = functional.conv1d(samples.reshape(batch * channels, 1, -1), run.filters.up)
         phases = self.act(phases.view(batch, channels, 2, -1))
-        # At twice the rate the signal begins with a second phase and ends with a first one; what
-        # is beside those two belongs to the outside.
+        # At twice the rate the signal begins with a second phase and ends with a first one; their
+        # partners lie outside.
         if (self, "phases") not in run.tails:
             phases[:, :, 0, 0] = phases[:, :, 1, 0]
         if run.last:
@@ -59,11 +70,30 @@ class AntiAliasedSnake(nn.Module):
         return out.view(batch, channels, -1)
 
 
+def kaiser_sinc() -> Tensor:
+    """Return the low-pass filter, (12,), float64, sum 1. Half width and window follow Kaiser's
+    formulas for an attenuation of 51 dB, as in alias-free GAN filters."""
+    attenuation = 2.285 * (TAPS // 2 - 1) * pi * 4 * _TRANSITION + 7.95
+    beta = 0.1102 * (attenuation - 8.7)
+    window = torch.kaiser_window(TAPS, periodic=False, beta=beta, dtype=torch.float64)
+    time = torch.arange(TAPS, dtype=torch.float64) - (TAPS - 1) / 2
+    taps = window * torch.sinc(2 * _CUTOFF * time)
+    return taps / taps.sum()
+
+
+def phase_filters(like: Tensor) -> Phases:
+    """Return the filter's phases with the device and dtype of ``like``."""
+    taps = kaiser_sinc()
+    even, odd = taps[0::2], taps[1::2]
+    up = 2 * torch.stack((even.flip(0), odd.flip(0)))
+    return Phases(up[:, None].to(like), torch.stack((even, odd))[None].to(like))
+
+
 def _with_neighbours(
     x: Tensor, run: StreamPass, key: tuple[nn.Module, str], outside: int
 ) -> Tensor:
-    """``x`` (..., time) behind what was kept of its past, or at the start of the signal behind
-    ``outside`` copies of its first step; at the end of the signal its last step goes on."""
+    """Put ``x`` (..., time) behind its kept past. At the start of the signal ``outside`` copies of
+    its first step stand in for the past, at its end copies of the last for the future."""
     past = run.tails.get(key)
     if past is not None:
         x = torch.cat((past, x), dim=-1)

@@ -1,15 +1,14 @@
 """BigVGAN: from latents to a wave, at once or in pieces with carried state.
 
-There is one implementation: :meth:`BigVgan.forward` is the stream given everything at once. Each
-layer keeps what it still needs of its past (:mod:`model.covo.speech.stream`), so that no chunking
-changes the result, and gives out only what no later input can change.
+:meth:`BigVgan.forward` is a stream of one piece. Each layer keeps what it needs of its past
+(:mod:`model.covo.speech.vocoder_stream`) and returns only what no later input can change, so that
+no chunking changes the result.
 
-All convolutions are causal but the first; the anti-aliased activations are not. Together they look
-13 latents ahead, of which all but about 4 matter less than 1e-5: see :meth:`BigVgan.step`.
+All convolutions but the first are causal; the anti-aliased activations are not. Together they look
+13 latents ahead, but those beyond about 4 matter less than 1e-5: see :meth:`BigVgan.step`.
 
-Different from the published code: weight norm and the exponentials of SnakeBeta are folded into
-the weights when they are loaded (there they are computed in every call), and an activation runs
-its two-fold oversampling as two interleaved phases, without ever writing the oversampled signal.
+Unlike the published code, weight norm and SnakeBeta's exponentials are folded into the weights at
+load instead of being computed in every call.
 """
 
 from __future__ import annotations
@@ -18,20 +17,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.config.config import VOCODER_KERNEL, BigVganConfig
-from model.covo.speech.antialias import AntiAliasedSnake
-from model.covo.speech.antialias_filter import Phases, phase_filters
-from model.covo.speech.stream import StreamPass, VocoderStream
+from model.covo.config.token2wav_config import VOCODER_KERNEL, BigVganConfig
+from model.covo.speech.antialias import AntiAliasedSnake, phase_filters
+from model.covo.speech.vocoder_stream import Phases, StreamPass, VocoderStream
 from model.errors import NetworkInputError
 
 LOOK_AHEAD = 4
-"""Latents that a chunk's last samples wait for, unless told otherwise."""
+"""Latents that a chunk's last samples wait for by default."""
 EXACT_LOOK_AHEAD = 13
-"""The look-ahead from which on nothing is given out early."""
+"""The look-ahead from which on no sample is approximate."""
 
 
 class CausalConv(nn.Module):
-    """A convolution that sees ``ahead`` steps of its future (0: none), zeros outside."""
+    """A convolution that sees ``ahead`` steps of its future; zeros outside the signal."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, dilation: int = 1, ahead: int = 0
@@ -43,7 +41,7 @@ class CausalConv(nn.Module):
         self.reach = (kernel - 1) * dilation
 
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
-        """(batch, inputs, time) to (batch, outputs, what can be known)."""
+        """Map (batch, inputs, time) to (batch, outputs, what can be known)."""
         tail = run.tails.get((self, "input"))
         if tail is None:
             tail = x.new_zeros(*x.shape[:2], self.reach - self.ahead)
@@ -59,7 +57,7 @@ class CausalConv(nn.Module):
 
 
 class CausalUpsampler(nn.Module):
-    """A transposed convolution of kernel ``2 * rate``: each step is mixed with the one before."""
+    """A transposed convolution of kernel ``2 * rate``: each step mixes with the one before."""
 
     def __init__(self, inputs: int, outputs: int, rate: int) -> None:
         super().__init__()
@@ -68,7 +66,7 @@ class CausalUpsampler(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
-        """(batch, inputs, time) to (batch, outputs, rate * time)."""
+        """Map (batch, inputs, time) to (batch, outputs, rate * time)."""
         if not x.shape[-1]:
             return x.new_empty(len(x), self.weight.shape[1], 0)
         before = run.tails.get((self, "input"))
@@ -82,7 +80,7 @@ class CausalUpsampler(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Per dilation: activation, dilated convolution, activation, convolution, and the sum."""
+    """Per dilation: activation, dilated convolution, activation, convolution and a shortcut."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -93,12 +91,12 @@ class ResidualBlock(nn.Module):
         self.activations = nn.ModuleList(AntiAliasedSnake(channels) for _ in 2 * dilations)
 
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
-        """(batch, channels, time) to (batch, channels, what can be known)."""
+        """Map (batch, channels, time) to (batch, channels, what can be known)."""
         pairs = zip(self.convs1, self.convs2, strict=True)
         for index, (dilated, plain) in enumerate(pairs):
             before, between = self.activations[2 * index], self.activations[2 * index + 1]
             change = plain(between(dilated(before(x, run), run), run), run)
-            # The way through the layers is late by their look-ahead; the shortcut waits for it.
+            # The layers are late by their look-ahead; the shortcut waits for them.
             waiting = run.tails.get((plain, "shortcut"))
             if waiting is not None:
                 x = torch.cat((waiting, x), dim=-1)
@@ -109,7 +107,7 @@ class ResidualBlock(nn.Module):
 
 
 class BigVgan(nn.Module):
-    """The vocoder. Parameters have the published names, weight norm and exponentials folded."""
+    """The vocoder; parameters have the published names."""
 
     def __init__(self, config: BigVganConfig) -> None:
         super().__init__()
@@ -132,12 +130,12 @@ class BigVgan(nn.Module):
 
     @torch.inference_mode()
     def forward(self, latents: Tensor) -> Tensor:
-        """(batch, latent, time) to a wave of shape (batch, hop * time), float32 in [-1, 1]."""
+        """Map (batch, latent, time) to a wave (batch, hop * time), float32 in [-1, 1]."""
         wave, _ = self.step(self.start(), latents, last=True)
         return wave
 
     def start(self) -> VocoderStream:
-        """The state before the first latent."""
+        """Return the state before the first latent."""
         return VocoderStream()
 
     @torch.inference_mode()
@@ -149,15 +147,14 @@ class BigVgan(nn.Module):
         last: bool = False,
         look_ahead: int = LOOK_AHEAD,
     ) -> tuple[Tensor, VocoderStream]:
-        """The samples that ``latents`` (batch, latent, time; time may be 0) make known, shape
-        (batch, samples), and the state behind them; ``state`` stays as it was.
+        """Return the samples (batch, samples) that ``latents`` (batch, latent, time; time may be
+        0) complete, and the next state.
 
-        With n latents so far, samples are given up to ``hop * (n - look_ahead)``, and all of them
-        once ``last``; nothing that is exact is held back, which is so from 13 latents on. Below,
-        samples at the end of a chunk are computed as if nothing followed them. Measured on the
-        tiny random weights of the tests: 4 latents (40 ms) leave an error of 1.3e-5, 3 of 9e-3;
-        trained weights may differ. The error does not add up, because the carried state is exact
-        whatever was given out early; the price is computing ``13 - look_ahead`` latents twice.
+        After n latents, samples are given up to ``hop * (n - look_ahead)``, all exact ones at
+        least, and all of them with ``last``. With a look-ahead below 13, a chunk's last samples are
+        computed as if nothing followed. On the tests' tiny random weights, 4 latents (40 ms) leave
+        an error of 1.3e-5, 3 leave 9e-3; trained weights may differ. Errors do not accumulate,
+        because the carried state is exact; ``13 - look_ahead`` latents are computed twice.
 
         Raises: NetworkInputError when the stream has ended, or for latents of another shape.
         """
@@ -165,8 +162,8 @@ class BigVgan(nn.Module):
             raise NetworkInputError("this vocoder stream has ended; start another one")
         if latents.ndim != 3 or latents.shape[1] != self.config.latent or look_ahead < 0:
             raise NetworkInputError(
-                f"the vocoder takes (batch, {self.config.latent}, time) and a look-ahead from 0 "
-                f"on, not {tuple(latents.shape)} and {look_ahead}"
+                f"the vocoder takes (batch, {self.config.latent}, time) and a look-ahead of at "
+                f"least 0, not {tuple(latents.shape)} and {look_ahead}"
             )
         run = StreamPass(dict(state.tails), last, self._phase_filters())
         received = state.received + latents.shape[-1]
@@ -174,7 +171,7 @@ class BigVgan(nn.Module):
             return latents.new_zeros(len(latents), 0).float(), VocoderStream(ended=last)
         pieces = [self._run(latents, run)]
         exact = state.exact + pieces[0].shape[-1]
-        # What is exact is never held back, so `given` is at least `exact` in every state.
+        # Exact samples are never held back, so `given` is at least `exact` in every state.
         given = max(state.given, exact)
         wanted = (received - look_ahead) * self.config.hop
         if wanted > given and not last:

@@ -1,8 +1,8 @@
 """When the codes of a reply become sound: chunk by chunk, small ones first.
 
-A chunk is made from three runs of codes: its past (``window``, given with their latents), its own,
-and a few of its future (``look_ahead``), whose latents are thrown away and made again in the next
-chunk. Its boundaries depend on nothing but the schedule, never on how the codes arrived.
+A chunk sees three runs of codes: its past (``window``, with their latents), its own, and a few of
+its future (``look_ahead``), whose latents are discarded and made again in the next chunk. Only the
+schedule decides its boundaries, not how the codes arrived.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from model.errors import NetworkConfigError
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Codes ``begin`` to ``end`` of a reply, made while seeing those from ``past`` to ``ahead``."""
+    """Codes ``begin`` to ``end`` of a reply, made from those between ``past`` and ``ahead``."""
 
     past: int
     begin: int
@@ -26,11 +26,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class ChunkSchedule:
-    """``sizes``: codes of the first, second ... chunk; the last size goes on. ``look_ahead`` and
-    ``window`` in codes (25 per second). The defaults' reasons are in docs/streaming.md.
+    """``sizes``: codes of the first, second ... chunk; the last size repeats. ``look_ahead`` and
+    ``window`` are in codes (25 per second). docs/streaming.md explains the defaults.
 
-    Raises: NetworkConfigError for a size below 1, no sizes, a window below 1 (the start of a
-    chunk's first code belongs to the latents before it) or a negative look-ahead.
+    Raises: NetworkConfigError for no sizes, a size below 1, a window below 1 (a chunk's first code
+    continues the latents before it) or a negative look-ahead.
     """
 
     sizes: tuple[int, ...] = (5, 10, 15, 25, 50)
@@ -40,14 +40,14 @@ class ChunkSchedule:
     def __post_init__(self) -> None:
         if not self.sizes or min(self.sizes) < 1 or self.look_ahead < 0 or self.window < 1:
             raise NetworkConfigError(
-                "a chunk schedule takes sizes and a window from 1 code on and a look-ahead from "
-                f"0 on, not {self.sizes}, {self.window} and {self.look_ahead}"
+                "a chunk schedule needs sizes and a window of at least 1 code, and a look-ahead of "
+                f"at least 0, not {self.sizes}, {self.window} and {self.look_ahead}"
             )
 
     def next_chunk(self, index: int, begin: int, received: int, *, last: bool) -> Chunk | None:
-        """Chunk ``index``, which begins at code ``begin``, or None while it waits for codes.
+        """Return chunk ``index``, which begins at code ``begin``, or None if it lacks codes.
 
-        ``received``: codes so far; ``last``: no more will come, so what is left is the chunk.
+        ``received``: codes so far; ``last``: no more will come, so the rest is the chunk.
         """
         end = begin + self.sizes[min(index, len(self.sizes) - 1)]
         ahead = end + self.look_ahead
@@ -58,7 +58,7 @@ class ChunkSchedule:
         return Chunk(max(0, begin - self.window), begin, end, ahead)
 
     def chunks(self, codes: int) -> Iterator[Chunk]:
-        """All chunks of a reply of ``codes`` codes."""
+        """Yield all chunks of a reply of ``codes`` codes."""
         begin = 0
         for index in count():
             chunk = self.next_chunk(index, begin, codes, last=True)

@@ -2,13 +2,12 @@
 
 A transformer predicts the direction in which noise becomes latents; :func:`midpoint` follows it
 from time 0 to 1. It sees the codes of prompt and reply, the latents of the prompt (zeros for the
-reply) and a speaker embedding, and attends to everything in both directions, which is why a reply
-can only be streamed by continuation.
+reply) and a speaker embedding. It attends in both directions, so a reply can only be streamed by
+continuation.
 
-Different from the published code: attention is SDPA without a bias (there a bias of nothing but
-zeros is allocated in every layer and call), the layout of a convolution is known instead of
-guessed from a tensor's shape (there a reply whose length happened to be the width crashed), and
-nothing asks about CUDA.
+Unlike the published code, attention is SDPA without a bias (there, zeros are allocated in every
+layer and call), and a convolution's layout is fixed instead of guessed from a tensor's shape
+(there, a reply as long as the network is wide crashed).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.config.config import (
+from model.covo.config.token2wav_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
     TIME_FEATURES,
@@ -39,8 +38,8 @@ _NORM_EPS = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """What all calls of one reply share: ``tokens`` (1, T, hidden), ``latents`` (1, T, latent)
-    with zeros behind the prompt, ``speaker`` (1, speaker), ``positions``: their rotation."""
+    """What all calls for one reply share: ``tokens`` (1, T, hidden), ``latents`` (1, T, latent)
+    with zeros after the prompt, ``speaker`` (1, speaker) and the rotation of all ``positions``."""
 
     tokens: Tensor
     latents: Tensor
@@ -49,7 +48,7 @@ class Conditioning:
 
 
 class TimeEmbedder(nn.Module):
-    """Cosines and sines of the time, float32 whatever the weights are, through two layers."""
+    """Cosines and sines of the time, always in float32, through two layers."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -57,7 +56,7 @@ class TimeEmbedder(nn.Module):
         self.mlp = nn.Sequential(first, nn.SiLU(), nn.Linear(hidden, hidden))
 
     def forward(self, time: Tensor) -> Tensor:
-        """(batch,) in [0, 1] to (batch, hidden)."""
+        """Map (batch,) in [0, 1] to (batch, hidden)."""
         half = TIME_FEATURES // 2
         order = torch.arange(half, dtype=torch.float32, device=time.device)
         angles = time.float()[:, None] * torch.exp(order * (-log(_TIME_PERIOD) / half))
@@ -66,7 +65,7 @@ class TimeEmbedder(nn.Module):
         return embedded
 
 
-class Attention(nn.Module):
+class FlowAttention(nn.Module):
     """Full attention with rotary positions; only the output has a bias."""
 
     def __init__(self, hidden: int, heads: int) -> None:
@@ -78,7 +77,7 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(hidden, hidden)
 
     def forward(self, x: Tensor, positions: Rotation) -> Tensor:
-        """(batch, time, hidden) to the same."""
+        """Map (batch, time, hidden) to the same."""
         query = rotate(self._split(self.q_proj(x)), positions).transpose(1, 2)
         key = rotate(self._split(self.k_proj(x)), positions).transpose(1, 2)
         value = self._split(self.v_proj(x)).transpose(1, 2)
@@ -91,7 +90,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two layers with the tanh form of GELU between them."""
+    """Two layers with GELU (tanh form) between them."""
 
     def __init__(self, hidden: int, inner: int) -> None:
         super().__init__()
@@ -99,7 +98,7 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(inner, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., hidden) to the same."""
+        """Map (..., hidden) to the same."""
         out: Tensor = self.fc2(functional.gelu(self.fc1(x), approximate="tanh"))
         return out
 
@@ -109,7 +108,7 @@ class Block(nn.Module):
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
-        self.attn = Attention(config.hidden, config.heads)
+        self.attn = FlowAttention(config.hidden, config.heads)
         self.ffn = FeedForward(config.hidden, config.ffn)
         self.modulation_layer = nn.Sequential(
             nn.SiLU(), nn.Linear(config.hidden, 6 * config.hidden)
@@ -136,14 +135,14 @@ class OutputLayer(nn.Module):
         self.linear = nn.Linear(config.hidden, config.latent)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(batch, time, hidden) to (batch, time, latent)."""
+        """Map (batch, time, hidden) to (batch, time, latent)."""
         shift, scale = self.adaLN_modulation(condition)[:, None].chunk(2, dim=-1)
         out: Tensor = self.linear(_modulate(x, shift, scale))
         return out
 
 
 class ConvEmbedding(nn.Module):
-    """What a frame's neighbours add to it: a grouped convolution and GELU."""
+    """What a frame's neighbours contribute: a grouped convolution and GELU."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -152,12 +151,12 @@ class ConvEmbedding(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, time, hidden) to the same."""
+        """Map (batch, time, hidden) to the same."""
         return functional.gelu(self.conv(x.transpose(1, 2))).transpose(1, 2)
 
 
 class VectorField(nn.Module):
-    """The network. The parameters have the published names."""
+    """The network; parameters have the published names."""
 
     def __init__(self, config: FlowConfig) -> None:
         super().__init__()
@@ -178,10 +177,10 @@ class VectorField(nn.Module):
         self.output_layer = OutputLayer(config)
 
     def condition(self, codes: Tensor, prompt_latents: Tensor, speaker: Tensor) -> Conditioning:
-        """What stays the same over all calls for ``codes`` (n,) of prompt and reply.
+        """Return what all calls for the codes (n,) of prompt and reply share, T = ``upsample * n``.
 
-        ``prompt_latents``: (p, latent), normalised; ``speaker``: (speaker,). T is ``upsample``
-        times n. Raises: NetworkInputError for a code outside of the codebook.
+        ``prompt_latents``: (p, latent), normalised; ``speaker``: (speaker,). Raises:
+        NetworkInputError for a code outside the codebook.
         """
         self.config.check_codes(int(edge) for edge in codes.aminmax())
         weight = self.token_embedding.weight
@@ -195,13 +194,13 @@ class VectorField(nn.Module):
         return Conditioning(tokens, latents, speaker.to(weight)[None], positions)
 
     def forward(self, time: Tensor, z: Tensor, given: Conditioning, tokens: Tensor) -> Tensor:
-        """The direction at ``time`` (1,) and ``z`` (1, T, latent), for each of ``tokens``
-        (batch, T, hidden): shape (batch, T, latent)."""
+        """Return the direction (batch, T, latent) at ``time`` (1,) and ``z`` (1, T, latent) for
+        each of ``tokens`` (batch, T, hidden)."""
         batch = len(tokens)
         known, now = given.latents.expand(batch, -1, -1), z.to(tokens).expand(batch, -1, -1)
         x = self.transformer_input_proj(torch.cat((tokens, known, now), dim=-1))
         x = x + self.conv_embed(x)
-        # The condition is the same for the whole batch: it is computed once and broadcast.
+        # The batch shares one condition: compute it once and broadcast it.
         condition = self.cond_proj(torch.cat((self.time_embedder(time), given.speaker), dim=-1))
         for block in self.blocks:
             x = block(x, condition, given.positions)
@@ -211,10 +210,10 @@ class VectorField(nn.Module):
     def guided(
         self, time: Tensor, z: Tensor, given: Conditioning, sampling: SamplingConfig
     ) -> Tensor:
-        """The direction with classifier-free guidance, shape (1, T, latent), float32.
+        """Return the direction (1, T, latent) with classifier-free guidance, float32.
 
-        ``cond + alpha * (cond - uncond)``; uncond has zeros in place of the projected tokens and
-        keeps prompt latents and speaker. Both go through in one batch.
+        ``cond + alpha * (cond - uncond)`` in one batch; uncond has zeros in place of the projected
+        tokens and keeps prompt latents and speaker.
         """
         if sampling.alpha is None:
             direction: Tensor = self(time, z, given, given.tokens)
@@ -229,8 +228,8 @@ class VectorField(nn.Module):
     def sample(
         self, noise: Tensor, given: Conditioning, sampling: SamplingConfig
     ) -> Iterator[Tensor]:
-        """The states on the way from ``noise`` (1, T, latent) to normalised latents, float32:
-        ``sampling.points`` of them, the noise first and the latents last."""
+        """Yield the ``sampling.points`` states between ``noise`` (1, T, latent) and the normalised
+        latents, both included, float32."""
 
         def direction(time: float, z: Tensor) -> Tensor:
             return self.guided(torch.full((1,), time, device=z.device), z, given, sampling)
@@ -238,15 +237,15 @@ class VectorField(nn.Module):
         return midpoint(direction, noise.float(), sampling.points)
 
     def solve(self, noise: Tensor, given: Conditioning, sampling: SamplingConfig) -> Tensor:
-        """The last of those states: normalised latents (1, T, latent)."""
+        """Return the last of those states: the normalised latents (1, T, latent)."""
         return deque(self.sample(noise, given, sampling), maxlen=1)[0]
 
 
 def midpoint(
     direction: Callable[[float, Tensor], Tensor], start: Tensor, points: int
 ) -> Iterator[Tensor]:
-    """Solve from time 0 to 1 with the explicit midpoint rule; yield the state at each of
-    ``points`` evenly spaced times, ``start`` first. Two evaluations per interval, none at 1."""
+    """Solve from time 0 to 1 with the explicit midpoint rule, yielding the state at ``points``
+    evenly spaced times, ``start`` first. Two evaluations per interval, none at 1."""
     state = start
     yield state
     times = [index / (points - 1) for index in range(points)]

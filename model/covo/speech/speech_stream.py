@@ -1,16 +1,13 @@
-"""A reply's speech codes to its wave, while they come.
+"""From a reply's speech codes to its wave, while the codes arrive.
 
 The vocoder streams exactly; flow matching cannot, because every latent attends to every other. It
-streams by continuation, the way the network was trained: what is already spoken is given as if it
-were the prompt's end, and only the new codes' latents are kept
-(:mod:`model.covo.speech.chunk_schedule`). N codes give exactly :meth:`Token2Wav.samples` samples
-for any schedule; a reply in one chunk is :meth:`Token2Wav.synthesize`. Chunks and noise do not
-depend on how codes were grouped when they came, so the same seed and schedule give the same wave.
+streams by continuation, as the network was trained: spoken latents extend the prompt, and only the
+new codes' latents are kept (:mod:`model.covo.speech.chunk_schedule`). N codes give exactly
+:meth:`Token2Wav.samples` samples under any schedule; a reply in one chunk equals
+:meth:`Token2Wav.synthesize`. Neither chunks nor noise depend on how codes were grouped on arrival,
+so a seed and a schedule determine the wave.
 
-How far a stream is from one shot, with the tiny random weights of the tests: latents differ by
-0.28 of their deviation in chunks of 5 codes without look-ahead, by 0.19 with 3 codes of it, by 0.11
-with the default schedule. For 10 s of the published network that schedule needs 163 TFLOP instead
-of 34, mostly for the voice prompt. More in docs/streaming.md.
+Distance to one-shot synthesis and cost are in docs/streaming.md.
 """
 
 from __future__ import annotations
@@ -21,17 +18,17 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from model.covo.config.config import SamplingConfig
+from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.speech.bigvgan import LOOK_AHEAD
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
-from model.covo.speech.stream import VocoderStream
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt, draw_noise
+from model.covo.speech.vocoder_stream import VocoderStream
 from model.errors import NetworkInputError
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechSettings:
-    """``schedule``: what is synthesised when; ``sampling``: how the flow is solved (None: as the
+    """``schedule``: which codes become a chunk; ``sampling``: how the flow is solved (None: as the
     checkpoint says); ``vocoder_look_ahead``: latents that the vocoder waits for."""
 
     schedule: ChunkSchedule = field(default_factory=ChunkSchedule)
@@ -41,13 +38,13 @@ class SpeechSettings:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStream:
-    """Where a reply's speech is. Nothing in it is ever written to: keeping one is enough to go
-    back to it, dropping one throws the reply away.
+    """Where a reply's speech is. Immutable: keep one to go back to it, drop it to abandon the
+    reply.
 
-    ``codes``: those still needed, from code ``first`` of the reply on, and ``noise`` (4 * codes,
-    latent) theirs; ``history`` (4 * window, latent): normalised latents of the first of them, the
-    ``spoken`` ones. ``prompt_noise`` (4 * p, latent) belongs to the voice. ``generator`` is behind
-    the noise of the last code.
+    ``codes``: those still needed, from code ``first`` of the reply on; ``noise`` (4 * codes,
+    latent): theirs; ``history`` (4 * window, latent): the normalised latents of those already
+    ``spoken``; ``prompt_noise`` (4 * p, latent): the voice's; ``generator``: in its state after the
+    last code's noise.
     """
 
     settings: SpeechSettings
@@ -64,12 +61,12 @@ class SpeechStream:
 
     @property
     def received(self) -> int:
-        """Codes so far."""
+        """Return the number of codes so far."""
         return self.first + len(self.codes)
 
 
 class SpeechStreamer:
-    """Makes speech of codes with ``token2wav``. It has no state of its own."""
+    """Speaks codes with ``token2wav``. It has no state of its own."""
 
     def __init__(self, token2wav: Token2Wav) -> None:
         self.token2wav = token2wav
@@ -78,8 +75,8 @@ class SpeechStreamer:
     def start(
         self, voice: VoicePrompt, settings: SpeechSettings | None = None, *, seed: int = 0
     ) -> SpeechStream:
-        """The state before a reply's first code. Raises: NetworkInputError for a voice of another
-        size."""
+        """Return the state before a reply's first code. Raises: NetworkInputError for a voice of
+        another size."""
         network, flow = self.token2wav, self.token2wav.config.flow
         voice.check(flow)
         generator = torch.Generator().manual_seed(seed)
@@ -99,13 +96,13 @@ class SpeechStreamer:
     def step(
         self, stream: SpeechStream, codes: Sequence[int], *, last: bool = False
     ) -> tuple[Tensor, SpeechStream]:
-        """The samples that ``codes`` make known, shape (samples,), float32 at ``config.rate`` on
-        the network's device, and the state behind them; ``stream`` stays as it was. Often none:
-        the schedule waits until a chunk is whole. ``last``: everything that is left is given. All
-        of it comes when the last chunk is made, so codes that are waiting in a queue are best given
-        a few at a time.
+        """Return the samples that ``codes`` complete, (samples,) float32 at ``config.rate`` on the
+        network's device, and the next state.
 
-        Raises: NetworkInputError when the stream has ended, or for a code outside of the codebook.
+        Often there are none, until a chunk is complete; ``last`` returns all that is left. Pass
+        queued codes a few at a time, because one call returns all its chunks together.
+
+        Raises: NetworkInputError when the stream has ended, or for a code outside the codebook.
         """
         if stream.vocoder.ended:
             raise NetworkInputError("this reply's speech has ended; start another stream")
@@ -127,7 +124,7 @@ class SpeechStreamer:
     def _receive(self, stream: SpeechStream, codes: Sequence[int]) -> SpeechStream:
         flow = self.token2wav.config.flow
         flow.check_codes(codes)
-        # The stream's own generator stays as it is, so that the stream can be gone back to.
+        # Drawing from a copy keeps the stream's own generator as it is.
         generator = stream.generator.clone_state()
         drawn = draw_noise(generator, len(codes), flow)
         return replace(
@@ -138,12 +135,12 @@ class SpeechStreamer:
         )
 
     def _continue(self, stream: SpeechStream, chunk: Chunk) -> tuple[Tensor, SpeechStream]:
-        """The chunk's latents (time, latent), normalised, and the state behind it."""
+        """Return the chunk's normalised latents (time, latent) and the next state."""
         network, rate = self.token2wav, self.token2wav.config.flow.upsample
         voice = stream.voice
         seen = stream.codes[: chunk.ahead - stream.first]
-        # A prompt may reach into the code behind it (3 latents in the published voice). Where the
-        # window has moved on, that is another code, whose own first latents step back.
+        # A prompt may reach into the first code after it (3 latents in the published voice). Once
+        # the window has moved on, it covers the first latents of the window's first code.
         before = rate * len(voice.codes)
         lead = max(0, len(voice.latents) - before)
         known = torch.cat((voice.latents, stream.history[lead:]))
@@ -155,7 +152,7 @@ class SpeechStreamer:
         end = before + rate * (chunk.end - stream.first)
         whole = torch.cat((known, made[len(known) : end]))
         if len(voice.latents) < before:
-            # The first chunk has made the rest of a prompt that is shorter than its codes.
+            # The first chunk has completed a prompt with fewer latents than its codes have.
             voice = replace(voice, latents=whole[:before].clone())
         kept = max(0, chunk.end - stream.settings.schedule.window)
         dropped = kept - stream.first

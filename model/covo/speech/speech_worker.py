@@ -1,103 +1,120 @@
 """Speech beside decoding: a streamer on a thread and, on CUDA, a stream of its own.
 
-Everything of a reply's speech happens on the one stream, so its state needs no waiting; only what
-crosses over does: weights and voice on the way in, the wave on the way out, which goes to pinned
-memory while the caller does something else.
+All of a reply's speech happens on that one stream, so its state needs no synchronisation. Only
+weights and voice on the way in, and the wave on the way out, cross over.
 
-The thread outlives replies, because torch keeps cuDNN's plans by thread: each of a chunk's several
+The thread outlives replies, because torch keeps cuDNN's plans per thread: each of a chunk's several
 hundred convolutions has a shape of its own, and a new thread would plan them all again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
 from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from audio_io.signal import Audio
+from audio_io.worker import Worker
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer
-from model.covo.speech.token2wav import VoicePrompt
+from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class WavePiece:
-    """Samples on their way to the host. ``len`` of it is known at once."""
-
-    _wave: Tensor = field(repr=False)
-    _arrival: torch.cuda.Event | None = None
-
-    def __len__(self) -> int:
-        return len(self._wave)
-
-    def samples(self) -> NDArray[np.float32]:
-        """Float32, shape (samples,); waits for them. The array is the caller's own."""
-        if self._arrival is not None:
-            self._arrival.synchronize()
-        # A copy, so that the pinned memory goes back to where the next piece takes it from.
-        wave: NDArray[np.float32] = self._wave.numpy().copy()
-        return wave
+_Calls = SimpleQueue[Callable[[], None] | None]
 
 
 class SpeechWorker:
-    """Calls ``streamer``, always on the same thread and CUDA stream. For one caller at a time, and
-    the only user of its Token2Wav from then on."""
+    """Calls ``streamer``, always on the same daemon thread and CUDA stream.
 
-    def __init__(self, streamer: SpeechStreamer) -> None:
+    Any thread may call it; calls are made one after the other. Nothing else may use its Token2Wav.
+    ``settings``: those of replies that bring none.
+    """
+
+    def __init__(self, streamer: SpeechStreamer, settings: SpeechSettings | None = None) -> None:
         self._streamer = streamer
+        self._settings = settings or SpeechSettings()
         device = streamer.token2wav.device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="covo-speech")
+        self._calls: _Calls = SimpleQueue()
+        Worker(partial(_make, self._calls), "speech").start()
+        weakref.finalize(self, self._calls.put, None)
         self._wait_for_caller()
+
+    @property
+    def token2wav(self) -> Token2Wav:
+        """Return the networks that speak."""
+        return self._streamer.token2wav
 
     def start(
         self, voice: VoicePrompt, settings: SpeechSettings | None = None, *, seed: int = 0
     ) -> SpeechStream:
         """See :meth:`SpeechStreamer.start`."""
         self._wait_for_caller(voice.codes, voice.latents, voice.speaker)
-        return self._run(lambda: self._streamer.start(voice, settings, seed=seed))
+        return self._run(lambda: self._streamer.start(voice, settings or self._settings, seed=seed))
 
     def step(
         self, stream: SpeechStream, codes: Sequence[int], *, last: bool = False
-    ) -> tuple[WavePiece, SpeechStream]:
-        """See :meth:`SpeechStreamer.step`; ``stream`` is one of this worker's. On CUDA the wave is
-        still being computed when this returns."""
+    ) -> tuple[Audio, SpeechStream]:
+        """See :meth:`SpeechStreamer.step`; the samples are on the host."""
 
-        def work() -> tuple[WavePiece, SpeechStream]:
+        def work() -> tuple[Audio, SpeechStream]:
             wave, after = self._streamer.step(stream, codes, last=last)
-            return self._send(wave), after
+            return wave.cpu().numpy(), after
 
         return self._run(work)
 
-    def _send(self, wave: Tensor) -> WavePiece:
-        if self._stream is None or not len(wave):
-            return WavePiece(wave.cpu())
-        host = torch.empty(wave.shape, dtype=wave.dtype, pin_memory=True)
-        host.copy_(wave, non_blocking=True)
-        arrival = torch.cuda.Event()
-        arrival.record()
-        return WavePiece(host, arrival)
+    def speak(
+        self, groups: Iterable[Sequence[int]], voice: VoicePrompt, *, seed: int = 0
+    ) -> Iterator[tuple[Audio, int]]:
+        """Yield the sound of all ``groups`` of codes as soon as the chunk schedule allows, each
+        piece with the number of codes that are spoken by its end. Raises: NetworkInputError."""
+        stream = self.start(voice, seed=seed)
+        for group in groups:
+            piece, stream = self.step(stream, group)
+            if len(piece):
+                yield piece, stream.spoken
+        piece, stream = self.step(stream, (), last=True)
+        if len(piece):
+            yield piece, stream.spoken
+
+    def warm_up(self, voice: VoicePrompt) -> None:
+        """Speak enough to make a chunk of every size, and discard it."""
+        schedule = self._settings.schedule
+        for _ in self.speak([(0,)] * (sum(schedule.sizes) + schedule.look_ahead), voice):
+            pass
 
     def _run(self, work: Callable[[], T]) -> T:
-        def on_our_stream() -> T:
-            with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-                return work()
+        future: Future[T] = Future()
 
-        return self._thread.submit(on_our_stream).result()
+        def call() -> None:
+            try:
+                with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
+                    future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+                future.set_exception(error)
+
+        self._calls.put(call)
+        return future.result()
 
     def _wait_for_caller(self, *tensors: Tensor) -> None:
-        """What the caller's stream has begun, our stream waits for; ``tensors`` of the caller's
-        are not written over, once he has let go of them, before our stream has read them."""
+        """Let our stream wait for the caller's, and keep the caller's ``tensors`` from being
+        overwritten before our stream has read them."""
         if self._stream is None:
             return
         self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
         for tensor in tensors:
             if tensor.is_cuda:
                 tensor.record_stream(self._stream)
+
+
+def _make(calls: _Calls) -> None:
+    """Make ``calls`` until None comes. Not a method: the thread must not keep the worker alive."""
+    while (call := calls.get()) is not None:
+        call()
+        del call

@@ -1,13 +1,12 @@
 """From speech codes to a wave: flow matching, the latents' own scale, and the vocoder.
 
 25 codes, 100 latents and 24,000 samples per second. A voice prompt has p codes and, in the
-published voice, 4p + 3 latents; a reply of n codes then gives 4n - 3 latents, so the first 30 ms
-of its first code are the prompt's. The vocoder starts cold where the prompt ends.
+published voice, 4p + 3 latents; a reply of n codes then has 4n - 3 latents, because the first
+30 ms of its first code are the prompt's. The vocoder starts cold where the prompt ends.
 
-Different from the published code: no codes give an empty wave (there: a crash), a code outside of
-the codebook is an error that says so (there the check lets one through), the start noise is passed
-in or seeded (there it comes from the device's global generator), and nothing is read from disk for
-a reply.
+Unlike the published code: no codes give an empty wave (there, a crash), every code outside the
+codebook is refused (there, one passes the check), the start noise is passed in or seeded (there, it
+comes from the device's global generator), and a reply reads nothing from disk.
 """
 
 from __future__ import annotations
@@ -18,23 +17,32 @@ from math import isfinite
 import torch
 from torch import Tensor, nn
 
-from model.covo.config.config import FlowConfig, SamplingConfig, Token2WavConfig
+from model.covo.config.token2wav_config import FlowConfig, SamplingConfig, Token2WavConfig
 from model.covo.speech.bigvgan import BigVgan
 from model.covo.speech.flow import Conditioning, VectorField
 from model.errors import NetworkInputError
+from voices.covo_prompt import CovoPrompt
 
 
 @dataclass(frozen=True, slots=True)
 class VoicePrompt:
-    """A voice: ``codes`` (p,) int64, ``latents`` (m, latent) normalised float32, with m at most
+    """A voice: ``codes`` (p,) int64, ``latents`` (m, latent) normalised float32 with m at most
     ``4 * p + 3``, and ``speaker`` (speaker,) float32."""
 
     codes: Tensor
     latents: Tensor
     speaker: Tensor
 
+    @classmethod
+    def of(cls, arrays: CovoPrompt, config: FlowConfig) -> VoicePrompt:
+        """Return the voice in ``arrays``. Raises: NetworkInputError; see :meth:`check`."""
+        codes, latents, speaker = arrays.token[0], arrays.latent[0], arrays.embedding[0]
+        voice = cls(*(torch.from_numpy(array) for array in (codes, latents, speaker)))
+        voice.check(config)
+        return voice
+
     def check(self, config: FlowConfig) -> None:
-        """Raises: NetworkInputError when the voice is one for a network of another size."""
+        """Raises: NetworkInputError when the voice does not fit the network's sizes."""
         most = config.upsample * (len(self.codes) + 1) - 1
         fits = (
             self.codes.ndim == self.speaker.ndim == 1
@@ -48,19 +56,19 @@ class VoicePrompt:
             raise NetworkInputError(
                 "the voice does not fit the network: codes, latents and speaker embedding have "
                 f"the shapes {tuple(self.codes.shape)}, {tuple(self.latents.shape)} and "
-                f"{tuple(self.speaker.shape)}; wanted (n,), (up to 4n + 3, {config.latent}) and "
+                f"{tuple(self.speaker.shape)}; expected (n,), (up to 4n + 3, {config.latent}) and "
                 f"({config.speaker},)"
             )
         if not all(bool(t.isfinite().all()) for t in (self.latents, self.speaker)):
             raise NetworkInputError("the voice has values that are not numbers")
 
     def crop(self, seconds: float, config: Token2WavConfig) -> VoicePrompt:
-        """The voice with the last ``seconds`` of its prompt (all of it, where it is shorter): each
-        call of the flow costs less, and the voice is held less firmly.
+        """Return the voice with at most the last ``seconds`` of its prompt: each call of the flow
+        costs less, and the voice is kept less faithfully.
 
-        The end is kept, because a prompt's last 3 latents belong to the reply's first code, and
-        because a recording ends where speech pauses: the cut falls where it is farthest from the
-        reply. Raises: NetworkInputError when less than one code would be left.
+        The end is kept because a prompt's last 3 latents belong to the reply's first code, and
+        because the cut is then as far from the reply as possible. Raises: NetworkInputError when
+        less than one code would be left.
         """
         keep = round(seconds * config.codes_per_second) if isfinite(seconds) else 0
         if keep < 1:
@@ -74,10 +82,10 @@ class VoicePrompt:
 
 
 class Token2Wav(nn.Module):
-    """Both networks; parameters have the published names.
+    """Flow matching and vocoder; parameters have the published names.
 
-    ``mean`` and ``variance`` (latent,) are the latents' statistics, kept in float32 where they are:
-    on the networks' device, or every piece of a wave would wait for them to get there.
+    ``mean`` and ``variance`` (latent,): the latents' statistics, kept in float32. They must be on
+    the networks' device, or every piece of a wave would wait for a copy.
     """
 
     def __init__(self, config: Token2WavConfig, mean: Tensor, variance: Tensor) -> None:
@@ -90,15 +98,22 @@ class Token2Wav(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are; what they are given is moved there."""
+        """Return the networks' device; their inputs are moved there."""
         return self.wavegan.conv_pre.weight.device
 
     def samples(self, codes: int, voice: VoicePrompt) -> int:
-        """How many samples a reply of ``codes`` codes has in ``voice``."""
+        """Return the number of samples of a reply of ``codes`` codes in ``voice``."""
         if not codes:
             return 0
         flow, hop = self.config.flow, self.config.vocoder.hop
         return (flow.upsample * (len(voice.codes) + codes) - len(voice.latents)) * hop
+
+    def codes(self, samples: int, voice: VoicePrompt) -> int:
+        """Return how many codes of a reply in ``voice`` end within its first ``samples``."""
+        if samples <= 0:
+            return 0
+        latents = samples // self.config.vocoder.hop + len(voice.latents)
+        return max(0, latents // self.config.flow.upsample - len(voice.codes))
 
     @torch.inference_mode()
     def synthesize(
@@ -110,9 +125,9 @@ class Token2Wav(nn.Module):
         seed: int = 0,
         sampling: SamplingConfig | None = None,
     ) -> Tensor:
-        """The wave of ``codes`` (n,), shape (samples,), float32 at ``config.rate``.
+        """Return the wave (samples,) of ``codes`` (n,), float32 at ``config.rate``.
 
-        Raises: NetworkInputError for a code outside of the codebook, or a voice of another size.
+        Raises: NetworkInputError for a code outside the codebook or a voice of another size.
         """
         if not codes.numel():
             return torch.zeros(0, device=self.device)
@@ -130,9 +145,10 @@ class Token2Wav(nn.Module):
         seed: int = 0,
         sampling: SamplingConfig | None = None,
     ) -> Tensor:
-        """Normalised latents of prompt and reply as the flow gives them, (1, T, latent), with
-        T = 4 * (p + n). ``noise``: of that shape; without it, drawn from ``seed`` (on the CPU, so
-        that one seed is one wave on every device). Raises: NetworkInputError.
+        """Return the normalised latents (1, T, latent) of prompt and reply, T = 4 * (p + n).
+
+        ``noise``: of that shape; drawn from ``seed`` unless given, on the CPU, so that a seed gives
+        the same wave on every device. Raises: NetworkInputError.
         """
         given = self.condition(codes, voice)
         shape = given.latents.shape
@@ -141,32 +157,32 @@ class Token2Wav(nn.Module):
             noise = draw_noise(torch.Generator().manual_seed(seed), both, self.config.flow)[None]
         elif noise.shape != shape:
             raise NetworkInputError(
-                f"the noise has the shape {tuple(noise.shape)} instead of {tuple(shape)}"
+                f"the noise has the shape {tuple(noise.shape)}, not {tuple(shape)}"
             )
         settings = sampling or self.config.sampling
         return self.token2latent.solve(noise.to(self.device), given, settings)
 
     @torch.inference_mode()
     def condition(self, codes: Tensor, voice: VoicePrompt) -> Conditioning:
-        """What the flow is given for ``codes`` behind ``voice``. Raises: NetworkInputError."""
+        """Return the flow's input for ``codes`` after ``voice``. Raises: NetworkInputError."""
         voice.check(self.config.flow)
-        both = torch.cat((voice.codes.cpu(), codes.cpu()))  # they are looked at before they go
+        both = torch.cat((voice.codes.cpu(), codes.cpu()))  # the check reads them
         return self.token2latent.condition(both, voice.latents, voice.speaker)
 
     def vocoder_input(self, latents: Tensor, voice: VoicePrompt) -> Tensor:
-        """The reply's part of normalised ``latents`` (1, T, latent), at the vocoder's scale:
+        """Return the reply's part of normalised ``latents`` (1, T, latent) at the vocoder's scale:
         (1, latent, T - m), float32."""
         return self.denormalise(latents[:, len(voice.latents) :])
 
     def denormalise(self, latents: Tensor) -> Tensor:
-        """Normalised latents (1, time, latent) at the vocoder's scale: (1, latent, time),
+        """Bring normalised latents (1, time, latent) to the vocoder's scale: (1, latent, time),
         float32."""
         return (self.mean + latents.float() * self.deviation).transpose(1, 2)
 
 
 def draw_noise(generator: torch.Generator, codes: int, config: FlowConfig) -> Tensor:
-    """The flow's start noise for the next ``codes`` codes, (4 * codes, latent). It is drawn code by
-    code: what one code gets does not depend on how many are drawn together."""
+    """Draw the flow's start noise (4 * codes, latent) for the next ``codes`` codes, code by code,
+    so that a code's noise does not depend on how many are drawn together."""
     noise = torch.empty(codes, config.upsample, config.latent)
     for of_a_code in noise:
         of_a_code.normal_(generator=generator)

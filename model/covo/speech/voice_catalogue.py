@@ -6,22 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from model.covo.config.config import FlowConfig
-from model.covo.loading.loading import load_voice_prompt
+from model.covo.config.token2wav_config import FlowConfig
 from model.covo.speech.token2wav import VoicePrompt
 from model.errors import NetworkInputError
+from voices.covo_prompt import read_prompt
 from voices.errors import VoiceError
 from voices.pack import VoicePack
 
 VOICES = "voices"
-"""Subfolder of a model folder: a folder of three arrays for each speaker, named after it."""
+"""Subfolder of a model folder with one folder of three arrays per speaker, named after it."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkVoice:
-    """A voice ready to be used. ``speaker``: what the system prompt calls it."""
+    """A voice ready for use. ``speaker``: its name in the system prompt."""
 
     name: str
     speaker: str
@@ -29,9 +27,9 @@ class NetworkVoice:
 
 
 class VoiceCatalogue:
-    """The voices of the model in ``folder``, and ``packs`` (their names; the pack of a name).
+    """The voices of the model in ``folder``, and those of ``packs``, which ``pack`` gives by name.
 
-    A pack never stands in for a voice of the model that has the same name.
+    A voice of the model takes precedence over a pack of the same name.
     """
 
     def __init__(
@@ -43,21 +41,21 @@ class VoiceCatalogue:
 
     @property
     def own(self) -> tuple[str, ...]:
-        """The names of the model's own voices."""
+        """Return the names of the model's own voices."""
         if not self._folder.is_dir():
             return ()
         return tuple(sorted(path.name for path in self._folder.iterdir() if path.is_dir()))
 
     def names(self) -> tuple[str, ...]:
-        """The names of all voices that the network can speak with, the model's own first."""
+        """Return the names of all voices that the network can use, the model's own first."""
         packs = [name for name in self._packs if name not in self.own and self._serves(name)]
         return (*self.own, *packs)
 
     def load(self, name: str, config: FlowConfig) -> NetworkVoice:
-        """The voice called ``name``; without a name, the model's own (the first of them).
+        """Load the voice called ``name``, or the model's first one if it is empty.
 
-        Raises: VoiceError when there is none of that name, or it is one for another engine or for
-        a network of another size.
+        Raises: VoiceError when there is no such voice, or it is for another engine or for a network
+        of another size.
         """
         own = self.own
         if not name and not own:
@@ -68,34 +66,27 @@ class VoiceCatalogue:
         name = name or own[0]
         try:
             if name in own:
-                prompt = load_voice_prompt(self._folder / name, config)
+                prompt = VoicePrompt.of(read_prompt(self._folder / name), config)
                 return NetworkVoice(name, name, prompt)
             return self._from_pack(name, config)
         except NetworkInputError as error:
             raise VoiceError(f"the voice {name}: {error}") from error
 
     def _from_pack(self, name: str, config: FlowConfig) -> NetworkVoice:
-        if name not in self._packs:
-            known = ", ".join(self.names()) or "none"
+        pack = self._pack(name) if name in self._packs else None
+        if pack is not None and pack.covo is not None:
+            prompt = VoicePrompt.of(pack.covo.prompt(), config)
+            return NetworkVoice(name, pack.covo.speaker, prompt)
+        known = ", ".join(self.names()) or "none"
+        if pack is None:
             raise VoiceError(f"Covo-Audio has no voice called {name!r}; it has: {known}")
-        pack = self._pack(name)
-        if pack.covo is None:
-            known = ", ".join(self.names()) or "none"
-            raise VoiceError(
-                f"the voice {name} is for {', '.join(pack.engines)}, not for Covo-Audio, which "
-                f"has: {known}"
-            )
-        arrays = pack.covo.prompt()
-        prompt = VoicePrompt(
-            torch.from_numpy(arrays.token[0]),
-            torch.from_numpy(arrays.latent[0]),
-            torch.from_numpy(arrays.embedding[0]),
+        raise VoiceError(
+            f"the voice {name} is for {', '.join(pack.engines)}, not for Covo-Audio, which has: "
+            f"{known}"
         )
-        prompt.check(config)
-        return NetworkVoice(name, pack.covo.speaker, prompt)
 
     def _serves(self, name: str) -> bool:
         try:
             return self._pack(name).covo is not None
         except VoiceError:
-            return False  # `covo voices list` says what is broken
+            return False  # `covo voices list` reports what is broken

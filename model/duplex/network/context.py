@@ -1,11 +1,11 @@
 """The language model's memory of a conversation that may last for hours: an attention sink.
 
-The prompt stays for ever, of the rest the newest ``window`` tokens. When they are reached, the
-oldest ``evict`` are forgotten at once: their keys and values go, and the keys behind them, which
-hold their position as a rotation, are turned back by as many positions. Nothing is computed again,
-positions never grow beyond prompt and window, and the cost is one pass over the cache for every
-``evict`` tokens. (What is kept has seen what is forgotten; it is not as if that had never been
-said.) The idea of the sink is StreamingLLM's, arXiv 2309.17453.
+The prompt is kept for ever, along with the newest ``window`` tokens. When the window is full, the
+oldest ``evict`` tokens are forgotten at once: their keys and values are dropped, and the later
+keys, which hold their position as a rotation, are rotated back by as many positions. Nothing is
+recomputed, positions stay within prompt and window, and the cost is one pass over the cache per
+``evict`` tokens. Kept tokens have attended to forgotten ones, so their influence remains. The sink
+is StreamingLLM's idea (arXiv 2309.17453).
 """
 
 from __future__ import annotations
@@ -20,25 +20,31 @@ from model.duplex.protocol.profile import DuplexProfile
 
 
 @dataclass(slots=True)
-class Context:
-    """A history whose first ``kept`` tokens are the prompt; ``forgotten``: tokens that are no
-    longer there. :meth:`advance` changes it; copy it to be able to go back."""
+class RollingContext:
+    """The prompt and the newest tokens; ``forgotten`` counts those that were dropped.
+
+    :meth:`advance` changes it in place; copy it to be able to go back.
+    """
 
     decoder: Decoder
     profile: DuplexProfile
     forgotten: int = 0
 
     @classmethod
-    def empty(cls, network: CovoNetwork, profile: DuplexProfile, *, graph: bool = True) -> Context:
-        """One without anything, with all the memory that it will ever need, and warmed up.
-        ``graph``: see :class:`~model.covo.language.decoder.Decoder`."""
+    def empty(
+        cls, network: CovoNetwork, profile: DuplexProfile, *, graph: bool = True
+    ) -> RollingContext:
+        """Return an empty context, warmed up, with all its memory allocated.
+
+        ``graph``: see :class:`~model.covo.language.decoder.Decoder`.
+        """
         decoder = Decoder(network, len(profile.prompt) + profile.context.window, graph=graph)
         decoder.warm_up()
         return cls(decoder, profile)
 
     @property
     def length(self) -> int:
-        """Tokens in it."""
+        """The number of tokens it holds."""
         return self.decoder.length
 
     def clear(self) -> None:
@@ -46,13 +52,15 @@ class Context:
         self.decoder.rewind(0)
         self.forgotten = 0
 
-    def copy(self) -> Context:
-        """An equal one that shares nothing that changes."""
-        return Context(self.decoder.copy(), self.profile, self.forgotten)
+    def copy(self) -> RollingContext:
+        """Return an independent copy."""
+        return RollingContext(self.decoder.copy(), self.profile, self.forgotten)
 
     def advance(self, rows: Tensor) -> Tensor:
-        """Put ``rows`` (n, hidden) behind it; return the logits (vocabulary,) after the last, which
-        the next call overwrites. Does not wait for the device."""
+        """Append ``rows`` (n, hidden); return the logits (vocabulary,) after the last.
+
+        The next call overwrites the logits. Does not wait for the device.
+        """
         settings = self.profile.context
         while self.length + len(rows) > self.decoder.capacity:
             self.decoder.forget(len(self.profile.prompt), settings.evict)

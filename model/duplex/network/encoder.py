@@ -1,17 +1,16 @@
-"""Whisper's encoder and the adapter as a stream: each chunk of audio gives its features at once.
+"""Run Whisper's encoder and the adapter as a stream: each chunk of audio yields its features.
 
-The modules and weights are those of :mod:`model.covo.language.encoder`. What is different is how
-they run:
+The modules and weights are those of :mod:`model.covo.language.encoder`, run differently:
 
-- The first convolution looks one log-mel frame (10 ms) ahead. Its output is delayed by that frame,
-  so the look-ahead is nothing: the signal is as if heard 12.5 ms later (with the 2.5 ms of
-  :mod:`model.duplex.network.mel`). The strided convolutions end exactly with the chunk.
-- A frame attends to its own chunk and to the ``look_back`` frames before that chunk, whose keys
-  and values are carried. The cost of a chunk is the same for ever.
+- The log-mel frame t is computed from the 400 samples that end with hop t, where Whisper centres
+  it: the same frames, 2.5 ms late.
+- The first convolution looks one log-mel frame (10 ms) ahead, so its output is delayed by that
+  frame. Together the signal is heard 12.5 ms late. The strided convolutions end with the chunk.
+- A frame attends to its own chunk and the ``look_back`` frames before it, whose keys and values
+  are carried. The cost of a chunk is constant.
 - Whisper's positions are absolute and end after 30 s. They are taken modulo ``position_period``.
 
-Any number of chunks may be given in one step: one after the other or all at once is the same
-computation.
+Giving chunks one by one or several in one step is the same computation.
 """
 
 from __future__ import annotations
@@ -22,22 +21,69 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.audio_utils import mel_filter_bank
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
-from model.covo.language.adapter import AudioAdapter, DownsampleLayer
-from model.duplex.network.mel import TAIL, StreamingLogMel
+from audio_io.clock import USER_RATE
+from model.covo.language.encoder import AudioAdapter, DownsampleLayer
 from model.duplex.protocol.profile import DuplexProfile
 from model.errors import NetworkInputError
+
+WINDOW = 400
+HOP = 160
+TAIL = WINDOW - HOP
+"""Past samples that the next log-mel frame needs."""
+
+
+class StreamingLogMel(nn.Module):
+    """Whisper's log-mel spectrogram, made causal and floored at ``floor``.
+
+    Its state is the last TAIL samples, (batch, TAIL), zeros at the start.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, mels: int, floor: float) -> None:
+        super().__init__()
+        self.floor = floor
+        filters = mel_filter_bank(
+            num_frequency_bins=WINDOW // 2 + 1,
+            num_mel_filters=mels,
+            min_frequency=0.0,
+            max_frequency=USER_RATE / 2,
+            sampling_rate=USER_RATE,
+            norm="slaney",
+            mel_scale="slaney",
+        )
+        # float32 whatever the network's dtype: a log of powers needs the range.
+        self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(filters.T).float(), persistent=False)
+
+    def forward(self, tail: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the log-mels (batch, mels, hops) of ``audio`` (batch, hops * 160), and the next
+        tail."""
+        whole = torch.cat((tail, audio), dim=-1)
+        spectrum = torch.stft(
+            whole, WINDOW, HOP, window=self.window, center=False, return_complex=True
+        )
+        power = self.filters @ (spectrum.real.square() + spectrum.imag.square())
+        log = power.clamp(min=1e-10).log10().clamp(min=self.floor)
+        return (log + 4.0) / 4.0, whole[..., whole.shape[-1] - TAIL :]
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderState:
-    """Where a stream is; its tensors are never written to, so keeping it is a copy.
+    """The state of a stream. Its tensors are never written to, so keeping it is a copy.
 
-    ``wave`` (batch, 240): the last samples. ``mel`` (batch, mels, 2), ``conv`` (batch, width, 1)
-    and ``adapter`` (one of that shape per stage): what the convolutions carry. ``keys`` and
-    ``values``: (layers, batch, heads, look_back, head width). ``frames``: encoder frames so far;
-    ``origin``: the position of the first.
+    Args:
+        wave: the last samples, (batch, 240).
+        mel: carried by the first convolution, (batch, mels, 2).
+        conv: carried by the second convolution, (batch, width, 1).
+        keys, values: (layers, batch, heads, look_back, head width).
+        adapter: carried by each adapter stage, (batch, width, 1).
+        frames: encoder frames so far.
+        origin: the position of the first frame.
     """
 
     wave: Tensor = field(repr=False)
@@ -51,7 +97,7 @@ class EncoderState:
 
 
 class StreamingEncoder(nn.Module):
-    """``encoder`` and ``adapter`` of a network, run by ``profile``."""
+    """The ``encoder`` and ``adapter`` of a network, run by ``profile``."""
 
     def __init__(
         self, encoder: WhisperEncoder, adapter: AudioAdapter, profile: DuplexProfile
@@ -65,8 +111,10 @@ class StreamingEncoder(nn.Module):
         self.log_mel.to(weight.device)
 
     def start(self, batch: int = 1, origin: int = 0) -> EncoderState:
-        """The state before the first sample. ``origin``: where in the period positions begin
-        (training begins anywhere, so that no position is special)."""
+        """Return the state before the first sample.
+
+        ``origin``: the first position. Training draws it, so that no position is special.
+        """
         weight, settings = self.encoder.conv1.weight, self.encoder.config
         width, heads = settings.d_model, settings.encoder_attention_heads
         carried = (settings.encoder_layers, batch, heads, self.profile.encoder.look_back)
@@ -82,10 +130,11 @@ class StreamingEncoder(nn.Module):
         )
 
     def forward(self, state: EncoderState, audio: Tensor) -> tuple[Tensor, EncoderState]:
-        """``audio`` (batch, chunks * chunk_samples), float32 at 16 kHz, to features (batch, chunks
-        * features_per_chunk, LLM width), and the next state.
+        """Return the features (batch, chunks * features_per_chunk, LLM width) of ``audio``, and
+        the next state.
 
-        Raises: NetworkInputError when that is not whole chunks.
+        ``audio``: (batch, chunks * chunk_samples), float32 at 16 kHz. Raises: NetworkInputError if
+        it is not whole chunks.
         """
         if audio.ndim != 2 or not audio.shape[1] or audio.shape[1] % self.profile.chunk_samples:
             raise NetworkInputError(
@@ -95,7 +144,7 @@ class StreamingEncoder(nn.Module):
         encoder = self.encoder
         mel, wave = self.log_mel(state.wave, audio)
         mels = torch.cat((state.mel, mel.to(state.mel)), dim=-1)
-        # Padding is ours: the past is in front, and nothing of the future is behind.
+        # Pad with the past in front and nothing behind.
         first = functional.gelu(_unpadded(encoder.conv1, mels))
         firsts = torch.cat((state.conv, first), dim=-1)
         x = functional.gelu(_unpadded(encoder.conv2, firsts)).transpose(1, 2)
@@ -120,7 +169,8 @@ class StreamingEncoder(nn.Module):
         return self.profile.encoder_frames
 
     def _attend(self, state: EncoderState, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The transformer on frames (batch, time, width); also the keys and values to carry."""
+        """Run the transformer on ``x`` (batch, time, width); also return the keys and values to
+        carry."""
         count, period = x.shape[1], self.profile.encoder.position_period
         begin = state.origin + state.frames
         positions = torch.arange(begin, begin + count, device=x.device) % period
@@ -137,8 +187,10 @@ class StreamingEncoder(nn.Module):
         return self.encoder.layer_norm(x), torch.stack(keys), torch.stack(values)
 
     def _valid(self, frames: int, chunks: int, device: torch.device) -> Tensor | None:
-        """Which of each chunk's keys there are, (1, chunks, 1, look_back + frames of a chunk); None
-        when all are, which they are for ever once ``look_back`` frames have passed."""
+        """Return the mask of each chunk's existing keys, (1, chunks, 1, look_back + chunk frames).
+
+        None once ``look_back`` frames have passed: all keys exist from then on.
+        """
         back = self.profile.encoder.look_back
         if frames >= back:
             return None
@@ -155,8 +207,10 @@ def _layer(
     valid: Tensor | None,
     chunk: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One of Whisper's layers on ``x`` (batch, time, width) behind what it carries. Each chunk
-    attends to a window of its own, so the work grows with the time and not with its square."""
+    """Run one of Whisper's layers on ``x`` (batch, time, width) after the carried frames.
+
+    Each chunk attends to its own window, so the work grows linearly with the time.
+    """
     attention, back = layer.self_attn, keys.shape[2]
     normed = layer.self_attn_layer_norm(x)
     query, key, value = (
@@ -165,9 +219,9 @@ def _layer(
     )
     keys, values = torch.cat((keys, key), dim=2), torch.cat((values, value), dim=2)
     windows = (rows.unfold(2, back + chunk, chunk).transpose(-1, -2) for rows in (keys, values))
-    # A single chunk, as in a conversation, in four dimensions: fused kernels know no more.
-    seeing, seen, told = (rows.squeeze(2) for rows in (query.unflatten(2, (-1, chunk)), *windows))
-    mixed = functional.scaled_dot_product_attention(seeing, seen, told, attn_mask=valid)
+    # Fused kernels take four dimensions: squeeze the single chunk of a conversation.
+    queries, seen, told = (rows.squeeze(2) for rows in (query.unflatten(2, (-1, chunk)), *windows))
+    mixed = functional.scaled_dot_product_attention(queries, seen, told, attn_mask=valid)
     x = x + attention.out_proj(mixed.reshape(query.shape).transpose(1, 2).flatten(2))
     x = x + layer.fc2(functional.gelu(layer.fc1(layer.final_layer_norm(x))))
     end = keys.shape[2] - back
@@ -175,7 +229,7 @@ def _layer(
 
 
 def _downsample(layer: DownsampleLayer, before: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """An adapter stage on ``x`` (batch, even time, width), and the frame it carries on."""
+    """Run an adapter stage on ``x`` (batch, even time, width); also return the frame to carry."""
     frames = torch.cat((before, x.transpose(1, 2)), dim=-1)
     halved = functional.relu(_unpadded(layer.conv1d, frames)).transpose(1, 2)
     out: Tensor = layer.linear2(functional.relu(layer.linear1(halved)))

@@ -1,10 +1,14 @@
 """The loop: one step for each chunk of the user's audio.
 
 A step takes the chunk's features, walks its slots (:func:`model.duplex.protocol.grammar.walk`) and
-lets the network choose among what each may hold. What was chosen is computed together with whatever
-comes next, and a place without a choice needs no computation of its own. So a chunk of listening is
-one pass of the language model whatever the profile, and one of speaking a pass for each text and
-speech slot. The host waits for the device once per text slot, and once for all codes.
+lets the network choose among the tokens each may hold. A chosen token is computed together with
+whatever follows it, and a place without a choice needs no pass of its own. So a listening chunk is
+one pass of the language model in any profile, and a speaking chunk one per text and speech slot.
+The host waits for the device once per text slot, and once for all codes.
+
+A step is due when the next chunk of audio is complete; its lag is the number of chunks queued when
+it starts. A lagging step leaves out text first (a pass of five), then speech (four of five). The
+user's audio is always heard, and a listening chunk has nothing to leave out.
 """
 
 from __future__ import annotations
@@ -17,43 +21,50 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio_io.signal import Audio
 from model.covo.language.sampling import SamplingSettings, draw
-from model.duplex.network.context import Context
+from model.duplex.network.context import RollingContext
 from model.duplex.network.encoder import EncoderState
 from model.duplex.network.network import DuplexNetwork
-from model.duplex.protocol.grammar import Place, Turn, walk
+from model.duplex.protocol.grammar import AssistantState, Place, walk
 from model.duplex.protocol.sequence import SILENCE, USER_FEATURE
-from model.engine import Audio
 from model.errors import NetworkInputError
 
 _SPEECH = (Place.CODE, Place.SPEECH_FILLER)
 
 
 class Effort(IntEnum):
-    """How much of a chunk is computed.
+    """How much of a speaking chunk is computed.
 
-    WITHOUT_TEXT: a speaking chunk's text slots take the filler without being asked (nor can BREAK
-    come). WITHOUT_SPEECH: its speech slots do, while text, and with it BREAK, is asked for. What
-    the user says is always taken in.
+    WITHOUT_TEXT: its text slots take the filler without a pass, so BREAK cannot come.
+    WITHOUT_SPEECH: its speech slots take the filler, while text and BREAK are chosen.
     """
 
     FULL = 0
     WITHOUT_TEXT = 1
     WITHOUT_SPEECH = 2
 
+    @classmethod
+    def for_lag(cls, chunks: int) -> Effort:
+        """Return the effort of a step that starts with a lag of ``chunks``."""
+        return cls(min(chunks, max(cls)))
+
 
 @dataclass(frozen=True, slots=True)
 class ChunkStep:
-    """What came of one chunk.
+    """The result of one chunk.
 
-    ``before`` and ``turn``: the turn before and after it. ``taken``: all places and ids in order.
-    ``text``: text ids; ``codes``: one per speech slot that was there, SILENCE where there is none.
-    ``passes`` of the language model.
+    Args:
+        before, after: the assistant's state before and after the chunk.
+        taken: all places and ids in order.
+        text: text ids.
+        codes: one per speech slot in the chunk; SILENCE for a filler.
+        passes: passes of the language model.
     """
 
     chunk: int
-    before: Turn
-    turn: Turn
+    before: AssistantState
+    after: AssistantState
     taken: tuple[tuple[Place, int], ...] = field(repr=False)
     text: tuple[int, ...]
     codes: tuple[int, ...]
@@ -62,35 +73,40 @@ class ChunkStep:
 
     @property
     def shifted(self) -> bool:
-        """Whether SHIFT stands in it."""
-        return self.turn.speaking and not self.before.speaking
+        """Whether the chunk holds SHIFT."""
+        return self.after.speaking and not self.before.speaking
 
     @property
     def broke(self) -> bool:
-        """Whether BREAK stands in it."""
-        return self.before.speaking and not self.turn.speaking
+        """Whether the chunk holds BREAK."""
+        return self.before.speaking and not self.after.speaking
 
 
 @dataclass(frozen=True, slots=True)
 class LoopState:
-    """Where a conversation is. :meth:`DuplexLoop.step` changes ``context`` and ``generator`` in
-    place: step from a :meth:`copy` to be able to go back."""
+    """The state of a conversation, whose ``chunk`` chunks are done.
+
+    ``pending``: rows (n, hidden) to compute with the next chunk. :meth:`DuplexLoop.step` changes
+    ``context`` and ``generator`` in place: step from a :meth:`copy` to be able to go back.
+    """
 
     encoder: EncoderState
-    context: Context
+    context: RollingContext
     generator: torch.Generator = field(repr=False)
     pending: Tensor = field(repr=False)
-    turn: Turn = field(default_factory=Turn)
+    assistant: AssistantState = field(default_factory=AssistantState)
     chunk: int = 0
 
     def copy(self) -> LoopState:
-        """An equal state that shares nothing that changes."""
+        """Return an independent copy."""
         return replace(self, context=self.context.copy(), generator=self.generator.clone_state())
 
 
 class DuplexLoop:
-    """Steps ``network`` through conversations. It has no state of its own. ``graph``: on a GPU,
-    capture what can be as CUDA graphs."""
+    """Steps ``network`` through conversations; stateless itself.
+
+    ``graph``: use CUDA graphs where possible.
+    """
 
     def __init__(self, network: DuplexNetwork, *, graph: bool = True) -> None:
         self._graph = graph
@@ -98,12 +114,14 @@ class DuplexLoop:
         self.profile = network.profile
 
     @torch.inference_mode()
-    def start(self, seed: int = 0, context: Context | None = None) -> LoopState:
-        """The state before the first chunk; the prompt is computed with it. ``context``: one that
-        is not needed any more, to be emptied and used again (on a GPU, with its CUDA graphs)."""
+    def start(self, seed: int = 0, context: RollingContext | None = None) -> LoopState:
+        """Return the state before the first chunk, with the prompt pending.
+
+        ``context``: an old one to clear and reuse, with its CUDA graphs.
+        """
         network = self.network
         if context is None:
-            context = Context.empty(network.covo, self.profile, graph=self._graph)
+            context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
         else:
             context.clear()
         prompt = torch.tensor(self.profile.prompt, dtype=torch.long, device=network.device)
@@ -115,15 +133,15 @@ class DuplexLoop:
         )
 
     def warm_up(self) -> LoopState:
-        """Run every kind of chunk once, and forget them; return the state before a conversation,
-        in which nothing runs for the first time (on a GPU, kernels are loaded when they do)."""
+        """Run every kind of chunk once, so that all kernels are loaded; return the state before a
+        conversation."""
         profile, state = self.profile, self.start()
         silence = np.zeros(profile.chunk_samples, np.float32)
-        # Until the encoder has all that it looks back on, it computes with a mask.
+        # The encoder uses a mask until it has its whole look-back.
         for _ in range(profile.encoder.look_back // profile.encoder_frames + 2):
             _, state = self.step(state, silence)
-        for effort in (Effort.FULL, Effort.WITHOUT_TEXT):  # in the latter BREAK cannot come
-            state = replace(state, turn=Turn(True, profile.lead + 1))
+        for effort in (Effort.FULL, Effort.WITHOUT_TEXT):  # the latter cannot choose BREAK
+            state = replace(state, assistant=AssistantState(True, profile.lead + 1))
             _, state = self.step(state, silence, effort)
         return self.start(context=state.context)
 
@@ -131,24 +149,25 @@ class DuplexLoop:
     def step(
         self, state: LoopState, audio: Audio, effort: Effort = Effort.FULL, *, stop: bool = False
     ) -> tuple[ChunkStep, LoopState]:
-        """Hear ``audio``, the next chunk (chunk_samples,) at 16 kHz, and speak or not.
+        """Take in ``audio``, the next chunk (chunk_samples,) at 16 kHz; return its result and the
+        next state.
 
-        ``stop``: the assistant must stop (BREAK) if it speaks. Raises: NetworkInputError.
+        ``stop``: force BREAK if the assistant is speaking. Raises: NetworkInputError.
         """
         if audio.shape != (self.profile.chunk_samples,):
             raise NetworkInputError(
-                f"a chunk has {self.profile.chunk_samples} samples, not the shape {audio.shape}"
+                f"a chunk must have {self.profile.chunk_samples} samples, not shape {audio.shape}"
             )
         wave = torch.from_numpy(audio).to(self.network.device)[None]
         features, encoder = self.network.encoder(state.encoder, wave)
         chunk = _Chunk(self.network, state, features[0], effort, stop=stop)
-        turn = walk(self.network.grammar, state.turn, chunk)
+        after = walk(self.network.grammar, state.assistant, chunk)
         tokens, first_code = self.profile.tokens, self.network.grammar.first_code
         taken = chunk.taken()
         result = ChunkStep(
             chunk=state.chunk,
-            before=state.turn,
-            turn=turn,
+            before=state.assistant,
+            after=after,
             taken=taken,
             text=tuple(i for _, i in taken if 0 <= i < self.profile.text_vocabulary),
             codes=tuple(
@@ -160,14 +179,38 @@ class DuplexLoop:
             effort=effort,
         )
         return result, replace(
-            state, encoder=encoder, pending=chunk.pending, turn=turn, chunk=state.chunk + 1
+            state, encoder=encoder, pending=chunk.pending, assistant=after, chunk=state.chunk + 1
+        )
+
+
+@dataclass(slots=True)
+class PaceReport:
+    """Counts over a conversation: ``steps``, ``late`` ones, and speaking chunks that were computed
+    ``without_text`` or ``without_speech``."""
+
+    steps: int = 0
+    late: int = 0
+    without_text: int = 0
+    without_speech: int = 0
+
+    def add(self, step: ChunkStep, *, late: bool) -> bool:
+        """Count ``step``; return whether to report: at the 1st, 2nd, 4th, 8th ... late step."""
+        self.steps += 1
+        spoke = step.before.speaking and step.after.speaking
+        self.without_text += spoke and step.effort is Effort.WITHOUT_TEXT
+        self.without_speech += spoke and step.effort is Effort.WITHOUT_SPEECH
+        self.late += late
+        return late and self.late & (self.late - 1) == 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.late} of {self.steps} steps were late; {self.without_text} chunks had no text, "
+            f"{self.without_speech} no speech"
         )
 
 
 class _Chunk:
-    """Answers :func:`~model.duplex.protocol.grammar.walk` with what the network chooses in one
-    chunk.
-    """
+    """Answers :func:`~model.duplex.protocol.grammar.walk` for one chunk by the network's choice."""
 
     def __init__(
         self,
@@ -191,11 +234,11 @@ class _Chunk:
 
     @property
     def pending(self) -> Tensor:
-        """Rows (n, hidden) that are computed with the next chunk."""
+        """Rows (n, hidden) to compute with the next chunk."""
         return torch.cat(self._rows)
 
     def taken(self) -> tuple[tuple[Place, int], ...]:
-        """All places and ids; waits for the device."""
+        """Return all places and ids. Waits for the device."""
         on_device = [token for _, token in self._taken if isinstance(token, Tensor)]
         codes = deque(torch.cat(on_device).tolist() if on_device else [])
         return tuple(
@@ -213,7 +256,7 @@ class _Chunk:
         self._rows.append(self._network.embed(token))
         if place is Place.CODE and forced is None:
             self._taken.append((place, token))
-            return USER_FEATURE  # the walk does not need it, and reading it would mean waiting
+            return USER_FEATURE  # the walk ignores codes, and reading one would wait for the device
         value = int(token) if forced is None else forced
         self._taken.append((place, value))
         return value

@@ -1,26 +1,31 @@
-"""The full-duplex network: Covo-Audio's parts, run by a duplex profile, from one folder."""
+"""The full-duplex network and its tokenizer, loaded from one folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.covo.config.precision import Precision
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.loading import Progress, load_network
+from model.covo.loading.checkpoint import Progress, load_network
 from model.duplex.network.encoder import StreamingEncoder
 from model.duplex.protocol.grammar import CHOSEN, Grammar, Place
-from model.duplex.protocol.profile import DuplexProfile
-from model.duplex.protocol.profile_file import FILE, read_profile, require_duplex
+from model.duplex.protocol.profile import DuplexProfile, read_profile
+from model.errors import NetworkConfigError
+
+TOKENIZER = "tokenizer.json"
 
 
 class DuplexNetwork(nn.Module):
-    """``covo``'s parameters under their published names, heard and spoken through ``profile``.
+    """Covo-Audio's network, listening and speaking by ``profile``.
 
-    Raises: NetworkConfigError when the profile does not fit the network.
+    The parameters keep their published names. Raises: NetworkConfigError if ``profile`` does not
+    fit the network.
     """
 
     tokens: Tensor
@@ -31,7 +36,7 @@ class DuplexNetwork(nn.Module):
         self.profile = profile
         self.covo = covo
         self.encoder = StreamingEncoder(covo.encoder, covo.audio_adapter, profile)
-        # On the device from the beginning: to send an id there later would mean to wait for it.
+        # Put the ids on the device now: sending one later would block the host.
         for place in CHOSEN:
             entries = torch.tensor(tuple(self.grammar.vocabularies[place]), device=self.device)
             self.register_buffer(f"ids_{place.name}", entries, persistent=False)
@@ -40,26 +45,29 @@ class DuplexNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device that holds the network."""
         return self.covo.device
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Ids (n,) to their embeddings (n, hidden)."""
+        """Return the embeddings (n, hidden) of ids (n,)."""
         embedded: Tensor = self.covo.llm.model.embed_tokens(tokens)
         return embedded
 
     def ids(self, place: Place) -> Tensor:
-        """The ids (n,) that may stand at ``place``, in the order of its vocabulary."""
+        """Return the ids (n,) that ``place`` may hold, in the order of its vocabulary."""
         return self.get_buffer(f"ids_{place.name}")
 
     def token(self, id: int) -> Tensor:
-        """The id of one of the profile's tokens as a tensor (1,) on the device."""
+        """Return the id of one of the profile's tokens as a tensor (1,) on the device."""
         index = [token.id for token in self.profile.tokens.all].index(id)
         return self.tokens[index : index + 1]
 
     def logits(self, hidden: Tensor, place: Place) -> Tensor:
-        """``hidden`` (n, width), after the final norm, to a logit for each entry of the place's
-        vocabulary: (n, entries), float32. Only the head's rows that may be chosen are read."""
+        """Return a logit for each entry of the place's vocabulary: (n, entries), float32.
+
+        ``hidden`` is (n, width), after the final norm. Only the head's rows of these entries are
+        read.
+        """
         return functional.linear(hidden, self.covo.llm.lm_head.weight[self.ids(place)]).float()
 
 
@@ -70,14 +78,48 @@ def load_duplex(
     precision: Precision | None = None,
     progress: Progress = lambda done, total: None,
 ) -> DuplexNetwork:
-    """The network in ``folder``: a Covo-Audio checkpoint with a duplex.json beside it.
-    ``precision``: the config's own unless given.
+    """Load the network in ``folder``, a Covo-Audio checkpoint with a ``duplex.json``.
 
-    Raises: NetworkConfigError (also for a half-duplex checkpoint), WeightsError.
+    ``precision``: the config's own unless given. Raises: NetworkConfigError (also for a half-duplex
+    checkpoint), WeightsError.
     """
-    require_duplex(folder)
-    profile = read_profile(folder / FILE)
+    profile = read_profile(folder)
     covo = load_network(folder, device=device, precision=precision, progress=progress)
     network = DuplexNetwork(covo, profile)
     network.eval()
     return network
+
+
+class ReplyTextStream:
+    """Decodes the tokens of one reply as they come. Returned text never changes."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(skip_special_tokens=True)
+
+    def step(self, token: int) -> str:
+        """Return the text that ``token`` adds: empty until a character is complete."""
+        return self._stream.step(self._tokenizer, token) or ""
+
+
+def load_tokenizer(folder: Path, profile: DuplexProfile) -> Tokenizer:
+    """Load the tokenizer in ``folder``.
+
+    Raises: NetworkConfigError if it is missing, unreadable, or spells a token of ``profile``
+    otherwise.
+    """
+    path = folder / TOKENIZER
+    if not path.is_file():
+        raise NetworkConfigError(f"{folder} has no {TOKENIZER}; copy it from the source checkpoint")
+    try:
+        tokenizer: Tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exceptions
+        raise NetworkConfigError(f"cannot read {path}: {error}") from error
+    for token in profile.tokens.all:
+        spelled = tokenizer.id_to_token(token.id)
+        if spelled not in (None, token.text):
+            raise NetworkConfigError(
+                f"{path} spells token {token.id} as {spelled!r}, the duplex profile as "
+                f"{token.text!r}; take both files from the same checkpoint"
+            )
+    return tokenizer

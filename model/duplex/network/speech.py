@@ -1,7 +1,6 @@
-"""From the loop's codes to sound, chunk by chunk.
+"""Turn the loop's codes into sound, chunk by chunk.
 
-A pause inside a reply has no code that could be spoken: the stream of speech ends before it and a
-new one begins behind it.
+No code means a pause, so the stream of speech ends before a pause and a new one begins after it.
 """
 
 from __future__ import annotations
@@ -14,46 +13,50 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE
-from model.covo.config.config import SamplingConfig
+from audio_io.signal import Audio
+from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import VoicePrompt
+from model.duplex.network.tone_codec import tones
 from model.duplex.protocol.sequence import SILENCE
-from model.duplex.tones.tone_codec import tones
-from model.engine import Audio
 
 State = TypeVar("State")
 
 
 class SpeechDecoder(Protocol[State]):
-    """Makes sound of codes; its state is kept by whoever calls it."""
+    """Turns codes into sound. The caller keeps its state."""
 
     def start(self) -> State:
-        """The state before the first code."""
+        """Return the state before the first code."""
 
     def step(self, state: State, codes: Sequence[int], *, last: bool) -> tuple[Audio, State]:
-        """What ``codes`` add: float32 at 24 kHz, and the next state. ``last``: all that is left."""
+        """Return the sound that ``codes`` add (float32, 24 kHz), and the next state.
+
+        ``last``: return all remaining sound.
+        """
 
 
 class ToneSpeech:
-    """Speaks synthetic codes (:mod:`model.duplex.tones.tone_codec`); nothing is held back."""
+    """Speaks synthetic codes (:mod:`model.duplex.network.tone_codec`), without delay."""
 
     def __init__(self, code_rate: float) -> None:
         self._code_rate = code_rate
 
     def start(self) -> None:
-        """There is no state."""
+        """Tones need no state."""
 
     def step(self, state: None, codes: Sequence[int], *, last: bool) -> tuple[Audio, None]:
-        """Each code is its tone."""
+        """Return the tone of each code."""
         return tones(tuple(codes), ASSISTANT_RATE, self._code_rate), None
 
 
 class Token2WavSpeech:
-    """Covo-Audio's own speech: flow matching by continuation and a streaming vocoder, a chunk's
-    codes at a time. ``chunk``: codes per chunk; ``sampling``: how the flow is solved (None: as the
-    checkpoint says)."""
+    """Covo-Audio's own speech: flow matching by continuation, and a streaming vocoder.
+
+    ``chunk``: codes per chunk. ``sampling``: of the flow; None takes the checkpoint's.
+    """
 
     def __init__(
         self,
@@ -64,26 +67,28 @@ class Token2WavSpeech:
     ) -> None:
         self._worker = worker
         self._voice = voice
-        # What the loop has said must be heard while it says the next: a chunk at a time, and no
-        # look-ahead, which would hold back half of the chunk.
+        # A chunk must be heard while the loop makes the next one: a look-ahead would hold back
+        # half of it.
         self._settings = SpeechSettings(ChunkSchedule(sizes=(chunk,), look_ahead=0), sampling)
 
     def start(self) -> SpeechStream:
-        """The state before a reply."""
+        """Return the state before a reply."""
         return self._worker.start(self._voice, self._settings)
 
     def step(
         self, state: SpeechStream, codes: Sequence[int], *, last: bool
     ) -> tuple[Audio, SpeechStream]:
-        """Waits for the sound."""
-        piece, after = self._worker.step(state, codes, last=last)
-        return piece.samples(), after
+        """Return the sound, waiting for it."""
+        return self._worker.step(state, codes, last=last)
 
 
 @dataclass(frozen=True, slots=True)
 class SpokenState(Generic[State]):
-    """Where a reply's sound is. ``stream``: the decoder's state, or nothing before the first code
-    and in a pause; ``began``: whether the reply has sounded."""
+    """The state of a reply's sound.
+
+    ``stream``: the decoder's state; empty before the first code and in a pause. ``began``: whether
+    the reply has sounded.
+    """
 
     stream: tuple[State, ...] = ()
     began: bool = False
@@ -97,8 +102,10 @@ def speak(
     *,
     last: bool,
 ) -> tuple[Audio, SpokenState[State]]:
-    """The sound of the next ``codes`` of a reply (SILENCE: a pause), float32 at 24 kHz, and the
-    state behind it. Silence before a reply's first code is not spoken."""
+    """Return the sound of a reply's next ``codes`` (float32, 24 kHz), and the next state.
+
+    SILENCE is a pause, but nothing before the reply's first code. ``last``: no codes follow.
+    """
     pieces = [np.zeros(0, np.float32)]
     stream, began = state.stream, state.began
     for silent, run in groupby(codes, lambda code: code == SILENCE):

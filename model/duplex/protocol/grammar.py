@@ -1,12 +1,12 @@
-"""Which slots a chunk has, and what may stand in each: the one definition for all who need it.
+"""Define which slots a chunk has and which tokens each may hold.
 
-:func:`walk` goes through one chunk and asks for every place. Whoever answers decides what the walk
-is: training writes a dialogue down (:mod:`model.duplex.protocol.sequence`), decoding reads one, and
-the loop lets the network choose (:mod:`model.duplex.network.loop`).
+:func:`walk` visits the places of one chunk in order and asks its callback for each token. Training
+answers from a dialogue (:mod:`model.duplex.protocol.sequence`), the loop from the network
+(:mod:`model.duplex.network.loop`).
 
-The first text slot of a chunk tells the turn. While the assistant listens it is THINK, or SHIFT to
-begin; while it speaks it is text, the text filler, or BREAK to stop. SHIFT's chunk already belongs
-to the reply, BREAK's no more.
+The first text slot of a chunk decides whether the assistant speaks. While it listens, the slot
+holds THINK, or SHIFT to begin. While it speaks, the slot holds text, the text filler, or BREAK to
+stop. SHIFT's chunk belongs to the reply; BREAK's does not.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import chain
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.duplex.protocol.profile import DuplexProfile, ListeningSpeech, Slot
 from model.errors import DialogueError
 
 
 class Place(IntEnum):
-    """What is asked for at one place of a chunk.
+    """The kind of one place in a chunk, which says what it may hold.
 
-    USER is a feature of the user's audio. LISTEN: THINK or SHIFT. SPEAK: text, its filler or
-    BREAK. TEXT: text or its filler. CODE: a speech code or its filler. At TEXT_FILLER and
-    SPEECH_FILLER there is nothing to choose.
+    USER: a feature of the user's audio. LISTEN: THINK or SHIFT. SPEAK: text, its filler or BREAK.
+    TEXT: text or its filler. CODE: a speech code or its filler. TEXT_FILLER, SPEECH_FILLER: that
+    filler only.
     """
 
     USER = 0
@@ -39,13 +39,15 @@ class Place(IntEnum):
 
 
 CHOSEN = (Place.LISTEN, Place.SPEAK, Place.TEXT, Place.CODE)
-"""The places at which a network has something to choose."""
+"""The places where the network has a choice."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """Whether the assistant speaks after a chunk, and in how many chunks it has, SHIFT's being
-    the first. The start of a dialogue is ``Turn()``."""
+class AssistantState:
+    """Whether the assistant is speaking after a chunk, and for how many chunks it has been.
+
+    SHIFT's chunk counts as the first. A dialogue starts with ``AssistantState()``.
+    """
 
     speaking: bool = False
     chunks: int = 0
@@ -53,7 +55,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The ids that a place may hold: ``first`` up to, not including, ``past``, and ``extra``."""
+    """The ids a place may hold: ``first`` up to (excluding) ``past``, then ``extra``."""
 
     first: int
     past: int
@@ -66,7 +68,7 @@ class Vocabulary:
         return chain(range(self.first, self.past), self.extra)
 
     def index(self, token: int) -> int:
-        """Where ``token`` is. Raises: DialogueError when it is not allowed here."""
+        """Return the index of ``token``. Raises: DialogueError if the place may not hold it."""
         if self.first <= token < self.past:
             return token - self.first
         try:
@@ -76,7 +78,7 @@ class Vocabulary:
 
 
 class Grammar:
-    """A profile on a network's vocabulary. Raises: NetworkConfigError when they do not fit."""
+    """A profile applied to a network's vocabulary. Raises: NetworkConfigError on a mismatch."""
 
     def __init__(self, profile: DuplexProfile, config: CovoConfig) -> None:
         profile.check(config)
@@ -95,34 +97,35 @@ class Grammar:
         }
 
     def forced(self, place: Place) -> int | None:
-        """The id at a place where there is nothing to choose; None where there is."""
+        """Return the only id ``place`` may hold, or None where there is a choice."""
         if place is Place.TEXT_FILLER:
             return self.profile.tokens.text_filler.id
         return self.profile.tokens.speech_filler.id if place is Place.SPEECH_FILLER else None
 
 
-def walk(grammar: Grammar, turn: Turn, take: Callable[[Place], int]) -> Turn:
-    """Go through one chunk after ``turn``; return the turn after it.
+def walk(grammar: Grammar, state: AssistantState, take: Callable[[Place], int]) -> AssistantState:
+    """Visit the places of one chunk in order; return the assistant's state after it.
 
-    ``take`` gives the id at each place (what it gives for USER does not matter), in order.
+    ``state`` is the state before the chunk. ``take`` returns the id at each place; its result for
+    USER is ignored.
     """
     profile = grammar.profile
     tokens = profile.tokens
-    told = False
+    decided = False
     for slot in profile.layout:
         if slot is Slot.USER:
             take(Place.USER)
-        elif slot is Slot.TEXT and not told:
-            told = True
-            if turn.speaking:
+        elif slot is Slot.TEXT and not decided:
+            decided = True
+            if state.speaking:
                 stopped = take(Place.SPEAK) == tokens.stop.id
-                turn = Turn() if stopped else Turn(True, turn.chunks + 1)
+                state = AssistantState() if stopped else AssistantState(True, state.chunks + 1)
             elif take(Place.LISTEN) == tokens.shift.id:
-                turn = Turn(True, 1)
+                state = AssistantState(True, 1)
         elif slot is Slot.TEXT:
-            take(Place.TEXT if turn.speaking else Place.TEXT_FILLER)
-        elif turn.speaking:
-            take(Place.CODE if turn.chunks > profile.lead else Place.SPEECH_FILLER)
+            take(Place.TEXT if state.speaking else Place.TEXT_FILLER)
+        elif state.speaking:
+            take(Place.CODE if state.chunks > profile.lead else Place.SPEECH_FILLER)
         elif profile.listening_speech is ListeningSpeech.FILL:
             take(Place.SPEECH_FILLER)
-    return turn
+    return state

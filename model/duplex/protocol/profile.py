@@ -1,26 +1,36 @@
-"""The duplex profile: what a full-duplex checkpoint says about itself.
+"""The duplex profile: the protocol a full-duplex checkpoint was trained with.
 
-The Covo-Audio report gives the outline (chunks of 0.16 s, one feature of the user to a text anchor
-and four speech tokens, THINK, SHIFT and BREAK); order, spellings, fillers and rates are open. Here
-they are data beside the weights (:mod:`model.duplex.protocol.profile_file`), so that a network
-which was trained with other choices runs without other code. No torch here.
+The Covo-Audio report gives an outline: chunks of 0.16 s, one user feature to one text anchor and
+four speech tokens, THINK, SHIFT and BREAK. It leaves order, spellings, fillers and rates open.
+These are data beside the weights (``duplex.json``), so networks trained with other choices run on
+the same code. A checkpoint with that file is a full-duplex one. Imports no torch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
 
 from audio_io.clock import USER_RATE
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.errors import NetworkConfigError
+from voices import strict_reader
+
+FILE = "duplex.json"
+FORMAT = 1
 
 ENCODER_FRAME = 320
 """User samples in one frame of Whisper's encoder (20 ms, 50 Hz)."""
 
 
 class Slot(StrEnum):
-    """One place in a chunk: a feature of the user's audio, a text token or a speech token."""
+    """A place in a chunk: for a feature of the user's audio, a text token or a speech token."""
 
     USER = "user"
     TEXT = "text"
@@ -28,21 +38,21 @@ class Slot(StrEnum):
 
 
 class ListeningSpeech(StrEnum):
-    """What the speech slots hold while the assistant listens: they are left out, or filled."""
+    """Whether speech slots are left out or filled while the assistant listens."""
 
     SKIP = "skip"
     FILL = "fill"
 
 
 class Speech(StrEnum):
-    """What speaks the codes: Covo-Audio's token2wav, or the tones of synthetic data."""
+    """What turns codes into sound: Covo-Audio's token2wav, or the tones of synthetic data."""
 
     TOKEN2WAV = "token2wav"
     TONES = "tones"
 
 
 class TextTiming(StrEnum):
-    """When a reply's text comes: as early as its slots allow, or not before it is spoken."""
+    """Whether a reply's text comes as early as its slots allow, or not before it is spoken."""
 
     AHEAD = "ahead"
     ALIGNED = "aligned"
@@ -50,136 +60,128 @@ class TextTiming(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token of the protocol: its ``id``, and how the tokenizer spells it."""
+    """A token of the protocol: its ``id``, and its spelling in the tokenizer."""
 
-    id: int
+    id: Annotated[int, Meta(ge=0)]
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DuplexTokens:
-    """THINK (listening), SHIFT (begin to speak), BREAK (stop), and the two fillers: for a text
-    slot without text and a speech slot without speech. The speech filler may be a speech code."""
+class DuplexTokens(msgspec.Struct, frozen=True, rename={"stop": "break"}):
+    """BREAK (stop speaking), THINK (listen), SHIFT (begin to speak), and two fillers.
 
+    The fillers fill a text slot without text and a speech slot without speech. The speech filler
+    may be a speech code.
+    """
+
+    stop: Token
     think: Token
     shift: Token
-    stop: Token
     text_filler: Token
     speech_filler: Token
 
     @property
     def all(self) -> tuple[Token, ...]:
-        """All five."""
+        """All five tokens."""
         return (self.think, self.shift, self.stop, self.text_filler, self.speech_filler)
 
 
 @dataclass(frozen=True, slots=True)
 class StreamingEncoderProfile:
-    """How Whisper's encoder hears without an end.
+    """How Whisper's encoder runs on an endless stream.
 
-    A frame attends to its own chunk and to ``look_back`` frames (20 ms) before it. Positions count
-    modulo ``position_period`` frames. Log-mels are floored at ``mel_floor`` (log10 of power), where
-    Whisper floors at 8 below a segment's maximum, which cannot be known in time.
+    A frame attends to its own chunk and the ``look_back`` frames (20 ms) before it. Positions count
+    modulo ``position_period`` frames. Log-mels are floored at ``mel_floor`` (log10 of power):
+    Whisper's floor, 8 below a segment's maximum, is only known when the segment ends.
     """
 
-    look_back: int = 256
-    position_period: int = 1500
-    mel_floor: float = -7.0
+    look_back: Annotated[int, Meta(ge=0)]
+    position_period: Annotated[int, Meta(ge=1)]
+    mel_floor: float
 
 
 @dataclass(frozen=True, slots=True)
 class ContextProfile:
-    """The language model's memory: the prompt, and of the rest at most ``window`` tokens. When
-    they are reached, the oldest ``evict`` are forgotten."""
+    """The language model's memory: the prompt and up to ``window`` more tokens.
 
-    window: int = 4096
-    evict: int = 512
+    When the window is full, the oldest ``evict`` tokens are forgotten.
+    """
+
+    window: int
+    evict: int
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """How a token is chosen. ``temperature`` 0: the likeliest. ``top_k`` 0: among all."""
+class LoopSampling:
+    """How a token is chosen. ``temperature`` 0: greedily. ``top_k`` 0: from all tokens."""
 
-    temperature: float = 0.0
-    top_k: int = 0
+    temperature: Annotated[float, Meta(ge=0)]
+    top_k: Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingProfile:
-    """By kind of slot: ``state`` (whether to begin), ``text`` (and whether to stop), ``speech``."""
+    """Sampling by slot: ``state`` (begin or not), ``text`` (stopping included), ``speech``."""
 
-    state: Sampling = Sampling()
-    text: Sampling = Sampling()
-    speech: Sampling = Sampling(0.8, 50)
-
-
-DEFAULT_LAYOUT = (Slot.USER, Slot.TEXT, *(Slot.SPEECH,) * 4)
+    state: LoopSampling
+    text: LoopSampling
+    speech: LoopSampling
 
 
 @dataclass(frozen=True, slots=True)
 class DuplexProfile:
-    """One checkpoint's protocol (see the module's docstring).
+    """One checkpoint's protocol. Raises: ValueError if it contradicts itself.
 
-    ``layout`` is the order of the slots in a chunk of ``chunk_ms`` ms. ``text_vocabulary``: ids
-    below it are text. ``lead``: chunks from SHIFT's own to the first that may hold speech.
-    ``speech``: what speaks the codes. ``prompt``: the ids before the first chunk, which are never
-    forgotten.
+    Args:
+        chunk_ms: length of a chunk in ms.
+        layout: the order of the slots in a chunk.
+        lead: chunks from SHIFT's to the first that may hold speech.
+        speech: what turns codes into sound.
+        text_vocabulary: ids below it are text.
+        prompt: ids before the first chunk, which are never forgotten.
     """
 
+    chunk_ms: int
+    layout: tuple[Slot, ...]
+    listening_speech: ListeningSpeech
+    text_timing: TextTiming
+    lead: Annotated[int, Meta(ge=0)]
+    speech: Speech
+    text_vocabulary: Annotated[int, Meta(ge=1)]
     tokens: DuplexTokens
-    text_vocabulary: int
-    chunk_ms: int = 160
-    layout: tuple[Slot, ...] = DEFAULT_LAYOUT
-    listening_speech: ListeningSpeech = ListeningSpeech.SKIP
-    text_timing: TextTiming = TextTiming.AHEAD
-    lead: int = 1
-    speech: Speech = Speech.TOKEN2WAV
-    prompt: tuple[int, ...] = ()
-    encoder: StreamingEncoderProfile = field(default_factory=StreamingEncoderProfile)
-    context: ContextProfile = field(default_factory=ContextProfile)
-    sampling: SamplingProfile = field(default_factory=SamplingProfile)
+    prompt: tuple[Annotated[int, Meta(ge=0)], ...]
+    encoder: StreamingEncoderProfile
+    context: ContextProfile
+    sampling: SamplingProfile
 
     def __post_init__(self) -> None:
         frames = self.encoder_frames
         if self.chunk_samples != frames * ENCODER_FRAME or not frames:
-            raise NetworkConfigError(
-                f"a duplex chunk must be a multiple of 20 ms, not {self.chunk_ms} ms"
-            )
+            raise ValueError(f"chunk_ms must be a multiple of 20, not {self.chunk_ms}")
         for slot in Slot:
             if slot not in self.layout:
-                raise NetworkConfigError(f"the layout of a duplex chunk has no {slot} slot")
+                raise ValueError(f"layout has no {slot} slot")
         if self.layout.index(Slot.TEXT) > self.layout.index(Slot.SPEECH):
-            raise NetworkConfigError(
-                "a duplex chunk's first text slot tells the turn: it must stand before the speech"
-            )
+            raise ValueError("layout must have a text slot before the first speech slot")
         if self.layout[0] is not Slot.USER and not self.prompt:
-            raise NetworkConfigError(
-                "a duplex dialogue must begin with something to follow: give it a prompt, or a "
-                "layout that begins with a user slot"
-            )
-        encoder, context = self.encoder, self.context
-        if encoder.look_back < 0 or encoder.position_period < 1 or self.lead < 0:
-            raise NetworkConfigError(
-                "look_back and lead cannot be negative, and position_period begins at 1"
-            )
+            raise ValueError("layout must begin with a user slot unless there is a prompt")
         if frames % self.features_per_chunk:
-            raise NetworkConfigError(
-                f"{self.features_per_chunk} user features do not share {frames} encoder frames "
-                "evenly"
+            raise ValueError(
+                f"layout divides {frames} encoder frames unevenly among "
+                f"{self.features_per_chunk} user slots"
             )
-        chunk = self.tokens_per_chunk
+        chunk, context = self.tokens_per_chunk, self.context
         if not chunk <= context.evict <= context.window - 2 * chunk:
-            raise NetworkConfigError(
-                f"the context must evict at least one chunk ({chunk} tokens) and keep at least "
-                f"two: evict {context.evict} of a window of {context.window} cannot"
+            raise ValueError(
+                f"context.evict must be at least {chunk} (one chunk) and leave {2 * chunk} of the "
+                f"window of {context.window}, so it cannot be {context.evict}"
             )
         ids = [token.id for token in self.tokens.all]
         if len(set(ids)) < len(ids):
-            raise NetworkConfigError(f"two duplex tokens have the same id: {ids}")
+            raise ValueError(f"two tokens have the same id: {ids}")
         if shared := [token for token in self.tokens.all if token.id < self.text_vocabulary]:
-            raise NetworkConfigError(
-                f"the duplex token {shared[0].text!r} has id {shared[0].id}, which is text (ids "
-                f"below {self.text_vocabulary})"
+            raise ValueError(
+                f"the token {shared[0].text!r} has id {shared[0].id}, which is text (ids below "
+                f"{self.text_vocabulary})"
             )
 
     @property
@@ -189,7 +191,7 @@ class DuplexProfile:
 
     @property
     def encoder_frames(self) -> int:
-        """Frames of the encoder (20 ms) in a chunk."""
+        """Encoder frames (20 ms) in a chunk."""
         return self.chunk_samples // ENCODER_FRAME
 
     @property
@@ -218,17 +220,16 @@ class DuplexProfile:
         return self.codes_per_chunk * 1000 / self.chunk_ms
 
     def check(self, config: CovoConfig) -> None:
-        """Raises: NetworkConfigError when this is not a profile for a network of ``config``."""
+        """Raises: NetworkConfigError if a network of ``config`` cannot run this profile."""
         stride = 2**config.adapter_stages
         if self.encoder_frames != self.features_per_chunk * stride:
             raise NetworkConfigError(
-                f"a chunk of {self.chunk_ms} ms has {self.encoder_frames} encoder frames, of which "
-                f"the adapter makes {self.encoder_frames / stride:g} features; the layout has "
-                f"{self.features_per_chunk} user slots"
+                f"the adapter makes {self.encoder_frames / stride:g} features of a chunk of "
+                f"{self.chunk_ms} ms, but the layout has {self.features_per_chunk} user slots"
             )
         if self.encoder.position_period > config.encoder.positions:
             raise NetworkConfigError(
-                f"position_period is {self.encoder.position_period}, but the encoder has "
+                f"position_period is {self.encoder.position_period}, but the encoder has only "
                 f"{config.encoder.positions} positions"
             )
         if self.text_vocabulary > config.first_audio_token:
@@ -249,13 +250,20 @@ class DuplexProfile:
 
 
 def default_profile(config: CovoConfig) -> DuplexProfile:
-    """Our choices for a Covo-Audio network in its published vocabulary.
+    """Return our choices for a Covo-Audio network with the published vocabulary.
 
-    The public tokenizer has no duplex tokens. These are Qwen's vision and completion tokens, which
-    a network that only hears and speaks has never used. Reasons: docs/duplex.md.
+    The public tokenizer has no duplex tokens, so these are Qwen's vision and completion tokens,
+    which a network that only hears and speaks has never used. docs/duplex.md has the reasons.
     """
-    first = config.first_audio_token
+    first, greedy = config.first_audio_token, LoopSampling(0.0, 0)
     return DuplexProfile(
+        chunk_ms=160,
+        layout=(Slot.USER, Slot.TEXT, *(Slot.SPEECH,) * 4),
+        listening_speech=ListeningSpeech.SKIP,
+        text_timing=TextTiming.AHEAD,
+        lead=1,
+        speech=Speech.TOKEN2WAV,
+        text_vocabulary=first - 28,
         tokens=DuplexTokens(
             think=Token(first - 19, "<|vision_start|>"),
             shift=Token(first - 18, "<|vision_end|>"),
@@ -263,5 +271,42 @@ def default_profile(config: CovoConfig) -> DuplexProfile:
             text_filler=Token(first - 9, "<|fim_pad|>"),
             speech_filler=Token(first - 16, "<|image_pad|>"),
         ),
-        text_vocabulary=first - 28,
+        prompt=(),
+        encoder=StreamingEncoderProfile(look_back=256, position_period=1500, mel_floor=-7.0),
+        context=ContextProfile(window=4096, evict=512),
+        sampling=SamplingProfile(greedy, greedy, speech=LoopSampling(0.8, 50)),
     )
+
+
+def read_profile(folder: Path) -> DuplexProfile:
+    """Read the profile of the checkpoint in ``folder``.
+
+    Raises: NetworkConfigError, also for a half-duplex checkpoint.
+    """
+    if not folder.is_dir():
+        raise NetworkConfigError(f"no folder {folder}; --model must name a checkpoint's folder")
+    if not (folder / FILE).is_file():
+        raise NetworkConfigError(
+            f"{folder} is a half-duplex checkpoint: it has no {FILE}; use --engine covo"
+        )
+    return strict_reader.read(
+        folder / FILE,
+        DuplexProfile,
+        NetworkConfigError,
+        remedy=f"restore the {FILE} that came with the weights",
+        format=FORMAT,
+    )
+
+
+def write_profile(profile: DuplexProfile, folder: Path) -> None:
+    """Write ``profile`` beside the weights in ``folder``, for :func:`read_profile`."""
+    values = {"format": FORMAT, **msgspec.to_builtins(profile)}
+    (folder / FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def require_half_duplex(folder: Path) -> None:
+    """Raises: NetworkConfigError if ``folder`` holds a full-duplex checkpoint."""
+    if (folder / FILE).is_file():
+        raise NetworkConfigError(
+            f"{folder} is a full-duplex checkpoint: it has a {FILE}; use --engine covo-fd"
+        )

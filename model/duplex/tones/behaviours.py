@@ -1,14 +1,15 @@
-"""Does a network trained on tones take turns? The four behaviours, counted through the real loop.
+"""Measure four turn-taking behaviours of a network trained on tones, through the real loop.
 
-Every trial is a new user, a new room and new speech, from seeds that training never saw, and the
-user reacts: a backchannel or an interruption comes over a reply that has really begun. What counts:
+Each trial has a new user, room and speech, from seeds that training never saw. The user reacts: a
+backchannel or an interruption comes over a reply that has begun. A trial succeeds if:
 
-- turn: SHIFT comes after the turn's end, within ``PATIENCE`` chunks, and not before.
-- pause: no SHIFT before the turn's end, though it has a pause of 0.5 to 1.6 s.
-- backchannel: no BREAK within ``PATIENCE`` chunks after a hum began over the reply.
-- interruption: BREAK within ``PATIENCE`` chunks after speech began over the reply, not before.
+- turn: SHIFT comes within ``PATIENCE`` chunks after the turn's end, and not before.
+- pause: no SHIFT comes before the turn's end, despite a pause of 0.5 to 1.6 s.
+- backchannel: no BREAK comes within ``PATIENCE`` chunks after a hum begins over the reply.
+- interruption: BREAK comes within ``PATIENCE`` chunks after speech begins over the reply, and not
+  before.
 
-A trial in which the reply that is to be spoken over never begins, or ends before, is a failure.
+A trial fails if the reply to speak over does not begin, or ends too early.
 """
 
 from __future__ import annotations
@@ -20,33 +21,33 @@ from typing import Protocol
 import numpy as np
 from numpy.random import Generator
 
+from audio_io.signal import Audio
 from model.duplex.network.loop import ChunkStep, DuplexLoop, LoopState
-from model.duplex.protocol.grammar import Turn
+from model.duplex.protocol.grammar import AssistantState
 from model.duplex.protocol.profile import DuplexProfile
-from model.duplex.tones.tones import ROOM, Speaker, hum, phrase, silence, speaker
-from model.engine import Audio
+from model.duplex.tones.tones import ROOM, ToneSpeaker, hum, phrase, silence, speaker
 
 BEHAVIOURS = ("turn", "pause", "backchannel", "interruption")
 PATIENCE = 6
-"""Chunks (0.96 s of 160 ms) in which the network has to do what it is to do."""
+"""Chunks (0.96 s at 160 ms) within which the network has to react."""
 _LONGEST_REPLY = 30
 
 HELD_OUT = 1_000_000
-"""Seeds from here on are never trained on."""
+"""Training uses no seeds from here on."""
 
 
 class Listener(Protocol):
-    """Something that hears chunks and says whether it speaks."""
+    """Hears chunks and decides when to speak."""
 
     def begin(self, seed: int) -> None:
-        """A new dialogue begins."""
+        """Start a new dialogue."""
 
-    def hear(self, chunk: Audio) -> Turn:
-        """The turn after ``chunk`` (chunk_samples,)."""
+    def hear(self, chunk: Audio) -> AssistantState:
+        """Return the state after ``chunk`` (chunk_samples,)."""
 
 
 class LoopListener:
-    """The network, through its loop. ``deaf``: it is given silence instead."""
+    """A network, through its loop. ``deaf``: it hears silence instead."""
 
     def __init__(self, loop: DuplexLoop, *, deaf: bool = False) -> None:
         self._loop = loop
@@ -56,49 +57,51 @@ class LoopListener:
 
     @property
     def forgotten(self) -> int:
-        """Tokens of this dialogue that the network has forgotten."""
+        """The number of this dialogue's tokens that the network has forgotten."""
         return self._state.context.forgotten if self._state else 0
 
     def begin(self, seed: int) -> None:
-        """A new dialogue begins."""
+        """Start a new dialogue."""
         self._state = self._loop.start(seed)
         self.steps = []
 
-    def hear(self, chunk: Audio) -> Turn:
-        """One step of the loop."""
+    def hear(self, chunk: Audio) -> AssistantState:
+        """Run one step of the loop."""
         state = self._state or self._loop.start()
         heard = np.zeros_like(chunk) if self._deaf else chunk
         step, self._state = self._loop.step(state, heard)
         self.steps.append(step)
-        return step.turn
+        return step.after
 
 
 class ChanceListener:
-    """Hears nothing: begins and stops as often as the dialogues of the training set do."""
+    """Hears nothing; begins and stops at the rates of the training set."""
 
     def __init__(self, shift: float, stop: float) -> None:
         self._shift, self._stop = shift, stop
         self._random = np.random.default_rng()
-        self._turn = Turn()
+        self._state = AssistantState()
 
     def begin(self, seed: int) -> None:
-        """A new dialogue begins."""
+        """Start a new dialogue."""
         self._random = np.random.default_rng(seed)
-        self._turn = Turn()
+        self._state = AssistantState()
 
-    def hear(self, chunk: Audio) -> Turn:
-        """Toss a coin."""
-        if self._turn.speaking:
+    def hear(self, chunk: Audio) -> AssistantState:
+        """Begin or stop by chance."""
+        if self._state.speaking:
             stops = self._random.random() < self._stop
-            self._turn = Turn() if stops else Turn(True, self._turn.chunks + 1)
+            self._state = (
+                AssistantState() if stops else AssistantState(True, self._state.chunks + 1)
+            )
         elif self._random.random() < self._shift:
-            self._turn = Turn(True, 1)
-        return self._turn
+            self._state = AssistantState(True, 1)
+        return self._state
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """``latency``: chunks from what happened to what the network did, where there is such."""
+    """``latency``: chunks from the user's action to the network's, if any."""
 
     success: bool
     latency: int | None = None
@@ -106,7 +109,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class BehaviourFigures:
-    """Of ``trials``, how many were right; the ``latencies`` of those, in chunks."""
+    """The ``trials``, the ``successes`` among them, and their ``latencies`` in chunks."""
 
     trials: int
     successes: int
@@ -114,7 +117,7 @@ class BehaviourFigures:
 
     @property
     def rate(self) -> float:
-        """Share that was right."""
+        """Share of successes."""
         return self.successes / self.trials
 
 
@@ -124,7 +127,7 @@ def measure(
     trials: int,
     progress: Callable[[str], None] = lambda behaviour: None,
 ) -> Mapping[str, BehaviourFigures]:
-    """``trials`` of each behaviour; ``progress`` is told after each."""
+    """Run ``trials`` of each behaviour; ``progress`` is called with its name after each."""
     figures = {}
     for number, behaviour in enumerate(BEHAVIOURS):
         done = []
@@ -141,8 +144,8 @@ def measure(
 def measure_conversation(
     listener: Listener, profile: DuplexProfile, trials: int, seed: int = 2 * HELD_OUT
 ) -> tuple[Trial, ...]:
-    """So many trials, the behaviours in turn, all in one conversation with one user: does a network
-    still behave when it has forgotten how the conversation began?"""
+    """Run ``trials`` of alternating behaviours in one conversation with one user, to see whether a
+    network still behaves once it has forgotten the start."""
     scene = _Scene(listener, profile, seed)
     done = []
     for number in range(trials):
@@ -152,11 +155,11 @@ def measure_conversation(
 
 
 class _Scene:
-    """A user who speaks, and the chunks of what was heard of it."""
+    """A user who speaks, and the chunks heard so far."""
 
     def __init__(self, listener: Listener, profile: DuplexProfile, seed: int) -> None:
         self.random: Generator = np.random.default_rng(seed)
-        self.who: Speaker = speaker(self.random)
+        self.who: ToneSpeaker = speaker(self.random)
         self._listener = listener
         self._size = profile.chunk_samples
         self._room = np.random.default_rng((seed, 1))
@@ -168,22 +171,22 @@ class _Scene:
         listener.begin(seed)
 
     def say(self, audio: Audio) -> None:
-        """Speak; it is heard when :meth:`run` comes to it."""
+        """Queue speech for :meth:`run`."""
         self._waiting.append(audio)
         self._samples += len(audio)
 
     @property
     def end(self) -> int:
-        """The chunk that holds the last sample that was said."""
+        """The chunk that holds the last queued sample."""
         return (self._samples - 1) // self._size
 
     @property
     def next(self) -> int:
-        """The chunk that will hold the next sample."""
+        """The chunk that will hold the next queued sample."""
         return self._samples // self._size
 
-    def run(self, until: int) -> Iterator[tuple[int, Turn]]:
-        """Hear on, up to and including chunk ``until``; the chunks and the turns after them."""
+    def run(self, until: int) -> Iterator[tuple[int, AssistantState]]:
+        """Yield each chunk's number and the state after it, up to and including ``until``."""
         while self._heard <= until:
             short = (self._heard + 1) * self._size - self._samples
             if short > 0:
@@ -191,17 +194,17 @@ class _Scene:
             whole = np.concatenate(self._waiting)
             self._waiting = [whole[self._size :]]
             room = self._room.normal(0, self._noise, self._size).astype(np.float32)
-            turn = self._listener.hear(whole[: self._size] + room)
+            state = self._listener.hear(whole[: self._size] + room)
             self._heard += 1
-            self._speaking = turn.speaking
-            yield self._heard - 1, turn
+            self._speaking = state.speaking
+            yield self._heard - 1, state
 
     def first(self, until: int, *, speaking: bool) -> int | None:
-        """Hear on to the first chunk after which the assistant speaks, or does not."""
-        return next((n for n, turn in self.run(until) if turn.speaking is speaking), None)
+        """Run to the first chunk after which the assistant is (not) speaking; None if none is."""
+        return next((n for n, state in self.run(until) if state.speaking is speaking), None)
 
     def rest(self) -> None:
-        """Hear on until a reply that is due has come, and is over."""
+        """Run until a reply that is due has come and ended."""
         if not self._speaking:
             self.first(self.end + PATIENCE, speaking=True)
         self.first(self._heard + _LONGEST_REPLY, speaking=False)
@@ -226,7 +229,7 @@ def _pause(scene: _Scene) -> Trial:
 
 
 def _over_a_reply(scene: _Scene) -> int | None:
-    """Let the reply begin and go on for 3 to 6 chunks; None if it does not."""
+    """Let a reply run for 3 to 6 chunks; return the next chunk, or None if it did not last."""
     scene.say(silence(scene.random.uniform(0.1, 1.2)))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(3, 8)), final=True))
     shift = scene.first(scene.end + PATIENCE, speaking=True)

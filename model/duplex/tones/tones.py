@@ -1,13 +1,13 @@
-"""Synthetic two-channel dialogues in which everything that turn taking needs can be heard.
+"""Make synthetic two-channel dialogues with all that turn taking needs in the sound.
 
-The user speaks in syllables: harmonic tones. The last one before a pause is level, the last one of
-a turn falls; that is all that tells them apart. A backchannel is one pure tone, a hum. The
+The user speaks in syllables: harmonic tones. The last syllable before a pause is level, the last
+one of a turn falls, and nothing else tells them apart. A backchannel is one pure tone, a hum. The
 assistant answers a chunk after the turn's end, goes on through a hum, and stops when syllables
-begin over it. What it says is determined by the user's pitch: it names it ("low" or "high") and
-counts; each word has its own tones (:mod:`model.duplex.tones.tone_codec`).
+begin over it. It names the user's pitch ("low" or "high") and counts; each word has its own tones
+(:mod:`model.duplex.network.tone_codec`).
 
-None of this is language. It is a world small enough to be learnt in minutes, in which taking a
-turn, keeping still, going on and stopping can all be done right or wrong.
+This is no language. It is a world that can be learnt in minutes, in which taking a turn, keeping
+still, going on and stopping can each be done right or wrong.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy as np
 from numpy.random import Generator
 
 from audio_io.clock import USER_RATE
+from audio_io.signal import Audio
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import DuplexProfile
-from model.duplex.protocol.sequence import Dialogue, Reply, TimedToken
-from model.engine import Audio
+from model.duplex.protocol.sequence import TimedDialogue, TimedReply, TimedToken
 
 COUNT = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -30,15 +30,15 @@ COUNT = (
 )
 PITCHES = ("low", "high")
 WORDS = (*PITCHES, *COUNT)
-"""All that the assistant can say."""
+"""The assistant's whole vocabulary."""
 
 ANSWER_AFTER = 1
-"""Chunks from the one in which a turn ends to SHIFT's."""
+"""Chunks from the end of a turn to SHIFT."""
 STOP_AFTER = 2
-"""Chunks from the one in which an interruption begins to BREAK's."""
+"""Chunks from the start of an interruption to BREAK."""
 
 ROOM = (-60.0, -46.0)
-"""Least and most of the room's white noise, in dBFS."""
+"""Lowest and highest level of the room's white noise, in dBFS."""
 
 _RANGES = ((105.0, 140.0), (190.0, 250.0))
 _RAMP = 0.015
@@ -46,7 +46,7 @@ _HARMONICS = (1.0, 0.6, 0.4, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
+class ToneSpeaker:
     """A user: ``pitch`` in Hz, ``tempo`` (1: normal), ``level`` (amplitude of the fundamental)."""
 
     pitch: float
@@ -55,20 +55,20 @@ class Speaker:
 
     @property
     def named(self) -> str:
-        """The pitch as the assistant calls it."""
+        """The assistant's word for the pitch."""
         return PITCHES[int(self.pitch > _RANGES[0][1])]
 
 
-def speaker(random: Generator) -> Speaker:
-    """Somebody."""
+def speaker(random: Generator) -> ToneSpeaker:
+    """Draw a user."""
     low, high = _RANGES[int(random.integers(len(_RANGES)))]
     level = 0.1 * 10 ** (random.uniform(-6, 6) / 20)
-    return Speaker(random.uniform(low, high), random.uniform(0.85, 1.2), level)
+    return ToneSpeaker(random.uniform(low, high), random.uniform(0.85, 1.2), level)
 
 
-def phrase(who: Speaker, random: Generator, syllables: int, *, final: bool) -> Audio:
-    """Speech of so many syllables; the last one falls if it is the turn's ``final`` phrase, and is
-    level if a pause follows."""
+def phrase(who: ToneSpeaker, random: Generator, syllables: int, *, final: bool) -> Audio:
+    """Return speech of ``syllables``. The last one falls in the ``final`` phrase of a turn and is
+    level before a pause."""
     parts = []
     for n in range(syllables):
         last = n == syllables - 1
@@ -81,32 +81,32 @@ def phrase(who: Speaker, random: Generator, syllables: int, *, final: bool) -> A
     return np.concatenate(parts)
 
 
-def hum(who: Speaker, random: Generator) -> Audio:
-    """A backchannel."""
+def hum(who: ToneSpeaker, random: Generator) -> Audio:
+    """Return a backchannel."""
     pitch = who.pitch * random.uniform(0.9, 1.1)
     return _tone(pitch, pitch, random.uniform(0.16, 0.3), who.level, (1.0,))
 
 
 def silence(seconds: float) -> Audio:
-    """Nothing, at 16 kHz."""
+    """Return silence at 16 kHz."""
     return np.zeros(round(seconds * USER_RATE), np.float32)
 
 
 def noise(samples: int, random: Generator) -> Audio:
-    """The room, somewhere within :data:`ROOM`."""
+    """Return the room's noise, at a level within :data:`ROOM`."""
     level = 10 ** (random.uniform(*ROOM) / 20)
     return random.normal(0, level, samples).astype(np.float32)
 
 
 def dialogue(
     grammar: Grammar, ids: Mapping[str, int], random: Generator, seconds: float
-) -> Dialogue:
-    """About so many seconds of turns with pauses, backchannels and interruptions.
+) -> TimedDialogue:
+    """Return about ``seconds`` of turns with pauses, backchannels and interruptions.
 
     ``ids``: the token of each word.
     """
     track = _Track(grammar.profile)
-    replies: list[Reply] = []
+    replies: list[TimedReply] = []
     over = 0
     who = speaker(random)
     track.wait(random.uniform(0.1, 1.2))
@@ -124,7 +124,7 @@ def dialogue(
             track.wait(random.uniform(0.3, 1.0))
             over = track.next_chunk + STOP_AFTER
             reply = cut(reply, over * grammar.profile.codes_per_chunk)
-            # What interrupts is the loop's next turn.
+            # The next turn of this while loop is the interruption.
         else:
             track.wait_for(over + 1)
             track.wait(random.uniform(0.1, 1.5))
@@ -133,25 +133,25 @@ def dialogue(
         _speak_turn(track, who, random)
     track.wait_for(track.chunk + 1)
     user = track.audio()
-    return Dialogue(user + noise(len(user), random), tuple(replies))
+    return TimedDialogue(user + noise(len(user), random), tuple(replies))
 
 
-def answer(pitch: str, shift: int, profile: DuplexProfile, ids: Mapping[str, int]) -> Reply:
-    """The whole reply to somebody of that pitch, a word a chunk; SHIFT is in chunk ``shift``."""
+def answer(pitch: str, shift: int, profile: DuplexProfile, ids: Mapping[str, int]) -> TimedReply:
+    """Return the whole reply to a user of ``pitch``, a word per chunk, SHIFT in ``shift``."""
     per_chunk, words = profile.codes_per_chunk, (pitch, *COUNT)
     start = (shift + profile.lead) * per_chunk
     tones = [2 * WORDS.index(word) + n % 2 for word in words for n in range(per_chunk)]
     text = tuple(TimedToken(ids[word], start + n * per_chunk) for n, word in enumerate(words))
-    return Reply(start, tuple(tones), text)
+    return TimedReply(start, tuple(tones), text)
 
 
-def cut(reply: Reply, end: int) -> Reply:
-    """``reply`` up to, not including, code ``end`` of the dialogue."""
+def cut(reply: TimedReply, end: int) -> TimedReply:
+    """Return ``reply`` up to (excluding) code ``end`` of the dialogue."""
     text = tuple(token for token in reply.text if token.at < end)
-    return Reply(reply.start, reply.codes[: end - reply.start], text)
+    return TimedReply(reply.start, reply.codes[: end - reply.start], text)
 
 
-def _speak_turn(track: _Track, who: Speaker, random: Generator) -> None:
+def _speak_turn(track: _Track, who: ToneSpeaker, random: Generator) -> None:
     for _ in range(int(random.choice((0, 0, 1, 1, 2)))):
         track.say(phrase(who, random, int(random.integers(2, 6)), final=False))
         track.wait(random.uniform(0.35, 1.6))
@@ -159,7 +159,7 @@ def _speak_turn(track: _Track, who: Speaker, random: Generator) -> None:
 
 
 class _Track:
-    """A channel that is filled from left to right."""
+    """A channel, filled from left to right."""
 
     def __init__(self, profile: DuplexProfile) -> None:
         self._chunk = profile.chunk_samples
@@ -188,7 +188,7 @@ class _Track:
         self.say(silence(seconds))
 
     def wait_for(self, chunk: int) -> None:
-        """Until ``chunk`` begins."""
+        """Fill with silence until ``chunk`` begins."""
         self.say(np.zeros(max(0, chunk * self._chunk - self._length), np.float32))
 
     def audio(self) -> Audio:

@@ -1,7 +1,7 @@
-"""Dialogues in chunks as a batch: one pass of the network over all of it, and its loss.
+"""Batch chunked dialogues, run the network over them in one pass, and compute the loss.
 
-It is the loop's computation with everything known beforehand: the same encoder in one go, the same
-rows in the same order, and at each place the same vocabulary to choose from.
+The computation is the loop's with everything known beforehand: the same encoder in one go, the same
+rows in the same order, and the same vocabulary at each place.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from model.duplex.protocol.grammar import CHOSEN, Grammar, Place
 from model.duplex.protocol.sequence import ChunkedDialogue
 
 NO_PLACE = -1
-"""A prompt's token, or what fills up a shorter dialogue: nothing is learnt there."""
+"""Marks the prompt and the padding of shorter dialogues: nothing is learnt there."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """What a token's loss counts, by what it is. Fillers and silence are most of a dialogue and
-    nearly always right; without weights they would drown the rest. A weight of ``shift`` above
-    ``think`` makes a network that answers at less certainty: early rather than late."""
+    """The weight of a token's loss, by its kind.
+
+    Fillers and silence are most of a dialogue and easy to get right; unweighted they would drown
+    the rest. ``shift`` above ``think`` makes the network answer at less certainty, so earlier.
+    """
 
     think: float = 1.0
     shift: float = 2.0
@@ -40,8 +42,8 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``audio``: (batch, samples); ``features`` (batch,): how many features of each are wanted;
-    ``ids`` and ``places``: (batch, n)."""
+    """Padded dialogues: ``audio`` (batch, samples), the number of ``features`` (batch,) in each,
+    ``ids`` and ``places`` (batch, n)."""
 
     audio: Tensor = field(repr=False)
     features: Tensor = field(repr=False)
@@ -50,7 +52,7 @@ class Batch:
 
 
 def collate(dialogues: Sequence[ChunkedDialogue], grammar: Grammar) -> Batch:
-    """A batch of ``dialogues`` behind the profile's prompt, on the CPU."""
+    """Batch ``dialogues``, each after the profile's prompt, on the CPU."""
     prompt = np.array(grammar.profile.prompt, np.int64)
     nowhere = np.full(len(prompt), NO_PLACE, np.int64)
     ids, places = (
@@ -76,7 +78,7 @@ def collate(dialogues: Sequence[ChunkedDialogue], grammar: Grammar) -> Batch:
 
 
 def hidden_states(network: DuplexNetwork, batch: Batch, origin: int = 0) -> Tensor:
-    """What the language model makes of ``batch``: (batch, n, width), after the final norm.
+    """Return the language model's hidden states (batch, n, width), after the final norm.
 
     ``origin``: see :meth:`~model.duplex.network.encoder.StreamingEncoder.start`.
     """
@@ -94,16 +96,15 @@ def hidden_states(network: DuplexNetwork, batch: Batch, origin: int = 0) -> Tens
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """``total`` is the weighted mean; ``parts`` the plain means of what there was, by the names
-    of :class:`LossWeights`."""
+    """``total``: the weighted mean. ``parts``: unweighted means by the names of
+    :class:`LossWeights`, for the kinds in the batch."""
 
     total: Tensor
     parts: dict[str, float]
 
 
 def loss(network: DuplexNetwork, batch: Batch, weights: LossWeights, origin: int = 0) -> Loss:
-    """How far ``network`` is from ``batch``. Places with nothing to choose count nothing, the
-    user's features are not predicted."""
+    """Return the loss of ``network`` on ``batch``, over the places where it has a choice."""
     hidden = hidden_states(network, batch, origin)[:, :-1]
     places, ids = (x.to(network.device)[:, 1:] for x in (batch.places, batch.ids))
     total, weight = hidden.new_zeros((), dtype=torch.float32), 0.0
@@ -129,7 +130,7 @@ def loss(network: DuplexNetwork, batch: Batch, weights: LossWeights, origin: int
 
 
 def _indices(grammar: Grammar, place: Place, wanted: Tensor) -> Tensor:
-    """Where ids (n,) are in the place's vocabulary."""
+    """Return the indices of ids (n,) in the place's vocabulary."""
     vocabulary = grammar.vocabularies[place]
     index = wanted - vocabulary.first
     for extra in vocabulary.extra:
@@ -138,7 +139,7 @@ def _indices(grammar: Grammar, place: Place, wanted: Tensor) -> Tensor:
 
 
 def _named(grammar: Grammar, place: Place, wanted: Tensor) -> dict[str, Tensor]:
-    """Which of ids (n,) are what, by the names of :class:`LossWeights`."""
+    """Return a mask of ids (n,) for each name of :class:`LossWeights` that ``place`` has."""
     tokens = grammar.profile.tokens
     if place is Place.LISTEN:
         shift = wanted == tokens.shift.id

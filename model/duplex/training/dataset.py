@@ -1,58 +1,77 @@
-"""Dialogues on disk: for each a stereo sound file and a JSON file of the same name.
+"""Read and write dialogues on disk: a stereo sound file each, and a JSON file of the same name.
 
-Left is the user, right the assistant. The JSON lists what the assistant says::
+Left is the user, right the assistant. The JSON lists the assistant's replies::
 
     {"replies": [{"start": 2.4, "end": 5.3, "codes": [...],
                   "text": [{"token": "Good", "at": 2.4}, {"token": " morning", "at": 2.7}]}]}
 
-Times are in seconds. A text entry's ``token`` is text, which the checkpoint's tokenizer takes
-apart, or an id. ``codes`` are the reply's speech codes from ``start`` on, and belong there: the
-tokenizer that would make them of a recording is not public. Without ``codes`` a reply is read from
-the right channel, from ``start`` to ``end``, by the codec that is asked for; there is only the one
-of synthetic data (:mod:`model.duplex.tones.tone_codec`).
+Times are in seconds. A text entry's ``token`` is an id, or text for the checkpoint's tokenizer.
+``codes`` are the reply's speech codes from ``start`` on; the tokenizer that makes them of a
+recording is not public. Without ``codes``, the reply is read from the right channel between
+``start`` and ``end`` with a codec; the only one is that of synthetic data
+(:mod:`model.duplex.network.tone_codec`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from audio_io.clock import USER_RATE
+from audio_io.signal import Audio
+from model.duplex.network.tone_codec import codes_of, tones
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.sequence import (
     ChunkedDialogue,
-    Dialogue,
-    Reply,
+    TimedDialogue,
+    TimedReply,
     TimedToken,
     encode,
     join_close,
 )
-from model.duplex.tones.tone_codec import codes_of, tones
 from model.errors import DialogueError, TrainingError
+from voices import strict_reader
 
 SOUNDS = (".wav", ".flac")
 
 
 class Codec(StrEnum):
-    """What makes speech codes of the assistant's channel where the JSON has none."""
+    """How to make speech codes of the assistant's channel when the JSON has none."""
 
     NONE = "none"
     TONES = "tones"
 
 
-class DialogueFolder:
-    """The dialogues in ``folder``, in the order of their names; read when they are asked for.
+@dataclass(frozen=True, slots=True)
+class _TextEntry:
+    token: str | int
+    at: float
 
-    Raises: TrainingError when there are none, or one lacks its JSON.
+
+@dataclass(frozen=True, slots=True)
+class _ReplyEntry:
+    start: float
+    end: float | None = None
+    codes: tuple[int, ...] | None = None
+    text: tuple[_TextEntry, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _DialogueFile:
+    replies: tuple[_ReplyEntry, ...]
+
+
+class DialogueFolder:
+    """The dialogues in ``folder``, sorted by name and read on access.
+
+    Raises: TrainingError if there are none, or one lacks its JSON.
     """
 
     def __init__(self, folder: Path, grammar: Grammar, tokenizer: Tokenizer, codec: Codec) -> None:
@@ -61,69 +80,68 @@ class DialogueFolder:
         self._codec = codec
         self._sounds = sorted(p for p in folder.glob("*") if p.suffix in SOUNDS)
         if not self._sounds:
-            raise TrainingError(f"{folder} has no dialogues: stereo {' or '.join(SOUNDS)} files")
+            raise TrainingError(
+                f"no dialogues in {folder}; expected stereo {' or '.join(SOUNDS)} files"
+            )
         if lacking := [p for p in self._sounds if not p.with_suffix(".json").is_file()]:
-            raise TrainingError(f"{lacking[0]} has no .json beside it that says who speaks when")
+            raise TrainingError(f"{lacking[0]} has no .json of its replies beside it")
 
     def __len__(self) -> int:
         return len(self._sounds)
 
     def __getitem__(self, index: int) -> ChunkedDialogue:
-        """Raises: TrainingError, naming the file, for one that cannot be read."""
+        """Read and encode a dialogue. Raises: TrainingError, naming the file."""
         path = self._sounds[index]
         try:
             return encode(self.read(path), self._grammar)
         except DialogueError as error:
             raise TrainingError(f"{path}: {error}") from error
 
-    def read(self, path: Path) -> Dialogue:
-        """The dialogue in ``path`` and the JSON beside it. Raises: TrainingError, DialogueError."""
+    def read(self, path: Path) -> TimedDialogue:
+        """Read ``path`` and the JSON beside it. Raises: TrainingError, DialogueError."""
         user, assistant = _channels(path)
         described = path.with_suffix(".json")
-        try:
-            values = json.loads(described.read_text(encoding="utf-8"))
-            replies = [self._reply(one, assistant) for one in values["replies"]]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise TrainingError(f"{described} does not describe a dialogue: {error!r}") from error
-        return Dialogue(user, join_close(replies, self._grammar))
+        read = strict_reader.read(described, _DialogueFile, TrainingError, ignore_unknown=True)
+        replies = [self._reply(one, assistant) for one in read.replies]
+        return TimedDialogue(user, join_close(replies, self._grammar))
 
-    def _reply(self, one: Mapping[str, Any], assistant: NDArray[np.float32]) -> Reply:
+    def _reply(self, one: _ReplyEntry, assistant: Audio) -> TimedReply:
         rate = self._grammar.profile.code_rate
-        start = self._code_at(one["start"])
-        if "codes" in one:
-            codes = tuple(int(code) for code in one["codes"])
-        elif self._codec is Codec.TONES:
+        start = self._code_at(one.start)
+        if one.codes is not None:
+            codes = one.codes
+        elif self._codec is Codec.TONES and one.end is not None:
             step = USER_RATE / rate
-            end = self._code_at(one["end"])
+            end = self._code_at(one.end)
             codes = codes_of(assistant[round(start * step) : round(end * step)], USER_RATE, rate)
         else:
             raise TrainingError(
-                f"the reply at {one['start']} s has no codes, and the tokenizer that makes them is "
-                "not public: put them into the JSON (or, for synthetic tones, set codec = 'tones')"
+                f"the reply at {one.start} s has no codes; add them to the JSON (or, for synthetic "
+                "data, its end and codec = 'tones')"
             )
         text = [
-            TimedToken(token, self._code_at(entry["at"]))
-            for entry in one.get("text", ())
-            for token in self._tokens(entry["token"])
+            TimedToken(token, self._code_at(entry.at))
+            for entry in one.text
+            for token in self._tokens(entry.token)
         ]
-        return Reply(start, codes, tuple(text))
+        return TimedReply(start, codes, tuple(text))
 
     def _code_at(self, time: float) -> int:
-        """The code at ``time`` in seconds; the nearest, because times in decimals are not exact."""
-        return round(float(time) * self._grammar.profile.code_rate)
+        """Return the code nearest to ``time`` in seconds: decimal times are not exact."""
+        return round(time * self._grammar.profile.code_rate)
 
-    def _tokens(self, token: object) -> list[int]:
-        if isinstance(token, str):
-            ids: list[int] = self._tokenizer.encode(token, add_special_tokens=False).ids
-            return ids
+    def _tokens(self, token: str | int) -> list[int]:
         if isinstance(token, int):
             return [token]
-        raise TypeError(f"a token is text or an id, not {token!r}")
+        ids: list[int] = self._tokenizer.encode(token, add_special_tokens=False).ids
+        return ids
 
 
-def write_dialogue(path: Path, dialogue: Dialogue, grammar: Grammar, tokenizer: Tokenizer) -> None:
-    """Write synthetic ``dialogue`` as ``path`` (a sound file) and the JSON beside it. The codes are
-    in the right channel, as tones."""
+def write_dialogue(
+    path: Path, dialogue: TimedDialogue, grammar: Grammar, tokenizer: Tokenizer
+) -> None:
+    """Write synthetic ``dialogue`` to the sound file ``path``, its codes as tones in the right
+    channel, and the JSON beside it."""
     rate = grammar.profile.code_rate
     assistant = np.zeros(len(dialogue.user), np.float32)
     replies = []
@@ -140,14 +158,14 @@ def write_dialogue(path: Path, dialogue: Dialogue, grammar: Grammar, tokenizer: 
     path.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
-def _channels(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _channels(path: Path) -> tuple[Audio, Audio]:
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
-        raise TrainingError(f"{path} cannot be read: {error}") from error
+        raise TrainingError(f"cannot read {path}: {error}") from error
     if audio.shape[1] != 2:
         raise TrainingError(
-            f"{path} has {audio.shape[1]} channels; a dialogue has two, the user left and the "
+            f"{path} has {audio.shape[1]} channels; a dialogue needs two, the user left and the "
             "assistant right"
         )
     if rate != USER_RATE:

@@ -1,9 +1,9 @@
-"""Training a duplex network on a folder of dialogues, step by step, resumably.
+"""Train a duplex network on a folder of dialogues, in resumable steps.
 
-What a step sees is decided by its number and the seed alone, so a run that was stopped goes on as
-if it had not been: weights, optimizer and the generators' states come back from the checkpoint,
-the position in the data is the step. Everything is trained, or LoRA adapters (peft) that are merged
-into the weights when these are written.
+The seed and the number of a step decide what it sees, so a resumed run equals an uninterrupted one:
+weights, optimizer and generator states come from the checkpoint, the position in the data is the
+step. Either everything is trained, or LoRA adapters (peft), which are merged into the weights that
+are written.
 """
 
 from __future__ import annotations
@@ -23,27 +23,32 @@ from torch import Tensor, nn
 
 from model.covo.config.device import named_device
 from model.covo.config.precision import Precision
+from model.covo.language.network import CovoNetwork
 from model.covo.loading.assemble import TOKEN2WAV
 from model.covo.speech.voice_catalogue import VOICES
-from model.duplex.network.network import DuplexNetwork, load_duplex
-from model.duplex.network.tokenizer import TOKENIZER, load_tokenizer
-from model.duplex.protocol.profile_file import FILE
+from model.duplex.network.network import TOKENIZER, DuplexNetwork, load_duplex, load_tokenizer
+from model.duplex.protocol.profile import FILE
 from model.duplex.protocol.sequence import ChunkedDialogue
 from model.duplex.training.batch import collate, loss
-from model.duplex.training.dataset import Codec, DialogueFolder
-from model.duplex.training.lora import add_lora, merged_tensors
+from model.duplex.training.dataset import DialogueFolder
 from model.duplex.training.training_config import TrainingConfig
 from model.errors import TrainingError
 
 STATE = "training.pt"
-"""What a stopped run goes on from, in the output folder; removed when training is over."""
+"""Checkpoint in the output folder from which a stopped run resumes; removed at the end."""
 
 _LOWEST_RATE = 0.05
+"""Share of the learning rate that is left at the last step."""
+
+_LORA_TARGETS = (
+    r"(llm\.model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
+    r"|encoder\.layers\.\d+\.(self_attn\.\w+_proj|fc[12]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """Step ``step`` (from 1) is done. ``losses``: plain means by kind of token."""
+    """The losses of step ``step`` (from 1). ``losses``: unweighted means by kind of token."""
 
     step: int
     loss: float
@@ -51,7 +56,7 @@ class StepReport:
 
 
 class DuplexTrainer:
-    """A training run as ``config`` describes it; it goes on from its checkpoint if there is one.
+    """The training run of ``config``, resumed from its checkpoint if there is one.
 
     Raises: TrainingError, NetworkConfigError, WeightsError.
     """
@@ -60,9 +65,9 @@ class DuplexTrainer:
         self._config = config
         training = config.training
         torch.manual_seed(training.seed)
-        # Weights that are trained are float32; those that are not may be as small as they come.
+        # Trained weights are float32; frozen ones may be smaller.
         held = Precision.BF16 if training.lora_rank and self._low else Precision.FP32
-        folder = config.path(config.network.folder)
+        folder = config.network.folder
         device = named_device(training.device)
         self.network = load_duplex(folder, device=device, precision=held)
         self._trained = self._choose_trained(self.network)
@@ -73,19 +78,19 @@ class DuplexTrainer:
             weight_decay=training.weight_decay,
         )
         self._dialogues = DialogueFolder(
-            config.path(config.data.folder),
+            config.data.folder,
             self.network.grammar,
             load_tokenizer(folder, self.network.profile),
-            Codec(config.data.codec),
+            config.data.codec,
         )
         self._kept: dict[int, ChunkedDialogue] = {}
-        self._output = config.path(config.network.output)
+        self._output = config.network.output
         self.step = 0
         if (self._output / STATE).is_file():
             self._resume()
 
     def run(self) -> Iterator[StepReport]:
-        """Train what is left, saving now and then; at the end the checkpoint is written."""
+        """Run the remaining steps, saving regularly, and export the trained checkpoint."""
         training = self._config.training
         while self.step < training.steps:
             yield self.train_step()
@@ -95,7 +100,7 @@ class DuplexTrainer:
         (self._output / STATE).unlink(missing_ok=True)
 
     def train_step(self) -> StepReport:
-        """One step of the optimizer."""
+        """Run one step of the optimizer."""
         training = self._config.training
         rate = self._learning_rate()
         for group in self._optimizer.param_groups:
@@ -118,7 +123,7 @@ class DuplexTrainer:
         return StepReport(self.step, total, means)
 
     def save(self) -> None:
-        """Write what a stopped run goes on from, whole or not at all."""
+        """Write the checkpoint that a stopped run resumes from, atomically."""
         self._output.mkdir(parents=True, exist_ok=True)
         part = self._output / f"{STATE}.part"
         torch.save(
@@ -133,9 +138,9 @@ class DuplexTrainer:
         part.replace(self._output / STATE)
 
     def export(self) -> None:
-        """Write the network as a checkpoint of the published layout, with its profile and all else
-        that the folder which it came from has to be run with."""
-        source = self._config.path(self._config.network.folder)
+        """Write a runnable checkpoint in the published layout: the network and, from the source
+        folder, its profile, tokenizer, token2wav and voices."""
+        source = self._config.network.folder
         self._output.mkdir(parents=True, exist_ok=True)
         dtype = getattr(torch, Precision.of_dtype(self._config.network.dtype).dtype)
         tensors = merged_tensors(self.network.covo)
@@ -170,7 +175,7 @@ class DuplexTrainer:
             trained: dict[str, Tensor] = state["trained"]
             if trained.keys() != self._trained.keys():
                 raise TrainingError(
-                    f"{path} is of a run that trained something else; remove it to begin anew"
+                    f"{path} belongs to a run that trained other weights; delete it to start over"
                 )
             with torch.no_grad():
                 for name, parameter in self._trained.items():
@@ -181,7 +186,7 @@ class DuplexTrainer:
         except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
             reason = str(error).partition(".")[0]
             raise TrainingError(
-                f"{path} cannot be resumed from ({reason}); remove it to begin anew"
+                f"cannot resume from {path} ({reason}); delete it to start over"
             ) from error
 
     def _learning_rate(self) -> float:
@@ -193,7 +198,7 @@ class DuplexTrainer:
         return training.learning_rate * (_LOWEST_RATE + (1 - _LOWEST_RATE) * wave)
 
     def _draw(self, part: int) -> list[ChunkedDialogue]:
-        """The batch of this step's ``part``: epochs are permutations, one after the other."""
+        """Draw the batch of this step's ``part``. Each epoch is a permutation of the dialogues."""
         training, count = self._config.training, len(self._dialogues)
         first = (self.step * training.accumulate + part) * training.batch
         chosen = []
@@ -212,7 +217,7 @@ class DuplexTrainer:
         return self._kept[index]
 
     def _origin(self, part: int) -> int:
-        """Where positions begin: anywhere, because a conversation may be anywhere in the period."""
+        """Draw the first position: a conversation may be anywhere in the period."""
         random = np.random.default_rng((self._config.training.seed, self.step, part))
         return int(random.integers(self.network.profile.encoder.position_period))
 
@@ -220,3 +225,40 @@ class DuplexTrainer:
         if not self._low:
             return nullcontext()
         return torch.autocast(self.network.device.type, torch.bfloat16)
+
+
+def add_lora(network: CovoNetwork, rank: int, alpha: int) -> None:
+    """Add LoRA adapters and freeze the rest, except the audio adapter, which has to learn what a
+    stream sounds like. Raises: TrainingError if peft is not installed."""
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise TrainingError(
+            "LoRA needs the package peft: pip install 'covo[train]', or set lora_rank = 0"
+        ) from error
+
+    settings = LoraConfig(r=rank, lora_alpha=alpha, target_modules=_LORA_TARGETS, bias="none")
+    inject_adapter_in_model(settings, network)
+    for name, parameter in network.named_parameters():
+        learns = "lora_" in name or name.startswith("audio_adapter.")
+        parameter.requires_grad_(learns)
+        if learns:
+            parameter.data = parameter.data.float()
+
+
+def merged_tensors(network: CovoNetwork) -> dict[str, Tensor]:
+    """Return the weights under their published names, with any adapters merged in."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in network.named_parameters():
+        if "lora_" in name:
+            continue
+        owner, _, kind = name.rpartition(".")
+        weight = parameter.detach()
+        if owner.endswith(".base_layer"):
+            owner = owner.removesuffix(".base_layer")
+            if kind == "weight":
+                layer = network.get_submodule(owner)
+                delta: Tensor = layer.get_delta_weight("default")  # type: ignore[operator]
+                weight = weight.float() + delta.detach().float()
+        tensors[f"{owner}.{kind}"] = weight
+    return tensors

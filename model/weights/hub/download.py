@@ -1,9 +1,9 @@
-"""Files over HTTP, resumed and checked: huggingface_hub's transfer, our names on disk.
+"""Download files over HTTP with resumption and checks, by huggingface_hub's transfer.
 
-huggingface_hub resumes within a process only: what a killed ``snapshot_download`` had fetched is
-thrown away, up to several 5 GB shards. So each file is fetched by the library's ``http_get`` into a
-part file whose name is the digest of what it will be, and gets its own name when the digest is
-right. Only the hub and the code host are contacted: no telemetry, no xet.
+huggingface_hub resumes only within a process: a killed ``snapshot_download`` loses up to several
+shards of 5 GB. So the library's ``http_get`` fetches each file into a part file named by its
+digest, which gets its final name once the digest is right. Only the hub and the code host are
+contacted: no telemetry, no xet.
 """
 
 from __future__ import annotations
@@ -14,28 +14,27 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from model.errors import WeightsError
-from model.weights.hub.manifest import StoredFile, digest_of, safe_name
+from model.weights.files import StoredFile, digest_of
 from model.weights.hub.source import CodeFile, CodeSource, HubSource
 
 PUBLIC_HUB = "https://huggingface.co"
 PUBLIC_CODE_HOST = "https://raw.githubusercontent.com"
-_TIMEOUT = 30.0
+_TIMEOUT_S = 30.0
 _RESTARTS = 3
-"""How often a file may begin anew because a server that cut it off cannot go on in the middle."""
-_AGAIN = "what has come is kept: run the same pull again to go on"
+"""How often a file may start over because its server cannot resume."""
+_AGAIN = "run the same pull again to continue: what was downloaded is kept"
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class Remote:
-    """The model hub at ``hub`` (empty: HF_ENDPOINT, or else the public one) and the raw files of
-    code repositories at ``code_host``. The hub's token is sent to the hub alone.
+    """The model hub at ``hub``, and the raw files of code repositories at ``code_host``.
 
-    Raises: WeightsError when huggingface_hub is not installed or an address is none.
+    An empty ``hub`` means HF_ENDPOINT or else the public one. Only the hub gets the hub's token.
+    Raises: WeightsError when huggingface_hub is missing or an address is invalid.
     """
 
     def __init__(self, hub: str = "", code_host: str = "") -> None:
@@ -44,16 +43,16 @@ class Remote:
         self._library = _library()
 
     def listing(self, source: HubSource, revision: str) -> tuple[str, list[StoredFile]]:
-        """The commit that ``revision`` of ``source`` is, and those of its files that are wanted.
+        """Return the commit of ``revision`` and the wanted files of ``source``.
 
-        Raises: WeightsError, also when a file is lacking that the model cannot do without.
+        Raises: WeightsError, also when a required file is missing.
         """
         api = self._library.HfApi(endpoint=self.hub, library_name="covo")
         what = f"{source.repo} at {revision}"
         with _explained(what, self.hub):
             try:
                 info = api.model_info(
-                    source.repo, revision=revision, files_metadata=True, timeout=_TIMEOUT
+                    source.repo, revision=revision, files_metadata=True, timeout=_TIMEOUT_S
                 )
                 commit = str(info.sha)
                 files = [_listed(entry) for entry in info.siblings if source.wants(entry.rfilename)]
@@ -78,25 +77,26 @@ class Remote:
         part: Path,
         progress: Callable[[int], None],
     ) -> None:
-        """Bring ``file`` of ``source`` to ``part`` and check it. ``progress`` is told the bytes
-        that are there so far. Raises: WeightsError."""
+        """Download ``file`` of ``source`` to ``part`` and check it.
+
+        ``progress`` is called with the bytes so far. Raises: WeightsError.
+        """
         url = self._library.hf_hub_url(source.repo, file.name, revision=commit, endpoint=self.hub)
         token = self._library.get_token()
         headers = {"authorization": f"Bearer {token}"} if token else {}
         with _explained(file.name, self.hub):
-            resumed = _size(part) > 0
-            self._get(url, part, headers, file.size, progress)
-            if _matches(part, file):
-                return
-            if resumed:  # the part may have been spoiled since; what comes in one go is not
+            # A part that was kept may be damaged; then try once without it.
+            for _ in range(2 if _size(part) > 0 else 1):
                 self._get(url, part, headers, file.size, progress)
                 if _matches(part, file):
                     return
             raise _other_bytes(file.name, url)
 
     def fetch_code(self, source: CodeSource, file: CodeFile, part: Path) -> StoredFile:
-        """Bring ``file`` of ``source`` to ``part``, and say what it is. These files are small and
-        always fetched in one go. Raises: WeightsError."""
+        """Download ``file`` of ``source``, which is small, to ``part`` and return its digest.
+
+        Raises: WeightsError.
+        """
         url = code_url(self.code_host, source, file.path)
         with _explained(file.path, self.code_host):
             part.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ class Remote:
         part.parent.mkdir(parents=True, exist_ok=True)
         if size is not None and _size(part) > size:
             part.unlink()
-        # Compressed on the way, the bytes could not be counted, nor resumed.
+        # Compressed bytes could neither be counted nor resumed.
         headers = {**headers, "accept-encoding": "identity", "user-agent": "covo"}
         while True:
             before = _size(part)
@@ -132,14 +132,13 @@ class Remote:
             except self._library.errors.HfHubHTTPError:
                 raise
             except self._library.errors.HTTPError:
-                # The library gave up, or does not resume after this error; as long as more comes
-                # each time, the end will be reached.
+                # The library does not resume after this error; try again while bytes arrive.
                 if _size(part) <= before:
                     raise
 
 
 def code_url(code_host: str, source: CodeSource, path: str) -> str:
-    """Where the raw file ``path`` of ``source`` is; ``code_host``: empty for the public one."""
+    """Return the address of the raw file ``path``; an empty ``code_host`` is the public one."""
     host = (code_host or PUBLIC_CODE_HOST).rstrip("/")
     return f"{host}/{source.repo}/{source.revision}/{quote(path)}"
 
@@ -154,14 +153,14 @@ def _library() -> Any:
             "`pip install 'covo[covo]'`"
         ) from error
     del errors, file_download  # imported to be attributes of the package
-    # With telemetry on, its user agent names the machine's software and asks the public hub for a
-    # list first. The variable for it is read at import, which may have been long ago.
+    # Telemetry would put the machine's software into the user agent and ask the public hub for a
+    # list. The library reads its variable only at import.
     constants.HF_HUB_DISABLE_TELEMETRY = True
     return huggingface_hub
 
 
 def _counter(url: str, progress: Callable[[int], None]) -> type:
-    """What http_get takes for a progress bar, and tells ``progress`` instead."""
+    """Return a class that http_get takes for a progress bar and that calls ``progress``."""
 
     class Counter:
         def __init__(self, *, initial: int = 0, **_: object) -> None:
@@ -172,21 +171,16 @@ def _counter(url: str, progress: Callable[[int], None]) -> type:
         def __enter__(self) -> Counter:
             return self
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            traceback: TracebackType | None,
-        ) -> None:
+        def __exit__(self, *error: object) -> None:
             pass
 
         def update(self, more: int) -> None:
-            if more < 0:  # http_get starts from the beginning, as often as it is cut off
+            if more < 0:  # http_get starts over whenever it is cut off
                 self.restarts += 1
                 if self.restarts > _RESTARTS:
                     raise WeightsError(
-                        f"{url} was cut off again and again, and that server cannot go on in the "
-                        f"middle of a file; try later, or use another hub (setting models.hub)"
+                        f"{url} was cut off again and again, and its server cannot resume; try "
+                        f"later, or use another hub (setting models.hub)"
                     )
             self.done += more
             progress(self.done)
@@ -196,7 +190,7 @@ def _counter(url: str, progress: Callable[[int], None]) -> type:
 
 @contextmanager
 def _explained(what: str, address: str) -> Iterator[None]:
-    """What the library raises comes out as a WeightsError; its warnings do not come out."""
+    """Turn the library's errors into WeightsError, and mute its warnings."""
     errors = _library().errors
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
@@ -231,7 +225,7 @@ def _explained(what: str, address: str) -> Iterator[None]:
         if error.errno is not None:
             raise WeightsError(f"cannot write {what}: {error}") from error
         raise WeightsError(
-            f"{what} did not come whole from {address}; check the network; {_AGAIN}"
+            f"{what} did not arrive completely from {address}; check the network; {_AGAIN}"
         ) from error
     finally:
         logger.setLevel(level)
@@ -251,13 +245,13 @@ def _refusal(status: int, what: str, address: str) -> str:
 def _listed(entry: Any) -> StoredFile:
     size = entry.lfs.size if entry.lfs else entry.size
     if size is None or not (entry.lfs or entry.blob_id):
-        raise ValueError(f"it tells no size or digest of {entry.rfilename}")
+        raise ValueError(f"no size or digest of {entry.rfilename}")
     digest = f"sha256:{entry.lfs.sha256}" if entry.lfs else f"git-sha1:{entry.blob_id}"
-    return StoredFile(safe_name(entry.rfilename), int(size), digest)
+    return StoredFile(entry.rfilename, int(size), digest)
 
 
 def _matches(part: Path, file: StoredFile) -> bool:
-    """Whether ``part`` is ``file``; if not, it is deleted."""
+    """Return whether ``part`` is ``file``, and delete it if not."""
     if digest_of(part, file.digest.partition(":")[0]) == file.digest:
         return True
     part.unlink()
@@ -279,7 +273,7 @@ def _address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise WeightsError(
-            f"{text!r} is no address of a server; it should look like {PUBLIC_HUB} (settings "
+            f"{text!r} is no address of a server; it must look like {PUBLIC_HUB} (settings "
             f"models.hub and models.code_host, variable HF_ENDPOINT)"
         )
     return text.rstrip("/")

@@ -1,7 +1,7 @@
-"""The licence of a model: shown once, and the consent to it on record.
+"""A model's licence: fetch its text, ask once, and record the consent.
 
-The text comes from the code repository before anything else does. The record holds its sha256, so
-another text is asked about anew.
+The text is fetched from the code repository before anything else. The record holds its sha256, so
+covo asks again when the text changes.
 """
 
 from __future__ import annotations
@@ -13,29 +13,22 @@ from pathlib import Path
 
 from model.errors import WeightsError
 from model.weights.hub.download import Remote
-from model.weights.hub.manifest import Consent, read_json, write_json
+from model.weights.hub.manifest import Consent, read_record, write_json
 from model.weights.hub.source import HubModel
 
 
 def licence_text(model: HubModel, root: Path) -> Path:
-    """Where the text of ``model``'s licence is, once it was fetched into the store at ``root``."""
+    """Return the path of the licence's text in the store at ``root``."""
     return root / "licences" / f"{model.name}.txt"
 
 
 def read_consent(model: HubModel, root: Path) -> Consent | None:
-    """The consent to ``model``'s licence on record at ``root``, if any. Raises: WeightsError."""
-    path = _record(model, root)
-    values = read_json(path)
-    if values is None:
-        return None
-    try:
-        return Consent(**values)
-    except TypeError as error:
-        raise WeightsError(f"{path} is damaged; delete it and pull again") from error
+    """Return the recorded consent to ``model``'s licence, if any. Raises: WeightsError."""
+    return read_record(_record(model, root), Consent)
 
 
 def given_consent(model: HubModel, root: Path) -> Consent | None:
-    """The consent on record, when it is to the text at the pinned commit. Raises: WeightsError."""
+    """Return the consent to the licence at the pinned commit, if any. Raises: WeightsError."""
     consent = read_consent(model, root)
     if consent is None or consent.revision != model.code.revision:
         return None
@@ -43,7 +36,7 @@ def given_consent(model: HubModel, root: Path) -> Consent | None:
 
 
 def fetch_text(model: HubModel, root: Path, remote: Remote) -> str:
-    """Fetch the licence's text to :func:`licence_text`; return its sha256.
+    """Fetch the licence's text to :func:`licence_text` and return its sha256.
 
     Raises: WeightsError, OSError.
     """
@@ -54,8 +47,8 @@ def fetch_text(model: HubModel, root: Path, remote: Remote) -> str:
     if model.licence.says not in part.read_text(encoding="utf-8", errors="replace"):
         part.unlink()
         raise WeightsError(
-            f"what was downloaded as the licence of {model.code.repo} is not its text; check the "
-            f"setting models.code_host and the network, then pull again"
+            f"the download of the licence of {model.code.repo} is not its text; check the setting "
+            f"models.code_host and the network, then pull again"
         )
     part.replace(text)
     return digest.partition(":")[2]
@@ -64,8 +57,10 @@ def fetch_text(model: HubModel, root: Path, remote: Remote) -> str:
 def agree(
     model: HubModel, root: Path, sha256: str, accept: Callable[[HubModel, Path], bool]
 ) -> None:
-    """Put a consent to the text with ``sha256`` on record: an earlier one to the same text, or a
-    new one when ``accept`` says yes. Raises: WeightsError when the answer is no; OSError."""
+    """Record the consent to the text with ``sha256``, asking ``accept`` unless it was given before.
+
+    Raises: WeightsError when the answer is no; OSError.
+    """
     earlier = read_consent(model, root)
     if earlier is not None and earlier.sha256 == sha256:
         accepted = earlier.accepted

@@ -1,33 +1,33 @@
-"""One pull of a model: what is lacking is fetched, checked, and only then given its name.
+"""Pull a model: fetch the missing files, check them, and only then give them their names.
 
 The order makes any interruption harmless. Everything arrives as a part file in ``.downloads/``.
-What is damaged or of another commit is deleted before the manifest is written, so a file that has
-its name and size is the right one, and a folder is never taken for whole before it is.
+Files that are damaged or of another commit are deleted before the manifest is written, so a file
+with its name and size is the right one, and a folder never counts as complete before it is.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from model.errors import WeightsError
-from model.weights.hub.content import check_content
+from model.weights.files import Progress, PullProgress, StoredFile, check_space, damage
 from model.weights.hub.download import Remote
 from model.weights.hub.manifest import (
     MANIFEST,
     Consent,
     Manifest,
-    StoredFile,
-    damage,
+    RepoCommit,
     read_manifest,
     write_manifest,
 )
-from model.weights.hub.source import HubModel
-from model.weights.packages import PullProgress
+from model.weights.hub.source import CodeFile, HubModel
 
-Progress = Callable[[PullProgress], None]
 _SPARE = 64 << 20
 """Bytes that a pull leaves free."""
 
@@ -42,24 +42,24 @@ class Pull:
     progress: Progress
 
     def run(self, consent: Consent, revision: str) -> list[str]:
-        """Fetch what is missing or damaged; return the names of the files fetched.
+        """Fetch the missing and damaged files and return their names.
 
-        ``revision``: the hub's commit, branch or tag; empty for that of the first pull.
+        ``revision`` is the hub's commit, branch or tag; empty for the first pull's commit.
         Raises: WeightsError, OSError.
         """
         code = self.model.code
         old = read_manifest(self.folder)
         commit, weights = self._weights(old, revision)
         broken = list(damages(self.folder, weights, deep=True, progress=self.progress))
-        self._check_space(broken)
+        if broken:
+            need = sum(file.size - come(self.folder, file) for file in broken)
+            check_space(self.folder, need + _SPARE, self.model.name)
         texts, parts = self._fetch_code(old, consent)
         manifest = Manifest(
             model=self.model.name,
-            repo=self.model.hub.repo,
-            revision=commit,
-            code_repo=code.repo,
-            code_revision=code.revision,
-            consent=consent,
+            hub=RepoCommit(self.model.hub.repo, commit),
+            code=RepoCommit(code.repo, code.revision),
+            licence=consent,
             files=(*weights, *texts),
         )
         fetched = [*parts, *(file.name for file in broken)]
@@ -77,8 +77,8 @@ class Pull:
 
     def _weights(self, old: Manifest | None, revision: str) -> tuple[str, list[StoredFile]]:
         ours = {MANIFEST, *(file.name for file in self.model.code.files)}
-        if old is not None and revision in ("", old.revision):
-            return old.revision, [file for file in old.files if file.name not in ours]
+        if old is not None and revision in ("", old.hub.revision):
+            return old.hub.revision, [file for file in old.files if file.name not in ours]
         self.progress(PullProgress("asking the hub", 0, 0))
         commit, files = self.remote.listing(self.model.hub, revision or self.model.hub.revision)
         return commit, [file for file in files if file.name not in ours]
@@ -86,10 +86,10 @@ class Pull:
     def _fetch_code(
         self, old: Manifest | None, consent: Consent
     ) -> tuple[list[StoredFile], dict[str, Path]]:
-        """All files of the code repository, and the parts of those that had to be fetched."""
+        """Return all files of the code repository, and the parts of those that were fetched."""
         code = self.model.code
         known = {self.model.licence.file: f"sha256:{consent.sha256}"}
-        if old is not None and old.code_revision == code.revision:
+        if old is not None and old.code.revision == code.revision:
             known |= {file.name: file.digest for file in old.files}
         kept = {file.name: file for file in old.files} if old else {}
         files: list[StoredFile] = []
@@ -106,11 +106,11 @@ class Pull:
             self.progress(PullProgress(wanted.name, 0, 0))
             part = _downloads(self.folder) / f"{wanted.name.replace('/', '-')}.part"
             file = self.remote.fetch_code(code, wanted, part)
-            check_content(wanted, part)
+            _check_content(wanted, part)
             if known.get(wanted.name, file.digest) != file.digest:
                 raise WeightsError(
-                    f"{wanted.path} of {code.repo} is not the one that came before, though the "
-                    f"commit is the same; check the setting models.code_host"
+                    f"{wanted.path} of {code.repo} differs from the earlier download of the same "
+                    f"commit; check the setting models.code_host"
                 )
             files.append(file)
             parts[file.name] = part
@@ -129,22 +129,14 @@ class Pull:
             _place(part, self.folder / file.name)
             before += file.size
 
-    def _check_space(self, files: Sequence[StoredFile]) -> None:
-        need = sum(file.size - come(self.folder, file) for file in files) + _SPARE
-        existing = next(p for p in (self.folder, *self.folder.parents) if p.exists())
-        free = shutil.disk_usage(existing).free
-        if files and free < need:
-            raise WeightsError(
-                f"{self.model.name} needs {need / 1e9:.1f} GB more at {self.folder} and only "
-                f"{free / 1e9:.1f} GB are free; make room, or set models.dir to a larger disk"
-            )
-
 
 def damages(
     folder: Path, files: Sequence[StoredFile], *, deep: bool, progress: Progress
 ) -> dict[StoredFile, str]:
-    """What is wrong with those of ``files`` in ``folder`` that are not right. ``deep``: read every
-    byte, and tell ``progress`` of it."""
+    """Return the problem of each of ``files`` that is missing or damaged in ``folder``.
+
+    ``deep``: read every byte, reporting to ``progress``.
+    """
     wrong: dict[StoredFile, str] = {}
     total = sum(file.size for file in files)
     done = 0
@@ -166,7 +158,7 @@ def _part(folder: Path, file: StoredFile) -> Path:
 
 
 def come(folder: Path, file: StoredFile) -> int:
-    """Bytes of ``file`` that an earlier pull has left."""
+    """Return the bytes of ``file`` that an earlier pull has fetched."""
     part = _part(folder, file)
     return min(part.stat().st_size, file.size) if part.exists() else 0
 
@@ -174,3 +166,29 @@ def come(folder: Path, file: StoredFile) -> int:
 def _place(part: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part.replace(target)
+
+
+def _check_content(wanted: CodeFile, path: Path) -> None:
+    """Check that ``path`` is the wanted array or JSON object, not some server's error page.
+
+    Raises: WeightsError, OSError.
+    """
+    try:
+        if wanted.shape:
+            array = np.load(path, allow_pickle=False)
+            if (array.dtype.name, array.shape) != (wanted.dtype, wanted.shape):
+                raise ValueError(
+                    f"it holds {array.dtype.name} {array.shape} instead of "
+                    f"{wanted.dtype} {wanted.shape}"
+                )
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ValueError("it holds values that are not numbers")
+        elif wanted.name.endswith(".json") and not isinstance(
+            json.loads(path.read_text(encoding="utf-8")), dict
+        ):
+            raise ValueError("it holds no JSON object")
+    except (ValueError, EOFError) as error:
+        raise WeightsError(
+            f"the download of {wanted.path} is something else ({error}); check the setting "
+            f"models.code_host and the network, then pull again"
+        ) from error

@@ -1,18 +1,22 @@
-"""Which models the hub store knows: the TOML files of this package as frozen dataclasses."""
+"""Models on the hub: the TOML files of this package as frozen dataclasses."""
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import resources
-from typing import Any
+from pathlib import Path
+
+from model.errors import WeightsError
+from voices.strict_reader import parse as parse_strictly
 
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """What a model may be used for. ``terms``: the gist, a sentence each. ``file``: the text, among
-    the files of the code repository; it contains the words ``says``."""
+    """What a model may be used for: ``terms`` sums it up in a sentence each.
+
+    ``file`` names the full text, a file of the code repository that contains the words ``says``.
+    """
 
     name: str
     terms: tuple[str, ...]
@@ -22,8 +26,11 @@ class Licence:
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A repository of the model hub. ``revision``: a commit, branch or tag. ``files``: patterns of
-    what is wanted. ``required``: groups of patterns; of each, at least one file must be there."""
+    """A repository of the model hub at ``revision``, a commit, branch or tag.
+
+    ``files`` are patterns of the wanted files; each group of patterns in ``required`` must match at
+    least one file.
+    """
 
     repo: str
     revision: str
@@ -31,11 +38,11 @@ class HubSource:
     required: tuple[tuple[str, ...], ...]
 
     def wants(self, name: str) -> bool:
-        """Whether the file called ``name`` is to be fetched."""
+        """Return whether to fetch the file called ``name``."""
         return _any_matches(self.files, name)
 
     def lacking(self, names: list[str]) -> list[str]:
-        """The required groups of which ``names`` has nothing, in words."""
+        """Return the required groups that match none of ``names``, in words."""
         return [
             " or ".join(group)
             for group in self.required
@@ -45,8 +52,10 @@ class HubSource:
 
 @dataclass(frozen=True, slots=True)
 class CodeFile:
-    """A file of the code repository: its ``path`` there, its ``name`` in the model's folder, and,
-    for a NumPy array, its ``dtype`` and ``shape``."""
+    """A file of the code repository: its ``path`` there and its ``name`` in the model's folder.
+
+    ``dtype`` and ``shape`` describe a NumPy array.
+    """
 
     path: str
     name: str
@@ -56,7 +65,7 @@ class CodeFile:
 
 @dataclass(frozen=True, slots=True)
 class CodeSource:
-    """A repository of code at a commit, and what a model needs from it."""
+    """A repository of code at a commit, and the files that a model needs of it."""
 
     repo: str
     revision: str
@@ -75,40 +84,20 @@ class HubModel:
     code: CodeSource
 
 
-def parse(text: str) -> HubModel:
-    """The model that the TOML ``text`` describes."""
-    entry = tomllib.loads(text)
-    licence, hub, code = entry["licence"], entry["hub"], entry["code"]
-    return HubModel(
-        name=entry["name"],
-        what=entry["what"],
-        publisher=entry["publisher"],
-        licence=Licence(licence["name"], tuple(licence["terms"]), licence["file"], licence["says"]),
-        hub=HubSource(
-            hub["repo"],
-            hub["revision"],
-            tuple(hub["files"]),
-            tuple(tuple(group) for group in hub["required"]),
-        ),
-        code=CodeSource(code["repo"], code["revision"], tuple(map(_code_file, code["file"]))),
-    )
+def parse(text: str, path: Path = Path("model.toml")) -> HubModel:
+    """Return the model in ``text``, the content of ``path``. Raises: WeightsError."""
+    return parse_strictly(text, HubModel, WeightsError, path=path)
 
 
 def hub_models() -> tuple[HubModel, ...]:
-    """The models that covo can pull from the hub."""
-    text = resources.files("model.weights.hub").joinpath("covo-audio-chat.toml").read_text("utf-8")
-    return (parse(text),)
-
-
-def _code_file(entry: dict[str, Any]) -> CodeFile:
-    array = entry.get("array", {})
-    return CodeFile(
-        entry["path"], entry["name"], array.get("dtype", ""), tuple(array.get("shape", ()))
-    )
+    """Return the models that covo can pull from the hub."""
+    file = "covo-audio-chat.toml"
+    text = resources.files("model.weights.hub").joinpath(file).read_text("utf-8")
+    return (parse(text, Path(file)),)
 
 
 def _any_matches(patterns: tuple[str, ...], name: str) -> bool:
-    # fnmatch lets a star cross folders; a weight file of token2wav is no shard of the network.
+    # fnmatch lets a star cross folders, but token2wav's weights are no shard of the network.
     return any(
         fnmatchcase(name, pattern) and name.count("/") == pattern.count("/") for pattern in patterns
     )

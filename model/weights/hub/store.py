@@ -1,48 +1,36 @@
-"""The store of models from the hub: what is there, what it lacks, and how it gets there.
+"""Models from the hub: check them, and pull what is missing.
 
-A model lives in ``<root>/<name>/`` in the layout that its engine reads, together with ``covo.json``
-(:mod:`model.weights.hub.manifest`). Licences that were accepted are kept beside the models, so that
-removing and pulling again does not ask again: ``<root>/licences/<name>.txt`` and ``.json``.
+A model lives in ``<root>/<name>/`` in the layout that its engine reads, with ``covo.json``
+(:mod:`model.weights.hub.manifest`). Accepted licences stay in ``<root>/licences/`` when a model is
+removed, so that pulling it again does not ask again.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from model.errors import WeightsError
+from model.weights.files import Progress, WeightState, locked, remove_folder, writing
 from model.weights.hub.download import Remote, code_url
 from model.weights.hub.licence import agree, fetch_text, given_consent, licence_text, read_consent
 from model.weights.hub.manifest import MANIFEST, Consent, Manifest, read_manifest
-from model.weights.hub.pull import Progress, Pull, come, damages
+from model.weights.hub.pull import Pull, come, damages
 from model.weights.hub.source import HubModel, hub_models
-from model.weights.packages import PullProgress
-
-
-class ModelState(StrEnum):
-    """How a model is doing."""
-
-    READY = "ready"
-    MISSING = "missing"
-    PARTIAL = "partial"
-    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelStatus:
-    """``state`` of ``model``, which lives in ``folder``. ``problems``: what is wrong, a sentence
-    each. ``have``: bytes that need not be downloaded any more. ``manifest``: None before the first
-    pull has learnt what there is to fetch. ``consent``: the licence, when it was accepted."""
+    """The state of ``model`` in ``folder``.
+
+    ``have`` counts the bytes already downloaded. ``manifest`` is None before the first pull,
+    ``consent`` before the licence was accepted.
+    """
 
     model: HubModel
     folder: Path
-    state: ModelState
+    state: WeightState
     problems: tuple[str, ...] = ()
     have: int = 0
     manifest: Manifest | None = None
@@ -50,15 +38,15 @@ class ModelStatus:
 
     @property
     def size(self) -> int:
-        """Bytes of the whole model; 0 when they are not known yet."""
+        """Total bytes of the model; 0 while unknown."""
         return self.manifest.size if self.manifest else 0
 
 
 class HubStore:
     """The models under ``root``. Any number of processes may pull the same model at once.
 
-    ``models`` are those that covo knows unless told otherwise. ``hub`` and ``code_host``: addresses
-    to use instead of the public ones (:class:`model.weights.hub.download.Remote`).
+    ``models`` defaults to those that covo knows. ``hub`` and ``code_host`` replace the public
+    addresses (:class:`model.weights.hub.download.Remote`).
     """
 
     def __init__(
@@ -74,7 +62,7 @@ class HubStore:
         self._code_host = code_host
 
     def find(self, name: str) -> HubModel:
-        """The model called ``name``. Raises: WeightsError."""
+        """Return the model called ``name``. Raises: WeightsError."""
         for model in self.models:
             if model.name == name:
                 return model
@@ -82,36 +70,36 @@ class HubStore:
         raise WeightsError(f"there is no model called {name!r}; there are: {known}")
 
     def folder(self, model: HubModel) -> Path:
-        """Where ``model`` is, or would be."""
+        """Return the folder of ``model``, whether or not it exists."""
         return self.root / model.name
 
     def status(self) -> list[ModelStatus]:
-        """How each model is doing, judged by the sizes of its files (quick)."""
+        """Return the state of each model by the sizes of its files, which is quick."""
         return [self._status(model, deep=False) for model in self.models]
 
     def verify(self, name: str, progress: Progress = lambda _: None) -> ModelStatus:
-        """How the model called ``name`` is doing, judged by reading every byte.
+        """Return the state of the model called ``name`` after reading every byte.
 
         Raises: WeightsError when there is no such model.
         """
         return self._status(self.find(name), deep=True, progress=progress)
 
     def accept_licence(self, name: str, accept: Callable[[HubModel, Path], bool]) -> None:
-        """Have the licence of the model called ``name`` accepted, unless that is on record.
+        """Ask for consent to the licence of the model called ``name``, unless it was given before.
 
-        ``accept`` is asked about the text in the given file. Raises: WeightsError when the text
-        cannot be had or the answer is no; then nothing is recorded.
+        ``accept`` is called with the model and the path of the licence's text. Nothing is recorded
+        when there is no text or the answer is no. Raises: WeightsError.
         """
         model = self.find(name)
-        with self._writing(model):
+        with writing(self.folder(model)):
             if given_consent(model, self.root) is None:
                 remote = Remote(self._hub, self._code_host)
-                with self._locked(model, lambda _: None):
+                with locked(self.root, name, lambda _: None):
                     sha256 = fetch_text(model, self.root, remote)
                 agree(model, self.root, sha256, accept)
 
     def licence_place(self, name: str) -> str:
-        """Where the full text of a model's licence is: a file, or the address before it is here."""
+        """Return the path of the licence's text, or its address before it was fetched."""
         model = self.find(name)
         text = licence_text(model, self.root)
         if text.exists():
@@ -121,55 +109,56 @@ class HubStore:
     def pull(
         self, name: str, progress: Progress = lambda _: None, *, revision: str = ""
     ) -> list[str]:
-        """Fetch what the model called ``name`` lacks; return the names of the files fetched.
+        """Fetch the missing files of the model called ``name`` and return their names.
 
-        ``revision``: a commit, branch or tag of the hub to change to; without it, the commit of
-        the first pull is kept. A pull that was cut off goes on where it stopped.
-        Raises: WeightsError, also when the licence was not accepted before.
+        ``revision`` is a commit, branch or tag of the hub to change to; by default the commit of
+        the first pull is kept. A pull that was interrupted continues where it stopped.
+        Raises: WeightsError, also without a recorded consent to the licence.
         """
         model = self.find(name)
         remote = Remote(self._hub, self._code_host)
-        with self._writing(model), self._locked(model, progress):
+        with writing(self.folder(model)), locked(self.root, name, progress):
             consent = given_consent(model, self.root)
             if consent is None:
                 raise WeightsError(
-                    f"the licence of {name} was not accepted yet: see `covo models license {name}`"
+                    f"the licence of {name} was not accepted yet; read it with "
+                    f"`covo models license {name}`"
                 )
             return Pull(model, self.folder(model), remote, progress).run(consent, revision)
 
     def remove(self, name: str) -> int:
-        """Delete the model called ``name``; return the bytes that this freed. The accepted licence
-        stays on record. Raises: WeightsError."""
+        """Delete the model called ``name`` and return the bytes that this freed.
+
+        The consent to its licence stays on record. Raises: WeightsError.
+        """
         model = self.find(name)
         folder = self.folder(model)
         if not folder.exists():
             return 0
-        with self._writing(model), self._locked(model, None):
-            freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-            # Without its manifest the model is not whole, whatever stops us after this.
+        with writing(self.folder(model)), locked(self.root, name, None):
+            # Without its manifest the model is incomplete, even if the removal is cut short.
             (folder / MANIFEST).unlink(missing_ok=True)
-            shutil.rmtree(folder)
-        return freed
+            return remove_folder(folder)
 
     def _status(
         self, model: HubModel, *, deep: bool, progress: Progress = lambda _: None
     ) -> ModelStatus:
         folder = self.folder(model)
-        status = ModelStatus(model, folder, ModelState.MISSING)
+        status = ModelStatus(model, folder, WeightState.MISSING)
         try:
             status = replace(status, consent=read_consent(model, self.root))
             if not folder.is_dir():
                 return status
             manifest = read_manifest(folder)
         except WeightsError as error:
-            return replace(status, state=ModelState.DAMAGED, problems=(str(error),))
+            return replace(status, state=WeightState.DAMAGED, problems=(str(error),))
         if manifest is None:
-            problem = f"{folder} has no {MANIFEST}: its pull did not get far, or covo did not do it"
-            return replace(status, state=ModelState.PARTIAL, problems=(problem,))
+            problem = f"{folder} has no {MANIFEST}: the pull stopped early, or was not covo's"
+            return replace(status, state=WeightState.PARTIAL, problems=(problem,))
         wrong = damages(folder, manifest.files, deep=deep, progress=progress)
-        state = ModelState.PARTIAL if wrong else ModelState.READY
+        state = WeightState.PARTIAL if wrong else WeightState.READY
         if any((folder / file.name).exists() for file in wrong):
-            state = ModelState.DAMAGED
+            state = WeightState.DAMAGED
         return replace(
             status,
             state=state,
@@ -178,53 +167,24 @@ class HubStore:
             manifest=manifest,
         )
 
-    @contextmanager
-    def _locked(self, model: HubModel, progress: Progress | None) -> Iterator[None]:
-        """Hold the model's lock. ``progress`` is told of waiting; None: do not wait."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.root / f".{model.name}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if progress is None:
-                raise WeightsError(
-                    f"{model.name} is being pulled by another process; wait until it has finished"
-                ) from None
-            progress(PullProgress("waiting for another pull", 0, 0))
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    @contextmanager
-    def _writing(self, model: HubModel) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise WeightsError(f"cannot write to {self.folder(model)}: {error}") from error
-
 
 def find_model(name_or_folder: str, root: Path) -> Path:
-    """The folder of a model: that of a model which was pulled into the store at ``root``, by its
-    name, or any folder of the user's own, as it is.
+    """Return the folder of a model: by its name in the store at ``root``, or any other folder.
 
-    Raises: WeightsError, which says how to get the model, when it is not there or not whole.
+    Raises: WeightsError, with the remedy, when the model is missing or incomplete.
     """
     for status in HubStore(root).status():
         name = status.model.name
         if name_or_folder != name:
             continue
-        if status.state is ModelState.READY:
+        if status.state is WeightState.READY:
             return status.folder
         remedy = f"get it with `covo models pull {name}`"
-        if status.state is ModelState.MISSING:
-            raise WeightsError(f"{name} is not here; {remedy}")
-        raise WeightsError(f"{name} is not whole: {status.problems[0]}; {remedy}")
+        if status.state is WeightState.MISSING:
+            raise WeightsError(f"{name} is not downloaded; {remedy}")
+        raise WeightsError(f"{name} is incomplete: {status.problems[0]}; {remedy}")
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder
     known = ", ".join(model.name for model in hub_models())
-    raise WeightsError(
-        f"{name_or_folder!r} is neither a folder nor a model that covo knows; there are: {known}"
-    )
+    raise WeightsError(f"{name_or_folder!r} is neither a folder nor a known model; models: {known}")

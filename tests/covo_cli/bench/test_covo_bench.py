@@ -22,12 +22,12 @@ from covo_cli.bench.network.tables import network_tables
 from covo_cli.bench.network.timing import DeviceClock
 from covo_cli.errors import CliError
 from model.covo.config import sizes
-from model.covo.config.config import SamplingConfig
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import TINY
+from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.loading.quantize import stored_bytes
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
-from model.covo.memory.memory_plan import MemorySetting, context_tokens, plan_memory
+from model.covo.memory.plan import MemorySetting, context_tokens, plan_memory
 from model.covo.memory.speech_cost import chunk_costs
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.errors import NetworkConfigError, NetworkMemoryError
@@ -201,7 +201,7 @@ def test_what_cannot_be_measured(tmp_path, monkeypatch):
     with pytest.raises(NetworkConfigError, match="'huge'"):
         network_bench("huge", device="cpu", **options)
     for changed in ({"steps": 800}, {"reply_seconds": 60.0}):
-        with pytest.raises(NetworkConfigError, match="1488 tokens, and this needs"):
+        with pytest.raises(NetworkConfigError, match="1488 tokens, but this needs"):
             network_bench("tiny", device="cpu", **(options | changed))
     large = network_bench("full", device="cpu", **options)
     monkeypatch.setattr("covo_cli.bench.network.free_memory", lambda device: 10**9)

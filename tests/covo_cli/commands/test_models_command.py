@@ -62,10 +62,10 @@ def test_a_script_must_accept_the_licence_by_a_flag(hub: FakeHub, tmp_path: Path
     pulled = models("pull", NAME, "--accept-license")
     assert pulled.exit_code == 0, pulled.output
     assert "No warranty." in pulled.stderr
-    assert f"Ready: {NAME} (7 files fetched) in {text.parents[1] / NAME}" in pulled.stdout
+    assert f"Downloaded {NAME} (7 files) to {text.parents[1] / NAME}" in pulled.stdout
     assert state()["state"] == "ready"
     again = models("pull", NAME)
-    assert "Nothing to fetch" in again.stdout
+    assert "Nothing to download" in again.stdout
     assert "No use." not in again.output
 
 
@@ -101,7 +101,7 @@ def test_info_shows_the_revision_the_sizes_and_what_is_missing(
     (tmp_path / "data" / "models" / NAME / SHARD).unlink()
     part = models("info", NAME).stdout
     assert f"{SHARD} is missing" in part
-    assert f"go on with `covo models pull {NAME}`" in part
+    assert f"resume with `covo models pull {NAME}`" in part
     facts = json.loads(models("info", NAME, "--json").stdout)
     assert (facts["state"], facts["revision"]) == ("partial", COMMIT)
     assert facts["download_bytes"] == 50_000
@@ -133,7 +133,7 @@ def test_another_revision_is_pulled_when_asked_for(hub: FakeHub) -> None:
     unknown = models("pull", NAME, "--revision", "v9")
     assert "has no someone/tiny at v9; choose another --revision" in str(unknown.exception)
     assert state()["state"] == "ready"
-    assert "not for lite" in str(models("pull", "lite", "--revision", LATER).exception)
+    assert "do not apply to lite" in str(models("pull", "lite", "--revision", LATER).exception)
 
 
 def test_remove_asks(hub: FakeHub, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_remove_asks(hub: FakeHub, tmp_path: Path) -> None:
 def test_an_unknown_name(hub: FakeHub, verb: str) -> None:
     unknown = models(verb, "covo")
     assert unknown.exit_code == 1
-    assert f"there are: lite, {NAME}" in str(unknown.exception)
+    assert f"known: lite, {NAME}" in str(unknown.exception)
 
 
 def test_the_list_needs_no_library(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,11 @@ import pytest
 import soundfile
 from typer.testing import CliRunner, Result
 
-from audio_io.endpoints import SPEAKER_FRAME, Audio, EndpointStatus, Played
+from audio_io.clock import ASSISTANT_FRAME
+from audio_io.endpoints import EndpointStatus
 from audio_io.errors import DeviceError
 from audio_io.playout import Playout
+from audio_io.signal import Audio, Position
 from covo_cli.app import app
 from covo_cli.errors import SessionError
 from covo_cli.sessions import replay
@@ -82,7 +84,7 @@ def test_list(root: Path) -> None:
     header, _, newer, older = [line for line in said("list").splitlines() if line.strip()]
     assert header.split() == ["Name", "When", "Length", "Turns", "Engine", "Voice", "State"]
     assert newer.startswith("2026-11-23_22-04-51")
-    assert "unfinished: 7." in newer
+    assert "unfinished: 8.0 s to recover" in newer
     assert older.split()[0] == NAME
     assert older.split()[-6:] == ["00:08", "2", "lite", "heart,", "echo", "complete"]
     records = json.loads(said("list", "--json"))
@@ -128,7 +130,7 @@ def test_show(root: Path) -> None:
 
 def test_show_recovers_a_killed_session(root: Path) -> None:
     folder = record_session(root, finish=False)
-    assert "(unfinished: recovered 7.8 s)" in said("show", "last")
+    assert "(unfinished: recovered 8.0 s)" in said("show", "last")
     assert (folder / "audio.flac").exists()
 
 
@@ -138,7 +140,7 @@ def test_show_warns_of_what_is_damaged_and_shows_the_rest(root: Path) -> None:
         file.write("{broken")
     result = covo("show", "last")
     assert result.exit_code == 0
-    assert result.stderr.startswith("covo: warning: events.jsonl line 19 is skipped")
+    assert result.stderr.startswith("covo: warning: events.jsonl line 19 skipped")
     assert QUESTION in result.stdout
 
 
@@ -206,11 +208,11 @@ class PacelessSpeaker:
         self.playout.play(reply, samples)
 
     def tick(self) -> Audio:
-        type(self).heard.append(self.playout.render(SPEAKER_FRAME))
+        type(self).heard.append(self.playout.render(ASSISTANT_FRAME))
         return self.heard[-1]
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         return self.playout.played
 
     @property
@@ -263,9 +265,9 @@ def test_replay_without_a_device_is_a_clear_error(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--from", "noon"), "seconds, or m:ss"),
-        (("--from", "-1"), "seconds, or m:ss"),
-        (("--from", "nan"), "seconds, or m:ss"),
+        (("--from", "noon"), "seconds or m:ss"),
+        (("--from", "-1"), "seconds or m:ss"),
+        (("--from", "nan"), "seconds or m:ss"),
         (("--from", "1:00"), "only 8.0 s long"),
         (("--play", "--speed", "2"), "leave out --speed"),
     ],

@@ -12,9 +12,9 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from covo_cli.app import app
 from covo_cli.errors import CliError
-from model.duplex.tones import tones_world
+from model.duplex.tones import world
 
-write_dialogue = tones_world.write_dialogue
+write_dialogue = world.write_dialogue
 
 
 def make(folder: Path) -> Result:
@@ -41,7 +41,7 @@ def test_one_that_broke_off_leaves_nothing(
             raise error
         write_dialogue(path, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(tones_world, "write_dialogue", second_fails)
+    monkeypatch.setattr(world, "write_dialogue", second_fails)
     result = make(tmp_path / "world")
     assert result.exit_code != 0
     if isinstance(error, OSError):

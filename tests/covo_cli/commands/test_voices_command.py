@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from audio_io.endpoints import EndpointStatus, Played
+from audio_io.endpoints import EndpointStatus
+from audio_io.signal import Position
 from covo_cli.app import app
 from covo_cli.commands.voices import complete_voice
 from covo_cli.errors import CliError
@@ -130,8 +131,8 @@ class InstantSpeaker:
         return np.zeros(480, np.float32)
 
     @property
-    def played(self) -> Played:
-        return Played(0, len(self.sound))
+    def played(self) -> Position:
+        return Position(0, len(self.sound))
 
     @property
     def status(self) -> EndpointStatus:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from audio_io.clock import FRAME, samples
-from audio_io.endpoints import Audio
+from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Consumer, Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.request import Quit
-from covo_cli.errors import SessionError
+from covo_cli.errors import OutputClosed, SessionError
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import PushToTalk, SayText, SetMuted
 from model.events import Interrupted, Notice, ReplyFinished, TurnState, UserTranscript
@@ -22,6 +22,7 @@ from tests.fakes.engine import (
     FakeClock,
     FakeGenerator,
     FakeMicrophone,
+    FakeRecognizer,
     FakeSpeaker,
     LevelDetector,
     silence,
@@ -63,7 +64,12 @@ def build(
     microphone: FakeMicrophone | ScriptedUser, consumers: Sequence[Consumer], **kwargs: object
 ) -> Conversation:
     clock = FakeClock()
-    engine = TurnTakingEngine(FakeGenerator(clock), LevelDetector(), VirtualExecutor(clock))
+    engine = TurnTakingEngine(
+        FakeGenerator(clock),
+        LevelDetector(),
+        VirtualExecutor(clock),
+        recognizer=FakeRecognizer(clock),
+    )
     return Conversation(microphone, FakeSpeaker(), engine, consumers, **kwargs)
 
 
@@ -99,7 +105,7 @@ def test_a_failing_recorder_is_let_go_and_the_conversation_goes_on():
 def test_whoever_reads_our_output_may_leave():
     class Gone(Collector):
         def on_tick(self, tick: Tick) -> None:
-            raise BrokenPipeError
+            raise OutputClosed("the terminal has gone")
 
     assert build(FakeMicrophone([silence(1)]), [Gone()]).run() is Ending.QUIT
 

@@ -22,10 +22,11 @@ from covo_cli.app import app
 from covo_cli.doctor import machine, sound, wiring
 from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.network_memory import fit_rows, shown_minutes
-from covo_cli.errors import SettingsError
+from covo_cli.errors import CliError, SettingsError
 from covo_cli.settings.settings import Settings, load_settings
+from model.weights.files import WeightState
 from model.weights.manifest import Package, Piece
-from model.weights.packages import PieceState, PieceStatus
+from model.weights.packages import PieceStatus
 from tests.fakes.voices import COVO, make_pack
 from voices.store import VoiceStore
 
@@ -171,8 +172,8 @@ def test_where_the_network_would_fit() -> None:
     card = machine.Gpu("Some card", 22 * GB, 24 * GB)
     rows = {row.device: row for row in fit_rows((card,), 2 * GB)}
     shown = {name: [shown_minutes(fit) for fit in row.fits] for name, row in rows.items()}
-    assert list(shown)[:2] == ["this machine: Some card", "this machine: processor"]
-    assert shown["this machine: processor"] == ["-", "-", "-"]
+    assert list(shown)[:2] == ["this machine: Some card", "this machine: CPU"]
+    assert shown["this machine: CPU"] == ["-", "-", "-"]
     assert shown["a card of 8 GB"] == ["-", "-", "-"]
     assert shown["a card of 12 GB"][:2] == ["-", "-"]
     assert shown["a card of 80 GB"] == ["> 60 min"] * 3
@@ -203,7 +204,7 @@ def test_devices() -> None:
     check, device = sound.check_device(both, "input", "")
     assert check.status is Status.OK
     assert device == MIC
-    assert "the system's default" in check.detail
+    assert "system default" in check.detail
     check, device = sound.check_device(both, "output", "box")
     assert device == SPEAKER
     assert "audio.output = box" in check.detail
@@ -250,7 +251,7 @@ def test_voice(tmp_path: Path) -> None:
     assert synthesizer == "kokoro"
     fails(wiring.check_voice(store, "emmma", "lite")[0], "did you mean emma?")
     make_pack(tmp_path, "anna", parts=COVO)
-    fails(wiring.check_voice(store, "anna", "lite")[0], "anna is for covo")
+    fails(wiring.check_voice(store, "anna", "lite")[0], "anna is a voice for covo")
     (tmp_path / "wreck").mkdir()
     check, _ = wiring.check_voice(store, "emma", "lite")
     assert check.status is Status.WARNING
@@ -258,17 +259,17 @@ def test_voice(tmp_path: Path) -> None:
 
 
 def test_weights() -> None:
-    def status(name: str, state: PieceState, module: str = "") -> PieceStatus:
+    def status(name: str, state: WeightState, module: str = "") -> PieceStatus:
         piece = Piece(name, "a part", "MIT", "someone", (Package("pkg", "1.0"),), (), module)
         return PieceStatus(piece, Path(), state, "gone")
 
-    (ready,) = wiring.check_weights([status("ears", PieceState.READY)], {})
+    (ready,) = wiring.check_weights([status("ears", WeightState.READY)], {})
     assert ready.status is Status.OK
-    (missing,) = wiring.check_weights([status("ears", PieceState.MISSING)], {})
+    (missing,) = wiring.check_weights([status("ears", WeightState.MISSING)], {})
     fails(missing, "covo models pull lite", "gone")
-    (module,) = wiring.check_weights([status("mouth", PieceState.DAMAGED, "pkg")], {})
+    (module,) = wiring.check_weights([status("mouth", WeightState.DAMAGED, "pkg")], {})
     fails(module, "pip install", "pkg==1.0")
-    (spare,) = wiring.check_weights([status("ears", PieceState.MISSING)], {"ears": "deaf"})
+    (spare,) = wiring.check_weights([status("ears", WeightState.MISSING)], {"ears": "deaf"})
     assert spare.status is Status.WARNING
     assert "deaf" in spare.detail
 
@@ -340,3 +341,43 @@ def test_a_ready_machine_exits_with_0(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0
     assert "Ready (1 warning)" in result.output
     assert "a card of 24 GB" in result.output
+
+
+@pytest.fixture
+def one_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = [Check("a part", Status.FAILED, f"{Path.home()}/x is missing", "mend it")]
+    monkeypatch.setattr("covo_cli.doctor.run_checks", lambda gpus, *, microphone: iter(checks))
+    monkeypatch.setattr("covo_cli.doctor.find_gpus", tuple)
+
+
+def test_a_report_holds_the_log_and_the_settings_but_nothing_private(
+    machine_without_weights: Path, one_check: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = machine_without_weights
+    (folder / "config.toml").write_text(
+        "[chat]\nurl = 'http://secret.example/v1'\n[turns]\npatience = 'eager'\n"
+    )
+    monkeypatch.setenv("COVO_LOG_DIR", str(folder / "logs"))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    (folder / "logs").mkdir()
+    (folder / "logs" / "covo.log").write_text(
+        "ValueError: a bug at http://secret.example/v1 with sk-very-secret in /home/ada/talks\n"
+    )
+    result = CliRunner().invoke(app, ["doctor", "--report", str(folder / "report.txt")])
+    assert result.exit_code == 1
+    assert f"Report: {folder / 'report.txt'}" in result.output.replace("\n", "")
+    text = (folder / "report.txt").read_text()
+    for wanted in ("covo 0", "python 3", "failed a part", "-> mend it", "turns.patience = 'eager'"):
+        assert wanted in text
+    assert "ValueError: a bug at (hidden) with (hidden) in ~/talks" in text
+    for private in ("secret", "ada", str(Path.home())):
+        assert private not in text
+
+
+def test_a_report_that_cannot_be_written(machine_without_weights: Path, one_check: None) -> None:
+    target = machine_without_weights / "no folder" / "report.txt"
+    result = CliRunner().invoke(app, ["doctor", "--report", str(target)])
+    assert isinstance(result.exception, CliError)
+    assert "No such file" in str(result.exception)
+    result = CliRunner().invoke(app, ["doctor", "report.txt"])
+    assert "--report" in str(result.exception)

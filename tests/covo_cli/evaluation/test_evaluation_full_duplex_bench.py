@@ -10,7 +10,7 @@ import pytest
 
 from audio_io.files import write_audio
 from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
-from covo_cli.evaluation.scenarios.scenario import EvaluationError, Kind, Mark, Role, Source
+from covo_cli.evaluation.scenarios.scenario import EvaluationError, Kind, Mark, Role, SoundSource
 
 LIST = {"timestamp": [2.5, 3.0]}
 METADATA = {
@@ -73,7 +73,7 @@ def test_each_task_becomes_a_scenario(tmp_path, task, name, annotation, kind, ma
     (scenario,) = read_scenarios(tmp_path).scenarios
     assert (scenario.id, scenario.kind, scenario.duration) == (f"{task}-1", kind, 6.0)
     (line,) = scenario.lines
-    assert (line.source, line.file, line.level) == (Source.FILE, f"{task}/1/input.wav", None)
+    assert (line.source, line.file, line.level) == (SoundSource.FILE, f"{task}/1/input.wav", None)
     assert line.marks == (mark,)
 
 
@@ -92,7 +92,7 @@ def test_a_sample_whose_annotation_is_missing_or_another_is_told_by_name(tmp_pat
     with pytest.raises(EvaluationError, match=r"candor_turn_taking/1/turn_taking\.json"):
         read_scenarios(tmp_path)
     (tmp_path / "candor_turn_taking" / "1" / "turn_taking.json").write_text('[{"text": "?"}]')
-    with pytest.raises(EvaluationError, match="not as in Full-Duplex-Bench"):
+    with pytest.raises(EvaluationError, match="not in Full-Duplex-Bench's format"):
         read_scenarios(tmp_path)
 
 

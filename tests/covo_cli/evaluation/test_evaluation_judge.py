@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from covo_cli.bench.words import first_words_lost
 from covo_cli.evaluation.judging.evidence import Evidence
-from covo_cli.evaluation.judging.finding import Check, Finding
-from covo_cli.evaluation.judging.first_words import first_words_lost
+from covo_cli.evaluation.judging.finding import Finding, FindingCheck
 from covo_cli.evaluation.judging.judge import judge
 from covo_cli.evaluation.scenarios.scenario import Kind, Noise, NoiseKind, Role
 from model.events import PlaybackAction
@@ -20,7 +20,7 @@ from tests.covo_cli.evaluation.evaluation_cases import (
 )
 
 
-def only(evidence: Evidence, check: Check) -> Finding:
+def only(evidence: Evidence, check: FindingCheck) -> Finding:
     (finding,) = [finding for finding in judge(evidence) if finding.check is check]
     return finding
 
@@ -48,19 +48,19 @@ def test_a_takeover_is_a_second_of_speech_or_more_than_three_words(seconds, word
 
 def test_a_turn_that_is_answered_in_time():
     talk = conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)], [reply(1, 3.8, 7.0, committed=3.6)])
-    finding = only(talk, Check.TURN)
+    finding = only(talk, FindingCheck.TURN)
     assert finding.ok
     assert finding.values == {"takeover": 1.0, "latency": 0.8, "decision": 0.6, "early": 0.0}
 
 
 def test_a_turn_that_nobody_answers():
-    finding = only(conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)]), Check.TURN)
+    finding = only(conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)]), FindingCheck.TURN)
     assert (finding.ok, finding.values, finding.why) == (False, {"takeover": 0.0}, "no answer")
 
 
 def test_an_answer_before_the_turn_is_over_counts_as_taken_but_is_wrong():
     talk = conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)], [reply(1, 2.5, 7.0, committed=2.4)])
-    finding = only(talk, Check.TURN)
+    finding = only(talk, FindingCheck.TURN)
     assert not finding.ok
     assert finding.values["takeover"] == 1
     assert finding.values["latency"] == 0  # as Full-Duplex-Bench counts it
@@ -68,7 +68,7 @@ def test_an_answer_before_the_turn_is_over_counts_as_taken_but_is_wrong():
 
 def test_a_blip_is_no_answer():
     talk = conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)], [reply(1, 3.5, 4.2, words=2)])
-    assert only(talk, Check.TURN).values["takeover"] == 0
+    assert only(talk, FindingCheck.TURN).values["takeover"] == 0
 
 
 # Pauses
@@ -77,7 +77,7 @@ PAUSED = [said(Role.UNFINISHED, 1.0, 2.0), said(Role.TURN, 3.5, 5.0)]
 
 
 def test_a_pause_that_is_left_alone():
-    finding = only(conversation(Kind.PAUSE, PAUSED, [reply(1, 5.8, 9.0)]), Check.PAUSE)
+    finding = only(conversation(Kind.PAUSE, PAUSED, [reply(1, 5.8, 9.0)]), FindingCheck.PAUSE)
     assert finding.ok
     assert finding.values == {"takeover": 0.0, "silent": 1.0, "gap": 1.5}
 
@@ -86,28 +86,28 @@ def test_speech_into_a_pause_is_a_takeover_wherever_it_is_broken_off():
     talk = conversation(
         Kind.PAUSE, PAUSED, [reply(1, 2.8, 3.9, interrupted=3.9), reply(2, 5.8, 9.0)]
     )
-    finding = only(talk, Check.PAUSE)
+    finding = only(talk, FindingCheck.PAUSE)
     assert not finding.ok
     assert finding.why == "it spoke 0.80 s into the pause"
 
 
 def test_a_short_blurt_into_a_pause_is_no_takeover_but_a_sound():
     talk = conversation(Kind.PAUSE, PAUSED, [reply(1, 3.2, 3.7, words=1), reply(2, 5.8, 9.0)])
-    finding = only(talk, Check.PAUSE)
+    finding = only(talk, FindingCheck.PAUSE)
     assert finding.ok
     assert (finding.values["takeover"], finding.values["silent"]) == (0, 0)
 
 
 def test_an_answer_that_begins_while_the_turn_goes_on_is_one_into_its_pause():
     talk = conversation(Kind.PAUSE, PAUSED, [reply(1, 3.6, 6.0)])
-    assert only(talk, Check.PAUSE).values["takeover"] == 1
+    assert only(talk, FindingCheck.PAUSE).values["takeover"] == 1
 
 
 def test_an_answer_to_half_a_phrase_is_a_takeover_too():
     talk = conversation(
         Kind.PAUSE, PAUSED, [reply(1, 1.5, 2.6, interrupted=2.6), reply(2, 5.8, 9.0)]
     )
-    finding = only(talk, Check.PAUSE)
+    finding = only(talk, FindingCheck.PAUSE)
     assert not finding.ok
     assert finding.why == "it spoke 0.50 s before the pause"
 
@@ -115,8 +115,8 @@ def test_an_answer_to_half_a_phrase_is_a_takeover_too():
 def test_in_a_recording_all_that_is_heard_counts_as_one():
     whole = [said(Role.UNFINISHED, 0.0, 20.0, recorded=True)]
     blurts = [reply(1, 5.0, 5.4, words=1), reply(2, 9.0, 9.4, words=1)]
-    assert not only(conversation(Kind.PAUSE, whole, blurts), Check.PAUSE).ok
-    assert only(conversation(Kind.PAUSE, whole, blurts[:1]), Check.PAUSE).ok
+    assert not only(conversation(Kind.PAUSE, whole, blurts), FindingCheck.PAUSE).ok
+    assert only(conversation(Kind.PAUSE, whole, blurts[:1]), FindingCheck.PAUSE).ok
 
 
 # Backchannels and side talk
@@ -127,7 +127,7 @@ MM_HMM = [said(Role.TURN, 1.0, 2.0), said(Role.BACKCHANNEL, 5.0, 5.5, "Mm-hmm.")
 def test_a_backchannel_that_the_reply_survives():
     duck, resume = control(5.2, PlaybackAction.DUCK), control(5.9, PlaybackAction.RESUME)
     talk = conversation(Kind.BACKCHANNEL, MM_HMM, [reply(1, 2.8, 12.0)], [duck, resume])
-    finding = only(talk, Check.BACKCHANNEL)
+    finding = only(talk, FindingCheck.BACKCHANNEL)
     assert finding.ok
     expected = {"takeover": 0, "over_reply": 1, "alarm": 1, "resumed": 1, "resume": 0.4}
     assert finding.values == expected
@@ -138,33 +138,33 @@ def test_a_reply_that_is_lowered_twice_is_back_when_it_returns_for_good():
     events = [control(*at) for at in zip((5.1, 5.3, 5.45, 6.1), actions, strict=True)]
     for length, expected in ((4, {"resumed": 1, "resume": 0.6}), (3, {"resumed": 0})):
         talk = conversation(Kind.BACKCHANNEL, MM_HMM, [reply(1, 2.8, 12.0)], events[:length])
-        values = only(talk, Check.BACKCHANNEL).values
+        values = only(talk, FindingCheck.BACKCHANNEL).values
         assert {name: v for name, v in values.items() if name.startswith("resume")} == expected
 
 
 def test_a_backchannel_that_ends_the_reply():
     events = [control(5.2, PlaybackAction.DUCK), control(5.4, PlaybackAction.STOP), cut(5.5)]
     heard = [reply(1, 2.8, 5.4, interrupted=5.5), reply(2, 6.5, 9.0)]
-    finding = only(conversation(Kind.BACKCHANNEL, MM_HMM, heard, events), Check.BACKCHANNEL)
+    finding = only(conversation(Kind.BACKCHANNEL, MM_HMM, heard, events), FindingCheck.BACKCHANNEL)
     assert (finding.ok, finding.why) == (False, "it stopped")
     assert (finding.values["takeover"], finding.values["resumed"]) == (1, 0)
 
 
 def test_a_backchannel_that_is_answered():
     heard = [reply(1, 2.8, 6.0, finished=6.0), reply(2, 7.0, 9.0)]
-    finding = only(conversation(Kind.BACKCHANNEL, MM_HMM, heard), Check.BACKCHANNEL)
+    finding = only(conversation(Kind.BACKCHANNEL, MM_HMM, heard), FindingCheck.BACKCHANNEL)
     assert (finding.ok, finding.why) == (False, "it answered")
 
 
 def test_a_backchannel_over_nothing_is_no_case():
-    finding = only(conversation(Kind.BACKCHANNEL, MM_HMM), Check.BACKCHANNEL)
+    finding = only(conversation(Kind.BACKCHANNEL, MM_HMM), FindingCheck.BACKCHANNEL)
     assert finding.ok is None
 
 
 def test_side_talk_in_silence_that_is_answered():
     lines = [said(Role.SIDE_TALK, 1.0, 2.0), said(Role.TURN, 6.0, 7.0)]
     heard = [reply(1, 2.7, 5.0), reply(2, 7.7, 9.0)]
-    finding = only(conversation(Kind.SIDE_TALK, lines, heard), Check.SIDE_TALK)
+    finding = only(conversation(Kind.SIDE_TALK, lines, heard), FindingCheck.SIDE_TALK)
     assert (finding.ok, finding.values) == (False, {"takeover": 1, "over_reply": 0})
 
 
@@ -175,7 +175,9 @@ STOP = [said(Role.TURN, 1.0, 2.0), said(Role.INTERRUPTION, 5.0, 6.0, "Stop.")]
 
 def test_an_interruption_that_is_caught_and_answered():
     heard = [reply(1, 2.8, 5.4, interrupted=5.5), reply(2, 6.7, 9.0, committed=6.6)]
-    finding = only(conversation(Kind.INTERRUPTION, STOP, heard, [cut(5.5)]), Check.INTERRUPTION)
+    finding = only(
+        conversation(Kind.INTERRUPTION, STOP, heard, [cut(5.5)]), FindingCheck.INTERRUPTION
+    )
     assert finding.ok
     assert finding.values == {
         "takeover": 1,
@@ -203,7 +205,7 @@ def test_an_interruption_that_is_caught_and_answered():
     ],
 )
 def test_interruptions_that_go_wrong_or_are_none(heard, ok, why):
-    finding = only(conversation(Kind.INTERRUPTION, STOP, heard), Check.INTERRUPTION)
+    finding = only(conversation(Kind.INTERRUPTION, STOP, heard), FindingCheck.INTERRUPTION)
     assert (finding.ok, finding.why) == (ok, why)
 
 
@@ -222,7 +224,7 @@ MEANT = [said(Role.CORRECTED, 1.0, 2.0), said(Role.CORRECTION, 3.0, 4.0)]
     ],
 )
 def test_a_self_correction_is_heard_out_and_answered(heard, ok, why):
-    finding = only(conversation(Kind.CORRECTION, MEANT, heard), Check.CORRECTION)
+    finding = only(conversation(Kind.CORRECTION, MEANT, heard), FindingCheck.CORRECTION)
     assert (finding.ok, finding.why) == (ok, why)
 
 
@@ -238,7 +240,7 @@ def test_interruptions_by_nobody_are_counted_over_the_time_in_which_nobody_spoke
         [control(9.0, PlaybackAction.DUCK), cut(12.0)],
         noise=noise,
     )
-    finding = only(talk, Check.EXPOSURE)
+    finding = only(talk, FindingCheck.EXPOSURE)
     assert not finding.ok
     assert finding.values["false_barge_ins"] == 1
     assert finding.values["false_alarms"] == 1
@@ -250,7 +252,7 @@ def test_interruptions_by_nobody_are_counted_over_the_time_in_which_nobody_spoke
 
 def test_an_interruption_by_the_user_is_none_by_nobody():
     heard = [reply(1, 2.8, 5.4, interrupted=5.5), reply(2, 6.7, 9.0)]
-    assert only(conversation(Kind.INTERRUPTION, STOP, heard, [cut(5.5)]), Check.EXPOSURE).ok
+    assert only(conversation(Kind.INTERRUPTION, STOP, heard, [cut(5.5)]), FindingCheck.EXPOSURE).ok
 
 
 def test_of_a_recording_nobody_knows_what_else_is_said_in_it():
@@ -258,13 +260,13 @@ def test_of_a_recording_nobody_knows_what_else_is_said_in_it():
     heard = [reply(1, 2.8, 5.4, interrupted=5.5), reply(2, 6.7, 9.0)]
     events = [transcript(1, 1.0, 2.0, "what is there to know"), cut(5.5)]
     found = judge(conversation(Kind.INTERRUPTION, lines, heard, events))
-    assert [finding.check for finding in found] == [Check.INTERRUPTION]
+    assert [finding.check for finding in found] == [FindingCheck.INTERRUPTION]
 
 
 def test_an_answer_to_what_nobody_said():
     events = [transcript(1, 4.0, 4.6, "Thank you.")]
     talk = conversation(Kind.SILENCE, [], [reply(1, 5.5, 8.0)], events)
-    finding = only(talk, Check.EXPOSURE)
+    finding = only(talk, FindingCheck.EXPOSURE)
     assert (finding.ok, finding.why) == (False, "answered nobody: 1")
 
 
@@ -288,5 +290,5 @@ def test_words_are_lost_when_they_are_missing_not_when_they_are_misheard(meant, 
 def test_the_first_words_are_looked_for_in_the_transcript_of_their_time():
     lines = [said(Role.TURN, 1.0, 3.0, "How many days are there?")]
     events = [transcript(1, 1.3, 3.0, "days are there"), transcript(2, 9.0, 9.5, "no")]
-    finding = only(conversation(Kind.TURN, lines, events=events), Check.FIRST_WORDS)
+    finding = only(conversation(Kind.TURN, lines, events=events), FindingCheck.FIRST_WORDS)
     assert finding.values == {"lost": 2, "of": 3}

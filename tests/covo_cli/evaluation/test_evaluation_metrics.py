@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from covo_cli.evaluation.judging.finding import Check, Finding
-from covo_cli.evaluation.judging.metric import Form
-from covo_cli.evaluation.judging.metrics import METRICS
+from covo_cli.evaluation.judging.finding import Finding, FindingCheck
+from covo_cli.evaluation.judging.metrics import METRICS, Form
 from covo_cli.evaluation.judging.statistics import (
     Estimate,
     difference,
@@ -17,8 +16,9 @@ from covo_cli.evaluation.judging.statistics import (
     rate,
 )
 from covo_cli.evaluation.reporting.compare import compare
-from covo_cli.evaluation.reporting.report import Report, _as_json, markdown
-from covo_cli.evaluation.scenarios.scenario import Kind
+from covo_cli.evaluation.reporting.report import Report, _as_file, markdown
+from covo_cli.evaluation.running.run import RunRecord
+from covo_cli.evaluation.scenarios.scenario import Kind, to_json
 
 RUN = {
     "set": "small",
@@ -31,16 +31,17 @@ RUN = {
     "conversations": 10,
     "load": 0.1,
     "jobs": 1,
+    "threads": 1,
     "machine": {"command": "covo eval", "processor": "a CPU", "cores": 2, "time": "now"},
 }
 
 
-def finding(n: int, kind: Kind, check: Check, ok: bool | None, **values: float) -> Finding:
+def finding(n: int, kind: Kind, check: FindingCheck, ok: bool | None, **values: float) -> Finding:
     return Finding(f"{kind}-{n}".replace(" ", "-"), kind, check, 0, ok, values)
 
 
 def report(*findings: Finding, **run: object) -> Report:
-    return Report({**RUN, **run}, findings)
+    return Report(RunRecord(**{**RUN, **run}), findings)
 
 
 def figures(*findings: Finding, **run: object) -> dict[str, Estimate]:
@@ -91,9 +92,15 @@ def test_the_difference_of_two_shares_is_newcombes():
 
 def test_takeover_rates_count_each_kind_by_itself():
     got = figures(
-        *(finding(n, Kind.PAUSE, Check.PAUSE, n > 0, takeover=float(n == 0)) for n in range(4)),
-        *(finding(n, Kind.TURN, Check.TURN, True, takeover=1.0, latency=0.7) for n in range(5)),
-        finding(0, Kind.NOISE, Check.TURN, False, takeover=0.0),
+        *(
+            finding(n, Kind.PAUSE, FindingCheck.PAUSE, n > 0, takeover=float(n == 0))
+            for n in range(4)
+        ),
+        *(
+            finding(n, Kind.TURN, FindingCheck.TURN, True, takeover=1.0, latency=0.7)
+            for n in range(5)
+        ),
+        finding(0, Kind.NOISE, FindingCheck.TURN, False, takeover=0.0),
     )
     assert got["pause_takeover"].value == 0.25
     assert got["turn_takeover"].value == 1.0
@@ -104,8 +111,8 @@ def test_takeover_rates_count_each_kind_by_itself():
 
 def test_a_user_who_goes_on_is_no_pause():
     got = figures(
-        finding(0, Kind.PAUSE, Check.PAUSE, True, takeover=0.0, silent=1.0),
-        finding(0, Kind.LISTENING, Check.PAUSE, False, takeover=1.0, silent=0.0),
+        finding(0, Kind.PAUSE, FindingCheck.PAUSE, True, takeover=0.0, silent=1.0),
+        finding(0, Kind.LISTENING, FindingCheck.PAUSE, False, takeover=1.0, silent=0.0),
     )
     for key in ("pause_takeover", "pause_success", "pause_silent", "listening_takeover"):
         assert got[key].n == 1
@@ -115,9 +122,9 @@ def test_a_user_who_goes_on_is_no_pause():
 
 def test_what_could_not_be_tried_does_not_count():
     got = figures(
-        finding(0, Kind.BACKCHANNEL, Check.BACKCHANNEL, True, takeover=0.0),
-        finding(1, Kind.BACKCHANNEL, Check.BACKCHANNEL, None),
-        finding(0, Kind.INTERRUPTION, Check.INTERRUPTION, None, takeover=1.0),
+        finding(0, Kind.BACKCHANNEL, FindingCheck.BACKCHANNEL, True, takeover=0.0),
+        finding(1, Kind.BACKCHANNEL, FindingCheck.BACKCHANNEL, None),
+        finding(0, Kind.INTERRUPTION, FindingCheck.INTERRUPTION, None, takeover=1.0),
     )
     assert got["backchannel_takeover"].n == 1
     assert "interruption_takeover" not in got
@@ -125,11 +132,19 @@ def test_what_could_not_be_tried_does_not_count():
 
 def test_false_barge_ins_are_counted_by_the_minute_and_by_the_noise():
     got = figures(
-        finding(0, Kind.NOISE, Check.EXPOSURE, False, snr=10, false_barge_ins=2, speaking=90.0),
-        finding(1, Kind.NOISE, Check.EXPOSURE, True, snr=10, false_barge_ins=0, speaking=150.0),
-        finding(2, Kind.NOISE, Check.EXPOSURE, True, snr=20, false_barge_ins=0, speaking=60.0),
-        finding(3, Kind.NOISE, Check.EXPOSURE, True, snr=15, false_barge_ins=0, speaking=60.0),
-        finding(0, Kind.ECHO, Check.EXPOSURE, True, false_barge_ins=0, speaking=30.0),
+        finding(
+            0, Kind.NOISE, FindingCheck.EXPOSURE, False, snr=10, false_barge_ins=2, speaking=90.0
+        ),
+        finding(
+            1, Kind.NOISE, FindingCheck.EXPOSURE, True, snr=10, false_barge_ins=0, speaking=150.0
+        ),
+        finding(
+            2, Kind.NOISE, FindingCheck.EXPOSURE, True, snr=20, false_barge_ins=0, speaking=60.0
+        ),
+        finding(
+            3, Kind.NOISE, FindingCheck.EXPOSURE, True, snr=15, false_barge_ins=0, speaking=60.0
+        ),
+        finding(0, Kind.ECHO, FindingCheck.EXPOSURE, True, false_barge_ins=0, speaking=30.0),
     )
     assert (got["barge_ins_noise_10"].value, got["barge_ins_noise_10"].n) == (0.5, 4.0)
     assert (got["barge_ins_noise_20"].value, got["barge_ins_noise_20"].n) == (0.0, 2.0)
@@ -138,8 +153,8 @@ def test_false_barge_ins_are_counted_by_the_minute_and_by_the_noise():
 
 def test_first_words_are_a_share_of_words_and_no_merit_of_an_oracle():
     findings = (
-        finding(0, Kind.TURN, Check.FIRST_WORDS, False, lost=1, of=3),
-        finding(1, Kind.TURN, Check.FIRST_WORDS, True, lost=0, of=1),
+        finding(0, Kind.TURN, FindingCheck.FIRST_WORDS, False, lost=1, of=3),
+        finding(1, Kind.TURN, FindingCheck.FIRST_WORDS, True, lost=0, of=1),
     )
     assert (figures(*findings)["first_words"].value, figures(*findings)["first_words"].n) == (
         0.25,
@@ -162,8 +177,10 @@ def test_a_goal_is_met_on_its_own_side():
 
 
 def test_the_report_has_every_figure_the_failures_and_the_published_rows():
-    wrong = Finding("pause-7", Kind.PAUSE, Check.PAUSE, 0, False, {"takeover": 1.0}, "it spoke")
-    text = markdown(report(wrong, finding(1, Kind.PAUSE, Check.PAUSE, True, takeover=0.0)))
+    wrong = Finding(
+        "pause-7", Kind.PAUSE, FindingCheck.PAUSE, 0, False, {"takeover": 1.0}, "it spoke"
+    )
+    text = markdown(report(wrong, finding(1, Kind.PAUSE, FindingCheck.PAUSE, True, takeover=0.0)))
     assert "| pause: takeover rate | 0.500 | 0.095 to 0.905 | 2 | ≤ 0.050 | **no** |" in text
     assert "- pause-7: pause: it spoke" in text
     assert "| **covo, lite** (set small) | 0.500 |" in text
@@ -172,7 +189,7 @@ def test_the_report_has_every_figure_the_failures_and_the_published_rows():
 
 def test_the_json_has_the_figures_and_is_json():
     record = json.loads(
-        json.dumps(_as_json(report(finding(0, Kind.TURN, Check.TURN, True, latency=0.7))))
+        to_json(_as_file(report(finding(0, Kind.TURN, FindingCheck.TURN, True, latency=0.7))))
     )
     assert record["metrics"]["turn_latency"]["value"] == 0.7
     assert record["metrics"]["turn_latency"]["unit"] == Form.SECONDS
@@ -185,11 +202,15 @@ def test_the_json_has_the_figures_and_is_json():
 def test_a_comparison_tells_what_is_surely_different_and_what_went_differently():
     def run(takeovers: int, broken: int) -> Report:
         pauses = [
-            finding(n, Kind.PAUSE, Check.PAUSE, n >= takeovers, takeover=float(n < takeovers))
+            finding(
+                n, Kind.PAUSE, FindingCheck.PAUSE, n >= takeovers, takeover=float(n < takeovers)
+            )
             for n in range(40)
         ]
         turns = [
-            finding(n, Kind.TURN, Check.TURN, n != broken, takeover=1.0, latency=0.7 + 0.01 * n)
+            finding(
+                n, Kind.TURN, FindingCheck.TURN, n != broken, takeover=1.0, latency=0.7 + 0.01 * n
+            )
             for n in range(5)
         ]
         return report(*pauses, *turns, settings={"broken": broken})

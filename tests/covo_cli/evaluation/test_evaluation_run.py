@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,13 @@ from typer.testing import CliRunner
 from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
-from covo_cli.commands import evaluation
-from covo_cli.errors import CliError, SettingsError
+from covo_cli.bench.read_aloud import ReadAloud
+from covo_cli.errors import SettingsError
+from covo_cli.evaluation import RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
-from covo_cli.evaluation.judging.finding import Check
+from covo_cli.evaluation.judging.finding import FindingCheck
 from covo_cli.evaluation.judging.judge import judge
-from covo_cli.evaluation.names import RecognizerName
+from covo_cli.evaluation.reporting.compare import different_decisions
 from covo_cli.evaluation.reporting.picture import draw
 from covo_cli.evaluation.reporting.report import assess, draw_failures, read_report
 from covo_cli.evaluation.running import run as running
@@ -27,12 +30,13 @@ from covo_cli.evaluation.running.engines import engine_maker
 from covo_cli.evaluation.running.run import (
     CONVERSATIONS,
     Task,
+    code_digest,
     discard_run,
     open_run,
     remaining,
     run_all,
 )
-from covo_cli.evaluation.running.scripted_engine import Oracle, ScriptedReplies, SteadyClock
+from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock
 from covo_cli.evaluation.scenarios.scenario import (
     EvaluationError,
     Kind,
@@ -42,25 +46,32 @@ from covo_cli.evaluation.scenarios.scenario import (
     Scenario,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
     write_set,
 )
 from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
-from model.engine import Engine
+from model.engine import Engine, EngineInfo
 from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
 from model.jobs.executor import VirtualExecutor
-from model.reply import ReplyAudio, TurnText, UserTurn
+from model.reply import ReplyAudio, UserTurn
 from model.turns.controller import TurnTakingEngine
 from tests import ROOT
-from tests.fakes.engine import FakeClock, FakeGenerator, LevelDetector, silence, speech
+from tests.fakes.engine import (
+    FakeClock,
+    FakeGenerator,
+    FakeRecognizer,
+    LevelDetector,
+    silence,
+    speech,
+)
 
-QUESTION = ScriptLine(Role.TURN, Start(StartRule.AT, 0.5), source=Source.LAUGHTER, seed=1)
+QUESTION = ScriptLine(Role.TURN, Start(StartRule.AT, 0.5), source=SoundSource.LAUGHTER, seed=1)
 """Laughter needs no voice, and the fake engine takes any sound for speech."""
 
 OVER = ScriptLine(
-    Role.INTERRUPTION, Start(StartRule.DURING_REPLY, 1.0), source=Source.LAUGHTER, seed=2
+    Role.INTERRUPTION, Start(StartRule.DURING_REPLY, 1.0), source=SoundSource.LAUGHTER, seed=2
 )
 SET = ScenarioSet(
     "fakes",
@@ -76,7 +87,9 @@ SET = ScenarioSet(
 def fake_engine(scenario: Scenario, user: ScriptedUser) -> Engine:
     clock = FakeClock()
     generator = FakeGenerator(clock, words=["one", "two", "three", "four", "five", "six"])
-    return TurnTakingEngine(generator, LevelDetector(), VirtualExecutor(clock))
+    return TurnTakingEngine(
+        generator, LevelDetector(), VirtualExecutor(clock), recognizer=FakeRecognizer(clock)
+    )
 
 
 @pytest.fixture
@@ -113,12 +126,12 @@ def test_a_conversation_leaves_both_sides_on_one_clock(task, out):
     assert first.interrupted is not None
     assert second.takes_over
     findings = {finding.check: finding for finding in judge(evidence)}
-    assert findings[Check.INTERRUPTION].ok
+    assert findings[FindingCheck.INTERRUPTION].ok
     # The laugh has gaps, so 0.3 s of sound in it take longer; then it fades out within 10 ms.
     (stop,) = [c.at for c in evidence.of(PlaybackControl) if c.action is PlaybackAction.STOP]
     expected = (stop - over.start) / 16_000
     assert 0.3 < expected < 0.45
-    assert findings[Check.INTERRUPTION].values["stop"] == pytest.approx(expected, abs=0.021)
+    assert findings[FindingCheck.INTERRUPTION].values["stop"] == pytest.approx(expected, abs=0.021)
 
 
 def test_a_scenario_of_a_given_length_lasts_so_long(task, out):
@@ -157,7 +170,12 @@ def test_a_conversation_that_broke_off_is_not_taken_for_a_whole_one(task, out, m
 
     def breaking(scenario: Scenario, user: ScriptedUser) -> Engine:
         clock = FakeClock()
-        return Breaking(FakeGenerator(clock), LevelDetector(), VirtualExecutor(clock))
+        return Breaking(
+            FakeGenerator(clock),
+            LevelDetector(),
+            VirtualExecutor(clock),
+            recognizer=FakeRecognizer(clock),
+        )
 
     monkeypatch.setattr(running, "engine_maker", lambda *args: breaking)
     with pytest.raises(KeyboardInterrupt):
@@ -173,29 +191,46 @@ def test_a_conversation_that_broke_off_is_not_taken_for_a_whole_one(task, out, m
 
 
 def test_nothing_is_added_to_another_run(task, out):
-    assert open_run(task, out, 2)["jobs"] == 1  # the same one goes on
+    assert open_run(task, out, 2).jobs == 1  # the same one goes on
     other = Scenario("turn-0", Kind.TURN, (QUESTION,), noise=Noise(NoiseKind.PINK, 10.0, 1))
     write_set(task.folder, ScenarioSet("fakes", "", (other,)))
     with pytest.raises(EvaluationError, match=r"another run \(set_sha256"):
         open_run(task, out, 1)
 
 
+DECIDES_NOTHING = (
+    *("covo_cli/errors.py", "covo_cli/bench/figures.py", "covo_cli/bench/words.py"),
+    *("covo_cli/process/", "covo_cli/sessions/", "covo_cli/settings/"),
+    *("covo_cli/evaluation/__init__.py", "covo_cli/evaluation/scenarios/"),
+)
+"""What holding a conversation imports, but what does not decide its course: files around it, and
+scenarios and settings, which a run compares by themselves."""
+
+
+def imported_by(path: Path) -> set[Path]:
+    """Our files that ``path`` imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    files = (ROOT / f"{name.replace('.', '/')}.py" for name in names)
+    return {file for file in files if file.is_file()}
+
+
 def test_whatever_a_conversation_depends_on_tells_runs_apart():
+    needed, unseen = set(), {ROOT / "covo_cli" / "evaluation" / "running" / "run.py"}
+    while unseen:
+        needed |= unseen
+        unseen = {file for path in unseen for file in imported_by(path)} - needed
+    decisive = {path.relative_to(ROOT).as_posix() for path in needed}
+    decisive -= {name for name in decisive if name.startswith(DECIDES_NOTHING)}
+    assert "model/turns/controller.py" in decisive
     files = {path.relative_to(ROOT).as_posix() for path in running.code_files()}
-    assert files >= {
-        *(
-            "model/turns/controller.py",
-            "model/turns/phrases.toml",
-            "model/weights/weights.toml",
-            "audio_io/vad.py",
-        ),
-        *(
-            "covo_cli/engines/engines.py",
-            "covo_cli/simulation/room.py",
-            "covo_cli/evaluation/scenarios/vocal.py",
-        ),
-        *("covo_cli/bench/read_aloud.py", "covo_cli/evaluation/running/conversation.py"),
-    }
+    assert decisive <= files
+    sounds = {f"covo_cli/evaluation/scenarios/{name}.py" for name in ("sounds", "vocal")}
+    assert files >= sounds | {"model/turns/phrases.toml", "model/weights/weights.toml"}
     assert all((ROOT / file).is_file() for file in files)
 
 
@@ -265,7 +300,7 @@ def test_the_oracle_knows_the_words_so_far_and_no_others():
     def listen_until(time: float, seconds: float) -> str:
         while user.at < samples(time):
             user.read(0.1)
-        return oracle.transcribe(speech(seconds))
+        return oracle.transcribe(speech(seconds)).text
 
     assert listen_until(0.9, 0.9) == ""
     assert listen_until(2.0, 1.5) == "one two"
@@ -275,21 +310,20 @@ def test_the_oracle_knows_the_words_so_far_and_no_others():
 
 def test_scripted_replies_take_their_time_and_their_length():
     clock = SteadyClock()
-
-    class Words:
-        def transcribe(self, audio: np.ndarray) -> str:
-            clock.pass_time(0.3)
-            return "hello"
-
-    sentences = [("One.", np.zeros(24_000, np.float32)), ("Two.", np.zeros(12_000, np.float32))]
-    replies = ScriptedReplies(sentences, 2.0, Words(), clock, "a test")
-    times = [(part, clock()) for part in replies.reply(1, UserTurn(speech(1)), lambda: False)]
-    assert times[0] == (TurnText("hello"), 0.3)
-    sounds = [(part, time) for part, time in times if isinstance(part, ReplyAudio)]
-    assert [part.text for part, _ in sounds] == ["Two.", "One.", "Two."]
-    assert sounds[0][1] == pytest.approx(0.5)
-    heard = replies.settle(1, 12_000 + 24_000)
-    assert (heard.heard, heard.unheard) == ("Two. One.", "Two.")
+    sounds = {"One.": np.zeros(24_000, np.float32), "Two.": np.zeros(12_000, np.float32)}
+    replies = ReadAloud(
+        EngineInfo("a test", "", "", "cpu", {}),
+        lambda text: [sounds[text]],
+        2.0,
+        hears=False,
+        pass_time=clock.pass_time,
+        sentences=tuple(sounds),
+    )
+    parts = replies.reply(1, UserTurn(speech(1), "hello"), lambda: False)
+    times = [(part.text, clock()) for part in parts if isinstance(part, ReplyAudio)]
+    assert [text for text, _ in times] == ["Two.", "One.", "Two."]
+    assert times[0][1] == pytest.approx(0.2)
+    assert list(replies.reply(1, UserTurn(speech(1), "hello"), lambda: True)) == []
 
 
 @pytest.mark.weights
@@ -328,9 +362,9 @@ def test_recordings_of_full_duplex_bench_are_held_and_judged(task, tmp_path):
     open_run(recorded, out, 1)
     run_all(recorded, out, 1)
     findings = {f.check: f for f in assess(out, hear_nothing).findings}
-    assert findings[Check.TURN].ok
-    assert findings[Check.TURN].values["latency"] == pytest.approx(0.7, abs=0.05)
-    assert not findings[Check.PAUSE].ok  # the fake engine answers after any silence
+    assert findings[FindingCheck.TURN].ok
+    assert findings[FindingCheck.TURN].values["latency"] == pytest.approx(0.7, abs=0.05)
+    assert not findings[FindingCheck.PAUSE].ok  # the fake engine answers after any silence
     folder = out / CONVERSATIONS / "candor_turn_taking-1"
     np.testing.assert_allclose(read_audio(folder / "input.wav", 16_000), sound, atol=1e-4)
 
@@ -338,25 +372,41 @@ def test_recordings_of_full_duplex_bench_are_held_and_judged(task, tmp_path):
 # The commands
 
 
-def test_the_commands_report_and_compare(task, out, tmp_path):
+def test_runs_of_different_code_are_compared_by_figures_and_by_decisions(task, out, tmp_path):
     run_all(task, out, 1)
     assess(out, hear_nothing)
-    result = CliRunner().invoke(app, ["eval", "compare", str(out), str(out)])
+    other = tmp_path / "other"
+    shutil.copytree(out, other)
+    results = (other / "results.json").read_text()
+    (other / "results.json").write_text(results.replace(code_digest(), "0" * 64))
+    events = other / CONVERSATIONS / "turn-0" / "events.jsonl"
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    start = next(line for line in lines if line["event"] == "ReplyStarted")
+    start["at"] += 1600
+    events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = CliRunner().invoke(app, ["eval", "compare", str(out), str(other)])
     assert result.exit_code == 0, result.output
-    assert "interruption: caught" in result.output
-    assert "Goes wrong now, not before: 0" in result.output
+    text = " ".join(result.output.split())
+    assert "code_sha256: " in text
+    assert "interruption: caught" in text
+    assert "Failed in B but not in A: 0" in text
+    assert "Different decisions: 1 turn-0: ReplyStarted; first" in text
+    before, after = start["at"] / 16_000 - 0.1, start["at"] / 16_000
+    assert f"{before:.2f} s reply 1 to turn 1 / " in text
+    assert different_decisions(out, out) == {}
+    assert f"{after:.2f} s" not in different_decisions(out, other)["turn-0"].split(" / ")[0]
 
 
 def test_fresh_throws_away_a_run_and_nothing_else(out, tmp_path):
     (out / "notes.txt").write_text("mine")
     discard_run(out)
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
-    with pytest.raises(EvaluationError, match="is no run"):
+    with pytest.raises(EvaluationError, match="not a run folder"):
         discard_run(out)
     discard_run(tmp_path / "nothing there")
     file = tmp_path / "a file"
     file.touch()
-    with pytest.raises(EvaluationError, match="is no run"):
+    with pytest.raises(EvaluationError, match="not a run folder"):
         discard_run(file)
 
 
@@ -364,13 +414,4 @@ def test_an_engine_that_is_not_there_is_told_before_anything_is_done(task, tmp_p
     command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x"), "--engine", "hal"]
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, SettingsError)
-    assert not (tmp_path / "x").exists()
-
-
-def test_missing_scipy_is_told_before_the_run(task, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "find_spec", lambda name: None)
-    command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x")]
-    result = CliRunner().invoke(app, command)
-    assert isinstance(result.exception, CliError)
-    assert "covo[eval]" in str(result.exception)
     assert not (tmp_path / "x").exists()

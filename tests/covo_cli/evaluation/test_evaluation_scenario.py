@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from covo_cli.evaluation.names import SetName
+from covo_cli.evaluation import SetName
 from covo_cli.evaluation.scenarios.scenario import (
     FILE,
     EvaluationError,
@@ -19,7 +19,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     Scenario,
     ScenarioSet,
     ScriptLine,
-    Source,
+    SoundSource,
     read_set,
     write_set,
 )
@@ -38,14 +38,14 @@ def line(role: Role = Role.TURN, start: Start = AT_ONCE, text: str = "Hello.") -
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda: Scenario("a b", Kind.TURN, (line(),)), "no name"),
+        (lambda: Scenario("a b", Kind.TURN, (line(),)), "not a name"),
         (lambda: Scenario("x", Kind.SILENCE), "duration"),
         (lambda: Scenario("x", Kind.TURN, (line(start=LATER),)), "before the first"),
         (lambda: Scenario("x", Kind.PAUSE, (line(Role.UNFINISHED),)), "unfinished"),
         (lambda: Scenario("x", Kind.TURN, (line(Role.CORRECTED), line(start=LATER))), "correction"),
         (lambda: Scenario("x", Kind.TURN, (line(), line(Role.BACKCHANNEL, LATER))), "during"),
         (lambda: ScriptLine(Role.TURN, AT_ONCE, "", voice="heart"), "needs a voice and a text"),
-        (lambda: ScriptLine(Role.TURN, AT_ONCE, source=Source.FILE), "file"),
+        (lambda: ScriptLine(Role.TURN, AT_ONCE, source=SoundSource.FILE), "file"),
         (lambda: ScriptLine(Role.TURN, AT_ONCE, "x", voice="y", level=3.0), "-60 to -3"),
         (lambda: Noise(NoiseKind.PINK, 90.0, 1), "-10 to 60"),
         (lambda: ScenarioSet("s", "", ()), "no scenario"),

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from covo_cli.evaluation.names import RecognizerName, SetName
+from covo_cli.evaluation import RecognizerName, SetName
+from covo_cli.evaluation.judging.evidence import Listen
 from covo_cli.evaluation.reporting.report import Report, assess
 from covo_cli.evaluation.running.run import Task, open_run, run_all
 from covo_cli.evaluation.scenarios.scenario import Kind, ScenarioSet, write_set
@@ -40,29 +41,39 @@ spare in the times: tighten a bound when the controller gets better."""
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The small set, rendered."""
+def weights() -> WeightStore:
     pytest.importorskip("scipy")
+    return WeightStore(models_dir(load_settings()))
+
+
+@pytest.fixture(scope="module")
+def listen(weights: WeightStore) -> Listen:
+    recognizer = WhisperRecognizer(weights.whole("whisper-base"))
+    return lambda audio: recognizer.transcribe(audio).text
+
+
+@pytest.fixture(scope="module")
+def folder(weights: WeightStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small set, rendered."""
     folder = tmp_path_factory.mktemp("small")
     scenarios = make_set(SetName.SMALL)
-    weights = WeightStore(models_dir(load_settings()))
     voice = SynthesizerMaker(weights, VoiceStore().get)("heart")
     list(render(scenarios, folder, lambda name: voice))
     write_set(folder, scenarios)
     return folder
 
 
-def run(folder: Path, out: Path, **settings: object) -> Report:
+def run(folder: Path, out: Path, listen: Listen, *, jobs: int, **settings: object) -> Report:
     overrides = {f"turns.{name}": value for name, value in settings.items()}
     task = Task(folder, "scripted", RecognizerName.ORACLE, load_settings(overrides), 1)
-    open_run(task, out, 2)
-    run_all(task, out, 2)
-    weights = WeightStore(models_dir(load_settings()))
-    return assess(out, WhisperRecognizer(weights.whole("whisper-base")).transcribe)
+    open_run(task, out, jobs)
+    run_all(task, out, jobs)
+    return assess(out, listen)
 
 
-def test_the_small_set_is_held_as_well_as_it_was(folder, tmp_path):
-    figures = {metric.key: value.value for metric, value in run(folder, tmp_path).estimates()}
+def test_the_small_set_is_held_as_well_as_it_was(folder, tmp_path, listen):
+    report = run(folder, tmp_path, listen, jobs=1)
+    figures = {metric.key: value.value for metric, value in report.estimates()}
     outside = {
         key: figures.get(key)
         for key, (low, high) in BOUNDS.items()
@@ -71,14 +82,14 @@ def test_the_small_set_is_held_as_well_as_it_was(folder, tmp_path):
     assert not outside
 
 
-def test_an_assistant_that_cannot_be_interrupted_is_found_out(folder, tmp_path):
-    """The measurement can tell the difference."""
+def test_an_assistant_that_cannot_be_interrupted_is_found_out(folder, tmp_path, listen):
+    """The measurement can tell the difference, and several processes share a run."""
     whole = make_set(SetName.SMALL)
     few = [scenario for scenario in whole.scenarios if scenario.kind is Kind.INTERRUPTION][:2]
     part = ScenarioSet("interruptions", whole.about, tuple(few))
     write_set(folder.parent / "part", part)
     (folder.parent / "part" / "sounds").symlink_to(folder / "sounds")
-    report = run(folder.parent / "part", tmp_path, barge_in=False)
+    report = run(folder.parent / "part", tmp_path, listen, jobs=2, barge_in=False)
     figures = {metric.key: value.value for metric, value in report.estimates()}
     assert figures["interruption_stopped"] == 0
     assert len(report.failed()) == 2

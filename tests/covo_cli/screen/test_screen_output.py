@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -14,20 +15,36 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from blessed.keyboard import Keystroke
 from rich.console import Console
+from rich.text import Text
 
+from audio_io.clock import samples
 from covo_cli.conversation.consumer import Tick
+from covo_cli.conversation.request import FailureReport, Quit, Request
+from covo_cli.errors import OutputClosed
 from covo_cli.screen import choose_mode, make_screen
-from covo_cli.screen.jsonl import JsonScreen
-from covo_cli.screen.lines import LinesScreen
+from covo_cli.screen.keyboard import RESTARTS, Keyboard
+from covo_cli.screen.keys import KeyMachine, KeyState
 from covo_cli.screen.live import LiveScreen
-from covo_cli.screen.view import ConversationView
-from model.events import EndpointJudged, Notice, PlaybackAction, PlaybackControl, TurnLatency
+from covo_cli.screen.panel import Panel
+from covo_cli.screen.plain import JsonScreen, LinesScreen
+from covo_cli.screen.view import ConversationView, View
+from model.engine import SetMuted
+from model.events import (
+    EndpointJudged,
+    Notice,
+    PlaybackAction,
+    PlaybackControl,
+    TurnLatency,
+    UserTranscript,
+)
 from tests import ROOT
 from tests.fakes.screen_session import INFO, conversation, ticks
 
@@ -84,7 +101,7 @@ def test_lines_say_why_it_waits_stops_and_goes_on() -> None:
     )
     assert out.getvalue().splitlines() == [
         "[00:00.0] -- waiting for you: the phrase breaks off: “the”",
-        "[00:00.0] -- covo waits: 0.26 s of speech",
+        "[00:00.0] -- covo pauses: 0.26 s of speech",
         "[00:00.0] -- covo goes on: only “yeah”",
     ]
 
@@ -99,7 +116,7 @@ def test_lines_tell_changes_of_mute_and_endpoints_once() -> None:
         "muted",
         "microphone: unplugged",
         "unmuted",
-        "microphone: well again",
+        "microphone: recovered",
     ]
 
 
@@ -143,12 +160,12 @@ def test_json_is_flushed_with_every_tick() -> None:
 
 
 @pytest.mark.parametrize("mode", ["lines", "json"])
-def test_closed_pipe_raises_broken_pipe(mode: str) -> None:
+def test_closed_pipe_raises(mode: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     stream = os.fdopen(writer, "w")
     screen = LinesScreen(INFO, stream) if mode == "lines" else JsonScreen(stream)
-    with pytest.raises(BrokenPipeError):
+    with pytest.raises(OutputClosed):
         screen.on_tick(tick_with(Notice(0, "info", "x")))
     with pytest.raises(BrokenPipeError):
         stream.close()
@@ -221,7 +238,8 @@ def test_finished_turns_stay_above_and_the_panel_does_not_jump() -> None:
             feet.append(next(i for i, line in enumerate(lines) if line.startswith("space talk")))
             assert not any(lines[feet[-1] + 1 :])
     assert feet == sorted(feet), "the panel's foot moved up"
-    screen.close()
+    screen.draw(last=True)
+    screen._live.stop()
     said = [line for line in rows(out.getvalue()) if line]
     assert said[0] == "you   What is the capital of Australia?"
     assert said[-1] == "      degrees at noon."
@@ -229,6 +247,135 @@ def test_finished_turns_stay_above_and_the_panel_does_not_jump() -> None:
     assert text.count("What is the capital") == 1
     assert "speaking" not in text
     assert "⟂ and" in " ".join(text.split())
+
+
+def wait_until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_bug_in_the_drawing_leaves_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class BrokenPanel(Panel):
+        def lines(self, view: View, keys: KeyState, height: int) -> list[Text]:
+            if view.at > samples(7.0):
+                raise RuntimeError("a bug in the panel")
+            return super().lines(view, keys, height)
+
+    monkeypatch.setattr("covo_cli.screen.live.Panel", BrokenPanel)
+    screen, _, out = live(width=100)
+    with screen:
+        painter = screen._painter
+        assert painter is not None
+        for tick in ticks(conversation()):
+            screen.on_tick(tick)
+            if tick.at == samples(7.0):  # the first answer was finished, and nothing since
+                wait_until(lambda: painter.dead)
+    text = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", out.getvalue())
+    after = text.split("-- error: ")[1].splitlines()
+    assert after[0].startswith("the live screen failed; plain lines from here on")
+    said = [line.split("] ")[1][:20] for line in after[1:4]]
+    assert said == ["you: What is the cap", "covo: The capital of", "-- warning: the spea"]
+    assert after[-1].endswith("covo: No. July is the middle of winter in Canberra: about 12 degrees"
+                              " at noon.")  # fmt: skip
+    assert "a bug in the panel" in caplog.text
+    assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("\x1b[?25l")
+
+
+def test_a_bug_in_the_last_drawing_loses_no_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, _, out = live()
+    with screen:
+        screen.on_tick(tick_with(UserTranscript(0, 1, "Is it warm?", True, 0, 100)))
+        monkeypatch.setattr(Panel, "entry", lambda panel, entry: 1 / 0)
+    assert out.getvalue().splitlines()[-1].endswith("you: Is it warm?")
+
+
+def test_a_terminal_that_goes_ends_plain_lines() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OutputClosed):
+        LinesScreen(INFO, Gone()).line(0, "x")
+
+
+def test_a_bug_in_the_view_leaves_plain_lines(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    screen, _, out = live()
+    with screen:
+        screen.on_tick(tick_with())
+        monkeypatch.setattr(screen._view, "on_tick", lambda tick: 1 / 0)
+        screen.on_tick(tick_with())
+        monkeypatch.undo()
+        screen.on_tick(tick_with(Notice(0, "info", "by the way")))
+    assert out.getvalue().splitlines()[-1] == "[00:00.0] -- info: by the way"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_closing_does_not_wait_for_a_terminal_that_takes_no_output(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stopped, go_on = threading.Event(), threading.Event()
+
+    class Stopped(io.StringIO):
+        def write(self, text: str) -> int:
+            if threading.current_thread() is not threading.main_thread():
+                stopped.set()
+                assert go_on.wait(30)
+            return super().write(text)
+
+    monkeypatch.setattr("covo_cli.screen.live.CLOSE_LIMIT_S", 0.05)
+    out = Stopped()
+    console = Console(file=out, width=60, height=20, force_terminal=True, _environ={})
+    screen = LiveScreen(ConversationView(INFO), console=console)
+    with screen:
+        assert stopped.wait(30)
+    painter = screen._painter
+    assert painter is not None
+    assert painter.is_alive()
+    go_on.set()
+    wait_until(lambda: not painter.is_alive())
+    assert out.getvalue().rindex("\x1b[?25h") > out.getvalue().rindex("\x1b[?25l")
+
+
+# The keyboard
+
+
+class FakeTerminal:
+    """Gives the keys that it was made with, then none."""
+
+    def __init__(self, keys: str) -> None:
+        self.keys = list(keys)
+
+    def inkey(self, timeout: float) -> Keystroke:
+        if not self.keys:
+            time.sleep(0.001)
+        return Keystroke(self.keys.pop(0) if self.keys else "")
+
+
+@pytest.mark.parametrize("bugs", [1, RESTARTS + 1])
+def test_a_bug_in_a_key_is_reported_and_the_keyboard_goes_on(
+    bugs: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    requests: list[Request] = []
+
+    class BrokenMachine(KeyMachine):
+        def feed(self, key: str) -> list[Request]:
+            return super().feed(key) if key != "x" else [1 / 0]  # type: ignore[list-item]
+
+    keyboard = Keyboard(BrokenMachine(), requests.append)
+    keyboard.start(FakeTerminal("m" + "x" * bugs + "q"))
+    failed = [FailureReport("keyboard: a key failed")] * min(bugs, RESTARTS)
+    stopped = FailureReport("keyboard: stopped; quit with Ctrl-C")
+    expected = [SetMuted(True), *failed, stopped if bugs > RESTARTS else Quit()]
+    wait_until(lambda: len(requests) >= len(expected))
+    keyboard.close()
+    assert requests == expected
+    assert "ZeroDivisionError" in caplog.text
 
 
 # The live screen on a pseudo-terminal
@@ -332,7 +479,7 @@ def test_quit_key_gives_the_terminal_back(run: Run) -> None:
 
 
 def test_ctrl_c_gives_the_terminal_back(run: Run) -> None:
-    terminal = run("live")
+    terminal = run("live", "0.3")
     terminal.shows("user speaking")
     terminal.keys("\x03")
     assert terminal.ended() == -signal.SIGINT
@@ -341,7 +488,7 @@ def test_ctrl_c_gives_the_terminal_back(run: Run) -> None:
 
 
 def test_exception_gives_the_terminal_back(run: Run) -> None:
-    terminal = run("live", "1", COVO_FAKE_FAILURE="1.0")
+    terminal = run("live", "1", COVO_FAKE_FAILURE="0.2")
     assert terminal.ended() == 1
     assert "RuntimeError: as asked" in terminal.output
     assert_restored(terminal)
@@ -351,7 +498,7 @@ def test_keys_and_resizing_while_it_runs(run: Run) -> None:
     terminal = run("live")
     terminal.shows("? help")
     terminal.keys("?")
-    terminal.shows("push-to-talk: begin")
+    terminal.shows("push-to-talk: start")
     terminal.keys("?t")
     terminal.shows("type: ")
     terminal.keys("grüß dich")
@@ -371,12 +518,13 @@ def test_keys_and_resizing_while_it_runs(run: Run) -> None:
 @pytest.mark.parametrize("value", ["1", ""])
 def test_no_color(run: Run, value: str) -> None:
     terminal = run("live", "0.05", NO_COLOR=value)
+    for state in ("listening", "▶ user speaking", "◀ speaking"):
+        terminal.shows(state)
+    terminal.keys("q")
     assert terminal.ended() == 0
     codes = re.findall(r"\x1b\[([0-9;]*)m", terminal.output)
     coloured = [code for code in codes if {c[:1] for c in code.split(";") if len(c) > 1} & {*"349"}]
     assert bool(coloured) == (value == "")
-    for state in ("listening", "▶ user speaking", "◀ speaking"):
-        assert state in terminal.output
 
 
 def test_a_dumb_terminal_gets_lines(run: Run) -> None:
@@ -405,4 +553,4 @@ def test_a_reader_that_goes_ends_the_conversation(mode: str) -> None:
     )  # fmt: skip
     assert done.returncode != 0
     assert len(done.stdout.splitlines()) == 2
-    assert "BrokenPipeError" in done.stderr
+    assert "OutputClosed" in done.stderr

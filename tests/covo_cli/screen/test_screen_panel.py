@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -14,15 +16,17 @@ from rich.console import Console
 from covo_cli.process.text import clean, duration
 from covo_cli.screen.keys import KeyState
 from covo_cli.screen.panel import Panel
-from covo_cli.screen.picture import screen_svg
-from covo_cli.screen.view import ConversationView, Entry, View, Who
+from covo_cli.screen.view import ConversationView, View
 from covo_cli.screen.words import ASCII, Glyphs, clock, glyphs_for, latency_line
+from covo_cli.sessions.transcript import TranscriptEntry, Who
 from model.events import Notice, TurnLatency, TurnState
+from tests import ROOT
 from tests.fakes.screen_session import INFO, LATENCY, conversation, ticks
 
 WIDTHS = [20, 25, 30, 40, 59, 60, 80, 100, 160]
 
 
+@cache
 def at(second: float) -> View:
     """The example conversation at one moment."""
     view = ConversationView(INFO)
@@ -31,6 +35,10 @@ def at(second: float) -> View:
         if tick.at >= second * 16_000:
             break
     return view.now
+
+
+def entry(who: Who, text: str, unheard: str = "", **more: object) -> TranscriptEntry:
+    return TranscriptEntry(who, 1, 1, 0, 0, text, unheard, **more)  # type: ignore[arg-type]
 
 
 def drawn(
@@ -91,16 +99,16 @@ def test_cut_off_is_marked_where_it_happened() -> None:
 def test_styles_of_what_was_said() -> None:
     panel = Panel(Console(file=io.StringIO(), width=80), 80, Glyphs())
 
-    def style_at(entry: Entry, word: str) -> str:
+    def style_at(entry: TranscriptEntry, word: str) -> str:
         (line,) = panel.entry(entry)
         index = line.plain.index(word)
         return " ".join(
             str(span.style) for span in line.spans if span.start <= index < span.end and span.style
         )
 
-    assert "dim" in style_at(Entry(Who.USER, 1, 0, heard="maybe"), "maybe")
-    assert style_at(Entry(Who.USER, 1, 0, heard="surely", final=True), "surely") == ""
-    speaking = Entry(Who.ASSISTANT, 1, 0, heard="said", unheard=" unsaid")
+    assert "dim" in style_at(entry(Who.USER, "maybe"), "maybe")
+    assert style_at(entry(Who.USER, "surely", final=True), "surely") == ""
+    speaking = entry(Who.ASSISTANT, "said", " unsaid")
     assert style_at(speaking, "said") == ""
     assert style_at(speaking, "unsaid") == "dim"
     assert "strike" in style_at(replace(speaking, cut_off="key", final=True), "unsaid")
@@ -163,7 +171,7 @@ def test_ascii_terminals_get_ascii() -> None:
     assert glyphs_for("UTF-8").unicode
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     width=st.integers(20, 120),
     height=st.integers(1, 40),
@@ -179,9 +187,9 @@ def test_nothing_that_is_said_breaks_the_panel(
     width: int, height: int, words: str, more: str, keys: KeyState, state: TurnState, level: float
 ) -> None:
     entries = (
-        Entry(Who.USER, 1, 0, heard=words),
-        Entry(Who.ASSISTANT, 1, 0, more, words, cut_off=words),
-        Entry(Who.ASSISTANT, 2, 0, words, more),
+        entry(Who.USER, words),
+        entry(Who.ASSISTANT, more, words, cut_off=words),
+        entry(Who.ASSISTANT, words, more),
     )
     info = replace(INFO, microphone=words, speaker=more)
     view = View(
@@ -218,7 +226,12 @@ def test_latency_line_drops_the_shortest_parts() -> None:
 
 
 def test_picture() -> None:
-    svg = screen_svg(at(19.0), title="an example", width=92)
+    spec = importlib.util.spec_from_file_location("picture", ROOT / "docs/make_screen_picture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    picture = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(picture)
+    svg = picture.screen_svg(at(19.0), title="an example", width=92)
     assert svg.startswith("<svg")
     assert "an&#160;example" in svg
     assert "Canberra" in svg

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from audio_io.clock import ASSISTANT_FRAME, FRAME, samples
+from audio_io.signal import NOTHING_PLAYED, Position
 from covo_cli.conversation.consumer import Tick
-from covo_cli.screen.view import INFO_FOR, ConversationInfo, ConversationView, Entry, View, Who
+from covo_cli.screen.view import INFO_NOTICE_S, ConversationInfo, ConversationView, View
+from covo_cli.sessions.transcript import TranscriptEntry, Who
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -39,6 +42,7 @@ class Fold:
     def __init__(self) -> None:
         self.view = ConversationView(INFO)
         self.at = 0
+        self.played = NOTHING_PLAYED
 
     def tick(
         self, *events: Event, user: float = 0.0, assistant: float = 0.0, **more: object
@@ -48,11 +52,17 @@ class Fold:
             np.full(FRAME, user, np.float32),
             np.full(ASSISTANT_FRAME, assistant, np.float32),
             events,
+            played=self.played,
             **more,  # type: ignore[arg-type]
         )
         self.at += FRAME
         self.view.on_tick(tick)
         return self.view.now
+
+    def play(self, frames: int, reply: int = 1) -> View:
+        """One tick, at the end of which the speaker has played so many frames of the reply."""
+        self.played = Position(reply, frames * ASSISTANT_FRAME)
+        return self.tick()
 
 
 @pytest.fixture
@@ -64,6 +74,16 @@ def heard(turn: int, text: str, *, final: bool = False) -> UserTranscript:
     return UserTranscript(0, turn, text, final, 100, 200)
 
 
+def user(text: str, *, final: bool = False) -> TranscriptEntry:
+    return TranscriptEntry(Who.USER, 1, 1, 100, 200, text, final=final)
+
+
+def reply(text: str, *, start: int, end: int, **more: str) -> TranscriptEntry:
+    """Reply 1 to turn 1 as it ended at 0."""
+    entry = TranscriptEntry(Who.ASSISTANT, 1, 1, start, end, text, final=True, stopped=0)
+    return replace(entry, **more)  # type: ignore[arg-type]
+
+
 def test_state_and_time(fold: Fold) -> None:
     now = fold.tick(StateChanged(0, TurnState.THINKING, "silence of 0.70 s"))
     assert (now.state, now.reason, now.at) == (TurnState.THINKING, "silence of 0.70 s", FRAME)
@@ -72,9 +92,9 @@ def test_state_and_time(fold: Fold) -> None:
 def test_partial_transcripts_replace_each_other(fold: Fold) -> None:
     fold.tick(heard(1, "what is"))
     now = fold.tick(heard(1, "what is the", final=False))
-    assert now.entries == (Entry(Who.USER, 1, 100, heard="what is the"),)
+    assert now.entries == (user("what is the"),)
     now = fold.tick(heard(1, "What is the time?", final=True))
-    assert now.entries == (Entry(Who.USER, 1, 100, heard="What is the time?", final=True),)
+    assert now.entries == (user("What is the time?", final=True),)
 
 
 def test_discarded_turn_vanishes(fold: Fold) -> None:
@@ -85,35 +105,35 @@ def test_discarded_turn_vanishes(fold: Fold) -> None:
 def test_reply_is_heard_as_it_is_played(fold: Fold) -> None:
     fold.tick(
         heard(1, "Hello", final=True),
-        ReplyStarted(0, 1, 1),
+        ReplyStarted(300, 1, 1),
         AssistantText(0, 1, "one two"),
         AssistantText(0, 1, " three four"),
         AssistantAudio(0, 1, np.ones(4 * ASSISTANT_FRAME, np.float32), "one two"),
         AssistantAudio(0, 1, np.ones(4 * ASSISTANT_FRAME, np.float32), "three four"),
     )
     silent = fold.tick()
-    assert (silent.entries[1].heard, silent.entries[1].unheard) == ("", "one two three four")
-    marks = [fold.tick(assistant=0.1).entries[1].heard for _ in range(10)]
+    assert (silent.entries[1].text, silent.entries[1].unheard) == ("", "one two three four")
+    marks = [fold.play(frames).entries[1].text.strip() for frames in range(1, 11)]
     assert marks[0] == "one"
     assert marks[3] == "one two"
     assert marks[7:] == ["one two three four"] * 3
     assert all(later.startswith(earlier) for earlier, later in pairwise(marks))
 
 
-def test_pauses_in_a_reply_count_as_played_but_silence_before_it_does_not(fold: Fold) -> None:
+def test_what_another_reply_played_does_not_count(fold: Fold) -> None:
     fold.tick(
         ReplyStarted(0, 1, 1),
         AssistantText(0, 1, "a b"),
         AssistantAudio(0, 1, np.ones(2 * ASSISTANT_FRAME, np.float32), "a b"),
     )
-    assert fold.tick().entries[0].heard == ""
-    assert fold.tick(assistant=0.1).entries[0].heard == "a"
-    assert fold.tick(assistant=0.0).entries[0].heard == "a b"
+    assert fold.play(2, reply=0).entries[0].text == ""
+    assert fold.play(1).entries[0].text == "a "
+    assert fold.play(2).entries[0].text == "a b"
 
 
 def test_finished_reply_is_final(fold: Fold) -> None:
     now = fold.tick(ReplyStarted(7, 1, 1), AssistantText(0, 1, "Hi."), ReplyFinished(0, 1, "Hi."))
-    assert now.entries == (Entry(Who.ASSISTANT, 1, 7, heard="Hi.", final=True),)
+    assert now.entries == (reply("Hi.", start=7, end=7),)
 
 
 def test_interruption_divides_the_text(fold: Fold) -> None:
@@ -122,7 +142,8 @@ def test_interruption_divides_the_text(fold: Fold) -> None:
         AssistantText(0, 1, "one two three"),
         Interrupted(0, 1, 24_000, "one two", " three", "you spoke"),
     )
-    expected = Entry(Who.ASSISTANT, 1, 7, "one two", " three", final=True, cut_off="you spoke")
+    end = 7 + samples(1)
+    expected = reply("one two", start=7, end=end, unheard=" three", cut_off="you spoke")
     assert now.entries == (expected,)
     assert now.interruptions == 1
 
@@ -148,12 +169,12 @@ def test_turns_settle_when_the_next_begins_or_a_rest_comes(fold: Fold) -> None:
 
 
 def test_turn_that_goes_on_after_a_premature_reply_is_not_settled(fold: Fold) -> None:
-    fold.tick(heard(1, "I would", final=True), ReplyStarted(0, 1, 1))
+    fold.tick(heard(1, "I would", final=True), ReplyStarted(300, 1, 1))
     now = fold.tick(
-        Interrupted(0, 1, 50, "", "Sure", "you went on"),
-        StateChanged(0, TurnState.USER_SPEAKING, "you went on"),
+        Interrupted(400, 1, 50, "", "Sure", "you went on"),
+        StateChanged(400, TurnState.USER_SPEAKING, "you went on"),
         heard(1, "I would like tea", final=True),
-        ReplyStarted(0, 2, 1),
+        ReplyStarted(500, 2, 1),
     )
     assert now.settled == 0
     assert [(entry.who, entry.number) for entry in now.entries] == [
@@ -161,7 +182,7 @@ def test_turn_that_goes_on_after_a_premature_reply_is_not_settled(fold: Fold) ->
         (Who.ASSISTANT, 1),
         (Who.ASSISTANT, 2),
     ]
-    assert now.entries[0].heard == "I would like tea"
+    assert now.entries[0].text == "I would like tea"
 
 
 def test_words_that_come_later_than_their_answer_stand_above_it(fold: Fold) -> None:
@@ -173,13 +194,20 @@ def test_words_that_come_later_than_their_answer_stand_above_it(fold: Fold) -> N
     ]
     assert now.settled == 0
     now = fold.tick(ReplyFinished(samples(4), 1, "Sure"))
-    assert (now.entries[1].heard, now.entries[1].final) == ("Sure", True)
+    assert (now.entries[1].text, now.entries[1].final) == ("Sure", True)
 
 
 def test_settled_entries_cannot_be_taken_back(fold: Fold) -> None:
     fold.tick(heard(1, "a", final=True), StateChanged(0, TurnState.LISTENING, "no reply came"))
     now = fold.tick(TurnDiscarded(0, 1, "late"))
     assert (len(now.entries), now.settled) == (1, 1)
+
+
+def test_late_words_of_a_settled_turn_do_not_settle_a_reply(fold: Fold) -> None:
+    fold.tick(heard(1, "a"), StateChanged(0, TurnState.LISTENING, "no reply came"))
+    fold.tick(ReplyStarted(50, 1, 1), AssistantText(50, 1, "Hi"))
+    now = fold.tick(heard(1, "a b", final=True))
+    assert (now.settled, [entry.final for entry in now.entries]) == (1, [True, False])
 
 
 def test_levels_rise_at_once_and_fall_slowly(fold: Fold) -> None:
@@ -222,7 +250,7 @@ def test_warning_stays_until_replaced_and_info_goes(fold: Fold) -> None:
         Notice(0, "error", "second"),
         Notice(0, "info", "by the way"),
     )
-    fold.at = samples(INFO_FOR)
+    fold.at = samples(INFO_NOTICE_S)
     now = fold.tick()
     assert now.warning == Notice(0, "error", "second")
     assert now.info_notice is None
@@ -246,7 +274,7 @@ def test_the_rest_of_the_status(fold: Fold) -> None:
 def test_a_view_once_taken_does_not_change(fold: Fold) -> None:
     before = fold.tick(heard(1, "a"))
     fold.tick(heard(1, "b"), StateChanged(0, TurnState.MUTED, "muted"))
-    assert before.entries[0].heard == "a"
+    assert before.entries[0].text == "a"
     assert before.state is TurnState.LISTENING
 
 

@@ -13,14 +13,16 @@ import pysubs2
 import pytest
 import soundfile
 
-from audio_io.endpoints import SPEAKER_FRAME, Audio, EndpointStatus, Played
+from audio_io.clock import ASSISTANT_FRAME, samples
+from audio_io.endpoints import EndpointStatus
 from audio_io.playout import Playout
+from audio_io.signal import Audio, Position
 from covo_cli.errors import SessionError
 from covo_cli.sessions.export import export_file, export_text
-from covo_cli.sessions.formats import ExportFormat
-from covo_cli.sessions.replay import AHEAD, Clock, play_in_time, print_in_time
+from covo_cli.sessions.files import ExportFormat
+from covo_cli.sessions.replay import AHEAD_S, Clock, play_in_time, print_in_time
 from covo_cli.sessions.store import Session, SessionStore
-from covo_cli.sessions.turns import Utterance
+from covo_cli.sessions.transcript import TranscriptEntry, Who
 from tests.fakes.session_factory import ANSWER, HEARD, QUESTION, SECONDS, UNHEARD, record_session
 
 SAID = [
@@ -38,9 +40,13 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     return SessionStore(root).open("last")
 
 
-def with_turns(session: Session, *turns: Utterance) -> Session:
+def user_entry(start: float, end: float, text: str) -> TranscriptEntry:
+    return TranscriptEntry(Who.USER, 0, 0, samples(start), samples(end), text, final=True)
+
+
+def with_turns(session: Session, *turns: TranscriptEntry) -> Session:
     changed = replace(session)
-    changed.__dict__["turns"] = turns  # the place of the cached property
+    changed.__dict__["transcript"] = turns  # the place of the cached property
     return changed
 
 
@@ -53,7 +59,7 @@ def test_subtitles_read_back(session: Session, kind: ExportFormat) -> None:
 
 
 def test_subtitles_keep_what_looks_like_markup(session: Session) -> None:
-    turn = Utterance("user", 0.0, 2.0, "{a} --> b\n\n<i>c</i> \\N & \x1b[31md")
+    turn = user_entry(0.0, 2.0, "{a} --> b\n\n<i>c</i> \\N & \x1b[31md")
     srt = export_text(with_turns(session, turn), ExportFormat.SRT)
     assert srt.splitlines()[1:3] == [
         "00:00:00,000 --> 00:00:02,000",
@@ -76,7 +82,7 @@ def test_markdown(session: Session) -> None:
     assert "# Conversation of 2026-11-23 21:04:51" in text
     assert "- Voice: heart, echo" in text
     assert "- Ended: quit by the user" in text
-    turn = Utterance("user", 3_723.0, 3_724.0, "*a* [b](c)\n# <d>")
+    turn = user_entry(3_723.0, 3_724.0, "*a* [b](c)\n# <d>")
     assert r"**1:02:03 You:** \*a\* \[b\](c) \# \<d\>" in export_text(
         with_turns(session, turn), ExportFormat.MARKDOWN
     )
@@ -162,11 +168,11 @@ def test_printing_keeps_time(
     virtual = VirtualTime()
     seen: list[float] = []
 
-    def show(_: Utterance) -> None:
+    def show(_: TranscriptEntry) -> None:
         seen.append(virtual.time - 100.0)
         virtual.sleep(0.01)  # a slow terminal delays nothing after it
 
-    print_in_time(session.turns, show, start=start, speed=speed, clock=virtual.clock)
+    print_in_time(session.transcript, show, start=start, speed=speed, clock=virtual.clock)
     assert seen == pytest.approx(times)
 
 
@@ -174,7 +180,7 @@ def test_printing_from_the_middle(session: Session) -> None:
     virtual = VirtualTime()
     seen: list[tuple[str, float]] = []
     print_in_time(
-        session.turns,
+        session.transcript,
         lambda turn: seen.append((turn.text, round(virtual.time - 100.0, 6))),
         start=3.0,
         clock=virtual.clock,
@@ -198,11 +204,11 @@ class FakeSpeaker:
     def tick(self) -> Audio:
         self._left -= 1
         if self._left >= 0:
-            self.heard.append(self.playout.render(SPEAKER_FRAME))
-        return np.zeros(SPEAKER_FRAME, np.float32)
+            self.heard.append(self.playout.render(ASSISTANT_FRAME))
+        return np.zeros(ASSISTANT_FRAME, np.float32)
 
     @property
-    def played(self) -> Played:
+    def played(self) -> Position:
         return self.playout.played
 
     @property
@@ -222,7 +228,7 @@ def test_playing_is_whole_in_step_with_the_lines_and_little_ahead(
     speaker, virtual = FakeSpeaker(), VirtualTime()
     seen: list[tuple[str, float]] = []
     play_in_time(
-        session.turns,
+        session.transcript,
         lambda turn: seen.append((turn.text, virtual.time - 100.0)),
         mono(SECONDS),
         speaker,
@@ -232,7 +238,7 @@ def test_playing_is_whole_in_step_with_the_lines_and_little_ahead(
     heard = np.concatenate(speaker.heard) * 32_768
     expected = np.concatenate(list(mono(SECONDS)))[round(start * 24_000) :]
     assert np.array_equal(heard[: len(expected)], expected)
-    assert speaker.most_queued <= (AHEAD + 1.0) * 24_000
+    assert speaker.most_queued <= (AHEAD_S + 1.0) * 24_000
     times = {text: max(0.0, turn - start) for text, turn in ((HEARD, 5.5), ("And koalas?", 4.5))}
     for text, due in times.items():
         assert dict(seen)[text] == pytest.approx(due, abs=0.021)
@@ -244,7 +250,12 @@ def test_a_speaker_that_stops_playing_is_an_error(session: Session) -> None:
     told: list[str] = []
     with pytest.raises(SessionError, match="stopped playing"):
         play_in_time(
-            session.turns, lambda _: None, mono(8.0), speaker, warn=told.append, clock=virtual.clock
+            session.transcript,
+            lambda _: None,
+            mono(8.0),
+            speaker,
+            warn=told.append,
+            clock=virtual.clock,
         )
     assert told == ["it is gone"]
     assert virtual.time - 101.0 == pytest.approx(5.0, abs=0.05)

@@ -12,14 +12,21 @@ import pytest
 from audio_io.clock import samples
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import read_audio
-from covo_cli.sessions.records import (
+from covo_cli.sessions.event_log import (
     RecordedAudio,
     encode_events,
     event_from_dict,
+    event_to_dict,
     read_events,
 )
 from covo_cli.sessions.store import SessionState, SessionStore
-from covo_cli.sessions.turns import Utterance, utterances
+from covo_cli.sessions.transcript import (
+    BROKEN_OFF,
+    TranscriptEntry,
+    TranscriptFold,
+    Who,
+    transcript,
+)
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -28,7 +35,6 @@ from model.events import (
     TurnDiscarded,
     TurnLatency,
     UserTranscript,
-    event_to_dict,
 )
 from tests.fakes.session_factory import (
     ANSWER,
@@ -54,6 +60,17 @@ def test_events_come_back_as_they_were() -> None:
             assert type(back) is type(event)
 
 
+def test_every_event_of_an_older_version_still_loads(tmp_path: Path) -> None:
+    lines = (Path(__file__).parent / "events_of_format_1.jsonl").read_bytes()
+    (tmp_path / "events.jsonl").write_bytes(lines)
+    log = read_events(tmp_path)
+    assert log.warnings == ()
+    written = [json.loads(line) for line in lines.splitlines()]
+    for event, record in zip(log.events, written, strict=True):
+        name = "AssistantAudio" if isinstance(event, RecordedAudio) else type(event).__name__
+        assert record.items() <= (event_to_dict(event) | {"event": name}).items()
+
+
 def test_numpy_numbers_are_written_as_plain_ones() -> None:
     event = TurnLatency(0, 0, 0, np.float32(0.5), {"all": np.float32(0.5)})  # type: ignore[arg-type]
     assert read_back([event]) == [TurnLatency(0, 0, 0, 0.5, {"all": 0.5})]
@@ -64,10 +81,10 @@ def test_numpy_numbers_are_written_as_plain_ones() -> None:
     [
         ({"event": "Sneeze"}, "unknown event 'Sneeze'"),
         ({"event": ["UserTranscript"]}, "unknown event"),
-        ({"at": "soon"}, "UserTranscript.at is 'soon'"),
-        ({"at": True}, "UserTranscript.at is True"),
-        ({"final": 1}, "UserTranscript.final is 1"),
-        ({"text": None}, "UserTranscript.text is None"),
+        ({"at": "soon"}, r"UserTranscript: Expected `int`, got `str` .*at"),
+        ({"at": True}, r"UserTranscript: Expected `int`, got `bool` .*at"),
+        ({"final": 1}, r"UserTranscript: Expected `bool`, got `int` .*final"),
+        ({"text": None}, r"UserTranscript: Expected `str`, got `null` .*text"),
     ],
 )
 def test_a_record_with_a_bad_field_is_refused(change: dict[str, object], message: str) -> None:
@@ -76,24 +93,37 @@ def test_a_record_with_a_bad_field_is_refused(change: dict[str, object], message
         event_from_dict(record)
 
 
-def test_utterances_of_the_conversation() -> None:
-    question, answer, second, cut = utterances(read_back(conversation_events()), 8.0)
-    assert question == Utterance("user", 0.5, 1.7, QUESTION, turn=0)
-    assert (answer.start, answer.end, answer.text, answer.turn) == (2.5, 4.0, ANSWER, 0)
+def test_a_record_without_a_field_is_refused() -> None:
+    record = event_to_dict(UserTranscript(0, 0, "hello", True, 0, 1))
+    del record["end"]
+    with pytest.raises(ValueError, match=r"UserTranscript: .*missing required field `end`"):
+        event_from_dict(record)
+
+
+def test_transcript_of_the_conversation() -> None:
+    question, answer, second, cut = transcript(read_back(conversation_events()), 8.0)
+    assert question == user_entry(0, 0.5, 1.7, QUESTION)
+    assert (answer.start_s, answer.end_s, answer.text, answer.turn) == (2.5, 4.0, ANSWER, 0)
     assert answer.latency is not None
     assert answer.latency.total == 0.8
-    assert (second.speaker, second.start, second.end) == ("user", 4.5, 5.0)
-    assert cut == Utterance("assistant", 5.5, 6.5, HEARD, UNHEARD, 1)
+    assert second == user_entry(1, 4.5, 5.0, "And koalas?")
+    assert (cut.who, cut.start_s, cut.end_s) == (Who.ASSISTANT, 5.5, 6.5)
+    assert (cut.text, cut.unheard, cut.cut_off) == (HEARD, UNHEARD, "interrupted by the user")
+    assert (cut.turn, cut.stopped) == (1, samples(6.5))
 
 
-def test_what_was_thrown_away_is_no_utterance() -> None:
+def user_entry(turn: int, start: float, end: float, text: str) -> TranscriptEntry:
+    return TranscriptEntry(Who.USER, turn, turn, samples(start), samples(end), text, final=True)
+
+
+def test_what_was_thrown_away_is_not_in_the_transcript() -> None:
     events: list[Event] = [
         UserTranscript(0, 0, "uh", True, 0, 100),
         TurnDiscarded(200, 0, "too short"),
         UserTranscript(300, 1, "partial", False, 250, 300),
         AssistantText(400, 7, "never let through"),
     ]
-    assert utterances(events) == ()
+    assert transcript(events) == ()
 
 
 def test_a_reply_that_broke_off_ends_with_the_recording() -> None:
@@ -101,10 +131,21 @@ def test_a_reply_that_broke_off_ends_with_the_recording() -> None:
     events: list[Event] = [
         ReplyStarted(at, 0, 0),
         AssistantText(at, 0, "A long story"),
-        RecordedAudio(at, 0, 24_000 * 60, "A long story"),
+        RecordedAudio(at, 0, 24_000 * 10, "A long story"),
     ]
-    assert utterances(events, 3.5)[0] == Utterance("assistant", 1.0, 3.5, "A long story", turn=0)
-    assert utterances(events)[0].end == 61.0
+    (entry,) = transcript(events, 3.5)
+    assert (entry.start_s, entry.end_s) == (1.0, 3.5)
+    assert (entry.text, entry.unheard, entry.cut_off) == ("A ", "long story", BROKEN_OFF)
+    (entry,) = transcript(events)
+    assert (entry.end_s, entry.text, entry.cut_off) == (11.0, "A long story", "")
+
+
+def test_the_fold_of_a_live_conversation_agrees_with_that_of_its_record() -> None:
+    """Event by event with sound, or from the lines of its log."""
+    fold = TranscriptFold()
+    for event in conversation_events():
+        fold.take(event)
+    assert fold.entries == transcript(read_back(conversation_events()))
 
 
 @pytest.fixture
@@ -140,7 +181,7 @@ def test_a_session_is_found_by_its_name_a_prefix_or_last(store: SessionStore) ->
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("2026-11-23", "could be 3 sessions: 2026-11-23_23-04-51, .*; say which"),
+        ("2026-11-23", "matches 3 sessions: 2026-11-23_23-04-51, .*; say which"),
         ("2026-11-23_21-05-51", "the nearest are 2026-11-23_21-04-51"),
         ("../..", "there is no session '../..'"),
         ("", "there is no session ''"),
@@ -219,8 +260,8 @@ def test_recovering_makes_it_whole_once(tmp_path: Path) -> None:
         ("[1, 2]", "not a JSON object"),
         ("\0\xff", "session.json is damaged"),
         ('{"format": 99}', "format 99"),
-        ('{"turns": "two", "duration": -1}', "bad value for duration"),
-        ('{"voices": [1], "engine": "lite", "ended": "yesterday"}', "bad value for voices"),
+        ('{"turns": "two", "duration": -1}', "duration must be a number >= 0"),
+        ('{"voices": [1], "engine": "lite", "ended": "yesterday"}', "voices [0] must be text"),
     ],
 )
 def test_a_damaged_record_leaves_the_rest(
@@ -234,7 +275,7 @@ def test_a_damaged_record_leaves_the_rest(
     assert listed.state is session.state is SessionState.DAMAGED
     assert any(warning in line for line in session.warnings)
     assert session.info.started == STARTED
-    assert len(session.turns) == 4
+    assert len(session.transcript) == 4
     assert sum(map(len, read_audio(session.folder))) == 8 * 24_000
 
 
@@ -251,9 +292,9 @@ def test_damaged_lines_of_events_are_skipped(tmp_path: Path) -> None:
     ]
     path.write_bytes(b"".join(lines) + b'{"event": "Noti')
     session = SessionStore(tmp_path).open("last")
-    assert len(session.turns) == 4
+    assert len(session.transcript) == 4
     assert [warning.split()[2] for warning in session.warnings] == ["2", "5", "6", "7", "23"]
-    assert all("is skipped" in warning for warning in session.warnings)
+    assert all("skipped" in warning for warning in session.warnings)
 
 
 def test_missing_sound_is_a_warning_and_then_a_clear_error(tmp_path: Path) -> None:
@@ -261,7 +302,7 @@ def test_missing_sound_is_a_warning_and_then_a_clear_error(tmp_path: Path) -> No
     (folder / "audio.flac").unlink()
     session = SessionStore(tmp_path).open("last")
     assert session.state is SessionState.DAMAGED
-    assert len(session.turns) == 4
+    assert len(session.transcript) == 4
     with pytest.raises(SessionError, match="has no sound"):
         list(read_audio(session.folder))
 
@@ -278,11 +319,11 @@ def test_an_empty_folder_opens_with_warnings(tmp_path: Path) -> None:
     (tmp_path / "2026-11-23_21-04-51").mkdir()
     session = SessionStore(tmp_path).open("last")
     assert session.state is SessionState.DAMAGED
-    assert session.turns == ()
+    assert session.transcript == ()
     assert session.info.started == STARTED
     assert session.warnings == (
         "session.json is missing",
-        "audio.flac is missing: there is no sound",
+        "audio.flac is missing",
         "events.jsonl is missing",
     )
     assert read_events(session.folder).events == ()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from covo_cli.app import app
 from covo_cli.engines.engines import turn_settings
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import (
+    FILE_INPUT,
     OPTIONS,
+    SettingOrigin,
     Settings,
+    SettingSource,
     data_dir,
     load_settings,
     models_dir,
@@ -41,17 +48,23 @@ def write(file: Path, text: str) -> None:
 
 def test_every_layer_wins_over_the_next(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().turns.silence == 0.7
-    assert load_settings().origins["turns.silence"] == "default"
+    assert load_settings().origins["turns.silence"] == SettingOrigin(
+        SettingSource.DEFAULT, "default"
+    )
     write(file, "# mine\n\n[turns]\nsilence = 1\n")
     assert load_settings().turns.silence == 1.0
-    assert load_settings().origins["turns.silence"] == f"{file}, line 4"
+    assert load_settings().origins["turns.silence"] == SettingOrigin(
+        SettingSource.FILE, f"{file}, line 4"
+    )
     monkeypatch.setenv("COVO_TURNS_SILENCE", "1.5")
     assert load_settings().turns.silence == 1.5
-    assert load_settings().origins["turns.silence"] == "COVO_TURNS_SILENCE"
+    assert load_settings().origins["turns.silence"] == SettingOrigin(
+        SettingSource.ENVIRONMENT, "COVO_TURNS_SILENCE"
+    )
     settings = load_settings({"turns.silence": 2.0, "audio.input": None})
     assert settings.turns.silence == 2.0
-    assert settings.origins["turns.silence"] == "command line"
-    assert settings.origins["audio.input"] == "default"
+    assert settings.origins["turns.silence"] == SettingOrigin(SettingSource.FLAG, "--silence")
+    assert settings.origins["audio.input"].source is SettingSource.DEFAULT
 
 
 def test_without_anything_the_defaults_hold(file: Path) -> None:
@@ -62,9 +75,9 @@ def test_without_anything_the_defaults_hold(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[turns]\nsilense = 1.0\n", "line 2: there is no setting called 'turns.silense'; did you"),
+        ("[turns]\nsilense = 1.0\n", "line 2: no setting 'turns.silense'; did you"),
         ("[tuns]\nsilence = 1.0\n", "did you mean turns.silence?"),
-        ("voice = 'emma'\n", "line 1: there is no setting called 'voice'"),
+        ("voice = 'emma'\n", "line 1: no setting 'voice'"),
         ("[turns]\n\nsilence = '1'\n", "line 3: turns.silence cannot be '1': it must be a number"),
         ("[turns]\nsilence = 60\n", "it must be a number from 0.2 to 5"),
         ("[turns]\nsilence = nan\n", "it must be a number from 0.2 to 5"),
@@ -94,7 +107,7 @@ def test_a_bad_file_is_an_error_that_names_place_and_remedy(
 def test_a_file_that_is_no_text(file: Path) -> None:
     file.parent.mkdir()
     file.write_bytes(b"[audio]\ninput = '\xff\xfe'\n")
-    with pytest.raises(SettingsError, match="not a text file in UTF-8"):
+    with pytest.raises(SettingsError, match="is not UTF-8"):
         load_settings()
     file.unlink()
     file.mkdir()
@@ -108,7 +121,11 @@ def test_a_file_that_is_no_text(file: Path) -> None:
         ("COVO_TURNS_SILENCE", "long", "COVO_TURNS_SILENCE: turns.silence cannot be 'long'"),
         ("COVO_TURNS_SILENCE", "inf", "a number from 0.2 to 5"),
         ("COVO_SESSION_RECORD", "maybe", "true or false"),
-        ("COVO_AUDIO_INPT", "usb", "COVO_AUDIO_INPT sets nothing; did you mean COVO_AUDIO_INPUT?"),
+        (
+            "COVO_AUDIO_INPT",
+            "usb",
+            "COVO_AUDIO_INPT is not a setting; did you mean COVO_AUDIO_INPUT?",
+        ),
     ],
 )
 def test_a_bad_variable_is_an_error(
@@ -127,11 +144,11 @@ def test_variables_are_read_by_type(file: Path, monkeypatch: pytest.MonkeyPatch)
     settings = load_settings()
     assert settings.session.record is False
     assert settings.audio.input == "2"
-    assert settings.origins["turns.silence"] == "default"
+    assert settings.origins["turns.silence"] == SettingOrigin(SettingSource.DEFAULT, "default")
 
 
 def test_flags_are_checked_too(file: Path) -> None:
-    with pytest.raises(SettingsError, match=r"no setting called 'voice\.nam'; did you mean"):
+    with pytest.raises(SettingsError, match=r"no setting 'voice\.nam'; did you mean"):
         load_settings({"voice.nam": "emma"})
     with pytest.raises(SettingsError, match="auto or covo or covo-fd or lite"):
         load_settings({"engine.name": "gpt"})
@@ -208,7 +225,7 @@ def test_a_bad_value_can_be_repaired_by_setting_and_unsetting(file: Path) -> Non
     assert unset_setting("turns.silence")
     assert not unset_setting("turns.silence")
     assert load_settings() == Settings()
-    with pytest.raises(SettingsError, match="there is no setting"):
+    with pytest.raises(SettingsError, match="no setting"):
         unset_setting("turns.silense")
 
 
@@ -244,18 +261,45 @@ def test_folders(file: Path, tmp_path: Path) -> None:
     assert sessions_dir(settings) == tmp_path / "s"
 
 
-def test_a_preset_of_patience_gives_way_to_numbers_that_are_set(file: Path) -> None:
-    plain = turn_settings(load_settings())
-    assert plain.speculate_after == PATIENCE["normal"].speculate_after
-    assert plain == PATIENCE["normal"]
+def test_patience_is_resolved_in_loading(file: Path) -> None:
+    assert turn_settings(load_settings()) == PATIENCE["normal"]
     assert turn_settings(load_settings({"turns.patience": "patient"})) == PATIENCE["patient"]
-    mixed = turn_settings(
-        load_settings({"turns.patience": "eager", "turns.silence_unfinished": 2.0})
+    mixed = load_settings({"turns.patience": "eager", "turns.silence_unfinished": 2.0})
+    assert mixed.turns.silence_unfinished == 2.0
+    assert mixed.origins["turns.silence_unfinished"].source is SettingSource.FLAG
+    assert mixed.turns.silence_statement == PATIENCE["eager"].silence_statement
+    assert mixed.origins["turns.silence_statement"] == SettingOrigin(
+        SettingSource.PRESET, "turns.patience = eager"
     )
-    assert mixed.silence_unfinished == 2.0
-    assert mixed.silence_statement == PATIENCE["eager"].silence_statement
-    slow = turn_settings(load_settings({"turns.silence": 1.5}))
-    assert (slow.silence, slow.silence_finished) == (1.5, 1.5)
+    slow = load_settings({"turns.silence": 1.5})
+    assert (slow.turns.silence, slow.turns.silence_finished) == (1.5, 1.5)
+    assert slow.origins["turns.silence_finished"] == SettingOrigin(
+        SettingSource.PRESET, "turns.silence"
+    )
+
+
+@pytest.mark.parametrize("patience", ["eager", "normal", "patient"])
+@pytest.mark.parametrize("silence", [None, "1.3"])
+def test_shown_recorded_and_in_force_are_equal(
+    file: Path, monkeypatch: pytest.MonkeyPatch, patience: str, silence: str | None
+) -> None:
+    monkeypatch.setenv("COVO_TURNS_PATIENCE", patience)
+    monkeypatch.setenv("COVO_TURNS_SILENCE", silence or "")
+    settings = load_settings()
+    in_force = asdict(turn_settings(settings))
+    recorded = settings.record()["turns"]
+    shown = json.loads(CliRunner().invoke(app, ["config", "show", "--json"]).output)["settings"]
+    names = in_force.keys() & recorded.keys()
+    assert len(names) == 8
+    for name in names:
+        assert in_force[name] == recorded[name] == shown[f"turns.{name}"]["value"], name
+    assert settings.turns.silence == (1.3 if silence else PATIENCE[patience].silence)
+
+
+def test_a_sound_file_has_no_echo_unless_it_is_set(file: Path) -> None:
+    assert load_settings().audio.echo_cancellation
+    assert not load_settings(defaults=FILE_INPUT).audio.echo_cancellation
+    assert load_settings({"audio.echo_cancellation": True}, FILE_INPUT).audio.echo_cancellation
 
 
 def test_the_defaults_shown_are_those_of_normal_patience() -> None:

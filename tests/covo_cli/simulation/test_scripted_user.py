@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audio_io.clock import samples
-from audio_io.endpoints import MIC_FRAME
+from audio_io.clock import FRAME, samples
 from covo_cli.conversation.consumer import Tick
 from covo_cli.simulation.scripted_user import PATIENCE, REST, Line, ScriptedUser, Start, StartRule
 from model.events import Event, ReplyStarted, StateChanged, TurnState
@@ -25,13 +24,11 @@ class Room:
         self.heard: list[np.ndarray] = []
 
     def pass_time(self, seconds: float, *events: Event, sound: bool = False) -> None:
-        for n in range(samples(seconds) // MIC_FRAME):
+        for n in range(samples(seconds) // FRAME):
             self.heard.append(self.user.read(0.1))
             assistant = np.full(480, 0.1 if sound else 0.0, np.float32)
             happened = events if n == 0 else ()
-            self.user.on_tick(
-                Tick(len(self.heard) * MIC_FRAME, self.heard[-1], assistant, happened)
-            )
+            self.user.on_tick(Tick(len(self.heard) * FRAME, self.heard[-1], assistant, happened))
 
     def state(self, state: TurnState) -> None:
         self.pass_time(0.02, StateChanged(0, state, "a test"))
@@ -65,7 +62,7 @@ def test_a_line_over_a_reply_counts_only_what_was_heard_of_it():
     room.pass_time(1.0)
     room.state(TurnState.USER_SPEAKING)
     room.pass_time(0.5, ReplyStarted(0, 1, 1))  # let through, but nothing to hear yet
-    began = len(room.heard) * MIC_FRAME / 16_000
+    began = len(room.heard) * FRAME / 16_000
     room.pass_time(4.0, sound=True)
     assert room.starts[1] == pytest.approx(began + 1.0, abs=0.021)
     # The next one is counted from the end of that line, the reply going on.
@@ -78,7 +75,7 @@ def test_a_line_that_comes_too_late_for_the_reply_is_said_all_the_same():
     room.state(TurnState.USER_SPEAKING)
     room.pass_time(2.0, ReplyStarted(0, 1, 1), sound=True)
     room.state(TurnState.LISTENING)
-    ended = len(room.heard) * MIC_FRAME / 16_000
+    ended = len(room.heard) * FRAME / 16_000
     room.pass_time(2.0)
     assert room.starts[1] == pytest.approx(ended + REST, abs=0.041)
 
@@ -107,7 +104,7 @@ def test_what_was_heard_of_the_answer_is_known():
     room.pass_time(1.0)
     room.pass_time(2.0, ReplyStarted(0, 1, 1), sound=True)
     assert room.user.all_said
-    assert room.user.heard == pytest.approx(samples(2.0), abs=2 * MIC_FRAME)
+    assert room.user.heard == pytest.approx(samples(2.0), abs=2 * FRAME)
     room.state(TurnState.INTERRUPTED)
     assert room.user.heard == 0
 

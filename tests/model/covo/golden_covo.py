@@ -22,6 +22,10 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from safetensors.torch import load
 from torch import Tensor
 
+from model.covo.config.token2wav_config import FlowConfig
+from model.covo.speech.token2wav import VoicePrompt
+from voices.covo_prompt import read_prompt
+
 FOLDER = ROOT / "tests/golden"
 TOLERANCE = 1e-4
 
@@ -61,6 +65,11 @@ def token2wav_folder(target: Path) -> Path:
     return target
 
 
+def voice_prompt(folder: Path, config: FlowConfig) -> VoicePrompt:
+    """The voice in the ``prompt`` of a :func:`token2wav_folder`."""
+    return VoicePrompt.of(read_prompt(folder / "prompt"), config)
+
+
 def error(ours: Tensor, theirs: Tensor) -> float:
     """The largest difference; the shapes must be the same."""
     assert ours.shape == theirs.shape
@@ -68,5 +77,9 @@ def error(ours: Tensor, theirs: Tensor) -> float:
 
 
 def _unpack(side: str, target: Path) -> None:
-    packed = (FOLDER / side / "model.safetensors.xz").read_bytes()
-    (target / "model.safetensors").write_bytes(lzma.decompress(packed))
+    (target / "model.safetensors").write_bytes(_weights(side))
+
+
+@functools.cache
+def _weights(side: str) -> bytes:
+    return lzma.decompress((FOLDER / side / "model.safetensors.xz").read_bytes())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from model.covo.config.config import BackboneConfig, CovoConfig, EncoderConfig
+import msgspec
+
+from model.covo.config.network_config import BackboneConfig, CovoConfig, EncoderConfig
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import (
     ContextProfile,
@@ -15,6 +17,7 @@ from model.duplex.protocol.profile import (
     StreamingEncoderProfile,
     TextTiming,
     Token,
+    default_profile,
 )
 
 FIRST_CODE = 64
@@ -56,7 +59,8 @@ def config(stages: int = 3) -> CovoConfig:
 
 def profile(**changes) -> DuplexProfile:
     """160 ms, one feature, one text token and four codes, unless changed."""
-    plain = DuplexProfile(
+    plain = replace(
+        default_profile(config()),
         tokens=DuplexTokens(
             think=Token(THINK, "<think>"),
             shift=Token(SHIFT, "<shift>"),
@@ -75,7 +79,9 @@ def profile(**changes) -> DuplexProfile:
 
 FILLED = ListeningSpeech.FILL
 ALIGNED = TextTiming.ALIGNED
-SILENCE_CODE = replace(profile().tokens, speech_filler=Token(FIRST_CODE + 31, "silence"))
+SILENCE_CODE = msgspec.structs.replace(
+    profile().tokens, speech_filler=Token(FIRST_CODE + 31, "silence")
+)
 
 PROFILES = {
     "default": (profile(), 3),

@@ -13,30 +13,29 @@ import numpy as np
 
 from audio_io.clock import FRAME
 from covo_cli.conversation.consumer import Tick
-from model.covo.loading.assemble import CovoSettings
+from model.covo.loading.assemble import NetworkSettings
 from model.covo.speech.voice_catalogue import VoiceCatalogue
-from model.duplex.assemble import DuplexModel
-from model.duplex.assistant import DuplexAssistant
+from model.duplex.assemble import DuplexAssistant, DuplexModel
 from model.duplex.engine import DuplexEngine
 from model.duplex.network.loop import ChunkStep, DuplexLoop, Effort
-from model.duplex.protocol.grammar import Turn
+from model.duplex.protocol.grammar import AssistantState
 from model.duplex.protocol.sequence import SILENCE as S
-from model.duplex.tones.tones import Speaker, phrase, silence
-from model.engine import EngineInfo, Frame, Playback
+from model.duplex.tones.tones import ToneSpeaker, phrase, silence
+from model.engine import EngineInfo, Frame
 from model.events import AssistantAudio, AssistantText, Event, PlaybackControl
+from model.hearing.recognition import LoadableRecognizer
 from model.jobs.executor import VirtualExecutor
-from model.reply import LoadableRecognizer
 from tests import ROOT
 from tests.fakes.engine import FakeClock, FakeSpeaker, LevelDetector
 
 FOLDER = ROOT / "tests/duplex_tones"
 INFO = EngineInfo("covo-fd", "a test", "tones", "cpu", {})
-LOW = Speaker(120.0, 1.0, 0.1)
-HIGH = Speaker(220.0, 1.0, 0.1)
+LOW = ToneSpeaker(120.0, 1.0, 0.1)
+HIGH = ToneSpeaker(220.0, 1.0, 0.1)
 
 
 def look_at(folder: Path, voice: str = "", **settings) -> DuplexModel:
-    chosen = CovoSettings(device="cpu", precision="fp32", **settings)
+    chosen = NetworkSettings(device="cpu", precision="fp32", **settings)
     return DuplexModel(folder, chosen, VoiceCatalogue(folder, (), lambda name: None), voice)
 
 
@@ -86,9 +85,9 @@ class Talk:
         for samples in whole.reshape(-1, FRAME):
             self.played.append(self.speaker.tick())
             played = self.speaker.played
-            frame = Frame(self.at, samples, Playback(played.reply, played.samples))
+            frame = Frame(self.at, samples, played)
             events = tuple(self.engine.process(frame))
-            self.consumer(Tick(self.at, samples, self.played[-1], events, False, "", ""))
+            self.consumer(Tick(self.at, samples, self.played[-1], events, played=played))
             for event in events:
                 self.events.append(event)
                 if isinstance(event, AssistantAudio):
@@ -97,7 +96,7 @@ class Talk:
                     self.speaker.stop()
             self.at += FRAME
 
-    def ask(self, who: Speaker = LOW, seed: int = 0) -> int:
+    def ask(self, who: ToneSpeaker = LOW, seed: int = 0) -> int:
         """A turn; returns when it ended."""
         self.say(silence(0.5))
         self.say(phrase(who, np.random.default_rng(seed), 5, final=True))
@@ -126,10 +125,10 @@ class ScriptedLoop(DuplexLoop):
         self._script, now = self._script[1:], self._script[:1] or "t"
         if now == "x":
             raise RuntimeError("out of memory")
-        before, after = Turn(now in "aAb"), Turn(now in "saA")
+        before, after = AssistantState(now in "aAb"), AssistantState(now in "saA")
         codes = {"a": (1, 2, 3, 4), "A": (1,) * 12, "b": (S,) * 4}.get(now, ())
         step = ChunkStep(state.chunk, before, after, (), (), codes, 1, Effort.FULL)
-        return step, replace(state, turn=after, chunk=state.chunk + 1)
+        return step, replace(state, assistant=after, chunk=state.chunk + 1)
 
 
 def scripted(assistant: DuplexAssistant, script: str, recognizer=None) -> Talk:

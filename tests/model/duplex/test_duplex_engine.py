@@ -15,15 +15,14 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from audio_io.clock import ASSISTANT_RATE, FRAME
-from model.covo.loading.assemble import CovoSettings
-from model.duplex.assemble import DuplexModel
-from model.duplex.assistant import DuplexAssistant
+from model.covo.loading.assemble import NetworkSettings
+from model.duplex.assemble import DuplexAssistant, DuplexModel
 from model.duplex.engine import DuplexEngine
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.speech import SpokenState, ToneSpeech, speak
+from model.duplex.network.tone_codec import codes_of
 from model.duplex.protocol.sequence import SILENCE as S
-from model.duplex.speaking import CUSHION
-from model.duplex.tones.tone_codec import codes_of
+from model.duplex.speaking import CUSHION_S
 from model.duplex.tones.tones import COUNT, hum, phrase, silence
 from model.engine import Frame, Interrupt, SayText, SetMuted, SetVoice
 from model.errors import ModelError, NetworkConfigError
@@ -56,11 +55,6 @@ from tests.model.duplex.duplex_talks import (
 from voices.errors import VoiceError
 
 
-@pytest.fixture(scope="module")
-def assistant() -> DuplexAssistant:
-    return look_at(FOLDER).load(lambda stage: None)
-
-
 @pytest.mark.parametrize(("who", "pitch"), [(LOW, "low"), (HIGH, "high")])
 def test_a_turn_is_answered(assistant, who, pitch):
     talk = Talk(assistant)
@@ -78,7 +72,7 @@ def test_a_turn_is_answered(assistant, who, pitch):
     # A chunk after SHIFT comes the first sound: the profile's lead.
     first = talk.all(AssistantAudio)[0].at
     assert first - started.at == 2560
-    assert latency.total == pytest.approx((first - end) / 16_000 + CUSHION, abs=0.03)
+    assert latency.total == pytest.approx((first - end) / 16_000 + CUSHION_S, abs=0.03)
     assert sum(latency.parts.values()) == pytest.approx(latency.total)
     assert not talk.engine.busy
 
@@ -220,7 +214,7 @@ def test_what_the_network_cannot_do_is_said(assistant):
         talk.engine.command(command)
     talk.say(silence(0.02))
     assert [type(event) for event in talk.events] == [Notice, Notice, StateChanged]
-    assert "cannot read what is typed, it only hears: speak to it" in talk.events[0].text
+    assert "takes no typed text; speak instead" in talk.events[0].text
     assert talk.events[-1].state is TurnState.MUTED
 
 
@@ -322,7 +316,7 @@ def talking_folder(tmp_path) -> Path:
 
 
 def test_covo_audio_s_own_speech(talking_folder):
-    model = look_at(talking_folder, flow_steps=2)
+    model = look_at(talking_folder, flow_steps=2, voice_prompt_seconds=0.2)
     assert model.info.voice == "somebody"
     assert "fp32" in model.info.parts["token2wav"]
     talk = Talk(model.load(lambda stage: None))
@@ -353,14 +347,14 @@ def test_speech_of_another_rate_or_voice_is_refused(talking_folder):
     config = talking_folder / "token2wav/config.json"
     config.write_text(config.read_text().replace("24000", "48000"))
     with pytest.raises(
-        NetworkConfigError, match="50 codes a second, and the duplex profile has 25"
+        NetworkConfigError, match="50 codes a second, but the duplex profile has 25"
     ):
         look_at(talking_folder)
 
 
 def test_only_plain_precisions(tmp_path):
     with pytest.raises(NetworkConfigError, match="does not run in int8"):
-        DuplexModel(FOLDER, CovoSettings(device="cpu", precision="int8"), None)
+        DuplexModel(FOLDER, NetworkSettings(device="cpu", precision="int8"), None)
 
 
 def test_pauses_inside_a_reply():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,21 +14,23 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.covo.language.network import CovoNetwork
-from model.duplex.network.context import Context
+from model.duplex.network.context import RollingContext
 from model.duplex.network.loop import ChunkStep, DuplexLoop, Effort, LoopState
 from model.duplex.network.network import DuplexNetwork
-from model.duplex.protocol.grammar import CHOSEN, Place, Turn
-from model.duplex.protocol.profile import ContextProfile, Sampling, SamplingProfile
-from model.duplex.protocol.sequence import SILENCE, ChunkedDialogue, decode
+from model.duplex.protocol.grammar import CHOSEN, AssistantState, Place
+from model.duplex.protocol.profile import ContextProfile, LoopSampling, SamplingProfile
+from model.duplex.protocol.sequence import SILENCE, ChunkedDialogue
 from model.duplex.training.batch import collate, hidden_states
 from model.errors import NetworkInputError
+from tests.model.duplex.duplex_decoding import decode
 from tests.model.duplex.duplex_profiles import CODEBOOK, PROFILES, TEXT, config, profile
 
-LOUD = SamplingProfile(*[Sampling(100.0)] * 3)
-GREEDY = SamplingProfile(*[Sampling(0.0)] * 3)
+LOUD = SamplingProfile(*[LoopSampling(100.0, 0)] * 3)
+GREEDY = SamplingProfile(*[LoopSampling(0.0, 0)] * 3)
 TOLERANCE = 1e-4
 
 
+@cache
 def network(name: str = "default", **changes) -> DuplexNetwork:
     one, stages = PROFILES[name]
     torch.manual_seed(2)
@@ -52,36 +55,38 @@ def talk(
     return steps, state
 
 
-@pytest.mark.parametrize("name", PROFILES)
-def test_every_slot_holds_what_it_may(name):
+@cache
+def loud_steps(name: str) -> list[ChunkStep]:
+    """Chunks in which a network says anything, and is stopped in between."""
     loop = DuplexLoop(network(name, sampling=LOUD))
     state, steps = None, []
     for chunks, stop in ((25, False), (8, True), (25, False)):
         more, state = talk(loop, chunks, state, stop=stop)
         steps += more
+    return steps
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_slot_holds_what_it_may(name):
+    profile_, steps = network(name, sampling=LOUD).profile, loud_steps(name)
     assert any(step.shifted for step in steps)
     assert any(step.broke for step in steps)
     for step in steps:
         assert all(0 <= token < TEXT for token in step.text)
         assert all(code == SILENCE or 0 <= code < CODEBOOK for code in step.codes)
-        if not step.turn.speaking:
+        if not step.after.speaking:
             assert set(step.codes) <= {SILENCE}
             assert not step.text or step.before.speaking
-        elif step.turn.chunks <= loop.profile.lead:
+        elif step.after.chunks <= profile_.lead:
             assert set(step.codes) == {SILENCE}
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_listening_costs_one_pass_whatever_the_profile(name):
-    loop = DuplexLoop(network(name, sampling=LOUD))
-    profile_ = loop.profile
-    state, steps = None, []
-    for stop in (False, True):
-        more, state = talk(loop, 20, state, stop=stop)
-        steps += more
-    listening = [s.passes for s in steps if not s.turn.speaking and not s.before.speaking]
+    profile_, steps = network(name, sampling=LOUD).profile, loud_steps(name)
+    listening = [s.passes for s in steps if not s.after.speaking and not s.before.speaking]
     assert set(listening) == {1}
-    speaking = [s.passes for s in steps if s.turn.chunks > max(1, profile_.lead)]
+    speaking = [s.passes for s in steps if s.after.chunks > max(1, profile_.lead)]
     assert set(speaking) == {profile_.text_per_chunk + profile_.codes_per_chunk}
 
 
@@ -103,10 +108,12 @@ class Reads(TorchDispatchMode):
 def test_the_host_waits_once_for_each_text_slot(name):
     loop = DuplexLoop(network(name, sampling=LOUD))
     state = loop.start()
-    for turn in (Turn(), Turn(True, loop.profile.lead + 1)):
+    for assistant in (AssistantState(), AssistantState(True, loop.profile.lead + 1)):
         with Reads() as reads:
-            step, state = loop.step(replace(state, turn=turn), noise(loop.profile, state.chunk))
-        slots = loop.profile.text_per_chunk if step.turn.speaking else 1
+            step, state = loop.step(
+                replace(state, assistant=assistant), noise(loop.profile, state.chunk)
+            )
+        slots = loop.profile.text_per_chunk if step.after.speaking else 1
         assert reads.count == slots
 
 
@@ -127,8 +134,8 @@ def test_the_loop_chooses_what_training_computes(name):
     net = network(name, context=ContextProfile(2000, 500), sampling=GREEDY)
     loop = DuplexLoop(net)
     steps, state = talk(loop, 4)
-    for turn in (Turn(True, net.profile.lead + 1), Turn()):
-        more, state = talk(loop, 6, replace(state, turn=turn))
+    for assistant in (AssistantState(True, net.profile.lead + 1), AssistantState()):
+        more, state = talk(loop, 6, replace(state, assistant=assistant))
         steps += more
     ids, places, hidden = teacher_forced(net, steps)
     assert {Place.LISTEN, Place.SPEAK, Place.CODE} <= set(places)
@@ -160,7 +167,7 @@ def test_when_late_text_goes_first_then_speech():
     net = network(sampling=LOUD)
     loop = DuplexLoop(net)
     _, state = talk(loop, 1)
-    state = replace(state, turn=Turn(True, 2))
+    state = replace(state, assistant=AssistantState(True, 2))
     for effort, passes in ((Effort.FULL, 5), (Effort.WITHOUT_TEXT, 4), (Effort.WITHOUT_SPEECH, 1)):
         for seed in range(5):
             before = state.copy()
@@ -187,10 +194,14 @@ def test_the_user_is_heard_however_late():
 def test_stop_is_obeyed_while_it_speaks():
     loop = DuplexLoop(network(sampling=LOUD))
     _, state = talk(loop, 1)
-    step, after = loop.step(replace(state, turn=Turn(True, 3)), noise(loop.profile, 0), stop=True)
+    step, after = loop.step(
+        replace(state, assistant=AssistantState(True, 3)), noise(loop.profile, 0), stop=True
+    )
     assert step.broke
-    assert after.turn == Turn()
-    step, _ = loop.step(replace(state, turn=Turn()), noise(loop.profile, 0), stop=True)
+    assert after.assistant == AssistantState()
+    step, _ = loop.step(
+        replace(state, assistant=AssistantState()), noise(loop.profile, 0), stop=True
+    )
     assert not step.broke
 
 
@@ -232,12 +243,14 @@ def test_what_is_kept_is_as_if_the_rest_had_not_been():
     torch.manual_seed(3)
     covo = CovoNetwork(replace(small, backbone=replace(small.backbone, layers=1))).eval()
     rows = torch.randn(90, 32)
-    context = Context.empty(covo, profile(prompt=(1, 2, 3, 4), context=ContextProfile(40, 15)))
+    context = RollingContext.empty(
+        covo, profile(prompt=(1, 2, 3, 4), context=ContextProfile(40, 15))
+    )
     context.advance(rows[:4])
     for row in rows[4:]:
         logits = context.advance(row[None]).clone()
     assert (context.forgotten, context.length) == (60, 30)
-    fresh = Context.empty(covo, profile())
+    fresh = RollingContext.empty(covo, profile())
     expected = fresh.advance(torch.cat((rows[:4], rows[64:])))
     assert float((logits - expected).abs().max()) < TOLERANCE
 
@@ -257,7 +270,7 @@ def test_after_the_warm_up_nothing_runs_for_the_first_time(name, monkeypatch):
     places = {place for done, _ in steps for place, _ in done.taken}
     assert {Place.LISTEN, Place.SPEAK, Place.CODE} <= places
     assert steps[-3][1].encoder.frames > loop.profile.encoder.look_back  # without a mask
-    assert (state.chunk, state.turn, state.context.length) == (0, Turn(), 0)
+    assert (state.chunk, state.assistant, state.context.length) == (0, AssistantState(), 0)
     assert talk(loop, 3, state)[0] == talk(loop, 3)[0]
 
 
@@ -272,7 +285,7 @@ def test_a_chunk_has_one_length():
 def test_a_gpu_says_what_the_cpu_says():
     steps = []
     for device in ("cpu", "cuda"):
-        net = network(sampling=GREEDY)
+        net = network.__wrapped__(sampling=GREEDY)
         net.to(device)
         done, _ = talk(DuplexLoop(net), 60)
         steps.append(done)

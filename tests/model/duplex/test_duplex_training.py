@@ -18,16 +18,16 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 import soundfile
 from tokenizers import Tokenizer
 
-from model.covo.config.config import CovoConfig
+from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
 from model.duplex.network.network import DuplexNetwork, load_duplex
+from model.duplex.network.tone_codec import TONES, codes_of, tones
 from model.duplex.protocol.grammar import Grammar, Place
-from model.duplex.protocol.profile_file import read_profile
-from model.duplex.protocol.sequence import SILENCE, Dialogue, Reply, TimedToken, encode
-from model.duplex.tones.tone_codec import TONES, codes_of, tones
+from model.duplex.protocol.profile import read_profile
+from model.duplex.protocol.sequence import SILENCE, TimedDialogue, TimedReply, TimedToken, encode
+from model.duplex.tones import world as tones_world
 from model.duplex.tones.tones import WORDS, dialogue
-from model.duplex.tones.tones_network import write_untrained
-from model.duplex.tones.tones_world import write_world
+from model.duplex.tones.world import write_untrained, write_world
 from model.duplex.training.batch import LossWeights, collate, hidden_states, loss
 from model.duplex.training.dataset import Codec, DialogueFolder, write_dialogue
 from model.duplex.training.training import STATE, DuplexTrainer
@@ -35,11 +35,16 @@ from model.duplex.training.training_config import TrainingConfig
 from model.errors import NetworkConfigError, TrainingError
 from tests.model.covo.golden_covo import token2wav_folder
 
+SECONDS = 4.0
+"""Length of a dialogue: shorter than the real ones, so that a step is quick."""
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("duplex") / "world"
-    write_world(folder, 5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tones_world, "SECONDS", SECONDS)
+        write_world(folder, 5)
     return folder
 
 
@@ -53,7 +58,7 @@ def config(world: Path, output: Path, **training) -> TrainingConfig:
     small = {"steps": 4, "batch": 2, "warm_up": 2, **training}
     return replace(
         read,
-        network=replace(read.network, output=str(output), dtype="float32"),
+        network=replace(read.network, output=output, dtype="float32"),
         training=replace(read.training, **small),
     )
 
@@ -197,7 +202,7 @@ def test_a_shorter_dialogue_is_not_changed_by_a_longer_one(network):
 def test_synthetic_dialogues_are_read_as_they_were_made(world, network, tmp_path):
     tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
     ids = {word: tokenizer.token_to_id(word) for word in WORDS}
-    made = dialogue(network.grammar, ids, np.random.default_rng((0, 3)), 10.0)
+    made = dialogue(network.grammar, ids, np.random.default_rng((0, 3)), SECONDS)
     folder = DialogueFolder(world / "dialogues", network.grammar, tokenizer, Codec.TONES)
     assert len(folder) == 5
     read = folder.read(world / "dialogues" / "00003.wav")
@@ -217,15 +222,15 @@ def test_codes_and_text_in_the_json(world, network, tmp_path):
     one, two = (tokenizer.token_to_id(word) for word in ("one", "two"))
     text = (TimedToken(one, 25), TimedToken(two, 25), TimedToken(2, 29))
     read = folder.read(tmp_path / "a.flac")
-    assert read.replies == (Reply(25, (5, 6, 7), text),)
+    assert read.replies == (TimedReply(25, (5, 6, 7), text),)
     assert len(read.user) == 48_000
 
 
 BROKEN = {
     "has no codes": {"replies": [{"start": 1.0, "end": 2.0}]},
-    "does not describe a dialogue": {"turns": []},
-    "outside of the codebook": {"replies": [{"start": 1.0, "codes": [128]}]},
-    "a token is text or an id": {
+    r"a\.json: replies is missing": {"turns": []},
+    "codebook ends at 127": {"replies": [{"start": 1.0, "codes": [128]}]},
+    r"replies\[0\]\.text\[0\]\.token must be": {
         "replies": [{"start": 1.0, "codes": [1], "text": [{"token": 1.5, "at": 1}]}]
     },
 }
@@ -245,7 +250,7 @@ def test_broken_data_is_named(message, world, network, tmp_path):
 
 def test_a_dialogue_has_two_channels(world, network, tmp_path):
     tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
-    with pytest.raises(TrainingError, match="no dialogues"):
+    with pytest.raises(TrainingError, match="no dialogues in"):
         DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
     soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
     (tmp_path / "a.json").write_text('{"replies": []}')
@@ -262,7 +267,9 @@ def test_the_tone_codec_both_ways():
 
 def test_what_is_synthetic_is_written_with_its_codes_in_the_sound(network, tmp_path):
     tokenizer = Tokenizer.from_file(str(ROOT / "tests/duplex_tones/tokenizer.json"))
-    said = Dialogue(np.zeros(32_000, np.float32), (Reply(8, (1, 2, 3), (TimedToken(4, 8),)),))
+    said = TimedDialogue(
+        np.zeros(32_000, np.float32), (TimedReply(8, (1, 2, 3), (TimedToken(4, 8),)),)
+    )
     write_dialogue(tmp_path / "x.wav", said, network.grammar, tokenizer)
     sound, rate = soundfile.read(tmp_path / "x.wav", dtype="float32")
     assert (rate, sound.shape) == (16_000, (32_000, 2))
@@ -271,20 +278,21 @@ def test_what_is_synthetic_is_written_with_its_codes_in_the_sound(network, tmp_p
 
 # Configuration
 
+NETWORK = "[network]\nfolder='a'\noutput='b'\n"
+DATA = "[data]\nfolder='c'\n"
 MISTAKES = {
-    "cannot be read as TOML": "steps = = 3",
-    "no section": "[music]\n",
-    "lacks 'folder'": "[network]\noutput = 'x'",
-    "has no 'speed'": "[network]\nfolder='a'\noutput='b'\nspeed=3",
-    "not of type int": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\n"
-    "[training]\nsteps='many'",
-    "not float32 or bfloat16": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\n"
-    "[training]\nsteps=1\nprecision='int8'",
-    "no codec 'wavlm'": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\ncodec='wavlm'\n"
-    "[training]\nsteps=1",
-    "no dtype 'fp16'": "[network]\nfolder='a'\noutput='b'\ndtype='fp16'\n[data]\nfolder='c'\n"
-    "[training]\nsteps=1",
-    "begin at 1": "[network]\nfolder='a'\noutput='b'\n[data]\nfolder='c'\n[training]\nsteps=0",
+    "is not valid TOML": "steps = = 3",
+    "music is not a known key": "[music]\n",
+    "network.folder is missing": "[network]\noutput = 'x'",
+    "network.speed is not a known key": f"{NETWORK}speed=3",
+    "training.steps must be a whole number": f"{NETWORK}{DATA}[training]\nsteps='many'",
+    "training.precision must be bfloat16 or float32": (
+        f"{NETWORK}{DATA}[training]\nsteps=1\nprecision='int8'"
+    ),
+    "data.codec must be none or tones": f"{NETWORK}{DATA}codec='wavlm'\n[training]\nsteps=1",
+    "no dtype 'fp16'": f"{NETWORK}dtype='fp16'\n{DATA}[training]\nsteps=1",
+    "training.steps must be .* >= 1": f"{NETWORK}{DATA}[training]\nsteps=0",
+    "training.lora_rank must be .* >= 0": f"{NETWORK}{DATA}[training]\nsteps=1\nlora_rank=-1",
 }
 
 
@@ -304,7 +312,7 @@ def test_what_it_cannot_be_run_with_is_told_before_the_training(world, tmp_path)
     shutil.copytree(world / "untrained", tmp_path / "bare")
     (tmp_path / "bare/tokenizer.json").unlink()
     asked = config(world, tmp_path / "out")
-    bare = replace(asked, network=replace(asked.network, folder=str(tmp_path / "bare")))
+    bare = replace(asked, network=replace(asked.network, folder=tmp_path / "bare"))
     with pytest.raises(NetworkConfigError, match=r"has no tokenizer\.json"):
         DuplexTrainer(bare)
 
@@ -319,7 +327,7 @@ def test_what_comes_of_it_is_a_whole_checkpoint(world, tmp_path):
     shutil.move(folder / "token2wav/prompt", folder / "voices/somebody")
     for output in (tmp_path / "out", tmp_path / "model"):
         asked = config(world, output, steps=1, batch=1)
-        whole = replace(asked, network=replace(asked.network, folder=str(folder)))
+        whole = replace(asked, network=replace(asked.network, folder=folder))
         list(DuplexTrainer(whole).run())
         for name in ("duplex.json", "token2wav/config.json", "voices/somebody/prompt_token.npy"):
             assert (output / name).is_file()
@@ -328,7 +336,7 @@ def test_what_comes_of_it_is_a_whole_checkpoint(world, tmp_path):
 
 def test_a_checkpoint_of_another_run_is_refused(world, tmp_path):
     (tmp_path / STATE).write_bytes(b"not a checkpoint")
-    with pytest.raises(TrainingError, match="cannot be resumed from"):
+    with pytest.raises(TrainingError, match="cannot resume from"):
         DuplexTrainer(config(world, tmp_path))
 
 
@@ -340,7 +348,7 @@ def test_the_untrained_network_is_whole_and_small(tmp_path):
     size = (ROOT / "tests/duplex_tones/model.safetensors").stat().st_size
     assert size < 2_000_000
     grammar = Grammar(
-        read_profile(tmp_path / "one/duplex.json"),
+        read_profile(tmp_path / "one"),
         CovoConfig.read(tmp_path / "one/config.json"),
     )
     assert grammar.profile.code_rate == 25.0

@@ -14,9 +14,8 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from audio_io.clock import FRAME, samples
-from covo_cli.screen.view import ConversationInfo, ConversationView, Who
-from covo_cli.sessions.turns import utterances
-from model.duplex.assistant import DuplexAssistant
+from covo_cli.screen.view import ConversationInfo, ConversationView
+from covo_cli.sessions.transcript import Who, transcript
 from model.duplex.engine import DuplexEngine
 from model.duplex.tones.tones import hum, phrase, silence
 from model.engine import Frame
@@ -31,14 +30,10 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
+from model.hearing.recognition import Transcript
 from model.jobs.executor import ThreadExecutor
 from tests.fakes.engine import FakeClock, LevelDetector, speech
-from tests.model.duplex.duplex_talks import FOLDER, INFO, LOW, Talk, look_at, scripted
-
-
-@pytest.fixture(scope="module")
-def assistant() -> DuplexAssistant:
-    return look_at(FOLDER).load(lambda stage: None)
+from tests.model.duplex.duplex_talks import INFO, LOW, Talk, scripted
 
 
 class Reader:
@@ -54,15 +49,17 @@ class Reader:
         self.clock = clock
         return self
 
+    name = "a reader"
+
     def load(self) -> None:
         pass
 
-    def transcribe(self, audio) -> str:
+    def transcribe(self, audio) -> Transcript:
         self.heard.append(audio)
         self.clock.pass_time(self.cost)
         if self.error:
             raise RecognizerError(self.error)
-        return self.text.format(n=len(self.heard))
+        return Transcript(self.text.format(n=len(self.heard)))
 
     def close(self) -> None:
         self.closed = True
@@ -120,9 +117,9 @@ def test_threads_go_on_while_it_reads(assistant):
     gate = threading.Event()
 
     class Stuck(Reader):
-        def transcribe(self, audio) -> str:
+        def transcribe(self, audio) -> Transcript:
             gate.wait(30)
-            return "at last"
+            return Transcript("at last")
 
     engine = DuplexEngine(
         lambda progress: assistant, INFO, LevelDetector(), ThreadExecutor(), Stuck
@@ -213,8 +210,8 @@ def test_the_screen_and_the_record_take_it_as_it_is(assistant):
     assert [entry.who for entry in view.now.entries] == order
     assert all(entry.final for entry in view.now.entries[:2])
     assert view.now.entries[1].cut_off == "you spoke over it"
-    assert view.now.entries[-1].heard.split()[:2] == ["low", "one"]
-    recorded = [said for said in utterances(talk.events) if said.speaker == "user"]
+    assert view.now.entries[-1].text.split()[:2] == ["low", "one"]
+    recorded = [said for said in transcript(talk.events) if said.who is Who.USER]
     assert [said.text for said in recorded] == [event.text for event in final(talk)]
     assert len(recorded) == 3
 
@@ -225,7 +222,7 @@ def test_without_its_weights_there_is_one_notice(assistant):
     talk.say(silence(4.0))
     (notice,) = talk.all(Notice)
     assert notice.level == "warning"
-    assert notice.text.startswith("what you say is not written down: whisper-base is missing")
+    assert notice.text.startswith("no transcript of what you say: whisper-base is missing")
     assert not talk.all(UserTranscript)
     assert talk.all(ReplyFinished)
 
@@ -235,15 +232,15 @@ def test_a_recogniser_that_fails_is_told_of(assistant):
     talk.say(speech(0.4))
     talk.say(silence(1.0))
     assert [event.text for event in talk.all(Notice)] == [
-        "what you said could not be written: out of memory"
+        "your words could not be recognised: out of memory"
     ]
     assert not talk.engine.busy or talk.at < samples(2.5)
 
 
 def test_words_that_were_none_are_taken_back(assistant):
     class Doubtful(Reader):
-        def transcribe(self, audio) -> str:
-            return "" if len(audio) > samples(1.6) else "hm"
+        def transcribe(self, audio) -> Transcript:
+            return Transcript("" if len(audio) > samples(1.6) else "hm")
 
     talk = scripted(assistant, "", Doubtful())
     talk.say(speech(1.2))

@@ -24,17 +24,14 @@ from covo_cli.engines.engines import build_engine
 from covo_cli.errors import CliError
 from covo_cli.settings.settings import load_settings
 from model.covo.config.precision import Precision
-from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import load_duplex
-from model.duplex.protocol.grammar import Turn
+from model.duplex.protocol.grammar import AssistantState
 from model.duplex.tones.behaviours import (
     BEHAVIOURS,
     ChanceListener,
-    LoopListener,
     measure,
-    measure_conversation,
 )
-from model.duplex.tones.tones import Speaker, phrase, silence
+from model.duplex.tones.tones import ToneSpeaker, phrase, silence
 from model.errors import NetworkConfigError
 from tests.model.covo.golden_covo import network_folder, token2wav_folder
 
@@ -50,14 +47,19 @@ class Scripted:
     def begin(self, seed: int) -> None:
         self._chunk = 0
 
-    def hear(self, chunk) -> Turn:
+    def hear(self, chunk) -> AssistantState:
         self._chunk += 1
-        return Turn(True, 1) if self._speaks(self._chunk - 1) else Turn()
+        return AssistantState(True, 1) if self._speaks(self._chunk - 1) else AssistantState()
 
 
 @pytest.fixture(scope="module")
-def profile():
-    return load_duplex(FOLDER, precision=Precision.FP32).profile
+def network():
+    return load_duplex(FOLDER, precision=Precision.FP32)
+
+
+@pytest.fixture(scope="module")
+def profile(network):
+    return network.profile
 
 
 def rates(listener, profile, trials: int = 20) -> dict[str, float]:
@@ -77,20 +79,14 @@ def test_chance_is_poor_at_it(profile):
     assert 0.1 < found["pause"] < 0.9
 
 
-def test_it_behaves_when_it_has_forgotten_how_the_conversation_began():
-    network = load_duplex(FOLDER, precision=Precision.FP32)
-    listener = LoopListener(DuplexLoop(network))
-    trials = measure_conversation(listener, network.profile, 12)
-    assert listener.forgotten > 3 * network.profile.context.window
-    assert all(trial.success for trial in trials)
-
-
-def test_the_trained_network_takes_turns(monkeypatch):
-    monkeypatch.setattr(bench, "_A_THIRD", 2)
+def test_the_trained_network_takes_turns(network, monkeypatch):
+    monkeypatch.setattr(bench, "_A_THIRD", 4)
     monkeypatch.setattr(bench, "_CONVERSATIONS", 1)
-    network = load_duplex(FOLDER, precision=Precision.FP32)
-    figures = measure_behaviours(network, 6)
+    figures = measure_behaviours(network, 4)
+    # It also behaves when it has forgotten how the conversation began.
     assert figures["long conversations"]["rate_by_thirds"] == [1.0, 1.0, 1.0]
+    forgotten = figures["long conversations"]["tokens_forgotten_each"]
+    assert forgotten > 3 * network.profile.context.window
     for name in BEHAVIOURS:
         assert figures["network"][name]["rate"] == 1.0
     assert figures["network"]["turn"]["latency_chunks"]["median"] == 1.0
@@ -127,7 +123,7 @@ def test_a_device_that_torch_does_not_know_is_named(isolated):
 
 # The engine on the command line
 
-LOW = Speaker(120.0, 1.0, 0.1)
+LOW = ToneSpeaker(120.0, 1.0, 0.1)
 
 
 def run(*arguments: str):
@@ -161,7 +157,7 @@ def test_a_file_talks_with_it(tmp_path, isolated):
     # No weights in this place: the user's words are not written down, and that is said once.
     assert "UserTranscript" not in names
     (notice,) = (event["text"] for event in events if event.get("event") == "Notice")
-    assert notice.startswith("what you say is not written down")
+    assert notice.startswith("no transcript of what you say")
     assert "covo models pull lite" in notice
     text = "".join(e["delta"] for e in events if e.get("event") == "AssistantText")
     assert text.split()[:3] == ["low", "one", "two"]
@@ -179,7 +175,7 @@ def test_each_engine_refuses_the_other_s_checkpoints(tmp_path, isolated):
     result = chat(tmp_path, "covo-fd", half)
     assert isinstance(result.exception, NetworkConfigError)
     assert "half-duplex checkpoint" in str(result.exception)
-    assert "--engine covo)" in str(result.exception)
+    assert "--engine covo" in str(result.exception)
     token2wav_folder(half / "token2wav")
     result = chat(tmp_path, "covo", FOLDER)
     assert isinstance(result.exception, NetworkConfigError)

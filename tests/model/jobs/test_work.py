@@ -10,6 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio_io.clock import USER_RATE
+from audio_io.worker import Worker, join_all
+from model.errors import ModelError, failing_as_model_error
+from model.jobs import channel
+from model.jobs import executor as executor_module
+from model.jobs.channel import Channel, feed
 from model.jobs.executor import QUEUED_RESULTS, Job, ThreadExecutor, VirtualExecutor
 from tests.fakes.engine import FakeClock
 
@@ -207,3 +212,107 @@ def test_a_virtual_job_is_finished_when_its_last_step_would_be_over():
     assert not job.finished
     assert job.poll(2 * USER_RATE) == []
     assert job.finished
+
+
+@pytest.fixture
+def never_polls(monkeypatch):
+    """Waiting ends when something happens, not because time passed."""
+    monkeypatch.setattr(channel, "CANCEL_POLL_S", 10 * PATIENCE)
+
+
+def in_time(work: Callable[[], object]) -> None:
+    worker = Worker(work, "test")
+    worker.start()
+    assert not join_all([worker], PATIENCE)
+    assert worker.failure is None
+
+
+def test_the_end_of_a_channel_wakes_its_reader(never_polls):
+    between: Channel[int] = Channel(lambda: False)
+    read: list[int] = []
+    waiting = threading.Event()
+
+    def read_all() -> None:
+        for item in between:
+            read.append(item)
+            waiting.set()
+
+    reader = Worker(read_all, "reader")
+    reader.start()
+    between.put(1)
+    assert waiting.wait(PATIENCE)
+    between.end()
+    assert not join_all([reader], PATIENCE)
+    assert read == [1]
+
+
+def test_a_closed_channel_wakes_its_writer(never_polls):
+    between: Channel[int] = Channel(lambda: False, capacity=1)
+    assert between.put(1)
+    results: list[bool] = []
+    writer = Worker(lambda: results.append(between.put(2)), "writer")
+    writer.start()
+    between.close()
+    assert not join_all([writer], PATIENCE)
+    assert results == [False]
+
+
+def test_a_full_channel_takes_more_as_soon_as_an_item_is_read(never_polls):
+    between: Channel[int] = Channel(lambda: False, capacity=1)
+    feed(between, lambda: [between.put(n) for n in range(5)], "writer")  # type: ignore[func-returns-value]
+    in_time(lambda: list(between))
+
+
+def test_what_the_producer_raises_comes_to_the_reader_after_the_items():
+    between: Channel[int] = Channel(lambda: False)
+
+    def produce() -> None:
+        between.put(1)
+        raise ValueError("no more")
+
+    feed(between, produce, "writer")
+    read: list[int] = []
+    with pytest.raises(ValueError, match="no more"):
+        read.extend(between)
+    reader = iter(between)
+    assert next(reader, None) is None
+
+
+def test_a_job_that_never_returns_does_not_keep_its_executor_from_closing(monkeypatch):
+    monkeypatch.setattr(executor_module, "CLOSE_S", 0.05)
+    executor = ThreadExecutor()
+    forever, running = threading.Event(), threading.Event()
+
+    def stuck(cancelled: Callable[[], bool]) -> Iterator[int]:
+        running.set()
+        forever.wait()
+        yield 1
+
+    executor.submit("a", 0, stuck)
+    assert running.wait(PATIENCE)
+    in_time(executor.close)
+    forever.set()
+
+
+def test_a_worker_logs_its_failure_and_keeps_it_for_its_owner(caplog):
+    told: list[BaseException] = []
+    calls: list[int] = []
+
+    def work() -> None:
+        calls.append(1)
+        raise ValueError("a bug")
+
+    worker = Worker(work, "test", restarts=2, on_failure=told.append)
+    worker.start()
+    assert not join_all([worker], PATIENCE)
+    assert worker.dead
+    assert worker.failure is told[-1]
+    assert len(calls) == len(told) == 3
+    assert "ValueError: a bug" in caplog.text
+    assert "restarting" in caplog.text
+
+
+def test_an_unexpected_error_is_logged_with_its_traceback(caplog):
+    with pytest.raises(ModelError, match="the reply failed"), failing_as_model_error("the reply"):
+        raise ValueError("a bug")
+    assert "Traceback" in caplog.text

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from model.engine import Audio
-from model.errors import ChatError, RecognizerError, SynthesizerError
+from audio_io.signal import Audio
+from model.errors import ChatError, SynthesizerError
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
-from model.lite.prompt import Exchange, Prompt, build_messages
-from model.reply import ReplyAudio, ReplyPart, ReplyText, TurnText, UserTurn
+from model.lite.prompt import ChatExchange, Prompt, build_messages
+from model.playback.spoken_text import SpokenText
+from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 CLAUSE_ONE = "The first clause is here, "
 CLAUSE_TWO = "and the second one is a bit longer than it. "
@@ -25,25 +26,6 @@ PER_LETTER = 100
 
 def never() -> bool:
     return False
-
-
-class FakeRecognizer:
-    def __init__(self, text: str = "Hello?") -> None:
-        self.text = text
-        self.error: Exception | None = None
-        self.calls: list[str] = []
-
-    def load(self) -> None:
-        self.calls.append("load")
-
-    def transcribe(self, audio: Audio) -> str:
-        self.calls.append("transcribe")
-        if self.error:
-            raise self.error
-        return self.text
-
-    def close(self) -> None:
-        self.calls.append("close")
 
 
 class FakeChat:
@@ -118,26 +100,37 @@ class Parts:
     """A cascade and the parts that it was made of."""
 
     def __init__(self, text: str = WRITTEN) -> None:
-        self.recognizer = FakeRecognizer()
         self.chat = FakeChat(text)
         self.voices = {"one": FakeSynthesizer(0.5), "two": FakeSynthesizer(0.25)}
         self.prompt = Prompt("Be kind.")
-        self.cascade = Cascade(
-            self.recognizer, self.chat, self.voices.__getitem__, voice="one", prompt=self.prompt
-        )
+        self.cascade = Cascade(self.chat, self.voices.__getitem__, voice="one", prompt=self.prompt)
 
-    def reply(self, number: int = 0, text: str | None = None) -> list[ReplyPart]:
+    def reply(self, number: int = 0, text: str = "Hello?") -> list[ReplyPart]:
         return list(self.cascade.reply(number, turn(text), never))
 
+    def settle(
+        self, number: int, samples: int, made: list[ReplyPart], *, complete: bool = True
+    ) -> Heard:
+        """Settle as the playback of the parts ``made`` would."""
+        spoken = SpokenText()
+        for part in made:
+            if isinstance(part, ReplyText):
+                spoken.write(part.delta)
+            elif isinstance(part, ReplyAudio):
+                spoken.say(len(part.samples), part.text)
+        spoken.complete = complete
+        heard = spoken.split(samples)
+        self.cascade.settle(number, heard)
+        return heard
 
-def turn(text: str | None = None) -> UserTurn:
+
+def turn(text: str = "Hello?") -> UserTurn:
     return UserTurn(np.zeros(1600, np.float32), text)
 
 
 def test_text_and_sound_of_a_reply() -> None:
     parts = Parts()
     made = parts.reply()
-    assert made[0] == TurnText("Hello?")
     assert "".join(p.delta for p in made if isinstance(p, ReplyText)) == WRITTEN
     sounds = [p for p in made if isinstance(p, ReplyAudio)]
     assert [p.text for p in sounds] == [CLAUSE_ONE, CLAUSE_TWO, CLAUSE_THREE]
@@ -154,22 +147,6 @@ def test_the_first_clause_is_heard_while_the_rest_is_not_written_yet() -> None:
     assert not parts.chat.stopped.is_set()
     parts.chat.gate.set()
     assert [p.text for p in stream if isinstance(p, ReplyAudio)] == [CLAUSE_TWO, CLAUSE_THREE]
-
-
-def test_a_typed_turn_is_not_recognised() -> None:
-    parts = Parts()
-    assert parts.reply(text="  Typed words ")[0] == TurnText("Typed words")
-    assert parts.recognizer.calls == []
-
-
-def test_nothing_recognised_means_no_reply_and_no_history() -> None:
-    parts = Parts()
-    parts.recognizer.text = " "
-    assert parts.reply() == [TurnText("")]
-    heard = parts.cascade.settle(0, 0)
-    assert (heard.heard, heard.unheard) == ("", "")
-    assert parts.chat.asked == []
-    assert parts.cascade.history == ()
 
 
 SECOND = len(CLAUSE_ONE) * PER_LETTER
@@ -196,17 +173,16 @@ SECOND = len(CLAUSE_ONE) * PER_LETTER
 )
 def test_only_what_was_heard_is_remembered(samples: int, heard: str) -> None:
     parts = Parts()
-    parts.reply()
-    result = parts.cascade.settle(0, samples)
-    assert result.heard == heard
-    assert result.heard + result.unheard == WRITTEN
-    assert parts.cascade.history == (Exchange("Hello?", heard, interrupted=heard != WRITTEN),)
+    made = parts.reply()
+    result = parts.settle(0, samples, made)
+    assert result.text == heard
+    assert result.text + result.unheard == WRITTEN
+    assert parts.cascade.history == (ChatExchange("Hello?", heard, interrupted=heard != WRITTEN),)
 
 
 def test_the_next_turn_is_asked_with_what_was_heard() -> None:
     parts = Parts()
-    parts.reply()
-    parts.cascade.settle(0, SECOND)
+    parts.settle(0, SECOND, parts.reply())
     parts.reply(1, "And then?")
     assert [m.content for m in parts.chat.asked[1]] == [
         "Be kind.",
@@ -218,12 +194,12 @@ def test_the_next_turn_is_asked_with_what_was_heard() -> None:
 
 def test_a_discarded_reply_never_happened() -> None:
     parts = Parts()
-    parts.reply()
-    heard = parts.cascade.settle(0, None)
-    assert (heard.heard, heard.unheard) == ("", "")
+    made = parts.reply()
+    parts.cascade.settle(0, None)
     assert parts.cascade.history == ()
-    assert parts.cascade.settle(0, 500) == heard
-    assert parts.cascade.settle(77, None) == heard
+    parts.settle(0, 500, made)
+    parts.cascade.settle(77, None)
+    assert parts.cascade.history == ()
 
 
 def test_settling_while_the_reply_is_being_made() -> None:
@@ -231,11 +207,13 @@ def test_settling_while_the_reply_is_being_made() -> None:
     parts.chat.gate_before = 8
     stream = parts.cascade.reply(0, turn(), never)
     next(p for p in stream if isinstance(p, ReplyAudio))
-    assert parts.cascade.settle(0, SECOND).heard == CLAUSE_ONE
+    parts.cascade.settle(0, Heard(SECOND, CLAUSE_ONE, CLAUSE_TWO))
     before = parts.cascade.history
     parts.chat.gate.set()
     list(stream)
-    assert parts.cascade.history == before == (Exchange("Hello?", CLAUSE_ONE, interrupted=True),)
+    assert (
+        parts.cascade.history == before == (ChatExchange("Hello?", CLAUSE_ONE, interrupted=True),)
+    )
 
 
 def test_cancelling_stops_the_writing_soon() -> None:
@@ -259,7 +237,7 @@ def test_closing_the_stream_stops_the_writing_too() -> None:
     assert parts.chat.stopped.wait(5)
 
 
-def test_cancelled_before_anything_was_recognised() -> None:
+def test_cancelled_before_anything_was_written() -> None:
     parts = Parts()
     assert list(parts.cascade.reply(0, turn(), lambda: True)) == []
     assert parts.chat.asked == []
@@ -277,7 +255,7 @@ def test_an_error_in_mid_reply_comes_after_what_was_made_and_is_survived() -> No
     with pytest.raises(ChatError, match="hung up"):
         listen()
     assert [p.text for p in came if isinstance(p, ReplyAudio)] == [CLAUSE_ONE]
-    assert parts.cascade.settle(0, SECOND).heard == CLAUSE_ONE
+    parts.settle(0, SECOND, came, complete=False)
     parts.chat.error = None
     assert "".join(p.delta for p in parts.reply(1) if isinstance(p, ReplyText)) == WRITTEN
     assert parts.chat.asked[1][-2].content == CLAUSE_ONE.strip() + " …"
@@ -289,9 +267,6 @@ def test_errors_of_the_other_parts_come_through() -> None:
     with pytest.raises(SynthesizerError, match="hoarse"):
         parts.reply()
     assert parts.chat.stopped.wait(5)
-    parts.recognizer.error = RecognizerError("deaf")
-    with pytest.raises(RecognizerError, match="deaf"):
-        parts.reply(1)
 
 
 def test_a_clause_without_sound_is_counted_with_what_was_heard() -> None:
@@ -301,7 +276,7 @@ def test_a_clause_without_sound_is_counted_with_what_was_heard() -> None:
     )
     made = parts.reply()
     assert len([p for p in made if isinstance(p, ReplyAudio)]) == 1
-    assert parts.cascade.settle(0, 2400).heard == "All is well here today. 😀"
+    assert parts.settle(0, 2400, made).text == "All is well here today. 😀"
 
 
 def test_changing_the_voice_counts_from_the_next_reply() -> None:
@@ -326,17 +301,27 @@ def test_a_voice_that_does_not_load_changes_nothing() -> None:
 
 def test_the_history_is_read_ahead_of_the_next_turn() -> None:
     parts = Parts()
-    parts.reply()
-    parts.cascade.settle(0, 10**9)
+    parts.settle(0, 10**9, parts.reply())
     parts.cascade.close()  # waits for the reading
     assert parts.chat.prepared == [build_messages(parts.prompt, parts.cascade.history)]
+
+
+def test_closing_does_not_wait_for_a_prompt_that_is_never_read() -> None:
+    parts, release = Parts(), threading.Event()
+    parts.chat.prepare = lambda messages: release.wait(60)  # type: ignore[method-assign]
+    parts.settle(0, 10**9, parts.reply())
+    closing = threading.Thread(target=parts.cascade.close)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+    assert parts.chat.closed == 0  # it is in use
+    release.set()
 
 
 def test_a_long_conversation_stays_within_the_context() -> None:
     parts = Parts()
     for i in range(40):
-        parts.reply(i, f"Question number {i}?")
-        parts.cascade.settle(i, 10**9)
+        parts.settle(i, 10**9, parts.reply(i, f"Question number {i}?"))
     sizes = [sum(len(m.content) // 3 + 8 for m in asked) for asked in parts.chat.asked]
     assert max(sizes) <= parts.chat.context
     assert parts.chat.asked[-1][-1].content == "Question number 39?"
@@ -355,5 +340,24 @@ def test_it_says_what_it_is_and_closes_twice() -> None:
     assert info.parts["synthesiser"] == "fake voice"
     parts.cascade.close()
     parts.cascade.close()
-    assert "close" in parts.recognizer.calls
     assert parts.voices["one"].said[-1] == "(closed)"
+
+
+def test_a_chat_model_that_never_returns_is_left_alone_on_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("model.lite.cascade.CLOSE_S", 0.05)
+    parts, forever = Parts(), threading.Event()
+    reading = threading.Event()
+
+    def read(messages: Sequence[Message]) -> None:
+        reading.set()
+        forever.wait()
+
+    monkeypatch.setattr(parts.chat, "prepare", read)
+    made = parts.reply()
+    parts.settle(0, 10**9, made)
+    assert reading.wait(10)
+    parts.cascade.close()
+    assert parts.chat.closed == 0  # it may be inside of the library
+    forever.set()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from model.errors import ChatError
-from model.lite.chat import LlamaChat, Message, Sampling
+from model.lite.chat import ChatSampling, LlamaChat, Message
 from model.lite.openai_chat import OpenAIChat
 from tests.fakes.openai import FakeEndpoint
 
@@ -78,7 +81,7 @@ def test_the_model_is_not_there() -> None:
 
 @pytest.mark.parametrize(
     ("trouble", "words"),
-    [({"drop_after": 1}, "broke off"), ({"error_after": 1}, "out of memory")],
+    [({"drop_after": 1}, "lost the connection"), ({"error_after": 1}, "out of memory")],
 )
 def test_trouble_in_mid_reply(trouble: dict[str, int], words: str) -> None:
     with FakeEndpoint(["Good ", "day."], **trouble) as endpoint:
@@ -124,21 +127,42 @@ def test_no_model_named() -> None:
 
 
 def test_files_that_are_no_chat_models(tmp_path: Path) -> None:
-    with pytest.raises(ChatError, match="cannot be read"):
-        LlamaChat(tmp_path / "missing.gguf", Sampling()).load()
+    with pytest.raises(ChatError, match="cannot read"):
+        LlamaChat(tmp_path / "missing.gguf", ChatSampling()).load()
     junk = tmp_path / "junk.gguf"
     junk.write_bytes(b"PK\x03\x04")
     with pytest.raises(ChatError, match="not a GGUF file"):
-        LlamaChat(junk, Sampling()).load()
-    with pytest.raises(ChatError, match="cannot be read"):
-        LlamaChat(tmp_path, Sampling()).load()
+        LlamaChat(junk, ChatSampling()).load()
+    with pytest.raises(ChatError, match="cannot read"):
+        LlamaChat(tmp_path, ChatSampling()).load()
 
 
 def test_a_broken_gguf_file(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF" + b"\0" * 400)
-    with pytest.raises(ChatError, match="could not be loaded"):
-        LlamaChat(broken, Sampling()).load()
+    with pytest.raises(ChatError, match="cannot load"):
+        LlamaChat(broken, ChatSampling()).load()
+
+
+class FakeServer:
+    """Answers with a chunk that llama.cpp never sends, and swallows what the callback raises."""
+
+    def handle_chat_completions(
+        self, request: object, receive: Callable[[dict[str, Any]], bool]
+    ) -> None:
+        with contextlib.suppress(Exception):
+            receive({"choices": [{"no delta": "Hello"}]})
+
+
+def test_a_bug_in_reading_the_chat_model_is_logged_and_raised_at_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(LlamaChat, "_start", lambda self: FakeServer())
+    chat = LlamaChat(tmp_path / "tiny.gguf", ChatSampling())
+    with pytest.raises(ChatError, match="tiny failed: internal error: KeyError: 'delta'"):
+        list(chat.stream(ASK, never))
+    assert "Traceback" in caplog.text
+    assert "KeyError: 'delta'" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from audio_io.clock import USER_RATE
+from audio_io.levels import FLOOR_DB
 from model.errors import RecognizerError
-from model.lite.recognizer import RATE, WhisperRecognizer, loudest, repeats, split_at_pauses
+from model.hearing.recognition import Transcript
+from model.lite.recognizer import WhisperRecognizer, loudest, repeats, split_at_pauses
 
 
 @pytest.mark.parametrize("seconds", [1, 29, 31, 75, 200])
 def test_long_audio_is_split_and_nothing_is_lost(seconds: int) -> None:
-    audio = np.random.default_rng(seconds).standard_normal(seconds * RATE).astype(np.float32)
+    audio = np.random.default_rng(seconds).standard_normal(seconds * USER_RATE).astype(np.float32)
     pieces = split_at_pauses(audio)
     np.testing.assert_array_equal(np.concatenate(pieces), audio)
-    assert all(len(piece) <= 29 * RATE for piece in pieces)
+    assert all(len(piece) <= 29 * USER_RATE for piece in pieces)
     assert len(pieces) == 1 if seconds <= 29 else len(pieces) >= seconds / 29
 
 
 def test_it_is_split_in_the_pause() -> None:
-    audio = np.random.default_rng(0).standard_normal(40 * RATE).astype(np.float32)
-    audio[round(23.0 * RATE) : round(23.4 * RATE)] *= 0.01
+    audio = np.random.default_rng(0).standard_normal(40 * USER_RATE).astype(np.float32)
+    audio[round(23.0 * USER_RATE) : round(23.4 * USER_RATE)] *= 0.01
     first, second = split_at_pauses(audio)
-    assert 23.05 * RATE < len(first) < 23.35 * RATE
+    assert 23.05 * USER_RATE < len(first) < 23.35 * USER_RATE
     assert len(first) + len(second) == len(audio)
 
 
@@ -45,9 +51,9 @@ def test_loops_of_the_decoder(text: str, loops: bool) -> None:
 
 
 def test_level_of_the_loudest_tenth_of_a_second() -> None:
-    audio = np.zeros(RATE, np.float32)
-    assert loudest(audio) < -100
-    audio[3200:4800] = np.sin(np.arange(1600) * 2 * np.pi * 100 / RATE)
+    audio = np.zeros(USER_RATE, np.float32)
+    assert loudest(audio) == FLOOR_DB
+    audio[3200:4800] = np.sin(np.arange(1600) * 2 * np.pi * 100 / USER_RATE)
     assert loudest(audio) == pytest.approx(-3.01, abs=0.02)
 
 
@@ -58,6 +64,70 @@ def test_weights_that_are_not_there(tmp_path: Path) -> None:
 
 def test_what_is_not_audio_is_refused_before_loading(tmp_path: Path) -> None:
     recognizer = WhisperRecognizer(tmp_path)
-    assert recognizer.transcribe(np.zeros(0, np.float32)) == ""
+    assert recognizer.transcribe(np.zeros(0, np.float32)).text == ""
     with pytest.raises(RecognizerError, match="not numbers"):
-        recognizer.transcribe(np.full(RATE, np.nan, np.float32))
+        recognizer.transcribe(np.full(USER_RATE, np.nan, np.float32))
+
+
+def test_final_words_do_not_wait_for_partial_ones(monkeypatch, tmp_path: Path) -> None:
+    """A partial transcript that is no longer wanted cannot be stopped inside the library."""
+    stuck, release = threading.Event(), threading.Event()
+
+    class Whisper:
+        """As many calls at a time as there are workers; a long turn takes for ever."""
+
+        def __init__(self, path: str, *, inter_threads: int, **options: object) -> None:
+            self.workers = threading.Semaphore(inter_threads)
+
+        def encode(self, features: np.ndarray) -> np.ndarray:
+            return features
+
+        def generate(self, features: np.ndarray, *args: object, **options: object) -> list:
+            with self.workers:
+                if np.shape(features)[-1] > 1500:
+                    stuck.set()
+                    release.wait(30)
+                result = SimpleNamespace(sequences_ids=[[5]], scores=[0.0], no_speech_prob=0.0)
+                return [result]
+
+    library = SimpleNamespace(
+        models=SimpleNamespace(Whisper=Whisper),
+        StorageView=SimpleNamespace(from_array=lambda array: array),
+    )
+    tokens = SimpleNamespace(
+        token_to_id=lambda token: 1, decode=lambda ids, skip_special_tokens: " hello"
+    )
+    monkeypatch.setitem(sys.modules, "ctranslate2", library)
+    monkeypatch.setattr("tokenizers.Tokenizer.from_file", lambda path: tokens, raising=False)
+    recognizer = WhisperRecognizer(tmp_path)
+    recognizer.load()
+    audio = np.full(20 * USER_RATE, 0.1, np.float32)
+    partial = threading.Thread(target=recognizer.transcribe, args=(audio,), daemon=True)
+    partial.start()
+    assert stuck.wait(10)
+    final: list[Transcript] = []
+    asked = threading.Thread(
+        target=lambda: final.append(recognizer.transcribe(audio[:USER_RATE])), daemon=True
+    )
+    asked.start()
+    asked.join(10)
+    release.set()
+    assert final == [Transcript("hello", "en")]
+
+
+def test_torch_keeps_its_number_of_threads(monkeypatch, tmp_path: Path) -> None:
+    torch = SimpleNamespace(threads=3)
+    torch.get_num_threads = lambda: torch.threads
+    torch.set_num_threads = lambda number: setattr(torch, "threads", number)
+
+    class Greedy(WhisperRecognizer):
+        def _load(self) -> None:
+            torch.set_num_threads(6)
+            self._model = object()
+
+        def _transcribe_piece(self, audio: np.ndarray) -> Transcript:
+            return Transcript("")
+
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    Greedy(tmp_path).load()
+    assert torch.threads == 3

@@ -43,7 +43,7 @@ def test_silence_is_no_division_by_zero() -> None:
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no network")
-    with pytest.raises(EndOfTurnError, match="cannot be loaded"):
+    with pytest.raises(EndOfTurnError, match="cannot load"):
         SmartTurn(path).load()
 
 

@@ -12,12 +12,12 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 from model.errors import SynthesizerError, WeightsError
 from model.lite.phonemes import Phonemizer
 from model.lite.synthesizer import (
-    LEVEL,
+    LEVEL_DB,
     PEAK,
-    ClauseSynthesizer,
     HibariSynthesizer,
     KokoroModel,
     KokoroSynthesizer,
+    Synthesizer,
     load_style,
     speaking_level,
     trim,
@@ -33,7 +33,7 @@ class Letters(Phonemizer):
         return [text]
 
 
-class ToneSynthesizer(ClauseSynthesizer):
+class ToneSynthesizer(Synthesizer):
     """0.3 s of silence, a tone of 0.1 s for each phoneme, 0.5 s of silence."""
 
     def __init__(self, amplitude: float, spike: float = 0.0) -> None:
@@ -61,7 +61,7 @@ class ToneSynthesizer(ClauseSynthesizer):
 def test_all_voices_have_one_level(amplitude: float) -> None:
     sound = ToneSynthesizer(amplitude).say("Hello there.")
     assert sound.dtype == np.float32
-    assert speaking_level(sound) == pytest.approx(LEVEL, abs=0.3)
+    assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=0.3)
 
 
 def test_peaks_are_kept_below_the_limit_without_clipping() -> None:
@@ -118,7 +118,7 @@ def test_a_file_that_is_no_kokoro_voice(data: bytes, tmp_path: Path) -> None:
     file.write_bytes(data)
     with pytest.raises(SynthesizerError, match="not a Kokoro voice"):
         load_style(file)
-    with pytest.raises(SynthesizerError, match="cannot be read"):
+    with pytest.raises(SynthesizerError, match="cannot read the voice"):
         load_style(tmp_path / "missing.bin")
 
 
@@ -150,10 +150,10 @@ def one_line(error: pytest.ExceptionInfo[SynthesizerError]) -> str:
 def test_a_kokoro_network_that_is_none(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a network")
-    with pytest.raises(SynthesizerError, match="Kokoro could not be loaded") as raised:
+    with pytest.raises(SynthesizerError, match="cannot load Kokoro") as raised:
         KokoroModel(lambda: broken).load()
     one_line(raised)
-    with pytest.raises(SynthesizerError, match="Kokoro could not be loaded"):
+    with pytest.raises(SynthesizerError, match="cannot load Kokoro"):
         KokoroModel(lambda: tmp_path / "missing.onnx").load()
 
 
@@ -168,7 +168,7 @@ def test_weights_that_are_missing_are_reported_as_such() -> None:
 def test_a_hibari_network_that_is_none(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a network")
-    with pytest.raises(SynthesizerError, match="hibari could not be loaded") as raised:
+    with pytest.raises(SynthesizerError, match="cannot load hibari") as raised:
         HibariSynthesizer(broken, Failing()).load()
     one_line(raised)
 
@@ -190,7 +190,8 @@ def test_networks_that_fail_in_mid_conversation() -> None:
     one_line(raised)
 
 
-def test_words_that_the_converter_chokes_on() -> None:
-    with pytest.raises(SynthesizerError, match="'Hello' could not be pronounced") as raised:
+def test_words_that_the_converter_chokes_on(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SynthesizerError, match="cannot pronounce 'Hello'") as raised:
         Failing().pieces("Hello")
     one_line(raised)
+    assert "cannot pronounce 'Hello'\nTraceback" in caplog.text

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from model.turns.barge_in import WORDS_WAIT, Act, SpeechOver, judge
-from model.turns.phrases import ToldOver, phrases_of
+from model.turns.barge_in import WORDS_WAIT_S, Act, OverlapEvidence, judge
+from model.turns.phrases import OverlapWords, phrases_of
 from model.turns.turn_settings import TurnSettings
 
 S = TurnSettings(
@@ -19,15 +19,15 @@ S = TurnSettings(
 )
 
 
-def told(text: str) -> ToldOver:
+def told(text: str) -> OverlapWords:
     return phrases_of("en").over_a_reply(text)
 
 
 def act(voiced: float, silence: float = 0.0, text: str | None = None, **more: object) -> Act:
     if text is None:
-        return judge(SpeechOver(voiced, silence, **more), S).act
-    more = {"told_of": voiced, "recognized": True, **more}
-    return judge(SpeechOver(voiced, silence, told=told(text), **more), S).act
+        return judge(OverlapEvidence(voiced, silence, **more), S).act
+    more = {"words_until": voiced, "recognized": True, **more}
+    return judge(OverlapEvidence(voiced, silence, words=told(text), **more), S).act
 
 
 def test_by_length_alone():
@@ -69,14 +69,14 @@ def test_one_word_is_enough_where_the_turn_may_not_have_been_over():
 def test_the_assistant_s_own_words_are_an_echo():
     reply = "It is a long way, but the train stops there."
     own = phrases_of("en").over_a_reply("Stops there", reply)
-    speech = SpeechOver(0.5, 0.3, recognized=True, told=own, told_of=0.5)
+    speech = OverlapEvidence(0.5, 0.3, recognized=True, words=own, words_until=0.5)
     assert judge(speech, S).act is Act.RESUME
     other = phrases_of("en").over_a_reply("Stop there", reply)
-    assert judge(replace(speech, told=other), S).act is Act.STOP
+    assert judge(replace(speech, words=other), S).act is Act.STOP
 
 
 def test_words_from_too_little_sound_count_for_nothing_while_it_goes_on():
-    assert act(0.3, text="no", told_of=0.28) is Act.HOLD
+    assert act(0.3, text="no", words_until=0.28) is Act.HOLD
     assert act(0.28, silence=0.2, text="no") is Act.STOP
 
 
@@ -87,18 +87,18 @@ def test_a_backchannel_or_no_words_let_it_go_on_once_they_are_over(text):
 
 
 def test_words_that_are_not_all_of_it_decide_nothing():
-    assert act(0.6, silence=0.2, text="yeah", told_of=0.3) is Act.HOLD
+    assert act(0.6, silence=0.2, text="yeah", words_until=0.3) is Act.HOLD
 
 
 def test_laughter_is_waited_out_longer_but_not_for_ever():
     assert act(1.6, text="ha ha") is Act.HOLD
-    assert act(1.6, text="ha ha", told_of=0.5) is Act.STOP
+    assert act(1.6, text="ha ha", words_until=0.5) is Act.STOP
     assert act(2.38, text="ha ha") is Act.HOLD
     assert act(2.4, text="ha ha") is Act.STOP
 
 
 def test_words_that_never_come_are_not_waited_for():
-    late = S.barge_in_release + WORDS_WAIT
+    late = S.barge_in_release + WORDS_WAIT_S
     assert act(0.4, silence=late - 0.02, recognized=True) is Act.HOLD
     assert act(0.4, silence=late, recognized=True) is Act.RESUME
 
@@ -126,14 +126,14 @@ def test_a_quiet_command_and_nothing_more_is_the_user_s_all_the_same():
 
 
 def test_the_words_of_what_is_quiet_are_waited_for():
-    late = S.barge_in_release + WORDS_WAIT
+    late = S.barge_in_release + WORDS_WAIT_S
     assert act(0.5, silence=late - 0.02, recognized=True, level=-10.0) is Act.WAIT
     assert act(0.5, silence=late, recognized=True, level=-10.0) is Act.RESUME
     assert act(0.5, silence=0.4, recognized=True, level=-13.0) is Act.RESUME
 
 
 def test_the_reason_says_what_was_heard():
-    said = SpeechOver(0.5, 0.3, recognized=True, told=told("Okay, stop!"), told_of=0.5)
+    said = OverlapEvidence(0.5, 0.3, recognized=True, words=told("Okay, stop!"), words_until=0.5)
     assert judge(said, S).reason == "you said “okay stop”"
-    noise = SpeechOver(0.5, 0.3, recognized=True, told=told(""), told_of=0.5)
+    noise = OverlapEvidence(0.5, 0.3, recognized=True, words=told(""), words_until=0.5)
     assert judge(noise, S).reason == "only no words"

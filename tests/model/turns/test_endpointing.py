@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from model.turns.endpointing import Evidence, judge
-from model.turns.phrases import Phrase, Told
+from model.turns.endpointing import TurnEvidence, judge
+from model.turns.phrases import Phrase, PhraseVerdict
 from model.turns.turn_settings import PATIENCE, TurnSettings, with_patience
 
 S = TurnSettings(
@@ -40,8 +40,8 @@ S = TurnSettings(
 )
 def test_each_kind_of_ending_has_its_silence(phrase, probability, needed):
     def over(silence: float) -> bool:
-        words = Told(phrase, "the end")
-        verdict = judge(Evidence(silence, words, probability=probability), S)
+        words = PhraseVerdict(phrase, "the end")
+        verdict = judge(TurnEvidence(silence, words, probability=probability), S)
         assert verdict.reason
         return verdict.over
 
@@ -50,25 +50,27 @@ def test_each_kind_of_ending_has_its_silence(phrase, probability, needed):
 
 
 def test_words_that_are_coming_are_waited_for_but_not_for_ever():
-    assert not judge(Evidence(1.18, words_coming=True, probability=0.99), S).over
-    assert judge(Evidence(1.2, words_coming=True), S).over
+    assert not judge(TurnEvidence(1.18, words_coming=True, probability=0.99), S).over
+    assert judge(TurnEvidence(1.2, words_coming=True), S).over
 
 
 def test_a_statement_that_answers_a_question_is_finished():
-    answer = Told(Phrase.STATEMENT)
-    assert judge(Evidence(0.3, answer, asked=True), S).over
-    assert not judge(Evidence(0.3, answer), S).over
+    answer = PhraseVerdict(Phrase.STATEMENT)
+    assert judge(TurnEvidence(0.3, answer, asked=True), S).over
+    assert not judge(TurnEvidence(0.3, answer), S).over
 
 
 def test_the_reason_names_the_words_or_the_sound():
-    assert "“the”" in judge(Evidence(0.5, Told(Phrase.UNFINISHED, "the")), S).reason
-    assert "10%" in judge(Evidence(0.5, Told(Phrase.FINISHED), probability=0.1), S).reason
+    assert "“the”" in judge(TurnEvidence(0.5, PhraseVerdict(Phrase.UNFINISHED, "the")), S).reason
+    assert (
+        "10%" in judge(TurnEvidence(0.5, PhraseVerdict(Phrase.FINISHED), probability=0.1), S).reason
+    )
 
 
 def test_without_words_and_model_it_is_the_silence_alone():
-    assert judge(Evidence(0.7), S).over
-    assert not judge(Evidence(0.68), S).over
-    assert judge(Evidence(0.7), S).reason == "silence"
+    assert judge(TurnEvidence(0.7), S).over
+    assert not judge(TurnEvidence(0.68), S).over
+    assert judge(TurnEvidence(0.7), S).reason == "silence"
 
 
 def test_presets_get_more_patient_in_every_number():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.turns.phrases import Over, Phrase, phrases_of, words_of
+from model.turns.phrases import OverlapKind, Phrase, phrases_of, words_of
 
 ENGLISH = phrases_of("en")
 
@@ -52,14 +52,14 @@ def test_the_end_of_a_turn_s_words(text, phrase):
 @pytest.mark.parametrize(
     ("text", "kind", "content"),
     [
-        ("", Over.NOTHING, 0),
-        ("Mm-hmm.", Over.BACKCHANNEL, 0),
-        ("Yeah, I see, right.", Over.BACKCHANNEL, 0),
-        ("Ha ha ha!", Over.BACKCHANNEL, 0),
-        ("Stop!", Over.INTERRUPTION, 1),
-        ("Okay, wait", Over.INTERRUPTION, 1),
-        ("Oh, how big is it", Over.INTERRUPTION, 4),
-        ("Yeah, the green one", Over.WORDS, 3),
+        ("", OverlapKind.NOTHING, 0),
+        ("Mm-hmm.", OverlapKind.BACKCHANNEL, 0),
+        ("Yeah, I see, right.", OverlapKind.BACKCHANNEL, 0),
+        ("Ha ha ha!", OverlapKind.BACKCHANNEL, 0),
+        ("Stop!", OverlapKind.INTERRUPTION, 1),
+        ("Okay, wait", OverlapKind.INTERRUPTION, 1),
+        ("Oh, how big is it", OverlapKind.INTERRUPTION, 4),
+        ("Yeah, the green one", OverlapKind.WORDS, 3),
     ],
 )
 def test_what_is_said_over_a_reply(text, kind, content):

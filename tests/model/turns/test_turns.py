@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from audio_io.clock import FRAME, USER_RATE, samples
-from audio_io.endpoints import Audio, Played
+from audio_io.signal import Audio, Position
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -23,8 +24,9 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
+from model.reply import ReplyPart, UserTurn
 from model.turns.turn_settings import TurnSettings
-from tests.fakes.engine import FakeSpeaker, silence, speech
+from tests.fakes.engine import FakeGenerator, FakeSpeaker, silence, speech
 from tests.fakes.talks import INTERRUPTED, LISTENING, SPEAKING, THINKING, USER_SPEAKING, converse
 
 
@@ -101,15 +103,19 @@ def test_a_click_is_not_a_turn():
 
 
 def test_a_turn_in_which_nothing_was_recognised_is_dropped():
-    log, fake = converse(speech(1), silence(3), recognized=lambda turn: "")
+    log, fake = converse(speech(1), silence(3), recognized=lambda audio: "")
     assert log.states == [USER_SPEAKING, THINKING, LISTENING]
     assert log.of(TurnDiscarded)[0].reason == "nothing recognised"
     assert fake.history == []
     assert not log.of(ReplyStarted)
 
 
+def spoken(audio: Audio) -> str:
+    return f"{np.count_nonzero(audio) / USER_RATE:.2f} s"
+
+
 def test_partial_transcripts_grow_while_the_user_speaks():
-    log, _ = converse(speech(3), silence(4), recognizer=True)
+    log, _ = converse(speech(3), silence(4), recognized=spoken, recognize_cost=0.1)
     partial = [e.text for e in log.of(UserTranscript) if not e.final]
     lengths = [float(text.split()[0]) for text in partial[:-1]]
     assert len(lengths) >= 3
@@ -151,19 +157,33 @@ def test_audio_is_sent_with_what_it_says():
 
 
 def test_any_error_of_a_part_ends_the_reply_not_the_conversation():
-    def recognize(turn: object) -> str:
+    def recognize(audio: object) -> str:
         raise ValueError("something in a library")
 
-    log, _ = converse(speech(1), silence(3), speech(1), silence(3), recognized=recognize)
+    log, _ = converse(speech(0.5), silence(3), speech(0.5), silence(3), recognized=recognize)
     assert [e.text for e in log.of(Notice)] == [
-        "the reply failed: ValueError: something in a library"
+        "you were not understood: the recogniser failed: ValueError: something in a library"
     ] * 2
+    assert log.states[-1] is LISTENING
+
+
+def test_a_bug_in_a_reply_is_told_and_logged_and_the_conversation_goes_on(caplog):
+    class Buggy(FakeGenerator):
+        def reply(
+            self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
+        ) -> Iterator[ReplyPart]:
+            yield from []
+            raise ValueError("a bug")
+
+    log, _ = converse(speech(1), silence(3), speech(1), silence(3), generator=Buggy)
+    assert [e.text for e in log.of(Notice)] == ["the reply failed: ValueError: a bug"] * 2
+    assert "Traceback" in caplog.text
     assert log.states[-1] is LISTENING
 
 
 def test_a_reply_without_words_is_told():
     log, fake = converse(speech(1), silence(3), words=[])
-    assert [e.text for e in log.of(Notice)] == ["nothing to say in ''"]
+    assert [e.text for e in log.of(Notice)] == ["the reply has no words to say: ''"]
     assert log.states == [USER_SPEAKING, THINKING, LISTENING]
     assert fake.history == [("hello", "")]
 
@@ -181,7 +201,7 @@ def test_a_speaker_that_lags_is_in_the_latency():
             return super().tick()
 
         @property
-        def played(self) -> Played:
+        def played(self) -> Position:
             return self.before[0]
 
     prompt, _ = converse(speech(1), silence(4))
@@ -193,13 +213,13 @@ def test_a_speaker_that_lags_is_in_the_latency():
 def test_a_speaker_that_loses_sound_does_not_hold_up_the_conversation():
     class Losing(FakeSpeaker):
         @property
-        def played(self) -> Played:
+        def played(self) -> Position:
             real = super().played
-            return Played(real.reply, min(real.samples, 40_000))
+            return Position(real.reply_id, min(real.samples, 40_000))
 
     log, fake = converse(speech(1), silence(7), speaker=Losing())
     assert [e.text for e in log.of(Notice)] == ["the speaker lost the end of the reply"]
     (cut,) = log.of(Interrupted)
-    assert (cut.heard_samples, cut.heard) == (40_000, "one two three")
+    assert (cut.heard_samples, cut.heard) == (40_000, "one two three ")
     assert log.states[-1] is LISTENING
     assert len(fake.history) == 1

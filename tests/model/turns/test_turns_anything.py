@@ -40,9 +40,9 @@ def test_whatever_happens_every_reply_is_settled_and_it_ends_listening(
     settled: list[int] = []
 
     class Counting(FakeGenerator):
-        def settle(self, reply: int, heard_samples: int | None) -> Heard:
-            settled.append(reply)
-            return super().settle(reply, heard_samples)
+        def settle(self, reply_id: int, heard: Heard | None) -> None:
+            settled.append(reply_id)
+            super().settle(reply_id, heard)
 
     log, _ = converse(
         *audio,

@@ -35,7 +35,7 @@ def test_speech_over_a_reply_ducks_then_stops_it_within_200_ms_of_being_confirme
     assert cut.at <= stop.at + samples(0.2)
     # 1.7 s to 4.3 s: five words of half a second were heard, and part of the sixth.
     assert cut.heard_samples == pytest.approx((4.3 - 1.7) * 24_000, abs=0.03 * 24_000)
-    assert (cut.heard, cut.unheard) == ("w0 w1 w2 w3 w4", "w5 w6 w7 w8 w9")
+    assert (cut.heard, cut.unheard) == ("w0 w1 w2 w3 w4 ", "w5 w6 w7 w8 w9 ")
     assert fake.history[0] == ("hello", "w0 w1 w2 w3 w4")
     # The barge-in is a turn of its own, whole from its first sample.
     assert log.of(UserTranscript)[-1].turn == 2

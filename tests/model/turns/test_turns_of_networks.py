@@ -8,6 +8,7 @@ import pytest
 
 from audio_io.clock import samples
 from model.engine import EngineInfo
+from model.errors import RecognizerError
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -15,6 +16,7 @@ from model.events import (
     ReplyFinished,
     ReplyStarted,
     StateChanged,
+    TurnDiscarded,
     TurnLatency,
     UserTranscript,
 )
@@ -24,30 +26,30 @@ from tests.fakes.talks import LISTENING, SPEAKING, THINKING, USER_SPEAKING, conv
 
 
 class HearsItself(FakeGenerator):
-    """Knows the user's words only after two words of its answer, and has a remark."""
+    """Is begun before the user's words are known, and has a remark."""
+
+    hears = True
 
     def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
-        parts = super().reply(reply, turn, cancelled)
-        words = next(parts)
         yield ReplyNotice("info", "a remark")
-        for number, part in enumerate(parts):
-            if number == 4:
-                yield words
-            yield part
+        yield from super().reply(reply_id, turn, cancelled)
 
 
 def test_words_may_come_later_than_their_answer():
-    log, _ = converse(speech(1), silence(8), generator=HearsItself, speak_cost=1.0)
-    (said,) = log.of(UserTranscript)
+    log, fake = converse(
+        *(speech(1), silence(8)), generator=HearsItself, recognize_cost=2.0, speak_cost=1.0
+    )
+    assert fake.turns[0].text is None
+    (said,) = [event for event in log.of(UserTranscript) if event.final]
     assert (said.turn, said.text, said.final, said.end) == (1, "hello", True, samples(1.0))
     assert said.at > log.of(ReplyStarted)[0].at + samples(0.6)  # the turn is over by then
     (latency,) = log.of(TurnLatency)
     # Nobody waited for the words.
     assert latency.parts["recognize"] == 0
-    assert latency.parts["think"] == pytest.approx(0.4, abs=0.021)
-    assert latency.total == pytest.approx(0.16 + 0.4 + 1.0, abs=0.041)
+    assert latency.parts["think"] == pytest.approx(0.1, abs=0.021)
+    assert latency.total == pytest.approx(0.16 + 0.1 + 1.0, abs=0.041)
 
 
 def test_a_remark_on_a_reply_is_told_when_its_turn_is_sure():
@@ -58,6 +60,34 @@ def test_a_remark_on_a_reply_is_told_when_its_turn_is_sure():
     assert notice.at == committed.at
 
 
+def test_a_noise_is_not_answered_by_what_hears_it():
+    talk = (speech(1), silence(4))
+    log, fake = converse(*talk, generator=HearsItself, recognized=lambda audio: "")
+    assert [event.reason for event in log.of(TurnDiscarded)] == ["nothing recognised"]
+    assert not log.of(ReplyStarted)
+    assert fake.history == []
+    # One that already sounds is not withdrawn.
+    log, _ = converse(*talk, generator=HearsItself, recognized=lambda audio: "", recognize_cost=1.5)
+    assert len(log.of(ReplyFinished)) == 1
+    assert not log.of(TurnDiscarded)
+
+
+def test_a_failing_recogniser_does_not_fail_the_reply():
+    def fail(audio: object) -> str:
+        raise RecognizerError("no model")
+
+    log, _ = converse(speech(0.5), silence(4), generator=HearsItself, recognized=fail)
+    told = ["what you said could not be written: no model", "a remark"]
+    assert [event.text for event in log.of(Notice)] == told
+    assert len(log.of(ReplyFinished)) == 1
+
+
+def test_without_a_recogniser_the_reply_comes_all_the_same():
+    log, _ = converse(*(speech(1), silence(4)), generator=HearsItself, without_recognizer=True)
+    assert len(log.of(ReplyFinished)) == 1
+    assert not log.of(UserTranscript)
+
+
 class OnlyWrites(FakeGenerator):
     """Gives text and no sound."""
 
@@ -66,9 +96,9 @@ class OnlyWrites(FakeGenerator):
         return EngineInfo("fake", "a fake that only writes", "", "cpu", {}, speaks=False)
 
     def reply(
-        self, reply: int, turn: UserTurn, cancelled: Callable[[], bool]
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
-        for part in super().reply(reply, turn, cancelled):
+        for part in super().reply(reply_id, turn, cancelled):
             if not isinstance(part, ReplyAudio):
                 yield part
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from model.engine import Command, Frame, Playback
+from audio_io.signal import Position
+from model.engine import Command, Frame
 from model.events import (
     AssistantAudio,
     Event,
@@ -22,8 +23,18 @@ from model.events import (
     StateChanged,
     TurnState,
 )
+from model.turns.answer import TurnAnswer
 from model.turns.controller import TurnTakingEngine
+from model.turns.overlap import Overlap
 from model.turns.phrases import phrases_of
+from model.turns.states import (
+    Listening,
+    ReplySpeaking,
+    ReplyStopping,
+    Thinking,
+    UserSpeaking,
+    open_turn_of,
+)
 from model.turns.turn_settings import TurnSettings
 from tests.fakes.copyable import (
     PLAYED,
@@ -43,15 +54,50 @@ _FAR = 40
 
 TIMES = {
     *("now", "_now", "run_start", "last_voiced", "_voiced_until", "start", "end_of_speech"),
-    *("committed_at", "first_audio_at", "first_heard_at", "_begun_at", "_turn_text_at"),
-    *("_first_text_at", "_end_of_speech", "_moved_at", "_deaf_until", "_next", "_answered_to"),
+    *("committed_at", "first_audio_at", "first_heard_at", "first_text_at", "_begun_at"),
+    *("_words_at", "_released_at", "_moved_at", "_deaf_until", "_next_partial"),
 }
-LENGTHS = {"voiced", "run_voiced", "length", "_voiced_before", "_begins", "told_of", "_asked_of"}
+LENGTHS = {
+    "voiced",
+    "run_voiced",
+    "length",
+    "_voiced_before",
+    "_begins",
+    "_words_until",
+    "_asked_until",
+}
 NOT_PART_OF_IT = {
     *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
-    *("_phrases", "executor", "_executor", "generator", "_generator", "_work", "_recognizer"),
+    *(
+        "_phrases",
+        "executor",
+        "_executor",
+        "generator",
+        "_generator",
+        "_work",
+        "_recognizer",
+        "_audio",
+    ),
     "_powers",
 }
+
+
+RESTING = {TurnState.LISTENING, TurnState.MUTED}
+KINDS = {
+    Listening: RESTING,
+    UserSpeaking: {TurnState.USER_SPEAKING},
+    Thinking: {TurnState.THINKING},
+    ReplySpeaking: {TurnState.SPEAKING},
+    ReplyStopping: {TurnState.INTERRUPTED},
+}
+NEXT = {
+    **{resting: {TurnState.USER_SPEAKING, TurnState.THINKING, *RESTING} for resting in RESTING},
+    TurnState.USER_SPEAKING: {TurnState.THINKING, *RESTING},
+    TurnState.THINKING: {TurnState.USER_SPEAKING, TurnState.SPEAKING, *RESTING},
+    TurnState.SPEAKING: {TurnState.INTERRUPTED, TurnState.USER_SPEAKING, *RESTING},
+    TurnState.INTERRUPTED: {TurnState.USER_SPEAKING, *RESTING},
+}
+"""The states that each may be followed by, as the controller's docstring draws them."""
 
 
 class Machine:
@@ -67,7 +113,7 @@ class Machine:
             LevelDetector(),
             DoneExecutor(clock),
             settings,
-            self.person if words else None,
+            self.person,
             phrases_of("en") if words else None,
             self.person if words else None,
         )
@@ -97,13 +143,33 @@ class Machine:
             self.queued -= moved
             self.played += moved
         sound = SILENCE if words is None else FAINT if words == SOMEBODY_ELSE else SPEECH
-        for event in self.engine.process(Frame(self.at, sound, Playback(self.reply, self.played))):
+        for event in self.engine.process(Frame(self.at, sound, Position(self.reply, self.played))):
             self._take(event)
+        self._check_state()
         self.at += STEP
+
+    def _check_state(self) -> None:
+        """The state holds what there is in it, and is the one that was told."""
+        state = self.engine._state
+        assert self.state in KINDS[type(state)]
+        match state:
+            case UserSpeaking(turn=turn, answer=answer) if answer is not None:
+                assert answer.turn is turn
+                assert answer.reply.first_heard_at is None
+            case Thinking(turn=turn, answer=answer, overlap=overlap):
+                assert answer.turn is turn
+                assert overlap is None or turn.closed
+                assert answer.reply.first_heard_at is None
+            case ReplySpeaking(answer=answer, unfinished=unfinished, overlap=overlap):
+                assert unfinished is None or (unfinished is answer.turn and overlap is None)
+                assert not answer.reply.stopped
+            case ReplyStopping(answer=answer):
+                assert answer.reply.stopped
 
     def _take(self, event: Event) -> None:
         match event:
             case StateChanged(state=state):
+                assert state in NEXT[self.state], f"{self.state} is followed by {state}"
                 self.state = state
             case ReplyStarted(reply=reply, turn=turn):
                 assert self.active is None, "two replies at once"
@@ -130,46 +196,49 @@ class Machine:
                 self.finished_turn, self.active = self.turn, None
             case Interrupted(reply=reply, heard=heard, reason=reason):
                 assert self.active in (reply, None)
-                if reason != "you went on":
+                if reason != "you went on" and heard:
                     assert self.replies.history[-1][1] == heard
                 self.active = None
 
     @property
     def situation(self) -> Any:
         """What kind of state it is in, roughly."""
-        floor = self.engine._floor
-        reply, talk, turn = floor.reply, floor.talk_over, floor.turn
+        state = self.engine._state
+        answer: TurnAnswer | None = getattr(state, "answer", None)
+        overlap, turn = self._overlap, open_turn_of(state)
         return (
-            (self.state, self.ducked, self.held, self.stuck, floor.muted),
-            reply and (reply.complete, reply.failed, reply.turn_text is None),
-            talk and (talk.goes_on, talk.told is None, self._somebody_else),
+            (self.state, self.ducked, self.held, self.stuck, self.engine._context.muted),
+            answer and (answer.complete, answer.failed, answer.words is None),
+            overlap and (overlap.goes_on, overlap._words is None, self._somebody_else),
             turn and (turn.held, turn.closed, turn.over_reply),
         )
 
     @property
+    def _overlap(self) -> Overlap | None:
+        return getattr(self.engine._state, "overlap", None)
+
+    @property
     def _somebody_else(self) -> bool:
         """Whether what is said over the reply is too faint for the user."""
-        floor = self.engine._floor
-        talk, s = floor.talk_over, floor.settings
-        return talk is not None and talk.level < -s.barge_in_quiet
+        overlap = self._overlap
+        return overlap is not None and overlap.level < -self.engine._context.settings.barge_in_quiet
 
     def check_rest(self) -> None:
         """Nobody has the floor: nothing may be left over."""
-        floor = self.engine._floor
+        assert isinstance(self.engine._state, Listening)
         assert self.active is None
         assert not self.replies.begun, "a reply was never settled"
         assert not self.held, "the speaker stands still for ever"
         assert not self.ducked, "the speaker stays low"
-        assert (floor.turn, floor.reply, floor.playing, floor.talk_over) == (None,) * 4
 
     def key(self) -> Any:
         """Equal for machines that behave alike from now on."""
-        floor = self.engine._floor
-        numbers = (floor._turns, floor._replies)
+        context = self.engine._context
+        numbers = (context.turns, context.replies)
         own = (self.state, self.queued, self.ducked, self.held, self.dropped, self.stuck)
         last = (
-            self.reply - floor._replies,
-            self.finished_turn is not None and self.finished_turn == floor._turns,
+            self.reply - context.replies,
+            self.finished_turn is not None and self.finished_turn == context.turns,
             len(self.replies.begun),
             self._somebody_else,
         )
@@ -199,7 +268,7 @@ def _seen(value: Any, now: int, numbers: tuple[int, int], met: set[int]) -> Any:
 def _relative(  # noqa: PLR0911 - one line for each kind of number
     name: str, value: Any, now: int, numbers: tuple[int, int], met: set[int]
 ) -> Any:
-    if name == "_told":
+    if name == "judged":
         return None  # only keeps an event from being told twice
     if name == "_asked_of" and isinstance(value, tuple):
         return value[0] - numbers[0], max(-_FAR * STEP, value[1] - now)
@@ -207,9 +276,9 @@ def _relative(  # noqa: PLR0911 - one line for each kind of number
         return _seen(value, now, numbers, met)
     if name in TIMES:
         return max(-_FAR * STEP, value - now)
-    if name in ("_turns", "_replies"):
+    if name in ("turns", "replies"):
         return 0
-    if name in ("number", "turn", "_turn"):
+    if name in ("number", "turn", "reply_id", "_partial_turn"):
         return max(-3, value - max(numbers))
     return min(value, _FAR * STEP) if name in LENGTHS else value
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soxr
 
+from audio_io.clock import USER_RATE
+from audio_io.signal import Audio
 from covo_cli.settings.settings import load_settings, models_dir
-from model.engine import Audio
 from model.lite import SynthesizerMaker, build_cascade
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
-from model.lite.recognizer import RATE, WhisperRecognizer
-from model.lite.synthesizer import LEVEL, PEAK, Synthesizer, speaking_level
-from model.reply import ReplyAudio, ReplyText, TurnText, UserTurn
+from model.lite.recognizer import WhisperRecognizer
+from model.lite.synthesizer import LEVEL_DB, PEAK, Synthesizer, speaking_level
+from model.reply import Heard, ReplyAudio, ReplyText, UserTurn
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
@@ -59,8 +61,8 @@ def recognizer(store: WeightStore) -> WhisperRecognizer:
 
 
 @pytest.fixture(scope="module")
-def make(store: WeightStore) -> SynthesizerMaker:
-    return SynthesizerMaker(store, VoiceStore(None).get)
+def make(store: WeightStore) -> Callable[[str], Synthesizer]:
+    return cache(SynthesizerMaker(store, VoiceStore(None).get))
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +75,18 @@ def cascade(store: WeightStore) -> Iterator[Cascade]:
 
 def for_recognizer(sound: Audio) -> Audio:
     """``sound`` (24 kHz) at 16 kHz, with 0.3 s of silence around it."""
-    return np.pad(soxr.resample(sound, 24_000, RATE), RATE * 3 // 10).astype(np.float32)
+    return np.pad(soxr.resample(sound, 24_000, USER_RATE), USER_RATE * 3 // 10).astype(np.float32)
+
+
+@cache
+def said(voice: Synthesizer, text: str) -> Audio:
+    """``text`` in that voice, made once."""
+    return np.concatenate(list(voice.stream(text)))
 
 
 def spoken(voice: Synthesizer, text: str) -> Audio:
     """``text`` as the recogniser is to hear it."""
-    return for_recognizer(np.concatenate(list(voice.stream(text))))
+    return for_recognizer(said(voice, text))
 
 
 def words(text: str) -> list[str]:
@@ -98,48 +106,51 @@ def word_errors(meant: str, heard: str) -> int:
 
 @pytest.mark.parametrize(("name", "count"), [("heart", 12), ("michael", 3), ("emma", 2)])
 def test_what_is_said_is_understood(
-    name: str, count: int, make: SynthesizerMaker, recognizer: WhisperRecognizer
+    name: str, count: int, make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
 ) -> None:
     voice = make(name)
     errors = total = 0
     for sentence in SENTENCES[:count]:
-        sound = np.concatenate(list(voice.stream(sentence)))
+        sound = said(voice, sentence)
         assert np.max(np.abs(sound)) <= PEAK + 1e-6
-        assert speaking_level(sound) == pytest.approx(LEVEL, abs=3.0)
-        errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)))
+        assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=3.0)
+        errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)).text)
         total += len(words(sentence))
     assert errors / total <= 0.10
 
 
 def test_nothing_is_recognised_where_nobody_speaks(recognizer: WhisperRecognizer) -> None:
     rng = np.random.default_rng(3)
-    t = np.arange(3 * RATE) / RATE
+    t = np.arange(3 * USER_RATE) / USER_RATE
     sounds = {
-        "silence": np.zeros(2 * RATE),
-        "white noise": 0.05 * rng.standard_normal(3 * RATE),
+        "silence": np.zeros(2 * USER_RATE),
+        "white noise": 0.05 * rng.standard_normal(3 * USER_RATE),
         "hum": 0.05 * np.sin(2 * np.pi * 50 * t),
         "tone": 0.1 * np.sin(2 * np.pi * 440 * t),
-        "a knock": 0.3 * rng.standard_normal(RATE) * np.exp(-np.arange(RATE) / 400),
+        "a knock": 0.3 * rng.standard_normal(USER_RATE) * np.exp(-np.arange(USER_RATE) / 400),
     }
-    heard = {name: recognizer.transcribe(s.astype(np.float32)) for name, s in sounds.items()}
+    heard = {name: recognizer.transcribe(s.astype(np.float32)).text for name, s in sounds.items()}
     assert heard == dict.fromkeys(sounds, "")
 
 
 def test_long_speech_is_recognised_to_its_end(
-    make: SynthesizerMaker, recognizer: WhisperRecognizer
+    make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
 ) -> None:
     voice = make("heart")
     text = " ".join(SENTENCES)
     audio = np.concatenate([spoken(voice, sentence) for sentence in SENTENCES])
-    assert len(audio) > 35 * RATE
-    assert word_errors(text, recognizer.transcribe(audio)) / len(words(text)) <= 0.10
+    assert len(audio) > 35 * USER_RATE
+    assert word_errors(text, recognizer.transcribe(audio).text) / len(words(text)) <= 0.10
 
 
-def test_a_question_is_answered(cascade: Cascade, make: SynthesizerMaker) -> None:
+def test_a_question_is_answered(
+    cascade: Cascade, make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
+) -> None:
     question = spoken(make("heart"), "What is the capital of Australia?")
-    made = list(cascade.reply(1, UserTurn(question), never))
-    assert isinstance(made[0], TurnText)
-    assert words(made[0].text) == words("What is the capital of Australia?")
+    asked = recognizer.transcribe(question)
+    assert asked.language == "en"
+    assert words(asked.text) == words("What is the capital of Australia?")
+    made = list(cascade.reply(1, UserTurn(question, asked.text), never))
     text = "".join(p.delta for p in made if isinstance(p, ReplyText))
     assert "Canberra" in text
     sounds = [p for p in made if isinstance(p, ReplyAudio)]
@@ -147,7 +158,8 @@ def test_a_question_is_answered(cascade: Cascade, make: SynthesizerMaker) -> Non
     assert all(p.samples.dtype == np.float32 for p in sounds)
     samples = sum(len(p.samples) for p in sounds)
     assert 0.03 < samples / 24_000 / len(text) < 0.15  # speech has about 15 characters a second
-    assert cascade.settle(1, samples).unheard == ""
+    cascade.settle(1, Heard(samples, text, ""))
+    assert cascade.history[-1].assistant == text
 
 
 def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
@@ -171,15 +183,13 @@ def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
     assert all(taken)
     cancelled.set()
     assert list(stream) == []
-    heard = cascade.settle(2, 12_000)
-    assert heard.heard
-    assert heard.unheard
+    cascade.settle(2, Heard(12_000, "The", " sky"))
     asked = UserTurn(np.zeros(0, np.float32), "How many days are in a week?")
     stream = cascade.reply(3, asked, never)
     next(p for p in stream if isinstance(p, ReplyText))
     assert taken.count(False) == 1  # the next word was refused, and that was the last of them
     list(stream)
-    assert cascade.settle(3, None).heard == ""
+    cascade.settle(3, None)
 
 
 def test_the_chat_model_of_the_user(store: WeightStore, tmp_path: Path) -> None:

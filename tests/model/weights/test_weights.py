@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import threading
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -14,8 +15,9 @@ from typer.testing import CliRunner
 
 from covo_cli.app import app
 from model.errors import WeightsError
+from model.weights.files import PullProgress, WeightState, locked
 from model.weights.manifest import Package, Part, Piece, WeightFile, lite_pieces, parse
-from model.weights.packages import PieceState, PullProgress, WeightStore
+from model.weights.packages import WeightStore
 
 ALPHA = b"alpha" * 1000
 BETA_ONE, BETA_TWO = b"first half," * 500, b"second half" * 500
@@ -78,6 +80,14 @@ class Index:
     def wheel(self, name: str) -> Path:
         return self.folder / f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
 
+    def fill(self, root: Path, *pieces: Piece) -> None:
+        """Put what a pull of ``pieces`` would write under ``root``; pip takes a second each."""
+        for piece in pieces:
+            for file in piece.files:
+                path = root / "lite" / piece.name / file.name
+                path.parent.mkdir(parents=True)
+                path.write_bytes(ALPHA if piece is self.alpha else BETA_ONE + BETA_TWO)
+
     def store(self, root: Path) -> WeightStore:
         options = ("--no-index", "--find-links", str(self.folder))
         return WeightStore(root, (self.alpha, self.beta), options)
@@ -101,7 +111,7 @@ def test_pull_joins_the_parts_and_leaves_nothing_else(index: Index, tmp_path: Pa
     assert [piece.name for piece in store.pull(told.append)] == ["alpha", "beta"]
     assert store.path("alpha", "a.bin").read_bytes() == ALPHA
     assert store.path("beta", "sub/b.bin").read_bytes() == BETA_ONE + BETA_TWO
-    assert [s.state for s in store.verify()] == [PieceState.READY] * 2
+    assert [s.state for s in store.verify()] == [WeightState.READY] * 2
     files = sorted(str(p.relative_to(store.folder)) for p in store.folder.rglob("*") if p.is_file())
     assert files == ["alpha/a.bin", "beta/sub/b.bin"]
     total = index.alpha.download + index.beta.download
@@ -120,7 +130,7 @@ def test_missing_weights_name_the_command(index: Index, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [lambda d: bytes([d[0] ^ 1]) + d[1:], lambda d: d[:-1]])
 def test_a_damaged_file_is_refused_and_repaired(index: Index, tmp_path: Path, spoil) -> None:  # type: ignore[no-untyped-def]
-    index.store(tmp_path).pull()
+    index.fill(tmp_path, index.alpha, index.beta)
     file = tmp_path / "lite" / "alpha" / "a.bin"
     file.write_bytes(spoil(file.read_bytes()))
     store = index.store(tmp_path)
@@ -128,7 +138,7 @@ def test_a_damaged_file_is_refused_and_repaired(index: Index, tmp_path: Path, sp
         store.path("alpha", "a.bin")
     with pytest.raises(WeightsError):
         store.whole("alpha")
-    assert store.verify()[0].state is PieceState.DAMAGED
+    assert store.verify()[0].state is WeightState.DAMAGED
     assert [piece.name for piece in store.pull()] == ["alpha"]
     assert store.whole("alpha").joinpath("a.bin").read_bytes() == ALPHA
 
@@ -174,6 +184,7 @@ def test_an_interrupt_by_the_user_leaves_nothing_half_written(index: Index, tmp_
             raise KeyboardInterrupt
 
     store = index.store(tmp_path / "models")
+    index.fill(tmp_path / "models", index.alpha)
     with pytest.raises(KeyboardInterrupt):
         store.pull(press_ctrl_c)
     assert states(store) == {"alpha": "ready", "beta": "missing"}
@@ -185,7 +196,7 @@ def test_a_full_disk_is_seen_before_anything_is_fetched(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 5_000_000, 5_000_000))
-    with pytest.raises(WeightsError, match=r"only 5 MB are free.*models\.dir"):
+    with pytest.raises(WeightsError, match=r"only 5\.0 MB are free.*models\.dir"):
         index.store(tmp_path / "models").pull()
     assert not (tmp_path / "models").exists()
 
@@ -199,7 +210,9 @@ def test_a_store_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
 def test_remove(index: Index, tmp_path: Path) -> None:
     store = index.store(tmp_path)
     assert store.remove() == 0
-    store.pull()
+    index.fill(tmp_path, index.alpha, index.beta)
+    assert store.pull() == []
+    store.path("alpha", "a.bin")
     assert store.remove() == len(ALPHA + BETA_ONE + BETA_TWO)
     with pytest.raises(WeightsError, match="missing"):
         store.path("alpha", "a.bin")
@@ -225,7 +238,7 @@ def test_an_installed_piece_whose_package_is_not_there(tmp_path: Path) -> None:
     store = WeightStore(tmp_path, (piece,))
     with pytest.raises(WeightsError, match=r"not-here==1 is not installed.*pip install"):
         store.path("it", "x")
-    assert store.status()[0].state is PieceState.MISSING
+    assert store.status()[0].state is WeightState.MISSING
 
 
 def test_the_manifest_is_complete() -> None:
@@ -246,13 +259,39 @@ def test_the_manifest_is_complete() -> None:
 
 def test_a_manifest_is_read() -> None:
     piece = parse(
-        '[[piece]]\nname="p"\nwhat="w"\nlicence="MIT"\npublisher="s"\n'
-        '[[piece.package]]\nname="k"\nversion="2"\nsize=3\nsha256="aa"\n'
-        '[[piece.file]]\nname="f"\nsize=4\nsha256="bb"\nparts=["k:in/side"]\n'
+        '[[pieces]]\nname="p"\nwhat="w"\nlicence="MIT"\npublisher="s"\n'
+        '[[pieces.packages]]\nname="k"\nversion="2"\nsize=3\nsha256="aa"\n'
+        '[[pieces.files]]\nname="f"\nsize=4\nsha256="bb"\nparts=[{package="k",member="in/side"}]\n'
     )[0]
     assert piece.packages[0].requirement == "k==2"
     assert piece.files[0].parts == (Part("k", "in/side"),)
     assert (piece.download, piece.size) == (3, 4)
+
+
+def test_a_manifest_with_an_unknown_key_names_its_place() -> None:
+    with pytest.raises(
+        WeightsError, match=r"weights\.toml: pieces\[0\]\.licens is not a known key"
+    ):
+        parse('[[pieces]]\nname="p"\nwhat="w"\nlicens="MIT"\n')
+
+
+def test_a_pull_waits_for_that_of_another_process(index: Index, tmp_path: Path) -> None:
+    store, told = index.store(tmp_path / "models"), threading.Event()
+    index.fill(tmp_path / "models", index.beta)
+
+    def note(progress: PullProgress) -> None:
+        if progress.package == "waiting for another pull":
+            told.set()
+
+    thread = threading.Thread(target=store.pull, args=(note,))
+    with locked(tmp_path / "models", "lite", None):
+        thread.start()
+        assert told.wait(30)
+        with pytest.raises(WeightsError, match="is being pulled by another process"):
+            store.remove()
+        assert states(store) == {"alpha": "missing", "beta": "ready"}
+    thread.join(60)
+    assert states(store) == {"alpha": "ready", "beta": "ready"}
 
 
 @pytest.fixture
@@ -277,4 +316,4 @@ def test_the_commands_without_weights(empty_home: Path) -> None:
     assert "Freed 0 MB" in run(app, ["models", "remove", "lite", "--yes"]).output
     assert run(app, ["models", "remove", "lite"], input="n\n").exit_code == 1
     unknown = run(app, ["models", "pull", "covo"])
-    assert "there are: lite" in str(unknown.exception)
+    assert "known: lite" in str(unknown.exception)

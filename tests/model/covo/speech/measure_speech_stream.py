@@ -14,12 +14,12 @@ from statistics import mean
 import torch
 from torch import Tensor
 
-from model.covo.loading.loading import load_token2wav, load_voice_prompt
+from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
-from tests.model.covo.golden_covo import token2wav_folder
+from tests.model.covo.golden_covo import token2wav_folder, voice_prompt
 
 CODES, SEEDS, HOP = 120, (0, 1), 240
 SCHEDULES = (
@@ -64,7 +64,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = token2wav_folder(Path(scratch) / "token2wav")
         token2wav = load_token2wav(folder)
-        voice = load_voice_prompt(folder / "prompt", token2wav.config.flow)
+        voice = voice_prompt(folder, token2wav.config.flow)
     drawn = {seed: torch.Generator().manual_seed(100 + seed) for seed in SEEDS}
     replies = {seed: torch.randint(128, (CODES,), generator=drawn[seed]) for seed in SEEDS}
     whole = {

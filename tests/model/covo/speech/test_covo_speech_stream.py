@@ -15,39 +15,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.covo.config.config import SamplingConfig
-from model.covo.loading.loading import load_token2wav, load_voice_prompt
+from model.covo.config.token2wav_config import SamplingConfig
+from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
-from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.errors import NetworkInputError
-from tests.model.covo.golden_covo import TOLERANCE, error, golden, token2wav_folder
+from tests.model.covo.golden_covo import TOLERANCE, error, golden
 
 QUICK = SamplingConfig(points=2, alpha=None)
 WHOLE = ChunkSchedule(sizes=(1000,))
 LATENT = 240
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return token2wav_folder(tmp_path_factory.mktemp("covo") / "token2wav")
-
-
-@pytest.fixture(scope="module")
-def token2wav(folder) -> Token2Wav:
-    return load_token2wav(folder)
-
-
-@pytest.fixture(scope="module")
-def streamer(token2wav) -> SpeechStreamer:
-    return SpeechStreamer(token2wav)
-
-
-@pytest.fixture(scope="module")
-def voice(folder, token2wav) -> VoicePrompt:
-    return load_voice_prompt(folder / "prompt", token2wav.config.flow)
 
 
 def reply(count: int, seed: int = 5) -> list[int]:
@@ -273,7 +252,7 @@ def test_the_worker_s_waves_are_the_streamer_s(streamer, voice):
     late, _ = worker.step(stream, codes[9:], last=True)
     assert (len(early), len(none)) == ((20 - 3 - 4) * LATENT, 0)
     expected, _ = speak(streamer, voice, [codes[:8], codes[8:]], quick(5), seed=4)
-    pieces = [torch.from_numpy(piece.samples()) for piece in (early, none, late)]
+    pieces = [torch.from_numpy(piece) for piece in (early, none, late)]
     assert torch.equal(torch.cat(pieces), expected)
 
 
@@ -301,13 +280,30 @@ def test_the_worker_has_one_thread_for_all_replies(streamer, voice, monkeypatch)
     assert threading.get_ident() not in threads
 
 
+def test_a_reply_that_is_not_heard_to_its_end_keeps_no_other_from_speaking(streamer, voice):
+    worker = SpeechWorker(streamer, quick(2))
+    stalled = worker.speak([[1]] * 9, voice)
+    next(stalled)
+    spoken = []
+    other = threading.Thread(
+        target=lambda: spoken.extend(worker.speak([[1]] * 9, voice)), daemon=True
+    )
+    other.start()
+    other.join(60)
+    assert not other.is_alive()
+    assert [end for _, end in spoken][-1] == 9
+    assert sum(len(piece) for piece, _ in spoken) == streamer.token2wav.samples(9, voice)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_the_worker_beside_other_work_on_a_gpu(folder, streamer, voice):
+def test_the_worker_beside_other_work_on_a_gpu(speech_folder, streamer, voice):
     codes = reply(40)
     how = SpeechSettings(ChunkSchedule((5, 10)), SamplingConfig())
     expected, _ = speak(streamer, voice, [codes], how, seed=4)
-    worker = SpeechWorker(SpeechStreamer(load_token2wav(folder, device=torch.device("cuda"))))
+    worker = SpeechWorker(
+        SpeechStreamer(load_token2wav(speech_folder, device=torch.device("cuda")))
+    )
     stream = worker.start(voice, how, seed=4)
     busy = torch.randn(2048, 2048, device="cuda")
     pieces = []
@@ -316,6 +312,6 @@ def test_the_worker_beside_other_work_on_a_gpu(folder, streamer, voice):
         busy = torch.tanh(busy @ busy)
         piece, stream = worker.step(stream, [code], last=index == len(codes) - 1)
         pieces.append(piece)
-    wave = torch.cat([torch.from_numpy(piece.samples()) for piece in pieces])
+    wave = torch.cat([torch.from_numpy(piece) for piece in pieces])
     assert bool(busy.isfinite().all())
     assert error(wave, expected) < 1e-3

@@ -11,12 +11,10 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from torch import Tensor, nn
 
-from model.covo.config.config import SamplingConfig
-from model.covo.loading.loading import load_token2wav, load_voice_prompt
-from model.covo.speech.antialias_filter import kaiser_sinc
-from model.covo.speech.token2wav import Token2Wav, VoicePrompt
+from model.covo.config.token2wav_config import SamplingConfig
+from model.covo.speech.antialias import kaiser_sinc
 from model.errors import NetworkConfigError, NetworkInputError
-from tests.model.covo.golden_covo import TOLERANCE, error, golden, token2wav_folder
+from tests.model.covo.golden_covo import TOLERANCE, error, golden
 
 SETTINGS = {
     "alpha1": SamplingConfig(alpha=1.0),
@@ -24,21 +22,6 @@ SETTINGS = {
     "alpha2": SamplingConfig(alpha=2.0),
     "alpha1_rescale": SamplingConfig(alpha=1.0, rescale=True),
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return token2wav_folder(tmp_path_factory.mktemp("covo") / "token2wav")
-
-
-@pytest.fixture(scope="module")
-def token2wav(folder) -> Token2Wav:
-    return load_token2wav(folder)
-
-
-@pytest.fixture(scope="module")
-def voice(folder, token2wav) -> VoicePrompt:
-    return load_voice_prompt(folder / "prompt", token2wav.config.flow)
 
 
 @pytest.fixture

@@ -1,0 +1,61 @@
+"""What several commands share: flags, stores, and how they print."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from audio_io.live.speaker import LiveSpeaker
+    from model.weights.packages import WeightStore
+    from voices.store import VoiceStore
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+EventsFlag = Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")]
+YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def print_json(value: object) -> None:
+    """Print ``value`` as indented JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def warn(message: str) -> None:
+    """Print a warning on stderr."""
+    typer.echo(f"covo: warning: {message}", err=True)
+
+
+def weight_store() -> WeightStore:
+    """Open the store of the embedded engine's weights. Raises: SettingsError."""
+    from covo_cli.settings.settings import load_settings, models_dir
+    from model.weights.packages import WeightStore
+
+    return WeightStore(models_dir(load_settings()))
+
+
+def voice_store() -> VoiceStore:
+    """Open the store of voice packs."""
+    from covo_cli.settings.settings import voices_dir
+    from voices.store import VoiceStore
+
+    return VoiceStore(voices_dir())
+
+
+def chosen_speaker() -> LiveSpeaker:
+    """Open the speaker that the settings name. Raises: SettingsError."""
+    from audio_io.live.speaker import LiveSpeaker
+    from covo_cli.settings.settings import load_settings
+
+    return LiveSpeaker(load_settings().audio.output)
+
+
+def warn_if_overridden(key: str) -> None:
+    """Warn when an environment variable overrides the setting ``key``."""
+    from covo_cli.settings.settings import find_option
+
+    variable = find_option(key).variable
+    if os.environ.get(variable):
+        warn(f"{variable} is set and overrides it")

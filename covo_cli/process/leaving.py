@@ -1,0 +1,102 @@
+"""End the process in bounded time, whatever a thread or a native library is doing."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+QUIT_S = 1.5
+"""Seconds that each of the two stages of quitting may take: ending the loop, closing the parts."""
+
+
+@dataclass
+class _Process:
+    owned: bool = False
+    terminal: Any = None  # of tcgetattr
+
+
+_PROCESS = _Process()
+
+
+def own_process() -> None:
+    """Let :func:`leave_within` end this process. Without this call, as in tests, it never does.
+
+    Also lets a crash inside a native library show where Python was.
+    """
+    _PROCESS.owned = True
+    with contextlib.suppress(AttributeError, OSError, RuntimeError):  # without a real stderr
+        faulthandler.enable()
+    if sys.stdin is None or not sys.stdin.isatty():
+        return
+    with contextlib.suppress(ImportError):
+        import termios
+
+        _PROCESS.terminal = termios.tcgetattr(sys.stdin)
+
+
+def leave_within(
+    seconds: float, code: int, last_words: Callable[[], str] = lambda: ""
+) -> threading.Timer:
+    """Start a countdown that ends the process unless the timer is cancelled before.
+
+    It then logs what every thread is doing and writes ``last_words()`` to stderr.
+    """
+    timer = threading.Timer(seconds, _give_up, (seconds, code, last_words))
+    timer.name, timer.daemon = "countdown", True
+    if _PROCESS.owned:
+        timer.start()
+    return timer
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with ``code``, skipping Python's finalisation if a worker still runs.
+
+    A thread inside a native library would hang or abort the finalisation.
+    """
+    working = [t.name for t in threading.enumerate() if t.name.startswith("covo-")]
+    if working:
+        import logging
+
+        logging.getLogger(__name__).info("leaving with workers running: %s", ", ".join(working))
+        _exit_now(code)
+    sys.exit(code)
+
+
+def _give_up(seconds: float, code: int, last_words: Callable[[], str]) -> None:
+    import logging
+
+    from covo_cli.process.log import log_path
+
+    logging.getLogger(__name__).error("not closed after %g s; leaving; the threads are:", seconds)
+    with contextlib.suppress(OSError), log_path().open("a") as stream:
+        faulthandler.dump_traceback(stream)
+    with contextlib.suppress(Exception):
+        import termios
+
+        if _PROCESS.terminal is not None:
+            termios.tcsetattr(sys.stdin, termios.TCSANOW, _PROCESS.terminal)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if sys.stdout.isatty():
+            sys.stdout.write("\x1b[?25h\n")  # show the cursor
+        if words := last_words():
+            sys.stderr.write(f"{words}\n")
+    _exit_now(code)
+
+
+def _exit_now(code: int) -> NoReturn:
+    import logging
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    logging.shutdown()
+    os._exit(code)

@@ -1,0 +1,99 @@
+"""Write the log: what happened, off the screen, with a traceback for every failure.
+
+It never holds what was said, written or typed, nor keys: commands are logged without values, and
+what messages quote is hidden.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import re
+import threading
+from collections.abc import Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from audio_io.worker import LOG_FILE_HANDLER
+from covo_cli import __version__
+
+FILE_BYTES = 1_000_000
+OLD_FILES = 2
+OUR_ROOMS = ("audio_io", "covo_cli", "model", "voices")
+FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s [%(threadName)s] %(message)s"
+
+_QUOTED = re.compile(r"""(?<!\w)(['"]).*?(?<!\\)\1(?!\w)""")
+_QUOTING_CODE = ("AttributeError", "ImportError", "ModuleNotFoundError", "NameError", "TypeError")
+
+log = logging.getLogger(__name__)
+
+
+class _LogFile(RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Lose the record: a full disk must not disturb the conversation."""
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Hide quotations, which may be of what somebody said, except in a traceback's code."""
+        lines = super().format(record).splitlines()
+        kept = (" ", *_QUOTING_CODE)
+        return "\n".join(x if x.startswith(kept) else _QUOTED.sub("'...'", x) for x in lines)
+
+
+def log_dir() -> Path:
+    """Return ``COVO_LOG_DIR``, or ``logs`` in ``COVO_DATA_DIR``, or the platform's log folder."""
+    if chosen := os.environ.get("COVO_LOG_DIR"):
+        return Path(chosen).expanduser()
+    if data := os.environ.get("COVO_DATA_DIR"):
+        return Path(data).expanduser() / "logs"
+    import platformdirs
+
+    return platformdirs.user_log_path("covo", appauthor=False)
+
+
+def log_path() -> Path:
+    """Return the log file of this and earlier runs."""
+    return log_dir() / "covo.log"
+
+
+def native_log_path() -> Path:
+    """Return the file for what native libraries write to stderr."""
+    return log_dir() / "native.log"
+
+
+def begin_log(arguments: Sequence[str]) -> None:
+    """Log to the file, and to stderr with ``--verbose``. Call once, at the start of the process."""
+    root = logging.getLogger()
+    with contextlib.suppress(OSError):
+        log_dir().mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [
+        _LogFile(log_path(), "a", FILE_BYTES, OLD_FILES, "utf-8", delay=True, errors="replace")
+    ]
+    handlers[0].name = LOG_FILE_HANDLER
+    if "--verbose" in arguments:
+        handlers.append(logging.StreamHandler())
+    for handler in handlers:
+        handler.setFormatter(_Formatter(FORMAT))
+        root.addHandler(handler)
+    for room in OUR_ROOMS:
+        logging.getLogger(room).setLevel(logging.DEBUG)
+    threading.excepthook = _log_dead_thread
+    python = platform.python_version()
+    log.info("covo %s: %s", __version__, _without_values(arguments))
+    log.info("Python %s on %s, %s", python, platform.platform(), platform.machine())
+
+
+def _log_dead_thread(dead: threading.ExceptHookArgs) -> None:
+    error = dead.exc_value
+    name = dead.thread.name if dead.thread else "unknown"
+    log.error("thread %s died", name, exc_info=error)
+
+
+def _without_values(arguments: Sequence[str]) -> str:
+    """Return the command and the long options, without values: those may be private."""
+    long = [word.partition("=")[0] for word in arguments if word.startswith("--")]
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    return " ".join([command, *long])

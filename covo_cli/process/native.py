@@ -1,0 +1,65 @@
+"""Tame what native libraries do to the process: messages on stderr, a heap for each thread.
+
+ALSA, PortAudio and others write straight to file descriptor 2, also while they are closed and at
+the very end of the process. One such line would move everything on the live screen.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+STDERR = 2
+_M_ARENA_MAX = -8
+"""``M_ARENA_MAX`` of glibc's malloc.h."""
+
+
+def share_one_heap() -> None:
+    """Keep glibc from giving each thread its own heap; call it before threads are started.
+
+    Replies are made on new threads, and each heap keeps its peak size: with one heap for all,
+    synthesis levels off at 310 MB instead of 420 MB (``mallopt(3)``).
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def send_native_stderr_to(path: Path) -> None:
+    """Send file descriptor 2 to ``path``, emptied first, until the process ends.
+
+    ``sys.stderr`` stays on the terminal. Does nothing when stderr is no terminal. If the file
+    cannot be opened, what is written is dropped.
+    """
+    if not os.isatty(STDERR):
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    except OSError:
+        target = os.open(os.devnull, os.O_WRONLY)
+    sys.stderr.flush()
+    terminal = os.dup(STDERR)
+    os.dup2(target, STDERR)
+    os.close(target)
+    encoding = sys.stderr.encoding
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, encoding=encoding, errors="backslashreplace")
+
+
+@contextmanager
+def python_stderr_off_terminal() -> Iterator[None]:
+    """Send ``sys.stderr`` after the native messages while the live screen owns the terminal."""
+    on_terminal, beside = sys.stderr, sys.__stderr__
+    if beside is None or on_terminal is beside or not on_terminal.isatty():
+        yield
+        return
+    sys.stderr = beside
+    try:
+        yield
+    finally:
+        beside.flush()
+        sys.stderr = on_terminal

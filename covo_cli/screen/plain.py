@@ -1,0 +1,139 @@
+"""Screens for what is not a terminal: plain lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Self, TextIO
+
+from audio_io.clock import ASSISTANT_RATE, seconds
+from covo_cli.conversation.consumer import Tick
+from covo_cli.errors import OutputClosed
+from covo_cli.process.text import clean
+from covo_cli.screen.view import ConversationInfo
+from covo_cli.screen.words import clock, latency_line
+from covo_cli.sessions.event_log import encode_events
+from covo_cli.sessions.transcript import NAMES, Who
+from model.events import (
+    EndpointJudged,
+    Event,
+    Interrupted,
+    Notice,
+    PlaybackAction,
+    PlaybackControl,
+    ReplyFinished,
+    TurnDiscarded,
+    TurnLatency,
+    UserTranscript,
+    VoiceChanged,
+)
+
+USER, ASSISTANT = (NAMES[who].lower() for who in Who)
+
+
+class _StreamScreen:
+    """A screen on ``stream`` (stdout), which stays open."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stdout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as error:
+            if error.errno in (errno.EPIPE, errno.EIO):
+                raise OutputClosed("the reader of the output has gone") from error
+            raise
+
+
+class JsonScreen(_StreamScreen):
+    """Writes every event as one line of JSON, in ASCII so that no encoding can spoil it."""
+
+    def on_tick(self, tick: Tick) -> None:
+        """Write the events of one frame. Raises: OutputClosed."""
+        if tick.events:
+            self._write(encode_events(tick.events, ascii_only=True))
+
+
+class LinesScreen(_StreamScreen):
+    """Writes lines such as ``[00:03.2] you: ...``; remarks begin with ``--``.
+
+    The time is when a thing was finished.
+    """
+
+    def __init__(self, info: ConversationInfo, stream: TextIO | None = None) -> None:
+        super().__init__(stream)
+        self._info = info
+        self._endpoints = {"microphone": "", "speaker": ""}
+        self._muted = False
+
+    def __enter__(self) -> Self:
+        info = self._info
+        kept = f"recording to {info.recording}" if info.recording else "not recording"
+        facts = (
+            f"engine {info.engine}",
+            f"voice {info.voice}",
+            f"microphone {info.microphone}",
+            f"speaker {info.speaker}",
+            kept,
+        )
+        self.line(0, "-- " + ", ".join(facts))
+        return self
+
+    def on_tick(self, tick: Tick) -> None:
+        """Write what was finished in one frame. Raises: OutputClosed."""
+        for event in tick.events:
+            for line in _lines(event):
+                self.line(event.at, line)
+        if tick.muted != self._muted:
+            self._muted = tick.muted
+            self.line(tick.at, "-- muted" if tick.muted else "-- unmuted")
+        for name, message in (("microphone", tick.microphone), ("speaker", tick.speaker)):
+            if message != self._endpoints[name]:
+                self._endpoints[name] = message
+                self.line(tick.at, f"-- {name}: {message or 'recovered'}")
+
+    def line(self, at: int, text: str) -> None:
+        """Write one line with the time ``at``, in user samples. Raises: OutputClosed."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        shown = f"[{clock(at)}] {clean(text)}".encode(encoding, "replace").decode(encoding)
+        self._write(shown + "\n")
+
+
+def _lines(event: Event) -> list[str]:
+    lines: list[str] = []
+    match event:
+        case UserTranscript(final=True):
+            lines = [f"{USER}: {event.text}"]
+        case ReplyFinished():
+            lines = [f"{ASSISTANT}: {event.text}"]
+        case Interrupted():
+            after = seconds(event.heard_samples, ASSISTANT_RATE)
+            rest = f"; not heard: {event.unheard}" if event.unheard.strip() else ""
+            said = [f"{ASSISTANT}: {event.heard}"] if event.heard.strip() else []
+            lines = [*said, f"-- interrupted after {after:.1f} s ({event.reason}){rest}"]
+        case TurnLatency():
+            lines = [f"-- answered after {latency_line(event)}"]
+        case EndpointJudged(over=False):
+            lines = [f"-- waiting for you: {event.reason}"]
+        case PlaybackControl(action=PlaybackAction.HOLD):
+            lines = [f"-- covo pauses: {event.reason}"]
+        case PlaybackControl(action=PlaybackAction.RESUME):
+            lines = [f"-- covo goes on: {event.reason}"]
+        case TurnDiscarded():
+            lines = [f"-- not a turn: {event.reason}"]
+        case VoiceChanged():
+            lines = [f"-- voice: {event.voice}"]
+        case Notice():
+            lines = [f"-- {event.level}: {event.text}"]
+    return lines

@@ -1,0 +1,132 @@
+"""Events as lines of JSON: the one writer and the one reader of ``events.jsonl``.
+
+The recorder, the JSON screen and the evaluation all use it. Sound is not copied: an
+:class:`model.events.AssistantAudio` is written with its length only, and read back as a
+:class:`RecordedAudio`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from operator import methodcaller
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+import numpy as np
+
+from audio_io.clock import seconds
+from covo_cli.conversation.consumer import Tick
+from covo_cli.sessions.files import EVENTS
+from model import events as known_events
+from model.events import AssistantAudio, Event
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedAudio(Event):
+    """``samples`` samples (24 kHz) of reply ``reply`` were sent to the speaker, saying ``text``."""
+
+    reply: int
+    samples: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """The events that could be read, in order, and a warning for each line that could not."""
+
+    events: tuple[Event, ...]
+    warnings: tuple[str, ...]
+
+
+class EventWriter:
+    """A consumer that writes every event to ``stream`` as one line of JSON, at once."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def on_tick(self, tick: Tick) -> None:
+        """Write the events of one frame. Raises: OSError."""
+        if tick.events:
+            self._stream.write(encode_events(tick.events, ascii_only=True))
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the stream closes it."""
+
+
+def encode_events(events: Iterable[Event], *, ascii_only: bool = False) -> str:
+    """Return ``events`` as lines of JSON.
+
+    ``ascii_only``: escape everything else, for streams of unknown encoding.
+    """
+    # An engine may measure in numpy's numbers, which JSON does not know.
+    options: dict[str, Any] = {"ensure_ascii": ascii_only, "default": methodcaller("item")}
+    return "".join(json.dumps(event_to_dict(event), **options) + "\n" for event in events)
+
+
+def event_to_dict(event: Event) -> dict[str, Any]:
+    """Return the JSON form of ``event``: the fields, its class as ``event``, and ``seconds``.
+
+    The ``samples`` of a sound become their number.
+    """
+    record: dict[str, Any] = {"event": type(event).__name__, "seconds": round(seconds(event.at), 3)}
+    for f in dataclasses.fields(event):
+        value = getattr(event, f.name)
+        record[f.name] = len(value) if isinstance(value, np.ndarray) else value
+    return record
+
+
+def event_from_dict(record: object) -> Event:
+    """Return the event that :func:`event_to_dict` made ``record`` of.
+
+    Raises: ValueError when it is not a known event, or a field is missing or has a wrong type.
+    """
+    if not isinstance(record, dict):
+        raise ValueError("not a JSON object")
+    name = record.get("event")
+    kind = _kinds().get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"unknown event {name!r}")
+    try:
+        return msgspec.convert(record, kind)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def read_events(folder: Path) -> EventLog:
+    """Read ``events.jsonl`` in ``folder``; never fails.
+
+    Lines that are unknown or broken (a kill may tear the last one) are skipped with a warning.
+    """
+    path = folder / EVENTS
+    events: list[Event] = []
+    warnings: list[str] = []
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return EventLog((), (f"{EVENTS} is missing",))
+    except OSError as error:
+        return EventLog((), (f"{EVENTS} cannot be read: {error.strerror}",))
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            events.append(event_from_dict(json.loads(line)))
+        except (ValueError, RecursionError) as error:
+            warnings.append(f"{EVENTS} line {number} skipped: {error}")
+    return EventLog(tuple(events), tuple(warnings))
+
+
+@cache
+def _kinds() -> dict[str, type[Event]]:
+    kinds = {
+        name: kind
+        for name, kind in vars(known_events).items()
+        if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+    }
+    return {**kinds, AssistantAudio.__name__: RecordedAudio}

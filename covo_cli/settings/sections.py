@@ -1,0 +1,195 @@
+"""What can be set: the settings' sections, each setting with its default and its help.
+
+Keys (``turns.silence``), environment variables (``COVO_TURNS_SILENCE``), command-line flags, types,
+ranges and checks are all derived from these declarations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from covo_cli.settings.option import setting
+
+# The engines that heed a setting. A section's ENGINES holds where a setting does not name its own.
+LITE = ("lite",)
+TURN_TAKING = ("lite", "covo")
+NETWORK = ("covo", "covo-fd")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What answers."""
+
+    name: Literal["auto", "covo", "covo-fd", "lite"] = setting(
+        "auto", "Engine that answers; auto: covo where it fits, else lite.", flag="--engine"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSettings:
+    """What the assistant sounds like."""
+
+    name: str = setting(
+        "heart", "The assistant's voice (`covo voices list`).", flag="--voice", engines=LITE
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSettings:
+    """Devices, and how the microphone's signal is processed."""
+
+    input: str = setting(
+        "", "Microphone: id or part of its name; empty: system default.", flag="--input-device"
+    )
+    output: str = setting(
+        "", "Speaker: id or part of its name; empty: system default.", flag="--output-device"
+    )
+    vad: Literal["silero", "webrtc"] = setting("silero", "Voice activity detector.")
+    echo_cancellation: bool = setting(
+        True,
+        "Remove the assistant's voice from the microphone signal; off for a sound file.",
+        flag="--echo-cancellation",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOptions:
+    """When a turn is over, and what interrupts a reply. Times are in seconds.
+
+    What is not set follows ``patience``; ``silence_finished`` follows ``silence`` if that is set.
+    """
+
+    ENGINES: ClassVar[tuple[str, ...]] = TURN_TAKING
+
+    patience: Literal["eager", "normal", "patient"] = setting(
+        "normal", "How long to wait at pauses; unset times below follow it.", flag="--patience"
+    )
+    silence: float = setting(
+        0.7,
+        "Seconds of silence that end a turn, unless it breaks off in mid-phrase.",
+        within=(0.2, 5.0),
+        flag="--silence",
+    )
+    silence_finished: float = setting(
+        0.35, "Seconds of silence that end a turn that sounds finished.", within=(0.1, 5.0)
+    )
+    silence_unfinished: float = setting(
+        2.8, "Seconds of silence that end a turn that breaks off in mid-phrase.", within=(0.2, 10.0)
+    )
+    silence_statement: float = setting(
+        2.3, "Seconds of silence that end a statement that asks for nothing.", within=(0.2, 10.0)
+    )
+    end_of_turn: Literal["smart-turn", "none"] = setting(
+        "smart-turn", "Model that hears whether a turn is over; none: silence and words decide."
+    )
+    min_speech: float = setting(
+        0.2, "Seconds of speech below which a sound is ignored.", within=(0.02, 2.0)
+    )
+    speculate_after: float = setting(
+        0.12, "Seconds of silence after which a reply is begun in advance.", within=(0.02, 5.0)
+    )
+    barge_in: bool = setting(
+        True,
+        "Let speech interrupt the assistant; off: ignore the microphone while it speaks.",
+        flag="--barge-in",
+    )
+    barge_in_confirm: float = setting(
+        0.25, "Seconds of speech over a reply that silence it.", within=(0.02, 2.0)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """The chat model of the embedded engine, and the persona."""
+
+    ENGINES: ClassVar[tuple[str, ...]] = LITE
+
+    model: str = setting(
+        "",
+        "Chat model: a GGUF file, or its name at chat.url; empty: built in.",
+        flag="--chat-model",
+    )
+    url: str = setting(
+        "", "OpenAI-compatible endpoint, such as http://localhost:11434/v1.", flag="--chat-url"
+    )
+    persona: str = setting(
+        "",
+        "Text file that describes who the assistant is.",
+        flag="--persona",
+        engines=TURN_TAKING,
+        is_file=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CovoSettings:
+    """The Covo-Audio engines. Empty or 0 means the model's own where the help says so."""
+
+    ENGINES: ClassVar[tuple[str, ...]] = NETWORK
+
+    model: str = setting(
+        "covo-audio-chat",
+        "Covo-Audio model: a name from `covo models list`, or a folder.",
+        flag="--model",
+    )
+    voice: str = setting(
+        "", "Covo-Audio's voice: a voice pack; empty: the model's own.", flag="--voice"
+    )
+    text_only: bool = setting(
+        False,
+        "Reply in text only (Covo engine).",
+        flag="--text-only",
+        engines=("covo",),
+        must_be_heeded=True,
+    )
+    device: str = setting(
+        "auto", "Compute device: auto, cuda, cuda:1, mps or cpu.", flag="--device"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"] = setting(
+        "auto", "Precision of the language model; auto: as stored.", flag="--precision"
+    )
+    token2wav_precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto", "Precision of token2wav; auto: bf16, on the CPU fp32."
+    )
+    context_minutes: float = setting(
+        10.0, "Minutes of conversation kept as context.", within=(0.5, 100.0)
+    )
+    reply_tokens: int = setting(2048, "Longest reply in tokens, 33 per second.", within=(20, 8192))
+    voice_prompt_seconds: float = setting(
+        0.0,
+        "Seconds of the voice prompt to use; fewer is faster; 0: all.",
+        within=(0, 60),
+        flag="--voice-prompt-seconds",
+    )
+    flow_steps: int = setting(
+        0, "Flow-matching steps; fewer is faster; 0: the model's own.", within=(0, 100)
+    )
+    guidance: str = setting(
+        "", "Flow-matching guidance, 0 to 10; off: half the cost; empty: the model's own."
+    )
+    temperature: float = setting(
+        0.5, "Sampling temperature; 0: always the likeliest token.", within=(0.0, 2.0)
+    )
+    top_p: float = setting(0.9, "Probability mass to sample from.", within=(0.01, 1.0))
+    top_k: int = setting(50, "Number of tokens to sample from; 0: all.", within=(0, 10_000))
+    seed: int = setting(0, "Random seed.", within=(0, 2**31 - 1))
+    transcript: bool = setting(True, "Transcribe your words for screen and recording.")
+    cuda_graph: bool = setting(True, "Run decode steps as CUDA graphs.")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """The recording of a conversation."""
+
+    record: bool = setting(True, "Record the conversation to disk.", flag="--record")
+    dir: str = setting("", "Folder of the recordings; empty: in the data folder.")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsSettings:
+    """Where weights are kept, and where they come from."""
+
+    dir: str = setting("", "Folder of the weights; empty: in the data folder.")
+    hub: str = setting("", "Model hub or mirror; empty: HF_ENDPOINT, else the public hub.")
+    code_host: str = setting("", "Host of code repositories' raw files; empty: GitHub.")

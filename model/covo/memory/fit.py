@@ -1,0 +1,133 @@
+"""Check whether a plan fits a device, and find the nearest setting that does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from model.covo.config.network_config import CovoConfig
+from model.covo.config.precision import INT4_DEVICES, Precision
+from model.covo.config.token2wav_config import Token2WavConfig
+from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
+from model.errors import NetworkConfigError, NetworkMemoryError
+
+LONGEST = 60.0
+"""Minutes at which the search for the longest talk that fits ends."""
+
+_COARSER = {
+    Precision.FP32: (Precision.BF16, Precision.INT8, Precision.INT4),
+    Precision.BF16: (Precision.INT8, Precision.INT4),
+    Precision.FP16: (Precision.INT8, Precision.INT4),
+    Precision.INT8: (Precision.INT4,),
+    Precision.INT4: (),
+}
+_SHARES = (1.0, 0.5, 0.25)
+"""Shares of the wanted minutes to try before a coarser precision."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFit:
+    """Plans one network for devices of the type ``device`` (``cuda``, ``cpu``, ``mps``)."""
+
+    covo: CovoConfig
+    token2wav: Token2WavConfig
+    device: str = "cuda"
+    voice_codes: int = 291
+
+    def plan(self, setting: MemorySetting) -> MemoryPlan:
+        """Return the plan for ``setting``. Raises: NetworkConfigError."""
+        return plan_memory(
+            self.covo, self.token2wav, setting, device=self.device, voice_codes=self.voice_codes
+        )
+
+    def require(self, setting: MemorySetting, free: int, where: str) -> MemoryPlan:
+        """Return the plan for ``setting`` if it fits in ``free`` bytes. ``where``: the device's
+        name for the user.
+
+        Raises: NetworkMemoryError, which names the nearest setting that fits.
+        """
+        plan = self.plan(setting)
+        if plan.total <= free:
+            return plan
+        wanting = f"{setting} needs {_gb(plan.total)} of memory, and {where} has {_gb(free)} free"
+        nearest = self.nearest(setting, free)
+        if nearest is not None:
+            raise NetworkMemoryError(
+                f"{wanting}; this fits: {nearest.setting} ({_gb(nearest.total)})"
+            )
+        smallest = self._smallest(setting)
+        raise NetworkMemoryError(
+            f"{wanting}; nothing fits: the smallest setting, {smallest.setting}, needs "
+            f"{_gb(smallest.total)}"
+        )
+
+    def nearest(self, setting: MemorySetting, free: int) -> MemoryPlan | None:
+        """Return the first plan that fits in ``free`` bytes: ``setting``, token2wav in half
+        precision, then fewer minutes, then a coarser language model."""
+        plans = (self.plan(candidate) for candidate in self._alternatives(setting))
+        return next((plan for plan in plans if plan.total <= free), None)
+
+    def longest(self, setting: MemorySetting, free: int) -> float:
+        """Return the most whole minutes of talk for which ``setting`` fits in ``free`` bytes, up to
+        :data:`LONGEST` and the network's own limit; 0 if not even one does."""
+        low, high = 0, round(min(LONGEST, self._most_minutes()))
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.plan(replace(setting, minutes=float(middle))).total <= free:
+                low = middle
+            else:
+                high = middle - 1
+        return float(low)
+
+    def _alternatives(self, setting: MemorySetting) -> Iterator[MemorySetting]:
+        coarser = _COARSER[setting.precision]
+        speech = dict.fromkeys((setting.token2wav, Precision.BF16))
+        for precision in (setting.precision, *filter(self._runs, coarser)):
+            for share in _SHARES:
+                for token2wav in speech:
+                    yield MemorySetting(
+                        precision, token2wav, setting.minutes * share, setting.speaks
+                    )
+
+    def _smallest(self, setting: MemorySetting) -> MemoryPlan:
+        """Return the smallest plan that speaks if ``setting`` does: one minute in the coarsest
+        precision of the device."""
+        coarsest = Precision.INT4 if self._runs(Precision.INT4) else Precision.INT8
+        return self.plan(MemorySetting(coarsest, Precision.BF16, 1.0, setting.speaks))
+
+    def _runs(self, precision: Precision) -> bool:
+        return precision is not Precision.INT4 or self.device in INT4_DEVICES
+
+    def _most_minutes(self) -> float:
+        per_minute = context_tokens(1.0) - context_tokens(0.0)
+        return (self.covo.backbone.max_positions - context_tokens(0.0)) / per_minute
+
+
+def free_memory(device: str) -> int:
+    """Return the free bytes of ``device`` (``cuda``, ``cuda:1``, ``mps``, ``cpu``).
+
+    Raises: NetworkConfigError when there is no such device.
+    """
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        import psutil
+
+        available: int = psutil.virtual_memory().available
+        return available
+    import torch
+
+    try:
+        if kind == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            return int(free)
+        if kind == "mps" and torch.backends.mps.is_available():
+            most, used = torch.mps.recommended_max_memory(), torch.mps.driver_allocated_memory()
+            return int(most - used)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise NetworkConfigError(f"cannot use the device {device}: {reason}") from error
+    raise NetworkConfigError(f"no device {device!r} here; use cpu, cuda or mps")
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

@@ -1,0 +1,97 @@
+"""Estimate, from shapes, the memory that the network needs while it computes. No torch here.
+
+Each estimate counts the tensors that are alive at a stage's widest point as hidden-sized rows
+(residual stream, norm, query, key, value, attention, projection, sum) and inner-sized rows
+(activations inside the linear layers), all in the stage's dtype. Attention scores do not count:
+PyTorch's fused kernels never write them out. The libraries' scratch and fragments are part of the
+plan's margin and context.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.covo.config.network_config import CovoConfig
+from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import Token2WavConfig
+from model.covo.memory.parameters import block_linears
+from model.covo.speech.chunk_schedule import ChunkSchedule
+
+PREFILL_ROWS = 1024
+"""Rows that prefill computes at once; more would only need more memory."""
+
+_HIDDEN_ROWS = 8
+_ROTATED_ROWS = 4
+"""On top in flow matching: rotated queries and keys, and what they are made of."""
+_LOGITS_COPIES = 6
+"""Raw, float32, after each penalty, and while the token is chosen."""
+_QUANTISING_COPIES = 5
+"""Copies of a bf16 weight while torchao quantises it (measured on a CPU, int8: 4.5)."""
+_VOCODED_AGAIN = 13
+"""Latents before a chunk that the vocoder computes again."""
+_VOCODER_COPIES = 12
+"""Signals that a residual block of the vocoder holds, phases included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Bytes per stage. ``dequantised``: the bf16 copy of the largest linear weight that eager int8
+    makes; ``quantising``: needed while the last layer is loaded."""
+
+    encoder: int
+    prefill: int
+    logits: int
+    dequantised: int
+    flow: int
+    vocoder: int
+    quantising: int
+
+    @property
+    def peak(self) -> int:
+        """Return the bytes needed while a reply is made: the stages of the language model run one
+        after another, and beside them those of token2wav."""
+        language = max(self.encoder, self.prefill) + self.dequantised + self.logits
+        return language + max(self.flow, self.vocoder)
+
+
+def estimate_workspace(
+    covo: CovoConfig,
+    token2wav: Token2WavConfig,
+    *,
+    precision: Precision,
+    token2wav_item: int,
+    device: str,
+    context: int,
+    voice_codes: int,
+) -> Workspace:
+    """Estimate the workspace. ``token2wav_item``: bytes of one of its numbers, 0 if it is not
+    loaded; ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the
+    voice prompt."""
+    item = precision.item_bytes
+    encoder, backbone = covo.encoder, covo.backbone
+    flow, vocoder = token2wav.flow, token2wav.vocoder
+    heard = encoder.positions * (_HIDDEN_ROWS * encoder.hidden + 2 * encoder.ffn) * item
+    prompt = min(PREFILL_ROWS, context)
+    rows = prompt * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
+    # Without FlashAttention, keys and values are repeated per query head, and there is a mask.
+    flash = device == "cuda" and item == 2
+    attended = 0 if flash else context * (2 * backbone.hidden * item + prompt)
+    largest = max(rows * columns for rows, columns in block_linears(backbone))
+    batch = 1 if token2wav.sampling.alpha is None else 2
+    schedule = ChunkSchedule()
+    longest = max(schedule.sizes)
+    times = flow.upsample * (voice_codes + schedule.window + longest + schedule.look_ahead)
+    per_time = (_HIDDEN_ROWS + _ROTATED_ROWS) * flow.hidden + 2 * flow.ffn
+    widest, samples = 0, flow.upsample * longest + _VOCODED_AGAIN
+    for stage, rate in enumerate(vocoder.upsample_rates):
+        samples *= rate
+        widest = max(widest, vocoder.channels(stage) * samples)
+    return Workspace(
+        encoder=heard,
+        prefill=rows + attended,
+        logits=_LOGITS_COPIES * 4 * backbone.vocabulary,
+        dequantised=largest * item if precision is Precision.INT8 else 0,
+        flow=batch * times * per_time * token2wav_item,
+        vocoder=_VOCODER_COPIES * widest * token2wav_item,
+        quantising=_QUANTISING_COPIES * largest * item if precision.quantised else 0,
+    )

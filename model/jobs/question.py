@@ -1,0 +1,83 @@
+"""Ask a model one thing at a time, beside the conversation's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from model.errors import ModelError, failing_as_model_error
+from model.events import Notice
+from model.jobs.executor import Executor, Job, once
+from voices.errors import VoiceError
+
+T = TypeVar("T")
+
+
+class Question(Generic[T]):
+    """Ask on ``lane`` and collect the answer frame by frame.
+
+    ``model`` names who is asked, for errors. A failure is logged and reported in one notice,
+    "``trouble``: the error". Unless it ``retries``, the question is then ``disabled``.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        lane: str,
+        *,
+        model: str,
+        trouble: str,
+        level: str = "warning",
+        retries: bool = False,
+    ) -> None:
+        self._executor = executor
+        self._lane = lane
+        self._model = model
+        self._trouble = trouble
+        self._level = level
+        self._retries = retries
+        self._job: Job[T] | None = None
+        self._reported = ""
+        self.answer: T | None = None
+        """The answer to the last question, once it is known."""
+        self.failed = False
+        """Whether the last question failed."""
+        self.disabled = False
+        """Whether a failure ended the asking for good."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether an answer may still come."""
+        return self._job is not None
+
+    def ask(self, now: int, call: Callable[[], T]) -> None:
+        """Ask for what ``call`` returns, instead of anything pending."""
+        self.drop()
+        self.failed = False
+        if not self.disabled:
+            self._job = self._executor.submit(self._lane, now, once(call))
+
+    def poll(self, now: int) -> list[Notice]:
+        """Collect the answer if it is there by ``now`` (user samples); report a failure."""
+        job = self._job
+        if job is None:
+            return []
+        try:
+            with failing_as_model_error(self._model):
+                answers = job.poll(now)
+        except (ModelError, VoiceError) as error:
+            return self._fail(now, f"{self._trouble}: {error}" if self._trouble else str(error))
+        if answers:
+            self.answer, self._job, self._reported = answers[0], None, ""
+        return []
+
+    def drop(self) -> None:
+        """Discard the pending question and its answer."""
+        if self._job is not None:
+            self._job.cancel()
+        self._job = self.answer = None
+
+    def _fail(self, now: int, text: str) -> list[Notice]:
+        self._job, self.failed, self.disabled = None, True, not self._retries
+        repeated, self._reported = text == self._reported, text
+        return [] if repeated else [Notice(now, self._level, text)]

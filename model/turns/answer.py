@@ -1,0 +1,165 @@
+"""The answer to a turn: recognise its words, have the reply made, and collect it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from model.errors import ModelError, failing_as_model_error
+from model.events import Event, Notice, TurnLatency, UserTranscript
+from model.hearing.open_turn import OpenTurn
+from model.hearing.recognition import Recognition, Transcript
+from model.jobs.executor import Executor, Job
+from model.jobs.question import Question
+from model.playback.spoken_reply import SpokenReply, latency_parts
+from model.reply import ReplyGenerator, ReplyNotice, ReplyPart, ReplyText, UserTurn
+
+REPLY_LANE = "reply"
+
+
+class TurnAnswer:
+    """TurnAnswer ``turn`` as it stands at time ``now`` (user samples), often before it is over.
+
+    A generator that hears the audio is begun at once, another one when the words are known.
+    """
+
+    def __init__(
+        self,
+        reply_id: int,
+        turn: OpenTurn,
+        generator: ReplyGenerator,
+        executor: Executor,
+        recognition: Recognition,
+        now: int,
+    ) -> None:
+        self._generator = generator
+        self._executor = executor
+        self._audio = turn.audio()
+        self._begun_at = now
+        self._words_at: int | None = None
+        self._notices: list[ReplyNotice] = []
+        self._job: Job[ReplyPart] | None = None
+        self.turn = turn
+        self.end_of_speech = turn.end_of_speech
+        """The end of the speech that is answered, in user samples."""
+        self.reply = SpokenReply(reply_id, turn.number, speaks=generator.info.speaks)
+        self.words = turn.typed
+        """The turn's words, empty where no speech was recognised, None while unknown."""
+        self.failed = False
+        """Whether making the reply failed; the user was told."""
+        self._question = self._ask(recognition, now)
+        if turn.typed is not None or generator.hears:
+            self._begin(now)
+
+    @property
+    def words_coming(self) -> bool:
+        """Whether the words are still being recognised."""
+        return self._question is not None and self._question.pending
+
+    @property
+    def complete(self) -> bool:
+        """Whether no part of the reply will come any more."""
+        return not self.words_coming and (self._job is None or self._job.finished)
+
+    def poll(self, now: int, *, committed: bool) -> list[Event]:
+        """Collect what is ready by ``now``; return what to tell of it.
+
+        Until it is ``committed``, words may change and the reply's notices are kept.
+        """
+        events, came = self._poll_words(now)
+        try:
+            self._poll_reply(now)
+        except ModelError as error:
+            self.failed = True
+            events.append(Notice(now, "error", str(error)))
+        if self.complete:
+            self.reply.end(whole=not self.failed)
+        if came:
+            events += self.transcript(now, final=committed)
+        if committed:
+            events += [Notice(now, notice.level, notice.text) for notice in self._notices]
+            self._notices.clear()
+        return events
+
+    def transcript(self, now: int, *, final: bool) -> list[Event]:
+        """Return the transcript of what was said, if its words are known."""
+        turn = self.turn
+        if not self.words or turn.typed is not None:
+            return []
+        return [UserTranscript(now, turn.number, self.words, final, turn.start, turn.end_of_speech)]
+
+    def cancel(self) -> None:
+        """Stop making it."""
+        if self._question is not None:
+            self._question.drop()
+        if self._job is not None:
+            self._job.cancel()
+
+    def latency(self, now: int, committed_at: int) -> TurnLatency:
+        """Return the time from the user's last sample to the first sample heard, by its parts.
+
+        ``wait``: silence until the answer was begun; ``recognize``: until the words were known;
+        ``think``: until the reply's first words; ``speak``: until they were sound; ``hold``: until
+        the turn was over; ``play``: until they were heard.
+        """
+        reply, recognized = self.reply, self._words_at
+        written = reply.first_text_at
+        if recognized is not None and written is not None and recognized > written:
+            recognized = None  # nothing waited for the words
+        parts = latency_parts(
+            self.end_of_speech,
+            {
+                "wait": self._begun_at,
+                "recognize": recognized,
+                "think": written,
+                "speak": reply.first_audio_at,
+                "hold": committed_at,
+                "play": reply.first_heard_at,
+            },
+        )
+        return TurnLatency(now, reply.turn, reply.reply_id, sum(parts.values()), parts)
+
+    def _ask(self, recognition: Recognition, now: int) -> Question[Transcript] | None:
+        if self.turn.typed is not None or not recognition.available:
+            return None
+        if self._generator.hears:
+            trouble, level = "what you said could not be written", "warning"
+        else:
+            trouble, level = "you were not understood", "error"
+        return recognition.turn(now, self._audio, trouble, level)
+
+    def _poll_words(self, now: int) -> tuple[list[Event], bool]:
+        """Collect the words; return notices, and whether the words have become known."""
+        question = self._question
+        if question is None or not question.pending:
+            return [], False
+        events: list[Event] = [*question.poll(now)]
+        if question.failed and not self._generator.hears:
+            self.failed = True
+        if question.answer is None:
+            return events, False
+        self.words, self._words_at = question.answer.text.strip(), now
+        if self.words and not self._generator.hears:
+            self._begin(now)
+        return events, True
+
+    def _poll_reply(self, now: int) -> None:
+        if self._job is None:
+            return
+        with failing_as_model_error("the reply"):
+            parts = self._job.poll(now)
+        for part in parts:
+            if isinstance(part, ReplyNotice):
+                self._notices.append(part)
+            elif isinstance(part, ReplyText):
+                self.reply.write(now, part.delta)
+            else:
+                self.reply.say(now, part.samples, part.text)
+
+    def _begin(self, now: int) -> None:
+        generator, reply_id = self._generator, self.reply.reply_id
+        turn = UserTurn(self._audio, self.words)
+
+        def work(cancelled: Callable[[], bool]) -> Iterator[ReplyPart]:
+            return generator.reply(reply_id, turn, cancelled)
+
+        self._job = self._executor.submit(REPLY_LANE, now, work)

@@ -1,0 +1,111 @@
+"""What the states of turn taking share: the engine's parts, the time, what is remembered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from audio_io.signal import NOTHING_PLAYED, Position
+from model.engine import Frame
+from model.events import (
+    Event,
+    PlaybackAction,
+    PlaybackControl,
+    SpeculationDiscarded,
+    StateChanged,
+    TurnState,
+)
+from model.hearing.hearing import Hearing
+from model.hearing.open_turn import OpenTurn
+from model.hearing.recognition import Recognition
+from model.jobs.executor import Executor
+from model.reply import ReplyGenerator
+from model.turns.answer import TurnAnswer
+from model.turns.end_of_turn import EndOfTurnProbe
+from model.turns.overlap import Overlap
+from model.turns.phrases import Phrases
+from model.turns.states import ConversationState, Listening
+from model.turns.turn_settings import TurnSettings
+
+S = TypeVar("S", bound=ConversationState)
+
+
+@dataclass
+class TurnContext:
+    """The parts, the present frame, and the memory of earlier turns.
+
+    ``asked``: whether the last reply heard to its end was a question. ``user_level``: level of the
+    last turn that was spoken, in dBFS. Times are user samples.
+    """
+
+    generator: ReplyGenerator
+    executor: Executor
+    hearing: Hearing
+    recognition: Recognition
+    probe: EndOfTurnProbe
+    settings: TurnSettings
+    phrases: Phrases | None
+    now: int = 0
+    position: Position = NOTHING_PLAYED
+    events: list[Event] = field(default_factory=list)
+    muted: bool = False
+    asked: bool = False
+    user_level: float | None = None
+    turns: int = 0
+    replies: int = 0
+
+    def begin(self, frame: Frame) -> None:
+        """Begin a frame: its time, what was played by then, no events yet."""
+        self.now, self.position, self.events = frame.end, frame.playback, []
+
+    def emit(self, event: Event) -> None:
+        """Tell ``event`` with this frame."""
+        self.events.append(event)
+
+    def enter(self, state: S, reason: str) -> S:
+        """Tell that ``state`` begins, and return it."""
+        muted = self.muted and isinstance(state, Listening)
+        self.emit(StateChanged(self.now, TurnState.MUTED if muted else state.kind, reason))
+        return state
+
+    def rest(self, reason: str) -> Listening:
+        """Go back to listening."""
+        self.hearing.forget()
+        return self.enter(Listening(), reason)
+
+    def open_turn(self, typed: str | None = None) -> OpenTurn:
+        """Open the next turn: ``typed``, or with the speech that has begun just now."""
+        self.turns += 1
+        if typed is not None:
+            return OpenTurn(self.turns, self.now, self.now, typed=typed)
+        return self.hearing.open_turn(self.turns)
+
+    def open_overlap(self, unfinished: OpenTurn | None) -> Overlap:
+        """Open speech over a reply: of the turn it answers if that is ``unfinished``, or a new
+        one."""
+        return Overlap(
+            unfinished or self.open_turn(),
+            self.hearing.run,
+            self.recognition,
+            self.phrases,
+            user_level=self.user_level,
+            goes_on=unfinished is not None,
+        )
+
+    def begin_answer(self, turn: OpenTurn) -> TurnAnswer:
+        """Begin to answer ``turn`` as it stands."""
+        self.recognition.drop_partial()
+        self.replies += 1
+        return TurnAnswer(
+            self.replies, turn, self.generator, self.executor, self.recognition, self.now
+        )
+
+    def discard_answer(self, answer: TurnAnswer, reason: str) -> None:
+        """Throw away a speculation: the reply never happened, and its turn goes on."""
+        answer.cancel()
+        self.generator.settle(answer.reply.reply_id, None)
+        self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
+
+    def control(self, answer: TurnAnswer, action: PlaybackAction, reason: str) -> None:
+        """Ask the speaker for something."""
+        self.emit(PlaybackControl(self.now, answer.reply.reply_id, action, reason))

@@ -1,0 +1,111 @@
+"""Speech over a reply, while it is not known what it is: its turn, and its words as they come."""
+
+from __future__ import annotations
+
+from audio_io.clock import samples, seconds
+from audio_io.signal import Audio
+from model.events import Notice
+from model.hearing.open_turn import OpenTurn
+from model.hearing.recognition import Recognition
+from model.turns.barge_in import ENDED_S, UNCLEAR_S, OverlapEvidence
+from model.turns.phrases import OverlapWords, Phrases
+
+_FIRST_WORDS = samples(UNCLEAR_S)
+"""Speech before which no words can be recognised, unless it has ended."""
+
+_MORE_WORDS = samples(0.15)
+"""Recognise again after this much more speech."""
+
+_LEAD = samples(0.3)
+"""Audio from before the speech that its words are recognised with."""
+
+
+class Overlap:
+    """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
+
+    ``goes_on``: it is the very turn that the reply answers. ``user_level``: the level at which the
+    user speaks, in dBFS, if known. Its words are recognised while it grows and once when it has
+    ended, unless there is no recogniser or there are no ``phrases`` to judge by.
+    """
+
+    def __init__(
+        self,
+        turn: OpenTurn,
+        voiced: int,
+        recognition: Recognition,
+        phrases: Phrases | None,
+        *,
+        user_level: float | None,
+        goes_on: bool,
+    ) -> None:
+        recognition.overlap.drop()
+        self.turn = turn
+        self.goes_on = goes_on
+        self._recognition = recognition
+        self._phrases = phrases
+        self._user_level = user_level
+        self._voiced_before = turn.voiced - voiced
+        self._begins = max(0, turn.length - voiced - _LEAD)
+        self._words: OverlapWords | None = None
+        self._words_until = 0
+        self._asked_until = 0
+
+    @property
+    def voiced(self) -> int:
+        """How much speech there was over the reply, in user samples."""
+        return self.turn.voiced - self._voiced_before
+
+    @property
+    def level(self) -> float:
+        """Its level so far, in dB relative to the user's (0 where one of them is unknown)."""
+        level = self.turn.level(self.voiced)
+        return 0.0 if level is None or self._user_level is None else level - self._user_level
+
+    def poll(self, now: int, silence: int, reply: str) -> list[Notice]:
+        """Collect and ask for the words. ``silence``: user samples since its last speech;
+        ``reply``: the text that it is said over."""
+        if self._phrases is None or not self._recognizable:
+            return []
+        question = self._recognition.overlap
+        notices: list[Notice] = []
+        if question.pending:
+            notices = question.poll(now)
+            if question.answer is not None:
+                self._words = self._phrases.over_a_reply(question.answer.text, reply)
+                self._words_until = self._asked_until
+        ended = silence >= samples(ENDED_S)
+        if not question.pending and self._recognizable and self._worth_asking(ended=ended):
+            self._asked_until = self.voiced
+            self._recognition.ask(question, now, self._audio())
+        return notices
+
+    def evidence(self, silence: int) -> OverlapEvidence:
+        """Return what is known of it."""
+        return OverlapEvidence(
+            voiced=seconds(self.voiced),
+            silence=seconds(silence),
+            level=self.level,
+            recognized=self._recognizable,
+            words=self._words,
+            words_until=seconds(self._words_until),
+            goes_on=self.goes_on,
+        )
+
+    def drop(self) -> None:
+        """Discard the words being recognised."""
+        self._recognition.overlap.drop()
+
+    @property
+    def _recognizable(self) -> bool:
+        recognition = self._recognition
+        return (
+            self._phrases is not None and recognition.available and not recognition.overlap.disabled
+        )
+
+    def _worth_asking(self, *, ended: bool) -> bool:
+        more = self.voiced - self._asked_until
+        return more > 0 if ended else self.voiced >= _FIRST_WORDS and more >= _MORE_WORDS
+
+    def _audio(self) -> Audio:
+        """The speech, and the moment before it."""
+        return self.turn.audio()[self._begins :]

@@ -1,0 +1,141 @@
+"""A bug in a part: one line on the screen names the log, which has the traceback."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+
+import pytest
+
+from audio_io.file_endpoints import FileSpeaker
+from covo_cli.conversation import run_chat
+from covo_cli.conversation.ends import Ends
+from covo_cli.engines.engines import EngineChoice
+from covo_cli.errors import message_for
+from covo_cli.process.log import begin_log, log_path
+from covo_cli.sessions.audio import PartWriter
+from covo_cli.settings.settings import load_settings
+from model.jobs.executor import VirtualExecutor
+from model.turns.controller import TurnTakingEngine
+from tests.fakes.engine import (
+    FakeClock,
+    FakeGenerator,
+    FakeMicrophone,
+    FakeRecognizer,
+    LevelDetector,
+    silence,
+    speech,
+)
+
+TWO_TURNS = [speech(1), silence(5), speech(1), silence(5)]
+
+
+def a_bug(*_: object, **__: object) -> object:
+    raise ZeroDivisionError("a bug")
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    """The log of a home of one's own."""
+    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COVO_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setenv("COVO_LOG_DIR", str(tmp_path / "logs"))
+    root = logging.getLogger()
+    before = root.handlers.copy()
+    begin_log(["chat"])
+    yield log_path()
+    for handler in set(root.handlers) - set(before):
+        root.removeHandler(handler)
+        handler.close()
+
+
+@pytest.fixture
+def hold(log, monkeypatch):
+    """Holds a conversation of two turns with a generator of fakes."""
+
+    def run(generator: FakeGenerator, *, record: bool = True) -> int:
+        clock = generator.clock
+        engine = TurnTakingEngine(
+            generator, LevelDetector(), VirtualExecutor(clock), recognizer=FakeRecognizer(clock)
+        )
+        monkeypatch.setattr(run_chat, "choose_engine", lambda _: EngineChoice("lite", "a fake"))
+        monkeypatch.setattr(run_chat, "build_engine", lambda *_, **__: engine)
+        ends = Ends(FakeMicrophone(TWO_TURNS), FileSpeaker(None), real_time=False)
+        with ExitStack() as stack:
+            return run_chat.hold(
+                load_settings({"session.record": record}), ends, stack, as_json=False
+            )
+
+    return run
+
+
+@pytest.mark.parametrize("part", ["recogniser", "chat model or synthesiser"])
+def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, part):
+    kind, method = (
+        (FakeRecognizer, "transcribe") if part == "recogniser" else (FakeGenerator, "reply")
+    )
+    whole, bugs = getattr(kind, method), [a_bug]
+
+    def fail_once(*args: object) -> object:
+        return (bugs.pop() if bugs else whole)(*args)
+
+    monkeypatch.setattr(kind, method, fail_once)
+    assert hold(FakeGenerator(FakeClock())) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if "a bug" in line]
+    assert f"ZeroDivisionError: a bug (details in {log})" in line
+    assert "covo: one two three four" in out  # the second turn's reply
+    assert "in a_bug" in log.read_text()  # the traceback
+
+
+def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkeypatch):
+    monkeypatch.setattr(PartWriter, "write", a_bug)
+    assert hold(FakeGenerator(FakeClock())) == 1
+    out = capsys.readouterr().out
+    assert len([line for line in out.splitlines() if str(log) in line]) == 1
+    assert out.count("covo: one two three four") == 2
+    assert "in a_bug" in log.read_text()
+
+
+def test_a_bug_in_the_engine_ends_the_conversation_and_keeps_the_recording(hold, log, monkeypatch):
+    monkeypatch.setattr(TurnTakingEngine, "process", a_bug)
+    with pytest.raises(ZeroDivisionError) as caught:
+        hold(FakeGenerator(FakeClock()))
+    message = message_for(caught.value)
+    assert message == f"covo: unexpected ZeroDivisionError: a bug; this is a bug (details in {log})"
+    assert "in a_bug" in log.read_text()
+    (session,) = (log.parent.parent / "data" / "sessions").iterdir()
+    assert '"end_reason": "an error"' in (session / "session.json").read_text()
+
+
+@pytest.mark.parametrize("record", [True, False])
+def test_a_conversation_is_recorded_unless_it_should_not_be(hold, log, capsys, record):
+    assert hold(FakeGenerator(FakeClock()), record=record) == 0
+    assert ("Recorded in" in capsys.readouterr().out) is record
+    assert (log.parent.parent / "data" / "sessions").exists() is record
+
+
+def test_the_log_has_the_states_and_nothing_that_was_said(hold, log):
+    hold(FakeGenerator(FakeClock()))
+    text = log.read_text()
+    for wanted in ("covo_cli.process.log", "engine fake", "thinking", "the conversation ended"):
+        assert wanted in text
+    for said in ("hello", "one two", "three"):
+        assert said not in text
+
+
+def test_values_of_options_are_not_logged(log):
+    begin_log(["--verbose", "ask", "my secret", "--chat-url=http://me:word@host", "-o", "out"])
+    assert "ask --verbose --chat-url\n" in log.read_text()
+    assert not {"secret", "word", "host"} & {*log.read_text().replace("@", " ").split()}
+
+
+def test_what_a_message_quotes_is_hidden_and_code_is_not(log):
+    try:
+        raise ValueError("'He said \"so\"' isn't in \"it's me\"")
+    except ValueError:
+        logging.getLogger("covo_cli").exception("nothing to say in 'Hello, Ada'")
+    text = log.read_text()
+    assert "nothing to say in '...'\n" in text
+    assert "ValueError: '...' isn't in '...'\n" in text
+    assert 'test_failures.py", line' in text

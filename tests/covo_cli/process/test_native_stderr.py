@@ -1,0 +1,43 @@
+"""What native code writes to stderr stays off the terminal, to the very end."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+PROGRAM = """
+import atexit, os, sys
+from pathlib import Path
+from covo_cli.process.native import python_stderr_off_terminal, send_native_stderr_to
+atexit.register(os.write, 2, b"from a library at the end")
+send_native_stderr_to(Path(sys.argv[1]))
+print("before", file=sys.stderr)
+with python_stderr_off_terminal():
+    os.write(2, b"from a library,")
+    print("a warning,", file=sys.stderr, end="", flush=True)
+os.write(2, b"from a device being closed,")
+print("our last words", file=sys.stderr)
+"""
+
+
+def test_the_terminal_gets_our_words_and_nothing_native(tmp_path):
+    log = tmp_path / "new" / "native.log"
+    terminal, end = pty.openpty()
+    subprocess.run([sys.executable, "-c", PROGRAM, str(log)], stderr=end, check=True)
+    os.close(end)
+    assert os.read(terminal, 1000) == b"before\r\nour last words\r\n"
+    assert log.read_bytes() == (
+        b"from a library,a warning,from a device being closed,from a library at the end"
+    )
+
+
+def test_a_pipe_gets_everything(tmp_path):
+    log = tmp_path / "native.log"
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(log)], stderr=subprocess.PIPE, check=True
+    )
+    assert b"from a library at the end" in result.stderr
+    assert b"our last words" in result.stderr
+    assert not log.exists()

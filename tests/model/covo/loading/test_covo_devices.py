@@ -1,0 +1,76 @@
+"""The public code's numbers from a wave to a wave, on the CPU and, where there is one, on a GPU."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
+pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
+
+from model.covo.language.decoder import Decoder
+from model.covo.language.features import turn_features
+from model.covo.loading.checkpoint import load_network, load_token2wav
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
+from model.covo.speech.speech_worker import SpeechWorker
+from tests.model.covo.golden_covo import (
+    TOLERANCE,
+    error,
+    golden,
+    network_folder,
+    pcm,
+    token2wav_folder,
+    tokens,
+    voice_prompt,
+)
+
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=[
+            pytest.mark.gpu,
+            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_turn_is_heard_and_answered(tmp_path, device):
+    network = load_network(network_folder(tmp_path / "model"), device=device)
+    turn = turn_features(pcm("short"), 24_000, device=network.device, reference_quirks=True)
+    numbers = golden("covo/generate")
+    prompt = numbers["r1_input_ids"][0].long()
+    decoder = Decoder(network, 400)
+    decoder.warm_up()
+    decoder.append(network.embed(prompt, network.hear(turn)))
+    assert error(decoder.logits.cpu(), numbers["r1_prefill_logits_last"]) < TOLERANCE
+    said = decoder.generate(prompt, stop=(), limit=24, reference_quirks=True)
+    assert list(said) == tokens("round1")
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_codes_become_a_wave(tmp_path, device):
+    folder = token2wav_folder(tmp_path / "token2wav")
+    token2wav = load_token2wav(folder, device=device)
+    voice = voice_prompt(folder, token2wav.config.flow)
+    numbers = golden("token2wav/stages")
+    wave = token2wav.synthesize(numbers["tokens"], voice, noise=numbers["noise"])
+    assert error(wave.cpu(), numbers["alpha1_wav"]) < TOLERANCE
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_reply_is_spoken_as_it_is_on_the_cpu(tmp_path, device):
+    folder = token2wav_folder(tmp_path / "token2wav")
+    here = load_token2wav(folder)
+    voice = voice_prompt(folder, here.config.flow)
+    codes, streamer = list(range(20)), SpeechStreamer(here)
+    early, stream = streamer.step(streamer.start(voice, SpeechSettings(), seed=3), codes)
+    late, _ = streamer.step(stream, (), last=True)
+
+    worker = SpeechWorker(SpeechStreamer(load_token2wav(folder, device=device)))
+    stream, pieces = worker.start(voice, SpeechSettings(), seed=3), []
+    for index, code in enumerate(codes):
+        piece, stream = worker.step(stream, [code], last=index == len(codes) - 1)
+        pieces.append(torch.from_numpy(piece))
+    assert error(torch.cat(pieces), torch.cat((early, late))) < TOLERANCE

@@ -1,0 +1,68 @@
+"""How much of a reply's text was heard, by how much of its sound was played."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.playback.spoken_text import SpokenText
+from model.reply import Heard
+
+
+def reply(*pieces: tuple[int, str], written: str | None = None, complete: bool = True):
+    spoken = SpokenText()
+    spoken.write("".join(text for _, text in pieces) if written is None else written)
+    for samples, text in pieces:
+        spoken.say(samples, text)
+    spoken.complete = complete
+    return spoken
+
+
+@pytest.mark.parametrize(
+    ("samples", "ended", "begun"),
+    [
+        (0, "", ""),
+        (1, "", "The "),
+        (299, "", "The "),
+        (300, "The ", "The "),
+        (301, "The ", "The sky "),
+        (600, "The sky ", "The sky "),
+        (799, "The sky is ", "The sky is blue."),
+        (800, "The sky is blue.", "The sky is blue."),
+        (9999, "The sky is blue.", "The sky is blue."),
+    ],
+)
+def test_a_word_counts_when_it_was_said_to_its_end_or_begun(samples, ended, begun):
+    written = "The sky is blue."
+    spoken = reply((600, "The sky "), (200, "is blue."), written=written)
+    assert spoken.split(samples) == Heard(samples, ended, written[len(ended) :])
+    assert spoken.split(samples, begun=True).text == begun
+
+
+def test_what_is_still_being_made_is_not_heard():
+    spoken = reply((300, "one"), written="one two ", complete=False)
+    assert spoken.split(300) == Heard(300, "one ", "two ")
+    spoken.complete = True
+    assert spoken.split(300).text == "one two "
+
+
+def test_text_without_sound_is_said_with_the_next_sound():
+    spoken = reply((0, "Well, "), (500, "yes. "), (400, "No."))
+    assert spoken.split(0).text == ""
+    assert spoken.split(500).text == "Well, yes. "
+
+
+def test_spaces_of_the_pieces_do_not_count():
+    spoken = reply((100, "one"), (100, "two"), written="one  two ")
+    assert spoken.split(100).text == "one  "
+
+
+def test_what_is_only_written_is_read():
+    spoken = SpokenText(speaks=False)
+    spoken.write("all of it")
+    assert spoken.split(0) == Heard(0, "all of it", "")
+
+
+def test_scripts_without_spaces_are_divided_between_characters():
+    spoken = reply((1000, "今天天气很好，ok。"))
+    assert spoken.split(500).text == "今天天气很"
+    assert spoken.split(800).text == "今天天气很好，"

@@ -1,0 +1,187 @@
+"""Read TOML and JSON into typed, frozen structures, refusing whatever does not fit.
+
+The structure is a dataclass or a :class:`msgspec.Struct`. Its fields may be bool, int, float, str,
+enums, ``Literal``, ``Path``, ``X | None``, tuples, lists, dicts and further structures. Ranges are
+declared as ``Annotated[float, msgspec.Meta(ge=0)]``; checks across fields raise ValueError in
+``__post_init__``. An error reads ``file: table.key what is wrong; what to do``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import inspect
+
+from voices.errors import did_you_mean
+
+T = TypeVar("T")
+ErrorClass = Callable[[str], Exception]
+
+_TYPE_NAMES = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "a boolean",
+    "object": "a table",
+    "array": "a list",
+    "null": "null",
+}
+
+
+def read(
+    path: Path,
+    kind: type[T],
+    error: ErrorClass,
+    *,
+    remedy: str = "",
+    format: int | None = None,
+    ignore_unknown: bool = False,
+) -> T:
+    """Read the file ``path``: JSON if it is called so, else TOML. A byte-order mark is skipped.
+
+    Raises: ``error`` also when the file is missing or unreadable. For the rest see :func:`parse`.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as problem:
+        raise error(_with(f"cannot read {path}: {problem.strerror}", remedy)) from problem
+    except UnicodeDecodeError as problem:
+        raise error(_with(f"{path} is not UTF-8 (byte {problem.start})", remedy)) from problem
+    return parse(
+        text, kind, error, path=path, remedy=remedy, format=format, ignore_unknown=ignore_unknown
+    )
+
+
+def parse(
+    text: str,
+    kind: type[T],
+    error: ErrorClass,
+    *,
+    path: Path,
+    remedy: str = "",
+    format: int | None = None,
+    ignore_unknown: bool = False,
+) -> T:
+    """Read ``text``, the content of ``path``.
+
+    Args:
+        remedy: what the user can do about a broken file, appended to every error.
+        format: what the key ``format`` must be; that key is then no field of ``kind``.
+        ignore_unknown: for files of others, of which ``kind`` declares only what is used.
+
+    Raises: ``error``.
+    """
+    is_json = path.suffix == ".json"
+    try:
+        values = json.loads(text) if is_json else tomllib.loads(text)
+    except ValueError as problem:
+        language = "JSON" if is_json else "TOML"
+        raise error(_with(f"{path} is not valid {language}: {problem}", remedy)) from problem
+    if format is not None and isinstance(values, dict):
+        found = values.pop("format", None)
+        if found != format:
+            shown = "has no format" if found is None else f"has format {found!r}"
+            raise error(_with(f"{path} {shown}; this covo reads format = {format}", remedy))
+    try:
+        return convert(values, kind, ignore_unknown=ignore_unknown)
+    except ValueError as problem:
+        raise error(_with(f"{path}: {problem}", remedy)) from problem
+
+
+def convert(values: object, kind: type[T], *, ignore_unknown: bool = False) -> T:
+    """Convert parsed JSON or TOML to ``kind``.
+
+    Raises: ValueError that begins with the dotted key.
+    """
+    _check(inspect.type_info(kind), values, "", ignore_unknown)
+    try:
+        return msgspec.convert(values, kind, dec_hook=_path)
+    except msgspec.ValidationError as problem:
+        raise ValueError(_reworded(str(problem))) from problem
+
+
+def _check(info: inspect.Type, value: Any, place: str, ignore_unknown: bool) -> None:
+    """Check what msgspec does not: keys of dataclasses, words of choices, finite numbers."""
+    match info:
+        case inspect.StructType(fields=fields) | inspect.DataclassType(fields=fields):
+            if not isinstance(value, dict):
+                raise ValueError(f"{place} must be a table, not {value!r}".strip())
+            _check_table({f.encode_name: f for f in fields}, value, place, ignore_unknown)
+        case inspect.EnumType(cls=cls):
+            _check_choice([member.value for member in cls], value, place)
+        case inspect.LiteralType(values=choices):
+            _check_choice(choices, value, place)
+        case inspect.FloatType() if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{place} must be a finite number, not {value}")
+        case _:
+            for inner, one, there in _inside(info, value, place):
+                _check(inner, one, there, ignore_unknown)
+
+
+def _inside(info: inspect.Type, value: Any, place: str) -> Iterable[tuple[inspect.Type, Any, str]]:
+    """Return the type, value and place of each part of a union, dict, list or tuple."""
+    match info:
+        case inspect.UnionType(types=types):
+            kinds = [kind for kind in types if not isinstance(kind, inspect.NoneType)]
+            return [(kinds[0], value, place)] if value is not None and len(kinds) == 1 else ()
+        case inspect.DictType(value_type=kind) if isinstance(value, dict):
+            return [(kind, one, _join(place, key)) for key, one in value.items()]
+        case inspect.ListType(item_type=kind) | inspect.VarTupleType(item_type=kind):
+            items = value if isinstance(value, list) else ()
+            return [(kind, one, f"{place}[{index}]") for index, one in enumerate(items)]
+    return ()
+
+
+def _check_table(
+    fields: dict[str, inspect.Field], table: dict[str, Any], place: str, ignore_unknown: bool
+) -> None:
+    unknown = [key for key in table if key not in fields]
+    if unknown and not ignore_unknown:
+        hint = did_you_mean(unknown[0], fields) or f"; known: {', '.join(fields)}"
+        raise ValueError(f"{_join(place, unknown[0])} is not a known key{hint}")
+    for name, field in fields.items():
+        if name in table:
+            _check(field.type, table[name], _join(place, name), ignore_unknown)
+        elif field.required:
+            raise ValueError(f"{_join(place, name)} is missing")
+
+
+def _check_choice(choices: Iterable[object], value: object, place: str) -> None:
+    if not any(value == choice and type(value) is type(choice) for choice in choices):
+        words = " or ".join(str(choice) for choice in choices)
+        raise ValueError(f"{place} must be {words}, not {value!r}")
+
+
+def _reworded(problem: str) -> str:
+    """Put msgspec's message into plain words, the place first."""
+    message, _, place = problem.partition(" - at `$")
+    place = place.removesuffix("`").removeprefix(".")
+    if not message.startswith("Expected "):  # raised by a __post_init__
+        return f"{place}: {message}" if place else message
+    message = message.replace("`str` matching regex '\\\\S'", "text that is not empty")
+    message = (
+        message.replace(" | null`", "`").replace("Expected", "must be").replace(", got", ", not")
+    )
+    named = re.sub("`([a-z]+)`", lambda found: _TYPE_NAMES.get(found[1], found[1]), message)
+    return f"{place} {named}"
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise ValueError("Expected `str`")
+
+
+def _join(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def _with(problem: str, remedy: str) -> str:
+    return f"{problem}; {remedy}" if remedy else problem
