@@ -94,10 +94,10 @@ def test_no_import_goes_round_in_a_circle():
 
 
 def test_the_running_engine_imports_nothing_of_its_training():
-    of_training = ("model.duplex.training", "model.duplex.tones")
+    beside = ("model.duplex.training", "model.duplex.tones")
     for name, targets in arrows().items():
-        if name.startswith("model.") and not name.startswith(of_training):
-            assert not {t for t in targets if t.startswith(of_training[0])}, name
+        if name.startswith("model.") and not name.startswith(beside):
+            assert not {target for target in targets if target.startswith(beside)}, name
 
 
 @pytest.mark.parametrize("room", ["audio_io", "model", "voices"])
