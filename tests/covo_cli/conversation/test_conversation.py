@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 import numpy as np
@@ -108,6 +109,20 @@ def test_whoever_reads_our_output_may_leave():
             raise OutputClosed("the terminal has gone")
 
     assert build(FakeMicrophone([silence(1)]), [Gone()]).run() is Ending.QUIT
+
+
+@pytest.mark.parametrize("part", ["microphone", "consumer"])
+def test_a_broken_pipe_elsewhere_is_no_quit(part):
+    def broken(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    microphone, collector = FakeMicrophone([silence(1)]), Collector()
+    if part == "microphone":
+        microphone.read = broken
+    else:
+        collector.on_tick = broken
+    with pytest.raises(BrokenPipeError):
+        build(microphone, [collector]).run()
 
 
 def test_quit_ends_it_at_the_next_frame():

@@ -121,6 +121,8 @@ def test_memory_and_disk(tmp_path: Path) -> None:
     assert not_recording.status is Status.WARNING
     (tmp_path / "file").touch()
     fails(machine.check_disk(tmp_path / "file" / "data", lambda _: GB), "COVO_DATA_DIR")
+    too_long = tmp_path / ("x" * 300)  # as unreadable as one in a forbidden folder
+    assert machine.check_disk(too_long, lambda _: GB).status is Status.OK
     asked: list[Path] = []
     machine.check_disk(folder, lambda path: asked.append(path) or 0)
     assert asked == [tmp_path]
@@ -143,6 +145,15 @@ def test_a_gpu_is_reported_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch)
     assert machine.find_gpus() == (card, machine.Gpu("Some card", 9 * GB, 24 * GB))
     cuda.is_available = lambda: False
     assert machine.find_gpus() == ()
+
+    def broken(index: int) -> None:
+        raise RuntimeError("CUDA error: device busy")
+
+    cuda.is_available, cuda.mem_get_info = lambda: True, broken
+    monkeypatch.setattr(
+        subprocess, "run", lambda query, **_: subprocess.CompletedProcess(query, 0, "Card, 1, 2")
+    )
+    assert machine.find_gpus() == (machine.Gpu("Card", 2**20, 2 * 2**20),)
 
 
 def test_without_torch_nvidia_smi_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
