@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,20 +18,10 @@ from covo_cli.doctor.check import Check, Status
 
 log = logging.getLogger(__name__)
 
-PYTHON = (3, 11)
 MEMORY_NEEDED = 1_200_000_000
 """Bytes of memory that the embedded engine can need."""
 DISK_LITTLE, DISK_NONE = 1_000_000_000, 100_000_000
 """Free bytes below which recording is at risk, and below which it fails."""
-
-
-def check_python(version: Sequence[int] = sys.version_info[:3]) -> Check:
-    """Check that Python is recent enough."""
-    text = ".".join(str(n) for n in version)
-    if tuple(version[:2]) < PYTHON:
-        wanted = ".".join(str(n) for n in PYTHON)
-        return Check("Python", Status.FAILED, text, f"install Python {wanted} or newer")
-    return Check("Python", Status.OK, text)
 
 
 def check_packages(
@@ -129,21 +118,16 @@ def check_memory(available: int, total: int, cores: int | None) -> Check:
     return Check("memory", Status.OK, detail)
 
 
-def check_disk(folder: Path, free: Callable[[Path], int], *, record: bool = True) -> Check:
+def check_disk(folder: Path, *, record: bool = True) -> Check:
     """Check that the sessions' folder is writable and has room for recordings."""
     existing = next(p for p in (folder, *folder.parents) if os.path.exists(p))  # noqa: PTH110
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         fix = "make it writable, or set session.dir (COVO_DATA_DIR moves all data)"
         return Check("disk", Status.FAILED, f"{existing} is not a writable folder", fix)
-    space = free(existing)
+    space = shutil.disk_usage(existing).free
     detail = f"{space / 1e9:.1f} GB free in {folder}"
     if space < DISK_LITTLE:
         status = Status.FAILED if record and space < DISK_NONE else Status.WARNING
         fix = "free disk space, or do not record: covo chat --no-record"
         return Check("disk", status, detail, fix)
     return Check("disk", Status.OK, detail)
-
-
-def disk_free(folder: Path) -> int:
-    """Return the free bytes on the disk of ``folder``."""
-    return shutil.disk_usage(folder).free

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import write_text
-from covo_cli.sessions.audio import RATE, part_frames, read_part, write_sound
+from covo_cli.sessions.audio import RATE, read_part, write_sound
 from covo_cli.sessions.event_log import read_events
 from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, TRANSCRIPT
 from covo_cli.sessions.info import UNFINISHED, SessionInfo, read_info, write_info
@@ -29,8 +29,8 @@ def finish(folder: Path, info: SessionInfo, unlock: Callable[[], object]) -> Ses
     duration, turns and voices filled in. Raises: OSError.
     """
     part = folder / PARTIAL_AUDIO
-    write_sound(folder / AUDIO, read_part(part), kind="FLAC", channels=2)
-    duration = round(part_frames(part) / RATE, 3)
+    length = write_sound(folder / AUDIO, read_part(part), kind="FLAC", channels=2)
+    duration = round(length / RATE, 3)
     events = read_events(folder).events
     said = transcript(events, duration)
     voices = dict.fromkeys(info.voices)
