@@ -1,2 +1,1 @@
-"""One module for each command. Their imports stay light, so that ``covo --help`` answers at once:
-whatever needs numpy, sound or a model is imported inside the command."""
+"""The commands. They import what is heavy when they run, so that ``covo --help`` is quick."""

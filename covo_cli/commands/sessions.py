@@ -83,7 +83,7 @@ def replay(
     start: Annotated[
         str, typer.Option("--from", metavar="TIME", help="Start at TIME: seconds or m:ss.")
     ] = "0",
-    play: Annotated[bool, typer.Option("--play", help="Play the sound, too.")] = False,
+    play: Annotated[bool, typer.Option("--play", help="Play the recorded sound, too.")] = False,
 ) -> None:
     """Replay a recording in time."""
     from covo_cli.sessions.display import console, spoken

@@ -41,7 +41,7 @@ def speak() -> Callable[[str, str], Array]:
         weights.path("kokoro-82m", "kokoro-v1.0.int8.onnx")
     except WeightsError as error:
         pytest.skip(str(error))
-    make = SynthesizerMaker(weights, VoiceStore().get)
+    make = SynthesizerMaker(weights, VoiceStore().get, threads=1)
     made = {name: make(name) for name in VoiceStore().names()}
     return lambda name, text: np.concatenate(list(made[name].stream(text))).astype(np.float64)
 

@@ -40,14 +40,14 @@ from voices.errors import VoiceError
 QUESTION = Path(str(resources.files("covo_cli"))) / "demo_audio" / "australia.flac"
 MODELS = models_dir(load_settings())
 STOP = QUESTION.with_name("stop.flac")
-CODES = 59
+CODES = 39
 """Chosen greedily, the tiny network's random weights answer with one word and then one sound."""
 OWN = {
     "engine.name": "covo",
     "covo.device": "cpu",
     "covo.transcript": False,
     "covo.temperature": 0.0,
-    "covo.reply_tokens": 60,
+    "covo.reply_tokens": 40,
     "covo.context_minutes": 1.0,
     "covo.flow_steps": 1,
     "audio.vad": "webrtc",
@@ -109,7 +109,7 @@ def test_a_question_in_a_file_is_answered_aloud(settings, tmp_path, capsys):
 def test_an_interruption_cuts_the_reply_where_it_was_heard(settings, tmp_path, capsys):
     lines = [
         Line(read_audio(QUESTION, 16_000), "What is the capital of Australia?"),
-        Line(read_audio(STOP, 16_000), "Okay, stop.", Start(StartRule.DURING_REPLY, 0.8)),
+        Line(read_audio(STOP, 16_000), "Okay, stop.", Start(StartRule.DURING_REPLY, 0.4)),
     ]
     user = ScriptedUser(lines, paced=False, name="two recordings")
     ends = Ends(
@@ -124,7 +124,7 @@ def test_an_interruption_cuts_the_reply_where_it_was_heard(settings, tmp_path, c
     out = capsys.readouterr().out
     cut = events_of(out, "Interrupted")[0]
     whole = (4 * CODES - 3) * 240
-    assert 0.8 * 24_000 <= cut["heard_samples"] < whole
+    assert 0.4 * 24_000 <= cut["heard_samples"] < whole
     assert cut["heard"] + cut["unheard"] == "yesterday"
     assert events_of(out, "ReplyStarted")[-1]["reply"] > cut["reply"]
 
@@ -255,13 +255,13 @@ def test_ask_streams_the_answer(settings, capsys):
     assert run_ask(settings(), QUESTION, "What is said?", as_json=False) == CUT_SHORT
     captured = capsys.readouterr()
     assert captured.out.strip()
-    assert "Answer cut short after 60 tokens: limit." in captured.err
+    assert "Answer cut short after 40 tokens: limit." in captured.err
     assert run_ask(settings(), QUESTION, "What is said?", as_json=True) == CUT_SHORT
     out = capsys.readouterr().out
     text = "".join(e["delta"] for e in events_of(out, "text"))
     assert text == captured.out[:-1]
     (end,) = events_of(out, "end")
-    assert (end["reason"], end["text"], end["codes"]) == ("limit", 60, 0)
+    assert (end["reason"], end["text"], end["codes"]) == ("limit", 40, 0)
 
 
 @pytest.mark.parametrize(
