@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from covo_cli.engines.persona import read_persona
@@ -74,7 +75,8 @@ def build_engine(
         from model.weights.packages import WeightStore
 
         weights = WeightStore(models_dir(settings))
-        return build_duplex(settings, _detector(settings, weights), executor)
+        detector = _detector(settings, weights)
+        return build_duplex(settings, detector, executor, partial(_recognizer, settings, "auto"))
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 
