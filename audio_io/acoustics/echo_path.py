@@ -13,12 +13,9 @@ from audio_io.signal import Audio
 class EchoPath:
     """The path from loudspeaker to microphone: a delay, then a room.
 
-    Args:
-        delay_s: seconds in buffers and air before the first sound.
-        rt60: seconds in which the reverberation falls by 60 dB.
-        gain_db: level of the echo of white noise, relative to what was played.
-        seed: picks the room. After the direct sound comes Gaussian noise under an exponential
-            decay (Polack's model), 6 dB below the direct sound in total.
+    ``rt60`` is the time in s in which the reverberation falls by 60 dB, ``gain_db`` the level of
+    white noise's echo against what was played. ``seed`` picks the room: Gaussian noise under an
+    exponential decay (Polack's model), in total 6 dB below the direct sound.
     """
 
     def __init__(

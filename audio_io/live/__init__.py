@@ -1,1 +1,1 @@
-"""Sound cards: devices, microphone and speaker, and what to do when one goes away."""
+"""Sound cards: devices, microphone and speaker, and recovery when a device goes away."""

@@ -66,24 +66,16 @@ def choose_chat(
     from model.lite.chat import ChatSampling, LlamaChat, check_gguf
     from model.lite.openai_chat import OpenAIChat
 
+    chosen = prompt.Prompt(persona or prompt.PERSONA)
     if url:
-        return OpenAIChat(url, model), prompt.Prompt(persona or prompt.PERSONA)
+        return OpenAIChat(url, model), chosen
     if model:
         path = Path(model).expanduser()
         check_gguf(path)
-        return (
-            LlamaChat(path, ChatSampling(), context=4096, threads=threads),
-            prompt.Prompt(persona or prompt.PERSONA),
-        )
-    return (
-        LlamaChat(
-            weights.path("smollm2-135m", CHAT_FILE),
-            prompt.SMALL_SAMPLING,
-            context=1024,
-            threads=threads,
-        ),
-        prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES),
-    )
+        return LlamaChat(path, ChatSampling(), context=4096, threads=threads), chosen
+    path = weights.path("smollm2-135m", CHAT_FILE)
+    small = prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES)
+    return LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads), small
 
 
 class SynthesizerMaker:

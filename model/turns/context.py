@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from audio_io.signal import NOTHING_PLAYED
+from audio_io.signal import NOTHING_PLAYED, Position
 from model.engine import Frame
 from model.events import (
     Event,
@@ -29,6 +30,7 @@ from model.turns.turn_settings import TurnSettings
 S = TypeVar("S", bound=ConversationState)
 
 
+@dataclass
 class TurnContext:
     """The parts, the present frame, and the memory of earlier turns.
 
@@ -36,31 +38,21 @@ class TurnContext:
     last turn that was spoken, in dBFS. Times are user samples.
     """
 
-    def __init__(
-        self,
-        generator: ReplyGenerator,
-        executor: Executor,
-        hearing: Hearing,
-        recognition: Recognition,
-        probe: EndOfTurnProbe,
-        settings: TurnSettings,
-        phrases: Phrases | None,
-    ) -> None:
-        self.generator = generator
-        self.executor = executor
-        self.hearing = hearing
-        self.recognition = recognition
-        self.probe = probe
-        self.settings = settings
-        self.phrases = phrases
-        self.now = 0
-        self.position = NOTHING_PLAYED
-        self.events: list[Event] = []
-        self.muted = False
-        self.asked = False
-        self.user_level: float | None = None
-        self._turns = 0
-        self._replies = 0
+    generator: ReplyGenerator
+    executor: Executor
+    hearing: Hearing
+    recognition: Recognition
+    probe: EndOfTurnProbe
+    settings: TurnSettings
+    phrases: Phrases | None
+    now: int = 0
+    position: Position = NOTHING_PLAYED
+    events: list[Event] = field(default_factory=list)
+    muted: bool = False
+    asked: bool = False
+    user_level: float | None = None
+    turns: int = 0
+    replies: int = 0
 
     def begin(self, frame: Frame) -> None:
         """Begin a frame: its time, what was played by then, no events yet."""
@@ -83,10 +75,10 @@ class TurnContext:
 
     def open_turn(self, typed: str | None = None) -> OpenTurn:
         """Open the next turn: ``typed``, or with the speech that has begun just now."""
-        self._turns += 1
+        self.turns += 1
         if typed is not None:
-            return OpenTurn(self._turns, self.now, self.now, typed=typed)
-        return self.hearing.open_turn(self._turns)
+            return OpenTurn(self.turns, self.now, self.now, typed=typed)
+        return self.hearing.open_turn(self.turns)
 
     def open_overlap(self, unfinished: OpenTurn | None) -> Overlap:
         """Open speech over a reply: of the turn it answers if that is ``unfinished``, or a new
@@ -103,9 +95,9 @@ class TurnContext:
     def begin_answer(self, turn: OpenTurn) -> TurnAnswer:
         """Begin to answer ``turn`` as it stands."""
         self.recognition.drop_partial()
-        self._replies += 1
+        self.replies += 1
         return TurnAnswer(
-            self._replies, turn, self.generator, self.executor, self.recognition, self.now
+            self.replies, turn, self.generator, self.executor, self.recognition, self.now
         )
 
     def discard_answer(self, answer: TurnAnswer, reason: str) -> None:

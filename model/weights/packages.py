@@ -83,10 +83,9 @@ class WeightStore:
 
     def whole(self, piece: str) -> Path:
         """Return the folder of a piece after checking all its files. Raises: WeightsError."""
-        wanted = self._piece(piece)
-        for file in wanted.files:
+        for file in self._piece(piece).files:
             self.path(piece, file.name)
-        return self.piece_folder(wanted)
+        return self.piece_folder(self._piece(piece))
 
     def piece_folder(self, piece: Piece) -> Path:
         """Return the folder of ``piece``, whether or not it exists.

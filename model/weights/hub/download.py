@@ -85,11 +85,8 @@ class Remote:
         token = self._library.get_token()
         headers = {"authorization": f"Bearer {token}"} if token else {}
         with _explained(file.name, self.hub):
-            resumed = _size(part) > 0
-            self._get(url, part, headers, file.size, progress)
-            if _matches(part, file):
-                return
-            if resumed:  # the kept part may be damaged; try once without it
+            # A part that was kept may be damaged; then try once without it.
+            for _ in range(2 if _size(part) > 0 else 1):
                 self._get(url, part, headers, file.size, progress)
                 if _matches(part, file):
                     return

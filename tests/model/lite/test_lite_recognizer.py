@@ -113,3 +113,21 @@ def test_final_words_do_not_wait_for_partial_ones(monkeypatch, tmp_path: Path) -
     asked.join(10)
     release.set()
     assert final == [Transcript("hello", "en")]
+
+
+def test_torch_keeps_its_number_of_threads(monkeypatch, tmp_path: Path) -> None:
+    torch = SimpleNamespace(threads=3)
+    torch.get_num_threads = lambda: torch.threads
+    torch.set_num_threads = lambda number: setattr(torch, "threads", number)
+
+    class Greedy(WhisperRecognizer):
+        def _load(self) -> None:
+            torch.set_num_threads(6)
+            self._model = object()
+
+        def _transcribe_piece(self, audio: np.ndarray) -> Transcript:
+            return Transcript("")
+
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    Greedy(tmp_path).load()
+    assert torch.threads == 3

@@ -234,11 +234,11 @@ class Machine:
     def key(self) -> Any:
         """Equal for machines that behave alike from now on."""
         context = self.engine._context
-        numbers = (context._turns, context._replies)
+        numbers = (context.turns, context.replies)
         own = (self.state, self.queued, self.ducked, self.held, self.dropped, self.stuck)
         last = (
-            self.reply - context._replies,
-            self.finished_turn is not None and self.finished_turn == context._turns,
+            self.reply - context.replies,
+            self.finished_turn is not None and self.finished_turn == context.turns,
             len(self.replies.begun),
             self._somebody_else,
         )
@@ -276,7 +276,7 @@ def _relative(  # noqa: PLR0911 - one line for each kind of number
         return _seen(value, now, numbers, met)
     if name in TIMES:
         return max(-_FAR * STEP, value - now)
-    if name in ("_turns", "_replies"):
+    if name in ("turns", "replies"):
         return 0
     if name in ("number", "turn", "reply_id", "_partial_turn"):
         return max(-3, value - max(numbers))
