@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
@@ -16,6 +17,8 @@ from covo_cli.process.log import begin_log, log_path
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.settings.settings import load_settings
 from model.jobs.executor import VirtualExecutor
+from model.lite.cascade import Cascade
+from model.lite.prompt import Prompt
 from model.turns.controller import TurnTakingEngine
 from tests.fakes.engine import (
     FakeClock,
@@ -26,6 +29,7 @@ from tests.fakes.engine import (
     silence,
     speech,
 )
+from tests.model.lite.test_lite_cascade import FakeChat, FakeSynthesizer
 
 TWO_TURNS = [speech(1), silence(5), speech(1), silence(5)]
 
@@ -53,8 +57,8 @@ def log(tmp_path, monkeypatch):
 def hold(log, monkeypatch):
     """Holds a conversation of two turns with a generator of fakes."""
 
-    def run(generator: FakeGenerator, *, record: bool = True) -> int:
-        clock = generator.clock
+    def run(generator: FakeGenerator | Cascade, *, record: bool = True) -> int:
+        clock = getattr(generator, "clock", FakeClock())
         engine = TurnTakingEngine(
             generator, LevelDetector(), VirtualExecutor(clock), recognizer=FakeRecognizer(clock)
         )
@@ -86,6 +90,35 @@ def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, part):
     assert f"ZeroDivisionError: a bug (details in {log})" in line
     assert "covo: one two three four" in out  # the second turn's reply
     assert "in a_bug" in log.read_text()  # the traceback
+
+
+class BuggyOnce:
+    """Calls ``whole``, but raises ``error`` at the first call."""
+
+    def __init__(self, whole: Callable[..., object], error: Exception) -> None:
+        self.whole, self.errors = whole, [error]
+
+    def __call__(self, *args: object) -> object:
+        if self.errors:
+            raise self.errors.pop()
+        return self.whole(*args)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), BrokenPipeError("a bug")])
+@pytest.mark.parametrize("part", ["chat model", "synthesiser"])
+def test_a_bug_in_a_part_of_the_cascade_costs_one_reply(hold, log, capsys, part, error):
+    chat, voice = FakeChat("A reply in a few words."), FakeSynthesizer()
+    if part == "chat model":
+        chat.stream = BuggyOnce(chat.stream, error)
+    else:
+        voice.say = BuggyOnce(voice.say, error)
+    cascade = Cascade(chat, {"one": voice}.__getitem__, voice="one", prompt=Prompt("Be kind."))
+    assert hold(cascade) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if "a bug" in line]
+    assert f"{type(error).__name__}: a bug (details in {log})" in line
+    assert "covo: A reply in a few words." in out  # the second turn's reply
+    assert "in __call__" in log.read_text()  # the traceback
 
 
 def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkeypatch):
