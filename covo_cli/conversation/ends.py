@@ -13,7 +13,6 @@ from audio_io.live.devices import PortAudio, find_device
 from audio_io.live.microphone import LiveMicrophone
 from audio_io.live.speaker import LiveSpeaker
 from covo_cli.conversation.consumer import Consumer
-from covo_cli.conversation.conversation import EchoRemover
 from covo_cli.settings.settings import Settings, sessions_dir
 
 
@@ -44,7 +43,7 @@ class Ends:
     speaker: Speaker
     real_time: bool
     live: bool = False
-    echo: EchoRemover | None = None
+    echo: EchoCanceller | None = None
     over: Callable[[bool], bool] = lambda busy: False
     listeners: Sequence[Consumer] = ()
 
