@@ -63,7 +63,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     engine = build_engine(settings, real_time=ends.real_time, choice=choice)
     stack.callback(engine.close)
     stack.callback(ends.close)  # before the engine's, so that the sound stops at once
-    stack.push(_close_in_time)
+    stack.push(_limit_closing)
     _load(engine, choice.reason)
     if ends.live:
         ends.start()
@@ -109,7 +109,9 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
             ends.close()  # complete the output file, however long that takes
     if not as_json:
         _farewell(latency, recorder, ends)
-    return EXIT_ERROR if conversation.failures else 0
+    code = EXIT_ERROR if conversation.failures else 0
+    leave_within(QUIT_S, code)
+    return code
 
 
 def _load(engine: Engine, reason: str) -> None:
@@ -162,15 +164,13 @@ def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[
             countdown.cancel()
 
 
-def _close_in_time(
+def _limit_closing(
     kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
 ) -> None:
-    """Limit the closing to :data:`QUIT_S`: a model may be busy, a device may hang."""
-    if error is None:
-        leave_within(QUIT_S, 0)
-    elif isinstance(error, KeyboardInterrupt):
+    """After an error, limit the closing to :data:`QUIT_S`: a model may be busy, a device hang."""
+    if isinstance(error, KeyboardInterrupt):
         leave_within(QUIT_S, EXIT_INTERRUPTED)
-    else:
+    elif error is not None:
         leave_within(QUIT_S, EXIT_ERROR, lambda: message_for(error))
 
 
