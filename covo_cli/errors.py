@@ -1,4 +1,4 @@
-"""The command line's own errors, and how any error reaches the user: as one line on stderr.
+"""The command line's own errors, and the one line that reports any error to the user.
 
 CliError
 ├── SettingsError

@@ -88,7 +88,7 @@ def live_ends(settings: Settings) -> Ends:
 
 
 def advice(settings: Settings) -> str:
-    """Return what a user of loudspeakers should know before a live conversation, or ""."""
+    """Return a hint about loudspeakers to show before a live conversation, or ""."""
     if not settings.turns.barge_in:
         return "covo does not listen while it speaks (--no-barge-in); press i to interrupt it."
     if not settings.audio.echo_cancellation:

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def run_chat(settings: Settings, files: FilePair | None, *, as_json: bool) -> int:
-    """Hold a conversation; return the exit code, 1 if a part failed on the way.
+    """Hold a conversation; return the exit code, 1 if a part failed.
 
     Raises: the rooms' errors when it cannot begin or breaks off; what was recorded is kept.
     """

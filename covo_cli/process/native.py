@@ -1,4 +1,4 @@
-"""Tame what native libraries do to the process: messages on stderr, a heap for each thread.
+"""Keep native libraries off the terminal, and glibc from giving each thread its own heap.
 
 ALSA, PortAudio and others write straight to file descriptor 2, also while they are closed and at
 the very end of the process. One such line would move everything on the live screen.
@@ -52,7 +52,7 @@ def send_native_stderr_to(path: Path) -> None:
 
 @contextmanager
 def python_stderr_off_terminal() -> Iterator[None]:
-    """Send ``sys.stderr`` after the native messages while the live screen owns the terminal."""
+    """Send ``sys.stderr`` to the native log while the live screen owns the terminal."""
     beside = sys.__stderr__
     if beside is None or sys.stderr is beside or not sys.stderr.isatty():
         yield
