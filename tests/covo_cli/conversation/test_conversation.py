@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 import numpy as np
@@ -108,6 +109,15 @@ def test_whoever_reads_our_output_may_leave():
             raise OutputClosed("the terminal has gone")
 
     assert build(FakeMicrophone([silence(1)]), [Gone()]).run() is Ending.QUIT
+
+
+def test_a_broken_pipe_of_a_part_is_a_fault_and_no_quit():
+    class Broken(Collector):
+        def on_tick(self, tick: Tick) -> None:
+            raise BrokenPipeError(errno.EPIPE, "the model's process has gone")
+
+    with pytest.raises(BrokenPipeError):
+        build(FakeMicrophone([silence(1)]), [Broken()]).run()
 
 
 def test_quit_ends_it_at_the_next_frame():

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import ExitStack
+from dataclasses import asdict
 
 import pytest
 
 from audio_io.file_endpoints import FileSpeaker
 from covo_cli.conversation import run_chat
 from covo_cli.conversation.ends import Ends
-from covo_cli.engines.engines import EngineChoice
+from covo_cli.engines.engines import EngineChoice, turn_settings
 from covo_cli.errors import message_for
 from covo_cli.process.log import begin_log, log_path
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.settings.settings import load_settings
 from model.jobs.executor import VirtualExecutor
+from model.lite.cascade import Cascade
+from model.lite.prompt import Prompt
+from model.reply import ReplyGenerator
 from model.turns.controller import TurnTakingEngine
+from model.turns.turn_settings import PATIENCE
 from tests.fakes.engine import (
     FakeClock,
     FakeGenerator,
@@ -26,6 +32,7 @@ from tests.fakes.engine import (
     silence,
     speech,
 )
+from tests.fakes.lite import FakeChat, FakeSynthesizer
 
 TWO_TURNS = [speech(1), silence(5), speech(1), silence(5)]
 
@@ -51,10 +58,11 @@ def log(tmp_path, monkeypatch):
 
 @pytest.fixture
 def hold(log, monkeypatch):
-    """Holds a conversation of two turns with a generator of fakes."""
+    """Holds a conversation of two turns with made-up parts."""
 
-    def run(generator: FakeGenerator, *, record: bool = True) -> int:
-        clock = generator.clock
+    def run(generator: ReplyGenerator | None = None, *, record: bool = True) -> int:
+        clock = FakeClock()
+        generator = generator or FakeGenerator(clock)
         engine = TurnTakingEngine(
             generator, LevelDetector(), VirtualExecutor(clock), recognizer=FakeRecognizer(clock)
         )
@@ -69,18 +77,22 @@ def hold(log, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("part", ["recogniser", "chat model or synthesiser"])
-def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, part):
-    kind, method = (
-        (FakeRecognizer, "transcribe") if part == "recogniser" else (FakeGenerator, "reply")
-    )
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [(FakeRecognizer, "transcribe"), (FakeChat, "stream"), (FakeSynthesizer, "say")],
+    ids=["recogniser", "chat model", "synthesiser"],
+)
+def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, kind, method):
     whole, bugs = getattr(kind, method), [a_bug]
 
     def fail_once(*args: object) -> object:
         return (bugs.pop() if bugs else whole)(*args)
 
     monkeypatch.setattr(kind, method, fail_once)
-    assert hold(FakeGenerator(FakeClock())) == 0
+    cascade = Cascade(
+        FakeChat("one two three four"), lambda voice: FakeSynthesizer(), voice="", prompt=Prompt("")
+    )
+    assert hold(cascade) == 0
     out = capsys.readouterr().out
     (line,) = [line for line in out.splitlines() if "a bug" in line]
     assert f"ZeroDivisionError: a bug (details in {log})" in line
@@ -90,7 +102,7 @@ def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, part):
 
 def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkeypatch):
     monkeypatch.setattr(PartWriter, "write", a_bug)
-    assert hold(FakeGenerator(FakeClock())) == 1
+    assert hold() == 1
     out = capsys.readouterr().out
     assert len([line for line in out.splitlines() if str(log) in line]) == 1
     assert out.count("covo: one two three four") == 2
@@ -100,7 +112,7 @@ def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkey
 def test_a_bug_in_the_engine_ends_the_conversation_and_keeps_the_recording(hold, log, monkeypatch):
     monkeypatch.setattr(TurnTakingEngine, "process", a_bug)
     with pytest.raises(ZeroDivisionError) as caught:
-        hold(FakeGenerator(FakeClock()))
+        hold()
     message = message_for(caught.value)
     assert message == f"covo: unexpected ZeroDivisionError: a bug; this is a bug (details in {log})"
     assert "in a_bug" in log.read_text()
@@ -110,13 +122,26 @@ def test_a_bug_in_the_engine_ends_the_conversation_and_keeps_the_recording(hold,
 
 @pytest.mark.parametrize("record", [True, False])
 def test_a_conversation_is_recorded_unless_it_should_not_be(hold, log, capsys, record):
-    assert hold(FakeGenerator(FakeClock()), record=record) == 0
+    assert hold(record=record) == 0
     assert ("Recorded in" in capsys.readouterr().out) is record
     assert (log.parent.parent / "data" / "sessions").exists() is record
 
 
+@pytest.mark.parametrize("patience", ["eager", "patient"])
+def test_a_recording_has_the_settings_in_force(hold, log, monkeypatch, patience):
+    monkeypatch.setenv("COVO_TURNS_PATIENCE", patience)
+    hold()
+    (session,) = (log.parent.parent / "data" / "sessions").iterdir()
+    recorded = json.loads((session / "session.json").read_text())["settings"]
+    in_force = asdict(turn_settings(load_settings()))
+    assert in_force == asdict(PATIENCE[patience])
+    assert len(in_force.keys() & recorded["turns"].keys()) == 8
+    for name in in_force.keys() & recorded["turns"].keys():
+        assert recorded["turns"][name] == in_force[name], name
+
+
 def test_the_log_has_the_states_and_nothing_that_was_said(hold, log):
-    hold(FakeGenerator(FakeClock()))
+    hold()
     text = log.read_text()
     for wanted in ("covo_cli.process.log", "engine fake", "thinking", "the conversation ended"):
         assert wanted in text

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
 from covo_cli.bench.read_aloud import ReadAloud
+from covo_cli.engines.engines import turn_settings
 from covo_cli.errors import SettingsError
 from covo_cli.evaluation import RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
@@ -132,6 +134,17 @@ def test_a_conversation_leaves_both_sides_on_one_clock(task, out):
     expected = (stop - over.start) / 16_000
     assert 0.3 < expected < 0.45
     assert findings[FindingCheck.INTERRUPTION].values["stop"] == pytest.approx(expected, abs=0.021)
+
+
+@pytest.mark.parametrize("patience", ["eager", "normal", "patient"])
+def test_a_run_records_the_settings_in_force(task, tmp_path, patience):
+    settings = load_settings({"turns.patience": patience})
+    open_run(replace(task, settings=settings), tmp_path / "run", 1)
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["turns"]
+    in_force = asdict(turn_settings(settings))
+    assert in_force.keys() & recorded.keys() >= {"silence", "silence_statement"}
+    for name in in_force.keys() & recorded.keys():
+        assert recorded[name] == in_force[name], name
 
 
 def test_a_scenario_of_a_given_length_lasts_so_long(task, out):
