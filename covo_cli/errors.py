@@ -9,6 +9,7 @@ CliError
 from __future__ import annotations
 
 import errno
+import select
 import sys
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -28,6 +29,16 @@ class SessionError(CliError):
 
 class OutputClosed(CliError):  # noqa: N818 - not a fault
     """The program or terminal that shows our output has gone; the conversation ends quietly."""
+
+
+def output_closed() -> bool:
+    """Return whether the reader of stdout or stderr has gone; assume so on Windows."""
+    if sys.platform == "win32":
+        return True
+    outputs = select.poll()
+    for descriptor in (1, 2):
+        outputs.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in outputs.poll(0))
 
 
 def is_expected(error: BaseException) -> bool:

@@ -128,7 +128,9 @@ class Conversation:
 
     def _step(self, captured: Audio) -> None:
         heard = self._speaker.tick()
-        user = self._without_echo(captured, heard)  # also while muted, to keep the canceller tuned
+        user = captured
+        if self._echo is not None:  # also while muted, to keep the canceller tuned
+            user = self._echo.process(captured, self._far.process(heard))
         if self._muted and not self._talking:
             user = np.zeros(FRAME, np.float32)
         played = self._speaker.played
@@ -150,11 +152,6 @@ class Conversation:
             )
         )
         self._at += FRAME
-
-    def _without_echo(self, near: Audio, heard: Audio) -> Audio:
-        if self._echo is None:
-            return near
-        return self._echo.process(near, self._far.process(heard))
 
     def _act(self, event: Event) -> None:
         match event:
@@ -182,7 +179,6 @@ class Conversation:
                 consumer.on_tick(tick)
             except SessionError as error:
                 self._consumers.remove(consumer)
-                consumer.close()
                 self._note_failure(str(error))
 
     def _note_failure(self, text: str) -> None:

@@ -19,15 +19,11 @@ class LatencyReport:
         """Keep the frame's latencies."""
         self.turns += [event for event in tick.events if isinstance(event, TurnLatency)]
 
-    def close(self) -> None:
-        """Do nothing."""
-
     def lines(self) -> list[str]:
         """Return one line per turn, then the median of several."""
-        if not self.turns:
-            return []
-        lines = ["From the end of your speech to the first sound of the reply:"]
-        lines += [f"  turn {turn.turn}: {latency_line(turn)}" for turn in self.turns]
+        lines = [f"  turn {turn.turn}: {latency_line(turn)}" for turn in self.turns]
+        if lines:
+            lines.insert(0, "From the end of your speech to the first sound of the reply:")
         if len(self.turns) > 1:
             median = statistics.median(turn.total for turn in self.turns)
             lines.append(f"  median of {len(self.turns)}: {median:.2f} s")

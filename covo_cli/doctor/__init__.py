@@ -16,6 +16,8 @@ __all__ = ["Check", "Gpu", "Status", "find_gpus", "run_checks"]
 
 def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Check]:
     """Run all checks, one by one. ``microphone``: also record for a second."""
+    import platform
+
     import psutil
 
     from audio_io.live.devices import PortAudio
@@ -24,7 +26,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     from model.weights.packages import WeightStore
     from voices.store import VoiceStore
 
-    yield machine.check_python()
+    yield Check("Python", Status.OK, platform.python_version())
     yield machine.check_packages()
     check, settings = wiring.check_settings(load_settings)
     yield check
@@ -45,9 +47,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     memory = psutil.virtual_memory()
     yield machine.check_memory(memory.available, memory.total, psutil.cpu_count())
     yield machine.check_gpu(gpus)
-    yield machine.check_disk(
-        sessions_dir(settings), machine.disk_free, record=settings.session.record
-    )
+    yield machine.check_disk(sessions_dir(settings), record=settings.session.record)
     check, backend = sound.check_portaudio(PortAudio)
     yield check
     if backend is None:

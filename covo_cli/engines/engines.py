@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from covo_cli.engines.persona import read_persona
@@ -72,7 +73,8 @@ def build_engine(
     if choice.name == "covo-fd":
         from covo_cli.engines.duplex_engine import build_duplex
 
-        return build_duplex(settings, _detector(settings), executor)
+        reader = partial(_recognizer, settings, "auto")
+        return build_duplex(settings, _detector(settings), executor, reader)
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 

@@ -11,10 +11,12 @@ import logging
 import os
 import platform
 import re
+import sys
 import threading
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TextIO
 
 from audio_io.worker import LOG_FILE_HANDLER
 from covo_cli import __version__
@@ -33,6 +35,13 @@ log = logging.getLogger(__name__)
 class _LogFile(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
         """Lose the record: a full disk must not disturb the conversation."""
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write to the present ``sys.stderr``, which :mod:`.native` replaces."""
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _Formatter(logging.Formatter):
@@ -74,7 +83,7 @@ def begin_log(arguments: Sequence[str]) -> None:
     ]
     handlers[0].name = LOG_FILE_HANDLER
     if "--verbose" in arguments:
-        handlers.append(logging.StreamHandler())
+        handlers.append(_Stderr())
     for handler in handlers:
         handler.setFormatter(_Formatter(FORMAT))
         root.addHandler(handler)

@@ -41,9 +41,6 @@ class _StreamScreen:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         """Do nothing."""
 
     def _write(self, text: str) -> None:
@@ -80,14 +77,8 @@ class LinesScreen(_StreamScreen):
     def __enter__(self) -> Self:
         info = self._info
         kept = f"recording to {info.recording}" if info.recording else "not recording"
-        facts = (
-            f"engine {info.engine}",
-            f"voice {info.voice}",
-            f"microphone {info.microphone}",
-            f"speaker {info.speaker}",
-            kept,
-        )
-        self.line(0, "-- " + ", ".join(facts))
+        devices = f"microphone {info.microphone}, speaker {info.speaker}"
+        self.line(0, f"-- engine {info.engine}, voice {info.voice}, {devices}, {kept}")
         return self
 
     def on_tick(self, tick: Tick) -> None:

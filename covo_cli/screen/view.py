@@ -117,9 +117,6 @@ class ConversationView:
         if notice is not None and seconds(self._view.at - notice.at) > INFO_NOTICE_S:
             self._change(info_notice=None)
 
-    def close(self) -> None:
-        """Do nothing."""
-
     def _change(self, **changes: object) -> None:
         self._view = replace(self._view, **changes)  # type: ignore[arg-type]
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from functools import cache
 from operator import methodcaller
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from audio_io.clock import seconds
-from covo_cli.conversation.consumer import Tick
 from covo_cli.sessions.files import EVENTS
 from model import events as known_events
 from model.events import AssistantAudio, Event
@@ -41,22 +40,6 @@ class EventLog:
 
     events: tuple[Event, ...]
     warnings: tuple[str, ...]
-
-
-class EventWriter:
-    """A consumer that writes every event to ``stream`` as one line of JSON, at once."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def on_tick(self, tick: Tick) -> None:
-        """Write the events of one frame. Raises: OSError."""
-        if tick.events:
-            self._stream.write(encode_events(tick.events, ascii_only=True))
-            self._stream.flush()
-
-    def close(self) -> None:
-        """Do nothing: whoever opened the stream closes it."""
 
 
 def encode_events(events: Iterable[Event], *, ascii_only: bool = False) -> str:

@@ -70,7 +70,8 @@ class SessionRecorder:
             settings=dict(meta.settings),
             versions=package_versions(),
         )
-        self._failure = self._remedy = ""
+        self._remedy = ""
+        self._failure = ""  # set after the remedy: the other thread reads both
         self._reported = False
         self._closed = False
         self._taken = self._written = 0
@@ -152,15 +153,15 @@ class SessionRecorder:
                 self._written += 1
             finishing = True
             self._part.finish()
-            finish(self.folder, self._ended(item))
+            finish(self.folder, self._ended(item), self._part.close)
         except OSError as error:
             log.warning("the recording in %s stopped: %s", self.folder, error)
-            self._failure = f"recording stopped: {error.strerror or error}"
             self._remedy = "; make room on the disk to record the next conversation"
+            self._failure = f"recording stopped: {error.strerror or error}"
         except Exception:
             log.exception("the recording in %s stopped", self.folder)
-            self._failure = "recording stopped: internal error"
             self._remedy = details_hint()
+            self._failure = "recording stopped: internal error"
         finally:
             if self._failure and not finishing:
                 # There may be no room even for this: then it is an unfinished session.

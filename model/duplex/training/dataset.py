@@ -115,7 +115,7 @@ class DialogueFolder:
             end = self._code_at(one.end)
             codes = codes_of(assistant[round(start * step) : round(end * step)], USER_RATE, rate)
         else:
-            raise TrainingError(
+            raise DialogueError(
                 f"the reply at {one.start} s has no codes; add them to the JSON (or, for synthetic "
                 "data, its end and codec = 'tones')"
             )

@@ -31,10 +31,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from model.covo.config.precision import Precision
 from model.duplex.training.batch import LossWeights
 from model.duplex.training.dataset import Codec
-from model.errors import NetworkConfigError, TrainingError
+from model.errors import TrainingError
 from voices import strict_reader
 
 Count = Annotated[int, Meta(ge=1)]
@@ -47,13 +46,7 @@ class NetworkSection:
 
     folder: Path
     output: Path
-    dtype: str = "bfloat16"
-
-    def __post_init__(self) -> None:
-        try:  # now, rather than when hours of training are about to be written
-            Precision.of_dtype(self.dtype)
-        except NetworkConfigError as error:
-            raise ValueError(str(error)) from None
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +99,10 @@ class TrainingConfig:
     def read(cls, path: Path) -> TrainingConfig:
         """Read ``path`` and resolve its paths. Raises: TrainingError, naming file and key."""
         config = strict_reader.read(path, cls, TrainingError)
-        network, data = config.network, config.data
-
-        def resolve(one: Path) -> Path:
-            return path.parent / one.expanduser()
-
+        paths = (config.network.folder, config.network.output, config.data.folder)
+        source, output, dialogues = (path.parent / one.expanduser() for one in paths)
         return replace(
             config,
-            network=replace(
-                network, folder=resolve(network.folder), output=resolve(network.output)
-            ),
-            data=replace(data, folder=resolve(data.folder)),
+            network=replace(config.network, folder=source, output=output),
+            data=replace(config.data, folder=dialogues),
         )

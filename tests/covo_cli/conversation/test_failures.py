@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
 
@@ -20,7 +21,6 @@ from covo_cli.settings.settings import load_settings
 from model.jobs.executor import VirtualExecutor
 from model.lite.cascade import Cascade
 from model.lite.prompt import Prompt
-from model.reply import ReplyGenerator
 from model.turns.controller import TurnTakingEngine
 from model.turns.turn_settings import PATIENCE
 from tests.fakes.engine import (
@@ -58,11 +58,10 @@ def log(tmp_path, monkeypatch):
 
 @pytest.fixture
 def hold(log, monkeypatch):
-    """Holds a conversation of two turns with made-up parts."""
+    """Holds a conversation of two turns with a generator of fakes."""
 
-    def run(generator: ReplyGenerator | None = None, *, record: bool = True) -> int:
-        clock = FakeClock()
-        generator = generator or FakeGenerator(clock)
+    def run(generator: FakeGenerator | Cascade, *, record: bool = True) -> int:
+        clock = getattr(generator, "clock", FakeClock())
         engine = TurnTakingEngine(
             generator, LevelDetector(), VirtualExecutor(clock), recognizer=FakeRecognizer(clock)
         )
@@ -77,22 +76,18 @@ def hold(log, monkeypatch):
     return run
 
 
-@pytest.mark.parametrize(
-    ("kind", "method"),
-    [(FakeRecognizer, "transcribe"), (FakeChat, "stream"), (FakeSynthesizer, "say")],
-    ids=["recogniser", "chat model", "synthesiser"],
-)
-def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, kind, method):
+@pytest.mark.parametrize("part", ["recogniser", "chat model or synthesiser"])
+def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, part):
+    kind, method = (
+        (FakeRecognizer, "transcribe") if part == "recogniser" else (FakeGenerator, "reply")
+    )
     whole, bugs = getattr(kind, method), [a_bug]
 
     def fail_once(*args: object) -> object:
         return (bugs.pop() if bugs else whole)(*args)
 
     monkeypatch.setattr(kind, method, fail_once)
-    cascade = Cascade(
-        FakeChat("one two three four"), lambda voice: FakeSynthesizer(), voice="", prompt=Prompt("")
-    )
-    assert hold(cascade) == 0
+    assert hold(FakeGenerator(FakeClock())) == 0
     out = capsys.readouterr().out
     (line,) = [line for line in out.splitlines() if "a bug" in line]
     assert f"ZeroDivisionError: a bug (details in {log})" in line
@@ -100,9 +95,38 @@ def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, kind, 
     assert "in a_bug" in log.read_text()  # the traceback
 
 
+class BuggyOnce:
+    """Calls ``whole``, but raises ``error`` at the first call."""
+
+    def __init__(self, whole: Callable[..., object], error: Exception) -> None:
+        self.whole, self.errors = whole, [error]
+
+    def __call__(self, *args: object) -> object:
+        if self.errors:
+            raise self.errors.pop()
+        return self.whole(*args)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), BrokenPipeError("a bug")])
+@pytest.mark.parametrize("part", ["chat model", "synthesiser"])
+def test_a_bug_in_a_part_of_the_cascade_costs_one_reply(hold, log, capsys, part, error):
+    chat, voice = FakeChat("A reply in a few words."), FakeSynthesizer()
+    if part == "chat model":
+        chat.stream = BuggyOnce(chat.stream, error)
+    else:
+        voice.say = BuggyOnce(voice.say, error)
+    cascade = Cascade(chat, {"one": voice}.__getitem__, voice="one", prompt=Prompt("Be kind."))
+    assert hold(cascade) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if "a bug" in line]
+    assert f"{type(error).__name__}: a bug (details in {log})" in line
+    assert "covo: A reply in a few words." in out  # the second turn's reply
+    assert "in __call__" in log.read_text()  # the traceback
+
+
 def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkeypatch):
     monkeypatch.setattr(PartWriter, "write", a_bug)
-    assert hold() == 1
+    assert hold(FakeGenerator(FakeClock())) == 1
     out = capsys.readouterr().out
     assert len([line for line in out.splitlines() if str(log) in line]) == 1
     assert out.count("covo: one two three four") == 2
@@ -112,7 +136,7 @@ def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkey
 def test_a_bug_in_the_engine_ends_the_conversation_and_keeps_the_recording(hold, log, monkeypatch):
     monkeypatch.setattr(TurnTakingEngine, "process", a_bug)
     with pytest.raises(ZeroDivisionError) as caught:
-        hold()
+        hold(FakeGenerator(FakeClock()))
     message = message_for(caught.value)
     assert message == f"covo: unexpected ZeroDivisionError: a bug; this is a bug (details in {log})"
     assert "in a_bug" in log.read_text()
@@ -122,7 +146,7 @@ def test_a_bug_in_the_engine_ends_the_conversation_and_keeps_the_recording(hold,
 
 @pytest.mark.parametrize("record", [True, False])
 def test_a_conversation_is_recorded_unless_it_should_not_be(hold, log, capsys, record):
-    assert hold(record=record) == 0
+    assert hold(FakeGenerator(FakeClock()), record=record) == 0
     assert ("Recorded in" in capsys.readouterr().out) is record
     assert (log.parent.parent / "data" / "sessions").exists() is record
 
@@ -130,18 +154,18 @@ def test_a_conversation_is_recorded_unless_it_should_not_be(hold, log, capsys, r
 @pytest.mark.parametrize("patience", ["eager", "patient"])
 def test_a_recording_has_the_settings_in_force(hold, log, monkeypatch, patience):
     monkeypatch.setenv("COVO_TURNS_PATIENCE", patience)
-    hold()
+    hold(FakeGenerator(FakeClock()))
     (session,) = (log.parent.parent / "data" / "sessions").iterdir()
-    recorded = json.loads((session / "session.json").read_text())["settings"]
+    recorded = json.loads((session / "session.json").read_text())["settings"]["turns"]
     in_force = asdict(turn_settings(load_settings()))
     assert in_force == asdict(PATIENCE[patience])
-    assert len(in_force.keys() & recorded["turns"].keys()) == 8
-    for name in in_force.keys() & recorded["turns"].keys():
-        assert recorded["turns"][name] == in_force[name], name
+    assert len(in_force.keys() & recorded.keys()) == 8
+    for name in in_force.keys() & recorded.keys():
+        assert recorded[name] == in_force[name], name
 
 
 def test_the_log_has_the_states_and_nothing_that_was_said(hold, log):
-    hold()
+    hold(FakeGenerator(FakeClock()))
     text = log.read_text()
     for wanted in ("covo_cli.process.log", "engine fake", "thinking", "the conversation ended"):
         assert wanted in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -500,3 +502,22 @@ def test_a_file_system_without_locks_is_said(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptors[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_on_windows_the_recording_is_closed_before_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def refuse_open(path: Path, missing_ok: bool = False) -> None:
+        opened = [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
+        if str(path) in opened:
+            raise PermissionError(errno.EACCES, "used by another process", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse_open)
+    monkeypatch.setattr("covo_cli.sessions.finish.sys", types.SimpleNamespace(platform="win32"))
+    folder = record_session(tmp_path)
+    assert (folder / "audio.flac").exists()
+    assert not (folder / "audio.part").exists()
