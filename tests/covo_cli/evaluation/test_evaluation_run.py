@@ -213,11 +213,11 @@ def test_nothing_is_added_to_another_run(task, out):
 
 DECIDES_NOTHING = (
     *("covo_cli/errors.py", "covo_cli/bench/figures.py", "covo_cli/bench/words.py"),
-    *("covo_cli/process/", "covo_cli/sessions/", "covo_cli/settings/"),
+    *("covo_cli/process/", "covo_cli/screen/", "covo_cli/sessions/", "covo_cli/settings/"),
     *("covo_cli/evaluation/__init__.py", "covo_cli/evaluation/scenarios/"),
 )
-"""What holding a conversation imports, but what does not decide its course: files around it, and
-scenarios and settings, which a run compares by themselves."""
+"""What holding a conversation imports, but what does not decide its course: files and
+screens around it, and scenarios and settings, which a run compares by themselves."""
 
 
 def imported_by(path: Path) -> set[Path]:
