@@ -17,8 +17,9 @@ from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
 from covo_cli.bench.read_aloud import ReadAloud
+from covo_cli.conversation.consumer import Tick
 from covo_cli.engines.engines import turn_settings
-from covo_cli.errors import SettingsError
+from covo_cli.errors import OutputClosed, SettingsError
 from covo_cli.evaluation import RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
 from covo_cli.evaluation.judging.finding import FindingCheck
@@ -51,6 +52,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     SoundSource,
     write_set,
 )
+from covo_cli.screen.plain import JsonScreen
 from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import Engine, EngineInfo
@@ -209,6 +211,16 @@ def test_nothing_is_added_to_another_run(task, out):
     write_set(task.folder, ScenarioSet("fakes", "", (other,)))
     with pytest.raises(EvaluationError, match=r"another run \(set_sha256"):
         open_run(task, out, 1)
+
+
+def test_a_conversation_whose_disk_fails_is_not_taken_for_a_whole_one(task, out, monkeypatch):
+    def failing(screen: JsonScreen, tick: Tick) -> None:
+        raise OutputClosed("EIO")
+
+    monkeypatch.setattr(JsonScreen, "on_tick", failing)
+    with pytest.raises(EvaluationError, match="cannot write"):
+        run_all(task, out, 1)
+    assert len(remaining(SET, out)) == 3
 
 
 DECIDES_NOTHING = (
