@@ -55,9 +55,9 @@ class Worker(threading.Thread):
 
 
 def join_all(threads: Iterable[threading.Thread], deadline_s: float) -> list[threading.Thread]:
-    """Wait until all ``threads`` have ended, for ``deadline_s`` seconds in total.
+    """Wait ``deadline_s`` in total for all ``threads``; return those still running.
 
-    Returns those still running. What they use must not be freed: they may be inside a library.
+    What they use must not be freed: they may be inside a library.
     """
     waited_for = list(threads)
     end = time.monotonic() + deadline_s

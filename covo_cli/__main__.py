@@ -33,7 +33,7 @@ def _run(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
     except OutputClosed:
         return EXIT_ERROR
-    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+    except Exception as error:  # noqa: BLE001 - the last place to report it
         if "--debug" in arguments or os.environ.get("COVO_DEBUG", "") not in ("", "0"):
             traceback.print_exception(error)
         sys.stderr.write(f"{message_for(error)}\n")

@@ -33,7 +33,7 @@ from model.events import (
 )
 
 READ_TIMEOUT_S = 0.5
-"""Longest wait for a frame before the requests are read again."""
+"""Longest wait for a frame between two looks at the requests."""
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,10 @@ class EchoRemover(Protocol):
 
 
 class Conversation:
-    """Connects endpoints, engine and consumers; starting and closing them is left to the caller.
+    """Connects endpoints, engine and consumers; the caller starts and closes them.
 
-    ``over`` gets the engine's ``busy`` once per frame and returns whether the conversation ends by
-    itself, as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel.
+    ``over`` gets the engine's ``busy`` once per frame and returns whether to end the conversation,
+    as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class Conversation:
         self._talking = False
         self._notices: list[Event] = []
         self.failures: list[str] = []
-        """What failed without ending the conversation, such as the recording."""
+        """Failures that the conversation outlived, such as the recording's."""
 
     @property
     def at(self) -> int:
-        """How long it has lasted, in user samples."""
+        """The conversation's length so far, in user samples."""
         return self._at
 
     def send(self, request: Request) -> None:

@@ -33,7 +33,7 @@ class FilePair:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Both endpoints, made but not started, and how to run them.
+    """Both endpoints, not started yet, and how to run them.
 
     ``live``: a person at a sound card. ``over``: see
     :class:`~covo_cli.conversation.conversation.Conversation`. ``listeners``: endpoints that are
@@ -76,7 +76,7 @@ def file_ends(files: FilePair, settings: Settings) -> Ends:
 def live_ends(settings: Settings) -> Ends:
     """Return ends at the sound card. Raises: DeviceError when a device is missing."""
     backend = PortAudio()
-    # A missing device is reported before the engine is loaded.
+    # Report a missing device before the engine is loaded.
     find_device(backend.devices(), settings.audio.input, "input")
     find_device(backend.devices(), settings.audio.output, "output")
     return Ends(

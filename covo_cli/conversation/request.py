@@ -1,4 +1,4 @@
-"""What a person, a signal or a worker can send to a running conversation."""
+"""Requests to a running conversation."""
 
 from __future__ import annotations
 

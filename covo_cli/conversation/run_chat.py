@@ -59,7 +59,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     choice = choose_engine(settings)
     engine = build_engine(settings, real_time=ends.real_time, choice=choice)
     stack.callback(engine.close)
-    stack.callback(ends.close)  # first of all: the sound stops, however long the engine takes
+    stack.callback(ends.close)  # before the engine's, so that the sound stops at once
     stack.push(_close_in_time)
     _load(engine, choice.reason)
     if ends.live:
@@ -68,18 +68,18 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
             Console(stderr=True).print(words, highlight=False)
 
     latency = LatencyReport()
-    recorder = _recorder(settings, ends, engine.info)
+    recorder = None
+    if settings.session.record:
+        devices = ends.microphone.status.device, ends.speaker.status.device
+        meta = SessionMeta(engine.info, *devices, settings=settings.record())
+        recorder = SessionRecorder(sessions_dir(settings), meta)
     keys = KeyMachine(voice_names(settings, choice), engine.info.voice)
     mode = choose_mode(as_json)
     screen = make_screen(mode, _facts(ends, engine.info, recorder), lambda: keys.state)
     recorders = [recorder] if recorder is not None else []
+    consumers = [*ends.listeners, latency, *recorders, keys, screen]
     conversation = Conversation(
-        ends.microphone,
-        ends.speaker,
-        engine,
-        [*ends.listeners, latency, *recorders, keys, screen],
-        echo=ends.echo,
-        over=ends.over,
+        ends.microphone, ends.speaker, engine, consumers, echo=ends.echo, over=ends.over
     )
     ending = Ending.ERROR
     try:
@@ -136,15 +136,6 @@ def _facts(ends: Ends, engine: EngineInfo, recorder: SessionRecorder | None) -> 
     return info
 
 
-def _recorder(settings: Settings, ends: Ends, info: EngineInfo) -> SessionRecorder | None:
-    if not settings.session.record:
-        return None
-    meta = SessionMeta(
-        info, ends.microphone.status.device, ends.speaker.status.device, settings=settings.record()
-    )
-    return SessionRecorder(sessions_dir(settings), meta)
-
-
 @contextmanager
 def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[Request], None]]:
     """Yield the function that sends requests. Ctrl-C and SIGTERM send Quit, too.
@@ -176,7 +167,7 @@ def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[
 def _close_in_time(
     kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
 ) -> None:
-    """Give what ``stack`` closes :data:`QUIT_S`: a model may be busy, a device may hang."""
+    """Limit the closing to :data:`QUIT_S`: a model may be busy, a device may hang."""
     if error is None:
         leave_within(QUIT_S, 0)
     elif isinstance(error, KeyboardInterrupt):

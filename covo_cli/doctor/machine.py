@@ -30,8 +30,7 @@ def check_packages(
     load: Callable[[str], object] = importlib.import_module,
 ) -> Check:
     """Check that the packages covo requires are installed and the compiled ones load."""
-    found: list[str] = []
-    problems: list[str] = []
+    found, problems = [], []
     if requirements is None:
         try:
             requirements = importlib.metadata.requires("covo") or ()

@@ -26,8 +26,8 @@ def check_settings(load: Callable[[], Settings]) -> tuple[Check, Settings]:
         fix = "correct it: covo config edit, or covo config unset KEY"
         return Check("settings", Status.FAILED, str(error), fix), Settings()
     path = config_path()
-    there = str(path) if path.exists() else f"defaults (there is no {path})"
-    return Check("settings", Status.OK, there), settings
+    used = str(path) if path.exists() else f"defaults (there is no {path})"
+    return Check("settings", Status.OK, used), settings
 
 
 def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) -> Iterator[Check]:
@@ -44,10 +44,10 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
         fix = "covo models pull lite"
         if piece.module:
             fix = f"pip install --force-reinstall --no-deps {piece.packages[0].requirement}"
-        if piece.name in unneeded:
-            yield Check(name, Status.WARNING, f"{detail} ({unneeded[piece.name]})", fix)
-        else:
-            yield Check(name, Status.FAILED, detail, fix)
+        level = Status.FAILED
+        if reason := unneeded.get(piece.name):
+            level, detail = Status.WARNING, f"{detail} ({reason})"
+        yield Check(name, level, detail, fix)
 
 
 def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[str, str]:

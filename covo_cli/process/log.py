@@ -1,7 +1,6 @@
-"""Write the log: what happened, off the screen, with a traceback for every failure.
+"""Write the log file: states, failures with their tracebacks, and nothing private.
 
-It never holds what was said, written or typed, nor keys: commands are logged without values, and
-what messages quote is hidden.
+Commands are logged without values, and what messages quote is hidden.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ log = logging.getLogger(__name__)
 
 class _LogFile(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Lose the record: a full disk must not disturb the conversation."""
+        """Drop the record: a full disk must not disturb the conversation."""
 
 
 class _Stderr(logging.StreamHandler[TextIO]):
@@ -89,16 +88,10 @@ def begin_log(arguments: Sequence[str]) -> None:
         root.addHandler(handler)
     for room in OUR_ROOMS:
         logging.getLogger(room).setLevel(logging.DEBUG)
-    threading.excepthook = _log_dead_thread
-    python = platform.python_version()
+    threading.excepthook = lambda dead: log.error("thread died", exc_info=dead.exc_value)
     log.info("covo %s: %s", __version__, _without_values(arguments))
-    log.info("Python %s on %s, %s", python, platform.platform(), platform.machine())
-
-
-def _log_dead_thread(dead: threading.ExceptHookArgs) -> None:
-    error = dead.exc_value
-    name = dead.thread.name if dead.thread else "unknown"
-    log.error("thread %s died", name, exc_info=error)
+    facts = (platform.python_version(), platform.platform(), platform.machine())
+    log.info("Python %s on %s, %s", *facts)
 
 
 def _without_values(arguments: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the keys do, as a state machine: key names in, requests out.
+"""The keys as a state machine: key names in, requests out.
 
 A key is the character typed, or blessed's name for it (``KEY_ESCAPE``, ``KEY_ENTER``, ...).
 :mod:`covo_cli.screen.keyboard` reads them from a terminal.
@@ -25,14 +25,14 @@ KEYS = (
     ("?, h", "show or hide this help"),
     ("q, Ctrl-C", "quit"),
 )
-"""For the help."""
+"""Shown by the help."""
 
 TYPING_KEYS = (("Enter", "send"), ("Esc", "cancel"))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """What the keyboard is in the middle of.
+    """The keyboard's state.
 
     ``typing``: a line is being typed; ``text`` is what it holds, ``cursor`` the cursor's column.
     ``talking``: push-to-talk is on. ``help``: the list of keys is shown.
@@ -63,7 +63,7 @@ class KeyMachine:
 
     @property
     def state(self) -> KeyState:
-        """What to show."""
+        """The present state."""
         return self._state
 
     def feed(self, key: str) -> list[Request]:

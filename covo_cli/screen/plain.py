@@ -1,4 +1,4 @@
-"""Screens for what is not a terminal: plain lines for people, JSON for programs."""
+"""Screens without a terminal: plain lines for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -63,10 +63,7 @@ class JsonScreen(_StreamScreen):
 
 
 class LinesScreen(_StreamScreen):
-    """Writes lines such as ``[00:03.2] you: ...``; remarks begin with ``--``.
-
-    The time is when a thing was finished.
-    """
+    """Writes lines such as ``[00:03.2] you: ...``, timed by their end; ``--`` begins a remark."""
 
     def __init__(self, info: ConversationInfo, stream: TextIO | None = None) -> None:
         super().__init__(stream)

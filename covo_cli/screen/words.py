@@ -8,7 +8,7 @@ from audio_io.clock import seconds
 from model.events import TurnLatency, TurnState
 
 LEAST_PART_S = 0.005
-"""Parts of a latency below this would be written as 0.00 and are left out."""
+"""Parts of a latency below this are left out: they would be written as 0.00."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
 
 PIPE_WIDTH = 200
+ALL_COLUMNS = ("Name", "When", "Length", "Turns", "Engine", "Voice", "State")
+NARROW_COLUMNS = ("Name", "Length", "Turns", "State")
 STYLES = {Who.USER: "cyan", Who.ASSISTANT: "green"}
 
 
@@ -27,28 +29,23 @@ def console() -> Console:
 def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
     """Return a row for each session; unless ``wide``, only the columns to tell them apart."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("Name", no_wrap=True)
-    if wide:
-        table.add_column("When", no_wrap=True)
-    table.add_column("Length", justify="right", no_wrap=True)
-    table.add_column("Turns", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("Engine")
-        table.add_column("Voice")
-    table.add_column("State")
+    shown = ALL_COLUMNS if wide else NARROW_COLUMNS
+    for title in shown:
+        right = title in ("Length", "Turns")
+        fixed = right or title in ("Name", "When")
+        table.add_column(title, justify="right" if right else "left", no_wrap=fixed)
     now = datetime.now().astimezone()
     for session in sessions:
-        when = [_when(session.info.started, now)]
-        made_with = [str(session.info.engine.get("name", "")), ", ".join(session.info.voices)]
-        row = (
-            session.name,
-            *(when if wide else ()),
-            duration(session.duration),
-            str(session.turn_count),
-            *(made_with if wide else ()),
-            session.state_text,
-        )
-        table.add_row(*(Text(clean(cell)) for cell in row))
+        row = {
+            "Name": session.name,
+            "When": _when(session.info.started, now),
+            "Length": duration(session.duration),
+            "Turns": str(session.turn_count),
+            "Engine": str(session.info.engine.get("name", "")),
+            "Voice": ", ".join(session.info.voices),
+            "State": session.state_text,
+        }
+        table.add_row(*(Text(clean(row[title])) for title in shown))
     return table
 
 

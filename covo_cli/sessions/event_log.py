@@ -1,7 +1,6 @@
 """Events as lines of JSON: the one writer and the one reader of ``events.jsonl``.
 
-The recorder, the JSON screen and the evaluation all use it. Sound is not copied: an
-:class:`model.events.AssistantAudio` is written with its length only, and read back as a
+Of sound only the length is written: an :class:`model.events.AssistantAudio` is read back as a
 :class:`RecordedAudio`.
 """
 
@@ -57,11 +56,10 @@ def event_to_dict(event: Event) -> dict[str, Any]:
 
     The ``samples`` of a sound become their number.
     """
-    record: dict[str, Any] = {"event": type(event).__name__, "seconds": round(seconds(event.at), 3)}
-    for f in dataclasses.fields(event):
-        value = getattr(event, f.name)
-        record[f.name] = len(value) if isinstance(value, np.ndarray) else value
-    return record
+    own = {f.name: getattr(event, f.name) for f in dataclasses.fields(event)}
+    if isinstance(sound := own.get("samples"), np.ndarray):
+        own["samples"] = len(sound)
+    return {"event": type(event).__name__, "seconds": round(seconds(event.at), 3), **own}
 
 
 def event_from_dict(record: object) -> Event:

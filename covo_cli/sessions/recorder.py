@@ -37,10 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SessionMeta:
-    """What a conversation is held with: goes into ``session.json`` as it is.
-
-    ``settings``: those in force, as JSON-ready values.
-    """
+    """What goes into ``session.json`` as it is. ``settings``: those in force, JSON-ready."""
 
     engine: EngineInfo
     input_device: str
@@ -52,8 +49,7 @@ class SessionRecorder:
     """A consumer that records the conversation into a new folder of ``root``.
 
     A thread of its own writes, so that a slow disk does not hold up the conversation. When 60 s
-    wait to be written, the recording ends there and the conversation is told; all that was taken
-    until then is kept.
+    wait to be written, the recording stops; what was taken until then is kept.
     """
 
     def __init__(self, root: Path, meta: SessionMeta, *, started: datetime | None = None) -> None:
