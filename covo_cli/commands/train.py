@@ -60,9 +60,9 @@ def tones(
     dialogues: Annotated[int, typer.Option(help="Number of dialogues.", min=1)] = 400,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
 ) -> None:
-    """Make a synthetic training set to try out.
+    """Make a small synthetic training set.
 
-    It has dialogues, a small network and train.toml.
+    Writes dialogues, an untrained network and train.toml.
     """
     from rich.console import Console
     from rich.progress import Progress

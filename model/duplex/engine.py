@@ -1,8 +1,8 @@
 """The full-duplex network as an engine, which listens and speaks at once.
 
 Only the network decides who speaks: SHIFT begins a reply, BREAK ends it, and what was said before
-BREAK is played to its end (a fraction of a second). The speech detector decides nothing. It times
-the user's last word, and tells a reply that ended from one that the user spoke over.
+BREAK is played to its end (a fraction of a second). The speech detector only times the user's last
+word, and tells whether a reply ended by itself or the user spoke over it.
 
 Chunks are stepped in order on one lane of the executor, and codes are turned into sound on another.
 No audio of the user is dropped: late chunks queue (64 KB per second), and
@@ -55,7 +55,7 @@ ANSWER_WAIT_S = 2.0
 """Silence after which no reply is expected any more, and a file's conversation may end."""
 
 SPOKE_OVER_S = 0.2
-"""Length of speech over a reply's end that makes it an interruption."""
+"""A reply whose end so much speech overlaps was interrupted."""
 
 
 class DuplexEngine:

@@ -20,7 +20,7 @@ from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
 from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Consumer
-from covo_cli.conversation.conversation import Conversation
+from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.evaluation.scenarios.scenario import (
     RIGHT,
     EvaluationError,
@@ -135,7 +135,8 @@ def _talk(
     talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
     speaker.start()
     room.start()
-    talk.run()
+    if talk.run() is Ending.QUIT:  # only a failing disk ends it early
+        raise EvaluationError(f"cannot write {folder / EVENTS}")
     return talk.at
 
 

@@ -9,7 +9,7 @@ backchannel or an interruption comes over a reply that has begun. A trial succee
 - interruption: BREAK comes within ``PATIENCE`` chunks after speech begins over the reply, and not
   before.
 
-A trial fails if the reply to speak over does not begin, or ends too early.
+A trial also fails if the reply to speak over does not begin, or ends too early.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from audio_io.signal import Audio
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.protocol.grammar import AssistantState
 from model.duplex.protocol.profile import DuplexProfile
-from model.duplex.tones.tones import ROOM, ToneSpeaker, hum, phrase, silence, speaker
+from model.duplex.tones.tones import ROOM, ToneSpeaker, Track, hum, phrase, speaker
 
 PATIENCE = 6
 """Chunks (0.96 s at 160 ms) within which the network has to react."""
@@ -115,45 +115,27 @@ def measure_conversation(
     return done
 
 
-class _Scene:
-    """A user who speaks, and the chunks heard so far."""
+class _Scene(Track):
+    """A user who speaks to ``listener``, chunk by chunk."""
 
     def __init__(self, listener: Listener, profile: DuplexProfile, seed: int) -> None:
+        super().__init__(profile)
         self.random: Generator = np.random.default_rng(seed)
         self.who: ToneSpeaker = speaker(self.random)
         self._listener = listener
         self._size = profile.chunk_samples
         self._room = np.random.default_rng((seed, 1))
         self._noise = 10 ** (self.random.uniform(*ROOM) / 20)
-        self._waiting: list[Audio] = []
-        self._samples = 0
         self._heard = 0
         self._speaking = False
         listener.begin(seed)
 
-    def say(self, audio: Audio) -> None:
-        """Queue speech for :meth:`run`."""
-        self._waiting.append(audio)
-        self._samples += len(audio)
-
-    @property
-    def end(self) -> int:
-        """The chunk that holds the last queued sample."""
-        return (self._samples - 1) // self._size
-
-    @property
-    def next(self) -> int:
-        """The chunk that will hold the next queued sample."""
-        return self._samples // self._size
-
     def run(self, until: int) -> Iterator[tuple[int, AssistantState]]:
         """Yield each chunk's number and the state after it, up to and including ``until``."""
         while self._heard <= until:
-            short = (self._heard + 1) * self._size - self._samples
-            if short > 0:
-                self.say(np.zeros(short, np.float32))
-            whole = np.concatenate(self._waiting)
-            self._waiting = [whole[self._size :]]
+            self.wait_for(self._heard + 1)
+            whole = np.concatenate(self.parts)
+            self.parts = [whole[self._size :]]
             room = self._room.normal(0, self._noise, self._size).astype(np.float32)
             state = self._listener.hear(whole[: self._size] + room)
             self._heard += 1
@@ -161,21 +143,21 @@ class _Scene:
             yield self._heard - 1, state
 
     def first(self, until: int, *, speaking: bool) -> int | None:
-        """Run to the first chunk after which the assistant is (not) speaking; None if none is."""
+        """Return the first chunk after which the assistant is (not) speaking, if there is one."""
         return next((n for n, state in self.run(until) if state.speaking is speaking), None)
 
     def rest(self) -> None:
-        """Run until a reply that is due has come and ended."""
+        """Run until any reply that is due has ended."""
         if not self._speaking:
-            self.first(self.end + PATIENCE, speaking=True)
+            self.first(self.chunk + PATIENCE, speaking=True)
         self.first(self._heard + _LONGEST_REPLY, speaking=False)
 
 
 def _ask(scene: _Scene) -> tuple[int, int | None]:
     """Say a turn; return the chunk of its end, and SHIFT's if it comes in time."""
-    scene.say(silence(scene.random.uniform(0.1, 1.2)))
+    scene.wait(scene.random.uniform(0.1, 1.2))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(3, 8)), final=True))
-    end = scene.end
+    end = scene.chunk
     shift = scene.first(end + PATIENCE, speaking=True)
     return end, None if shift is None or shift < end else shift
 
@@ -186,11 +168,11 @@ def _turn(scene: _Scene) -> Trial:
 
 
 def _pause(scene: _Scene) -> Trial:
-    scene.say(silence(scene.random.uniform(0.1, 1.2)))
+    scene.wait(scene.random.uniform(0.1, 1.2))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(2, 6)), final=False))
-    scene.say(silence(scene.random.uniform(0.5, 1.6)))
+    scene.wait(scene.random.uniform(0.5, 1.6))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(3, 8)), final=True))
-    return Trial(scene.first(scene.end - 1, speaking=True) is None)
+    return Trial(scene.first(scene.chunk - 1, speaking=True) is None)
 
 
 def _over_a_reply(scene: _Scene) -> int | None:
@@ -200,8 +182,8 @@ def _over_a_reply(scene: _Scene) -> int | None:
         return None
     if scene.first(shift + int(scene.random.integers(3, 7)), speaking=False) is not None:
         return None
-    scene.say(silence(scene.random.uniform(0.0, 0.15)))
-    return scene.next
+    scene.wait(scene.random.uniform(0.0, 0.15))
+    return scene.next_chunk
 
 
 def _backchannel(scene: _Scene) -> Trial:

@@ -1,9 +1,8 @@
 """Train a duplex network on a folder of dialogues, in resumable steps.
 
-The seed and the number of a step decide what it sees, so a resumed run equals an uninterrupted one:
-weights, optimizer and generator states come from the checkpoint, the position in the data is the
-step. Either everything is trained, or LoRA adapters (peft), which are merged into the weights that
-are written.
+What a step sees depends only on the seed and its number, so a resumed run equals an uninterrupted
+one: weights, optimizer and generator states come from the checkpoint. Either everything is trained,
+or LoRA adapters (peft), which are merged into the written weights.
 """
 
 from __future__ import annotations

@@ -1,25 +1,6 @@
 """Read the TOML file of ``covo train duplex --config``.
 
-::
-
-    [network]
-    folder = "checkpoint"        # a Covo-Audio checkpoint with a duplex.json
-    output = "trained"           # where the result goes, and where a stopped run resumes from
-    dtype = "float16"            # of the weights that are written
-
-    [data]
-    folder = "dialogues"
-    codec = "none"
-
-    [training]
-    steps = 1000
-    batch = 8
-    ...
-
-    [loss]
-    think = 0.3
-    ...
-
+Its tables are the fields of :class:`TrainingConfig`; ``covo train tones`` writes an example.
 Paths are relative to the file.
 """
 
@@ -42,7 +23,13 @@ NotNegative = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True, slots=True)
 class NetworkSection:
-    """The network to train, and where to write it. ``dtype``: of the written weights."""
+    """The network to train, and where to write it.
+
+    Args:
+        folder: a Covo-Audio checkpoint with a ``duplex.json``.
+        output: where the result goes, replacing any weights, and where a stopped run resumes from.
+        dtype: of the written weights.
+    """
 
     folder: Path
     output: Path

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 
 import pytest
 
 from audio_io.file_endpoints import FileSpeaker
 from covo_cli.conversation import run_chat
 from covo_cli.conversation.ends import Ends
-from covo_cli.engines.engines import EngineChoice
+from covo_cli.engines.engines import EngineChoice, turn_settings
 from covo_cli.errors import message_for
 from covo_cli.process.log import begin_log, log_path
 from covo_cli.sessions.audio import PartWriter
@@ -20,6 +22,7 @@ from model.jobs.executor import VirtualExecutor
 from model.lite.cascade import Cascade
 from model.lite.prompt import Prompt
 from model.turns.controller import TurnTakingEngine
+from model.turns.turn_settings import PATIENCE
 from tests.fakes.engine import (
     FakeClock,
     FakeGenerator,
@@ -29,7 +32,7 @@ from tests.fakes.engine import (
     silence,
     speech,
 )
-from tests.model.lite.test_lite_cascade import FakeChat, FakeSynthesizer
+from tests.fakes.lite import FakeChat, FakeSynthesizer
 
 TWO_TURNS = [speech(1), silence(5), speech(1), silence(5)]
 
@@ -149,6 +152,19 @@ def test_a_conversation_is_recorded_unless_it_should_not_be(hold, log, capsys, r
     assert hold(FakeGenerator(FakeClock()), record=record) == 0
     assert ("Recorded in" in capsys.readouterr().out) is record
     assert (log.parent.parent / "data" / "sessions").exists() is record
+
+
+@pytest.mark.parametrize("patience", ["eager", "patient"])
+def test_a_recording_has_the_settings_in_force(hold, log, monkeypatch, patience):
+    monkeypatch.setenv("COVO_TURNS_PATIENCE", patience)
+    hold(FakeGenerator(FakeClock()))
+    (session,) = (log.parent.parent / "data" / "sessions").iterdir()
+    recorded = json.loads((session / "session.json").read_text())["settings"]["turns"]
+    in_force = asdict(turn_settings(load_settings()))
+    assert in_force == asdict(PATIENCE[patience])
+    assert len(in_force.keys() & recorded.keys()) == 8
+    for name in in_force.keys() & recorded.keys():
+        assert recorded[name] == in_force[name], name
 
 
 def test_the_log_has_the_states_and_nothing_that_was_said(hold, log):

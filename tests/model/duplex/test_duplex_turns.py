@@ -78,7 +78,7 @@ def test_chance_is_poor_at_it(profile):
 def test_the_trained_network_takes_turns(network, monkeypatch):
     monkeypatch.setattr(bench, "_A_THIRD", 4)
     monkeypatch.setattr(bench, "_CONVERSATIONS", 1)
-    figures = measure_behaviours(network, 4)
+    figures = measure_behaviours(network, 6)
     # It also behaves when it has forgotten how the conversation began.
     assert figures["long conversations"]["rate_by_thirds"] == [1.0, 1.0, 1.0]
     forgotten = figures["long conversations"]["tokens_forgotten_each"]
