@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 LOG_FILE_HANDLER = "covo-log-file"
-"""Name of the root logger's handler whose file messages refer to."""
+"""Name of the root logger's handler for the file that error messages point to."""
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +55,9 @@ class Worker(threading.Thread):
 
 
 def join_all(threads: Iterable[threading.Thread], deadline_s: float) -> list[threading.Thread]:
-    """Wait until all ``threads`` have ended, for ``deadline_s`` seconds in total.
+    """Wait ``deadline_s`` in total for all ``threads``; return those still running.
 
-    Returns those still running. What they use must not be freed: they may be inside a library.
+    What they use must not be freed: they may be inside a library.
     """
     waited_for = list(threads)
     end = time.monotonic() + deadline_s

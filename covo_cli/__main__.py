@@ -1,4 +1,4 @@
-"""The entry point: run the command, and turn what it raises into one line on stderr."""
+"""The entry point: run the command, and report an error in one line on stderr."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _run(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
     except OutputClosed:
         return EXIT_ERROR
-    except Exception as error:  # noqa: BLE001 - the last place where it can be told
+    except Exception as error:  # noqa: BLE001 - the last place to report it
         if "--debug" in arguments or os.environ.get("COVO_DEBUG", "") not in ("", "0"):
             traceback.print_exception(error)
         sys.stderr.write(f"{message_for(error)}\n")

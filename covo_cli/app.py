@@ -8,7 +8,7 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from covo_cli import __version__
 from covo_cli.commands import (
@@ -24,8 +24,22 @@ from covo_cli.commands import (
     train,
     voices,
 )
+from covo_cli.errors import output_closed
+
+
+class _Root(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Keep errors from typer that it would take for a closed output, and exit silently."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if output_closed():
+                raise
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
 
 app = typer.Typer(
+    cls=_Root,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # Rich takes longer to import than all of covo's commands

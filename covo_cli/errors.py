@@ -1,4 +1,4 @@
-"""The command line's own errors, and how any error reaches the user: as one line on stderr.
+"""The command line's own errors, and the one line that reports any error to the user.
 
 CliError
 ├── SettingsError
@@ -9,6 +9,7 @@ CliError
 from __future__ import annotations
 
 import errno
+import select
 import sys
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -30,20 +31,24 @@ class OutputClosed(CliError):  # noqa: N818 - not a fault
     """The program or terminal that shows our output has gone; the conversation ends quietly."""
 
 
+def output_closed() -> bool:
+    """Return whether the reader of stdout or stderr has gone; assume so on Windows."""
+    if sys.platform == "win32":
+        return True
+    outputs = select.poll()
+    for descriptor in (1, 2):
+        outputs.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in outputs.poll(0))
+
+
 def is_expected(error: BaseException) -> bool:
     """Return whether one of the rooms raised ``error`` on purpose, with a message for the user.
 
     A room that was never imported cannot have raised it, so none is imported here.
     """
-    roots: list[type[BaseException]] = [CliError]
-    for module, name in (
-        ("audio_io.errors", "AudioError"),
-        ("model.errors", "ModelError"),
-        ("voices.errors", "VoiceError"),
-    ):
-        if module in sys.modules:
-            roots.append(getattr(sys.modules[module], name))
-    return isinstance(error, tuple(roots))
+    rooms = {"audio_io": "AudioError", "model": "ModelError", "voices": "VoiceError"}
+    roots = [getattr(sys.modules.get(f"{x}.errors"), rooms[x], CliError) for x in rooms]
+    return isinstance(error, (CliError, *roots))
 
 
 def message_for(error: BaseException) -> str:

@@ -164,9 +164,12 @@ def read_pack(folder: Path, *, builtin: bool = False) -> VoicePack:
     Raises: VoiceError.
     """
     path = folder / FILE
-    if not path.exists():
-        problem = f"it has no {FILE}" if folder.is_dir() else "it is not a folder"
-        raise VoiceError(f"{folder} is not a voice pack: {problem}")
+    try:
+        if not path.exists():
+            problem = f"it has no {FILE}" if folder.is_dir() else "it is not a folder"
+            raise VoiceError(f"{folder} is not a voice pack: {problem}")
+    except OSError as error:
+        raise VoiceError(f"cannot read {path}: {error.strerror}") from error
     file = read(path, _PackFile, VoiceError, format=FORMAT)
     lite = covo = None
     if file.lite is not None:

@@ -40,59 +40,52 @@ def read(
     kind: type[T],
     error: ErrorClass,
     *,
+    text: str | None = None,
     remedy: str = "",
     format: int | None = None,
     ignore_unknown: bool = False,
 ) -> T:
     """Read the file ``path``: JSON if it is called so, else TOML. A byte-order mark is skipped.
 
-    Raises: ``error`` also when the file is missing or unreadable. For the rest see :func:`parse`.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as problem:
-        raise error(_with(f"cannot read {path}: {problem.strerror}", remedy)) from problem
-    except UnicodeDecodeError as problem:
-        raise error(_with(f"{path} is not UTF-8 (byte {problem.start})", remedy)) from problem
-    return parse(
-        text, kind, error, path=path, remedy=remedy, format=format, ignore_unknown=ignore_unknown
-    )
-
-
-def parse(
-    text: str,
-    kind: type[T],
-    error: ErrorClass,
-    *,
-    path: Path,
-    remedy: str = "",
-    format: int | None = None,
-    ignore_unknown: bool = False,
-) -> T:
-    """Read ``text``, the content of ``path``.
-
     Args:
+        text: the content, instead of the file's.
         remedy: what the user can do about a broken file, appended to every error.
         format: what the key ``format`` must be; that key is then no field of ``kind``.
         ignore_unknown: for files of others, of which ``kind`` declares only what is used.
 
     Raises: ``error``.
     """
+    try:
+        return _read(path, kind, text, format, ignore_unknown)
+    except (OSError, ValueError) as problem:
+        message = str(problem)
+        if isinstance(problem, OSError):
+            message = f"cannot read {path}: {problem.strerror}"
+        elif isinstance(problem, UnicodeDecodeError):
+            message = f"{path} is not UTF-8 (byte {problem.start})"
+        raise error(f"{message}; {remedy}" if remedy else message) from problem
+
+
+def _read(
+    path: Path, kind: type[T], text: str | None, format: int | None, ignore_unknown: bool
+) -> T:
+    if text is None:
+        text = path.read_text(encoding="utf-8-sig")
     is_json = path.suffix == ".json"
     try:
         values = json.loads(text) if is_json else tomllib.loads(text)
     except ValueError as problem:
         language = "JSON" if is_json else "TOML"
-        raise error(_with(f"{path} is not valid {language}: {problem}", remedy)) from problem
+        raise ValueError(f"{path} is not valid {language}: {problem}") from problem
     if format is not None and isinstance(values, dict):
         found = values.pop("format", None)
         if found != format:
             shown = "has no format" if found is None else f"has format {found!r}"
-            raise error(_with(f"{path} {shown}; this covo reads format = {format}", remedy))
+            raise ValueError(f"{path} {shown}; this covo reads format = {format}")
     try:
         return convert(values, kind, ignore_unknown=ignore_unknown)
     except ValueError as problem:
-        raise error(_with(f"{path}: {problem}", remedy)) from problem
+        raise ValueError(f"{path}: {problem}") from problem
 
 
 def convert(values: object, kind: type[T], *, ignore_unknown: bool = False) -> T:
@@ -181,7 +174,3 @@ def _path(kind: type, value: object) -> object:
 
 def _join(place: str, key: str) -> str:
     return f"{place}.{key}" if place else key
-
-
-def _with(problem: str, remedy: str) -> str:
-    return f"{problem}; {remedy}" if remedy else problem

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import torch
 
-from covo_cli.bench.figures import machine
+from covo_cli.bench.figures import machine, summary
 from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import network_size
@@ -53,7 +53,7 @@ def measure_steps(
         speaks = chunk % PERIOD >= PERIOD - TALK
         forced = AssistantState(True, profile.lead + 1) if speaks else AssistantState()
         state = replace(state, assistant=forced)
-        audio = _noise(random, profile)
+        audio = random.normal(0, 0.05, profile.chunk_samples).astype(np.float32)
         begin = time.perf_counter()
         step, state = loop.step(state, audio)
         times[chunk] = time.perf_counter() - begin
@@ -94,21 +94,12 @@ def _profile(config: CovoConfig) -> DuplexProfile:
     return replace(profile, encoder=encoder, context=context)
 
 
-def _noise(random: np.random.Generator, profile: DuplexProfile) -> np.ndarray[Any, Any]:
-    return random.normal(0, 0.05, profile.chunk_samples).astype(np.float32)
-
-
 def _figures(times: np.ndarray[Any, Any], profile: DuplexProfile) -> dict[str, Any]:
     if not len(times):
         return {"steps": 0}
-    median, p95, p99 = (1000 * float(np.percentile(times, q)) for q in (50, 95, 99))
-    return {
-        "steps": len(times),
-        "median_ms": round(median, 3),
-        "p95_ms": round(p95, 3),
-        "p99_ms": round(p99, 3),
-        "share_late": round(float((1000 * times > profile.chunk_ms).mean()), 5),
-    }
+    late = float((1000 * times > profile.chunk_ms).mean())
+    figures = summary((1000 * times).tolist(), median_ms=50, p95_ms=95, p99_ms=99)
+    return {"steps": len(times), **figures, "share_late": round(late, 5)}
 
 
 def _megabytes(device: torch.device) -> float:

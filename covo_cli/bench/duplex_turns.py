@@ -47,19 +47,15 @@ def measure_behaviours(
         "chance_rates": {"shift": round(shift, 4), "break": round(stop, 4)},
     }
     for name, listener in listeners.items():
-        measured = measure(
-            listener,
-            network.profile,
-            trials,
-            lambda behaviour, name=name: progress(f"{name}: {behaviour}"),  # type: ignore[misc]
-        )
-        figures[name] = {
-            behaviour: {
-                "rate": round(measured[behaviour].rate, 4),
-                "latency_chunks": _latencies(measured[behaviour].latencies),
+        figures[name] = {}
+        for behaviour in BEHAVIOURS:
+            progress(f"{name}: {behaviour}")
+            done = measure(listener, network.profile, behaviour, trials)
+            latencies = [trial.latency for trial in done if trial.latency is not None]
+            figures[name][behaviour] = {
+                "rate": round(sum(trial.success for trial in done) / trials, 4),
+                "latency_chunks": _latencies(latencies),
             }
-            for behaviour in BEHAVIOURS
-        }
     figures["long conversations"] = _long_conversations(loop, progress)
     return figures
 
@@ -72,8 +68,8 @@ def _long_conversations(loop: DuplexLoop, progress: Callable[[str], None]) -> di
         listener = LoopListener(loop)
         trials = measure_conversation(listener, loop.profile, 3 * _A_THIRD, 2 * HELD_OUT + number)
         right += np.array([trial.success for trial in trials]).reshape(3, _A_THIRD).sum(axis=1)
-        chunks += len(listener.steps)
-        forgotten += listener.forgotten
+        chunks += listener.state.chunk
+        forgotten += listener.state.context.forgotten
     return {
         "conversations": _CONVERSATIONS,
         "minutes_each": round(chunks * loop.profile.chunk_ms / 60_000 / _CONVERSATIONS, 1),
@@ -99,7 +95,7 @@ def _rates(grammar: Grammar, dialogues: int = 100) -> tuple[float, float]:
     return shifts / listening, stops / speaking
 
 
-def _latencies(latencies: tuple[int, ...]) -> dict[str, float] | None:
+def _latencies(latencies: list[int]) -> dict[str, float] | None:
     if not latencies:
         return None
     return {"median": float(np.median(latencies)), "min": min(latencies), "max": max(latencies)}

@@ -14,9 +14,6 @@ from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import Console
     from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
@@ -91,19 +88,16 @@ def conversation(
 
     Measures latency, gaps, intelligibility, memory and the cost of silence.
     """
-    from rich.console import Console
-
     from covo_cli.bench.lite import bench_conversation
     from covo_cli.bench.words import WORD_PACKAGES
     from covo_cli.process.packages import require_packages
     from covo_cli.settings.settings import load_settings
 
     require_packages("eval", *WORD_PACKAGES)
-    console = Console()
     settings = load_settings(flags)
-    figures = bench_conversation(settings, questions, asker, idle, _say(console))
+    figures = bench_conversation(settings, questions, asker, idle, _say)
     save_json(json_file, figures)
-    _print_figures(console, "Conversation", figures, without=("machine", "turns", "answers"))
+    _print_figures("Conversation", figures, without=("machine", "turns", "answers"))
 
 
 @app.command()
@@ -120,17 +114,14 @@ def echo(
 
     Its speech returns to the microphone as an echo from an open loudspeaker.
     """
-    from rich.console import Console
-
     from covo_cli.bench.lite import bench_echo
     from covo_cli.settings.settings import load_settings
 
-    console = Console()
     delays = [ms / 1000 for ms in delay or (20, 80, 150)]
-    figures = bench_echo(load_settings(), delays, minutes, barge_ins, cancel, _say(console))
+    figures = bench_echo(load_settings(), delays, minutes, barge_ins, cancel, _say)
     save_json(json_file, figures)
     for path in figures["paths"]:
-        _print_figures(console, f"Echo after {path['delay_ms']} ms", path)
+        _print_figures(f"Echo after {path['delay_ms']} ms", path)
 
 
 @app.command()
@@ -139,14 +130,12 @@ def startup(
     json_file: JsonFile = None,
 ) -> None:
     """Time `covo --help` and a whole short conversation."""
-    from rich.console import Console
-
     from covo_cli.bench.figures import machine
     from covo_cli.bench.startup import measure_startup
 
     figures = {"machine": machine(), **measure_startup(runs)}
     save_json(json_file, figures)
-    _print_figures(Console(), "Seconds, whole processes", figures, without=("machine",))
+    _print_figures("Seconds, whole processes", figures, without=("machine",))
 
 
 @app.command()
@@ -175,18 +164,17 @@ def network(
 
     Compares its speed with the limits of the device.
     """
-    from rich.console import Console
-
     from covo_cli.process.packages import require_packages
 
     require_packages("covo", "torch", "transformers", "safetensors")
     if plot is not None:
         require_packages("plot", "matplotlib")
+    from rich.console import Console
+
     from covo_cli.bench.network import measure_network, network_bench
     from covo_cli.bench.network.plot import check_plot, save_plot
     from covo_cli.bench.network.tables import network_tables
 
-    console = Console()
     if plot is not None:
         check_plot(plot)
     bench = network_bench(
@@ -199,10 +187,10 @@ def network(
         runs=runs,
         steps=steps,
     )
-    figures = measure_network(bench, _say(console))
+    figures = measure_network(bench, _say)
     save_json(json_file, figures)
     for table in network_tables(figures):
-        console.print(table)
+        Console().print(table)
     if plot is not None:
         save_plot(plot, figures)
 
@@ -221,7 +209,6 @@ def duplex(
 
     Shows whether their cost stays constant; the weights are random.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from covo_cli.engines.covo_engine import check_packages
@@ -231,9 +218,8 @@ def duplex(
     from model.covo.config.device import named_device
     from model.covo.config.precision import Precision
 
-    console = Console()
     # Drawing takes time from what is measured.
-    with Progress(console=console, refresh_per_second=1) as progress:
+    with Progress(refresh_per_second=1) as progress:
         task = progress.add_task("steps", total=None)
         figures = measure_steps(
             size,
@@ -243,7 +229,7 @@ def duplex(
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     save_json(json_file, figures)
-    _print_figures(console, "A step of the full-duplex loop", figures, without=("machine",))
+    _print_figures("A step of the full-duplex loop", figures, without=("machine",))
 
 
 @app.command()
@@ -271,16 +257,15 @@ def turns(
         figures = measure_behaviours(network, trials, status.update)
     save_json(json_file, figures)
     for name in ("network", "chance", "network, deaf", "long conversations"):
-        _print_figures(console, name, figures[name])
+        _print_figures(name, figures[name])
 
 
-def _say(console: Console) -> Callable[[str], None]:
-    return lambda text: console.print(f"[dim]{text} ...[/]", highlight=False)
+def _say(text: str) -> None:
+    typer.secho(f"{text} ...", dim=True)
 
 
-def _print_figures(
-    console: Console, title: str, figures: dict[str, Any], without: tuple[str, ...] = ()
-) -> None:
+def _print_figures(title: str, figures: dict[str, Any], without: tuple[str, ...] = ()) -> None:
+    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, show_header=False)
@@ -291,7 +276,7 @@ def _print_figures(
         if isinstance(value, dict):
             shown = "  ".join(f"{key.replace('_', ' ')} {entry}" for key, entry in value.items())
         table.add_row(name.replace("_", " "), str(shown))
-    console.print(table)
+    Console().print(table)
 
 
 def save_json(path: Path | None, figures: dict[str, Any]) -> None:

@@ -99,9 +99,10 @@ def demo(
     It has three turns and needs no sound card or microphone.
     """
     from covo_cli.conversation.demo import run_demo
-    from covo_cli.settings.settings import load_settings
+    from covo_cli.settings.settings import FILE_INPUT, load_settings
 
-    raise typer.Exit(run_demo(load_settings(flags), paced=pace is Pace.REAL, as_json=as_json))
+    settings = load_settings(flags, FILE_INPUT)
+    raise typer.Exit(run_demo(settings, paced=pace is Pace.REAL, as_json=as_json))
 
 
 def _same(one: Path | None, other: Path | None) -> bool:

@@ -27,11 +27,9 @@ _Key = Annotated[
 
 
 @app.command()
-def show(
-    as_json: JsonFlag = False,
-) -> None:
+def show(as_json: JsonFlag = False) -> None:
     """Show every setting, its value and origin."""
-    from covo_cli.settings.settings import OPTIONS, config_path, load_settings
+    from covo_cli.settings.settings import OPTIONS, SettingSource, config_path, load_settings
 
     settings, path = load_settings(), config_path()
     rows = [(option, settings.value(option.key)) for option in OPTIONS.values()]
@@ -56,9 +54,10 @@ def show(
 
     table = Table("setting", "value", "from", "meaning", box=None, header_style="bold")
     for option, value in rows:
-        origin = settings.origins[option.key].place.replace(f"{path}, ", "file, ")
-        style = "dim" if origin == "default" else "none"
-        table.add_row(option.key, escape(_shown(value)), origin, option.help, style=style)
+        origin = settings.origins[option.key]
+        place = origin.place.replace(f"{path}, ", "file, ")
+        style = "dim" if origin.source is SettingSource.DEFAULT else "none"
+        table.add_row(option.key, escape(_shown(value)), place, option.help, style=style)
     console = Console()
     console.print(table)
     there = "" if path.exists() else " (does not exist yet)"

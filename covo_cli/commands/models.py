@@ -34,37 +34,37 @@ _Maybe = Annotated[
 @app.command("list")
 def list_models(as_json: JsonFlag = False) -> None:
     """List the models and their state."""
-    from covo_cli.engines.weights_report import model_dict, model_lines, piece_dict, piece_lines
+    from covo_cli.engines import weights_report as shown
 
     pieces, models = weight_store().status(), _hub().status()
     if as_json:
-        print_json([*map(piece_dict, pieces), *map(model_dict, models)])
+        print_json([*map(shown.piece_dict, pieces), *map(shown.model_dict, models)])
         return
-    for line in piece_lines(pieces):
+    for line in shown.piece_lines(pieces):
         typer.echo(line)
     for model in models:
-        for line in model_lines(model):
+        for line in shown.model_lines(model):
             typer.echo(line)
 
 
 @app.command()
 def info(name: _Name, as_json: JsonFlag = False) -> None:
     """Show a model's files, revision and licence."""
-    from covo_cli.engines.weights_report import model_dict, model_info, piece_dict, piece_lines
+    from covo_cli.engines import weights_report as shown
 
     _known(name)
     if name == _LITE:
         pieces = weight_store().status()
         if as_json:
-            print_json(list(map(piece_dict, pieces)))
+            print_json(list(map(shown.piece_dict, pieces)))
         else:
-            typer.echo("\n".join(piece_lines(pieces)))
+            typer.echo("\n".join(shown.piece_lines(pieces)))
         return
     status = next(status for status in _hub().status() if status.model.name == name)
     if as_json:
-        print_json(model_dict(status))
+        print_json(shown.model_dict(status))
     else:
-        typer.echo("\n".join(model_info(status)))
+        typer.echo("\n".join(shown.model_info(status)))
 
 
 @app.command()
@@ -86,7 +86,7 @@ def pull(
 
     lite: about 300 MB. covo-audio-chat: about 18 GB, for academic use only.
     """
-    from covo_cli.engines.weights_report import show_progress
+    from covo_cli.engines import weights_report as shown
 
     _known(name)
     if name == _LITE:
@@ -95,13 +95,13 @@ def pull(
                 "--revision and --accept-license do not apply to lite, only to models of the hub"
             )
         store = weight_store()
-        fetched = ", ".join(piece.name for piece in show_progress(store.pull))
+        fetched = ", ".join(piece.name for piece in shown.show_progress(store.pull))
         folder = store.folder
     else:
         hub = _hub()
         # Ask before the progress bar is drawn.
         hub.accept_licence(name, partial(_accepts, accepted=accept_license))
-        files = show_progress(lambda tell: hub.pull(name, tell, revision=revision))
+        files = shown.show_progress(lambda tell: hub.pull(name, tell, revision=revision))
         fetched = f"{name} ({len(files)} files)" if files else ""
         folder = hub.folder(hub.find(name))
     if fetched:
@@ -117,24 +117,21 @@ def verify(name: _Maybe = "", as_json: JsonFlag = False) -> None:
     Without MODEL: lite, and the hub models that are here at least in part. Exits with 1 if a file
     is missing or damaged.
     """
-    from covo_cli.engines.weights_report import (
-        model_dict,
-        model_lines,
-        piece_dict,
-        piece_lines,
-        show_progress,
-    )
+    from covo_cli.engines import weights_report as shown
 
     if name:
         _known(name)
     hub = _hub()
     chosen = [s.model.name for s in hub.status() if s.state != "missing"] if not name else [name]
     pieces = weight_store().verify() if name in ("", _LITE) else []
-    models = [show_progress(partial(hub.verify, one)) for one in chosen if one != _LITE]
+    models = [shown.show_progress(partial(hub.verify, one)) for one in chosen if one != _LITE]
     if as_json:
-        print_json([*map(piece_dict, pieces), *map(model_dict, models)])
+        print_json([*map(shown.piece_dict, pieces), *map(shown.model_dict, models)])
     else:
-        for line in (*piece_lines(pieces), *(line for m in models for line in model_lines(m))):
+        for line in (
+            *shown.piece_lines(pieces),
+            *(line for m in models for line in shown.model_lines(m)),
+        ):
             typer.echo(line)
     states = [piece.state.value for piece in pieces] + [model.state.value for model in models]
     if any(state != "ready" for state in states):
@@ -161,15 +158,15 @@ def show_license(name: _Name = "covo-audio-chat") -> None:
     """
     from pathlib import Path
 
-    from covo_cli.engines.weights_report import piece_lines, terms_lines
+    from covo_cli.engines import weights_report as shown
 
     _known(name)
     if name == _LITE:
-        typer.echo("\n".join(piece_lines(weight_store().status())))
+        typer.echo("\n".join(shown.piece_lines(weight_store().status())))
         return
     hub = _hub()
     place = hub.licence_place(name)
-    typer.echo("\n".join(terms_lines(hub.find(name), place)))
+    typer.echo("\n".join(shown.terms_lines(hub.find(name), place)))
     if Path(place).is_file():
         typer.echo(f"\n{Path(place).read_text(encoding='utf-8')}")
 
@@ -190,9 +187,9 @@ def remove(
 
 
 def _accepts(model: HubModel, text: Path, *, accepted: bool) -> bool:
-    from covo_cli.engines.weights_report import terms_lines
+    from covo_cli.engines import weights_report as shown
 
-    typer.echo("\n".join(terms_lines(model, str(text))), err=True)
+    typer.echo("\n".join(shown.terms_lines(model, str(text))), err=True)
     if accepted:
         return True
     if not sys.stdin.isatty():

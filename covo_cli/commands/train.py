@@ -11,14 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from model.duplex.training.training import StepReport
-
 app = typer.Typer(no_args_is_help=True, help="Train networks of the Covo family.")
-
-
-@app.callback()
-def _group() -> None:
-    """Train networks of the Covo family."""
 
 
 @app.command()
@@ -48,19 +41,16 @@ def duplex(
     trainer = DuplexTrainer(read)
     if trainer.step:
         console.print(f"Resuming after step {trainer.step}")
-    columns = (
-        *Progress.get_default_columns(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[at]}"),
-    )
-    with Progress(*columns, console=console) as progress:
+    columns = (TimeElapsedColumn(), TextColumn("{task.fields[at]}"))
+    with Progress(*Progress.get_default_columns(), *columns, console=console) as progress:
         task = progress.add_task(
             "training", total=read.training.steps, completed=trainer.step, at=""
         )
         for report in trainer.run():
             progress.update(task, completed=report.step, at=f"loss {report.loss:.3f}")
             if report.step % max(1, read.training.steps // 10) == 0:
-                progress.console.print(_line(report), highlight=False)
+                losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
+                progress.console.print(f"step {report.step}: {losses}", highlight=False)
     console.print(f"Trained: {read.network.output}", highlight=False)
 
 
@@ -70,9 +60,9 @@ def tones(
     dialogues: Annotated[int, typer.Option(help="Number of dialogues.", min=1)] = 400,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
 ) -> None:
-    """Make a synthetic training set to try out.
+    """Make a small synthetic training set.
 
-    It has dialogues, a small network and train.toml.
+    Writes dialogues, an untrained network and train.toml.
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -118,8 +108,3 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     except (OSError, soundfile.LibsndfileError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CliError(f"cannot write {folder}: {reason}") from error
-
-
-def _line(report: StepReport) -> str:
-    losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-    return f"step {report.step}: {losses}"

@@ -1,1 +1,1 @@
-"""A conversation, live or from a file: its loop and what listens to it."""
+"""One conversation, live or from files."""

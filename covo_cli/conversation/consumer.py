@@ -1,4 +1,4 @@
-"""What receives a conversation, frame by frame: the screen, the recorder, the benchmarks."""
+"""The interface of screen, recorder and others that follow a conversation frame by frame."""
 
 from __future__ import annotations
 
@@ -36,8 +36,5 @@ class Consumer(Protocol):
     def on_tick(self, tick: Tick) -> None:
         """Take in one frame; return within a few milliseconds.
 
-        Raises: SessionError to be left out from now on; OutputClosed to end the conversation.
+        Raises: SessionError to be dropped; OutputClosed to end the conversation.
         """
-
-    def close(self) -> None:
-        """Release what it holds. Safe to call twice."""

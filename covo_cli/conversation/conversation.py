@@ -10,11 +10,11 @@ import logging
 import queue
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
 
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
 from audio_io.resample import FrameResampler
 from audio_io.signal import Audio
@@ -33,7 +33,7 @@ from model.events import (
 )
 
 READ_TIMEOUT_S = 0.5
-"""Longest wait for a frame before the requests are read again."""
+"""Longest wait for a frame between two looks at the requests."""
 
 log = logging.getLogger(__name__)
 
@@ -46,18 +46,11 @@ class Ending(StrEnum):
     ERROR = "an error"
 
 
-class EchoRemover(Protocol):
-    """Removes the assistant's voice from the microphone's signal."""
-
-    def process(self, near: Audio, far: Audio) -> Audio:
-        """Return ``near`` (the microphone) without ``far`` (the speaker); all (320,) at 16 kHz."""
-
-
 class Conversation:
-    """Connects endpoints, engine and consumers; starting and closing them is left to the caller.
+    """Connects endpoints, engine and consumers; the caller starts and closes them.
 
-    ``over`` gets the engine's ``busy`` once per frame and returns whether the conversation ends by
-    itself, as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel.
+    ``over`` gets the engine's ``busy`` once per frame and returns whether to end the conversation,
+    as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel.
     """
 
     def __init__(
@@ -67,7 +60,7 @@ class Conversation:
         engine: Engine,
         consumers: Sequence[Consumer],
         *,
-        echo: EchoRemover | None = None,
+        echo: EchoCanceller | None = None,
         over: Callable[[bool], bool] = lambda busy: False,
     ) -> None:
         self._microphone = microphone
@@ -83,11 +76,11 @@ class Conversation:
         self._talking = False
         self._notices: list[Event] = []
         self.failures: list[str] = []
-        """What failed without ending the conversation, such as the recording."""
+        """Failures that the conversation outlived, such as the recording's."""
 
     @property
     def at(self) -> int:
-        """How long it has lasted, in user samples."""
+        """The conversation's length so far, in user samples."""
         return self._at
 
     def send(self, request: Request) -> None:
@@ -128,7 +121,9 @@ class Conversation:
 
     def _step(self, captured: Audio) -> None:
         heard = self._speaker.tick()
-        user = self._without_echo(captured, heard)  # also while muted, to keep the canceller tuned
+        user = captured
+        if self._echo is not None:  # also while muted, to keep the canceller tuned
+            user = self._echo.process(captured, self._far.process(heard))
         if self._muted and not self._talking:
             user = np.zeros(FRAME, np.float32)
         played = self._speaker.played
@@ -150,11 +145,6 @@ class Conversation:
             )
         )
         self._at += FRAME
-
-    def _without_echo(self, near: Audio, heard: Audio) -> Audio:
-        if self._echo is None:
-            return near
-        return self._echo.process(near, self._far.process(heard))
 
     def _act(self, event: Event) -> None:
         match event:
@@ -182,7 +172,6 @@ class Conversation:
                 consumer.on_tick(tick)
             except SessionError as error:
                 self._consumers.remove(consumer)
-                consumer.close()
                 self._note_failure(str(error))
 
     def _note_failure(self, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a person, a signal or a worker can send to a running conversation."""
+"""Requests to a running conversation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Quit:
 
 @dataclass(frozen=True, slots=True)
 class FailureReport:
-    """Show ``text`` as an error: something failed, and the conversation goes on without it."""
+    """Show ``text`` as an error and continue."""
 
     text: str
 

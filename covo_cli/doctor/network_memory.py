@@ -41,16 +41,11 @@ class FitRow:
 
 def fit_rows(gpus: Sequence[Gpu], host_free: int) -> Iterator[FitRow]:
     """Yield this machine's GPUs, its CPU (with ``host_free`` bytes), then common cards."""
-    for gpu in gpus:
-        yield _row(f"this machine: {gpu.name}", gpu.free, "cuda")
-    yield _row("this machine: CPU", host_free, "cpu")
-    for size in CARDS_GB:
-        yield _row(f"a card of {size} GB", round(size * 2**30 * IDLE_SHARE), "cuda")
-
-
-def _row(name: str, free: int, device: str) -> FitRow:
-    plans = MemoryFit(FULL.covo, FULL.token2wav, device, FULL.voice_codes)
-    return FitRow(name, free, tuple(_fit(plans, precision, free) for precision in _PRECISIONS))
+    own = [(f"this machine: {gpu.name}", gpu.free, "cuda") for gpu in gpus]
+    cards = [(f"a card of {n} GB", round(n * 2**30 * IDLE_SHARE), "cuda") for n in CARDS_GB]
+    for name, free, device in (*own, ("this machine: CPU", host_free, "cpu"), *cards):
+        plans = MemoryFit(FULL.covo, FULL.token2wav, device, FULL.voice_codes)
+        yield FitRow(name, free, tuple(_fit(plans, precision, free) for precision in _PRECISIONS))
 
 
 def _fit(plans: MemoryFit, precision: Precision, free: int) -> Fit:
@@ -58,13 +53,8 @@ def _fit(plans: MemoryFit, precision: Precision, free: int) -> Fit:
     setting = MemorySetting(precision)
     if plans.plan(setting).total > free:
         setting = replace(setting, token2wav=Precision.BF16)
-    return Fit(
-        precision,
-        setting.token2wav,
-        plans.longest(setting, free),
-        setting.minutes,
-        plans.plan(setting).total,
-    )
+    minutes, total = plans.longest(setting, free), plans.plan(setting).total
+    return Fit(precision, setting.token2wav, minutes, setting.minutes, total)
 
 
 def shown_minutes(fit: Fit) -> str:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 from covo_cli.engines.covo_engine import check_packages, covo_folder, covo_voices, network_settings
 from covo_cli.errors import SettingsError
-from covo_cli.settings.settings import Settings, models_dir
+from covo_cli.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from audio_io.signal import SpeechDetector
     from model.duplex.assemble import DuplexModel
     from model.duplex.engine import DuplexEngine
+    from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
-    from model.lite.recognizer import WhisperRecognizer
 
 
 def duplex_model(settings: Settings) -> DuplexModel:
@@ -32,7 +34,12 @@ def duplex_model(settings: Settings) -> DuplexModel:
     return DuplexModel(folder, network_settings(settings), voices, settings.covo.voice)
 
 
-def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executor) -> DuplexEngine:
+def build_duplex(
+    settings: Settings,
+    detector: SpeechDetector,
+    executor: Executor,
+    recognizer: Callable[[], LoadableRecognizer],
+) -> DuplexEngine:
     """Build the engine on :func:`duplex_model`, not loaded. Raises: as that does."""
     model = duplex_model(settings)
     from model.duplex.engine import DuplexEngine
@@ -41,12 +48,4 @@ def build_duplex(settings: Settings, detector: SpeechDetector, executor: Executo
         return DuplexEngine(model.load, model.info, detector, executor)
     parts = {**model.info.parts, "recogniser": "Whisper base int8, transcript only"}
     info = replace(model.info, parts=parts)
-    return DuplexEngine(model.load, info, detector, executor, lambda: _recognizer(settings))
-
-
-def _recognizer(settings: Settings) -> WhisperRecognizer:
-    from model.lite.recognizer import WhisperRecognizer
-    from model.weights.packages import WeightStore
-
-    whisper = WeightStore(models_dir(settings)).whole("whisper-base")
-    return WhisperRecognizer(whisper, language="auto")
+    return DuplexEngine(model.load, info, detector, executor, recognizer)

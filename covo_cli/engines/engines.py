@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from covo_cli.engines.persona import read_persona
@@ -71,10 +72,9 @@ def build_engine(
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
         from covo_cli.engines.duplex_engine import build_duplex
-        from model.weights.packages import WeightStore
 
-        weights = WeightStore(models_dir(settings))
-        return build_duplex(settings, _detector(settings, weights), executor)
+        reader = partial(_recognizer, settings, "auto")
+        return build_duplex(settings, _detector(settings), executor, reader)
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 
@@ -130,17 +130,15 @@ def turn_taking(
     """
     from model.turns.controller import TurnTakingEngine
     from model.turns.phrases import phrases_of
-    from model.weights.packages import WeightStore
 
-    weights = WeightStore(models_dir(settings))
     return TurnTakingEngine(
         generator,
-        _detector(settings, weights),
+        _detector(settings),
         executor,
         turn_settings(settings),
         recognizer,
         phrases_of(LANGUAGE) if recognizer is not None else None,
-        _end_of_turn(settings, weights),
+        _end_of_turn(settings),
     )
 
 
@@ -161,21 +159,20 @@ def turn_settings(settings: Settings) -> TurnSettings:
     )
 
 
-def _end_of_turn(settings: Settings, weights: WeightStore) -> EndOfTurnModel | None:
+def _end_of_turn(settings: Settings) -> EndOfTurnModel | None:
     from model.lite.smart_turn import SmartTurn
 
     if settings.turns.end_of_turn == "none":
         return None
-    return SmartTurn(weights.path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
+    return SmartTurn(_weights(settings).path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
 
 
 def _build_cascade(settings: Settings) -> Cascade:
     from model.lite import build_cascade
-    from model.weights.packages import WeightStore
     from voices.store import VoiceStore
 
     return build_cascade(
-        WeightStore(models_dir(settings)),
+        _weights(settings),
         VoiceStore(voices_dir()).get,
         voice=settings.voice.name,
         chat_model=settings.chat.model,
@@ -186,15 +183,19 @@ def _build_cascade(settings: Settings) -> Cascade:
 
 def _recognizer(settings: Settings, language: str) -> WhisperRecognizer:
     from model.lite.recognizer import WhisperRecognizer
-    from model.weights.packages import WeightStore
 
-    folder = WeightStore(models_dir(settings)).whole("whisper-base")
-    return WhisperRecognizer(folder, language=language)
+    return WhisperRecognizer(_weights(settings).whole("whisper-base"), language=language)
 
 
-def _detector(settings: Settings, weights: WeightStore) -> SpeechDetector:
+def _detector(settings: Settings) -> SpeechDetector:
     from audio_io.vad import SileroVad, WebRtcVad
 
     if settings.audio.vad == "webrtc":
         return WebRtcVad()
-    return SileroVad(weights.path("silero-vad", "silero_vad.onnx"))
+    return SileroVad(_weights(settings).path("silero-vad", "silero_vad.onnx"))
+
+
+def _weights(settings: Settings) -> WeightStore:
+    from model.weights.packages import WeightStore
+
+    return WeightStore(models_dir(settings))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,8 +37,15 @@ def not_within_imports() -> Iterator[None]:
 def interrupt(number: int, frame: FrameType | None) -> None:
     """Handle SIGINT. Raises: KeyboardInterrupt, unless postponed."""
     if frame is not None and frame.f_code.co_filename == IMPORT_SYSTEM:
-        again = threading.Timer(RETRY_S, os.kill, (os.getpid(), number))
+        again = threading.Timer(RETRY_S, _send, (number,))
         again.daemon = True
         again.start()
         return
     raise KeyboardInterrupt
+
+
+def _send(number: int) -> None:
+    if sys.platform == "win32":  # where os.kill would end the process
+        signal.raise_signal(number)
+    else:
+        os.kill(os.getpid(), number)

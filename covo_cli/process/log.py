@@ -1,7 +1,6 @@
-"""Write the log: what happened, off the screen, with a traceback for every failure.
+"""Write the log file: states, failures with their tracebacks, and nothing private.
 
-It never holds what was said, written or typed, nor keys: commands are logged without values, and
-what messages quote is hidden.
+Commands are logged without values, and what messages quote is hidden.
 """
 
 from __future__ import annotations
@@ -11,10 +10,12 @@ import logging
 import os
 import platform
 import re
+import sys
 import threading
 from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import TextIO
 
 from audio_io.worker import LOG_FILE_HANDLER
 from covo_cli import __version__
@@ -32,12 +33,19 @@ log = logging.getLogger(__name__)
 
 class _LogFile(RotatingFileHandler):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Lose the record: a full disk must not disturb the conversation."""
+        """Drop the record: a full disk must not disturb the conversation."""
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write to the present ``sys.stderr``, which :mod:`.native` replaces."""
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Hide quotations, which may be of what somebody said, except in a traceback's code."""
+        """Hide quotations, which may be private, except in a traceback's code."""
         lines = super().format(record).splitlines()
         kept = (" ", *_QUOTING_CODE)
         return "\n".join(x if x.startswith(kept) else _QUOTED.sub("'...'", x) for x in lines)
@@ -74,22 +82,16 @@ def begin_log(arguments: Sequence[str]) -> None:
     ]
     handlers[0].name = LOG_FILE_HANDLER
     if "--verbose" in arguments:
-        handlers.append(logging.StreamHandler())
+        handlers.append(_Stderr())
     for handler in handlers:
         handler.setFormatter(_Formatter(FORMAT))
         root.addHandler(handler)
     for room in OUR_ROOMS:
         logging.getLogger(room).setLevel(logging.DEBUG)
-    threading.excepthook = _log_dead_thread
-    python = platform.python_version()
+    threading.excepthook = lambda dead: log.error("thread died", exc_info=dead.exc_value)
     log.info("covo %s: %s", __version__, _without_values(arguments))
-    log.info("Python %s on %s, %s", python, platform.platform(), platform.machine())
-
-
-def _log_dead_thread(dead: threading.ExceptHookArgs) -> None:
-    error = dead.exc_value
-    name = dead.thread.name if dead.thread else "unknown"
-    log.error("thread %s died", name, exc_info=error)
+    facts = (platform.python_version(), platform.platform(), platform.machine())
+    log.info("Python %s on %s, %s", *facts)
 
 
 def _without_values(arguments: Sequence[str]) -> str:

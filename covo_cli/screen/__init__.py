@@ -1,8 +1,7 @@
 """What the user sees of a conversation: a live screen, plain lines, or JSON.
 
-All are consumers and context managers. ``on_tick`` raises
-:class:`~covo_cli.errors.OutputClosed` when the terminal or the reader of stdout has gone: the
-conversation then ends as if the user had quit.
+``on_tick`` raises :class:`~covo_cli.errors.OutputClosed` when the terminal or the reader of stdout
+has gone; the conversation then ends as if the user had quit.
 """
 
 from __future__ import annotations
@@ -10,25 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import Literal
 
-from covo_cli.conversation.consumer import Consumer
+from covo_cli.screen.keys import KeyState
+from covo_cli.screen.live import LiveScreen
+from covo_cli.screen.plain import JsonScreen, LinesScreen
+from covo_cli.screen.view import ConversationInfo, ConversationView
 
-if TYPE_CHECKING:
-    from covo_cli.screen.keys import KeyState
-    from covo_cli.screen.view import ConversationInfo
-
+Screen = LiveScreen | LinesScreen | JsonScreen
 ScreenMode = Literal["live", "lines", "json"]
-
-
-class Screen(Consumer, Protocol):
-    """A consumer that owns the terminal between ``__enter__`` and ``__exit__``."""
-
-    def __enter__(self) -> Self:
-        """Take the terminal."""
-
-    def __exit__(self, *exception: object) -> None:
-        """Give it back."""
 
 
 def choose_mode(json: bool = False) -> ScreenMode:
@@ -40,24 +29,16 @@ def choose_mode(json: bool = False) -> ScreenMode:
 
 
 def make_screen(
-    mode: ScreenMode,
-    info: ConversationInfo,
-    keys: Callable[[], KeyState] | None = None,
+    mode: ScreenMode, info: ConversationInfo, keys: Callable[[], KeyState] = KeyState
 ) -> Screen:
     """Return the screen for ``mode``, on stdout.
 
-    ``keys`` returns what the keyboard is in the middle of; the live screen shows it.
+    ``keys`` returns the keyboard's state, for the live screen.
     """
-    if mode == "json":
-        from covo_cli.screen.plain import JsonScreen
-
-        return JsonScreen()
-    if mode == "lines":
-        from covo_cli.screen.plain import LinesScreen
-
-        return LinesScreen(info)
-    from covo_cli.screen.keys import KeyState
-    from covo_cli.screen.live import LiveScreen
-    from covo_cli.screen.view import ConversationView
-
-    return LiveScreen(ConversationView(info), keys or KeyState)
+    match mode:
+        case "json":
+            return JsonScreen()
+        case "lines":
+            return LinesScreen(info)
+        case "live":
+            return LiveScreen(ConversationView(info), keys)

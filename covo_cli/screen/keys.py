@@ -1,4 +1,4 @@
-"""What the keys do, as a state machine: key names in, requests out.
+"""The keys as a state machine: key names in, requests out.
 
 A key is the character typed, or blessed's name for it (``KEY_ESCAPE``, ``KEY_ENTER``, ...).
 :mod:`covo_cli.screen.keyboard` reads them from a terminal.
@@ -25,14 +25,14 @@ KEYS = (
     ("?, h", "show or hide this help"),
     ("q, Ctrl-C", "quit"),
 )
-"""For the help."""
+"""Shown by the help."""
 
 TYPING_KEYS = (("Enter", "send"), ("Esc", "cancel"))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyState:
-    """What the keyboard is in the middle of.
+    """The keyboard's state.
 
     ``typing``: a line is being typed; ``text`` is what it holds, ``cursor`` the cursor's column.
     ``talking``: push-to-talk is on. ``help``: the list of keys is shown.
@@ -63,7 +63,7 @@ class KeyMachine:
 
     @property
     def state(self) -> KeyState:
-        """What to show."""
+        """The present state."""
         return self._state
 
     def feed(self, key: str) -> list[Request]:
@@ -78,9 +78,6 @@ class KeyMachine:
                 self._state = replace(self._state, talking=False)
             self._talked = tick.talking
 
-    def close(self) -> None:
-        """Do nothing."""
-
     def _feed(self, key: str) -> list[Request]:
         if self._state.typing:
             return self._edit(key)
@@ -94,7 +91,10 @@ class KeyMachine:
                 actions = [SetMuted(self._muted)]
             case " ":
                 talking = not talking
-                actions = [*self._unmute(), PushToTalk(talking)] if talking else [PushToTalk(False)]
+                if talking and self._muted:
+                    self._muted = False
+                    actions = [SetMuted(False)]
+                actions.append(PushToTalk(talking))
             case "KEY_ESCAPE" if help_wanted:
                 help_wanted = False
             case "i" | "I" | "KEY_ESCAPE":
@@ -110,18 +110,10 @@ class KeyMachine:
         self._state = KeyState(talking=talking, help=help_wanted)
         return actions
 
-    def _unmute(self) -> list[Request]:
-        """Return the request that push-to-talk needs while muted."""
-        if not self._muted:
-            return []
-        self._muted = False
-        return [SetMuted(False)]
-
     def _next_voice(self) -> list[Request]:
         if not self._voices:
             return []
-        known = self._voice in self._voices
-        index = self._voices.index(self._voice) + 1 if known else 0
+        index = self._voices.index(self._voice) + 1 if self._voice in self._voices else 0
         self._voice = self._voices[index % len(self._voices)]
         return [SetVoice(self._voice)]
 
@@ -131,12 +123,11 @@ class KeyMachine:
             self._line.clear()
             self._state = KeyState(talking=talking)
             return []
-        if key.startswith("KEY_"):
-            handler = self._line.keymap.get(key)
-            line = handler(self._line).line if handler is not None else None
-        else:
-            line = None
+        line = None
+        if not key.startswith("KEY_"):
             self._insert(key)
+        elif (handler := self._line.keymap.get(key)) is not None:
+            line = handler(self._line).line
         if line is None:
             shown = self._line.display
             self._state = KeyState(True, self._line.line, shown.cursor, talking)

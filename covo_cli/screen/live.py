@@ -1,8 +1,7 @@
 """The live screen: finished turns scroll away above, a small panel stays below them.
 
-A thread of its own draws the panel, about 12 times a second and only when something changed, so
-that the conversation never waits for the terminal. Finished turns are printed for good and can be
-scrolled back to.
+A thread of its own draws, at most 12 times a second and only when something changed, so that the
+conversation never waits for the terminal.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ from covo_cli.screen.words import glyphs_for
 from covo_cli.sessions.transcript import NAMES
 
 FRAME_S = 1 / 12
-"""Seconds between two looks at the view."""
+"""Seconds between two drawings."""
 
 CLOSE_LIMIT_S = 0.7
-"""How long closing waits for a terminal that takes no output (it may be stopped by Ctrl-S).
+"""How long closing waits for a terminal that takes no output, as after Ctrl-S.
 
-Together with the keyboard's, within :data:`covo_cli.process.leaving.QUIT_S`.
+With the keyboard's wait it stays within :data:`covo_cli.process.leaving.QUIT_S`.
 """
 
 BEGIN_PAINT, END_PAINT = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
@@ -53,15 +52,13 @@ log = logging.getLogger(__name__)
 
 
 class _Console(Console):
-    """Standard output."""
-
     def on_broken_pipe(self) -> None:
         """Raise; rich would exit."""
         raise BrokenPipeError(errno.EPIPE, "the terminal has gone")
 
 
 class _Lines:
-    """What the live display holds: always the newest lines."""
+    """The live display's content."""
 
     def __init__(self) -> None:
         self.lines: list[Text] = []
@@ -73,9 +70,9 @@ class _Lines:
 class LiveScreen:
     """Shows ``view``; a consumer and a context manager.
 
-    ``keys`` returns what the keyboard is in the middle of. Entering hides the cursor; leaving, for
-    whatever reason, clears the panel, prints what is left and shows the cursor. After a bug in the
-    drawing the conversation goes on with plain lines.
+    ``keys`` returns the keyboard's state. Entering hides the cursor; leaving clears the panel,
+    prints what is left and shows the cursor. After a bug in the drawing the conversation continues
+    with plain lines.
     """
 
     def __init__(
@@ -99,7 +96,7 @@ class LiveScreen:
 
     def __enter__(self) -> Self:
         if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # what cannot be shown must not end it
+            sys.stdout.reconfigure(errors="replace")  # print ? for what it lacks
         self._live.start()
         self._painter = Worker(self._paint_until_stopped, "screen")
         self._painter.start()
@@ -172,7 +169,7 @@ class LiveScreen:
             console.file.flush()
 
     def _unwrap(self, width: int) -> list[Control]:
-        """Return what removes the rows that lines of the old panel got in a narrower terminal."""
+        """Return what erases the rows into which a narrower terminal has wrapped the old panel."""
         wrapped = sum(max(0, math.ceil(line.cell_len / width) - 1) for line in self._lines.lines)
         up = Control((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
         return [up] * wrapped

@@ -118,7 +118,7 @@ class Panel:
         """Return the status lines; the least important are left out when there is little room."""
         last = self._prompt(keys) if keys.typing else self._hints(keys)
         ranked = [
-            (4, self._rule()),
+            (4, Text(self.glyphs.rule * self.width, "dim")),
             (0, self._state(view)),
             (2, self._meters(view)),
             (3, self._latency(view)),
@@ -128,9 +128,6 @@ class Panel:
         room = max(2, min(len(ranked), height - 4))
         kept = sorted(rank for rank, _ in ranked)[:room]
         return [line for rank, line in ranked if rank in kept][:height]
-
-    def _rule(self) -> Text:
-        return Text(self.glyphs.rule * self.width, "dim")
 
     def _state(self, view: View) -> Text:
         look = STATES[view.state]

@@ -1,4 +1,4 @@
-"""What there is to see of a conversation, folded from its ticks: no drawing, no wall clock.
+"""Fold the ticks of a conversation into what the live screen shows.
 
 :class:`ConversationView` takes every tick; :attr:`ConversationView.now` is a frozen :class:`View`
 that any thread may draw.
@@ -89,7 +89,7 @@ class ConversationView:
 
     @property
     def now(self) -> View:
-        """The view as it is; any thread may take it."""
+        """The present view. Thread-safe."""
         return self._view
 
     def on_tick(self, tick: Tick) -> None:
@@ -116,9 +116,6 @@ class ConversationView:
         notice = self._view.info_notice
         if notice is not None and seconds(self._view.at - notice.at) > INFO_NOTICE_S:
             self._change(info_notice=None)
-
-    def close(self) -> None:
-        """Do nothing."""
 
     def _change(self, **changes: object) -> None:
         self._view = replace(self._view, **changes)  # type: ignore[arg-type]

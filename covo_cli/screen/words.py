@@ -1,4 +1,4 @@
-"""Signs, times and latencies as every kind of screen writes them."""
+"""Signs, times and latencies, written alike on every screen."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from audio_io.clock import seconds
 from model.events import TurnLatency, TurnState
 
 LEAST_PART_S = 0.005
-"""Parts of a latency below this would be written as 0.00 and are left out."""
+"""Parts of a latency below this are left out: they would be written as 0.00."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateLook:
-    """How a state is shown; its sign tells it without the colour."""
+    """How a state is shown; the sign alone identifies it, without colour."""
 
     sign: str
     ascii_sign: str
@@ -32,7 +32,7 @@ STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """Signs that not every terminal can show."""
+    """Signs for terminals that show Unicode; see :data:`ASCII` for the others."""
 
     full: str = "━"
     empty: str = "─"

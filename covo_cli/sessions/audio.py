@@ -59,8 +59,6 @@ class PartWriter:
     def write(self, user: Audio, assistant: Audio) -> None:
         """Append ``user`` (16 kHz) and ``assistant`` (24 kHz) sound of the same time.
 
-        It is written when there is enough of it.
-
         Raises: OSError when the disk is full; what was written before stays.
         """
         self._left = np.concatenate([self._left, self._resampler.process(user)])
@@ -70,10 +68,7 @@ class PartWriter:
             self._write_out(length)
 
     def finish(self) -> None:
-        """Write what is left; the file gets as long as the assistant's channel.
-
-        Raises: OSError.
-        """
+        """Write the rest, as long as the assistant's channel. Raises: OSError."""
         length = len(self._right)
         left = np.concatenate([self._left, self._resampler.flush()])[:length]
         self._left = np.pad(left, (0, length - len(left)))
@@ -109,11 +104,6 @@ def _create_locked(path: Path) -> int:
         if path.exists():
             return descriptor
         os.close(descriptor)
-
-
-def part_frames(path: Path) -> int:
-    """Return the number of whole stereo samples in an ``audio.part``. Raises: OSError."""
-    return path.stat().st_size // FRAME_BYTES
 
 
 def read_part(path: Path) -> Iterator[Pcm]:
@@ -173,7 +163,7 @@ def mixed(folder: Path) -> Iterator[Pcm]:
     If they clip together anywhere, all of it is made quieter. Reads the sound twice.
     Raises: SessionError.
     """
-    peak = max((_peak(block) for block in read_audio(folder)), default=0)
+    peak = max((int(np.abs(_sum(block)).max(initial=0)) for block in read_audio(folder)), default=0)
     gain = min(1.0, 32_767 / max(peak, 1))
     for block in read_audio(folder):
         yield np.rint(_sum(block) * gain).astype(_PCM16)
@@ -181,7 +171,3 @@ def mixed(folder: Path) -> Iterator[Pcm]:
 
 def _sum(block: Pcm) -> NDArray[np.int32]:
     return block[:, 0].astype(np.int32) + block[:, 1]
-
-
-def _peak(block: Pcm) -> int:
-    return int(np.abs(_sum(block)).max(initial=0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 
 from rich import box
@@ -15,6 +15,8 @@ from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
 
 PIPE_WIDTH = 200
+ALL_COLUMNS = ("Name", "When", "Length", "Turns", "Engine", "Voice", "State")
+NARROW_COLUMNS = ("Name", "Length", "Turns", "State")
 STYLES = {Who.USER: "cyan", Who.ASSISTANT: "green"}
 
 
@@ -27,37 +29,44 @@ def console() -> Console:
 def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
     """Return a row for each session; unless ``wide``, only the columns to tell them apart."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("Name", no_wrap=True)
-    if wide:
-        table.add_column("When", no_wrap=True)
-    table.add_column("Length", justify="right", no_wrap=True)
-    table.add_column("Turns", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("Engine")
-        table.add_column("Voice")
-    table.add_column("State")
+    shown = ALL_COLUMNS if wide else NARROW_COLUMNS
+    for title in shown:
+        right = title in ("Length", "Turns")
+        fixed = right or title in ("Name", "When")
+        table.add_column(title, justify="right" if right else "left", no_wrap=fixed)
     now = datetime.now().astimezone()
     for session in sessions:
-        when = [_when(session.info.started, now)]
-        made_with = [str(session.info.engine.get("name", "")), ", ".join(session.info.voices)]
-        row = (
-            session.name,
-            *(when if wide else ()),
-            duration(session.duration),
-            str(session.turn_count),
-            *(made_with if wide else ()),
-            session.state_text,
-        )
-        table.add_row(*(Text(clean(cell)) for cell in row))
+        row = {
+            "Name": session.name,
+            "When": _when(session.info.started, now),
+            "Length": duration(session.duration),
+            "Turns": str(session.turn_count),
+            "Engine": str(session.info.engine.get("name", "")),
+            "Voice": ", ".join(session.info.voices),
+            "State": session.state_text,
+        }
+        table.add_row(*(Text(clean(row[title])) for title in shown))
     return table
 
 
 def facts(session: Session) -> Text:
     """Return what the session was held with, one line for each fact."""
-    lines = [
-        Text.assemble((f"{what:<13} ", "dim"), clean(value) or "-")
-        for what, value in _facts(session)
-    ]
+    info, parts = session.info, session.info.engine.get("parts")
+    versions = [f"{x} {info.versions[x]}" for x in ("covo", "python") if x in info.versions]
+    found = {
+        "session": f"{session.name} ({session.state_text})",
+        "folder": str(session.folder),
+        "started": f"{info.started:%Y-%m-%d %H:%M:%S}",
+        "length": f"{duration(session.duration)}, {session.turn_count} turns",
+        "ended": info.end_reason,
+        "engine": str(info.engine.get("description") or info.engine.get("name", "")),
+        **{f"  {part}": str(x) for part, x in (parts if isinstance(parts, dict) else {}).items()},
+        "voice": ", ".join(info.voices),
+        "microphone": info.input_device,
+        "speaker": info.output_device,
+        "versions": ", ".join(versions),
+    }
+    lines = [Text.assemble((f"{x:<13} ", "dim"), clean(found[x]) or "-") for x in found]
     return Text("\n").join(lines)
 
 
@@ -77,26 +86,6 @@ def spoken(entry: TranscriptEntry, *, with_latency: bool = False) -> Text:
             f"\n{'':13}after {latency.total:.2f} s" + (f" ({parts})" if parts else ""), "dim"
         )
     return line
-
-
-def _facts(session: Session) -> Iterator[tuple[str, str]]:
-    info = session.info
-    yield "session", f"{session.name} ({session.state_text})"
-    yield "folder", str(session.folder)
-    yield "started", f"{info.started:%Y-%m-%d %H:%M:%S}"
-    yield "length", f"{duration(session.duration)}, {session.turn_count} turns"
-    yield "ended", info.end_reason
-    yield "engine", str(info.engine.get("description") or info.engine.get("name", ""))
-    parts = info.engine.get("parts")
-    if isinstance(parts, dict):
-        yield from ((f"  {part}", str(model)) for part, model in parts.items())
-    yield "voice", ", ".join(session.info.voices)
-    yield "microphone", info.input_device
-    yield "speaker", info.output_device
-    versions = (
-        f"{name} {info.versions[name]}" for name in ("covo", "python") if name in info.versions
-    )
-    yield "versions", ", ".join(versions)
 
 
 def _when(started: datetime, now: datetime) -> str:

@@ -1,7 +1,6 @@
 """Events as lines of JSON: the one writer and the one reader of ``events.jsonl``.
 
-The recorder, the JSON screen and the evaluation all use it. Sound is not copied: an
-:class:`model.events.AssistantAudio` is written with its length only, and read back as a
+Of sound only the length is written: an :class:`model.events.AssistantAudio` is read back as a
 :class:`RecordedAudio`.
 """
 
@@ -14,13 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from operator import methodcaller
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from audio_io.clock import seconds
-from covo_cli.conversation.consumer import Tick
 from covo_cli.sessions.files import EVENTS
 from model import events as known_events
 from model.events import AssistantAudio, Event
@@ -43,22 +41,6 @@ class EventLog:
     warnings: tuple[str, ...]
 
 
-class EventWriter:
-    """A consumer that writes every event to ``stream`` as one line of JSON, at once."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def on_tick(self, tick: Tick) -> None:
-        """Write the events of one frame. Raises: OSError."""
-        if tick.events:
-            self._stream.write(encode_events(tick.events, ascii_only=True))
-            self._stream.flush()
-
-    def close(self) -> None:
-        """Do nothing: whoever opened the stream closes it."""
-
-
 def encode_events(events: Iterable[Event], *, ascii_only: bool = False) -> str:
     """Return ``events`` as lines of JSON.
 
@@ -74,11 +56,10 @@ def event_to_dict(event: Event) -> dict[str, Any]:
 
     The ``samples`` of a sound become their number.
     """
-    record: dict[str, Any] = {"event": type(event).__name__, "seconds": round(seconds(event.at), 3)}
-    for f in dataclasses.fields(event):
-        value = getattr(event, f.name)
-        record[f.name] = len(value) if isinstance(value, np.ndarray) else value
-    return record
+    own = {f.name: getattr(event, f.name) for f in dataclasses.fields(event)}
+    if isinstance(sound := own.get("samples"), np.ndarray):
+        own["samples"] = len(sound)
+    return {"event": type(event).__name__, "seconds": round(seconds(event.at), 3), **own}
 
 
 def event_from_dict(record: object) -> Event:

@@ -49,11 +49,9 @@ class SessionInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        record["started"] = self.started.isoformat()
-        record["ended"] = self.ended.isoformat() if self.ended else None
-        record["voices"] = list(self.voices)
-        return {"format": FORMAT, **record}
+        ended = self.ended.isoformat() if self.ended else None
+        own = {"started": self.started.isoformat(), "ended": ended, "voices": list(self.voices)}
+        return {"format": FORMAT, **dataclasses.asdict(self), **own}
 
 
 def write_info(folder: Path, info: SessionInfo) -> None:
@@ -65,8 +63,8 @@ def write_info(folder: Path, info: SessionInfo) -> None:
 def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
     """Read ``session.json`` of ``folder``; never fails.
 
-    Returns a warning for each field that is missing or broken; it has its default then, and
-    ``started`` is told by the folder's name.
+    A field that is missing or broken gets its default (``started``: by the folder's name) and a
+    warning.
     """
     warnings: list[str] = []
     record: dict[str, Any] = {}
@@ -102,7 +100,7 @@ def start_of(folder: Path) -> datetime:
     try:
         return datetime.strptime(folder.name[:19], NAME_FORMAT).astimezone()
     except ValueError:
-        pass  # renamed by its owner
+        pass  # renamed by the user
     try:
         return datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
     except OSError:

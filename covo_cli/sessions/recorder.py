@@ -30,17 +30,14 @@ MOST_WAITING = 3_000
 """Ticks that may wait for a slow disk: 60 s, about 10 MB."""
 
 CLOSE_LIMIT_S = 120.0
-"""How long closing waits for what is left to be written and compressed: 5 s for an hour of talk."""
+"""Limit for writing and compressing the rest, which takes 5 s after an hour of talk."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionMeta:
-    """What a conversation is held with: goes into ``session.json`` as it is.
-
-    ``settings``: those in force, as JSON-ready values.
-    """
+    """What goes into ``session.json`` as it is. ``settings``: those in force, JSON-ready."""
 
     engine: EngineInfo
     input_device: str
@@ -52,8 +49,7 @@ class SessionRecorder:
     """A consumer that records the conversation into a new folder of ``root``.
 
     A thread of its own writes, so that a slow disk does not hold up the conversation. When 60 s
-    wait to be written, the recording ends there and the conversation is told; all that was taken
-    until then is kept.
+    wait to be written, the recording stops; what was taken until then is kept.
     """
 
     def __init__(self, root: Path, meta: SessionMeta, *, started: datetime | None = None) -> None:
@@ -70,7 +66,8 @@ class SessionRecorder:
             settings=dict(meta.settings),
             versions=package_versions(),
         )
-        self._failure = self._remedy = ""
+        self._remedy = ""
+        self._failure = ""  # set after the remedy: the other thread reads both
         self._reported = False
         self._closed = False
         self._taken = self._written = 0
@@ -152,18 +149,18 @@ class SessionRecorder:
                 self._written += 1
             finishing = True
             self._part.finish()
-            finish(self.folder, self._ended(item))
+            finish(self.folder, self._ended(item), self._part.close)
         except OSError as error:
             log.warning("the recording in %s stopped: %s", self.folder, error)
-            self._failure = f"recording stopped: {error.strerror or error}"
             self._remedy = "; make room on the disk to record the next conversation"
+            self._failure = f"recording stopped: {error.strerror or error}"
         except Exception:
             log.exception("the recording in %s stopped", self.folder)
-            self._failure = "recording stopped: internal error"
             self._remedy = details_hint()
+            self._failure = "recording stopped: internal error"
         finally:
             if self._failure and not finishing:
-                # There may be no room even for this: then it is an unfinished session.
+                # Without room even for this it stays an unfinished session.
                 with contextlib.suppress(OSError):
                     write_info(self.folder, self._ended(self._failure))
             self._events.close()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from covo_cli.errors import SessionError
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import EndpointStatus
-    from audio_io.signal import Audio, Position
+    from audio_io.endpoints import Speaker
     from covo_cli.sessions.audio import Pcm
     from covo_cli.sessions.transcript import TranscriptEntry
 
@@ -24,50 +22,20 @@ STALLED_S = 5.0
 """Time without a sample played after which the device counts as gone."""
 
 
-class Output(Protocol):
-    """The part of :class:`audio_io.endpoints.Speaker` that a replay uses."""
-
-    def play(self, reply: int, samples: Audio) -> None:
-        """Queue sound."""
-
-    def tick(self) -> Audio:
-        """Return what was heard in one frame."""
-
-    @property
-    def played(self) -> Position:
-        """How far it has played."""
-
-    @property
-    def status(self) -> EndpointStatus:
-        """How it is doing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Wall-clock time, replaceable in tests."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
 def print_in_time(
     turns: Sequence[TranscriptEntry],
     show: Callable[[TranscriptEntry], None],
     *,
     start: float = 0.0,
     speed: float = 1.0,
-    clock: Clock | None = None,
 ) -> None:
     """Call ``show`` with every entry that ends after ``start`` seconds, when it begins.
 
     Time passes ``speed`` times as fast as it did; delays do not add up.
     """
-    clock = clock or Clock()
-    began = clock.now()
+    began = time.monotonic()
     for turn in _from(turns, start):
-        wait = began + (turn.start_s - start) / speed - clock.now()
-        if wait > 0:
-            clock.sleep(wait)
+        time.sleep(max(0.0, began + (turn.start_s - start) / speed - time.monotonic()))
         show(turn)
 
 
@@ -75,11 +43,10 @@ def play_in_time(
     turns: Sequence[TranscriptEntry],
     show: Callable[[TranscriptEntry], None],
     sound: Iterator[Pcm],
-    speaker: Output,
+    speaker: Speaker,
     *,
     start: float = 0.0,
     warn: Callable[[str], None] = lambda message: None,
-    clock: Clock | None = None,
 ) -> None:
     """Play ``sound`` (mono int16 blocks, 24 kHz) from ``start`` seconds on.
 
@@ -88,12 +55,11 @@ def play_in_time(
     """
     from audio_io.clock import ASSISTANT_RATE
 
-    clock = clock or Clock()
-    waiting = list(_from(turns, start))
+    waiting = _from(turns, start)
     blocks = _skipped(sound, round(start * ASSISTANT_RATE))
     queued = played = 0
     over, message = False, ""
-    next_tick = last_progress = clock.now()
+    next_tick = last_progress = time.monotonic()
     while not over or played < queued:
         while not over and queued - played < AHEAD_S * ASSISTANT_RATE:
             block = next(blocks, None)
@@ -105,8 +71,8 @@ def play_in_time(
         speaker.tick()
         before, played = played, speaker.played.samples
         if played > before:
-            last_progress = clock.now()
-        elif clock.now() - last_progress > STALLED_S:
+            last_progress = time.monotonic()
+        elif time.monotonic() - last_progress > STALLED_S:
             raise SessionError("the speaker has stopped playing; see covo devices")
         if (now_wrong := speaker.status.message) != message:
             message = now_wrong
@@ -114,13 +80,13 @@ def play_in_time(
         while waiting and start + played / ASSISTANT_RATE >= waiting[0].start_s:
             show(waiting.pop(0))
         next_tick += STEP_S
-        clock.sleep(max(0.0, next_tick - clock.now()))
+        time.sleep(max(0.0, next_tick - time.monotonic()))
     for turn in waiting:  # what begins after the end of the sound
         show(turn)
 
 
-def _from(turns: Sequence[TranscriptEntry], start: float) -> Iterator[TranscriptEntry]:
-    return (turn for turn in turns if max(turn.end_s, turn.start_s) >= start)
+def _from(turns: Sequence[TranscriptEntry], start: float) -> list[TranscriptEntry]:
+    return [turn for turn in turns if max(turn.end_s, turn.start_s) >= start]
 
 
 def _skipped(blocks: Iterator[Pcm], samples: int) -> Iterator[Pcm]:

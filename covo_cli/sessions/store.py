@@ -13,13 +13,7 @@ from pathlib import Path
 from audio_io.clock import seconds
 from covo_cli.errors import SessionError
 from covo_cli.sessions.event_log import EventLog, read_events
-from covo_cli.sessions.files import (
-    AUDIO,
-    EVENTS,
-    INFO,
-    PARTIAL_AUDIO,
-    PARTIAL_BYTES_PER_SECOND,
-)
+from covo_cli.sessions.files import AUDIO, EVENTS, INFO, PARTIAL_AUDIO, PARTIAL_BYTES_PER_SECOND
 from covo_cli.sessions.info import SessionInfo, read_info
 from covo_cli.sessions.lock import is_locked
 from covo_cli.sessions.transcript import TranscriptEntry, Who, transcript
@@ -31,7 +25,7 @@ _NEAREST = 3
 
 
 class SessionState(StrEnum):
-    """Where a session stands."""
+    """The state of a recording."""
 
     COMPLETE = "complete"
     RECORDING = "being recorded"
@@ -42,11 +36,7 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True)
 class Session:
-    """One recorded conversation, as it was when it was opened.
-
-    What could not be read is left out, with a warning. ``duration``: seconds of sound, or of events
-    where there is no sound.
-    """
+    """One recorded conversation, as it was when it was opened, with ``duration`` in seconds."""
 
     folder: Path
     info: SessionInfo
@@ -62,13 +52,11 @@ class Session:
     @property
     def state_text(self) -> str:
         """The state in words for people."""
-        match self.state:
-            case SessionState.UNFINISHED:
-                return f"unfinished: {self.duration:.1f} s to recover"
-            case SessionState.RECOVERED:
-                return f"unfinished: recovered {self.duration:.1f} s"
-            case _:
-                return str(self.state)
+        if self.state is SessionState.UNFINISHED:
+            return f"unfinished: {self.duration:.1f} s to recover"
+        if self.state is SessionState.RECOVERED:
+            return f"unfinished: recovered {self.duration:.1f} s"
+        return str(self.state)
 
     @cached_property
     def log(self) -> EventLog:
@@ -92,7 +80,7 @@ class Session:
 
     @property
     def turn_count(self) -> int:
-        """How often the user spoke."""
+        """The number of the user's turns."""
         if self.info.turns is not None:
             return self.info.turns
         return sum(entry.who is Who.USER for entry in self.transcript)
@@ -183,18 +171,23 @@ def _is_session(path: Path) -> bool:
 def _age(folder: Path) -> tuple[str, int]:
     match = _NAME.fullmatch(folder.name)
     if match is None:
-        info, _ = read_info(folder)  # renamed by its owner
+        info, _ = read_info(folder)  # renamed by the user
         return (info.started.strftime("%Y-%m-%d_%H-%M-%S"), 0)
     return (match[1], int(match[2] or 1))
 
 
 def _load(folder: Path, warning: str = "") -> Session:
+    warnings = [warning] if warning else []
+    part, part_seconds, locked = folder / PARTIAL_AUDIO, None, False
     # Look at the sound first: a recording that ends now writes its record, then removes the part.
-    part_seconds, locked, warnings = _partial(folder / PARTIAL_AUDIO)
+    try:
+        part_seconds, locked = part.stat().st_size / PARTIAL_BYTES_PER_SECOND, is_locked(part)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        warnings.append(f"{part.name} cannot be read: {error.strerror}")
     info, info_warnings = read_info(folder)
     warnings += info_warnings
-    if warning:
-        warnings.append(warning)
     if part_seconds is not None:
         state = SessionState.RECORDING if locked else SessionState.UNFINISHED
     else:
@@ -209,13 +202,3 @@ def _load(folder: Path, warning: str = "") -> Session:
         events = read_events(folder).events
         duration = seconds(events[-1].at) if events else 0.0
     return Session(folder, info, state, duration, tuple(warnings))
-
-
-def _partial(part: Path) -> tuple[float | None, bool, list[str]]:
-    """Return the seconds of ``audio.part`` (None: missing), whether it is locked, and warnings."""
-    try:
-        return part.stat().st_size / PARTIAL_BYTES_PER_SECOND, is_locked(part), []
-    except FileNotFoundError:
-        return None, False, []
-    except OSError as error:
-        return None, False, [f"{part.name} cannot be read: {error.strerror}"]

@@ -48,7 +48,7 @@ class AudioSettings:
     vad: Literal["silero", "webrtc"] = setting("silero", "Voice activity detector.")
     echo_cancellation: bool = setting(
         True,
-        "Remove the assistant's voice from the microphone signal; off for a sound file.",
+        "Cancel the assistant's voice in the microphone signal; off for sound files.",
         flag="--echo-cancellation",
     )
 

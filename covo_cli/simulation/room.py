@@ -1,7 +1,4 @@
-"""Simulate a room: its microphone hears the user, noise and the loudspeaker's echo.
-
-It is also a consumer of the conversation, which tells it what was played.
-"""
+"""Simulate a room: its microphone hears the user, noise and the loudspeaker's echo."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from covo_cli.conversation.consumer import Tick
 
 
 class Room:
-    """The microphone of a room in which ``user`` speaks.
+    """The microphone of a room in which ``user`` speaks; a consumer, to learn what was played.
 
     ``echo``: the path from the loudspeaker, whose delay includes the one frame (20 ms) that a sound
     takes at least; None: headphones. ``noise``: 16 kHz, looped. ``recording`` gets what the
@@ -57,7 +54,7 @@ class Room:
         return heard
 
     def on_tick(self, tick: Tick) -> None:
-        """Let what was played sound in the room."""
+        """Play the assistant's sound into the room."""
         if self._path is not None:
             self._echo = self._path.process(self._resampler.process(tick.assistant))
 

@@ -1,7 +1,4 @@
-"""Simulate a user with recordings, who waits for replies and speaks over them.
-
-It is a microphone (what it says) and a consumer (what it hears).
-"""
+"""Simulate a user with recordings, who waits for replies or speaks over them."""
 
 from __future__ import annotations
 
@@ -19,10 +16,10 @@ from covo_cli.conversation.consumer import Tick
 from model.events import ReplyStarted, StateChanged, TurnState
 
 PATIENCE = 3.0
-"""Seconds after a line that nobody reacted to before the next line."""
+"""Seconds to wait for a reaction to a line before the next one."""
 
 REST = 1.0
-"""Seconds after a reply before a line that should have been said over it."""
+"""Seconds after a reply before a line that was meant to interrupt it."""
 
 
 class StartRule(StrEnum):
@@ -33,15 +30,15 @@ class StartRule(StrEnum):
     AFTER_LINE = "after line"
     """The end of the previous line, whatever the assistant does."""
     DURING_REPLY = "during reply"
-    """The start of a reply or the end of the previous line, whichever is later; counts only time in
-    which the assistant is heard."""
+    """The start of a reply or the end of the previous line, whichever is later; only time in which
+    the assistant is heard counts."""
     AFTER_REPLY = "after reply"
     """The moment from which no reply is playing or expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a line ``seconds`` after what ``rule`` names. Raises: ValueError below 0."""
+    """Start a line ``seconds`` after the moment of ``rule``. Raises: ValueError below 0."""
 
     rule: StartRule
     seconds: float
@@ -61,17 +58,13 @@ class Line:
 
 
 class ScriptedUser:
-    """Says ``lines`` in order, each when its start rule allows; lines may overlap.
+    """A microphone that says ``lines`` by their start rules, and a consumer that hears replies.
 
-    ``paced``: in real time, otherwise as fast as frames are read.
+    Lines may overlap. ``paced``: in real time, otherwise as fast as frames are read.
     """
 
     def __init__(
-        self,
-        lines: Sequence[Line],
-        *,
-        paced: bool,
-        name: str = "a scripted user",
+        self, lines: Sequence[Line], *, paced: bool, name: str = "a scripted user"
     ) -> None:
         self.lines = tuple(lines)
         self._pacer = Pacer() if paced else None
@@ -135,11 +128,10 @@ class ScriptedUser:
         return self._resting() and self._at - (self._resting_since or 0) >= wait
 
     def _resting(self) -> bool:
-        """Return whether no reply is playing or expected, or nobody reacted to the last line."""
+        """Return whether no reply is playing or expected, or the last line had no effect."""
         unnoticed = not (self._noticed or self._hearing)
-        if unnoticed and self._at - self._said >= samples(PATIENCE):
-            return True
-        return self._resting_since is not None
+        waited = self._at - self._said >= samples(PATIENCE)
+        return (unnoticed and waited) or self._resting_since is not None
 
     def on_tick(self, tick: Tick) -> None:
         """Follow the assistant's turns and replies."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from math import ceil, isclose
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -20,18 +19,13 @@ from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
-from model.covo.speech.speech_stream import SpeechStreamer
+from model.covo.speech.chunk_schedule import ChunkSchedule
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import load_duplex, load_tokenizer
-from model.duplex.network.speech import (
-    SpeechDecoder,
-    SpokenState,
-    Token2WavSpeech,
-    ToneSpeech,
-    speak,
-)
+from model.duplex.network.speech import ReplySound, SpeechDecoder, Token2WavSpeech, ToneSpeech
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
@@ -45,20 +39,20 @@ class DuplexAssistant:
     """The loop, the decoder of its codes, and the tokenizer of its text."""
 
     loop: DuplexLoop
-    speech: SpeechDecoder[Any]
+    speech: SpeechDecoder
     tokenizer: Tokenizer
 
     def warm_up(self) -> LoopState:
         """Run everything once, so that the first steps are as fast as later ones; return the state
         before a conversation."""
         profile = self.loop.profile
-        spoken: SpokenState[Any] = SpokenState()
+        sound = ReplySound(self.speech, profile.code_rate)
         codes = [0] * profile.codes_per_chunk
         # On a GPU each length of the reply so far loads its own kernels.
         on_gpu = self.loop.network.device.type == "cuda"
         for _ in range(ceil(_SETTLED_S * profile.code_rate / len(codes)) if on_gpu else 1):
-            _, spoken = speak(self.speech, spoken, codes, profile.code_rate, last=False)
-        speak(self.speech, spoken, (), profile.code_rate, last=True)
+            sound.add(codes)
+        sound.add((), last=True)
         return self.loop.warm_up()
 
 
@@ -108,7 +102,11 @@ class DuplexModel:
         progress("loading the duplex network")
         network = load_duplex(self._folder, device=self._device, precision=self._precision)
         loop = DuplexLoop(network, graph=self._settings.graph)
-        return DuplexAssistant(loop, self._speech(progress), self._tokenizer)
+        if self._sound is None:
+            return DuplexAssistant(loop, ToneSpeech(self._profile.code_rate), self._tokenizer)
+        progress("loading token2wav")
+        speech = self._load_speech(self._sound)
+        return DuplexAssistant(loop, speech, self._tokenizer)
 
     def _checked_precision(self) -> Precision:
         wanted = self._settings.precision
@@ -141,20 +139,15 @@ class DuplexModel:
         precision = token2wav_precision(settings.token2wav_precision, self._device.type)
         return _Token2Wav(config, precision, voice)
 
-    def _speech(self, progress: Progress) -> SpeechDecoder[Any]:
-        profile, sound = self._profile, self._sound
-        if sound is None:
-            return ToneSpeech(profile.code_rate)
-        progress("loading token2wav")
-        token2wav = load_token2wav(
-            self._folder / TOKEN2WAV, device=self._device, precision=sound.precision
-        )
-        return Token2WavSpeech(
-            SpeechWorker(SpeechStreamer(token2wav)),
-            sound.voice.prompt,
-            profile.codes_per_chunk,
-            self._settings.flow_sampling(sound.config.sampling),
-        )
+    def _load_speech(self, sound: _Token2Wav) -> Token2WavSpeech:
+        folder = self._folder / TOKEN2WAV
+        token2wav = load_token2wav(folder, device=self._device, precision=sound.precision)
+        # A chunk must be heard while the loop makes the next one: a look-ahead would hold back
+        # half of it.
+        schedule = ChunkSchedule(sizes=(self._profile.codes_per_chunk,), look_ahead=0)
+        settings = SpeechSettings(schedule, self._settings.flow_sampling(sound.config.sampling))
+        worker = SpeechWorker(SpeechStreamer(token2wav), settings)
+        return Token2WavSpeech(worker, sound.voice.prompt)
 
 
 @dataclass(frozen=True, slots=True)

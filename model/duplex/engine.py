@@ -1,8 +1,8 @@
 """The full-duplex network as an engine, which listens and speaks at once.
 
 Only the network decides who speaks: SHIFT begins a reply, BREAK ends it, and what was said before
-BREAK is played to its end (a fraction of a second). The speech detector decides nothing. It times
-the user's last word, and tells a reply that ended from one that the user spoke over.
+BREAK is played to its end (a fraction of a second). The speech detector only times the user's last
+word, and tells whether a reply ended by itself or the user spoke over it.
 
 Chunks are stepped in order on one lane of the executor, and codes are turned into sound on another.
 No audio of the user is dropped: late chunks queue (64 KB per second), and
@@ -55,7 +55,7 @@ ANSWER_WAIT_S = 2.0
 """Silence after which no reply is expected any more, and a file's conversation may end."""
 
 SPOKE_OVER_S = 0.2
-"""Length of speech over a reply's end that makes it an interruption."""
+"""A reply whose end so much speech overlaps was interrupted."""
 
 
 class DuplexEngine:
@@ -149,7 +149,9 @@ class DuplexEngine:
         self._poll_steps(self._assistant)
         for event in self._spoken.poll(self._now, frame.playback):
             self._emit(event)
-            if isinstance(event, Interrupted) and self._reply_is_over(event.reply):
+            if isinstance(event, Interrupted) and (
+                self._reply is None or self._reply.reply_id == event.reply
+            ):
                 self._enter(self._resting, event.reason)
         self._events += self._transcripts.poll(self._now, self._spoken.settled)
         return self._events
@@ -195,7 +197,7 @@ class DuplexEngine:
                 self._failing = True
                 self._steps.popleft()
                 if self._reply is not None:  # without BREAK it must be ended here
-                    self._spoken.say(assistant, self._now, self._reply, "", (), last=True)
+                    self._spoken.say(self._now, self._reply, "", (), last=True)
                 self._break_off()
                 continue
             for step in steps:
@@ -214,9 +216,8 @@ class DuplexEngine:
         reply = self._reply
         if reply is None:
             return
-        text = "".join(reply.decoder.step(token) for token in step.text)
         codes = () if step.broke else step.codes  # BREAK's chunk is not part of the reply
-        self._spoken.say(assistant, self._now, reply, text, codes, last=step.broke)
+        self._spoken.say(self._now, reply, reply.decode(step.text), codes, last=step.broke)
         if step.broke:
             self._break_off()
 
@@ -240,9 +241,6 @@ class DuplexEngine:
             over = reply.over_speech
             state = TurnState.INTERRUPTED if over else self._resting
             self._enter(state, "BREAK, you spoke over it" if over else "BREAK")
-
-    def _reply_is_over(self, number: int) -> bool:
-        return self._reply is None or self._reply.reply_id == number
 
     # Commands
 

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
+from tokenizers.decoders import DecodeStream
 
 from audio_io.clock import ASSISTANT_RATE, samples
 from audio_io.signal import Audio, Position
 from model.duplex.assemble import DuplexAssistant
-from model.duplex.network.network import ReplyTextStream
-from model.duplex.network.speech import SpokenState, speak
+from model.duplex.network.speech import ReplySound
 from model.errors import ModelError, failing_as_model_error
 from model.events import Event, Interrupted, Notice, ReplyFinished, TurnLatency
 from model.jobs.executor import Executor, Job
@@ -50,9 +49,14 @@ class DuplexReply(SpokenReply):
         self.failed = False
         """Whether some of its speech could not be made."""
         self.stop_reason = ""
-        self.decoder = ReplyTextStream(assistant.tokenizer)
-        self.speech: SpokenState[Any] = SpokenState()
-        """The state of its sound; used on the speech lane only."""
+        self.sound = ReplySound(assistant.speech, assistant.loop.profile.code_rate)
+        """Makes its sound; used on the speech lane only."""
+        self._tokenizer = assistant.tokenizer
+        self._stream = DecodeStream(skip_special_tokens=True)
+
+    def decode(self, tokens: tuple[int, ...]) -> str:
+        """Return the text that ``tokens`` add; a character comes when it is complete."""
+        return "".join(self._stream.step(self._tokenizer, token) or "" for token in tokens)
 
     def latency(self, now: int) -> TurnLatency:
         """Return the time from the user's last speech to the first sound played, by its parts."""
@@ -68,14 +72,14 @@ class DuplexReply(SpokenReply):
         """Return the events that end it, empty while it can still be heard."""
         if self.stopped:
             return [self._interrupted(now, self.stop_reason)] if self.silent else []
-        lost: list[Event] = []
+        if not (self.finished or self.stalled(now)):
+            return []
+        events: list[Event] = []
         if not self.finished:
-            if not self.stalled(now):
-                return []
-            lost = [Notice(now, "warning", "the speaker did not play the end of the reply")]
+            events = [Notice(now, "warning", "the speaker did not play the end of the reply")]
         if self.over_speech:
-            return [*lost, self._interrupted(now, "you spoke over it")]
-        return [*lost, ReplyFinished(now, self.reply_id, self.text)]
+            return [*events, self._interrupted(now, "you spoke over it")]
+        return [*events, ReplyFinished(now, self.reply_id, self.text)]
 
     def _interrupted(self, now: int, reason: str) -> Interrupted:
         heard = self.split()
@@ -107,23 +111,13 @@ class SpokenReplies:
         self._replies.append(reply)
 
     def say(
-        self,
-        assistant: DuplexAssistant,
-        now: int,
-        reply: DuplexReply,
-        text: str,
-        codes: tuple[int, ...],
-        *,
-        last: bool,
+        self, now: int, reply: DuplexReply, text: str, codes: tuple[int, ...], *, last: bool
     ) -> None:
         """Add ``text`` and the sound of ``codes`` to ``reply``. ``last``: nothing follows."""
 
         def work(cancelled: Callable[[], bool]) -> Iterator[Audio]:
-            if reply.stopped:
-                return
-            rate = assistant.loop.profile.code_rate
-            sound, reply.speech = speak(assistant.speech, reply.speech, codes, rate, last=last)
-            yield sound
+            if not reply.stopped:
+                yield reply.sound.add(codes, last=last)
 
         if text:
             reply.write(now, text)

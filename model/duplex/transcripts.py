@@ -140,9 +140,9 @@ class UserTranscripts:
         turn, words, text = spoken.turn, spoken.words, ""
         if words is not None:
             yield from words.poll(now)
-            if words.answer is None:
+            if words.pending:
                 return
-            text = words.answer.text.strip()
+            text = words.answer.text.strip() if words.answer else ""
         if text:
             yield UserTranscript(now, turn.number, text, True, turn.start, turn.end_of_speech)
         elif spoken.shown:

@@ -89,40 +89,31 @@ class Channel(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         """Yield the items as they come. Raises: the writer's error, after all items."""
         try:
-            while (item := self._next()) is not None:
-                yield item[0]
+            while True:
+                with self._changed:
+                    while not (self.stopped or self._items or self._ended):
+                        self._changed.wait(CANCEL_POLL_S)
+                    if self.stopped or not self._items:
+                        break
+                    item = self._items.popleft()
+                    self._changed.notify_all()
+                yield item
             if not self.stopped and self._error is not None:
                 raise self._error
         finally:
             self.close()
 
-    def _next(self) -> tuple[T] | None:
-        """Wait for the next item; None at the end."""
-        with self._changed:
-            while not self.stopped:
-                if self._items:
-                    self._changed.notify_all()
-                    return (self._items.popleft(),)
-                if self._ended:
-                    break
-                self._changed.wait(CANCEL_POLL_S)
-        return None
-
 
 def feed(channel: Channel[T], produce: Callable[[], None], name: str) -> threading.Thread:
-    """Run ``produce``, which puts into ``channel``, on a thread of its own.
-
-    The channel ends when it returns; the channel's reader gets what it raises.
-    """
+    """Run ``produce`` on a thread, then end ``channel``, whose reader gets what was raised."""
 
     def run() -> None:
-        error: BaseException | None = None
         try:
             produce()
-        except BaseException as raised:  # noqa: BLE001 - raised again at the reader
-            error = raised
-        finally:
+        except BaseException as error:  # noqa: BLE001 - raised again at the reader
             channel.end(error)
+        else:
+            channel.end()
 
     worker = Worker(run, name)
     worker.start()

@@ -25,17 +25,17 @@ from model.jobs.channel import Cancelled, Channel
 
 T = TypeVar("T")
 Work = Callable[[Cancelled], Iterator[T]]
-"""Yields the results; calls its argument now and then, and stops early when that is true."""
+"""Yields results, and stops early once its argument returns true."""
 
 QUEUED_RESULTS = 512
-"""Results that may wait to be polled before the job has to wait."""
+"""Unpolled results after which a job waits."""
 
 CLOSE_S = 1.0
 """Seconds that closing waits for running jobs; one inside a library may never return."""
 
 
 class Job(Protocol[T]):
-    """Submitted work."""
+    """A piece of work in progress."""
 
     def poll(self, now: int) -> list[T]:
         """Return the results that became ready since the last call, up to ``now`` (user samples).
@@ -70,48 +70,39 @@ def once(call: Callable[[], T]) -> Work[T]:
     return work
 
 
-class _ThreadJob(Generic[T]):
+class _ThreadJob(Channel[T]):
     def __init__(self, work: Work[T]) -> None:
+        super().__init__(lambda: False, QUEUED_RESULTS)
         self._work = work
-        self._results: Channel[T] = Channel(lambda: False, QUEUED_RESULTS)
 
     def run(self) -> None:
-        error: BaseException | None = None
         try:
-            if not self._results.stopped:
-                for result in self._work(lambda: self._results.stopped):
-                    if not self._results.put(result):
+            if not self.stopped:
+                for result in self._work(lambda: self.stopped):
+                    if not self.put(result):
                         break
-        except BaseException as raised:  # noqa: BLE001 - raised again by poll
-            error = raised
-        finally:
-            self._results.end(error)
+        except BaseException as error:  # noqa: BLE001 - raised again by poll
+            self.end(error)
+        else:
+            self.end()
 
     def poll(self, now: int) -> list[T]:
-        return self._results.drain()
-
-    @property
-    def finished(self) -> bool:
-        return self._results.finished
+        return self.drain()
 
     def cancel(self) -> None:
-        self._results.close()
+        self.close()
 
 
 class _Lane(Worker):
-    """A thread that runs its jobs in order."""
+    """A thread that calls what is put into ``jobs``, in order, until None."""
 
     def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         super().__init__(self._run_jobs, name)
         self.start()
 
-    def put(self, run: Callable[[], None] | None) -> None:
-        """Queue ``run``; None ends the lane."""
-        self._jobs.put(run)
-
     def _run_jobs(self) -> None:
-        while (run := self._jobs.get()) is not None:
+        while (run := self.jobs.get()) is not None:
             run()
 
 
@@ -128,14 +119,14 @@ class ThreadExecutor:
         self._jobs.append(job)  # type: ignore[arg-type]
         if lane not in self._lanes:
             self._lanes[lane] = _Lane(lane)
-        self._lanes[lane].put(job.run)
+        self._lanes[lane].jobs.put(job.run)
         return job
 
     def close(self) -> None:
         for job in self._jobs:
             job.cancel()
         for lane in self._lanes.values():
-            lane.put(None)
+            lane.jobs.put(None)
         join_all(self._lanes.values(), CLOSE_S)
         self._lanes.clear()
 

@@ -1,4 +1,4 @@
-"""Ask a model one thing at a time, beside the conversation's loop."""
+"""Ask a model beside the conversation's loop, one question at a time."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Question(Generic[T]):
     """Ask on ``lane`` and collect the answer frame by frame.
 
-    ``model`` names who is asked, for errors. A failure is logged and reported in one notice,
-    "``trouble``: the error". Unless it ``retries``, the question is then ``disabled``.
+    A failure of ``model`` is logged and reported in one notice, "``trouble``: the error". Unless it
+    ``retries``, the question is then ``disabled``.
     """
 
     def __init__(

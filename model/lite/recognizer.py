@@ -24,8 +24,8 @@ from model.hearing.recognition import Transcript
 from model.lite.mel import log_mel
 
 WORKERS = 2
-"""Calls that run at the same time, so that final words do not wait for partial ones that nobody
-needs any more. The workers share the weights; the second one takes 30 MB of its own."""
+"""Calls that run at the same time, so that final words do not wait for partial ones that were
+dropped. The workers share the weights; the second one takes 30 MB of its own."""
 
 FULL_WINDOW_S = 30.0
 SHORT_WINDOW_S = 10.0

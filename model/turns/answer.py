@@ -17,7 +17,7 @@ REPLY_LANE = "reply"
 
 
 class TurnAnswer:
-    """TurnAnswer ``turn`` as it stands at time ``now`` (user samples), often before it is over.
+    """Answer ``turn`` as it stands at time ``now`` (user samples), often before it is over.
 
     A generator that hears the audio is begun at once, another one when the words are known.
     """

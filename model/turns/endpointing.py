@@ -50,10 +50,9 @@ class EndOfTurnModel(Protocol):
 class TurnEvidence:
     """What is known of a turn in a silence.
 
-    ``silence``: its length in seconds. ``words``: what the turn's words tell, None where nobody
-    recognises them or no rules are known; ``words_coming``: they are being recognised; ``asked``:
-    whether they answer a question of the assistant's.
-    ``probability``: the end-of-turn model's, None while or where there is none.
+    ``silence``: its length in seconds. ``words``: how the turn's words end, None if unknown.
+    ``words_coming``: they are still being recognised. ``asked``: the assistant asked a question
+    before. ``probability``: the end-of-turn model's, None if unknown.
     """
 
     silence: float
@@ -72,13 +71,13 @@ class EndpointVerdict:
 
 
 def judge(evidence: TurnEvidence, s: TurnSettings) -> EndpointVerdict:
-    """Whether a turn is over (see the module's docstring)."""
+    """Judge whether a turn is over (see the module's docstring)."""
     needed, reason = _needed(evidence, s)
     return EndpointVerdict(evidence.silence + _FRAME_MARGIN >= needed, reason)
 
 
 def _needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
-    """The longest silence that anything asks for, and what asks for it."""
+    """Return the longest silence that applies, and its reason."""
     if evidence.words_coming:
         return s.silence + s.words_wait, "the words are not known yet"
     words = evidence.words or PhraseVerdict(Phrase.UNKNOWN)

@@ -50,7 +50,7 @@ def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
 
 
 def finish_turn(c: TurnContext, state: UserSpeaking, reason: str) -> ConversationState:
-    """TurnAnswer the turn, or drop it if there is too little speech in it."""
+    """Answer the turn, or drop it if there is too little speech in it."""
     turn = state.turn
     if turn.voiced >= samples(c.settings.min_speech):
         return _commit(c, turn, state.answer, reason)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model.errors import WeightsError
 from model.weights.files import StoredFile
-from voices.strict_reader import parse as parse_strictly
+from voices.strict_reader import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class _Pieces:
 
 def parse(text: str) -> tuple[Piece, ...]:
     """Return the pieces in ``text``, written like ``weights.toml``. Raises: WeightsError."""
-    return parse_strictly(text, _Pieces, WeightsError, path=Path("weights.toml")).pieces
+    return read(Path("weights.toml"), _Pieces, WeightsError, text=text).pieces
 
 
 def lite_pieces() -> tuple[Piece, ...]:

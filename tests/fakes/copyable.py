@@ -116,7 +116,7 @@ class Replies:
     def __init__(self, person: Person) -> None:
         self._person = person
         self.begun: dict[int, str] = {}
-        self.settled = 0
+        self.settled = self.remembered = 0
         self.history: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -150,6 +150,7 @@ class Replies:
         question = self.begun.pop(reply_id, None)
         if question is not None and heard is not None:
             self.history = (*self.history, (question, heard.text))[-2:]
+            self.remembered = reply_id
 
     def set_voice(self, voice: str) -> None:
         pass

@@ -1,8 +1,8 @@
 """A small realistic conversation, made of events and tones, for the tests of sessions.
 
 ``python -m tests.fakes.session_factory ROOT SECONDS real|fast [--die-in FUNCTION]`` records it in a
-process that the tests kill. It prints the session's folder, then after every tick how many there
-were: what is in the pipe when the process dies is what the recorder had taken.
+process that the tests kill. It prints the session's folder, then after every tick how many the
+recorder had taken and how many of them it had written.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ def main() -> None:
         if options.pace == "real":
             time.sleep(max(0.0, began + n * 0.02 - time.monotonic()))
         recorder.on_tick(tick)
-        tell(n)
+        tell(f"{n} {n - recorder.waiting}")
     recorder.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec import Meta, Struct, field
 
 from voices.errors import VoiceError
-from voices.strict_reader import parse, read
+from voices.strict_reader import read
 
 
 class Colour(StrEnum):
@@ -48,7 +48,7 @@ class Bicycle:
 
 
 def toml(text: str) -> Bicycle:
-    return parse(text, Bicycle, VoiceError, path=Path("a.toml"))
+    return read(Path("a.toml"), Bicycle, VoiceError, text=text)
 
 
 def test_toml_and_json_are_read_alike(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_the_remedy_follows_every_error(tmp_path: Path) -> None:
 def test_foreign_files_may_hold_more() -> None:
     text = '{"name": "a", "spare": {"size": 1, "torch_dtype": "bf16"}, "x": 1}'
     path = Path("config.json")
-    read_ = parse(text, Bicycle, VoiceError, path=path, ignore_unknown=True)
+    read_ = read(path, Bicycle, VoiceError, text=text, ignore_unknown=True)
     assert read_ == Bicycle("a", spare=Wheel(1.0))
     with pytest.raises(VoiceError, match=r"config\.json: x is not a known key"):
-        parse('{"name": "a", "x": 1}', Bicycle, VoiceError, path=path)
+        read(path, Bicycle, VoiceError, text='{"name": "a", "x": 1}')

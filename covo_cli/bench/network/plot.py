@@ -19,7 +19,7 @@ COLOURS = {
 
 
 def check_plot(path: Path) -> None:
-    """Before anything is measured: whether a picture can be made. Raises: CliError."""
+    """Check, before measuring, that the plot can be written. Raises: CliError."""
     require_packages("plot", "matplotlib")
     if path.suffix != ".png" or not path.parent.is_dir():
         raise CliError(f"{path} must be a .png file in a folder that exists")

@@ -20,7 +20,7 @@ from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
 from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Consumer
-from covo_cli.conversation.conversation import Conversation
+from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.evaluation.scenarios.scenario import (
     RIGHT,
     EvaluationError,
@@ -30,7 +30,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     to_json,
 )
 from covo_cli.process.whole_file import write_text
-from covo_cli.sessions.event_log import EventWriter
+from covo_cli.screen.plain import JsonScreen
 from covo_cli.sessions.files import EVENTS
 from covo_cli.simulation.room import Room
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
@@ -131,11 +131,12 @@ def _talk(
         return resting_since is not None and talk.at - resting_since >= samples(AFTERMATH_S)
 
     canceller = EchoCanceller() if echo else None
-    consumers: list[Consumer] = [user, room, EventWriter(stream)]
+    consumers: list[Consumer] = [user, room, JsonScreen(stream)]
     talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
     speaker.start()
     room.start()
-    talk.run()
+    if talk.run() is Ending.QUIT:  # only a failing disk ends it early
+        raise EvaluationError(f"cannot write {folder / EVENTS}")
     return talk.at
 
 

@@ -261,7 +261,7 @@ class Dialogue:
 
     @property
     def _room(self) -> int:
-        """The most tokens that a turn may have."""
+        """Return the most tokens that a turn may have."""
         return self._decoder.capacity - len(self._system.ids) - _LEAST_ROOM
 
     def _checked(self, turn: Segment) -> Segment:

@@ -32,7 +32,7 @@ class Attention(Protocol):
 
 
 def flash_available(device: torch.device, dtype: torch.dtype, head_width: int) -> bool:
-    """Whether FlashAttention can be used: NVIDIA, Ampere or newer, 16-bit numbers."""
+    """Return whether FlashAttention can be used: NVIDIA, Ampere or newer, 16-bit numbers."""
     return (
         device.type == "cuda"
         and torch.version.hip is None

@@ -23,7 +23,7 @@ from model.duplex.protocol.profile import DuplexProfile
 class RollingContext:
     """The prompt and the newest tokens; ``forgotten`` counts those that were dropped.
 
-    :meth:`advance` changes it in place; copy it to be able to go back.
+    :meth:`advance` changes it in place.
     """
 
     decoder: Decoder
@@ -34,18 +34,10 @@ class RollingContext:
     def empty(
         cls, network: CovoNetwork, profile: DuplexProfile, *, graph: bool = True
     ) -> RollingContext:
-        """Return an empty context, warmed up, with all its memory allocated.
-
-        ``graph``: see :class:`~model.covo.language.decoder.Decoder`.
-        """
+        """Return an empty context, warmed up, with all its memory allocated."""
         decoder = Decoder(network, len(profile.prompt) + profile.context.window, graph=graph)
         decoder.warm_up()
         return cls(decoder, profile)
-
-    @property
-    def length(self) -> int:
-        """The number of tokens it holds."""
-        return self.decoder.length
 
     def clear(self) -> None:
         """Forget everything."""
@@ -62,7 +54,7 @@ class RollingContext:
         The next call overwrites the logits. Does not wait for the device.
         """
         settings = self.profile.context
-        while self.length + len(rows) > self.decoder.capacity:
+        while self.decoder.length + len(rows) > self.decoder.capacity:
             self.decoder.forget(len(self.profile.prompt), settings.evict)
             self.forgotten += settings.evict
         self.decoder.append(rows)

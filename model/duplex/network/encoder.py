@@ -10,7 +10,7 @@ The modules and weights are those of :mod:`model.covo.language.encoder`, run dif
   are carried. The cost of a chunk is constant.
 - Whisper's positions are absolute and end after 30 s. They are taken modulo ``position_period``.
 
-Giving chunks one by one or several in one step is the same computation.
+A step over several chunks computes the same as one step for each.
 """
 
 from __future__ import annotations
@@ -106,6 +106,7 @@ class StreamingEncoder(nn.Module):
         self.encoder = encoder
         self.adapter = adapter
         self.profile = profile
+        self._chunk = profile.encoder_frames
         weight = encoder.conv1.weight
         self.log_mel = StreamingLogMel(weight.shape[1], profile.encoder.mel_floor)
         self.log_mel.to(weight.device)
@@ -164,10 +165,6 @@ class StreamingEncoder(nn.Module):
             origin=state.origin,
         )
 
-    @property
-    def _chunk(self) -> int:
-        return self.profile.encoder_frames
-
     def _attend(self, state: EncoderState, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run the transformer on ``x`` (batch, time, width); also return the keys and values to
         carry."""
@@ -179,9 +176,8 @@ class StreamingEncoder(nn.Module):
         keys, values = [], []
         for index, layer in enumerate(self.encoder.layers):
             carried = (state.keys[index], state.values[index])
-            x, key, value = _layer(
-                cast(WhisperEncoderLayer, layer), x, *carried, valid, self._chunk
-            )
+            one = cast(WhisperEncoderLayer, layer)
+            x, key, value = _layer(one, x, *carried, valid, self._chunk)
             keys.append(key)
             values.append(value)
         return self.encoder.layer_norm(x), torch.stack(keys), torch.stack(values)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.covo.config.precision import Precision
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.checkpoint import Progress, load_network
+from model.covo.loading.checkpoint import load_network
 from model.duplex.network.encoder import StreamingEncoder
 from model.duplex.protocol.grammar import CHOSEN, Grammar, Place
 from model.duplex.protocol.profile import DuplexProfile, read_profile
@@ -38,7 +37,7 @@ class DuplexNetwork(nn.Module):
         self.encoder = StreamingEncoder(covo.encoder, covo.audio_adapter, profile)
         # Put the ids on the device now: sending one later would block the host.
         for place in CHOSEN:
-            entries = torch.tensor(tuple(self.grammar.vocabularies[place]), device=self.device)
+            entries = torch.tensor(self.grammar.vocabularies[place], device=self.device)
             self.register_buffer(f"ids_{place.name}", entries, persistent=False)
         tokens = torch.tensor([token.id for token in profile.tokens.all], device=self.device)
         self.register_buffer("tokens", tokens, persistent=False)
@@ -50,8 +49,7 @@ class DuplexNetwork(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the embeddings (n, hidden) of ids (n,)."""
-        embedded: Tensor = self.covo.llm.model.embed_tokens(tokens)
-        return embedded
+        return self.covo.llm.model.embed_tokens(tokens)  # type: ignore[no-any-return]
 
     def ids(self, place: Place) -> Tensor:
         """Return the ids (n,) that ``place`` may hold, in the order of its vocabulary."""
@@ -72,11 +70,7 @@ class DuplexNetwork(nn.Module):
 
 
 def load_duplex(
-    folder: Path,
-    *,
-    device: torch.device | str = "cpu",
-    precision: Precision | None = None,
-    progress: Progress = lambda done, total: None,
+    folder: Path, *, device: torch.device | str = "cpu", precision: Precision | None = None
 ) -> DuplexNetwork:
     """Load the network in ``folder``, a Covo-Audio checkpoint with a ``duplex.json``.
 
@@ -84,22 +78,8 @@ def load_duplex(
     checkpoint), WeightsError.
     """
     profile = read_profile(folder)
-    covo = load_network(folder, device=device, precision=precision, progress=progress)
-    network = DuplexNetwork(covo, profile)
-    network.eval()
-    return network
-
-
-class ReplyTextStream:
-    """Decodes the tokens of one reply as they come. Returned text never changes."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
-
-    def step(self, token: int) -> str:
-        """Return the text that ``token`` adds: empty until a character is complete."""
-        return self._stream.step(self._tokenizer, token) or ""
+    covo = load_network(folder, device=device, precision=precision)
+    return DuplexNetwork(covo, profile).eval()
 
 
 def load_tokenizer(folder: Path, profile: DuplexProfile) -> Tokenizer:

@@ -1,37 +1,29 @@
-"""Turn the loop's codes into sound, chunk by chunk.
-
-No code means a pause, so the stream of speech ends before a pause and a new one begins after it.
-"""
+"""Turn the loop's codes into sound, chunk by chunk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE
 from audio_io.signal import Audio
-from model.covo.config.token2wav_config import SamplingConfig
-from model.covo.speech.chunk_schedule import ChunkSchedule
-from model.covo.speech.speech_stream import SpeechSettings, SpeechStream
+from model.covo.speech.speech_stream import SpeechStream
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import VoicePrompt
 from model.duplex.network.tone_codec import tones
 from model.duplex.protocol.sequence import SILENCE
 
-State = TypeVar("State")
 
-
-class SpeechDecoder(Protocol[State]):
+class SpeechDecoder(Protocol):
     """Turns codes into sound. The caller keeps its state."""
 
-    def start(self) -> State:
+    def start(self) -> Any:
         """Return the state before the first code."""
 
-    def step(self, state: State, codes: Sequence[int], *, last: bool) -> tuple[Audio, State]:
+    def step(self, state: Any, codes: Sequence[int], *, last: bool) -> tuple[Audio, Any]:
         """Return the sound that ``codes`` add (float32, 24 kHz), and the next state.
 
         ``last``: return all remaining sound.
@@ -53,27 +45,15 @@ class ToneSpeech:
 
 
 class Token2WavSpeech:
-    """Covo-Audio's own speech: flow matching by continuation, and a streaming vocoder.
+    """Covo-Audio's own speech: flow matching by continuation, and a streaming vocoder."""
 
-    ``chunk``: codes per chunk. ``sampling``: of the flow; None takes the checkpoint's.
-    """
-
-    def __init__(
-        self,
-        worker: SpeechWorker,
-        voice: VoicePrompt,
-        chunk: int,
-        sampling: SamplingConfig | None = None,
-    ) -> None:
+    def __init__(self, worker: SpeechWorker, voice: VoicePrompt) -> None:
         self._worker = worker
         self._voice = voice
-        # A chunk must be heard while the loop makes the next one: a look-ahead would hold back
-        # half of it.
-        self._settings = SpeechSettings(ChunkSchedule(sizes=(chunk,), look_ahead=0), sampling)
 
     def start(self) -> SpeechStream:
         """Return the state before a reply."""
-        return self._worker.start(self._voice, self._settings)
+        return self._worker.start(self._voice)
 
     def step(
         self, state: SpeechStream, codes: Sequence[int], *, last: bool
@@ -82,48 +62,40 @@ class Token2WavSpeech:
         return self._worker.step(state, codes, last=last)
 
 
-@dataclass(frozen=True, slots=True)
-class SpokenState(Generic[State]):
-    """The state of a reply's sound.
+class ReplySound:
+    """Turns the codes of one reply into sound. SILENCE is a pause, except before the first code.
 
-    ``stream``: the decoder's state; empty before the first code and in a pause. ``began``: whether
-    the reply has sounded.
+    The decoder's stream ends before a pause, and a new one begins after it.
     """
 
-    stream: tuple[State, ...] = ()
-    began: bool = False
+    def __init__(self, decoder: SpeechDecoder, code_rate: float) -> None:
+        self._decoder = decoder
+        self._code_rate = code_rate
+        self._state: Any = None
+        self._streaming = False
+        self._began = False
 
+    def add(self, codes: Sequence[int], *, last: bool = False) -> Audio:
+        """Return the sound that ``codes`` add (float32, 24 kHz); ``last``: no codes follow."""
+        pieces = [np.zeros(0, np.float32)]
+        for silent, run in groupby(codes, lambda code: code == SILENCE):
+            same = list(run)
+            if not silent:
+                if not self._streaming:
+                    self._state, self._streaming, self._began = self._decoder.start(), True, True
+                pieces.append(self._step(same))
+            elif self._began:
+                pieces += self._rest()
+                pause = round(len(same) * ASSISTANT_RATE / self._code_rate)
+                pieces.append(np.zeros(pause, np.float32))
+        if last:
+            pieces += self._rest()
+        return np.concatenate(pieces)
 
-def speak(
-    decoder: SpeechDecoder[State],
-    state: SpokenState[State],
-    codes: Sequence[int],
-    code_rate: float,
-    *,
-    last: bool,
-) -> tuple[Audio, SpokenState[State]]:
-    """Return the sound of a reply's next ``codes`` (float32, 24 kHz), and the next state.
+    def _step(self, codes: Sequence[int], *, last: bool = False) -> Audio:
+        sound, self._state = self._decoder.step(self._state, codes, last=last)
+        return sound
 
-    SILENCE is a pause, but nothing before the reply's first code. ``last``: no codes follow.
-    """
-    pieces = [np.zeros(0, np.float32)]
-    stream, began = state.stream, state.began
-    for silent, run in groupby(codes, lambda code: code == SILENCE):
-        spoken = list(run)
-        if not silent:
-            before = stream[0] if stream else decoder.start()
-            sound, after = decoder.step(before, spoken, last=False)
-            pieces.append(sound)
-            stream, began = (after,), True
-        elif began:
-            pieces += _rest(decoder, stream)
-            stream = ()
-            pieces.append(np.zeros(round(len(spoken) * ASSISTANT_RATE / code_rate), np.float32))
-    if last:
-        pieces += _rest(decoder, stream)
-        stream = ()
-    return np.concatenate(pieces), SpokenState(stream, began)
-
-
-def _rest(decoder: SpeechDecoder[State], stream: tuple[State, ...]) -> list[Audio]:
-    return [decoder.step(before, (), last=True)[0] for before in stream]
+    def _rest(self) -> list[Audio]:
+        streaming, self._streaming = self._streaming, False
+        return [self._step((), last=True)] if streaming else []

@@ -11,14 +11,12 @@ stop. SHIFT's chunk belongs to the reply; BREAK's does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import chain
 
 from model.covo.config.network_config import CovoConfig
 from model.duplex.protocol.profile import DuplexProfile, ListeningSpeech, Slot
-from model.errors import DialogueError
 
 
 class Place(IntEnum):
@@ -53,30 +51,6 @@ class AssistantState:
     chunks: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The ids a place may hold: ``first`` up to (excluding) ``past``, then ``extra``."""
-
-    first: int
-    past: int
-    extra: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return self.past - self.first + len(self.extra)
-
-    def __iter__(self) -> Iterator[int]:
-        return chain(range(self.first, self.past), self.extra)
-
-    def index(self, token: int) -> int:
-        """Return the index of ``token``. Raises: DialogueError if the place may not hold it."""
-        if self.first <= token < self.past:
-            return token - self.first
-        try:
-            return self.past - self.first + self.extra.index(token)
-        except ValueError:
-            raise DialogueError(f"token {token} cannot stand in this slot") from None
-
-
 class Grammar:
     """A profile applied to a network's vocabulary. Raises: NetworkConfigError on a mismatch."""
 
@@ -86,15 +60,16 @@ class Grammar:
         self.first_code = config.first_audio_token
         self.codebook = config.codebook
         tokens = profile.tokens
-        text, codes = (0, profile.text_vocabulary), (self.first_code, config.backbone.vocabulary)
+        text = (*range(profile.text_vocabulary), tokens.text_filler.id)
+        codes = tuple(range(self.first_code, config.backbone.vocabulary))
         silence = tokens.speech_filler.id
-        outside = () if silence >= self.first_code else (silence,)
         self.vocabularies = {
-            Place.LISTEN: Vocabulary(0, 0, (tokens.think.id, tokens.shift.id)),
-            Place.SPEAK: Vocabulary(*text, (tokens.text_filler.id, tokens.stop.id)),
-            Place.TEXT: Vocabulary(*text, (tokens.text_filler.id,)),
-            Place.CODE: Vocabulary(*codes, outside),
+            Place.LISTEN: (tokens.think.id, tokens.shift.id),
+            Place.SPEAK: (*text, tokens.stop.id),
+            Place.TEXT: text,
+            Place.CODE: codes if silence >= self.first_code else (*codes, silence),
         }
+        """The ids that each place with a choice may hold."""
 
     def forced(self, place: Place) -> int | None:
         """Return the only id ``place`` may hold, or None where there is a choice."""

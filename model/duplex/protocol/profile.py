@@ -169,7 +169,7 @@ class DuplexProfile:
                 f"layout divides {frames} encoder frames unevenly among "
                 f"{self.features_per_chunk} user slots"
             )
-        chunk, context = self.tokens_per_chunk, self.context
+        chunk, context = len(self.layout), self.context
         if not chunk <= context.evict <= context.window - 2 * chunk:
             raise ValueError(
                 f"context.evict must be at least {chunk} (one chunk) and leave {2 * chunk} of the "
@@ -208,11 +208,6 @@ class DuplexProfile:
     def codes_per_chunk(self) -> int:
         """Speech slots in a chunk."""
         return self.layout.count(Slot.SPEECH)
-
-    @property
-    def tokens_per_chunk(self) -> int:
-        """All slots of a chunk."""
-        return len(self.layout)
 
     @property
     def code_rate(self) -> float:

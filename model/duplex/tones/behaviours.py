@@ -9,25 +9,24 @@ backchannel or an interruption comes over a reply that has begun. A trial succee
 - interruption: BREAK comes within ``PATIENCE`` chunks after speech begins over the reply, and not
   before.
 
-A trial fails if the reply to speak over does not begin, or ends too early.
+A trial also fails if the reply to speak over does not begin, or ends too early.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.random import Generator
 
 from audio_io.signal import Audio
-from model.duplex.network.loop import ChunkStep, DuplexLoop, LoopState
+from model.duplex.network.loop import DuplexLoop
 from model.duplex.protocol.grammar import AssistantState
 from model.duplex.protocol.profile import DuplexProfile
-from model.duplex.tones.tones import ROOM, ToneSpeaker, hum, phrase, silence, speaker
+from model.duplex.tones.tones import ROOM, ToneSpeaker, Track, hum, phrase, speaker
 
-BEHAVIOURS = ("turn", "pause", "backchannel", "interruption")
 PATIENCE = 6
 """Chunks (0.96 s at 160 ms) within which the network has to react."""
 _LONGEST_REPLY = 30
@@ -52,25 +51,16 @@ class LoopListener:
     def __init__(self, loop: DuplexLoop, *, deaf: bool = False) -> None:
         self._loop = loop
         self._deaf = deaf
-        self._state: LoopState | None = None
-        self.steps: list[ChunkStep] = []
-
-    @property
-    def forgotten(self) -> int:
-        """The number of this dialogue's tokens that the network has forgotten."""
-        return self._state.context.forgotten if self._state else 0
+        self.state = loop.start()
 
     def begin(self, seed: int) -> None:
         """Start a new dialogue."""
-        self._state = self._loop.start(seed)
-        self.steps = []
+        self.state = self._loop.start(seed, self.state.context)
 
     def hear(self, chunk: Audio) -> AssistantState:
         """Run one step of the loop."""
-        state = self._state or self._loop.start()
         heard = np.zeros_like(chunk) if self._deaf else chunk
-        step, self._state = self._loop.step(state, heard)
-        self.steps.append(step)
+        step, self.state = self._loop.step(self.state, heard)
         return step.after
 
 
@@ -79,8 +69,7 @@ class ChanceListener:
 
     def __init__(self, shift: float, stop: float) -> None:
         self._shift, self._stop = shift, stop
-        self._random = np.random.default_rng()
-        self._state = AssistantState()
+        self.begin(0)
 
     def begin(self, seed: int) -> None:
         """Start a new dialogue."""
@@ -89,12 +78,11 @@ class ChanceListener:
 
     def hear(self, chunk: Audio) -> AssistantState:
         """Begin or stop by chance."""
-        if self._state.speaking:
-            stops = self._random.random() < self._stop
-            self._state = (
-                AssistantState() if stops else AssistantState(True, self._state.chunks + 1)
-            )
-        elif self._random.random() < self._shift:
+        before, chance = self._state, self._random.random()
+        if before.speaking:
+            stops = chance < self._stop
+            self._state = AssistantState() if stops else AssistantState(True, before.chunks + 1)
+        elif chance < self._shift:
             self._state = AssistantState(True, 1)
         return self._state
 
@@ -107,43 +95,16 @@ class Trial:
     latency: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BehaviourFigures:
-    """The ``trials``, the ``successes`` among them, and their ``latencies`` in chunks."""
-
-    trials: int
-    successes: int
-    latencies: tuple[int, ...] = field(repr=False)
-
-    @property
-    def rate(self) -> float:
-        """Share of successes."""
-        return self.successes / self.trials
-
-
-def measure(
-    listener: Listener,
-    profile: DuplexProfile,
-    trials: int,
-    progress: Callable[[str], None] = lambda behaviour: None,
-) -> Mapping[str, BehaviourFigures]:
-    """Run ``trials`` of each behaviour; ``progress`` is called with its name after each."""
-    figures = {}
-    for number, behaviour in enumerate(BEHAVIOURS):
-        done = []
-        for trial in range(trials):
-            seed = HELD_OUT + number * trials + trial
-            done.append(_TRIALS[behaviour](_Scene(listener, profile, seed)))
-            progress(behaviour)
-        right = [one for one in done if one.success]
-        latencies = tuple(one.latency for one in right if one.latency is not None)
-        figures[behaviour] = BehaviourFigures(trials, len(right), latencies)
-    return figures
+def measure(listener: Listener, profile: DuplexProfile, behaviour: str, trials: int) -> list[Trial]:
+    """Run ``trials`` of ``behaviour``, each in a conversation of its own."""
+    first = HELD_OUT + BEHAVIOURS.index(behaviour) * trials
+    run = _TRIALS[behaviour]
+    return [run(_Scene(listener, profile, seed)) for seed in range(first, first + trials)]
 
 
 def measure_conversation(
     listener: Listener, profile: DuplexProfile, trials: int, seed: int = 2 * HELD_OUT
-) -> tuple[Trial, ...]:
+) -> list[Trial]:
     """Run ``trials`` of alternating behaviours in one conversation with one user, to see whether a
     network still behaves once it has forgotten the start."""
     scene = _Scene(listener, profile, seed)
@@ -151,48 +112,30 @@ def measure_conversation(
     for number in range(trials):
         done.append(_TRIALS[BEHAVIOURS[number % len(BEHAVIOURS)]](scene))
         scene.rest()
-    return tuple(done)
+    return done
 
 
-class _Scene:
-    """A user who speaks, and the chunks heard so far."""
+class _Scene(Track):
+    """A user who speaks to ``listener``, chunk by chunk."""
 
     def __init__(self, listener: Listener, profile: DuplexProfile, seed: int) -> None:
+        super().__init__(profile)
         self.random: Generator = np.random.default_rng(seed)
         self.who: ToneSpeaker = speaker(self.random)
         self._listener = listener
         self._size = profile.chunk_samples
         self._room = np.random.default_rng((seed, 1))
         self._noise = 10 ** (self.random.uniform(*ROOM) / 20)
-        self._waiting: list[Audio] = []
-        self._samples = 0
         self._heard = 0
         self._speaking = False
         listener.begin(seed)
 
-    def say(self, audio: Audio) -> None:
-        """Queue speech for :meth:`run`."""
-        self._waiting.append(audio)
-        self._samples += len(audio)
-
-    @property
-    def end(self) -> int:
-        """The chunk that holds the last queued sample."""
-        return (self._samples - 1) // self._size
-
-    @property
-    def next(self) -> int:
-        """The chunk that will hold the next queued sample."""
-        return self._samples // self._size
-
     def run(self, until: int) -> Iterator[tuple[int, AssistantState]]:
         """Yield each chunk's number and the state after it, up to and including ``until``."""
         while self._heard <= until:
-            short = (self._heard + 1) * self._size - self._samples
-            if short > 0:
-                self.say(np.zeros(short, np.float32))
-            whole = np.concatenate(self._waiting)
-            self._waiting = [whole[self._size :]]
+            self.wait_for(self._heard + 1)
+            whole = np.concatenate(self.parts)
+            self.parts = [whole[self._size :]]
             room = self._room.normal(0, self._noise, self._size).astype(np.float32)
             state = self._listener.hear(whole[: self._size] + room)
             self._heard += 1
@@ -200,47 +143,47 @@ class _Scene:
             yield self._heard - 1, state
 
     def first(self, until: int, *, speaking: bool) -> int | None:
-        """Run to the first chunk after which the assistant is (not) speaking; None if none is."""
+        """Return the first chunk after which the assistant is (not) speaking, if there is one."""
         return next((n for n, state in self.run(until) if state.speaking is speaking), None)
 
     def rest(self) -> None:
-        """Run until a reply that is due has come and ended."""
+        """Run until any reply that is due has ended."""
         if not self._speaking:
-            self.first(self.end + PATIENCE, speaking=True)
+            self.first(self.chunk + PATIENCE, speaking=True)
         self.first(self._heard + _LONGEST_REPLY, speaking=False)
 
 
-def _turn(scene: _Scene) -> Trial:
-    scene.say(silence(scene.random.uniform(0.1, 1.2)))
+def _ask(scene: _Scene) -> tuple[int, int | None]:
+    """Say a turn; return the chunk of its end, and SHIFT's if it comes in time."""
+    scene.wait(scene.random.uniform(0.1, 1.2))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(3, 8)), final=True))
-    end = scene.end
+    end = scene.chunk
     shift = scene.first(end + PATIENCE, speaking=True)
-    if shift is None or shift < end:
-        return Trial(False)
-    return Trial(True, shift - end)
+    return end, None if shift is None or shift < end else shift
+
+
+def _turn(scene: _Scene) -> Trial:
+    end, shift = _ask(scene)
+    return Trial(False) if shift is None else Trial(True, shift - end)
 
 
 def _pause(scene: _Scene) -> Trial:
-    scene.say(silence(scene.random.uniform(0.1, 1.2)))
+    scene.wait(scene.random.uniform(0.1, 1.2))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(2, 6)), final=False))
-    scene.say(silence(scene.random.uniform(0.5, 1.6)))
+    scene.wait(scene.random.uniform(0.5, 1.6))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(3, 8)), final=True))
-    return Trial(scene.first(scene.end - 1, speaking=True) is None)
+    return Trial(scene.first(scene.chunk - 1, speaking=True) is None)
 
 
 def _over_a_reply(scene: _Scene) -> int | None:
     """Let a reply run for 3 to 6 chunks; return the next chunk, or None if it did not last."""
-    scene.say(silence(scene.random.uniform(0.1, 1.2)))
-    scene.say(phrase(scene.who, scene.random, int(scene.random.integers(3, 8)), final=True))
-    shift = scene.first(scene.end + PATIENCE, speaking=True)
-    if shift is None or shift < scene.end:
+    _, shift = _ask(scene)
+    if shift is None:
         return None
-    wait = int(scene.random.integers(3, 7))
-    stop = scene.first(shift + wait, speaking=False)
-    if stop is not None:
+    if scene.first(shift + int(scene.random.integers(3, 7)), speaking=False) is not None:
         return None
-    scene.say(silence(scene.random.uniform(0.0, 0.15)))
-    return scene.next
+    scene.wait(scene.random.uniform(0.0, 0.15))
+    return scene.next_chunk
 
 
 def _backchannel(scene: _Scene) -> Trial:
@@ -268,3 +211,4 @@ _TRIALS: Mapping[str, Callable[[_Scene], Trial]] = {
     "backchannel": _backchannel,
     "interruption": _interruption,
 }
+BEHAVIOURS = tuple(_TRIALS)

@@ -1,4 +1,4 @@
-"""Make synthetic two-channel dialogues with all that turn taking needs in the sound.
+"""Make synthetic two-channel dialogues in which the sound alone tells whose turn it is.
 
 The user speaks in syllables: harmonic tones. The last syllable before a pause is level, the last
 one of a turn falls, and nothing else tells them apart. A backchannel is one pure tone, a hum. The
@@ -6,8 +6,8 @@ assistant answers a chunk after the turn's end, goes on through a hum, and stops
 begin over it. It names the user's pitch ("low" or "high") and counts; each word has its own tones
 (:mod:`model.duplex.network.tone_codec`).
 
-This is no language. It is a world that can be learnt in minutes, in which taking a turn, keeping
-still, going on and stopping can each be done right or wrong.
+It is not a language, but a network learns it in minutes, and each decision (take the turn, keep
+still, go on, stop) is either right or wrong.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ROOM = (-60.0, -46.0)
 """Lowest and highest level of the room's white noise, in dBFS."""
 
 _RANGES = ((105.0, 140.0), (190.0, 250.0))
-_RAMP = 0.015
+_RAMP_S = 0.015
 _HARMONICS = (1.0, 0.6, 0.4, 0.3)
 
 
@@ -105,12 +105,12 @@ def dialogue(
 
     ``ids``: the token of each word.
     """
-    track = _Track(grammar.profile)
+    track = Track(grammar.profile)
     replies: list[TimedReply] = []
     over = 0
     who = speaker(random)
     track.wait(random.uniform(0.1, 1.2))
-    while track.seconds < seconds:
+    while track.length < seconds * USER_RATE:
         _speak_turn(track, who, random)
         shift = track.chunk + ANSWER_AFTER
         reply = answer(who.named, shift, grammar.profile, ids)
@@ -132,7 +132,7 @@ def dialogue(
     if over > track.next_chunk:
         _speak_turn(track, who, random)
     track.wait_for(track.chunk + 1)
-    user = track.audio()
+    user = np.concatenate(track.parts)
     return TimedDialogue(user + noise(len(user), random), tuple(replies))
 
 
@@ -151,48 +151,43 @@ def cut(reply: TimedReply, end: int) -> TimedReply:
     return TimedReply(reply.start, reply.codes[: end - reply.start], text)
 
 
-def _speak_turn(track: _Track, who: ToneSpeaker, random: Generator) -> None:
+def _speak_turn(track: Track, who: ToneSpeaker, random: Generator) -> None:
     for _ in range(int(random.choice((0, 0, 1, 1, 2)))):
         track.say(phrase(who, random, int(random.integers(2, 6)), final=False))
         track.wait(random.uniform(0.35, 1.6))
     track.say(phrase(who, random, int(random.integers(3, 8)), final=True))
 
 
-class _Track:
-    """A channel, filled from left to right."""
+class Track:
+    """The user's channel, filled from left to right. ``length``: samples so far."""
 
     def __init__(self, profile: DuplexProfile) -> None:
         self._chunk = profile.chunk_samples
-        self._parts: list[Audio] = []
-        self._length = 0
-
-    @property
-    def seconds(self) -> float:
-        return self._length / USER_RATE
+        self.parts: list[Audio] = []
+        self.length = 0
 
     @property
     def chunk(self) -> int:
         """The chunk that holds the last sample so far."""
-        return max(0, self._length - 1) // self._chunk
+        return max(0, self.length - 1) // self._chunk
 
     @property
     def next_chunk(self) -> int:
         """The chunk that will hold the next sample."""
-        return self._length // self._chunk
+        return self.length // self._chunk
 
     def say(self, audio: Audio) -> None:
-        self._parts.append(audio)
-        self._length += len(audio)
+        """Append ``audio``."""
+        self.parts.append(audio)
+        self.length += len(audio)
 
     def wait(self, seconds: float) -> None:
-        self.say(silence(seconds))
+        """Append silence."""
+        self.say(np.zeros(round(seconds * USER_RATE), np.float32))
 
     def wait_for(self, chunk: int) -> None:
-        """Fill with silence until ``chunk`` begins."""
-        self.say(np.zeros(max(0, chunk * self._chunk - self._length), np.float32))
-
-    def audio(self) -> Audio:
-        return np.concatenate(self._parts)
+        """Append silence until ``chunk`` begins."""
+        self.say(np.zeros(max(0, chunk * self._chunk - self.length), np.float32))
 
 
 def _tone(
@@ -203,6 +198,6 @@ def _tone(
     phase = 2 * np.pi * np.cumsum(pitch) / USER_RATE
     wave = sum(part * np.sin((n + 1) * phase) for n, part in enumerate(harmonics))
     time = np.arange(count) / USER_RATE
-    ramp = np.minimum(1.0, np.minimum(time, time[::-1]) / _RAMP)
+    ramp = np.minimum(1.0, np.minimum(time, time[::-1]) / _RAMP_S)
     shaped: Audio = (level * ramp * wave).astype(np.float32)
     return shaped

@@ -115,7 +115,7 @@ def loss(network: DuplexNetwork, batch: Batch, weights: LossWeights, origin: int
         if not len(wanted):
             continue
         logits = network.logits(hidden[here], place)
-        index = _indices(network.grammar, place, wanted)
+        index = (wanted[:, None] == network.ids(place)).nonzero()[:, 1]
         each = functional.cross_entropy(logits, index, reduction="none")
         for name, mine in _named(network.grammar, place, wanted).items():
             if bool(mine.any()):
@@ -127,15 +127,6 @@ def loss(network: DuplexNetwork, batch: Batch, weights: LossWeights, origin: int
         f.name: float(torch.cat(parts[f.name]).mean()) for f in fields(weights) if f.name in parts
     }
     return Loss(total / max(weight, 1e-9), means)
-
-
-def _indices(grammar: Grammar, place: Place, wanted: Tensor) -> Tensor:
-    """Return the indices of ids (n,) in the place's vocabulary."""
-    vocabulary = grammar.vocabularies[place]
-    index = wanted - vocabulary.first
-    for extra in vocabulary.extra:
-        index = torch.where(wanted == extra, vocabulary.index(extra), index)
-    return index
 
 
 def _named(grammar: Grammar, place: Place, wanted: Tensor) -> dict[str, Tensor]:

@@ -6,9 +6,9 @@ Left is the user, right the assistant. The JSON lists the assistant's replies::
                   "text": [{"token": "Good", "at": 2.4}, {"token": " morning", "at": 2.7}]}]}
 
 Times are in seconds. A text entry's ``token`` is an id, or text for the checkpoint's tokenizer.
-``codes`` are the reply's speech codes from ``start`` on; the tokenizer that makes them of a
-recording is not public. Without ``codes``, the reply is read from the right channel between
-``start`` and ``end`` with a codec; the only one is that of synthetic data
+``codes`` are the reply's speech codes from ``start`` on; the tokenizer that makes them from
+recordings is not public. Without ``codes``, the reply is read from the right channel between
+``start`` and ``end`` by a codec: so far only that of synthetic data
 (:mod:`model.duplex.network.tone_codec`).
 """
 
@@ -115,7 +115,7 @@ class DialogueFolder:
             end = self._code_at(one.end)
             codes = codes_of(assistant[round(start * step) : round(end * step)], USER_RATE, rate)
         else:
-            raise TrainingError(
+            raise DialogueError(
                 f"the reply at {one.start} s has no codes; add them to the JSON (or, for synthetic "
                 "data, its end and codec = 'tones')"
             )

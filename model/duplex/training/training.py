@@ -1,18 +1,17 @@
 """Train a duplex network on a folder of dialogues, in resumable steps.
 
-The seed and the number of a step decide what it sees, so a resumed run equals an uninterrupted one:
-weights, optimizer and generator states come from the checkpoint, the position in the data is the
-step. Either everything is trained, or LoRA adapters (peft), which are merged into the weights that
-are written.
+What a step sees depends only on the seed and its number, so a resumed run equals an uninterrupted
+one: weights, optimizer and generator states come from the checkpoint. Either everything is trained,
+or LoRA adapters (peft), which are merged into the written weights.
 """
 
 from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import cos, pi
 from typing import Any
 
@@ -77,13 +76,12 @@ class DuplexTrainer:
             betas=(0.9, 0.98),
             weight_decay=training.weight_decay,
         )
-        self._dialogues = DialogueFolder(
-            config.data.folder,
-            self.network.grammar,
-            load_tokenizer(folder, self.network.profile),
-            config.data.codec,
-        )
-        self._kept: dict[int, ChunkedDialogue] = {}
+        tokenizer = load_tokenizer(folder, self.network.profile)
+        data = config.data
+        dialogues = DialogueFolder(data.folder, self.network.grammar, tokenizer, data.codec)
+        read = dialogues.__getitem__
+        self._count = len(dialogues)
+        self._read: Callable[[int], ChunkedDialogue] = cache(read) if data.keep else read
         self._output = config.network.output
         self.step = 0
         if (self._output / STATE).is_file():
@@ -109,7 +107,7 @@ class DuplexTrainer:
         total, losses = 0.0, dict[str, list[float]]()
         for part in range(training.accumulate):
             batch = collate(self._draw(part), self.network.grammar)
-            with self._autocast():
+            with torch.autocast(self.network.device.type, torch.bfloat16, enabled=self._low):
                 one = loss(self.network, batch, self._config.loss, self._origin(part))
             (one.total / training.accumulate).backward()
             total += float(one.total.detach()) / training.accumulate
@@ -142,11 +140,15 @@ class DuplexTrainer:
         folder, its profile, tokenizer, token2wav and voices."""
         source = self._config.network.folder
         self._output.mkdir(parents=True, exist_ok=True)
-        dtype = getattr(torch, Precision.of_dtype(self._config.network.dtype).dtype)
+        dtype = getattr(torch, self._config.network.dtype)
         tensors = merged_tensors(self.network.covo)
-        part = self._output / "model.safetensors.part"
+        weights = self._output / "model.safetensors"
+        part = weights.with_suffix(".part")
         save_file({name: t.to(dtype).contiguous() for name, t in tensors.items()}, part)
-        part.replace(self._output / "model.safetensors")
+        part.replace(weights)
+        for old in self._output.glob("*.safetensors*"):  # the source's, if it was in shards
+            if old != weights:
+                old.unlink()
         if self._output.samefile(source):
             return
         for name in ("config.json", FILE, TOKENIZER):
@@ -199,7 +201,7 @@ class DuplexTrainer:
 
     def _draw(self, part: int) -> list[ChunkedDialogue]:
         """Draw the batch of this step's ``part``. Each epoch is a permutation of the dialogues."""
-        training, count = self._config.training, len(self._dialogues)
+        training, count = self._config.training, self._count
         first = (self.step * training.accumulate + part) * training.batch
         chosen = []
         for position in range(first, first + training.batch):
@@ -208,23 +210,10 @@ class DuplexTrainer:
             chosen.append(self._read(int(order[place])))
         return chosen
 
-    def _read(self, index: int) -> ChunkedDialogue:
-        if index not in self._kept:
-            dialogue = self._dialogues[index]
-            if not self._config.data.keep:
-                return dialogue
-            self._kept[index] = dialogue
-        return self._kept[index]
-
     def _origin(self, part: int) -> int:
         """Draw the first position: a conversation may be anywhere in the period."""
         random = np.random.default_rng((self._config.training.seed, self.step, part))
         return int(random.integers(self.network.profile.encoder.position_period))
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if not self._low:
-            return nullcontext()
-        return torch.autocast(self.network.device.type, torch.bfloat16)
 
 
 def add_lora(network: CovoNetwork, rank: int, alpha: int) -> None:

@@ -1,25 +1,6 @@
 """Read the TOML file of ``covo train duplex --config``.
 
-::
-
-    [network]
-    folder = "checkpoint"        # a Covo-Audio checkpoint with a duplex.json
-    output = "trained"           # where the result goes, and where a stopped run resumes from
-    dtype = "float16"            # of the weights that are written
-
-    [data]
-    folder = "dialogues"
-    codec = "none"
-
-    [training]
-    steps = 1000
-    batch = 8
-    ...
-
-    [loss]
-    think = 0.3
-    ...
-
+Its tables are the fields of :class:`TrainingConfig`; ``covo train tones`` writes an example.
 Paths are relative to the file.
 """
 
@@ -31,10 +12,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from model.covo.config.precision import Precision
 from model.duplex.training.batch import LossWeights
 from model.duplex.training.dataset import Codec
-from model.errors import NetworkConfigError, TrainingError
+from model.errors import TrainingError
 from voices import strict_reader
 
 Count = Annotated[int, Meta(ge=1)]
@@ -43,17 +23,17 @@ NotNegative = Annotated[int, Meta(ge=0)]
 
 @dataclass(frozen=True, slots=True)
 class NetworkSection:
-    """The network to train, and where to write it. ``dtype``: of the written weights."""
+    """The network to train, and where to write it.
+
+    Args:
+        folder: a Covo-Audio checkpoint with a ``duplex.json``.
+        output: where the result goes, replacing any weights, and where a stopped run resumes from.
+        dtype: of the written weights.
+    """
 
     folder: Path
     output: Path
-    dtype: str = "bfloat16"
-
-    def __post_init__(self) -> None:
-        try:  # now, rather than when hours of training are about to be written
-            Precision.of_dtype(self.dtype)
-        except NetworkConfigError as error:
-            raise ValueError(str(error)) from None
+    dtype: Literal["float32", "bfloat16", "float16"] = "bfloat16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +86,10 @@ class TrainingConfig:
     def read(cls, path: Path) -> TrainingConfig:
         """Read ``path`` and resolve its paths. Raises: TrainingError, naming file and key."""
         config = strict_reader.read(path, cls, TrainingError)
-        network, data = config.network, config.data
-
-        def resolve(one: Path) -> Path:
-            return path.parent / one.expanduser()
-
+        paths = (config.network.folder, config.network.output, config.data.folder)
+        source, output, dialogues = (path.parent / one.expanduser() for one in paths)
         return replace(
             config,
-            network=replace(
-                network, folder=resolve(network.folder), output=resolve(network.output)
-            ),
-            data=replace(data, folder=resolve(data.folder)),
+            network=replace(config.network, folder=source, output=output),
+            data=replace(config.data, folder=dialogues),
         )

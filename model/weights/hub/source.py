@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from model.errors import WeightsError
-from voices.strict_reader import parse as parse_strictly
+from voices.strict_reader import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class HubModel:
 
 def parse(text: str, path: Path = Path("model.toml")) -> HubModel:
     """Return the model in ``text``, the content of ``path``. Raises: WeightsError."""
-    return parse_strictly(text, HubModel, WeightsError, path=path)
+    return read(path, HubModel, WeightsError, text=text)
 
 
 def hub_models() -> tuple[HubModel, ...]:

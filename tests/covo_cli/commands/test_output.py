@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from covo_cli.__main__ import _run
+from covo_cli.process import log
+from covo_cli.sessions.store import SessionStore
 
 COMMAND = [sys.executable, "-m", "covo_cli"]
 
@@ -55,3 +60,26 @@ def test_what_an_encoding_lacks_is_replaced(environment, encoding):
         if line.strip().startswith(mark) and "heart" in line
     ]
     assert "American woman" in chosen
+
+
+def test_only_a_closed_output_ends_it_quietly(monkeypatch, capfd):
+    def broken(self: SessionStore) -> list[str]:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(SessionStore, "list", broken)
+    monkeypatch.setattr(log, "begin_log", lambda arguments: None)
+    monkeypatch.setattr(sys, "argv", ["covo", "sessions", "list"])
+    assert _run(sys.argv[1:]) == 1
+    assert "unexpected RuntimeError: BrokenPipeError" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe's other end cannot be seen there")
+@pytest.mark.parametrize("command", [["voices", "list"], ["sessions", "list"]])
+def test_a_closed_output_is_no_error(environment, command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*COMMAND, *command], env=environment, stdout=writer, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from datetime import timedelta
 from pathlib import Path
 
@@ -227,8 +228,8 @@ class PacelessSpeaker:
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """No time passes but by sleeping, which is noted here."""
     naps: list[float] = []
-    clock = replay.Clock(lambda: sum(naps), naps.append)
-    monkeypatch.setattr(replay, "Clock", lambda: clock)
+    time = types.SimpleNamespace(monotonic=lambda: sum(naps), sleep=naps.append)
+    monkeypatch.setattr(replay, "time", time)
     return naps
 
 

@@ -143,7 +143,7 @@ def test_a_sound_with_nan_leaves_no_output_and_no_session(refused, tmp_path):
 
 @pytest.mark.parametrize(
     ("output", "word"),
-    [("missing/folder.wav", "missing"), ("answer.xyz", ".wav"), (".", "extension")],
+    [("missing/folder.wav", "create it first"), ("answer.xyz", ".wav"), (".", "extension")],
 )
 def test_an_output_that_cannot_be_written(refused, tmp_path, output, word):
     refused("chat", "--input", QUESTION, "--output", tmp_path / output, words=(word,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,9 +38,6 @@ class Collector:
     def on_tick(self, tick: Tick) -> None:
         self.ticks.append(tick)
 
-    def close(self) -> None:
-        pass
-
     def of(self, kind: type) -> list:
         return [e for tick in self.ticks for e in tick.events if isinstance(e, kind)]
 
@@ -49,15 +47,12 @@ class FullDisk(Collector):
 
     def __init__(self, after: int) -> None:
         super().__init__()
-        self.after, self.closed = after, False
+        self.after = after
 
     def on_tick(self, tick: Tick) -> None:
         super().on_tick(tick)
         if len(self.ticks) == self.after:
             raise SessionError("recording stopped: no space left")
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def build(
@@ -96,7 +91,6 @@ def test_a_failing_recorder_is_let_go_and_the_conversation_goes_on():
     talk = build(FakeMicrophone([speech(1), silence(4)]), [full, collector])
     assert talk.run() is Ending.INPUT_OVER
     assert talk.failures == ["recording stopped: no space left"]
-    assert full.closed
     assert len(full.ticks) == 10
     assert [e.text for e in collector.of(Notice)] == ["recording stopped: no space left"]
     assert collector.of(ReplyFinished)
@@ -108,6 +102,20 @@ def test_whoever_reads_our_output_may_leave():
             raise OutputClosed("the terminal has gone")
 
     assert build(FakeMicrophone([silence(1)]), [Gone()]).run() is Ending.QUIT
+
+
+@pytest.mark.parametrize("part", ["microphone", "consumer"])
+def test_a_broken_pipe_elsewhere_is_no_quit(part):
+    def broken(*_: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    microphone, collector = FakeMicrophone([silence(1)]), Collector()
+    if part == "microphone":
+        microphone.read = broken
+    else:
+        collector.on_tick = broken
+    with pytest.raises(BrokenPipeError):
+        build(microphone, [collector]).run()
 
 
 def test_quit_ends_it_at_the_next_frame():

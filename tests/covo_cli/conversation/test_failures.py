@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
 
 import pytest
 
 from audio_io.file_endpoints import FileSpeaker
 from covo_cli.conversation import run_chat
 from covo_cli.conversation.ends import Ends
-from covo_cli.engines.engines import EngineChoice
+from covo_cli.engines.engines import EngineChoice, turn_settings
 from covo_cli.errors import message_for
 from covo_cli.process.log import begin_log, log_path
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.settings.settings import load_settings
 from model.jobs.executor import VirtualExecutor
+from model.lite.cascade import Cascade
+from model.lite.prompt import Prompt
 from model.turns.controller import TurnTakingEngine
+from model.turns.turn_settings import PATIENCE
 from tests.fakes.engine import (
     FakeClock,
     FakeGenerator,
@@ -26,6 +32,7 @@ from tests.fakes.engine import (
     silence,
     speech,
 )
+from tests.fakes.lite import FakeChat, FakeSynthesizer
 
 TWO_TURNS = [speech(1), silence(5), speech(1), silence(5)]
 
@@ -53,8 +60,8 @@ def log(tmp_path, monkeypatch):
 def hold(log, monkeypatch):
     """Holds a conversation of two turns with a generator of fakes."""
 
-    def run(generator: FakeGenerator, *, record: bool = True) -> int:
-        clock = generator.clock
+    def run(generator: FakeGenerator | Cascade, *, record: bool = True) -> int:
+        clock = getattr(generator, "clock", FakeClock())
         engine = TurnTakingEngine(
             generator, LevelDetector(), VirtualExecutor(clock), recognizer=FakeRecognizer(clock)
         )
@@ -88,9 +95,41 @@ def test_a_bug_in_a_model_costs_one_reply(hold, log, capsys, monkeypatch, part):
     assert "in a_bug" in log.read_text()  # the traceback
 
 
+class BuggyOnce:
+    """Calls ``whole``, but raises ``error`` at the first call."""
+
+    def __init__(self, whole: Callable[..., object], error: Exception) -> None:
+        self.whole, self.errors = whole, [error]
+
+    def __call__(self, *args: object) -> object:
+        if self.errors:
+            raise self.errors.pop()
+        return self.whole(*args)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a bug"), BrokenPipeError("a bug")])
+@pytest.mark.parametrize("part", ["chat model", "synthesiser"])
+def test_a_bug_in_a_part_of_the_cascade_costs_one_reply(hold, log, capsys, part, error):
+    chat, voice = FakeChat("A reply in a few words."), FakeSynthesizer()
+    if part == "chat model":
+        chat.stream = BuggyOnce(chat.stream, error)
+    else:
+        voice.say = BuggyOnce(voice.say, error)
+    cascade = Cascade(chat, {"one": voice}.__getitem__, voice="one", prompt=Prompt("Be kind."))
+    assert hold(cascade) == 0
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if "a bug" in line]
+    assert f"{type(error).__name__}: a bug (details in {log})" in line
+    assert "covo: A reply in a few words." in out  # the second turn's reply
+    assert "in __call__" in log.read_text()  # the traceback
+
+
 def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkeypatch):
     monkeypatch.setattr(PartWriter, "write", a_bug)
+    limits = []
+    monkeypatch.setattr(run_chat, "leave_within", lambda *limit: limits.append(limit))
     assert hold(FakeGenerator(FakeClock())) == 1
+    assert limits == [(run_chat.QUIT_S, 1)]  # the same code if closing takes too long
     out = capsys.readouterr().out
     assert len([line for line in out.splitlines() if str(log) in line]) == 1
     assert out.count("covo: one two three four") == 2
@@ -113,6 +152,19 @@ def test_a_conversation_is_recorded_unless_it_should_not_be(hold, log, capsys, r
     assert hold(FakeGenerator(FakeClock()), record=record) == 0
     assert ("Recorded in" in capsys.readouterr().out) is record
     assert (log.parent.parent / "data" / "sessions").exists() is record
+
+
+@pytest.mark.parametrize("patience", ["eager", "patient"])
+def test_a_recording_has_the_settings_in_force(hold, log, monkeypatch, patience):
+    monkeypatch.setenv("COVO_TURNS_PATIENCE", patience)
+    hold(FakeGenerator(FakeClock()))
+    (session,) = (log.parent.parent / "data" / "sessions").iterdir()
+    recorded = json.loads((session / "session.json").read_text())["settings"]["turns"]
+    in_force = asdict(turn_settings(load_settings()))
+    assert in_force == asdict(PATIENCE[patience])
+    assert len(in_force.keys() & recorded.keys()) == 8
+    for name in in_force.keys() & recorded.keys():
+        assert recorded[name] == in_force[name], name
 
 
 def test_the_log_has_the_states_and_nothing_that_was_said(hold, log):

@@ -75,11 +75,6 @@ def fails(check: Check, *words: str) -> None:
         assert word in check.detail + check.fix
 
 
-def test_python() -> None:
-    assert machine.check_python().status is Status.OK
-    fails(machine.check_python((3, 10, 2)), "3.10.2", "3.11 or newer")
-
-
 def test_packages() -> None:
     assert machine.check_packages().status is Status.OK
     check = machine.check_packages(["numpy>=1", "nothing-such>=2; python_version > '3'"])
@@ -108,22 +103,31 @@ def test_every_compiled_package_is_one_that_covo_declares() -> None:
     assert [name for name in machine._COMPILED if name not in declared] == []
 
 
-def test_memory_and_disk(tmp_path: Path) -> None:
+def test_memory_and_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+
+    def disk(free: int) -> None:
+        usage = types.SimpleNamespace(free=free)
+        monkeypatch.setattr("shutil.disk_usage", lambda path: asked.append(path) or usage)
+
     assert machine.check_memory(4 * GB, 8 * GB, 2).status is Status.OK
     short = machine.check_memory(GB, 8 * GB, None)
     assert short.status is Status.WARNING
     assert "1.0 of 8.0 GB free" in short.detail
     folder = tmp_path / "not" / "yet"
-    assert machine.check_disk(folder, lambda _: 5 * GB).status is Status.OK
-    assert machine.check_disk(folder, lambda _: GB // 2).status is Status.WARNING
-    fails(machine.check_disk(folder, lambda _: GB // 100), "--no-record")
-    not_recording = machine.check_disk(folder, lambda _: GB // 100, record=False)
-    assert not_recording.status is Status.WARNING
-    (tmp_path / "file").touch()
-    fails(machine.check_disk(tmp_path / "file" / "data", lambda _: GB), "COVO_DATA_DIR")
-    asked: list[Path] = []
-    machine.check_disk(folder, lambda path: asked.append(path) or 0)
+    disk(5 * GB)
+    assert machine.check_disk(folder).status is Status.OK
     assert asked == [tmp_path]
+    disk(GB // 2)
+    assert machine.check_disk(folder).status is Status.WARNING
+    disk(GB // 100)
+    fails(machine.check_disk(folder), "--no-record")
+    assert machine.check_disk(folder, record=False).status is Status.WARNING
+    disk(GB)
+    (tmp_path / "file").touch()
+    fails(machine.check_disk(tmp_path / "file" / "data"), "COVO_DATA_DIR")
+    too_long = tmp_path / ("x" * 300)  # as unreadable as one in a forbidden folder
+    assert machine.check_disk(too_long).status is Status.OK
 
 
 def test_a_gpu_is_reported_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +147,15 @@ def test_a_gpu_is_reported_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch)
     assert machine.find_gpus() == (card, machine.Gpu("Some card", 9 * GB, 24 * GB))
     cuda.is_available = lambda: False
     assert machine.find_gpus() == ()
+
+    def broken(index: int) -> None:
+        raise RuntimeError("CUDA error: device busy")
+
+    cuda.is_available, cuda.mem_get_info = lambda: True, broken
+    monkeypatch.setattr(
+        subprocess, "run", lambda query, **_: subprocess.CompletedProcess(query, 0, "Card, 1, 2")
+    )
+    assert machine.find_gpus() == (machine.Gpu("Card", 2**20, 2 * 2**20),)
 
 
 def test_without_torch_nvidia_smi_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from covo_cli.conversation.ends import Ends, FilePair
 from covo_cli.conversation.run_chat import hold, run_chat
 from covo_cli.doctor.wiring import check_covo, check_engine
 from covo_cli.engines.covo_engine import network_settings
-from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine
+from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, turn_settings
 from covo_cli.engines.run_ask import CUT_SHORT, run_ask
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import load_settings, models_dir
@@ -84,7 +84,8 @@ def events_of(out, kind):
 def test_a_question_in_a_file_is_answered_aloud(settings, tmp_path, capsys):
     output = tmp_path / "answer.wav"
     files = FilePair(QUESTION, output, 24_000, paced=False)
-    assert run_chat(settings(), files, as_json=True) == 0
+    wanted = settings(turns__patience="eager")
+    assert run_chat(wanted, files, as_json=True) == 0
     captured = capsys.readouterr()
     assert "academic use only" in " ".join(captured.err.split())
     (ended,) = events_of(captured.out, "ReplyAudioEnded")
@@ -101,6 +102,8 @@ def test_a_question_in_a_file_is_answered_aloud(settings, tmp_path, capsys):
     assert 0.9 * ended["samples"] < len(loud) <= ended["samples"]
     (session,) = (tmp_path / "data" / "sessions").iterdir()
     info = json.loads((session / "session.json").read_text())
+    assert info["settings"] == wanted.record()
+    assert info["settings"]["turns"]["silence"] == turn_settings(wanted).silence == 0.5
     assert info["engine"]["name"] == "covo"
     assert info["engine"]["voice"] == VOICE
     assert soundfile.info(session / "audio.flac").channels == 2

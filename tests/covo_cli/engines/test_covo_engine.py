@@ -159,6 +159,7 @@ def test_what_was_heard_is_what_stays(make, loaded):
     generator.settle(1, heard)
     (exchange,) = dialogue_of(generator).exchanges
     assert codes_in(exchange) == 9
+    assert heard.text + heard.unheard == text(parts)
     assert heard.unheard
     assert heard.text.startswith(dialogue_of(generator)._tokenizer.decode(exchange.reply))
 

@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
 from covo_cli.bench.read_aloud import ReadAloud
-from covo_cli.errors import SettingsError
+from covo_cli.conversation.consumer import Tick
+from covo_cli.engines.engines import turn_settings
+from covo_cli.errors import OutputClosed, SettingsError
 from covo_cli.evaluation import RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
 from covo_cli.evaluation.judging.finding import FindingCheck
@@ -49,6 +52,7 @@ from covo_cli.evaluation.scenarios.scenario import (
     SoundSource,
     write_set,
 )
+from covo_cli.screen.plain import JsonScreen
 from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import Engine, EngineInfo
@@ -134,6 +138,17 @@ def test_a_conversation_leaves_both_sides_on_one_clock(task, out):
     assert findings[FindingCheck.INTERRUPTION].values["stop"] == pytest.approx(expected, abs=0.021)
 
 
+@pytest.mark.parametrize("patience", ["eager", "normal", "patient"])
+def test_a_run_records_the_settings_in_force(task, tmp_path, patience):
+    settings = load_settings({"turns.patience": patience})
+    open_run(replace(task, settings=settings), tmp_path / "run", 1)
+    recorded = json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["turns"]
+    in_force = asdict(turn_settings(settings))
+    assert in_force.keys() & recorded.keys() >= {"silence", "silence_statement"}
+    for name in in_force.keys() & recorded.keys():
+        assert recorded[name] == in_force[name], name
+
+
 def test_a_scenario_of_a_given_length_lasts_so_long(task, out):
     run_all(task, out, 1)
     assert read_annotation(out / CONVERSATIONS / "silence-0").length == samples(2.0)
@@ -198,13 +213,23 @@ def test_nothing_is_added_to_another_run(task, out):
         open_run(task, out, 1)
 
 
+def test_a_conversation_whose_disk_fails_is_not_taken_for_a_whole_one(task, out, monkeypatch):
+    def failing(screen: JsonScreen, tick: Tick) -> None:
+        raise OutputClosed("EIO")
+
+    monkeypatch.setattr(JsonScreen, "on_tick", failing)
+    with pytest.raises(EvaluationError, match="cannot write"):
+        run_all(task, out, 1)
+    assert len(remaining(SET, out)) == 3
+
+
 DECIDES_NOTHING = (
     *("covo_cli/errors.py", "covo_cli/bench/figures.py", "covo_cli/bench/words.py"),
-    *("covo_cli/process/", "covo_cli/sessions/", "covo_cli/settings/"),
+    *("covo_cli/process/", "covo_cli/screen/", "covo_cli/sessions/", "covo_cli/settings/"),
     *("covo_cli/evaluation/__init__.py", "covo_cli/evaluation/scenarios/"),
 )
-"""What holding a conversation imports, but what does not decide its course: files around it, and
-scenarios and settings, which a run compares by themselves."""
+"""What holding a conversation imports, but what does not decide its course: files and
+screens around it, and scenarios and settings, which a run compares by themselves."""
 
 
 def imported_by(path: Path) -> set[Path]:

@@ -53,6 +53,12 @@ def test_anywhere_else_it_interrupts_at_once():
         os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_on_windows_a_postponed_interrupt_does_not_kill(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(os, "kill", lambda *_: os._exit(1))
+    test_within_an_import_it_comes_a_moment_later()
+
+
 def test_within_an_import_it_comes_a_moment_later():
     with not_within_imports():
         interrupt(signal.SIGINT, frame_within_imports())

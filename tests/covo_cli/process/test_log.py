@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from audio_io.worker import LOG_FILE_HANDLER, details_hint
-from covo_cli.process.log import _LogFile, log_dir
+from covo_cli.process.log import _LogFile, _Stderr, log_dir
 
 
 def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -27,6 +28,13 @@ def test_a_command_is_logged_and_help_is_not(tmp_path):
     log = (tmp_path / "logs" / "covo.log").read_text()
     assert ": config --verbose\n" in log
     assert log in result.stderr
+
+
+def test_verbose_follows_the_terminal_when_fd_2_is_redirected(monkeypatch):
+    handler = _Stderr()
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    handler.handle(logging.makeLogRecord({"msg": "here"}))
+    assert sys.stderr.getvalue() == "here\n"
 
 
 def test_the_folder_of_the_log(monkeypatch, tmp_path):

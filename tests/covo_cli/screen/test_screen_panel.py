@@ -171,7 +171,7 @@ def test_ascii_terminals_get_ascii() -> None:
     assert glyphs_for("UTF-8").unicode
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     width=st.integers(20, 120),
     height=st.integers(1, 40),

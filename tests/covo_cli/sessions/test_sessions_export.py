@@ -20,7 +20,7 @@ from audio_io.signal import Audio, Position
 from covo_cli.errors import SessionError
 from covo_cli.sessions.export import export_file, export_text
 from covo_cli.sessions.files import ExportFormat
-from covo_cli.sessions.replay import AHEAD_S, Clock, play_in_time, print_in_time
+from covo_cli.sessions.replay import AHEAD_S, play_in_time, print_in_time
 from covo_cli.sessions.store import Session, SessionStore
 from covo_cli.sessions.transcript import TranscriptEntry, Who
 from tests.fakes.session_factory import ANSWER, HEARD, QUESTION, SECONDS, UNHEARD, record_session
@@ -152,10 +152,19 @@ class VirtualTime:
 
     def __init__(self) -> None:
         self.time = 100.0
-        self.clock = Clock(lambda: self.time, self.sleep)
+
+    def monotonic(self) -> float:
+        return self.time
 
     def sleep(self, seconds: float) -> None:
         self.time += seconds
+
+
+@pytest.fixture
+def virtual(monkeypatch: pytest.MonkeyPatch) -> VirtualTime:
+    """The time of the replay."""
+    monkeypatch.setattr("covo_cli.sessions.replay.time", virtual := VirtualTime())
+    return virtual
 
 
 @pytest.mark.parametrize(
@@ -163,27 +172,24 @@ class VirtualTime:
     [(0.0, 1.0, [0.5, 2.5, 4.5, 5.5]), (0.0, 4.0, [0.125, 0.625, 1.125, 1.375])],
 )
 def test_printing_keeps_time(
-    session: Session, start: float, speed: float, times: list[float]
+    session: Session, virtual: VirtualTime, start: float, speed: float, times: list[float]
 ) -> None:
-    virtual = VirtualTime()
     seen: list[float] = []
 
     def show(_: TranscriptEntry) -> None:
         seen.append(virtual.time - 100.0)
         virtual.sleep(0.01)  # a slow terminal delays nothing after it
 
-    print_in_time(session.transcript, show, start=start, speed=speed, clock=virtual.clock)
+    print_in_time(session.transcript, show, start=start, speed=speed)
     assert seen == pytest.approx(times)
 
 
-def test_printing_from_the_middle(session: Session) -> None:
-    virtual = VirtualTime()
+def test_printing_from_the_middle(session: Session, virtual: VirtualTime) -> None:
     seen: list[tuple[str, float]] = []
     print_in_time(
         session.transcript,
         lambda turn: seen.append((turn.text, round(virtual.time - 100.0, 6))),
         start=3.0,
-        clock=virtual.clock,
     )
     assert seen == [(ANSWER, 0.0), ("And koalas?", 1.5), (HEARD, 2.5)]
 
@@ -223,9 +229,9 @@ def mono(seconds: float) -> Iterator[np.ndarray]:
 
 @pytest.mark.parametrize("start", [0.0, 3.0])
 def test_playing_is_whole_in_step_with_the_lines_and_little_ahead(
-    session: Session, start: float
+    session: Session, virtual: VirtualTime, start: float
 ) -> None:
-    speaker, virtual = FakeSpeaker(), VirtualTime()
+    speaker = FakeSpeaker()
     seen: list[tuple[str, float]] = []
     play_in_time(
         session.transcript,
@@ -233,7 +239,6 @@ def test_playing_is_whole_in_step_with_the_lines_and_little_ahead(
         mono(SECONDS),
         speaker,
         start=start,
-        clock=virtual.clock,
     )
     heard = np.concatenate(speaker.heard) * 32_768
     expected = np.concatenate(list(mono(SECONDS)))[round(start * 24_000) :]
@@ -245,8 +250,8 @@ def test_playing_is_whole_in_step_with_the_lines_and_little_ahead(
     assert virtual.time - 100.0 == pytest.approx(SECONDS - start, abs=0.05)
 
 
-def test_a_speaker_that_stops_playing_is_an_error(session: Session) -> None:
-    speaker, virtual = FakeSpeaker(unplugged_after=50), VirtualTime()
+def test_a_speaker_that_stops_playing_is_an_error(session: Session, virtual: VirtualTime) -> None:
+    speaker = FakeSpeaker(unplugged_after=50)
     told: list[str] = []
     with pytest.raises(SessionError, match="stopped playing"):
         play_in_time(
@@ -255,7 +260,6 @@ def test_a_speaker_that_stops_playing_is_an_error(session: Session) -> None:
             mono(8.0),
             speaker,
             warn=told.append,
-            clock=virtual.clock,
         )
     assert told == ["it is gone"]
     assert virtual.time - 101.0 == pytest.approx(5.0, abs=0.05)

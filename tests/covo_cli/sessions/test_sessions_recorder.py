@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +28,7 @@ import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audio_io.clock import ASSISTANT_FRAME, FRAME, samples
+from audio_io.clock import ASSISTANT_FRAME, FRAME
 from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter, mixed, read_audio
@@ -68,7 +70,7 @@ def stereo(folder: Path) -> np.ndarray:
     return np.concatenate(blocks).astype(np.float64) / 32_768
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ticks=st.integers(0, 60), seed=st.integers(0, 2**32 - 1))
 def test_both_channels_are_exact(
     ticks: int, seed: int, tmp_path_factory: pytest.TempPathFactory
@@ -214,16 +216,17 @@ def matching_samples(folder: Path, seconds: float = SECONDS) -> int:
     return len(sound)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(5))
 def test_a_kill_loses_less_than_a_second(seed: int, tmp_path: Path) -> None:
     root = tmp_path / "sessions"
-    delay = random.Random(seed).uniform(0.0, 1.2)
+    delay = random.Random(seed).uniform(0.0, 2.5)
     child = run_child(root, SECONDS, "real")
     assert child.stdout is not None
     first = child.stdout.readline()
     time.sleep(delay)
     child.send_signal(signal.SIGKILL)
-    ticks = int((child.stdout.read().splitlines() or ["0"])[-1])
+    last = (child.stdout.read().splitlines() or ["0 0"])[-1]
+    ticks, written = map(int, last.split())
     child.wait()
     child.stdout.close()
     folder = Path(first.strip())
@@ -238,7 +241,7 @@ def test_a_kill_loses_less_than_a_second(seed: int, tmp_path: Path) -> None:
     assert session.warnings == ()
     assert session.duration >= ticks * 0.02 - 1.0
     assert matching_samples(folder) / 24_000 == pytest.approx(session.duration, abs=1e-3)
-    due = [event for event in conversation_events() if event.at < ticks * FRAME - samples(1.0)]
+    due = [event for event in conversation_events() if event.at < written * FRAME]
     assert len(session.events) >= len(due)
     assert "started" in (folder / "session.json").read_text()
     assert (folder / "transcript.md").exists()
@@ -258,7 +261,7 @@ def test_a_kill_while_finishing_loses_nothing(moment: str, tmp_path: Path) -> No
     child = run_child(root, 2.0, "fast", "--die-in", moment)
     folder, lines = finished(child)
     assert child.returncode == -signal.SIGKILL
-    assert lines[-1] == "100"
+    assert lines[-1].split()[0] == "100"
     session = SessionStore(root).open("last")
     assert session.state is SessionState.RECOVERED
     assert matching_samples(folder, 2.0) == 2 * 24_000
@@ -499,3 +502,22 @@ def test_a_file_system_without_locks_is_said(
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptors[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_on_windows_the_recording_is_closed_before_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = Path.unlink
+
+    def refuse_open(path: Path, missing_ok: bool = False) -> None:
+        opened = [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
+        if str(path) in opened:
+            raise PermissionError(errno.EACCES, "used by another process", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse_open)
+    monkeypatch.setattr("covo_cli.sessions.finish.sys", types.SimpleNamespace(platform="win32"))
+    folder = record_session(tmp_path)
+    assert (folder / "audio.flac").exists()
+    assert not (folder / "audio.part").exists()

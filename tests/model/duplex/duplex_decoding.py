@@ -102,7 +102,7 @@ class _ChunkReader:
         if found != place:
             raise DialogueError(f"found {Place(found).name} where {place.name} belongs")
         allowed = self._grammar.vocabularies.get(place)
-        if allowed is not None:
-            allowed.index(token)
+        if allowed is not None and token not in allowed:
+            raise DialogueError(f"token {token} cannot stand in this slot")
         self.taken.append((place, token))
         return token

@@ -19,7 +19,7 @@ from model.covo.loading.assemble import NetworkSettings
 from model.duplex.assemble import DuplexAssistant, DuplexModel
 from model.duplex.engine import DuplexEngine
 from model.duplex.network.loop import DuplexLoop
-from model.duplex.network.speech import SpokenState, ToneSpeech, speak
+from model.duplex.network.speech import ReplySound, ToneSpeech
 from model.duplex.network.tone_codec import codes_of
 from model.duplex.protocol.sequence import SILENCE as S
 from model.duplex.speaking import CUSHION_S
@@ -370,10 +370,10 @@ def test_pauses_inside_a_reply():
             self.calls.append((state, tuple(codes), last))
             return np.ones(len(codes) * 10, np.float32), state + 1
 
-    decoder, state, waves = Recorder(), SpokenState(), []
+    decoder, waves = Recorder(), []
+    sound = ReplySound(decoder, 25.0)
     for codes, last in (((S, S), False), ((S, 1, 2, S), False), ((S, 3), False), ((4, S), True)):
-        wave, state = speak(decoder, state, codes, 25.0, last=last)
-        waves.append(wave)
+        waves.append(sound.add(codes, last=last))
     pause = ASSISTANT_RATE // 25
     assert [len(wave) for wave in waves] == [0, 20 + pause, pause + 10, 10 + pause]
     assert not waves[1][20:].any()
@@ -381,7 +381,6 @@ def test_pauses_inside_a_reply():
         *("start", (0, (1, 2), False), (1, (), True)),
         *("start", (0, (3,), False), (1, (4,), False), (2, (), True)),
     ]
-    assert state.stream == ()
 
 
 def test_it_must_be_warmed_up_first(assistant):

@@ -188,7 +188,7 @@ def test_the_user_is_heard_however_late():
         features = [place for step in steps for place, _ in step.taken if place is Place.USER]
         assert len(features) == 6
         rows = sum(len(step.taken) for step in steps) + len(net.profile.prompt)
-        assert state.context.length + len(state.pending) == rows
+        assert state.context.decoder.length + len(state.pending) == rows
 
 
 def test_stop_is_obeyed_while_it_speaks():
@@ -227,7 +227,7 @@ def test_memory_is_bounded_and_the_prompt_stays():
     state, lengths, prompts = loop.start(), [], []
     for _ in range(100):
         _, state = talk(loop, 1, state)
-        lengths.append(state.context.length)
+        lengths.append(state.context.decoder.length)
         prompts.append(state.context.decoder._cache.layer(1)[0][:kept].clone())
     assert max(lengths) <= window + kept
     assert state.context.forgotten >= 4 * window
@@ -249,7 +249,7 @@ def test_what_is_kept_is_as_if_the_rest_had_not_been():
     context.advance(rows[:4])
     for row in rows[4:]:
         logits = context.advance(row[None]).clone()
-    assert (context.forgotten, context.length) == (60, 30)
+    assert (context.forgotten, context.decoder.length) == (60, 30)
     fresh = RollingContext.empty(covo, profile())
     expected = fresh.advance(torch.cat((rows[:4], rows[64:])))
     assert float((logits - expected).abs().max()) < TOLERANCE
@@ -270,7 +270,7 @@ def test_after_the_warm_up_nothing_runs_for_the_first_time(name, monkeypatch):
     places = {place for done, _ in steps for place, _ in done.taken}
     assert {Place.LISTEN, Place.SPEAK, Place.CODE} <= places
     assert steps[-3][1].encoder.frames > loop.profile.encoder.look_back  # without a mask
-    assert (state.chunk, state.assistant, state.context.length) == (0, AssistantState(), 0)
+    assert (state.chunk, state.assistant, state.context.decoder.length) == (0, AssistantState(), 0)
     assert talk(loop, 3, state)[0] == talk(loop, 3)[0]
 
 

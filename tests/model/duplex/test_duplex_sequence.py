@@ -104,7 +104,7 @@ def dialogues(draw, which: Grammar) -> TimedDialogue:
 
 
 @pytest.mark.parametrize("name", PROFILES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_what_is_encoded_is_decoded(name, data):
     which = grammar(name)

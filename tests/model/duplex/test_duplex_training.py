@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 import soundfile
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from model.covo.config.network_config import CovoConfig
@@ -227,7 +228,7 @@ def test_codes_and_text_in_the_json(world, network, tmp_path):
 
 
 BROKEN = {
-    "has no codes": {"replies": [{"start": 1.0, "end": 2.0}]},
+    r"a\.wav: the reply at 1.0 s has no codes": {"replies": [{"start": 1.0, "end": 2.0}]},
     r"a\.json: replies is missing": {"turns": []},
     "codebook ends at 127": {"replies": [{"start": 1.0, "codes": [128]}]},
     r"replies\[0\]\.text\[0\]\.token must be": {
@@ -290,7 +291,7 @@ MISTAKES = {
         f"{NETWORK}{DATA}[training]\nsteps=1\nprecision='int8'"
     ),
     "data.codec must be none or tones": f"{NETWORK}{DATA}codec='wavlm'\n[training]\nsteps=1",
-    "no dtype 'fp16'": f"{NETWORK}dtype='fp16'\n{DATA}[training]\nsteps=1",
+    "network.dtype must be .*, not 'fp16'": f"{NETWORK}dtype='fp16'\n{DATA}[training]\nsteps=1",
     "training.steps must be .* >= 1": f"{NETWORK}{DATA}[training]\nsteps=0",
     "training.lora_rank must be .* >= 0": f"{NETWORK}{DATA}[training]\nsteps=1\nlora_rank=-1",
 }
@@ -332,6 +333,25 @@ def test_what_comes_of_it_is_a_whole_checkpoint(world, tmp_path):
         for name in ("duplex.json", "token2wav/config.json", "voices/somebody/prompt_token.npy"):
             assert (output / name).is_file()
         load_duplex(output)
+
+
+def test_a_checkpoint_in_shards_is_trained_in_place(world, tmp_path):
+    """The index and the shards of the source make way for the trained weights."""
+    model = tmp_path / "model"
+    shutil.copytree(world / "untrained", model)
+    before = weights(model)
+    tensors = load_file(model / "model.safetensors")
+    (model / "model.safetensors").unlink()
+    halves = {f"model-{n}.safetensors": dict(list(tensors.items())[n::2]) for n in range(2)}
+    for name, half in halves.items():
+        save_file(half, model / name)
+    index = {tensor: name for name, half in halves.items() for tensor in half}
+    path = model / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": index}))
+    asked = config(world, model, steps=1, batch=1)
+    list(DuplexTrainer(replace(asked, network=replace(asked.network, folder=model))).run())
+    after = weights(model)
+    assert not torch.equal(after["llm.lm_head.weight"], before["llm.lm_head.weight"])
 
 
 def test_a_checkpoint_of_another_run_is_refused(world, tmp_path):

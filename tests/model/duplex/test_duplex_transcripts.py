@@ -237,6 +237,21 @@ def test_a_recogniser_that_fails_is_told_of(assistant):
     assert not talk.engine.busy or talk.at < samples(2.5)
 
 
+def test_partial_words_are_taken_back_where_the_turn_cannot_be_recognised(assistant):
+    class Tiring(Reader):
+        def transcribe(self, audio) -> Transcript:
+            if len(audio) > samples(1.6):
+                raise RecognizerError("out of memory")
+            return Transcript("hm")
+
+    talk = scripted(assistant, "", Tiring())
+    talk.say(speech(1.2))
+    talk.say(silence(1.0))
+    assert [(event.text, event.final) for event in talk.all(UserTranscript)] == [("hm", False)]
+    assert [event.turn for event in talk.all(TurnDiscarded)] == [1]
+    assert len(talk.all(Notice)) == 1
+
+
 def test_words_that_were_none_are_taken_back(assistant):
     class Doubtful(Reader):
         def transcribe(self, audio) -> Transcript:

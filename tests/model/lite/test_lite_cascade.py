@@ -3,97 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from audio_io.signal import Audio
 from model.errors import ChatError, SynthesizerError
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.prompt import ChatExchange, Prompt, build_messages
 from model.playback.spoken_text import SpokenText
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
+from tests.fakes.lite import PER_LETTER, FakeChat, FakeSynthesizer
 
 CLAUSE_ONE = "The first clause is here, "
 CLAUSE_TWO = "and the second one is a bit longer than it. "
 CLAUSE_THREE = "A third sentence ends the whole of it."
 WRITTEN = CLAUSE_ONE + CLAUSE_TWO + CLAUSE_THREE
-PER_LETTER = 100
-"""Samples that the made-up voice takes for a character of a clause."""
 
 
 def never() -> bool:
     return False
-
-
-class FakeChat:
-    """Writes ``text`` word by word; ``error`` after ``error_after`` words; waits for ``gate``
-    before word ``gate_before``."""
-
-    name = "fake chat"
-    context = 2000
-
-    def __init__(self, text: str = WRITTEN) -> None:
-        self.text = text
-        self.error: Exception | None = None
-        self.error_after = 0
-        self.gate = threading.Event()
-        self.gate_before = -1
-        self.asked: list[list[Message]] = []
-        self.prepared: list[list[Message]] = []
-        self.stopped = threading.Event()
-        self.closed = 0
-
-    def load(self) -> None:
-        """Nothing to load."""
-
-    def prepare(self, messages: Sequence[Message]) -> None:
-        self.prepared.append(list(messages))
-
-    def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
-        self.asked.append(list(messages))
-        try:
-            for i, word in enumerate(self.text.split(" ")):
-                while i == self.gate_before and not self.gate.wait(0.01):
-                    if cancelled():
-                        return
-                if self.error and i == self.error_after:
-                    raise self.error
-                yield word if i == 0 else f" {word}"
-        finally:
-            self.stopped.set()
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-class FakeSynthesizer:
-    """100 samples of the value ``level`` for each character."""
-
-    name = "fake voice"
-
-    def __init__(self, level: float = 0.5) -> None:
-        self.level = level
-        self.error: Exception | None = None
-        self.said: list[str] = []
-
-    def load(self) -> None:
-        if self.error:
-            raise self.error
-
-    def say(self, clause: str) -> Audio:
-        self.said.append(clause)
-        if self.error:
-            raise self.error
-        return np.full(len(clause) * PER_LETTER, self.level, np.float32)
-
-    def stream(self, text: str) -> Iterator[Audio]:
-        yield self.say(text)
-
-    def close(self) -> None:
-        self.said.append("(closed)")
 
 
 class Parts:

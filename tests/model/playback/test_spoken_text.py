@@ -56,6 +56,20 @@ def test_spaces_of_the_pieces_do_not_count():
     assert spoken.split(100).text == "one  "
 
 
+@pytest.mark.parametrize(
+    "text", ["yesterday naïve don't stop", "今天天气很好🎉我们去公园走走吧。", "ok 今天 fine"]
+)
+@pytest.mark.parametrize("begun", [False, True])
+def test_words_stay_whole_and_nothing_is_lost(text, begun):
+    spoken = reply((100, text))
+    for samples in range(101):
+        split = spoken.split(samples, begun=begun)
+        assert split.text + split.unheard == text
+        before, after = split.text[-1:], split.unheard[:1]
+        latin = before.isascii() and after.isascii()
+        assert not (latin and before.isalpha() and (after.isalpha() or after == "'"))
+
+
 def test_what_is_only_written_is_read():
     spoken = SpokenText(speaks=False)
     spoken.write("all of it")

@@ -196,8 +196,10 @@ class Machine:
                 self.finished_turn, self.active = self.turn, None
             case Interrupted(reply=reply, heard=heard, reason=reason):
                 assert self.active in (reply, None)
-                if reason != "you went on" and heard:
+                if reason != "you went on" and reply == self.replies.remembered:
                     assert self.replies.history[-1][1] == heard
+                elif reason != "you went on":
+                    assert not heard, "it had not even been asked for"
                 self.active = None
 
     @property

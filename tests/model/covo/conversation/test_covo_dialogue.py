@@ -27,6 +27,7 @@ from model.covo.language.sampling import SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.errors import NetworkInputError
+from model.playback.spoken_text import SpokenText
 from tests.model.covo.covo_model import tiny_tokenizer
 from tests.model.covo.golden_covo import TOLERANCE, error
 
@@ -436,3 +437,20 @@ def test_a_cut_reply_has_the_heard_codes_and_no_text_beyond_what_was_heard(writt
             assert text.startswith(said)
             kept = tokenizer.decode(written(text, 100).cut(codes, said))
             assert said.startswith(kept)
+
+
+def test_what_the_history_keeps_ends_with_the_last_word_heard(written, tokenizer):
+    for text, within in (
+        ("yesterday naïve don't stop", 0),
+        ("今天天气很好🎉我们去公园走走吧。", len("我们去公")),
+        ("ok 今天 fine", len("今")),
+    ):
+        spoken = SpokenText()
+        spoken.write(text)
+        spoken.say(100, text)
+        for codes in range(101):
+            heard = spoken.split(codes)
+            kept = tokenizer.decode(written(text, 100).cut(codes, heard.text))
+            assert heard.text.startswith(kept)
+            # In scripts without spaces a token may hold several words, and is kept as a whole.
+            assert len(heard.text[len(kept) :].strip()) <= within, (kept, heard)
