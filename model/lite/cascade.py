@@ -10,7 +10,6 @@ import atexit
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from audio_io.worker import Worker, join_all
@@ -90,12 +89,10 @@ class Cascade:
     def warm_up(self, progress: Progress) -> None:
         # A thread inside a library while Python shuts down would abort the process.
         atexit.register(self.close)
-        progress(f"loading {self._chat.name} and {self._synthesizer.name}")
-        with ThreadPoolExecutor(1, "covo-load") as beside:
-            chat = beside.submit(self._load_chat)
-            self._synthesizer.load()
-            progress(f"waiting for {self._chat.name}")
-            chat.result()
+        progress(f"loading {self._chat.name}")
+        self._load_chat()
+        progress(f"loading {self._synthesizer.name}")
+        self._synthesizer.load()
 
     @property
     def hears(self) -> bool:
