@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 LOG_FILE_HANDLER = "covo-log-file"
-"""Name of the root logger's handler whose file messages refer to."""
+"""Name of the root logger's handler for the file that error messages point to."""
 
 log = logging.getLogger(__name__)
 

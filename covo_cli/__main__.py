@@ -1,4 +1,4 @@
-"""The entry point: run the command, and turn what it raises into one line on stderr."""
+"""The entry point: run the command, and report an error in one line on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line's own errors, and how any error reaches the user: as one line on stderr.
+"""The command line's own errors, and the one line that reports any error to the user.
 
 CliError
 ├── SettingsError
@@ -46,15 +46,9 @@ def is_expected(error: BaseException) -> bool:
 
     A room that was never imported cannot have raised it, so none is imported here.
     """
-    roots: list[type[BaseException]] = [CliError]
-    for module, name in (
-        ("audio_io.errors", "AudioError"),
-        ("model.errors", "ModelError"),
-        ("voices.errors", "VoiceError"),
-    ):
-        if module in sys.modules:
-            roots.append(getattr(sys.modules[module], name))
-    return isinstance(error, tuple(roots))
+    rooms = {"audio_io": "AudioError", "model": "ModelError", "voices": "VoiceError"}
+    roots = [getattr(sys.modules.get(f"{x}.errors"), rooms[x], CliError) for x in rooms]
+    return isinstance(error, (CliError, *roots))
 
 
 def message_for(error: BaseException) -> str:

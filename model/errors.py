@@ -71,7 +71,7 @@ class SynthesizerError(ModelError):
 
 @contextmanager
 def failing_as_model_error(what: str) -> Iterator[None]:
-    """Turn every error inside into a ModelError, so that a conversation outlives it.
+    """Raise every error as a ModelError, so that a conversation outlives it.
 
     Deliberate errors pass unchanged; others are bugs, and their traceback is logged.
     """

@@ -1,4 +1,4 @@
-"""The interface of what follows a conversation frame by frame, such as screen and recorder."""
+"""The interface of screen, recorder and others that follow a conversation frame by frame."""
 
 from __future__ import annotations
 

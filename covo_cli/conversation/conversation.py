@@ -10,11 +10,11 @@ import logging
 import queue
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol
 
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
 from audio_io.resample import FrameResampler
 from audio_io.signal import Audio
@@ -46,13 +46,6 @@ class Ending(StrEnum):
     ERROR = "an error"
 
 
-class EchoRemover(Protocol):
-    """Removes the assistant's voice from the microphone's signal."""
-
-    def process(self, near: Audio, far: Audio) -> Audio:
-        """Return ``near`` (the microphone) without ``far`` (the speaker); all (320,) at 16 kHz."""
-
-
 class Conversation:
     """Connects endpoints, engine and consumers; the caller starts and closes them.
 
@@ -67,7 +60,7 @@ class Conversation:
         engine: Engine,
         consumers: Sequence[Consumer],
         *,
-        echo: EchoRemover | None = None,
+        echo: EchoCanceller | None = None,
         over: Callable[[bool], bool] = lambda busy: False,
     ) -> None:
         self._microphone = microphone

@@ -13,7 +13,6 @@ from audio_io.live.devices import PortAudio, find_device
 from audio_io.live.microphone import LiveMicrophone
 from audio_io.live.speaker import LiveSpeaker
 from covo_cli.conversation.consumer import Consumer
-from covo_cli.conversation.conversation import EchoRemover
 from covo_cli.settings.settings import Settings, sessions_dir
 
 
@@ -44,7 +43,7 @@ class Ends:
     speaker: Speaker
     real_time: bool
     live: bool = False
-    echo: EchoRemover | None = None
+    echo: EchoCanceller | None = None
     over: Callable[[bool], bool] = lambda busy: False
     listeners: Sequence[Consumer] = ()
 
@@ -89,7 +88,7 @@ def live_ends(settings: Settings) -> Ends:
 
 
 def advice(settings: Settings) -> str:
-    """Return what a user of loudspeakers should know before a live conversation, or ""."""
+    """Return a hint about loudspeakers to show before a live conversation, or ""."""
     if not settings.turns.barge_in:
         return "covo does not listen while it speaks (--no-barge-in); press i to interrupt it."
     if not settings.audio.echo_cancellation:

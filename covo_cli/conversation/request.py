@@ -14,7 +14,7 @@ class Quit:
 
 @dataclass(frozen=True, slots=True)
 class FailureReport:
-    """Show ``text`` as an error: something failed, and the conversation goes on without it."""
+    """Show ``text`` as an error and continue."""
 
     text: str
 

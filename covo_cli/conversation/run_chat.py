@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -14,9 +15,9 @@ from rich.console import Console
 
 from audio_io.clock import seconds
 from audio_io.worker import Worker
+from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
-from covo_cli.conversation.latency import LatencyReport
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.engines.engines import build_engine, choose_engine, voice_names
 from covo_cli.errors import message_for
@@ -29,9 +30,11 @@ from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
 from covo_cli.screen.view import ConversationInfo
+from covo_cli.screen.words import latency_line
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, sessions_dir
-from model.engine import Engine, EngineInfo
+from model.engine import Engine
+from model.events import TurnLatency
 
 WORK_LIMIT_S = 10.0
 """In place of :data:`QUIT_S` at full speed, where the loop itself does the models' work."""
@@ -40,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def run_chat(settings: Settings, files: FilePair | None, *, as_json: bool) -> int:
-    """Hold a conversation; return the exit code, 1 if a part failed on the way.
+    """Hold a conversation; return the exit code, 1 if a part failed.
 
     Raises: the rooms' errors when it cannot begin or breaks off; what was recorded is kept.
     """
@@ -60,14 +63,14 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     engine = build_engine(settings, real_time=ends.real_time, choice=choice)
     stack.callback(engine.close)
     stack.callback(ends.close)  # before the engine's, so that the sound stops at once
-    stack.push(_close_in_time)
+    stack.push(_limit_closing)
     _load(engine, choice.reason)
     if ends.live:
         ends.start()
         if words := advice(settings):
             Console(stderr=True).print(words, highlight=False)
 
-    latency = LatencyReport()
+    latency = _LatencyReport()
     recorder = None
     if settings.session.record:
         devices = ends.microphone.status.device, ends.speaker.status.device
@@ -75,7 +78,15 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         recorder = SessionRecorder(sessions_dir(settings), meta)
     keys = KeyMachine(voice_names(settings, choice), engine.info.voice)
     mode = choose_mode(as_json)
-    screen = make_screen(mode, _facts(ends, engine.info, recorder), lambda: keys.state)
+    info = ConversationInfo(
+        engine=engine.info.name,
+        voice=engine.info.voice,
+        microphone=ends.microphone.status.device,
+        speaker=ends.speaker.status.device,
+        recording=str(recorder.folder) if recorder else "",
+    )
+    log.info("microphone %s; speaker %s", info.microphone, info.speaker)
+    screen = make_screen(mode, info, lambda: keys.state)
     recorders = [recorder] if recorder is not None else []
     consumers = [*ends.listeners, latency, *recorders, keys, screen]
     conversation = Conversation(
@@ -98,7 +109,9 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
             ends.close()  # complete the output file, however long that takes
     if not as_json:
         _farewell(latency, recorder, ends)
-    return EXIT_ERROR if conversation.failures else 0
+    code = EXIT_ERROR if conversation.failures else 0
+    leave_within(QUIT_S, code)
+    return code
 
 
 def _load(engine: Engine, reason: str) -> None:
@@ -121,19 +134,6 @@ def _load(engine: Engine, reason: str) -> None:
     info = engine.info
     parts = "; ".join(f"{part}: {name}" for part, name in info.parts.items())
     log.info("engine %s, voice %s, on %s: %s", info.name, info.voice, info.device, parts)
-
-
-def _facts(ends: Ends, engine: EngineInfo, recorder: SessionRecorder | None) -> ConversationInfo:
-    """Return what the screen shows of the conversation throughout."""
-    info = ConversationInfo(
-        engine=engine.name,
-        voice=engine.voice,
-        microphone=ends.microphone.status.device,
-        speaker=ends.speaker.status.device,
-        recording=str(recorder.folder) if recorder else "",
-    )
-    log.info("microphone %s; speaker %s", info.microphone, info.speaker)
-    return info
 
 
 @contextmanager
@@ -164,19 +164,38 @@ def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[
             countdown.cancel()
 
 
-def _close_in_time(
+def _limit_closing(
     kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
 ) -> None:
-    """Limit the closing to :data:`QUIT_S`: a model may be busy, a device may hang."""
-    if error is None:
-        leave_within(QUIT_S, 0)
-    elif isinstance(error, KeyboardInterrupt):
+    """After an error, limit the closing to :data:`QUIT_S`: a model may be busy, a device hang."""
+    if isinstance(error, KeyboardInterrupt):
         leave_within(QUIT_S, EXIT_INTERRUPTED)
-    else:
+    elif error is not None:
         leave_within(QUIT_S, EXIT_ERROR, lambda: message_for(error))
 
 
-def _farewell(latency: LatencyReport, recorder: SessionRecorder | None, ends: Ends) -> None:
+class _LatencyReport:
+    """A consumer that keeps how long the user waited for each reply."""
+
+    def __init__(self) -> None:
+        self.turns: list[TurnLatency] = []
+
+    def on_tick(self, tick: Tick) -> None:
+        """Keep the frame's latencies."""
+        self.turns += [event for event in tick.events if isinstance(event, TurnLatency)]
+
+    def lines(self) -> list[str]:
+        """Return one line per turn, then the median of several."""
+        lines = [f"  turn {turn.turn}: {latency_line(turn)}" for turn in self.turns]
+        if lines:
+            lines.insert(0, "From the end of your speech to the first sound of the reply:")
+        if len(self.turns) > 1:
+            median = statistics.median(turn.total for turn in self.turns)
+            lines.append(f"  median of {len(self.turns)}: {median:.2f} s")
+        return lines
+
+
+def _farewell(latency: _LatencyReport, recorder: SessionRecorder | None, ends: Ends) -> None:
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     for line in latency.lines():
         console.print(line)

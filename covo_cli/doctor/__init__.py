@@ -6,26 +6,24 @@ what it looks at as an argument, so that tests can show it a broken machine.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Sequence
 
+import psutil
+
+from audio_io.live.devices import PortAudio
+from covo_cli.doctor import machine, sound, wiring
 from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.machine import Gpu, find_gpus
+from covo_cli.settings.settings import load_settings, models_dir, sessions_dir, voices_dir
+from model.weights.packages import WeightStore
+from voices.store import VoiceStore
 
 __all__ = ["Check", "Gpu", "Status", "find_gpus", "run_checks"]
 
 
 def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Check]:
     """Run all checks, one by one. ``microphone``: also record for a second."""
-    import platform
-
-    import psutil
-
-    from audio_io.live.devices import PortAudio
-    from covo_cli.doctor import machine, sound, wiring
-    from covo_cli.settings.settings import load_settings, models_dir, sessions_dir, voices_dir
-    from model.weights.packages import WeightStore
-    from voices.store import VoiceStore
-
     yield Check("Python", Status.OK, platform.python_version())
     yield machine.check_packages()
     check, settings = wiring.check_settings(load_settings)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Result of a check."""
+    """How a check turned out."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What was found, and the remedy unless all is well."""
+    """A finding, and the remedy if there is a problem."""
 
     name: str
     status: Status

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from audio_io.clock import FRAME, USER_RATE
+from audio_io.errors import AudioError, DeviceError
+from audio_io.levels import measure
+from audio_io.live.devices import Backend, Device, Kind, find_device, permission_hint
+from audio_io.live.microphone import LiveMicrophone
+from audio_io.signal import Audio
 from covo_cli.doctor.check import Check, Status
-
-if TYPE_CHECKING:
-    from audio_io.live.devices import Backend, Device, Kind
-    from audio_io.signal import Audio
 
 FILES_STILL_WORK = "without it, talk through files: covo chat --input FILE"
 
 
 def check_portaudio(connect: Callable[[], Backend]) -> tuple[Check, Backend | None]:
     """Check that PortAudio lists devices; also return it."""
-    from audio_io.errors import AudioError
-
     try:
         backend = connect()
         count = len(backend.devices())
@@ -31,9 +32,6 @@ def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Devi
 
     A missing device fails if it was asked for; no device at all is a warning.
     """
-    from audio_io.errors import AudioError
-    from audio_io.live.devices import find_device
-
     name = "microphone" if kind == "input" else "speaker"
     try:
         device = find_device(backend.devices(), wanted, kind)
@@ -50,10 +48,6 @@ def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Devi
 
 def check_microphone(record: Callable[[], Audio]) -> Check:
     """Check that the microphone hears anything; ``record`` records a little."""
-    from audio_io.errors import AudioError
-    from audio_io.levels import measure
-    from audio_io.live.devices import permission_hint
-
     try:
         heard = record()
     except AudioError as error:
@@ -69,12 +63,6 @@ def record(backend: Backend, wanted: str, seconds: float) -> tuple[str, Audio]:
 
     Returns its name and the sound. Raises: AudioError.
     """
-    import numpy as np
-
-    from audio_io.clock import FRAME, USER_RATE
-    from audio_io.errors import DeviceError
-    from audio_io.live.microphone import LiveMicrophone
-
     microphone = LiveMicrophone(wanted, backend)
     microphone.start()
     try:

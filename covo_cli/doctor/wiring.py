@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from covo_cli.doctor.check import Check, Status
+from covo_cli.engines.covo_engine import covo_model, covo_voices
+from covo_cli.engines.duplex_engine import duplex_model
+from covo_cli.engines.engines import EngineChoice, choose_engine
 from covo_cli.errors import SettingsError
-from covo_cli.settings.settings import Settings
+from covo_cli.settings.settings import Settings, config_path
+from model.errors import ModelError
+from voices.errors import VoiceError
 
 if TYPE_CHECKING:
-    from covo_cli.engines.engines import EngineChoice
     from model.covo.loading.assemble import CovoModel
     from model.weights.packages import PieceStatus
     from voices.store import VoiceStore
@@ -18,8 +22,6 @@ if TYPE_CHECKING:
 
 def check_settings(load: Callable[[], Settings]) -> tuple[Check, Settings]:
     """Check the settings; return the defaults for the other checks if they are invalid."""
-    from covo_cli.settings.settings import config_path
-
     try:
         settings = load()
     except SettingsError as error:
@@ -66,7 +68,7 @@ def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[s
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
     if settings.turns.end_of_turn != "smart-turn":
         unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
-    if engine == "covo-fd":  # takes turns without a model for them
+    if engine == "covo-fd":  # has its own way of taking turns
         unneeded["smart-turn"] = f"not needed by the engine {engine}"
         unneeded.setdefault("whisper-base", "without it, your words are not transcribed")
     return unneeded
@@ -74,8 +76,6 @@ def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[s
 
 def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
     """Check that the engine can use the voice; also return its synthesiser's name."""
-    from voices.errors import VoiceError
-
     fix = "choose another: covo voices list, covo voices use NAME"
     try:
         pack = store.get(name)
@@ -96,8 +96,6 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
 
 def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:
     """Report which engine would answer and why; also return the choice."""
-    from covo_cli.engines.engines import choose_engine
-
     choice = choose_engine(settings)
     return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice
 
@@ -107,10 +105,6 @@ def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
 
     ``model``: the one that choosing the engine has found already, if any.
     """
-    from covo_cli.engines.covo_engine import covo_model, covo_voices
-    from model.errors import ModelError
-    from voices.errors import VoiceError
-
     try:
         model = model or covo_model(settings)
         name = "text only"
@@ -124,10 +118,6 @@ def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
 
 def check_duplex(settings: Settings) -> Check:
     """Check everything the full-duplex engine needs, except the weights' values."""
-    from covo_cli.engines.duplex_engine import duplex_model
-    from model.errors import ModelError
-    from voices.errors import VoiceError
-
     try:
         info = duplex_model(settings).info
     except (SettingsError, ModelError, VoiceError) as error:

@@ -15,7 +15,7 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 
 QUIT_S = 1.5
-"""Seconds that each of the two stages of quitting may take: ending the loop, closing the parts."""
+"""Limit for each of the two stages of quitting: ending the loop, closing the parts."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ def own_process() -> None:
 def leave_within(
     seconds: float, code: int, last_words: Callable[[], str] = lambda: ""
 ) -> threading.Timer:
-    """Start a countdown that ends the process unless the timer is cancelled before.
+    """Start a countdown that ends the process unless the returned timer is cancelled first.
 
     It then logs what every thread is doing and writes ``last_words()`` to stderr.
     """

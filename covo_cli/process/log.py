@@ -45,7 +45,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Hide quotations, which may be of what somebody said, except in a traceback's code."""
+        """Hide quotations, which may be private, except in a traceback's code."""
         lines = super().format(record).splitlines()
         kept = (" ", *_QUOTING_CODE)
         return "\n".join(x if x.startswith(kept) else _QUOTED.sub("'...'", x) for x in lines)

@@ -1,4 +1,4 @@
-"""Tame what native libraries do to the process: messages on stderr, a heap for each thread.
+"""Keep native libraries off the terminal, and glibc from giving each thread its own heap.
 
 ALSA, PortAudio and others write straight to file descriptor 2, also while they are closed and at
 the very end of the process. One such line would move everything on the live screen.
@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 STDERR = 2
@@ -52,14 +52,13 @@ def send_native_stderr_to(path: Path) -> None:
 
 @contextmanager
 def python_stderr_off_terminal() -> Iterator[None]:
-    """Send ``sys.stderr`` after the native messages while the live screen owns the terminal."""
-    on_terminal, beside = sys.stderr, sys.__stderr__
-    if beside is None or on_terminal is beside or not on_terminal.isatty():
+    """Send ``sys.stderr`` to the native log while the live screen owns the terminal."""
+    beside = sys.__stderr__
+    if beside is None or sys.stderr is beside or not sys.stderr.isatty():
         yield
         return
-    sys.stderr = beside
-    try:
-        yield
-    finally:
-        beside.flush()
-        sys.stderr = on_terminal
+    with redirect_stderr(beside):
+        try:
+            yield
+        finally:
+            beside.flush()

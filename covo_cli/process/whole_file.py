@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """Yield a temporary path that replaces ``target`` when the block ends without an error.
+    """Yield a temporary path, which replaces ``target`` when the block ends without an error.
 
     After an error ``target`` is unchanged. Raises: OSError.
     """

@@ -9,25 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import Literal, Protocol, Self
+from typing import Literal
 
-from covo_cli.conversation.consumer import Consumer
 from covo_cli.screen.keys import KeyState
 from covo_cli.screen.live import LiveScreen
 from covo_cli.screen.plain import JsonScreen, LinesScreen
 from covo_cli.screen.view import ConversationInfo, ConversationView
 
+Screen = LiveScreen | LinesScreen | JsonScreen
 ScreenMode = Literal["live", "lines", "json"]
-
-
-class Screen(Consumer, Protocol):
-    """A consumer that owns the terminal between ``__enter__`` and ``__exit__``."""
-
-    def __enter__(self) -> Self:
-        """Take the terminal."""
-
-    def __exit__(self, *exception: object) -> None:
-        """Give it back."""
 
 
 def choose_mode(json: bool = False) -> ScreenMode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Iterator
 from typing import Self, TextIO
 
 from audio_io.clock import ASSISTANT_RATE, seconds
@@ -54,7 +55,7 @@ class _StreamScreen:
 
 
 class JsonScreen(_StreamScreen):
-    """Writes every event as one line of JSON, in ASCII so that no encoding can spoil it."""
+    """Writes every event as one line of JSON, in ASCII, which is safe in any encoding."""
 
     def on_tick(self, tick: Tick) -> None:
         """Write the events of one frame. Raises: OutputClosed."""
@@ -98,30 +99,29 @@ class LinesScreen(_StreamScreen):
         self._write(shown + "\n")
 
 
-def _lines(event: Event) -> list[str]:
-    lines: list[str] = []
+def _lines(event: Event) -> Iterator[str]:
     match event:
         case UserTranscript(final=True):
-            lines = [f"{USER}: {event.text}"]
+            yield f"{USER}: {event.text}"
         case ReplyFinished():
-            lines = [f"{ASSISTANT}: {event.text}"]
+            yield f"{ASSISTANT}: {event.text}"
         case Interrupted():
             after = seconds(event.heard_samples, ASSISTANT_RATE)
             rest = f"; not heard: {event.unheard}" if event.unheard.strip() else ""
-            said = [f"{ASSISTANT}: {event.heard}"] if event.heard.strip() else []
-            lines = [*said, f"-- interrupted after {after:.1f} s ({event.reason}){rest}"]
+            if event.heard.strip():
+                yield f"{ASSISTANT}: {event.heard}"
+            yield f"-- interrupted after {after:.1f} s ({event.reason}){rest}"
         case TurnLatency():
-            lines = [f"-- answered after {latency_line(event)}"]
+            yield f"-- answered after {latency_line(event)}"
         case EndpointJudged(over=False):
-            lines = [f"-- waiting for you: {event.reason}"]
+            yield f"-- waiting for you: {event.reason}"
         case PlaybackControl(action=PlaybackAction.HOLD):
-            lines = [f"-- covo pauses: {event.reason}"]
+            yield f"-- covo pauses: {event.reason}"
         case PlaybackControl(action=PlaybackAction.RESUME):
-            lines = [f"-- covo goes on: {event.reason}"]
+            yield f"-- covo goes on: {event.reason}"
         case TurnDiscarded():
-            lines = [f"-- not a turn: {event.reason}"]
+            yield f"-- not a turn: {event.reason}"
         case VoiceChanged():
-            lines = [f"-- voice: {event.voice}"]
+            yield f"-- voice: {event.voice}"
         case Notice():
-            lines = [f"-- {event.level}: {event.text}"]
-    return lines
+            yield f"-- {event.level}: {event.text}"

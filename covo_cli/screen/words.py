@@ -1,4 +1,4 @@
-"""Signs, times and latencies as every kind of screen writes them."""
+"""Signs, times and latencies, written alike on every screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEAST_PART_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class StateLook:
-    """How a state is shown; its sign tells it without the colour."""
+    """How a state is shown; the sign alone identifies it, without colour."""
 
     sign: str
     ascii_sign: str
@@ -32,7 +32,7 @@ STATES = {
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
-    """Signs that not every terminal can show."""
+    """Signs for terminals that show Unicode; see :data:`ASCII` for the others."""
 
     full: str = "━"
     empty: str = "─"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 
 from rich import box
@@ -51,10 +51,22 @@ def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
 
 def facts(session: Session) -> Text:
     """Return what the session was held with, one line for each fact."""
-    lines = [
-        Text.assemble((f"{what:<13} ", "dim"), clean(value) or "-")
-        for what, value in _facts(session)
-    ]
+    info, parts = session.info, session.info.engine.get("parts")
+    versions = [f"{x} {info.versions[x]}" for x in ("covo", "python") if x in info.versions]
+    found = {
+        "session": f"{session.name} ({session.state_text})",
+        "folder": str(session.folder),
+        "started": f"{info.started:%Y-%m-%d %H:%M:%S}",
+        "length": f"{duration(session.duration)}, {session.turn_count} turns",
+        "ended": info.end_reason,
+        "engine": str(info.engine.get("description") or info.engine.get("name", "")),
+        **{f"  {part}": str(x) for part, x in (parts if isinstance(parts, dict) else {}).items()},
+        "voice": ", ".join(info.voices),
+        "microphone": info.input_device,
+        "speaker": info.output_device,
+        "versions": ", ".join(versions),
+    }
+    lines = [Text.assemble((f"{x:<13} ", "dim"), clean(found[x]) or "-") for x in found]
     return Text("\n").join(lines)
 
 
@@ -74,26 +86,6 @@ def spoken(entry: TranscriptEntry, *, with_latency: bool = False) -> Text:
             f"\n{'':13}after {latency.total:.2f} s" + (f" ({parts})" if parts else ""), "dim"
         )
     return line
-
-
-def _facts(session: Session) -> Iterator[tuple[str, str]]:
-    info = session.info
-    yield "session", f"{session.name} ({session.state_text})"
-    yield "folder", str(session.folder)
-    yield "started", f"{info.started:%Y-%m-%d %H:%M:%S}"
-    yield "length", f"{duration(session.duration)}, {session.turn_count} turns"
-    yield "ended", info.end_reason
-    yield "engine", str(info.engine.get("description") or info.engine.get("name", ""))
-    parts = info.engine.get("parts")
-    if isinstance(parts, dict):
-        yield from ((f"  {part}", str(model)) for part, model in parts.items())
-    yield "voice", ", ".join(session.info.voices)
-    yield "microphone", info.input_device
-    yield "speaker", info.output_device
-    versions = (
-        f"{name} {info.versions[name]}" for name in ("covo", "python") if name in info.versions
-    )
-    yield "versions", ", ".join(versions)
 
 
 def _when(started: datetime, now: datetime) -> str:

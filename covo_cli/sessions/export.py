@@ -92,18 +92,14 @@ def _subtitles(session: Session, kind: ExportFormat) -> str:
     for entry in session.transcript:
         start = round(entry.start_s * 1000)
         end = max(round(entry.end_s * 1000), start + SHORTEST_CUE_MS)
-        text = _cue_text(entry, kind)
-        subtitles.append(SSAEvent(start, end, text, name=NAMES[entry.who]))
+        words = clean(entry.text)
+        if entry.unheard.strip():
+            words = f"{words} —".lstrip()
+        # An arrow would end the cue, and pysubs2 takes a backslash for the start of a line break.
+        words = words.replace("-->", "→").replace("\\", "\\\u2060")
+        if kind is ExportFormat.VTT:
+            words = html.escape(words, quote=False)
+        name = NAMES[entry.who]
+        subtitles.append(SSAEvent(start, end, f"{name}: {words}", name=name))
     # The texts are plain: keep their braces, which would vanish as style tags.
     return subtitles.to_string(kind.value, keep_ssa_tags=True)
-
-
-def _cue_text(entry: TranscriptEntry, kind: ExportFormat) -> str:
-    words = clean(entry.text)
-    if entry.unheard.strip():
-        words = f"{words} —".lstrip()
-    # An arrow would end the cue, and pysubs2 takes a backslash for the start of a line break.
-    words = words.replace("-->", "→").replace("\\", "\\\u2060")
-    if kind is ExportFormat.VTT:
-        words = html.escape(words, quote=False)
-    return f"{NAMES[entry.who]}: {words}"

@@ -100,7 +100,7 @@ def start_of(folder: Path) -> datetime:
     try:
         return datetime.strptime(folder.name[:19], NAME_FORMAT).astimezone()
     except ValueError:
-        pass  # renamed by its owner
+        pass  # renamed by the user
     try:
         return datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
     except OSError:

@@ -30,7 +30,7 @@ MOST_WAITING = 3_000
 """Ticks that may wait for a slow disk: 60 s, about 10 MB."""
 
 CLOSE_LIMIT_S = 120.0
-"""How long closing waits for what is left to be written and compressed: 5 s for an hour of talk."""
+"""Limit for writing and compressing the rest, which takes 5 s after an hour of talk."""
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,7 @@ class SessionRecorder:
             self._failure = "recording stopped: internal error"
         finally:
             if self._failure and not finishing:
-                # There may be no room even for this: then it is an unfinished session.
+                # Without room even for this it stays an unfinished session.
                 with contextlib.suppress(OSError):
                     write_info(self.folder, self._ended(self._failure))
             self._events.close()

@@ -171,7 +171,7 @@ def _is_session(path: Path) -> bool:
 def _age(folder: Path) -> tuple[str, int]:
     match = _NAME.fullmatch(folder.name)
     if match is None:
-        info, _ = read_info(folder)  # renamed by its owner
+        info, _ = read_info(folder)  # renamed by the user
         return (info.started.strftime("%Y-%m-%d_%H-%M-%S"), 0)
     return (match[1], int(match[2] or 1))
 

@@ -38,7 +38,7 @@ class Who(StrEnum):
 
 
 NAMES = {Who.USER: "You", Who.ASSISTANT: "Covo"}
-"""What the speakers are called in text for people."""
+"""Names of the speakers in text for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class TranscriptEntry:
 
 @dataclass(slots=True)
 class _ReplyFold:
-    """One reply as far as its events are known; ``start`` is None until it is let through."""
+    """One reply as far as its events are known; ``start`` is None until it is released."""
 
     number: int
     turn: int = -1
@@ -107,7 +107,7 @@ class _ReplyFold:
                 self.latency = event
 
     def entry(self) -> TranscriptEntry | None:
-        """Return what there is to show, None before it is let through or if it came to nothing."""
+        """Return the entry; None before the reply is released, or if nothing came of it."""
         if self.start is None:
             return None
         end = self.start + _user_samples(self.spoken.samples)
@@ -194,7 +194,7 @@ class TranscriptFold:
                 self._put((Who.ASSISTANT, number), reply.entry())
 
     def play(self, position: Position) -> None:
-        """Take note of how far the speaker has played."""
+        """Note how far the speaker has played."""
         reply = self._replies.get(position.reply_id)
         if reply is not None and reply.ending is None and reply.played != position.samples:
             reply.played = position.samples
@@ -237,8 +237,8 @@ def transcript(
 ) -> tuple[TranscriptEntry, ...]:
     """Return who said what in ``events``, by start.
 
-    The user's entries come from final transcripts. A reply starts when its first sound is let
-    through and ends when it was played or cut off. In a recording that breaks off during a reply,
+    The user's entries come from final transcripts. A reply starts when its first sound is
+    released and ends when it was played or cut off. In a recording that breaks off during a reply,
     the reply ends with its last sound or with the recording: after ``duration`` seconds.
     """
     fold = TranscriptFold()

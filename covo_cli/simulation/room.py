@@ -54,7 +54,7 @@ class Room:
         return heard
 
     def on_tick(self, tick: Tick) -> None:
-        """Let what was played sound in the room."""
+        """Play the assistant's sound into the room."""
         if self._path is not None:
             self._echo = self._path.process(self._resampler.process(tick.assistant))
 

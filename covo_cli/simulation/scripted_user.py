@@ -30,15 +30,15 @@ class StartRule(StrEnum):
     AFTER_LINE = "after line"
     """The end of the previous line, whatever the assistant does."""
     DURING_REPLY = "during reply"
-    """The start of a reply or the end of the previous line, whichever is later; counts only time in
-    which the assistant is heard."""
+    """The start of a reply or the end of the previous line, whichever is later; only time in which
+    the assistant is heard counts."""
     AFTER_REPLY = "after reply"
     """The moment from which no reply is playing or expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a line ``seconds`` after what ``rule`` names. Raises: ValueError below 0."""
+    """Start a line ``seconds`` after the moment of ``rule``. Raises: ValueError below 0."""
 
     rule: StartRule
     seconds: float

@@ -35,7 +35,7 @@ CLOSE_S = 1.0
 
 
 class Job(Protocol[T]):
-    """Submitted work."""
+    """A piece of work in progress."""
 
     def poll(self, now: int) -> list[T]:
         """Return the results that became ready since the last call, up to ``now`` (user samples).
@@ -70,31 +70,27 @@ def once(call: Callable[[], T]) -> Work[T]:
     return work
 
 
-class _ThreadJob(Generic[T]):
+class _ThreadJob(Channel[T]):
     def __init__(self, work: Work[T]) -> None:
+        super().__init__(lambda: False, QUEUED_RESULTS)
         self._work = work
-        self._results: Channel[T] = Channel(lambda: False, QUEUED_RESULTS)
 
     def run(self) -> None:
         try:
-            if not self._results.stopped:
-                for result in self._work(lambda: self._results.stopped):
-                    if not self._results.put(result):
+            if not self.stopped:
+                for result in self._work(lambda: self.stopped):
+                    if not self.put(result):
                         break
         except BaseException as error:  # noqa: BLE001 - raised again by poll
-            self._results.end(error)
+            self.end(error)
         else:
-            self._results.end()
+            self.end()
 
     def poll(self, now: int) -> list[T]:
-        return self._results.drain()
-
-    @property
-    def finished(self) -> bool:
-        return self._results.finished
+        return self.drain()
 
     def cancel(self) -> None:
-        self._results.close()
+        self.close()
 
 
 class _Lane(Worker):

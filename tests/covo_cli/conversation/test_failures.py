@@ -126,7 +126,10 @@ def test_a_bug_in_a_part_of_the_cascade_costs_one_reply(hold, log, capsys, part,
 
 def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkeypatch):
     monkeypatch.setattr(PartWriter, "write", a_bug)
+    limits = []
+    monkeypatch.setattr(run_chat, "leave_within", lambda *limit: limits.append(limit))
     assert hold(FakeGenerator(FakeClock())) == 1
+    assert limits == [(run_chat.QUIT_S, 1)]  # the same code if closing takes too long
     out = capsys.readouterr().out
     assert len([line for line in out.splitlines() if str(log) in line]) == 1
     assert out.count("covo: one two three four") == 2
