@@ -66,7 +66,7 @@ class StreamingLogMel(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class EncoderState:
-    """The state of a stream. Its tensors are never written to, so keeping it is a copy.
+    """The state of a stream. Its tensors are never written to; keep one to go back to it.
 
     Args:
         wave: the last samples, (batch, 240).
