@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 app = typer.Typer(no_args_is_help=True, help="Train networks of the Covo family.")
 
@@ -64,8 +60,11 @@ def tones(
 
     Writes dialogues, an untrained network and train.toml.
     """
+    from tempfile import TemporaryDirectory
+
     from rich.console import Console
     from rich.progress import Progress
+    from soundfile import LibsndfileError
 
     from covo_cli.engines.covo_engine import check_packages
     from covo_cli.errors import CliError
@@ -77,34 +76,21 @@ def tones(
     from model.duplex.tones.world import write_world
 
     console = Console()
-    with _whole_folder(folder) as part, Progress(console=console) as progress:
-        task = progress.add_task("dialogues", total=dialogues)
-        write_world(part, dialogues, seed=seed, progress=lambda: progress.advance(task))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch,
+            Progress(console=console) as progress,
+        ):
+            task = progress.add_task("dialogues", total=dialogues)
+            part = Path(scratch) / folder.name  # renamed once it is complete
+            write_world(part, dialogues, seed=seed, progress=lambda: progress.advance(task))
+            part.rename(folder)
+    except (OSError, LibsndfileError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CliError(f"cannot write {folder}: {reason}") from error
     console.print(
         f"Train on it with: {program()} train duplex --config {folder / 'train.toml'}",
         highlight=False,
         soft_wrap=True,
     )
-
-
-@contextmanager
-def _whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder, renamed to ``folder`` if the block succeeds and deleted if not.
-
-    Raises: CliError.
-    """
-    from tempfile import TemporaryDirectory
-
-    import soundfile
-
-    from covo_cli.errors import CliError
-
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as scratch:
-            part = Path(scratch) / folder.name
-            yield part
-            part.rename(folder)
-    except (OSError, soundfile.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CliError(f"cannot write {folder}: {reason}") from error

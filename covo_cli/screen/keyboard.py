@@ -15,13 +15,13 @@ from covo_cli.conversation.request import FailureReport, Request
 from covo_cli.screen.keys import KeyMachine
 
 POLL_S = 0.1
-"""Longest wait for a key, and so for leaving."""
+"""Longest wait for a key, and thus for closing."""
 
 RESTARTS = 3
 
 
 class Keyboard:
-    """Feeds every key to ``machine``, and what it asks for to ``act``, on a thread of its own.
+    """Feeds every key to ``machine``, and its requests to ``act``, on a thread of its own.
 
     Keys come at once and are not echoed (cbreak); Ctrl-C still raises SIGINT. Does nothing unless
     stdin and stdout are both terminals. ``act`` must be quick and thread-safe.
@@ -46,9 +46,9 @@ class Keyboard:
     def __enter__(self) -> Self:
         if not self.available() or self._reader is not None:
             return self
-        # Without styling blessed asks the terminal nothing, so no answer can be taken for a key.
+        # With styling blessed would query the terminal, and the answer could be taken for keys.
         terminal = Terminal(stream=sys.__stdout__, force_styling=None)
-        # Entered here and not on the thread: left even if the thread hangs.
+        # Not on the thread, which may hang: this must be undone.
         self._restore.enter_context(terminal.cbreak())
         self.start(terminal)
         return self

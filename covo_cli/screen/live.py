@@ -44,8 +44,8 @@ With the keyboard's wait it stays within :data:`covo_cli.process.leaving.QUIT_S`
 BEGIN_PAINT, END_PAINT = "\x1b[?2026h\x1b[?7l", "\x1b[?7h\x1b[?2026l"
 """Synchronised output (other terminals ignore it), and no automatic wrapping.
 
-Without wrapping, a frame drawn just before a terminal reports that it got narrower is cut off at
-its edge instead of taking more rows than were counted.
+A frame drawn just before the terminal reports that it got narrower is then cut off at the edge
+instead of taking more rows than were counted.
 """
 
 log = logging.getLogger(__name__)
@@ -142,8 +142,8 @@ class LiveScreen:
         room = size.height - 1
         lines = [] if last else panel.lines(view, keys, room)
         if not (last or resized):
-            # The panel's foot stays where it is: what it loses in height is left blank above
-            # it, until more is printed there.
+            # Keep the panel's foot where it is: leave the rows it gives up blank above it until
+            # more is printed there.
             blank = min(len(self._lines.lines) - len(done), room) - len(lines)
             lines = [*[Text()] * blank, *lines]
         if lines == self._lines.lines and not done and not resized:
@@ -157,7 +157,10 @@ class LiveScreen:
             console.file.write(BEGIN_PAINT)
         with console:
             if size.width < self._size.width:
-                console.control(*self._unwrap(size.width))
+                # Erase the rows into which the terminal has wrapped the old panel.
+                rows = sum(max(1, math.ceil(x.cell_len / size.width)) for x in self._lines.lines)
+                up = Control((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
+                console.control(*[up] * (rows - len(self._lines.lines)))
             self._size = size
             self._lines.lines = lines
             if done:
@@ -168,17 +171,8 @@ class LiveScreen:
             console.file.write(END_PAINT)
             console.file.flush()
 
-    def _unwrap(self, width: int) -> list[Control]:
-        """Return what erases the rows into which a narrower terminal has wrapped the old panel."""
-        wrapped = sum(max(0, math.ceil(line.cell_len / width) - 1) for line in self._lines.lines)
-        up = Control((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
-        return [up] * wrapped
-
     def _paint_until_stopped(self) -> None:
-        """Draw on the painter's thread, which also gives the terminal back.
-
-        Closing must not do that: it would wait for a terminal that takes no output.
-        """
+        """Draw, and give the terminal back, here because it may be one that takes no output."""
         try:
             while not self._stop.is_set():
                 self.draw()

@@ -33,7 +33,7 @@ USER, ASSISTANT = (NAMES[who].lower() for who in Who)
 
 
 class _StreamScreen:
-    """A screen on ``stream`` (stdout), which stays open."""
+    """A screen on ``stream`` (default: stdout), which stays open."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream if stream is not None else sys.stdout
@@ -49,9 +49,10 @@ class _StreamScreen:
             self._stream.write(text)
             self._stream.flush()
         except OSError as error:
-            if error.errno in (errno.EPIPE, errno.EIO):
+            ours = self._stream in (sys.stdout, sys.__stdout__)
+            if error.errno == errno.EPIPE or (error.errno == errno.EIO and ours):
                 raise OutputClosed("the reader of the output has gone") from error
-            raise
+            raise  # such as EIO of a file's disk
 
 
 class JsonScreen(_StreamScreen):

@@ -30,14 +30,14 @@ Pcm = NDArray[np.int16]
 RATE = ASSISTANT_RATE
 FRAME_BYTES = 4
 WRITE_SIZE = RATE * 3 // 10
-"""Sound is written every 0.3 s. With the resampler's 40 ms, that is what a kill can lose of it."""
+"""Samples per write: 0.3 s. A kill loses at most these and the resampler's 40 ms."""
 
 BLOCK = 10 * RATE
 _PCM16 = np.dtype("<i2")
 
 
 def to_pcm16(sound: Audio) -> Pcm:
-    """Convert float sound in [-1, 1] to 16-bit integers, clipping what is louder."""
+    """Convert float sound in [-1, 1] to 16-bit integers, clipping anything louder."""
     scaled = np.rint(np.nan_to_num(sound) * 32_768)
     return np.clip(scaled, -32_768, 32_767).astype(_PCM16)
 
@@ -45,8 +45,8 @@ def to_pcm16(sound: Audio) -> Pcm:
 class PartWriter:
     """Writes ``audio.part``, keeping both channels aligned.
 
-    The user's channel is resampled from 16 to 24 kHz, which needs up to 40 ms of what follows:
-    until :meth:`finish` the file ends at the shorter channel.
+    Resampling the user's channel from 16 to 24 kHz looks up to 40 ms ahead: until :meth:`finish`
+    the file ends with the shorter channel.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,7 +129,7 @@ def write_sound(path: Path, blocks: Iterator[Pcm], *, kind: str, channels: int) 
                     file.write(block)
                     frames += len(block)
         except soundfile.SoundFileError as error:
-            # libsndfile does not say why; everything else being valid, it is the disk.
+            # libsndfile gives no reason; with valid data it can only be the disk.
             raise OSError(f"cannot write {path} ({error}): is the disk full?") from error
     return frames
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import platform
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -69,11 +70,10 @@ def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
     warnings: list[str] = []
     record: dict[str, Any] = {}
     try:
-        loaded = json.loads((folder / INFO).read_text(encoding="utf-8"))
-        if isinstance(loaded, dict):
-            record = loaded
-        else:
-            warnings.append(f"{INFO} is not a JSON object")
+        record = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            record = {}
+            raise ValueError("not a JSON object")
     except FileNotFoundError:
         warnings.append(f"{INFO} is missing")
     except OSError as error:
@@ -99,12 +99,10 @@ def start_of(folder: Path) -> datetime:
     """Return when the session in ``folder`` began: by its name, else by the folder's age."""
     try:
         return datetime.strptime(folder.name[:19], NAME_FORMAT).astimezone()
-    except ValueError:
-        pass  # renamed by the user
-    try:
-        return datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
-    except OSError:
-        return datetime.fromtimestamp(0).astimezone()
+    except ValueError:  # renamed by the user
+        with suppress(OSError):
+            return datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
+    return datetime.fromtimestamp(0).astimezone()
 
 
 @cache
@@ -119,8 +117,6 @@ def package_versions() -> dict[str, str]:
         if 'extra == "dev"' in requirement or "extra == 'dev'" in requirement:
             continue
         name = re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0]
-        try:
+        with suppress(metadata.PackageNotFoundError):  # an optional one
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # an optional one
     return versions

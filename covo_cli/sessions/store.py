@@ -109,7 +109,7 @@ class SessionStore:
     def find(self, query: str) -> Path:
         """Return the folder of the session ``query``: a name, the beginning of one, or "last".
 
-        Raises: SessionError that names the nearest when there is none, or several.
+        Raises: SessionError with the nearest names when none matches, or several do.
         """
         names = self.names()
         if not names:
@@ -130,8 +130,7 @@ class SessionStore:
     def open(self, query: str) -> Session:
         """Open the session ``query`` (see :meth:`find`), completing it first if its process died.
 
-        If that fails (a disk that cannot be written), it opens with a warning.
-        Raises: SessionError.
+        If that fails, as on a read-only disk, it opens with a warning. Raises: SessionError.
         """
         folder = self.find(query)
         session = _load(folder)
@@ -146,10 +145,7 @@ class SessionStore:
         return _load(folder)
 
     def delete(self, name: str) -> None:
-        """Delete the session of exactly this name.
-
-        Raises: SessionError when it is being recorded or cannot be removed.
-        """
+        """Delete the session of exactly this name. Raises: SessionError."""
         folder = self.root / name
         if name not in self.names():
             raise SessionError(f"there is no session {name!r}")

@@ -24,7 +24,7 @@ from model.turns.turn_settings import TurnSettings
 
 @dataclass(slots=True)
 class _SpokenTurn:
-    """A turn that began over reply ``over`` (0: over none).
+    """A turn that began over reply ``over`` (0: none).
 
     ``shown``: partial words were reported. ``words``: the final words, asked for at its end.
     """

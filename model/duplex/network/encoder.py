@@ -21,7 +21,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers.audio_utils import mel_filter_bank
+from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
 from audio_io.clock import USER_RATE
@@ -47,15 +47,7 @@ class StreamingLogMel(nn.Module):
     def __init__(self, mels: int, floor: float) -> None:
         super().__init__()
         self.floor = floor
-        filters = mel_filter_bank(
-            num_frequency_bins=WINDOW // 2 + 1,
-            num_mel_filters=mels,
-            min_frequency=0.0,
-            max_frequency=USER_RATE / 2,
-            sampling_rate=USER_RATE,
-            norm="slaney",
-            mel_scale="slaney",
-        )
+        filters = WhisperFeatureExtractor(feature_size=mels, sampling_rate=USER_RATE).mel_filters
         # float32 whatever the network's dtype: a log of powers needs the range.
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
         self.register_buffer("filters", torch.from_numpy(filters.T).float(), persistent=False)
@@ -74,7 +66,7 @@ class StreamingLogMel(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class EncoderState:
-    """The state of a stream. Its tensors are never written to, so keeping it is a copy.
+    """The state of a stream. Its tensors are never written to; keep one to go back to it.
 
     Args:
         wave: the last samples, (batch, 240).

@@ -84,10 +84,10 @@ class ChunkStep:
 
 @dataclass(frozen=True, slots=True)
 class LoopState:
-    """The state of a conversation, whose ``chunk`` chunks are done.
+    """The state of a conversation after ``chunk`` chunks.
 
     ``pending``: rows (n, hidden) to compute with the next chunk. :meth:`DuplexLoop.step` changes
-    ``context`` and ``generator`` in place: step from a :meth:`copy` to be able to go back.
+    ``context`` and ``generator`` in place; to go back to a state, step from a :meth:`copy`.
     """
 
     encoder: EncoderState
@@ -210,7 +210,7 @@ class PaceReport:
 
 
 class _Chunk:
-    """Answers :func:`~model.duplex.protocol.grammar.walk` for one chunk by the network's choice."""
+    """Answers the walk through one chunk (:mod:`model.duplex.protocol.grammar`) for the network."""
 
     def __init__(
         self,

@@ -155,8 +155,8 @@ class DuplexProfile:
 
     def __post_init__(self) -> None:
         frames = self.encoder_frames
-        if self.chunk_samples != frames * ENCODER_FRAME or not frames:
-            raise ValueError(f"chunk_ms must be a multiple of 20, not {self.chunk_ms}")
+        if self.chunk_samples != frames * ENCODER_FRAME or frames < 1:
+            raise ValueError(f"chunk_ms must be a positive multiple of 20, not {self.chunk_ms}")
         for slot in Slot:
             if slot not in self.layout:
                 raise ValueError(f"layout has no {slot} slot")

@@ -1,9 +1,9 @@
 """Encode a dialogue as chunks.
 
 Both channels share one clock. The user's audio is cut into chunks; each of the assistant's speech
-codes goes into the chunk during which it sounds. A reply spans SHIFT's chunk to the last one with
-its speech or text, and BREAK's chunk follows, so two replies are at least that chunk apart.
-:func:`join_close` joins replies that are closer.
+codes goes into the chunk during which it sounds. A reply lasts from SHIFT's chunk to the last with
+its speech or text; BREAK's chunk follows and keeps replies apart. :func:`join_close` joins replies
+that are closer.
 """
 
 from __future__ import annotations

@@ -92,12 +92,6 @@ def silence(seconds: float) -> Audio:
     return np.zeros(round(seconds * USER_RATE), np.float32)
 
 
-def noise(samples: int, random: Generator) -> Audio:
-    """Return the room's noise, at a level within :data:`ROOM`."""
-    level = 10 ** (random.uniform(*ROOM) / 20)
-    return random.normal(0, level, samples).astype(np.float32)
-
-
 def dialogue(
     grammar: Grammar, ids: Mapping[str, int], random: Generator, seconds: float
 ) -> TimedDialogue:
@@ -133,7 +127,8 @@ def dialogue(
         _speak_turn(track, who, random)
     track.wait_for(track.chunk + 1)
     user = np.concatenate(track.parts)
-    return TimedDialogue(user + noise(len(user), random), tuple(replies))
+    room = random.normal(0, 10 ** (random.uniform(*ROOM) / 20), len(user)).astype(np.float32)
+    return TimedDialogue(user + room, tuple(replies))
 
 
 def answer(pitch: str, shift: int, profile: DuplexProfile, ids: Mapping[str, int]) -> TimedReply:
@@ -183,7 +178,7 @@ class Track:
 
     def wait(self, seconds: float) -> None:
         """Append silence."""
-        self.say(np.zeros(round(seconds * USER_RATE), np.float32))
+        self.say(silence(seconds))
 
     def wait_for(self, chunk: int) -> None:
         """Append silence until ``chunk`` begins."""

@@ -293,13 +293,17 @@ def test_a_bug_in_the_last_drawing_loses_no_words(monkeypatch: pytest.MonkeyPatc
     assert out.getvalue().splitlines()[-1].endswith("you: Is it warm?")
 
 
-def test_a_terminal_that_goes_ends_plain_lines() -> None:
+def test_a_terminal_that_goes_ends_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
             raise OSError(errno.EIO, "Input/output error")
 
+    gone = Gone()
+    with pytest.raises(OSError, match="Input/output"):  # a file on a broken disk
+        LinesScreen(INFO, gone).line(0, "x")
+    monkeypatch.setattr(sys, "stdout", gone)
     with pytest.raises(OutputClosed):
-        LinesScreen(INFO, Gone()).line(0, "x")
+        LinesScreen(INFO, gone).line(0, "x")
 
 
 def test_a_bug_in_the_view_leaves_plain_lines(

@@ -49,7 +49,8 @@ def test_the_default_is_the_report_s():
 
 
 CONTRADICTIONS = {
-    "multiple of 20": {"chunk_ms": 150},
+    "multiple of 20, not 150": {"chunk_ms": 150},
+    "positive multiple of 20, not -160": {"chunk_ms": -160},
     "no speech slot": {"layout": (Slot.USER, Slot.TEXT)},
     "before the first speech slot": {"layout": (Slot.USER, Slot.SPEECH, Slot.TEXT)},
     "unless there is a prompt": {"layout": (Slot.TEXT, Slot.SPEECH, Slot.USER), "prompt": ()},
@@ -105,7 +106,7 @@ BROKEN = {
     "encoder.look_back must be": lambda values: values["encoder"].update(look_back=-1),
     "lead must be": lambda values: values.update(lead=0.5),
     "prompt must be": lambda values: values.update(prompt="hello"),
-    "chunk_ms must be a multiple of 20": lambda values: values.update(chunk_ms=150),
+    "chunk_ms must be a positive multiple of 20": lambda values: values.update(chunk_ms=150),
 }
 
 
