@@ -58,10 +58,11 @@ def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module, f"{path}: relative import"
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
             for alias in node.names:
-                full = f"{node.module}.{alias.name}"
-                names.add(full if full in ours() else node.module)
+                full = f"{module}.{alias.name}"
+                names.add(full if full in ours() else module)
     return names
 
 

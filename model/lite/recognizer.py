@@ -7,9 +7,12 @@ see. I see. I see."); then the turn is recognised again in the full window.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +25,6 @@ from audio_io.signal import Audio
 from model.errors import RecognizerError
 from model.hearing.recognition import Transcript
 from model.lite.mel import log_mel
-
-WORKERS = 2
-"""Calls that run at the same time, so that final words do not wait for partial ones that were
-dropped. The workers share the weights; the second one takes 30 MB of its own."""
 
 FULL_WINDOW_S = 30.0
 SHORT_WINDOW_S = 10.0
@@ -60,6 +59,46 @@ class NoSpeech:
     doubt: float = -2.0
 
 
+class NewestFirst:
+    """Let one call at a time into the library, the newest first, one stage after the other.
+
+    A call cannot be stopped inside the library. So the words of a turn wait for one stage of a
+    partial transcript at most, not for all of it. A second model would take memory instead.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._change = threading.Condition()
+        self._calls: set[int] = set()
+        self._busy = False
+
+    @contextmanager
+    def call(self) -> Iterator[int]:
+        """Begin a call, and end it; yield its number."""
+        number = next(self._numbers)
+        with self._change:
+            self._calls.add(number)
+        try:
+            yield number
+        finally:
+            with self._change:
+                self._calls.remove(number)
+                self._change.notify_all()
+
+    @contextmanager
+    def stage(self, call: int) -> Iterator[None]:
+        """Run one stage of ``call`` once no other stage runs and no newer call is left."""
+        with self._change:
+            self._change.wait_for(lambda: not self._busy and call == max(self._calls))
+            self._busy = True
+        try:
+            yield
+        finally:
+            with self._change:
+                self._busy = False
+                self._change.notify_all()
+
+
 class WhisperRecognizer:
     """``folder`` holds ``model.bin``, ``config.json``, ``vocabulary.txt`` and ``tokenizer.json``.
 
@@ -79,6 +118,7 @@ class WhisperRecognizer:
         self._threads = threads
         self._no_speech = no_speech or NoSpeech()
         self._lock = threading.Lock()
+        self._order = NewestFirst()
         self._model: Any = None
         self._tokenizer: Any = None
 
@@ -121,12 +161,13 @@ class WhisperRecognizer:
             return Transcript("")
         seconds = len(audio) / USER_RATE
         window = min(FULL_WINDOW_S, max(SHORT_WINDOW_S, seconds + MARGIN_S))
-        read = self._decode(audio, window)
-        if window < FULL_WINDOW_S and repeats(read.text):
-            read = self._decode(audio, FULL_WINDOW_S)
+        with self._order.call() as call:
+            read = self._decode(call, audio, window)
+            if window < FULL_WINDOW_S and repeats(read.text):
+                read = self._decode(call, audio, FULL_WINDOW_S)
         return read
 
-    def _decode(self, audio: Audio, window: float) -> Transcript:
+    def _decode(self, call: int, audio: Audio, window: float) -> Transcript:
         import ctranslate2
 
         mel = log_mel(audio, round(window * USER_RATE))
@@ -134,24 +175,27 @@ class WhisperRecognizer:
         if model is None:
             raise RecognizerError("the recogniser was closed while it was at work")
         try:
-            encoded = model.encode(ctranslate2.StorageView.from_array(mel[None]))
+            with self._order.stage(call):
+                encoded = model.encode(ctranslate2.StorageView.from_array(mel[None]))
             language = f"<|{self._language}|>"
             if self._language == "auto":
-                language = model.detect_language(encoded)[0][0][0]
+                with self._order.stage(call):
+                    language = model.detect_language(encoded)[0][0][0]
             prompt = ["<|startoftranscript|>", language, "<|transcribe|>", "<|notimestamps|>"]
             ids = [tokenizer.token_to_id(token) for token in prompt]
             if None in ids:
                 raise RecognizerError(f"Whisper knows no language called {self._language!r}")
             # About 8 tokens a second is fast speech; the limit only bounds a decoder in a loop.
             longest = min(448, len(prompt) + 24 + round(len(audio) / USER_RATE * 8))
-            result = model.generate(
-                encoded,
-                [ids],
-                beam_size=1,
-                max_length=longest,
-                return_scores=True,
-                return_no_speech_prob=True,
-            )[0]
+            with self._order.stage(call):
+                result = model.generate(
+                    encoded,
+                    [ids],
+                    beam_size=1,
+                    max_length=longest,
+                    return_scores=True,
+                    return_no_speech_prob=True,
+                )[0]
         except (RuntimeError, ValueError) as error:
             raise RecognizerError(f"the recogniser failed: {error}") from error
         words = result.sequences_ids[0]
@@ -177,7 +221,6 @@ class WhisperRecognizer:
                 device="cpu",
                 compute_type="int8",
                 intra_threads=self._threads,
-                inter_threads=WORKERS,
             )
             self._tokenizer = tokenizers.Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         except (OSError, RuntimeError, ValueError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,26 +70,28 @@ def test_what_is_not_audio_is_refused_before_loading(tmp_path: Path) -> None:
         recognizer.transcribe(np.full(USER_RATE, np.nan, np.float32))
 
 
-def test_final_words_do_not_wait_for_partial_ones(monkeypatch, tmp_path: Path) -> None:
+def test_final_words_wait_for_one_stage_of_partial_ones(monkeypatch, tmp_path: Path) -> None:
     """A partial transcript that is no longer wanted cannot be stopped inside the library."""
-    stuck, release = threading.Event(), threading.Event()
+    encoding, release = threading.Event(), threading.Event()
+    stages: list[str] = []
 
     class Whisper:
-        """As many calls at a time as there are workers; a long turn takes for ever."""
+        """Notes its stages; the first encoding, of the long partial turn, waits."""
 
-        def __init__(self, path: str, *, inter_threads: int, **options: object) -> None:
-            self.workers = threading.Semaphore(inter_threads)
+        def __init__(self, path: str, **options: object) -> None:
+            pass
 
-        def encode(self, features: np.ndarray) -> np.ndarray:
-            return features
+        def encode(self, features: np.ndarray) -> str:
+            name = "partial" if np.shape(features)[-1] > 1500 else "final"
+            stages.append(f"encode {name}")
+            if name == "partial":
+                encoding.set()
+                assert release.wait(30)
+            return name
 
-        def generate(self, features: np.ndarray, *args: object, **options: object) -> list:
-            with self.workers:
-                if np.shape(features)[-1] > 1500:
-                    stuck.set()
-                    release.wait(30)
-                result = SimpleNamespace(sequences_ids=[[5]], scores=[0.0], no_speech_prob=0.0)
-                return [result]
+        def generate(self, name: str, *args: object, **options: object) -> list:
+            stages.append(f"generate {name}")
+            return [SimpleNamespace(sequences_ids=[[5]], scores=[0.0], no_speech_prob=0.0)]
 
     library = SimpleNamespace(
         models=SimpleNamespace(Whisper=Whisper),
@@ -101,18 +104,23 @@ def test_final_words_do_not_wait_for_partial_ones(monkeypatch, tmp_path: Path) -
     monkeypatch.setattr("tokenizers.Tokenizer.from_file", lambda path: tokens, raising=False)
     recognizer = WhisperRecognizer(tmp_path)
     recognizer.load()
+    stages.clear()
     audio = np.full(20 * USER_RATE, 0.1, np.float32)
-    partial = threading.Thread(target=recognizer.transcribe, args=(audio,), daemon=True)
-    partial.start()
-    assert stuck.wait(10)
     final: list[Transcript] = []
-    asked = threading.Thread(
+    partial = threading.Thread(target=lambda: recognizer.transcribe(audio), daemon=True)
+    partial.start()
+    assert encoding.wait(30)
+    last = threading.Thread(
         target=lambda: final.append(recognizer.transcribe(audio[:USER_RATE])), daemon=True
     )
-    asked.start()
-    asked.join(10)
+    last.start()
+    while len(recognizer._order._calls) < 2:
+        time.sleep(0.001)
     release.set()
-    assert final == [Transcript("hello", "en")]
+    last.join(30)
+    partial.join(30)
+    assert stages == ["encode partial", "encode final", "generate final", "generate partial"]
+    assert final[0].text == "hello"
 
 
 def test_torch_keeps_its_number_of_threads(monkeypatch, tmp_path: Path) -> None:
