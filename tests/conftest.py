@@ -1,4 +1,4 @@
-"""What holds for every test: logs in a temporary folder, one thread, small models loaded once.
+"""What holds for every test: logs in a temporary folder, one thread, models loaded once.
 
 The networks of the tests are so small that more threads only wait for each other.
 """
@@ -13,7 +13,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
-SMALL_MODELS = {"silero_vad.onnx", "smart-turn-v3.2-cpu.onnx"}
+SHARED_MODELS = {"silero_vad.onnx", "smart-turn-v3.2-cpu.onnx", "kokoro-v1.0.int8.onnx"}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -24,13 +24,13 @@ def _log_elsewhere(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _load_small_models_once():
-    """Share the sessions of the models that each engine loads; they have no state of their own."""
+def _load_models_once():
+    """Share the sessions of models that many tests load; they have no state of their own."""
     load, loaded = onnxruntime.InferenceSession, {}
 
     def shared(source, *args, **options):
         path = Path(source) if isinstance(source, str) else None
-        if path is None or path.name not in SMALL_MODELS or not path.is_file():
+        if path is None or path.name not in SHARED_MODELS or not path.is_file():
             return load(source, *args, **options)
         key = (path, path.stat().st_mtime_ns)
         if key not in loaded:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -72,6 +73,8 @@ class StuckEngine:
 
 
 if __name__ == "__main__":
+    # As at a terminal, also where the tests run in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     engine = StuckEngine(sys.argv.pop(1))
     run_chat.build_engine = lambda *_, **__: engine  # type: ignore[assignment]
     main()
