@@ -391,3 +391,29 @@ def test_a_typed_question_in_a_conversation(make):
     events = converse(make(), [silence(4)], [SayText("Hello?")])
     assert [event.text for event in of(events, UserTranscript)] == ["Hello?"]
     assert len(of(events, ReplyFinished)) == 1
+
+
+@pytest.mark.parametrize("part", ["decoding", "speech"])
+def test_a_bug_in_the_network_costs_one_reply(make, monkeypatch, caplog, part):
+    generator = make()
+    network = generator._loaded
+    owner, name = {
+        "decoding": (network.dialogue._decoder, "generate"),
+        "speech": (network.speech.token2wav.token2latent, "solve"),
+    }[part]
+    real, calls = getattr(owner, name), []
+
+    def once_broken(*args, **kwargs):
+        calls.append(name)
+        if len(calls) == 1:
+            raise RuntimeError(f"a bug in {part}")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, once_broken)
+    events = converse(generator, [silence(0.2), speech(1), silence(3), speech(1), silence(4)])
+    (told,) = [event.text for event in of(events, Notice) if event.level == "error"]
+    assert f"RuntimeError: a bug in {part}" in told
+    assert f"RuntimeError: a bug in {part}" in caplog.text
+    assert "Traceback" in caplog.text
+    assert len(of(events, ReplyFinished)) == 1
+    assert of(events, StateChanged)[-1].state == "listening"
