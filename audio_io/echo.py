@@ -4,7 +4,7 @@ WebRTC's AEC3 does the work. It finds the delay between reference and echo by it
 and more; telling it the delay gained nothing measurable (figures in
 tests/audio_io/test_audio_echo.py). The delay is estimated here because AEC3 fails when the
 reference comes *later* than its echo: the echo return loss enhancement is 1.6 dB at a delay of
-0 ms, 10 dB at -10 ms and 55 dB from 1 ms on. The microphone is then held back in steps of 10 ms.
+0 ms, 10 dB at -10 ms and 55 dB from 1 ms on. The microphone is then delayed in steps of 10 ms.
 AEC3 itself adds 8 ms.
 """
 
@@ -98,9 +98,8 @@ def _hold(ms: float) -> int:
 class DelayEstimator:
     """Estimates the echo's delay after its reference, from -200 to 400 ms.
 
-    Averages the generalised cross-correlation with phase transform (Knapp and Carter, 1976) of
-    windows of 1 s, taken every 0.5 s during playback. A new value counts once two estimates in a
-    row agree.
+    Averages the phase-transformed cross-correlation (GCC-PHAT; Knapp and Carter, 1976) of 1 s
+    windows, every 0.5 s during playback. A new value counts once two estimates in a row agree.
     """
 
     _WINDOW = USER_RATE

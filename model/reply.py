@@ -1,6 +1,6 @@
 """Reply generators, the half-duplex part of an engine: a turn in, a streamed reply out.
 
-A :class:`ReplyGenerator` knows nothing of time, devices, recognition or interruptions.
+A :class:`ReplyGenerator` knows nothing about time, devices, recognition or interruptions.
 :class:`model.turns.controller.TurnTakingEngine` makes an engine of it. There are two: the embedded
 cascade (:mod:`model.lite.cascade`) and Covo-Audio-Chat
 (:mod:`model.covo.conversation.generator`).
@@ -74,8 +74,7 @@ class ReplyGenerator(Protocol):
 
     @property
     def hears(self) -> bool:
-        """Whether it takes the audio itself, so that a reply begins before the turn's words are
-        known."""
+        """Whether it takes the audio itself: a reply then begins before the words are known."""
 
     def warm_up(self, progress: Progress) -> None:
         """Load every part and run it once. Raises: ModelError."""

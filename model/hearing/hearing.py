@@ -22,10 +22,8 @@ _BLIP_S = 0.06
 
 
 class Hearing:
-    """Find the user's speech, and keep the latest audio for a turn that begins.
-
-    All times are user samples.
-    """
+    """Finds the user's speech, and keeps the latest audio for a turn. All times are user
+    samples."""
 
     def __init__(self, detector: SpeechDetector, s: TurnSettings) -> None:
         self._detector = detector

@@ -29,11 +29,10 @@ _FALL_DB = 1.0
 
 
 class LevelGate:
-    """Follow the level in dBFS (rms of 60 ms) at which the ``user`` speaks.
+    """Follows the level in dBFS (rms of 60 ms) at which the ``user`` speaks.
 
-    Speech more than ``far`` dB below the user is blocked. Over a background that sounds like
-    speech, it must be ``above`` dB louder than the background, or at most ``below`` dB quieter than
-    the user.
+    Speech more than ``far`` dB below the user is blocked. Over a background like speech, it must be
+    ``above`` dB louder than the background, or at most ``below`` dB quieter than the user.
     """
 
     def __init__(self, above: float = 8.0, below: float = 6.0, far: float = 40.0) -> None:
@@ -45,8 +44,8 @@ class LevelGate:
         self.user: float | None = None
 
     def passes(self, frame: Audio, speech: bool) -> bool:
-        """Take in the next frame; return whether it is the user's speech. ``speech``: the
-        detector's verdict."""
+        """Take in the next frame; return whether it is the user's ``speech`` rather than someone
+        else's."""
         self._powers.append(float(frame @ frame) / len(frame))
         power = sum(self._powers) / len(self._powers)
         level = max(_FLOOR_DB, power_to_db(power))

@@ -55,9 +55,9 @@ class OpenTurn:
         return not self.closed and self.start < time < self.end_of_speech
 
     def level(self, last: int | None = None) -> float | None:
-        """Return the level of its speech, or of the ``last`` samples of it, in dBFS; None without
-        speech. It is the rms of the louder half of the frames, so that neither pauses nor single
-        loud sounds count."""
+        """Return the level in dBFS of its speech, or of the ``last`` samples of it; None without
+        speech. It is the rms of the louder half of the frames, to ignore pauses and single loud
+        sounds."""
         powers = self._powers
         if last is not None:
             powers = powers[max(0, len(powers) - last // FRAME) :]

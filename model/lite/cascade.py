@@ -82,7 +82,7 @@ class Cascade:
 
     @property
     def history(self) -> tuple[ChatExchange, ...]:
-        """The conversation, with what was heard of the replies."""
+        """The conversation with the heard part of each reply."""
         with self._lock:
             return self._history
 

@@ -42,7 +42,7 @@ class SpokenReply:
         self.complete = False
         """Whether no more parts will be added."""
         self.stopped = False
-        """Whether the speaker was told to drop it."""
+        """Whether the speaker was told to drop its queue."""
         self._text = SpokenText(speaks=speaks)
         self._waiting: list[tuple[str, Audio | None]] = []
         self._released_at: int | None = None
@@ -79,7 +79,7 @@ class SpokenReply:
             self._wait(text, sound)
 
     def end(self, *, whole: bool = True) -> None:
-        """Add no more parts. ``whole``: none is missing."""
+        """Mark the end. ``whole``: no part is missing."""
         self.complete = True
         self._text.complete = whole
 

@@ -17,7 +17,7 @@ _WORD = re.compile(rf"\s*(?:[{_WIDE}]|[^\s{_WIDE}]+)\s*")
 class SpokenText:
     """A reply's written text, and what each piece of its sound says.
 
-    Unless the reply ``speaks``, it is read and all of its text counts as heard.
+    Without ``speaks``, the user reads the reply, so all of its text counts as heard.
     """
 
     def __init__(self, *, speaks: bool = True) -> None:

@@ -3,8 +3,7 @@
 :func:`judge` is pure: :class:`OverlapEvidence` goes in, :class:`OverlapVerdict` comes out. Where
 the words can be recognised, enough speech makes the speaker stand still, and the words decide
 whether the reply goes on from there or stops. Where they cannot, the length of the speech decides.
-Speech well below the user's own level is somebody else's, however long, unless it is a short
-command.
+Speech well below the user's level is someone else's, unless it is a short command.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ CONTENT_WORDS = 3
 """Stop the reply after this many content words, without waiting for the speaker to finish."""
 
 ONE_WORD_S = 0.8
-"""A single unknown word in less speech than this is taken for a sound: recognisers make words of
-"mm-hmm"."""
+"""A single unknown word in less speech than this is noise: recognisers make words of "mm-hmm"."""
 
 UNCLEAR_S = 0.3
 """Ignore the words recognised in less speech than this, unless it has ended."""

@@ -55,7 +55,7 @@ class TurnContext:
     replies: int = 0
 
     def begin(self, frame: Frame) -> None:
-        """Begin a frame: its time, what was played by then, no events yet."""
+        """Begin a frame: its time, the speaker's position, no events yet."""
         self.now, self.position, self.events = frame.end, frame.playback, []
 
     def emit(self, event: Event) -> None:
@@ -81,7 +81,7 @@ class TurnContext:
         return self.hearing.open_turn(self.turns)
 
     def open_overlap(self, unfinished: OpenTurn | None) -> Overlap:
-        """Open speech over a reply: of the turn it answers if that is ``unfinished``, or a new
+        """Open speech over a reply, as part of the answered turn if ``unfinished``, else a new
         one."""
         return Overlap(
             unfinished or self.open_turn(),

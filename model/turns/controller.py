@@ -11,12 +11,12 @@ Each frame runs one step of the present state (:mod:`model.turns.states`), which
                               +<-----------speech over the end of a reply---------------+
 
 - An answer is begun at the first short silence (``speculate_after``) and held back until
-  :mod:`model.turns.endpointing` finds that the turn is over. If the user goes on, it is thrown away
+  :mod:`model.turns.endpointing` finds that the turn is over. If the user goes on, it is discarded
   and the turn continues.
 - Speech over a reply ducks it at once; :mod:`model.turns.barge_in` decides what it is. The reply
   stops, and the history keeps what was heard; or it goes on (after a cough, a "mm-hmm").
-- A user who goes on talking just as the reply begins has paused, not interrupted: the reply is
-  taken back and the same turn continues.
+- If the user goes on talking just as the reply begins, the reply is taken back and the same turn
+  continues.
 
 A muted microphone is not a state: Listening is shown as MUTED then.
 """

@@ -10,9 +10,8 @@ that applies counts:
 - words that are still being recognised: ``silence`` and ``words_wait``
 - unclear or unknown words: ``silence``, but ``silence_finished`` if the end-of-turn
   model hears that the turn is over
-- a sound that goes on, says the end-of-turn model: ``silence``, or with unclear words half of
-  ``silence_unfinished``; a sound that is cut off, such as an "um" recognised as a word:
-  ``silence_unfinished``
+- unfinished sound (end-of-turn model): ``silence``, or with unclear words half of
+  ``silence_unfinished``; if cut off, such as an "um" heard as a word: ``silence_unfinished``
 """
 
 from __future__ import annotations

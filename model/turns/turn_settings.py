@@ -22,8 +22,8 @@ class TurnSettings:
     ducks a reply. ``barge_in``: whether speech can stop a reply at all. ``barge_in_confirm``:
     speech that makes the speaker stand still, or stops the reply if words cannot be known.
     ``barge_in_limit``: speech that stops it while the words are unknown. ``barge_in_release``:
-    silence after which the reply goes on. ``barge_in_quiet``: speech so many dB below the user's
-    level is somebody else's, unless it is a command such as "stop"; ``barge_in_below``: even then.
+    silence after which the reply goes on. ``barge_in_quiet``: speech this many dB below the user's
+    level is someone else's unless a command such as "stop"; ``barge_in_below``: even then.
     ``continuation``: speech before this much of a reply was heard continues the turn.
 
     ``pre_roll``: audio kept from before the onset. ``partial_every``: pause between partial

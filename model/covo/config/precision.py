@@ -54,10 +54,8 @@ class Precision(StrEnum):
 
     @classmethod
     def of_dtype(cls, name: str) -> Precision:
-        """Return the precision that config.json calls ``name``, such as ``bfloat16``.
-
-        Raises: NetworkConfigError.
-        """
+        """Return config.json's precision ``name`` (``bfloat16`` ...). Raises:
+        NetworkConfigError."""
         for precision, (dtype, _) in _PLAIN.items():
             if name.removeprefix("torch.") == dtype:
                 return precision

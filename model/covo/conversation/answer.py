@@ -1,8 +1,8 @@
 """One reply as tokens, and how it is cut back to the part that was heard.
 
 Text runs ahead of speech: five text tokens come with 15 speech codes (0.6 s), which say less than
-that, and once the text is over the speech continues alone. The order of the tokens therefore does
-not tell which text a sound says; the share of the codes does. Half of a complete reply's text is
+that, and after the text the speech continues alone. So the share of the codes, not the order of the
+tokens, tells which text a sound says. Half of a complete reply's text is
 said by half of its codes. While a reply is incomplete, its final number of codes is unknown, and
 each text token is assumed to take ``pace`` codes, as in the replies before.
 

@@ -7,8 +7,7 @@ between two markers, followed by text if there is any.
 The system prompt's last line asks for text and speech in alternation and names the speaker. Without
 it the reply has no sound, so a persona never replaces it. :data:`SPEECH_LINE` is the wording that
 the network was trained with; the rest is ours, in the structure of the published prompt. A model
-folder may bring a whole system prompt of its own in ``system_prompt.txt``, with ``{speaker}`` in
-its last line.
+folder may replace the system prompt by ``system_prompt.txt``, with ``{speaker}`` in its last line.
 """
 
 from __future__ import annotations

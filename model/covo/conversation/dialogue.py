@@ -5,7 +5,7 @@ embeddings that were heard (6.25 a second, small enough to keep) and the tokens 
 as it was heard. The decoder's cache follows it (:mod:`model.covo.conversation.history`), so the
 cache never holds anything else.
 
-When the room is used up, the oldest exchanges are dropped until half of it is free. The rest has to
+When the cache is full, the oldest exchanges are dropped until half of it is free. The rest has to
 be computed again, so this should be rare. A reply therefore begins with room for its whole length,
 unless the turn itself is too long for that.
 """
@@ -101,7 +101,7 @@ class Dialogue:
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """Return what was said, as the network remembers it."""
+        """Return the conversation as the network remembers it."""
         with self._lock:
             return self._exchanges
 

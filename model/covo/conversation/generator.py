@@ -1,7 +1,7 @@
 """Covo-Audio-Chat as a reply generator, which streams the text and speech of each reply.
 
 One thread decodes tokens and one turns speech codes into sound; the caller of
-:meth:`CovoGenerator.reply` hands on what they make. The network hears the turn itself, so a reply
+:meth:`CovoGenerator.reply` yields what they make. The network hears the turn itself, so a reply
 begins before the turn's words are known.
 """
 
@@ -46,8 +46,8 @@ class LoadedNetwork:
 
 @dataclass(slots=True)
 class _CovoReply:
-    """A reply in progress: ``samples`` of sound (24 kHz) in ``voice`` so far. ``finished``: all of
-    it was yielded."""
+    """A reply in progress: ``samples`` of sound (24 kHz) in ``voice``. ``finished``: all was
+    yielded."""
 
     reply: DialogueReply
     voice: NetworkVoice | None
@@ -58,9 +58,8 @@ class _CovoReply:
 class CovoGenerator:
     """A :class:`model.reply.ReplyGenerator`.
 
-    ``load`` brings everything into memory. ``voice`` is the first voice, None if the network only
-    writes; ``voices`` gives a checked voice by name. ``info``: the generator's description,
-    without the voice.
+    ``load`` brings everything into memory. ``voice`` is the first voice, None for text only;
+    ``voices`` gives a checked voice by name. ``info``: the description without the voice.
     """
 
     def __init__(

@@ -59,7 +59,7 @@ class Exchange:
 
 
 class CacheFollower:
-    """Knows what is in a decoder's cache, position by position. For one thread at a time.
+    """Tracks a decoder's cache position by position. Not thread-safe.
 
     ``placeholder``: the id that stands for heard audio.
     """

@@ -81,10 +81,7 @@ def embedding_rows(samples: int, *, reference_quirks: bool = False) -> tuple[int
 
 
 def mono(audio: Tensor) -> Tensor:
-    """Return the mean of ``audio``'s channels as finite float32.
-
-    Raises: NetworkInputError.
-    """
+    """Return the mean of ``audio``'s channels as finite float32. Raises: NetworkInputError."""
     if audio.ndim not in {1, 2} or not audio.is_floating_point():
         raise NetworkInputError(
             f"audio must be floats of shape (samples,) or (channels, samples), not "

@@ -35,8 +35,7 @@ class StepGraphs:
 
     ``step`` must be repeatable on unchanged inputs (it runs before a capture), keep inputs and
     outputs in tensors that outlive it, and never wait for the device. The graphs share one memory
-    pool, so they must not run concurrently. Other threads may use the GPU during a capture, on
-    their own streams.
+    pool, so they must not run concurrently. Other threads may use other streams during a capture.
     """
 
     def __init__(self, step: Callable[[int], None], device: torch.device) -> None:

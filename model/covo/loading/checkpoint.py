@@ -94,10 +94,8 @@ def load_token2wav(
 
 
 def load_statistics(path: Path, latent: int) -> tuple[Tensor, Tensor]:
-    """Return the latents' mean and variance, each (latent,): the halves of the array in ``path``.
-
-    Raises: WeightsError.
-    """
+    """Return the latents' mean and variance, each (latent,), from ``path``. Raises:
+    WeightsError."""
     try:
         array: NDArray[np.generic] = np.load(path, allow_pickle=False)
     except FileNotFoundError:

@@ -47,9 +47,9 @@ MARGIN = 0.05
 
 @dataclass(frozen=True, slots=True)
 class MemorySetting:
-    """What a user can choose: the ``precision`` of the language model and of ``token2wav``, the
-    ``minutes`` of talk in the cache, and whether the network ``speaks``; if it only writes,
-    token2wav is not loaded."""
+    """The user's choices: the ``precision`` of the language model and of ``token2wav``, the
+    ``minutes`` of talk in the cache, and whether the network ``speaks`` (else token2wav is not
+    loaded)."""
 
     precision: Precision = Precision.BF16
     token2wav: Precision = Precision.FP32

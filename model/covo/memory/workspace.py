@@ -64,9 +64,9 @@ def estimate_workspace(
     context: int,
     voice_codes: int,
 ) -> Workspace:
-    """Estimate the workspace. ``token2wav_item``: bytes of one of its numbers, 0 if it is not
-    loaded; ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the
-    voice prompt."""
+    """Estimate the workspace. ``token2wav_item``: bytes per number, 0 if it is not loaded;
+    ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the voice
+    prompt."""
     item = precision.item_bytes
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder

@@ -1,7 +1,6 @@
 """BigVGAN's activation: SnakeBeta between two-fold up- and downsampling, in a stream.
 
-The two-fold oversampling runs as two interleaved phases, so the oversampled signal is never
-written out.
+It runs as two interleaved phases, so the oversampled signal is never written out.
 """
 
 from __future__ import annotations

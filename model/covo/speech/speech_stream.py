@@ -7,7 +7,7 @@ new codes' latents are kept (:mod:`model.covo.speech.chunk_schedule`). N codes g
 :meth:`Token2Wav.synthesize`. Neither chunks nor noise depend on how codes were grouped on arrival,
 so a seed and a schedule determine the wave.
 
-Distance to one-shot synthesis and cost are in docs/streaming.md.
+Cost and distance to one-shot synthesis: docs/streaming.md.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class SpeechStreamer:
     def start(
         self, voice: VoicePrompt, settings: SpeechSettings | None = None, *, seed: int = 0
     ) -> SpeechStream:
-        """Return the state before a reply's first code. Raises: NetworkInputError for a voice of
-        another size."""
+        """Return the state before the first code. Raises: NetworkInputError for a voice of wrong
+        size."""
         network, flow = self.token2wav, self.token2wav.config.flow
         voice.check(flow)
         generator = torch.Generator().manual_seed(seed)

@@ -175,7 +175,7 @@ class Token2Wav(nn.Module):
         return self.denormalise(latents[:, len(voice.latents) :])
 
     def denormalise(self, latents: Tensor) -> Tensor:
-        """Bring normalised latents (1, time, latent) to the vocoder's scale: (1, latent, time),
+        """Rescale normalised latents (1, time, latent) for the vocoder: (1, latent, time),
         float32."""
         return (self.mean + latents.float() * self.deviation).transpose(1, 2)
 

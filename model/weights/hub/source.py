@@ -28,8 +28,7 @@ class Licence:
 class HubSource:
     """A repository of the model hub at ``revision``, a commit, branch or tag.
 
-    ``files`` are patterns of the wanted files; each group of patterns in ``required`` must match at
-    least one file.
+    ``files``: patterns of the wanted files; each group in ``required`` must match at least one.
     """
 
     repo: str
