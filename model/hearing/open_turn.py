@@ -1,4 +1,4 @@
-"""A turn of the user while it is collected: its audio, and where its speech ended."""
+"""The user's turn while its audio is collected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class OpenTurn:
     ``voiced`` samples are speech.
 
     ``held``: push-to-talk keeps it open through silences. ``typed``: its text, if it was typed.
-    ``closed``: it cannot be continued (typed, or of the greatest length). ``over_reply``: it began
-    over a reply that was no question, so it may be a backchannel.
+    ``closed``: it cannot be continued (typed, or at the maximum length). ``over_reply``: it began
+    over a reply that did not ask anything, so it may be a backchannel.
     """
 
     def __init__(

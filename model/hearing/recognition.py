@@ -45,7 +45,7 @@ class LoadableRecognizer(Recognizer, Protocol):
 
 
 class Recognition:
-    """Recognise what the user says, beside the conversation's loop.
+    """Recognise the user's words in the background.
 
     Without a ``recognizer`` it is not ``available``, and nothing is recognised. An open turn is
     recognised every ``partial_every`` user samples while the user speaks.

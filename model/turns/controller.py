@@ -1,4 +1,4 @@
-"""Turn taking: make an engine of a half-duplex reply generator.
+"""Turn taking: turn a half-duplex reply generator into an engine.
 
 Each frame runs one step of the present state (:mod:`model.turns.states`), which returns the next::
 
@@ -18,7 +18,7 @@ Each frame runs one step of the present state (:mod:`model.turns.states`), which
 - A user who goes on talking just as the reply begins has paused, not interrupted: the reply is
   taken back and the same turn continues.
 
-Muting the microphone is no state of its own: Listening is shown as MUTED then.
+A muted microphone is not a state: Listening is shown as MUTED then.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class TurnTakingEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """What the generator is made of, and what hears the user."""
+        """The generator's info, and what hears the user."""
         generator, recognition = self._context.generator, self._context.recognition
         parts: dict[str, str] = {}
         if recognition.available:

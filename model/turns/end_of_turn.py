@@ -1,4 +1,4 @@
-"""Ask the end-of-turn model about a turn, beside the conversation's loop."""
+"""Ask the end-of-turn model about a turn, in the background."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EndOfTurnProbe:
         return self._question.answer
 
     def poll(self, now: int, turn: OpenTurn, silence: int) -> list[Notice]:
-        """Ask about ``turn``, which a ``silence`` (user samples) ends so far, and collect."""
+        """Ask about ``turn`` in its present ``silence`` (user samples), and collect the answer."""
         model = self._model
         if model is None:
             return []

@@ -1,7 +1,7 @@
-"""When is the user's turn over? Decided from the silence, and from the words and sound before it.
+"""Judge whether the user's turn is over, from the silence and the words and sound before it.
 
 :func:`judge` is pure: :class:`TurnEvidence` goes in, :class:`EndpointVerdict` comes out. Each kind
-of ending needs a silence of its own (:class:`model.turns.turn_settings.TurnSettings`); the longest
+of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`); the longest
 that applies counts:
 
 - words that break off: ``silence_unfinished``
@@ -25,11 +25,11 @@ from model.turns.phrases import Phrase, PhraseVerdict
 from model.turns.turn_settings import TurnSettings
 
 _FRAME_MARGIN = 1e-6
-"""Seconds: in floating point, the sum of whole frames falls a little short."""
+"""Seconds: a floating-point sum of whole frames falls slightly short."""
 
 
 class EndOfTurnModel(Protocol):
-    """Hears whether a speaker is done."""
+    """Judges from the sound whether a speaker is done."""
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class EndOfTurnModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TurnEvidence:
-    """What is known of a turn in a silence.
+    """The evidence on a turn in a silence.
 
     ``silence``: its length in seconds. ``words``: how the turn's words end, None if unknown.
     ``words_coming``: they are still being recognised. ``asked``: the assistant asked a question

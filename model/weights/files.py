@@ -1,4 +1,4 @@
-"""Files of weights: check them, write them completely or not at all, and say how it goes.
+"""Check weight files, write them completely or not at all, and report progress.
 
 Both stores share this: the embedded engine's (:mod:`model.weights.packages`) and the model hub's
 (:mod:`model.weights.hub`).
@@ -32,7 +32,7 @@ class WeightState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """``done`` of ``total`` bytes are here (0: unknown); ``package`` names what is coming."""
+    """``done`` of ``total`` bytes have arrived (0: unknown); ``package`` is the current one."""
 
     package: str
     done: int

@@ -28,7 +28,7 @@ PERSONA = (
     "2、你的回答会被念出来：不要列清单、写网址、表情符号或数学公式。\n"
     "3、遇到敏感或危险的话题，要谨慎、友善，以对方的安全为重。"
 )
-"""Who the assistant is by default."""
+"""The default persona."""
 
 SPEECH_LINE = (
     "请用文本和音频进行对话，交替生成5个文本token和15个音频token，音频部分使用发音人：{speaker}"

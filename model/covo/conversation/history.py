@@ -1,4 +1,4 @@
-"""What was said, as data, and the decoder's cache, which follows it.
+"""The conversation as data, and the decoder's cache kept in step with it.
 
 A conversation is a list of segments: token ids, with embeddings of heard audio in the places of
 their placeholders. :meth:`CacheFollower.hold` compares the segments with the cache, keeps their
@@ -27,7 +27,7 @@ class Cache(Protocol):
 
     @property
     def capacity(self) -> int:
-        """Return the most positions that fit."""
+        """Return the maximum number of positions."""
 
     def append(self, embedded: Tensor) -> None:
         """Compute ``embedded`` (n, hidden) after the existing positions."""

@@ -26,7 +26,7 @@ class KVCache:
 
     @property
     def capacity(self) -> int:
-        """Return the most tokens that it can hold."""
+        """Return the maximum number of tokens."""
         return int(self._rows.shape[2])
 
     def layer(self, index: int) -> tuple[Tensor, Tensor]:

@@ -79,7 +79,7 @@ class Decoder:
 
     @property
     def capacity(self) -> int:
-        """Return the most tokens that the history can hold."""
+        """Return the maximum number of tokens in the history."""
         return self._cache.capacity
 
     @property

@@ -1,4 +1,4 @@
-"""From a turn of speech to the encoder's input, and the number of embeddings that result.
+"""Convert a turn's audio to the encoder's input, and count the resulting embeddings.
 
 A turn is resampled to 24 kHz, cut to whole 10 ms, padded to whole 20 ms and split into segments of
 30 s. Each segment is resampled to 16 kHz and becomes a log-mel spectrogram of its own.

@@ -1,4 +1,4 @@
-"""Choosing a token from logits: penalties, a mask, then the best or a drawn one.
+"""Choose a token from logits: penalties, a mask, then the best or a random one.
 
 The order and meaning are those of transformers' ``generate``: penalties, mask, temperature, top-k,
 top-p. All of it runs on the logits' device and never waits for it; the token stays there.

@@ -1,4 +1,4 @@
-"""What makes a decode step quick on CUDA: graphs of a few sizes, and a read that overlaps.
+"""Fast decode steps on CUDA: graphs of a few sizes, and token reads that overlap with work.
 
 A step attends to the next power of two above the history's length, so each step can be a CUDA
 graph that was captured once, and a short history never pays for the whole capacity.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 SHORTEST_ATTENDED = 512
 WARM_UPS = 2
-"""Runs before a capture, in which libraries choose kernels and allocate their workspaces."""
+"""Warm-up runs before a capture, so that libraries choose kernels and allocate workspaces."""
 
 
 def attended_length(length: int, capacity: int) -> int:

@@ -12,7 +12,7 @@ from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, pl
 from model.errors import NetworkConfigError, NetworkMemoryError
 
 LONGEST = 60.0
-"""Minutes at which the search for the longest talk that fits ends."""
+"""Upper limit in minutes of the search for the longest talk that fits."""
 
 _COARSER = {
     Precision.FP32: (Precision.BF16, Precision.INT8, Precision.INT4),

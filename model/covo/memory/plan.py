@@ -1,4 +1,4 @@
-"""Plan how much memory the network will take, before any of it is loaded.
+"""Plan the network's memory before loading any of it.
 
 A plan follows from the sizes alone: each part's weights to the byte, the key-value cache for the
 wanted minutes of talk, an estimate of the workspace (:mod:`model.covo.memory.workspace`), the

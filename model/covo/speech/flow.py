@@ -1,4 +1,4 @@
-"""Flow matching: from speech codes to latents of 100 Hz, in the voice of a prompt.
+"""Flow matching: convert speech codes to latents of 100 Hz, in the voice of a prompt.
 
 A transformer predicts the direction in which noise becomes latents; :func:`midpoint` follows it
 from time 0 to 1. It sees the codes of prompt and reply, the latents of the prompt (zeros for the

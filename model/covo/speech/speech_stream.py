@@ -1,4 +1,4 @@
-"""From a reply's speech codes to its wave, while the codes arrive.
+"""Stream a reply's wave while its speech codes arrive.
 
 The vocoder streams exactly; flow matching cannot, because every latent attends to every other. It
 streams by continuation, as the network was trained: spoken latents extend the prompt, and only the

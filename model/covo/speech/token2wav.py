@@ -1,4 +1,4 @@
-"""From speech codes to a wave: flow matching, the latents' own scale, and the vocoder.
+"""Synthesise a wave from speech codes: flow matching, rescaled latents, and the vocoder.
 
 25 codes, 100 latents and 24,000 samples per second. A voice prompt has p codes and, in the
 published voice, 4p + 3 latents; a reply of n codes then has 4n - 3 latents, because the first
@@ -64,7 +64,7 @@ class VoicePrompt:
 
     def crop(self, seconds: float, config: Token2WavConfig) -> VoicePrompt:
         """Return the voice with at most the last ``seconds`` of its prompt: each call of the flow
-        costs less, and the voice is kept less faithfully.
+        is cheaper, but less faithful to the voice.
 
         The end is kept because a prompt's last 3 latents belong to the reply's first code, and
         because the cut is then as far from the reply as possible. Raises: NetworkInputError when

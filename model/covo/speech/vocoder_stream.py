@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 Tails = dict[tuple[nn.Module, str], Tensor]
-"""What each layer keeps of its past, by layer and name. The tensors are never written to, so a
-copy of the dictionary is a copy of the state."""
+"""The past that each layer keeps, by layer and name. The tensors are never written to, so a copy of
+the dictionary is a copy of the state."""
 
 
 @dataclass(frozen=True, slots=True)

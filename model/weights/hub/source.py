@@ -42,7 +42,7 @@ class HubSource:
         return _any_matches(self.files, name)
 
     def lacking(self, names: list[str]) -> list[str]:
-        """Return the required groups that match none of ``names``, in words."""
+        """Return the required groups that match none of ``names``, as text."""
         return [
             " or ".join(group)
             for group in self.required
