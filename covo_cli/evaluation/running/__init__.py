@@ -1,1 +1,1 @@
-"""Running: scenarios held as conversations."""
+"""Hold scenarios as conversations."""

@@ -1,7 +1,7 @@
 """Hold all scenarios of a set with one engine, on several cores; a stopped run can be continued.
 
-A run is a folder: ``run.json`` (what is run, so that nothing else is added to it) and a folder for
-each finished scenario (:mod:`covo_cli.evaluation.running.conversation`).
+A run is a folder with ``run.json``, which identifies it, and a folder for each finished scenario
+(:mod:`covo_cli.evaluation.running.conversation`).
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ REPORT = "report.md"
 PICTURES = "pictures"
 
 IDENTITY = ("set", "set_sha256", "engine", "recognizer", "settings", "code_sha256")
-"""The fields of a :class:`RunRecord` in which two parts of one run agree."""
+"""The :class:`RunRecord` fields that must match to continue a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A set in ``folder``, and the engine that holds its conversations."""
+    """The set in ``folder`` and the engine to run it with."""
 
     folder: Path
     engine: str
@@ -63,8 +63,8 @@ class Task:
 class RunRecord:
     """What was run, and where.
 
-    ``settings``: those that the engine depends on. ``load``: processes per core that wanted to run
-    before it began. ``conversations``: how many were finished when the run was judged.
+    ``settings``: those that affect the engine. ``load``: runnable processes per core before the
+    start. ``conversations``: how many were finished when the run was judged.
     """
 
     set: str
@@ -82,7 +82,7 @@ class RunRecord:
 
 
 def open_run(task: Task, out: Path, jobs: int) -> RunRecord:
-    """Begin the run in the folder ``out``, or check that it is the same one that was begun there.
+    """Begin the run in the folder ``out``, or check that the run begun there is the same.
 
     Raises: EvaluationError, also when the engine cannot hold these conversations.
     """
@@ -123,10 +123,7 @@ def open_run(task: Task, out: Path, jobs: int) -> RunRecord:
 
 
 def discard_run(out: Path) -> None:
-    """Delete the run in the folder ``out``, and nothing else that is there.
-
-    Raises: EvaluationError when the folder holds something other than a run.
-    """
+    """Delete the run in ``out`` and no other files. Raises: EvaluationError if it is not a run."""
     if not (out / RUN).exists():
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise EvaluationError(f"{out} is not a run folder; nothing deleted")
@@ -147,17 +144,17 @@ def _settings_in_force(task: Task) -> dict[str, Any]:
 
 
 def remaining(scenarios: ScenarioSet, out: Path) -> list[Scenario]:
-    """Return the scenarios that run ``out`` has not finished."""
+    """Return the scenarios not finished in the run ``out``."""
     return [s for s in scenarios.scenarios if not (out / CONVERSATIONS / s.id).exists()]
 
 
 def run_all(
     task: Task, out: Path, jobs: int, progress: Callable[[str], None] = lambda name: None
 ) -> None:
-    """Hold every missing conversation of the run ``out``, on ``jobs`` processes.
+    """Hold the missing conversations of the run ``out``, on ``jobs`` processes.
 
-    ``progress`` is called with the id of each finished scenario. What is finished stays after a
-    failure or an interruption, and the same call continues. Raises: the errors of any room.
+    ``progress`` gets the id of each finished scenario. After a failure or interruption, the same
+    call continues the run. Raises: the errors of any room.
     """
     names = [scenario.id for scenario in remaining(read_scenarios(task.folder), out)]
     jobs = min(jobs, len(names))
@@ -177,7 +174,7 @@ def run_all(
 
 
 _holders: list[Callable[[str], None]] = []
-"""In a worker process: the one :func:`_holder` that all its conversations share."""
+"""In a worker process: the :func:`_holder` shared by its conversations."""
 
 
 def _hold_in_this_process(task: Task, out: Path, name: str) -> str:
@@ -188,7 +185,7 @@ def _hold_in_this_process(task: Task, out: Path, name: str) -> str:
 
 
 def _holder(task: Task, out: Path) -> Callable[[str], None]:
-    """Load what conversations share; return a function that holds the scenario of a given id."""
+    """Load what conversations share; return a function that holds a scenario by id."""
     scenarios = read_scenarios(task.folder)
     make = engine_maker(task.engine, task.recognizer, task.settings, task.threads)
     by_name = {scenario.id: scenario for scenario in scenarios.scenarios}
@@ -204,7 +201,7 @@ def _holder(task: Task, out: Path) -> Callable[[str], None]:
 
 
 def code_files() -> list[Path]:
-    """Return the files that decide how a conversation goes: code, and the rules about words."""
+    """Return the files that affect a conversation: code and word rules."""
     covo = Path(covo_cli.__file__).parent
     rooms = [covo.parent / room for room in ("audio_io", "model", "voices")]
     folders = ("conversation", "engines", "simulation", "evaluation/running")
@@ -237,16 +234,16 @@ def read_run(out: Path) -> RunRecord:
 
 
 def load() -> float:
-    """Return how many processes per core wanted to run in the last minute."""
+    """Return the runnable processes per core over the last minute."""
     return round(float(psutil.getloadavg()[0]) / (os.cpu_count() or 1), 2)
 
 
 def default_jobs(engine: str) -> int:
-    """Return all cores for the scripted engine, else 1: elsewhere compute time counts."""
+    """Return all cores for the scripted engine; 1 for others, whose compute time counts."""
     return os.cpu_count() or 1 if engine == SCRIPTED else 1
 
 
 def done(out: Path) -> list[Path]:
-    """Return the folders of the finished conversations of the run ``out``, by name."""
+    """Return the folders of finished conversations in the run ``out``, by name."""
     folders = (out / CONVERSATIONS).glob("*")
     return sorted(folder for folder in folders if folder.suffix != ".part")
