@@ -3,9 +3,9 @@
 WebRTC's AEC3 does the work. It finds the delay between reference and echo by itself, up to 300 ms
 and more; telling it the delay gained nothing measurable (figures in
 tests/audio_io/test_audio_echo.py). The delay is estimated here because AEC3 fails when the
-reference comes *later* than its echo: the echo return loss enhancement is 1.6 dB at a delay of
-0 ms, 10 dB at -10 ms and 55 dB from 1 ms on. The microphone is then delayed in steps of 10 ms.
-AEC3 itself adds 8 ms.
+reference comes *later* than its echo: the echo return loss enhancement is 1.6 dB at a delay of 0
+ms, 10 dB at -10 ms and 55 dB from 1 ms on. The microphone is then delayed in steps of 10 ms. AEC3
+itself adds 8 ms.
 """
 
 from __future__ import annotations

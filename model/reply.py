@@ -2,8 +2,7 @@
 
 A :class:`ReplyGenerator` knows nothing about time, devices, recognition or interruptions.
 :class:`model.turns.controller.TurnTakingEngine` makes an engine of it. There are two: the embedded
-cascade (:mod:`model.lite.cascade`) and Covo-Audio-Chat
-(:mod:`model.covo.conversation.generator`).
+cascade (:mod:`model.lite.cascade`) and Covo-Audio-Chat (:mod:`model.covo.conversation.generator`).
 """
 
 from __future__ import annotations

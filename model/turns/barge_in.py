@@ -1,4 +1,4 @@
-"""Speech over a reply: is it an interruption, or did the listener only say "mm-hmm"?
+"""Judge whether speech over a reply is an interruption or only a "mm-hmm".
 
 :func:`judge` is pure: :class:`OverlapEvidence` goes in, :class:`OverlapVerdict` comes out. Where
 the words can be recognised, enough speech makes the speaker stand still, and the words decide
@@ -47,12 +47,12 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OverlapEvidence:
-    """The evidence on speech over a reply. Times are in seconds.
+    """Evidence about speech over a reply. Times are in seconds.
 
-    ``voiced``: its amount; ``silence``: since its end. ``level``: in dB relative to the
-    user's own. ``recognized``: whether its words can become known; ``words``: those of its first
-    ``words_until`` seconds. ``goes_on``: the reply has only just begun, so that a single word may
-    be the rest of the turn that it answers.
+    ``voiced``: its amount; ``silence``: since its end. ``level``: in dB relative to the user's own.
+    ``recognized``: whether words can be recognised; ``words``: those of its first ``words_until``
+    seconds. ``goes_on``: the reply has only just begun, so that a single word may be the rest of
+    the turn that it answers.
     """
 
     voiced: float
@@ -104,7 +104,7 @@ def _judge_length(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
 
 
 def _judge_words(speech: OverlapEvidence) -> OverlapVerdict | None:
-    """Judge by the words; None when they leave it open."""
+    """Judge by the words; None if they are inconclusive."""
     words = speech.words
     whole = _known_whole(speech)
     if words is None or not (whole or speech.words_until >= UNCLEAR_S):

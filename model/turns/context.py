@@ -74,15 +74,14 @@ class TurnContext:
         return self.enter(Listening(), reason)
 
     def open_turn(self, typed: str | None = None) -> OpenTurn:
-        """Open the next turn: ``typed``, or with the speech that has begun just now."""
+        """Open the next turn: ``typed``, or with the speech that just began."""
         self.turns += 1
         if typed is not None:
             return OpenTurn(self.turns, self.now, self.now, typed=typed)
         return self.hearing.open_turn(self.turns)
 
     def open_overlap(self, unfinished: OpenTurn | None) -> Overlap:
-        """Open speech over a reply, as part of the answered turn if ``unfinished``, else a new
-        one."""
+        """Open speech over a reply: more of the ``unfinished`` turn it answers, or a new turn."""
         return Overlap(
             unfinished or self.open_turn(),
             self.hearing.run,
@@ -93,7 +92,7 @@ class TurnContext:
         )
 
     def begin_answer(self, turn: OpenTurn) -> TurnAnswer:
-        """Begin to answer ``turn`` as it stands."""
+        """Begin answering ``turn`` as it stands."""
         self.recognition.drop_partial()
         self.replies += 1
         return TurnAnswer(

@@ -1,6 +1,6 @@
 """Turn taking: turn a half-duplex reply generator into an engine.
 
-Each frame runs one step of the present state (:mod:`model.turns.states`), which returns the next::
+Each frame runs one step of the current state (:mod:`model.turns.states`), which returns the next::
 
     Listening --speech--> UserSpeaking --silence--> Thinking --first sound--> ReplySpeaking
         ^                     ^  ^   <--you went on--/    |                      |      |
@@ -70,9 +70,9 @@ from model.turns.voice_changes import VoiceChanges
 class TurnTakingEngine:
     """A reply generator that can hold a conversation (see the module's docstring).
 
-    ``detector`` hears speech in frames; ``executor`` does what takes longer than a frame.
-    Optional: ``recognizer`` recognises words (a generator that does not hear needs one),
-    ``phrases`` are the rules to judge words by, ``end_of_turn`` judges the sound.
+    ``detector`` detects speech in frames; ``executor`` runs work that outlasts a frame. Optional:
+    ``recognizer`` recognises words (a generator that does not hear needs one), ``phrases`` are the
+    rules to judge words by, ``end_of_turn`` judges the sound.
     """
 
     def __init__(

@@ -12,9 +12,8 @@ END_OF_TURN_LANE = "end of turn"
 
 
 class EndOfTurnProbe:
-    """Ask ``model`` once in each silence, when it has lasted ``first`` user samples: the model was
-    trained on short silences. Without a model, the probability is never known.
-    """
+    """Asks ``model`` once per silence, after ``first`` user samples: it was trained on short
+    silences. Without a model, the probability stays unknown."""
 
     def __init__(self, model: EndOfTurnModel | None, executor: Executor, first: int) -> None:
         self._model = model
@@ -30,7 +29,7 @@ class EndOfTurnProbe:
 
     @property
     def probability(self) -> float | None:
-        """How likely the turn is over with the silence that lasts now; None while unknown."""
+        """Probability that the turn is over in the present silence; None while unknown."""
         return self._question.answer
 
     def poll(self, now: int, turn: OpenTurn, silence: int) -> list[Notice]:

@@ -1,8 +1,8 @@
 """Judge whether the user's turn is over, from the silence and the words and sound before it.
 
 :func:`judge` is pure: :class:`TurnEvidence` goes in, :class:`EndpointVerdict` comes out. Each kind
-of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`); the longest
-that applies counts:
+of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`); the longest that
+applies counts:
 
 - words that break off: ``silence_unfinished``
 - a whole sentence that asks for nothing, unless it answers a question: ``silence_statement``
@@ -47,7 +47,7 @@ class EndOfTurnModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TurnEvidence:
-    """The evidence on a turn in a silence.
+    """Evidence about a turn in a silence.
 
     ``silence``: its length in seconds. ``words``: how the turn's words end, None if unknown.
     ``words_coming``: they are still being recognised. ``asked``: the assistant asked a question

@@ -24,8 +24,8 @@ class Overlap:
     """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
 
     ``goes_on``: it continues the turn that the reply answers. ``user_level``: the user's level in
-    dBFS, if known. Its words are recognised while it grows and once when it has
-    ended, unless there is no recogniser or there are no ``phrases`` to judge by.
+    dBFS, if known. Its words are recognised while it grows and once when it has ended, unless there
+    is no recogniser or there are no ``phrases`` to judge by.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class Overlap:
         return 0.0 if level is None or self._user_level is None else level - self._user_level
 
     def poll(self, now: int, silence: int, reply: str) -> list[Notice]:
-        """Collect and request the words. ``silence``: user samples since the last speech;
-        ``reply``: the text of the reply."""
+        """Request and collect the words of speech over ``reply``, ``silence`` samples after its
+        end."""
         if self._phrases is None or not self._recognizable:
             return []
         question = self._recognition.overlap

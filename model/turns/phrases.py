@@ -116,7 +116,7 @@ class Phrases:
     def _states(self, words: Sequence[str]) -> bool:
         """Return whether a sentence of these words states something and asks for nothing.
 
-        A single word after a filler does too: often it is one more filler, misheard.
+        A single word after a filler counts, too: often it is a misheard filler.
         """
         hesitant = False
         while len(words) > 1 and words[0] not in self._openers:

@@ -18,7 +18,7 @@ class VoiceChanges:
         self._loading: list[Question[str]] = []
 
     def ask(self, voice: str, now: int) -> None:
-        """Begin to change to ``voice``."""
+        """Start changing to ``voice``."""
 
         def load() -> str:
             self._generator.set_voice(voice)

@@ -2,9 +2,9 @@
 
 Text runs ahead of speech: five text tokens come with 15 speech codes (0.6 s), which say less than
 that, and after the text the speech continues alone. So the share of the codes, not the order of the
-tokens, tells which text a sound says. Half of a complete reply's text is
-said by half of its codes. While a reply is incomplete, its final number of codes is unknown, and
-each text token is assumed to take ``pace`` codes, as in the replies before.
+tokens, tells which text a sound says. Half of a complete reply's text is said by half of its codes.
+While a reply is incomplete, its final number of codes is unknown, and each text token is assumed to
+take ``pace`` codes, as in the replies before.
 
 A cut reply keeps the order of its remaining tokens, so it looks like a shorter reply of the
 network's own: alternation, then speech alone.

@@ -1,4 +1,4 @@
-"""A conversation with the network: what was said, and the stream of the next reply.
+"""A conversation with the network: its history, and the stream of the next reply.
 
 The conversation is data: the exchanges that really happened, each with the ids of a turn, the
 embeddings that were heard (6.25 a second, small enough to keep) and the tokens of the reply as far
@@ -54,7 +54,7 @@ _LEAST_ROOM = 64
 @dataclass(frozen=True, slots=True)
 class DialogueSettings:
     """``sampling``: its seed is the first reply's; each later reply adds one. ``limit``: tokens of
-    a reply. ``text_only``: the network writes and does not speak."""
+    a reply. ``text_only``: reply without speech."""
 
     sampling: SamplingSettings = GREEDY
     penalties: PenaltySettings = field(default_factory=PenaltySettings)
@@ -66,8 +66,8 @@ class Dialogue:
     """The conversation of one user with the network.
 
     :meth:`stream`, :meth:`prepare` and :meth:`warm_up` use the decoder, step by step; the newest
-    call takes it over, and the reply that was using it ends as cancelled. The rest is quick
-    and thread-safe. ``speaker``: the name of the voice, None for text only.
+    call takes it over, and the reply that was using it ends as cancelled. The rest is quick and
+    thread-safe. ``speaker``: the name of the voice, None for text only.
     """
 
     def __init__(
@@ -148,8 +148,8 @@ class Dialogue:
     def prepare(self) -> None:
         """Compute what the cache lacks of the conversation, to spare the next reply the time.
 
-        Nothing is done while that reply is already computed, or when the conversation no longer
-        fits; the next reply then drops its oldest turns.
+        Does nothing while that reply is being computed, or if the conversation no longer fits; the
+        next reply then drops its oldest turns.
         """
         with self._computing:
             if self._running is not None and not self._running.over:

@@ -46,8 +46,7 @@ class LoadedNetwork:
 
 @dataclass(slots=True)
 class _CovoReply:
-    """A reply in progress: ``samples`` of sound (24 kHz) in ``voice``. ``finished``: all was
-    yielded."""
+    """A reply in progress: ``samples`` (24 kHz) so far in ``voice``. ``finished``: all yielded."""
 
     reply: DialogueReply
     voice: NetworkVoice | None
@@ -190,7 +189,7 @@ class CovoGenerator:
         return self._loaded
 
     def _prepare(self) -> None:
-        """Bring the cache up to date before the next reply."""
+        """Start bringing the cache up to date for the next reply."""
         loaded = self._present()
         with self._lock:
             if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):

@@ -9,8 +9,8 @@ each token; the GPU is already busy with the next step by then.
 Use one decoder from one thread at a time, and on one CUDA stream.
 
 Unlike the published code (``reference_quirks=True`` restores it), the last token of a reply,
-normally the end of the block, becomes part of the history. There it is never fed back, so that
-the next turn follows an unfinished block.
+normally the end of the block, becomes part of the history. There it is never fed back, so that the
+next turn follows an unfinished block.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fast decode steps on CUDA: graphs of a few sizes, and token reads that overlap with work.
 
-A step attends to the next power of two above the history's length, so each step can be a CUDA
-graph that was captured once, and a short history never pays for the whole capacity.
+A step attends to the next power of two above the history's length, so each step can be a CUDA graph
+that was captured once, and a short history never pays for the whole capacity.
 """
 
 from __future__ import annotations

@@ -46,8 +46,8 @@ class NetworkSettings:
     ``device``: ``auto`` or torch's name. ``precision``: ``auto`` for the weights' own, or one of
     :class:`Precision`; ``token2wav_precision``: ``auto`` for bf16, or fp32 on the CPU.
     ``context_minutes``: minutes of talk to remember. ``voice_prompt_seconds``: how much of a voice
-    prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for
-    the checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative to disable.
+    prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for the
+    checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative to disable.
     ``graph``: use CUDA graphs. ``text_only``: write without speaking.
     """
 

@@ -1,8 +1,8 @@
 """Load networks from a folder in the published layout.
 
 Modules are constructed on the meta device, without memory, and filled tensor by tensor from
-memory-mapped files, directly in the final dtype, device and quantisation. At most one tensor
-is held twice at a time. Missing, extra or misshapen tensors are refused with a list of them.
+memory-mapped files, directly in the final dtype, device and quantisation. At most one tensor is
+held twice at a time. Missing, extra or misshapen tensors are refused with a list of them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Synthesise a wave from speech codes: flow matching, rescaled latents, and the vocoder.
 
 25 codes, 100 latents and 24,000 samples per second. A voice prompt has p codes and, in the
-published voice, 4p + 3 latents; a reply of n codes then has 4n - 3 latents, because the first
-30 ms of its first code are the prompt's. The vocoder starts cold where the prompt ends.
+published voice, 4p + 3 latents; a reply of n codes then has 4n - 3 latents, because the first 30 ms
+of its first code are the prompt's. The vocoder starts cold where the prompt ends.
 
 Unlike the published code: no codes give an empty wave (there, a crash), every code outside the
 codebook is refused (there, one passes the check), the start noise is passed in or seeded (there, it
