@@ -114,8 +114,8 @@ def _check(info: inspect.Type, value: Any, place: str, ignore_unknown: bool) -> 
         case inspect.FloatType() if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{place} must be a finite number, not {value}")
         case _:
-            for inner, one, there in _inside(info, value, place):
-                _check(inner, one, there, ignore_unknown)
+            for part in _inside(info, value, place):
+                _check(*part, ignore_unknown)
 
 
 def _inside(info: inspect.Type, value: Any, place: str) -> Iterable[tuple[inspect.Type, Any, str]]:

@@ -1,8 +1,8 @@
 """Measure the cost of a full-duplex step and whether it grows over a conversation.
 
 The network is random, so it is forced to speak in ``TALK`` of every ``PERIOD`` chunks. Chunks
-arrive as fast as they are taken. A step is timed until its codes are on the host, without the
-synthesis of sound.
+arrive as fast as they are taken. A step is timed until its codes are on the host;
+synthesis is excluded.
 """
 
 from __future__ import annotations

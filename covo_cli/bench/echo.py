@@ -113,8 +113,8 @@ def measure_echo(
 
 def _barge_in_waits(setup: _Setup, question: Audio, barge_in: Audio, times: int) -> list[float]:
     """Return how long each successful barge-in took to stop the assistant, in seconds."""
-    over_it = Start(StartRule.DURING_REPLY, BARGE_IN_AFTER_S)
-    lines = [Line(question, "question"), *[Line(barge_in, "barge-in", over_it)] * times]
+    during_reply = Start(StartRule.DURING_REPLY, BARGE_IN_AFTER_S)
+    lines = [Line(question, "question"), *[Line(barge_in, "barge-in", during_reply)] * times]
     log, spoken = setup.talk(lines)
     waits = []
     for start, end in spoken[1:]:

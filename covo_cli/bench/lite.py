@@ -35,8 +35,8 @@ def bench_conversation(
     weights = WeightStore(models_dir(settings))
     progress(f"rendering the questions of {asker}")
     # Render in another process, so that this one's memory is the engine's alone.
-    with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:
-        asked = elsewhere.submit(_rendered, settings, asker, questions()[:count]).result()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        asked = pool.submit(_rendered, settings, asker, questions()[:count]).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     began = time.perf_counter()

@@ -32,7 +32,7 @@ SENTENCES = (
 
 
 class ReadAloud:
-    """Answer every turn with ``sentences`` over and over, for ``length`` seconds.
+    """Answer every turn with ``sentences``, repeated for ``length`` seconds.
 
     Args:
         speak: synthesises a sentence in pieces, float32 mono 24 kHz.

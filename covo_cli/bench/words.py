@@ -1,4 +1,4 @@
-"""Compare meant words with understood words.
+"""Compare a speaker's words with the recognised ones.
 
 Both texts go through Whisper's English normaliser (case, punctuation, fillers, contractions,
 spellings, numbers). Needs jiwer and whisper-normalizer.

@@ -1,4 +1,4 @@
-"""``covo chat`` and ``covo demo``: hold a spoken conversation."""
+"""``covo chat`` and ``covo demo``: have a spoken conversation."""
 
 from __future__ import annotations
 

@@ -88,14 +88,13 @@ def build_engine(
 
 def _check_heeded(settings: Settings, choice: EngineChoice) -> None:
     """Reject flags and must-be-heeded settings that the engine does not support."""
-    heeding: dict[str, set[str]] = {}
+    supported_by: dict[str, set[str]] = {}
     for key, origin in settings.origins.items():
         option = OPTIONS[key]
         changed = settings.value(key) != option.default
         if origin.source is SettingSource.FLAG or (option.must_be_heeded and changed):
-            # One flag may set several settings.
-            heeding.setdefault(origin.place, set()).update(option.engines or {choice.name})
-    for place, engines in heeding.items():
+            supported_by.setdefault(origin.place, set()).update(option.engines or {choice.name})
+    for place, engines in supported_by.items():
         if choice.name not in engines:
             raise SettingsError(
                 f"{place} has no effect with the engine {choice.name} ({choice.reason}): use "

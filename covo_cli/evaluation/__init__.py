@@ -1,10 +1,8 @@
-"""Hold scripted conversations with an engine and judge how well it takes turns.
+"""Run scripted conversations with an engine and judge its turn taking.
 
 A scenario (:mod:`~covo_cli.evaluation.scenarios.scenario`) says who speaks when and what would be
-right. ``running`` holds it, ``judging`` compares what happened with what would be right,
-``reporting`` shows the figures. docs/evaluation.md has the definitions and their sources.
-
-This module has the names for the command line, because it imports nothing heavy.
+right. ``running`` runs it, ``judging`` judges what happened, ``reporting`` shows the figures.
+docs/evaluation.md has the definitions. This module imports nothing heavy, for the command line.
 """
 
 from __future__ import annotations

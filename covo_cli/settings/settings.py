@@ -245,15 +245,15 @@ def _from_patience(loaded: _Layer) -> _Layer:
         for key, name in keys.items()
         if key in loaded and loaded[key][1].source is not SettingSource.DEFAULT
     }
-    in_force = with_patience(patience, **given)
+    effective = with_patience(patience, **given)
     layer: _Layer = {}
     for key, name in keys.items():
-        value: Value = getattr(in_force, name)
+        value: Value = getattr(effective, name)
         if key in loaded and value != loaded[key][0]:
-            follows = f"turns.patience = {patience}"
+            origin = f"turns.patience = {patience}"
             if value != getattr(preset, name):
-                follows = "turns.silence"
-            layer[key] = (value, SettingOrigin(SettingSource.PRESET, follows))
+                origin = "turns.silence"
+            layer[key] = (value, SettingOrigin(SettingSource.PRESET, origin))
     return layer
 
 

@@ -68,7 +68,7 @@ class Subject:
         return torch.cat((text[: TURN_FRAME // 2], audio, text[TURN_FRAME // 2 :]))
 
     def prepare(self) -> None:
-        """Cut the history back to the system prompt."""
+        """Truncate the history to the system prompt."""
         self.decoder.rewind(0)
         ids = torch.arange(SYSTEM_TOKENS) % self.size.covo.placeholder
         self.decoder.append(self.network.embed(ids))

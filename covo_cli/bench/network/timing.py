@@ -54,7 +54,7 @@ class DeviceClock:
 
     def memory(self) -> dict[str, int | None]:
         """Return peak bytes of tensors, peak bytes reserved by torch, and bytes now used by all
-        processes on the device; None except on CUDA."""
+        processes on the device; None without CUDA."""
         if self.device.type != "cuda":
             return dict.fromkeys(("peak_allocated", "peak_reserved", "device_used"))
         free, total = torch.cuda.mem_get_info(self.device)

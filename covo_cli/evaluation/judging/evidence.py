@@ -155,8 +155,8 @@ def _replies(
     for start, following in zip_longest(starts, starts[1:]):
         cut, finished = cuts.get(start.reply), ends.get(start.reply)
         # Include the fade-out (one frame). The next reply may sound one frame before its event.
-        over = [at + FRAME for at in (cut, finished) if at is not None]
-        end = min([*over, following.at - FRAME if following else len(output)])
+        faded = [at + FRAME for at in (cut, finished) if at is not None]
+        end = min([*faded, following.at - FRAME if following else len(output)])
         blocks = range(start.at // _BLOCK, min(end // _BLOCK, len(audible)))
         loud = [block for block in blocks if audible[block]]
         first, last, words = start.at, start.at, None

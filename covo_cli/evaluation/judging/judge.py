@@ -44,10 +44,10 @@ def judge(evidence: Evidence) -> list[Finding]:
     """Return all findings on a conversation."""
     scenario = evidence.annotation.scenario
     findings = []
-    for place, outcome in (*_lines(evidence), *_exposure(evidence), *_first_words(evidence)):
+    for line, outcome in (*_lines(evidence), *_exposure(evidence), *_first_words(evidence)):
         check, ok, values, why = outcome
         rounded = {name: round(float(value), 4) for name, value in values.items()}
-        findings.append(Finding(scenario.id, scenario.kind, check, place, ok, rounded, why))
+        findings.append(Finding(scenario.id, scenario.kind, check, line, ok, rounded, why))
     return findings
 
 
@@ -92,7 +92,7 @@ def _latency(answer: HeardReply, line: Said) -> dict[str, float]:
 
 
 def _pause(evidence: Evidence, line: Said, following: Said | None) -> Outcome:
-    """Check whether the assistant stayed silent until the turn went on to its end."""
+    """Check whether the assistant stayed silent through the pause and the rest of the turn."""
     if line.recorded:
         # Full-Duplex-Bench judges a whole recording at once.
         heard = [r for r in evidence.heard if r.first < line.end]

@@ -1,1 +1,1 @@
-"""Hold scenarios as conversations."""
+"""Run scenarios as conversations."""

@@ -1,4 +1,4 @@
-"""Hold one scenario on the sample clock, through the same Conversation as a live one.
+"""Run a scenario on the sample clock, through the same Conversation as live talk.
 
 Its folder then has ``input.wav`` (the microphone) and ``output.wav`` (the assistant, on the same
 clock), both 16 kHz, ``events.jsonl``, and ``annotation.json`` (what was said when, and what would
@@ -77,7 +77,7 @@ def hold(
     folder: Path,
     noise: Audio | None = None,
 ) -> None:
-    """Hold ``scenario`` with ``engine``, close the engine and write ``folder`` atomically.
+    """Run ``scenario`` with ``engine``, close the engine and write ``folder`` atomically.
 
     ``noise``: see :class:`covo_cli.simulation.room.Room`. Raises: EvaluationError, AudioError.
     """
@@ -132,7 +132,7 @@ def _talk(
     talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
     speaker.start()
     room.start()
-    if talk.run() is Ending.QUIT:  # only a failing disk ends it early
+    if talk.run() is Ending.QUIT:  # only a disk error ends it early
         raise EvaluationError(f"cannot write {folder / EVENTS}")
     return talk.at
 

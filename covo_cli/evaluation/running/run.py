@@ -1,4 +1,4 @@
-"""Hold all scenarios of a set with one engine, on several cores; a stopped run can be continued.
+"""Run a set of scenarios with one engine on several cores; a stopped run can be continued.
 
 A run is a folder with ``run.json``, which identifies it, and a folder for each finished scenario
 (:mod:`covo_cli.evaluation.running.conversation`).
@@ -84,7 +84,7 @@ class RunRecord:
 def open_run(task: Task, out: Path, jobs: int) -> RunRecord:
     """Begin the run in the folder ``out``, or check that the run begun there is the same.
 
-    Raises: EvaluationError, also when the engine cannot hold these conversations.
+    Raises: EvaluationError, also if the engine does not suit the scenarios.
     """
     scenarios = read_scenarios(task.folder)
     recorded = any(line.source is SoundSource.FILE for s in scenarios.scenarios for line in s.lines)
@@ -151,7 +151,7 @@ def remaining(scenarios: ScenarioSet, out: Path) -> list[Scenario]:
 def run_all(
     task: Task, out: Path, jobs: int, progress: Callable[[str], None] = lambda name: None
 ) -> None:
-    """Hold the missing conversations of the run ``out``, on ``jobs`` processes.
+    """Run the missing scenarios of the run ``out`` on ``jobs`` processes.
 
     ``progress`` gets the id of each finished scenario. After a failure or interruption, the same
     call continues the run. Raises: the errors of any room.
@@ -159,13 +159,13 @@ def run_all(
     names = [scenario.id for scenario in remaining(read_scenarios(task.folder), out)]
     jobs = min(jobs, len(names))
     if jobs <= 1:
-        hold_one = _holder(task, out)
+        run_one = _runner(task, out)
         for name in names:
-            hold_one(name)
+            run_one(name)
             progress(name)
         return
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        futures = [pool.submit(_hold_in_this_process, task, out, name) for name in names]
+        futures = [pool.submit(_run_in_this_process, task, out, name) for name in names]
         try:
             for future in as_completed(futures):
                 progress(future.result())
@@ -173,31 +173,31 @@ def run_all(
             pool.shutdown(cancel_futures=True)
 
 
-_holders: list[Callable[[str], None]] = []
-"""In a worker process: the :func:`_holder` shared by its conversations."""
+_runners: list[Callable[[str], None]] = []
+"""In a worker process: the :func:`_runner` shared by its conversations."""
 
 
-def _hold_in_this_process(task: Task, out: Path, name: str) -> str:
-    if not _holders:
-        _holders.append(_holder(task, out))
-    _holders[0](name)
+def _run_in_this_process(task: Task, out: Path, name: str) -> str:
+    if not _runners:
+        _runners.append(_runner(task, out))
+    _runners[0](name)
     return name
 
 
-def _holder(task: Task, out: Path) -> Callable[[str], None]:
-    """Load what conversations share; return a function that holds a scenario by id."""
+def _runner(task: Task, out: Path) -> Callable[[str], None]:
+    """Load what conversations share; return a function that runs a scenario by id."""
     scenarios = read_scenarios(task.folder)
     make = engine_maker(task.engine, task.recognizer, task.settings, task.threads)
     by_name = {scenario.id: scenario for scenario in scenarios.scenarios}
 
-    def hold_one(name: str) -> None:
+    def run_one(name: str) -> None:
         scenario = by_name[name]
         lines = [as_line(line, line_sound(line, task.folder)) for line in scenario.lines]
         noise = noise_sound(scenario.noise, scenarios, task.folder) if scenario.noise else None
         user = ScriptedUser(lines, paced=False)
         hold(scenario, user, make(scenario, user), out / CONVERSATIONS / name, noise)
 
-    return hold_one
+    return run_one
 
 
 def code_files() -> list[Path]:

@@ -15,7 +15,7 @@ from covo_cli.simulation.scripted_user import ScriptedUser
 from model.hearing.recognition import Recognizer, Transcript
 
 RECOGNIZE_S = 0.3
-"""Time to recognise a turn."""
+"""Fixed time to recognise a turn."""
 
 _WORD_DELAY = samples(0.1)
 """Delay from the middle of a word until the oracle knows it, in user samples."""

@@ -44,9 +44,9 @@ OPENING_S = 0.6
 class Mix:
     """The scenarios per kind in a set, its voices, and its first noise seed.
 
-    False alarms in echo and in noise at :data:`GOAL_SNR_DB` are rare and need long exposure: a
-    conversation has ``echo_turns`` or ``noise_turns`` requests, and ``exposure`` seconds of each
-    reply are heard. ``pauses`` and ``corrections`` are the lengths of the pauses, in seconds.
+    ``echo_turns``, ``noise_turns``: requests per conversation in echo or noise (GOAL_SNR_DB), where
+    rare false alarms need long exposure. ``exposure``: seconds heard of each such reply.
+    ``pauses``, ``corrections``: lengths of the pauses in seconds.
     """
 
     about: str
