@@ -19,7 +19,7 @@ from model.covo.language.network import CovoNetwork
 
 
 class Cache(Protocol):
-    """The part of a decoder that remembers."""
+    """The cache operations of a decoder."""
 
     @property
     def length(self) -> int:

@@ -1,7 +1,7 @@
 """The key-value cache: allocated once, for a fixed number of tokens.
 
 The decoder (:mod:`model.covo.language.decoder`) tracks how many rows are filled. Rows after the
-history are garbage that is never attended to, so rewinding costs nothing.
+history are never attended to, so rewinding is free.
 """
 
 from __future__ import annotations

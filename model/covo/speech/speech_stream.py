@@ -38,8 +38,7 @@ class SpeechSettings:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStream:
-    """Where a reply's speech is. Immutable: keep one to go back to it, drop it to abandon the
-    reply.
+    """State of a reply's speech. Immutable: keep one to go back, drop it to abandon the reply.
 
     ``codes``: those still needed, from code ``first`` of the reply on; ``noise`` (4 * codes,
     latent): theirs; ``history`` (4 * window, latent): the normalised latents of those already
@@ -66,7 +65,7 @@ class SpeechStream:
 
 
 class SpeechStreamer:
-    """Speaks codes with ``token2wav``. It has no state of its own."""
+    """Speaks codes with ``token2wav``. Stateless."""
 
     def __init__(self, token2wav: Token2Wav) -> None:
         self.token2wav = token2wav

@@ -24,7 +24,7 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class VocoderStream:
-    """Where a stream is; keep one to go back to it. It belongs to the vocoder that made it.
+    """State of a stream; keep one to go back to it. Only for the vocoder that made it.
 
     ``tails``: the layers' state; ``received``: latents so far; ``exact``: samples that are final;
     ``given``: samples returned; ``ended``: whether the last chunk was given.

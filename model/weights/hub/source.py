@@ -13,7 +13,7 @@ from voices.strict_reader import read
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """What a model may be used for: ``terms`` sums it up in a sentence each.
+    """A model's licence; ``terms`` sums up the permitted uses, one sentence each.
 
     ``file`` names the full text, a file of the code repository that contains the words ``says``.
     """
