@@ -3,9 +3,9 @@
 WebRTC's AEC3 does the work. It finds the delay between reference and echo by itself, up to 300 ms
 and more; telling it the delay gained nothing measurable (figures in
 tests/audio_io/test_audio_echo.py). The delay is estimated here because AEC3 fails when the
-reference comes *later* than its echo: the echo return loss enhancement is 1.6 dB at a delay of
-0 ms, 10 dB at -10 ms and 55 dB from 1 ms on. The microphone is then held back in steps of 10 ms.
-AEC3 itself adds 8 ms.
+reference comes *later* than its echo: the echo return loss enhancement is 1.6 dB at a delay of 0
+ms, 10 dB at -10 ms and 55 dB from 1 ms on. The microphone is then delayed in steps of 10 ms. AEC3
+itself adds 8 ms.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MARGIN_MS = 5.0
 _SHRINK_MARGIN_MS = 10.0
 _LONGEST_HOLD = USER_RATE // 5
 _QUIET = 4.0
-"""Power over the background's up to which samples may be dropped."""
+"""Drop samples only while the power is at most this many times the background's."""
 _BACKGROUND_RISE = 1.02
 """Factor per frame by which the background estimate rises: 10 dB in 2.3 s."""
 
@@ -59,18 +59,18 @@ class EchoCanceller:
 
     @property
     def delay_ms(self) -> float | None:
-        """How much later than its reference the echo comes, in ms; None while unknown."""
+        """Delay of the echo after its reference, in ms; None while unknown."""
         return self._delay.delay_ms
 
     @property
     def hold_ms(self) -> float:
-        """How long the microphone is held back because its reference comes late, in ms."""
+        """Delay added to the microphone because its reference comes late, in ms."""
         return 1000.0 * len(self._held) / USER_RATE
 
     def _adjust_hold(self, near: Audio) -> None:
-        """Lengthen the hold when the reference comes too late, and shorten it when it need not be.
+        """Adjust the microphone's delay to how late the reference comes.
 
-        Shortening skips samples of the user, so it waits until they are as quiet as the background.
+        Shortening it skips samples of the user, so it waits until they are quiet.
         """
         line = np.concatenate([self._held, near])
         power = float(np.mean(np.square(line, dtype=np.float64)))
@@ -96,11 +96,10 @@ def _hold(ms: float) -> int:
 
 
 class DelayEstimator:
-    """Estimates how much later than its reference the echo comes, from -200 to 400 ms.
+    """Estimates the echo's delay after its reference, from -200 to 400 ms.
 
-    Averages the generalised cross-correlation with phase transform (Knapp and Carter, 1976) of
-    windows of 1 s, taken every 0.5 s while something plays. A new value counts once two estimates
-    in a row agree.
+    Averages the phase-transformed cross-correlation (GCC-PHAT; Knapp and Carter, 1976) of 1 s
+    windows, every 0.5 s during playback. A new value counts once two estimates in a row agree.
     """
 
     _WINDOW = USER_RATE

@@ -98,8 +98,7 @@ class FileMicrophone:
 class FileSpeaker(PlayoutSpeaker):
     """A sound file as the speaker, or nothing for a ``path`` of None.
 
-    Every :meth:`tick` renders one frame and appends it: exactly 480 samples at 24 kHz, 320 at
-    16 kHz.
+    Every :meth:`tick` renders one frame and appends it: 480 samples at 24 kHz, 320 at 16 kHz.
     """
 
     def __init__(self, path: Path | None, rate: int = ASSISTANT_RATE) -> None:
@@ -145,10 +144,8 @@ class FileSpeaker(PlayoutSpeaker):
         return EndpointStatus(device=name, starved=self._playout.starved)
 
     def close(self) -> None:
-        """Complete the file; without a tick, remove it. Safe to call twice.
-
-        Raises: AudioFileError.
-        """
+        """Complete the file; without a tick, remove it. Safe to call twice. Raises:
+        AudioFileError."""
         writer, self._writer = self._writer, None
         if writer is None:
             return

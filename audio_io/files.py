@@ -107,7 +107,7 @@ class AudioWriter:
         if not path.parent.is_dir():
             raise AudioFileError(f"the folder {path.parent} does not exist: create it first")
         try:
-            self._part.open("wb").close()  # libsndfile does not say why it cannot
+            self._part.open("wb").close()  # libsndfile gives no reason for a failure
         except OSError as error:
             raise AudioFileError(f"cannot write {path}: {error.strerror}") from error
         try:

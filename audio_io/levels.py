@@ -57,10 +57,8 @@ def measure(samples: Audio) -> Level:
 
 
 def at_level(samples: Audio, level: float) -> Audio:
-    """Scale ``samples`` (16 kHz) until the louder half of its 20 ms blocks has this RMS in dBFS.
-
-    Pauses do not count.
-    """
+    """Scale ``samples`` (16 kHz) to this RMS in dBFS over the louder half of its 20 ms blocks, so
+    that pauses do not count."""
     powers = np.sort(block_powers(samples, FRAME))
     gain = from_db(level) / math.sqrt(float(powers[len(powers) // 2 :].mean()))
     return np.asarray(samples * gain, dtype=np.float32)

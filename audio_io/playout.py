@@ -2,8 +2,7 @@
 
 :class:`Playout` has no device and no thread. The owner of the device renders it block by block into
 one endless stream of 24 kHz samples, with silence while the queue is empty. Only samples of a reply
-count as played. :meth:`Playout.played_at` returns the position at any sample of the stream, once
-the device has played it.
+count as played. :meth:`Playout.played_at` returns the position at any played sample of the stream.
 """
 
 from __future__ import annotations

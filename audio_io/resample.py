@@ -46,8 +46,8 @@ class StreamResampler:
     def flush(self) -> Audio:
         """End the stream and return its rest; the next chunk begins a new stream.
 
-        In total, ``n`` samples become ``round(n * target / source)`` (with ``low_latency``
-        sometimes one less).
+        In total, ``n`` samples become ``round(n * target / source)`` (``low_latency``: or one
+        less).
         """
         if self._stream is None:
             return _EMPTY

@@ -57,7 +57,7 @@ class Worker(threading.Thread):
 def join_all(threads: Iterable[threading.Thread], deadline_s: float) -> list[threading.Thread]:
     """Wait ``deadline_s`` in total for all ``threads``; return those still running.
 
-    What they use must not be freed: they may be inside a library.
+    Do not free what a running thread uses: it may be inside a library.
     """
     waited_for = list(threads)
     end = time.monotonic() + deadline_s

@@ -29,7 +29,7 @@ from covo_cli.errors import output_closed
 
 class _Root(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        """Keep errors from typer that it would take for a closed output, and exit silently."""
+        """Handle errors that typer would mistake for a closed output, exiting silently."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -51,7 +51,7 @@ class HelpCommand(TyperCommand):
     """A command whose help lists its options under headings."""
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write one section for each ``rich_help_panel``, those without one last."""
+        """Write one section per ``rich_help_panel``; options without one come last."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

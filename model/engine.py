@@ -1,8 +1,7 @@
-"""The one interface: everything that can hold a conversation is an :class:`Engine`.
+"""The :class:`Engine` interface, implemented by everything that can hold a conversation.
 
 An engine's time is counted in samples, never by the wall clock. The conversation gives it the
-user's audio frame by frame, with how much of its replies the speaker has played, and gets back
-:mod:`model.events`.
+user's audio frame by frame, with the speaker's position, and gets back :mod:`model.events`.
 """
 
 from __future__ import annotations
@@ -67,10 +66,9 @@ Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine is, for the screen and the session's record.
+    """Describes an engine for the screen and the session's record.
 
-    ``description``: what it is made of, honestly. ``parts``: each part's model. An engine that
-    does not ``speaks`` only writes its replies.
+    ``description``: its components. ``parts``: each part's model. ``speaks``: False for text only.
     """
 
     name: str
@@ -93,10 +91,8 @@ class Engine(Protocol):
         """What this engine is made of."""
 
     def warm_up(self, progress: Progress) -> None:
-        """Load all parts and run them once, so that the first turn is as fast as the others.
-
-        Raises: ModelError.
-        """
+        """Load all parts and run them once, so that the first turn is not slow. Raises:
+        ModelError."""
 
     def process(self, frame: Frame) -> Sequence[Event]:
         """Take in one frame; return what happened, in order of time, within milliseconds."""
@@ -106,7 +102,7 @@ class Engine(Protocol):
 
     @property
     def busy(self) -> bool:
-        """Whether speech of the user is not answered yet, or a reply not played yet."""
+        """Whether a turn is unanswered, or a reply not fully played."""
 
     def close(self) -> None:
         """Stop all work and free the memory. Safe to call twice."""

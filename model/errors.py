@@ -1,4 +1,4 @@
-"""The errors of :mod:`model`; each message tells the cause and the remedy.
+"""The errors of :mod:`model`; each message names the cause and the remedy.
 
 ModelError
 ├── WeightsError          weights missing, incomplete or changed

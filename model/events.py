@@ -1,4 +1,4 @@
-"""What an engine tells: frozen, typed events on the user's sample clock.
+"""The events that an engine emits: frozen, typed, on the user's sample clock.
 
 The live screen, the recorder, file mode and the benchmarks see these events and nothing else of an
 engine. ``at`` is in 16 kHz samples of the user's audio (see :mod:`audio_io.clock`).
@@ -80,7 +80,7 @@ class TurnDiscarded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReplyStarted(Event):
-    """Reply ``reply`` to turn ``turn`` begins; what follows is played."""
+    """Reply ``reply`` to turn ``turn`` begins; its text and sound follow."""
 
     reply: int
     turn: int
@@ -105,7 +105,7 @@ class AssistantAudio(Event):
 
 @dataclass(frozen=True, slots=True)
 class ReplyAudioEnded(Event):
-    """No more sound of reply ``reply`` will come; ``samples`` (24 kHz) were sent in all."""
+    """The sound of reply ``reply`` is complete: ``samples`` (24 kHz) in all."""
 
     reply: int
     samples: int
@@ -120,7 +120,7 @@ class ReplyFinished(Event):
 
 
 class PlaybackAction(StrEnum):
-    """What the speaker is asked to do."""
+    """A command to the speaker."""
 
     DUCK = "duck"
     HOLD = "hold"
@@ -130,7 +130,7 @@ class PlaybackAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlaybackControl(Event):
-    """The speaker is to get quieter, stand still, go on at full level, or drop what is queued.
+    """The speaker must duck, hold, resume at full level, or drop its queue.
 
     ``reason`` tells the user why.
     """
@@ -156,7 +156,7 @@ class Interrupted(Event):
 
 @dataclass(frozen=True, slots=True)
 class SpeculationDiscarded(Event):
-    """A reply to turn ``turn`` that was begun early was thrown away, for ``reason``."""
+    """A reply that was begun early for turn ``turn`` was discarded for ``reason``."""
 
     turn: int
     reason: str

@@ -1,9 +1,8 @@
-"""The half-duplex half of an engine: one turn of the user in, one streamed reply out.
+"""Reply generators, the half-duplex part of an engine: a turn in, a streamed reply out.
 
-A :class:`ReplyGenerator` knows nothing of time, devices, recognition or interruptions.
+A :class:`ReplyGenerator` knows nothing about time, devices, recognition or interruptions.
 :class:`model.turns.controller.TurnTakingEngine` makes an engine of it. There are two: the embedded
-cascade (:mod:`model.lite.cascade`) and Covo-Audio-Chat
-(:mod:`model.covo.conversation.generator`).
+cascade (:mod:`model.lite.cascade`) and Covo-Audio-Chat (:mod:`model.covo.conversation.generator`).
 """
 
 from __future__ import annotations
@@ -74,8 +73,7 @@ class ReplyGenerator(Protocol):
 
     @property
     def hears(self) -> bool:
-        """Whether it hears the audio itself. Then a reply is begun before the turn's words are
-        known; otherwise it is begun with them."""
+        """Whether it takes the audio itself: a reply then begins before the words are known."""
 
     def warm_up(self, progress: Progress) -> None:
         """Load every part and run it once. Raises: ModelError."""
@@ -85,7 +83,7 @@ class ReplyGenerator(Protocol):
     ) -> Iterator[ReplyPart]:
         """Answer ``turn``, streaming; return soon after ``cancelled()`` becomes true.
 
-        Reads the history, and leaves changing it to :meth:`settle`. Raises: ModelError.
+        Reads the history; only :meth:`settle` changes it. Raises: ModelError.
         """
 
     def settle(self, reply_id: int, heard: Heard | None) -> None:

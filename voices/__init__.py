@@ -1,1 +1,1 @@
-"""Voice packs (format, built-in voices, the user's store) and the strict reader of config files."""
+"""Voice packs (format, built-in voices, user's store) and the strict config reader."""

@@ -1,8 +1,8 @@
 """The voice prompt of Covo-Audio: three arrays that condition flow matching.
 
-The tools that make them from a recording were not released, so only existing arrays can be used.
-Their widths are checked when a network is given the voice; the published network's are 64
-(latent) and 1024 (embedding).
+The tools that make them from a recording were not released, so only existing arrays work. The
+network that uses the voice checks their widths; the published one's are 64 (latent) and 1024
+(embedding).
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ class CovoPrompt:
 
 
 def read_prompt(folder: Path) -> CovoPrompt:
-    """Read and check the arrays in ``folder``.
-
-    Raises: VoiceError with the array's shape and the expected one.
-    """
+    """Read and check the arrays in ``folder``. Raises: VoiceError."""
     token = _load(folder / TOKEN_FILE, np.dtype(np.int64), (1, None))
     length = token.shape[1]
     if length == 0 or token.min() < 0:
@@ -55,7 +52,7 @@ def _load(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> ND
         ) from error
     except (OSError, ValueError, EOFError) as error:
         raise VoiceError(f"{path} is not a numpy array file: {error}") from error
-    if not isinstance(array, np.ndarray):  # an .npz under another name
+    if not isinstance(array, np.ndarray):  # e.g. a renamed .npz
         raise VoiceError(f"{path} is not a numpy array file")
     fits = array.ndim == len(shape) and all(
         wanted is None or size == wanted for size, wanted in zip(array.shape, shape, strict=True)

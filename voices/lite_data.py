@@ -1,4 +1,4 @@
-"""Checks of the data file of an embedded synthesiser's voice."""
+"""Check the data file of an embedded synthesiser's voice."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from pathlib import Path
 from voices.errors import VoiceError
 
 KOKORO_SHAPE = (510, 1, 256)
-"""A Kokoro voice: one style vector (1, 256) for each number of phonemes, raw little-endian float32
+"""A Kokoro voice: one style vector (1, 256) per phoneme count, raw little-endian float32
 (the ``.bin`` files of the npm package kokoro-js)."""
 
 
 def check_data(synthesizer: str, data: Path | None, sha256: str = "") -> None:
-    """Check the data file of a voice of ``synthesizer``, and its ``sha256`` unless empty.
-
-    Raises: VoiceError.
-    """
+    """Check a ``synthesizer`` voice's data, and its ``sha256`` if given. Raises: VoiceError."""
     if synthesizer == "hibari":
         if data is not None:
             raise VoiceError(f"{data}: hibari has only its bundled voice; remove `file`")

@@ -4,7 +4,7 @@ A pack serves the embedded engine (``[lite]``: a synthesiser's voice), Covo-Audi
 three arrays of its voice prompt) or both::
 
     format = 1
-    name = "bella"                  # the folder's name; a-z, 0-9, - and _
+    name = "bella"                  # same as the folder; a-z, 0-9, - and _
     description = "warm, clear"
     language = "en-US"
     gender = "female"               # optional, as is age; for display only
@@ -44,7 +44,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class LiteVoice:
-    """A voice of the embedded engine.
+    """A voice for the embedded engine.
 
     ``data``: the synthesiser's file (None: bundled with it). ``real_time_factor``: synthesis time
     divided by speech time on two cores (None: not measured).
@@ -56,7 +56,7 @@ class LiteVoice:
 
     @property
     def cost(self) -> str:
-        """How fast it is synthesised, for display."""
+        """The synthesis speed, for display."""
         if self.real_time_factor is None:
             return "not measured"
         word = "fast" if self.real_time_factor < 0.2 else "natural"
@@ -65,7 +65,7 @@ class LiteVoice:
 
 @dataclass(frozen=True, slots=True)
 class CovoVoice:
-    """A voice of Covo-Audio: the speaker's name in the system prompt, and the arrays' folder."""
+    """A voice for Covo-Audio: the speaker's name in the system prompt and the arrays' folder."""
 
     speaker: str
     folder: Path
@@ -77,7 +77,7 @@ class CovoVoice:
 
 @dataclass(frozen=True, slots=True)
 class VoicePack:
-    """One voice. ``gender`` and ``age`` are for display and may be empty."""
+    """One voice. ``gender`` and ``age`` may be empty."""
 
     name: str
     folder: Path
@@ -99,7 +99,7 @@ class VoicePack:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Its files, including notices and licences in the folder."""
+        """The voice's files, including notices and licences in the folder."""
         data = [self.lite.data] if self.lite and self.lite.data else []
         arrays = [self.folder / name for name in PROMPT_FILES] if self.covo else []
         texts = [p for p in sorted(self.folder.iterdir()) if p.stem.upper() in _TEXTS]
@@ -159,10 +159,7 @@ def is_name(text: str) -> bool:
 
 
 def read_pack(folder: Path, *, builtin: bool = False) -> VoicePack:
-    """Read the pack in ``folder`` and check all of its files.
-
-    Raises: VoiceError.
-    """
+    """Read the pack in ``folder`` and check all its files. Raises: VoiceError."""
     path = folder / FILE
     try:
         if not path.exists():

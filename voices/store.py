@@ -1,6 +1,6 @@
-"""All voices on this machine: the built-in ones and the user's own.
+"""The voices on this machine: built-in and the user's own.
 
-An unknown or broken voice is an error, never a fallback, and a user's pack cannot replace a
+An unknown or broken voice is an error, never replaced by another. A user's pack cannot override a
 built-in voice of the same name.
 """
 
@@ -21,7 +21,7 @@ BUILTIN = Path(__file__).parent / "builtin"
 
 @dataclass(frozen=True, slots=True)
 class BrokenPack:
-    """A folder of the store that is not a usable voice, and why."""
+    """A folder in the store without a usable voice, and why."""
 
     name: str
     folder: Path
@@ -48,10 +48,7 @@ class VoiceStore:
         return tuple(pack for pack in self._read_all() if isinstance(pack, BrokenPack))
 
     def get(self, name: str) -> VoicePack:
-        """Return the voice ``name``, fully checked.
-
-        Raises: VoiceError when it is unknown or broken.
-        """
+        """Read and check the voice ``name``. Raises: VoiceError."""
         found = [folder for folder in self._folders() if folder.name == name]
         if not found:
             known = self.names()

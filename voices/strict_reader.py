@@ -1,4 +1,4 @@
-"""Read TOML and JSON into typed, frozen structures, refusing whatever does not fit.
+"""Read TOML and JSON into typed, frozen structures, rejecting anything that does not fit.
 
 The structure is a dataclass or a :class:`msgspec.Struct`. Its fields may be bool, int, float, str,
 enums, ``Literal``, ``Path``, ``X | None``, tuples, lists, dicts and further structures. Ranges are
@@ -45,13 +45,13 @@ def read(
     format: int | None = None,
     ignore_unknown: bool = False,
 ) -> T:
-    """Read the file ``path``: JSON if it is called so, else TOML. A byte-order mark is skipped.
+    """Read the file ``path``: JSON if its suffix says so, else TOML. Skips a byte-order mark.
 
     Args:
-        text: the content, instead of the file's.
-        remedy: what the user can do about a broken file, appended to every error.
-        format: what the key ``format`` must be; that key is then no field of ``kind``.
-        ignore_unknown: for files of others, of which ``kind`` declares only what is used.
+        text: content to use instead of the file's.
+        remedy: how to fix a broken file, appended to every error.
+        format: required value of the key ``format``, which is then no field of ``kind``.
+        ignore_unknown: skip unknown keys; for third-party files that ``kind`` covers in part.
 
     Raises: ``error``.
     """
@@ -101,7 +101,7 @@ def convert(values: object, kind: type[T], *, ignore_unknown: bool = False) -> T
 
 
 def _check(info: inspect.Type, value: Any, place: str, ignore_unknown: bool) -> None:
-    """Check what msgspec does not: keys of dataclasses, words of choices, finite numbers."""
+    """Check what msgspec does not: dataclass keys, choices, finite numbers."""
     match info:
         case inspect.StructType(fields=fields) | inspect.DataclassType(fields=fields):
             if not isinstance(value, dict):
@@ -114,12 +114,12 @@ def _check(info: inspect.Type, value: Any, place: str, ignore_unknown: bool) -> 
         case inspect.FloatType() if isinstance(value, float) and not math.isfinite(value):
             raise ValueError(f"{place} must be a finite number, not {value}")
         case _:
-            for inner, one, there in _inside(info, value, place):
-                _check(inner, one, there, ignore_unknown)
+            for part in _inside(info, value, place):
+                _check(*part, ignore_unknown)
 
 
 def _inside(info: inspect.Type, value: Any, place: str) -> Iterable[tuple[inspect.Type, Any, str]]:
-    """Return the type, value and place of each part of a union, dict, list or tuple."""
+    """Yield the type, value and place of each part of a union, dict, list or tuple."""
     match info:
         case inspect.UnionType(types=types):
             kinds = [kind for kind in types if not isinstance(kind, inspect.NoneType)]
@@ -153,7 +153,7 @@ def _check_choice(choices: Iterable[object], value: object, place: str) -> None:
 
 
 def _reworded(problem: str) -> str:
-    """Put msgspec's message into plain words, the place first."""
+    """Rewrite msgspec's message in plain words, place first."""
     message, _, place = problem.partition(" - at `$")
     place = place.removesuffix("`").removeprefix(".")
     if not message.startswith("Expected "):  # raised by a __post_init__

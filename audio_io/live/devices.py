@@ -54,7 +54,7 @@ class Device:
         return self.inputs if kind == "input" else self.outputs
 
     def is_default(self, kind: Kind) -> bool:
-        """Return whether the system uses it unless another is chosen."""
+        """Return whether it is the system's default in that direction."""
         return self.default_input if kind == "input" else self.default_output
 
 
@@ -270,7 +270,7 @@ class _PortAudioStream:
 
     @property
     def active(self) -> bool:
-        # Never wait: the conversation asks, and another thread may take a second to close.
+        # Never wait: the conversation polls this while another thread takes a second to close.
         if not self._lock.acquire(blocking=False):
             return not self._closed
         try:

@@ -29,8 +29,7 @@ _ZEROS_S = 3.0
 class LiveMicrophone:
     """The input device ``device``: an id, a unique part of its name, or "" for the default.
 
-    Share one ``backend`` between microphone and speaker. Tests replace ``clock``, ``sleep`` and
-    ``run``.
+    Share one ``backend`` between microphone and speaker. Tests replace the rest.
     """
 
     def __init__(

@@ -53,7 +53,7 @@ class Connection:
         self.name = wanted
         self.line: DeviceLine | None = None
         self.replaced = False
-        """Whether the line is to another device than the one lost last."""
+        """Whether the open device is not the one that was lost last."""
         self._kind: Kind = kind
         self._role = "microphone" if kind == "input" else "speaker"
         self._wanted = wanted
@@ -122,7 +122,7 @@ class Connection:
         return True
 
     def detach(self) -> Callable[[], None]:
-        """Give up the device; return what closes it, to be called without a lock: it takes time."""
+        """Give up the device; return its slow close function, to be called without a lock."""
         line, self.line = self.line, None
         recovery, self._recovery = self._recovery, None
 

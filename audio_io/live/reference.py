@@ -71,7 +71,7 @@ class Reference:
         return frame
 
     def _skip(self, surplus: int) -> int:
-        """Return how many of ``surplus`` samples too far behind to skip: all of them or none."""
+        """Return how many of ``surplus`` samples to skip: all of them or none."""
         at = (self._ticked or 0) - self._start
         sound = surplus > _SKIP_SILENCE and bool(self._samples[at : at + surplus].any())
         if surplus <= (_SKIP_SOUND if sound else _SKIP_SILENCE):

@@ -1,7 +1,6 @@
 """A preallocated ring of samples between an audio callback and a thread.
 
-One side writes, the other reads, and both only copy. Neither waits: what does not fit and what is
-missing is counted.
+One side writes, the other reads; both only copy and never wait. Overruns and underruns are counted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Measure what a person would feel in a long spoken conversation, held in real time.
+"""Measure a long spoken conversation in real time.
 
-Another voice than the assistant's asks many questions. Measured are the latency from the true end
-of a question's sound, gaps in the replies, how well the replies are understood, memory over time,
-and what listening costs while nobody speaks.
+A second voice asks many questions. Figures: latency from the true end of a question, gaps in the
+replies, their intelligibility, memory over time, and the cost of listening to silence.
 """
 
 from __future__ import annotations
@@ -37,14 +36,13 @@ from model.events import Interrupted, ReplyFinished, ReplyStarted
 from model.hearing.recognition import Recognizer
 
 END_TOLERANCE_S = 0.25
-"""How far the detected end of a question may be from the true one. A question that was cut short at
-a pause, or merged with something else, does not count as answered."""
+"""Allowed error of a question's detected end. A question cut short at a pause or merged with other
+speech does not count as answered."""
 
 
 @dataclass
 class ConversationLog:
-    """A consumer that keeps what the recording does not: gaps (by reply, in blocks of 20 ms) and
-    the process's memory each second."""
+    """Log what the recording lacks: gaps (20 ms blocks per reply) and memory (MB, each second)."""
 
     speaker: Speaker
     gaps: dict[int, int] = field(default_factory=dict)
@@ -54,7 +52,7 @@ class ConversationLog:
     _process: psutil.Process = field(default_factory=psutil.Process)
 
     def on_tick(self, tick: Tick) -> None:
-        """Take note of one frame."""
+        """Log one frame."""
         for event in tick.events:
             match event:
                 case ReplyStarted(reply=reply_id):
@@ -71,7 +69,7 @@ class ConversationLog:
 
 
 def measure_idle(engine: Engine, duration: float) -> dict[str, float]:
-    """Measure what listening to ``duration`` seconds of silence costs, with echo cancellation."""
+    """Measure the cost of ``duration`` seconds of silence, with echo cancellation."""
     user = ScriptedUser([], paced=True)
     talk = Conversation(
         user,
@@ -100,7 +98,7 @@ def measure_conversation(
 ) -> dict[str, Any]:
     """Ask every line in real time; return JSON-ready figures (seconds, megabytes, shares).
 
-    ``recognizer`` listens afterwards to what ``recorder`` has recorded.
+    Afterwards, ``recognizer`` transcribes the recording of ``recorder``.
     """
     user = ScriptedUser(lines, paced=True)
     speaker = FileSpeaker(None)
@@ -156,10 +154,7 @@ def measure_conversation(
 def _turns(
     user: ScriptedUser, entries: Sequence[TranscriptEntry], gaps: Mapping[int, int]
 ) -> list[dict[str, Any]]:
-    """Return the latency of each line that was heard to its end and answered.
-
-    ``gaps``: by reply.
-    """
+    """Return the latency of each line heard to its end and answered. ``gaps``: by reply."""
     questions = [entry for entry in entries if entry.who is Who.USER]
     latencies = {entry.turn: entry.latency for entry in entries if entry.latency}
     turns = []

@@ -1,8 +1,8 @@
-"""Measure the cost of a step of the full-duplex loop, and whether it grows over a conversation.
+"""Measure the cost of a full-duplex step and whether it grows over a conversation.
 
-No weights are needed: the network is random. A random network would not take turns, so it is made
-to speak in ``TALK`` of every ``PERIOD`` chunks. Chunks are given as fast as they are taken. Each
-step is timed until its codes are on the host; turning them into sound is not included.
+The network is random, so it is forced to speak in ``TALK`` of every ``PERIOD`` chunks. Chunks
+arrive as fast as they are taken. A step is timed until its codes are on the host;
+synthesis is excluded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from model.duplex.protocol.profile import ContextProfile, DuplexProfile, default
 
 PERIOD = 75
 TALK = 45
-"""Chunks: a turn of 4.8 s and a reply of 7.2 s, five times a minute."""
+"""In chunks: a turn of 4.8 s and a reply of 7.2 s, five times a minute."""
 PERIODS_PER_MINUTE = 5
 
 
@@ -39,8 +39,8 @@ def measure_steps(
     minutes: float,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Return JSON-ready figures (ms, MB) of ``minutes`` of simulated talk with a random network of
-    ``size``. Raises: NetworkConfigError."""
+    """Simulate ``minutes`` of conversation with a random network of ``size``; return JSON-ready
+    figures (ms, MB). Raises: NetworkConfigError."""
     config = network_size(size).covo
     profile = _profile(config)
     covo = random_network(config, device=device, precision=precision)
@@ -82,8 +82,8 @@ def measure_steps(
 
 
 def _profile(config: CovoConfig) -> DuplexProfile:
-    """Return the default profile, adapted to the network's positions. A small network gets a small
-    memory, so that forgetting is measured."""
+    """Return the default profile adapted to the network's positions. A small network gets a small
+    memory, so that it has to forget."""
     profile = default_profile(config)
     encoder = replace(
         profile.encoder,
@@ -103,7 +103,7 @@ def _figures(times: np.ndarray[Any, Any], profile: DuplexProfile) -> dict[str, A
 
 
 def _megabytes(device: torch.device) -> float:
-    """Return the memory in use: on the GPU, or else by the process."""
+    """Return the memory in use on the GPU, or without one by the process."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device) / 2**20
     return float(psutil.Process().memory_info().rss / 2**20)

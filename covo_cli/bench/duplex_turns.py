@@ -1,4 +1,4 @@
-"""Measure on held-out dialogues whether a network trained on tones takes turns."""
+"""Test turn taking of a network trained on tones, on held-out dialogues."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _A_THIRD = 12
 def measure_behaviours(
     network: DuplexNetwork, trials: int, progress: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
-    """Run ``trials`` of each behaviour with the network, the deaf network, and chance."""
+    """Run ``trials`` of each behaviour with the network, the deaf network and chance."""
     loop = DuplexLoop(network)
     shift, stop = _rates(network.grammar)
     listeners: dict[str, Listener] = {
@@ -79,7 +79,7 @@ def _long_conversations(loop: DuplexLoop, progress: Callable[[str], None]) -> di
 
 
 def _rates(grammar: Grammar, dialogues: int = 100) -> tuple[float, float]:
-    """Return the rates of SHIFT and BREAK where they are possible, in training-like dialogues."""
+    """Return how often SHIFT and BREAK occur where possible, in training-like dialogues."""
     profile = grammar.profile
     tokens = profile.tokens
     ids = {word: number for number, word in enumerate(WORDS)}

@@ -1,9 +1,8 @@
 """Measure whether the assistant interrupts itself, and hears a person over its own echo.
 
-A microphone in a simulated room hears the speaker through a path with a delay and a reverberating
-response (:mod:`audio_io.acoustics.echo_path`), about as loud as the person who speaks. The
-assistant talks for minutes, and every interruption by nobody counts. Then a person speaks over it,
-and every attempt that does not stop it counts.
+The microphone hears the speaker through a simulated room (:mod:`audio_io.acoustics.echo_path`),
+about as loud as a person. The assistant first talks alone for minutes, so every interruption is
+false. Then a person speaks over it, and the barge-ins that stop it are counted.
 """
 
 from __future__ import annotations
@@ -34,20 +33,17 @@ from model.lite.synthesizer import Synthesizer
 from model.turns.controller import TurnTakingEngine
 
 ECHO_GAIN_DB = -6.0
-"""The assistant speaks at -20 dBFS, so its echo is as loud as a person at -26 dBFS."""
+"""Makes the echo of the assistant (-20 dBFS) as loud as a person (-26 dBFS)."""
 
 INFO = EngineInfo("read-aloud", "a text read aloud, for benchmarks", "", "cpu", {})
 
 BARGE_IN_AFTER_S = 4.0
-"""How much of a reply is heard before the person speaks over it."""
+"""How long a reply plays before the person speaks over it."""
 
 
 @dataclass
 class EchoLog:
-    """A consumer that counts interruptions and notes when the speaker was ducked and stopped.
-
-    ``speaking``: frames with sound of the assistant.
-    """
+    """Count interruptions, ducks and stops. ``speaking``: frames with the assistant's sound."""
 
     ducks: list[int] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)
@@ -55,7 +51,7 @@ class EchoLog:
     speaking: int = 0
 
     def on_tick(self, tick: Tick) -> None:
-        """Take note of one frame."""
+        """Log one frame."""
         self.speaking += bool(tick.assistant.any())
         for event in tick.events:
             match event:
@@ -83,19 +79,19 @@ def measure_echo(
     reply_seconds: float = 100.0,
     progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Count self-interruptions and barge-ins for each of ``delays`` (seconds); JSON-ready.
+    """Count self-interruptions and barge-ins per echo delay (s); return JSON-ready figures.
 
     Args:
         detector: Silero's weights.
-        question: float32 mono 16 kHz, a person as loud as the echo; also ``barge_in``.
-        cancel: with echo cancellation.
-        reply_seconds: how long the assistant talks in one go, undisturbed.
+        question, barge_in: a person as loud as the echo, float32 mono 16 kHz.
+        cancel: use echo cancellation.
+        reply_seconds: length of an undisturbed reply.
     """
     results = []
     for delay in delays:
         setup = _Setup(delay, detector, assistant, reply_seconds, cancel)
         progress(f"{delay * 1000:.0f} ms: the assistant talks")
-        replies = math.ceil(1.1 * minutes * 60 / reply_seconds)  # a tenth of the time is pauses
+        replies = math.ceil(1.1 * minutes * 60 / reply_seconds)  # a tenth for pauses
         alone, _ = setup.talk([Line(question, "question")] * replies)
         progress(f"{delay * 1000:.0f} ms: a person talks over it")
         waits = _barge_in_waits(setup, question, barge_in, barge_ins) if barge_ins else []
@@ -116,9 +112,9 @@ def measure_echo(
 
 
 def _barge_in_waits(setup: _Setup, question: Audio, barge_in: Audio, times: int) -> list[float]:
-    """Return for each barge-in that stopped the assistant how many seconds that took."""
-    over_it = Start(StartRule.DURING_REPLY, BARGE_IN_AFTER_S)
-    lines = [Line(question, "question"), *[Line(barge_in, "barge-in", over_it)] * times]
+    """Return how long each successful barge-in took to stop the assistant, in seconds."""
+    during_reply = Start(StartRule.DURING_REPLY, BARGE_IN_AFTER_S)
+    lines = [Line(question, "question"), *[Line(barge_in, "barge-in", during_reply)] * times]
     log, spoken = setup.talk(lines)
     waits = []
     for start, end in spoken[1:]:
@@ -130,7 +126,7 @@ def _barge_in_waits(setup: _Setup, question: Audio, barge_in: Audio, times: int)
 
 @dataclass(frozen=True, slots=True)
 class _Setup:
-    """The surroundings of a conversation; see :func:`measure_echo`."""
+    """The setup of a conversation; see :func:`measure_echo`."""
 
     delay: float
     detector: Path
@@ -139,11 +135,11 @@ class _Setup:
     cancel: bool
 
     def talk(self, lines: Sequence[Line]) -> tuple[EchoLog, list[tuple[int, int]]]:
-        """Hold a conversation; return what happened, and when each line was spoken."""
+        """Hold a conversation; return its log and when each line was spoken, in samples."""
         user = ScriptedUser(lines, paced=False)
         room = Room(user, EchoPath(self.delay, rt60=0.3, gain_db=ECHO_GAIN_DB, seed=1))
         log = EchoLog()
-        # An assistant that hears itself would answer itself for ever.
+        # An assistant that hears itself would answer itself forever.
         limit = samples(2 * len(lines) * (self.reply_seconds + 10))
         engine = TurnTakingEngine(
             ReadAloud(INFO, self.assistant.stream, self.reply_seconds, hears=True),

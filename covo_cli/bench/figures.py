@@ -1,4 +1,4 @@
-"""What every measurement reports: where it was taken, and its values in a few figures."""
+"""Machine and summary figures that every measurement reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from covo_cli import __version__
 
 
 def machine() -> dict[str, Any]:
-    """Return the machine, the command and the time."""
+    """Describe the machine, the command and the time."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -31,7 +31,7 @@ def machine() -> dict[str, Any]:
 
 
 def summary(values: Sequence[float], **percentiles: float) -> dict[str, float]:
-    """Return ``percentiles`` of ``values`` by name, to three digits: ``median=50, max=100``."""
+    """Return named ``percentiles`` of ``values``, to three digits: ``median=50, max=100``."""
     return {name: round(float(np.percentile(values, q)), 3) for name, q in percentiles.items()}
 
 

@@ -1,4 +1,4 @@
-"""Set up the benchmarks of the embedded engine from the settings."""
+"""Set up the embedded engine's benchmarks from the settings."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ Progress = Callable[[str], None]
 def bench_conversation(
     settings: Settings, count: int, asker: str, idle: float, progress: Progress
 ) -> dict[str, Any]:
-    """Run :mod:`covo_cli.bench.conversation`, recorded as a real conversation is."""
+    """Run and record :mod:`covo_cli.bench.conversation`."""
     weights = WeightStore(models_dir(settings))
     progress(f"rendering the questions of {asker}")
-    # In another process, so that the memory of this one is the engine's alone.
-    with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:
-        asked = elsewhere.submit(_rendered, settings, asker, questions()[:count]).result()
+    # Render in another process, so that this one's memory is the engine's alone.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        asked = pool.submit(_rendered, settings, asker, questions()[:count]).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     began = time.perf_counter()
     engine = build_engine(settings, real_time=True, choice=EngineChoice("lite", "measured"))
     engine.warm_up(lambda stage: None)
     loaded = time.perf_counter() - began
-    recognizer = WhisperRecognizer(weights.whole("whisper-base"))  # loads after the talk
+    recognizer = WhisperRecognizer(weights.whole("whisper-base"))  # loads after the conversation
     try:
         progress("listening to silence")
         idle_cost = measure_idle(engine, idle) if idle else None

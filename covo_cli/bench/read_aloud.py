@@ -1,4 +1,4 @@
-"""A reply generator that reads a text aloud, where a measurement needs speech but no thought."""
+"""A reply generator that reads fixed text aloud, for measurements without a chat model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.engine import EngineInfo, Progress
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 THINK_S, SPEAK_S = 0.1, 0.1
-"""How long a scripted reply takes to find its words, and to make sound of a sentence."""
+"""How long a scripted reply takes until its first words, and to synthesise a sentence."""
 
 SENTENCES = (
     "The lighthouse stands at the end of a long pier, and on clear nights its light can be seen "
@@ -32,11 +32,11 @@ SENTENCES = (
 
 
 class ReadAloud:
-    """Answer every turn with ``sentences`` over and over, for ``length`` seconds.
+    """Answer every turn with ``sentences``, repeated for ``length`` seconds.
 
     Args:
-        speak: makes sound of a sentence: float32 mono 24 kHz, in pieces.
-        pass_time: lets seconds pass, where replies take a fixed time.
+        speak: synthesises a sentence in pieces, float32 mono 24 kHz.
+        pass_time: advances a simulated clock by seconds.
         hears: see :class:`model.reply.ReplyGenerator`.
     """
 
@@ -63,7 +63,7 @@ class ReadAloud:
     def reply(
         self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
-        """Read, beginning with another sentence in each reply."""
+        """Read aloud, starting each reply at another sentence."""
         self._pass_time(THINK_S)
         spoken, number = 0, reply_id
         while spoken < self._length and not cancelled():

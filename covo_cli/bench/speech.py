@@ -1,4 +1,4 @@
-"""What is said to the assistant in measurements, by a voice other than its own."""
+"""The user's speech in measurements, in a voice other than the assistant's."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from covo_cli.simulation.scripted_user import Line
 from model.lite.synthesizer import Synthesizer
 
 PERSON_DB = -26.0
-"""Level of a person at a microphone, in dBFS."""
+"""Level of a person at the microphone, in dBFS."""
 
 
 def questions() -> list[str]:
-    """Return everyday questions in no particular order."""
+    """Return everyday questions."""
     file = resources.files("covo_cli.bench") / "questions.txt"
     return file.read_text(encoding="utf-8").splitlines()
 
 
 def rendered(text: str, voice: Synthesizer) -> Audio:
-    """Return ``text`` as ``voice`` says it: float32 mono 16 kHz."""
+    """Synthesise ``text``: float32 mono 16 kHz."""
     return resample(np.concatenate(list(voice.stream(text))), ASSISTANT_RATE, USER_RATE)
 
 
 def spoken(text: str, voice: Synthesizer) -> Audio:
-    """Return ``text`` as a person at a microphone says it: float32 mono 16 kHz."""
+    """Synthesise ``text`` at a person's level: float32 mono 16 kHz."""
     return at_level(rendered(text, voice), PERSON_DB)
 
 
 def as_lines(texts: Sequence[str], voice: Synthesizer) -> list[Line]:
-    """Return ``texts`` as lines of a scripted user."""
+    """Convert ``texts`` to lines for a scripted user."""
     return [Line(spoken(text, voice), text) for text in texts]

@@ -1,4 +1,4 @@
-"""Measure how long covo takes to show its help and to be ready for a conversation."""
+"""Time ``covo --help`` and the start of a conversation."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from covo_cli.errors import CliError
 def measure_startup(runs: int) -> dict[str, Any]:
     """Time ``runs`` whole processes of each kind, in seconds.
 
-    ``ready`` is a whole conversation with 0.1 s of silence: it loads and checks every weight, warms
-    up, listens and ends. So it is more than the time until one can speak.
+    ``ready`` is a whole conversation with 0.1 s of silence, including the load and check of every
+    weight, so it exceeds the time until the user can speak.
     """
     with tempfile.TemporaryDirectory() as folder:
         silence = Path(folder) / "silence.wav"
@@ -36,7 +36,7 @@ def measure_startup(runs: int) -> dict[str, Any]:
 
 
 def _times(arguments: list[str], runs: int) -> dict[str, float]:
-    times = [_run(arguments) for _ in range(runs + 1)][1:]  # the first one fills the disk cache
+    times = [_run(arguments) for _ in range(runs + 1)][1:]  # [0] fills the disk cache
     return summary(times, median=50, max=100)
 
 

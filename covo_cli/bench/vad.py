@@ -1,8 +1,7 @@
-"""Compare voice activity detectors: what fools them, what they miss, how late they are.
+"""Compare voice activity detectors: false triggers, misses and delay.
 
-Synthesised speech is mixed with noise at known levels, so that for every frame it is known whether
-someone speaks. Levels are in dBFS (RMS; of
-speech, while it lasts), signal-to-noise ratios in dB.
+Synthesised speech is mixed with noise at known levels, so the truth is known for every frame.
+Levels are in dBFS (RMS, excluding pauses), signal-to-noise ratios in dB.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from covo_cli.bench.speech import PERSON_DB
 from model.turns.turn_settings import TurnSettings
 
 THRESHOLD = 0.5
-"""Probability from which a frame counts as speech, as in turn taking."""
+"""Lowest probability that counts as speech, as in turn taking."""
 
 NOISE_S = 30.0
 PAUSE_S = 1.5
@@ -33,7 +32,7 @@ QUIET_DB = 35.0
 """A frame this many dB below the loudest of its utterance is not speech."""
 
 _GAP_FRAMES = 10
-"""Quiet frames (0.2 s) within an utterance that count as speech."""
+"""Gaps within an utterance up to this long (0.2 s) count as speech."""
 
 SENTENCES = (
     "What is the capital of Australia?",
@@ -59,13 +58,13 @@ def measure(
     sentences: Sequence[str] = SENTENCES,
     noise_seconds: float = NOISE_S,
 ) -> dict[str, Any]:
-    """Measure every detector on the same sounds; JSON-ready.
+    """Measure every detector on the same sounds; return JSON-ready figures.
 
-    ``synthesise`` renders a sentence as float32 mono 24 kHz. Figures of a detector:
+    ``synthesise`` renders a sentence as float32 mono 24 kHz. Figures per detector:
 
-    - ``noise``, for each sound: share of frames called speech; turns begun and kept, per minute.
-    - ``speech``, for each SNR: share of speech frames missed, utterances missed, delay of onset and
-      offset in ms.
+    - ``noise``, per sound: share of frames called speech; turns begun and kept per minute.
+    - ``speech``, per SNR: share of speech frames missed, utterances missed, onset and offset delay
+      in ms.
     - ``cost``: share of real time on one core.
     """
     utterances = [
@@ -129,9 +128,9 @@ def _on_speech(detector: SpeechDetector, sound: Audio, spoken: Mask) -> dict[str
         if len(found) == 0:
             missed += 1
             continue
-        # The decision is made at the end of its frame.
+        # A frame is decided at its end.
         onsets.append(int(found[0]) + 1)
-        # Only the run of speech that goes on at the end counts, not noise after it.
+        # Count only speech that continues past the end, not later noise.
         silent = np.flatnonzero(~decided[end:following])
         offsets.append(int(silent[0]) if len(silent) else following - end)
     frame_ms = 1000.0 * FRAME / USER_RATE
@@ -151,7 +150,7 @@ def _runs(mask: Mask) -> list[tuple[int, int]]:
 
 
 def _concatenate(utterances: Sequence[Audio]) -> tuple[Audio, Mask]:
-    """Return all utterances with pauses between them, and which frames are speech."""
+    """Join the utterances with pauses; return the sound and which frames are speech."""
     pause = np.zeros(round(PAUSE_S * USER_RATE), np.float32)
     parts: list[Audio] = [pause]
     for utterance in utterances:

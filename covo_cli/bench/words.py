@@ -1,7 +1,7 @@
-"""Compare the words that were meant with those that were understood.
+"""Compare a speaker's words with the recognised ones.
 
-Both texts are normalised as Whisper's authors do for English: case, punctuation, fillers,
-contractions, spellings and numbers (``seven`` is ``7``). Needs jiwer and whisper-normalizer.
+Both texts go through Whisper's English normaliser (case, punctuation, fillers, contractions,
+spellings, numbers). Needs jiwer and whisper-normalizer.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from typing import Any
 WORD_PACKAGES = ("jiwer", "whisper_normalizer")
 
 FIRST_WORDS = 3
-"""Words at the beginning of a turn that :func:`first_words_lost` looks for."""
+"""Number of words at the start of a turn that :func:`first_words_lost` looks for."""
 
 
 def word_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
-    """Return errors per word meant, for pairs of (meant, understood).
-
-    Pairs without a word after normalisation are skipped.
-    """
+    """Return errors per meant word for pairs (meant, understood), skipping those without words."""
     import jiwer
 
     normalize = _normalizer()
@@ -32,10 +29,9 @@ def word_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
 
 
 def first_words_lost(meant: str, understood: str) -> tuple[int, int]:
-    """Return how many of the first words of ``meant`` are missing in ``understood``, and of how
-    many.
+    """Return how many of the first words of ``meant`` are lost in ``understood``, and their total.
 
-    Only deletions of the word alignment count: a misheard word was not lost.
+    Only deletions count: a misheard word is not lost.
     """
     import jiwer
 

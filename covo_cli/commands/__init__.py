@@ -1,1 +1,1 @@
-"""The commands. They import what is heavy when they run, so that ``covo --help`` is quick."""
+"""The commands. Heavy imports happen when one runs, so that ``covo --help`` is quick."""

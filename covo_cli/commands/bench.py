@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant
 
 
 def _check_json(path: Path | None) -> Path | None:
-    """Check that the figures can be written, before measuring. Raises: CliError."""
+    """Check, before measuring, that the figures can be written. Raises: CliError."""
     from tempfile import TemporaryFile
 
     from covo_cli.errors import CliError
@@ -218,7 +218,7 @@ def duplex(
     from model.covo.config.device import named_device
     from model.covo.config.precision import Precision
 
-    # Drawing takes time from what is measured.
+    # Redraw rarely: drawing slows down the measured work.
     with Progress(refresh_per_second=1) as progress:
         task = progress.add_task("steps", total=None)
         figures = measure_steps(

@@ -1,4 +1,4 @@
-"""``covo chat`` and ``covo demo``: hold a spoken conversation."""
+"""``covo chat`` and ``covo demo``: have a spoken conversation."""
 
 from __future__ import annotations
 
@@ -106,5 +106,5 @@ def demo(
 
 
 def _same(one: Path | None, other: Path | None) -> bool:
-    """Return whether both are given and are the same existing file."""
+    """Return whether both paths are given and name the same existing file."""
     return bool(one and other and one.exists() and other.exists() and one.samefile(other))

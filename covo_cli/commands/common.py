@@ -1,4 +1,4 @@
-"""What several commands share: flags, stores, and how they print."""
+"""Flags, stores and printing shared by several commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def warn(message: str) -> None:
 
 
 def weight_store() -> WeightStore:
-    """Open the store of the embedded engine's weights. Raises: SettingsError."""
+    """Open the embedded engine's weights. Raises: SettingsError."""
     from covo_cli.settings.settings import load_settings, models_dir
     from model.weights.packages import WeightStore
 
@@ -37,7 +37,7 @@ def weight_store() -> WeightStore:
 
 
 def voice_store() -> VoiceStore:
-    """Open the store of voice packs."""
+    """Open the voice packs."""
     from covo_cli.settings.settings import voices_dir
     from voices.store import VoiceStore
 
@@ -45,7 +45,7 @@ def voice_store() -> VoiceStore:
 
 
 def chosen_speaker() -> LiveSpeaker:
-    """Open the speaker that the settings name. Raises: SettingsError."""
+    """Open the speaker chosen in the settings. Raises: SettingsError."""
     from audio_io.live.speaker import LiveSpeaker
     from covo_cli.settings.settings import load_settings
 

@@ -124,7 +124,7 @@ def _chosen(devices: Sequence[Device], wanted: str, kind: Kind) -> Device | None
 
 
 def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
-    """Return the name to remember ``wanted`` by; "" stays "". Raises: DeviceError."""
+    """Return the name under which to save ``wanted``; "" stays "". Raises: DeviceError."""
     from audio_io.live.devices import find_device, stable_name
 
     devices = backend.devices()

@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted co
 
 
 BUSY = 0.5
-"""Other processes per core from which measured times are unreliable."""
+"""Other processes per core at which measured times become unreliable."""
 
 Pictures = Annotated[bool, typer.Option(help="Draw each failed conversation.")]
 
@@ -162,7 +162,7 @@ def compare(
 
 
 def _require_packages() -> None:
-    """Check what judging a run imports. Raises: CliError."""
+    """Check that the packages for judging are installed. Raises: CliError."""
     from covo_cli.bench.words import WORD_PACKAGES
     from covo_cli.process.packages import require_packages
 
@@ -187,7 +187,7 @@ def _report(console: Console, out: Path, *, pictures: bool) -> None:
 
 
 def _listener() -> Callable[[Audio], str]:
-    """Return what transcribes the assistant; it is loaded on first use."""
+    """Return a transcriber for the assistant's speech, loaded on first use."""
     from model.lite.recognizer import WhisperRecognizer
 
     recognizer = WhisperRecognizer(weight_store().whole("whisper-base"))

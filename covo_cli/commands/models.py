@@ -99,7 +99,7 @@ def pull(
         folder = store.folder
     else:
         hub = _hub()
-        # Ask before the progress bar is drawn.
+        # Ask before drawing the progress bar.
         hub.accept_licence(name, partial(_accepts, accepted=accept_license))
         files = shown.show_progress(lambda tell: hub.pull(name, tell, revision=revision))
         fetched = f"{name} ({len(files)} files)" if files else ""

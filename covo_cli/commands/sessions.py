@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, show, replay, export and delete recordings.")
 
 _WIDE = 100
-"""Terminal columns below which the list omits details that `covo sessions show` has."""
+"""Terminal columns below which the list omits details shown by `covo sessions show`."""
 
 
 def _complete_name(incomplete: str) -> list[str]:
@@ -191,7 +191,7 @@ def _summary(session: Session) -> dict[str, object]:
 
 
 def _time(text: str) -> float:
-    """Return ``text`` ("90", "1:30", "1:02:03.5") in seconds. Raises: SessionError."""
+    """Convert ``text`` ("90", "1:30", "1:02:03.5") to seconds. Raises: SessionError."""
     import math
 
     try:

@@ -83,7 +83,7 @@ def tones(
             Progress(console=console) as progress,
         ):
             task = progress.add_task("dialogues", total=dialogues)
-            part = Path(scratch) / folder.name  # renamed once it is complete
+            part = Path(scratch) / folder.name  # renamed when complete
             write_world(part, dialogues, seed=seed, progress=lambda: progress.advance(task))
             part.rename(folder)
     except (OSError, LibsndfileError) as error:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from voices.pack import VoicePack
 
 CHOSEN_BY = {"lite": "voice.name", "covo": "covo.voice"}
-"""The setting with the voice of each engine."""
+"""The voice setting of each engine."""
 
 SENTENCE = "Hello, I am {name}. This is what I sound like when we talk to each other."
 
@@ -32,7 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="List, hear, choose and add voices.
 
 
 def complete_voice(incomplete: str) -> list[str]:
-    """Return the voices whose names begin with ``incomplete``."""
+    """Return the names that begin with ``incomplete``."""
     from voices.errors import VoiceError
 
     try:

@@ -19,18 +19,16 @@ _PACKAGES = ("torch", "transformers", "safetensors")
 
 
 def covo_folder(settings: Settings) -> Path:
-    """Return the folder of the chosen model. Raises: WeightsError."""
+    """Return the chosen model's folder. Raises: WeightsError."""
     from model.weights.hub.store import find_model
 
     return find_model(settings.covo.model, models_dir(settings))
 
 
 def pick_covo(settings: Settings) -> CovoModel:
-    """Return the model, inspected but not loaded, if it suits this machine.
+    """Inspect the model without loading it; torch is imported only if its weights are here.
 
-    Without its weights this is quick, since torch is not imported.
-
-    Raises: ModelError, SettingsError with the reason why not.
+    Raises: ModelError, SettingsError with the reason if it does not suit this machine.
     """
     folder = covo_folder(settings)
     check_packages()
@@ -42,7 +40,7 @@ def pick_covo(settings: Settings) -> CovoModel:
 
 
 def covo_model(settings: Settings, *, text_only: bool | None = None) -> CovoModel:
-    """Return the model, inspected but not loaded. ``text_only`` overrides the setting.
+    """Inspect the model without loading it. ``text_only`` overrides the setting.
 
     Raises: SettingsError, WeightsError, NetworkConfigError, NetworkMemoryError.
     """
@@ -52,7 +50,7 @@ def covo_model(settings: Settings, *, text_only: bool | None = None) -> CovoMode
 
 
 def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenerator:
-    """Return the reply generator on ``model`` (None: :func:`covo_model`), not loaded yet.
+    """Build the reply generator on ``model`` (default: :func:`covo_model`) without loading it.
 
     Raises: SettingsError, VoiceError, ModelError.
     """
@@ -63,7 +61,7 @@ def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenera
 
 
 def covo_voices(settings: Settings) -> VoiceCatalogue:
-    """Return the voices of Covo-Audio. Raises: WeightsError."""
+    """Return Covo-Audio's voices. Raises: WeightsError."""
     from model.covo.speech.voice_catalogue import VoiceCatalogue
     from voices.store import VoiceStore
 
@@ -72,7 +70,7 @@ def covo_voices(settings: Settings) -> VoiceCatalogue:
 
 
 def network_settings(settings: Settings, *, text_only: bool | None = None) -> NetworkSettings:
-    """Return the settings of the network. Raises: SettingsError."""
+    """Convert the settings for the network. Raises: SettingsError."""
     from model.covo.language.sampling import SamplingSettings
     from model.covo.loading.assemble import NetworkSettings
 
@@ -94,7 +92,7 @@ def network_settings(settings: Settings, *, text_only: bool | None = None) -> Ne
 
 
 def check_packages() -> None:
-    """Check that the packages of the network are installed. Raises: SettingsError."""
+    """Check that the network's packages are installed. Raises: SettingsError."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise SettingsError(f"Covo-Audio needs {', '.join(missing)}: pip install 'covo[covo]'")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def duplex_model(settings: Settings) -> DuplexModel:
-    """Check the checkpoint that ``covo.model`` names, without loading it.
+    """Inspect the checkpoint named by ``covo.model`` without loading it.
 
     Raises: SettingsError, VoiceError, ModelError (also for a half-duplex checkpoint).
     """
@@ -40,7 +40,7 @@ def build_duplex(
     executor: Executor,
     recognizer: Callable[[], LoadableRecognizer],
 ) -> DuplexEngine:
-    """Build the engine on :func:`duplex_model`, not loaded. Raises: as that does."""
+    """Build the engine without loading it. Raises: as :func:`duplex_model`."""
     model = duplex_model(settings)
     from model.duplex.engine import DuplexEngine
 

@@ -1,4 +1,4 @@
-"""Choose the engine that answers, and build it from the settings."""
+"""Choose the engine and build it from the settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LANGUAGE = "en"
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """The engine that answers, and why. ``model``: what was inspected for it, for reuse."""
+    """The chosen engine and why. ``model``: the model inspected for the choice, for reuse."""
 
     name: str
     reason: str
@@ -39,7 +39,7 @@ class EngineChoice:
 
 
 def choose_engine(settings: Settings) -> EngineChoice:
-    """Choose the engine for this machine; the reason is always shown to the user."""
+    """Choose the engine for this machine."""
     if settings.engine.name != "auto":
         return EngineChoice(settings.engine.name, "as set")
     from covo_cli.engines.covo_engine import pick_covo
@@ -57,9 +57,9 @@ def build_engine(
     """Build an engine; :meth:`Engine.warm_up` loads it.
 
     Args:
-        real_time: work on threads beside the conversation. Otherwise the conversation may run
-            faster than real time, on a clock that counts the work (:mod:`model.jobs.executor`).
-        choice: the engine (None: choose by the settings).
+        real_time: work on threads beside the conversation. Otherwise a clock counts the work, so
+            that the conversation can run faster (:mod:`model.jobs.executor`).
+        choice: None chooses by the settings.
 
     Raises: SettingsError, VoiceError, ModelError.
     """
@@ -87,15 +87,14 @@ def build_engine(
 
 
 def _check_heeded(settings: Settings, choice: EngineChoice) -> None:
-    """Refuse flags, and settings that must be heeded, that have no effect with the engine."""
-    heeding: dict[str, set[str]] = {}
+    """Reject flags and must-be-heeded settings that the engine does not support."""
+    supported_by: dict[str, set[str]] = {}
     for key, origin in settings.origins.items():
         option = OPTIONS[key]
         changed = settings.value(key) != option.default
         if origin.source is SettingSource.FLAG or (option.must_be_heeded and changed):
-            # One flag may set several settings.
-            heeding.setdefault(origin.place, set()).update(option.engines or {choice.name})
-    for place, engines in heeding.items():
+            supported_by.setdefault(origin.place, set()).update(option.engines or {choice.name})
+    for place, engines in supported_by.items():
         if choice.name not in engines:
             raise SettingsError(
                 f"{place} has no effect with the engine {choice.name} ({choice.reason}): use "
@@ -122,9 +121,7 @@ def turn_taking(
     executor: Executor,
     recognizer: LoadableRecognizer | None,
 ) -> Engine:
-    """Build the turn-taking engine around ``generator``.
-
-    Without a ``recognizer`` no words are known, and the generator has to hear for itself.
+    """Build the turn-taking engine around ``generator``, which must hear if ``recognizer`` is None.
 
     Raises: SettingsError, ModelError.
     """
@@ -143,7 +140,7 @@ def turn_taking(
 
 
 def turn_settings(settings: Settings) -> TurnSettings:
-    """Return the controller's numbers."""
+    """Convert the settings for the turn-taking controller."""
     from model.turns.turn_settings import TurnSettings
 
     turns = settings.turns

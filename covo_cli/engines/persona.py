@@ -1,4 +1,4 @@
-"""The persona file, in which the user describes who the assistant is."""
+"""The persona file: the user's description of the assistant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from covo_cli.errors import SettingsError
 
 
 def read_persona(name: str) -> str | None:
-    """Return the text of the persona file ``name``; None if it is "". Raises: SettingsError."""
+    """Read the persona file ``name``; None if ``name`` is empty. Raises: SettingsError."""
     if not name:
         return None
     path = Path(name).expanduser()

@@ -1,4 +1,4 @@
-"""Show the weights of the engines: as lines, as JSON, and while they are downloaded."""
+"""Show the engines' weights as lines, as JSON and during a download."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
-    """Describe the parts of the embedded engine's weights, and how to get missing ones."""
+    """Describe the parts of the embedded engine's weights and how to get missing ones."""
     for status in statuses:
         piece = status.piece
         yield (
@@ -34,7 +34,7 @@ def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
 
 
 def model_lines(status: ModelStatus) -> Iterator[str]:
-    """Describe a model of the hub, and what to do if it is incomplete."""
+    """Describe a hub model and how to complete it."""
     model = status.model
     size = _size(status.size) if status.size else f"{'':>9}"
     yield (
@@ -45,7 +45,7 @@ def model_lines(status: ModelStatus) -> Iterator[str]:
 
 
 def model_info(status: ModelStatus) -> Iterator[str]:
-    """Describe a model of the hub in full."""
+    """Describe a hub model in full."""
     model, manifest, consent = status.model, status.manifest, status.consent
     facts = {
         "what": model.what,
@@ -66,14 +66,14 @@ def model_info(status: ModelStatus) -> Iterator[str]:
 
 
 def terms_lines(model: HubModel, place: str) -> Iterator[str]:
-    """Summarise a model's licence; ``place`` is where its full text is."""
+    """Summarise a model's licence; ``place`` has its full text."""
     yield f"{model.name} is licensed under the {model.licence.name}:"
     yield from (f"  {term}" for term in model.licence.terms)
     yield f"  Full text: {place}"
 
 
 def piece_dict(status: PieceStatus) -> dict[str, object]:
-    """Return a part of the embedded engine's weights for JSON."""
+    """Convert a part of the embedded engine's weights for JSON."""
     piece = status.piece
     return {
         "name": piece.name,
@@ -91,7 +91,7 @@ def piece_dict(status: PieceStatus) -> dict[str, object]:
 
 
 def model_dict(status: ModelStatus) -> dict[str, object]:
-    """Return a model of the hub for JSON. Sizes are null before the first pull."""
+    """Convert a hub model for JSON. Sizes are null before the first pull."""
     model, manifest, consent = status.model, status.manifest, status.consent
     return {
         "name": model.name,

@@ -1,10 +1,8 @@
-"""Hold scripted conversations with an engine and judge how well it takes turns.
+"""Run scripted conversations with an engine and judge its turn taking.
 
 A scenario (:mod:`~covo_cli.evaluation.scenarios.scenario`) says who speaks when and what would be
-right. ``running`` holds it, ``judging`` compares what happened with what would be right and sums
-up, ``reporting`` shows the figures. docs/evaluation.md has the definitions and their sources.
-
-The names for the command line are here because this module imports nothing heavy.
+right. ``running`` runs it, ``judging`` judges what happened, ``reporting`` shows the figures.
+docs/evaluation.md has the definitions. This module imports nothing heavy, for the command line.
 """
 
 from __future__ import annotations
@@ -12,11 +10,11 @@ from __future__ import annotations
 from enum import StrEnum
 
 SCRIPTED = "scripted"
-"""The engine that exists only here; the others are those of ``covo chat``."""
+"""An engine for evaluation only; the others are those of ``covo chat``."""
 
 
 class SetName(StrEnum):
-    """A set of scenarios that can be built."""
+    """A set of scenarios for ``covo eval build``."""
 
     STANDARD = "standard"
     TUNING = "tuning"

@@ -1,1 +1,1 @@
-"""Settings: their declarations, the file, the flags, the values in force."""
+"""Settings: declarations, settings file, flags and effective values."""

@@ -1,4 +1,4 @@
-"""Command-line flags, generated from the settings that they set."""
+"""Command-line flags, generated from the settings."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def with_flags(
     keys: Sequence[str] | Mapping[str, Sequence[str]],
     completions: Mapping[str, Completion] | None = None,
 ) -> Callable[[Command], Command]:
-    """Add a flag for each setting of ``keys`` to a command.
+    """Add a flag to a command for each setting in ``keys``, which may be grouped by heading.
 
-    The command gets the given values, by key, as its argument ``flags``, for ``load_settings``,
-    which checks them. Keys can be grouped by heading. ``completions``: shell completion by key.
+    The command receives the values unchecked, by key, as ``flags``, to pass to ``load_settings``.
+    ``completions``: shell completion by key.
     """
     groups = keys if isinstance(keys, Mapping) else {"": keys}
     options = [(OPTIONS[key], panel) for panel, group in groups.items() for key in group]

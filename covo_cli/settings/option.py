@@ -15,7 +15,7 @@ Value = bool | int | float | str
 
 
 def setting(default: Value, help_: str, **declared: Any) -> Any:
-    """Declare a dataclass field to become an :class:`Option`, whose fields are ``declared``."""
+    """Declare a dataclass field as a setting; ``declared`` are fields of its :class:`Option`."""
     return dataclasses.field(default=default, metadata={"help": help_, **declared})
 
 
@@ -23,10 +23,9 @@ def setting(default: Value, help_: str, **declared: Any) -> Any:
 class Option:
     """One setting.
 
-    ``choices``: the only words allowed. ``within``: lowest and highest number. ``flag``: the
-    command-line flag that sets it. ``engines``: those that heed it (empty: all).
-    ``must_be_heeded``: an engine that ignores it refuses to start, wherever it was set.
-    ``is_file``: the text is the path of a file.
+    ``choices``: allowed words. ``within``: lowest and highest number. ``flag``: its command-line
+    flag. ``engines``: the engines that support it (empty: all). ``must_be_heeded``: other engines
+    refuse to start, wherever it was set. ``is_file``: the text is a file path.
     """
 
     section: str
@@ -43,7 +42,7 @@ class Option:
 
     @property
     def key(self) -> str:
-        """Its dotted name, as in ``covo config set``."""
+        """The dotted name, as in ``covo config set``."""
         return f"{self.section}.{self.name}"
 
     @property
@@ -67,7 +66,7 @@ class Option:
         return f"{kind} from {low:.10g} to {high:.10g}"
 
     def check(self, value: object) -> Value:
-        """Return ``value`` as this setting's type. Raises: ValueError."""
+        """Convert ``value`` to this setting's type. Raises: ValueError."""
         if isinstance(value, bool):
             if self.type is bool:
                 return value
@@ -80,7 +79,7 @@ class Option:
         raise ValueError(f"{self.key} cannot be {shown}: it must be {self.allowed}{hint}")
 
     def parse(self, text: str) -> Value:
-        """Return the value of ``text``, as typed in a shell. Raises: ValueError."""
+        """Parse ``text`` as typed in a shell. Raises: ValueError."""
         if self.type is bool:
             return self.check(_WORDS.get(text.strip().lower(), text))
         return self.check(text if self.type is str else _number(text))
@@ -96,7 +95,7 @@ _WORDS |= {"false": False, "no": False, "off": False, "0": False}
 
 
 def _number(text: str) -> float | str:
-    """Return ``text`` as a number if it is one, else unchanged."""
+    """Convert ``text`` to a number, or return it unchanged."""
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
@@ -104,7 +103,7 @@ def _number(text: str) -> float | str:
 
 
 def derive_options(root: type) -> list[Option]:
-    """Return the settings of all sections of the dataclass ``root``."""
+    """Return the settings in all sections of the dataclass ``root``."""
     options: list[Option] = []
     for section, kind in sections(root).items():
         types = typing.get_type_hints(kind)

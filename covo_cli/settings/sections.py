@@ -1,4 +1,4 @@
-"""What can be set: the settings' sections, each setting with its default and its help.
+"""The sections of the settings, each setting with its default and help.
 
 Keys (``turns.silence``), environment variables (``COVO_TURNS_SILENCE``), command-line flags, types,
 ranges and checks are all derived from these declarations.
@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from covo_cli.settings.option import setting
 
-# The engines that heed a setting. A section's ENGINES holds where a setting does not name its own.
+# Engines that support a setting. A section's ENGINES applies unless the setting names its own.
 LITE = ("lite",)
 TURN_TAKING = ("lite", "covo")
 NETWORK = ("covo", "covo-fd")
@@ -19,7 +19,7 @@ NETWORK = ("covo", "covo-fd")
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What answers."""
+    """Which engine answers."""
 
     name: Literal["auto", "covo", "covo-fd", "lite"] = setting(
         "auto", "Engine that answers; auto: covo where it fits, else lite.", flag="--engine"
@@ -28,7 +28,7 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class VoiceSettings:
-    """What the assistant sounds like."""
+    """The assistant's voice."""
 
     name: str = setting(
         "heart", "The assistant's voice (`covo voices list`).", flag="--voice", engines=LITE
@@ -37,7 +37,7 @@ class VoiceSettings:
 
 @dataclass(frozen=True, slots=True)
 class AudioSettings:
-    """Devices, and how the microphone's signal is processed."""
+    """Devices and processing of the microphone's signal."""
 
     input: str = setting(
         "", "Microphone: id or part of its name; empty: system default.", flag="--input-device"
@@ -55,9 +55,9 @@ class AudioSettings:
 
 @dataclass(frozen=True, slots=True)
 class TurnOptions:
-    """When a turn is over, and what interrupts a reply. Times are in seconds.
+    """When a turn ends and what interrupts a reply. Times are in seconds.
 
-    What is not set follows ``patience``; ``silence_finished`` follows ``silence`` if that is set.
+    Unset values follow ``patience``; ``silence_finished`` follows ``silence`` if that is set.
     """
 
     ENGINES: ClassVar[tuple[str, ...]] = TURN_TAKING
@@ -101,7 +101,7 @@ class TurnOptions:
 
 @dataclass(frozen=True, slots=True)
 class ChatSettings:
-    """The chat model of the embedded engine, and the persona."""
+    """The embedded engine's chat model and persona."""
 
     ENGINES: ClassVar[tuple[str, ...]] = LITE
 
@@ -124,7 +124,7 @@ class ChatSettings:
 
 @dataclass(frozen=True, slots=True)
 class CovoSettings:
-    """The Covo-Audio engines. Empty or 0 means the model's own where the help says so."""
+    """The Covo-Audio engines. Where the help says so, empty or 0 means the model's own value."""
 
     ENGINES: ClassVar[tuple[str, ...]] = NETWORK
 
@@ -180,7 +180,7 @@ class CovoSettings:
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
-    """The recording of a conversation."""
+    """Recording of conversations."""
 
     record: bool = setting(True, "Record the conversation to disk.", flag="--record")
     dir: str = setting("", "Folder of the recordings; empty: in the data folder.")
@@ -188,7 +188,7 @@ class SessionSettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelsSettings:
-    """Where weights are kept, and where they come from."""
+    """Location and origin of the weights."""
 
     dir: str = setting("", "Folder of the weights; empty: in the data folder.")
     hub: str = setting("", "Model hub or mirror; empty: HF_ENDPOINT, else the public hub.")

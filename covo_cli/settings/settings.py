@@ -1,8 +1,8 @@
-"""The settings in force: loaded from four layers, checked and resolved.
+"""Load and check the effective settings.
 
-A value comes from the first layer that has one: flags, the environment, the settings file, the
-defaults. Loading also resolves presets, so every value of :class:`Settings` is the one in force.
-An unknown key or a bad value is a :class:`SettingsError` that names the place.
+Flags override the environment, which overrides the settings file, which overrides the defaults.
+Loading also resolves presets. An unknown key or a bad value raises a :class:`SettingsError` that
+names the place.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from covo_cli.settings.sections import (
 from voices.errors import did_you_mean
 
 FILE_INPUT: Mapping[str, Value] = {"audio.echo_cancellation": False}
-"""The defaults with a sound file as the microphone: it holds no echo of the assistant."""
+"""Defaults when a sound file is the microphone: it contains no echo of the assistant."""
 
 
 class SettingSource(Enum):
-    """The layer that a value comes from."""
+    """The layer that supplied a value."""
 
     DEFAULT = auto()
     PRESET = auto()
@@ -46,7 +46,7 @@ class SettingSource(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SettingOrigin:
-    """Where a value comes from. ``place``: the line, variable or flag, for display."""
+    """The origin of a value. ``place``: the line, variable or flag, for display."""
 
     source: SettingSource
     place: str
@@ -54,7 +54,7 @@ class SettingOrigin:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All settings, as they are in force. ``origins`` has the origin of each key."""
+    """All effective settings. ``origins``: the origin of each key."""
 
     engine: EngineSettings = field(default_factory=EngineSettings)
     voice: VoiceSettings = field(default_factory=VoiceSettings)
@@ -80,7 +80,7 @@ class Settings:
 
 
 OPTIONS: Mapping[str, Option] = {option.key: option for option in derive_options(Settings)}
-"""All settings by key, in the order of their declaration."""
+"""All settings by key, in declaration order."""
 
 
 def find_option(key: str) -> Option:
@@ -94,13 +94,13 @@ def find_option(key: str) -> Option:
 def load_settings(
     flags: Mapping[str, object] | None = None, defaults: Mapping[str, Value] | None = None
 ) -> Settings:
-    """Load the settings in force.
+    """Load the effective settings.
 
     Args:
         flags: values from the command line by key; None means not given.
-        defaults: values of a command that differ from the declared defaults.
+        defaults: the command's own defaults, which replace the declared ones.
 
-    Raises: SettingsError when a key is unknown, a value is bad, or the file cannot be read.
+    Raises: SettingsError for an unknown key, a bad value or an unreadable file.
     """
     loaded: _Layer = {
         key: (option.default, SettingOrigin(SettingSource.DEFAULT, "default"))
@@ -122,12 +122,12 @@ def load_settings(
 
 
 def check_text(text: str) -> None:
-    """Check ``text`` as the content of the settings file. Raises: SettingsError."""
+    """Check ``text`` as content for the settings file. Raises: SettingsError."""
     _layer(SettingSource.FILE, _in_file(settings_file.parse(text, config_path())))
 
 
 def parse_setting(key: str, text: str) -> Value:
-    """Return the value of ``text``, as typed in a shell, for ``key``. Raises: SettingsError."""
+    """Parse ``text``, as typed in a shell, as a value for ``key``. Raises: SettingsError."""
     return _checked(find_option(key).parse, text, "")
 
 
@@ -143,9 +143,9 @@ def save_setting(key: str, value: object) -> Path:
 
 
 def unset_setting(key: str) -> bool:
-    """Remove ``key`` from the settings file; return whether it was there.
+    """Remove ``key`` (even an unknown one) from the settings file; return whether it was there.
 
-    An unknown key can be removed too, if the file holds it. Raises: SettingsError.
+    Raises: SettingsError.
     """
     section, _, name = key.partition(".")
     removed = settings_file.remove_value(config_path(), section, name)
@@ -175,19 +175,19 @@ def data_dir() -> Path:
 
 
 def models_dir(settings: Settings) -> Path:
-    """Return the folder of the weights."""
+    """Return the weights folder."""
     chosen = settings.models.dir
     return Path(chosen).expanduser() if chosen else data_dir() / "models"
 
 
 def sessions_dir(settings: Settings) -> Path:
-    """Return the folder of the recorded sessions."""
+    """Return the folder for recorded sessions."""
     chosen = settings.session.dir
     return Path(chosen).expanduser() if chosen else data_dir() / "sessions"
 
 
 def voices_dir() -> Path:
-    """Return the folder of the user's voice packs."""
+    """Return the folder for the user's voice packs."""
     return data_dir() / "voices"
 
 
@@ -195,7 +195,7 @@ _Layer = dict[str, tuple[Value, SettingOrigin]]
 
 
 def _layer(source: SettingSource, found: Iterable[tuple[Option, object, str]]) -> _Layer:
-    """Check the values that were found: a setting, its value, and its place for display."""
+    """Check the ``found`` settings, each with its value and its place for display."""
     layer: _Layer = {}
     for option, value, place in found:
         check = option.parse if source is SettingSource.ENVIRONMENT else option.check
@@ -234,7 +234,7 @@ def _in_flags(flags: Mapping[str, object]) -> Iterator[tuple[Option, object, str
 
 
 def _from_patience(loaded: _Layer) -> _Layer:
-    """Return the times of turn taking that follow ``turns.patience`` or the times that are set."""
+    """Derive turn-taking times from ``turns.patience`` or from the times that are set."""
     from model.turns.turn_settings import PATIENCE, TurnSettings, with_patience
 
     patience = str(loaded["turns.patience"][0])
@@ -245,15 +245,15 @@ def _from_patience(loaded: _Layer) -> _Layer:
         for key, name in keys.items()
         if key in loaded and loaded[key][1].source is not SettingSource.DEFAULT
     }
-    in_force = with_patience(patience, **given)
+    effective = with_patience(patience, **given)
     layer: _Layer = {}
     for key, name in keys.items():
-        value: Value = getattr(in_force, name)
+        value: Value = getattr(effective, name)
         if key in loaded and value != loaded[key][0]:
-            follows = f"turns.patience = {patience}"
+            origin = f"turns.patience = {patience}"
             if value != getattr(preset, name):
-                follows = "turns.silence"
-            layer[key] = (value, SettingOrigin(SettingSource.PRESET, follows))
+                origin = "turns.silence"
+            layer[key] = (value, SettingOrigin(SettingSource.PRESET, origin))
     return layer
 
 

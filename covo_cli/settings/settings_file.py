@@ -1,4 +1,4 @@
-"""The settings file: TOML tables read with line numbers, single values written in place.
+"""Read the settings file with line numbers and change single values.
 
 Writing is atomic and keeps comments and order.
 """
@@ -30,16 +30,13 @@ class SettingEntry:
 
 
 def read(path: Path) -> list[SettingEntry]:
-    """Return the values in the file ``path``, which may be missing.
-
-    Raises: SettingsError when it cannot be read or is not TOML.
-    """
+    """Read the values in the file ``path``, which may be missing. Raises: SettingsError."""
     text = read_text(path)
     return [] if text is None else parse(text, path)
 
 
 def parse(text: str, path: Path) -> list[SettingEntry]:
-    """Return the values in ``text``, the content of ``path``. Raises: SettingsError."""
+    """Parse ``text``, the content of ``path``. Raises: SettingsError."""
     import tomllib
 
     try:
@@ -61,7 +58,7 @@ def parse(text: str, path: Path) -> list[SettingEntry]:
 
 
 def read_text(path: Path) -> str | None:
-    """Return the file's text, None when it is missing. Raises: SettingsError."""
+    """Read the file's text; None if it is missing. Raises: SettingsError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -75,7 +72,7 @@ def read_text(path: Path) -> str | None:
 
 
 def write_value(path: Path, section: str, name: str, value: bool | float | str) -> None:
-    """Set one value, adding its table if necessary. Raises: SettingsError."""
+    """Set one value, adding its table if needed. Raises: SettingsError."""
     import tomlkit
 
     document = _document(path)
@@ -111,7 +108,7 @@ def remove_value(path: Path, section: str, name: str) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Replace the file's text atomically. Raises: SettingsError; the file is then unchanged."""
-    target = path.resolve()  # keep a link, for example into a dotfiles folder
+    target = path.resolve()  # keep a symlink, e.g. into a dotfiles folder
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         whole_file.write_text(target, text)

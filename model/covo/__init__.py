@@ -1,13 +1,13 @@
-"""The Covo-Audio network: from a turn of speech to text tokens and speech codes, and to a wave.
+"""The Covo-Audio network: speech in; text tokens, speech codes and a wave out.
 
 Rooms, in the order of the data:
 
-- ``config``: what a checkpoint says of itself, devices and precisions.
+- ``config``: a checkpoint's sizes, devices and precisions.
 - ``language``: wave to log-mel to embeddings, the language model, its step-wise decoder.
 - ``speech``: speech codes to latents (flow matching) to a wave (BigVGAN), at once or in a stream.
-- ``loading``: from a folder to networks; :mod:`model.covo.loading.assemble` puts it all together.
-- ``memory``: what a network will take, before it is loaded.
-- ``conversation``: what was said, the stream of the next reply, and the reply generator.
+- ``loading``: networks from a folder; :mod:`model.covo.loading.assemble` puts it all together.
+- ``memory``: estimates of memory and cost before loading.
+- ``conversation``: history, prompt, reply stream and the reply generator.
 
 Written from the published description and the public code's numbers, without its code; every stage
 is tested against numbers that the public code produced. Most modules need the ``covo`` extra (torch

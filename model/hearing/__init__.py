@@ -1,1 +1,1 @@
-"""Hearing: when the user speaks, and what the words are."""
+"""Detecting the user's speech and recognising its words."""

@@ -22,10 +22,8 @@ _BLIP_S = 0.06
 
 
 class Hearing:
-    """Find the user's speech, and keep the latest audio for a turn that begins.
-
-    All times are user samples.
-    """
+    """Finds the user's speech, and keeps the latest audio for a turn. All times are user
+    samples."""
 
     def __init__(self, detector: SpeechDetector, s: TurnSettings) -> None:
         self._detector = detector
@@ -77,7 +75,7 @@ class Hearing:
         self._speech.forget()
 
     def deafen(self, duration: int) -> None:
-        """Take what sounds in the next ``duration`` samples for an echo."""
+        """Treat sound in the next ``duration`` samples as an echo."""
         self._deaf_until = self._now + duration
 
     def skip_echo(self) -> None:
@@ -87,7 +85,7 @@ class Hearing:
             self._recent.clear()
 
     def open_turn(self, number: int) -> OpenTurn:
-        """Return turn ``number``, which begins with the present run of speech, if there is one."""
+        """Open turn ``number`` with the present run of speech, if there is one."""
         heard = self._speech.run_voiced
         return OpenTurn(
             number,

@@ -1,8 +1,8 @@
 """Tell the user from other voices by their level.
 
-A speech detector also hears babble or a television, however quiet. Where it hears speech even in
-the quietest moments, only what stands out from those counts as the user's. Speech far below the
-user's level never does: a detector goes on hearing speech for a moment after its end.
+A speech detector also hears babble or a television, however quiet. Where even the quietest moments
+sound like speech, only sound that stands out from them counts as the user's. Speech far below the
+user's level never does: a detector keeps reporting speech briefly after its end.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ _FLOOR_DB = -90.0
 """Levels below this, in dBFS, count as silence."""
 
 _SHORT = 3
-"""Frames over which the level is measured."""
+"""Frames over which a level is measured."""
 _LONG = samples(3.0) // FRAME
-"""Frames in which the background is found."""
+"""Frames from which the background is estimated."""
 _BACKGROUND = 10
-"""One in so many frames is below the level of the background."""
+"""One in this many frames is quieter than the background's level."""
 _QUIETEST = 3
-"""One in so many frames counts as one of the quietest."""
+"""One in this many frames counts as one of the quietest."""
 _FALL_DB = 1.0
-"""By so many dB per second of quieter speech the user's level falls."""
+"""Fall of the user's level during quieter speech, in dB per second."""
 
 
 class LevelGate:
-    """Follow the level in dBFS (rms of 60 ms) at which the ``user`` speaks.
+    """Follows the level in dBFS (rms of 60 ms) at which the ``user`` speaks.
 
-    What is more than ``far`` dB below the user does not pass. In a background that sounds like
-    speech, what is ``above`` dB louder than it passes, and whatever is not more than ``below`` dB
-    quieter than the user.
+    Speech more than ``far`` dB below the user is blocked. Over a background like speech, it must be
+    ``above`` dB louder than the background, or at most ``below`` dB quieter than the user.
     """
 
     def __init__(self, above: float = 8.0, below: float = 6.0, far: float = 40.0) -> None:
@@ -45,8 +44,8 @@ class LevelGate:
         self.user: float | None = None
 
     def passes(self, frame: Audio, speech: bool) -> bool:
-        """Take in the next frame; return whether it is ``speech`` (says the detector) and loud
-        enough for the user's."""
+        """Take in the next frame; return whether it is the user's ``speech`` rather than someone
+        else's."""
         self._powers.append(float(frame @ frame) / len(frame))
         power = sum(self._powers) / len(self._powers)
         level = max(_FLOOR_DB, power_to_db(power))
@@ -61,7 +60,7 @@ class LevelGate:
         return True
 
     def _least(self, user: float) -> float:
-        """Return the level in dBFS from which speech passes."""
+        """Return the lowest level in dBFS at which speech passes."""
         by_level = sorted(self._heard)
         background, _ = by_level[len(by_level) // _BACKGROUND]
         quietest = by_level[: max(1, len(by_level) // _QUIETEST)]

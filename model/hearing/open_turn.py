@@ -1,4 +1,4 @@
-"""A turn of the user while it is collected: its audio, and where its speech ended."""
+"""The user's turn while its audio is collected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class OpenTurn:
     ``voiced`` samples are speech.
 
     ``held``: push-to-talk keeps it open through silences. ``typed``: its text, if it was typed.
-    ``closed``: it cannot be continued (typed, or of the greatest length). ``over_reply``: it began
-    over a reply that was no question, so it may be a backchannel.
+    ``closed``: it cannot be continued (typed, or at the maximum length). ``over_reply``: it began
+    over a reply that did not ask anything, so it may be a backchannel.
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class OpenTurn:
         return not self.closed and self.start < time < self.end_of_speech
 
     def level(self, last: int | None = None) -> float | None:
-        """Return the level of its speech, or of the ``last`` samples of it, in dBFS; None without
-        speech. It is the rms of the louder half of the frames, so that neither pauses nor single
-        loud sounds count."""
+        """Return the level in dBFS of its speech, or of the ``last`` samples of it; None without
+        speech. It is the rms of the louder half of the frames, to ignore pauses and single loud
+        sounds."""
         powers = self._powers
         if last is not None:
             powers = powers[max(0, len(powers) - last // FRAME) :]

@@ -16,8 +16,7 @@ PARTIAL_LANE, TURN_LANE, OVERLAP_LANE = "partial words", "words of a turn", "wor
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """Recognised ``text``, empty where there is no speech. ``language``: a code such as ``en``,
-    empty if unknown."""
+    """Recognised ``text``, empty without speech. ``language``: a code such as ``en``, or empty."""
 
     text: str
     language: str = ""
@@ -45,9 +44,9 @@ class LoadableRecognizer(Recognizer, Protocol):
 
 
 class Recognition:
-    """Recognise what the user says, beside the conversation's loop.
+    """Recognise the user's words in the background.
 
-    Without a ``recognizer`` it is not ``available``, and nothing is recognised. An open turn is
+    Without a ``recognizer`` it is not ``available`` and recognises nothing. An open turn is
     recognised every ``partial_every`` user samples while the user speaks.
     """
 

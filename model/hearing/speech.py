@@ -27,8 +27,8 @@ class SpeechTracker:
         return probability >= (self._off if self._voiced else self._on)
 
     def update(self, probability: float, start: int, end: int) -> bool:
-        """Take in the frame from ``start`` to ``end`` (user samples); return whether
-        it is speech."""
+        """Take in the frame from ``start`` to ``end`` (user samples); return whether it is
+        speech."""
         self._voiced = self.is_speech(probability)
         if self._voiced:
             if start - self._voiced_until > self._bridge or not self.run_voiced:

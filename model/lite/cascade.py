@@ -1,7 +1,7 @@
-"""The embedded engine's reply generator: a chat model and a synthesiser in a row.
+"""The embedded engine's reply generator: a chat model feeding a synthesiser.
 
 While one clause is spoken, the next is being written. One thread writes, one speaks, and the caller
-of :meth:`Cascade.reply` hands out what they make.
+of :meth:`Cascade.reply` yields the parts.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from model.lite.synthesizer import Synthesizer
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 _CLAUSES_AHEAD = 8
-"""Clauses that may be written but not spoken yet; then the writing waits."""
+"""Clauses that may be written ahead of speech; then writing waits."""
 
 
 @dataclass(slots=True)
 class _BegunReply:
-    """A reply to the words ``user``. ``complete``: all of it was handed out."""
+    """A reply to the words ``user``. ``complete``: all of it was yielded."""
 
     user: str
     complete: bool = False
@@ -82,7 +82,7 @@ class Cascade:
 
     @property
     def history(self) -> tuple[ChatExchange, ...]:
-        """The conversation, with what was heard of the replies."""
+        """The conversation with the heard part of each reply."""
         with self._lock:
             return self._history
 
@@ -119,7 +119,7 @@ class Cascade:
             splitter = ClauseSplitter()
             begun = False
             for delta in self._chat.stream(messages, lambda: parts.stopped):
-                # The first words often come with white space or a line of nothing.
+                # Models often begin with white space or an empty line.
                 shown = delta if begun else delta.lstrip()
                 if not shown:
                     continue
@@ -173,7 +173,7 @@ class Cascade:
             loaded = list(self._loaded.values())
             working = self._working
         if join_all(working, CLOSE_S):
-            return  # a thread is inside a library that must not lose its model
+            return  # a thread still uses the model inside a library
         self._chat.close()
         for synthesizer in loaded:
             synthesizer.close()

@@ -66,10 +66,7 @@ class ChatModel(Protocol):
         """Read ``messages`` ahead, if that makes the reply start sooner. Raises: ChatError."""
 
     def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
-        """Yield the reply to ``messages`` in pieces, and stop soon after ``cancelled()`` is true.
-
-        Raises: ChatError.
-        """
+        """Yield the reply to ``messages`` in pieces until ``cancelled()``. Raises: ChatError."""
 
     def close(self) -> None:
         """Free memory. Safe to call twice."""

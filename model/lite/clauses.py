@@ -48,8 +48,7 @@ class ClauseSplitter:
     def _cut(self) -> int:
         """Return the end of the first clause, with its white space, or 0 if it may go on.
 
-        Only positions decide, never how much text there is, so the pieces in which it arrives make
-        no difference.
+        Only positions decide, so it does not matter in which pieces the text arrives.
         """
         cuts = self._boundaries(_END)
         if self._first:

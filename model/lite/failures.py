@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def raised_as(kind: type[ModelError], what: str) -> Iterator[None]:
     """Turn an error inside into ``kind`` with a message that begins with ``what``.
 
-    Put this around single calls of a library, since onnxruntime's errors derive only from
-    Exception. The traceback is logged; our own errors pass unchanged.
+    Wrap single calls of a library in this, since onnxruntime's errors derive only from Exception.
+    The traceback is logged; our own errors pass unchanged.
     """
     try:
         yield

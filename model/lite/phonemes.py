@@ -43,7 +43,7 @@ class Phonemizer:
             return self._g2p
 
     def pieces(self, text: str) -> list[str]:
-        """Return the phonemes of ``text`` in pieces of at most 400, split at pauses if possible.
+        """Return ``text`` as pieces of at most 400 phonemes, preferably split at pauses.
 
         Raises: SynthesizerError.
         """

@@ -88,8 +88,7 @@ def fit_history(
 ) -> tuple[ChatExchange, ...]:
     """Return ``history``, without its oldest turns once the prompt nears ``context`` tokens.
 
-    This frees half of the room at once, because after dropping a turn the model reads the whole
-    prompt again.
+    Half of the room is freed at once, because the model then rereads the whole prompt.
     """
     kept = tuple(history)
     room = context - estimate_tokens(build_messages(prompt, ())) - _ROOM_FOR_QUESTION

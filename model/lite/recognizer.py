@@ -29,28 +29,27 @@ from model.lite.mel import log_mel
 FULL_WINDOW_S = 30.0
 SHORT_WINDOW_S = 10.0
 MARGIN_S = 4.0
-"""Whisper's own window, the shortest used, and the least silence after the speech."""
+"""Whisper's own window, the shortest one used, and the least silence after speech."""
 
 _FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.float32)
-"""Recognised once after loading: loud enough to be looked at, and not speech."""
+"""Warm-up audio: loud enough to be recognised, but not speech."""
 
 _SPLIT_FROM, _SPLIT_TO = 20.0, 29.0
 _QUIET = 0.2
-"""Seconds: longer audio is split at the quietest ``_QUIET`` between these two."""
+"""Seconds: longer audio is split where ``_QUIET`` seconds between these two are quietest."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoSpeech:
-    """When to take Whisper's words for a noise.
+    """Limits for discarding Whisper's words as noise.
 
-    ``silence``: level in dBFS (rms of the loudest 0.1 s) below which audio is not recognised at
-    all. ``probability`` and ``confidence``: the probability of "no speech" is above the one, and
-    the mean log probability of the words below the other. ``doubt``: the mean log probability is
-    below this.
+    ``silence``: audio whose loudest 0.1 s (rms, dBFS) is below it is not recognised. Words are
+    noise if "no speech" is likelier than ``probability`` and their mean log probability is below
+    ``confidence``, or if the latter is below ``doubt``.
 
     Measured: white and pink noise, hum, a tone, clicks, breath and a cough of 1 to 8 s gave a
-    probability of 0.45 to 0.95 and words below -0.9; short answers ("No.") of two voices down to
-    5 dB over pink noise gave at most 0.29, but words down to -1.6.
+    probability of 0.45 to 0.95 and words below -0.9; short answers ("No.") of two voices down to 5
+    dB over pink noise gave at most 0.29, but words down to -1.6.
     """
 
     silence: float = -60.0
@@ -60,10 +59,10 @@ class NoSpeech:
 
 
 class NewestFirst:
-    """Let one call at a time into the library, the newest first, one stage after the other.
+    """Runs one stage of one call at a time, the newest call first.
 
-    A call cannot be stopped inside the library. So the words of a turn wait for one stage of a
-    partial transcript at most, not for all of it. A second model would take memory instead.
+    A call cannot be stopped inside the library, so a turn's words wait for at most one stage of a
+    partial transcript. A second model would cost memory.
     """
 
     def __init__(self) -> None:
@@ -74,7 +73,7 @@ class NewestFirst:
 
     @contextmanager
     def call(self) -> Iterator[int]:
-        """Begin a call, and end it; yield its number."""
+        """Register a call during the block; yield its number."""
         number = next(self._numbers)
         with self._change:
             self._calls.add(number)
@@ -87,7 +86,7 @@ class NewestFirst:
 
     @contextmanager
     def stage(self, call: int) -> Iterator[None]:
-        """Run one stage of ``call`` once no other stage runs and no newer call is left."""
+        """Run the block once no other stage runs and no call is newer than ``call``."""
         with self._change:
             self._change.wait_for(lambda: not self._busy and call == max(self._calls))
             self._busy = True
@@ -123,7 +122,7 @@ class WhisperRecognizer:
         self._tokenizer: Any = None
 
     def load(self) -> None:
-        """Load the model and run it once, unless that was done. Raises: RecognizerError."""
+        """Load the model and run it once, unless already loaded. Raises: RecognizerError."""
         with self._lock:
             if self._model is not None:
                 return

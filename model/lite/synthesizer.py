@@ -59,10 +59,7 @@ class Synthesizer:
                 self._gain = from_db(LEVEL_DB - level)
 
     def say(self, clause: str) -> Audio:
-        """Return ``clause`` as float32 mono 24 kHz; empty when nothing in it can be spoken.
-
-        Raises: SynthesizerError.
-        """
+        """Return ``clause`` as float32 mono 24 kHz, perhaps empty. Raises: SynthesizerError."""
         text = speakable(clause)
         if not text:
             return np.zeros(0, np.float32)

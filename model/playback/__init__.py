@@ -1,1 +1,1 @@
-"""Playback: a reply on its way to the ear, and how much of it was heard."""
+"""Playback of replies, and how much of each was heard."""

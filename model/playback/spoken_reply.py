@@ -1,4 +1,4 @@
-"""A reply on its way to the ear: what was made of it, and how far it was heard."""
+"""A reply being played: its text and sound so far, and how much of it was heard."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from model.playback.spoken_text import SpokenText
 from model.reply import Heard
 
 STALLED_S = 2.0
-"""Give up a reply that is not played to its end after this time without progress."""
+"""Give up an unfinished reply after this time without playback progress."""
 
 _STILL_FRAMES = 6
-"""A stopped speaker is silent after so many frames (0.12 s) without progress: some devices take
-0.1 s of sound at a time."""
+"""Consider a stopped speaker silent after this many frames (0.12 s) without progress: some devices
+take 0.1 s of sound at a time."""
 
 _MOST_FRAMES = 25
-"""Stop waiting for a stopped speaker after so many frames (0.5 s), even if it still plays."""
+"""Stop waiting for a stopped speaker after this many frames (0.5 s), even if it still plays."""
 
 
 class SpokenReply:
-    """Reply ``reply_id`` to turn ``turn``: collect it, hand it out as events, follow the speaker.
+    """Collects reply ``reply_id`` to turn ``turn``, emits it as events and follows the speaker.
 
     Text and sound are held back until :meth:`take` is called. Times are user samples, lengths
     samples at 24 kHz. ``cushion``: length of the silence before its first sound.
@@ -40,9 +40,9 @@ class SpokenReply:
         self.held = False
         """Whether the speaker was asked to stand still."""
         self.complete = False
-        """Whether nothing more is made."""
+        """Whether no more parts will be added."""
         self.stopped = False
-        """Whether the speaker was told to drop it."""
+        """Whether the speaker was told to drop its queue."""
         self._text = SpokenText(speaks=speaks)
         self._waiting: list[tuple[str, Audio | None]] = []
         self._released_at: int | None = None
@@ -53,12 +53,12 @@ class SpokenReply:
 
     @property
     def text(self) -> str:
-        """All that is written of it."""
+        """The text written so far."""
         return self._text.written
 
     @property
     def samples(self) -> int:
-        """How much sound was made of it."""
+        """The length of its sound so far."""
         return self._text.samples
 
     def write(self, now: int, delta: str) -> None:
@@ -79,7 +79,7 @@ class SpokenReply:
             self._wait(text, sound)
 
     def end(self, *, whole: bool = True) -> None:
-        """Nothing more will be added. ``whole``: nothing of it is missing."""
+        """Mark the end. ``whole``: no part is missing."""
         self.complete = True
         self._text.complete = whole
 
@@ -101,7 +101,7 @@ class SpokenReply:
         return events
 
     def follow(self, now: int, position: Position) -> bool:
-        """Note what was played by ``now``. Return whether its first sound is new in it."""
+        """Update what was played by ``now``; return whether its first sound was among it."""
         heard = self.heard
         if position.reply_id == self.reply_id:
             heard = max(heard, position.samples)
@@ -120,7 +120,7 @@ class SpokenReply:
         return True
 
     def stop(self) -> None:
-        """Drop what is not handed out; the speaker is told to do the same."""
+        """Drop what :meth:`take` has not returned yet; the caller stops the speaker."""
         self.stopped = True
         self._still = 0
         self._waiting.clear()
@@ -131,8 +131,8 @@ class SpokenReply:
         return self.complete and self.heard >= self.samples
 
     def stalled(self, now: int) -> bool:
-        """Return whether the speaker stopped short of its end. No speaker should, but the
-        conversation must not wait for ever."""
+        """Return whether the speaker stopped before the end. It never should; this keeps the
+        conversation from waiting forever."""
         return self.complete and now - self._moved_at >= samples(STALLED_S)
 
     @property
@@ -143,7 +143,7 @@ class SpokenReply:
         )
 
     def split(self) -> Heard:
-        """Divide its text at what was heard."""
+        """Split its text at the point where playback is."""
         return self._text.split(self.heard)
 
     def _wait(self, text: str, sound: Audio | None) -> None:

@@ -17,7 +17,7 @@ _WORD = re.compile(rf"\s*(?:[{_WIDE}]|[^\s{_WIDE}]+)\s*")
 class SpokenText:
     """A reply's written text, and what each piece of its sound says.
 
-    A reply that ``speaks`` not is read: all of its text counts as heard.
+    Without ``speaks``, the user reads the reply, so all of its text counts as heard.
     """
 
     def __init__(self, *, speaks: bool = True) -> None:
@@ -62,7 +62,7 @@ class SpokenText:
         return Heard(samples, self.written[:end], self.written[end:])
 
     def _letters_in(self, samples: int) -> float:
-        """How many letters the first ``samples`` say."""
+        """Return the number of letters that the first ``samples`` say."""
         letters = 0.0
         for length, said in self._pieces:
             if samples < length:

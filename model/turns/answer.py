@@ -1,4 +1,4 @@
-"""The answer to a turn: recognise its words, have the reply made, and collect it."""
+"""Answer a turn: recognise its words, then generate and collect the reply."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ REPLY_LANE = "reply"
 
 
 class TurnAnswer:
-    """Answer ``turn`` as it stands at time ``now`` (user samples), often before it is over.
+    """Answers ``turn`` as it stands at time ``now`` (user samples), often before it is over.
 
-    A generator that hears the audio is begun at once, another one when the words are known.
+    A generator that hears audio begins at once; others begin when the words are known.
     """
 
     def __init__(
@@ -40,12 +40,12 @@ class TurnAnswer:
         self._job: Job[ReplyPart] | None = None
         self.turn = turn
         self.end_of_speech = turn.end_of_speech
-        """The end of the speech that is answered, in user samples."""
+        """End of the answered speech, in user samples."""
         self.reply = SpokenReply(reply_id, turn.number, speaks=generator.info.speaks)
         self.words = turn.typed
         """The turn's words, empty where no speech was recognised, None while unknown."""
         self.failed = False
-        """Whether making the reply failed; the user was told."""
+        """Whether the reply failed; the user was told."""
         self._question = self._ask(recognition, now)
         if turn.typed is not None or generator.hears:
             self._begin(now)
@@ -57,13 +57,13 @@ class TurnAnswer:
 
     @property
     def complete(self) -> bool:
-        """Whether no part of the reply will come any more."""
+        """Whether all parts of the reply have arrived."""
         return not self.words_coming and (self._job is None or self._job.finished)
 
     def poll(self, now: int, *, committed: bool) -> list[Event]:
-        """Collect what is ready by ``now``; return what to tell of it.
+        """Collect what is ready by ``now``; return the events.
 
-        Until it is ``committed``, words may change and the reply's notices are kept.
+        Until the answer is ``committed``, words may change and the reply's notices are kept back.
         """
         events, came = self._poll_words(now)
         try:
@@ -81,14 +81,14 @@ class TurnAnswer:
         return events
 
     def transcript(self, now: int, *, final: bool) -> list[Event]:
-        """Return the transcript of what was said, if its words are known."""
+        """Return the turn's transcript, if its words are known."""
         turn = self.turn
         if not self.words or turn.typed is not None:
             return []
         return [UserTranscript(now, turn.number, self.words, final, turn.start, turn.end_of_speech)]
 
     def cancel(self) -> None:
-        """Stop making it."""
+        """Stop generating the reply."""
         if self._question is not None:
             self._question.drop()
         if self._job is not None:
@@ -104,7 +104,7 @@ class TurnAnswer:
         reply, recognized = self.reply, self._words_at
         written = reply.first_text_at
         if recognized is not None and written is not None and recognized > written:
-            recognized = None  # nothing waited for the words
+            recognized = None  # no step waited for the words
         parts = latency_parts(
             self.end_of_speech,
             {
@@ -128,7 +128,7 @@ class TurnAnswer:
         return recognition.turn(now, self._audio, trouble, level)
 
     def _poll_words(self, now: int) -> tuple[list[Event], bool]:
-        """Collect the words; return notices, and whether the words have become known."""
+        """Collect the words; return notices, and whether the words have just become known."""
         question = self._question
         if question is None or not question.pending:
             return [], False

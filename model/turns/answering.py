@@ -28,7 +28,7 @@ from model.turns.states import (
 
 
 def think(c: TurnContext, state: Thinking) -> ConversationState:
-    """One frame of THINKING."""
+    """Process one frame of THINKING."""
     answer, turn, reply = state.answer, state.turn, state.answer.reply
     if turn.went_on_after(state.committed_at) and c.hearing.speech_began:
         c.discard_answer(answer, "you went on")
@@ -58,7 +58,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
 
 
 def speak(c: TurnContext, state: ReplySpeaking) -> ConversationState:
-    """One frame of SPEAKING."""
+    """Process one frame of SPEAKING."""
     answer, reply = state.answer, state.answer.reply
     c.events += answer.poll(c.now, committed=True)
     _play(c, state)
@@ -77,7 +77,7 @@ def speak(c: TurnContext, state: ReplySpeaking) -> ConversationState:
 
 
 def fall_silent(c: TurnContext, state: ReplyStopping) -> ConversationState:
-    """One frame of INTERRUPTED."""
+    """Process one frame of INTERRUPTED."""
     reply, turn = state.answer.reply, state.next_turn
     reply.follow(c.now, c.position)
     if not reply.silent:
@@ -93,7 +93,7 @@ def fall_silent(c: TurnContext, state: ReplyStopping) -> ConversationState:
 
 
 def interrupt(c: TurnContext, state: ConversationState, reason: str) -> ConversationState:
-    """Stop the reply, if the turn is over; the turn is not continued."""
+    """Stop the reply if the turn is over; the turn cannot continue."""
     match state:
         case ReplySpeaking():
             return _stop(c, state, None, reason)
@@ -113,7 +113,7 @@ def _is_backchannel(c: TurnContext, words: str) -> bool:
 
 
 def _play(c: TurnContext, state: ReplySpeaking) -> None:
-    """Hand on what was made, and follow the speaker."""
+    """Emit new parts of the reply, and follow the speaker."""
     reply = state.answer.reply
     c.events += reply.take(c.now)
     if reply.follow(c.now, c.position):
@@ -147,7 +147,7 @@ def _watch_for_barge_in(c: TurnContext, state: ReplySpeaking) -> ConversationSta
 
 
 def _understand(c: TurnContext, overlap: Overlap | None, answer: TurnAnswer) -> None:
-    """Find out the words of what is said over the reply, or while it is thought about."""
+    """Recognise the words spoken over the reply, or while it is being prepared."""
     if overlap is not None and c.settings.barge_in:
         c.events += overlap.poll(c.now, c.hearing.silence, answer.reply.text)
 
@@ -165,7 +165,7 @@ def _stop(
 
 
 def _settle_interrupted(c: TurnContext, answer: TurnAnswer, reason: str) -> None:
-    """End the reply where it was heard up to now."""
+    """Cut the reply at what was heard so far."""
     c.asked = False
     reply = answer.reply
     heard = reply.split()
@@ -180,7 +180,7 @@ def _after_speaking(c: TurnContext, state: ReplySpeaking, reason: str) -> Conver
 
 
 def _after_reply(c: TurnContext, overlap: Overlap | None, reason: str) -> ConversationState:
-    """Go on after a reply that is settled: speech over its end is a turn of its own."""
+    """Continue after a settled reply: speech over its end becomes a turn."""
     if overlap is None:
         resting = c.rest(reason)
         if not c.settings.barge_in:
@@ -193,7 +193,7 @@ def _after_reply(c: TurnContext, overlap: Overlap | None, reason: str) -> Conver
 
 
 def _discard_turn(c: TurnContext, state: Thinking, reason: str) -> ConversationState:
-    """Drop the turn: it was none. What was said after it is the next one."""
+    """Discard the turn as noise; speech after it becomes the next turn."""
     c.discard_answer(state.answer, reason)
     c.emit(TurnDiscarded(c.now, state.turn.number, reason))
     if state.overlap is None:

@@ -1,10 +1,9 @@
-"""Speech over a reply: is it an interruption, or did the listener only say "mm-hmm"?
+"""Judge whether speech over a reply is an interruption or only a "mm-hmm".
 
 :func:`judge` is pure: :class:`OverlapEvidence` goes in, :class:`OverlapVerdict` comes out. Where
 the words can be recognised, enough speech makes the speaker stand still, and the words decide
 whether the reply goes on from there or stops. Where they cannot, the length of the speech decides.
-Speech well below the user's own level is somebody else's, however long, unless it is a short
-command.
+Speech well below the user's level is someone else's, unless it is a short command.
 """
 
 from __future__ import annotations
@@ -22,20 +21,19 @@ CONTENT_WORDS = 3
 """Stop the reply after this many content words, without waiting for the speaker to finish."""
 
 ONE_WORD_S = 0.8
-"""A single unknown word in less speech than this is taken for a sound: recognisers make words of
-"mm-hmm"."""
+"""A single unknown word in less speech than this is noise: recognisers make words of "mm-hmm"."""
 
 UNCLEAR_S = 0.3
 """Ignore the words recognised in less speech than this, unless it has ended."""
 
 UNHEARD_S = 0.1
-"""The words count as known to the end if no more speech than this came after them."""
+"""The words are complete if at most this much speech came after them."""
 
 STALE_S = 0.7
-"""Speech is still taken for noises if no more than this came after the last words."""
+"""Speech still counts as noise if at most this much came after the last words."""
 
 WORDS_WAIT_S = 0.8
-"""Wait so long for the words after the speech has ended."""
+"""Longest wait for the words after the speech has ended."""
 
 
 class Act(StrEnum):
@@ -49,12 +47,12 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OverlapEvidence:
-    """What is known of speech over a reply. Times are in seconds.
+    """Evidence about speech over a reply. Times are in seconds.
 
-    ``voiced``: how much there is of it, ``silence`` since its end. ``level``: in dB relative to the
-    user's own. ``recognized``: whether its words can become known; ``words``: those of its first
-    ``words_until`` seconds. ``goes_on``: the reply has only just begun, so that a single word may
-    be the rest of the turn that it answers.
+    ``voiced``: its amount; ``silence``: since its end. ``level``: in dB relative to the user's own.
+    ``recognized``: whether words can be recognised; ``words``: those of its first ``words_until``
+    seconds. ``goes_on``: the reply has only just begun, so that a single word may be the rest of
+    the turn that it answers.
     """
 
     voiced: float
@@ -83,7 +81,7 @@ def judge(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
         act = Act.WAIT if speech.silence < patience else Act.RESUME
         return OverlapVerdict(act, f"somebody else, {-speech.level:.0f} dB below you")
     if speech.voiced < s.min_speech:
-        # Too little for a turn: to stop for it would be to stop for nothing.
+        # Too short for a turn: not worth stopping the reply.
         act = Act.WAIT if speech.silence < s.barge_in_release else Act.RESUME
         return OverlapVerdict(act, f"only {speech.voiced:.2f} s of speech")
     by_words = _judge_words(speech) if speech.recognized else None
@@ -91,7 +89,7 @@ def judge(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
 
 
 def _judge_length(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
-    """Judge by length; where words may still come, leave more time."""
+    """Judge by length, allowing more time if words may still come."""
     if speech.recognized:
         enough, patience = s.barge_in_limit, s.barge_in_release + WORDS_WAIT_S
     else:
@@ -106,7 +104,7 @@ def _judge_length(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
 
 
 def _judge_words(speech: OverlapEvidence) -> OverlapVerdict | None:
-    """Judge by the words; None when they leave it open."""
+    """Judge by the words; None if they are inconclusive."""
     words = speech.words
     whole = _known_whole(speech)
     if words is None or not (whole or speech.words_until >= UNCLEAR_S):
@@ -123,12 +121,12 @@ def _judge_words(speech: OverlapEvidence) -> OverlapVerdict | None:
 
 
 def _known_whole(speech: OverlapEvidence) -> bool:
-    """Return whether it has ended and its words are known to the end."""
+    """Return whether the speech has ended and all its words are known."""
     return speech.silence >= ENDED_S and speech.words_until >= speech.voiced - UNHEARD_S
 
 
 def _is_command(speech: OverlapEvidence) -> bool:
-    """Return whether it is a short command that can hardly be meant for anybody else: "stop"."""
+    """Return whether it is a short command that can only be meant for the assistant: "stop"."""
     words = speech.words
     if words is None or not _known_whole(speech):
         return False
@@ -136,7 +134,7 @@ def _is_command(speech: OverlapEvidence) -> bool:
 
 
 def _only_noises(speech: OverlapEvidence, s: TurnSettings) -> bool:
-    """Return whether the latest words are none, or backchannels (someone laughs)."""
+    """Return whether the latest words are backchannels, or there are none (someone laughs)."""
     if speech.words is None or speech.words.content:
         return False
     return speech.voiced - speech.words_until <= STALE_S and speech.voiced < 2 * s.barge_in_limit

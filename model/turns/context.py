@@ -1,4 +1,4 @@
-"""What the states of turn taking share: the engine's parts, the time, what is remembered."""
+"""The context that turn-taking states share: the engine's parts, the time, earlier turns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TurnContext:
     """The parts, the present frame, and the memory of earlier turns.
 
     ``asked``: whether the last reply heard to its end was a question. ``user_level``: level of the
-    last turn that was spoken, in dBFS. Times are user samples.
+    last spoken turn, in dBFS. Times are user samples.
     """
 
     generator: ReplyGenerator
@@ -55,15 +55,15 @@ class TurnContext:
     replies: int = 0
 
     def begin(self, frame: Frame) -> None:
-        """Begin a frame: its time, what was played by then, no events yet."""
+        """Begin a frame: its time, the speaker's position, no events yet."""
         self.now, self.position, self.events = frame.end, frame.playback, []
 
     def emit(self, event: Event) -> None:
-        """Tell ``event`` with this frame."""
+        """Emit ``event`` with this frame."""
         self.events.append(event)
 
     def enter(self, state: S, reason: str) -> S:
-        """Tell that ``state`` begins, and return it."""
+        """Announce ``state`` and return it."""
         muted = self.muted and isinstance(state, Listening)
         self.emit(StateChanged(self.now, TurnState.MUTED if muted else state.kind, reason))
         return state
@@ -74,15 +74,14 @@ class TurnContext:
         return self.enter(Listening(), reason)
 
     def open_turn(self, typed: str | None = None) -> OpenTurn:
-        """Open the next turn: ``typed``, or with the speech that has begun just now."""
+        """Open the next turn: ``typed``, or with the speech that just began."""
         self.turns += 1
         if typed is not None:
             return OpenTurn(self.turns, self.now, self.now, typed=typed)
         return self.hearing.open_turn(self.turns)
 
     def open_overlap(self, unfinished: OpenTurn | None) -> Overlap:
-        """Open speech over a reply: of the turn it answers if that is ``unfinished``, or a new
-        one."""
+        """Open speech over a reply: more of the ``unfinished`` turn it answers, or a new turn."""
         return Overlap(
             unfinished or self.open_turn(),
             self.hearing.run,
@@ -93,7 +92,7 @@ class TurnContext:
         )
 
     def begin_answer(self, turn: OpenTurn) -> TurnAnswer:
-        """Begin to answer ``turn`` as it stands."""
+        """Begin answering ``turn`` as it stands."""
         self.recognition.drop_partial()
         self.replies += 1
         return TurnAnswer(
@@ -101,11 +100,11 @@ class TurnContext:
         )
 
     def discard_answer(self, answer: TurnAnswer, reason: str) -> None:
-        """Throw away a speculation: the reply never happened, and its turn goes on."""
+        """Discard a speculation: its reply never happened, and its turn goes on."""
         answer.cancel()
         self.generator.settle(answer.reply.reply_id, None)
         self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
 
     def control(self, answer: TurnAnswer, action: PlaybackAction, reason: str) -> None:
-        """Ask the speaker for something."""
+        """Send the speaker a command."""
         self.emit(PlaybackControl(self.now, answer.reply.reply_id, action, reason))

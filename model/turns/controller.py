@@ -1,6 +1,6 @@
-"""Turn taking: make an engine of a half-duplex reply generator.
+"""Turn taking: turn a half-duplex reply generator into an engine.
 
-Each frame runs one step of the present state (:mod:`model.turns.states`), which returns the next::
+Each frame runs one step of the current state (:mod:`model.turns.states`), which returns the next::
 
     Listening --speech--> UserSpeaking --silence--> Thinking --first sound--> ReplySpeaking
         ^                     ^  ^   <--you went on--/    |                      |      |
@@ -11,14 +11,14 @@ Each frame runs one step of the present state (:mod:`model.turns.states`), which
                               +<-----------speech over the end of a reply---------------+
 
 - An answer is begun at the first short silence (``speculate_after``) and held back until
-  :mod:`model.turns.endpointing` finds that the turn is over. If the user goes on, it is thrown away
+  :mod:`model.turns.endpointing` finds that the turn is over. If the user goes on, it is discarded
   and the turn continues.
 - Speech over a reply ducks it at once; :mod:`model.turns.barge_in` decides what it is. The reply
   stops, and the history keeps what was heard; or it goes on (after a cough, a "mm-hmm").
-- A user who goes on talking just as the reply begins has paused, not interrupted: the reply is
-  taken back and the same turn continues.
+- If the user goes on talking just as the reply begins, the reply is taken back and the same turn
+  continues.
 
-Muting the microphone is no state of its own: Listening is shown as MUTED then.
+A muted microphone is not a state: Listening is shown as MUTED then.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ from model.turns.voice_changes import VoiceChanges
 class TurnTakingEngine:
     """A reply generator that can hold a conversation (see the module's docstring).
 
-    ``detector`` hears speech in frames; ``executor`` does what takes longer than a frame.
-    Optional: ``recognizer`` recognises words (a generator that does not hear needs one),
-    ``phrases`` are the rules to judge words by, ``end_of_turn`` judges the sound.
+    ``detector`` detects speech in frames; ``executor`` runs work that outlasts a frame. Optional:
+    ``recognizer`` recognises words (a generator that does not hear needs one), ``phrases`` are the
+    rules to judge words by, ``end_of_turn`` judges the sound.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class TurnTakingEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """What the generator is made of, and what hears the user."""
+        """The generator's info, and what hears the user."""
         generator, recognition = self._context.generator, self._context.recognition
         parts: dict[str, str] = {}
         if recognition.available:

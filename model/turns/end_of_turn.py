@@ -1,4 +1,4 @@
-"""Ask the end-of-turn model about a turn, beside the conversation's loop."""
+"""Ask the end-of-turn model about a turn, in the background."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ END_OF_TURN_LANE = "end of turn"
 
 
 class EndOfTurnProbe:
-    """Ask ``model`` once in each silence, when it has lasted ``first`` user samples: the model was
-    trained on short silences. Without a model, the probability is never known.
-    """
+    """Asks ``model`` once per silence, after ``first`` user samples: it was trained on short
+    silences. Without a model, the probability stays unknown."""
 
     def __init__(self, model: EndOfTurnModel | None, executor: Executor, first: int) -> None:
         self._model = model
@@ -30,11 +29,11 @@ class EndOfTurnProbe:
 
     @property
     def probability(self) -> float | None:
-        """How likely the turn is over with the silence that lasts now; None while unknown."""
+        """Probability that the turn is over in the present silence; None while unknown."""
         return self._question.answer
 
     def poll(self, now: int, turn: OpenTurn, silence: int) -> list[Notice]:
-        """Ask about ``turn``, which a ``silence`` (user samples) ends so far, and collect."""
+        """Ask about ``turn`` in its present ``silence`` (user samples), and collect the answer."""
         model = self._model
         if model is None:
             return []

@@ -1,8 +1,8 @@
-"""When is the user's turn over? Decided from the silence, and from the words and sound before it.
+"""Judge whether the user's turn is over, from the silence and the words and sound before it.
 
 :func:`judge` is pure: :class:`TurnEvidence` goes in, :class:`EndpointVerdict` comes out. Each kind
-of ending needs a silence of its own (:class:`model.turns.turn_settings.TurnSettings`); the longest
-that applies counts:
+of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`); the longest that
+applies counts:
 
 - words that break off: ``silence_unfinished``
 - a whole sentence that asks for nothing, unless it answers a question: ``silence_statement``
@@ -10,9 +10,8 @@ that applies counts:
 - words that are still being recognised: ``silence`` and ``words_wait``
 - unclear or unknown words: ``silence``, but ``silence_finished`` if the end-of-turn
   model hears that the turn is over
-- a sound that goes on, says the end-of-turn model: ``silence``, or with unclear words half of
-  ``silence_unfinished``; a sound that is cut off, such as an "um" recognised as a word:
-  ``silence_unfinished``
+- unfinished sound (end-of-turn model): ``silence``, or with unclear words half of
+  ``silence_unfinished``; if cut off, such as an "um" heard as a word: ``silence_unfinished``
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from model.turns.phrases import Phrase, PhraseVerdict
 from model.turns.turn_settings import TurnSettings
 
 _FRAME_MARGIN = 1e-6
-"""Seconds: in floating point, the sum of whole frames falls a little short."""
+"""Seconds: a floating-point sum of whole frames falls slightly short."""
 
 
 class EndOfTurnModel(Protocol):
-    """Hears whether a speaker is done."""
+    """Judges from the sound whether a speaker is done."""
 
     @property
     def name(self) -> str:
@@ -48,7 +47,7 @@ class EndOfTurnModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TurnEvidence:
-    """What is known of a turn in a silence.
+    """Evidence about a turn in a silence.
 
     ``silence``: its length in seconds. ``words``: how the turn's words end, None if unknown.
     ``words_coming``: they are still being recognised. ``asked``: the assistant asked a question

@@ -15,7 +15,7 @@ from model.turns.states import ConversationState, Listening, Thinking, UserSpeak
 
 
 def listen(c: TurnContext, state: Listening) -> ConversationState:
-    """One frame of LISTENING or MUTED."""
+    """Process one frame of LISTENING or MUTED."""
     c.hearing.skip_echo()
     if c.hearing.speech_began:
         return c.enter(UserSpeaking(c.open_turn()), "speech began")
@@ -23,14 +23,14 @@ def listen(c: TurnContext, state: Listening) -> ConversationState:
 
 
 def answer_typed(c: TurnContext, text: str) -> ConversationState:
-    """Take ``text`` as a turn."""
+    """Answer the typed ``text``."""
     turn = c.open_turn(typed=text)
     c.emit(UserTranscript(c.now, turn.number, text, True, turn.start, turn.end_of_speech))
     return _commit(c, turn, None, "typed")
 
 
 def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
-    """One frame of USER_SPEAKING."""
+    """Process one frame of USER_SPEAKING."""
     turn, silence = state.turn, c.hearing.silence
     speaking = not silence and state.answer is None
     c.events += c.recognition.partial(c.now, turn, speaking=speaking)
@@ -67,14 +67,14 @@ def discard_turn(c: TurnContext, state: UserSpeaking, reason: str) -> Listening:
 
 
 def discard_answer(c: TurnContext, state: UserSpeaking, reason: str) -> None:
-    """Throw away the answer that was begun, if there is one."""
+    """Discard the answer that was begun early, if any."""
     if state.answer is not None:
         c.discard_answer(state.answer, reason)
         state.answer = None
 
 
 def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationState:
-    """The user says nothing: is the turn over?"""
+    """Judge, in a silence, whether the turn is over."""
     turn, s = state.turn, c.settings
     if turn.voiced < samples(s.min_speech):
         return finish_turn(c, state, "") if silence >= samples(s.silence) else state
@@ -108,7 +108,7 @@ def _evidence(c: TurnContext, answer: TurnAnswer | None, silence: int) -> TurnEv
 def _commit(
     c: TurnContext, turn: OpenTurn, answer: TurnAnswer | None, reason: str
 ) -> ConversationState:
-    """The turn is over: answer it."""
+    """End the turn and answer it."""
     answer = answer or c.begin_answer(turn)
     level = turn.level()
     c.user_level = c.user_level if level is None else level
@@ -120,7 +120,7 @@ def _commit(
 def _tell(
     c: TurnContext, state: UserSpeaking, evidence: TurnEvidence, verdict: EndpointVerdict
 ) -> None:
-    """Tell of the judgement, unless it is the same as before."""
+    """Emit the judgement unless it is unchanged."""
     judged = (state.turn.end_of_speech, f"{verdict.over} {verdict.reason}")
     if judged == state.judged:
         return

@@ -1,4 +1,4 @@
-"""Speech over a reply, while it is not known what it is: its turn, and its words as they come."""
+"""Speech over a reply until it is classified: its turn, and its words as they arrive."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from model.turns.barge_in import ENDED_S, UNCLEAR_S, OverlapEvidence
 from model.turns.phrases import OverlapWords, Phrases
 
 _FIRST_WORDS = samples(UNCLEAR_S)
-"""Speech before which no words can be recognised, unless it has ended."""
+"""Least speech in which to recognise words, unless it has ended."""
 
 _MORE_WORDS = samples(0.15)
 """Recognise again after this much more speech."""
 
 _LEAD = samples(0.3)
-"""Audio from before the speech that its words are recognised with."""
+"""Audio before the speech to recognise along with it."""
 
 
 class Overlap:
     """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
 
-    ``goes_on``: it is the very turn that the reply answers. ``user_level``: the level at which the
-    user speaks, in dBFS, if known. Its words are recognised while it grows and once when it has
-    ended, unless there is no recogniser or there are no ``phrases`` to judge by.
+    ``goes_on``: it continues the turn that the reply answers. ``user_level``: the user's level in
+    dBFS, if known. Its words are recognised while it grows and once when it has ended, unless there
+    is no recogniser or there are no ``phrases`` to judge by.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Overlap:
 
     @property
     def voiced(self) -> int:
-        """How much speech there was over the reply, in user samples."""
+        """Amount of speech over the reply, in user samples."""
         return self.turn.voiced - self._voiced_before
 
     @property
@@ -62,8 +62,8 @@ class Overlap:
         return 0.0 if level is None or self._user_level is None else level - self._user_level
 
     def poll(self, now: int, silence: int, reply: str) -> list[Notice]:
-        """Collect and ask for the words. ``silence``: user samples since its last speech;
-        ``reply``: the text that it is said over."""
+        """Request and collect the words of speech over ``reply``, ``silence`` samples after its
+        end."""
         if self._phrases is None or not self._recognizable:
             return []
         question = self._recognition.overlap
@@ -80,7 +80,7 @@ class Overlap:
         return notices
 
     def evidence(self, silence: int) -> OverlapEvidence:
-        """Return what is known of it."""
+        """Return the evidence so far."""
         return OverlapEvidence(
             voiced=seconds(self.voiced),
             silence=seconds(silence),
@@ -107,5 +107,5 @@ class Overlap:
         return more > 0 if ended else self.voiced >= _FIRST_WORDS and more >= _MORE_WORDS
 
     def _audio(self) -> Audio:
-        """The speech, and the moment before it."""
+        """The speech and the audio just before it."""
         return self.turn.audio()[self._begins :]

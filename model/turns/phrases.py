@@ -1,4 +1,4 @@
-"""What words say about turn taking: is a phrase finished, is it a backchannel.
+"""Judge by words whether a phrase is finished and whether it is a backchannel.
 
 The rules are lists of words by language in ``phrases.toml``. Without rules for a language, turn
 taking goes by sound alone.
@@ -26,7 +26,7 @@ class Phrase(StrEnum):
 
 
 class OverlapKind(StrEnum):
-    """What words said over a reply are."""
+    """The kind of words said over a reply."""
 
     NOTHING = "nothing"
     BACKCHANNEL = "a backchannel"
@@ -45,8 +45,8 @@ class PhraseVerdict:
 
 @dataclass(frozen=True, slots=True)
 class OverlapWords:
-    """The ``words`` said over a reply, their ``kind``, and how many of them are no backchannel
-    (``content``)."""
+    """The ``words`` said over a reply, their ``kind``, and the number of words that are not
+    backchannels (``content``)."""
 
     kind: OverlapKind
     words: str = ""
@@ -96,7 +96,7 @@ class Phrases:
         return PhraseVerdict(Phrase.STATEMENT if stated else Phrase.FINISHED, " ".join(words[-2:]))
 
     def over_a_reply(self, text: str, reply: str = "") -> OverlapWords:
-        """Judge what ``text`` is, said over a reply with the words ``reply``."""
+        """Classify ``text``, said over a reply with the text ``reply``."""
         words = words_of(text)
         if not words:
             return OverlapWords(OverlapKind.NOTHING)
@@ -116,7 +116,7 @@ class Phrases:
     def _states(self, words: Sequence[str]) -> bool:
         """Return whether a sentence of these words states something and asks for nothing.
 
-        A single word after a filler does too: often it is one more filler, misheard.
+        A single word after a filler counts, too: often it is a misheard filler.
         """
         hesitant = False
         while len(words) > 1 and words[0] not in self._openers:

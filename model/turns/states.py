@@ -1,4 +1,4 @@
-"""The states of turn taking. Each holds what there is in it, and nothing else."""
+"""The states of turn taking, each with only its own data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model.turns.overlap import Overlap
 
 @dataclass(slots=True)
 class Listening:
-    """Nobody speaks. Shown as MUTED while the microphone is muted."""
+    """No one speaks. Shown as MUTED while the microphone is muted."""
 
     kind: ClassVar = TurnState.LISTENING
 
@@ -22,8 +22,8 @@ class Listening:
 class UserSpeaking:
     """The user speaks, or pauses.
 
-    ``answer``: begun in the pause, thrown away if the user goes on. ``judged``: the last judgement
-    of the pause that was told, and the end of the speech before it.
+    ``answer``: begun in the pause, discarded if the user goes on. ``judged``: the last judgement of
+    the pause that was emitted, and the end of the speech before it.
     """
 
     kind: ClassVar = TurnState.USER_SPEAKING
@@ -34,7 +34,7 @@ class UserSpeaking:
 
 @dataclass(slots=True)
 class Thinking:
-    """The turn was over at ``committed_at`` (user samples), and nothing of the answer is ready.
+    """The turn ended at ``committed_at`` (user samples); no part of the answer is ready.
 
     ``overlap``: speech after a turn that cannot go on.
     """
@@ -48,10 +48,10 @@ class Thinking:
 
 @dataclass(slots=True)
 class ReplySpeaking:
-    """The answer is being heard.
+    """The answer is being played.
 
-    ``overlap``: speech over it. ``unfinished``: the turn that it answers, as long as the user may
-    just have paused in it; None once there was an overlap.
+    ``overlap``: speech over it. ``unfinished``: the answered turn while the user may only have
+    paused in it; None after the first overlap.
     """
 
     kind: ClassVar = TurnState.SPEAKING
@@ -79,7 +79,7 @@ ConversationState = Listening | UserSpeaking | Thinking | ReplySpeaking | ReplyS
 
 
 def open_turn_of(state: ConversationState) -> OpenTurn | None:
-    """Return the turn that takes in the user's audio."""
+    """Return the turn that collects the user's audio."""
     match state:
         case Thinking(overlap=Overlap() as overlap) | ReplySpeaking(overlap=Overlap() as overlap):
             return overlap.turn

@@ -1,4 +1,4 @@
-"""The numbers of turn taking."""
+"""Settings of turn taking."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class TurnSettings:
-    """The controller's numbers, in seconds unless said otherwise.
+    """Settings of turn taking, in seconds unless noted.
 
-    End of a turn (:mod:`model.turns.endpointing`): the silence that ends it, ``silence`` if
-    nothing else is known, ``silence_finished`` after a question or request, ``silence_statement``
-    after a whole sentence that asks for nothing, ``silence_unfinished`` after a phrase that breaks
-    off. ``sounds_over``: the end-of-turn model's probability from which a turn sounds over; below
+    End of a turn (:mod:`model.turns.endpointing`): the silence that ends it, ``silence`` if nothing
+    else is known, ``silence_finished`` after a question or request, ``silence_statement`` after a
+    whole sentence that asks for nothing, ``silence_unfinished`` after a phrase that breaks off.
+    ``sounds_over``: the end-of-turn model's probability from which a turn sounds over; below
     ``sounds_open`` it does not, below ``sounds_cut`` it sounds cut off. ``words_wait``: how much
     longer than ``silence`` to wait for the words. ``speculate_after``: silence after which a reply
     is begun early. ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer turn
     is answered as it stands.
 
-    Speech over a reply (:mod:`model.turns.barge_in`): ``onset``: speech that begins a turn or
-    ducks a reply. ``barge_in``: whether speech can stop a reply at all. ``barge_in_confirm``:
-    speech that makes the speaker stand still, or stops the reply if words cannot be known.
-    ``barge_in_limit``: speech that stops it while the words are unknown. ``barge_in_release``:
-    silence after which the reply goes on. ``barge_in_quiet``: speech so many dB below the user's
-    level is somebody else's, unless it is a command such as "stop"; ``barge_in_below``: even then.
-    ``continuation``: a user who talks on before so much of a reply was heard has only paused.
+    Speech over a reply (:mod:`model.turns.barge_in`): ``onset``: speech that begins a turn or ducks
+    a reply. ``barge_in``: whether speech can stop a reply at all. ``barge_in_confirm``: speech that
+    makes the speaker stand still, or stops the reply if words cannot be known. ``barge_in_limit``:
+    speech that stops it while the words are unknown. ``barge_in_release``: silence after which the
+    reply goes on. ``barge_in_quiet``: speech this many dB below the user's level is someone else's
+    unless a command such as "stop"; ``barge_in_below``: even then. ``continuation``: speech before
+    this much of a reply was heard continues the turn.
 
     ``pre_roll``: audio kept from before the onset. ``partial_every``: pause between partial
-    transcripts. ``deaf_after``: without ``barge_in``, sound so soon after a reply is its echo.
+    transcripts. ``deaf_after``: without ``barge_in``, sound this soon after a reply is its echo.
     """
 
     silence: float = 0.7
@@ -73,15 +73,15 @@ PATIENCE = {
         barge_in_confirm=0.35,
     ),
 }
-"""The presets, by name. With words to go by, speech over a reply only silences it at
-``barge_in_confirm``, so that they can be quicker than the defaults, at which it stops it."""
+"""Presets by name. They can be quicker than the defaults where words are recognised: there, speech
+over a reply only holds it at ``barge_in_confirm``, instead of stopping it."""
 
 
 def with_patience(name: str, **numbers: float | bool) -> TurnSettings:
-    """The preset called ``name`` with ``numbers`` instead of its own.
+    """Return the preset called ``name`` with ``numbers`` in place of its own.
 
-    A ``silence`` that is given holds for finished turns as well, unless ``silence_finished`` is
-    given too; and a turn that breaks off is never waited for less. Raises: KeyError.
+    A given ``silence`` also applies to finished turns, unless ``silence_finished`` is given too,
+    and is the least wait for statements and unfinished phrases. Raises: KeyError.
     """
     s = replace(PATIENCE[name], **numbers)  # type: ignore[arg-type]
     if "silence" in numbers and "silence_finished" not in numbers:

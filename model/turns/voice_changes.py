@@ -10,7 +10,7 @@ from model.turns.answer import REPLY_LANE
 
 
 class VoiceChanges:
-    """Load voices on the lane of the replies, so that a change takes effect between two replies."""
+    """Loads voices on the replies' lane, so that a change takes effect between two replies."""
 
     def __init__(self, generator: ReplyGenerator, executor: Executor) -> None:
         self._generator = generator
@@ -18,7 +18,7 @@ class VoiceChanges:
         self._loading: list[Question[str]] = []
 
     def ask(self, voice: str, now: int) -> None:
-        """Begin to change to ``voice``."""
+        """Start changing to ``voice``."""
 
         def load() -> str:
             self._generator.set_voice(voice)
@@ -31,7 +31,7 @@ class VoiceChanges:
         self._loading.append(question)
 
     def poll(self, now: int) -> list[VoiceChanged | Notice]:
-        """Return the changes that were made, or failed, by ``now``."""
+        """Return the events of the changes that succeeded or failed by ``now``."""
         events: list[VoiceChanged | Notice] = []
         for question in self._loading:
             events += question.poll(now)

@@ -1,1 +1,1 @@
-"""Weights of the engines: pinned packages, and models of the hub."""
+"""Weights of the engines: pinned packages, and models from the hub."""

@@ -1,7 +1,6 @@
-"""Files of weights: check them, write them completely or not at all, and say how it goes.
+"""Check weight files, write them completely or not at all, and report progress.
 
-Both stores share this: the embedded engine's (:mod:`model.weights.packages`) and the model hub's
-(:mod:`model.weights.hub`).
+Shared by both stores, :mod:`model.weights.packages` and :mod:`model.weights.hub`.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class WeightState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """``done`` of ``total`` bytes are here (0: unknown); ``package`` names what is coming."""
+    """``done`` of ``total`` bytes have arrived (0: unknown); ``package`` is the current one."""
 
     package: str
     done: int
@@ -126,7 +125,7 @@ def check_space(folder: Path, need: int, what: str) -> None:
 def locked(root: Path, name: str, progress: Progress | None) -> Iterator[None]:
     """Hold the lock on the weights called ``name`` under ``root``, against other processes.
 
-    ``progress`` is told of waiting; None: do not wait. Raises: WeightsError, OSError.
+    ``progress`` reports waiting; None: do not wait. Raises: WeightsError, OSError.
     """
     root.mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / f".{name}.lock")

@@ -1,4 +1,4 @@
-"""What the embedded engine's weights consist of: ``weights.toml`` as frozen dataclasses."""
+"""The embedded engine's weights: ``weights.toml`` as frozen dataclasses."""
 
 from __future__ import annotations
 

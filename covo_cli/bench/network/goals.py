@@ -9,12 +9,12 @@ from typing import Any
 Figures = Mapping[str, Any]
 
 GOAL_GB = {"bf16": 21.0, "int8": 13.0, "int4": 10.0}
-"""Peak memory with ten minutes of talk in the cache."""
+"""Peak memory with ten minutes of conversation in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The figure ``value`` must be at most ``most``. ``precision``: None for all."""
+    """An upper bound ``most`` on the figure ``value``. ``precision``: None for all."""
 
     name: str
     most: float
@@ -23,8 +23,8 @@ class Goal:
 
 
 def goals(figures: Figures) -> list[dict[str, Any]]:
-    """Return each goal of the run's precision with its figure. At another size or without CUDA,
-    ``measured`` and ``met`` are None."""
+    """Return the goals for the run's precision with their figures. ``measured`` and ``met`` are
+    None unless the full network ran on CUDA."""
     real = figures["size"] == "full" and figures["machine"]["device"].startswith("cuda")
     found = []
     for goal in _GOALS:

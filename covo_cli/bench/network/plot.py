@@ -1,4 +1,4 @@
-"""Plot the time to the first sample and the chunks of speech."""
+"""Plot the time to the first sample and the cost of speech chunks."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def check_plot(path: Path) -> None:
 
 
 def save_plot(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write the time to the first sample by its parts, streamed and with all tokens first, and
-    what each chunk of speech takes beside how long it lasts. Raises: CliError."""
+    """Plot the parts of the time to the first sample, streamed and with all tokens first, and each
+    chunk's cost beside its length. Raises: CliError."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")

@@ -1,4 +1,4 @@
-"""Measure a whole reply from the end of speech: streamed, and in the reference's order."""
+"""Time a whole reply from the end of speech: streamed, and in the reference's order."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from covo_cli.bench.network.subject import Subject
 
 @dataclass(slots=True)
 class _Marks:
-    """Seconds since the end of speech at which each stage was reached."""
+    """When each stage was reached, in seconds since the end of speech."""
 
     began: float
     at: dict[str, float] = field(default_factory=dict)
 
     def reach(self, name: str) -> None:
-        """Record the time, if ``name`` is reached for the first time."""
+        """Record the time when ``name`` is first reached."""
         self.at.setdefault(name, time.perf_counter() - self.began)
 
 
 def measure_reply(subject: Subject, codes: int) -> dict[str, Any]:
-    """Answer the turn with ``codes`` speech codes as in a conversation: one thread decodes, one
-    speaks each chunk as soon as the schedule allows. Seconds count from the end of speech."""
+    """Answer with ``codes`` speech codes as in a conversation: one thread decodes, another speaks
+    each chunk as soon as the schedule allows. Seconds count from the end of speech."""
     marks, prompt = _hear(subject)
     coming: SimpleQueue[int | None] = SimpleQueue()
     spoken: list[int] = []
@@ -112,7 +112,7 @@ def _hear(subject: Subject) -> tuple[_Marks, torch.Tensor]:
 
 
 def _parts(at: dict[str, float]) -> dict[str, float]:
-    """Return the seconds of each part; their sum is the time to the first sample."""
+    """Return seconds per part; they add up to the time to the first sample."""
     tokens = "first codes" if "first codes" in at else "last token"
     order = ("features", "encoder", "prefill", tokens, "first sample")
     names = ("features", "encoder", "prefill", "tokens", "speech")

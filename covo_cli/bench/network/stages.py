@@ -1,4 +1,4 @@
-"""Measure each stage: encoder, prefill, decode step, flow matching and vocoder per chunk."""
+"""Time each stage: encoder, prefill, decode step, flow matching and vocoder per chunk."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def measure_hearing(subject: Subject, runs: int) -> dict[str, Any]:
 
 
 def measure_decoding(subject: Subject, steps: int, bandwidth: float) -> list[dict[str, Any]]:
-    """Measure the time per token, choosing included, after a short history and with the cache
-    nearly full, also as a multiple of the time for reading weights and cache once."""
+    """Time a token, sampling included, with a short history and with a nearly full cache, also as a
+    multiple of one read of weights and cache at ``bandwidth`` (bytes/s)."""
     capacity = subject.decoder.capacity
     return [
         _decoding(subject, context, steps, bandwidth)
@@ -62,7 +62,7 @@ def _decoding(subject: Subject, context: int, steps: int, bandwidth: float) -> d
         now = time.perf_counter()
         times.append(now - began)
         began = now
-    times = times[min(2, len(times) - 1) :]  # the first ones start the pipeline
+    times = times[min(2, len(times) - 1) :]  # skip those that start the pipeline
     read = subject.step_weights() + subject.size.covo.backbone.kv_bytes(
         context + steps // 2, subject.plan.setting.precision.item_bytes
     )
@@ -81,8 +81,8 @@ def _decoding(subject: Subject, context: int, steps: int, bandwidth: float) -> d
 
 
 def measure_chunks(subject: Subject, codes: int, runs: int, peak: float) -> list[dict[str, Any]]:
-    """Measure flow matching and vocoder for each chunk of a reply of ``codes`` codes. ``peak``:
-    operations per second of a matrix product in token2wav's precision."""
+    """Time flow matching and vocoder for each chunk of a reply of ``codes`` codes. ``peak``: matrix
+    product operations per second in token2wav's precision."""
     size, schedule = subject.size, subject.speech.schedule
     costs = chunk_costs(size.token2wav, size.voice_codes, codes, schedule)
     return [_chunk(subject, cost, runs, peak) for cost in _distinct(costs)]

@@ -1,4 +1,4 @@
-"""The subject of the measurements: both sides of the network, and a turn to answer."""
+"""The measured networks and a turn to answer."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 
 TEXT_TOKENS, SPEECH_TOKENS = 5, 15
-"""Tokens of each kind in the published network's alternation."""
+"""Tokens per group: the published network alternates text and speech."""
 TURN_FRAME = 12
-"""Tokens of a turn besides its audio: block ends, roles, newlines."""
+"""Tokens of a turn apart from its audio: block ends, roles, newlines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Return the device of everything."""
+        """The device of all networks."""
         return self.clock.device
 
     def features(self) -> TurnFeatures:
@@ -62,20 +62,20 @@ class Subject:
         )
 
     def turn_prompt(self, placeholders: int) -> Tensor:
-        """Return a turn's ids: its audio in a frame of text."""
+        """Return a turn's ids: audio placeholders within text."""
         text = torch.arange(1, TURN_FRAME + 1)
         audio = torch.full((placeholders,), self.size.covo.placeholder)
         return torch.cat((text[: TURN_FRAME // 2], audio, text[TURN_FRAME // 2 :]))
 
     def prepare(self) -> None:
-        """Cut the history back to the system prompt."""
+        """Truncate the history to the system prompt."""
         self.decoder.rewind(0)
         ids = torch.arange(SYSTEM_TOKENS) % self.size.covo.placeholder
         self.decoder.append(self.network.embed(ids))
 
     def reply_tokens(self, prompt: Tensor, codes: int) -> Iterator[tuple[int, bool]]:
-        """Generate tokens and whether each is a speech code, until ``codes`` of them are. The
-        alternation is forced, because random weights would not keep it."""
+        """Yield tokens and whether each is a speech code, up to ``codes`` codes. The alternation is
+        forced, since random weights would not produce it."""
         first, vocabulary = self.size.covo.first_audio_token, self.size.covo.backbone.vocabulary
         speech = torch.arange(vocabulary, device=self.device) >= first
         text = ~speech
@@ -101,7 +101,7 @@ class Subject:
 
 
 def tokens_needed(codes: int, turn_seconds: float) -> int:
-    """Return the tokens of system prompt, a turn, and a reply of ``codes`` codes."""
+    """Return the length of system prompt, turn and a reply of ``codes`` codes, in tokens."""
     groups = ceil(codes / SPEECH_TOKENS)
     turn = TURN_FRAME + ceil(turn_seconds * USER_TOKENS_PER_SECOND) + 1
     return SYSTEM_TOKENS + turn + codes + groups * TEXT_TOKENS
@@ -114,7 +114,7 @@ def build_subject(
     turn_seconds: float,
     progress: Callable[[str], None],
 ) -> Subject:
-    """Fill the networks for ``plan`` on the clock's device; memory counts from here on.
+    """Fill the networks for ``plan`` on the clock's device and start counting memory.
 
     Raises: NetworkConfigError.
     """

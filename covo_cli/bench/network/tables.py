@@ -1,4 +1,4 @@
-"""Show the figures of a run as tables."""
+"""Format a run's figures as tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time work on a device, and measure the device's own limits."""
+"""Time work on a device and measure the device's limits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 from model.covo.config.precision import Precision
 
 _CUDA_BYTES, _HOST_BYTES = 2**30, 2**27
-"""Size of the array that is read: larger than the device's caches."""
+"""Size of the array read: larger than the device's caches."""
 _CUDA_WIDTH, _HOST_WIDTH = 8192, 1024
 _CUDA_BATCH, _HOST_BATCH = 8, 1
-"""Operations per measurement, so that launching them does not count."""
+"""Operations per measurement, so that launch time is negligible."""
 
 
 class DeviceClock:
-    """Measures wall time from a call until ``device`` is idle again, launching included."""
+    """Measure wall time from a call until ``device`` is idle again, launches included."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -33,7 +33,7 @@ class DeviceClock:
             torch.mps.synchronize()
 
     def seconds(self, work: Callable[[], object]) -> float:
-        """Return the seconds that ``work`` takes, once."""
+        """Time one call of ``work``, in seconds."""
         self.wait()
         began = time.perf_counter()
         work()
@@ -41,20 +41,20 @@ class DeviceClock:
         return time.perf_counter() - began
 
     def repeated(self, work: Callable[[], object], runs: int, warm_ups: int = 2) -> list[float]:
-        """Return the seconds of ``runs`` calls of ``work``, after ``warm_ups`` more."""
+        """Time ``runs`` calls of ``work`` in seconds, after ``warm_ups`` untimed ones."""
         for _ in range(warm_ups):
             work()
         return [self.seconds(work) for _ in range(runs)]
 
     def start_counting(self) -> None:
-        """Release torch's cached memory, and let :meth:`memory` count from now."""
+        """Release torch's cached memory and reset the peaks of :meth:`memory`."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def memory(self) -> dict[str, int | None]:
-        """Return the peak bytes of tensors, those that torch reserved, and the bytes that all
-        processes now use on the device; None where they are not counted."""
+        """Return peak bytes of tensors, peak bytes reserved by torch, and bytes now used by all
+        processes on the device; None without CUDA."""
         if self.device.type != "cuda":
             return dict.fromkeys(("peak_allocated", "peak_reserved", "device_used"))
         free, total = torch.cuda.mem_get_info(self.device)
@@ -66,8 +66,8 @@ class DeviceClock:
 
 
 def read_bandwidth(clock: DeviceClock, runs: int) -> float:
-    """Return the device's memory bandwidth in bytes per second, the better of copying (reads and
-    writes count) and summing a large array."""
+    """Measure the memory bandwidth in bytes/s: the better of copying (reads and writes count) and
+    summing a large array."""
     size = _CUDA_BYTES if clock.device.type == "cuda" else _HOST_BYTES
     batch = _batch(clock)
     source = torch.ones(size // 4, dtype=torch.float32, device=clock.device)
@@ -86,11 +86,11 @@ def read_bandwidth(clock: DeviceClock, runs: int) -> float:
 
 
 def matmul_peak(clock: DeviceClock, precision: Precision, runs: int) -> float:
-    """Return the operations per second of a large square matrix product in ``precision``."""
+    """Measure operations per second of a large square matrix product in ``precision``."""
     batch = _batch(clock)
     width = _CUDA_WIDTH if clock.device.type == "cuda" else _HOST_WIDTH
     dtype: torch.dtype = getattr(torch, precision.dtype)
-    # Random: a product of equal numbers takes less power and runs faster than real ones.
+    # Random, since a product of equal numbers draws less power and runs faster than real data.
     left = torch.empty(width, width, dtype=dtype, device=clock.device).normal_()
     out = torch.empty_like(left)
 
@@ -102,7 +102,7 @@ def matmul_peak(clock: DeviceClock, precision: Precision, runs: int) -> float:
 
 
 def milliseconds(times: Sequence[float]) -> dict[str, float]:
-    """Return median and 95th percentile of ``times`` (seconds) in milliseconds."""
+    """Return median and 95th percentile of ``times`` (s) in milliseconds."""
     return {
         "median_ms": round(1000 * statistics.median(times), 4),
         "p95_ms": round(1000 * float(np.percentile(times, 95)), 4),
@@ -110,7 +110,7 @@ def milliseconds(times: Sequence[float]) -> dict[str, float]:
 
 
 def device_facts(device: torch.device) -> dict[str, Any]:
-    """Return the device and the libraries; ``device_name`` is empty except for CUDA."""
+    """Describe the device and libraries; ``device_name`` is empty except on CUDA."""
     import transformers
 
     return {

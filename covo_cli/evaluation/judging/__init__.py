@@ -1,1 +1,1 @@
-"""Compare what happened with what would have been right."""
+"""Judge conversations: what happened against what would have been right."""

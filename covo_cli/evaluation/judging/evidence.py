@@ -1,6 +1,6 @@
-"""What happened in a conversation, read from its folder: its replies as they were really heard.
+"""Read what happened in a conversation from its folder.
 
-A reply is heard from its first audible sample in ``output.wav`` to its last one before it was cut
+A reply is heard from its first audible sample in ``output.wav`` to the last one before it was cut
 off, ended, or the next reply began. All times are in user samples.
 """
 
@@ -37,21 +37,20 @@ AUDIBLE_DB = -55.0
 _BLOCK = USER_RATE // 100
 
 TAKEOVER_SECONDS, TAKEOVER_WORDS = 1.0, 3
-"""Full-Duplex-Bench v1: shorter speech with no more words is no takeover."""
+"""Full-Duplex-Bench v1: a shorter reply with at most this many words is no takeover."""
 
 E = TypeVar("E", bound=Event)
 Listen = Callable[[Audio], str]
-"""Recognises what the assistant said: float32 mono 16 kHz to text."""
+"""Transcribes the assistant's speech (float32 mono 16 kHz)."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeardReply:
-    """Reply ``number`` to turn ``turn``, which started at ``started``.
+    """Reply ``number`` to turn ``turn``, started at ``started``.
 
-    It was heard from ``first`` to ``last``, which are equal if it never was. ``committed``: when
-    the engine decided that the turn was over. ``interrupted``, ``finished``: when the reply was cut
-    off or ended. ``words``: how many were recognised; None: the reply is so long that they do not
-    matter.
+    ``first``, ``last``: when it was heard; equal if it never was. ``committed``: when the engine
+    decided that the turn was over. ``interrupted``, ``finished``: when the reply was cut off or
+    ended. ``words``: how many were recognised (None: not needed for a long reply).
     """
 
     number: int
@@ -66,29 +65,26 @@ class HeardReply:
 
     @property
     def heard(self) -> bool:
-        """Whether any sound of it was heard."""
+        """Whether any of its sound was heard."""
         return self.first < self.last
 
     @property
     def takes_over(self) -> bool:
-        """Whether it takes the turn by Full-Duplex-Bench's rule."""
+        """Whether it takes the turn under Full-Duplex-Bench's rule."""
         if not self.heard or self.words == 0:
             return False
         long = seconds(self.last - self.first) >= TAKEOVER_SECONDS
         return long or (self.words or 0) > TAKEOVER_WORDS
 
     def playing(self, at: int) -> bool:
-        """Return whether it was being heard at ``at``."""
+        """Return whether it was playing at ``at``."""
         over = self.interrupted if self.interrupted is not None else self.finished
         return self.heard and self.first <= at and (over is None or at < over)
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One conversation: what was said to the assistant, and what it did.
-
-    ``audible``: for each 10 ms of the output, whether something was heard.
-    """
+    """What the user said and the assistant did. ``audible``: for each 10 ms of the output."""
 
     annotation: Annotation
     events: tuple[Event, ...]
@@ -97,7 +93,7 @@ class Evidence:
 
     @property
     def heard(self) -> list[HeardReply]:
-        """The replies of which something was heard."""
+        """The audible replies."""
         return [reply for reply in self.replies if reply.heard]
 
     @property
@@ -107,31 +103,31 @@ class Evidence:
 
     @property
     def transcripts(self) -> dict[int, UserTranscript]:
-        """The final transcripts by the number of the turn."""
+        """The final transcripts by turn number."""
         return {event.turn: event for event in self.of(UserTranscript) if event.final}
 
     def of(self, kind: type[E]) -> Iterator[E]:
-        """Return the events of one kind, in order."""
+        """Yield the events of one kind, in order."""
         return _of(self.events, kind)
 
     def controls(self, start: int, end: int) -> list[PlaybackControl]:
-        """Return what the speaker was told to do from ``start`` to ``end``."""
+        """Return the commands to the speaker from ``start`` to ``end``."""
         return [event for event in self.of(PlaybackControl) if start <= event.at <= end]
 
     def playing(self, at: int) -> HeardReply | None:
-        """Return the reply that was being heard at ``at``, if any."""
+        """Return the reply playing at ``at``, if any."""
         return next((reply for reply in self.replies if reply.playing(at)), None)
 
     def audible_seconds(self, start: int, end: int) -> float:
-        """Return for how long something was heard from ``start`` to ``end``."""
+        """Return the seconds of audible output from ``start`` to ``end``."""
         return sum(self.audible[start // _BLOCK : end // _BLOCK]) * _BLOCK / USER_RATE
 
 
 def gather(folder: Path, listen: Listen, *, to_all: bool) -> Evidence:
     """Read the conversation in ``folder``.
 
-    ``listen`` recognises replies of less than a second, whose words decide whether they take over;
-    with ``to_all`` it recognises every reply, so that a long sound without words does not.
+    ``listen`` transcribes replies under a second, whose words decide whether they take over. With
+    ``to_all`` it transcribes every reply, so that a long sound without words is no takeover.
     Raises: EvaluationError, AudioFileError, the errors of ``listen``.
     """
     annotation = read_annotation(folder)
@@ -143,7 +139,7 @@ def gather(folder: Path, listen: Listen, *, to_all: bool) -> Evidence:
 
 
 def audible_blocks(output: Audio) -> list[bool]:
-    """Return for each whole 10 ms of ``output`` (16 kHz) whether it is above AUDIBLE_DB."""
+    """Return whether each whole 10 ms of ``output`` (16 kHz) is above AUDIBLE_DB."""
     blocks = output[: len(output) // _BLOCK * _BLOCK].reshape(-1, _BLOCK)
     power = np.mean(np.square(blocks, dtype=np.float64), axis=1)
     return [bool(loud) for loud in power > from_db(AUDIBLE_DB) ** 2]
@@ -158,9 +154,9 @@ def _replies(
     starts = [*_of(events, ReplyStarted)]
     for start, following in zip_longest(starts, starts[1:]):
         cut, finished = cuts.get(start.reply), ends.get(start.reply)
-        # One frame of fade-out is its own. The next reply's sound may precede its event by a frame.
-        over = [at + FRAME for at in (cut, finished) if at is not None]
-        end = min([*over, following.at - FRAME if following else len(output)])
+        # Include the fade-out (one frame). The next reply may sound one frame before its event.
+        faded = [at + FRAME for at in (cut, finished) if at is not None]
+        end = min([*faded, following.at - FRAME if following else len(output)])
         blocks = range(start.at // _BLOCK, min(end // _BLOCK, len(audible)))
         loud = [block for block in blocks if audible[block]]
         first, last, words = start.at, start.at, None

@@ -1,4 +1,4 @@
-"""The record of one check on a conversation."""
+"""The result of one check on a conversation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FindingCheck(StrEnum):
 class Finding:
     """The result of one check on line ``line`` (from 0; -1: the whole conversation).
 
-    ``ok`` is None when the check could not be tried; ``why`` then says what was missing. Times in
+    ``ok`` is None if the check was not possible; ``why`` then says what was missing. Times in
     ``values`` are in seconds.
     """
 
@@ -39,11 +39,11 @@ class Finding:
 
     @property
     def problem(self) -> str:
-        """What went wrong, for people."""
+        """What went wrong, for display."""
         return f"{self.check}: {self.why or 'wrong'}"
 
     def value(self, name: str) -> float | None:
-        """Return the value called ``name`` or None; ``ok`` is 1 or 0."""
+        """Return the value ``name``, or None; ``ok`` is 1 or 0."""
         if name == "ok":
             return None if self.ok is None else float(self.ok)
         return self.values.get(name)

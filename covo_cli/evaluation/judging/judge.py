@@ -1,4 +1,4 @@
-"""Compare what happened in a conversation with what would have been right.
+"""Judge a conversation: what happened against what would have been right.
 
 docs/evaluation.md defines every check and names its source.
 """
@@ -17,13 +17,13 @@ from covo_cli.evaluation.scenarios.scenario import Role
 from model.events import Interrupted, PlaybackAction, PlaybackControl
 
 EARLY = samples(0.05)
-"""How long before the end of the user's speech an answer may begin without being premature."""
+"""An answer is premature if it begins earlier than this before the end of the user's speech."""
 
 AFTERWARDS = samples(1.5)
-"""How long after a line the assistant's falling silent still counts as an effect of it."""
+"""If the assistant stops within this time after a line, the line counts as the cause."""
 
 SLACK = samples(0.3)
-"""How far from a line a turn may lie and still be taken for it."""
+"""Largest distance between a line and the turn matched to it."""
 
 WHOLE = -1
 """The line number of a finding about the whole conversation."""
@@ -32,7 +32,7 @@ _STEP = samples(0.1)
 
 
 class Outcome(NamedTuple):
-    """A finding without its place; times in ``values`` are in seconds."""
+    """A finding without its line; times in ``values`` are in seconds."""
 
     check: FindingCheck
     ok: bool | None
@@ -41,13 +41,13 @@ class Outcome(NamedTuple):
 
 
 def judge(evidence: Evidence) -> list[Finding]:
-    """Return every finding of one conversation."""
+    """Return all findings on a conversation."""
     scenario = evidence.annotation.scenario
     findings = []
-    for place, outcome in (*_lines(evidence), *_exposure(evidence), *_first_words(evidence)):
+    for line, outcome in (*_lines(evidence), *_exposure(evidence), *_first_words(evidence)):
         check, ok, values, why = outcome
         rounded = {name: round(float(value), 4) for name, value in values.items()}
-        findings.append(Finding(scenario.id, scenario.kind, check, place, ok, rounded, why))
+        findings.append(Finding(scenario.id, scenario.kind, check, line, ok, rounded, why))
     return findings
 
 
@@ -72,7 +72,7 @@ def _lines(evidence: Evidence) -> Iterator[tuple[int, Outcome]]:
 
 
 def _turn(evidence: Evidence, line: Said, since: int, until: int) -> Outcome:
-    """Check whether the turn was answered, and how long after its end."""
+    """Check whether, and how soon, the turn was answered."""
     answers = [r for r in evidence.takeovers if since <= r.first < until and r.last > line.end]
     if not answers:
         return Outcome(FindingCheck.TURN, False, {"takeover": 0}, "no answer")
@@ -83,8 +83,8 @@ def _turn(evidence: Evidence, line: Said, since: int, until: int) -> Outcome:
 
 
 def _latency(answer: HeardReply, line: Said) -> dict[str, float]:
-    """Return ``latency``, from the end of the user's speech to the answer's first sound, and
-    ``decision``, from there to the moment at which the engine took the turn to be over."""
+    """Measure from the end of the user's speech: ``latency`` to the answer's first sound,
+    ``decision`` to the engine's decision that the turn was over."""
     values = {"latency": max(0.0, seconds(answer.first - line.end))}
     if answer.committed is not None and answer.committed > line.start:
         values["decision"] = seconds(answer.committed - line.end)
@@ -92,9 +92,9 @@ def _latency(answer: HeardReply, line: Said) -> dict[str, float]:
 
 
 def _pause(evidence: Evidence, line: Said, following: Said | None) -> Outcome:
-    """Check whether the assistant stayed silent until the turn went on to its end."""
+    """Check whether the assistant stayed silent through the pause and the rest of the turn."""
     if line.recorded:
-        # Full-Duplex-Bench judges everything that is heard in a recording as one.
+        # Full-Duplex-Bench judges a whole recording at once.
         heard = [r for r in evidence.heard if r.first < line.end]
         together = len(heard) > 1 and heard[-1].last - heard[0].first >= samples(1.0)
     else:
@@ -161,7 +161,7 @@ def _interruption(evidence: Evidence, line: Said) -> Outcome:
 
 
 def _correction(evidence: Evidence, line: Said) -> Outcome:
-    """Check whether the assistant was silent during the correction, and answered it then."""
+    """Check whether the assistant was silent during the correction and then answered it."""
     over = [r for r in evidence.heard if r.last > line.start and r.first < line.end]
     answers = [r for r in evidence.takeovers if r.first >= line.end - EARLY]
     values: dict[str, float] = {"had_begun": bool(over), "takeover": bool(answers)}
@@ -173,10 +173,10 @@ def _correction(evidence: Evidence, line: Said) -> Outcome:
 
 
 def _exposure(evidence: Evidence) -> Iterator[tuple[int, Outcome]]:
-    """Count interruptions and answers by nobody: those while no line was being said.
+    """Count interruptions and answers while no line was being said.
 
-    A recording is left out: there may be more speech in it than its marks say. ``speaking``:
-    seconds in which the assistant was heard meanwhile; ``idle``: seconds in which it was not.
+    Recordings are skipped, since they may contain unmarked speech. ``speaking``: seconds in which
+    the assistant was heard meanwhile; ``idle``: the other seconds.
     """
     said = evidence.annotation.said
     if any(line.recorded for line in said):
@@ -211,7 +211,7 @@ def _exposure(evidence: Evidence) -> Iterator[tuple[int, Outcome]]:
 
 
 def _first_words(evidence: Evidence) -> Iterator[tuple[int, Outcome]]:
-    """Check whether the recogniser wrote the first words of each turn of the user."""
+    """Check whether each turn's transcript has its first words."""
     transcripts = evidence.transcripts.values()
     before: Role | None = None
     for number, line in enumerate(evidence.annotation.said):
@@ -240,7 +240,7 @@ def _within(at: int | None, start: int, end: int) -> bool:
 
 
 def _is_alarm(control: PlaybackControl) -> bool:
-    """Return whether the speaker was told to get quieter, which a false alarm undoes."""
+    """Return whether the speaker was told to get quieter, to be undone after a false alarm."""
     return control.action not in (PlaybackAction.RESUME, PlaybackAction.STOP)
 
 

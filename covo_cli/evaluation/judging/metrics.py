@@ -1,4 +1,4 @@
-"""The figures of a run, each computed from the findings that it selects.
+"""The figures of a run and the findings that each is computed from.
 
 docs/evaluation.md has every definition with its source.
 """
@@ -20,7 +20,7 @@ Select = Callable[[Finding], bool]
 
 
 class Form(StrEnum):
-    """The form of a figure; its text is the unit."""
+    """The form of a figure; its value is the unit."""
 
     SHARE = "share"
     SECONDS = "s"
@@ -29,7 +29,7 @@ class Form(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure, computed from the findings that ``select`` picks.
+    """One figure, computed from the selected findings.
 
     - A share: the sum of ``value`` over the sum of ``over``, or over the number of findings.
     - Seconds: the ``q``-th percentile of ``value``.
@@ -54,7 +54,7 @@ class Metric:
         return self.title if self.form is Form.SHARE else f"{self.title} ({self.form.value})"
 
     def estimate(self, findings: Sequence[Finding]) -> Estimate | None:
-        """Compute the figure; None when no finding has the values for it."""
+        """Compute the figure; None if no finding has the needed values."""
         pairs = self._pairs(findings)
         if not pairs:
             return None
@@ -69,7 +69,7 @@ class Metric:
                 return per_minute(round(sum(values)), over / 60.0) if over > 0 else None
 
     def _pairs(self, findings: Sequence[Finding]) -> list[tuple[float, float]]:
-        """Return ``value`` and ``over`` (1 without one) of each selected finding that has both."""
+        """Return ``value`` and ``over`` (default 1) of each selected finding that has both."""
         pairs = []
         for finding in filter(self.select, findings):
             value = finding.value(self.value)
@@ -100,7 +100,7 @@ def _seconds(
     percentiles: tuple[int, ...] = (),
     goal: float | None = None,
 ) -> Iterator[Metric]:
-    """Yield the median, which may have a goal, and further ``percentiles``."""
+    """Yield the median, with an optional goal, and further ``percentiles``."""
     yield Metric(key, f"{title}, median", Form.SECONDS, "lower", select, value, goal=goal)
     for q in percentiles:
         yield Metric(f"{key}_p{q}", f"{title}, {q} %", Form.SECONDS, "lower", select, value, q=q)
@@ -203,4 +203,4 @@ METRICS = (
     Metric("first_words", "first words lost", Form.SHARE, "lower", _WORDS, "lost", "of", goal=0.01),
     *_seconds("latency", "all answers: latency", _ANSWERED, "latency", (90, 99)),
 )
-"""In the order in which they are reported."""
+"""In report order."""

@@ -1,4 +1,4 @@
-"""Compute values with 95 % confidence intervals."""
+"""Estimates with 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``value`` with the interval from ``low`` to ``high``, from ``n`` cases (or minutes)."""
+    """A value, its interval, and the ``n`` cases (or minutes) behind it."""
 
     value: float
     low: float
@@ -22,7 +22,7 @@ class Estimate:
 
 
 def rate(successes: int, n: int) -> Estimate:
-    """Return a share of ``n`` > 0 cases, with Wilson's score interval."""
+    """Estimate a share of ``n`` > 0 cases with Wilson's score interval."""
     from scipy.stats import binomtest
 
     interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
@@ -30,7 +30,7 @@ def rate(successes: int, n: int) -> Estimate:
 
 
 def per_minute(events: int, minutes: float) -> Estimate:
-    """Return the events per minute in ``minutes`` > 0, with the exact Poisson interval."""
+    """Estimate events per minute (``minutes`` > 0) with the exact Poisson interval."""
     from scipy.stats import chi2
 
     tail = (1 - CONFIDENCE) / 2
@@ -40,7 +40,7 @@ def per_minute(events: int, minutes: float) -> Estimate:
 
 
 def percentile(values: Sequence[float], q: float) -> Estimate:
-    """Return the ``q``-th percentile, with a percentile bootstrap (2000 resamples, fixed seed)."""
+    """Estimate the ``q``-th percentile by bootstrap (2000 resamples, fixed seed)."""
     from scipy.stats import bootstrap
 
     value = float(np.percentile(values, q))
@@ -58,10 +58,10 @@ def percentile(values: Sequence[float], q: float) -> Estimate:
 
 
 def difference(a: Estimate, b: Estimate) -> Estimate:
-    """Return ``b`` minus ``a``, taken as independent; ``n`` is the smaller one.
+    """Return ``b`` minus ``a``, assuming independence; ``n`` is the smaller one.
 
-    The interval follows from the two intervals (MOVER, Zou and Donner 2008; for shares this is
-    Newcombe's method 10). For the same scenarios run twice, the real uncertainty is smaller.
+    The interval is MOVER (Zou and Donner 2008; for shares, Newcombe's method 10), too wide for two
+    runs of the same scenarios.
     """
     value = b.value - a.value
     low = value - float(np.hypot(b.value - b.low, a.high - a.value))

@@ -1,1 +1,1 @@
-"""Show the figures of runs: tables, comparisons and pictures."""
+"""Show runs: tables, comparisons and pictures."""

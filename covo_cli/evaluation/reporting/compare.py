@@ -1,4 +1,4 @@
-"""Compare two runs: their figures, the scenarios that went differently, and every decision."""
+"""Compare two runs: figures, scenario outcomes and decisions."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _Decision = tuple[int, str]
-"""When it was made, in user samples, and what was decided."""
+"""The time in user samples, and what was decided."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Figure ``metric`` in both runs; ``change`` is b minus a, with its interval."""
+    """A figure in both runs; ``change`` is b minus a, with its interval."""
 
     metric: Metric
     a: Estimate
@@ -57,8 +57,8 @@ class Difference:
 class Comparison:
     """Run b against run a.
 
-    ``mended``: scenarios that failed in a but not in b; ``broken``: the reverse; each with what
-    went wrong. ``differing``: what the runs were made with and is not the same.
+    ``mended``: scenarios that failed only in a; ``broken``: only in b; both with the failure.
+    ``differing``: differences in the runs' setup.
     """
 
     differences: tuple[Difference, ...]
@@ -68,7 +68,7 @@ class Comparison:
 
 
 def compare(a: Report, b: Report) -> Comparison:
-    """Compare run ``b`` with run ``a``; scenarios of only one of them are skipped."""
+    """Compare run ``b`` with run ``a`` on the scenarios they share."""
     before = {metric.key: estimate for metric, estimate in a.estimates()}
     differences = [
         Difference(metric, before[metric.key], estimate, difference(before[metric.key], estimate))
@@ -90,7 +90,7 @@ def compare(a: Report, b: Report) -> Comparison:
 
 
 def difference_table(comparison: Comparison) -> Table:
-    """Return both runs' figures for the screen."""
+    """Format both runs' figures for the screen."""
     table = new_table("", "A", "B", "B - A", "95 % within", "")
     for row in comparison.differences:
         table.add_row(
@@ -106,10 +106,10 @@ def difference_table(comparison: Comparison) -> Table:
 
 
 def different_decisions(a: Path, b: Path) -> dict[str, str]:
-    """Return the conversations of both runs whose decisions differ, with what differs first.
+    """Return the first difference of each shared conversation whose decisions differ.
 
-    Decisions are what the engine made of the user and of its own replies: states, transcripts,
-    judged silences, starts and ends of replies, with their times and reasons.
+    Decisions are states, transcripts, judged silences, starts and ends of replies, with their times
+    and reasons.
     """
     ours, theirs = ({folder.name: folder for folder in done(run)} for run in (a, b))
     different = {}
@@ -124,7 +124,7 @@ def different_decisions(a: Path, b: Path) -> dict[str, str]:
 
 
 def _decisions(folder: Path) -> Mapping[str, list[_Decision]]:
-    """Return the decisions of a conversation by kind."""
+    """Return a conversation's decisions by kind."""
     found: dict[str, list[_Decision]] = defaultdict(list)
     for event in read_events(folder).events:
         text = _decision(event)
@@ -134,7 +134,7 @@ def _decisions(folder: Path) -> Mapping[str, list[_Decision]]:
 
 
 def _first_difference(a: Mapping[str, list[_Decision]], b: Mapping[str, list[_Decision]]) -> str:
-    # The order of decisions within a frame does not matter.
+    # Sort, since order within a frame does not matter.
     before, after = (sorted(d for kind in run.values() for d in kind) for run in (a, b))
     pairs = zip_longest(before, after)
     return " / ".join(_shown(d) for d in next(pair for pair in pairs if pair[0] != pair[1]))

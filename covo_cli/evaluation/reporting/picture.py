@@ -1,4 +1,4 @@
-"""Draw a conversation: both waveforms on one time axis, with what was said and decided."""
+"""Draw a conversation: both waveforms, what was said and what was decided."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _COLOURS = {
     TurnState.MUTED: "#969696",
 }
 _POINTS = USER_RATE // 200
-"""Samples per point of a waveform, drawn from their lowest to their highest."""
+"""Samples per point of a waveform, drawn from lowest to highest."""
 _ROWS = 6
 """Rows of decisions above the states."""
 _LETTERS_PER_INCH = 19
@@ -111,7 +111,7 @@ def _states(axes: Axes, events: Sequence[Event], length: float) -> None:
 
 
 def _decisions(states: Axes, assistant: Axes, events: Sequence[Event], length: float) -> None:
-    """Write each decision in the first row whose previous one has ended."""
+    """Write each decision in the first free row."""
     wide = length / (_LETTERS_PER_INCH * _width(length))
     ends = [0.0] * _ROWS
     for event in events:

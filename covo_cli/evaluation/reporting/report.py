@@ -1,4 +1,4 @@
-"""Judge a run and report it: on the screen, as JSON and as Markdown."""
+"""Judge a run and report it on the screen, as JSON and as Markdown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReportRow:
-    """A figure as text. ``met``: whether it meets its goal; None without one."""
+    """A figure as text. ``met``: whether it meets its goal (None: no goal)."""
 
     label: str
     value: str
@@ -48,18 +48,18 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``run``: what was run; ``findings`` of its conversations, in the order of their names."""
+    """A run and the ``findings`` on its conversations, ordered by name."""
 
     run: RunRecord
     findings: tuple[Finding, ...]
 
     def estimates(self) -> list[tuple[Metric, Estimate]]:
-        """Return the figures for which there are findings."""
+        """Return the figures that have findings."""
         found = ((metric, metric.estimate(self.findings)) for metric in METRICS)
         known = [(metric, estimate) for metric, estimate in found if estimate is not None]
         if self.run.recognizer != RecognizerName.ORACLE:
             return known
-        # An oracle loses no words, which says nothing about the engine.
+        # The oracle loses no words, so this figure says nothing about the engine.
         return [(metric, estimate) for metric, estimate in known if metric.key != "first_words"]
 
     def rows(self) -> list[ReportRow]:
@@ -67,7 +67,7 @@ class Report:
         return [_row(metric, estimate) for metric, estimate in self.estimates()]
 
     def failed(self) -> dict[str, list[Finding]]:
-        """Return what went wrong, by scenario."""
+        """Return failed findings by scenario."""
         failures: dict[str, list[Finding]] = {}
         for finding in self.findings:
             if finding.ok is False:
@@ -75,7 +75,7 @@ class Report:
         return failures
 
     def problems(self) -> dict[str, str]:
-        """Return what went wrong as text, by scenario."""
+        """Describe the failures by scenario."""
         return {name: "; ".join(f.problem for f in found) for name, found in self.failed().items()}
 
 
@@ -94,7 +94,7 @@ def assess(out: Path, listen: Listen) -> Report:
     ``listen``: see :func:`covo_cli.evaluation.judging.evidence.gather`. Raises: EvaluationError.
     """
     run, folders = read_run(out), done(out)
-    to_all = run.engine != SCRIPTED  # the scripted engine's replies are known to be speech
+    to_all = run.engine != SCRIPTED  # scripted replies are known to be speech
     if not folders:
         raise EvaluationError(f"no conversation in {out} is finished")
     findings = [
@@ -117,7 +117,7 @@ def read_report(out: Path) -> Report:
 
 
 def draw_failures(out: Path, report: Report) -> None:
-    """Draw each conversation that went wrong. Raises: EvaluationError, ImportError."""
+    """Draw each failed conversation. Raises: EvaluationError, ImportError."""
     from covo_cli.evaluation.reporting.picture import draw
 
     folder = out / PICTURES
@@ -164,7 +164,7 @@ def _as_file(report: Report) -> ReportFile:
 
 
 def new_table(*headings: str, **options: Any) -> Table:
-    """Return an empty table for the screen whose first column is left-aligned."""
+    """Create an empty table with a left-aligned first column."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -175,7 +175,7 @@ def new_table(*headings: str, **options: Any) -> Table:
 
 
 def report_table(report: Report) -> Table:
-    """Return the figures for the screen."""
+    """Format the figures for the screen."""
     run = report.run
     table = new_table(
         *("", "value", "95 % within", "cases", "goal"),
@@ -190,7 +190,7 @@ def report_table(report: Report) -> Table:
 
 
 def markdown(report: Report) -> str:
-    """Return the whole report: how it was made, the figures, other systems' figures, failures."""
+    """Format the whole report: setup, figures, other systems' figures, failures."""
     run = report.run
     met = {None: "", True: "yes", False: "**no**"}
     lines = [
@@ -221,7 +221,7 @@ def markdown(report: Report) -> str:
 
 
 def _published(report: Report) -> Iterator[str]:
-    """Yield a table for each group of ``published.toml``, our figures first."""
+    """Yield a table for each group in ``published.toml``, our figures first."""
     file = resources.files("covo_cli.evaluation.reporting") / "published.toml"
     ours = {metric.key: number(metric.form, value.value) for metric, value in report.estimates()}
     name = f"**covo, {report.run.engine}** (set {report.run.set})"

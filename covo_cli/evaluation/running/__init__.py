@@ -1,1 +1,1 @@
-"""Running: scenarios held as conversations."""
+"""Run scenarios as conversations."""

@@ -1,8 +1,8 @@
-"""Hold one scenario through the same object as live talk, on the sample clock.
+"""Run a scenario on the sample clock, through the same Conversation as live talk.
 
-Its folder then has ``input.wav`` (what the microphone heard) and ``output.wav`` (the assistant on
-the same clock, sample by sample), both 16 kHz, ``events.jsonl``, and ``annotation.json`` (what was
-said when, and what would be right).
+Its folder then has ``input.wav`` (the microphone) and ``output.wav`` (the assistant, on the same
+clock), both 16 kHz, ``events.jsonl``, and ``annotation.json`` (what was said when, and what would
+be right).
 """
 
 from __future__ import annotations
@@ -40,19 +40,17 @@ from voices.strict_reader import read
 INPUT, OUTPUT, ANNOTATION = "input.wav", "output.wav", "annotation.json"
 
 PATIENCE_S = 12.0
-"""How long after the last line a user who hears nothing gives up. Silence within an answer extends
-the time for listening to it."""
+"""How long the user waits for an answer to the last line, beyond ``listen`` once one is heard."""
 
 AFTERMATH_S = 1.0
-"""How long the conversation goes on once nothing is under way any more."""
+"""How long the conversation continues once both sides are idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
     """A line as it was said, from its first sound to its last, in user samples.
 
-    ``right``: what would be right, for people. ``recorded``: part of a recording rather than a line
-    of a script.
+    ``right``: the right response, for display. ``recorded``: it is part of a recording.
     """
 
     role: Role
@@ -79,10 +77,9 @@ def hold(
     folder: Path,
     noise: Audio | None = None,
 ) -> None:
-    """Hold ``scenario`` with ``engine`` and write ``folder``, whole or not at all.
+    """Run ``scenario`` with ``engine``, close the engine and write ``folder`` atomically.
 
-    ``user`` says the scenario's lines; ``noise``: see :class:`covo_cli.simulation.room.Room`. The
-    engine is closed. Raises: EvaluationError, AudioError.
+    ``noise``: see :class:`covo_cli.simulation.room.Room`. Raises: EvaluationError, AudioError.
     """
     part = folder.with_name(folder.name + ".part")
     try:
@@ -135,13 +132,13 @@ def _talk(
     talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
     speaker.start()
     room.start()
-    if talk.run() is Ending.QUIT:  # only a failing disk ends it early
+    if talk.run() is Ending.QUIT:  # only a disk error ends it early
         raise EvaluationError(f"cannot write {folder / EVENTS}")
     return talk.at
 
 
 def as_line(line: ScriptLine, sound: Audio) -> Line:
-    """Return a script's line with its sound."""
+    """Convert a script line and its sound to a user's line."""
     return Line(sound, line.text, line.start)
 
 
@@ -161,6 +158,6 @@ def _said(scenario: Scenario, user: ScriptedUser) -> list[Said]:
 
 
 def read_annotation(folder: Path) -> Annotation:
-    """Read what :func:`hold` left in ``folder``. Raises: EvaluationError."""
+    """Read the annotation written by :func:`hold`. Raises: EvaluationError."""
     remedy = f"delete {folder} and run it again"
     return read(folder / ANNOTATION, Annotation, EvaluationError, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Make the engines that can be evaluated, one for each conversation."""
+"""Make an engine for each evaluated conversation."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from model.engine import Engine, EngineInfo
 from model.hearing.recognition import Recognizer
 
 EngineMaker = Callable[[Scenario, ScriptedUser], Engine]
-"""Makes a loaded engine for a conversation with a user."""
+"""Makes a loaded engine for one conversation."""
 
 ASSISTANT = "heart"
-"""The voice of the scripted engine."""
+"""The scripted engine's voice."""
 
 
 def engine_maker(
     name: str, recognizer: RecognizerName, settings: Settings, threads: int
 ) -> EngineMaker:
-    """Load what the conversations of the engine ``name`` share, and return how to make it.
+    """Load what all conversations share, and return a maker of the engine ``name``.
 
-    ``threads``: of each of the lite engine's models. Raises: the errors of any room.
+    ``threads``: per model of the lite engine. Raises: the errors of any room.
     """
     if name == SCRIPTED:
         return _scripted(recognizer, settings, threads)
@@ -107,7 +107,7 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
             """Keep the models for the next conversation."""
 
     class Kept(WhisperRecognizer):
-        """A recogniser that outlives its conversation."""
+        """A recogniser whose weights outlive the conversation."""
 
         def close(self) -> None:
             """Keep the weights for the next conversation."""

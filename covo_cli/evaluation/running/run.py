@@ -1,7 +1,7 @@
-"""Hold all scenarios of a set with one engine, on several cores; a stopped run can be continued.
+"""Run a set of scenarios with one engine on several cores; a stopped run can be continued.
 
-A run is a folder: ``run.json`` (what is run, so that nothing else is added to it) and a folder for
-each finished scenario (:mod:`covo_cli.evaluation.running.conversation`).
+A run is a folder with ``run.json``, which identifies it, and a folder for each finished scenario
+(:mod:`covo_cli.evaluation.running.conversation`).
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ REPORT = "report.md"
 PICTURES = "pictures"
 
 IDENTITY = ("set", "set_sha256", "engine", "recognizer", "settings", "code_sha256")
-"""The fields of a :class:`RunRecord` in which two parts of one run agree."""
+"""The :class:`RunRecord` fields that must match to continue a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A set in ``folder``, and the engine that holds its conversations."""
+    """The set in ``folder`` and the engine to run it with."""
 
     folder: Path
     engine: str
@@ -63,8 +63,8 @@ class Task:
 class RunRecord:
     """What was run, and where.
 
-    ``settings``: those that the engine depends on. ``load``: processes per core that wanted to run
-    before it began. ``conversations``: how many were finished when the run was judged.
+    ``settings``: those that affect the engine. ``load``: runnable processes per core before the
+    start. ``conversations``: how many were finished when the run was judged.
     """
 
     set: str
@@ -82,9 +82,9 @@ class RunRecord:
 
 
 def open_run(task: Task, out: Path, jobs: int) -> RunRecord:
-    """Begin the run in the folder ``out``, or check that it is the same one that was begun there.
+    """Begin the run in the folder ``out``, or check that the run begun there is the same.
 
-    Raises: EvaluationError, also when the engine cannot hold these conversations.
+    Raises: EvaluationError, also if the engine does not suit the scenarios.
     """
     scenarios = read_scenarios(task.folder)
     recorded = any(line.source is SoundSource.FILE for s in scenarios.scenarios for line in s.lines)
@@ -123,10 +123,7 @@ def open_run(task: Task, out: Path, jobs: int) -> RunRecord:
 
 
 def discard_run(out: Path) -> None:
-    """Delete the run in the folder ``out``, and nothing else that is there.
-
-    Raises: EvaluationError when the folder holds something other than a run.
-    """
+    """Delete the run in ``out`` and no other files. Raises: EvaluationError if it is not a run."""
     if not (out / RUN).exists():
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise EvaluationError(f"{out} is not a run folder; nothing deleted")
@@ -147,28 +144,28 @@ def _settings_in_force(task: Task) -> dict[str, Any]:
 
 
 def remaining(scenarios: ScenarioSet, out: Path) -> list[Scenario]:
-    """Return the scenarios that run ``out`` has not finished."""
+    """Return the scenarios not finished in the run ``out``."""
     return [s for s in scenarios.scenarios if not (out / CONVERSATIONS / s.id).exists()]
 
 
 def run_all(
     task: Task, out: Path, jobs: int, progress: Callable[[str], None] = lambda name: None
 ) -> None:
-    """Hold every missing conversation of the run ``out``, on ``jobs`` processes.
+    """Run the missing scenarios of the run ``out`` on ``jobs`` processes.
 
-    ``progress`` is called with the id of each finished scenario. What is finished stays after a
-    failure or an interruption, and the same call continues. Raises: the errors of any room.
+    ``progress`` gets the id of each finished scenario. After a failure or interruption, the same
+    call continues the run. Raises: the errors of any room.
     """
     names = [scenario.id for scenario in remaining(read_scenarios(task.folder), out)]
     jobs = min(jobs, len(names))
     if jobs <= 1:
-        hold_one = _holder(task, out)
+        run_one = _runner(task, out)
         for name in names:
-            hold_one(name)
+            run_one(name)
             progress(name)
         return
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        futures = [pool.submit(_hold_in_this_process, task, out, name) for name in names]
+        futures = [pool.submit(_run_in_this_process, task, out, name) for name in names]
         try:
             for future in as_completed(futures):
                 progress(future.result())
@@ -176,35 +173,35 @@ def run_all(
             pool.shutdown(cancel_futures=True)
 
 
-_holders: list[Callable[[str], None]] = []
-"""In a worker process: the one :func:`_holder` that all its conversations share."""
+_runners: list[Callable[[str], None]] = []
+"""In a worker process: the :func:`_runner` shared by its conversations."""
 
 
-def _hold_in_this_process(task: Task, out: Path, name: str) -> str:
-    if not _holders:
-        _holders.append(_holder(task, out))
-    _holders[0](name)
+def _run_in_this_process(task: Task, out: Path, name: str) -> str:
+    if not _runners:
+        _runners.append(_runner(task, out))
+    _runners[0](name)
     return name
 
 
-def _holder(task: Task, out: Path) -> Callable[[str], None]:
-    """Load what conversations share; return a function that holds the scenario of a given id."""
+def _runner(task: Task, out: Path) -> Callable[[str], None]:
+    """Load what conversations share; return a function that runs a scenario by id."""
     scenarios = read_scenarios(task.folder)
     make = engine_maker(task.engine, task.recognizer, task.settings, task.threads)
     by_name = {scenario.id: scenario for scenario in scenarios.scenarios}
 
-    def hold_one(name: str) -> None:
+    def run_one(name: str) -> None:
         scenario = by_name[name]
         lines = [as_line(line, line_sound(line, task.folder)) for line in scenario.lines]
         noise = noise_sound(scenario.noise, scenarios, task.folder) if scenario.noise else None
         user = ScriptedUser(lines, paced=False)
         hold(scenario, user, make(scenario, user), out / CONVERSATIONS / name, noise)
 
-    return hold_one
+    return run_one
 
 
 def code_files() -> list[Path]:
-    """Return the files that decide how a conversation goes: code, and the rules about words."""
+    """Return the files that affect a conversation: code and word rules."""
     covo = Path(covo_cli.__file__).parent
     rooms = [covo.parent / room for room in ("audio_io", "model", "voices")]
     folders = ("conversation", "engines", "simulation", "evaluation/running")
@@ -237,16 +234,16 @@ def read_run(out: Path) -> RunRecord:
 
 
 def load() -> float:
-    """Return how many processes per core wanted to run in the last minute."""
+    """Return the runnable processes per core over the last minute."""
     return round(float(psutil.getloadavg()[0]) / (os.cpu_count() or 1), 2)
 
 
 def default_jobs(engine: str) -> int:
-    """Return all cores for the scripted engine, else 1: elsewhere compute time counts."""
+    """Return all cores for the scripted engine; 1 for others, whose compute time counts."""
     return os.cpu_count() or 1 if engine == SCRIPTED else 1
 
 
 def done(out: Path) -> list[Path]:
-    """Return the folders of the finished conversations of the run ``out``, by name."""
+    """Return the folders of finished conversations in the run ``out``, by name."""
     folders = (out / CONVERSATIONS).glob("*")
     return sorted(folder for folder in folders if folder.suffix != ".part")

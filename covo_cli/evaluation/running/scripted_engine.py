@@ -1,8 +1,8 @@
-"""Time and recognition of the scripted engine: the real turn taking among scripted parts.
+"""Clock and recognisers of the scripted engine: real turn taking with scripted parts.
 
-Recognising, writing and speaking take the time that they took with the lite engine
-(docs/benchmarks.md), however busy the machine is. So a change of the controller is judged in
-minutes, and two runs of the same code are equal to the sample.
+Recognition, chat and synthesis take fixed times, measured with the lite engine
+(docs/benchmarks.md). So a controller change is judged in minutes on any machine, and two runs of
+the same code agree to the sample.
 """
 
 from __future__ import annotations
@@ -15,17 +15,14 @@ from covo_cli.simulation.scripted_user import ScriptedUser
 from model.hearing.recognition import Recognizer, Transcript
 
 RECOGNIZE_S = 0.3
-"""How long it takes until a turn's words are known."""
+"""Fixed time to recognise a turn."""
 
 _WORD_DELAY = samples(0.1)
-"""How long after the middle of a word the oracle knows it, in user samples."""
+"""Delay from the middle of a word until the oracle knows it, in user samples."""
 
 
 class SteadyClock:
-    """Seconds that pass only when :meth:`pass_time` is called.
-
-    See :class:`model.jobs.executor.VirtualExecutor`.
-    """
+    """A clock in seconds, advanced only by :meth:`pass_time`, for a VirtualExecutor."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -34,7 +31,7 @@ class SteadyClock:
         return self._now
 
     def pass_time(self, duration: float) -> None:
-        """Let ``duration`` seconds pass."""
+        """Advance by ``duration`` seconds."""
         self._now += duration
 
 
@@ -47,7 +44,7 @@ class SteadyRecognizer:
         self._clock = clock
 
     def load(self) -> None:
-        """Do nothing: it is loaded."""
+        """Do nothing: already loaded."""
 
     def transcribe(self, audio: Audio) -> Transcript:
         """See :class:`model.hearing.recognition.Recognizer`."""
@@ -55,14 +52,14 @@ class SteadyRecognizer:
         return self._recognizer.transcribe(audio)
 
     def close(self) -> None:
-        """Do nothing: other conversations use the model too."""
+        """Do nothing: other conversations share the model."""
 
 
 class Oracle:
-    """A recogniser that never errs, because it reads ``texts``, one for each line of ``user``.
+    """A recogniser that never errs, because it knows the text of each line of ``user``.
 
-    It knows the words of a line as they are said, as if all letters took the same time. ``audio``
-    only says how far back to look, so it must end now.
+    Words become known as they are said, every letter taking equal time. ``audio`` must end now;
+    only its length is used.
     """
 
     def __init__(self, texts: Sequence[str], user: ScriptedUser) -> None:

@@ -1,8 +1,8 @@
 """Read recordings in the format of Full-Duplex-Bench v1 and v1.5 as scenarios.
 
-The format (github.com/DanielLin94144/Full-Duplex-Bench) has a folder for each task, and in it one
-for each sample: ``input.wav`` is the user's side of a conversation, played from the beginning
-without regard to the assistant, and an annotation lies beside it::
+The format (github.com/DanielLin94144/Full-Duplex-Bench) has a folder per task with a folder per
+sample. Each has ``input.wav``, the user's side of a conversation, played from the beginning
+whatever the assistant does, and an annotation::
 
     candor_pause_handling, synthetic_pause_handling    pause.json
     candor_turn_taking                                 turn_taking.json
@@ -12,8 +12,8 @@ without regard to the assistant, and an annotation lies beside it::
     talking_to_other, background_speech
 
 The first three JSON files are lists whose first element has ``timestamp``: [start, end] in seconds;
-``interrupt.json`` also says what is said, in ``interrupt``. In ``metadata.json``, ``timestamps`` is
-[start, end] of the overlapping speech and ``current_turn_text`` what it says.
+``interrupt.json`` also has the words, in ``interrupt``. In ``metadata.json``, ``timestamps`` is
+[start, end] of the overlapping speech and ``current_turn_text`` its words.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ TASKS = {
 def read_scenarios(folder: Path) -> ScenarioSet:
     """Read the set in ``folder``, or recordings in Full-Duplex-Bench's format.
 
-    Tasks may lie in ``folder``, one level down (``v1.0``, ``v1.5``), or ``folder`` is a task.
+    Tasks may be in ``folder`` or one level down (``v1.0``, ``v1.5``), or ``folder`` is a task.
     Raises: EvaluationError.
     """
     if (folder / FILE).exists():
@@ -111,10 +111,10 @@ def _scenario(root: Path, sample: Path) -> Scenario:
 
 
 def _span(name: str, annotation: dict[str, Any], duration: float) -> tuple[float, float, str]:
-    """Return start, end and text of what the annotation is about.
+    """Return start, end and text of the annotated speech.
 
-    A turn is everything before the turn-taking event. A pause is the whole recording, because the
-    assistant is to be silent throughout.
+    A turn is everything before the turn-taking event. A pause is the whole recording, since the
+    assistant must stay silent throughout.
     """
     match name:
         case "turn_taking.json":
@@ -130,7 +130,7 @@ def _span(name: str, annotation: dict[str, Any], duration: float) -> tuple[float
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the annotation in ``path``: an object, or the first element of a list."""
+    """Read the annotation in ``path``: an object, or the first element of a list."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""The format of scenarios: who says what when, in which surroundings.
+"""The scenario format: who says what when, and the surroundings.
 
-A set is a folder with ``scenarios.json`` and the rendered lines in ``sounds``. Reading it checks
-everything and refuses unknown keys.
+A set is a folder with ``scenarios.json`` and rendered lines in ``sounds``. Reading it checks
+everything and rejects unknown keys.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 
 
 class EvaluationError(CliError):
-    """A set of scenarios or a run is missing, broken, or unfit for what was asked."""
+    """A set of scenarios or a run is missing, broken or unsuitable."""
 
 
 class Kind(StrEnum):
@@ -44,11 +44,11 @@ class Kind(StrEnum):
     MONOLOGUE = "monologue"
     SILENCE = "silence"
     LISTENING = "listening"
-    """A recorded user goes on and on; the assistant may at most show that it listens."""
+    """A recorded user talks on; the assistant may at most give backchannels."""
 
 
 class Role(StrEnum):
-    """The role of a line, which decides what would be right (:data:`RIGHT`)."""
+    """The role of a line, which determines the right response (:data:`RIGHT`)."""
 
     TURN = "turn"
     UNFINISHED = "unfinished"
@@ -71,7 +71,7 @@ RIGHT = {
 
 
 class SoundSource(StrEnum):
-    """Where the sound of a line comes from."""
+    """The origin of a line's sound."""
 
     VOICE = "voice"
     LAUGHTER = "laughter"
@@ -81,7 +81,7 @@ class SoundSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A part of a recording with a role of its own, from ``start`` to ``end`` seconds."""
+    """A part of a recording with its own role, from ``start`` to ``end`` seconds."""
 
     role: Role
     start: float
@@ -95,9 +95,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class ScriptLine:
-    """One thing that is said, at ``level`` dBFS (RMS of its louder half).
+    """One line, at ``level`` dBFS (RMS of its louder half).
 
-    By ``source`` it is ``text`` in ``voice``, laughter or a cough made from ``seed``, or the
+    Depending on ``source``: ``text`` in ``voice``, laughter or a cough made from ``seed``, or the
     recording ``file`` (a path in the set's folder) with its ``marks``.
     """
 
@@ -134,7 +134,7 @@ class NoiseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Background noise, ``snr`` dB below a user at -26 dBFS. ``seed`` picks it."""
+    """Background noise, ``snr`` dB below a user at -26 dBFS."""
 
     kind: NoiseKind
     snr: float
@@ -166,9 +166,9 @@ class EchoSetup:
 class Scenario:
     """One conversation; times are in seconds.
 
-    It ends when ``listen`` seconds of an answer to the last line were heard, or when nothing is
-    under way any more; with ``duration``, exactly then. ``reply``: the length of the scripted
-    engine's answers. ``note``: what is special, for people.
+    It ends after ``listen`` seconds of an answer to the last line, or when both sides are idle;
+    with ``duration``, exactly then. ``reply``: length of the scripted engine's answers. ``note``:
+    what is special, for readers.
     """
 
     id: str
@@ -206,7 +206,7 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioSet:
-    """Scenarios that are run together. ``about`` says for people whose voices they have."""
+    """Scenarios that are run together. ``about``: whose voices they have, for readers."""
 
     name: str
     about: str
@@ -230,7 +230,7 @@ def read_set(folder: Path) -> ScenarioSet:
 
 
 def write_set(folder: Path, scenarios: ScenarioSet) -> None:
-    """Write the set's file into ``folder``, whole or not at all. Raises: EvaluationError."""
+    """Write the set's file into ``folder`` atomically. Raises: EvaluationError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / FILE, to_json(scenarios))
@@ -239,5 +239,5 @@ def write_set(folder: Path, scenarios: ScenarioSet) -> None:
 
 
 def to_json(value: object) -> str:
-    """Return any of the dataclasses of the evaluation as JSON."""
+    """Format any of the evaluation's dataclasses as JSON."""
     return msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n"

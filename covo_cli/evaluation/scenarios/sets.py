@@ -1,7 +1,7 @@
 """Make the three sets of ``covo eval build``: standard, tuning and small.
 
-They have the same kinds in the same proportions, but no text, user's voice or noise in common, so
-that what is tuned on one can be judged on another. The assistant's voice is heart.
+They have the same kinds in the same proportions, but share no text, user's voice or noise, so that
+tuning on one can be judged on another. The assistant's voice is heart.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from covo_cli.evaluation.scenarios.scenario import (
 from covo_cli.simulation.scripted_user import REST, Start, StartRule
 
 LOUD_DB, NORMAL_DB, SOFT_DB = -20.0, PERSON_DB, -34.0
-"""Levels of a person at a microphone, in dBFS."""
+"""Levels of a person at the microphone, in dBFS."""
 
 BYSTANDER_DB = SOFT_DB - 4
 
 GOAL_SNR_DB = 10.0
-"""The noise for which there is a goal for false barge-ins."""
+"""Signal-to-noise ratio of the goal for false barge-ins."""
 
 OPENING_S = 0.6
 """Silence before the first line."""
@@ -42,11 +42,11 @@ OPENING_S = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How many scenarios of each kind a set has, whose voices, and where its noise seeds begin.
+    """The scenarios per kind in a set, its voices, and its first noise seed.
 
-    Rates in echo, and in noise at :data:`GOAL_SNR_DB`, are small and need long exposure: there a
-    conversation has ``echo_turns`` or ``noise_turns`` requests, and ``exposure`` seconds of each
-    reply are heard. ``pauses`` and ``corrections`` are the lengths of the pauses, in seconds.
+    ``echo_turns``, ``noise_turns``: requests per conversation in echo or noise (GOAL_SNR_DB), where
+    rare false alarms need long exposure. ``exposure``: seconds heard of each such reply.
+    ``pauses``, ``corrections``: lengths of the pauses in seconds.
     """
 
     about: str
@@ -137,7 +137,7 @@ MIXES = {
 
 
 def make_set(name: SetName) -> ScenarioSet:
-    """Return the set called ``name``; it is the same every time."""
+    """Build the set ``name``, the same every time."""
     mix = MIXES[name]
     text = (resources.files("covo_cli.evaluation.scenarios") / "texts.toml").read_text(
         encoding="utf-8"
@@ -148,7 +148,7 @@ def make_set(name: SetName) -> ScenarioSet:
 
 
 class _Author:
-    """Writes the scripts and deals out voices, texts and seeds in turn."""
+    """Write the scripts, cycling through voices, texts and seeds."""
 
     def __init__(self, mix: Mix, texts: dict[str, Any], small_words: Sequence[str]) -> None:
         self._mix = mix
@@ -200,7 +200,7 @@ class _Author:
                 )
                 note = f"{gap:g} s, {place}"
                 yield Scenario(f"pause-{next(number):02}", Kind.PAUSE, lines, note=note)
-            next(gaps)  # so that each text gets another gap in the next round
+            next(gaps)  # shift, so that each text gets another gap next round
 
     def _backchannels(self) -> Iterator[Scenario]:
         sources = cycle([SoundSource.VOICE] * 4 + [SoundSource.LAUGHTER, SoundSource.COUGH])
@@ -249,7 +249,7 @@ class _Author:
             )
 
     def _asking(self, times: int) -> tuple[ScriptLine, ...]:
-        """Return requests in one voice, each after the reply to the previous one."""
+        """Return requests in one voice, each following the reply to the last."""
         voice = next(self._voices)
         first = self._opening(next(self._requests), voice)
         after = Start(StartRule.AFTER_REPLY, REST)
@@ -261,7 +261,7 @@ class _Author:
         others = cycle(self._mix.bystanders)
         for n in range(self._mix.side_talk):
             voice, other, text = next(self._voices), next(others), next(texts)
-            over = n % 4 < 2  # so that both voices and all texts occur in both places
+            over = n % 4 < 2  # both voices and all texts occur in both places
             start = Start(StartRule.DURING_REPLY, 1.5) if over else Start(StartRule.AT, 1.0)
             talk = ScriptLine(Role.SIDE_TALK, start, text, voice=other, level=BYSTANDER_DB)
             ask = self._opening(next(self._requests), voice)

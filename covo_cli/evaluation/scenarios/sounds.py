@@ -1,7 +1,7 @@
 """The sounds of scenarios: lines rendered by the embedded voices, and noise.
 
-A rendered line is kept in the set's folder ``sounds`` under a name made of voice and text, so
-building a set again renders only new lines.
+A rendered line is kept in the set's ``sounds`` folder, named after voice and text, so rebuilding a
+set renders only new lines.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ def render(
         if not path.exists():
             yield text
             speech = rendered(text, voices(voice))
-            # Pauses count from the last sound of a line, so the silence after it is cut off.
+            # Trim the trailing silence, since pauses count from a line's last sound.
             write_audio(path, speech[: span_of_sound(speech)[1]], USER_RATE)
 
 
 def missing(scenarios: ScenarioSet, folder: Path) -> int:
-    """Return how many lines of ``scenarios`` are not rendered in ``folder``."""
+    """Return how many lines are not yet rendered in ``folder``."""
     paths = {_path(folder, line.voice, line.text) for line in _spoken(scenarios)}
     return sum(not path.exists() for path in paths)
 
 
 def line_sound(line: ScriptLine, folder: Path) -> Audio:
-    """Return ``line`` as the microphone hears it: float32 mono 16 kHz, at its level.
+    """Return the sound of ``line`` at its level: float32 mono 16 kHz.
 
-    Raises: EvaluationError when it is not rendered, AudioFileError.
+    Raises: EvaluationError if it is not rendered, AudioFileError.
     """
     match line.source:
         case SoundSource.LAUGHTER:
@@ -81,7 +81,7 @@ def line_sound(line: ScriptLine, folder: Path) -> Audio:
 
 
 def noise_sound(noise: Noise, scenarios: ScenarioSet, folder: Path) -> Audio:
-    """Return 30 s of ``noise``: float32 mono 16 kHz. Babble is six of the set's own voices."""
+    """Return 30 s of ``noise``: float32 mono 16 kHz. Babble mixes six of the set's voices."""
     n, level = round(NOISE_S * USER_RATE), PERSON_DB - noise.snr
     rng = np.random.default_rng(noise.seed)
     match noise.kind:

@@ -1,9 +1,9 @@
-"""Make laughter and coughs from shaped noise, for want of a synthesiser.
+"""Make laughter and coughs from shaped noise.
 
-A cough is one to three bursts: a sharp onset, noise through the resonances of an open throat, a
-weaker voiced tail. Laughter is four to seven "ha" at about five a second: breath noise and a voice
-that falls in pitch and level through the vowel's formants. Both are crude, but share with real ones
-what a detector looks at: level, length, rhythm, spectrum.
+A cough is one to three bursts: a sharp onset, noise through an open throat's resonances, a weaker
+voiced tail. Laughter is four to seven "ha", about five a second: breath noise and a voice falling
+in pitch and level, through the vowel's formants. Both are crude, but resemble real ones in what a
+detector looks at: level, length, rhythm and spectrum.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def laughter(seed: int) -> Audio:
 
 
 def _voice(length: int, pitch: float, glide: float, rng: np.random.Generator) -> Any:
-    """Return a buzz of 24 harmonics at ``pitch`` Hz, which changes by ``glide`` Hz per second."""
+    """Return a buzz of 24 harmonics at ``pitch`` Hz, changing by ``glide`` Hz/s."""
     time = np.arange(length) / USER_RATE
     jitter = 1 + 0.01 * np.cumsum(rng.standard_normal(length)) / np.sqrt(length)
     phase = 2 * np.pi * np.cumsum((pitch + glide * time) * jitter) / USER_RATE

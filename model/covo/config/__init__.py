@@ -1,1 +1,1 @@
-"""What a checkpoint says of itself, and the devices and precisions it can run in."""
+"""A checkpoint's sizes, and the devices and precisions it can run in."""

@@ -18,7 +18,7 @@ def pick_device() -> str:
 
 
 def named_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto``: see :func:`pick_device`.
+    """Return the device called ``name``; ``auto`` means :func:`pick_device`.
 
     Raises: NetworkConfigError when torch knows no such device.
     """
@@ -33,9 +33,9 @@ def named_device(name: str) -> torch.device:
 def set_up_torch(precision: Precision) -> None:
     """Set torch up, process-wide, for networks in ``precision``. Only CUDA is affected.
 
-    cuDNN's attention, which torch prefers on some cards, plans for each length and thread, and
-    nearly every chunk has a length of its own; FlashAttention needs no plans. For ``fp32``,
-    cuDNN must not round convolutions to TF32 (10 bits).
+    cuDNN's attention, which torch prefers on some cards, builds a plan per length and thread, and
+    nearly every chunk has a new length; FlashAttention needs no plans. For ``fp32``, cuDNN must not
+    round convolutions to TF32 (10 bits).
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
     if precision is Precision.FP32:

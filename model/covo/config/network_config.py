@@ -16,7 +16,7 @@ from model.errors import NetworkConfigError
 from voices.strict_reader import read
 
 PLACEHOLDER_BEFORE_AUDIO = 5
-"""How far the audio placeholder's id is below the first speech token's (151666 and 151671)."""
+"""Distance from the audio placeholder's id up to the first speech token's (151666, 151671)."""
 
 Count = Annotated[int, Meta(ge=1)]
 T = TypeVar("T", bound=Struct)

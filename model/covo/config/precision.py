@@ -1,11 +1,11 @@
-"""The numbers in which the network is held and computed. No torch here.
+"""Precisions in which the network is held and computed. No torch here.
 
 ``fp32``, ``bf16`` and ``fp16`` apply to every weight. ``int8`` and ``int4`` quantise, by torchao,
 the linear layers in the language model's blocks: 84 % of all parameters at full size. Everything is
 still computed in bf16.
 
-Not quantised are encoder, adapter and embedding (a tenth of the bytes, rarely read), norms, biases
-and the language model's head (1.2 GB at full size). In int8 the head would take half of that at
+Encoder, adapter and embedding (a tenth of the bytes, rarely read), norms, biases and the language
+model's head (1.2 GB at full size) are not quantised. In int8 the head would take half of that at
 rest, but torchao's eager kernel writes it out in bf16 in every step, so the peak would rise; and
 its error would directly affect the choice of tokens.
 
@@ -54,10 +54,8 @@ class Precision(StrEnum):
 
     @classmethod
     def of_dtype(cls, name: str) -> Precision:
-        """Return the precision that config.json calls ``name``, such as ``bfloat16``.
-
-        Raises: NetworkConfigError.
-        """
+        """Return config.json's precision ``name`` (``bfloat16`` ...). Raises:
+        NetworkConfigError."""
         for precision, (dtype, _) in _PLAIN.items():
             if name.removeprefix("torch.") == dtype:
                 return precision
@@ -99,7 +97,7 @@ _PLAIN = {
 }
 
 TOKEN2WAV_PRECISIONS = tuple(_PLAIN)
-"""Precisions of token2wav, which is small and limited by computing, not by reading weights."""
+"""Precisions of token2wav, which is small and compute-bound."""
 
 
 def token2wav_precision(name: str, device: str) -> Precision:

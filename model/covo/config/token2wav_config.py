@@ -41,7 +41,7 @@ class FlowConfig:
     ffn: int
 
     def check_codes(self, codes: Iterable[int]) -> None:
-        """Raises: NetworkInputError for a code outside the codebook."""
+        """Check that every code is in the codebook. Raises: NetworkInputError."""
         for code in codes:
             if not 0 <= code < self.codebook:
                 raise NetworkInputError(

@@ -1,10 +1,10 @@
-"""One reply as its tokens, and how it is cut back to what was heard of it.
+"""One reply as tokens, and how it is cut back to the part that was heard.
 
 Text runs ahead of speech: five text tokens come with 15 speech codes (0.6 s), which say less than
-that, and once the text is over the speech continues alone. The order of the tokens therefore does
-not tell which text a sound says; the share of the codes does. Half of a complete reply's text is
-said by half of its codes. While a reply is incomplete, its final number of codes is unknown, and
-each text token is assumed to take ``pace`` codes, as in the replies before.
+that, and after the text the speech continues alone. So the share of the codes, not the order of the
+tokens, tells which text a sound says. Half of a complete reply's text is said by half of its codes.
+While a reply is incomplete, its final number of codes is unknown, and each text token is assumed to
+take ``pace`` codes, as in the replies before.
 
 A cut reply keeps the order of its remaining tokens, so it looks like a shorter reply of the
 network's own: alternation, then speech alone.
@@ -108,12 +108,12 @@ class Answer:
 
 @dataclass(slots=True, eq=False)
 class DialogueReply:
-    """A reply that was begun.
+    """A reply that has begun.
 
     ``audio`` (samples,) float32 mono 16 kHz, ``text``, or both (a question about the audio): what
-    the user said. ``seed``: of the reply's random numbers. ``turn``: the turn as the network takes
-    it, None until it was heard. ``dropped``: turns that this reply reports as dropped. ``over``:
-    whether its stream has ended, or no longer matters because it was remembered.
+    the user said. ``seed``: of the reply's random numbers. ``turn``: the turn as network input,
+    None until it was encoded. ``dropped``: turns that this reply reports as dropped. ``over``:
+    whether its stream has ended or, once remembered, no longer matters.
     """
 
     audio: Audio | None

@@ -7,8 +7,7 @@ between two markers, followed by text if there is any.
 The system prompt's last line asks for text and speech in alternation and names the speaker. Without
 it the reply has no sound, so a persona never replaces it. :data:`SPEECH_LINE` is the wording that
 the network was trained with; the rest is ours, in the structure of the published prompt. A model
-folder may bring a whole system prompt of its own in ``system_prompt.txt``, with ``{speaker}`` in
-its last line.
+folder may replace the system prompt by ``system_prompt.txt``, with ``{speaker}`` in its last line.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ PERSONA = (
     "2、你的回答会被念出来：不要列清单、写网址、表情符号或数学公式。\n"
     "3、遇到敏感或危险的话题，要谨慎、友善，以对方的安全为重。"
 )
-"""Who the assistant is by default."""
+"""The default persona."""
 
 SPEECH_LINE = (
     "请用文本和音频进行对话，交替生成5个文本token和15个音频token，音频部分使用发音人：{speaker}"

@@ -1,11 +1,11 @@
-"""A conversation with the network: what was said, and the stream of the next reply.
+"""A conversation with the network: its history, and the stream of the next reply.
 
 The conversation is data: the exchanges that really happened, each with the ids of a turn, the
 embeddings that were heard (6.25 a second, small enough to keep) and the tokens of the reply as far
 as it was heard. The decoder's cache follows it (:mod:`model.covo.conversation.history`), so the
 cache never holds anything else.
 
-When the room is used up, the oldest exchanges are dropped until half of it is free. The rest has to
+When the cache is full, the oldest exchanges are dropped until half of it is free. The rest has to
 be computed again, so this should be rare. A reply therefore begins with room for its whole length,
 unless the turn itself is too long for that.
 """
@@ -42,19 +42,19 @@ from model.covo.memory.plan import USER_TOKENS_PER_SECOND
 from model.errors import NetworkInputError
 
 GROUP = 2
-"""The most speech codes handed on together; text in between makes it fewer. The first sound waits
-for 8 codes and must not wait for the rest of a larger group as well."""
+"""Most speech codes passed on together; text in between splits them. The first sound needs 8 codes
+and should not wait for the rest of a larger group."""
 
 _WARM_UP_TOKENS = 30
 
 _LEAST_ROOM = 64
-"""Tokens that must fit after a turn; a longer turn is refused."""
+"""Tokens that must be free after a turn; a longer turn is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class DialogueSettings:
     """``sampling``: its seed is the first reply's; each later reply adds one. ``limit``: tokens of
-    a reply. ``text_only``: the network writes and does not speak."""
+    a reply. ``text_only``: reply without speech."""
 
     sampling: SamplingSettings = GREEDY
     penalties: PenaltySettings = field(default_factory=PenaltySettings)
@@ -65,9 +65,9 @@ class DialogueSettings:
 class Dialogue:
     """The conversation of one user with the network.
 
-    :meth:`stream`, :meth:`prepare` and :meth:`warm_up` use the decoder, step by step; the newest of
-    them takes it over, and a reply that loses it ends as cancelled. Everything else is quick and
-    safe from any thread. ``speaker``: the name of the voice, None for text only.
+    :meth:`stream`, :meth:`prepare` and :meth:`warm_up` use the decoder, step by step; the newest
+    call takes it over, and the reply that was using it ends as cancelled. The rest is quick and
+    thread-safe. ``speaker``: the name of the voice, None for text only.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Dialogue:
         self._prompt = ChatPrompt(tokenizer)
         self._system_prompt = system
         self._cache = CacheFollower(network, decoder, tokenizer.control.audio)
-        # Held for one prefill or step, never while a part is handed out: a consumer may stop.
+        # Held for one prefill or step, never across a yield: a consumer may stop.
         self._computing = threading.Lock()
         self._running: DialogueReply | None = None  # whose tokens the decoder generates
         self._lock = threading.Lock()
@@ -101,7 +101,7 @@ class Dialogue:
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """Return what was said, as the network remembers it."""
+        """Return the conversation as the network remembers it."""
         with self._lock:
             return self._exchanges
 
@@ -148,8 +148,8 @@ class Dialogue:
     def prepare(self) -> None:
         """Compute what the cache lacks of the conversation, to spare the next reply the time.
 
-        Nothing is done while that reply is already computed, or when the conversation no longer
-        fits; the next reply then drops its oldest turns.
+        Does nothing while that reply is being computed, or if the conversation no longer fits; the
+        next reply then drops its oldest turns.
         """
         with self._computing:
             if self._running is not None and not self._running.over:
@@ -225,7 +225,7 @@ class Dialogue:
         )
 
     def _steps(self, reply: DialogueReply, tokens: Iterator[int]) -> Iterator[int | None]:
-        """Yield ``tokens``, those of ``reply``; None once the decoder was taken over."""
+        """Yield the ``tokens`` of ``reply``; None once another call took the decoder."""
         while True:
             with self._computing:
                 if self._running is not reply:
@@ -244,7 +244,7 @@ class Dialogue:
         if reply.audio.size and not reply.audio.any():
             raise NetworkInputError("the turn is empty: every sample of it is 0")
         seconds = len(reply.audio) / ENCODER_RATE
-        if seconds * USER_TOKENS_PER_SECOND > self._room:  # before the encoder is kept busy
+        if seconds * USER_TOKENS_PER_SECOND > self._room:  # before running the encoder
             raise NetworkInputError(
                 f"the turn is too long: {seconds:.0f} s, and the network has room for "
                 f"{self._room / USER_TOKENS_PER_SECOND:.0f} s; say it in parts, or raise "
@@ -261,7 +261,7 @@ class Dialogue:
 
     @property
     def _room(self) -> int:
-        """Return the most tokens that a turn may have."""
+        """Return the maximum tokens of a turn."""
         return self._decoder.capacity - len(self._system.ids) - _LEAST_ROOM
 
     def _checked(self, turn: Segment) -> Segment:

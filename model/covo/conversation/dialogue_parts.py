@@ -1,4 +1,4 @@
-"""The parts of a reply of the network, in the order in which they come."""
+"""The parts of the network's reply, in the order in which they come."""
 
 from __future__ import annotations
 

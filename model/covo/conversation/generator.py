@@ -1,7 +1,7 @@
-"""Covo-Audio-Chat as a reply generator: a turn in, text and speech out while they are made.
+"""Covo-Audio-Chat as a reply generator, which streams the text and speech of each reply.
 
 One thread decodes tokens and one turns speech codes into sound; the caller of
-:meth:`CovoGenerator.reply` hands on what they make. The network hears the turn itself, so a reply
+:meth:`CovoGenerator.reply` yields what they make. The network hears the turn itself, so a reply
 begins before the turn's words are known.
 """
 
@@ -30,15 +30,15 @@ from model.jobs.channel import Cancelled, Channel, feed
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 
 CLOSE_S = 1.5
-"""The longest wait for the threads of a reply when the generator is closed."""
+"""Longest time in s that closing waits for a reply's threads."""
 
 _GROUPS_AHEAD = 256
-"""Groups of codes that may wait to be spoken; then decoding waits, too."""
+"""Groups of codes that may queue for speech; decoding waits while the queue is full."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedNetwork:
-    """What is in memory. ``speech`` is None if the network only writes."""
+    """The loaded network. ``speech`` is None if it replies in text only."""
 
     dialogue: Dialogue
     speech: SpeechWorker | None
@@ -46,8 +46,7 @@ class LoadedNetwork:
 
 @dataclass(slots=True)
 class _CovoReply:
-    """A reply in the making: ``samples`` of sound (24 kHz) in ``voice`` so far. ``finished``: all
-    of it was handed on."""
+    """A reply in progress: ``samples`` (24 kHz) so far in ``voice``. ``finished``: all yielded."""
 
     reply: DialogueReply
     voice: NetworkVoice | None
@@ -58,9 +57,8 @@ class _CovoReply:
 class CovoGenerator:
     """A :class:`model.reply.ReplyGenerator`.
 
-    ``load`` brings everything into memory. ``voice`` is the first voice, None if the network only
-    writes; ``voices`` gives a checked voice by name. ``info``: what the generator is made of,
-    without the voice.
+    ``load`` brings everything into memory. ``voice`` is the first voice, None for text only;
+    ``voices`` gives a checked voice by name. ``info``: the description without the voice.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class CovoGenerator:
         self._made: dict[int, _CovoReply] = {}
         self._working: list[threading.Thread] = []
         self._preparing: Worker | None = None
-        self._trouble = ""  # why preparing failed; told with the next reply
+        self._trouble = ""  # why preparing failed; reported with the next reply
         self._closed = threading.Event()
 
     @property
@@ -191,7 +189,7 @@ class CovoGenerator:
         return self._loaded
 
     def _prepare(self) -> None:
-        """Bring the cache up to date while the user talks or thinks."""
+        """Start bringing the cache up to date for the next reply."""
         loaded = self._present()
         with self._lock:
             if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):

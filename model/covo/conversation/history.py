@@ -1,4 +1,4 @@
-"""What was said, as data, and the decoder's cache, which follows it.
+"""The conversation as data, and the decoder's cache kept in step with it.
 
 A conversation is a list of segments: token ids, with embeddings of heard audio in the places of
 their placeholders. :meth:`CacheFollower.hold` compares the segments with the cache, keeps their
@@ -19,7 +19,7 @@ from model.covo.language.network import CovoNetwork
 
 
 class Cache(Protocol):
-    """The part of a decoder that remembers."""
+    """The cache operations of a decoder."""
 
     @property
     def length(self) -> int:
@@ -27,7 +27,7 @@ class Cache(Protocol):
 
     @property
     def capacity(self) -> int:
-        """Return the most positions that fit."""
+        """Return the maximum number of positions."""
 
     def append(self, embedded: Tensor) -> None:
         """Compute ``embedded`` (n, hidden) after the existing positions."""
@@ -59,7 +59,7 @@ class Exchange:
 
 
 class CacheFollower:
-    """Knows what is in a decoder's cache, position by position. For one thread at a time.
+    """Tracks a decoder's cache position by position. Not thread-safe.
 
     ``placeholder``: the id that stands for heard audio.
     """

@@ -1,7 +1,7 @@
 """The key-value cache: allocated once, for a fixed number of tokens.
 
 The decoder (:mod:`model.covo.language.decoder`) tracks how many rows are filled. Rows after the
-history are garbage that is never attended to, so rewinding costs nothing.
+history are never attended to, so rewinding is free.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class KVCache:
 
     @property
     def capacity(self) -> int:
-        """Return the most tokens that it can hold."""
+        """Return the maximum number of tokens."""
         return int(self._rows.shape[2])
 
     def layer(self, index: int) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,8 @@ each token; the GPU is already busy with the next step by then.
 Use one decoder from one thread at a time, and on one CUDA stream.
 
 Unlike the published code (``reference_quirks=True`` restores it), the last token of a reply,
-normally the end of the block, becomes part of the history. There it is generated but never fed
-back, so that the next turn follows an unfinished block.
+normally the end of the block, becomes part of the history. There it is never fed back, so that the
+next turn follows an unfinished block.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Decoder:
 
     @property
     def capacity(self) -> int:
-        """Return the most tokens that the history can hold."""
+        """Return the maximum number of tokens in the history."""
         return self._cache.capacity
 
     @property
@@ -89,9 +89,8 @@ class Decoder:
 
     @property
     def logits(self) -> Tensor:
-        """Return the logits after the history's last token: (vocabulary,), float32, on the device.
-        The next step overwrites them. Raises: NetworkInputError when the history is empty or was
-        cut back."""
+        """Return the logits after the history's last token: (vocabulary,), float32, on the device,
+        until the next step. Raises: NetworkInputError for an empty or cut history."""
         self._compute_pending()
         self._check_logits()
         return self._logits

@@ -1,7 +1,7 @@
-"""What the user says, as embeddings for the language model: Whisper's encoder and an adapter.
+"""Embed the user's speech for the language model: Whisper's encoder and an adapter.
 
-The encoder is transformers' own. It always sees 30 s without a mask, so its cost does not depend
-on the length of the speech. The adapter halves its 50 Hz three times, to the LLM's 6.25 Hz.
+The encoder is transformers' own. It always sees 30 s without a mask, so its cost does not depend on
+the length of the speech. The adapter halves its 50 Hz three times, to the LLM's 6.25 Hz.
 """
 
 from __future__ import annotations

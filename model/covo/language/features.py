@@ -1,4 +1,4 @@
-"""From a turn of speech to the encoder's input, and the number of embeddings that result.
+"""Convert a turn's audio to the encoder's input, and count the resulting embeddings.
 
 A turn is resampled to 24 kHz, cut to whole 10 ms, padded to whole 20 ms and split into segments of
 30 s. Each segment is resampled to 16 kHz and becomes a log-mel spectrogram of its own.
@@ -81,10 +81,7 @@ def embedding_rows(samples: int, *, reference_quirks: bool = False) -> tuple[int
 
 
 def mono(audio: Tensor) -> Tensor:
-    """Return the mean of ``audio``'s channels as finite float32.
-
-    Raises: NetworkInputError.
-    """
+    """Return the mean of ``audio``'s channels as finite float32. Raises: NetworkInputError."""
     if audio.ndim not in {1, 2} or not audio.is_floating_point():
         raise NetworkInputError(
             f"audio must be floats of shape (samples,) or (channels, samples), not "

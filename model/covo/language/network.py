@@ -55,8 +55,8 @@ class CovoNetwork(nn.Module):
         """Return the embeddings (n, hidden) of the ids ``prompt`` (n,), the placeholders replaced
         by the rows of ``heard``.
 
-        Raises: NetworkInputError when an id is outside the vocabulary, or ``heard`` does not have
-        one row per placeholder.
+        Raises: NetworkInputError for an id outside the vocabulary, or unless rows match
+        placeholders.
         """
         if not prompt.numel():
             raise NetworkInputError("the prompt is empty")

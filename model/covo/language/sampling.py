@@ -1,4 +1,4 @@
-"""Choosing a token from logits: penalties, a mask, then the best or a drawn one.
+"""Choose a token from logits: penalties, a mask, then the best or a random one.
 
 The order and meaning are those of transformers' ``generate``: penalties, mask, temperature, top-k,
 top-p. All of it runs on the logits' device and never waits for it; the token stays there.
@@ -40,8 +40,7 @@ class SamplingSettings:
     """How a token is drawn. ``temperature`` 0 takes the best (greedy) and ignores the rest;
     ``top_k`` 0 and ``top_p`` 1.0 keep all. A ``seed`` gives the same reply on the same device.
 
-    Unlike transformers, ``top_k`` never keeps more than k tokens when several tie at the k-th
-    place.
+    Unlike transformers, ``top_k`` never keeps more than k tokens, even if several tie.
     """
 
     temperature: float = 0.0

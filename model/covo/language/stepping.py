@@ -1,7 +1,7 @@
-"""What makes a decode step quick on CUDA: graphs of a few sizes, and a read that overlaps.
+"""Fast decode steps on CUDA: graphs of a few sizes, and token reads that overlap with work.
 
-A step attends to the next power of two above the history's length, so each step can be a CUDA
-graph that was captured once, and a short history never pays for the whole capacity.
+A step attends to the next power of two above the history's length, so each step can be a CUDA graph
+that was captured once, and a short history never pays for the whole capacity.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 SHORTEST_ATTENDED = 512
 WARM_UPS = 2
-"""Runs before a capture, in which libraries choose kernels and allocate their workspaces."""
+"""Warm-up runs before a capture, so that libraries choose kernels and allocate workspaces."""
 
 
 def attended_length(length: int, capacity: int) -> int:
@@ -35,8 +35,7 @@ class StepGraphs:
 
     ``step`` must be repeatable on unchanged inputs (it runs before a capture), keep inputs and
     outputs in tensors that outlive it, and never wait for the device. The graphs share one memory
-    pool, so they must not run concurrently. Other threads may use the GPU during a capture, on
-    their own streams.
+    pool, so they must not run concurrently. Other threads may use other streams during a capture.
     """
 
     def __init__(self, step: Callable[[int], None], device: torch.device) -> None:

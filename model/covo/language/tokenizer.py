@@ -83,7 +83,7 @@ class CovoTokenizer:
             raise NetworkConfigError(f"cannot read the tokenizer in {folder}: {reason}") from error
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the ids of ``text``; none of them is a control token, whatever ``text`` holds."""
+        """Return the ids of ``text``, never a control token's."""
         return tuple(self._backend.encode(text, add_special_tokens=False).ids)
 
     def decode(self, ids: tuple[int, ...] | list[int]) -> str:

@@ -1,1 +1,1 @@
-"""From a folder to networks that are ready."""
+"""Load networks from a model folder."""

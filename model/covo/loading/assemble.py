@@ -1,11 +1,11 @@
-"""From a model folder and settings to a reply generator.
+"""Build a reply generator from a model folder and settings.
 
 The folder has the published layout: config.json, the tokenizer and the safetensors files;
 ``token2wav/`` with its own config.json, weights and statistics; ``voices/NAME/`` with three arrays
 per voice; and optionally ``system_prompt.txt`` (:mod:`model.covo.conversation.chat_prompt`).
 
-Whatever can be refused is refused before weights are read: another kind of folder, a voice of
-another size, an unknown precision, a missing device, too little memory.
+Every check that can fail runs before weights are read: the kind of folder, the voice's size, the
+precision, the device and its memory.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class NetworkSettings:
     ``device``: ``auto`` or torch's name. ``precision``: ``auto`` for the weights' own, or one of
     :class:`Precision`; ``token2wav_precision``: ``auto`` for bf16, or fp32 on the CPU.
     ``context_minutes``: minutes of talk to remember. ``voice_prompt_seconds``: how much of a voice
-    prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for
-    the checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative for none.
+    prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for the
+    checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative to disable.
     ``graph``: use CUDA graphs. ``text_only``: write without speaking.
     """
 

@@ -1,8 +1,8 @@
 """Load networks from a folder in the published layout.
 
 Modules are constructed on the meta device, without memory, and filled tensor by tensor from
-memory-mapped files, directly in the final dtype, device and quantisation. Never is more than one
-tensor held twice. A folder with missing, extra or misshapen tensors is refused with a list of them.
+memory-mapped files, directly in the final dtype, device and quantisation. At most one tensor is
+held twice at a time. Missing, extra or misshapen tensors are refused with a list of them.
 """
 
 from __future__ import annotations
@@ -94,10 +94,8 @@ def load_token2wav(
 
 
 def load_statistics(path: Path, latent: int) -> tuple[Tensor, Tensor]:
-    """Return the latents' mean and variance, each (latent,): the halves of the array in ``path``.
-
-    Raises: WeightsError.
-    """
+    """Return the latents' mean and variance, each (latent,), from ``path``. Raises:
+    WeightsError."""
     try:
         array: NDArray[np.generic] = np.load(path, allow_pickle=False)
     except FileNotFoundError:
@@ -172,7 +170,7 @@ def put(
     it. Raises: ValueError when they are not finite in that precision."""
     dtype: torch.dtype = getattr(torch, precision.dtype)
     held = torch.empty(values.shape, dtype=dtype, device=device).copy_(values)
-    # The extremes tell (NaN is both) without a mask of the tensor's size.
+    # Checking the extremes (NaN is both) avoids a mask of the tensor's size.
     if not all(bool(extreme.isfinite()) for extreme in held.aminmax()):
         raise ValueError(f"has values that are not numbers in {precision.dtype}")
     path, _, name = target.rpartition(".")

@@ -44,10 +44,7 @@ def quantise(linear: nn.Linear, precision: Precision) -> None:
 
 
 def check_quantisable(precision: Precision, device: torch.device) -> None:
-    """Check before loading that layers can be quantised on ``device``.
-
-    Raises: NetworkConfigError.
-    """
+    """Check that ``device`` supports quantised layers. Raises: NetworkConfigError."""
     if not precision.quantised:
         return
     try:

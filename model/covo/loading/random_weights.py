@@ -1,6 +1,6 @@
 """The network with random weights, filled on its device, for measurements.
 
-The results mean nothing but cost what they cost with real weights, and stay finite in every
+The output is meaningless, but costs as much as with real weights and stays finite in every
 precision: matrices are scaled by their width, norms are 1, biases 0.
 """
 

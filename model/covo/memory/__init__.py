@@ -1,1 +1,1 @@
-"""What a network will take: memory, parameters, operations."""
+"""Estimates of a network's memory, parameters and operations."""

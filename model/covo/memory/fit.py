@@ -12,7 +12,7 @@ from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, pl
 from model.errors import NetworkConfigError, NetworkMemoryError
 
 LONGEST = 60.0
-"""Minutes at which the search for the longest talk that fits ends."""
+"""Upper limit in minutes of the search for the longest talk that fits."""
 
 _COARSER = {
     Precision.FP32: (Precision.BF16, Precision.INT8, Precision.INT4),
@@ -90,8 +90,8 @@ class MemoryFit:
                     )
 
     def _smallest(self, setting: MemorySetting) -> MemoryPlan:
-        """Return the smallest plan that speaks if ``setting`` does: one minute in the coarsest
-        precision of the device."""
+        """Return the smallest plan that can speak if ``setting`` can: one minute, coarsest
+        precision."""
         coarsest = Precision.INT4 if self._runs(Precision.INT4) else Precision.INT8
         return self.plan(MemorySetting(coarsest, Precision.BF16, 1.0, setting.speaks))
 

@@ -1,4 +1,4 @@
-"""Plan how much memory the network will take, before any of it is loaded.
+"""Plan the network's memory before loading any of it.
 
 A plan follows from the sizes alone: each part's weights to the byte, the key-value cache for the
 wanted minutes of talk, an estimate of the workspace (:mod:`model.covo.memory.workspace`), the
@@ -47,9 +47,9 @@ MARGIN = 0.05
 
 @dataclass(frozen=True, slots=True)
 class MemorySetting:
-    """What a user can choose: the ``precision`` of the language model and of ``token2wav``, the
-    ``minutes`` of talk in the cache, and whether the network ``speaks``; if it only writes,
-    token2wav is not loaded."""
+    """The user's choices: the ``precision`` of the language model and of ``token2wav``, the
+    ``minutes`` of talk in the cache, and whether the network ``speaks`` (else token2wav is not
+    loaded)."""
 
     precision: Precision = Precision.BF16
     token2wav: Precision = Precision.FP32

@@ -52,7 +52,7 @@ def chunk_costs(
     again = max(0, EXACT_LOOK_AHEAD - vocoder_look_ahead)
     for chunk in schedule.chunks(codes):
         own = chunk.end - chunk.begin
-        # Except at the end, the vocoder computes what it gave early once more.
+        # Except at the end, the vocoder recomputes what it returned early.
         latents = config.flow.upsample * own + (again if chunk.end < codes else 0)
         yield ChunkCost(
             chunk,

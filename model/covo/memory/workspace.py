@@ -18,13 +18,13 @@ from model.covo.memory.parameters import block_linears
 from model.covo.speech.chunk_schedule import ChunkSchedule
 
 PREFILL_ROWS = 1024
-"""Rows that prefill computes at once; more would only need more memory."""
+"""Rows that prefill computes at once; more would only take more memory."""
 
 _HIDDEN_ROWS = 8
 _ROTATED_ROWS = 4
-"""On top in flow matching: rotated queries and keys, and what they are made of."""
+"""Extra rows in flow matching: rotated queries and keys, and their inputs."""
 _LOGITS_COPIES = 6
-"""Raw, float32, after each penalty, and while the token is chosen."""
+"""Copies of the logits: raw, float32, after each penalty, and while the token is chosen."""
 _QUANTISING_COPIES = 5
 """Copies of a bf16 weight while torchao quantises it (measured on a CPU, int8: 4.5)."""
 _VOCODED_AGAIN = 13
@@ -64,9 +64,9 @@ def estimate_workspace(
     context: int,
     voice_codes: int,
 ) -> Workspace:
-    """Estimate the workspace. ``token2wav_item``: bytes of one of its numbers, 0 if it is not
-    loaded; ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the
-    voice prompt."""
+    """Estimate the workspace. ``token2wav_item``: bytes per number, 0 if it is not loaded;
+    ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the voice
+    prompt."""
     item = precision.item_bytes
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder

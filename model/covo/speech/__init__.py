@@ -1,1 +1,1 @@
-"""From speech codes to sound: flow matching, vocoder, streams, voices."""
+"""Synthesis from speech codes: flow matching, vocoder, streams, voices."""

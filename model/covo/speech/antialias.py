@@ -1,7 +1,6 @@
 """BigVGAN's activation: SnakeBeta between two-fold up- and downsampling, in a stream.
 
-The two-fold oversampling runs as two interleaved phases, so the oversampled signal is never
-written out.
+It runs as two interleaved phases, so the oversampled signal is never written out.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from torch.nn import functional
 from model.covo.speech.vocoder_stream import Phases, StreamPass
 
 TAPS = 12
-"""Of the low-pass filter, at the oversampled rate."""
+"""Taps of the low-pass filter, at the oversampled rate."""
 _CUTOFF = 0.25
-"""Share of the oversampled rate: the signal's own Nyquist frequency."""
+"""Cutoff as a share of the oversampled rate: the signal's own Nyquist frequency."""
 _TRANSITION = 0.3
 _WINDOW = TAPS // 2
-"""Steps that each of the two filters sees."""
+"""Steps in the window of each of the two filters."""
 _SAMPLES_OUTSIDE = 3
 _PHASES_OUTSIDE = 2
 """Steps beyond each end of the signal that the filters see there."""

@@ -23,9 +23,9 @@ from model.covo.speech.vocoder_stream import Phases, StreamPass, VocoderStream
 from model.errors import NetworkInputError
 
 LOOK_AHEAD = 4
-"""Latents that a chunk's last samples wait for by default."""
+"""Default look-ahead for a chunk's last samples, in latents."""
 EXACT_LOOK_AHEAD = 13
-"""The look-ahead from which on no sample is approximate."""
+"""Look-ahead in latents at which every sample is exact."""
 
 
 class CausalConv(nn.Module):

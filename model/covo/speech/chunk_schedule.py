@@ -1,4 +1,4 @@
-"""When the codes of a reply become sound: chunk by chunk, small ones first.
+"""Schedule for synthesising a reply's codes: chunk by chunk, small ones first.
 
 A chunk sees three runs of codes: its past (``window``, with their latents), its own, and a few of
 its future (``look_ahead``), whose latents are discarded and made again in the next chunk. Only the

@@ -1,4 +1,4 @@
-"""Flow matching: from speech codes to latents of 100 Hz, in the voice of a prompt.
+"""Flow matching: convert speech codes to latents of 100 Hz, in the voice of a prompt.
 
 A transformer predicts the direction in which noise becomes latents; :func:`midpoint` follows it
 from time 0 to 1. It sees the codes of prompt and reply, the latents of the prompt (zeros for the
@@ -38,8 +38,8 @@ _NORM_EPS = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """What all calls for one reply share: ``tokens`` (1, T, hidden), ``latents`` (1, T, latent)
-    with zeros after the prompt, ``speaker`` (1, speaker) and the rotation of all ``positions``."""
+    """Shared by all calls for one reply: ``tokens`` (1, T, hidden), ``latents`` (1, T, latent) with
+    zeros after the prompt, ``speaker`` (1, speaker) and the rotation of all ``positions``."""
 
     tokens: Tensor
     latents: Tensor
@@ -142,7 +142,7 @@ class OutputLayer(nn.Module):
 
 
 class ConvEmbedding(nn.Module):
-    """What a frame's neighbours contribute: a grouped convolution and GELU."""
+    """The contribution of a frame's neighbours: a grouped convolution and GELU."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()

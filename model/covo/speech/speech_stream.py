@@ -1,4 +1,4 @@
-"""From a reply's speech codes to its wave, while the codes arrive.
+"""Stream a reply's wave while its speech codes arrive.
 
 The vocoder streams exactly; flow matching cannot, because every latent attends to every other. It
 streams by continuation, as the network was trained: spoken latents extend the prompt, and only the
@@ -7,7 +7,7 @@ new codes' latents are kept (:mod:`model.covo.speech.chunk_schedule`). N codes g
 :meth:`Token2Wav.synthesize`. Neither chunks nor noise depend on how codes were grouped on arrival,
 so a seed and a schedule determine the wave.
 
-Distance to one-shot synthesis and cost are in docs/streaming.md.
+Cost and distance to one-shot synthesis: docs/streaming.md.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ class SpeechSettings:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStream:
-    """Where a reply's speech is. Immutable: keep one to go back to it, drop it to abandon the
-    reply.
+    """State of a reply's speech. Immutable: keep one to go back, drop it to abandon the reply.
 
     ``codes``: those still needed, from code ``first`` of the reply on; ``noise`` (4 * codes,
     latent): theirs; ``history`` (4 * window, latent): the normalised latents of those already
@@ -66,7 +65,7 @@ class SpeechStream:
 
 
 class SpeechStreamer:
-    """Speaks codes with ``token2wav``. It has no state of its own."""
+    """Speaks codes with ``token2wav``. Stateless."""
 
     def __init__(self, token2wav: Token2Wav) -> None:
         self.token2wav = token2wav
@@ -75,8 +74,8 @@ class SpeechStreamer:
     def start(
         self, voice: VoicePrompt, settings: SpeechSettings | None = None, *, seed: int = 0
     ) -> SpeechStream:
-        """Return the state before a reply's first code. Raises: NetworkInputError for a voice of
-        another size."""
+        """Return the state before the first code. Raises: NetworkInputError for a voice of wrong
+        size."""
         network, flow = self.token2wav, self.token2wav.config.flow
         voice.check(flow)
         generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Speech beside decoding: a streamer on a thread and, on CUDA, a stream of its own.
+"""Synthesise speech beside decoding, on a separate thread and, on CUDA, a separate stream.
 
 All of a reply's speech happens on that one stream, so its state needs no synchronisation. Only
 weights and voice on the way in, and the wave on the way out, cross over.
@@ -33,7 +33,7 @@ class SpeechWorker:
     """Calls ``streamer``, always on the same daemon thread and CUDA stream.
 
     Any thread may call it; calls are made one after the other. Nothing else may use its Token2Wav.
-    ``settings``: those of replies that bring none.
+    ``settings``: the default for replies.
     """
 
     def __init__(self, streamer: SpeechStreamer, settings: SpeechSettings | None = None) -> None:
@@ -114,7 +114,7 @@ class SpeechWorker:
 
 
 def _make(calls: _Calls) -> None:
-    """Make ``calls`` until None comes. Not a method: the thread must not keep the worker alive."""
+    """Run ``calls`` until None. A function, so that the thread does not keep the worker alive."""
     while (call := calls.get()) is not None:
         call()
         del call

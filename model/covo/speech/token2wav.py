@@ -1,8 +1,8 @@
-"""From speech codes to a wave: flow matching, the latents' own scale, and the vocoder.
+"""Synthesise a wave from speech codes: flow matching, rescaled latents, and the vocoder.
 
 25 codes, 100 latents and 24,000 samples per second. A voice prompt has p codes and, in the
-published voice, 4p + 3 latents; a reply of n codes then has 4n - 3 latents, because the first
-30 ms of its first code are the prompt's. The vocoder starts cold where the prompt ends.
+published voice, 4p + 3 latents; a reply of n codes then has 4n - 3 latents, because the first 30 ms
+of its first code are the prompt's. The vocoder starts cold where the prompt ends.
 
 Unlike the published code: no codes give an empty wave (there, a crash), every code outside the
 codebook is refused (there, one passes the check), the start noise is passed in or seeded (there, it
@@ -64,7 +64,7 @@ class VoicePrompt:
 
     def crop(self, seconds: float, config: Token2WavConfig) -> VoicePrompt:
         """Return the voice with at most the last ``seconds`` of its prompt: each call of the flow
-        costs less, and the voice is kept less faithfully.
+        is cheaper, but less faithful to the voice.
 
         The end is kept because a prompt's last 3 latents belong to the reply's first code, and
         because the cut is then as far from the reply as possible. Raises: NetworkInputError when
@@ -175,7 +175,7 @@ class Token2Wav(nn.Module):
         return self.denormalise(latents[:, len(voice.latents) :])
 
     def denormalise(self, latents: Tensor) -> Tensor:
-        """Bring normalised latents (1, time, latent) to the vocoder's scale: (1, latent, time),
+        """Rescale normalised latents (1, time, latent) for the vocoder: (1, latent, time),
         float32."""
         return (self.mean + latents.float() * self.deviation).transpose(1, 2)
 

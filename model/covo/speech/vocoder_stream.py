@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 Tails = dict[tuple[nn.Module, str], Tensor]
-"""What each layer keeps of its past, by layer and name. The tensors are never written to, so a
-copy of the dictionary is a copy of the state."""
+"""The past that each layer keeps, by layer and name. The tensors are never written to, so a copy of
+the dictionary is a copy of the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class VocoderStream:
-    """Where a stream is; keep one to go back to it. It belongs to the vocoder that made it.
+    """State of a stream; keep one to go back to it. Only for the vocoder that made it.
 
     ``tails``: the layers' state; ``received``: latents so far; ``exact``: samples that are final;
     ``given``: samples returned; ``ended``: whether the last chunk was given.

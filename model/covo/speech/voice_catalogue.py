@@ -54,8 +54,7 @@ class VoiceCatalogue:
     def load(self, name: str, config: FlowConfig) -> NetworkVoice:
         """Load the voice called ``name``, or the model's first one if it is empty.
 
-        Raises: VoiceError when there is no such voice, or it is for another engine or for a network
-        of another size.
+        Raises: VoiceError when it is missing, or for another engine or size of network.
         """
         own = self.own
         if not name and not own:

@@ -1,1 +1,1 @@
-"""Models from the hub: which there are, and the store they are pulled into."""
+"""Models on the hub, and the local store for them."""

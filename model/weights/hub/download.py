@@ -93,7 +93,7 @@ class Remote:
             raise _other_bytes(file.name, url)
 
     def fetch_code(self, source: CodeSource, file: CodeFile, part: Path) -> StoredFile:
-        """Download ``file`` of ``source``, which is small, to ``part`` and return its digest.
+        """Download the small ``file`` of ``source`` to ``part``; return its digest.
 
         Raises: WeightsError.
         """

@@ -1,4 +1,4 @@
-"""``covo.json``: what a pulled model consists of, where it came from, and on which terms.
+"""``covo.json``: a pulled model's files, sources and accepted licence.
 
 It is written into the model's folder before the first weight arrives, so the folder shows what is
 still missing. A file counts as present once it has its final name and size, and it gets the name

@@ -1,8 +1,8 @@
 """Pull a model: fetch the missing files, check them, and only then give them their names.
 
-The order makes any interruption harmless. Everything arrives as a part file in ``.downloads/``.
-Files that are damaged or of another commit are deleted before the manifest is written, so a file
-with its name and size is the right one, and a folder never counts as complete before it is.
+The order makes interruptions harmless. Everything arrives as a part file in ``.downloads/``. Files
+that are damaged or of another commit are deleted before the manifest is written, so a file with its
+name and size is the right one, and a folder never counts as complete before it is.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from voices.strict_reader import read
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """What a model may be used for: ``terms`` sums it up in a sentence each.
+    """A model's licence; ``terms`` sums up the permitted uses, one sentence each.
 
     ``file`` names the full text, a file of the code repository that contains the words ``says``.
     """
@@ -28,8 +28,7 @@ class Licence:
 class HubSource:
     """A repository of the model hub at ``revision``, a commit, branch or tag.
 
-    ``files`` are patterns of the wanted files; each group of patterns in ``required`` must match at
-    least one file.
+    ``files``: patterns of the wanted files; each group in ``required`` must match at least one.
     """
 
     repo: str
@@ -42,7 +41,7 @@ class HubSource:
         return _any_matches(self.files, name)
 
     def lacking(self, names: list[str]) -> list[str]:
-        """Return the required groups that match none of ``names``, in words."""
+        """Return the required groups that match none of ``names``, as text."""
         return [
             " or ".join(group)
             for group in self.required
