@@ -13,8 +13,8 @@ demo: $(VENV)/.user ## set up everything and hold a spoken conversation, no soun
 	@$(BIN)/covo demo
 
 test: $(VENV)/.dev lint ## set up everything, check style and types, run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not soundcard"
-	@$(BIN)/pytest -m soundcard
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not soundcard"
+	@$(BIN)/pytest -m soundcard tests/audio_io
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -3,9 +3,11 @@ fake, and :meth:`Machine.key` tells states apart that can behave differently."""
 
 from __future__ import annotations
 
-import copy
+import io
+import pickle
 from collections import deque
 from enum import Enum
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -128,7 +130,7 @@ class Machine:
         self.ducked = self.held = self.dropped = self.stuck = False
 
     def copy(self) -> Machine:
-        return copy.deepcopy(self, {id(shared): shared for shared in self._never_change})
+        return _copied(self, self._never_change)
 
     def step(self, words: str | None, command: Command | None, *, stuck: bool = False) -> None:
         """0.1 s, in which ``words`` are being said (None: silence). ``stuck``: from now on the
@@ -247,35 +249,70 @@ class Machine:
         return own, self.person.words, last, _seen(self.engine, self.at, numbers, set())
 
 
+class _Writer(pickle.Pickler):
+    """Pickles a machine; functions, sounds and what never changes are kept as they are."""
+
+    def __init__(self, file: io.BytesIO, shared: tuple[Any, ...]) -> None:
+        super().__init__(file, protocol=5)
+        self.kept: dict[int, Any] = {id(value): value for value in shared}
+
+    def persistent_id(self, value: Any) -> int | None:
+        if isinstance(value, FunctionType | np.ndarray):
+            self.kept[id(value)] = value
+        return id(value) if id(value) in self.kept else None
+
+
+class _Reader(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, kept: dict[int, Any]) -> None:
+        super().__init__(file)
+        self._kept = kept
+
+    def persistent_load(self, key: int) -> Any:
+        return self._kept[key]
+
+
+def _copied(value: Any, shared: tuple[Any, ...]) -> Any:
+    """As ``copy.deepcopy``, five times as fast."""
+    file = io.BytesIO()
+    writer = _Writer(file, shared)
+    writer.dump(value)
+    file.seek(0)
+    return _Reader(file, writer.kept).load()
+
+
+_PLAIN = {type(None), bool, str, float}
+
+
 def _seen(value: Any, now: int, numbers: tuple[int, int], met: set[int]) -> Any:
-    if isinstance(value, DoneJob):
+    kind = type(value)
+    if kind in _PLAIN or kind is int or isinstance(value, Enum):
+        return value
+    if kind is DoneJob:
         times = tuple(max(0, t - now) for t, _ in value.results)
         return times, value.cancelled, value.error is not None
-    if value is None or isinstance(value, bool | str | float | int | Enum):
-        return value
     if isinstance(value, tuple | list | deque):
-        return tuple(_seen(v, now, numbers, met) for v in value)
-    if isinstance(value, np.ndarray):
+        return tuple([_seen(v, now, numbers, met) for v in value])
+    if kind is np.ndarray:
         return len(value)
     if callable(value) or id(value) in met:
         return None
     met.add(id(value))
-    return tuple(
-        _relative(name, field, now, numbers, met)
-        for name, field in _fields(value).items()
-        if name not in NOT_PART_OF_IT
-    )
+    seen = []
+    for name, field in _fields(value).items():
+        if name in NOT_PART_OF_IT or name == "judged":  # it only keeps an event from coming twice
+            continue
+        if type(field) is int:
+            seen.append(_relative(name, field, now, numbers))
+        elif type(field) in _PLAIN:
+            seen.append(field)
+        elif name == "_asked_of" and isinstance(field, tuple):
+            seen.append((field[0] - numbers[0], max(-_FAR * STEP, field[1] - now)))
+        else:
+            seen.append(_seen(field, now, numbers, met))
+    return tuple(seen)
 
 
-def _relative(  # noqa: PLR0911 - one line for each kind of number
-    name: str, value: Any, now: int, numbers: tuple[int, int], met: set[int]
-) -> Any:
-    if name == "judged":
-        return None  # only keeps an event from being told twice
-    if name == "_asked_of" and isinstance(value, tuple):
-        return value[0] - numbers[0], max(-_FAR * STEP, value[1] - now)
-    if not isinstance(value, int) or isinstance(value, bool):
-        return _seen(value, now, numbers, met)
+def _relative(name: str, value: int, now: int, numbers: tuple[int, int]) -> int:
     if name in TIMES:
         return max(-_FAR * STEP, value - now)
     if name in ("turns", "replies"):
