@@ -249,35 +249,29 @@ class Machine:
         return own, self.person.words, last, _seen(self.engine, self.at, numbers, set())
 
 
+_KEPT: dict[int, Any] = {}
+
+
+def _kept(key: int) -> Any:
+    return _KEPT[key]
+
+
 class _Writer(pickle.Pickler):
     """Pickles a machine; functions, sounds and what never changes are kept as they are."""
 
-    def __init__(self, file: io.BytesIO, shared: tuple[Any, ...]) -> None:
-        super().__init__(file, protocol=5)
-        self.kept: dict[int, Any] = {id(value): value for value in shared}
-
-    def persistent_id(self, value: Any) -> int | None:
-        if isinstance(value, FunctionType | np.ndarray):
-            self.kept[id(value)] = value
-        return id(value) if id(value) in self.kept else None
-
-
-class _Reader(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, kept: dict[int, Any]) -> None:
-        super().__init__(file)
-        self._kept = kept
-
-    def persistent_load(self, key: int) -> Any:
-        return self._kept[key]
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, FunctionType | np.ndarray) and value is not _kept:
+            _KEPT[id(value)] = value
+        return (_kept, (id(value),)) if id(value) in _KEPT else NotImplemented
 
 
 def _copied(value: Any, shared: tuple[Any, ...]) -> Any:
-    """As ``copy.deepcopy``, five times as fast."""
+    """As ``copy.deepcopy``, but several times as fast."""
+    _KEPT.clear()
+    _KEPT.update({id(kept): kept for kept in shared})
     file = io.BytesIO()
-    writer = _Writer(file, shared)
-    writer.dump(value)
-    file.seek(0)
-    return _Reader(file, writer.kept).load()
+    _Writer(file, protocol=5).dump(value)
+    return pickle.loads(file.getbuffer())
 
 
 _PLAIN = {type(None), bool, str, float}
@@ -285,23 +279,25 @@ _PLAIN = {type(None), bool, str, float}
 
 def _seen(value: Any, now: int, numbers: tuple[int, int], met: set[int]) -> Any:
     kind = type(value)
-    if kind in _PLAIN or kind is int or isinstance(value, Enum):
+    if kind in _PLAIN or kind is int or issubclass(kind, Enum):
         return value
     if kind is DoneJob:
         times = tuple(max(0, t - now) for t, _ in value.results)
         return times, value.cancelled, value.error is not None
-    if isinstance(value, tuple | list | deque):
+    if kind in (list, deque) or isinstance(value, tuple):
         return tuple([_seen(v, now, numbers, met) for v in value])
     if kind is np.ndarray:
         return len(value)
-    if callable(value) or id(value) in met:
+    if id(value) in met or callable(value):
         return None
     met.add(id(value))
     seen = []
     for name, field in _fields(value).items():
         if name in NOT_PART_OF_IT or name == "judged":  # it only keeps an event from coming twice
             continue
-        if type(field) is int:
+        if field is None:
+            seen.append(None)
+        elif type(field) is int:
             seen.append(_relative(name, field, now, numbers))
         elif type(field) in _PLAIN:
             seen.append(field)
