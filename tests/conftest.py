@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnxruntime
 import pytest
 
+if TYPE_CHECKING:
+    from tests.voices.said import Said
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 
-SHARED_MODELS = {"silero_vad.onnx", "smart-turn-v3.2-cpu.onnx", "kokoro-v1.0.int8.onnx"}
+SHARED_MODELS = {
+    "silero_vad.onnx",
+    "smart-turn-v3.2-cpu.onnx",
+    "kokoro-v1.0.int8.onnx",
+    "hibari.onnx",
+}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -40,3 +49,19 @@ def _load_models_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(onnxruntime, "InferenceSession", shared)
         yield
+
+
+@pytest.fixture(scope="session")
+def built_in_voice_said(tmp_path_factory: pytest.TempPathFactory) -> Said:
+    """What a built-in voice says: float32 24 kHz, the same for all workers of this run."""
+    from covo_cli.settings.settings import load_settings, models_dir
+    from model.lite import SynthesizerMaker
+    from model.weights.packages import WeightStore
+    from tests.voices.said import Said
+    from voices.store import VoiceStore
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    weights = WeightStore(models_dir(load_settings()))
+    return Said(folder / "said", SynthesizerMaker(weights, VoiceStore().get, threads=1))

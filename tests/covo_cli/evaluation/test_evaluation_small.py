@@ -15,8 +15,8 @@ from covo_cli.evaluation.scenarios.sets import make_set
 from covo_cli.evaluation.scenarios.sounds import render
 from covo_cli.settings.settings import load_settings, models_dir
 from model.lite import SynthesizerMaker
-from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore
+from tests.voices.said import whisper
 from voices.store import VoiceStore
 
 pytestmark = [pytest.mark.weights, pytest.mark.timeout(600)]
@@ -48,7 +48,7 @@ def weights() -> WeightStore:
 
 @pytest.fixture(scope="module")
 def listen(weights: WeightStore) -> Listen:
-    recognizer = WhisperRecognizer(weights.whole("whisper-base"))
+    recognizer = whisper(weights.whole("whisper-base"))
     return lambda audio: recognizer.transcribe(audio).text
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,14 @@ import soxr
 from audio_io.clock import USER_RATE
 from audio_io.signal import Audio
 from covo_cli.settings.settings import load_settings, models_dir
-from model.lite import SynthesizerMaker, build_cascade
+from model.lite import build_cascade
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.recognizer import WhisperRecognizer
-from model.lite.synthesizer import LEVEL_DB, PEAK, Synthesizer, speaking_level
+from model.lite.synthesizer import LEVEL_DB, PEAK, speaking_level
 from model.reply import Heard, ReplyAudio, ReplyText, UserTurn
 from model.weights.packages import WeightStore
+from tests.voices.said import EVERY_VOICE_SAYS, Said, whisper
 from voices.store import VoiceStore
 
 pytestmark = pytest.mark.weights
@@ -57,17 +57,12 @@ def store() -> WeightStore:
 
 @pytest.fixture(scope="module")
 def recognizer(store: WeightStore) -> WhisperRecognizer:
-    return WhisperRecognizer(store.whole("whisper-base"))
-
-
-@pytest.fixture(scope="module")
-def make(store: WeightStore) -> Callable[[str], Synthesizer]:
-    return cache(SynthesizerMaker(store, VoiceStore(None).get))
+    return whisper(store.whole("whisper-base"))
 
 
 @pytest.fixture(scope="module")
 def cascade(store: WeightStore) -> Iterator[Cascade]:
-    cascade = build_cascade(store, VoiceStore(None).get, voice="heart")
+    cascade = build_cascade(store, VoiceStore(None).get, voice="heart", threads=1)
     cascade.warm_up(lambda _: None)
     yield cascade
     cascade.close()
@@ -76,17 +71,6 @@ def cascade(store: WeightStore) -> Iterator[Cascade]:
 def for_recognizer(sound: Audio) -> Audio:
     """``sound`` (24 kHz) at 16 kHz, with 0.3 s of silence around it."""
     return np.pad(soxr.resample(sound, 24_000, USER_RATE), USER_RATE * 3 // 10).astype(np.float32)
-
-
-@cache
-def said(voice: Synthesizer, text: str) -> Audio:
-    """``text`` in that voice, made once."""
-    return np.concatenate(list(voice.stream(text)))
-
-
-def spoken(voice: Synthesizer, text: str) -> Audio:
-    """``text`` as the recogniser is to hear it."""
-    return for_recognizer(said(voice, text))
 
 
 def words(text: str) -> list[str]:
@@ -104,14 +88,24 @@ def word_errors(meant: str, heard: str) -> int:
     return row[-1]
 
 
-@pytest.mark.parametrize(("name", "count"), [("heart", 12), ("michael", 3), ("emma", 2)])
+@pytest.mark.parametrize(
+    ("name", "sentences"),
+    [
+        ("heart", SENTENCES),
+        ("michael", EVERY_VOICE_SAYS),
+        ("emma", EVERY_VOICE_SAYS[:2]),
+    ],
+    ids=["heart-12", "michael-3", "emma-2"],
+)
 def test_what_is_said_is_understood(
-    name: str, count: int, make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
+    name: str,
+    sentences: tuple[str, ...],
+    recognizer: WhisperRecognizer,
+    built_in_voice_said: Said,
 ) -> None:
-    voice = make(name)
     errors = total = 0
-    for sentence in SENTENCES[:count]:
-        sound = said(voice, sentence)
+    for sentence in sentences:
+        sound = built_in_voice_said(name, sentence)
         assert np.max(np.abs(sound)) <= PEAK + 1e-6
         assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=3.0)
         errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)).text)
@@ -134,19 +128,19 @@ def test_nothing_is_recognised_where_nobody_speaks(recognizer: WhisperRecognizer
 
 
 def test_long_speech_is_recognised_to_its_end(
-    make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
+    built_in_voice_said: Said, recognizer: WhisperRecognizer
 ) -> None:
-    voice = make("heart")
     text = " ".join(SENTENCES)
-    audio = np.concatenate([spoken(voice, sentence) for sentence in SENTENCES])
+    sounds = [built_in_voice_said("heart", sentence) for sentence in SENTENCES]
+    audio = np.concatenate([for_recognizer(sound) for sound in sounds])
     assert len(audio) > 35 * USER_RATE
     assert word_errors(text, recognizer.transcribe(audio).text) / len(words(text)) <= 0.10
 
 
 def test_a_question_is_answered(
-    cascade: Cascade, make: Callable[[str], Synthesizer], recognizer: WhisperRecognizer
+    cascade: Cascade, built_in_voice_said: Said, recognizer: WhisperRecognizer
 ) -> None:
-    question = spoken(make("heart"), "What is the capital of Australia?")
+    question = for_recognizer(built_in_voice_said("heart", "What is the capital of Australia?"))
     asked = recognizer.transcribe(question)
     assert asked.language == "en"
     assert words(asked.text) == words("What is the capital of Australia?")
@@ -201,6 +195,7 @@ def test_the_chat_model_of_the_user(store: WeightStore, tmp_path: Path) -> None:
         voice="heart",
         chat_model=str(mine),
         persona="You are a pirate.",
+        threads=1,
     )
     assert cascade.info.parts["chat model"] == "mine"
     made = list(cascade.reply(0, UserTurn(np.zeros(0, np.float32), "Say hello."), never))
