@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from audio_io.worker import Worker, join_all
@@ -90,9 +91,12 @@ class Cascade:
         # A thread inside a library while Python shuts down would abort the process.
         atexit.register(self.close)
         progress(f"loading {self._chat.name}")
-        self._load_chat()
-        progress(f"loading {self._synthesizer.name}")
-        self._synthesizer.load()
+        self._chat.load()
+        with ThreadPoolExecutor(1, "covo-load") as beside:
+            reading = beside.submit(self._chat.prepare, build_messages(self._prompt, self.history))
+            progress(f"loading {self._synthesizer.name}")
+            self._synthesizer.load()
+            reading.result()
 
     @property
     def hears(self) -> bool:
@@ -177,10 +181,6 @@ class Cascade:
         self._chat.close()
         for synthesizer in loaded:
             synthesizer.close()
-
-    def _load_chat(self) -> None:
-        self._chat.load()
-        self._chat.prepare(build_messages(self._prompt, self.history))
 
     def _prepare(self) -> None:
         """Let the chat model read the new history while the user is talking or thinking."""
