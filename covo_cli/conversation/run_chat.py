@@ -199,10 +199,12 @@ def _farewell(latency: _LatencyReport, recorder: SessionRecorder | None, ends: E
     console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
     for line in latency.lines():
         console.print(line)
-    starved = ends.speaker.status.starved
+    gaps = ends.speaker.status.gaps
     dropped = ends.microphone.status.dropped
-    if starved or dropped:
-        console.print(f"Audio was lost: {starved} gaps in replies, {dropped} samples not heard.")
+    if gaps:
+        console.print(f"Gaps heard in the replies: {gaps}.")
+    if dropped:
+        console.print(f"Audio was lost: {dropped} samples of the microphone.")
     if recorder is not None:
         console.print(f"Recorded in {recorder.folder}")
         console.print(f"Show it with: {program()} sessions show last")
