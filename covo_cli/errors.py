@@ -66,4 +66,6 @@ def message_for(error: BaseException) -> str:
         logging.getLogger(__name__).error("unexpected error", exc_info=error)
         hint = details_hint() or " (see it with --debug)"
         message = f"unexpected {type(error).__name__}: {error}; this is a bug{hint}"
-    return f"covo: {' '.join(message.split())}"
+    from model.secrets import without_secrets
+
+    return f"covo: {without_secrets(' '.join(message.split()))}"
