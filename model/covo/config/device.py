@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 
 import torch
 
@@ -15,6 +18,7 @@ AUTO = "auto"
 TRITON_DEVICES = ("cuda",)
 """Device types on which our Triton kernels run."""
 
+_CAPTURES = Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +52,20 @@ def set_up_torch(precision: Precision) -> None:
     torch.backends.cuda.enable_cudnn_sdp(False)
     if precision is Precision.FP32:
         torch.backends.cudnn.allow_tf32 = False
+
+
+@contextmanager
+def capturing(
+    graph: torch.cuda.CUDAGraph, pool: torch.cuda._POOL_HANDLE, stream: torch.cuda.Stream
+) -> Iterator[None]:
+    """Record the thread's work on ``stream`` as ``graph``, with memory from ``pool``, instead of
+    running it. Other threads may use other streams meanwhile, and wait for their turn to capture:
+    beginning a capture waits for the whole device, which ends any other capture with an error."""
+    with (
+        _CAPTURES,
+        torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"),
+    ):
+        yield
 
 
 def triton_works(device: torch.device) -> bool:
