@@ -40,7 +40,6 @@ from model.duplex.network.speech import (
     ReplySound,
     SpeechDecoder,
     Token2WavSpeech,
-    warm_up_speech,
 )
 from model.duplex.protocol.grammar import AssistantState
 
@@ -123,7 +122,7 @@ def _speech(bench: DuplexBench, token2wav: Token2Wav, loop: DuplexLoop) -> Token
     if bench.prompt_seconds:
         voice = voice.crop(bench.prompt_seconds, bench.size.token2wav)
     speech = Token2WavSpeech.chunkwise(token2wav, voice, loop.profile)
-    warm_up_speech(speech, loop.profile, settle=bench.device.type == "cuda")
+    speech.warm_up()
     return speech
 
 

@@ -26,7 +26,6 @@ from model.duplex.network.speech import (
     SpeechDecoder,
     Token2WavSpeech,
     ToneSpeech,
-    warm_up_speech,
 )
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
@@ -44,8 +43,7 @@ class DuplexAssistant:
     def warm_up(self) -> LoopState:
         """Run everything once, so that the first steps are as fast as later ones; return the state
         before a conversation."""
-        on_gpu = self.loop.network.device.type == "cuda"
-        warm_up_speech(self.speech, self.loop.profile, settle=on_gpu)
+        self.speech.warm_up()
         return self.loop.warm_up()
 
 
@@ -136,7 +134,9 @@ class DuplexModel:
         folder = self._folder / TOKEN2WAV
         token2wav = load_token2wav(folder, device=self._device, precision=sound.precision)
         sampling = self._settings.flow_sampling(sound.config.sampling)
-        return Token2WavSpeech.chunkwise(token2wav, sound.voice.prompt, self._profile, sampling)
+        return Token2WavSpeech.chunkwise(
+            token2wav, sound.voice.prompt, self._profile, sampling, graph=self._settings.graph
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,9 +107,12 @@ def _chunk(subject: Subject, cost: ChunkCost, runs: int, peak: float) -> dict[st
     vocoder = token2wav.wavegan
     _, state = vocoder.step(vocoder.start(), latents)
 
+    with torch.inference_mode():
+        modulations = flow.modulations(subject.voice.speaker, sampling)
+
     def solve() -> None:
         with torch.inference_mode():
-            flow.solve(noise, given, sampling)
+            flow.solve(noise, given, modulations, sampling)
 
     flow_time = statistics.median(subject.clock.repeated(solve, runs, warm_ups=1))
     vocoder_time = statistics.median(
@@ -137,6 +140,4 @@ def _conditioning(subject: Subject, chunk: Chunk) -> Conditioning:
     known = torch.randn(config.upsample * (chunk.begin - chunk.past), config.latent)
     flow = subject.token2wav.token2latent
     with torch.inference_mode():
-        return flow.condition(
-            torch.cat((voice.codes, seen)), torch.cat((voice.latents, known)), voice.speaker
-        )
+        return flow.condition(torch.cat((voice.codes, seen)), torch.cat((voice.latents, known)))

@@ -132,7 +132,11 @@ class CovoModel:
             progress=_bytes("token2wav", progress),
         )
         sampling = self.settings.flow_sampling(self.speech_config.sampling)
-        return SpeechWorker(SpeechStreamer(token2wav), SpeechSettings(sampling=sampling))
+        return SpeechWorker(
+            SpeechStreamer(token2wav),
+            SpeechSettings(sampling=sampling),
+            graph=self.settings.graph,
+        )
 
     def voice(self, catalogue: VoiceCatalogue, name: str) -> NetworkVoice:
         """Return the voice called ``name``, its prompt cropped as the settings say. Raises:

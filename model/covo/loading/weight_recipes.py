@@ -2,7 +2,8 @@
 
 Most are a tensor of the same name. BigVGAN's convolutions are stored in weight norm's old form
 (magnitude ``weight_g``, direction ``weight_v``) and SnakeBeta's parameters as logarithms; both are
-folded at load, in float32, instead of in every call.
+folded at load, in float32, instead of in every call. Flow matching's projections to query, key and
+value are joined to one product.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 Shape = tuple[int, ...]
 
 _SNAKE_FLOOR = 1e-9
+_JOINED = ".qkv_proj.weight"
 _UPSAMPLER = re.compile(r"(wavegan\.ups\.\d+)\.")
 _CONSTANT = re.compile(r"\.rotary\.inv_freq$|\.(upsample|downsample\.lowpass)\.filter$")
 
@@ -37,7 +39,8 @@ def network_recipes(module: nn.Module) -> list[Recipe]:
 
 
 def token2wav_recipes(module: nn.Module) -> list[Recipe]:
-    """Return the recipes of token2wav: the vocoder folded, the rest as stored."""
+    """Return the recipes of token2wav: the vocoder folded, attention's inputs joined, the rest as
+    stored."""
     return [_token2wav(name, tuple(p.shape)) for name, p in module.named_parameters()]
 
 
@@ -55,6 +58,10 @@ def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
 
 
 def _token2wav(name: str, shape: Shape) -> Recipe:
+    if name.endswith(_JOINED):
+        sources = tuple(name.replace(_JOINED, f".{part}_proj.weight") for part in "qkv")
+        each = (shape[0] // 3, shape[1])
+        return Recipe(name, sources, (each,) * 3, lambda *parts: torch.cat(parts))
     if not name.startswith("wavegan."):
         return _plain(name, shape)
     stored = _UPSAMPLER.sub(r"\1.0.", name)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.speech.bigvgan import LOOK_AHEAD
+from model.covo.speech.chunk_graphs import ChunkGraphs, run_directly
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt, draw_noise
 from model.covo.speech.vocoder_stream import VocoderStream
@@ -42,12 +43,14 @@ class SpeechStream:
 
     ``codes``: those still needed, from code ``first`` of the reply on; ``noise`` (4 * codes,
     latent): theirs; ``history`` (4 * window, latent): the normalised latents of those already
-    ``spoken``; ``prompt_noise`` (4 * p, latent): the voice's; ``generator``: in its state after the
-    last code's noise.
+    ``spoken``; ``prompt_noise`` (4 * p, latent): the voice's; ``modulations``: the flow's, for the
+    voice's speaker; ``generator``: in its state after the last code's noise. Tensors are on the
+    network's device.
     """
 
     settings: SpeechSettings
     voice: VoicePrompt
+    modulations: Tensor = field(repr=False)
     prompt_noise: Tensor = field(repr=False)
     generator: torch.Generator = field(repr=False)
     noise: Tensor = field(repr=False)
@@ -65,10 +68,12 @@ class SpeechStream:
 
 
 class SpeechStreamer:
-    """Speaks codes with ``token2wav``. Stateless."""
+    """Speaks codes with ``token2wav``. Stateless, but for the graphs that it may be given to run
+    chunks with."""
 
-    def __init__(self, token2wav: Token2Wav) -> None:
+    def __init__(self, token2wav: Token2Wav, graphs: ChunkGraphs | None = None) -> None:
         self.token2wav = token2wav
+        self._run = graphs or run_directly
 
     @torch.inference_mode()
     def start(
@@ -78,15 +83,18 @@ class SpeechStreamer:
         size."""
         network, flow = self.token2wav, self.token2wav.config.flow
         voice.check(flow)
+        settings = settings or SpeechSettings()
+        sampling = settings.sampling or network.config.sampling
         generator = torch.Generator().manual_seed(seed)
-        latents = voice.latents.to(network.device, torch.float32)
-        speaker = voice.speaker.to(network.device)
+        latents = self._send(voice.latents.float())
+        speaker = self._send(voice.speaker)
         return SpeechStream(
-            settings=settings or SpeechSettings(),
-            voice=VoicePrompt(voice.codes.cpu(), latents, speaker),
-            prompt_noise=draw_noise(generator, len(voice.codes), flow),
+            settings=settings,
+            voice=VoicePrompt(self._send(voice.codes), latents, speaker),
+            modulations=network.token2latent.modulations(speaker, sampling),
+            prompt_noise=self._send(draw_noise(generator, len(voice.codes), flow)),
             generator=generator,
-            noise=draw_noise(generator, 0, flow),
+            noise=latents[:0],
             history=latents[:0],
             vocoder=network.wavegan.start(),
         )
@@ -125,7 +133,7 @@ class SpeechStreamer:
         flow.check_codes(codes)
         # Drawing from a copy keeps the stream's own generator as it is.
         generator = stream.generator.clone_state()
-        drawn = draw_noise(generator, len(codes), flow)
+        drawn = self._send(draw_noise(generator, len(codes), flow))
         return replace(
             stream,
             codes=(*stream.codes, *codes),
@@ -135,25 +143,33 @@ class SpeechStreamer:
 
     def _continue(self, stream: SpeechStream, chunk: Chunk) -> tuple[Tensor, SpeechStream]:
         """Return the chunk's normalised latents (time, latent) and the next state."""
-        network, rate = self.token2wav, self.token2wav.config.flow.upsample
-        voice = stream.voice
+        flow, rate = self.token2wav.token2latent, self.token2wav.config.flow.upsample
+        voice, schedule = stream.voice, stream.settings.schedule
+        sampling = stream.settings.sampling or self.token2wav.config.sampling
         seen = stream.codes[: chunk.ahead - stream.first]
         # A prompt may reach into the first code after it (3 latents in the published voice). Once
         # the window has moved on, it covers the first latents of the window's first code.
         before = rate * len(voice.codes)
         lead = max(0, len(voice.latents) - before)
         known = torch.cat((voice.latents, stream.history[lead:]))
-        both = torch.cat((voice.codes, torch.tensor(seen)))
-        given = network.token2latent.condition(both, known, voice.speaker)
+        both = torch.cat((voice.codes, self._send(torch.tensor(seen))))
         noise = torch.cat((stream.prompt_noise, stream.noise[: rate * len(seen)]))
-        sampling = stream.settings.sampling or network.config.sampling
-        made = network.token2latent.solve(noise[None].to(network.device), given, sampling)[0]
+
+        def solve(
+            codes: Tensor, known: Tensor, noise: Tensor, modulations: Tensor
+        ) -> tuple[Tensor, ...]:
+            given = flow.condition(codes, known)
+            return (flow.solve(noise[None], given, modulations, sampling)[0],)
+
+        # Nothing is captured for the last chunk of a reply, which may have any size.
+        run = self._run if schedule.is_regular(stream.chunks, chunk) else run_directly
+        (made,) = run(sampling, solve, both, known, noise, stream.modulations)
         end = before + rate * (chunk.end - stream.first)
         whole = torch.cat((known, made[len(known) : end]))
         if len(voice.latents) < before:
             # The first chunk has completed a prompt with fewer latents than its codes have.
             voice = replace(voice, latents=whole[:before].clone())
-        kept = max(0, chunk.end - stream.settings.schedule.window)
+        kept = max(0, chunk.end - schedule.window)
         dropped = kept - stream.first
         return whole[len(known) :], replace(
             stream,
@@ -176,3 +192,10 @@ class SpeechStreamer:
             look_ahead=stream.settings.vocoder_look_ahead,
         )
         return wave[0], replace(stream, vocoder=vocoder)
+
+    def _send(self, tensor: Tensor) -> Tensor:
+        """Return ``tensor`` on the network's device. The host does not wait for the copy."""
+        device = self.token2wav.device
+        if device.type != "cuda" or tensor.is_cuda:
+            return tensor.to(device)
+        return tensor.pin_memory().to(device, non_blocking=True)

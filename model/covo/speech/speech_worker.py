@@ -4,7 +4,8 @@ All of a reply's speech happens on that one stream, so its state needs no synchr
 weights and voice on the way in, and the wave on the way out, cross over.
 
 The thread outlives replies, because torch keeps cuDNN's plans per thread: each of a chunk's several
-hundred convolutions has a shape of its own, and a new thread would plan them all again.
+hundred convolutions has a shape of its own, and a new thread would plan them all again. On CUDA it
+also captures each kind of chunk as a graph (:mod:`model.covo.speech.chunk_graphs`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from audio_io.signal import Audio
 from audio_io.worker import Worker
+from model.covo.speech.chunk_graphs import ChunkGraphs
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 
@@ -33,14 +35,24 @@ class SpeechWorker:
     """Calls ``streamer``, always on the same daemon thread and CUDA stream.
 
     Any thread may call it; calls are made one after the other. Nothing else may use its Token2Wav.
-    ``settings``: the default for replies.
+    ``settings``: the default for replies; ``graph``: use CUDA graphs.
     """
 
-    def __init__(self, streamer: SpeechStreamer, settings: SpeechSettings | None = None) -> None:
+    def __init__(
+        self,
+        streamer: SpeechStreamer,
+        settings: SpeechSettings | None = None,
+        *,
+        graph: bool = True,
+    ) -> None:
         self._streamer = streamer
         self._settings = settings or SpeechSettings()
+        self._stream, self._captures = None, False
         device = streamer.token2wav.device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if device.type == "cuda":
+            self._stream, self._captures = torch.cuda.Stream(device), graph
+            if graph:
+                self._streamer = SpeechStreamer(streamer.token2wav, ChunkGraphs(device))
         self._calls: _Calls = SimpleQueue()
         Worker(partial(_make, self._calls), "speech").start()
         weakref.finalize(self, self._calls.put, None)
@@ -84,10 +96,13 @@ class SpeechWorker:
             yield piece, stream.spoken
 
     def warm_up(self, voice: VoicePrompt) -> None:
-        """Speak enough to make a chunk of every size, and discard it."""
+        """Speak enough to make a chunk of every kind, and discard it; where chunks are captured,
+        once more to capture them."""
         schedule = self._settings.schedule
-        for _ in self.speak([(0,)] * (sum(schedule.sizes) + schedule.look_ahead), voice):
-            pass
+        codes = schedule.settled if self._stream else sum(schedule.sizes) + schedule.look_ahead
+        for _ in range(2 if self._captures else 1):
+            for _ in self.speak([(0,)] * codes, voice):
+                pass
 
     def _run(self, work: Callable[[], T]) -> T:
         future: Future[T] = Future()
