@@ -1,8 +1,8 @@
 """Measure the cost of a full-duplex step and whether it grows over a conversation.
 
 The network is random, so it is forced to speak in ``TALK`` of every ``PERIOD`` chunks. Chunks
-arrive as fast as they are taken. A step is timed until its codes are on the host;
-synthesis is excluded.
+arrive as fast as they are taken. A step is timed until its codes are on the host, without speech;
+:mod:`covo_cli.bench.duplex_voice` measures both.
 """
 
 from __future__ import annotations
@@ -31,18 +31,21 @@ TALK = 45
 """In chunks: a turn of 4.8 s and a reply of 7.2 s, five times a minute."""
 PERIODS_PER_MINUTE = 5
 
+Progress = Callable[[int, int], None]
+"""Receives the chunks done and their total."""
+
 
 def measure_steps(
     size: str,
     device: torch.device,
     precision: Precision,
     minutes: float,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> dict[str, Any]:
     """Simulate ``minutes`` of conversation with a random network of ``size``; return JSON-ready
     figures (ms, MB). Raises: NetworkConfigError."""
     config = network_size(size).covo
-    profile = _profile(config)
+    profile = bench_profile(config)
     covo = random_network(config, device=device, precision=precision)
     loop = DuplexLoop(DuplexNetwork(covo, profile))
     chunks = max(1, round(minutes * 60_000 / profile.chunk_ms / PERIOD)) * PERIOD
@@ -70,9 +73,9 @@ def measure_steps(
         "chunk_ms": profile.chunk_ms,
         "minutes": minutes,
         "tokens_forgotten": state.context.forgotten,
-        "all": _figures(times, profile),
-        "listening": _figures(times[~speaking], profile),
-        "speaking": _figures(times[speaking], profile),
+        "all": step_figures(times, profile.chunk_ms),
+        "listening": step_figures(times[~speaking], profile.chunk_ms),
+        "speaking": step_figures(times[speaking], profile.chunk_ms),
         "first_minute_speaking_median_ms": round(1000 * first, 3),
         "last_minute_speaking_median_ms": round(1000 * last, 3),
         "last_to_first": round(last / first, 4),
@@ -81,7 +84,7 @@ def measure_steps(
     }
 
 
-def _profile(config: CovoConfig) -> DuplexProfile:
+def bench_profile(config: CovoConfig) -> DuplexProfile:
     """Return the default profile adapted to the network's positions. A small network gets a small
     memory, so that it has to forget."""
     profile = default_profile(config)
@@ -94,11 +97,13 @@ def _profile(config: CovoConfig) -> DuplexProfile:
     return replace(profile, encoder=encoder, context=context)
 
 
-def _figures(times: np.ndarray[Any, Any], profile: DuplexProfile) -> dict[str, Any]:
+def step_figures(times: np.ndarray[Any, Any], chunk_ms: int) -> dict[str, Any]:
+    """Return the count, the percentiles in ms, and the share that took longer than a chunk, of
+    ``times`` in seconds."""
     if not len(times):
         return {"steps": 0}
-    late = float((1000 * times > profile.chunk_ms).mean())
-    figures = summary((1000 * times).tolist(), median_ms=50, p95_ms=95, p99_ms=99)
+    late = float((1000 * times > chunk_ms).mean())
+    figures = summary((1000 * times).tolist(), median_ms=50, p95_ms=95, p99_ms=99, max_ms=100)
     return {"steps": len(times), **figures, "share_late": round(late, 5)}
 
 

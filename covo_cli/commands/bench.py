@@ -12,6 +12,7 @@ import typer
 from covo_cli.commands.common import weight_store
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
+from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -200,36 +201,54 @@ def duplex(
     size: Annotated[str, typer.Option(help="Size of the network: full or tiny.")] = "tiny",
     device: Annotated[str, typer.Option(help="Compute device: auto, cuda, cpu ...")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, bf16 or fp16.")] = "bf16",
+    voice: Annotated[
+        bool, typer.Option("--voice", help="Speak as well, paced in real time.")
+    ] = False,
+    prompt_seconds: Annotated[
+        float, typer.Option(help="Seconds of the voice prompt; 0: all.", min=0.0)
+    ] = DUPLEX_PROMPT_SECONDS,
     minutes: Annotated[
-        float, typer.Option(help="Minutes of simulated conversation.", min=0.1)
-    ] = 30.0,
+        float | None,
+        typer.Option(help="Minutes of conversation; default: 30, with --voice 2.", min=0.02),
+    ] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Measure the steps of the full-duplex loop.
 
-    Shows whether their cost stays constant; the weights are random.
+    Shows whether their cost stays constant, and with --voice whether the speech keeps pace beside
+    them; the weights are random.
     """
+    from rich.console import Console
     from rich.progress import Progress
 
     from covo_cli.engines.covo_engine import check_packages
 
     check_packages()
     from covo_cli.bench.duplex_steps import measure_steps
+    from covo_cli.bench.duplex_voice import duplex_bench, measure_voice
+    from covo_cli.bench.network.tables import goals_table
     from model.covo.config.device import named_device
     from model.covo.config.precision import Precision
 
+    where = named_device(device)
     # Redraw rarely: drawing slows down the measured work.
-    with Progress(refresh_per_second=1) as progress:
-        task = progress.add_task("steps", total=None)
-        figures = measure_steps(
-            size,
-            named_device(device),
-            Precision.named(precision),
-            minutes,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    with Progress(refresh_per_second=1) as shown:
+        task = shown.add_task("chunks", total=None)
+
+        def progress(done: int, total: int) -> None:
+            shown.update(task, completed=done, total=total)
+
+        if voice:
+            bench = duplex_bench(size, where, precision, minutes or 2.0, prompt_seconds)
+            figures = measure_voice(bench, progress)
+        else:
+            named = Precision.named(precision)
+            figures = measure_steps(size, where, named, minutes or 30.0, progress)
     save_json(json_file, figures)
-    _print_figures("A step of the full-duplex loop", figures, without=("machine",))
+    title = "Full duplex with its voice" if voice else "A step of the full-duplex loop"
+    _print_figures(title, figures, without=("machine", "goals"))
+    if voice:
+        Console().print(goals_table(figures))
 
 
 @app.command()

@@ -16,6 +16,9 @@ LITE = ("lite",)
 TURN_TAKING = ("lite", "covo")
 NETWORK = ("covo", "covo-fd")
 
+DUPLEX_PROMPT_SECONDS = 3.0
+"""Voice prompt of the full-duplex engine unless set: its speech must keep pace with the user."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
@@ -158,7 +161,7 @@ class CovoSettings:
     reply_tokens: int = setting(2048, "Longest reply in tokens, 33 per second.", within=(20, 8192))
     voice_prompt_seconds: float = setting(
         0.0,
-        "Seconds of the voice prompt to use; fewer is faster; 0: all.",
+        "Seconds of the voice prompt to use; fewer is faster; 0: all; unset, covo-fd uses 3.",
         within=(0, 60),
         flag="--voice-prompt-seconds",
     )

@@ -19,6 +19,7 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings import settings_file
 from covo_cli.settings.option import Option, Value, derive_options, sections
 from covo_cli.settings.sections import (
+    DUPLEX_PROMPT_SECONDS,
     AudioSettings,
     ChatSettings,
     CovoSettings,
@@ -114,6 +115,7 @@ def load_settings(
     loaded |= _layer(SettingSource.ENVIRONMENT, _in_environment())
     loaded |= _layer(SettingSource.FLAG, _in_flags(flags or {}))
     loaded |= _from_patience(loaded)
+    loaded |= _from_engine(loaded)
     values: dict[str, dict[str, Any]] = {option.section: {} for option in OPTIONS.values()}
     for key, option in OPTIONS.items():
         values[option.section][option.name] = loaded[key][0]
@@ -255,6 +257,16 @@ def _from_patience(loaded: _Layer) -> _Layer:
                 origin = "turns.silence"
             layer[key] = (value, SettingOrigin(SettingSource.PRESET, origin))
     return layer
+
+
+def _from_engine(loaded: _Layer) -> _Layer:
+    """Derive what the full-duplex engine needs to keep pace, unless it is set."""
+    key, engine = "covo.voice_prompt_seconds", "covo-fd"
+    unset = loaded[key][1].source is SettingSource.DEFAULT
+    if loaded["engine.name"][0] != engine or not unset:
+        return {}
+    origin = SettingOrigin(SettingSource.PRESET, f"engine.name = {engine}")
+    return {key: (DUPLEX_PROMPT_SECONDS, origin)}
 
 
 def _unknown(key: str) -> str:

@@ -8,7 +8,7 @@ tones, ``token2wav/`` and ``voices/NAME/``. Everything is checked before anythin
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import ceil, isclose
+from math import isclose
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -19,19 +19,18 @@ from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
-from model.covo.speech.chunk_schedule import ChunkSchedule
-from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
-from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import load_duplex, load_tokenizer
-from model.duplex.network.speech import ReplySound, SpeechDecoder, Token2WavSpeech, ToneSpeech
+from model.duplex.network.speech import (
+    SpeechDecoder,
+    Token2WavSpeech,
+    ToneSpeech,
+    warm_up_speech,
+)
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
-
-_SETTLED_S = 3.2
-"""Reply length after which the cost per chunk is constant: token2wav's window plus one chunk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +44,8 @@ class DuplexAssistant:
     def warm_up(self) -> LoopState:
         """Run everything once, so that the first steps are as fast as later ones; return the state
         before a conversation."""
-        profile = self.loop.profile
-        sound = ReplySound(self.speech, profile.code_rate)
-        codes = [0] * profile.codes_per_chunk
-        # On a GPU each length of the reply so far loads its own kernels.
         on_gpu = self.loop.network.device.type == "cuda"
-        for _ in range(ceil(_SETTLED_S * profile.code_rate / len(codes)) if on_gpu else 1):
-            sound.add(codes)
-        sound.add((), last=True)
+        warm_up_speech(self.speech, self.loop.profile, settle=on_gpu)
         return self.loop.warm_up()
 
 
@@ -142,12 +135,8 @@ class DuplexModel:
     def _load_speech(self, sound: _Token2Wav) -> Token2WavSpeech:
         folder = self._folder / TOKEN2WAV
         token2wav = load_token2wav(folder, device=self._device, precision=sound.precision)
-        # A chunk must be heard while the loop makes the next one: a look-ahead would hold back
-        # half of it.
-        schedule = ChunkSchedule(sizes=(self._profile.codes_per_chunk,), look_ahead=0)
-        settings = SpeechSettings(schedule, self._settings.flow_sampling(sound.config.sampling))
-        worker = SpeechWorker(SpeechStreamer(token2wav), settings)
-        return Token2WavSpeech(worker, sound.voice.prompt)
+        sampling = self._settings.flow_sampling(sound.config.sampling)
+        return Token2WavSpeech.chunkwise(token2wav, sound.voice.prompt, self._profile, sampling)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,16 @@ def goals(figures: Figures) -> list[dict[str, Any]]:
     """Return the goals for the run's precision with their figures. ``measured`` and ``met`` are
     None unless the full network ran on CUDA."""
     real = figures["size"] == "full" and figures["machine"]["device"].startswith("cuda")
+    return judge(_GOALS, figures, counts=real)
+
+
+def judge(goals: Iterable[Goal], figures: Figures, *, counts: bool) -> list[dict[str, Any]]:
+    """Return those of ``goals`` that are for the run's precision, with their figures. ``counts``:
+    whether the run can meet them; else ``measured`` and ``met`` are None."""
     found = []
-    for goal in _GOALS:
+    for goal in goals:
         if goal.precision in {None, figures["precision"]}:
-            value = goal.value(figures) if real else None
+            value = goal.value(figures) if counts else None
             met = None if value is None else value <= goal.most
             found.append({"goal": goal.name, "most": goal.most, "measured": value, "met": met})
     return found

@@ -14,7 +14,7 @@ def network_tables(figures: Mapping[str, Any]) -> Iterator[Table]:
     yield _decoding(figures)
     yield _speech(figures)
     yield _memory(figures)
-    yield _goals(figures)
+    yield goals_table(figures)
 
 
 def _first_sample(figures: Mapping[str, Any]) -> Table:
@@ -94,7 +94,8 @@ def _memory(figures: Mapping[str, Any]) -> Table:
     return table
 
 
-def _goals(figures: Mapping[str, Any]) -> Table:
+def goals_table(figures: Mapping[str, Any]) -> Table:
+    """Return the goals, with what was measured."""
     table = Table(title="Goals for the full network on an H100")
     for name in ("", "at most", "measured", ""):
         table.add_column(name, justify="left" if not name else "right")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import subprocess
+from functools import cache
+
 import torch
 
 from model.covo.config.precision import Precision
 from model.errors import NetworkConfigError
 
 AUTO = "auto"
+TRITON_DEVICES = ("cuda",)
+"""Device types on which our Triton kernels run."""
+
+_log = logging.getLogger(__name__)
 
 
 def pick_device() -> str:
@@ -40,3 +48,29 @@ def set_up_torch(precision: Precision) -> None:
     torch.backends.cuda.enable_cudnn_sdp(False)
     if precision is Precision.FP32:
         torch.backends.cudnn.allow_tf32 = False
+
+
+def triton_works(device: torch.device) -> bool:
+    """Return whether Triton kernels run on ``device``; elsewhere torch's operations do their work.
+    The first call for a GPU takes a moment."""
+    return device.type in TRITON_DEVICES and torch.version.hip is None and _triton_builds()
+
+
+@cache
+def _triton_builds() -> bool:
+    """Return whether Triton is installed and finds the compiler that its launchers need."""
+    try:
+        from triton.runtime import driver
+
+        driver.active.get_current_target()
+    except ImportError:
+        _log.info("Triton is not installed; decoding takes more and slower kernels without it")
+        return False
+    except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError) as error:
+        _log.warning(
+            "Triton cannot build kernels (%s), so decoding is slower; it needs a C compiler and "
+            "Python's headers, such as gcc and python3-dev",
+            error,
+        )
+        return False
+    return True

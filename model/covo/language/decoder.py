@@ -206,7 +206,7 @@ class Decoder:
         parts = [self._warm_up_prefill]
         if self._graphs is not None:
             lengths = attended_lengths(self.capacity)
-            parts += [partial(self._graphs.prepare, length) for length in lengths]
+            parts += [partial(self._graphs.prepare, 1, length) for length in lengths]
         for done, part in enumerate(parts, start=1):
             part()
             progress(done, len(parts))
@@ -279,7 +279,7 @@ class Decoder:
             self._row.copy_(rows)
             self._position.fill_(self._computed)
             run = self._graphs or self._step
-            run(attended_length(self._computed + 1, self.capacity))
+            run(1, attended_length(self._computed + 1, self.capacity))
         else:
             self._prefill(rows)
         self._computed += len(rows)
@@ -295,7 +295,7 @@ class Decoder:
         self._logits.copy_(self.network.llm.lm_head(hidden)[0])
 
     @torch.inference_mode()
-    def _step(self, attended: int) -> None:
+    def _step(self, rows: int, attended: int) -> None:
         """Compute the logits of the row at ``_position`` over ``attended`` cache rows."""
         attention = StepAttention(self._position, attended, flash=self._flash)
         hidden = self._run(self._row, self._position, attention)

@@ -1,4 +1,5 @@
-"""Fast decode steps on CUDA: graphs of a few sizes, and token reads that overlap with work.
+"""Fast decode steps on CUDA: a stream of high priority, graphs of a few sizes, and token reads that
+overlap with work.
 
 A step attends to the next power of two above the history's length, so each step can be a CUDA graph
 that was captured once, and a short history never pays for the whole capacity.
@@ -6,14 +7,19 @@ that was captured once, and a short history never pays for the whole capacity.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor
 
 SHORTEST_ATTENDED = 512
 WARM_UPS = 2
-"""Warm-up runs before a capture, so that libraries choose kernels and allocate workspaces."""
+"""Warm-up runs before a capture, so that libraries choose kernels and allocate workspaces, and
+Triton compiles its own."""
+_HIGH_PRIORITY = -1
+"""CUDA's scale: lower goes first; a stream has 0 unless told otherwise."""
 
 
 def attended_length(length: int, capacity: int) -> int:
@@ -30,45 +36,74 @@ def attended_lengths(capacity: int) -> list[int]:
     return lengths
 
 
+@contextmanager
+def decode_stream(device: torch.device) -> Iterator[None]:
+    """Queue the thread's work on ``device`` to a CUDA stream of high priority, one per device, so
+    that a step's many small kernels go before those of speech. Nests; does nothing on other
+    devices.
+
+    What was queued before on the thread's stream comes first, and later work on it waits for the
+    context's. Only one thread at a time may capture or decode.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    outer = torch.cuda.current_stream(device)
+    stream = _urgent_stream(outer.device_index)
+    if stream == outer:
+        yield
+        return
+    stream.wait_stream(outer)
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        outer.wait_stream(stream)
+
+
+@cache
+def _urgent_stream(index: int) -> torch.cuda.Stream:
+    return torch.cuda.Stream(index, priority=_HIGH_PRIORITY)
+
+
 class StepGraphs:
-    """Runs ``step(size)`` as a CUDA graph: each size is captured on first use, then replayed.
+    """Runs ``step(rows, attended)`` as a CUDA graph: each size is captured on first use, then
+    replayed.
 
     ``step`` must be repeatable on unchanged inputs (it runs before a capture), keep inputs and
     outputs in tensors that outlive it, and never wait for the device. The graphs share one memory
-    pool, so they must not run concurrently. Other threads may use other streams during a capture.
+    pool, so they must not run concurrently. Their kernels keep the priority of
+    :func:`decode_stream`, whatever stream they are replayed on. Other threads may use other streams
+    during a capture.
     """
 
-    def __init__(self, step: Callable[[int], None], device: torch.device) -> None:
+    def __init__(self, step: Callable[[int, int], None], device: torch.device) -> None:
         self._step, self._device = step, device
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
         self._pool = torch.cuda.graph_pool_handle()
-        self._stream = torch.cuda.Stream(device)
 
-    def prepare(self, size: int) -> None:
-        """Capture ``size`` unless it is captured already. Runs the step."""
+    def prepare(self, rows: int, attended: int) -> None:
+        """Capture this size unless it is captured already. Runs the step."""
+        size = rows, attended
         if size in self._graphs:
             return
-        with torch.cuda.device(self._device):
-            current = torch.cuda.current_stream()
-            self._stream.wait_stream(current)
-            with torch.cuda.stream(self._stream):
-                for _ in range(WARM_UPS):
-                    self._step(size)
-            current.wait_stream(self._stream)
+        with torch.cuda.device(self._device), decode_stream(self._device):
+            for _ in range(WARM_UPS):
+                self._step(*size)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(
                 graph,
                 pool=self._pool,
-                stream=self._stream,
+                stream=torch.cuda.current_stream(self._device),
                 capture_error_mode="thread_local",
             ):
-                self._step(size)
+                self._step(*size)
         self._graphs[size] = graph
 
-    def __call__(self, size: int) -> None:
-        """Run the step for ``size`` on the current stream."""
-        self.prepare(size)
-        self._graphs[size].replay()
+    def __call__(self, rows: int, attended: int) -> None:
+        """Run the step for this size on the current stream."""
+        self.prepare(rows, attended)
+        self._graphs[rows, attended].replay()
 
 
 class TokenRead:

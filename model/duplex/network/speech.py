@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from math import ceil
 from typing import Any, Protocol
 
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE
 from audio_io.signal import Audio
-from model.covo.speech.speech_stream import SpeechStream
+from model.covo.config.token2wav_config import SamplingConfig
+from model.covo.speech.chunk_schedule import ChunkSchedule
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
-from model.covo.speech.token2wav import VoicePrompt
+from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.duplex.network.tone_codec import tones
+from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.protocol.sequence import SILENCE
+
+_SETTLED_S = 3.2
+"""Reply length after which the cost per chunk is constant: token2wav's window plus one chunk."""
 
 
 class SpeechDecoder(Protocol):
@@ -50,6 +57,23 @@ class Token2WavSpeech:
     def __init__(self, worker: SpeechWorker, voice: VoicePrompt) -> None:
         self._worker = worker
         self._voice = voice
+
+    @classmethod
+    def chunkwise(
+        cls,
+        token2wav: Token2Wav,
+        voice: VoicePrompt,
+        profile: DuplexProfile,
+        sampling: SamplingConfig | None = None,
+    ) -> Token2WavSpeech:
+        """Return speech that turns the codes of each chunk of ``profile`` into sound at once.
+
+        A chunk must be heard while the loop makes the next one, so there is no look-ahead, which
+        would hold back half of it. ``sampling``: as the checkpoint says unless given.
+        """
+        schedule = ChunkSchedule(sizes=(profile.codes_per_chunk,), look_ahead=0)
+        worker = SpeechWorker(SpeechStreamer(token2wav), SpeechSettings(schedule, sampling))
+        return cls(worker, voice)
 
     def start(self) -> SpeechStream:
         """Return the state before a reply."""
@@ -99,3 +123,16 @@ class ReplySound:
     def _rest(self) -> list[Audio]:
         streaming, self._streaming = self._streaming, False
         return [self._step((), last=True)] if streaming else []
+
+
+def warm_up_speech(decoder: SpeechDecoder, profile: DuplexProfile, *, settle: bool) -> None:
+    """Speak once, so that the first reply is as fast as later ones.
+
+    ``settle``: for as long as chunks change their size, each of which loads its own kernels on a
+    GPU; otherwise one chunk.
+    """
+    sound = ReplySound(decoder, profile.code_rate)
+    codes = [0] * profile.codes_per_chunk
+    for _ in range(ceil(_SETTLED_S * profile.code_rate / len(codes)) if settle else 1):
+        sound.add(codes)
+    sound.add((), last=True)

@@ -278,6 +278,18 @@ def test_patience_is_resolved_in_loading(file: Path) -> None:
     )
 
 
+def test_full_duplex_uses_three_seconds_of_the_prompt_unless_it_is_set(file: Path) -> None:
+    assert load_settings({"engine.name": "covo"}).covo.voice_prompt_seconds == 0
+    duplex = load_settings({"engine.name": "covo-fd"})
+    assert duplex.covo.voice_prompt_seconds == 3
+    assert duplex.origins["covo.voice_prompt_seconds"] == SettingOrigin(
+        SettingSource.PRESET, "engine.name = covo-fd"
+    )
+    for seconds in (0.0, 5.0):
+        chosen = {"engine.name": "covo-fd", "covo.voice_prompt_seconds": seconds}
+        assert load_settings(chosen).covo.voice_prompt_seconds == seconds
+
+
 @pytest.mark.parametrize("patience", ["eager", "normal", "patient"])
 @pytest.mark.parametrize("silence", [None, "1.3"])
 def test_shown_recorded_and_in_force_are_equal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
+from functools import cache
 
 import pytest
 
@@ -228,14 +229,14 @@ class FakeGraphs:
 
     def __init__(self) -> None:
         self.log: list[object] = []
-        self.capturing: list[int] | None = None
+        self.capturing: list[tuple[int, int]] | None = None
         self.CUDAGraph = lambda: FakeGraph(self)
 
-    def step(self, run: Callable[[int], None]) -> Callable[[int], None]:
-        def recorded(size: int) -> None:
+    def step(self, run: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        def recorded(*size: int) -> None:
             if self.capturing is None:
                 self.log.append(("run", size))
-                run(size)
+                run(*size)
             else:
                 self.capturing.append(size)
             self.run = run
@@ -243,8 +244,9 @@ class FakeGraphs:
         return recorded
 
     @contextmanager
-    def graph(self, graph: FakeGraph, *, pool: str, stream: str, capture_error_mode: str):
+    def graph(self, graph: FakeGraph, *, pool: str, stream: FakeGraphs, capture_error_mode: str):
         assert (pool, capture_error_mode) == ("pool", "thread_local")
+        assert stream is self
         self.capturing = graph.calls
         yield
         self.capturing = None
@@ -253,30 +255,22 @@ class FakeGraphs:
     def device(self, _: object) -> nullcontext[None]:
         return nullcontext()
 
-    stream = device
-
     def graph_pool_handle(self) -> str:
         return "pool"
 
-    def current_stream(self) -> FakeGraphs:
+    def current_stream(self, _: object) -> FakeGraphs:
         return self
-
-    def Stream(self, _: object) -> FakeGraphs:
-        return self
-
-    def wait_stream(self, _: object) -> None:
-        """Streams of a CPU are always in order."""
 
 
 class FakeGraph:
     def __init__(self, cuda: FakeGraphs) -> None:
-        self.calls: list[int] = []
+        self.calls: list[tuple[int, int]] = []
         self._cuda = cuda
 
     def replay(self) -> None:
         for size in self.calls:
             self._cuda.log.append(("replayed", size))
-            self._cuda.run(size)
+            self._cuda.run(*size)
 
 
 def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
@@ -291,7 +285,7 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
     monkeypatch.setattr(decoder, "TokenRead", lambda _: TokenRead(torch.device("cpu")))
     parts: list[tuple[int, int]] = []
     captured.warm_up(lambda done, total: parts.append((done, total)))
-    sizes = [512, 1024, 1400]
+    sizes = [(1, 512), (1, 1024), (1, 1400)]
     assert cuda.log == [
         event
         for size in sizes
@@ -302,9 +296,60 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
     cuda.log.clear()
     captured.append(network.embed(torch.arange(510) % 500))
     assert list(captured.generate(PROMPT, stop=(), limit=6)) == said
-    assert cuda.log == [("replayed", 512)] * 2 + [("replayed", 1024)] * 4
+    assert cuda.log == [("replayed", (1, 512))] * 2 + [("replayed", (1, 1024))] * 4
     with pytest.raises(NetworkInputError, match="before anything is appended"):
         captured.warm_up()
+
+
+class FakeStreams:
+    """Stands for torch.cuda: each thread's stream, and who waits for whom."""
+
+    def __init__(self) -> None:
+        self.log: list[object] = []
+        self.now: FakeStream = FakeStream(self, "usual", 0)
+
+    def current_stream(self, _: torch.device) -> FakeStream:
+        return self.now
+
+    def Stream(self, index: int, *, priority: int) -> FakeStream:
+        return FakeStream(self, f"urgent on {index}", priority)
+
+    @contextmanager
+    def stream(self, stream: FakeStream):
+        before, self.now = self.now, stream
+        try:
+            yield
+        finally:
+            self.now = before
+
+
+class FakeStream:
+    device_index = 3
+
+    def __init__(self, cuda: FakeStreams, name: str, priority: int) -> None:
+        self._cuda, self.name, self.priority = cuda, name, priority
+
+    def wait_stream(self, other: FakeStream) -> None:
+        self._cuda.log.append((self.name, "waits for", other.name))
+
+
+def test_decoding_is_queued_to_an_urgent_stream_in_order(monkeypatch):
+    cuda, device = FakeStreams(), torch.device("cuda:3")
+    monkeypatch.setattr(stepping.torch, "cuda", cuda)
+    monkeypatch.setattr(stepping, "_urgent_stream", cache(stepping._urgent_stream.__wrapped__))
+    into = ("urgent on 3", "waits for", "usual")
+
+    def decode() -> None:
+        with stepping.decode_stream(device):
+            assert (cuda.now.name, cuda.now.priority, cuda.log) == ("urgent on 3", -1, [into])
+            with stepping.decode_stream(device):  # nothing to wait for
+                assert (cuda.now.name, cuda.log) == ("urgent on 3", [into])
+            raise KeyError
+
+    pytest.raises(KeyError, decode)
+    assert cuda.log == [into, ("usual", "waits for", "urgent on 3")]
+    with stepping.decode_stream(torch.device("cpu")):
+        assert len(cuda.log) == 2
 
 
 class FakeEvents:

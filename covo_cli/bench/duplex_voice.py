@@ -1,0 +1,229 @@
+"""Measure full duplex with its voice: steps and speech side by side, paced in real time.
+
+A chunk of noise comes every 160 ms. As in the engine, the steps run on one thread, and the speech
+of their codes on another. The network is random, so it is forced to speak for the first ``TALK`` of
+every ``PERIOD`` chunks. A step always computes everything, so a machine that is too slow falls
+behind instead of leaving something out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+import torch
+
+from audio_io.worker import Worker
+from covo_cli.bench.duplex_steps import (
+    PERIOD,
+    PERIODS_PER_MINUTE,
+    TALK,
+    Progress,
+    bench_profile,
+    step_figures,
+)
+from covo_cli.bench.figures import machine
+from covo_cli.bench.network.goals import Goal, judge
+from covo_cli.bench.network.timing import DeviceClock, device_facts
+from model.covo.config.device import AUTO
+from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.sizes import NetworkSize, network_size
+from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
+from model.covo.speech.token2wav import Token2Wav
+from model.duplex.network.loop import DuplexLoop, LoopState
+from model.duplex.network.network import DuplexNetwork
+from model.duplex.network.speech import (
+    ReplySound,
+    SpeechDecoder,
+    Token2WavSpeech,
+    warm_up_speech,
+)
+from model.duplex.protocol.grammar import AssistantState
+
+
+@dataclass(frozen=True, slots=True)
+class DuplexBench:
+    """What to measure. ``minutes``: of conversation, which take as long; ``prompt_seconds``: of
+    the voice prompt, 0 for all."""
+
+    size: NetworkSize
+    device: torch.device
+    precision: Precision
+    minutes: float
+    prompt_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Seconds for each chunk, NaN where there were none. ``step``: its duration; ``late``: its end
+    after the next chunk's arrival, negative if in time; ``speech``: to turn its codes into sound;
+    ``code_to_sound``: from the codes to the sound, waiting included."""
+
+    step: np.ndarray[Any, Any]
+    late: np.ndarray[Any, Any]
+    speech: np.ndarray[Any, Any]
+    code_to_sound: np.ndarray[Any, Any]
+
+    @classmethod
+    def of(cls, chunks: int) -> _Times:
+        """Return room for ``chunks``."""
+        return cls(*(np.full(chunks, np.nan) for _ in range(4)))
+
+
+def duplex_bench(
+    size: str, device: torch.device, precision: str, minutes: float, prompt_seconds: float
+) -> DuplexBench:
+    """Build a bench from the command's options. Raises: NetworkConfigError."""
+    named = Precision.named(precision)
+    return DuplexBench(network_size(size), device, named, minutes, prompt_seconds)
+
+
+def measure_voice(
+    bench: DuplexBench, progress: Progress = lambda done, total: None
+) -> dict[str, Any]:
+    """Hold a conversation with a random network; return JSON-ready figures (ms, bytes).
+
+    Raises: NetworkConfigError; NetworkInputError for a prompt shorter than a code.
+    """
+    size, device = bench.size, bench.device
+    clock = DeviceClock(device)
+    clock.start_counting()
+    profile = bench_profile(size.covo)
+    covo = random_network(size.covo, device=device, precision=bench.precision)
+    speech_precision = token2wav_precision(AUTO, device.type)
+    token2wav = random_token2wav(size.token2wav, device=device, precision=speech_precision)
+    clock.wait()  # the weights were made on this thread's stream
+    loop = DuplexLoop(DuplexNetwork(covo, profile))
+    speech = _speech(bench, token2wav, loop)
+    state = loop.warm_up()
+    chunks = max(1, round(60_000 * bench.minutes / profile.chunk_ms))
+    times = _converse(loop, state, speech, chunks, progress)
+    figures = {
+        "machine": {**machine(), **device_facts(device)},
+        "size": size.name,
+        "precision": str(bench.precision),
+        "token2wav_precision": str(speech_precision),
+        "prompt_seconds": bench.prompt_seconds,
+        "minutes": bench.minutes,
+        "chunk_ms": profile.chunk_ms,
+        "weights": "random",
+        **_figures(times, profile.chunk_ms),
+        "memory": clock.memory(),
+    }
+    real = size.name == "full" and device.type == "cuda"
+    return {**figures, "goals": judge(_GOALS, figures, counts=real)}
+
+
+def _speech(bench: DuplexBench, token2wav: Token2Wav, loop: DuplexLoop) -> Token2WavSpeech:
+    voice = random_voice(bench.size.token2wav.flow, bench.size.voice_codes)
+    if bench.prompt_seconds:
+        voice = voice.crop(bench.prompt_seconds, bench.size.token2wav)
+    speech = Token2WavSpeech.chunkwise(token2wav, voice, loop.profile)
+    warm_up_speech(speech, loop.profile, settle=bench.device.type == "cuda")
+    return speech
+
+
+def _converse(
+    loop: DuplexLoop,
+    state: LoopState,
+    speech: SpeechDecoder,
+    chunks: int,
+    progress: Progress,
+) -> _Times:
+    """Step through ``chunks`` as they arrive, while another thread speaks."""
+    profile, times = loop.profile, _Times.of(chunks)
+    chunk_s, noise = profile.chunk_ms / 1000, np.random.default_rng(0)
+    coming: SimpleQueue[tuple[int, float, list[int]] | None] = SimpleQueue()
+
+    def speak() -> None:
+        sound = ReplySound(speech, profile.code_rate)
+        while (given := coming.get()) is not None:
+            chunk, known, codes = given
+            began = time.perf_counter()
+            sound.add(codes, last=not codes)
+            now = time.perf_counter()
+            if codes:
+                times.speech[chunk], times.code_to_sound[chunk] = now - began, now - known
+
+    speaking = Worker(speak, "bench-speak")
+    speaking.start()
+    start = time.perf_counter()
+    for chunk in range(chunks):
+        audio = noise.normal(0, 0.05, profile.chunk_samples).astype(np.float32)
+        speaks = chunk % PERIOD < TALK
+        forced = AssistantState(True, profile.lead + 1) if speaks else AssistantState()
+        arrival = start + chunk * chunk_s
+        time.sleep(max(0.0, arrival - time.perf_counter()))
+        began = time.perf_counter()
+        step, state = loop.step(replace(state, assistant=forced), audio)
+        ended = time.perf_counter()
+        times.step[chunk], times.late[chunk] = ended - began, ended - arrival - chunk_s
+        if speaks:
+            # A random network may choose fillers or BREAK; every chunk is spoken all the same.
+            codes = [max(code, 0) for code in step.codes] or [0] * profile.codes_per_chunk
+            coming.put((chunk, ended, codes))
+        elif chunk % PERIOD == TALK:
+            coming.put((chunk, ended, []))
+        progress(chunk + 1, chunks)
+        if speaking.failure is not None:
+            raise speaking.failure
+    coming.put(None)
+    speaking.join()
+    if speaking.failure is not None:
+        raise speaking.failure
+    return times
+
+
+def _figures(times: _Times, chunk_ms: int) -> dict[str, Any]:
+    spoken = ~np.isnan(times.speech)
+    return {
+        "step": {
+            **step_figures(times.step, chunk_ms),
+            "share_behind": round(float((times.late > 0).mean()), 5),
+        },
+        "step_speaking": {
+            **step_figures(times.step[spoken], chunk_ms),
+            **_trend(times.step[spoken]),
+        },
+        "speech": {**step_figures(times.speech[spoken], chunk_ms), **_trend(times.speech[spoken])},
+        "code_to_sound": {
+            **step_figures(times.code_to_sound[spoken], chunk_ms),
+            **_trend(times.code_to_sound[spoken]),
+        },
+    }
+
+
+def _trend(times: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Return the medians of the first and the last minute, or halves of a shorter conversation."""
+    part = max(1, min(PERIODS_PER_MINUTE * TALK, len(times) // 2))
+    first, last = float(np.median(times[:part])), float(np.median(times[-part:]))
+    return {
+        "first_minute_median_ms": round(1000 * first, 3),
+        "last_minute_median_ms": round(1000 * last, 3),
+        "last_to_first": round(last / first, 4),
+    }
+
+
+def _of(part: str, figure: str) -> Callable[[Any], float]:
+    return lambda figures: float(figures[part][figure])
+
+
+_GOALS = (
+    Goal("step while speaking, median ms", 45.0, _of("step_speaking", "median_ms")),
+    Goal("step, p99 ms", 80.0, _of("step", "p99_ms")),
+    Goal("steps that end after the next chunk came, as a share", 0.0, _of("step", "share_behind")),
+    Goal("speech of a chunk, p95 ms", 160.0, _of("speech", "p95_ms")),
+    Goal("codes to sound, p95 ms", 160.0, _of("code_to_sound", "p95_ms")),
+    Goal(
+        "step: last minute, as a multiple of the first", 1.05, _of("step_speaking", "last_to_first")
+    ),
+    Goal(
+        "codes to sound: last minute, as a multiple of the first",
+        1.05,
+        _of("code_to_sound", "last_to_first"),
+    ),
+)
