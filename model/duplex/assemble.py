@@ -22,11 +22,7 @@ from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import load_duplex, load_tokenizer
-from model.duplex.network.speech import (
-    SpeechDecoder,
-    Token2WavSpeech,
-    ToneSpeech,
-)
+from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
@@ -41,8 +37,8 @@ class DuplexAssistant:
     tokenizer: Tokenizer
 
     def warm_up(self) -> LoopState:
-        """Run everything once, so that the first steps are as fast as later ones; return the state
-        before a conversation."""
+        """Run everything once, on the thread that will make the steps, so that the first ones are
+        as fast as later ones; return the state before a conversation."""
         self.speech.warm_up()
         return self.loop.warm_up()
 

@@ -19,9 +19,6 @@ from model.duplex.network.tone_codec import tones
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.protocol.sequence import SILENCE
 
-_SETTLED_S = 3.2
-"""Reply length after which the cost per chunk is constant: token2wav's window plus one chunk."""
-
 
 class SpeechDecoder(Protocol):
     """Turns codes into sound. The caller keeps its state."""
@@ -46,7 +43,7 @@ class ToneSpeech:
         self._code_rate = code_rate
 
     def warm_up(self) -> None:
-        """Tones are always as fast."""
+        """Tones need no warm-up."""
 
     def start(self) -> None:
         """Tones need no state."""
@@ -84,7 +81,7 @@ class Token2WavSpeech:
         return cls(SpeechWorker(SpeechStreamer(token2wav), settings, graph=graph), voice)
 
     def warm_up(self) -> None:
-        """See :meth:`SpeechWorker.warm_up`."""
+        """Make a chunk of every kind."""
         self._worker.warm_up(self._voice)
 
     def start(self) -> SpeechStream:
