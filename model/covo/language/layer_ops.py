@@ -47,6 +47,7 @@ def _rotate_and_store(
     each = projected.view(len(projected), -1, width)
     heads = each.shape[1] - 2 * shared
     both, value = each.split((heads + shared, shared), dim=1)
+    query: Tensor
     query, key = rotate(both, rotation).split((heads, shared), dim=1)
     keys[positions], values[positions] = key, value
     return query
