@@ -36,12 +36,7 @@ from model.covo.loading.random_weights import random_network, random_token2wav, 
 from model.covo.speech.token2wav import Token2Wav
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import DuplexNetwork
-from model.duplex.network.speech import (
-    ReplySound,
-    SpeechDecoder,
-    Token2WavSpeech,
-    warm_up_speech,
-)
+from model.duplex.network.speech import ReplySound, SpeechDecoder, Token2WavSpeech
 from model.duplex.protocol.grammar import AssistantState
 
 
@@ -99,6 +94,7 @@ def measure_voice(
     clock.wait()  # the weights were made on this thread's stream
     loop = DuplexLoop(DuplexNetwork(covo, profile))
     speech = _speech(bench, token2wav, loop)
+    speech.warm_up()
     state = loop.warm_up()
     chunks = max(1, round(60_000 * bench.minutes / profile.chunk_ms))
     times = _converse(loop, state, speech, chunks, progress)
@@ -122,9 +118,7 @@ def _speech(bench: DuplexBench, token2wav: Token2Wav, loop: DuplexLoop) -> Token
     voice = random_voice(bench.size.token2wav.flow, bench.size.voice_codes)
     if bench.prompt_seconds:
         voice = voice.crop(bench.prompt_seconds, bench.size.token2wav)
-    speech = Token2WavSpeech.chunkwise(token2wav, voice, loop.profile)
-    warm_up_speech(speech, loop.profile, settle=bench.device.type == "cuda")
-    return speech
+    return Token2WavSpeech.chunkwise(token2wav, voice, loop.profile)
 
 
 def _converse(

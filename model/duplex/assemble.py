@@ -22,12 +22,7 @@ from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import load_duplex, load_tokenizer
-from model.duplex.network.speech import (
-    SpeechDecoder,
-    Token2WavSpeech,
-    ToneSpeech,
-    warm_up_speech,
-)
+from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
@@ -42,10 +37,9 @@ class DuplexAssistant:
     tokenizer: Tokenizer
 
     def warm_up(self) -> LoopState:
-        """Run everything once, so that the first steps are as fast as later ones; return the state
-        before a conversation."""
-        on_gpu = self.loop.network.device.type == "cuda"
-        warm_up_speech(self.speech, self.loop.profile, settle=on_gpu)
+        """Run everything once, on the thread that will make the steps, so that the first ones are
+        as fast as later ones; return the state before a conversation."""
+        self.speech.warm_up()
         return self.loop.warm_up()
 
 

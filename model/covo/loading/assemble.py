@@ -101,7 +101,8 @@ class CovoModel:
         return str(self.device)
 
     def load_dialogue(self, speaker: str | None, progress: Progress) -> Dialogue:
-        """Load the language-model side. ``speaker``: the voice's name, None for text only.
+        """Load the language-model side, without warming up. ``speaker``: the voice's name, None for
+        text only.
 
         Raises: WeightsError, NetworkConfigError.
         """
@@ -115,7 +116,6 @@ class CovoModel:
             context_tokens(self.settings.context_minutes), self.config.backbone.max_positions
         )
         decoder = Decoder(network, capacity, graph=self.settings.graph)
-        decoder.warm_up(lambda done, total: progress(f"warming up: {done} of {total}"))
         settings = DialogueSettings(
             sampling=self.settings.sampling,
             limit=self.settings.reply_tokens,

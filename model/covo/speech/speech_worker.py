@@ -9,28 +9,23 @@ hundred convolutions has a shape of its own, and a new thread would plan them al
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
-from functools import partial
-from queue import SimpleQueue
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from audio_io.signal import Audio
-from audio_io.worker import Worker
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
+from model.jobs.lane import Lane
 
 T = TypeVar("T")
-_Calls = SimpleQueue[Callable[[], None] | None]
 
 
 class SpeechWorker:
-    """Calls ``streamer``, always on the same daemon thread and CUDA stream.
+    """Calls ``streamer``, always on the same thread and CUDA stream.
 
     Any thread may call it; calls are made one after the other. Nothing else may use its Token2Wav.
     ``settings``: the default for replies.
@@ -41,9 +36,7 @@ class SpeechWorker:
         self._settings = settings or SpeechSettings()
         device = streamer.token2wav.device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._calls: _Calls = SimpleQueue()
-        Worker(partial(_make, self._calls), "speech").start()
-        weakref.finalize(self, self._calls.put, None)
+        self._lane = Lane("speech")
         self._wait_for_caller()
 
     @property
@@ -90,17 +83,11 @@ class SpeechWorker:
             pass
 
     def _run(self, work: Callable[[], T]) -> T:
-        future: Future[T] = Future()
+        def on_stream() -> T:
+            with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
+                return work()
 
-        def call() -> None:
-            try:
-                with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-                    future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-                future.set_exception(error)
-
-        self._calls.put(call)
-        return future.result()
+        return self._lane.run(on_stream)
 
     def _wait_for_caller(self, *tensors: Tensor) -> None:
         """Let our stream wait for the caller's, and keep the caller's ``tensors`` from being
@@ -111,10 +98,3 @@ class SpeechWorker:
         for tensor in tensors:
             if tensor.is_cuda:
                 tensor.record_stream(self._stream)
-
-
-def _make(calls: _Calls) -> None:
-    """Run ``calls`` until None. A function, so that the thread does not keep the worker alive."""
-    while (call := calls.get()) is not None:
-        call()
-        del call

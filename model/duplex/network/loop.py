@@ -104,7 +104,8 @@ class LoopState:
 
 
 class DuplexLoop:
-    """Steps ``network`` through conversations; stateless itself.
+    """Steps ``network`` through conversations; stateless itself. On a GPU its work goes before
+    speech.
 
     ``graph``: use CUDA graphs where possible.
     """
@@ -121,11 +122,11 @@ class DuplexLoop:
         ``context``: an old one to clear and reuse, with its CUDA graphs.
         """
         network = self.network
+        if context is None:
+            context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
+        else:
+            context.clear()
         with decode_stream(network.device):
-            if context is None:
-                context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
-            else:
-                context.clear()
             prompt = torch.tensor(self.profile.prompt, dtype=torch.long, device=network.device)
             return LoopState(
                 encoder=network.encoder.start(),
@@ -165,7 +166,8 @@ class DuplexLoop:
             features, encoder = self.network.encoder(state.encoder, wave)
             chunk = _Chunk(self.network, state, features[0], effort, stop=stop)
             after = walk(self.network.grammar, state.assistant, chunk)
-            taken, pending = chunk.taken(), chunk.pending
+            taken = chunk.taken()
+            pending = chunk.pending
         tokens, first_code = self.profile.tokens, self.network.grammar.first_code
         result = ChunkStep(
             chunk=state.chunk,

@@ -102,7 +102,7 @@ def test_a_speech_that_fails_ends_the_run(quick, monkeypatch):
     def broken(self, state, codes, *, last):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(duplex_voice, "warm_up_speech", lambda *arguments, **options: None)
+    monkeypatch.setattr(Token2WavSpeech, "warm_up", lambda self: None)
     monkeypatch.setattr(Token2WavSpeech, "step", broken)
     bench = duplex_bench("tiny", torch.device("cpu"), "fp32", 0.02, 0.2)
     with pytest.raises(RuntimeError, match="out of memory"):
