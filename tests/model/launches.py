@@ -8,11 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from model.covo.config import device
 
-_ALLOCATIONS = ("aten.empty", "aten.new_empty", "aten.lift_fresh", "aten.detach")
+_ALLOCATIONS = ("aten.empty", "aten.new_empty")
 
 
 class _Operations(TorchDispatchMode):
@@ -23,10 +25,11 @@ class _Operations(TorchDispatchMode):
         self._counts = counts
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
         name = str(func)
-        if not name.startswith(_ALLOCATIONS) and not _is_view(func):
+        if not name.startswith(_ALLOCATIONS) and not _is_view(func, (args, kwargs), out):
             self._counts[name] += 1
-        return func(*args, **(kwargs or {}))
+        return out
 
 
 @contextmanager
@@ -61,7 +64,12 @@ def _count_triton(patch: pytest.MonkeyPatch, counts: Counter[str]) -> None:
     patch.setattr(device, "_triton_builds", lambda: True)
 
 
-def _is_view(func: torch._ops.OpOverload) -> bool:
-    """Whether what ``func`` returns is memory of its arguments, which it leaves as it is."""
-    aliases = [returned.alias_info for returned in func._schema.returns]
-    return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
+def _is_view(func: torch._ops.OpOverload, given: object, out: object) -> bool:
+    """Whether ``out`` is memory of what was ``given``, which ``func`` leaves as it is."""
+    if func._schema.is_mutable:
+        return False
+    held, made = (
+        {x.untyped_storage()._cdata for x in tree_leaves(of) if isinstance(x, Tensor)}
+        for of in (given, out)
+    )
+    return made <= held

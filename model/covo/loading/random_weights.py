@@ -13,6 +13,7 @@ from model.covo.config.device import set_up_torch
 from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
 from model.covo.config.token2wav_config import FlowConfig, Token2WavConfig
+from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.checkpoint import Progress, planned_bytes, put
 from model.covo.loading.quantize import check_quantisable
@@ -29,6 +30,7 @@ def random_network(
     """Return the language-model side. Raises: NetworkConfigError."""
     with torch.device("meta"):
         network = CovoNetwork(config)
+    merge_projections(network.llm.model)
     _fill(network, torch.device(device), precision, progress)
     network.build_constants()
     network.eval()
@@ -73,7 +75,7 @@ def _fill(
     total, done = sum(sizes.values()), 0
     for name, shape in shapes.items():
         values = torch.empty(shape, dtype=dtype, device=device)
-        put(module, name, _set(values, name, generator), device, precision)
+        put(module, name, (_set(values, name, generator),), device, precision)
         done += sizes[name]
         progress(done, total)
 

@@ -63,7 +63,9 @@ def fails(load, folder, kind: type[ModelError], *parts: str) -> None:
 def test_all_parameters_are_the_file_s(folder):
     state = torch.get_rng_state()
     seen = []
-    network = load_network(folder, progress=lambda done, total: seen.append((done, total)))
+    network = load_network(
+        folder, merge=False, progress=lambda done, total: seen.append((done, total))
+    )
     tensors = load_file(folder / "model.safetensors")
     assert {n: p.shape for n, p in network.named_parameters()} == {
         name: t.shape for name, t in tensors.items()
@@ -73,6 +75,24 @@ def test_all_parameters_are_the_file_s(folder):
     size = sum(t.nbytes for t in tensors.values())
     assert (len(seen), seen[-1]) == (82, (size, size))
     assert torch.equal(state, torch.get_rng_state()), "something was initialised at random"
+
+
+def test_merged_layers_are_the_file_s_one_after_another(folder):
+    tensors = load_file(folder / "model.safetensors")
+    layers = "llm.model.layers.1."
+    network = load_network(folder)
+    assert not any(t.is_meta for t in (*network.parameters(), *network.buffers()))
+    for merged, kind, parts in (
+        ("self_attn.qkv_proj", "weight", ("q_proj", "k_proj", "v_proj")),
+        ("self_attn.qkv_proj", "bias", ("q_proj", "k_proj", "v_proj")),
+        ("mlp.gate_up_proj", "weight", ("gate_proj", "up_proj")),
+    ):
+        owner = layers + merged.partition(".")[0]
+        expected = torch.cat([tensors.pop(f"{owner}.{part}.{kind}") for part in parts])
+        assert torch.equal(network.get_parameter(f"{layers}{merged}.{kind}"), expected)
+    held = dict(network.named_parameters())
+    first = {name for name in tensors if "model.layers.0." in name}
+    assert all(torch.equal(held[name], tensors[name]) for name in tensors.keys() - first)
 
 
 def test_in_another_precision(folder):
@@ -111,8 +131,11 @@ def test_shards(folder, index):
     if index:
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
         save_file({"unrelated": torch.ones(1)}, folder / "other.safetensors")
-    network = load_network(folder)
+    network = load_network(folder, merge=False)
     assert all(torch.equal(p, tensors[name]) for name, p in network.named_parameters())
+    merged = load_network(folder).llm.model.layers[0].mlp.gate_up_proj.weight
+    gate_up = [f"llm.model.layers.0.mlp.{part}_proj.weight" for part in ("gate", "up")]
+    assert torch.equal(merged, torch.cat([tensors[name] for name in gate_up]))
     (folder / "model-00002-of-00003.safetensors").unlink()
     missing = "model-00002-of-00003.safetensors is missing" if index else "27 missing"
     fails(load_network, folder, WeightsError, missing)
