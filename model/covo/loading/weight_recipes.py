@@ -3,8 +3,7 @@
 Most are a tensor of the same name, or several after another where layers are merged
 (:mod:`model.covo.language.merging`). BigVGAN's convolutions are stored in weight norm's old form
 (magnitude ``weight_g``, direction ``weight_v``) and SnakeBeta's parameters as logarithms; both are
-folded at load, in float32, instead of in every call. Flow matching's projections to query, key and
-value are joined to one product.
+folded at load, in float32, instead of in every call.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from model.covo.language.merging import MergedLinear
 Shape = tuple[int, ...]
 
 _SNAKE_FLOOR = 1e-9
-_JOINED = ".qkv_proj.weight"
 _UPSAMPLER = re.compile(r"(wavegan\.ups\.\d+)\.")
 _CONSTANT = re.compile(r"\.rotary\.inv_freq$|\.(upsample|downsample\.lowpass)\.filter$")
 
@@ -40,25 +38,13 @@ class Recipe:
 def network_recipes(module: nn.Module) -> list[Recipe]:
     """Return the recipes of the language-model side: every parameter as stored, but for those of
     merged layers."""
-    merged = {name: m for name, m in module.named_modules() if isinstance(m, MergedLinear)}
-    recipes = []
-    for name, parameter in module.named_parameters():
-        owner, _, kind = name.rpartition(".")
-        shape = tuple(parameter.shape)
-        if owner not in merged:
-            recipes.append(_plain(name, shape))
-            continue
-        beside, parts = owner.rpartition(".")[0], merged[owner].parts
-        sources = tuple(f"{beside}.{part}.{kind}" for part in parts)
-        shapes = tuple((rows, *shape[1:]) for rows in parts.values())
-        recipes.append(Recipe(name, sources, shapes, _same))
-    return recipes
+    return [_stored(module, name, tuple(p.shape)) for name, p in module.named_parameters()]
 
 
 def token2wav_recipes(module: nn.Module) -> list[Recipe]:
-    """Return the recipes of token2wav: the vocoder folded, attention's inputs joined, the rest as
-    stored."""
-    return [_token2wav(name, tuple(p.shape)) for name, p in module.named_parameters()]
+    """Return the recipes of token2wav: the vocoder folded, the rest as in
+    :func:`network_recipes`."""
+    return [_token2wav(module, name, tuple(p.shape)) for name, p in module.named_parameters()]
 
 
 def is_constant(name: str) -> bool:
@@ -74,13 +60,9 @@ def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
     return folded
 
 
-def _token2wav(name: str, shape: Shape) -> Recipe:
-    if name.endswith(_JOINED):
-        sources = tuple(name.replace(_JOINED, f".{part}_proj.weight") for part in "qkv")
-        each = (shape[0] // 3, shape[1])
-        return Recipe(name, sources, (each,) * 3, lambda *parts: torch.cat(parts))
+def _token2wav(module: nn.Module, name: str, shape: Shape) -> Recipe:
     if not name.startswith("wavegan."):
-        return _plain(name, shape)
+        return _stored(module, name, shape)
     stored = _UPSAMPLER.sub(r"\1.0.", name)
     if name.endswith(".act.alpha"):
         return Recipe(name, (stored,), (shape,), lambda alpha: (alpha.float().exp(),))
@@ -93,8 +75,15 @@ def _token2wav(name: str, shape: Shape) -> Recipe:
     return Recipe(name, (stored,), (shape,), _same)
 
 
-def _plain(name: str, shape: Shape) -> Recipe:
-    return Recipe(name, (name,), (shape,), _same)
+def _stored(module: nn.Module, name: str, shape: Shape) -> Recipe:
+    owner, _, kind = name.rpartition(".")
+    merged = module.get_submodule(owner)
+    if not isinstance(merged, MergedLinear):
+        return Recipe(name, (name,), (shape,), _same)
+    beside = owner.rpartition(".")[0]
+    sources = tuple(f"{beside}.{part}.{kind}" for part in merged.parts)
+    shapes = tuple((rows, *shape[1:]) for rows in merged.parts.values())
+    return Recipe(name, sources, shapes, _same)
 
 
 def _fold_beta(beta: Tensor) -> tuple[Tensor]:

@@ -32,6 +32,7 @@ from model.covo.config.token2wav_config import (
     FlowConfig,
     SamplingConfig,
 )
+from model.covo.language.merging import QUERY_KEY_VALUE, MergedLinear
 from model.covo.language.rotary import Rotation, rotate, rotation
 
 _ROPE_BASE = 50_000.0
@@ -74,7 +75,9 @@ class FlowAttention(nn.Module):
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv_proj = nn.Linear(hidden, 3 * hidden, bias=False)
+        self.qkv_proj = MergedLinear(
+            {part: nn.Linear(hidden, hidden, bias=False) for part in QUERY_KEY_VALUE.parts}
+        )
         self.o_proj = nn.Linear(hidden, hidden)
 
     def forward(self, x: Tensor, positions: Rotation) -> Tensor:

@@ -32,5 +32,6 @@ def test_flow_matching(token2wav):
             flow.solve(noise, given, modulations, sampling)
         # Query, key and value are one product, and nothing of time and speaker is left.
         assert counts["aten.linear.default"] == 18 * (12 * 4 + 2)
-        assert counts.total() <= 18 * 168
+        # On the meta device attention's result is copied, which it is not on CUDA.
+        assert counts.total() - counts["aten.flatten.using_ints"] <= 18 * 168
         assert launches(lambda: flow.modulations(voice.speaker, sampling)) <= 80
