@@ -82,7 +82,7 @@ def test_a_last_chunk_of_another_size_is_not_captured(token2wav, voice, monkeypa
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("precision", ["fp32", "auto"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_reply_in_graphs_on_a_gpu(speech_folder, voice, precision):
     """Captured and replayed beside a thread that captures and decodes, as the language model's."""
     from model.covo.config.device import capturing
