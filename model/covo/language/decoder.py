@@ -46,7 +46,8 @@ from model.covo.language.stepping import (
 from model.covo.memory.workspace import PREFILL_ROWS
 from model.errors import NetworkInputError
 
-WARM_UP_ROWS = 256
+WARM_UP_ROWS = (2, 16, 48, 128, 512, PREFILL_ROWS)
+"""Prefills to run once: libraries load their kernels one by one, and each suits some lengths."""
 
 
 class Decoder:
@@ -213,7 +214,8 @@ class Decoder:
             raise NetworkInputError("warm up the decoder before anything is appended")
         if not self._on_gpu:
             return
-        parts = [self._warm_up_prefill]
+        lengths = sorted({min(rows, self.capacity) for rows in WARM_UP_ROWS})
+        parts = [partial(self._warm_up_prefill, length) for length in lengths]
         if self._graphs is not None:
             sizes = product(range(1, len(self._rows) + 1), attended_lengths(self.capacity))
             parts += [partial(self._graphs.prepare, *size) for size in sizes]
@@ -221,8 +223,7 @@ class Decoder:
             part()
             progress(done, len(parts))
 
-    def _warm_up_prefill(self) -> None:
-        rows = min(WARM_UP_ROWS, self.capacity)
+    def _warm_up_prefill(self, rows: int) -> None:
         self._prefill(torch.zeros(rows, self._rows.shape[1]).to(self._rows))
 
     def _generate(

@@ -12,7 +12,7 @@ Cost and distance to one-shot synthesis: docs/streaming.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import ceil
 
@@ -26,6 +26,9 @@ from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt, draw_noise
 from model.covo.speech.vocoder_stream import VocoderStream
 from model.errors import NetworkInputError
+
+FLOW, VOCODER = "flow", "vocoder"
+Watch = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +105,19 @@ class SpeechStreamer:
 
     @torch.inference_mode()
     def step(
-        self, stream: SpeechStream, codes: Sequence[int], *, last: bool = False
+        self,
+        stream: SpeechStream,
+        codes: Sequence[int],
+        *,
+        last: bool = False,
+        watch: Watch = lambda part: None,
     ) -> tuple[Tensor, SpeechStream]:
         """Return the samples that ``codes`` complete, (samples,) float32 at ``config.rate`` on the
         network's device, and the next state.
 
         Often there are none, until a chunk is complete; ``last`` returns all that is left. Pass
-        queued codes a few at a time, because one call returns all its chunks together.
+        queued codes a few at a time, because one call returns all its chunks together. ``watch`` is
+        called with FLOW and with VOCODER when these have been queued to the device for a chunk.
 
         Raises: NetworkInputError when the stream has ended, or for a code outside the codebook.
         """
@@ -121,8 +130,10 @@ class SpeechStreamer:
             stream.chunks, stream.spoken, stream.received, last=last
         ):
             latents, stream = self._continue(stream, chunk)
+            watch(FLOW)
             finished = last and stream.spoken == stream.received
             piece, stream = self._vocode(stream, latents, last=finished)
+            watch(VOCODER)
             pieces.append(piece)
         if last and not stream.vocoder.ended:
             piece, stream = self._vocode(stream, stream.history[:0], last=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from audio_io.signal import Audio
 from model.covo.speech.chunk_graphs import ChunkGraphs
-from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer, Watch
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.jobs.lane import Lane
 
@@ -64,12 +64,17 @@ class SpeechWorker:
         return self._run(lambda: self._streamer.start(voice, settings or self._settings, seed=seed))
 
     def step(
-        self, stream: SpeechStream, codes: Sequence[int], *, last: bool = False
+        self,
+        stream: SpeechStream,
+        codes: Sequence[int],
+        *,
+        last: bool = False,
+        watch: Watch = lambda part: None,
     ) -> tuple[Audio, SpeechStream]:
         """See :meth:`SpeechStreamer.step`; the samples are on the host."""
 
         def work() -> tuple[Audio, SpeechStream]:
-            wave, after = self._streamer.step(stream, codes, last=last)
+            wave, after = self._streamer.step(stream, codes, last=last, watch=watch)
             return wave.cpu().numpy(), after
 
         return self._run(work)

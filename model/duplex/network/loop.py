@@ -24,6 +24,7 @@ from torch import Tensor
 from audio_io.signal import Audio
 from model.covo.language.sampling import SamplingSettings, draw
 from model.covo.language.stepping import decode_stream
+from model.covo.speech.chunk_graphs import ChunkGraphs, run_directly
 from model.duplex.network.context import RollingContext
 from model.duplex.network.encoder import EncoderState
 from model.duplex.network.network import DuplexNetwork
@@ -114,6 +115,8 @@ class DuplexLoop:
         self._graph = graph
         self.network = network
         self.profile = network.profile
+        on_gpu = network.device.type == "cuda"
+        self._run = ChunkGraphs(network.device) if graph and on_gpu else run_directly
 
     @torch.inference_mode()
     def start(self, seed: int = 0, context: RollingContext | None = None) -> LoopState:
@@ -163,7 +166,7 @@ class DuplexLoop:
             )
         with decode_stream(self.network.device):
             wave = torch.from_numpy(audio).to(self.network.device)[None]
-            features, encoder = self.network.encoder(state.encoder, wave)
+            features, encoder = self.network.encoder(state.encoder, wave, self._run)
             chunk = _Chunk(self.network, state, features[0], effort, stop=stop)
             after = walk(self.network.grammar, state.assistant, chunk)
             taken = chunk.taken()
