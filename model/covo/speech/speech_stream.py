@@ -170,11 +170,12 @@ class SpeechStreamer:
         def solve(
             codes: Tensor, known: Tensor, noise: Tensor, modulations: Tensor
         ) -> tuple[Tensor, ...]:
-            given = flow.condition(codes, known)
+            given = flow.condition(codes, known, recurs=recurs)
             return (flow.solve(noise[None], given, modulations, sampling)[0],)
 
         # Nothing is captured for the last chunk of a reply, which may have any size.
-        run = self._run if schedule.is_regular(stream.chunks, chunk) else run_directly
+        recurs = self._captures and schedule.is_regular(stream.chunks, chunk)
+        run = self._run if recurs else run_directly
         (made,) = run(("flow", sampling), solve, both, known, noise, stream.modulations)
         end = before + rate * (chunk.end - stream.first)
         whole = torch.cat((known, made[len(known) : end]))
