@@ -48,6 +48,9 @@ class AudioSettings:
     output: str = setting(
         "", "Speaker: id or part of its name; empty: system default.", flag="--output-device"
     )
+    channels: str = setting(
+        "", "Input channels to use, such as 3 or 1,2; empty: those that carry speech."
+    )
     vad: Literal["silero", "webrtc"] = setting("silero", "Voice activity detector.")
     echo_cancellation: bool = setting(
         True,

@@ -105,8 +105,7 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
         progress("decode steps")
         decoding = measure_decoding(subject, bench.steps, bandwidth)
         progress("flow matching and vocoder")
-        chunks = measure_chunks(subject, codes, bench.runs, speech_peak)
-        subject.worker.warm_up(subject.voice)
+        chunks = measure_chunks(subject, codes, bench.runs, speech_peak)  # warms up for replies
         progress(f"replies of {bench.reply_seconds:g} s")
         reply = _median(lambda: measure_reply(subject, codes))
         memory = _memory(subject)  # before the reference's order, which takes more

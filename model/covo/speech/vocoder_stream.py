@@ -97,6 +97,7 @@ class StreamPass:
 
     ``missing``: how many latents at its end are padding, on the device; None for none. ``tails``
     (batch, size): the state before the chunk; ``kept``: the one after it, written by the layers.
+    ``fused``: whether activations run as Triton kernels; ``missing`` is then needed.
     """
 
     filters: Phases
@@ -105,6 +106,7 @@ class StreamPass:
     missing: Tensor | None
     tails: Tensor
     kept: Tensor
+    fused: bool
 
     @property
     def total(self) -> int:

@@ -125,11 +125,11 @@ class DuplexLoop:
         ``context``: an old one to clear and reuse, with its CUDA graphs.
         """
         network = self.network
-        if context is None:
-            context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
-        else:
-            context.clear()
         with decode_stream(network.device):
+            if context is None:
+                context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
+            else:
+                context.clear()
             prompt = torch.tensor(self.profile.prompt, dtype=torch.long, device=network.device)
             return LoopState(
                 encoder=network.encoder.start(),

@@ -13,7 +13,7 @@ from model.covo.language.decoder import Decoder
 from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, PenaltySettings, TokenChooser
-from tests.model.launches import counted_launches, launches
+from tests.model.launches import compiled_kernels, counted_launches, launches
 
 VOCABULARY = FULL.covo.backbone.vocabulary
 
@@ -75,3 +75,12 @@ def test_a_step_of_two_rows_and_a_prefill(history):
     rows = torch.zeros(300, FULL.covo.backbone.hidden, device="meta")
     assert launches(lambda: history.append(rows[:2])) <= 275
     assert launches(lambda: history.append(rows)) <= 275
+
+
+def test_the_kernels_compile_for_a_gpu(history, tmp_path):
+    pytest.importorskip("triton", reason="needs triton (the dev extra)")
+    rows = torch.zeros(300, FULL.covo.backbone.hidden, device="meta")
+    with compiled_kernels(tmp_path) as names:
+        history.append(rows[:1])
+        history.append(rows)
+    assert names == {"_add_norm_kernel", "_rotate_and_store_kernel", "_gate_kernel"}
