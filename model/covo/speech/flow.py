@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.covo.config.device import triton_works
 from model.covo.config.token2wav_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
@@ -35,7 +36,7 @@ from model.covo.config.token2wav_config import (
 )
 from model.covo.language.merging import QUERY_KEY_VALUE, MergedLinear
 from model.covo.language.rotary import Rotation, rotation
-from model.covo.speech.flow_ops import FlowOps, flow_ops
+from model.covo.speech.flow_ops import EAGER, FlowOps
 
 _ROPE_BASE = 50_000.0
 _TIME_PERIOD = 10_000.0
@@ -217,7 +218,7 @@ class VectorField(nn.Module):
             tokens,
             latents,
             _positions(tokens.shape[1], width, weight),
-            flow_ops(weight.device).lay_out(self.conv_embed.conv.weight),
+            _ops(weight.device).lay_out(self.conv_embed.conv.weight),
             recurs,
         )
 
@@ -225,7 +226,7 @@ class VectorField(nn.Module):
         """Return the direction (batch, T, latent) at ``z`` (1, T, latent) for each of ``tokens``
         (batch, T, hidden), at the time and for the speaker of ``modulation`` (6 * layers + 2,
         hidden)."""
-        batch, ops = len(tokens), flow_ops(tokens.device)
+        batch, ops = len(tokens), _ops(tokens.device)
         known, now = given.latents.expand(batch, -1, -1), z.to(tokens).expand(batch, -1, -1)
         x = self.transformer_input_proj(torch.cat((tokens, known, now), dim=-1))
         x = x + self.conv_embed(x, given, ops)
@@ -290,6 +291,15 @@ def _shifts_and_scales(made: Tensor, rows: int) -> Tensor:
     split: Tensor = made.unflatten(-1, (rows, -1))
     split[:, 1::3] += 1
     return split
+
+
+def _ops(device: torch.device) -> FlowOps:
+    """Return the fastest operations on ``device``."""
+    if not triton_works(device):
+        return EAGER
+    from model.covo.speech.flow_kernels import FUSED
+
+    return FUSED
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, *, recurs: bool) -> Tensor:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.covo.config.device import triton_works
 from model.covo.language.rotary import Rotation, rotate
 
 
@@ -36,15 +35,6 @@ class FlowOps:
     rotate: Callable[[Tensor, Rotation, int], tuple[Tensor, Tensor, Tensor]]
     lay_out: Callable[[Tensor], Tensor]
     embed: Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def flow_ops(device: torch.device) -> FlowOps:
-    """Return the fastest way on ``device``."""
-    if not triton_works(device):
-        return EAGER
-    from model.covo.speech.flow_kernels import FUSED
-
-    return FUSED
 
 
 def _norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:

@@ -118,7 +118,7 @@ def test_an_evaluation(device, token2wav, voice, monkeypatch):
             positions=(cosine.to(device), sine.to(device)),
             neighbours=weight,
         )
-        monkeypatch.setattr(flow, "flow_ops", lambda _: FUSED)
+        monkeypatch.setattr(flow, "_ops", lambda _: FUSED)
         ours = there(modulation.to(device), noise.to(device), moved, given.tokens.to(device))
     assert distance(ours.cpu(), expected) < 1e-4
 
