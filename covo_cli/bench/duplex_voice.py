@@ -30,7 +30,7 @@ from covo_cli.bench.figures import machine
 from covo_cli.bench.network.goals import Goal, judge, off_plan
 from covo_cli.bench.network.timing import DeviceClock, device_facts
 from model.covo.config.device import AUTO
-from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.precision import Precision, SpeechPrecision, token2wav_precision
 from model.covo.config.sizes import NetworkSize, network_size
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
 from model.covo.memory.plan import MemorySetting, plan_memory
@@ -125,7 +125,7 @@ def _voice(bench: DuplexBench) -> VoicePrompt:
 def _memory(
     bench: DuplexBench,
     profile: DuplexProfile,
-    token2wav: Precision,
+    token2wav: SpeechPrecision,
     voice: VoicePrompt,
     counted: dict[str, int | None],
 ) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from covo_cli.bench.network.tables import network_tables
 from covo_cli.bench.network.timing import DeviceClock
 from covo_cli.errors import CliError
 from model.covo.config import sizes
-from model.covo.config.precision import Precision
+from model.covo.config.precision import SPEECH_FP16, Precision
 from model.covo.config.sizes import TINY
 from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.loading.quantize import stored_bytes
@@ -179,7 +179,7 @@ def test_goals_of_a_run_that_counts(run):
 @pytest.mark.parametrize("precision", ["bf16", "int8", "int4"])
 def test_random_weights_are_as_planned_and_finite(precision):
     pytest.importorskip("torchao", reason="needs torchao (the covo extra)")
-    setting = MemorySetting(Precision(precision), Precision.FP16, 0.5)
+    setting = MemorySetting(Precision(precision), SPEECH_FP16, 0.5)
     network = random_network(TINY.covo, precision=setting.precision)
     plan = plan_memory(TINY.covo, TINY.token2wav, setting, device="cpu")
     held = sum(map(stored_bytes, network.parameters()))
@@ -257,5 +257,5 @@ def test_on_a_gpu(precision):
     assert memory["weights"] == pytest.approx(memory["plan"]["weights"], rel=0.01)
     assert memory["weights"] < memory["peak_allocated"] <= memory["peak_reserved"]
     assert figures["reply"]["audio_seconds"] == REPLY - 0.03
-    assert figures["token2wav_precision"] == "bf16"
+    assert figures["token2wav_precision"] == "bf16 (vocoder fp32)"
     assert len(list(network_tables(figures))) == 5

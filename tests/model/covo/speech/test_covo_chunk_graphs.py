@@ -115,12 +115,13 @@ def test_the_flow_of_a_last_chunk_is_not_captured(token2wav, voice, monkeypatch)
 def test_a_reply_in_graphs_on_a_gpu(speech_folder, voice, precision):
     """Captured and replayed beside a thread that captures and decodes, as the language model's."""
     from model.covo.config.device import capturing
-    from model.covo.config.precision import Precision
+    from model.covo.config.precision import token2wav_precision
     from model.covo.loading.checkpoint import load_token2wav
     from model.covo.speech.speech_worker import SpeechWorker
 
     device = torch.device("cuda")
-    token2wav = load_token2wav(speech_folder, device=device, precision=Precision(precision))
+    held = token2wav_precision(precision, "cuda")
+    token2wav = load_token2wav(speech_folder, device=device, precision=held)
     ended = threading.Event()
     failures = []
 
