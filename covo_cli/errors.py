@@ -68,4 +68,6 @@ def message_for(error: BaseException) -> str:
         message = f"unexpected {type(error).__name__}: {error}; this is a bug{hint}"
     from model.secrets import without_secrets
 
-    return f"covo: {without_secrets(' '.join(message.split()))}"
+    # What a file or a server says must not command the terminal; surrogates are bytes of names.
+    shown = "".join(x if x.isprintable() or "\udc80" <= x <= "\udcff" else " " for x in message)
+    return f"covo: {without_secrets(' '.join(shown.split()))}"

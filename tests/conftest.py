@@ -1,15 +1,20 @@
 """What holds for every test: logs in a temporary folder, one thread, models loaded once.
 
 The networks of the tests are so small that more threads only wait for each other.
+
+A machine with a GPU often has torch and little else, so with ``-m gpu`` a module that imports a
+package which is not installed is skipped, and the skip names the package. Without it, that is an
+error.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import onnxruntime
 import pytest
 
 if TYPE_CHECKING:
@@ -23,6 +28,29 @@ SHARED_MODELS = {
     "kokoro-v1.0.int8.onnx",
     "hibari.onnx",
 }
+OURS = {"audio_io", "covo_cli", "model", "tests", "voices"}
+
+
+class GpuModule(pytest.Module):
+    """A module of tests in a run of the GPU's tests alone."""
+
+    def collect(self) -> Iterable[pytest.Item | pytest.Collector]:
+        try:
+            return super().collect()
+        except self.CollectError as error:
+            cause = error.__cause__
+            package = cause.name if isinstance(cause, ModuleNotFoundError) else None
+            if package is None or package.partition(".")[0] in OURS:
+                raise
+            pytest.skip(f"needs {package}, which is not installed", allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Module | None:
+    if parent.config.option.markexpr != "gpu":
+        return None
+    return GpuModule.from_parent(parent, path=module_path)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -35,6 +63,11 @@ def _log_elsewhere(tmp_path_factory):
 @pytest.fixture(autouse=True, scope="session")
 def _load_models_once():
     """Share the sessions of models that many tests load; they have no state of their own."""
+    if find_spec("onnxruntime") is None:
+        yield
+        return
+    import onnxruntime
+
     load, loaded = onnxruntime.InferenceSession, {}
 
     def shared(source, *args, **options):

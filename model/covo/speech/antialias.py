@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.speech.vocoder_stream import Phases, StreamPass
+from model.covo.speech.vocoder_stream import PastSlot, Phases, SlotPlan, StreamPass
 
 TAPS = 12
 """Taps of the low-pass filter, at the oversampled rate."""
@@ -20,9 +20,8 @@ _CUTOFF = 0.25
 _TRANSITION = 0.3
 _WINDOW = TAPS // 2
 """Steps in the window of each of the two filters."""
-_SAMPLES_OUTSIDE = 3
-_PHASES_OUTSIDE = 2
-"""Steps beyond each end of the signal that the filters see there."""
+AHEAD = _WINDOW - 1
+"""Samples of its future, and of its past, that an output depends on."""
 
 
 class SnakeBeta(nn.Module):
@@ -44,29 +43,45 @@ class AntiAliasedSnake(nn.Module):
     """The activation, with five samples of look-ahead. Beyond its ends the signal continues with
     its first or last sample, at both rates, as the network was trained."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, plan: SlotPlan) -> None:
         super().__init__()
         self.act = SnakeBeta(channels)
+        self.slot = plan.slot(channels, 2 * AHEAD, ahead=AHEAD)
+
+    def fused(self, x: Tensor, run: StreamPass, after: PastSlot) -> Tensor:
+        """Map (batch, channels, time) to the joined input of the convolution with the slot
+        ``after``."""
+        from model.covo.speech.snake_kernel import activate
+
+        return activate(x, self.act.alpha, self.act.beta, self.slot, after, run)
 
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
-        """Map (batch, channels, time) to (batch, channels, what can be known)."""
-        batch, channels = x.shape[:2]
-        samples = _with_neighbours(x, run, (self, "samples"), _SAMPLES_OUTSIDE)
-        if samples.shape[-1] < _WINDOW:
-            return x[..., :0]
-        phases = functional.conv1d(samples.reshape(batch * channels, 1, -1), run.filters.up)
+        """Map (batch, channels, time) to (batch, channels, what was not exact yet and more)."""
+        done = max(0, self.slot.filled(run.received) - AHEAD)
+        missing = None if run.missing is None else run.missing * self.slot.rate
+        return self._activate(run.join(self.slot, x), run.filters, missing)[..., done:]
+
+    def _activate(self, x: Tensor, filters: Phases, missing: Tensor | None) -> Tensor:
+        """Map a whole signal (batch, channels, time), whose last ``missing`` samples are padding,
+        to the same."""
+        batch, channels, time = x.shape
+        if missing is not None:
+            x = x.index_select(-1, _steps(x).minimum(time - 1 - missing))
+        x = functional.pad(x, (_WINDOW // 2, _WINDOW // 2), mode="replicate")
+        phases = functional.conv1d(x.view(batch * channels, 1, -1), filters.up)
         phases = self.act(phases.view(batch, channels, 2, -1))
         # At twice the rate the signal begins with a second phase and ends with a first one; their
         # partners lie outside.
-        if (self, "phases") not in run.tails:
-            phases[:, :, 0, 0] = phases[:, :, 1, 0]
-        if run.last:
+        phases[:, :, 0, 0] = phases[:, :, 1, 0]
+        if missing is None:
             phases[:, :, 1, -1] = phases[:, :, 0, -1]
-        phases = _with_neighbours(phases, run, (self, "phases"), _PHASES_OUTSIDE)
-        if phases.shape[-1] < _WINDOW:
-            return x[..., :0]
-        out = functional.conv1d(phases.reshape(batch * channels, 2, -1), run.filters.down)
-        return out.view(batch, channels, -1)
+        else:
+            pair, end = _steps(phases), time - missing
+            second = torch.where(pair < end, pair + time + 1, end)
+            phases = phases.flatten(2).index_select(-1, torch.cat((pair.minimum(end), second)))
+        phases = phases.view(batch * channels, 2, -1)
+        phases = functional.pad(phases, (AHEAD // 2, AHEAD // 2), mode="replicate")
+        return functional.conv1d(phases, filters.down).view(batch, channels, time)
 
 
 def kaiser_sinc() -> Tensor:
@@ -85,22 +100,10 @@ def phase_filters(like: Tensor) -> Phases:
     taps = kaiser_sinc()
     even, odd = taps[0::2], taps[1::2]
     up = 2 * torch.stack((even.flip(0), odd.flip(0)))
-    return Phases(up[:, None].to(like), torch.stack((even, odd))[None].to(like))
+    return Phases(
+        up[:, None].to(like), torch.stack((even, odd))[None].to(like), taps.to(like.device).float()
+    )
 
 
-def _with_neighbours(
-    x: Tensor, run: StreamPass, key: tuple[nn.Module, str], outside: int
-) -> Tensor:
-    """Put ``x`` (..., time) behind its kept past. At the start of the signal ``outside`` copies of
-    its first step stand in for the past, at its end copies of the last for the future."""
-    past = run.tails.get(key)
-    if past is not None:
-        x = torch.cat((past, x), dim=-1)
-    elif x.shape[-1]:
-        x = torch.cat((x[..., :1].expand(*x.shape[:-1], outside), x), dim=-1)
-    else:
-        return x
-    run.keep(*key, x[..., 1 - _WINDOW :])
-    if run.last:
-        x = torch.cat((x, x[..., -1:].expand(*x.shape[:-1], outside)), dim=-1)
-    return x
+def _steps(x: Tensor) -> Tensor:
+    return torch.arange(x.shape[-1], device=x.device)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.hub import FakeHub
+if TYPE_CHECKING:
+    from tests.fakes.hub import FakeHub
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
     """Bodies come in small pieces, retries do not wait, and no token of the machine is sent."""
+    from tests.fakes.hub import FakeHub
+
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
