@@ -33,7 +33,7 @@ _CANCEL_POLL_S = 0.05
 _LOAD_S = 900.0
 """Longest wait for an endpoint that is loading its model."""
 _LOAD_POLL_S = 1.0
-_PROBE_S = 20.0
+_PROBE_S = 8.0
 _PROBE_CHARACTERS = 2000
 """How long to read the answer to the greeting with which the endpoint is tried."""
 
@@ -111,8 +111,7 @@ class OpenAIChat:
         def take(parts: Sequence[ChatPart]) -> bool:
             nonlocal begun
             begun = begun or time.monotonic()
-            enough = time.monotonic() - begun > _PROBE_S or reader.characters > _PROBE_CHARACTERS
-            return not enough
+            return reader.characters < _PROBE_CHARACTERS
 
         async def ask() -> None:
             while True:
@@ -126,9 +125,15 @@ class OpenAIChat:
         asking = asyncio.create_task(ask())
         while not asking.done():
             await asyncio.wait([asking], timeout=_LOAD_POLL_S)
-            if not asking.done():
+            if begun and time.monotonic() - begun > _PROBE_S:
+                asking.cancel()
+            elif not asking.done():
                 progress(f"waiting for {self.name}: {time.monotonic() - began:.0f} s")
-        asking.result()
+        try:
+            asking.result()
+        except (ChatError, asyncio.CancelledError):
+            if not begun:
+                raise
         self._thinks_first = reader.thinks_first
 
     async def _produce(self, messages: Sequence[Message], channel: Channel[ChatPart]) -> None:

@@ -305,6 +305,17 @@ def test_loading_learns_that_a_model_thinks_before_it_answers() -> None:
         assert said(read(chat)) == "Hello there."
 
 
+@pytest.mark.parametrize("trouble", [{"drop_after": 1}, {"stall_after": 1}])
+def test_loading_is_over_once_the_endpoint_answers(
+    trouble: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.lite.openai_chat._PROBE_S", 0.05)
+    monkeypatch.setattr("model.lite.openai_chat._LOAD_POLL_S", 0.02)
+    with FakeEndpoint(["Good ", "day."], **trouble) as endpoint:
+        OpenAIChat(endpoint.url, "tiny").load()
+        assert not endpoint.release.is_set()
+
+
 def test_thinking_that_shows_late_is_taken_back_and_expected_from_then_on() -> None:
     with FakeEndpoint(script=lambda body: stream(*({"content": c} for c in THOUGHT))) as endpoint:
         chat = OpenAIChat(endpoint.url, "tiny")
