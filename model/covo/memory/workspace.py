@@ -36,7 +36,8 @@ _VOCODER_COPIES = 12
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """Bytes per stage. ``dequantised``: the bf16 copy of the largest linear weight that eager int8
-    makes; ``quantising``: needed while the last layer is loaded."""
+    makes; ``graphs``: the pool in which speech's graphs work, beside the memory of chunks that are
+    no graphs; ``quantising``: needed while the last layer is loaded."""
 
     encoder: int
     prefill: int
@@ -44,6 +45,7 @@ class Workspace:
     dequantised: int
     flow: int
     vocoder: int
+    graphs: int
     quantising: int
 
     @property
@@ -51,7 +53,7 @@ class Workspace:
         """Return the bytes needed while a reply is made: the stages of the language model run one
         after another, and beside them those of token2wav."""
         language = max(self.encoder, self.prefill) + self.dequantised + self.logits
-        return language + max(self.flow, self.vocoder)
+        return language + max(self.flow, self.vocoder) + self.graphs
 
 
 def estimate_workspace(
@@ -83,16 +85,20 @@ def estimate_workspace(
     longest = max(schedule.sizes)
     times = flow.upsample * (voice_codes + schedule.window + longest + schedule.look_ahead)
     per_time = (_HIDDEN_ROWS + _ROTATED_ROWS) * flow.hidden + 2 * flow.ffn
-    widest, samples = 0, flow.upsample * longest + _VOCODED_AGAIN
+    # The last chunk is padded to the longest one with its look-ahead.
+    widest, samples = 0, flow.upsample * (longest + schedule.look_ahead) + _VOCODED_AGAIN
     for stage, rate in enumerate(vocoder.upsample_rates):
         samples *= rate
         widest = max(widest, vocoder.channels(stage) * samples)
+    flow_bytes = batch * times * per_time * flow_item
+    vocoder_bytes = _VOCODER_COPIES * widest * vocoder_item
     return Workspace(
         encoder=heard,
         prefill=rows + attended,
         logits=_LOGITS_COPIES * 4 * backbone.vocabulary,
         dequantised=largest * item if precision is Precision.INT8 else 0,
-        flow=batch * times * per_time * flow_item,
-        vocoder=_VOCODER_COPIES * widest * vocoder_item,
+        flow=flow_bytes,
+        vocoder=vocoder_bytes,
+        graphs=max(flow_bytes, vocoder_bytes) if device == "cuda" else 0,
         quantising=_QUANTISING_COPIES * largest * item if precision.quantised else 0,
     )

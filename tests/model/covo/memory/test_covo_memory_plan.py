@@ -153,6 +153,12 @@ def test_too_little_memory_is_refused_in_one_line():
             assert word in str(caught.value)
 
 
+def test_graphs_have_memory_of_their_own():
+    cuda, cpu = (replace(FITS, device=device).plan(MemorySetting()) for device in ("cuda", "cpu"))
+    assert cuda.workspace.graphs == cuda.workspace.flow > cuda.workspace.vocoder
+    assert cpu.workspace.graphs == FITS.plan(MemorySetting(speaks=False)).workspace.graphs == 0
+
+
 def test_what_only_writes_needs_no_memory_for_speech():
     speaking, writing = full_plan("bf16"), FITS.plan(MemorySetting(speaks=False))
     assert (writing.token2wav, writing.workspace.flow, writing.workspace.vocoder) == (0, 0, 0)
