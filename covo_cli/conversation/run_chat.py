@@ -27,6 +27,7 @@ from covo_cli.process.native import python_stderr_off_terminal, send_native_stde
 from covo_cli.process.program import program
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen import choose_mode, make_screen
+from covo_cli.screen.job_control import job_control
 from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
 from covo_cli.screen.view import ConversationInfo
@@ -97,8 +98,9 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         with (
             python_stderr_off_terminal() if mode == "live" else nullcontext(),
             _requests(conversation, QUIT_S if ends.real_time else WORK_LIMIT_S) as send,
+            job_control(keyboard := Keyboard(keys, send), screen),
             screen,
-            Keyboard(keys, send),
+            keyboard,
         ):
             ending = conversation.run()
     finally:
