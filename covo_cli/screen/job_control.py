@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Protocol
 
+STDOUT = 1
+
 
 class UsesTerminal(Protocol):
     """What holds the terminal while the program runs in the foreground."""
@@ -67,6 +69,6 @@ else:
 
     def _in_foreground() -> bool:
         try:
-            return os.tcgetpgrp(sys.__stdout__.fileno()) == os.getpgrp()
-        except (OSError, ValueError, AttributeError):
+            return os.tcgetpgrp(STDOUT) == os.getpgrp()
+        except OSError:
             return True
