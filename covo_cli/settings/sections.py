@@ -156,7 +156,8 @@ class CovoSettings:
         "auto", "Precision of the language model; auto: as stored.", flag="--precision"
     )
     token2wav_precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
-        "auto", "Precision of token2wav; auto: bf16, on the CPU fp32."
+        "auto",
+        "Precision of token2wav; auto: bf16, its vocoder fp32; on the CPU fp32.",
     )
     context_minutes: float = setting(
         10.0, "Minutes of conversation kept as context.", within=(0.5, 100.0)

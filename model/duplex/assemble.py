@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from model.covo.config.device import AUTO, named_device
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.precision import Precision, SpeechPrecision, token2wav_precision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
@@ -140,5 +140,5 @@ class _Token2Wav:
     """The checked speech parts; ``voice`` has its prompt cropped."""
 
     config: Token2WavConfig
-    precision: Precision
+    precision: SpeechPrecision
     voice: NetworkVoice = field(repr=False)

@@ -96,7 +96,7 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     clock = DeviceClock(bench.device)
     progress("what the device can do at best")
     bandwidth = read_bandwidth(clock, bench.runs)
-    speech_peak = matmul_peak(clock, bench.setting.token2wav, bench.runs)
+    speech_peak = matmul_peak(clock, bench.setting.token2wav.flow, bench.runs)
     codes = bench.codes
     with decode_stream(bench.device):  # as on a conversation's decode thread
         subject = build_subject(size, plan, clock, bench.turn_seconds, progress)

@@ -82,7 +82,7 @@ def _decoding(subject: Subject, context: int, steps: int, bandwidth: float) -> d
 
 def measure_chunks(subject: Subject, codes: int, runs: int, peak: float) -> list[dict[str, Any]]:
     """Time each kind of chunk of a reply of ``codes`` codes on the speech worker, which has not
-    been warmed up. ``peak``: matrix product operations per second in token2wav's precision."""
+    been warmed up. ``peak``: matrix product operations per second in the flow's precision."""
     size, schedule, worker = subject.size, subject.speech.schedule, subject.worker
     stream, measured = worker.start(subject.voice, subject.speech), {}
     for cost in chunk_costs(size.token2wav, size.voice_codes, codes, schedule):

@@ -11,7 +11,6 @@ from threading import Lock
 
 import torch
 
-from model.covo.config.precision import Precision
 from model.errors import NetworkConfigError
 
 AUTO = "auto"
@@ -42,16 +41,16 @@ def named_device(name: str) -> torch.device:
         ) from error
 
 
-def set_up_torch(precision: Precision) -> None:
-    """Set torch up, process-wide, for networks in ``precision``. Only CUDA is affected.
+def set_up_torch() -> None:
+    """Set torch up, process-wide. Only CUDA is affected.
 
     cuDNN's attention, which torch prefers on some cards, builds a plan per length and thread, and
-    nearly every chunk has a new length; FlashAttention needs no plans. For ``fp32``, cuDNN must not
-    round convolutions to TF32 (10 bits).
+    nearly every chunk has a new length; FlashAttention needs no plans. And cuDNN must not round
+    convolutions in fp32 to TF32 (10 bits), unless the call says so
+    (:mod:`model.covo.speech.tf32`).
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
-    if precision is Precision.FP32:
-        torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 @contextmanager

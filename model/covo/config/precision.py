@@ -1,15 +1,14 @@
 """Precisions in which the network is held and computed. No torch here.
 
-``fp32``, ``bf16`` and ``fp16`` apply to every weight. ``int8`` and ``int4`` quantise, by torchao,
-the linear layers in the language model's blocks: 84 % of all parameters at full size. Everything is
-still computed in bf16.
+``fp32``, ``bf16`` and ``fp16`` apply to every weight. ``int8`` and ``int4`` quantise the linear
+layers in the language model's blocks (:mod:`model.covo.products.integers`): 84 % of all parameters
+at full size. Everything is still computed in bf16.
 
 Encoder, adapter and embedding (a tenth of the bytes, rarely read), norms, biases and the language
-model's head (1.2 GB at full size) are not quantised. In int8 the head would take half of that at
-rest, but torchao's eager kernel writes it out in bf16 in every step, so the peak would rise; and
-its error would directly affect the choice of tokens.
+model's head (1.2 GB at full size) are not quantised: the head's error would directly affect the
+choice of tokens.
 
-int8 has one scale per row; int4 has one scale and one zero point per group, the largest of
+int8 has one scale per row; int4 has one scale and one offset per group, the largest of
 :data:`INT4_GROUPS` that divides a row.
 """
 
@@ -17,21 +16,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from math import ceil, prod
+from math import prod
 
 from model.errors import NetworkConfigError
 
 INT4_GROUPS = (128, 64, 32)
-"""Weights per group, best first: larger groups take less memory, are faster, and are known to all
-kernels. At full size every row is a multiple of 128."""
-
-INT4_DEVICES = ("cuda", "cpu")
-"""Device types for which torchao has an int4 kernel."""
+"""Weights per group, best first: larger groups take less memory and are faster. At full size every
+row is a multiple of 128."""
 
 _BLOCK_LINEAR = re.compile(r"llm\.model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj\.weight")
-_TILE_ROWS, _TILE_COLUMNS = 8, 1024
-"""torchao pads to multiples of these for CUDA's int4 kernel."""
 
 
 class Precision(StrEnum):
@@ -77,16 +72,18 @@ class Precision(StrEnum):
         """Return the bytes of one number of :attr:`dtype`."""
         return _PLAIN.get(self, _PLAIN[Precision.BF16])[1]
 
-    def linear_bytes(self, rows: int, columns: int, device: str) -> int:
-        """Return the bytes, scales included, of a block's linear weight (rows, columns) on a
-        device of the type ``device`` (``cuda``, ``cpu`` ...). Raises: NetworkConfigError."""
+    def of(self, parameter: str) -> Precision:
+        """Return the precision of ``parameter``: this one."""
+        return self
+
+    def linear_bytes(self, rows: int, columns: int) -> int:
+        """Return the bytes, scales included, of a block's linear weight (rows, columns). Raises:
+        NetworkConfigError."""
         if self is Precision.INT8:
-            return rows * (columns + 4 + 1)  # a float32 scale and an int8 zero point per row
+            return rows * (columns + self.item_bytes)
         if self is Precision.INT4:
-            group = int4_group(columns)
-            if device == "cuda":
-                rows, columns = _multiple(rows, _TILE_ROWS), _multiple(columns, _TILE_COLUMNS)
-            return rows * columns // 2 + rows * (columns // group) * 2 * self.item_bytes
+            groups = columns // int4_group(columns)
+            return rows * (columns // 2 + groups * 2 * self.item_bytes)
         return rows * columns * self.item_bytes
 
 
@@ -96,22 +93,45 @@ _PLAIN = {
     Precision.FP16: ("float16", 2),
 }
 
-TOKEN2WAV_PRECISIONS = tuple(_PLAIN)
-"""Precisions of token2wav, which is small and compute-bound."""
+
+@dataclass(frozen=True, slots=True)
+class SpeechPrecision:
+    """Precisions of token2wav's ``flow`` matching and ``vocoder``. ``tf32``: on CUDA, the vocoder's
+    convolutions in fp32 may round their inputs to TF32 (10 bits)."""
+
+    flow: Precision
+    vocoder: Precision
+    tf32: bool = False
+
+    def __str__(self) -> str:
+        if self.flow is self.vocoder:
+            return str(self.flow)
+        return f"{self.flow} (vocoder {self.vocoder})"
+
+    def of(self, parameter: str) -> Precision:
+        """Return the precision of ``parameter`` of token2wav."""
+        return self.vocoder if parameter.startswith("wavegan.") else self.flow
 
 
-def token2wav_precision(name: str, device: str) -> Precision:
+SPEECH_FP32, SPEECH_BF16, SPEECH_FP16 = (SpeechPrecision(one, one) for one in _PLAIN)
+SPEECH_AUTO = SpeechPrecision(Precision.BF16, Precision.FP32, tf32=True)
+"""On a GPU. Against fp32 the vocoder's wave has 36 dB in bf16 and 54 in fp16 (H100, the tests'
+weights), and TF32 keeps as many bits as fp16; it is a small part of the operations."""
+
+
+def token2wav_precision(name: str, device: str) -> SpeechPrecision:
     """Return the precision of token2wav called ``name`` on a device of the type ``device``.
 
-    ``auto``: bf16, or fp32 on the CPU, which gains nothing from less. Raises: NetworkConfigError.
+    ``auto``: :data:`SPEECH_AUTO`, or fp32 on the CPU, which gains nothing from less. Raises:
+    NetworkConfigError.
     """
     if name == "auto":
-        return Precision.FP32 if device == "cpu" else Precision.BF16
+        return SPEECH_FP32 if device == "cpu" else SPEECH_AUTO
     precision = Precision.named(name)
-    if precision not in TOKEN2WAV_PRECISIONS:
-        known = ", ".join(TOKEN2WAV_PRECISIONS)
+    if precision.quantised:
+        known = ", ".join(_PLAIN)
         raise NetworkConfigError(f"token2wav has no precision {name!r}; there are: {known}")
-    return precision
+    return SpeechPrecision(precision, precision)
 
 
 def is_quantisable(name: str) -> bool:
@@ -119,13 +139,13 @@ def is_quantisable(name: str) -> bool:
     return _BLOCK_LINEAR.fullmatch(name) is not None
 
 
-def parameter_bytes(name: str, shape: Sequence[int], precision: Precision, device: str) -> int:
-    """Return the bytes of the parameter ``name`` on a device of the type ``device``.
+def parameter_bytes(name: str, shape: Sequence[int], precision: Precision) -> int:
+    """Return the bytes of the parameter ``name``.
 
     Raises: NetworkConfigError when int4 has no group size for it.
     """
     if is_quantisable(name):
-        return precision.linear_bytes(shape[0], shape[1], device)
+        return precision.linear_bytes(shape[0], shape[1])
     return prod(shape) * precision.item_bytes
 
 
@@ -138,7 +158,3 @@ def int4_group(columns: int) -> int:
         f"int4 needs layer widths that are multiples of {INT4_GROUPS[-1]}, not {columns}; use "
         "another precision"
     )
-
-
-def _multiple(value: int, of: int) -> int:
-    return ceil(value / of) * of

@@ -44,7 +44,7 @@ class NetworkSettings:
     """How the network is run.
 
     ``device``: ``auto`` or torch's name. ``precision``: ``auto`` for the weights' own, or one of
-    :class:`Precision`; ``token2wav_precision``: ``auto`` for bf16, or fp32 on the CPU.
+    :class:`Precision`; ``token2wav_precision``: see :func:`token2wav_precision`.
     ``context_minutes``: minutes of talk to remember. ``voice_prompt_seconds``: how much of a voice
     prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for the
     checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative to disable.

@@ -18,11 +18,16 @@ from torch import Tensor, nn
 
 from model.covo.config.device import set_up_torch
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision, is_quantisable, parameter_bytes
+from model.covo.config.precision import (
+    SPEECH_FP32,
+    Precision,
+    SpeechPrecision,
+    is_quantisable,
+    parameter_bytes,
+)
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.quantize import check_quantisable, quantise
 from model.covo.loading.weight_files import WeightReader, open_weights, shards
 from model.covo.loading.weight_recipes import (
     Recipe,
@@ -30,6 +35,7 @@ from model.covo.loading.weight_recipes import (
     network_recipes,
     token2wav_recipes,
 )
+from model.covo.products.integers import quantised
 from model.covo.speech.token2wav import Token2Wav
 from model.errors import WeightsError
 
@@ -79,7 +85,7 @@ def load_token2wav(
     *,
     config: Path | None = None,
     device: torch.device | str = "cpu",
-    precision: Precision = Precision.FP32,
+    precision: SpeechPrecision = SPEECH_FP32,
     progress: Progress = lambda done, total: None,
 ) -> Token2Wav:
     """Load token2wav from ``folder``: model.safetensors or model.pt, and global_mean_var.npy.
@@ -95,6 +101,7 @@ def load_token2wav(
     path = safetensors if safetensors.is_file() else folder / "model.pt"
     recipes = token2wav_recipes(token2wav)
     fill(token2wav, recipes, (path,), torch.device(device), precision, progress)
+    token2wav.wavegan.tf32 = precision.tf32
     token2wav.eval()
     return token2wav
 
@@ -122,16 +129,15 @@ def fill(
     recipes: Sequence[Recipe],
     paths: Sequence[Path],
     device: torch.device,
-    precision: Precision,
+    precision: Precision | SpeechPrecision,
     progress: Progress,
 ) -> None:
     """Fill every parameter of ``module`` (on the meta device) from ``paths``.
 
     Raises: WeightsError, naming the file, when tensors are missing, extra, misshapen or not finite,
-    or a file is damaged; NetworkConfigError when the device does not support the precision.
+    or a file is damaged.
     """
-    check_quantisable(precision, device)
-    set_up_torch(precision)
+    set_up_torch()
     where: dict[str, Path] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path in paths:
@@ -141,7 +147,7 @@ def fill(
                     raise WeightsError(f"{name} is both in {where[name]} and in {path}")
                 where[name], shapes[name] = path, shape
     _check_names(recipes, shapes, where, paths)
-    sizes = planned_bytes(module, precision, device)
+    sizes = planned_bytes(module, precision)
     total, done = sum(sizes.values()), 0
     for path in paths:
         # Keep a file open only while its tensors are read, so that its pages can be freed.
@@ -154,17 +160,18 @@ def fill(
                         readers[where[source]] = opened
                 parts = recipe.build(*(readers[where[s]].read(s) for s in recipe.sources))
                 try:
-                    put(module, recipe.target, parts, device, precision)
+                    put(module, recipe.target, parts, device, precision.of(recipe.target))
                 except ValueError as error:
                     raise WeightsError(f"{path}: {recipe.sources[-1]} {error}") from error
                 done += sizes[recipe.target]
                 progress(done, total)
 
 
-def planned_bytes(module: nn.Module, precision: Precision, device: torch.device) -> dict[str, int]:
-    """Return the bytes that each parameter of ``module`` will take on ``device``."""
+def planned_bytes(module: nn.Module, precision: Precision | SpeechPrecision) -> dict[str, int]:
+    """Return the bytes that each parameter of ``module`` will take. Raises: NetworkConfigError when
+    int4 has no group size for one."""
     return {
-        name: parameter_bytes(name, parameter.shape, precision, device.type)
+        name: parameter_bytes(name, parameter.shape, precision.of(name))
         for name, parameter in module.named_parameters()
     }
 
@@ -190,7 +197,7 @@ def put(
     owner = module.get_submodule(path)
     owner.register_parameter(name, nn.Parameter(held, requires_grad=False))
     if precision.quantised and is_quantisable(target) and isinstance(owner, nn.Linear):
-        quantise(owner, precision)
+        module.set_submodule(path, quantised(owner, precision))
 
 
 def _check_names(

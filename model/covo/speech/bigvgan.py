@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from model.covo.config.device import triton_works
 from model.covo.config.token2wav_config import VOCODER_KERNEL, BigVganConfig
+from model.covo.speech import tf32
 from model.covo.speech.antialias import AntiAliasedSnake, phase_filters
 from model.covo.speech.vocoder_stream import Phases, SlotPlan, StreamPass, VocoderStream
 from model.errors import NetworkInputError
@@ -56,12 +57,14 @@ class CausalConv(nn.Module):
 
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
         """Map (batch, inputs, time) to (batch, outputs, what was not exact yet and more)."""
-        return self.convolve(run.join(self.slot, x))
+        return self.convolve(run.join(self.slot, x), run)
 
-    def convolve(self, joined: Tensor) -> Tensor:
+    def convolve(self, joined: Tensor, run: StreamPass) -> Tensor:
         """Map the input behind its past."""
         if self.ahead:
             joined = functional.pad(joined, (0, self.ahead))
+        if run.tf32:
+            return tf32.conv1d(joined, self.weight, self.bias, self.dilation)
         return functional.conv1d(joined, self.weight, self.bias, dilation=self.dilation)
 
 
@@ -79,7 +82,10 @@ class CausalUpsampler(nn.Module):
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
         """Map (batch, inputs, time) to (batch, outputs, rate * time)."""
         joined = run.join(self.slot, x)
-        mixed = functional.conv_transpose1d(joined, self.weight, self.bias, stride=self.rate)
+        if run.tf32:
+            mixed = tf32.conv_transpose1d(joined, self.weight, self.bias, self.rate)
+        else:
+            mixed = functional.conv_transpose1d(joined, self.weight, self.bias, stride=self.rate)
         return mixed[..., self.rate : -self.rate]
 
 
@@ -87,7 +93,7 @@ def _activated(
     activation: AntiAliasedSnake, convolution: CausalConv, x: Tensor, run: StreamPass
 ) -> Tensor:
     if run.fused:
-        return convolution.convolve(activation.fused(x, run, convolution.slot))
+        return convolution.convolve(activation.fused(x, run, convolution.slot), run)
     convolved: Tensor = convolution(activation(x, run), run)
     return convolved
 
@@ -130,11 +136,13 @@ class ResidualBlock(nn.Module):
 
 
 class BigVgan(nn.Module):
-    """The vocoder; parameters have the published names."""
+    """The vocoder; parameters have the published names. ``tf32``: whether convolutions in float32
+    may round their inputs to TF32, where there is a kernel for it."""
 
     def __init__(self, config: BigVganConfig) -> None:
         super().__init__()
         self.config = config
+        self.tf32 = False
         plan = SlotPlan()
         self.conv_pre = CausalConv(
             config.latent, config.initial_channels, VOCODER_KERNEL, plan, ahead=VOCODER_KERNEL // 2
@@ -246,7 +254,8 @@ class BigVgan(nn.Module):
         if fused and missing is None:
             missing = latents.new_zeros((), dtype=torch.int32)
         kept = torch.empty_like(tails)
-        run = StreamPass(filters, before, latents.shape[-1], missing, tails, kept, fused)
+        rounds = self.tf32 and tf32.available(latents)
+        run = StreamPass(filters, before, latents.shape[-1], missing, tails, kept, fused, rounds)
         x = self.conv_pre(latents, run)
         branches = len(self.config.block_kernels)
         for stage, upsampler in enumerate(self.ups):

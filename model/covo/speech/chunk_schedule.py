@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import accumulate, count
 
 from model.errors import NetworkConfigError
 
@@ -70,6 +70,18 @@ class ChunkSchedule:
         """Return whether ``chunk`` is of the size that chunk ``index`` of a long reply has."""
         own, ahead = chunk.end - chunk.begin, chunk.ahead - chunk.end
         return (own, ahead) == (self._size(index), self.look_ahead)
+
+    def padded(self, codes: int) -> int:
+        """Return the codes to which the last chunk's ``codes`` can be padded, so that there are few
+        sizes: those of the others, look-ahead included."""
+        sizes = (size + self.look_ahead for size in self.sizes)
+        return min((size for size in sizes if size >= codes), default=codes)
+
+    def rehearsals(self) -> tuple[int, ...]:
+        """Return the lengths of replies, in codes, that have a chunk of every kind, and a last one
+        of every padded size, between them. The first size must fill the vocoder's past."""
+        ends = accumulate(self.sizes)
+        return (self.settled, *(end + self.look_ahead - 1 for end in ends))
 
     def chunks(self, codes: int) -> Iterator[Chunk]:
         """Yield all chunks of a reply of ``codes`` codes."""

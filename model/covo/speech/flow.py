@@ -19,12 +19,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import log
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.covo.config.device import triton_works
 from model.covo.config.token2wav_config import (
     EMBED_GROUPS,
     EMBED_KERNEL,
@@ -33,7 +35,8 @@ from model.covo.config.token2wav_config import (
     SamplingConfig,
 )
 from model.covo.language.merging import QUERY_KEY_VALUE, MergedLinear
-from model.covo.language.rotary import Rotation, rotate, rotation
+from model.covo.language.rotary import Rotation, rotation
+from model.covo.speech.flow_ops import EAGER, FlowOps
 
 _ROPE_BASE = 50_000.0
 _TIME_PERIOD = 10_000.0
@@ -43,11 +46,14 @@ _NORM_EPS = 1e-6
 @dataclass(frozen=True, slots=True)
 class Conditioning:
     """Shared by all evaluations for a chunk: ``tokens`` (1, T, hidden), ``latents`` (1, T, latent)
-    with zeros after the prompt, and the rotation of all ``positions``."""
+    with zeros after the prompt, the rotation of all ``positions``, the laid-out weight of the
+    ``neighbours``' convolution, and whether the length ``recurs``."""
 
     tokens: Tensor
     latents: Tensor
     positions: Rotation
+    neighbours: Tensor
+    recurs: bool
 
 
 class TimeEmbedder(nn.Module):
@@ -80,12 +86,10 @@ class FlowAttention(nn.Module):
         )
         self.o_proj = nn.Linear(hidden, hidden)
 
-    def forward(self, x: Tensor, positions: Rotation) -> Tensor:
+    def forward(self, x: Tensor, given: Conditioning, ops: FlowOps) -> Tensor:
         """Map (batch, time, hidden) to the same."""
-        both = self.qkv_proj(x).unflatten(-1, (3, self.heads, -1))
-        query, key = rotate(both[:, :, :2], positions).transpose(1, 3).unbind(2)
-        value = both[:, :, 2].transpose(1, 2)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        query, key, value = ops.rotate(self.qkv_proj(x), given.positions, self.heads)
+        mixed = _attend(query, key, value, recurs=given.recurs)
         out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
         return out
 
@@ -120,12 +124,12 @@ class Block(nn.Module):
         of feed-forward."""
         return _shifts_and_scales(self.modulation_layer(condition), 6)
 
-    def forward(self, x: Tensor, modulation: Tensor, positions: Rotation) -> Tensor:
+    def forward(self, x: Tensor, modulation: Tensor, given: Conditioning, ops: FlowOps) -> Tensor:
         """``x``: (batch, time, hidden); ``modulation``: (6, hidden)."""
         shift, scale, gate, shift_after, scale_after, gate_after = modulation
-        x = torch.addcmul(x, gate, self.attn(_normed(x, scale, shift), positions))
-        after = self.ffn(_normed(x, scale_after, shift_after))
-        return torch.addcmul(x, gate_after, after)
+        mixed = self.attn(ops.norm(x, scale, shift, _NORM_EPS), given, ops)
+        x, normed = ops.add_and_norm(x, gate, mixed, scale_after, shift_after, _NORM_EPS)
+        return torch.addcmul(x, gate_after, self.ffn(normed))
 
 
 class OutputLayer(nn.Module):
@@ -142,10 +146,10 @@ class OutputLayer(nn.Module):
         """Map conditions (n, hidden) to (n, 2, hidden): shift and 1 + scale."""
         return _shifts_and_scales(self.adaLN_modulation(condition), 2)
 
-    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+    def forward(self, x: Tensor, modulation: Tensor, ops: FlowOps) -> Tensor:
         """Map (batch, time, hidden) to (batch, time, latent); ``modulation``: (2, hidden)."""
         shift, scale = modulation
-        out: Tensor = self.linear(_normed(x, scale, shift))
+        out: Tensor = self.linear(ops.norm(x, scale, shift, _NORM_EPS))
         return out
 
 
@@ -154,13 +158,11 @@ class ConvEmbedding(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(
-            hidden, hidden, EMBED_KERNEL, padding=EMBED_KERNEL // 2, groups=EMBED_GROUPS
-        )
+        self.conv = nn.Conv1d(hidden, hidden, EMBED_KERNEL, groups=EMBED_GROUPS)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, given: Conditioning, ops: FlowOps) -> Tensor:
         """Map (batch, time, hidden) to the same."""
-        return functional.gelu(self.conv(x.transpose(1, 2))).transpose(1, 2)
+        return ops.embed(x, given.neighbours, self.conv.get_parameter("bias"))
 
 
 class VectorField(nn.Module):
@@ -199,9 +201,12 @@ class VectorField(nn.Module):
         times = torch.arange(2 * (sampling.points - 1), dtype=torch.float32, device=device)
         return self.modulation(times / len(times), speaker.to(device))
 
-    def condition(self, codes: Tensor, prompt_latents: Tensor) -> Conditioning:
+    def condition(
+        self, codes: Tensor, prompt_latents: Tensor, *, recurs: bool = False
+    ) -> Conditioning:
         """Return what all evaluations for the codes (n,) of prompt and reply share, with T =
-        ``upsample * n``. ``prompt_latents``: (p, latent), normalised."""
+        ``upsample * n``. ``prompt_latents``: (p, latent), normalised; ``recurs``: as many codes
+        will come again, so planning for them pays."""
         weight = self.token_embedding.weight
         linear, upsampler = self.token_proj
         projected = linear(self.token_embedding(codes.to(weight.device)[None]))
@@ -209,20 +214,26 @@ class VectorField(nn.Module):
         known = prompt_latents.to(weight)[None]
         latents = functional.pad(known, (0, 0, 0, tokens.shape[1] - known.shape[1]))
         width = self.config.hidden // self.config.heads
-        return Conditioning(tokens, latents, _positions(tokens.shape[1], width, weight))
+        return Conditioning(
+            tokens,
+            latents,
+            _positions(tokens.shape[1], width, weight),
+            _ops(weight.device).lay_out(self.conv_embed.conv.weight),
+            recurs,
+        )
 
     def forward(self, modulation: Tensor, z: Tensor, given: Conditioning, tokens: Tensor) -> Tensor:
         """Return the direction (batch, T, latent) at ``z`` (1, T, latent) for each of ``tokens``
         (batch, T, hidden), at the time and for the speaker of ``modulation`` (6 * layers + 2,
         hidden)."""
-        batch = len(tokens)
+        batch, ops = len(tokens), _ops(tokens.device)
         known, now = given.latents.expand(batch, -1, -1), z.to(tokens).expand(batch, -1, -1)
         x = self.transformer_input_proj(torch.cat((tokens, known, now), dim=-1))
-        x = x + self.conv_embed(x)
+        x = x + self.conv_embed(x, given, ops)
         *blocks, last = modulation.split(6)
         for block, of_block in zip(self.blocks, blocks, strict=True):
-            x = block(x, of_block, given.positions)
-        out: Tensor = self.output_layer(x, last)
+            x = block(x, of_block, given, ops)
+        out: Tensor = self.output_layer(x, last, ops)
         return out
 
     def sample(
@@ -282,8 +293,29 @@ def _shifts_and_scales(made: Tensor, rows: int) -> Tensor:
     return split
 
 
-def _normed(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    return functional.layer_norm(x, x.shape[-1:], scale, shift, _NORM_EPS)
+def _ops(device: torch.device) -> FlowOps:
+    """Return the fastest operations on ``device``."""
+    if not triton_works(device):
+        return EAGER
+    from model.covo.speech.flow_kernels import FUSED
+
+    return FUSED
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, *, recurs: bool) -> Tensor:
+    """Attend, all (batch, heads, time, width). cuDNN's attention is the faster one on Hopper and
+    later, but plans for each length and thread."""
+    if recurs and query.element_size() == 2 and _has_fast_cudnn(query.device):
+        mixed: Tensor = torch.ops.aten._scaled_dot_product_cudnn_attention(
+            query, key, value, None, False
+        )[0]
+        return mixed
+    return functional.scaled_dot_product_attention(query, key, value)
+
+
+@cache
+def _has_fast_cudnn(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
 
 
 def _positions(length: int, width: int, like: Tensor) -> Rotation:

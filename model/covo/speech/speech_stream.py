@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -76,7 +77,7 @@ class SpeechStreamer:
 
     def __init__(self, token2wav: Token2Wav, graphs: ChunkGraphs | None = None) -> None:
         self.token2wav = token2wav
-        self._run = graphs or run_directly
+        self._run, self._captures = graphs or run_directly, graphs is not None
 
     @torch.inference_mode()
     def start(
@@ -169,12 +170,13 @@ class SpeechStreamer:
         def solve(
             codes: Tensor, known: Tensor, noise: Tensor, modulations: Tensor
         ) -> tuple[Tensor, ...]:
-            given = flow.condition(codes, known)
+            given = flow.condition(codes, known, recurs=recurs)
             return (flow.solve(noise[None], given, modulations, sampling)[0],)
 
         # Nothing is captured for the last chunk of a reply, which may have any size.
-        run = self._run if schedule.is_regular(stream.chunks, chunk) else run_directly
-        (made,) = run(sampling, solve, both, known, noise, stream.modulations)
+        recurs = self._captures and schedule.is_regular(stream.chunks, chunk)
+        run = self._run if recurs else run_directly
+        (made,) = run(("flow", sampling), solve, both, known, noise, stream.modulations)
         end = before + rate * (chunk.end - stream.first)
         whole = torch.cat((known, made[len(known) : end]))
         if len(voice.latents) < before:
@@ -196,13 +198,32 @@ class SpeechStreamer:
     def _vocode(
         self, stream: SpeechStream, latents: Tensor, *, last: bool
     ) -> tuple[Tensor, SpeechStream]:
-        wave, vocoder = self.token2wav.wavegan.step(
+        vocoder, rate = self.token2wav.wavegan, self.token2wav.config.flow.upsample
+        # Where chunks are captured, a last one of any size would be slow: it needs new graphs and
+        # new plans for its convolutions.
+        codes = stream.settings.schedule.padded(ceil(len(latents) / rate))
+
+        def run(
+            latents: Tensor, tails: Tensor, missing: Tensor | None, before: int
+        ) -> tuple[Tensor, Tensor]:
+            def chunk(
+                latents: Tensor, tails: Tensor, missing: Tensor | None = None
+            ) -> tuple[Tensor, ...]:
+                return vocoder.chunk(latents, tails, missing, before)
+
+            padding = () if missing is None else (missing,)
+            wave, kept = self._run(("vocoder", before), chunk, latents, tails, *padding)
+            return wave, kept
+
+        wave, state = vocoder.step(
             stream.vocoder,
             self.token2wav.denormalise(latents[None]),
             last=last,
             look_ahead=stream.settings.vocoder_look_ahead,
+            length=rate * codes if self._captures else None,
+            run=run,
         )
-        return wave[0], replace(stream, vocoder=vocoder)
+        return wave[0], replace(stream, vocoder=state)
 
     def _send(self, tensor: Tensor) -> Tensor:
         """Return ``tensor`` on the network's device. The host does not wait for the copy."""

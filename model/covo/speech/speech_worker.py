@@ -94,11 +94,13 @@ class SpeechWorker:
             yield piece, stream.spoken
 
     def warm_up(self, voice: VoicePrompt) -> None:
-        """Speak enough to make a chunk of every kind, and discard it; where chunks are captured,
-        once more to capture them."""
+        """Speak enough to make a chunk of every size, and discard it; on CUDA, of every kind, and
+        where chunks are captured, once more to capture them."""
         schedule = self._settings.schedule
-        codes = schedule.settled if self._stream else sum(schedule.sizes) + schedule.look_ahead
-        for _ in range(2 if self._captures else 1):
+        replies = [sum(schedule.sizes) + schedule.look_ahead]
+        if self._stream is not None:
+            replies = (2 if self._captures else 1) * list(schedule.rehearsals())
+        for codes in replies:
             for _ in self.speak([(0,)] * codes, voice):
                 pass
 

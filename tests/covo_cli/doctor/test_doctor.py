@@ -25,6 +25,7 @@ from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.network_memory import fit_rows, shown_minutes
 from covo_cli.errors import CliError, SettingsError
 from covo_cli.settings.settings import Settings, load_settings
+from model.covo.config.precision import SPEECH_AUTO, SPEECH_BF16
 from model.weights.files import WeightState
 from model.weights.manifest import Package, Piece
 from model.weights.packages import PieceStatus
@@ -238,8 +239,8 @@ def test_where_the_network_would_fit() -> None:
         for fit in row.fits:
             assert (fit.minutes >= fit.wanted) == (fit.total <= row.free)
     bf16 = rows["this machine: Some card"].fits[0]
-    assert (bf16.precision, bf16.token2wav) == ("bf16", "fp32")
-    assert rows["a card of 8 GB"].fits[2].token2wav == "bf16"
+    assert (bf16.precision, bf16.token2wav) == ("bf16", SPEECH_AUTO)
+    assert rows["a card of 8 GB"].fits[2].token2wav == SPEECH_BF16
 
 
 def test_without_portaudio_files_still_work() -> None:

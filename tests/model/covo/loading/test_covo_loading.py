@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision
+from model.covo.config.precision import SPEECH_AUTO, SPEECH_BF16, Precision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.checkpoint import load_network, load_token2wav
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
@@ -104,10 +104,16 @@ def test_in_another_precision(folder):
 def test_fp32_is_not_rounded_to_tf32_on_a_gpu(folder, t2w_folder, monkeypatch):
     for load, where in ((load_network, folder), (load_token2wav, t2w_folder)):
         monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-        load(where, precision=Precision.BF16)
-        assert torch.backends.cudnn.allow_tf32
-        load(where, precision=Precision.FP32)
+        load(where)
         assert not torch.backends.cudnn.allow_tf32
+
+
+def test_whatever_is_loaded_next_leaves_tf32_off(folder, t2w_folder, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    load_network(folder, precision=Precision.BF16)
+    token2wav = load_token2wav(t2w_folder, precision=SPEECH_AUTO)
+    assert not torch.backends.cudnn.allow_tf32
+    assert token2wav.wavegan.tf32  # by its own word, whatever the switch says
 
 
 def test_attention_makes_no_plan_for_every_length(folder, t2w_folder):
@@ -269,7 +275,7 @@ def test_token2wav_from_a_checkpoint(t2w_folder, form):
 
 def test_token2wav_in_half_precision_stays_near(t2w_folder):
     numbers = golden("token2wav/stages")
-    token2wav = load_token2wav(t2w_folder, precision=Precision.BF16)
+    token2wav = load_token2wav(t2w_folder, precision=SPEECH_BF16)
     voice = voice_prompt(t2w_folder, token2wav.config.flow)
     wave = token2wav.synthesize(numbers["tokens"], voice, noise=numbers["noise"])
     assert wave.dtype == torch.float32

@@ -13,19 +13,22 @@ from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.speech.chunk_graphs import ChunkGraphs
 from model.covo.speech.chunk_schedule import ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
+from tests.model.covo.golden_covo import TOLERANCE, error
 from tests.model.covo.recorded_graphs import use_recorded_graphs
 
 CPU = torch.device("cpu")
 SHORT = SpeechSettings(ChunkSchedule((3, 5), look_ahead=2, window=6), SamplingConfig(points=3))
+
+QUICK = SamplingConfig(points=2, alpha=None)
 
 
 def reply(count: int, seed: int = 5) -> list[int]:
     return torch.randint(128, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def pieces_of(streamer, voice, codes, *, seed: int = 0) -> list[torch.Tensor]:
+def pieces_of(streamer, voice, codes, *, seed: int = 0, how=SHORT) -> list[torch.Tensor]:
     """The sound of ``codes``, which come one by one."""
-    stream = streamer.start(voice, SHORT, seed=seed)
+    stream = streamer.start(voice, how, seed=seed)
     pieces = []
     for index, code in enumerate(codes):
         piece, stream = streamer.step(stream, [code], last=index == len(codes) - 1)
@@ -63,21 +66,47 @@ def test_the_graph_that_was_not_used_for_longest_makes_room(monkeypatch):
 def test_a_reply_in_graphs_is_the_same_reply(token2wav, voice, monkeypatch):
     made = use_recorded_graphs(monkeypatch)
     graphs = SpeechStreamer(token2wav, ChunkGraphs(CPU))
-    for seed, count in ((0, 30), (1, 31), (2, 24)):
+    for seed, count in ((0, 24), (1, 18)):
         codes = reply(count, seed)
         expected = pieces_of(SpeechStreamer(token2wav), voice, codes, seed=seed)
         pieces = pieces_of(graphs, voice, codes, seed=seed)
         assert [len(piece) for piece in pieces] == [len(piece) for piece in expected]
-        assert all(map(torch.equal, pieces, expected))
-    assert sum(graph.replays for graph in made) > 5
+        # Only the last chunk is padded, which changes the order of some sums.
+        assert all(map(torch.equal, pieces[:-1], expected[:-1]))
+        assert error(pieces[-1], expected[-1]) < TOLERANCE / 10
+    assert sum(graph.replays for graph in made) >= 8
 
 
-def test_a_last_chunk_of_another_size_is_not_captured(token2wav, voice, monkeypatch):
-    made = use_recorded_graphs(monkeypatch)
-    streamer = SpeechStreamer(token2wav, ChunkGraphs(CPU))
-    for _ in range(3):
-        pieces_of(streamer, voice, reply(4))
-    assert not made
+@pytest.mark.parametrize("schedule", [ChunkSchedule((5, 8), 2, 6), ChunkSchedule((4,), 0, 6)])
+def test_after_the_rehearsals_the_vocoder_meets_no_new_shape(
+    token2wav, voice, monkeypatch, schedule
+):
+    """Each would need a plan for every convolution, in mid-talk."""
+    use_recorded_graphs(monkeypatch)
+    streamer, shapes = SpeechStreamer(token2wav, ChunkGraphs(CPU, kept=0)), set()
+    how = SpeechSettings(schedule, QUICK)
+    chunk = token2wav.wavegan.chunk
+
+    def spy(latents, tails, missing, before):
+        shapes.add((latents.shape[-1], missing is None, before))
+        return chunk(latents, tails, missing, before)
+
+    monkeypatch.setattr(token2wav.wavegan, "chunk", spy)
+    for count in schedule.rehearsals():
+        pieces_of(streamer, voice, reply(count), how=how)
+    rehearsed = shapes.copy()
+    assert len(rehearsed) <= 2 * len(schedule.sizes) + 2
+    for count in range(1, 2 * sum(schedule.sizes)):
+        pieces_of(streamer, voice, reply(count), how=how)
+    assert shapes == rehearsed
+
+
+def test_the_flow_of_a_last_chunk_is_not_captured(token2wav, voice, monkeypatch):
+    use_recorded_graphs(monkeypatch)
+    graphs = ChunkGraphs(CPU)
+    for _ in range(2):
+        pieces_of(SpeechStreamer(token2wav, graphs), voice, reply(4))
+    assert {name for ((name, *_), *_) in graphs._graphs} == {"vocoder"}
 
 
 @pytest.mark.gpu
@@ -86,12 +115,13 @@ def test_a_last_chunk_of_another_size_is_not_captured(token2wav, voice, monkeypa
 def test_a_reply_in_graphs_on_a_gpu(speech_folder, voice, precision):
     """Captured and replayed beside a thread that captures and decodes, as the language model's."""
     from model.covo.config.device import capturing
-    from model.covo.config.precision import Precision
+    from model.covo.config.precision import token2wav_precision
     from model.covo.loading.checkpoint import load_token2wav
     from model.covo.speech.speech_worker import SpeechWorker
 
     device = torch.device("cuda")
-    token2wav = load_token2wav(speech_folder, device=device, precision=Precision(precision))
+    held = token2wav_precision(precision, "cuda")
+    token2wav = load_token2wav(speech_folder, device=device, precision=held)
     ended = threading.Event()
     failures = []
 
