@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from covo_cli.doctor.check import Check, Status
+from model.covo.config.gpu import Capability, is_modern, limits
 from voices.folders import nearest, why_unwritable
 
 log = logging.getLogger(__name__)
@@ -70,19 +71,25 @@ _COMPILED = {
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A graphics card and its memory in bytes."""
+    """A graphics card, its memory in bytes, and its compute capability if torch says it."""
 
     name: str
     free: int
     total: int
+    capability: Capability | None = None
 
     def __str__(self) -> str:
         return f"{self.name}, {self.free / 1e9:.1f} of {self.total / 1e9:.1f} GB free"
 
 
 def check_gpu(gpus: Sequence[Gpu]) -> Check:
-    """Report the GPUs. Having none is fine: the embedded engine needs none."""
+    """Report the GPUs, and what older ones lack. Having none is fine: the embedded engine needs
+    none."""
     found = "; ".join(str(gpu) for gpu in gpus)
+    old = [f"{gpu.name}: {limits(gpu.capability)}" for gpu in gpus if not is_modern(gpu.capability)]
+    if old:
+        fix = "for Covo-Audio use half precision: covo config set covo.precision fp16"
+        return Check("GPU", Status.WARNING, "; ".join((found, *old)), fix)
     return Check("GPU", Status.OK, found or "none (the embedded engine runs on the CPU)")
 
 
@@ -92,7 +99,11 @@ def find_gpus() -> tuple[Gpu, ...]:
         try:
             cuda = importlib.import_module("torch").cuda
             indices = range(cuda.device_count() if cuda.is_available() else 0)
-            return tuple(Gpu(cuda.get_device_name(i), *cuda.mem_get_info(i)) for i in indices)
+            memory = (cuda.mem_get_info(index) for index in indices)
+            return tuple(
+                Gpu(cuda.get_device_name(i), free, total, cuda.get_device_capability(i))
+                for i, (free, total) in enumerate(memory)
+            )
         except (ImportError, OSError, RuntimeError):
             log.warning("torch does not work here", exc_info=True)
     query = "nvidia-smi --query-gpu=name,memory.free,memory.total --format=csv,noheader,nounits"
