@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import logging
-import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from covo_cli.doctor.check import Check, Status
 from model.covo.config.gpu import Capability, is_modern, limits
-from voices.folders import in_the_way
+from voices.folders import nearest, why_unwritable
 
 log = logging.getLogger(__name__)
 
@@ -142,35 +139,12 @@ def check_folders(folders: Mapping[str, Path]) -> Iterator[Check]:
         yield Check("folders", Status.WARNING, problem, fix)
 
 
-def why_unwritable(folder: Path) -> str:
-    """Return why nothing can be written into ``folder``, or "". Tries it with a nameless file."""
-    if problem := in_the_way(folder):
-        return problem
-    existing = _nearest(folder)
-    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
-        return f"{existing} is not a writable folder"
-    try:
-        with tempfile.TemporaryFile(dir=existing) as file:
-            file.write(b"x")
-        with contextlib.suppress(FileNotFoundError):
-            folder.stat()
-    except OSError as error:
-        return f"cannot write into {folder}: {error.strerror or error}"
-    return ""
-
-
-def _nearest(folder: Path) -> Path:
-    """Return ``folder`` or the nearest of its parents that is there."""
-    return next(path for path in (folder, *folder.parents) if os.path.isdir(path))  # noqa: PTH112
-
-
 def check_disk(folder: Path, *, record: bool = True) -> Check:
     """Check that the sessions' folder is writable and has room for recordings."""
     if problem := why_unwritable(folder):
         fix = "mend it, or set session.dir (COVO_DATA_DIR moves all data)"
         return Check("disk", Status.FAILED if record else Status.WARNING, problem, fix)
-    existing = _nearest(folder)
-    space = shutil.disk_usage(existing).free
+    space = shutil.disk_usage(nearest(folder)).free
     detail = f"{space / 1e9:.1f} GB free in {folder}"
     if space < DISK_LITTLE:
         status = Status.FAILED if record and space < DISK_NONE else Status.WARNING
