@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio_io.clock import ASSISTANT_RATE
+from audio_io.clock import ASSISTANT_RATE, samples
 from audio_io.worker import Worker, join_all
 from model.engine import EngineInfo, Progress
 from model.errors import ChatError, ModelError
@@ -165,13 +165,14 @@ class Cascade:
                     told = True
                     parts.put(ReplyNotice("warning", no_sounds(words)))
                 sound = synthesizer.say(say) if say else _NO_SOUND
+                room = samples(LONGEST_REPLY_S, ASSISTANT_RATE) - spoken
                 said, silent = silent + clause, ""
                 spoken += len(sound)
                 if not len(sound):
                     silent = said
-                elif not parts.put(ReplyAudio(sound, said)):
+                elif not parts.put(ReplyAudio(sound[:room], said)):
                     return
-                if spoken > LONGEST_REPLY_S * ASSISTANT_RATE:
+                if len(sound) > room:
                     raise ChatError(_TOO_LONG)
 
         threads = [feed(clauses, write, "write"), feed(parts, speak, "speak")]
