@@ -183,7 +183,10 @@ _RULES: tuple[tuple[re.Pattern[str], Words], ...] = tuple(
         (r"\s*\|\s*", ", "),
     )
 )  # fmt: skip
-_DROPPED = re.compile(r"[*<>\\{}\u2190-\u21ff]|(?<!\w)[~^](?!\w)|\(\s*\)|\[\s*\]")
+_DROPPED = re.compile(
+    r"\[(?:[ xX]|\^\w+)\]|={4,}|-{3,}|_{3,}|[*<>\\{}\u2190-\u21ff]|(?<!\w)[~^](?!\w)|"
+    r"\(\s*\)|\[\s*\]"
+)
 _EAST_ASIAN = str.maketrans(
     {"。": ". ", "、": ", ", "，": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; "}
 )

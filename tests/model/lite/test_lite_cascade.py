@@ -246,23 +246,6 @@ def test_thinking_aloud_is_not_remembered_nor_said_on() -> None:
     assert parts.cascade.history[0].assistant == "It is Paris."
 
 
-@pytest.mark.parametrize("text", [" ".join([CLAUSE_THREE] * 200), "1234567890" * 400])
-def test_an_endless_reply_is_cut(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.lite.cascade.LONGEST_REPLY_S", 1.0)
-    parts = Parts(text)
-    made: list[ReplyPart] = []
-
-    def listen() -> None:
-        for part in parts.cascade.reply(0, turn(), never):
-            made.append(part)
-
-    with pytest.raises(ChatError, match="cut after"):
-        listen()
-    assert parts.chat.stopped.wait(5)
-    heard = sum(len(part.samples) for part in made if isinstance(part, ReplyAudio))
-    assert heard == 24_000
-
-
 def test_changing_the_voice_counts_from_the_next_reply() -> None:
     parts = Parts()
     parts.chat.gate_before = 8
