@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, USER_RATE
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, FRAME_S, USER_RATE
 from audio_io.endpoints import EndpointStatus
 from audio_io.errors import AudioFileError
 from audio_io.files import AudioWriter, mono_blocks, open_audio
-from audio_io.pacer import Pacer
 from audio_io.playout import PlayoutSpeaker
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio, Position
+
+
+class Pacer:
+    """Lets one frame through every 20 ms of ``clock``.
+
+    Time counts from the first :meth:`wait`, so delays do not add up. A frame is due when its last
+    sample is: 20 ms after its first.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._began: float | None = None
+        self._frames = 0
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds for the next frame; return whether it is due."""
+        now = self._clock()
+        if self._began is None:
+            self._began = now
+        wait = self._began + (self._frames + 1) * FRAME_S - now
+        if wait > 0:
+            self._sleep(min(wait, timeout))
+            if wait > timeout:
+                return False
+        self._frames += 1
+        return True
 
 
 class FileMicrophone:
@@ -32,8 +62,10 @@ class FileMicrophone:
         paced: bool,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        channels: Sequence[int] = (),
     ) -> None:
         self._path = path
+        self._channels = channels
         self._pacer = Pacer(clock, sleep) if paced else None
         self._file: Any = None
         self._blocks: Iterator[Audio] = iter(())
@@ -44,14 +76,17 @@ class FileMicrophone:
         """Whether it was closed."""
 
     def start(self) -> None:
-        """Open the file. Raises: AudioFileError, also when it holds NaN or infinity anywhere."""
-        with open_audio(self._path) as file:
-            if file.subtype in ("FLOAT", "DOUBLE"):  # can hold NaN
-                for _ in mono_blocks(file, self._path):
-                    pass
+        """Open the file, once: it may be a pipe.
+
+        Raises: AudioFileError, also when it holds NaN or infinity anywhere.
+        """
         self._file = open_audio(self._path)
+        if self._file.subtype in ("FLOAT", "DOUBLE"):  # can hold NaN
+            for _ in mono_blocks(self._file, self._path):
+                pass
+            self._file.seek(0)
         self._resampler = StreamResampler(self._file.samplerate, USER_RATE)
-        self._blocks = mono_blocks(self._file, self._path)
+        self._blocks = mono_blocks(self._file, self._path, self._channels)
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`. Raises: AudioFileError."""

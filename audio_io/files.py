@@ -1,23 +1,33 @@
 """Read and write sound files; :mod:`audio_io.file_endpoints` makes endpoints of them.
 
-Reads whatever soundfile does (WAV, FLAC, Ogg, any subtype and rate) and averages the channels.
-Writes to a ``.part`` file beside the target and renames it once it is complete.
+Reads whatever soundfile does (WAV, FLAC, Ogg, any subtype and rate), also from a pipe, and mixes
+the channels (:mod:`audio_io.channels`). Writes to a ``.part`` file beside the target and renames it
+once it is complete.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
+from audio_io.channels import ChannelMix
 from audio_io.errors import AudioFileError
+from audio_io.headers import with_true_size
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 
 _BLOCK_S = 0.5
+_LONGEST_NAME = 250
+"""Bytes of a name that leave room for an extension: file systems allow 255."""
 _FORMATS = {
     ".wav": ("WAV", "PCM_16"),
     ".flac": ("FLAC", "PCM_16"),
@@ -26,22 +36,28 @@ _FORMATS = {
 }
 
 
-def open_audio(path: Path) -> Any:
-    """Open a sound file for reading: a soundfile.SoundFile with at least one sample.
+def native_path(path: Path) -> str | bytes:
+    """Return ``path`` for soundfile, which cannot encode every name that a file may have."""
+    return str(path) if sys.platform == "win32" else os.fsencode(path)
 
-    Raises: AudioFileError when it is missing, a folder, not sound, or empty.
+
+def open_audio(path: Path) -> Any:
+    """Open a sound file or pipe for reading: a soundfile.SoundFile with at least one sample.
+
+    A pipe is read to its end first. Raises: AudioFileError when it is missing, a folder, not
+    sound, or empty.
     """
     if not path.exists():
         raise AudioFileError(f"{path}: no such file")
     if path.is_dir():
         raise AudioFileError(f"{path} is a folder: give a sound file")
     try:
-        file = soundfile.SoundFile(path)
+        file = _SoundStream(with_true_size(_seekable(path)))
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: no header
-        reason = getattr(error, "error_string", None) or str(error)
+        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None)
         raise AudioFileError(
-            f"{path} is not a sound file that can be read ({reason.strip().rstrip('.')}): "
-            "use WAV, FLAC or Ogg"
+            f"{path} is not a sound file that can be read "
+            f"({str(reason or error).strip().rstrip('.')}): use WAV, FLAC or Ogg"
         ) from error
     if file.frames == 0:
         file.close()
@@ -49,12 +65,43 @@ def open_audio(path: Path) -> Any:
     return file
 
 
-def mono_blocks(file: Any, path: Path) -> Iterator[Audio]:
+class _SoundStream(soundfile.SoundFile):  # type: ignore[misc]
+    """A sound file read from a stream, which it owns."""
+
+    def __init__(self, stream: BinaryIO | RawIOBase) -> None:
+        self._stream = stream
+        try:
+            super().__init__(stream)
+        except BaseException:
+            stream.close()
+            raise
+
+    def close(self) -> None:
+        super().close()
+        self._stream.close()
+
+
+def _seekable(path: Path) -> BinaryIO:
+    """Open ``path``; a pipe as a temporary copy. Raises: OSError."""
+    stream = path.open("rb")
+    if stream.seekable():
+        return stream
+    with stream:
+        if stream.isatty():
+            raise OSError("it is a terminal, not a sound")
+        copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by its reader
+        shutil.copyfileobj(stream, copy)
+        return copy
+
+
+def mono_blocks(file: Any, path: Path, channels: Sequence[int] = ()) -> Iterator[Audio]:
     """Yield the rest of an open sound file at its own rate, in mono blocks of half a second.
 
-    Raises: AudioFileError when a sample is not a number or the file is cut short.
+    ``channels``: those to use, see :class:`audio_io.channels.ChannelMix`. Raises: AudioFileError
+    when a sample is not a number or the file is cut short; AudioError when a channel is missing.
     """
     size = max(1, round(_BLOCK_S * file.samplerate))
+    mix = ChannelMix(file.channels, file.samplerate, channels)
     done = 0
     while True:
         try:
@@ -71,7 +118,7 @@ def mono_blocks(file: Any, path: Path) -> Iterator[Audio]:
                 f"{path} has samples that are not numbers (NaN or infinity) at {second:.3f} s"
             )
         done += len(block)
-        yield np.ascontiguousarray(block.mean(axis=1, dtype=np.float32))
+        yield mix.process(block)
 
 
 def read_audio(path: Path, rate: int) -> Audio:
@@ -103,7 +150,7 @@ class AudioWriter:
             raise AudioFileError(f"{path} is a folder: give a file name")
         self.path = path
         self.frames = 0
-        self._part = path.with_name(path.name + ".part")
+        self._part = _part_of(path)
         if not path.parent.is_dir():
             raise AudioFileError(f"the folder {path.parent} does not exist: create it first")
         try:
@@ -112,7 +159,7 @@ class AudioWriter:
             raise AudioFileError(f"cannot write {path}: {error.strerror}") from error
         try:
             self._file = soundfile.SoundFile(
-                self._part, "w", rate, 1, subtype=subtype or usual, format=container
+                native_path(self._part), "w", rate, 1, subtype=subtype or usual, format=container
             )
         except (soundfile.LibsndfileError, OSError, ValueError) as error:
             self._part.unlink(missing_ok=True)
@@ -135,7 +182,7 @@ class AudioWriter:
         try:
             self._file.close()
             # libsndfile does not report a disk that fills up in the last buffers.
-            written = soundfile.info(self._part).frames
+            written = soundfile.info(native_path(self._part)).frames
             if written != self.frames:
                 raise OSError(f"{written} of {self.frames} samples written")
             self._part.replace(self.path)
@@ -153,6 +200,11 @@ class AudioWriter:
             pass  # removed anyway
         finally:
             self._part.unlink(missing_ok=True)
+
+
+def _part_of(path: Path) -> Path:
+    """Return the file to write before it becomes ``path``; a long name is cut to fit."""
+    return path.with_name(os.fsdecode(os.fsencode(path.name)[:_LONGEST_NAME]) + ".part")
 
 
 def write_audio(path: Path, samples: Audio, rate: int, subtype: str | None = None) -> None:

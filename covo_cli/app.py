@@ -83,8 +83,10 @@ def root(
     `covo chat` starts a conversation; `covo doctor` checks whether this machine is ready.
     """
     out = sys.stdout
-    if isinstance(out, io.TextIOWrapper) and codecs.lookup(out.encoding).name != "utf-8":
-        out.reconfigure(errors="replace")  # print "?" where the locale lacks a character
+    if isinstance(out, io.TextIOWrapper):
+        # Print names of files byte by byte, and "?" where the locale lacks a character.
+        utf8 = codecs.lookup(out.encoding).name == "utf-8"
+        out.reconfigure(errors="surrogateescape" if utf8 else "replace")
 
 
 app.command(cls=HelpCommand)(chat.chat)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voices.errors import VoiceError, did_you_mean
+from voices.folders import make_folder
 from voices.pack import VoicePack, read_pack
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -78,7 +79,7 @@ class VoiceStore:
                 f"`covo voices remove {pack.name}`"
             )
         try:
-            self._user.mkdir(parents=True, exist_ok=True)
+            make_folder(self._user)
             with tempfile.TemporaryDirectory(dir=self._user, prefix=".adding-") as temporary:
                 draft = Path(temporary) / pack.name
                 draft.mkdir()

@@ -22,6 +22,10 @@ BLOCK_S = 0.01
 LATENCY_S = 0.04
 """Latency asked of PortAudio: low enough for interruptions, high enough for a busy machine."""
 
+_SERVER_CHANNELS = 32
+"""From this number on it is a sound server's own limit (PulseAudio 32, PipeWire 64 or 128), and no
+number of inputs."""
+
 log = logging.getLogger(__name__)
 
 _INSTALL = {
@@ -194,9 +198,13 @@ class PortAudio:
         ]
 
     def open(self, device: Device, kind: Kind, callback: Callback) -> Stream:
-        """Open ``device`` at its own rate with two channels, or else with all or one."""
+        """Open ``device`` at its own rate with two channels, or else with all or one.
+
+        An input is opened with all: the microphone may be on any.
+        """
         most = device.channels(kind)
-        choices = list(dict.fromkeys([min(2, most), most, 1]))
+        first = most if kind == "input" and most < _SERVER_CHANNELS else min(2, most)
+        choices = list(dict.fromkeys([first, min(2, most), most, 1]))
         failure: Exception | None = None
         with self._lock:
             for channels in choices:

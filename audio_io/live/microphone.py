@@ -1,18 +1,20 @@
 """The microphone: a live input device as an endpoint.
 
 The device runs at its own rate and channels; its callback copies into a ring of 5 s. The reading
-thread mixes and resamples. While the device is gone, silence at the pace of the wall clock takes
-its place, so that the conversation and its recording go on until the device returns or is replaced
-by the system's default (:mod:`audio_io.live.recovery`).
+thread mixes the channels (:mod:`audio_io.channels`) and resamples. While the device is gone,
+silence at the pace of the wall clock takes its place, so that the conversation and its recording go
+on until the device returns or is replaced by the system's default
+(:mod:`audio_io.live.recovery`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from audio_io.channels import ChannelMix
 from audio_io.clock import FRAME, FRAME_S, USER_RATE
 from audio_io.endpoints import EndpointStatus
 from audio_io.live.devices import Backend, permission_hint
@@ -29,7 +31,8 @@ _ZEROS_S = 3.0
 class LiveMicrophone:
     """The input device ``device``: an id, a unique part of its name, or "" for the default.
 
-    Share one ``backend`` between microphone and speaker. Tests replace the rest.
+    ``channels``: its inputs to use, see :class:`audio_io.channels.ChannelMix`. Share one
+    ``backend`` between microphone and speaker. Tests replace the rest.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class LiveMicrophone:
         device: str = "",
         backend: Backend | None = None,
         *,
+        channels: Sequence[int] = (),
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         run: Runner = in_thread,
@@ -44,6 +48,8 @@ class LiveMicrophone:
         self._device = Connection("input", device, backend, clock, run)
         self._clock = clock
         self._sleep = sleep
+        self._channels = channels
+        self._mix = ChannelMix(1, USER_RATE)
         self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._last = 0.0
@@ -54,8 +60,8 @@ class LiveMicrophone:
         """Whether it was closed. A device that is gone may still return."""
 
     def start(self) -> None:
-        """Open the device. Raises: DeviceError."""
-        self._take(self._device.open())
+        """Open the device. Raises: DeviceError; AudioError when a channel is missing."""
+        self._take(self._device.open(), self._channels)
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`."""
@@ -88,7 +94,8 @@ class LiveMicrophone:
         self.ended = True
         self._device.detach()()
 
-    def _take(self, line: DeviceLine) -> None:
+    def _take(self, line: DeviceLine, channels: Sequence[int]) -> None:
+        self._mix = ChannelMix(line.ring.channels, line.rate, channels)
         self._resampler = StreamResampler(line.rate, USER_RATE, low_latency=True)
         self._last = self._clock()
 
@@ -99,7 +106,7 @@ class LiveMicrophone:
             captured = line.ring.read()
             if len(captured):
                 self._last = now
-                self._append(line, captured.mean(axis=1, dtype=np.float32))
+                self._append(line, self._mix.process(captured))
             if self._device.check(now) is not None:
                 self._lost_frames += round(line.ring.overrun * USER_RATE / line.rate)
                 self._pending = np.concatenate([self._pending, self._resampler.flush()])
@@ -109,7 +116,9 @@ class LiveMicrophone:
             self._fill_gap(now)
             found = self._device.poll(now)
             if found is not None and self._device.attach(found):
-                self._take(found)
+                # Another device may lack the chosen channels.
+                known = max(self._channels, default=0) <= found.ring.channels
+                self._take(found, self._channels if known else ())
                 if self._device.replaced:
                     self._zeros = 0.0
 

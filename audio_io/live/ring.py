@@ -23,6 +23,7 @@ class Ring:
     def __init__(self, capacity: int, channels: int) -> None:
         self._buffer = np.zeros((capacity, channels), np.float32)
         self._capacity = capacity
+        self.channels = channels
         self.produced = 0
         """Frames written so far. Changed by the writer."""
         self.consumed = 0

@@ -27,22 +27,19 @@ from covo_cli.bench.duplex_steps import (
     step_figures,
 )
 from covo_cli.bench.figures import machine
-from covo_cli.bench.network.goals import Goal, judge
+from covo_cli.bench.network.goals import Goal, judge, off_plan
 from covo_cli.bench.network.timing import DeviceClock, device_facts
 from model.covo.config.device import AUTO
-from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.precision import Precision, SpeechPrecision, token2wav_precision
 from model.covo.config.sizes import NetworkSize, network_size
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
-from model.covo.speech.token2wav import Token2Wav
+from model.covo.memory.plan import MemorySetting, plan_memory
+from model.covo.speech.token2wav import VoicePrompt
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import DuplexNetwork
-from model.duplex.network.speech import (
-    ReplySound,
-    SpeechDecoder,
-    Token2WavSpeech,
-    warm_up_speech,
-)
+from model.duplex.network.speech import ReplySound, SpeechDecoder, Token2WavSpeech
 from model.duplex.protocol.grammar import AssistantState
+from model.duplex.protocol.profile import DuplexProfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,9 @@ def measure_voice(
     token2wav = random_token2wav(size.token2wav, device=device, precision=speech_precision)
     clock.wait()  # the weights were made on this thread's stream
     loop = DuplexLoop(DuplexNetwork(covo, profile))
-    speech = _speech(bench, token2wav, loop)
+    voice = _voice(bench)
+    speech = Token2WavSpeech.chunkwise(token2wav, voice, profile)
+    speech.warm_up()
     state = loop.warm_up()
     chunks = max(1, round(60_000 * bench.minutes / profile.chunk_ms))
     times = _converse(loop, state, speech, chunks, progress)
@@ -112,19 +111,38 @@ def measure_voice(
         "chunk_ms": profile.chunk_ms,
         "weights": "random",
         **_figures(times, profile.chunk_ms),
-        "memory": clock.memory(),
+        "memory": _memory(bench, profile, speech_precision, voice, clock.memory()),
     }
     real = size.name == "full" and device.type == "cuda"
     return {**figures, "goals": judge(_GOALS, figures, counts=real)}
 
 
-def _speech(bench: DuplexBench, token2wav: Token2Wav, loop: DuplexLoop) -> Token2WavSpeech:
+def _voice(bench: DuplexBench) -> VoicePrompt:
     voice = random_voice(bench.size.token2wav.flow, bench.size.voice_codes)
-    if bench.prompt_seconds:
-        voice = voice.crop(bench.prompt_seconds, bench.size.token2wav)
-    speech = Token2WavSpeech.chunkwise(token2wav, voice, loop.profile)
-    warm_up_speech(speech, loop.profile, settle=bench.device.type == "cuda")
-    return speech
+    return voice.crop(bench.prompt_seconds, bench.size.token2wav) if bench.prompt_seconds else voice
+
+
+def _memory(
+    bench: DuplexBench,
+    profile: DuplexProfile,
+    token2wav: SpeechPrecision,
+    voice: VoicePrompt,
+    counted: dict[str, int | None],
+) -> dict[str, Any]:
+    """Return the bytes ``counted`` beside the plan: half duplex's, with the loop's cache."""
+    covo = bench.size.covo
+    plan = plan_memory(
+        covo,
+        bench.size.token2wav,
+        MemorySetting(bench.precision, token2wav),
+        device=bench.device.type,
+        voice_codes=len(voice.codes),
+    )
+    tokens = len(profile.prompt) + profile.context.window
+    cache = covo.backbone.kv_bytes(tokens, bench.precision.item_bytes)
+    planned, peak = replace(plan, cache=cache).allocated, counted["peak_allocated"]
+    share = None if peak is None else round(peak / planned, 4)
+    return {"planned": planned, **counted, "peak_share_of_plan": share}
 
 
 def _converse(
@@ -226,4 +244,5 @@ _GOALS = (
         1.05,
         _of("code_to_sound", "last_to_first"),
     ),
+    Goal("peak memory off its plan, as a share", 0.10, off_plan),
 )

@@ -55,10 +55,10 @@ def vad(json_file: JsonFile = None) -> None:
     False triggers in noise, misses and delay; takes about a minute.
     """
     from hibari import Hibari
-    from rich.console import Console
 
     from audio_io.vad import SileroVad, WebRtcVad
     from covo_cli.bench.vad import measure
+    from covo_cli.process.terminal import PlainConsole
 
     model = weight_store().path("silero-vad", "silero_vad.onnx")
     synthesiser = Hibari()
@@ -71,7 +71,7 @@ def vad(json_file: JsonFile = None) -> None:
         lambda text: synthesiser(text, seed=1),
     )
     save_json(json_file, figures)
-    console = Console()
+    console = PlainConsole()
     for table in _vad_tables(figures):
         console.print(table)
 
@@ -170,11 +170,10 @@ def network(
     require_packages("covo", "torch", "transformers", "safetensors")
     if plot is not None:
         require_packages("plot", "matplotlib")
-    from rich.console import Console
-
     from covo_cli.bench.network import measure_network, network_bench
     from covo_cli.bench.network.plot import check_plot, save_plot
     from covo_cli.bench.network.tables import network_tables
+    from covo_cli.process.terminal import PlainConsole
 
     if plot is not None:
         check_plot(plot)
@@ -191,7 +190,7 @@ def network(
     figures = measure_network(bench, _say)
     save_json(json_file, figures)
     for table in network_tables(figures):
-        Console().print(table)
+        PlainConsole().print(table)
     if plot is not None:
         save_plot(plot, figures)
 
@@ -218,10 +217,10 @@ def duplex(
     Shows whether their cost stays constant, and with --voice whether the speech keeps pace beside
     them; the weights are random.
     """
-    from rich.console import Console
     from rich.progress import Progress
 
     from covo_cli.engines.covo_engine import check_packages
+    from covo_cli.process.terminal import PlainConsole
 
     check_packages()
     from covo_cli.bench.duplex_steps import measure_steps
@@ -248,7 +247,7 @@ def duplex(
     title = "Full duplex with its voice" if voice else "A step of the full-duplex loop"
     _print_figures(title, figures, without=("machine", "goals"))
     if voice:
-        Console().print(goals_table(figures))
+        PlainConsole().print(goals_table(figures))
 
 
 @app.command()
@@ -261,16 +260,15 @@ def turns(
 
     Measures its four behaviours on held-out dialogues.
     """
-    from rich.console import Console
-
     from covo_cli.engines.covo_engine import check_packages
+    from covo_cli.process.terminal import PlainConsole
 
     check_packages()
     from covo_cli.bench.duplex_turns import measure_behaviours
     from model.covo.config.precision import Precision
     from model.duplex.network.network import load_duplex
 
-    console = Console()
+    console = PlainConsole()
     network = load_duplex(model, precision=Precision.FP32)
     with console.status("") as status:
         figures = measure_behaviours(network, trials, status.update)
@@ -284,8 +282,9 @@ def _say(text: str) -> None:
 
 
 def _print_figures(title: str, figures: dict[str, Any], without: tuple[str, ...] = ()) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from covo_cli.process.terminal import PlainConsole
 
     table = Table(title=title, show_header=False)
     for name, value in figures.items():
@@ -295,7 +294,7 @@ def _print_figures(title: str, figures: dict[str, Any], without: tuple[str, ...]
         if isinstance(value, dict):
             shown = "  ".join(f"{key.replace('_', ' ')} {entry}" for key, entry in value.items())
         table.add_row(name.replace("_", " "), str(shown))
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 def save_json(path: Path | None, figures: dict[str, Any]) -> None:

@@ -19,8 +19,11 @@ YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confi
 
 
 def print_json(value: object) -> None:
-    """Print ``value`` as indented JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print ``value`` as indented JSON, with escapes if a name in it is no Unicode."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        text = json.dumps(value, indent=2)
+    typer.echo(text)
 
 
 def warn(message: str) -> None:

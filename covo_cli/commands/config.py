@@ -48,20 +48,20 @@ def show(as_json: JsonFlag = False) -> None:
         print_json({"file": str(path), "settings": values})
         return
 
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from covo_cli.process.terminal import PlainConsole
 
     table = Table("setting", "value", "from", "meaning", box=None, header_style="bold")
     for option, value in rows:
         origin = settings.origins[option.key]
         place = origin.place.replace(f"{path}, ", "file, ")
         style = "dim" if origin.source is SettingSource.DEFAULT else "none"
-        table.add_row(option.key, escape(_shown(value)), place, option.help, style=style)
-    console = Console()
+        table.add_row(option.key, _shown(value), place, option.help, style=style)
+    console = PlainConsole()
     console.print(table)
     there = "" if path.exists() else " (does not exist yet)"
-    console.print(f"file: {escape(str(path))}{there}", soft_wrap=True, highlight=False)
+    console.print(f"file: {path}{there}", soft_wrap=True)
 
 
 @app.command()

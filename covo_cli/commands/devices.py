@@ -99,7 +99,7 @@ def try_out(
     typer.echo(f"speaker: {speaker} (did you hear two notes?)")
     wanted = audio.input if input_ is None else input_
     typer.echo(f"microphone: speak for {RECORD_SECONDS:.0f} seconds ...")
-    microphone, recorded = record(backend, wanted, RECORD_SECONDS)
+    microphone, recorded = record(backend, wanted, RECORD_SECONDS, audio.channels)
     level = measure(recorded)
     if level.peak <= FLOOR_DB:
         typer.echo(f"microphone: {microphone} delivers only zeros: {permission_hint()}", err=True)
@@ -134,9 +134,10 @@ def _checked(backend: Backend, wanted: str, kind: Kind) -> str:
 
 
 def _print_table(devices: Sequence[Device], chosen: dict[str, Device | None]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
+
+    from covo_cli.process.terminal import PlainConsole
 
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "name", "in", "out", "rate", "used for"):
@@ -149,17 +150,17 @@ def _print_table(devices: Sequence[Device], chosen: dict[str, Device | None]) ->
             if device == chosen[kind]:
                 uses.append(f"{kind} (system default)" if default else kind)
             elif default:
-                uses.append(f"[dim]default {kind}[/]")
+                uses.append(f"default {kind}")
         table.add_row(
             str(device.id),
-            f"{escape(device.name)} [dim]{escape(device.host_api)}[/]",
+            Text.assemble(device.name, (f" {device.host_api}", "dim")),
             str(device.inputs or "-"),
             str(device.outputs or "-"),
             f"{device.rate} Hz",
             ", ".join(uses),
         )
     if devices:
-        Console().print(table)
+        PlainConsole().print(table)
 
 
 def _describe(level: Level) -> str:

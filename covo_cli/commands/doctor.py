@@ -45,15 +45,15 @@ def doctor(
     if file is not None and not report:
         raise CliError("FILE goes with --report: covo doctor --report FILE")
     import psutil
-    from rich.console import Console
 
     from covo_cli.doctor import Status, find_gpus, run_checks
     from covo_cli.doctor.network_memory import fit_rows
     from covo_cli.doctor.report import write_report
     from covo_cli.doctor.wiring import check_settings
+    from covo_cli.process.terminal import PlainConsole
     from covo_cli.settings.settings import load_settings
 
-    with Console(stderr=True).status("Checking this machine ..."):
+    with PlainConsole(stderr=True).status("Checking this machine ..."):
         gpus = find_gpus()
         checks = list(run_checks(gpus, microphone=microphone))
         rows = list(fit_rows(gpus, psutil.virtual_memory().available))
@@ -65,7 +65,7 @@ def doctor(
         found = {"ready": ready, "checks": records, "covo_memory": fits}
         print_json(found)
     else:
-        console = Console()
+        console = PlainConsole()
         console.print(_check_table(checks))
         console.print(_fit_table(rows))
         warnings = counts[Status.WARNING]

@@ -15,9 +15,8 @@ from covo_cli.evaluation import SCRIPTED, RecognizerName, SetName
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-
     from audio_io.signal import Audio
+    from covo_cli.process.terminal import PlainConsole
 
 app = typer.Typer(no_args_is_help=True, help="Measure turn taking on scripted conversations.")
 
@@ -42,15 +41,15 @@ def build(
 
     Speech that is already rendered is kept.
     """
-    from rich.console import Console
     from rich.progress import track
 
     from covo_cli.evaluation.scenarios.scenario import write_set
     from covo_cli.evaluation.scenarios.sets import make_set
     from covo_cli.evaluation.scenarios.sounds import missing, render
+    from covo_cli.process.terminal import PlainConsole
     from model.lite import SynthesizerMaker
 
-    console = Console()
+    console = PlainConsole()
     scenarios = make_set(name)
     write_set(out, scenarios)
     voices = SynthesizerMaker(weight_store(), voice_store().get)
@@ -60,7 +59,6 @@ def build(
     console.print(
         f"{len(scenarios.scenarios)} scenarios in {out} ({scenarios.about}). "
         f"Run them with: covo eval duplex {out} --out RUN",
-        highlight=False,
     )
 
 
@@ -82,7 +80,6 @@ def duplex(
     pictures: Pictures = True,
 ) -> None:
     """Run the conversations of a set and report."""
-    from rich.console import Console
     from rich.progress import Progress
 
     from covo_cli.evaluation.running.run import (
@@ -94,10 +91,11 @@ def duplex(
         run_all,
     )
     from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
+    from covo_cli.process.terminal import PlainConsole
     from covo_cli.settings.settings import load_settings
 
     _require_packages()
-    console = Console()
+    console = PlainConsole()
     settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
     if fresh:
         discard_run(out)
@@ -110,7 +108,6 @@ def duplex(
             f"This machine is busy ({run.load:.1f} processes per core): replies will be late, and "
             "figures that depend on time unreliable.",
             style="yellow",
-            highlight=False,
         )
     loaded = read_scenarios(scenarios)
     left = len(remaining(loaded, out))
@@ -127,10 +124,10 @@ def report(
     pictures: Pictures = True,
 ) -> None:
     """Report on a run again, without rerunning it."""
-    from rich.console import Console
+    from covo_cli.process.terminal import PlainConsole
 
     _require_packages()
-    _report(Console(), run, pictures=pictures)
+    _report(PlainConsole(), run, pictures=pictures)
 
 
 @app.command()
@@ -139,26 +136,25 @@ def compare(
     b: Annotated[Path, typer.Argument(help="Folder of another run.")],
 ) -> None:
     """Compare run B with run A."""
-    from rich.console import Console
-
     from covo_cli.evaluation.reporting.compare import compare as compare_reports
     from covo_cli.evaluation.reporting.compare import difference_table, different_decisions
     from covo_cli.evaluation.reporting.report import read_report
+    from covo_cli.process.terminal import PlainConsole
 
     _require_packages()
-    console = Console()
+    console = PlainConsole()
     comparison = compare_reports(read_report(a), read_report(b))
     for key, (before, after) in comparison.differing.items():
-        console.print(f"{key}: {before} → {after}", highlight=False)
+        console.print(f"{key}: {before} → {after}")
     console.print(difference_table(comparison))
     for title, scenarios in (
         ("Failed in A but not in B", comparison.mended),
         ("Failed in B but not in A", comparison.broken),
         ("Different decisions", different_decisions(a, b)),
     ):
-        console.print(f"{title}: {len(scenarios)}", highlight=False)
+        console.print(f"{title}: {len(scenarios)}")
         for name, why in scenarios.items():
-            console.print(f"  {name}: {why}", highlight=False, markup=False)
+            console.print(f"  {name}: {why}")
 
 
 def _require_packages() -> None:
@@ -169,21 +165,21 @@ def _require_packages() -> None:
     require_packages("eval", "scipy", *WORD_PACKAGES)
 
 
-def _report(console: Console, out: Path, *, pictures: bool) -> None:
+def _report(console: PlainConsole, out: Path, *, pictures: bool) -> None:
     from covo_cli.evaluation.reporting.report import assess, draw_failures, report_table
     from covo_cli.evaluation.running.run import PICTURES, REPORT
 
     assessed = assess(out, _listener())
     console.print(report_table(assessed))
-    console.print(f"Full report: {out / REPORT}", highlight=False)
+    console.print(f"Full report: {out / REPORT}")
     if not pictures or not assessed.failed():
         return
     try:
         draw_failures(out, assessed)
     except ImportError:
-        console.print("No pictures: they need matplotlib (pip install 'covo[[eval]').")
+        console.print("No pictures: they need matplotlib (pip install 'covo[eval]').")
     else:
-        console.print(f"Pictures of failed conversations: {out / PICTURES}", highlight=False)
+        console.print(f"Pictures of failed conversations: {out / PICTURES}")
 
 
 def _listener() -> Callable[[Audio], str]:

@@ -19,10 +19,10 @@ def duplex(
 
     A stopped run is resumed.
     """
-    from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     from covo_cli.engines.covo_engine import check_packages
+    from covo_cli.process.terminal import PlainConsole
 
     check_packages()
     import torch
@@ -30,7 +30,7 @@ def duplex(
     from model.duplex.training.training import DuplexTrainer
     from model.duplex.training.training_config import TrainingConfig
 
-    console = Console()
+    console = PlainConsole()
     read = TrainingConfig.read(config)
     if threads:
         torch.set_num_threads(threads)
@@ -46,8 +46,8 @@ def duplex(
             progress.update(task, completed=report.step, at=f"loss {report.loss:.3f}")
             if report.step % max(1, read.training.steps // 10) == 0:
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
-                progress.console.print(f"step {report.step}: {losses}", highlight=False)
-    console.print(f"Trained: {read.network.output}", highlight=False)
+                progress.console.print(f"step {report.step}: {losses}")
+    console.print(f"Trained: {read.network.output}")
 
 
 @app.command()
@@ -62,20 +62,20 @@ def tones(
     """
     from tempfile import TemporaryDirectory
 
-    from rich.console import Console
     from rich.progress import Progress
     from soundfile import LibsndfileError
 
     from covo_cli.engines.covo_engine import check_packages
     from covo_cli.errors import CliError
     from covo_cli.process.program import program
+    from covo_cli.process.terminal import PlainConsole
 
     if folder.exists():
         raise CliError(f"{folder} already exists; choose another folder")
     check_packages()
     from model.duplex.tones.world import write_world
 
-    console = Console()
+    console = PlainConsole()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -91,6 +91,5 @@ def tones(
         raise CliError(f"cannot write {folder}: {reason}") from error
     console.print(
         f"Train on it with: {program()} train duplex --config {folder / 'train.toml'}",
-        highlight=False,
         soft_wrap=True,
     )

@@ -64,9 +64,10 @@ def list_voices(as_json: JsonFlag = False) -> None:
         print_json({"voices": records, "broken": problems})
         return
 
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
+
+    from covo_cli.process.terminal import PlainConsole
 
     table = Table("", "voice", "sounds like", "language", "engines", box=None)
     table.add_column("cost", no_wrap=True)
@@ -74,16 +75,16 @@ def list_voices(as_json: JsonFlag = False) -> None:
         table.add_row(
             "→" if pack.name in chosen else "",
             pack.name,
-            escape(pack.description),
-            escape(pack.language),
+            pack.description,
+            pack.language,
             ", ".join(pack.engines),
             pack.lite.cost if pack.lite else "",
             style="bold" if pack.name in chosen else "none",
         )
-    console = Console()
+    console = PlainConsole()
     console.print(table)
     for problem in broken:
-        console.print(f"[red]broken:[/] {escape(problem.problem)}", soft_wrap=True)
+        console.print(Text.assemble(("broken:", "red"), f" {problem.problem}"), soft_wrap=True)
     console.print(
         "→ is in use. Cost: synthesis time / speech time, on two cores.",
         style="dim",
@@ -94,6 +95,8 @@ def list_voices(as_json: JsonFlag = False) -> None:
 @app.command()
 def show(name: _Name, as_json: JsonFlag = False) -> None:
     """Show a voice's source, licence and files."""
+    from covo_cli.process.text import clean
+
     facts = _facts(voice_store().get(name))
     if as_json:
         print_json(facts)
@@ -101,7 +104,7 @@ def show(name: _Name, as_json: JsonFlag = False) -> None:
     for key, value in facts.items():
         shown = ", ".join(value) if isinstance(value, list) else value
         if shown not in (None, ""):
-            typer.echo(f"{key:<12} {shown}")
+            typer.echo(f"{key:<12} {clean(str(shown))}")
 
 
 @app.command()
@@ -192,11 +195,11 @@ def _facts(pack: VoicePack) -> dict[str, str | float | bool | list[str] | None]:
 
 def _speak(name: str, text: str) -> Audio:
     import numpy as np
-    from rich.console import Console
 
+    from covo_cli.process.terminal import PlainConsole
     from model.lite import SynthesizerMaker
 
-    with Console(stderr=True).status(f"Loading {name} ..."):
+    with PlainConsole(stderr=True).status(f"Loading {name} ..."):
         synthesizer = SynthesizerMaker(weight_store(), voice_store().get)(name)
         try:
             clauses = list(synthesizer.stream(text))

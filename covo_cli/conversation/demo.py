@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
-from rich.console import Console
+from rich.text import Text
 
 from audio_io.clock import USER_RATE
 from audio_io.file_endpoints import FileSpeaker
@@ -16,6 +16,7 @@ from covo_cli.conversation.run_chat import hold
 from covo_cli.process.log import native_log_path
 from covo_cli.process.native import send_native_stderr_to
 from covo_cli.process.program import program
+from covo_cli.process.terminal import PlainConsole
 from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import REST, Line, ScriptedUser, Start, StartRule
 
@@ -46,12 +47,13 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
         code = hold(settings, ends, stack, as_json=as_json)
     if not as_json:
         covo = program()
-        console = Console(highlight=False, soft_wrap=True)
+        console = PlainConsole(wide=True)
         console.print(
             "\nThe questions were recordings of a synthetic voice; "
             "everything else was computed just now."
         )
         if settings.session.record:
-            console.print(f"Hear the conversation: [bold]{covo} sessions replay last --play[/]")
-        console.print(f"Talk yourself:         [bold]{covo} chat[/]")
+            command = Text(f"{covo} sessions replay last --play", "bold")
+            console.print(Text("Hear the conversation: ").append_text(command))
+        console.print(Text("Talk yourself:         ").append(f"{covo} chat", "bold"))
     return code

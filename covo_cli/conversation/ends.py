@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from audio_io.channels import parse_channels
 from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
 from audio_io.file_endpoints import FileMicrophone, FileSpeaker
@@ -61,8 +62,9 @@ class Ends:
 
 
 def file_ends(files: FilePair, settings: Settings) -> Ends:
-    """Return ends that read and write ``files``. Raises: AudioFileError."""
-    microphone = FileMicrophone(files.input, files.paced)
+    """Return ends that read and write ``files``. Raises: AudioError."""
+    channels = parse_channels(settings.audio.channels)
+    microphone = FileMicrophone(files.input, files.paced, channels=channels)
     return Ends(
         microphone,
         FileSpeaker(files.output, files.rate),
@@ -74,12 +76,13 @@ def file_ends(files: FilePair, settings: Settings) -> Ends:
 
 def live_ends(settings: Settings) -> Ends:
     """Return ends at the sound card. Raises: DeviceError when a device is missing."""
+    channels = parse_channels(settings.audio.channels)
     backend = PortAudio()
     # Report a missing device before the engine is loaded.
     find_device(backend.devices(), settings.audio.input, "input")
     find_device(backend.devices(), settings.audio.output, "output")
     return Ends(
-        LiveMicrophone(settings.audio.input, backend),
+        LiveMicrophone(settings.audio.input, backend, channels=channels),
         LiveSpeaker(settings.audio.output, backend),
         real_time=True,
         live=True,

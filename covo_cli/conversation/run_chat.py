@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import statistics
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from threading import Timer
 from types import FrameType, TracebackType
 
-from rich.console import Console
+from rich.text import Text
 
 from audio_io.clock import seconds
 from audio_io.worker import Worker
@@ -26,6 +25,7 @@ from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave
 from covo_cli.process.log import native_log_path
 from covo_cli.process.native import python_stderr_off_terminal, send_native_stderr_to
 from covo_cli.process.program import program
+from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
@@ -68,7 +68,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     if ends.live:
         ends.start()
         if words := advice(settings):
-            Console(stderr=True).print(words, highlight=False)
+            PlainConsole(stderr=True).print(words)
 
     latency = _LatencyReport()
     recorder = None
@@ -116,9 +116,10 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
 
 def _load(engine: Engine, reason: str) -> None:
     """Load the engine and show on stderr what is loaded and why. Ctrl-C works at any moment."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     info = engine.info
-    console.print(f"Engine [bold]{info.name}[/] ({reason}): {info.description}", highlight=False)
+    name = Text(info.name, "bold")
+    console.print(Text.assemble("Engine ", name, f" ({reason}): {info.description}"))
     with console.status("Loading") if console.is_terminal else nullcontext() as status:
 
         def show(stage: str) -> None:
@@ -196,7 +197,7 @@ class _LatencyReport:
 
 
 def _farewell(latency: _LatencyReport, recorder: SessionRecorder | None, ends: Ends) -> None:
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = PlainConsole(wide=True)
     for line in latency.lines():
         console.print(line)
     starved = ends.speaker.status.starved

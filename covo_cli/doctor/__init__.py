@@ -15,7 +15,14 @@ from audio_io.live.devices import PortAudio
 from covo_cli.doctor import machine, sound, wiring
 from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.machine import Gpu, find_gpus
-from covo_cli.settings.settings import load_settings, models_dir, sessions_dir, voices_dir
+from covo_cli.process.log import log_dir
+from covo_cli.settings.settings import (
+    config_path,
+    load_settings,
+    models_dir,
+    sessions_dir,
+    voices_dir,
+)
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
@@ -39,6 +46,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
         store = VoiceStore(voices_dir())
         check, synthesizer = wiring.check_voice(store, settings.voice.name, choice.name)
         yield check
+        yield from wiring.check_chat(settings)
     statuses = WeightStore(models_dir(settings)).verify()
     unneeded = wiring.unneeded_pieces(settings, synthesizer, choice.name)
     yield from wiring.check_weights(statuses, unneeded)
@@ -46,6 +54,14 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     yield machine.check_memory(memory.available, memory.total, psutil.cpu_count())
     yield machine.check_gpu(gpus)
     yield machine.check_disk(sessions_dir(settings), record=settings.session.record)
+    yield from machine.check_folders(
+        {
+            "voices": voices_dir(),
+            "weights": models_dir(settings),
+            "settings": config_path().parent,
+            "log files": log_dir(),
+        }
+    )
     check, backend = sound.check_portaudio(PortAudio)
     yield check
     if backend is None:
@@ -53,7 +69,9 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
     check, device = sound.check_device(backend, "input", settings.audio.input)
     yield check
     if microphone and device is not None:
-        name = settings.audio.input
-        yield sound.check_microphone(lambda: sound.record(backend, name, 1.0)[1])
+        wanted = settings.audio
+        yield sound.check_microphone(
+            lambda: sound.record(backend, wanted.input, 1.0, wanted.channels)[1]
+        )
     check, _ = sound.check_device(backend, "output", settings.audio.output)
     yield check

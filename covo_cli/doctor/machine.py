@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -10,11 +11,13 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from covo_cli.doctor.check import Check, Status
+from voices.folders import in_the_way
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +120,45 @@ def check_memory(available: int, total: int, cores: int | None) -> Check:
     return Check("memory", Status.OK, detail)
 
 
+def check_folders(folders: Mapping[str, Path]) -> Iterator[Check]:
+    """Check that each folder, by what it holds, is writable or can be made; yield what is not."""
+    problems: dict[str, list[str]] = {}
+    for content, folder in folders.items():
+        if problem := why_unwritable(folder):
+            problems.setdefault(problem, []).append(content)
+    for problem, contents in problems.items():
+        fix = f"mend it: covo keeps {', '.join(contents)} there"
+        yield Check("folders", Status.WARNING, problem, fix)
+
+
+def why_unwritable(folder: Path) -> str:
+    """Return why nothing can be written into ``folder``, or "". Tries it with a nameless file."""
+    if problem := in_the_way(folder):
+        return problem
+    existing = _nearest(folder)
+    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        return f"{existing} is not a writable folder"
+    try:
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b"x")
+        with contextlib.suppress(FileNotFoundError):
+            folder.stat()
+    except OSError as error:
+        return f"cannot write into {folder}: {error.strerror or error}"
+    return ""
+
+
+def _nearest(folder: Path) -> Path:
+    """Return ``folder`` or the nearest of its parents that is there."""
+    return next(path for path in (folder, *folder.parents) if os.path.isdir(path))  # noqa: PTH112
+
+
 def check_disk(folder: Path, *, record: bool = True) -> Check:
     """Check that the sessions' folder is writable and has room for recordings."""
-    existing = next(p for p in (folder, *folder.parents) if os.path.exists(p))  # noqa: PTH110
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        fix = "make it writable, or set session.dir (COVO_DATA_DIR moves all data)"
-        return Check("disk", Status.FAILED, f"{existing} is not a writable folder", fix)
+    if problem := why_unwritable(folder):
+        fix = "mend it, or set session.dir (COVO_DATA_DIR moves all data)"
+        return Check("disk", Status.FAILED if record else Status.WARNING, problem, fix)
+    existing = _nearest(folder)
     space = shutil.disk_usage(existing).free
     detail = f"{space / 1e9:.1f} GB free in {folder}"
     if space < DISK_LITTLE:

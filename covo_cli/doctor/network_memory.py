@@ -6,7 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from covo_cli.doctor.machine import Gpu
-from model.covo.config.precision import Precision
+from model.covo.config.precision import (
+    SPEECH_BF16,
+    Precision,
+    SpeechPrecision,
+    token2wav_precision,
+)
 from model.covo.config.sizes import FULL
 from model.covo.memory.fit import LONGEST, MemoryFit
 from model.covo.memory.plan import MemorySetting
@@ -24,7 +29,7 @@ class Fit:
     one), and the ``total`` bytes that ``wanted`` minutes need."""
 
     precision: Precision
-    token2wav: Precision
+    token2wav: SpeechPrecision
     minutes: float
     wanted: float
     total: int
@@ -49,10 +54,10 @@ def fit_rows(gpus: Sequence[Gpu], host_free: int) -> Iterator[FitRow]:
 
 
 def _fit(plans: MemoryFit, precision: Precision, free: int) -> Fit:
-    """Use fp32 for token2wav if the wanted minutes still fit, else bf16."""
-    setting = MemorySetting(precision)
+    """Use what ``auto`` means for token2wav if the wanted minutes still fit, else bf16."""
+    setting = MemorySetting(precision, token2wav_precision("auto", plans.device))
     if plans.plan(setting).total > free:
-        setting = replace(setting, token2wav=Precision.BF16)
+        setting = replace(setting, token2wav=SPEECH_BF16)
     minutes, total = plans.longest(setting, free), plans.plan(setting).total
     return Fit(precision, setting.token2wav, minutes, setting.minutes, total)
 
@@ -62,4 +67,4 @@ def shown_minutes(fit: Fit) -> str:
     if not fit.minutes:
         return "-"
     most = "> " if fit.minutes >= LONGEST else ""
-    return f"{most}{fit.minutes:g} min" + (" *" if fit.token2wav is Precision.BF16 else "")
+    return f"{most}{fit.minutes:g} min" + (" *" if fit.token2wav == SPEECH_BF16 else "")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from audio_io.channels import parse_channels
 from audio_io.clock import FRAME, USER_RATE
 from audio_io.errors import AudioError, DeviceError
 from audio_io.levels import measure
@@ -58,12 +59,14 @@ def check_microphone(record: Callable[[], Audio]) -> Check:
     return Check("microphone level", Status.OK, f"mean {measure(heard).rms:.0f} dBFS")
 
 
-def record(backend: Backend, wanted: str, seconds: float) -> tuple[str, Audio]:
+def record(backend: Backend, wanted: str, seconds: float, channels: str = "") -> tuple[str, Audio]:
     """Record ``seconds`` at 16 kHz from the microphone ``wanted`` ("": the default).
+
+    ``channels``: the setting of this name.
 
     Returns its name and the sound. Raises: AudioError.
     """
-    microphone = LiveMicrophone(wanted, backend)
+    microphone = LiveMicrophone(wanted, backend, channels=parse_channels(channels))
     microphone.start()
     try:
         frames: list[Audio] = []

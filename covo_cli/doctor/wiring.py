@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covo_cli.doctor.check import Check, Status
 from covo_cli.engines.covo_engine import covo_model, covo_voices
 from covo_cli.engines.duplex_engine import duplex_model
 from covo_cli.engines.engines import EngineChoice, choose_engine
+from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, config_path
 from model.errors import ModelError
+from model.lite.chat import check_gguf
 from voices.errors import VoiceError
 
 if TYPE_CHECKING:
@@ -92,6 +95,25 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
         return Check("voice", Status.WARNING, detail, fix), synthesizer
     cost = f"; {pack.lite.cost}" if pack.lite else ""
     return Check("voice", Status.OK, f"{name} ({pack.description}{cost})"), synthesizer
+
+
+def check_chat(settings: Settings) -> Iterator[Check]:
+    """Check the files that the chat settings name; yield nothing where they name none."""
+    model = settings.chat.model if not settings.chat.url else ""
+    readers: dict[str, tuple[str, Callable[[str], object]]] = {
+        "model": (model, lambda name: check_gguf(Path(name).expanduser())),
+        "persona": (settings.chat.persona, read_persona),
+    }
+    for key, (name, read) in readers.items():
+        if not name:
+            continue
+        try:
+            read(name)
+        except (SettingsError, ModelError) as error:
+            fix = f"name another: covo config set chat.{key} FILE"
+            yield Check(f"chat {key}", Status.FAILED, str(error), fix)
+        else:
+            yield Check(f"chat {key}", Status.OK, name)
 
 
 def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-
 from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
 from covo_cli.engines.covo_engine import covo_model
+from covo_cli.process.terminal import PlainConsole
 from covo_cli.settings.settings import Settings
 from model.covo.conversation.dialogue_parts import DialoguePart, ReplyEnd, StopReason, TextDelta
 from model.errors import failing_as_model_error
@@ -28,7 +27,7 @@ def run_ask(settings: Settings, audio: Path, question: str, *, as_json: bool) ->
     """
     sound = read_audio(audio, USER_RATE)
     model = covo_model(settings, text_only=True)
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with console.status("Loading") as status:
         dialogue = model.load_dialogue(None, lambda stage: status.update(f"{stage} ..."))
     reply = dialogue.begin(sound, question.strip())
@@ -36,7 +35,7 @@ def run_ask(settings: Settings, audio: Path, question: str, *, as_json: bool) ->
         end = _write(dialogue.stream(reply, lambda: False), as_json=as_json)
     if end.reason is StopReason.END:
         return 0
-    console.print(f"Answer cut short after {end.text} tokens: {end.reason}.", highlight=False)
+    console.print(f"Answer cut short after {end.text} tokens: {end.reason}.")
     return CUT_SHORT
 
 

@@ -115,9 +115,10 @@ def model_dict(status: ModelStatus) -> dict[str, object]:
 def show_progress(work: Callable[[Callable[[PullProgress], None]], _T]) -> _T:
     """Do ``work`` with a progress bar; print a line per file if stderr is not a terminal."""
     from rich import progress as shown
-    from rich.console import Console
 
-    console = Console(stderr=True)
+    from covo_cli.process.terminal import PlainConsole
+
+    console = PlainConsole(stderr=True)
     if not console.is_terminal:
         coming = ""
 

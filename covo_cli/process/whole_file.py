@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 
 @contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path, which replaces ``target`` when the block ends without an error.
 
-    After an error ``target`` is unchanged. Raises: OSError.
+    After an error ``target`` is unchanged; a link stays one, and what it points to is replaced.
+    Raises: OSError.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    target = Path(os.path.realpath(target))  # Path.resolve fails for a circle of links
+    # Not named after the target, whose name may be as long as names can be.
+    temporary = target.with_name(f".covo.{os.getpid()}.{token_hex(4)}.tmp")
     try:
         yield temporary
         temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it must not hide why it is still there
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(target: Path, text: str) -> None:

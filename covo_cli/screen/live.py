@@ -16,7 +16,13 @@ from io import TextIOWrapper
 from threading import Event
 from typing import Self, TextIO, cast
 
-from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderResult
+from rich.console import (
+    Console,  # noqa: TID251 - rich calls with any
+    ConsoleDimensions,
+    ConsoleOptions,
+    Group,
+    RenderResult,
+)
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType
@@ -25,6 +31,7 @@ from rich.text import Text
 from audio_io.worker import Worker, details_hint, join_all
 from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import OutputClosed
+from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen.keys import KeyState
 from covo_cli.screen.panel import Panel
 from covo_cli.screen.plain import LinesScreen
@@ -51,7 +58,7 @@ instead of taking more rows than were counted.
 log = logging.getLogger(__name__)
 
 
-class _Console(Console):
+class _ScreenConsole(PlainConsole):
     def on_broken_pipe(self) -> None:
         """Raise; rich would exit."""
         raise BrokenPipeError(errno.EPIPE, "the terminal has gone")
@@ -79,11 +86,11 @@ class LiveScreen:
         self,
         view: ConversationView,
         keys: Callable[[], KeyState] = KeyState,
-        console: Console | None = None,
+        console: PlainConsole | None = None,
     ) -> None:
         self._view = view
         self._keys = keys
-        self._console = console or _Console()
+        self._console = console or _ScreenConsole()
         self._glyphs = glyphs_for(self._console.encoding)
         self._lines = _Lines()
         self._live = Live(self._lines, console=self._console, auto_refresh=False, transient=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
 from rich.text import Text
 
 from audio_io.clock import seconds
 from audio_io.levels import FLOOR_DB
+from covo_cli.process.terminal import PlainConsole
 from covo_cli.process.text import clean, duration
 from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
 from covo_cli.screen.view import View
@@ -29,7 +29,7 @@ WHO_STYLES = {Who.USER: "bold cyan", Who.ASSISTANT: "bold magenta"}
 class Panel:
     """Draws for ``console``; no line is wider than ``width`` columns."""
 
-    console: Console
+    console: PlainConsole
     width: int
     glyphs: Glyphs
 

@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
+from audio_io.files import native_path
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 from covo_cli.errors import SessionError
@@ -123,7 +124,7 @@ def write_sound(path: Path, blocks: Iterator[Pcm], *, kind: str, channels: int) 
     with whole_file(path) as temporary:
         try:
             with soundfile.SoundFile(
-                temporary, "w", RATE, channels, subtype="PCM_16", format=kind
+                native_path(temporary), "w", RATE, channels, subtype="PCM_16", format=kind
             ) as file:
                 for block in blocks:
                     file.write(block)
@@ -148,7 +149,7 @@ def read_audio(folder: Path) -> Iterator[Pcm]:
             raise SessionError(f"session {folder.name} has no sound: {flac} is missing")
         if flac.stat().st_size == 0:
             return  # libsndfile writes no samples as an empty file, which it cannot read
-        with soundfile.SoundFile(flac) as file:
+        with soundfile.SoundFile(native_path(flac)) as file:
             if (file.channels, file.samplerate) != (2, RATE):
                 raise SessionError(f"{flac} is not stereo sound at {RATE} Hz")
             while len(block := file.read(BLOCK, dtype="int16")):

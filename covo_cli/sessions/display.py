@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from covo_cli.process.terminal import PlainConsole
 from covo_cli.process.text import clean, duration
 from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
@@ -20,10 +20,10 @@ NARROW_COLUMNS = ("Name", "Length", "Turns", "State")
 STYLES = {Who.USER: "cyan", Who.ASSISTANT: "green"}
 
 
-def console() -> Console:
+def console() -> PlainConsole:
     """Return a console on stdout; wide for a pipe, so that grep finds whole lines."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(highlight=False, width=PIPE_WIDTH)
+    terminal = PlainConsole()
+    return terminal if terminal.is_terminal else PlainConsole(width=PIPE_WIDTH)
 
 
 def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:

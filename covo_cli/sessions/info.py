@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
+import msgspec
 from msgspec import Meta
 
 from covo_cli import __version__
@@ -93,6 +94,27 @@ def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
         except ValueError as error:
             warnings.append(f"{INFO}: {name} {str(error).strip()}")
     return SessionInfo(**{"started": start_of(folder), **fields}), warnings
+
+
+@dataclass(frozen=True, slots=True)
+class _TimeSpan:
+    started: datetime
+    ended: datetime | None = None
+
+
+def read_span(folder: Path) -> tuple[datetime, datetime]:
+    """Return when the session in ``folder`` began and ended, the latter as far as known.
+
+    Much faster than :func:`read_info`, and as forgiving.
+    """
+    try:
+        span = msgspec.json.decode((folder / INFO).read_bytes(), type=_TimeSpan)
+    except (OSError, msgspec.MsgspecError, UnicodeError):
+        info, _ = read_info(folder)
+        span = _TimeSpan(info.started, info.ended)
+    # Written without a time zone, it is a local time.
+    started = span.started.astimezone()
+    return started, (span.ended or started).astimezone()
 
 
 def start_of(folder: Path) -> datetime:

@@ -25,6 +25,7 @@ from covo_cli.sessions.files import EVENTS, PARTIAL_AUDIO
 from covo_cli.sessions.finish import finish
 from covo_cli.sessions.info import NAME_FORMAT, SessionInfo, package_versions, write_info
 from model.engine import EngineInfo
+from voices.folders import make_folder
 
 MOST_WAITING = 3_000
 """Ticks that may wait for a slow disk: 60 s, about 10 MB."""
@@ -178,7 +179,7 @@ class SessionRecorder:
 
 
 def _new_folder(root: Path, started: datetime) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
+    make_folder(root)
     name = started.strftime(NAME_FORMAT)
     number = 1
     while True:

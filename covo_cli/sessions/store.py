@@ -6,6 +6,7 @@ import difflib
 import re
 import shutil
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -14,13 +15,13 @@ from audio_io.clock import seconds
 from covo_cli.errors import SessionError
 from covo_cli.sessions.event_log import EventLog, read_events
 from covo_cli.sessions.files import AUDIO, EVENTS, INFO, PARTIAL_AUDIO, PARTIAL_BYTES_PER_SECOND
-from covo_cli.sessions.info import SessionInfo, read_info
+from covo_cli.sessions.info import SessionInfo, read_info, read_span
 from covo_cli.sessions.lock import is_locked
 from covo_cli.sessions.transcript import TranscriptEntry, Who, transcript
 from model.events import Event
 
 LAST = "last"
-_NAME = re.compile(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)(?:-(\d+))?")
+_NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(?:-(\d+))?")
 _NEAREST = 3
 
 
@@ -100,7 +101,7 @@ class SessionStore:
             return ()
         except OSError as error:
             raise SessionError(f"cannot list the sessions in {self.root}: {error}") from error
-        return tuple(path.name for path in sorted(folders, key=_age, reverse=True))
+        return tuple(path.name for path in sorted(folders, key=_begun, reverse=True))
 
     def list(self) -> tuple[Session, ...]:
         """Return all sessions, newest first, recovering none. Raises: SessionError."""
@@ -164,12 +165,12 @@ def _is_session(path: Path) -> bool:
     return path.is_dir() and (named or (path / INFO).exists() or (path / EVENTS).exists())
 
 
-def _age(folder: Path) -> tuple[str, int]:
+def _begun(folder: Path) -> tuple[datetime, int]:
+    """Return when a session began, the world over: its name tells a local time."""
     match = _NAME.fullmatch(folder.name)
-    if match is None:
-        info, _ = read_info(folder)  # renamed by the user
-        return (info.started.strftime("%Y-%m-%d_%H-%M-%S"), 0)
-    return (match[1], int(match[2] or 1))
+    # One that ended before it began did so by a clock that was set back meanwhile.
+    begun = min(read_span(folder))
+    return (begun, int(match[1] or 1) if match else 0)
 
 
 def _load(folder: Path, warning: str = "") -> Session:

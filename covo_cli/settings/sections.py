@@ -48,6 +48,9 @@ class AudioSettings:
     output: str = setting(
         "", "Speaker: id or part of its name; empty: system default.", flag="--output-device"
     )
+    channels: str = setting(
+        "", "Input channels to use, such as 3 or 1,2; empty: those that carry speech."
+    )
     vad: Literal["silero", "webrtc"] = setting("silero", "Voice activity detector.")
     echo_cancellation: bool = setting(
         True,
@@ -153,7 +156,8 @@ class CovoSettings:
         "auto", "Precision of the language model; auto: as stored.", flag="--precision"
     )
     token2wav_precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
-        "auto", "Precision of token2wav; auto: bf16, on the CPU fp32."
+        "auto",
+        "Precision of token2wav; auto: bf16, its vocoder fp32; on the CPU fp32.",
     )
     context_minutes: float = setting(
         10.0, "Minutes of conversation kept as context.", within=(0.5, 100.0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from covo_cli.errors import SettingsError
 from covo_cli.process import whole_file
+from voices.folders import make_folder
 
 if TYPE_CHECKING:
     import tomlkit
@@ -108,10 +109,16 @@ def remove_value(path: Path, section: str, name: str) -> bool:
 
 def write_text(path: Path, text: str) -> None:
     """Replace the file's text atomically. Raises: SettingsError; the file is then unchanged."""
-    target = path.resolve()  # keep a symlink, e.g. into a dotfiles folder
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        whole_file.write_text(target, text)
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise SettingsError(
+            f"{path} cannot hold {text[error.start : error.end]!r}, which is not Unicode; set it "
+            "by its environment variable (covo config show --json)"
+        ) from error
+    try:
+        make_folder(path.parent)
+        whole_file.write_text(path, text)  # through a link, e.g. into a dotfiles folder
     except OSError as error:
         reason = error.strerror or error
         raise SettingsError(f"cannot write the settings file {path}: {reason}") from error

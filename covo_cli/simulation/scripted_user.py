@@ -10,7 +10,7 @@ import numpy as np
 
 from audio_io.clock import FRAME, samples
 from audio_io.endpoints import EndpointStatus
-from audio_io.pacer import Pacer
+from audio_io.file_endpoints import Pacer
 from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Tick
 from model.events import ReplyStarted, StateChanged, TurnState

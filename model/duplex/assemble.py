@@ -15,19 +15,14 @@ from tokenizers import Tokenizer
 
 from model.covo.config.device import AUTO, named_device
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.precision import Precision, SpeechPrecision, token2wav_precision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import load_duplex, load_tokenizer
-from model.duplex.network.speech import (
-    SpeechDecoder,
-    Token2WavSpeech,
-    ToneSpeech,
-    warm_up_speech,
-)
+from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
@@ -42,10 +37,9 @@ class DuplexAssistant:
     tokenizer: Tokenizer
 
     def warm_up(self) -> LoopState:
-        """Run everything once, so that the first steps are as fast as later ones; return the state
-        before a conversation."""
-        on_gpu = self.loop.network.device.type == "cuda"
-        warm_up_speech(self.speech, self.loop.profile, settle=on_gpu)
+        """Run everything once, on the thread that will make the steps, so that the first ones are
+        as fast as later ones; return the state before a conversation."""
+        self.speech.warm_up()
         return self.loop.warm_up()
 
 
@@ -136,7 +130,9 @@ class DuplexModel:
         folder = self._folder / TOKEN2WAV
         token2wav = load_token2wav(folder, device=self._device, precision=sound.precision)
         sampling = self._settings.flow_sampling(sound.config.sampling)
-        return Token2WavSpeech.chunkwise(token2wav, sound.voice.prompt, self._profile, sampling)
+        return Token2WavSpeech.chunkwise(
+            token2wav, sound.voice.prompt, self._profile, sampling, graph=self._settings.graph
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +140,5 @@ class _Token2Wav:
     """The checked speech parts; ``voice`` has its prompt cropped."""
 
     config: Token2WavConfig
-    precision: Precision
+    precision: SpeechPrecision
     voice: NetworkVoice = field(repr=False)

@@ -120,7 +120,7 @@ class DuplexEngine:
         self._transcripts.load(progress)
         assistant = self._load(progress)
         progress("warming up")
-        self._loop_state = assistant.warm_up()
+        self._loop_state = self._executor.run(STEP_LANE, assistant.warm_up)
         self._assistant = assistant
 
     def command(self, command: Command) -> None:

@@ -105,9 +105,16 @@ class Channel(Generic[T]):
 
 
 def feed(channel: Channel[T], produce: Callable[[], None], name: str) -> threading.Thread:
-    """Run ``produce`` on a thread, then end ``channel``, whose reader gets what was raised."""
+    """Run :func:`filling` on a thread of its own."""
+    worker = Worker(filling(channel, produce), name)
+    worker.start()
+    return worker
 
-    def run() -> None:
+
+def filling(channel: Channel[T], produce: Callable[[], None]) -> Callable[[], None]:
+    """Return work that runs ``produce`` and ends ``channel``, whose reader gets what was raised."""
+
+    def fill() -> None:
         try:
             produce()
         except BaseException as error:  # noqa: BLE001 - raised again at the reader
@@ -115,6 +122,4 @@ def feed(channel: Channel[T], produce: Callable[[], None], name: str) -> threadi
         else:
             channel.end()
 
-    worker = Worker(run, name)
-    worker.start()
-    return worker
+    return fill

@@ -13,15 +13,15 @@ Jobs of one lane run one after the other, in the order of submission.
 
 from __future__ import annotations
 
-import queue
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from audio_io.clock import samples
-from audio_io.worker import Worker, join_all
+from audio_io.worker import join_all
 from model.jobs.channel import Cancelled, Channel
+from model.jobs.lane import Lane
 
 T = TypeVar("T")
 Work = Callable[[Cancelled], Iterator[T]]
@@ -56,6 +56,10 @@ class Executor(Protocol):
 
     def submit(self, lane: str, now: int, work: Work[T]) -> Job[T]:
         """Queue ``work`` on ``lane`` at ``now`` (user samples)."""
+
+    def run(self, lane: str, call: Callable[[], T]) -> T:
+        """Return what ``call`` returns where the jobs of ``lane`` run, before any of them; it takes
+        none of the conversation's time. Raises: what it raises."""
 
     def close(self) -> None:
         """Cancel all jobs and wait for them, at most :data:`CLOSE_S`. Safe to call twice."""
@@ -93,42 +97,31 @@ class _ThreadJob(Channel[T]):
         self.close()
 
 
-class _Lane(Worker):
-    """A thread that calls what is put into ``jobs``, in order, until None."""
-
-    def __init__(self, name: str) -> None:
-        self.jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        super().__init__(self._run_jobs, name)
-        self.start()
-
-    def _run_jobs(self) -> None:
-        while (run := self.jobs.get()) is not None:
-            run()
-
-
 class ThreadExecutor:
     """Real time: each lane is one thread."""
 
     def __init__(self) -> None:
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._jobs: list[_ThreadJob[object]] = []
 
     def submit(self, lane: str, now: int, work: Work[T]) -> Job[T]:
         job = _ThreadJob(work)
         self._jobs = [j for j in self._jobs if not j.finished]
         self._jobs.append(job)  # type: ignore[arg-type]
-        if lane not in self._lanes:
-            self._lanes[lane] = _Lane(lane)
-        self._lanes[lane].jobs.put(job.run)
+        self._lane(lane).submit(job.run)
         return job
+
+    def run(self, lane: str, call: Callable[[], T]) -> T:
+        return self._lane(lane).run(call)
 
     def close(self) -> None:
         for job in self._jobs:
             job.cancel()
-        for lane in self._lanes.values():
-            lane.jobs.put(None)
-        join_all(self._lanes.values(), CLOSE_S)
-        self._lanes.clear()
+        lanes, self._lanes = self._lanes, {}
+        join_all([thread for lane in lanes.values() for thread in lane.end()], CLOSE_S)
+
+    def _lane(self, name: str) -> Lane:
+        return self._lanes.setdefault(name, Lane(name))
 
 
 class _VirtualLane:
@@ -228,6 +221,9 @@ class VirtualExecutor:
         job = _VirtualJob(work, now, place, self._clock)
         place.jobs.append(job)  # type: ignore[arg-type]
         return job
+
+    def run(self, lane: str, call: Callable[[], T]) -> T:
+        return call()
 
     def close(self) -> None:
         for lane in self._lanes.values():

@@ -167,11 +167,11 @@ def test_portaudio_opens_at_the_devices_own_rate() -> None:
     backend = PortAudio(fake)
     got: list[np.ndarray] = []
     stream = backend.open(backend.devices()[0], "input", got.append)
-    assert (stream.rate, stream.channels, stream.latency) == (48_000, 2, 0.05)
+    assert (stream.rate, stream.channels, stream.latency) == (48_000, 4, 0.05)
     assert not stream.active
     stream.start()
     assert stream.active
-    block = np.ones((480, 2), np.float32)
+    block = np.ones((480, 4), np.float32)
     fake.made[0].callback(block, 480, None, None)
     assert got[0] is block
     stream.close()
@@ -179,11 +179,20 @@ def test_portaudio_opens_at_the_devices_own_rate() -> None:
     assert not stream.active
 
 
+def test_portaudio_takes_a_sound_servers_limit_for_no_number_of_inputs() -> None:
+    backend = PortAudio(FakeSoundDevice())
+    device = replace(backend.devices()[0], inputs=32)
+    assert backend.open(device, "input", print).channels == 2
+
+
 def test_portaudio_tries_other_channel_counts_then_says_why() -> None:
     fake = FakeSoundDevice()
-    fake.refused_channels = {2}
     backend = PortAudio(fake)
+    fake.refused_channels = {4}
+    assert backend.open(backend.devices()[0], "input", print).channels == 2
+    fake.refused_channels = {2}
     assert backend.open(backend.devices()[0], "input", print).channels == 4
+    assert backend.open(backend.devices()[1], "output", print).channels == 8
     fake.refused_channels = {1, 2, 4}
     with pytest.raises(DeviceError, match=r"cannot open input device 'Array mic' .*Invalid number"):
         backend.open(backend.devices()[0], "input", print)

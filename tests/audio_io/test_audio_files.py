@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import multiprocessing
+import os
 import resource
 import struct
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from pathlib import Path
@@ -348,3 +351,82 @@ def test_writer_abort_leaves_nothing(tmp_path: Path) -> None:
 
 def test_file_errors_are_audio_errors() -> None:
     assert issubclass(AudioFileError, AudioError)
+
+
+def headed(kind: str, subtype: str = "PCM_16", extra: bytes = b"") -> bytearray:
+    """A second of a tone as a file of this kind, and ``extra`` after its sound."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone(16_000, 1.0), 16_000, format=kind, subtype=subtype)
+    return bytearray(buffer.getvalue() + extra)
+
+
+def unfinished(kind: str, size: bytes, after: bytes, skip: int = 4) -> bytes:
+    """A file whose recorder wrote ``size`` after the bytes ``after``, and died."""
+    content = headed(kind)
+    at = content.index(after) + len(after) + skip - 4
+    content[at : at + len(size)] = size
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("no size", unfinished("WAV", bytes(4), b"data")),
+        ("no sizes at all", unfinished("WAV", bytes(4), b"RIFF")[:40] + bytes(4)),
+        ("size of the first block", unfinished("WAV", struct.pack("<I", 640), b"data")),
+        ("unknown size", unfinished("WAV", b"\xff" * 4, b"data")),
+        ("extensible", unfinished("WAVEX", bytes(4), b"data")),
+        ("Sun", unfinished("AU", bytes(4), b".snd", skip=8)),
+        ("Apple", unfinished("CAF", bytes(8), b"data")),
+        ("Apple, unknown", unfinished("CAF", b"\xff" * 8, b"data")),
+    ],
+)
+def test_a_recorder_that_died_leaves_its_sound(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / "a.wav"
+    if len(content) == 44:
+        content += bytes(headed("WAV"))[44:]
+    path.write_bytes(content)
+    np.testing.assert_allclose(read_audio(path, 16_000), tone(16_000, 1.0), atol=1e-3)
+
+
+def test_chunks_after_the_sound_are_not_played(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    note = b"LIST\x04\x00\x00\x00INFO"
+    path.write_bytes(headed("WAV", extra=note))
+    assert len(read_audio(path, 16_000)) == 16_000
+    nothing = bytearray(headed("WAV")[:44] + note)
+    nothing[40:44] = bytes(4)
+    path.write_bytes(nothing)
+    with pytest.raises(AudioFileError, match="no samples"):
+        read_audio(path, 16_000)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a_pipe_is_read_once(tmp_path: Path, subtype: str) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=lambda: path.write_bytes(headed("WAV", subtype)))
+    writer.start()
+    microphone = FileMicrophone(path, paced=False)
+    microphone.start()
+    writer.join()
+    np.testing.assert_allclose(read_all(microphone)[:16_000], tone(16_000, 1.0), atol=1e-3)
+    microphone.close()
+
+
+def test_a_terminal_is_no_sound_file() -> None:
+    leader, follower = os.openpty()
+    try:
+        with pytest.raises(AudioFileError, match="it is a terminal"):
+            read_audio(Path(os.ttyname(follower)), 16_000)
+    finally:
+        os.close(leader)
+        os.close(follower)
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe.wav", b"a\nb.wav", b"-i.wav", b"x" * 251 + b".wav"])
+def test_every_name_that_a_file_may_have_works(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    write_audio(path, tone(16_000, 0.1), 16_000)
+    assert len(read_audio(path, 16_000)) == 1600
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]

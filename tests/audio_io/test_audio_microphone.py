@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
-from audio_io.errors import DeviceError
-from audio_io.live.devices import permission_hint
+from audio_io.errors import AudioError, DeviceError
+from audio_io.live.devices import Device, permission_hint
 from audio_io.live.microphone import LiveMicrophone
 from tests.fakes.audio import BUILT_IN, USB, FakeBackend, FakeClock
 
@@ -14,14 +14,19 @@ from tests.fakes.audio import BUILT_IN, USB, FakeBackend, FakeClock
 class Setup:
     """A microphone whose device captures whenever the microphone waits."""
 
-    def __init__(self, wanted: str = "", *devices: object) -> None:
+    def __init__(self, wanted: str = "", *devices: Device, channels: Sequence[int] = ()) -> None:
         self.clock = FakeClock()
-        self.backend = FakeBackend(USB, BUILT_IN)
+        self.backend = FakeBackend(*(devices or (USB, BUILT_IN)))
         self.running = True
         self.sound: Callable[[np.ndarray], np.ndarray] = lambda time: np.sin(2 * np.pi * 440 * time)
         self.captured = 0.0
         self.microphone = LiveMicrophone(
-            wanted, self.backend, clock=self.clock, sleep=self.sleep, run=lambda work: work()
+            wanted,
+            self.backend,
+            channels=channels,
+            clock=self.clock,
+            sleep=self.sleep,
+            run=lambda work: work(),
         )
 
     def sleep(self, seconds: float) -> None:
@@ -55,6 +60,45 @@ def test_frames_are_the_sound_at_16_khz(wanted: str) -> None:
     assert abs(np.arctan2(weights[1], weights[0])) / (2 * np.pi * 440) < 0.0005
     assert setup.microphone.status.device.lower().startswith(wanted)
     assert setup.microphone.status.message == ""
+
+
+def on_input(number: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Bursts of a tone on one input of an interface with eight; a hum on the second."""
+
+    def sound(time: np.ndarray) -> np.ndarray:
+        frames = np.zeros((len(time), 8))
+        frames[:, 1] = 0.3 * np.sin(2 * np.pi * 50 * time)
+        frames[:, number - 1] += np.sin(2 * np.pi * 440 * time) * (time % 0.3 < 0.2)
+        return frames
+
+    return sound
+
+
+INTERFACE = Device(2, "Interface", "ALSA", 8, 0, 48_000, True)
+
+
+@pytest.mark.parametrize("channels", [(), (7,)])
+def test_a_microphone_on_input_7_of_8_is_heard(channels: tuple[int, ...]) -> None:
+    setup = Setup("", INTERFACE, channels=channels)
+    setup.sound = on_input(7)
+    setup.microphone.start()
+    assert np.abs(setup.read(50)).max() == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_channel_that_is_not_there_is_an_error_at_start() -> None:
+    with pytest.raises(AudioError, match="channel 9, but there are only 8"):
+        Setup("", INTERFACE, channels=(1, 9)).microphone.start()
+
+
+def test_a_device_that_lacks_the_channel_replaces_a_lost_one() -> None:
+    setup = Setup("interface", INTERFACE, BUILT_IN, channels=(7,))
+    setup.microphone.start()
+    setup.backend.present.remove(INTERFACE)
+    setup.backend.stream.broken = True
+    setup.sound = lambda time: np.sin(2 * np.pi * 440 * time)
+    setup.read(250)
+    assert "using 'Built-in Audio' instead" in setup.microphone.status.message
+    assert np.abs(setup.read(50)).max() == pytest.approx(1.0, abs=0.02)
 
 
 def test_read_waits_no_longer_than_its_timeout() -> None:

@@ -33,7 +33,7 @@ class FakeStream:
         self.device = device
         self.kind = kind
         self.rate = device.rate
-        self.channels = min(2, device.channels(kind))
+        self.channels = device.inputs if kind == "input" else min(2, device.outputs)
         self.latency = latency
         self.started = False
         self.broken = False
@@ -50,9 +50,10 @@ class FakeStream:
     def close(self) -> None:
         self.closed = True
 
-    def capture(self, mono: np.ndarray) -> None:
-        """The device hears ``mono``, the same on all its channels."""
-        frames = np.repeat(mono.astype(np.float32)[:, None], self.channels, axis=1)
+    def capture(self, sound: np.ndarray) -> None:
+        """The device hears ``sound``: one for each channel, or the same on all."""
+        frames = np.empty((len(sound), self.channels), np.float32)
+        frames[:] = sound if sound.ndim == 2 else sound[:, None]
         self._callback(frames)
         frames[:] = np.nan  # a callback that kept a reference instead of a copy would notice
 

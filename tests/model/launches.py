@@ -1,18 +1,31 @@
-"""Counts what would start a kernel on a GPU while a network runs on the meta device."""
+"""What would start a kernel on a GPU, counted or compiled while a network is on the meta device."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from model.covo.config import device
 
-_ALLOCATIONS = ("aten.empty", "aten.new_empty", "aten.lift_fresh", "aten.detach")
+_ALLOCATIONS = ("aten.empty", "aten.new_empty")
+_TRITON_NAMES = {
+    torch.float32: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+    torch.int64: "i64",
+    torch.int32: "i32",
+    torch.int8: "i8",
+    torch.uint8: "u8",
+    torch.bool: "i1",
+}
 
 
 class _Operations(TorchDispatchMode):
@@ -23,10 +36,11 @@ class _Operations(TorchDispatchMode):
         self._counts = counts
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
         name = str(func)
-        if not name.startswith(_ALLOCATIONS) and not _is_view(func):
+        if not name.startswith(_ALLOCATIONS) and not _is_view(func, (args, kwargs), out):
             self._counts[name] += 1
-        return func(*args, **(kwargs or {}))
+        return out
 
 
 @contextmanager
@@ -34,10 +48,12 @@ def counted_launches() -> Iterator[Counter[str]]:
     """Count launches by name; ``total()`` of the result is their number. A Triton kernel counts as
     one and is not run; without Triton, torch's operations take its place."""
     counts: Counter[str] = Counter()
-    with pytest.MonkeyPatch.context() as patch:
-        _count_triton(patch, counts)
-        with _Operations(counts):
-            yield counts
+
+    def count(kernel, *_: object, **__: object) -> None:
+        counts[f"triton.{kernel.fn.__name__}"] += 1
+
+    with _triton_on_meta(count), _Operations(counts):
+        yield counts
 
 
 def launches(work: Callable[[], object]) -> int:
@@ -47,21 +63,67 @@ def launches(work: Callable[[], object]) -> int:
     return counts.total()
 
 
-def _count_triton(patch: pytest.MonkeyPatch, counts: Counter[str]) -> None:
-    try:
-        from triton.runtime.jit import JITFunction
-    except ImportError:
-        return
+@contextmanager
+def compiled_kernels(cache: Path) -> Iterator[set[str]]:
+    """Compile Triton kernels that are launched on the meta device for an H100, each kind once,
+    with ``cache`` as its folder; give the names of those that were."""
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
 
-    def count(kernel, *_: object, **__: object) -> None:
-        counts[f"triton.{kernel.fn.__name__}"] += 1
+    names: set[str] = set()
+    seen: set[str] = set()
 
-    patch.setattr(JITFunction, "run", count)
-    patch.setattr(device, "TRITON_DEVICES", ("meta",))
-    patch.setattr(device, "_triton_builds", lambda: True)
+    def build(kernel, *args: object, grid: object, warmup: bool, **options: object) -> None:
+        given = dict(zip(kernel.arg_names, args, strict=False))
+        given |= {name: options.pop(name) for name in kernel.arg_names if name in options}
+        # As Triton does it for a launch: what is None or 1 is a constant.
+        constants = {
+            param.name: value
+            for param in kernel.params
+            for value in (given[param.name],)
+            if param.is_constexpr or value is None or (isinstance(value, int) and value == 1)
+        }
+        signature = {name: _triton_type(given[name]) for name in given if name not in constants}
+        if (key := repr((kernel.fn.__name__, signature, constants, options))) not in seen:
+            seen.add(key)
+            signature |= dict.fromkeys(constants, "constexpr")
+            source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+            triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+            names.add(kernel.fn.__name__)
+
+    with pytest.MonkeyPatch.context() as patch, _triton_on_meta(build):
+        patch.setenv("TRITON_CACHE_DIR", str(cache))
+        yield names
 
 
-def _is_view(func: torch._ops.OpOverload) -> bool:
-    """Whether what ``func`` returns is memory of its arguments, which it leaves as it is."""
-    aliases = [returned.alias_info for returned in func._schema.returns]
-    return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
+@contextmanager
+def _triton_on_meta(launch: Callable[..., None]) -> Iterator[None]:
+    """Let the meta device have Triton kernels, and call ``launch`` instead of launching one."""
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            from triton.runtime.jit import JITFunction
+        except ImportError:
+            pass
+        else:
+            patch.setattr(JITFunction, "run", launch)
+            patch.setattr(device, "TRITON_DEVICES", ("meta",))
+            patch.setattr(device, "_triton_builds", lambda: True)
+        yield
+
+
+def _triton_type(value: object) -> str:
+    if isinstance(value, Tensor):
+        return "*" + _TRITON_NAMES[value.dtype]
+    return "i32" if isinstance(value, int) else "fp32"
+
+
+def _is_view(func: torch._ops.OpOverload, given: object, out: object) -> bool:
+    """Whether ``out`` is memory of what was ``given``, which ``func`` leaves as it is."""
+    if func._schema.is_mutable:
+        return False
+    held, made = (
+        {x.untyped_storage()._cdata for x in tree_leaves(of) if isinstance(x, Tensor)}
+        for of in (given, out)
+    )
+    return made <= held

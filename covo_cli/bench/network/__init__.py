@@ -24,6 +24,7 @@ from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak
 from model.covo.config.device import named_device
 from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.config.sizes import NetworkSize, network_size
+from model.covo.language.stepping import decode_stream
 from model.covo.memory.fit import MemoryFit, free_memory
 from model.covo.memory.plan import MemorySetting, context_tokens
 from model.errors import NetworkConfigError
@@ -95,20 +96,21 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     clock = DeviceClock(bench.device)
     progress("what the device can do at best")
     bandwidth = read_bandwidth(clock, bench.runs)
-    speech_peak = matmul_peak(clock, bench.setting.token2wav, bench.runs)
-    subject = build_subject(size, plan, clock, bench.turn_seconds, progress)
+    speech_peak = matmul_peak(clock, bench.setting.token2wav.flow, bench.runs)
     codes = bench.codes
-    progress("encoder and prefill")
-    hearing = measure_hearing(subject, bench.runs)
-    progress("decode steps")
-    decoding = measure_decoding(subject, bench.steps, bandwidth)
-    progress("flow matching and vocoder")
-    chunks = measure_chunks(subject, codes, bench.runs, speech_peak)
-    progress(f"replies of {bench.reply_seconds:g} s")
-    reply = _median(lambda: measure_reply(subject, codes))
-    memory = _memory(subject)  # before the reference's order, which takes more
-    progress("the same reply in the reference's order")
-    all_first = _median(lambda: measure_all_first(subject, codes))
+    with decode_stream(bench.device):  # as on a conversation's decode thread
+        subject = build_subject(size, plan, clock, bench.turn_seconds, progress)
+        progress("encoder and prefill")
+        hearing = measure_hearing(subject, bench.runs)
+        progress("decode steps")
+        decoding = measure_decoding(subject, bench.steps, bandwidth)
+        progress("flow matching and vocoder")
+        chunks = measure_chunks(subject, codes, bench.runs, speech_peak)  # warms up for replies
+        progress(f"replies of {bench.reply_seconds:g} s")
+        reply = _median(lambda: measure_reply(subject, codes))
+        memory = _memory(subject)  # before the reference's order, which takes more
+        progress("the same reply in the reference's order")
+        all_first = _median(lambda: measure_all_first(subject, codes))
     figures = {
         "machine": {**machine(), **device_facts(bench.device)},
         "size": bench.size.name,

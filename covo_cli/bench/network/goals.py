@@ -41,7 +41,8 @@ def judge(goals: Iterable[Goal], figures: Figures, *, counts: bool) -> list[dict
     return found
 
 
-def _off_plan(figures: Figures) -> float | None:
+def off_plan(figures: Figures) -> float | None:
+    """Return how far the peak memory is from its plan, as a share of the plan."""
     share = figures["memory"]["peak_share_of_plan"]
     return None if share is None else round(abs(share - 1), 4)
 
@@ -70,7 +71,7 @@ _GOALS = (
         lambda figures: figures["reply"]["whole_share_of_duration"],
         "bf16",
     ),
-    Goal("peak memory off its plan, as a share", 0.10, _off_plan),
+    Goal("peak memory off its plan, as a share", 0.10, off_plan),
     *(
         Goal(f"peak memory in {precision} with ten minutes of talk, GB", most, _peak_gb, precision)
         for precision, most in GOAL_GB.items()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,8 +15,7 @@ from covo_cli.bench.network.timing import milliseconds
 from model.covo.language.features import ENCODER_RATE
 from model.covo.memory.plan import ASSISTANT_TOKENS_PER_SECOND
 from model.covo.memory.speech_cost import ChunkCost, chunk_costs
-from model.covo.speech.chunk_schedule import Chunk
-from model.covo.speech.flow import Conditioning
+from model.covo.speech.speech_stream import FLOW, VOCODER
 
 
 def measure_hearing(subject: Subject, runs: int) -> dict[str, Any]:
@@ -81,44 +81,39 @@ def _decoding(subject: Subject, context: int, steps: int, bandwidth: float) -> d
 
 
 def measure_chunks(subject: Subject, codes: int, runs: int, peak: float) -> list[dict[str, Any]]:
-    """Time flow matching and vocoder for each chunk of a reply of ``codes`` codes. ``peak``: matrix
-    product operations per second in token2wav's precision."""
-    size, schedule = subject.size, subject.speech.schedule
-    costs = chunk_costs(size.token2wav, size.voice_codes, codes, schedule)
-    return [_chunk(subject, cost, runs, peak) for cost in _distinct(costs)]
+    """Time each kind of chunk of a reply of ``codes`` codes on the speech worker, which has not
+    been warmed up. ``peak``: matrix product operations per second in the flow's precision."""
+    size, schedule, worker = subject.size, subject.speech.schedule, subject.worker
+    stream, measured = worker.start(subject.voice, subject.speech), {}
+    for cost in chunk_costs(size.token2wav, size.voice_codes, codes, schedule):
+        chunk = cost.chunk
+        given = [
+            code % size.token2wav.flow.codebook for code in range(stream.received, chunk.ahead)
+        ]
+        step = partial(worker.step, stream, given, last=chunk.end == codes)
+        kind = cost.flow, cost.vocoder
+        if kind not in measured:
+            measured[kind] = _chunk(subject, cost, step, runs, peak)
+        _, stream = step()
+    return list(measured.values())
 
 
-def _distinct(costs: Iterator[ChunkCost]) -> Iterator[ChunkCost]:
-    seen = set()
-    for cost in costs:
-        shape = (cost.flow, cost.vocoder)
-        if shape not in seen:
-            seen.add(shape)
-            yield cost
-
-
-def _chunk(subject: Subject, cost: ChunkCost, runs: int, peak: float) -> dict[str, Any]:
-    config, token2wav, chunk = subject.size.token2wav, subject.token2wav, cost.chunk
-    flow, sampling = token2wav.token2latent, config.sampling
-    own = config.flow.upsample * (chunk.end - chunk.begin)
-    given = _conditioning(subject, chunk)
-    noise = torch.randn(given.latents.shape, device=subject.device)
-    latents = torch.randn(1, config.flow.latent, own, device=subject.device)
-    vocoder = token2wav.wavegan
-    _, state = vocoder.step(vocoder.start(), latents)
-
-    def solve() -> None:
-        with torch.inference_mode():
-            flow.solve(noise, given, sampling)
-
-    flow_time = statistics.median(subject.clock.repeated(solve, runs, warm_ups=1))
-    vocoder_time = statistics.median(
-        subject.clock.repeated(lambda: vocoder.step(state, latents), runs, warm_ups=1)
+def _chunk(
+    subject: Subject, cost: ChunkCost, step: Callable[..., object], runs: int, peak: float
+) -> dict[str, Any]:
+    """Time ``step``, which makes the chunk of ``cost``: the first call, and later ones by part."""
+    first = _timed_parts(subject, step)
+    _timed_parts(subject, step)  # on a GPU this one captures graphs
+    later = [_timed_parts(subject, step) for _ in range(runs)]
+    flow_time, vocoder_time = (
+        statistics.median(parts[name] for parts in later) for name in (FLOW, VOCODER)
     )
+    chunk = cost.chunk
     return {
         "codes": chunk.end - chunk.begin,
         "seen_codes": subject.size.voice_codes + chunk.ahead - chunk.past,
         "audio_ms": round(1000 * cost.seconds, 1),
+        "first_ms": round(1000 * sum(first.values()), 3),
         "flow_ms": round(1000 * flow_time, 3),
         "flow_flop": cost.flow,
         "flow_flop_per_second": round(cost.flow / flow_time),
@@ -130,13 +125,17 @@ def _chunk(subject: Subject, cost: ChunkCost, runs: int, peak: float) -> dict[st
     }
 
 
-def _conditioning(subject: Subject, chunk: Chunk) -> Conditioning:
-    """Return the flow's input for ``chunk``: the voice, the window's latents and the codes."""
-    config, voice = subject.size.token2wav.flow, subject.voice
-    seen = torch.arange(chunk.ahead - chunk.past) % config.codebook
-    known = torch.randn(config.upsample * (chunk.begin - chunk.past), config.latent)
-    flow = subject.token2wav.token2latent
-    with torch.inference_mode():
-        return flow.condition(
-            torch.cat((voice.codes, seen)), torch.cat((voice.latents, known)), voice.speaker
-        )
+def _timed_parts(subject: Subject, step: Callable[..., object]) -> dict[str, float]:
+    """Return the seconds that each part of one call of ``step`` takes."""
+    parts: dict[str, float] = {}
+    subject.clock.wait()
+    before = time.perf_counter()
+
+    def watch(part: str) -> None:
+        nonlocal before
+        subject.clock.wait()
+        now = time.perf_counter()
+        parts[part], before = now - before, now
+
+    step(watch=watch)
+    return parts

@@ -64,7 +64,17 @@ def _speech(figures: Mapping[str, Any]) -> Table:
         title=f"Speech per chunk (matrix products reach {limit:.3g} TFLOP/s in "
         f"{figures['token2wav_precision']})"
     )
-    for name in ("codes", "seen", "sound", "flow", "of peak", "vocoder", "of peak", "together"):
+    for name in (
+        "codes",
+        "seen",
+        "sound",
+        "flow",
+        "of peak",
+        "vocoder",
+        "of peak",
+        "both",
+        "first",
+    ):
         table.add_column(name, justify="right")
     for chunk in figures["chunks"]:
         table.add_row(
@@ -76,6 +86,7 @@ def _speech(figures: Mapping[str, Any]) -> Table:
             f"{chunk['vocoder_ms']:.1f} ms",
             f"{chunk['vocoder_share_of_peak']:.0%}",
             f"{chunk['flow_ms'] + chunk['vocoder_ms']:.1f} ms",
+            f"{chunk['first_ms']:.0f} ms",
         )
     return table
 

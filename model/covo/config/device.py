@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 
 import torch
 
-from model.covo.config.precision import Precision
 from model.errors import NetworkConfigError
 
 AUTO = "auto"
 TRITON_DEVICES = ("cuda",)
 """Device types on which our Triton kernels run."""
 
+_CAPTURES = Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -38,16 +41,30 @@ def named_device(name: str) -> torch.device:
         ) from error
 
 
-def set_up_torch(precision: Precision) -> None:
-    """Set torch up, process-wide, for networks in ``precision``. Only CUDA is affected.
+def set_up_torch() -> None:
+    """Set torch up, process-wide. Only CUDA is affected.
 
     cuDNN's attention, which torch prefers on some cards, builds a plan per length and thread, and
-    nearly every chunk has a new length; FlashAttention needs no plans. For ``fp32``, cuDNN must not
-    round convolutions to TF32 (10 bits).
+    nearly every chunk has a new length; FlashAttention needs no plans. And cuDNN must not round
+    convolutions in fp32 to TF32 (10 bits), unless the call says so
+    (:mod:`model.covo.speech.tf32`).
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
-    if precision is Precision.FP32:
-        torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+@contextmanager
+def capturing(
+    graph: torch.cuda.CUDAGraph, pool: torch.cuda._POOL_HANDLE, stream: torch.cuda.Stream
+) -> Iterator[None]:
+    """Record the thread's work on ``stream`` as ``graph``, with memory from ``pool``, instead of
+    running it. Other threads may use other streams meanwhile, and wait for their turn to capture:
+    beginning a capture waits for the whole device, which ends any other capture with an error."""
+    with (
+        _CAPTURES,
+        torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"),
+    ):
+        yield
 
 
 def triton_works(device: torch.device) -> bool:

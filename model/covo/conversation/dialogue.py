@@ -100,6 +100,11 @@ class Dialogue:
         self._allowed = self._allowed_tokens()
 
     @property
+    def device(self) -> torch.device:
+        """Return the device that computes."""
+        return self._network.device
+
+    @property
     def exchanges(self) -> tuple[Exchange, ...]:
         """Return the conversation as the network remembers it."""
         with self._lock:
@@ -159,15 +164,14 @@ class Dialogue:
             if sum(len(segment.ids) for segment in segments) <= self._decoder.capacity:
                 self._cache.hold(segments)
 
-    def warm_up(self) -> None:
-        """Run everything once: hear a second of near-silence and answer with a few tokens."""
+    def warm_up(self, progress: Callable[[str], None] = lambda stage: None) -> None:
+        """Run everything once, on the thread that will decode: hear near-silence, and answer."""
+        self._decoder.warm_up(lambda done, total: progress(f"warming up: {done} of {total}"))
         settings = self._settings
         self._settings = replace(settings, limit=_WARM_UP_TOKENS)
         try:
             quiet = np.full(ENCODER_RATE, 1e-4, np.float32)
-            reply = DialogueReply(quiet, "", Answer(self._tokenizer), 0)
-            for _ in self.stream(reply, lambda: False):
-                pass
+            list(self.stream(DialogueReply(quiet, "", Answer(self._tokenizer), 0), lambda: False))
         finally:
             self._settings = settings
         self.prepare()

@@ -1,8 +1,8 @@
 """Covo-Audio-Chat as a reply generator, which streams the text and speech of each reply.
 
-One thread decodes tokens and one turns speech codes into sound; the caller of
-:meth:`CovoGenerator.reply` yields what they make. The network hears the turn itself, so a reply
-begins before the turn's words are known.
+One thread decodes the tokens of all replies, one turns a reply's speech codes into sound; the
+caller of :meth:`CovoGenerator.reply` yields what they make. The network hears the turn itself, so a
+reply begins before the turn's words are known.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from audio_io.worker import Worker, join_all
+from audio_io.worker import join_all
 from model.covo.conversation.answer import DialogueReply
 from model.covo.conversation.dialogue import Dialogue
 from model.covo.conversation.dialogue_parts import (
@@ -22,11 +22,13 @@ from model.covo.conversation.dialogue_parts import (
     TextDelta,
     TurnsDropped,
 )
+from model.covo.language.stepping import decode_stream
 from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.voice_catalogue import NetworkVoice
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError, failing_as_model_error
-from model.jobs.channel import Cancelled, Channel, feed
+from model.jobs.channel import Cancelled, Channel, feed, filling
+from model.jobs.lane import Lane
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 
 CLOSE_S = 1.5
@@ -76,8 +78,9 @@ class CovoGenerator:
         self._loaded: LoadedNetwork | None = None
         self._lock = threading.Lock()
         self._made: dict[int, _CovoReply] = {}
-        self._working: list[threading.Thread] = []
-        self._preparing: Worker | None = None
+        self._decoding = Lane("decode")
+        self._newest: _CovoReply | None = None  # the reply that is decoded, or was last
+        self._speaking: list[threading.Thread] = []
         self._trouble = ""  # why preparing failed; reported with the next reply
         self._closed = threading.Event()
 
@@ -95,7 +98,12 @@ class CovoGenerator:
         atexit.register(self.close)
         loaded = self._load(self._voice, progress)
         progress("running the network once")
-        loaded.dialogue.warm_up()
+
+        def first() -> None:
+            with decode_stream(loaded.dialogue.device):
+                loaded.dialogue.warm_up(progress)
+
+        self._decoding.run(first)
         if loaded.speech is not None and self._voice is not None:
             progress("speaking once")
             loaded.speech.warm_up(self._voice.prompt)
@@ -114,19 +122,25 @@ class CovoGenerator:
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
 
+        def replaced() -> bool:
+            return parts.stopped or self._newest is not made
+
         parts: Channel[ReplyPart] = Channel(stopped)
-        codes: Channel[tuple[int, ...]] = Channel(lambda: parts.stopped, _GROUPS_AHEAD)
+        codes: Channel[tuple[int, ...]] = Channel(replaced, _GROUPS_AHEAD)
 
         def decode() -> None:
-            for part in loaded.dialogue.stream(made.reply, lambda: parts.stopped):
-                match part:
-                    case SpeechCodes(group):
-                        codes.put(group)
-                    case TextDelta(text):
-                        parts.put(ReplyText(text))
-                    case _:
-                        if (notice := _notice(part)) is not None:
-                            parts.put(notice)
+            # A reply that is remembered gives way to preparing the next one.
+            stream = loaded.dialogue.stream(made.reply, lambda: replaced() or made.reply.over)
+            with decode_stream(loaded.dialogue.device):
+                for part in stream:
+                    match part:
+                        case SpeechCodes(group):
+                            codes.put(group)
+                        case TextDelta(text):
+                            parts.put(ReplyText(text))
+                        case _:
+                            if (notice := _notice(part)) is not None:
+                                parts.put(notice)
 
         def speak() -> None:
             if loaded.speech is not None and made.voice is not None:
@@ -142,9 +156,11 @@ class CovoGenerator:
             for _ in codes:
                 pass  # without speech: wait for the end of the text
 
-        threads = [feed(codes, decode, "decode"), feed(parts, speak, "speak")]
+        self._newest = made  # an unfinished reply before it gives way
+        self._decoding.submit(filling(codes, decode))
+        speaking = feed(parts, speak, "speak")
         with self._lock:
-            self._working = [t for t in self._working if t.is_alive()] + threads
+            self._speaking = [t for t in self._speaking if t.is_alive()] + [speaking]
         yield from parts
         made.finished = not stopped()
 
@@ -179,8 +195,8 @@ class CovoGenerator:
         atexit.unregister(self.close)
         self._closed.set()
         with self._lock:
-            working, self._working = self._working, []
-        join_all(working, CLOSE_S)
+            speaking, self._speaking = self._speaking, []
+        join_all([*self._decoding.end(), *speaking], CLOSE_S)
         self._loaded = None
 
     def _present(self) -> LoadedNetwork:
@@ -189,18 +205,19 @@ class CovoGenerator:
         return self._loaded
 
     def _prepare(self) -> None:
-        """Start bringing the cache up to date for the next reply."""
-        loaded = self._present()
-        with self._lock:
-            if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):
-                return
-            self._preparing = Worker(lambda: self._catch_up(loaded), "prepare")
-            self._preparing.start()
-            self._working.append(self._preparing)
+        """Start bringing the cache up to date for the next reply, unless that is being decoded."""
+        loaded, newest = self._present(), self._newest
+        if newest is None or newest.reply.over:
+            self._decoding.submit(lambda: self._catch_up(loaded))
 
     def _catch_up(self, loaded: LoadedNetwork) -> None:
+        if self._closed.is_set():
+            return
         try:
-            with failing_as_model_error("preparing the next reply"):
+            with (
+                failing_as_model_error("preparing the next reply"),
+                decode_stream(loaded.dialogue.device),
+            ):
                 loaded.dialogue.prepare()
         except ModelError as error:
             with self._lock:

@@ -1,8 +1,8 @@
-"""Attention over the key-value cache: write new rows into a layer's cache and attend to all rows.
+"""Attention over the key-value cache, which holds the new rows already.
 
 - :class:`PrefillAttention`: any number of rows at a position that the host knows.
-- :class:`StepAttention`: one row at a position that only the device knows, over a fixed number of
-  cache rows, so that a CUDA graph of it stays valid as the history grows.
+- :class:`StepAttention`: a few rows at positions that only the device knows, over a fixed number
+  of cache rows, so that a CUDA graph of it stays valid as the history grows.
 
 :func:`flash_available` chooses between two implementations. FlashAttention's variable-length form
 takes the number of valid keys from device memory, reads no others, splits a long history over the
@@ -20,15 +20,13 @@ from torch.nn.functional import scaled_dot_product_attention
 
 
 class Attention(Protocol):
-    """Write ``new`` keys and values (n, kv heads, head width) into a layer's cache, ``keys`` and
-    ``values`` (capacity, kv heads, head width), then attend to them and all rows before them.
+    """Attend from new rows to themselves and all rows before them.
 
-    ``query`` and the result: (n, heads, head width).
+    ``query`` and the result: (n, heads, head width). ``keys`` and ``values``: a layer's cache
+    (capacity, kv heads, head width), which holds the new rows already.
     """
 
-    def __call__(
-        self, query: Tensor, new: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
-    ) -> Tensor: ...
+    def __call__(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor: ...
 
 
 def flash_available(device: torch.device, dtype: torch.dtype, head_width: int) -> bool:
@@ -48,7 +46,7 @@ class PrefillAttention:
     """``rows`` new rows after ``start`` others; each sees itself and those before it."""
 
     def __init__(self, start: int, rows: int, device: torch.device, *, flash: bool) -> None:
-        self._start, self._rows, self._end = start, rows, start + rows
+        self._rows, self._end = rows, start + rows
         self._flash = flash
         if flash:
             edge = torch.arange(2, dtype=torch.int32, device=device)
@@ -60,10 +58,7 @@ class PrefillAttention:
         else:
             self._mask = None
 
-    def __call__(
-        self, query: Tensor, new: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
-    ) -> Tensor:
-        keys[self._start : self._end], values[self._start : self._end] = new
+    def __call__(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         seen = keys[: self._end], values[: self._end]
         if self._flash:
             return flash_attention(
@@ -81,32 +76,33 @@ class PrefillAttention:
 
 
 class StepAttention:
-    """One row at ``position``, int64 (1,), over those of the first ``attended`` cache rows that are
-    not behind it. Never waits for the device."""
+    """A few rows at ``positions``, int64 (n,), each over those of the first ``attended`` cache rows
+    that are not behind it. Never waits for the device."""
 
-    def __init__(self, position: Tensor, attended: int, *, flash: bool) -> None:
-        self._position, self._attended = position, attended
+    def __init__(self, positions: Tensor, attended: int, *, flash: bool) -> None:
+        self._attended = attended
         self._flash = flash
-        device = position.device
+        rows, device = len(positions), positions.device
         if flash:
-            edge = torch.arange(2, dtype=torch.int32, device=device)
-            self._queries_end, self._keys_end = edge, edge * attended
-            self._used = (position + 1).to(torch.int32)
+            # Each row is a sequence of its own over the same keys: all of them begin at key 0.
+            # FlashAttention splits a history over the whole GPU only for single queries.
+            self._queries_end = torch.arange(rows + 1, dtype=torch.int32, device=device)
+            self._keys_end = torch.zeros_like(self._queries_end)
+            self._used = (positions + 1).to(torch.int32)
         else:
-            self._mask = (torch.arange(attended, device=device) <= position)[None]
+            behind = torch.arange(attended, device=device) <= positions[:, None]
+            self._mask = behind[:, None, None]
 
-    def __call__(
-        self, query: Tensor, new: tuple[Tensor, Tensor], keys: Tensor, values: Tensor
-    ) -> Tensor:
-        keys[self._position], values[self._position] = new
+    def __call__(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         seen = keys[: self._attended], values[: self._attended]
         if self._flash:
             return flash_attention(
                 query, *seen, self._queries_end, self._keys_end, 1, used=self._used
             )
         # Query heads that share a key head become the rows of one query: nothing is repeated.
-        grouped = query.view(1, keys.shape[1], -1, query.shape[2])
-        key, value = (_heads_first(rows) for rows in seen)
+        rows, _, width = query.shape
+        grouped = query.view(rows, keys.shape[1], -1, width)
+        key, value = (_heads_first(part).expand(rows, -1, -1, -1) for part in seen)
         attended = scaled_dot_product_attention(grouped, key, value, attn_mask=self._mask)
         return attended.reshape(query.shape)
 
@@ -121,10 +117,10 @@ def flash_attention(
     *,
     used: Tensor | None,
 ) -> Tensor:
-    """Causal attention of the last ``rows`` positions, aligned to the last key.
+    """Causal attention in sequences of at most ``rows`` queries, aligned to their last key.
 
-    ``queries_end`` and ``keys_end``: (0, count), int32, on the device; ``used``: the number of
-    valid keys, int32 (1,), None for all.
+    ``queries_end`` and ``keys_end``: where each sequence begins and the last ends, int32, on the
+    device; ``used``: the number of keys of each, int32, None for all up to the next.
 
     This is the operation behind ``scaled_dot_product_attention`` and ``varlen_attn``; the latter
     accepts ``seqused_k`` and grouped queries only in the newest torch.

@@ -1,9 +1,9 @@
 """One pass of new rows through transformers' Qwen2 layers, over a preallocated cache.
 
-Modules and weights are transformers'; this replaces its ``forward``, because a decode step of one
-row pays for every small kernel on top of reading the weights. RMS norm is torch's fused one,
-queries and keys are rotated together, and none of the library's mask and cache objects, which
-differ between versions, are involved.
+Modules and weights are transformers', with products merged (:mod:`model.covo.language.merging`);
+this replaces its ``forward``, because a decode step of one row pays for every small kernel on top
+of reading the weights. None of the library's mask and cache objects, which differ between versions,
+are involved.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn.functional import rms_norm
 from transformers.models.qwen2.modeling_qwen2 import (
     Qwen2DecoderLayer,
     Qwen2Model,
     Qwen2RMSNorm,
 )
 
+from model.covo.config.device import triton_works
 from model.covo.language.attention import Attention
 from model.covo.language.cache import KVCache
-from model.covo.language.rotary import Rotation, rotate
+from model.covo.language.layer_ops import EAGER, LayerOps
+from model.covo.language.merging import GATE_UP, QUERY_KEY_VALUE
+from model.covo.language.rotary import Rotation, rotation
 
 
 def run_backbone(
@@ -29,29 +31,36 @@ def run_backbone(
 ) -> Tensor:
     """Return the last row's final hidden state (1, hidden) for the embeddings ``rows``
     (n, hidden) at ``positions`` (n,); their keys and values go into ``cache``."""
-    rotation = _rotation(model, rows, positions)
-    width = rotation[0].shape[-1]
-    for index, layer in enumerate(cast("list[Qwen2DecoderLayer]", model.layers)):
-        attend = layer.self_attn
-        inner = _norm(rows, layer.input_layernorm)
-        query, key, value = (
-            projection(inner).view(len(rows), -1, width)
-            for projection in (attend.q_proj, attend.k_proj, attend.v_proj)
-        )
-        both = rotate(torch.cat((query, key), dim=1), rotation)
-        query, key = both.split((query.shape[1], key.shape[1]), dim=1)
-        heard = attention(query, (key, value), *cache.layer(index))
-        rows = rows + attend.o_proj(heard.reshape(len(rows), -1))
-        rows = rows + layer.mlp(_norm(rows, layer.post_attention_layernorm))
-    return _norm(rows[-1:], model.norm)
+    ops = layer_ops(rows.device)
+    turned = _rotation(model, positions, rows.dtype)
+    layers = cast("list[Qwen2DecoderLayer]", list(model.layers))
+    norms = [*(layer.input_layernorm for layer in layers), model.norm]
+
+    def add_norm(more: Tensor | None, norm: Qwen2RMSNorm) -> tuple[Tensor, Tensor]:
+        return ops.add_norm(rows, more, norm.weight, norm.variance_epsilon)
+
+    _, inner = add_norm(None, norms[0])
+    for index, layer in enumerate(layers):
+        keys, values = cache.layer(index)
+        projected = QUERY_KEY_VALUE.project(layer.self_attn, inner)
+        query = ops.rotate_and_store(projected, turned, positions, keys, values)
+        heard = attention(query, keys, values).reshape(len(rows), -1)
+        rows, inner = add_norm(layer.self_attn.o_proj(heard), layer.post_attention_layernorm)
+        gated = ops.gate(GATE_UP.project(layer.mlp, inner))
+        rows, inner = add_norm(layer.mlp.down_proj(gated), norms[index + 1])
+    return inner[-1:]
 
 
-def _rotation(model: Qwen2Model, rows: Tensor, positions: Tensor) -> Rotation:
-    """Return cosine and sine (n, 1, head width); transformers leaves out the sine's sign."""
-    cosine, sine = (part[0] for part in model.rotary_emb(rows, positions[None]))
-    first, second = sine.chunk(2, dim=-1)
-    return cosine[:, None], torch.cat((-first, second), dim=-1)[:, None]
+def layer_ops(device: torch.device) -> LayerOps:
+    """Return the fastest operations that ``device`` has."""
+    if not triton_works(device):
+        return EAGER
+    from model.covo.language.kernels import FUSED
+
+    return FUSED
 
 
-def _norm(rows: Tensor, norm: Qwen2RMSNorm) -> Tensor:
-    return rms_norm(rows, norm.weight.shape, norm.weight, norm.variance_epsilon)
+def _rotation(model: Qwen2Model, positions: Tensor, dtype: torch.dtype) -> Rotation:
+    """Return cosine and sine (n, 1, head width), computed in float32."""
+    cosine, sine = rotation(positions[:, None, None] * model.rotary_emb.inv_freq)
+    return cosine.to(dtype), sine.to(dtype)

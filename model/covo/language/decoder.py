@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -45,16 +46,20 @@ from model.covo.language.stepping import (
 from model.covo.memory.workspace import PREFILL_ROWS
 from model.errors import NetworkInputError
 
-WARM_UP_ROWS = 256
+WARM_UP_ROWS = (2, 16, 48, 128, 512, PREFILL_ROWS)
+"""Prefills to run once: libraries load their kernels one by one, and each suits some lengths."""
 
 
 class Decoder:
     """A history of up to ``capacity`` tokens of ``network``, empty at first.
 
-    ``graph``: capture decode steps as CUDA graphs; ignored on other devices.
+    ``graph``: capture decode steps as CUDA graphs; ignored on other devices. ``step_rows``: the
+    most rows that are appended as a step; more are a prefill. Each number has its own graphs.
     """
 
-    def __init__(self, network: CovoNetwork, capacity: int, *, graph: bool = True) -> None:
+    def __init__(
+        self, network: CovoNetwork, capacity: int, *, graph: bool = True, step_rows: int = 1
+    ) -> None:
         if capacity < 1:
             raise NetworkInputError(f"a decoder's capacity must be above 0, not {capacity}")
         config = network.config.backbone
@@ -64,8 +69,9 @@ class Decoder:
         with torch.inference_mode():
             self._cache = KVCache(config, capacity, self._device, dtype)
             # Inputs and output of a step.
-            self._row = torch.zeros(1, config.hidden, dtype=dtype, device=self._device)
-            self._position = torch.zeros(1, dtype=torch.long, device=self._device)
+            self._rows = torch.zeros(step_rows, config.hidden, dtype=dtype, device=self._device)
+            self._offsets = torch.arange(step_rows, device=self._device)
+            self._positions = torch.zeros_like(self._offsets)
             self._logits = torch.zeros(config.vocabulary, device=self._device)
         self._flash = flash_available(self._device, dtype, config.head_width)
         self._on_gpu = self._device.type == "cuda"
@@ -152,7 +158,12 @@ class Decoder:
     def copy(self) -> Decoder:
         """Return a decoder with an equal history of its own."""
         self._compute_pending()
-        other = Decoder(self.network, self.capacity, graph=self._graphs is not None)
+        other = Decoder(
+            self.network,
+            self.capacity,
+            graph=self._graphs is not None,
+            step_rows=len(self._rows),
+        )
         other._cache.copy_from(self._cache)
         other._logits.copy_(self._logits)
         other._computed, other._logits_at = self._computed, self._logits_at
@@ -203,18 +214,17 @@ class Decoder:
             raise NetworkInputError("warm up the decoder before anything is appended")
         if not self._on_gpu:
             return
-        parts = [self._warm_up_prefill]
+        lengths = sorted({min(rows, self.capacity) for rows in WARM_UP_ROWS})
+        parts = [partial(self._warm_up_prefill, length) for length in lengths]
         if self._graphs is not None:
-            lengths = attended_lengths(self.capacity)
-            parts += [partial(self._graphs.prepare, 1, length) for length in lengths]
+            sizes = product(range(1, len(self._rows) + 1), attended_lengths(self.capacity))
+            parts += [partial(self._graphs.prepare, *size) for size in sizes]
         for done, part in enumerate(parts, start=1):
             part()
             progress(done, len(parts))
 
-    def _warm_up_prefill(self) -> None:
-        rows = min(WARM_UP_ROWS, self.capacity)
-        self._advance(torch.zeros(rows, self._row.shape[1]).to(self._row))
-        self.rewind(0)
+    def _warm_up_prefill(self, rows: int) -> None:
+        self._prefill(torch.zeros(rows, self._rows.shape[1]).to(self._rows))
 
     def _generate(
         self, chooser: TokenChooser, stop: Collection[int], limit: int, allowed: Tensor | None
@@ -267,7 +277,7 @@ class Decoder:
 
     @torch.inference_mode()
     def _append(self, embedded: Tensor) -> None:
-        embedded = embedded.to(self._row)
+        embedded = embedded.to(self._rows)
         if self._pending is not None:
             embedded = torch.cat((self.network.embed_token(self._pending), embedded))
         self._advance(embedded)
@@ -275,14 +285,15 @@ class Decoder:
 
     @torch.inference_mode()
     def _advance(self, rows: Tensor) -> None:
-        if len(rows) == 1:
-            self._row.copy_(rows)
-            self._position.fill_(self._computed)
+        count = len(rows)
+        if count <= len(self._rows):
+            self._rows[:count] = rows
+            torch.add(self._offsets, self._computed, out=self._positions)
             run = self._graphs or self._step
-            run(1, attended_length(self._computed + 1, self.capacity))
+            run(count, attended_length(self._computed + count, self.capacity))
         else:
             self._prefill(rows)
-        self._computed += len(rows)
+        self._computed += count
         self._logits_at = self._computed
 
     def _prefill(self, embedded: Tensor) -> None:
@@ -296,9 +307,11 @@ class Decoder:
 
     @torch.inference_mode()
     def _step(self, rows: int, attended: int) -> None:
-        """Compute the logits of the row at ``_position`` over ``attended`` cache rows."""
-        attention = StepAttention(self._position, attended, flash=self._flash)
-        hidden = self._run(self._row, self._position, attention)
+        """Compute the logits behind the first ``rows`` of ``_rows`` over ``attended`` cache
+        rows."""
+        positions = self._positions[:rows]
+        attention = StepAttention(positions, attended, flash=self._flash)
+        hidden = self._run(self._rows[:rows], positions, attention)
         self._logits.copy_(self.network.llm.lm_head(hidden)[0])
 
     def _run(self, rows: Tensor, positions: Tensor, attention: Attention) -> Tensor:

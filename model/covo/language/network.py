@@ -18,7 +18,8 @@ from model.errors import NetworkInputError
 
 
 class CovoNetwork(nn.Module):
-    """Encoder, adapter and language model; the parameters have the published names."""
+    """Encoder, adapter and language model; the parameters have the published names, unless layers
+    are merged (:mod:`model.covo.language.merging`)."""
 
     def __init__(self, config: CovoConfig) -> None:
         super().__init__()

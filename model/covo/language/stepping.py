@@ -14,7 +14,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from model.covo.config.device import capturing
+
 SHORTEST_ATTENDED = 512
+MOST_STEP_ROWS = 8
+"""Rows up to which a pass costs no more than reading the weights, and so is worth a graph."""
 WARM_UPS = 2
 """Warm-up runs before a capture, so that libraries choose kernels and allocate workspaces, and
 Triton compiles its own."""
@@ -91,12 +95,7 @@ class StepGraphs:
             for _ in range(WARM_UPS):
                 self._step(*size)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(
-                graph,
-                pool=self._pool,
-                stream=torch.cuda.current_stream(self._device),
-                capture_error_mode="thread_local",
-            ):
+            with capturing(graph, self._pool, torch.cuda.current_stream(self._device)):
                 self._step(*size)
         self._graphs[size] = graph
 

@@ -44,7 +44,7 @@ class NetworkSettings:
     """How the network is run.
 
     ``device``: ``auto`` or torch's name. ``precision``: ``auto`` for the weights' own, or one of
-    :class:`Precision`; ``token2wav_precision``: ``auto`` for bf16, or fp32 on the CPU.
+    :class:`Precision`; ``token2wav_precision``: see :func:`token2wav_precision`.
     ``context_minutes``: minutes of talk to remember. ``voice_prompt_seconds``: how much of a voice
     prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for the
     checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative to disable.
@@ -101,7 +101,8 @@ class CovoModel:
         return str(self.device)
 
     def load_dialogue(self, speaker: str | None, progress: Progress) -> Dialogue:
-        """Load the language-model side. ``speaker``: the voice's name, None for text only.
+        """Load the language-model side, without warming up. ``speaker``: the voice's name, None for
+        text only.
 
         Raises: WeightsError, NetworkConfigError.
         """
@@ -115,7 +116,6 @@ class CovoModel:
             context_tokens(self.settings.context_minutes), self.config.backbone.max_positions
         )
         decoder = Decoder(network, capacity, graph=self.settings.graph)
-        decoder.warm_up(lambda done, total: progress(f"warming up: {done} of {total}"))
         settings = DialogueSettings(
             sampling=self.settings.sampling,
             limit=self.settings.reply_tokens,
@@ -132,7 +132,11 @@ class CovoModel:
             progress=_bytes("token2wav", progress),
         )
         sampling = self.settings.flow_sampling(self.speech_config.sampling)
-        return SpeechWorker(SpeechStreamer(token2wav), SpeechSettings(sampling=sampling))
+        return SpeechWorker(
+            SpeechStreamer(token2wav),
+            SpeechSettings(sampling=sampling),
+            graph=self.settings.graph,
+        )
 
     def voice(self, catalogue: VoiceCatalogue, name: str) -> NetworkVoice:
         """Return the voice called ``name``, its prompt cropped as the settings say. Raises:

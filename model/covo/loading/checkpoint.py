@@ -18,8 +18,15 @@ from torch import Tensor, nn
 
 from model.covo.config.device import set_up_torch
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision, is_quantisable, parameter_bytes
+from model.covo.config.precision import (
+    SPEECH_FP32,
+    Precision,
+    SpeechPrecision,
+    is_quantisable,
+    parameter_bytes,
+)
 from model.covo.config.token2wav_config import Token2WavConfig
+from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.quantize import check_quantisable, quantise
 from model.covo.loading.weight_files import WeightReader, open_weights, shards
@@ -43,10 +50,13 @@ def load_network(
     *,
     device: torch.device | str = "cpu",
     precision: Precision | None = None,
+    merge: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> CovoNetwork:
     """Load the language-model side from ``folder``: config.json and .safetensors, with or without
-    an index. ``precision``: the config's own unless given.
+    an index. ``precision``: the config's own unless given. ``merge``: merge linear layers
+    (:mod:`model.covo.language.merging`), to decode faster; otherwise parameters keep their
+    published names.
 
     Raises: NetworkConfigError, WeightsError.
     """
@@ -55,6 +65,9 @@ def load_network(
         precision = Precision.of_dtype(config.backbone.dtype)
     with torch.device("meta"):
         network = CovoNetwork(config)
+    if merge:
+        merge_projections(network.llm.model)
+    check_quantisable(precision, torch.device(device))
     fill(
         network,
         network_recipes(network),
@@ -73,7 +86,7 @@ def load_token2wav(
     *,
     config: Path | None = None,
     device: torch.device | str = "cpu",
-    precision: Precision = Precision.FP32,
+    precision: SpeechPrecision = SPEECH_FP32,
     progress: Progress = lambda done, total: None,
 ) -> Token2Wav:
     """Load token2wav from ``folder``: model.safetensors or model.pt, and global_mean_var.npy.
@@ -89,6 +102,7 @@ def load_token2wav(
     path = safetensors if safetensors.is_file() else folder / "model.pt"
     recipes = token2wav_recipes(token2wav)
     fill(token2wav, recipes, (path,), torch.device(device), precision, progress)
+    token2wav.wavegan.tf32 = precision.tf32
     token2wav.eval()
     return token2wav
 
@@ -116,16 +130,15 @@ def fill(
     recipes: Sequence[Recipe],
     paths: Sequence[Path],
     device: torch.device,
-    precision: Precision,
+    precision: Precision | SpeechPrecision,
     progress: Progress,
 ) -> None:
     """Fill every parameter of ``module`` (on the meta device) from ``paths``.
 
     Raises: WeightsError, naming the file, when tensors are missing, extra, misshapen or not finite,
-    or a file is damaged; NetworkConfigError when the device does not support the precision.
+    or a file is damaged.
     """
-    check_quantisable(precision, device)
-    set_up_torch(precision)
+    set_up_torch()
     where: dict[str, Path] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     for path in paths:
@@ -146,30 +159,39 @@ def fill(
                     if where[source] not in readers:
                         opened = stack.enter_context(open_weights(where[source]))
                         readers[where[source]] = opened
-                built = recipe.build(*(readers[where[s]].read(s) for s in recipe.sources))
+                parts = recipe.build(*(readers[where[s]].read(s) for s in recipe.sources))
                 try:
-                    put(module, recipe.target, built, device, precision)
+                    put(module, recipe.target, parts, device, precision.of(recipe.target))
                 except ValueError as error:
                     raise WeightsError(f"{path}: {recipe.sources[-1]} {error}") from error
                 done += sizes[recipe.target]
                 progress(done, total)
 
 
-def planned_bytes(module: nn.Module, precision: Precision, device: torch.device) -> dict[str, int]:
+def planned_bytes(
+    module: nn.Module, precision: Precision | SpeechPrecision, device: torch.device
+) -> dict[str, int]:
     """Return the bytes that each parameter of ``module`` will take on ``device``."""
     return {
-        name: parameter_bytes(name, parameter.shape, precision, device.type)
+        name: parameter_bytes(name, parameter.shape, precision.of(name), device.type)
         for name, parameter in module.named_parameters()
     }
 
 
 def put(
-    module: nn.Module, target: str, values: Tensor, device: torch.device, precision: Precision
+    module: nn.Module,
+    target: str,
+    parts: Sequence[Tensor],
+    device: torch.device,
+    precision: Precision,
 ) -> None:
-    """Make ``values`` the parameter ``target`` of ``module``, quantised if ``precision`` asks for
-    it. Raises: ValueError when they are not finite in that precision."""
+    """Make the rows of all ``parts`` the parameter ``target`` of ``module``, quantised if
+    ``precision`` asks for it. Raises: ValueError when they are not finite in that precision."""
     dtype: torch.dtype = getattr(torch, precision.dtype)
-    held = torch.empty(values.shape, dtype=dtype, device=device).copy_(values)
+    held = torch.empty(module.get_parameter(target).shape, dtype=dtype, device=device)
+    # Copied one by one, so that no part is held twice on the host.
+    for rows, part in zip(held.split([len(part) for part in parts]), parts, strict=True):
+        rows.copy_(part)
     # Checking the extremes (NaN is both) avoids a mask of the tensor's size.
     if not all(bool(extreme.isfinite()) for extreme in held.aminmax()):
         raise ValueError(f"has values that are not numbers in {precision.dtype}")

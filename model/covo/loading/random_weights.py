@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from model.covo.config.device import set_up_torch
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision
+from model.covo.config.precision import SPEECH_FP32, Precision, SpeechPrecision
 from model.covo.config.token2wav_config import FlowConfig, Token2WavConfig
+from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.checkpoint import Progress, planned_bytes, put
 from model.covo.loading.quantize import check_quantisable
@@ -29,6 +30,8 @@ def random_network(
     """Return the language-model side. Raises: NetworkConfigError."""
     with torch.device("meta"):
         network = CovoNetwork(config)
+    merge_projections(network.llm.model)
+    check_quantisable(precision, torch.device(device))
     _fill(network, torch.device(device), precision, progress)
     network.build_constants()
     network.eval()
@@ -39,7 +42,7 @@ def random_token2wav(
     config: Token2WavConfig,
     *,
     device: torch.device | str = "cpu",
-    precision: Precision = Precision.FP32,
+    precision: SpeechPrecision = SPEECH_FP32,
     progress: Progress = lambda done, total: None,
 ) -> Token2Wav:
     """Return token2wav; the latents have mean 0 and variance 1."""
@@ -47,6 +50,7 @@ def random_token2wav(
     with torch.device("meta"):
         token2wav = Token2Wav(config, mean.to(device), variance.to(device))
     _fill(token2wav, torch.device(device), precision, progress)
+    token2wav.wavegan.tf32 = precision.tf32
     token2wav.eval()
     return token2wav
 
@@ -62,18 +66,20 @@ def random_voice(config: FlowConfig, codes: int) -> VoicePrompt:
 
 
 def _fill(
-    module: nn.Module, device: torch.device, precision: Precision, progress: Progress
+    module: nn.Module,
+    device: torch.device,
+    precision: Precision | SpeechPrecision,
+    progress: Progress,
 ) -> None:
-    check_quantisable(precision, device)
-    set_up_torch(precision)
+    set_up_torch()
     generator = torch.Generator(device).manual_seed(0)
     sizes = planned_bytes(module, precision, device)
     shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
-    dtype: torch.dtype = getattr(torch, precision.dtype)
     total, done = sum(sizes.values()), 0
     for name, shape in shapes.items():
-        values = torch.empty(shape, dtype=dtype, device=device)
-        put(module, name, _set(values, name, generator), device, precision)
+        own = precision.of(name)
+        values = torch.empty(shape, dtype=getattr(torch, own.dtype), device=device)
+        put(module, name, (_set(values, name, generator),), device, own)
         done += sizes[name]
         progress(done, total)
 

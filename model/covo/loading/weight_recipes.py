@@ -1,6 +1,7 @@
 """How each parameter is made from a checkpoint's tensors.
 
-Most are a tensor of the same name. BigVGAN's convolutions are stored in weight norm's old form
+Most are a tensor of the same name, or several after another where layers are merged
+(:mod:`model.covo.language.merging`). BigVGAN's convolutions are stored in weight norm's old form
 (magnitude ``weight_g``, direction ``weight_v``) and SnakeBeta's parameters as logarithms; both are
 folded at load, in float32, instead of in every call.
 """
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from model.covo.language.merging import MergedLinear
+
 Shape = tuple[int, ...]
 
 _SNAKE_FLOOR = 1e-9
@@ -23,22 +26,25 @@ _CONSTANT = re.compile(r"\.rotary\.inv_freq$|\.(upsample|downsample\.lowpass)\.f
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Parameter ``target`` = ``build(*tensors)`` of the tensors ``sources`` with ``shapes``."""
+    """Parameter ``target`` = the rows of all ``build(*tensors)``, for the tensors ``sources`` with
+    ``shapes``."""
 
     target: str
     sources: tuple[str, ...]
     shapes: tuple[Shape, ...]
-    build: Callable[..., Tensor]
+    build: Callable[..., tuple[Tensor, ...]]
 
 
 def network_recipes(module: nn.Module) -> list[Recipe]:
-    """Return the recipes of the language-model side: every parameter as stored."""
-    return [_plain(name, tuple(p.shape)) for name, p in module.named_parameters()]
+    """Return the recipes of the language-model side: every parameter as stored, but for those of
+    merged layers."""
+    return [_stored(module, name, tuple(p.shape)) for name, p in module.named_parameters()]
 
 
 def token2wav_recipes(module: nn.Module) -> list[Recipe]:
-    """Return the recipes of token2wav: the vocoder folded, the rest as stored."""
-    return [_token2wav(name, tuple(p.shape)) for name, p in module.named_parameters()]
+    """Return the recipes of token2wav: the vocoder folded, the rest as in
+    :func:`network_recipes`."""
+    return [_token2wav(module, name, tuple(p.shape)) for name, p in module.named_parameters()]
 
 
 def is_constant(name: str) -> bool:
@@ -54,27 +60,35 @@ def fold_weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor:
     return folded
 
 
-def _token2wav(name: str, shape: Shape) -> Recipe:
+def _token2wav(module: nn.Module, name: str, shape: Shape) -> Recipe:
     if not name.startswith("wavegan."):
-        return _plain(name, shape)
+        return _stored(module, name, shape)
     stored = _UPSAMPLER.sub(r"\1.0.", name)
     if name.endswith(".act.alpha"):
-        return Recipe(name, (stored,), (shape,), lambda alpha: alpha.float().exp())
+        return Recipe(name, (stored,), (shape,), lambda alpha: (alpha.float().exp(),))
     if name.endswith(".act.beta"):
         return Recipe(name, (stored,), (shape,), _fold_beta)
     if name.endswith(".weight"):
         magnitude = (shape[0], *(1 for _ in shape[1:]))
-        return Recipe(name, (f"{stored}_g", f"{stored}_v"), (magnitude, shape), fold_weight_norm)
+        both = (f"{stored}_g", f"{stored}_v")
+        return Recipe(name, both, (magnitude, shape), lambda g, v: (fold_weight_norm(g, v),))
     return Recipe(name, (stored,), (shape,), _same)
 
 
-def _plain(name: str, shape: Shape) -> Recipe:
-    return Recipe(name, (name,), (shape,), _same)
+def _stored(module: nn.Module, name: str, shape: Shape) -> Recipe:
+    owner, _, kind = name.rpartition(".")
+    merged = module.get_submodule(owner)
+    if not isinstance(merged, MergedLinear):
+        return Recipe(name, (name,), (shape,), _same)
+    beside = owner.rpartition(".")[0]
+    sources = tuple(f"{beside}.{part}.{kind}" for part in merged.parts)
+    shapes = tuple((rows, *shape[1:]) for rows in merged.parts.values())
+    return Recipe(name, sources, shapes, _same)
 
 
-def _fold_beta(beta: Tensor) -> Tensor:
-    return 1.0 / (beta.float().exp() + _SNAKE_FLOOR)
+def _fold_beta(beta: Tensor) -> tuple[Tensor]:
+    return (1.0 / (beta.float().exp() + _SNAKE_FLOOR),)
 
 
-def _same(tensor: Tensor) -> Tensor:
-    return tensor
+def _same(*tensors: Tensor) -> tuple[Tensor, ...]:
+    return tensors

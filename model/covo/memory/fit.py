@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import INT4_DEVICES, Precision
+from model.covo.config.precision import INT4_DEVICES, SPEECH_BF16, Precision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
 from model.errors import NetworkConfigError, NetworkMemoryError
@@ -62,8 +62,8 @@ class MemoryFit:
         )
 
     def nearest(self, setting: MemorySetting, free: int) -> MemoryPlan | None:
-        """Return the first plan that fits in ``free`` bytes: ``setting``, token2wav in half
-        precision, then fewer minutes, then a coarser language model."""
+        """Return the first plan that fits in ``free`` bytes: ``setting``, token2wav in bf16, then
+        fewer minutes, then a coarser language model."""
         plans = (self.plan(candidate) for candidate in self._alternatives(setting))
         return next((plan for plan in plans if plan.total <= free), None)
 
@@ -81,7 +81,7 @@ class MemoryFit:
 
     def _alternatives(self, setting: MemorySetting) -> Iterator[MemorySetting]:
         coarser = _COARSER[setting.precision]
-        speech = dict.fromkeys((setting.token2wav, Precision.BF16))
+        speech = dict.fromkeys((setting.token2wav, SPEECH_BF16))
         for precision in (setting.precision, *filter(self._runs, coarser)):
             for share in _SHARES:
                 for token2wav in speech:
@@ -93,7 +93,7 @@ class MemoryFit:
         """Return the smallest plan that can speak if ``setting`` can: one minute, coarsest
         precision."""
         coarsest = Precision.INT4 if self._runs(Precision.INT4) else Precision.INT8
-        return self.plan(MemorySetting(coarsest, Precision.BF16, 1.0, setting.speaks))
+        return self.plan(MemorySetting(coarsest, SPEECH_BF16, 1.0, setting.speaks))
 
     def _runs(self, precision: Precision) -> bool:
         return precision is not Precision.INT4 or self.device in INT4_DEVICES

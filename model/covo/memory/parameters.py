@@ -18,10 +18,11 @@ from model.covo.config.token2wav_config import (
 
 
 def block_linears(config: BackboneConfig) -> tuple[tuple[int, int], ...]:
-    """Return (rows, columns) of the linear weights in one block of the language model."""
+    """Return (rows, columns) of the linear weights in one block of the language model: query, key
+    and value as one, the attention's output, gate and up as one, down."""
     hidden, shared = config.hidden, config.kv_heads * config.head_width
-    attention = ((hidden, hidden), (shared, hidden), (shared, hidden), (hidden, hidden))
-    return (*attention, (config.ffn, hidden), (config.ffn, hidden), (hidden, config.ffn))
+    attention = ((hidden + 2 * shared, hidden), (hidden, hidden))
+    return (*attention, (2 * config.ffn, hidden), (hidden, config.ffn))
 
 
 def block_vectors(config: BackboneConfig) -> int:

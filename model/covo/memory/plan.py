@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision
+from model.covo.config.precision import SPEECH_FP32, Precision, SpeechPrecision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.parameters import (
     adapter_parameters,
@@ -52,7 +52,7 @@ class MemorySetting:
     loaded)."""
 
     precision: Precision = Precision.BF16
-    token2wav: Precision = Precision.FP32
+    token2wav: SpeechPrecision = SPEECH_FP32
     minutes: float = 10.0
     speaks: bool = True
 
@@ -119,10 +119,11 @@ def plan_memory(
     """Return the plan for ``setting`` on a device of the type ``device``. ``voice_codes``: codes
     of the voice prompt, 291 in the published one. Raises: NetworkConfigError."""
     precision, backbone = setting.precision, covo.backbone
-    item, speech_item = precision.item_bytes, setting.token2wav.item_bytes * setting.speaks
+    item, spoken = precision.item_bytes, setting.token2wav
+    flow_item = spoken.flow.item_bytes * setting.speaks
+    vocoder_item = spoken.vocoder.item_bytes * setting.speaks
     linears = sum(precision.linear_bytes(*shape, device) for shape in block_linears(backbone))
     vectors = (backbone.layers * block_vectors(backbone) + backbone.hidden) * item
-    speech = flow_parameters(token2wav.flow) + vocoder_parameters(token2wav.vocoder)
     tokens = context_tokens(setting.minutes)
     return MemoryPlan(
         setting=setting,
@@ -132,13 +133,15 @@ def plan_memory(
         head=embedding_parameters(backbone) * item,
         encoder=encoder_parameters(covo.encoder) * item,
         adapter=adapter_parameters(covo) * item,
-        token2wav=speech * speech_item,
+        token2wav=flow_parameters(token2wav.flow) * flow_item
+        + vocoder_parameters(token2wav.vocoder) * vocoder_item,
         cache=backbone.kv_bytes(tokens, item),
         workspace=estimate_workspace(
             covo,
             token2wav,
             precision=precision,
-            token2wav_item=speech_item,
+            flow_item=flow_item,
+            vocoder_item=vocoder_item,
             device=device,
             context=tokens,
             voice_codes=voice_codes,

@@ -59,14 +59,15 @@ def estimate_workspace(
     token2wav: Token2WavConfig,
     *,
     precision: Precision,
-    token2wav_item: int,
+    flow_item: int,
+    vocoder_item: int,
     device: str,
     context: int,
     voice_codes: int,
 ) -> Workspace:
-    """Estimate the workspace. ``token2wav_item``: bytes per number, 0 if it is not loaded;
-    ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the voice
-    prompt."""
+    """Estimate the workspace. ``flow_item``, ``vocoder_item``: bytes per number, 0 if they are not
+    loaded; ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the
+    voice prompt."""
     item = precision.item_bytes
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder
@@ -91,7 +92,7 @@ def estimate_workspace(
         prefill=rows + attended,
         logits=_LOGITS_COPIES * 4 * backbone.vocabulary,
         dequantised=largest * item if precision is Precision.INT8 else 0,
-        flow=batch * times * per_time * token2wav_item,
-        vocoder=_VOCODER_COPIES * widest * token2wav_item,
+        flow=batch * times * per_time * flow_item,
+        vocoder=_VOCODER_COPIES * widest * vocoder_item,
         quantising=_QUANTISING_COPIES * largest * item if precision.quantised else 0,
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.covo.speech.vocoder_stream import Phases, SlotPlan, StreamPass
+from model.covo.speech.vocoder_stream import PastSlot, Phases, SlotPlan, StreamPass
 
 TAPS = 12
 """Taps of the low-pass filter, at the oversampled rate."""
@@ -47,6 +47,13 @@ class AntiAliasedSnake(nn.Module):
         super().__init__()
         self.act = SnakeBeta(channels)
         self.slot = plan.slot(channels, 2 * AHEAD, ahead=AHEAD)
+
+    def fused(self, x: Tensor, run: StreamPass, after: PastSlot) -> Tensor:
+        """Map (batch, channels, time) to the joined input of the convolution with the slot
+        ``after``."""
+        from model.covo.speech.snake_kernel import activate
+
+        return activate(x, self.act.alpha, self.act.beta, self.slot, after, run)
 
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
         """Map (batch, channels, time) to (batch, channels, what was not exact yet and more)."""

@@ -19,7 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.covo.config.device import triton_works
 from model.covo.config.token2wav_config import VOCODER_KERNEL, BigVganConfig
+from model.covo.speech import tf32
 from model.covo.speech.antialias import AntiAliasedSnake, phase_filters
 from model.covo.speech.vocoder_stream import Phases, SlotPlan, StreamPass, VocoderStream
 from model.errors import NetworkInputError
@@ -55,9 +57,14 @@ class CausalConv(nn.Module):
 
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
         """Map (batch, inputs, time) to (batch, outputs, what was not exact yet and more)."""
-        joined = run.join(self.slot, x)
+        return self.convolve(run.join(self.slot, x), run)
+
+    def convolve(self, joined: Tensor, run: StreamPass) -> Tensor:
+        """Map the input behind its past."""
         if self.ahead:
             joined = functional.pad(joined, (0, self.ahead))
+        if run.tf32:
+            return tf32.conv1d(joined, self.weight, self.bias, self.dilation)
         return functional.conv1d(joined, self.weight, self.bias, dilation=self.dilation)
 
 
@@ -75,8 +82,20 @@ class CausalUpsampler(nn.Module):
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
         """Map (batch, inputs, time) to (batch, outputs, rate * time)."""
         joined = run.join(self.slot, x)
-        mixed = functional.conv_transpose1d(joined, self.weight, self.bias, stride=self.rate)
+        if run.tf32:
+            mixed = tf32.conv_transpose1d(joined, self.weight, self.bias, self.rate)
+        else:
+            mixed = functional.conv_transpose1d(joined, self.weight, self.bias, stride=self.rate)
         return mixed[..., self.rate : -self.rate]
+
+
+def _activated(
+    activation: AntiAliasedSnake, convolution: CausalConv, x: Tensor, run: StreamPass
+) -> Tensor:
+    if run.fused:
+        return convolution.convolve(activation.fused(x, run, convolution.slot), run)
+    convolved: Tensor = convolution(activation(x, run), run)
+    return convolved
 
 
 _Unit = tuple[AntiAliasedSnake, CausalConv, AntiAliasedSnake, CausalConv]
@@ -105,22 +124,25 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, run: StreamPass) -> Tensor:
         """Map (batch, channels, time) to (batch, channels, what was not exact yet and more)."""
         for before, dilated, between, plain in self._units:
-            change = plain(between(dilated(before(x, run), run), run), run)
+            change = _activated(before, dilated, x, run)
+            change = _activated(between, plain, change, run)
             # Two activations see twice their look-ahead into the future: the past that the first
             # one keeps.
             past = run.past(before.slot)
-            change[..., : past.shape[-1]] += past
-            change[..., past.shape[-1] :] += x
+            change[..., : past.shape[-1]].add_(past)
+            change[..., past.shape[-1] :].add_(x)
             x = change
         return x
 
 
 class BigVgan(nn.Module):
-    """The vocoder; parameters have the published names."""
+    """The vocoder; parameters have the published names. ``tf32``: whether convolutions in float32
+    may round their inputs to TF32, where there is a kernel for it."""
 
     def __init__(self, config: BigVganConfig) -> None:
         super().__init__()
         self.config = config
+        self.tf32 = False
         plan = SlotPlan()
         self.conv_pre = CausalConv(
             config.latent, config.initial_channels, VOCODER_KERNEL, plan, ahead=VOCODER_KERNEL // 2
@@ -175,7 +197,8 @@ class BigVgan(nn.Module):
         an error of 1.3e-5, 3 leave 9e-3; trained weights may differ. Errors do not accumulate,
         because the carried state is exact; ``13 - look_ahead`` latents are computed twice.
 
-        ``length``: pads the last chunk to as many latents, which changes nothing but the shapes.
+        ``length``: latents of a usual chunk. A last one with fewer is padded, so that it has the
+        same shapes and, up to here, takes the same operations; the samples are the same.
         ``run``: calls :meth:`chunk`, or a graph of it.
 
         Raises: NetworkInputError when the stream has ended, or for latents of another shape.
@@ -192,7 +215,7 @@ class BigVgan(nn.Module):
         if not received:
             return latents.new_zeros(len(latents), 0).float(), replace(state, ended=last)
         missing = None
-        if last and length is not None and length >= own:
+        if length is not None and (length == own or (last and length > own)):
             missing = torch.full((), length - own, dtype=torch.int32, device=latents.device)
             latents = functional.pad(latents, (0, length - own))
         before = min(state.received, self.settled)
@@ -227,8 +250,12 @@ class BigVgan(nn.Module):
         if missing is not None:
             steps = torch.arange(latents.shape[-1], device=latents.device)
             latents = latents.masked_fill(steps >= latents.shape[-1] - missing, 0)
+        fused = triton_works(latents.device)
+        if fused and missing is None:
+            missing = latents.new_zeros((), dtype=torch.int32)
         kept = torch.empty_like(tails)
-        run = StreamPass(filters, before, latents.shape[-1], missing, tails, kept)
+        rounds = self.tf32 and tf32.available(latents)
+        run = StreamPass(filters, before, latents.shape[-1], missing, tails, kept, fused, rounds)
         x = self.conv_pre(latents, run)
         branches = len(self.config.block_kernels)
         for stage, upsampler in enumerate(self.ups):
@@ -238,7 +265,7 @@ class BigVgan(nn.Module):
             for block in range(first + 1, first + branches):
                 total = total + self.resblocks[block](x, run)
             x = total / branches
-        x = self.conv_post(self.activation_post(x, run), run)
+        x = _activated(self.activation_post, self.conv_post, x, run)
         return torch.tanh(x[:, 0].float()), kept
 
     def _phase_filters(self) -> Phases:

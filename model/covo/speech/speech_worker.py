@@ -4,46 +4,51 @@ All of a reply's speech happens on that one stream, so its state needs no synchr
 weights and voice on the way in, and the wave on the way out, cross over.
 
 The thread outlives replies, because torch keeps cuDNN's plans per thread: each of a chunk's several
-hundred convolutions has a shape of its own, and a new thread would plan them all again.
+hundred convolutions has a shape of its own, and a new thread would plan them all again. On CUDA it
+also captures each kind of chunk as a graph (:mod:`model.covo.speech.chunk_graphs`).
 """
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
-from functools import partial
-from queue import SimpleQueue
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from audio_io.signal import Audio
-from audio_io.worker import Worker
-from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer
+from model.covo.speech.chunk_graphs import ChunkGraphs
+from model.covo.speech.speech_stream import SpeechSettings, SpeechStream, SpeechStreamer, Watch
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
+from model.jobs.lane import Lane
 
 T = TypeVar("T")
-_Calls = SimpleQueue[Callable[[], None] | None]
 
 
 class SpeechWorker:
-    """Calls ``streamer``, always on the same daemon thread and CUDA stream.
+    """Calls ``streamer``, always on the same thread and CUDA stream.
 
     Any thread may call it; calls are made one after the other. Nothing else may use its Token2Wav.
-    ``settings``: the default for replies.
+    ``settings``: the default for replies; ``graph``: use CUDA graphs.
     """
 
-    def __init__(self, streamer: SpeechStreamer, settings: SpeechSettings | None = None) -> None:
+    def __init__(
+        self,
+        streamer: SpeechStreamer,
+        settings: SpeechSettings | None = None,
+        *,
+        graph: bool = True,
+    ) -> None:
         self._streamer = streamer
         self._settings = settings or SpeechSettings()
+        self._stream, self._captures = None, False
         device = streamer.token2wav.device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
-        self._calls: _Calls = SimpleQueue()
-        Worker(partial(_make, self._calls), "speech").start()
-        weakref.finalize(self, self._calls.put, None)
+        if device.type == "cuda":
+            self._stream, self._captures = torch.cuda.Stream(device), graph
+            if graph:
+                self._streamer = SpeechStreamer(streamer.token2wav, ChunkGraphs(device))
+        self._lane = Lane("speech")
         self._wait_for_caller()
 
     @property
@@ -59,12 +64,17 @@ class SpeechWorker:
         return self._run(lambda: self._streamer.start(voice, settings or self._settings, seed=seed))
 
     def step(
-        self, stream: SpeechStream, codes: Sequence[int], *, last: bool = False
+        self,
+        stream: SpeechStream,
+        codes: Sequence[int],
+        *,
+        last: bool = False,
+        watch: Watch = lambda part: None,
     ) -> tuple[Audio, SpeechStream]:
         """See :meth:`SpeechStreamer.step`; the samples are on the host."""
 
         def work() -> tuple[Audio, SpeechStream]:
-            wave, after = self._streamer.step(stream, codes, last=last)
+            wave, after = self._streamer.step(stream, codes, last=last, watch=watch)
             return wave.cpu().numpy(), after
 
         return self._run(work)
@@ -84,23 +94,22 @@ class SpeechWorker:
             yield piece, stream.spoken
 
     def warm_up(self, voice: VoicePrompt) -> None:
-        """Speak enough to make a chunk of every size, and discard it."""
+        """Speak enough to make a chunk of every size, and discard it; on CUDA, of every kind, and
+        where chunks are captured, once more to capture them."""
         schedule = self._settings.schedule
-        for _ in self.speak([(0,)] * (sum(schedule.sizes) + schedule.look_ahead), voice):
-            pass
+        replies = [sum(schedule.sizes) + schedule.look_ahead]
+        if self._stream is not None:
+            replies = (2 if self._captures else 1) * list(schedule.rehearsals())
+        for codes in replies:
+            for _ in self.speak([(0,)] * codes, voice):
+                pass
 
     def _run(self, work: Callable[[], T]) -> T:
-        future: Future[T] = Future()
+        def on_stream() -> T:
+            with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
+                return work()
 
-        def call() -> None:
-            try:
-                with nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
-                    future.set_result(work())
-            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-                future.set_exception(error)
-
-        self._calls.put(call)
-        return future.result()
+        return self._lane.run(on_stream)
 
     def _wait_for_caller(self, *tensors: Tensor) -> None:
         """Let our stream wait for the caller's, and keep the caller's ``tensors`` from being
@@ -111,10 +120,3 @@ class SpeechWorker:
         for tensor in tensors:
             if tensor.is_cuda:
                 tensor.record_stream(self._stream)
-
-
-def _make(calls: _Calls) -> None:
-    """Run ``calls`` until None. A function, so that the thread does not keep the worker alive."""
-    while (call := calls.get()) is not None:
-        call()
-        del call

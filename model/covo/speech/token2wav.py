@@ -59,6 +59,7 @@ class VoicePrompt:
                 f"{tuple(self.speaker.shape)}; expected (n,), (up to 4n + 3, {config.latent}) and "
                 f"({config.speaker},)"
             )
+        config.check_codes(self.codes.tolist())
         if not all(bool(t.isfinite().all()) for t in (self.latents, self.speaker)):
             raise NetworkInputError("the voice has values that are not numbers")
 
@@ -150,6 +151,7 @@ class Token2Wav(nn.Module):
         ``noise``: of that shape; drawn from ``seed`` unless given, on the CPU, so that a seed gives
         the same wave on every device. Raises: NetworkInputError.
         """
+        settings = sampling or self.config.sampling
         given = self.condition(codes, voice)
         shape = given.latents.shape
         if noise is None:
@@ -159,15 +161,16 @@ class Token2Wav(nn.Module):
             raise NetworkInputError(
                 f"the noise has the shape {tuple(noise.shape)}, not {tuple(shape)}"
             )
-        settings = sampling or self.config.sampling
-        return self.token2latent.solve(noise.to(self.device), given, settings)
+        modulations = self.token2latent.modulations(voice.speaker, settings)
+        return self.token2latent.solve(noise.to(self.device), given, modulations, settings)
 
     @torch.inference_mode()
     def condition(self, codes: Tensor, voice: VoicePrompt) -> Conditioning:
         """Return the flow's input for ``codes`` after ``voice``. Raises: NetworkInputError."""
         voice.check(self.config.flow)
-        both = torch.cat((voice.codes.cpu(), codes.cpu()))  # the check reads them
-        return self.token2latent.condition(both, voice.latents, voice.speaker)
+        both = torch.cat((voice.codes.cpu(), codes.cpu()))
+        self.config.flow.check_codes(codes.tolist())
+        return self.token2latent.condition(both, voice.latents)
 
     def vocoder_input(self, latents: Tensor, voice: VoicePrompt) -> Tensor:
         """Return the reply's part of normalised ``latents`` (1, T, latent) at the vocoder's scale:

@@ -97,6 +97,8 @@ class StreamPass:
 
     ``missing``: how many latents at its end are padding, on the device; None for none. ``tails``
     (batch, size): the state before the chunk; ``kept``: the one after it, written by the layers.
+    ``fused``: whether activations run as Triton kernels; ``missing`` is then needed.
+    ``tf32``: whether convolutions round to TF32.
     """
 
     filters: Phases
@@ -105,6 +107,8 @@ class StreamPass:
     missing: Tensor | None
     tails: Tensor
     kept: Tensor
+    fused: bool
+    tf32: bool
 
     @property
     def total(self) -> int:

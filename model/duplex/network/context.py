@@ -10,13 +10,15 @@ is StreamingLLM's idea (arXiv 2309.17453).
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
-from model.duplex.protocol.profile import DuplexProfile
+from model.covo.language.stepping import MOST_STEP_ROWS
+from model.duplex.protocol.profile import DuplexProfile, ListeningSpeech, Slot
 
 
 @dataclass(slots=True)
@@ -35,7 +37,8 @@ class RollingContext:
         cls, network: CovoNetwork, profile: DuplexProfile, *, graph: bool = True
     ) -> RollingContext:
         """Return an empty context, warmed up, with all its memory allocated."""
-        decoder = Decoder(network, len(profile.prompt) + profile.context.window, graph=graph)
+        capacity = len(profile.prompt) + profile.context.window
+        decoder = Decoder(network, capacity, graph=graph, step_rows=_rows_per_pass(profile))
         decoder.warm_up()
         return cls(decoder, profile)
 
@@ -59,3 +62,11 @@ class RollingContext:
             self.forgotten += settings.evict
         self.decoder.append(rows)
         return self.decoder.logits
+
+
+def _rows_per_pass(profile: DuplexProfile) -> int:
+    """Return the rows that a pass usually has at most: a listening chunk's, after the first. All
+    but one are user features or fillers."""
+    slots = Counter(profile.layout)
+    spoken = slots[Slot.SPEECH] if profile.listening_speech is ListeningSpeech.FILL else 0
+    return min(slots[Slot.USER] + slots[Slot.TEXT] + spoken, MOST_STEP_ROWS)

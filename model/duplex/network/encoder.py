@@ -15,7 +15,9 @@ A step over several chunks computes the same as one step for each.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import torch
@@ -26,6 +28,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder, Whisper
 
 from audio_io.clock import USER_RATE
 from model.covo.language.encoder import AudioAdapter, DownsampleLayer
+from model.covo.speech.chunk_graphs import run_directly
 from model.duplex.protocol.profile import DuplexProfile
 from model.errors import NetworkInputError
 
@@ -122,57 +125,74 @@ class StreamingEncoder(nn.Module):
             origin=origin,
         )
 
-    def forward(self, state: EncoderState, audio: Tensor) -> tuple[Tensor, EncoderState]:
+    def forward(
+        self,
+        state: EncoderState,
+        audio: Tensor,
+        run: Callable[..., tuple[Tensor, ...]] = run_directly,
+    ) -> tuple[Tensor, EncoderState]:
         """Return the features (batch, chunks * features_per_chunk, LLM width) of ``audio``, and
         the next state.
 
-        ``audio``: (batch, chunks * chunk_samples), float32 at 16 kHz. Raises: NetworkInputError if
-        it is not whole chunks.
+        ``audio``: (batch, chunks * chunk_samples), float32 at 16 kHz. ``run``: how to run what
+        depends on tensors alone, directly or as graphs. Raises: NetworkInputError if it is not
+        whole chunks.
         """
         if audio.ndim != 2 or not audio.shape[1] or audio.shape[1] % self.profile.chunk_samples:
             raise NetworkInputError(
                 f"the streaming encoder takes whole chunks of {self.profile.chunk_samples} "
                 f"samples, shape (batch, samples), not {tuple(audio.shape)}"
             )
-        encoder = self.encoder
-        mel, wave = self.log_mel(state.wave, audio)
-        mels = torch.cat((state.mel, mel.to(state.mel)), dim=-1)
-        # Pad with the past in front and nothing behind.
-        first = functional.gelu(_unpadded(encoder.conv1, mels))
-        firsts = torch.cat((state.conv, first), dim=-1)
-        x = functional.gelu(_unpadded(encoder.conv2, firsts)).transpose(1, 2)
-        x, keys, values = self._attend(state, x)
-        carried = []
-        for layer, before in zip(self.adapter.downsample_layers, state.adapter, strict=True):
-            x, after = _downsample(cast(DownsampleLayer, layer), before, x)
-            carried.append(after)
-        return x, EncoderState(
-            wave=wave,
-            mel=mels[..., -2:],
-            conv=first[..., -1:],
-            keys=keys,
-            values=values,
-            adapter=tuple(carried),
-            frames=state.frames + audio.shape[1] // self.profile.chunk_samples * self._chunk,
-            origin=state.origin,
+        chunks = audio.shape[1] // self.profile.chunk_samples
+        begin, end = state.frames, state.frames + chunks * self._chunk
+        positions = torch.arange(begin, end, device=audio.device) + state.origin
+        positions %= self.profile.encoder.position_period
+        carried = (state.wave, state.mel, state.conv, state.keys, state.values, *state.adapter)
+        valid = self._valid(begin, chunks, audio.device)
+        if valid is None:
+            made = run("all keys", partial(self._compute, None), audio, positions, *carried)
+        else:
+            made = run("some keys", self._compute, valid, audio, positions, *carried)
+        features, wave, mel, conv, keys, values, *adapter = made
+        after = EncoderState(
+            wave, mel, conv, keys, values, tuple(adapter), frames=end, origin=state.origin
         )
+        return features, after
 
-    def _attend(self, state: EncoderState, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run the transformer on ``x`` (batch, time, width); also return the keys and values to
-        carry."""
-        count, period = x.shape[1], self.profile.encoder.position_period
-        begin = state.origin + state.frames
-        positions = torch.arange(begin, begin + count, device=x.device) % period
+    def _compute(
+        self,
+        valid: Tensor | None,
+        audio: Tensor,
+        positions: Tensor,
+        wave: Tensor,
+        mel: Tensor,
+        conv: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        *adapter: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Return the features and the next state's tensors. ``valid``: a mask of keys;
+        ``positions``: of the encoder's frames."""
+        log, wave = self.log_mel(wave, audio)
+        mels = torch.cat((mel, log.to(mel)), dim=-1)
+        # Pad with the past in front and nothing behind.
+        first = functional.gelu(_unpadded(self.encoder.conv1, mels))
+        firsts = torch.cat((conv, first), dim=-1)
+        x = functional.gelu(_unpadded(self.encoder.conv2, firsts)).transpose(1, 2)
         x = x + self.encoder.embed_positions(positions)
-        valid = self._valid(state.frames, count // self._chunk, x.device)
-        keys, values = [], []
+        new_keys, new_values, kept = [], [], []
         for index, layer in enumerate(self.encoder.layers):
-            carried = (state.keys[index], state.values[index])
+            past = keys[index], values[index]
             one = cast(WhisperEncoderLayer, layer)
-            x, key, value = _layer(one, x, *carried, valid, self._chunk)
-            keys.append(key)
-            values.append(value)
-        return self.encoder.layer_norm(x), torch.stack(keys), torch.stack(values)
+            x, key, value = _layer(one, x, *past, valid, self._chunk)
+            new_keys.append(key)
+            new_values.append(value)
+        x = self.encoder.layer_norm(x)
+        for stage, before in zip(self.adapter.downsample_layers, adapter, strict=True):
+            x, after = _downsample(cast(DownsampleLayer, stage), before, x)
+            kept.append(after)
+        keys, values = torch.stack(new_keys), torch.stack(new_values)
+        return x, wave, mels[..., -2:], first[..., -1:], keys, values, *kept
 
     def _valid(self, frames: int, chunks: int, device: torch.device) -> Tensor | None:
         """Return the mask of each chunk's existing keys, (1, chunks, 1, look_back + chunk frames).

@@ -23,6 +23,8 @@ from torch import Tensor
 
 from audio_io.signal import Audio
 from model.covo.language.sampling import SamplingSettings, draw
+from model.covo.language.stepping import decode_stream
+from model.covo.speech.chunk_graphs import ChunkGraphs, run_directly
 from model.duplex.network.context import RollingContext
 from model.duplex.network.encoder import EncoderState
 from model.duplex.network.network import DuplexNetwork
@@ -103,7 +105,8 @@ class LoopState:
 
 
 class DuplexLoop:
-    """Steps ``network`` through conversations; stateless itself.
+    """Steps ``network`` through conversations; stateless itself. On a GPU its work goes before
+    speech.
 
     ``graph``: use CUDA graphs where possible.
     """
@@ -112,6 +115,8 @@ class DuplexLoop:
         self._graph = graph
         self.network = network
         self.profile = network.profile
+        on_gpu = network.device.type == "cuda"
+        self._run = ChunkGraphs(network.device) if graph and on_gpu else run_directly
 
     @torch.inference_mode()
     def start(self, seed: int = 0, context: RollingContext | None = None) -> LoopState:
@@ -120,17 +125,18 @@ class DuplexLoop:
         ``context``: an old one to clear and reuse, with its CUDA graphs.
         """
         network = self.network
-        if context is None:
-            context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
-        else:
-            context.clear()
-        prompt = torch.tensor(self.profile.prompt, dtype=torch.long, device=network.device)
-        return LoopState(
-            encoder=network.encoder.start(),
-            context=context,
-            generator=torch.Generator(network.device).manual_seed(seed),
-            pending=network.embed(prompt),
-        )
+        with decode_stream(network.device):
+            if context is None:
+                context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
+            else:
+                context.clear()
+            prompt = torch.tensor(self.profile.prompt, dtype=torch.long, device=network.device)
+            return LoopState(
+                encoder=network.encoder.start(),
+                context=context,
+                generator=torch.Generator(network.device).manual_seed(seed),
+                pending=network.embed(prompt),
+            )
 
     def warm_up(self) -> LoopState:
         """Run every kind of chunk once, so that all kernels are loaded; return the state before a
@@ -158,12 +164,14 @@ class DuplexLoop:
             raise NetworkInputError(
                 f"a chunk must have {self.profile.chunk_samples} samples, not shape {audio.shape}"
             )
-        wave = torch.from_numpy(audio).to(self.network.device)[None]
-        features, encoder = self.network.encoder(state.encoder, wave)
-        chunk = _Chunk(self.network, state, features[0], effort, stop=stop)
-        after = walk(self.network.grammar, state.assistant, chunk)
+        with decode_stream(self.network.device):
+            wave = torch.from_numpy(audio).to(self.network.device)[None]
+            features, encoder = self.network.encoder(state.encoder, wave, self._run)
+            chunk = _Chunk(self.network, state, features[0], effort, stop=stop)
+            after = walk(self.network.grammar, state.assistant, chunk)
+            taken = chunk.taken()
+            pending = chunk.pending
         tokens, first_code = self.profile.tokens, self.network.grammar.first_code
-        taken = chunk.taken()
         result = ChunkStep(
             chunk=state.chunk,
             before=state.assistant,
@@ -179,7 +187,7 @@ class DuplexLoop:
             effort=effort,
         )
         return result, replace(
-            state, encoder=encoder, pending=chunk.pending, assistant=after, chunk=state.chunk + 1
+            state, encoder=encoder, pending=pending, assistant=after, chunk=state.chunk + 1
         )
 
 

@@ -23,7 +23,7 @@ TOKENIZER = "tokenizer.json"
 class DuplexNetwork(nn.Module):
     """Covo-Audio's network, listening and speaking by ``profile``.
 
-    The parameters keep their published names. Raises: NetworkConfigError if ``profile`` does not
+    Raises: NetworkConfigError if ``profile`` does not
     fit the network.
     """
 
@@ -70,15 +70,20 @@ class DuplexNetwork(nn.Module):
 
 
 def load_duplex(
-    folder: Path, *, device: torch.device | str = "cpu", precision: Precision | None = None
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    precision: Precision | None = None,
+    merge: bool = True,
 ) -> DuplexNetwork:
     """Load the network in ``folder``, a Covo-Audio checkpoint with a ``duplex.json``.
 
-    ``precision``: the config's own unless given. Raises: NetworkConfigError (also for a half-duplex
-    checkpoint), WeightsError.
+    ``precision``: the config's own unless given. ``merge``: for decoding, not for training; see
+    :func:`load_network`. Raises: NetworkConfigError (also for a half-duplex checkpoint),
+    WeightsError.
     """
     profile = read_profile(folder)
-    covo = load_network(folder, device=device, precision=precision)
+    covo = load_network(folder, device=device, precision=precision, merge=merge)
     return DuplexNetwork(covo, profile).eval()
 
 

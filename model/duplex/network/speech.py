@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from math import ceil
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,12 +19,12 @@ from model.duplex.network.tone_codec import tones
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.protocol.sequence import SILENCE
 
-_SETTLED_S = 3.2
-"""Reply length after which the cost per chunk is constant: token2wav's window plus one chunk."""
-
 
 class SpeechDecoder(Protocol):
     """Turns codes into sound. The caller keeps its state."""
+
+    def warm_up(self) -> None:
+        """Speak once, so that the first reply is as fast as later ones."""
 
     def start(self) -> Any:
         """Return the state before the first code."""
@@ -42,6 +41,9 @@ class ToneSpeech:
 
     def __init__(self, code_rate: float) -> None:
         self._code_rate = code_rate
+
+    def warm_up(self) -> None:
+        """Tones need no warm-up."""
 
     def start(self) -> None:
         """Tones need no state."""
@@ -65,15 +67,22 @@ class Token2WavSpeech:
         voice: VoicePrompt,
         profile: DuplexProfile,
         sampling: SamplingConfig | None = None,
+        *,
+        graph: bool = True,
     ) -> Token2WavSpeech:
         """Return speech that turns the codes of each chunk of ``profile`` into sound at once.
 
         A chunk must be heard while the loop makes the next one, so there is no look-ahead, which
-        would hold back half of it. ``sampling``: as the checkpoint says unless given.
+        would hold back half of it. ``sampling``: as the checkpoint says unless given;
+        ``graph``: use CUDA graphs.
         """
         schedule = ChunkSchedule(sizes=(profile.codes_per_chunk,), look_ahead=0)
-        worker = SpeechWorker(SpeechStreamer(token2wav), SpeechSettings(schedule, sampling))
-        return cls(worker, voice)
+        settings = SpeechSettings(schedule, sampling)
+        return cls(SpeechWorker(SpeechStreamer(token2wav), settings, graph=graph), voice)
+
+    def warm_up(self) -> None:
+        """Make a chunk of every kind."""
+        self._worker.warm_up(self._voice)
 
     def start(self) -> SpeechStream:
         """Return the state before a reply."""
@@ -123,16 +132,3 @@ class ReplySound:
     def _rest(self) -> list[Audio]:
         streaming, self._streaming = self._streaming, False
         return [self._step((), last=True)] if streaming else []
-
-
-def warm_up_speech(decoder: SpeechDecoder, profile: DuplexProfile, *, settle: bool) -> None:
-    """Speak once, so that the first reply is as fast as later ones.
-
-    ``settle``: for as long as chunks change their size, each of which loads its own kernels on a
-    GPU; otherwise one chunk.
-    """
-    sound = ReplySound(decoder, profile.code_rate)
-    codes = [0] * profile.codes_per_chunk
-    for _ in range(ceil(_SETTLED_S * profile.code_rate / len(codes)) if settle else 1):
-        sound.add(codes)
-    sound.add((), last=True)

@@ -68,7 +68,7 @@ class DuplexTrainer:
         held = Precision.BF16 if training.lora_rank and self._low else Precision.FP32
         folder = config.network.folder
         device = named_device(training.device)
-        self.network = load_duplex(folder, device=device, precision=held)
+        self.network = load_duplex(folder, device=device, precision=held, merge=False)
         self._trained = self._choose_trained(self.network)
         self._optimizer = torch.optim.AdamW(
             self._trained.values(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
@@ -17,12 +18,13 @@ from covo_cli.app import app
 from covo_cli.bench.network import measure_network, network_bench
 from covo_cli.bench.network.goals import goals
 from covo_cli.bench.network.plot import check_plot
+from covo_cli.bench.network.stages import measure_chunks
 from covo_cli.bench.network.subject import SPEECH_TOKENS, TEXT_TOKENS, build_subject
 from covo_cli.bench.network.tables import network_tables
 from covo_cli.bench.network.timing import DeviceClock
 from covo_cli.errors import CliError
 from model.covo.config import sizes
-from model.covo.config.precision import Precision
+from model.covo.config.precision import SPEECH_FP16, Precision
 from model.covo.config.sizes import TINY
 from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.loading.quantize import stored_bytes
@@ -30,6 +32,7 @@ from model.covo.loading.random_weights import random_network, random_token2wav, 
 from model.covo.memory.plan import MemorySetting, context_tokens, plan_memory
 from model.covo.memory.speech_cost import chunk_costs
 from model.covo.speech.chunk_schedule import ChunkSchedule
+from model.covo.speech.speech_stream import SpeechStreamer
 from model.errors import NetworkConfigError, NetworkMemoryError
 
 REPLY = 1.0
@@ -118,6 +121,25 @@ def test_chunks_are_those_of_the_schedule(run):
         reached = chunk["flow_flop"] / chunk["flow_ms"] * 1000
         assert chunk["flow_flop_per_second"] == pytest.approx(reached, rel=0.01)
         assert chunk["audio_ms"] == 40 * chunk["codes"]
+        assert chunk["first_ms"] > 0
+
+
+def test_chunks_are_timed_where_a_reply_speaks(monkeypatch):
+    """The libraries' plans, and the graphs of chunks, are those of the worker's thread."""
+    threads = []
+    step = SpeechStreamer.step
+
+    def spied(*given, **how):
+        threads.append(threading.current_thread().name)
+        return step(*given, **how)
+
+    monkeypatch.setattr(SpeechStreamer, "step", spied)
+    setting = MemorySetting(Precision.FP32, minutes=0.5)
+    plan = plan_memory(QUICK.covo, QUICK.token2wav, setting, device="cpu")
+    subject = build_subject(QUICK, plan, DeviceClock(torch.device("cpu")), 1.0, lambda stage: None)
+    chunks = measure_chunks(subject, 7, 1, 1e9)
+    assert [chunk["codes"] for chunk in chunks] == [7]
+    assert threads == ["covo-speech"] * 4  # the first, a capture, one timed, and on to the next
 
 
 def test_memory_is_held_against_the_plan(run):
@@ -157,7 +179,7 @@ def test_goals_of_a_run_that_counts(run):
 @pytest.mark.parametrize("precision", ["bf16", "int8", "int4"])
 def test_random_weights_are_as_planned_and_finite(precision):
     pytest.importorskip("torchao", reason="needs torchao (the covo extra)")
-    setting = MemorySetting(Precision(precision), Precision.FP16, 0.5)
+    setting = MemorySetting(Precision(precision), SPEECH_FP16, 0.5)
     network = random_network(TINY.covo, precision=setting.precision)
     plan = plan_memory(TINY.covo, TINY.token2wav, setting, device="cpu")
     held = sum(map(stored_bytes, network.parameters()))
@@ -235,5 +257,5 @@ def test_on_a_gpu(precision):
     assert memory["weights"] == pytest.approx(memory["plan"]["weights"], rel=0.01)
     assert memory["weights"] < memory["peak_allocated"] <= memory["peak_reserved"]
     assert figures["reply"]["audio_seconds"] == REPLY - 0.03
-    assert figures["token2wav_precision"] == "bf16"
+    assert figures["token2wav_precision"] == "bf16 (vocoder fp32)"
     assert len(list(network_tables(figures))) == 5

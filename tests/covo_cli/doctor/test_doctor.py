@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.machinery
 import importlib.metadata
 import json
@@ -24,6 +25,7 @@ from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.network_memory import fit_rows, shown_minutes
 from covo_cli.errors import CliError, SettingsError
 from covo_cli.settings.settings import Settings, load_settings
+from model.covo.config.precision import SPEECH_AUTO, SPEECH_BF16
 from model.weights.files import WeightState
 from model.weights.manifest import Package, Piece
 from model.weights.packages import PieceStatus
@@ -127,7 +129,50 @@ def test_memory_and_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "file").touch()
     fails(machine.check_disk(tmp_path / "file" / "data"), "COVO_DATA_DIR")
     too_long = tmp_path / ("x" * 300)  # as unreadable as one in a forbidden folder
-    assert machine.check_disk(too_long).status is Status.OK
+    fails(machine.check_disk(too_long), "COVO_DATA_DIR")
+
+
+def test_a_link_to_a_disk_that_is_not_mounted_is_told(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.symlink_to(tmp_path / "disk")
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    for link in (gone, circle):
+        check = machine.check_disk(link / "covo" / "sessions")
+        fails(check, "COVO_DATA_DIR")
+        assert f"{link} is a link to" in check.detail
+        assert "mount its disk" in check.detail
+    folders = {"voices": gone / "voices", "weights": gone / "models", "logs": tmp_path / "logs"}
+    (check,) = machine.check_folders(folders)
+    assert check.status is Status.WARNING
+    assert "voices, weights" in check.fix
+
+
+def test_a_disk_that_takes_no_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    check = machine.check_disk(tmp_path / "sessions")
+    fails(check, "session.dir")
+    assert "Read-only file system" in check.detail
+    assert machine.check_disk(tmp_path, record=False).status is Status.WARNING
+
+
+def test_the_files_of_the_chat_settings_are_looked_into(tmp_path: Path) -> None:
+    page = tmp_path / "model.gguf"
+    page.write_text("<!DOCTYPE html>")
+    empty = tmp_path / "persona.txt"
+    empty.touch()
+    chosen = load_settings({"chat.model": str(page), "chat.persona": str(empty)})
+    model, persona = wiring.check_chat(chosen)
+    fails(model, "covo config set chat.model")
+    assert "is not a GGUF file" in model.detail
+    fails(persona, "covo config set chat.persona")
+    page.write_bytes(b"GGUF")
+    empty.write_text("You are a pirate.")
+    assert {check.status for check in wiring.check_chat(chosen)} == {Status.OK}
+    assert list(wiring.check_chat(Settings())) == []
 
 
 def test_a_gpu_is_reported_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,8 +239,8 @@ def test_where_the_network_would_fit() -> None:
         for fit in row.fits:
             assert (fit.minutes >= fit.wanted) == (fit.total <= row.free)
     bf16 = rows["this machine: Some card"].fits[0]
-    assert (bf16.precision, bf16.token2wav) == ("bf16", "fp32")
-    assert rows["a card of 8 GB"].fits[2].token2wav == "bf16"
+    assert (bf16.precision, bf16.token2wav) == ("bf16", SPEECH_AUTO)
+    assert rows["a card of 8 GB"].fits[2].token2wav == SPEECH_BF16
 
 
 def test_without_portaudio_files_still_work() -> None:

@@ -189,6 +189,50 @@ def test_a_cancelled_reply_is_settled_and_followed_by_another(make):
     again.close()
 
 
+def test_everything_is_decoded_on_one_thread(make, model, loaded, monkeypatch):
+    """Where the libraries keep their handles and plans: from the warm-up on, reply after reply."""
+    threads = []
+
+    def spied(name):
+        usual = getattr(Dialogue, name)
+
+        def spy(*given):
+            threads.append((name, threading.current_thread().name, threading.get_ident()))
+            return usual(*given)
+
+        monkeypatch.setattr(Dialogue, name, spy)
+
+    for name in ("warm_up", "_stream", "prepare"):
+        spied(name)
+    generator = make()
+    dialogue, generator._loaded = dialogue_of(generator), None
+    generator._load = lambda voice, progress: LoadedNetwork(dialogue, None)
+    generator.warm_up(lambda stage: None)
+    for number in (1, 2):
+        parts = list(generator.reply(number, spoken(number), never))
+        generator.settle(number, whole(parts))
+    generator._decoding.run(lambda: None)  # the last preparation is done
+    answered = ["_stream", "prepare"]
+    assert [name for name, *_ in threads] == ["warm_up", *answered, *answered, *answered]
+    assert {thread for _, thread, _ in threads} == {"covo-decode"}
+    assert len({ident for *_, ident in threads}) == 1
+
+
+def test_a_reply_that_nobody_reads_gives_way_to_the_next(make, monkeypatch):
+    monkeypatch.setattr("model.covo.conversation.generator._GROUPS_AHEAD", 1)
+    generator = make(tokens=2000)
+    unread = generator.reply(1, spoken(), never)
+    next(unread)
+    parts = []
+    reading = threading.Thread(
+        target=lambda: parts.append(next(generator.reply(2, spoken(1), never))), daemon=True
+    )
+    reading.start()
+    reading.join(60)
+    assert len(parts) == 1
+    unread.close()
+
+
 def test_closing_does_not_wait_for_a_network_that_never_returns(make, monkeypatch):
     generator, stuck, go_on = make(), threading.Event(), threading.Event()
     monkeypatch.setattr("model.covo.conversation.generator.CLOSE_S", 0.1)
@@ -232,7 +276,7 @@ def test_what_went_wrong_while_preparing_is_said_with_the_next_reply(make, monke
 
     monkeypatch.setattr(dialogue_of(generator), "prepare", fail)
     generator.settle(1, whole(parts))
-    generator._preparing.join()
+    generator._decoding.run(lambda: None)  # it is done
     told = ReplyNotice("warning", "preparing the next reply failed: RuntimeError: out of memory")
     assert [next(generator.reply(n, spoken(n), never)) == told for n in (2, 3)] == [True, False]
 
@@ -297,6 +341,27 @@ def test_a_cropped_voice(folder):
     model = CovoModel(folder, settings)
     catalogue = VoiceCatalogue(folder, (), VoiceStore().get)
     assert len(model.voice(catalogue, "").prompt.codes) == 5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_reply_on_a_gpu_finds_everything_ready(folder, monkeypatch):
+    """After the warm-up no graph is captured, and no library makes a handle with its workspace."""
+    model = CovoModel(folder, replace(SETTINGS, device="cuda", precision="bf16"))
+    generator = build_generator(model, VoiceCatalogue(folder, (), VoiceStore().get))
+    generator.warm_up(lambda stage: None)
+    captured, graph = [], torch.cuda.CUDAGraph
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda *given: captured.append(1) or graph(*given))
+    held = []
+    for number in (1, 2):
+        parts = list(generator.reply(number, spoken(number), never))
+        assert sound(parts) > 0
+        generator.settle(number, whole(parts))
+        generator._decoding.run(torch.cuda.synchronize)
+        held.append(torch.cuda.memory_allocated())
+    generator.close()
+    assert captured == []
+    assert held[1] - held[0] < 2**22  # a handle's workspace is 8 MiB or more
 
 
 # What is refused before anything is loaded

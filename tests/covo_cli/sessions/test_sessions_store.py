@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from datetime import timedelta
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from covo_cli.sessions.event_log import (
     event_to_dict,
     read_events,
 )
+from covo_cli.sessions.info import NAME_FORMAT, read_info, write_info
 from covo_cli.sessions.store import SessionState, SessionStore
 from covo_cli.sessions.transcript import (
     BROKEN_OFF,
@@ -169,6 +171,38 @@ def test_the_newest_come_first(store: SessionStore) -> None:
         "2026-11-23_21-04-51-10",
         "2026-11-23_21-04-51-9",
     )
+
+
+def test_the_newest_is_the_last_to_begin_in_any_time_zone(tmp_path: Path) -> None:
+    tokyo, los_angeles = (timezone(timedelta(hours=hours)) for hours in (9, -8))
+    store = SessionStore(tmp_path)
+    first = record_session(tmp_path, started=STARTED.astimezone(tokyo), seconds=0.1)
+    later = STARTED + timedelta(minutes=5)
+    second = record_session(tmp_path, started=later.astimezone(los_angeles), seconds=0.1)
+    # The recorder names folders by this machine's zone; give them the names of their own.
+    first = first.rename(tmp_path / STARTED.astimezone(tokyo).strftime(NAME_FORMAT))
+    second = second.rename(tmp_path / later.astimezone(los_angeles).strftime(NAME_FORMAT))
+    assert first.name > second.name
+    assert store.names() == (second.name, first.name)
+    assert store.find("last") == second
+
+
+def test_a_clock_set_back_in_a_session_does_not_make_it_the_newest(tmp_path: Path) -> None:
+    first = record_session(tmp_path, started=STARTED, seconds=0.1)
+    info, _ = read_info(first)
+    ended = STARTED - timedelta(minutes=55)
+    write_info(first, dataclasses.replace(info, ended=ended))
+    second = record_session(tmp_path, started=ended + timedelta(minutes=5), seconds=0.1)
+    assert SessionStore(tmp_path).find("last") == second
+
+
+def test_a_session_without_a_record_is_ordered_by_its_name(tmp_path: Path) -> None:
+    for hours, content in ((0, "{"), (1, '{"started": 1}'), (2, None)):
+        folder = record_session(tmp_path, started=STARTED + timedelta(hours=hours), seconds=0.1)
+        (folder / "session.json").unlink()
+        if content is not None:
+            (folder / "session.json").write_text(content)
+    assert [name[11:13] for name in SessionStore(tmp_path).names()] == ["23", "22", "21"]
 
 
 def test_a_session_is_found_by_its_name_a_prefix_or_last(store: SessionStore) -> None:

@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 from model.covo.config.sizes import network_size
 from model.covo.language.features import log_mel
 from model.covo.language.network import CovoNetwork
+from model.covo.speech.chunk_graphs import ChunkGraphs
 from model.duplex.network.encoder import TAIL, StreamingEncoder, StreamingLogMel
 from model.duplex.protocol.profile import StreamingEncoderProfile, default_profile
 from model.errors import NetworkInputError
 from tests.fakes.nothing_waits import NothingWaits
+from tests.model.covo.recorded_graphs import use_recorded_graphs
 from tests.model.duplex.duplex_profiles import PROFILES, S, T, U, config, profile
+from tests.model.launches import launches
 
 TOLERANCE = 1e-4
 
@@ -145,6 +148,43 @@ def test_at_full_size_nothing_of_a_chunk_waits_for_the_device(precision):
         assert features.shape == (1, 1, 3584)
         assert features.dtype == after.keys.dtype == getattr(torch, precision)
         assert after.keys.shape == (32, 1, 20, 256, 64)
+
+
+@torch.inference_mode()
+def test_in_graphs_it_hears_the_same(monkeypatch):
+    made = use_recorded_graphs(monkeypatch)
+    encoder, graphs = make(), ChunkGraphs(torch.device("cpu"))
+    state, expected = encoder.start(origin=70), encoder.start(origin=70)
+    for audio in noise(9, encoder).split(encoder.profile.chunk_samples, dim=1):
+        # Three chunks fill what it looks back on, and the positions begin again.
+        ours, state = encoder(state, audio, graphs)
+        theirs, expected = encoder(expected, audio)
+        assert torch.equal(ours, theirs)
+    assert [graph.replays for graph in made] == [2, 5]
+
+
+@torch.inference_mode()
+def test_launches_of_a_chunk_outside_its_graph():
+    """Copies into the graph's buffers and out of its results, instead of 600 launches."""
+    full = network_size("full").covo
+    full = replace(full, backbone=replace(full.backbone, layers=1))
+    with torch.device("meta"):
+        covo = CovoNetwork(full).bfloat16()
+        encoder = StreamingEncoder(covo.encoder, covo.audio_adapter, default_profile(full))
+        audio = torch.zeros(1, 2560)
+
+    def graph(_: str, work, *inputs):
+        results = []
+        inside.append(launches(lambda: results.extend(work(*inputs))))
+        copies.append(len(inputs) + len(results))
+        return tuple(results)
+
+    state, inside, copies = encoder.start(), [], []
+    for before in (0, 256):
+        now = replace(state, frames=before)
+        total = launches(lambda now=now: encoder(now, audio, graph))
+        assert total - inside[-1] + copies[-1] <= 30
+    assert min(inside) > 400
 
 
 @torch.inference_mode()

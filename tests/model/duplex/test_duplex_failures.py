@@ -81,6 +81,30 @@ def test_a_bug_in_the_recogniser(assistant, caplog):
     assert talk.all(ReplyFinished)
 
 
+def test_the_warm_up_is_on_the_thread_of_the_steps(assistant):
+    threads, stepped = [], threading.Event()
+
+    class Loop(ScriptedLoop):
+        def warm_up(self):
+            threads.append(threading.current_thread())
+            return super().warm_up()
+
+        def step(self, *arguments, **options):
+            threads.append(threading.current_thread())
+            stepped.set()
+            return super().step(*arguments, **options)
+
+    parts = DuplexAssistant(Loop(assistant.loop, "t"), ToneSpeech(25.0), assistant.tokenizer)
+    engine = DuplexEngine(lambda progress: parts, INFO, LevelDetector(), ThreadExecutor())
+    engine.warm_up(lambda stage: None)
+    for number, frame in enumerate(silence(0.16).reshape(-1, FRAME)):
+        engine.process(Frame(number * FRAME, frame))
+    assert stepped.wait(60)
+    engine.close()
+    assert threads[0] is threads[1]
+    assert threads[0].name == "covo-duplex"
+
+
 @pytest.mark.parametrize("stuck", ["network", "speech", "recogniser"])
 def test_closing_does_not_wait_for_what_never_returns(assistant, stuck):
     entered, never = threading.Event(), threading.Event()

@@ -13,6 +13,7 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from model.covo.config.device import set_up_torch
 from model.covo.language.network import CovoNetwork
 from model.duplex.network.context import RollingContext
 from model.duplex.network.loop import ChunkStep, DuplexLoop, Effort, LoopState
@@ -283,6 +284,7 @@ def test_a_chunk_has_one_length():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpu_says_what_the_cpu_says():
+    set_up_torch()  # as loading does: no convolution in TF32
     steps = []
     for device in ("cpu", "cuda"):
         net = network.__wrapped__(sampling=GREEDY)

@@ -51,7 +51,7 @@ def world(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def network(world) -> DuplexNetwork:
-    return load_duplex(world / "untrained")
+    return load_duplex(world / "untrained", merge=False)
 
 
 def config(world: Path, output: Path, **training) -> TrainingConfig:
@@ -73,7 +73,7 @@ def dialogues(network: DuplexNetwork, count: int):
 
 
 def weights(folder: Path):
-    covo = load_duplex(folder).covo
+    covo = load_duplex(folder, merge=False).covo
     return {name: p.detach() for name, p in covo.named_parameters()}
 
 
@@ -155,7 +155,7 @@ def test_adapters_learn_and_are_merged(world, tmp_path, network):
     trainer.network.eval()
     with torch.inference_mode():
         theirs = hidden_states(trainer.network, batch)
-        merged = hidden_states(load_duplex(tmp_path / "out"), batch)
+        merged = hidden_states(load_duplex(tmp_path / "out", merge=False), batch)
     assert float((theirs - merged).abs().max()) < 1e-3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,7 @@ from model.jobs import channel
 from model.jobs import executor as executor_module
 from model.jobs.channel import Channel, feed
 from model.jobs.executor import QUEUED_RESULTS, Job, ThreadExecutor, VirtualExecutor
+from model.jobs.lane import Lane
 from tests.fakes.engine import FakeClock
 
 PATIENCE = 20.0  # seconds; only a broken test waits that long
@@ -292,6 +294,49 @@ def test_a_job_that_never_returns_does_not_keep_its_executor_from_closing(monkey
     assert running.wait(PATIENCE)
     in_time(executor.close)
     forever.set()
+
+
+def test_a_call_runs_where_the_jobs_of_its_lane_do_and_takes_no_virtual_time():
+    executor = ThreadExecutor()
+
+    def where(cancelled: Callable[[], bool]) -> Iterator[int]:
+        yield threading.get_ident()
+
+    on_lane = executor.run("a", threading.get_ident)
+    assert drain(executor.submit("a", 0, where)) == [on_lane]
+    assert on_lane != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        executor.run("a", lambda: 1 / 0)
+    executor.close()
+
+    clock = FakeClock()
+    virtual = VirtualExecutor(clock)
+    virtual.run("a", lambda: clock.pass_time(3.0))
+    assert virtual.submit("a", 0, counting(1)).poll(0) == [0]
+
+
+def test_a_lane_keeps_its_thread_until_it_ends():
+    lane = Lane("test")
+    assert Lane("never used").end() == []
+    made = [lane.run(threading.current_thread) for _ in range(2)]
+    assert made[0] is made[1]
+    assert made[0].name == "covo-test"
+    done: list[int] = []
+    lane.submit(lambda: done.append(1))
+    assert lane.end() == lane.end() == made[:1]
+    assert not join_all(made[:1], PATIENCE)
+    assert done == [1]
+    assert not lane.submit(lambda: done.append(2))
+    with pytest.raises(ModelError, match="test has ended"):
+        lane.run(threading.get_ident)
+
+
+def test_a_lane_that_is_let_go_of_ends_its_thread():
+    lane = Lane("test")
+    thread = lane.run(threading.current_thread)
+    del lane
+    gc.collect()
+    assert not join_all([thread], PATIENCE)
 
 
 def test_a_worker_logs_its_failure_and_keeps_it_for_its_owner(caplog):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
-from model.covo.language import decoder, stepping
+from model.covo.language import backbone, decoder, stepping
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import (
@@ -56,11 +56,25 @@ def test_appended_in_pieces_equals_in_one(network, monkeypatch):
     assert error(pieces.logits, whole.logits) < TOLERANCE
 
 
-def test_equal_to_the_library_s_own_forward(network):
+def test_equal_to_the_library_s_own_forward_merged_or_not(network, tmp_path):
+    published = load_network(network_folder(tmp_path / "model"), merge=False)
     ids = torch.arange(100, 700) % 500
     with torch.inference_mode():
-        theirs = network.llm(input_ids=ids[None]).logits[0, -1]
+        theirs = published.llm(input_ids=ids[None]).logits[0, -1]
     assert error(started(network, ids, 700).logits, theirs) < TOLERANCE
+    assert error(started(published, ids, 700).logits, theirs) < TOLERANCE
+
+
+def test_a_few_rows_are_a_step_and_equal_a_prefill(network):
+    ids = torch.arange(100, 700) % 500
+    few = Decoder(network, 700, step_rows=4)
+    for piece in network.embed(ids).split([40, 4, 1, 3, 548, 2, 2]):
+        few.append(piece)
+    assert error(few.logits, started(network, ids, 700).logits) < TOLERANCE
+    other = few.copy()
+    for one in (few, other):
+        one.append(network.embed(ids[:3]))
+    assert torch.equal(few.logits, other.logits)
 
 
 @pytest.mark.parametrize("kept", [60, 64, 10])
@@ -279,24 +293,29 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
 
     cuda = FakeGraphs()
     monkeypatch.setattr(stepping.torch, "cuda", cuda)
-    captured = Decoder(network, 1400)
+    captured = Decoder(network, 1400, step_rows=2)
     captured._graphs = stepping.StepGraphs(cuda.step(captured._step), torch.device("cpu"))
     captured._on_gpu = True
     monkeypatch.setattr(decoder, "TokenRead", lambda _: TokenRead(torch.device("cpu")))
     parts: list[tuple[int, int]] = []
     captured.warm_up(lambda done, total: parts.append((done, total)))
-    sizes = [(1, 512), (1, 1024), (1, 1400)]
+    sizes = [(rows, attended) for rows in (1, 2) for attended in (512, 1024, 1400)]
     assert cuda.log == [
         event
         for size in sizes
         for event in [("run", size)] * stepping.WARM_UPS + [("captured", size)]
     ]
-    assert parts == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert parts == [(done, 12) for done in range(1, 13)]  # and six prefills
 
     cuda.log.clear()
     captured.append(network.embed(torch.arange(510) % 500))
     assert list(captured.generate(PROMPT, stop=(), limit=6)) == said
     assert cuda.log == [("replayed", (1, 512))] * 2 + [("replayed", (1, 1024))] * 4
+    cuda.log.clear()
+    captured.append(network.embed(torch.arange(2)))
+    expected.append(network.embed(torch.arange(2)))
+    assert cuda.log == [("replayed", (2, 1024))]
+    assert error(captured.logits, expected.logits) < TOLERANCE
     with pytest.raises(NetworkInputError, match="before anything is appended"):
         captured.warm_up()
 
@@ -346,7 +365,8 @@ def test_decoding_is_queued_to_an_urgent_stream_in_order(monkeypatch):
                 assert (cuda.now.name, cuda.log) == ("urgent on 3", [into])
             raise KeyError
 
-    pytest.raises(KeyError, decode)
+    with pytest.raises(KeyError):
+        decode()
     assert cuda.log == [into, ("usual", "waits for", "urgent on 3")]
     with stepping.decode_stream(torch.device("cpu")):
         assert len(cuda.log) == 2
@@ -397,18 +417,28 @@ def flash_by_hand(
     *,
     seqused_k: Tensor | None,
 ) -> tuple[Tensor]:
-    """What aten's _flash_attention_forward is documented to compute, for one sequence."""
-    assert queries_end.tolist() == [0, len(query)] == [0, longest_query]
-    assert keys_end.tolist() == [0, len(keys)] == [0, longest_key]
+    """What aten's _flash_attention_forward is documented to compute."""
     assert queries_end.dtype == keys_end.dtype == torch.int32
-    used = len(keys) if seqused_k is None else int(seqused_k)
+    assert (int(queries_end[-1]), longest_key) == (len(query), len(keys))
+    assert longest_query == int(queries_end.diff().max())
+    used = keys_end.diff() if seqused_k is None else seqused_k
+    assert used.dtype == torch.int32
+    out = torch.empty_like(query)
+    for n, count in enumerate(used.tolist()):
+        mine = slice(int(queries_end[n]), int(queries_end[n + 1]))
+        seen = slice(int(keys_end[n]), int(keys_end[n]) + count)
+        out[mine] = attended_by_hand(query[mine], keys[seen], values[seen], causal)
+    return (out,)
+
+
+def attended_by_hand(query: Tensor, keys: Tensor, values: Tensor, causal: bool) -> Tensor:
     groups = query.shape[1] // keys.shape[1]
-    keys, values = (rows[:used].repeat_interleave(groups, 1) for rows in (keys, values))
+    keys, values = (rows.repeat_interleave(groups, 1) for rows in (keys, values))
     scores = torch.einsum("qhd,khd->hqk", query, keys) / query.shape[2] ** 0.5
     if causal:
-        seen = torch.ones(len(query), used, dtype=torch.bool).tril(used - len(query))
+        seen = torch.ones(len(query), len(keys), dtype=torch.bool).tril(len(keys) - len(query))
         scores = scores.masked_fill(~seen, -torch.inf)
-    return (torch.einsum("hqk,khd->qhd", scores.softmax(-1), values),)
+    return torch.einsum("hqk,khd->qhd", scores.softmax(-1), values)
 
 
 def test_flash_attention_is_asked_for_the_same(network, monkeypatch):
@@ -417,7 +447,9 @@ def test_flash_attention_is_asked_for_the_same(network, monkeypatch):
     monkeypatch.setattr(decoder, "flash_available", lambda *_: True)
     monkeypatch.setattr(torch.ops.aten, "_flash_attention_forward", flash_by_hand)
     monkeypatch.setattr(decoder, "PREFILL_ROWS", 25)
-    flash = started(network)
+    flash = Decoder(network, 200, step_rows=3)
+    for rows in network.embed(PROMPT).split([2, 50, 3, 5]):
+        flash.append(rows)
     assert list(flash.generate(PROMPT, stop=(), limit=9)) == said
     assert error(flash.logits, usual.logits) < TOLERANCE
 
@@ -490,10 +522,13 @@ def test_graph_and_eager_give_the_same(tmp_path, precision, sampling):
     network = load_network(network_folder(tmp_path / "model"), device="cuda", precision=precision)
     said, logits = [], []
     for graph in (True, False):
-        made = Decoder(network, 1500, graph=graph)
-        made.warm_up()
-        made.append(network.embed(torch.arange(490)))
-        said.append(list(made.generate(PROMPT, stop=(), limit=600, sampling=sampling)))
+        made = Decoder(network, 1500, graph=graph, step_rows=2)
+        with stepping.decode_stream(network.device):
+            made.warm_up()
+            made.append(network.embed(torch.arange(490)))
+            for two in torch.arange(300, 320).split(2):
+                made.append(network.embed(two))
+            said.append(list(made.generate(PROMPT, stop=(), limit=600, sampling=sampling)))
         logits.append(made.logits.clone())
     assert said[0] == said[1]
     assert error(*logits) < (TOLERANCE if precision is Precision.FP32 else 0.1)
@@ -501,15 +536,25 @@ def test_graph_and_eager_give_the_same(tmp_path, precision, sampling):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_flash_attention_agrees_with_sdpa(tmp_path, monkeypatch):
-    folder = network_folder(tmp_path / "model")
-    network = load_network(folder, device="cuda", precision=Precision.BF16)
-    logits = []
-    for flash in (True, False):
-        monkeypatch.setattr(decoder, "flash_available", lambda *_, flash=flash: flash)
-        monkeypatch.setattr(decoder, "PREFILL_ROWS", 128)
-        made = Decoder(network, 1500)
-        made.append(network.embed(torch.arange(600) % 500))
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
+@pytest.mark.parametrize("change", ["two rows", "no flash", "unmerged", "no triton"])
+def test_on_a_gpu_every_way_gives_the_same_logits(tmp_path, monkeypatch, precision, change):
+    """Steps of two rows against prefill, FlashAttention against SDPA, merged layers against the
+    published ones, Triton's kernels against torch's operations."""
+    folder, logits = network_folder(tmp_path / "model"), []
+    monkeypatch.setattr(decoder, "PREFILL_ROWS", 128)
+    ids = torch.arange(604) % 500
+    for changed in (False, True):
+        if changed and change == "no flash":
+            monkeypatch.setattr(decoder, "flash_available", lambda *_: False)
+        if changed and change == "no triton":
+            monkeypatch.setattr(backbone, "triton_works", lambda _: False)
+        merge = not changed or change != "unmerged"
+        network = load_network(folder, device="cuda", precision=precision, merge=merge)
+        made = Decoder(network, 1500, step_rows=2 if changed and change == "two rows" else 1)
+        for rows in network.embed(ids).split([600, 2, 2]):
+            made.append(rows)
         made.append_token(torch.tensor([3], device="cuda"))
         logits.append(made.logits.clone())
-    assert error(*logits) < 0.1
+    difference = float((logits[0] - logits[1]).norm() / logits[0].norm())
+    assert difference < (1e-4 if precision is Precision.FP32 else 2e-2)

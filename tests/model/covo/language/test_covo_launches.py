@@ -1,5 +1,4 @@
-"""Launches of a decode step of the published size: what is launched costs more than what is read,
-once the weights are."""
+"""Launches at the published size: beside reading the weights, they are what a decode step costs."""
 
 from __future__ import annotations
 
@@ -11,21 +10,26 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from model.covo.config.sizes import FULL
 from model.covo.language import decoder
 from model.covo.language.decoder import Decoder
+from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
-from tests.model.launches import counted_launches, launches
+from model.covo.language.sampling import GREEDY, PenaltySettings, TokenChooser
+from tests.model.launches import compiled_kernels, counted_launches, launches
+
+VOCABULARY = FULL.covo.backbone.vocabulary
 
 
 def test_launches_are_operations_that_compute():
     def work() -> None:
         with torch.device("meta"):
             x = torch.empty(4, 6)  # an allocation
-        x = x.view(2, 12).t()[1:].unsqueeze(0)  # views
-        torch.relu(x + 1).mul_(2)
+        x = x.view(2, 12).t()[1:].unsqueeze(0).to(x.dtype).reshape(11, 2)  # views
+        torch.relu(x.reshape(22) + 1).mul_(2)  # a transposed one is copied
 
     with torch.inference_mode(), counted_launches() as counts:
         work()
-    assert counts == {"aten.add.Tensor": 1, "aten.relu.default": 1, "aten.mul_.Tensor": 1}
-    assert launches(work) == 3
+    expected = {"aten.reshape.default": 1, "aten.add.Tensor": 1, "aten.relu.default": 1}
+    assert counts == expected | {"aten.mul_.Tensor": 1}
+    assert launches(work) == 4
 
 
 def test_a_triton_kernel_is_one_launch():
@@ -47,11 +51,36 @@ def history(monkeypatch) -> Decoder:
     """40 tokens on the meta device, with FlashAttention as on a GPU."""
     monkeypatch.setattr(decoder, "flash_available", lambda *_: True)
     with torch.device("meta"):
-        made = Decoder(CovoNetwork(FULL.covo).bfloat16().eval(), 4096)
+        network = CovoNetwork(FULL.covo).bfloat16().eval()
+        merge_projections(network.llm.model)
+        network.build_constants()
+        made = Decoder(network, 4096, step_rows=2)
         made.append(torch.zeros(40, FULL.covo.backbone.hidden))
     return made
 
 
-def test_a_decode_step(history):
-    token = torch.zeros(1, dtype=torch.long, device="meta")
-    assert launches(lambda: history.append_token(token)) <= 580
+def test_a_decode_step(history, monkeypatch):
+    """In a graph, and what chooses its token, which is not."""
+    pytest.importorskip("triton", reason="needs triton (the dev extra)")
+    monkeypatch.setattr(torch, "Generator", lambda _: None)  # the meta device has none
+    with torch.device("meta"):
+        prompt, allowed = torch.zeros(5, dtype=torch.long), torch.ones(VOCABULARY).bool()
+    chooser = TokenChooser(prompt, VOCABULARY, penalties=PenaltySettings(), sampling=GREEDY)
+    assert launches(lambda: chooser.choose(history.logits, allowed)) <= 20
+    assert 260 < launches(lambda: history.append_token(prompt[:1])) <= 275
+
+
+def test_a_step_of_two_rows_and_a_prefill(history):
+    pytest.importorskip("triton", reason="needs triton (the dev extra)")
+    rows = torch.zeros(300, FULL.covo.backbone.hidden, device="meta")
+    assert launches(lambda: history.append(rows[:2])) <= 275
+    assert launches(lambda: history.append(rows)) <= 275
+
+
+def test_the_kernels_compile_for_a_gpu(history, tmp_path):
+    pytest.importorskip("triton", reason="needs triton (the dev extra)")
+    rows = torch.zeros(300, FULL.covo.backbone.hidden, device="meta")
+    with compiled_kernels(tmp_path) as names:
+        history.append(rows[:1])
+        history.append(rows)
+    assert names == {"_add_norm_kernel", "_rotate_and_store_kernel", "_gate_kernel"}

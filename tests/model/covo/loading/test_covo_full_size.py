@@ -75,7 +75,9 @@ def test_from_noise_to_wave_nothing_waits(token2wav):
     noise = torch.empty(given.latents.shape, device="meta")
     vocoder = token2wav.wavegan
     vocoder(noise.transpose(1, 2)[..., :20])  # makes what is kept for every other call
+    flow, sampling = token2wav.token2latent, SamplingConfig(points=2)
+    modulations = flow.modulations(voice.speaker, sampling)
     with torch.inference_mode(), NothingWaits():
-        latents = token2wav.token2latent.solve(noise, given, SamplingConfig(points=2))
+        latents = flow.solve(noise, given, modulations, sampling)
         wave, _ = vocoder.step(vocoder.start(), token2wav.vocoder_input(latents, voice))
     assert wave.shape == (1, (8 * 4 - 3 - 4) * 240)

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors.torch import load_file, save_file
 
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision
+from model.covo.config.precision import SPEECH_AUTO, SPEECH_BF16, Precision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.checkpoint import load_network, load_token2wav
 from model.errors import ModelError, NetworkConfigError, NetworkInputError, WeightsError
@@ -63,7 +63,9 @@ def fails(load, folder, kind: type[ModelError], *parts: str) -> None:
 def test_all_parameters_are_the_file_s(folder):
     state = torch.get_rng_state()
     seen = []
-    network = load_network(folder, progress=lambda done, total: seen.append((done, total)))
+    network = load_network(
+        folder, merge=False, progress=lambda done, total: seen.append((done, total))
+    )
     tensors = load_file(folder / "model.safetensors")
     assert {n: p.shape for n, p in network.named_parameters()} == {
         name: t.shape for name, t in tensors.items()
@@ -75,6 +77,24 @@ def test_all_parameters_are_the_file_s(folder):
     assert torch.equal(state, torch.get_rng_state()), "something was initialised at random"
 
 
+def test_merged_layers_are_the_file_s_one_after_another(folder):
+    tensors = load_file(folder / "model.safetensors")
+    layers = "llm.model.layers.1."
+    network = load_network(folder)
+    assert not any(t.is_meta for t in (*network.parameters(), *network.buffers()))
+    for merged, kind, parts in (
+        ("self_attn.qkv_proj", "weight", ("q_proj", "k_proj", "v_proj")),
+        ("self_attn.qkv_proj", "bias", ("q_proj", "k_proj", "v_proj")),
+        ("mlp.gate_up_proj", "weight", ("gate_proj", "up_proj")),
+    ):
+        owner = layers + merged.partition(".")[0]
+        expected = torch.cat([tensors.pop(f"{owner}.{part}.{kind}") for part in parts])
+        assert torch.equal(network.get_parameter(f"{layers}{merged}.{kind}"), expected)
+    held = dict(network.named_parameters())
+    first = {name for name in tensors if "model.layers.0." in name}
+    assert all(torch.equal(held[name], tensors[name]) for name in tensors.keys() - first)
+
+
 def test_in_another_precision(folder):
     network = load_network(folder, precision=Precision.BF16)
     assert {p.dtype for p in network.parameters()} == {torch.bfloat16}
@@ -84,10 +104,16 @@ def test_in_another_precision(folder):
 def test_fp32_is_not_rounded_to_tf32_on_a_gpu(folder, t2w_folder, monkeypatch):
     for load, where in ((load_network, folder), (load_token2wav, t2w_folder)):
         monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-        load(where, precision=Precision.BF16)
-        assert torch.backends.cudnn.allow_tf32
-        load(where, precision=Precision.FP32)
+        load(where)
         assert not torch.backends.cudnn.allow_tf32
+
+
+def test_whatever_is_loaded_next_leaves_tf32_off(folder, t2w_folder, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    load_network(folder, precision=Precision.BF16)
+    token2wav = load_token2wav(t2w_folder, precision=SPEECH_AUTO)
+    assert not torch.backends.cudnn.allow_tf32
+    assert token2wav.wavegan.tf32  # by its own word, whatever the switch says
 
 
 def test_attention_makes_no_plan_for_every_length(folder, t2w_folder):
@@ -111,8 +137,11 @@ def test_shards(folder, index):
     if index:
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
         save_file({"unrelated": torch.ones(1)}, folder / "other.safetensors")
-    network = load_network(folder)
+    network = load_network(folder, merge=False)
     assert all(torch.equal(p, tensors[name]) for name, p in network.named_parameters())
+    merged = load_network(folder).llm.model.layers[0].mlp.gate_up_proj.weight
+    gate_up = [f"llm.model.layers.0.mlp.{part}_proj.weight" for part in ("gate", "up")]
+    assert torch.equal(merged, torch.cat([tensors[name] for name in gate_up]))
     (folder / "model-00002-of-00003.safetensors").unlink()
     missing = "model-00002-of-00003.safetensors is missing" if index else "27 missing"
     fails(load_network, folder, WeightsError, missing)
@@ -246,7 +275,7 @@ def test_token2wav_from_a_checkpoint(t2w_folder, form):
 
 def test_token2wav_in_half_precision_stays_near(t2w_folder):
     numbers = golden("token2wav/stages")
-    token2wav = load_token2wav(t2w_folder, precision=Precision.BF16)
+    token2wav = load_token2wav(t2w_folder, precision=SPEECH_BF16)
     voice = voice_prompt(t2w_folder, token2wav.config.flow)
     wave = token2wav.synthesize(numbers["tokens"], voice, noise=numbers["noise"])
     assert wave.dtype == torch.float32

@@ -16,7 +16,14 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from safetensors.torch import save_file
 
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision, token2wav_precision
+from model.covo.config.precision import (
+    SPEECH_AUTO,
+    SPEECH_BF16,
+    SPEECH_FP16,
+    SPEECH_FP32,
+    Precision,
+    token2wav_precision,
+)
 from model.covo.config.sizes import TINY
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
@@ -85,7 +92,7 @@ def test_what_is_quantised_and_what_is_not(folder):
     network = load_network(folder, precision=Precision.INT8)
     whole = {name: p for name, p in network.named_parameters() if stored_bytes(p) == p.nbytes}
     parts = set(dict(network.named_parameters())) - set(whole)
-    assert len(parts) == 2 * 7
+    assert len(parts) == 2 * 4
     assert all(".layers." in name and name.startswith("llm.") for name in parts)
     assert {p.dtype for p in whole.values()} == {torch.bfloat16}
 
@@ -110,9 +117,12 @@ def test_precisions_that_do_not_exist():
             Precision.named(name)
     with pytest.raises(NetworkConfigError, match="'int8'; there are: fp32, bf16, fp16"):
         token2wav_precision("int8", "cpu")
-    assert token2wav_precision("fp16", "cpu") is Precision.FP16
-    assert token2wav_precision("auto", "cuda") is Precision.BF16
-    assert token2wav_precision("auto", "cpu") is Precision.FP32
+    assert token2wav_precision("fp16", "cpu") == SPEECH_FP16
+    assert token2wav_precision("fp32", "cuda") == SPEECH_FP32  # no TF32 for who asks for fp32
+    assert token2wav_precision("bf16", "cuda") == SPEECH_BF16
+    assert token2wav_precision("auto", "cuda") == SPEECH_AUTO
+    assert token2wav_precision("auto", "cpu") == SPEECH_FP32
+    assert list(map(str, (SPEECH_AUTO, SPEECH_BF16))) == ["bf16 (vocoder fp32)", "bf16"]
     assert Precision.of_dtype("torch.float16") is Precision.FP16
     with pytest.raises(NetworkConfigError, match="'int8'; there are: float32, bfloat16, float16"):
         Precision.of_dtype("int8")
@@ -129,10 +139,15 @@ def test_without_torchao(folder, monkeypatch):
         check_quantisable(Precision.INT4, torch.device("mps"))
 
 
-def test_token2wav_in_half_precision_is_as_planned(tmp_path):
-    token2wav = load_token2wav(token2wav_folder(tmp_path / "t2w"), precision=Precision.FP16)
-    plan = plan_memory(TINY.covo, TINY.token2wav, MemorySetting(token2wav=Precision.FP16))
+@pytest.mark.parametrize("precision", [SPEECH_FP16, SPEECH_AUTO], ids=str)
+def test_token2wav_in_half_precision_is_as_planned(tmp_path, precision):
+    token2wav = load_token2wav(token2wav_folder(tmp_path / "t2w"), precision=precision)
+    plan = plan_memory(TINY.covo, TINY.token2wav, MemorySetting(token2wav=precision))
     assert sum(map(stored_bytes, token2wav.parameters())) == plan.token2wav
+    dtypes = [{p.dtype for p in part.parameters()} for part in token2wav.children()]
+    wanted = (precision.flow, precision.vocoder)
+    assert dtypes == [{getattr(torch, part.dtype)} for part in wanted]
+    assert token2wav.wavegan.tf32 == precision.tf32
 
 
 @pytest.mark.gpu

@@ -8,7 +8,7 @@ from math import prod
 import pytest
 
 from model.covo.config.network_config import BackboneConfig
-from model.covo.config.precision import Precision, int4_group
+from model.covo.config.precision import SPEECH_BF16, Precision, int4_group, token2wav_precision
 from model.covo.config.sizes import FULL, MID, SIZES, TINY, network_size
 from model.covo.memory.fit import LONGEST, MemoryFit, free_memory
 from model.covo.memory.parameters import (
@@ -28,7 +28,7 @@ FITS = MemoryFit(FULL.covo, FULL.token2wav)
 
 
 def full_plan(precision: str, token2wav: str = "fp32", minutes: float = 10.0) -> MemoryPlan:
-    setting = MemorySetting(Precision(precision), Precision(token2wav), minutes)
+    setting = MemorySetting(Precision(precision), token2wav_precision(token2wav, "cuda"), minutes)
     return plan_memory(FULL.covo, FULL.token2wav, setting)
 
 
@@ -92,6 +92,14 @@ def test_every_part_in_bf16():
     assert plan.total == plan.weights + plan.cache + plan.workspace.peak + 600_000_000 + plan.margin
 
 
+def test_token2wav_s_two_precisions():
+    half, auto, single = (full_plan("bf16", name) for name in ("bf16", "auto", "fp32"))
+    assert auto.token2wav - half.token2wav == 2 * 113_796_913
+    assert auto.workspace.flow == half.workspace.flow
+    assert auto.workspace.vocoder == single.workspace.vocoder
+    assert 0 < auto.total - half.total < 0.25 * GB
+
+
 def test_int8_and_int4_change_the_blocks_alone():
     bf16, int8, int4 = full_plan("bf16"), full_plan("int8"), full_plan("int4")
     for part in ("embedding", "head", "encoder", "adapter", "token2wav", "cache"):
@@ -118,8 +126,8 @@ def test_minutes_of_talk():
     ("free", "expected"),
     [
         (24, MemorySetting()),
-        (20.5, MemorySetting(token2wav=Precision.BF16)),
-        (20, MemorySetting(token2wav=Precision.BF16, minutes=5)),
+        (20.5, MemorySetting(token2wav=SPEECH_BF16)),
+        (20, MemorySetting(token2wav=SPEECH_BF16, minutes=5)),
         (16, MemorySetting(Precision.INT8)),
         (12, MemorySetting(Precision.INT4)),
         (9, None),

@@ -56,6 +56,28 @@ def test_a_chunk_waits_for_its_look_ahead():
 
 
 @pytest.mark.parametrize(
+    ("schedule", "codes"),
+    [
+        (ChunkSchedule(), 158),
+        (ChunkSchedule((4,), look_ahead=0), 80),
+        (ChunkSchedule((5, 10), look_ahead=2, window=12), 27),
+        (ChunkSchedule((40,), window=10), 83),
+    ],
+)
+def test_a_settled_reply_has_a_chunk_of_every_kind(schedule, codes):
+    def kinds(count):
+        for index, chunk in enumerate(schedule.chunks(count)):
+            if schedule.is_regular(index, chunk):
+                yield chunk.begin - chunk.past, chunk.end - chunk.begin, chunk.ahead - chunk.end
+
+    assert schedule.settled == codes
+    settled = list(kinds(codes))
+    assert len(set(settled)) == len(settled)
+    assert set(settled) == set(kinds(codes + 500))
+    assert set(kinds(codes - 1)) < set(settled)
+
+
+@pytest.mark.parametrize(
     "wrong", [{"sizes": ()}, {"sizes": (5, 0)}, {"look_ahead": -1}, {"window": 0}]
 )
 def test_wrong_schedules(wrong):

@@ -110,9 +110,9 @@ def test_what_the_flow_is_given(streamer, token2wav, voice, monkeypatch):
     seen = []
     condition = token2wav.token2latent.condition
 
-    def spy(codes, latents, speaker):
+    def spy(codes, latents, **how):
         seen.append((codes.tolist(), latents.clone()))
-        return condition(codes, latents, speaker)
+        return condition(codes, latents, **how)
 
     monkeypatch.setattr(token2wav.token2latent, "condition", spy)
     codes, prompt = reply(12), voice.codes.tolist()

@@ -83,7 +83,8 @@ def test_one_call_of_the_vector_field(token2wav, voice, numbers):
     }
     given = token2wav.condition(numbers["tokens"], voice)
     with torch.inference_mode(), Taps(modules) as taps:
-        field(numbers["vf_t"], numbers["noise"], given, given.tokens)
+        (modulation,) = field.modulation(numbers["vf_t"], voice.speaker)
+        field(modulation, numbers["noise"], given, given.tokens)
     assert error(taps.inputs["vf_input_proj"], numbers["vf_inputs"]) < TOLERANCE
     wrong = {
         name: difference
@@ -92,7 +93,7 @@ def test_one_call_of_the_vector_field(token2wav, voice, numbers):
     }
     assert not wrong
     with torch.inference_mode():
-        without = field(numbers["vf_t"], numbers["noise"], given, torch.zeros_like(given.tokens))
+        without = field(modulation, numbers["noise"], given, torch.zeros_like(given.tokens))
     assert error(without, numbers["vf_out_uncond"]) < TOLERANCE
 
 
@@ -108,19 +109,24 @@ def test_sampled_latents(token2wav, voice, numbers, name):
 
 
 def test_the_way_from_noise_to_latents(token2wav, voice, numbers):
-    given = token2wav.condition(numbers["tokens"], voice)
+    given, field = token2wav.condition(numbers["tokens"], voice), token2wav.token2latent
     with torch.inference_mode():
-        states = list(token2wav.token2latent.sample(numbers["noise"], given, SETTINGS["alpha1"]))
+        modulations = field.modulations(voice.speaker, SETTINGS["alpha1"])
+        states = list(field.sample(numbers["noise"], given, modulations, SETTINGS["alpha1"]))
     assert error(torch.cat(states), numbers["alpha1_trajectory"]) < TOLERANCE
 
 
 def test_the_network_is_called_18_times(token2wav, voice, numbers):
-    times = []
+    used = []
     field = token2wav.token2latent
-    hook = field.register_forward_hook(lambda _, inputs, __: times.append(float(inputs[0])))
+    hook = field.register_forward_hook(lambda _, inputs, __: used.append(inputs[0].clone()))
     token2wav.latents(numbers["tokens"], voice, noise=numbers["noise"])
     hook.remove()
-    assert times == pytest.approx([k / 18 for k in range(18)])
+    assert len(used) == 18
+    with torch.inference_mode():
+        for evaluation, modulation in enumerate(used):
+            (at_its_time,) = field.modulation(torch.tensor([evaluation / 18]), voice.speaker)
+            assert error(modulation, at_its_time) < 1e-6
 
 
 def test_the_anti_aliasing_filter(numbers):

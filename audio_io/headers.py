@@ -1,0 +1,116 @@
+"""Read a sound file by what is in it where the size in its header was never filled in.
+
+A recorder writes the size of the sound last; one that died leaves 0 or the size of an earlier
+block. libsndfile believes it in WAV, AU and CAF files and looks for itself in the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+_MOST = 0xFFFF_FFFE
+
+
+def with_true_size(stream: BinaryIO) -> BinaryIO | io.RawIOBase:
+    """Return ``stream``, or one that reads the same but has the true size in its header.
+
+    Raises: OSError.
+    """
+    length = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    head = stream.read(12)
+    patch: tuple[int, bytes] | None = None
+    match head[:4]:
+        case b"RIFF" | b"RIFX" if head[8:] == b"WAVE":
+            order = "<" if head[:4] == b"RIFF" else ">"
+            patch = _wave_patch(stream, struct.Struct(f"{order}4sI"), length)
+        case b".snd" if head[8:] == bytes(4):
+            rest = length - int.from_bytes(head[4:8], "big")
+            patch = 8, struct.pack(">I", max(0, min(rest, _MOST)))
+        case b"caff":
+            patch = _caf_patch(stream, length)
+    stream.seek(0)
+    return stream if patch is None else _Patched(stream, *patch)
+
+
+def _wave_patch(stream: BinaryIO, header: struct.Struct, length: int) -> tuple[int, bytes] | None:
+    for name, at, size in _chunks(stream, header, 12, length):
+        if name != b"data":
+            continue
+        end = at + size
+        filled_in = size > 0 and end >= length
+        if filled_in or at == length or _more_chunks(stream, header, end + size % 2, length):
+            return None
+        return at - header.size, header.pack(b"data", min(length - at, _MOST))
+    return None
+
+
+def _caf_patch(stream: BinaryIO, length: int) -> tuple[int, bytes] | None:
+    header = struct.Struct(">4sq")
+    for name, at, size in _chunks(stream, header, 8, length):
+        if name == b"data":
+            true = header.pack(b"data", length - at)
+            return (at - header.size, true) if size <= 0 else None
+    return None
+
+
+def _chunks(
+    stream: BinaryIO, header: struct.Struct, at: int, length: int
+) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name, the place of the content and the size of each chunk from ``at`` on."""
+    while at + header.size <= length:
+        stream.seek(at)
+        name, size = header.unpack(stream.read(header.size))
+        at += header.size
+        yield name, at, size
+        if size < 0:
+            return
+        at += size + size % 2
+
+
+def _more_chunks(stream: BinaryIO, header: struct.Struct, at: int, length: int) -> bool:
+    """Return whether chunks follow from ``at`` to the end, and not sound."""
+    names = [name for name, _, _ in _chunks(stream, header, at, length)]
+    return bool(names) and all(name.isascii() and name.decode().isprintable() for name in names)
+
+
+class _Patched(io.RawIOBase):
+    """A file with other bytes at one place, as a stream."""
+
+    def __init__(self, stream: BinaryIO, at: int, patch: bytes) -> None:
+        self._stream = stream
+        self._at = at
+        self._patch = patch
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._stream.seek(offset, whence)
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        """Read what comes next; nothing after an error, which libsndfile cannot pass on."""
+        data = b""
+        with contextlib.suppress(OSError):
+            start = self._stream.tell()
+            data = self._stream.read(len(buffer))
+            first, last = max(start, self._at), min(start + len(data), self._at + len(self._patch))
+            if first < last:
+                piece = self._patch[first - self._at : last - self._at]
+                data = data[: first - start] + piece + data[last - start :]
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

@@ -1,0 +1,33 @@
+"""Make folders, and tell what is in the way: such as a link to a disk that is not mounted."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+
+def make_folder(folder: Path) -> None:
+    """Create ``folder`` and its parents, unless they are there. Raises: OSError with the reason."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if problem := in_the_way(folder):
+            raise OSError(error.errno or errno.ENOENT, problem, str(folder)) from error
+        raise
+
+
+def in_the_way(folder: Path) -> str:
+    """Return why ``folder`` cannot be there or be made, with the remedy; "" if it can."""
+    for path in (*reversed(folder.parents), folder):
+        if os.path.isdir(path):  # noqa: PTH112 - Path's raises for a name that is too long
+            continue
+        if os.path.islink(path):  # noqa: PTH114
+            return (
+                f"{path} is a link to {path.readlink()}, which is not there: mount its disk, or "
+                "remove the link"
+            )
+        if os.path.lexists(path):
+            return f"{path} is a file, not a folder: move it away"
+        return ""
+    return ""
