@@ -27,7 +27,7 @@ MAY_IMPORT = {
 
 HEAVY = {
     *("numpy", "sounddevice", "soundfile", "soxr", "onnxruntime", "ctranslate2", "xllamacpp"),
-    *("hibari", "openai", "torch", "torchao", "transformers", "scipy", "matplotlib", "msgspec"),
+    *("hibari", "openai", "torch", "triton", "transformers", "scipy", "matplotlib", "msgspec"),
 }
 MODULES_PER_FOLDER = 15
 LINES_PER_MODULE = 350

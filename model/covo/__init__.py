@@ -3,6 +3,7 @@
 Rooms, in the order of the data:
 
 - ``config``: a checkpoint's sizes, devices and precisions.
+- ``products``: linear layers: few rows at a time, and with integers as weights.
 - ``language``: wave to log-mel to embeddings, the language model, its step-wise decoder.
 - ``speech``: speech codes to latents (flow matching) to a wave (BigVGAN), at once or in a stream.
 - ``loading``: networks from a folder; :mod:`model.covo.loading.assemble` puts it all together.
@@ -16,7 +17,7 @@ and transformers); those that only know sizes and memory say so.
 
 import logging
 
-# Importing transformers imports torchao if it is installed, which then warns about things that no
-# user can change: kernels for other machines, and how it registers with torch.
+# Importing transformers imports torchao if it is installed, which then warns about things that
+# do not matter here: kernels for other machines, and how it registers with torch.
 for _noisy in ("torchao", "torch.utils._pytree"):
     logging.getLogger(_noisy).setLevel(logging.ERROR)

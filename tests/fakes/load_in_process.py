@@ -13,7 +13,6 @@ import torch
 
 from model.covo.config.precision import Precision
 from model.covo.loading.checkpoint import load_network
-from model.covo.loading.quantize import stored_bytes
 
 
 def resident(kind: str) -> int:
@@ -29,7 +28,7 @@ def main(folder: Path, precision: Precision) -> None:
     torch.nn.Linear(2, 2)(torch.zeros(1, 2))
     before = resident("VmRSS")
     network = load_network(folder, precision=precision)
-    held = sum(stored_bytes(p) for p in network.parameters())
+    held = sum(p.nbytes for p in network.parameters())
     shards = [path.stat().st_size for path in folder.glob("*.safetensors")]
     peak = resident("VmHWM") - before
     figures = {"peak": peak, "network": held, "shard": max(shards), "on_top": peak - held}

@@ -14,7 +14,6 @@ from model.covo.config.sizes import NetworkSize
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import ENCODER_RATE, TurnFeatures, turn_features
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.quantize import stored_bytes
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
 from model.covo.memory.plan import (
     SYSTEM_TOKENS,
@@ -91,13 +90,13 @@ class Subject:
     def held(self) -> int:
         """Return the bytes of all weights in memory."""
         both = (*self.network.parameters(), *self.token2wav.parameters())
-        return sum(map(stored_bytes, both))
+        return sum(parameter.nbytes for parameter in both)
 
     def step_weights(self) -> int:
         """Return the bytes of weights per decode step: blocks, last norm and head."""
         model = self.network.llm.model
         parts = (*model.layers.parameters(), model.norm.weight, self.network.llm.lm_head.weight)
-        return sum(map(stored_bytes, parts))
+        return sum(parameter.nbytes for parameter in parts)
 
 
 def tokens_needed(codes: int, turn_seconds: float) -> int:

@@ -1,15 +1,14 @@
 """Precisions in which the network is held and computed. No torch here.
 
-``fp32``, ``bf16`` and ``fp16`` apply to every weight. ``int8`` and ``int4`` quantise, by torchao,
-the linear layers in the language model's blocks: 84 % of all parameters at full size. Everything is
-still computed in bf16.
+``fp32``, ``bf16`` and ``fp16`` apply to every weight. ``int8`` and ``int4`` quantise the linear
+layers in the language model's blocks (:mod:`model.covo.products.integers`): 84 % of all parameters
+at full size. Everything is still computed in bf16.
 
 Encoder, adapter and embedding (a tenth of the bytes, rarely read), norms, biases and the language
-model's head (1.2 GB at full size) are not quantised. In int8 the head would take half of that at
-rest, but torchao's eager kernel writes it out in bf16 in every step, so the peak would rise; and
-its error would directly affect the choice of tokens.
+model's head (1.2 GB at full size) are not quantised: the head's error would directly affect the
+choice of tokens.
 
-int8 has one scale per row; int4 has one scale and one zero point per group, the largest of
+int8 has one scale per row; int4 has one scale and one offset per group, the largest of
 :data:`INT4_GROUPS` that divides a row.
 """
 
@@ -19,20 +18,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import ceil, prod
+from math import prod
 
 from model.errors import NetworkConfigError
 
 INT4_GROUPS = (128, 64, 32)
-"""Weights per group, best first: larger groups take less memory, are faster, and are known to all
-kernels. At full size every row is a multiple of 128."""
-
-INT4_DEVICES = ("cuda", "cpu")
-"""Device types for which torchao has an int4 kernel."""
+"""Weights per group, best first: larger groups take less memory and are faster. At full size every
+row is a multiple of 128."""
 
 _BLOCK_LINEAR = re.compile(r"llm\.model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj\.weight")
-_TILE_ROWS, _TILE_COLUMNS = 8, 1024
-"""torchao pads to multiples of these for CUDA's int4 kernel."""
 
 
 class Precision(StrEnum):
@@ -82,16 +76,14 @@ class Precision(StrEnum):
         """Return the precision of ``parameter``: this one."""
         return self
 
-    def linear_bytes(self, rows: int, columns: int, device: str) -> int:
-        """Return the bytes, scales included, of a block's linear weight (rows, columns) on a
-        device of the type ``device`` (``cuda``, ``cpu`` ...). Raises: NetworkConfigError."""
+    def linear_bytes(self, rows: int, columns: int) -> int:
+        """Return the bytes, scales included, of a block's linear weight (rows, columns). Raises:
+        NetworkConfigError."""
         if self is Precision.INT8:
-            return rows * (columns + 4 + 1)  # a float32 scale and an int8 zero point per row
+            return rows * (columns + self.item_bytes)
         if self is Precision.INT4:
-            group = int4_group(columns)
-            if device == "cuda":
-                rows, columns = _multiple(rows, _TILE_ROWS), _multiple(columns, _TILE_COLUMNS)
-            return rows * columns // 2 + rows * (columns // group) * 2 * self.item_bytes
+            groups = columns // int4_group(columns)
+            return rows * (columns // 2 + groups * 2 * self.item_bytes)
         return rows * columns * self.item_bytes
 
 
@@ -147,13 +139,13 @@ def is_quantisable(name: str) -> bool:
     return _BLOCK_LINEAR.fullmatch(name) is not None
 
 
-def parameter_bytes(name: str, shape: Sequence[int], precision: Precision, device: str) -> int:
-    """Return the bytes of the parameter ``name`` on a device of the type ``device``.
+def parameter_bytes(name: str, shape: Sequence[int], precision: Precision) -> int:
+    """Return the bytes of the parameter ``name``.
 
     Raises: NetworkConfigError when int4 has no group size for it.
     """
     if is_quantisable(name):
-        return precision.linear_bytes(shape[0], shape[1], device)
+        return precision.linear_bytes(shape[0], shape[1])
     return prod(shape) * precision.item_bytes
 
 
@@ -166,7 +158,3 @@ def int4_group(columns: int) -> int:
         f"int4 needs layer widths that are multiples of {INT4_GROUPS[-1]}, not {columns}; use "
         "another precision"
     )
-
-
-def _multiple(value: int, of: int) -> int:
-    return ceil(value / of) * of

@@ -6,8 +6,9 @@
 
 :func:`flash_available` chooses between two implementations. FlashAttention's variable-length form
 takes the number of valid keys from device memory, reads no others, splits a long history over the
-whole GPU and needs neither masks nor repeated keys. Elsewhere (CPU, MPS, float32) it is
-``scaled_dot_product_attention``, with a mask where one is needed.
+whole GPU and needs neither masks nor repeated keys; for steps our own kernels do the same in less
+time, where Triton works. Elsewhere (CPU, MPS, float32) it is ``scaled_dot_product_attention``, with
+a mask where one is needed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+from model.covo.config.device import triton_works
 
 
 class Attention(Protocol):
@@ -82,7 +85,11 @@ class StepAttention:
     def __init__(self, positions: Tensor, attended: int, *, flash: bool) -> None:
         self._attended = attended
         self._flash = flash
+        self._positions = positions
         rows, device = len(positions), positions.device
+        self._fused = flash and triton_works(device)
+        if self._fused:
+            return
         if flash:
             # Each row is a sequence of its own over the same keys: all of them begin at key 0.
             # FlashAttention splits a history over the whole GPU only for single queries.
@@ -94,6 +101,10 @@ class StepAttention:
             self._mask = behind[:, None, None]
 
     def __call__(self, query: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        if self._fused:
+            from model.covo.language.kernels import attend_step
+
+            return attend_step(query, keys, values, self._positions, self._attended)
         seen = keys[: self._attended], values[: self._attended]
         if self._flash:
             return flash_attention(

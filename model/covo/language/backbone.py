@@ -24,6 +24,7 @@ from model.covo.language.cache import KVCache
 from model.covo.language.layer_ops import EAGER, LayerOps
 from model.covo.language.merging import GATE_UP, QUERY_KEY_VALUE
 from model.covo.language.rotary import Rotation, rotation
+from model.covo.products.linear import multiply
 
 
 def run_backbone(
@@ -45,9 +46,10 @@ def run_backbone(
         projected = QUERY_KEY_VALUE.project(layer.self_attn, inner)
         query = ops.rotate_and_store(projected, turned, positions, keys, values)
         heard = attention(query, keys, values).reshape(len(rows), -1)
-        rows, inner = add_norm(layer.self_attn.o_proj(heard), layer.post_attention_layernorm)
-        gated = ops.gate(GATE_UP.project(layer.mlp, inner))
-        rows, inner = add_norm(layer.mlp.down_proj(gated), norms[index + 1])
+        attended = multiply(layer.self_attn.o_proj, heard)
+        rows, inner = add_norm(attended, layer.post_attention_layernorm)
+        gated = GATE_UP.project_gated(layer.mlp, inner, ops.gate)
+        rows, inner = add_norm(multiply(layer.mlp.down_proj, gated), norms[index + 1])
     return inner[-1:]
 
 

@@ -44,6 +44,7 @@ from model.covo.language.stepping import (
     attended_lengths,
 )
 from model.covo.memory.workspace import PREFILL_ROWS
+from model.covo.products.linear import multiply
 from model.errors import NetworkInputError
 
 WARM_UP_ROWS = (2, 16, 48, 128, 512, PREFILL_ROWS)
@@ -297,13 +298,13 @@ class Decoder:
         self._logits_at = self._computed
 
     def _prefill(self, embedded: Tensor) -> None:
-        start, hidden = self._computed, None
+        start, hidden = self._computed, embedded
         for rows in embedded.split(PREFILL_ROWS):
             positions = torch.arange(start, start + len(rows), device=self._device)
             attention = PrefillAttention(start, len(rows), self._device, flash=self._flash)
             hidden = self._run(rows, positions, attention)
             start += len(rows)
-        self._logits.copy_(self.network.llm.lm_head(hidden)[0])
+        self._logits.copy_(multiply(self.network.llm.lm_head, hidden)[0])
 
     @torch.inference_mode()
     def _step(self, rows: int, attended: int) -> None:
@@ -312,7 +313,7 @@ class Decoder:
         positions = self._positions[:rows]
         attention = StepAttention(positions, attended, flash=self._flash)
         hidden = self._run(self._rows[:rows], positions, attention)
-        self._logits.copy_(self.network.llm.lm_head(hidden)[0])
+        self._logits.copy_(multiply(self.network.llm.lm_head, hidden)[0])
 
     def _run(self, rows: Tensor, positions: Tensor, attention: Attention) -> Tensor:
         return run_backbone(self.network.llm.model, rows, positions, self._cache, attention)

@@ -1,4 +1,5 @@
-"""A layer's operations (:class:`model.covo.language.layer_ops.LayerOps`) as Triton kernels.
+"""A layer's operations (:class:`model.covo.language.layer_ops.LayerOps`), and the attention of a
+decode step, as Triton kernels.
 
 Everything is computed in float32 and rounded where torch's operations round. Nothing depends on the
 host: positions are read on the device, so that a CUDA graph stays valid, and no size that varies
@@ -18,6 +19,12 @@ from model.covo.language.layer_ops import LayerOps
 from model.covo.language.rotary import Rotation
 
 _GATE_BLOCK = 512
+_KEYS = 64
+"""Keys to which a program of attention attends at once."""
+_MOST_PARTS = 32
+"""Parts of the cache; with four key heads they fill the largest GPUs."""
+_LEAST_QUERIES = 16
+"""Queries that a matrix product takes at least."""
 
 
 @triton.jit
@@ -91,6 +98,68 @@ def _gate_kernel(gate_up, gated, stride, width, block: tl.constexpr):  # type: i
     tl.store(gated + row * width + column, (opened * up).to(kind), mask=inside)
 
 
+@triton.jit
+def _attend_kernel(  # type: ignore[no-untyped-def]
+    query, keys, values, positions, mixed, highest, total,
+    query_stride, query_head_stride, key_stride, key_head_stride, value_stride, value_head_stride,
+    by_width, parts: tl.constexpr, each: tl.constexpr, block: tl.constexpr, heads: tl.constexpr,
+    group: tl.constexpr, queries: tl.constexpr, width: tl.constexpr, wide: tl.constexpr,
+):  # fmt: skip
+    # A few rows keep a GPU busy only if the cache is split over it: one program for each part of
+    # the cache, key head and row, with all query heads that share the key head.
+    part, shared, row = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    used = tl.load(positions + row) + 1
+    member, place, key = tl.arange(0, queries), tl.arange(0, wide), tl.arange(0, block)
+    head = shared * group + member
+    ours, inside = member < group, place < width
+    kept = ours[:, None] & inside[None, :]
+    source = query + row * query_stride + head[:, None] * query_head_stride + place[None, :]
+    asked = tl.load(source, mask=kept, other=0.0)
+    top = tl.full((queries,), float("-inf"), tl.float32)
+    weight = tl.zeros((queries,), tl.float32)
+    result = tl.zeros((queries, wide), tl.float32)
+    for step in range(each):
+        at = (part * each + step) * block + key
+        seen = at < used
+        where = keys + at[None, :] * key_stride + shared * key_head_stride + place[:, None]
+        held = tl.load(where, mask=inside[:, None] & seen[None, :], other=0.0)
+        scores = tl.dot(asked, held) * by_width
+        scores = tl.where(seen[None, :], scores, float("-inf"))
+        higher = tl.maximum(top, tl.max(scores, axis=1))
+        # Behind the history there are no keys: -inf - -inf would not be a number.
+        base = tl.where(higher == float("-inf"), 0.0, higher)
+        fade = tl.exp(top - base)
+        share = tl.exp(scores - base[:, None])
+        weight = weight * fade + tl.sum(share, axis=1)
+        where = values + at[:, None] * value_stride + shared * value_head_stride + place[None, :]
+        held = tl.load(where, mask=seen[:, None] & inside[None, :], other=0.0)
+        result = result * fade[:, None] + tl.dot(share.to(held.dtype), held)
+        top = higher
+    slot = (row * heads + head) * parts + part
+    tl.store(highest + slot, top, mask=ours)
+    tl.store(total + slot, weight, mask=ours)
+    tl.store(mixed + slot[:, None] * width + place[None, :], result, mask=kept)
+
+
+@triton.jit
+def _join_kernel(  # type: ignore[no-untyped-def]
+    mixed, highest, total, out,
+    parts: tl.constexpr, most: tl.constexpr, width: tl.constexpr, wide: tl.constexpr,
+):  # fmt: skip
+    # One program for each row and query head.
+    which = tl.program_id(0)
+    part, place = tl.arange(0, most), tl.arange(0, wide)
+    there, inside = part < parts, place < width
+    slot = which * parts + part
+    top = tl.load(highest + slot, mask=there, other=float("-inf"))
+    share = tl.exp(top - tl.max(top, axis=0))
+    weight = tl.sum(share * tl.load(total + slot, mask=there, other=0.0), axis=0)
+    source = mixed + slot[:, None] * width + place[None, :]
+    each = tl.load(source, mask=there[:, None] & inside[None, :], other=0.0)
+    joined = tl.sum(each * share[:, None], axis=0) / weight
+    tl.store(out + which * width + place, joined.to(out.dtype.element_ty), mask=inside)
+
+
 def _add_norm(
     rows: Tensor, more: Tensor | None, weight: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
@@ -133,6 +202,38 @@ def _gate(gate_up: Tensor) -> Tensor:
             gate_up, gated, gate_up.stride(0), width, block=_GATE_BLOCK, num_warps=4
         )
     return gated
+
+
+def attend_step(
+    query: Tensor, keys: Tensor, values: Tensor, positions: Tensor, attended: int
+) -> Tensor:
+    """Return the attention (n, heads, width) of the rows ``query`` at ``positions``, int64 (n,),
+    each to those of the first ``attended`` rows of ``keys`` and ``values`` that are not behind it.
+
+    FlashAttention splits the cache in the same way, with three copies around it.
+    """
+    rows, heads, width = query.shape
+    shared = keys.shape[1]
+    blocks = triton.cdiv(attended, _KEYS)
+    each = triton.cdiv(blocks, _MOST_PARTS)
+    parts = triton.cdiv(blocks, each)
+    mixed = query.new_empty(rows, heads, parts, width, dtype=torch.float32)
+    scale = query.new_empty(2, rows, heads, parts, dtype=torch.float32)
+    out = query.new_empty(rows, heads, width)
+    group, wide = heads // shared, triton.next_power_of_2(width)
+    with torch.cuda.device_of(query):
+        _attend_kernel[(parts, shared, rows)](
+            query, keys, values, positions, mixed, scale[0], scale[1],
+            *query.stride()[:2], *keys.stride()[:2], *values.stride()[:2], width**-0.5,
+            parts=parts, each=each, block=_KEYS, heads=heads, group=group,
+            queries=max(_LEAST_QUERIES, triton.next_power_of_2(group)), width=width, wide=wide,
+            num_warps=4,
+        )  # fmt: skip
+        _join_kernel[(rows * heads,)](
+            mixed, scale[0], scale[1], out,
+            parts=parts, most=triton.next_power_of_2(parts), width=width, wide=wide, num_warps=4,
+        )  # fmt: skip
+    return out
 
 
 FUSED = LayerOps(_add_norm, _rotate_and_store, _gate)

@@ -6,12 +6,15 @@ Training keeps the layers apart, because LoRA adapts the published ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Model
+
+from model.covo.products.linear import multiply, multiply_gated
 
 
 class MergedLinear(nn.Linear):
@@ -49,8 +52,18 @@ class Merger:
         not."""
         whole = getattr(owner, self.merged, None)
         if whole is not None:
-            return cast("Tensor", whole(rows))
+            return multiply(whole, rows)
         return torch.cat([getattr(owner, name)(rows) for name in self.parts], dim=-1)
+
+    def project_gated(
+        self, owner: nn.Module, rows: Tensor, gate: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Return ``gate`` of :meth:`project`, see
+        :func:`model.covo.products.linear.multiply_gated`."""
+        whole = getattr(owner, self.merged, None)
+        if whole is not None:
+            return multiply_gated(whole, rows, gate)
+        return gate(self.project(owner, rows))
 
 
 QUERY_KEY_VALUE = Merger("qkv_proj", ("q_proj", "k_proj", "v_proj"))

@@ -28,7 +28,6 @@ from model.covo.config.precision import (
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
-from model.covo.loading.quantize import check_quantisable, quantise
 from model.covo.loading.weight_files import WeightReader, open_weights, shards
 from model.covo.loading.weight_recipes import (
     Recipe,
@@ -36,6 +35,7 @@ from model.covo.loading.weight_recipes import (
     network_recipes,
     token2wav_recipes,
 )
+from model.covo.products.integers import quantised
 from model.covo.speech.token2wav import Token2Wav
 from model.errors import WeightsError
 
@@ -67,7 +67,6 @@ def load_network(
         network = CovoNetwork(config)
     if merge:
         merge_projections(network.llm.model)
-    check_quantisable(precision, torch.device(device))
     fill(
         network,
         network_recipes(network),
@@ -148,7 +147,7 @@ def fill(
                     raise WeightsError(f"{name} is both in {where[name]} and in {path}")
                 where[name], shapes[name] = path, shape
     _check_names(recipes, shapes, where, paths)
-    sizes = planned_bytes(module, precision, device)
+    sizes = planned_bytes(module, precision)
     total, done = sum(sizes.values()), 0
     for path in paths:
         # Keep a file open only while its tensors are read, so that its pages can be freed.
@@ -168,12 +167,11 @@ def fill(
                 progress(done, total)
 
 
-def planned_bytes(
-    module: nn.Module, precision: Precision | SpeechPrecision, device: torch.device
-) -> dict[str, int]:
-    """Return the bytes that each parameter of ``module`` will take on ``device``."""
+def planned_bytes(module: nn.Module, precision: Precision | SpeechPrecision) -> dict[str, int]:
+    """Return the bytes that each parameter of ``module`` will take. Raises: NetworkConfigError when
+    int4 has no group size for one."""
     return {
-        name: parameter_bytes(name, parameter.shape, precision.of(name), device.type)
+        name: parameter_bytes(name, parameter.shape, precision.of(name))
         for name, parameter in module.named_parameters()
     }
 
@@ -199,7 +197,7 @@ def put(
     owner = module.get_submodule(path)
     owner.register_parameter(name, nn.Parameter(held, requires_grad=False))
     if precision.quantised and is_quantisable(target) and isinstance(owner, nn.Linear):
-        quantise(owner, precision)
+        module.set_submodule(path, quantised(owner, precision))
 
 
 def _check_names(

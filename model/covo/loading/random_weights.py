@@ -16,7 +16,6 @@ from model.covo.config.token2wav_config import FlowConfig, Token2WavConfig
 from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.checkpoint import Progress, planned_bytes, put
-from model.covo.loading.quantize import check_quantisable
 from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 
 
@@ -31,7 +30,6 @@ def random_network(
     with torch.device("meta"):
         network = CovoNetwork(config)
     merge_projections(network.llm.model)
-    check_quantisable(precision, torch.device(device))
     _fill(network, torch.device(device), precision, progress)
     network.build_constants()
     network.eval()
@@ -73,7 +71,7 @@ def _fill(
 ) -> None:
     set_up_torch()
     generator = torch.Generator(device).manual_seed(0)
-    sizes = planned_bytes(module, precision, device)
+    sizes = planned_bytes(module, precision)
     shapes = {name: parameter.shape for name, parameter in module.named_parameters()}
     total, done = sum(sizes.values()), 0
     for name, shape in shapes.items():

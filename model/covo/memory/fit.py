@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import INT4_DEVICES, SPEECH_BF16, Precision
+from model.covo.config.precision import SPEECH_BF16, Precision
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
 from model.errors import NetworkConfigError, NetworkMemoryError
@@ -82,7 +82,7 @@ class MemoryFit:
     def _alternatives(self, setting: MemorySetting) -> Iterator[MemorySetting]:
         coarser = _COARSER[setting.precision]
         speech = dict.fromkeys((setting.token2wav, SPEECH_BF16))
-        for precision in (setting.precision, *filter(self._runs, coarser)):
+        for precision in (setting.precision, *coarser):
             for share in _SHARES:
                 for token2wav in speech:
                     yield MemorySetting(
@@ -92,11 +92,7 @@ class MemoryFit:
     def _smallest(self, setting: MemorySetting) -> MemoryPlan:
         """Return the smallest plan that can speak if ``setting`` can: one minute, coarsest
         precision."""
-        coarsest = Precision.INT4 if self._runs(Precision.INT4) else Precision.INT8
-        return self.plan(MemorySetting(coarsest, SPEECH_BF16, 1.0, setting.speaks))
-
-    def _runs(self, precision: Precision) -> bool:
-        return precision is not Precision.INT4 or self.device in INT4_DEVICES
+        return self.plan(MemorySetting(Precision.INT4, SPEECH_BF16, 1.0, setting.speaks))
 
     def _most_minutes(self) -> float:
         per_minute = context_tokens(1.0) - context_tokens(0.0)

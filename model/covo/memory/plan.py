@@ -122,7 +122,7 @@ def plan_memory(
     item, spoken = precision.item_bytes, setting.token2wav
     flow_item = spoken.flow.item_bytes * setting.speaks
     vocoder_item = spoken.vocoder.item_bytes * setting.speaks
-    linears = sum(precision.linear_bytes(*shape, device) for shape in block_linears(backbone))
+    linears = sum(precision.linear_bytes(*shape) for shape in block_linears(backbone))
     vectors = (backbone.layers * block_vectors(backbone) + backbone.hidden) * item
     tokens = context_tokens(setting.minutes)
     return MemoryPlan(

@@ -19,14 +19,20 @@ from model.covo.speech.chunk_schedule import ChunkSchedule
 
 PREFILL_ROWS = 1024
 """Rows that prefill computes at once; more would only take more memory."""
+WRITTEN_OUT = 2**25
+"""Weights held as integers that a product of many rows writes out at once, for the same reason."""
+ROUNDED = 2**20
+"""Weights rounded to integers at once while loading."""
 
 _HIDDEN_ROWS = 8
 _ROTATED_ROWS = 4
 """Extra rows in flow matching: rotated queries and keys, and their inputs."""
 _LOGITS_COPIES = 6
 """Copies of the logits: raw, float32, after each penalty, and while the token is chosen."""
-_QUANTISING_COPIES = 5
-"""Copies of a bf16 weight while torchao quantises it (measured on a CPU, int8: 4.5)."""
+_WRITTEN_OUT_BYTES = {Precision.INT8: 2, Precision.INT4: 4}
+"""Bytes per weight that is written out: itself in bf16, and for int4 a half of the integers."""
+_ROUNDING_BYTES = 24
+"""Bytes per weight that is rounded: a few float32 copies."""
 _VOCODED_AGAIN = 13
 """Latents before a chunk that the vocoder computes again."""
 _VOCODER_COPIES = 12
@@ -35,13 +41,13 @@ _VOCODER_COPIES = 12
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Bytes per stage. ``dequantised``: the bf16 copy of the largest linear weight that eager int8
-    makes; ``quantising``: needed while the last layer is loaded."""
+    """Bytes per stage. ``written_out``: integers turned into bf16 for a product of many rows;
+    ``quantising``: needed while the last layer is loaded."""
 
     encoder: int
     prefill: int
     logits: int
-    dequantised: int
+    written_out: int
     flow: int
     vocoder: int
     quantising: int
@@ -50,7 +56,7 @@ class Workspace:
     def peak(self) -> int:
         """Return the bytes needed while a reply is made: the stages of the language model run one
         after another, and beside them those of token2wav."""
-        language = max(self.encoder, self.prefill) + self.dequantised + self.logits
+        language = max(self.encoder, self.prefill) + self.written_out + self.logits
         return language + max(self.flow, self.vocoder)
 
 
@@ -91,8 +97,8 @@ def estimate_workspace(
         encoder=heard,
         prefill=rows + attended,
         logits=_LOGITS_COPIES * 4 * backbone.vocabulary,
-        dequantised=largest * item if precision is Precision.INT8 else 0,
+        written_out=_WRITTEN_OUT_BYTES.get(precision, 0) * min(largest, WRITTEN_OUT),
         flow=batch * times * per_time * flow_item,
         vocoder=_VOCODER_COPIES * widest * vocoder_item,
-        quantising=_QUANTISING_COPIES * largest * item if precision.quantised else 0,
+        quantising=(largest * item + _ROUNDING_BYTES * min(largest, ROUNDED)) * precision.quantised,
     )

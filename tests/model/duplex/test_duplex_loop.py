@@ -25,6 +25,7 @@ from model.duplex.training.batch import collate, hidden_states
 from model.errors import NetworkInputError
 from tests.model.duplex.duplex_decoding import decode
 from tests.model.duplex.duplex_profiles import CODEBOOK, PROFILES, TEXT, config, profile
+from tests.model.launches import as_a_graph, counted_launches
 
 LOUD = SamplingProfile(*[LoopSampling(100.0, 0)] * 3)
 GREEDY = SamplingProfile(*[LoopSampling(0.0, 0)] * 3)
@@ -273,6 +274,25 @@ def test_after_the_warm_up_nothing_runs_for_the_first_time(name, monkeypatch):
     assert steps[-3][1].encoder.frames > loop.profile.encoder.look_back  # without a mask
     assert (state.chunk, state.assistant, state.context.decoder.length) == (0, AssistantState(), 0)
     assert talk(loop, 3, state)[0] == talk(loop, 3)[0]
+
+
+@pytest.mark.parametrize("assistant", [AssistantState(), AssistantState(True, 5)])
+def test_launches_of_a_chunk_outside_its_graphs(assistant, monkeypatch):
+    """The encoder is a graph, and so is each pass of the language model."""
+    loop = DuplexLoop(network(context=ContextProfile(2000, 500)))
+    _, state = talk(loop, 4)  # all keys are there
+    decoder = state.context.decoder
+    with counted_launches() as counts:
+        monkeypatch.setattr(
+            loop, "_run", lambda _, work, *given: as_a_graph(counts, lambda: work(*given))
+        )
+        monkeypatch.setattr(
+            decoder, "_graphs", lambda *size: as_a_graph(counts, lambda: decoder._step(*size))
+        )
+        step, _ = loop.step(replace(state, assistant=assistant), noise(loop.profile, 0))
+    assert step.passes == (5 if step.after.speaking else 1)
+    assert counts["graph"] == step.passes + 1
+    assert counts.total() <= 10 + 13 * step.passes
 
 
 def test_a_chunk_has_one_length():

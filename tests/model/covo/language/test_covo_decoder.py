@@ -16,7 +16,7 @@ from torch import Tensor
 
 from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
-from model.covo.language import backbone, decoder, stepping
+from model.covo.language import attention, backbone, decoder, stepping
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import (
@@ -539,8 +539,8 @@ def test_graph_and_eager_give_the_same(tmp_path, precision, sampling):
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
 @pytest.mark.parametrize("change", ["two rows", "no flash", "unmerged", "no triton"])
 def test_on_a_gpu_every_way_gives_the_same_logits(tmp_path, monkeypatch, precision, change):
-    """Steps of two rows against prefill, FlashAttention against SDPA, merged layers against the
-    published ones, Triton's kernels against torch's operations."""
+    """Steps of two rows against prefill, fused attention against SDPA, merged layers against the
+    published ones, Triton's kernels against FlashAttention and torch's operations."""
     folder, logits = network_folder(tmp_path / "model"), []
     monkeypatch.setattr(decoder, "PREFILL_ROWS", 128)
     ids = torch.arange(604) % 500
@@ -548,7 +548,8 @@ def test_on_a_gpu_every_way_gives_the_same_logits(tmp_path, monkeypatch, precisi
         if changed and change == "no flash":
             monkeypatch.setattr(decoder, "flash_available", lambda *_: False)
         if changed and change == "no triton":
-            monkeypatch.setattr(backbone, "triton_works", lambda _: False)
+            for module in (attention, backbone):
+                monkeypatch.setattr(module, "triton_works", lambda _: False)
         merge = not changed or change != "unmerged"
         network = load_network(folder, device="cuda", precision=precision, merge=merge)
         made = Decoder(network, 1500, step_rows=2 if changed and change == "two rows" else 1)

@@ -9,7 +9,7 @@ pytest.importorskip("triton", reason="needs triton (the dev extra)")
 
 from torch import Tensor
 
-from model.covo.language.kernels import FUSED
+from model.covo.language.kernels import FUSED, attend_step
 from model.covo.language.layer_ops import EAGER
 from model.covo.language.rotary import rotation
 from tests.model.interpreted import DEVICES, INTERPRETED, run_in_the_interpreter
@@ -86,3 +86,34 @@ def test_rotate_and_store(device, dtype, rows, heads, shared, width):
 def test_gate(device, dtype, rows, width):
     gate_up = 4 * noise(rows, 2 * width, device=device, dtype=dtype)
     assert near(FUSED.gate(gate_up), EAGER.gate(gate_up))
+
+
+@devices
+@pytest.mark.parametrize(
+    "dtype",
+    # The interpreter multiplies matrices of bfloat16 as if they were integers.
+    [torch.float16] if INTERPRETED else [torch.float16, torch.bfloat16],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("rows", "capacity", "position"),
+    [(1, 100, 0), (2, 100, 63), (2, 2100, 1500)]
+    if INTERPRETED
+    else [(1, 100, 0), (2, 600, 63), (8, 4096, 2500), (1, 12_000, 11_000), (2, 12_000, 100)],
+)
+def test_attention(device, dtype, rows, capacity, position):
+    heads, shared, width = (6, 2, 24) if INTERPRETED else (28, 4, 128)
+    every = noise(rows, (heads + 2) * width, device=device, dtype=dtype)
+    query = every[:, : heads * width].view(rows, heads, width)
+    keys, values = noise(2, capacity, shared, width, device=device, dtype=dtype, seed=1)
+    keys[position + rows :] = torch.nan  # behind the history may be anything
+    at = torch.arange(rows, device=device) + position
+    ours = attend_step(query, keys, values, at, capacity)
+    for row in range(rows):
+        seen = slice(0, position + row + 1)
+        key, value = (
+            part[seen].float().repeat_interleave(heads // shared, 1) for part in (keys, values)
+        )
+        scores = torch.einsum("hd,khd->hk", query[row].float(), key) / width**0.5
+        theirs = torch.einsum("hk,khd->hd", scores.softmax(-1), value)
+        assert near(ours[row], theirs.to(dtype))

@@ -67,13 +67,13 @@ def test_a_decode_step(history, monkeypatch):
         prompt, allowed = torch.zeros(5, dtype=torch.long), torch.ones(VOCABULARY).bool()
     chooser = TokenChooser(prompt, VOCABULARY, penalties=PenaltySettings(), sampling=GREEDY)
     assert launches(lambda: chooser.choose(history.logits, allowed)) <= 20
-    assert 260 < launches(lambda: history.append_token(prompt[:1])) <= 275
+    assert 260 < launches(lambda: history.append_token(prompt[:1])) <= 272
 
 
 def test_a_step_of_two_rows_and_a_prefill(history):
     pytest.importorskip("triton", reason="needs triton (the dev extra)")
     rows = torch.zeros(300, FULL.covo.backbone.hidden, device="meta")
-    assert launches(lambda: history.append(rows[:2])) <= 275
+    assert launches(lambda: history.append(rows[:2])) <= 272
     assert launches(lambda: history.append(rows)) <= 275
 
 
@@ -83,4 +83,5 @@ def test_the_kernels_compile_for_a_gpu(history, tmp_path):
     with compiled_kernels(tmp_path) as names:
         history.append(rows[:1])
         history.append(rows)
-    assert names == {"_add_norm_kernel", "_rotate_and_store_kernel", "_gate_kernel"}
+    between = {"_add_norm_kernel", "_rotate_and_store_kernel", "_gate_kernel"}
+    assert names == between | {"_attend_kernel", "_join_kernel", "_product_kernel"}

@@ -105,13 +105,10 @@ def test_int8_and_int4_change_the_blocks_alone():
     for part in ("embedding", "head", "encoder", "adapter", "token2wav", "cache"):
         assert getattr(bf16, part) == getattr(int8, part) == getattr(int4, part)
     assert int8.blocks / bf16.blocks == pytest.approx(0.5, abs=0.002)
-    # CUDA's kernel fills rows of 3584 up to 4096; each group of 128 has a scale and a zero.
-    padded = {3584: 4096, 18_944: 19_456}
+    # Each group of 128 has a scale and an offset.
     shapes = [(3584, 3584)] * 2 + [(512, 3584)] * 2 + [(18_944, 3584)] * 2 + [(3584, 18_944)]
-    packed = sum(rows * padded[columns] * (4 + 32 / 128) / 8 for rows, columns in shapes)
+    packed = sum(rows * columns * (4 + 32 / 128) / 8 for rows, columns in shapes)
     assert int4.blocks == pytest.approx(28 * packed, rel=1e-3)
-    on_cpu = plan_memory(FULL.covo, FULL.token2wav, int4.setting, device="cpu")
-    assert on_cpu.blocks < int4.blocks
 
 
 def test_minutes_of_talk():
@@ -144,7 +141,7 @@ def test_too_little_memory_is_refused_in_one_line():
     assert FITS.require(MemorySetting(), 24 * GB, "cuda:0") == full_plan("bf16")
     for free, words in (
         (16, ["bf16 with token2wav in fp32 and 10 minutes needs 21", "cuda:0 has 16.0 GB", "int8"]),
-        (8, ["nothing fits", "int4 with token2wav in bf16 and 1 minute, needs 10"]),
+        (8, ["nothing fits", "int4 with token2wav in bf16 and 1 minute, needs 9.5"]),
     ):
         with pytest.raises(NetworkMemoryError) as caught:
             FITS.require(MemorySetting(), free * GB, "cuda:0")
@@ -163,13 +160,6 @@ def test_what_only_writes_needs_no_memory_for_speech():
     for least, words in ((free - 1, "this fits: bf16 without"), (GB, "int4 without token2wav")):
         with pytest.raises(NetworkMemoryError, match=f"bf16 without token2wav and 10.*{words}"):
             FITS.require(MemorySetting(speaks=False), least, "cuda:0")
-
-
-def test_where_int4_does_not_run_it_is_not_offered():
-    fits = replace(FITS, device="mps")
-    assert fits.nearest(MemorySetting(), 12 * GB) is None
-    with pytest.raises(NetworkMemoryError, match="smallest setting, int8"):
-        fits.require(MemorySetting(), 12 * GB, "mps")
 
 
 def test_the_longest_talk():
