@@ -26,7 +26,7 @@ from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 
 _BLOCK_S = 0.5
-_LONGEST_NAME = 250
+_LONGEST_NAME = 230
 """Bytes of a name that leave room for an extension: file systems allow 255."""
 _FORMATS = {
     ".wav": ("WAV", "PCM_16"),
@@ -203,8 +203,9 @@ class AudioWriter:
 
 
 def _part_of(path: Path) -> Path:
-    """Return the file to write before it becomes ``path``; a long name is cut to fit."""
-    return path.with_name(os.fsdecode(os.fsencode(path.name)[:_LONGEST_NAME]) + ".part")
+    """Return this process's file to write before it becomes ``path``; long names are cut."""
+    kept = os.fsdecode(os.fsencode(path.name)[:_LONGEST_NAME])
+    return path.with_name(f"{kept}.{os.getpid()}.part")
 
 
 def write_audio(path: Path, samples: Audio, rate: int, subtype: str | None = None) -> None:

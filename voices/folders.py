@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -30,4 +32,27 @@ def in_the_way(folder: Path) -> str:
         if os.path.lexists(path):
             return f"{path} is a file, not a folder: move it away"
         return ""
+    return ""
+
+
+def nearest(folder: Path) -> Path:
+    """Return ``folder`` or the nearest of its parents that is there."""
+    return next(
+        path
+        for path in (folder, *folder.parents)
+        if os.path.isdir(path)  # noqa: PTH112
+    )
+
+
+def why_unwritable(folder: Path) -> str:
+    """Return why nothing can be written into ``folder``, or "". Tries it with a nameless file."""
+    if problem := in_the_way(folder):
+        return problem
+    try:
+        with tempfile.TemporaryFile(dir=nearest(folder)) as file:
+            file.write(b"x")
+        with contextlib.suppress(FileNotFoundError):
+            next(folder.iterdir(), None)
+    except OSError as error:
+        return f"cannot write into {folder}: {error.strerror or error}"
     return ""

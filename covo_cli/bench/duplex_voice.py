@@ -129,18 +129,15 @@ def _memory(
     voice: VoicePrompt,
     counted: dict[str, int | None],
 ) -> dict[str, Any]:
-    """Return the bytes ``counted`` beside the plan: half duplex's, with the loop's cache."""
-    covo = bench.size.covo
+    """Return the bytes ``counted`` beside the plan."""
     plan = plan_memory(
-        covo,
+        bench.size.covo,
         bench.size.token2wav,
-        MemorySetting(bench.precision, token2wav),
+        MemorySetting(bench.precision, token2wav, duplex_tokens=profile.cache_tokens),
         device=bench.device.type,
         voice_codes=len(voice.codes),
     )
-    tokens = len(profile.prompt) + profile.context.window
-    cache = covo.backbone.kv_bytes(tokens, bench.precision.item_bytes)
-    planned, peak = replace(plan, cache=cache).allocated, counted["peak_allocated"]
+    planned, peak = plan.allocated, counted["peak_allocated"]
     share = None if peak is None else round(peak / planned, 4)
     return {"planned": planned, **counted, "peak_share_of_plan": share}
 

@@ -18,6 +18,7 @@ from audio_io.echo import EchoCanceller
 from audio_io.endpoints import Microphone, Speaker
 from audio_io.resample import FrameResampler
 from audio_io.signal import Audio
+from covo_cli.conversation.clock_watch import ClockWatch
 from covo_cli.conversation.consumer import Consumer, Tick
 from covo_cli.conversation.request import FailureReport, Quit, Request
 from covo_cli.errors import OutputClosed, SessionError
@@ -50,7 +51,8 @@ class Conversation:
     """Connects endpoints, engine and consumers; the caller starts and closes them.
 
     ``over`` gets the engine's ``busy`` once per frame and returns whether to end the conversation,
-    as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel.
+    as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel. ``watch``
+    tells what happened to the time, of a conversation in real time.
     """
 
     def __init__(
@@ -62,7 +64,9 @@ class Conversation:
         *,
         echo: EchoCanceller | None = None,
         over: Callable[[bool], bool] = lambda busy: False,
+        watch: ClockWatch | None = None,
     ) -> None:
+        self._watch = watch
         self._microphone = microphone
         self._speaker = speaker
         self._engine = engine
@@ -127,6 +131,8 @@ class Conversation:
         if self._muted and not self._talking:
             user = np.zeros(FRAME, np.float32)
         played = self._speaker.played
+        if self._watch is not None:
+            self._notices += [Notice(self._at, "warning", text) for text in self._watch.look()]
         events = [*self._notices, *self._engine.process(Frame(self._at, user, played))]
         self._notices.clear()
         for event in events:

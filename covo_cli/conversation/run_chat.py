@@ -14,6 +14,7 @@ from rich.text import Text
 
 from audio_io.clock import seconds
 from audio_io.worker import Worker
+from covo_cli.conversation.clock_watch import ClockWatch
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
@@ -27,11 +28,12 @@ from covo_cli.process.native import python_stderr_off_terminal, send_native_stde
 from covo_cli.process.program import program
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen import choose_mode, make_screen
+from covo_cli.screen.job_control import job_control
 from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.screen.words import latency_line
-from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
+from covo_cli.sessions.recorder import SessionMeta, SessionRecorder, check_recordable
 from covo_cli.settings.settings import Settings, sessions_dir
 from model.engine import Engine
 from model.events import TurnLatency
@@ -57,6 +59,8 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     """Hold a conversation between ``ends``; return the exit code. ``stack`` closes everything."""
     stack.enter_context(not_within_imports())
     stack.callback(ends.close)
+    if settings.session.record:
+        check_recordable(sessions_dir(settings))
     if not ends.live:
         ends.start()  # cheap and likely to fail: before the engine is loaded
     choice = choose_engine(settings)
@@ -90,15 +94,22 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     recorders = [recorder] if recorder is not None else []
     consumers = [*ends.listeners, latency, *recorders, keys, screen]
     conversation = Conversation(
-        ends.microphone, ends.speaker, engine, consumers, echo=ends.echo, over=ends.over
+        ends.microphone,
+        ends.speaker,
+        engine,
+        consumers,
+        echo=ends.echo,
+        over=ends.over,
+        watch=ClockWatch() if ends.real_time else None,
     )
     ending = Ending.ERROR
     try:
         with (
             python_stderr_off_terminal() if mode == "live" else nullcontext(),
             _requests(conversation, QUIT_S if ends.real_time else WORK_LIMIT_S) as send,
+            job_control(keyboard := Keyboard(keys, send), screen),
             screen,
-            Keyboard(keys, send),
+            keyboard,
         ):
             ending = conversation.run()
     finally:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
 import logging
-import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from covo_cli.doctor.check import Check, Status
-from voices.folders import in_the_way
+from model.covo.config.gpu import Capability, is_modern, limits
+from voices.folders import nearest, why_unwritable
 
 log = logging.getLogger(__name__)
 
@@ -73,19 +71,25 @@ _COMPILED = {
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A graphics card and its memory in bytes."""
+    """A graphics card, its memory in bytes, and its compute capability if torch says it."""
 
     name: str
     free: int
     total: int
+    capability: Capability | None = None
 
     def __str__(self) -> str:
         return f"{self.name}, {self.free / 1e9:.1f} of {self.total / 1e9:.1f} GB free"
 
 
 def check_gpu(gpus: Sequence[Gpu]) -> Check:
-    """Report the GPUs. Having none is fine: the embedded engine needs none."""
+    """Report the GPUs, and what older ones lack. Having none is fine: the embedded engine needs
+    none."""
     found = "; ".join(str(gpu) for gpu in gpus)
+    old = [f"{gpu.name}: {limits(gpu.capability)}" for gpu in gpus if not is_modern(gpu.capability)]
+    if old:
+        fix = "for Covo-Audio use half precision: covo config set covo.precision fp16"
+        return Check("GPU", Status.WARNING, "; ".join((found, *old)), fix)
     return Check("GPU", Status.OK, found or "none (the embedded engine runs on the CPU)")
 
 
@@ -95,7 +99,11 @@ def find_gpus() -> tuple[Gpu, ...]:
         try:
             cuda = importlib.import_module("torch").cuda
             indices = range(cuda.device_count() if cuda.is_available() else 0)
-            return tuple(Gpu(cuda.get_device_name(i), *cuda.mem_get_info(i)) for i in indices)
+            memory = (cuda.mem_get_info(index) for index in indices)
+            return tuple(
+                Gpu(cuda.get_device_name(i), free, total, cuda.get_device_capability(i))
+                for i, (free, total) in enumerate(memory)
+            )
         except (ImportError, OSError, RuntimeError):
             log.warning("torch does not work here", exc_info=True)
     query = "nvidia-smi --query-gpu=name,memory.free,memory.total --format=csv,noheader,nounits"
@@ -131,35 +139,12 @@ def check_folders(folders: Mapping[str, Path]) -> Iterator[Check]:
         yield Check("folders", Status.WARNING, problem, fix)
 
 
-def why_unwritable(folder: Path) -> str:
-    """Return why nothing can be written into ``folder``, or "". Tries it with a nameless file."""
-    if problem := in_the_way(folder):
-        return problem
-    existing = _nearest(folder)
-    if not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
-        return f"{existing} is not a writable folder"
-    try:
-        with tempfile.TemporaryFile(dir=existing) as file:
-            file.write(b"x")
-        with contextlib.suppress(FileNotFoundError):
-            folder.stat()
-    except OSError as error:
-        return f"cannot write into {folder}: {error.strerror or error}"
-    return ""
-
-
-def _nearest(folder: Path) -> Path:
-    """Return ``folder`` or the nearest of its parents that is there."""
-    return next(path for path in (folder, *folder.parents) if os.path.isdir(path))  # noqa: PTH112
-
-
 def check_disk(folder: Path, *, record: bool = True) -> Check:
     """Check that the sessions' folder is writable and has room for recordings."""
     if problem := why_unwritable(folder):
         fix = "mend it, or set session.dir (COVO_DATA_DIR moves all data)"
         return Check("disk", Status.FAILED if record else Status.WARNING, problem, fix)
-    existing = _nearest(folder)
-    space = shutil.disk_usage(existing).free
+    space = shutil.disk_usage(nearest(folder)).free
     detail = f"{space / 1e9:.1f} GB free in {folder}"
     if space < DISK_LITTLE:
         status = Status.FAILED if record and space < DISK_NONE else Status.WARNING

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from covo_cli.doctor.machine import Gpu
+from model.covo.config.gpu import is_modern
 from model.covo.config.precision import (
     SPEECH_BF16,
     Precision,
@@ -46,10 +47,13 @@ class FitRow:
 
 def fit_rows(gpus: Sequence[Gpu], host_free: int) -> Iterator[FitRow]:
     """Yield this machine's GPUs, its CPU (with ``host_free`` bytes), then common cards."""
-    own = [(f"this machine: {gpu.name}", gpu.free, "cuda") for gpu in gpus]
-    cards = [(f"a card of {n} GB", round(n * 2**30 * IDLE_SHARE), "cuda") for n in CARDS_GB]
-    for name, free, device in (*own, ("this machine: CPU", host_free, "cpu"), *cards):
-        plans = MemoryFit(FULL.covo, FULL.token2wav, device, FULL.voice_codes)
+    own = [
+        (f"this machine: {gpu.name}", gpu.free, "cuda", is_modern(gpu.capability)) for gpu in gpus
+    ]
+    cards = [(f"a card of {n} GB", round(n * 2**30 * IDLE_SHARE), "cuda", True) for n in CARDS_GB]
+    host = ("this machine: CPU", host_free, "cpu", True)
+    for name, free, device, modern in (*own, host, *cards):
+        plans = MemoryFit(FULL.covo, FULL.token2wav, device, FULL.voice_codes, modern)
         yield FitRow(name, free, tuple(_fit(plans, precision, free) for precision in _PRECISIONS))
 
 

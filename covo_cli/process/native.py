@@ -1,4 +1,4 @@
-"""Keep native libraries off the terminal, and glibc from giving each thread its own heap.
+"""Keep native libraries off the terminal and the network, and glibc to one heap for all threads.
 
 ALSA, PortAudio and others write straight to file descriptor 2, also while they are closed and at
 the very end of the process. One such line would move everything on the live screen.
@@ -17,6 +17,16 @@ from pathlib import Path
 STDERR = 2
 _M_ARENA_MAX = -8
 """``M_ARENA_MAX`` of glibc's malloc.h."""
+
+
+def keep_libraries_to_themselves() -> None:
+    """Turn off what libraries would report to their makers; call it before they are imported.
+
+    onnxruntime 1.32 keeps a device ID in the home folder and uploads events unless told not to. A
+    value that the user has set stays.
+    """
+    for variable in ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(variable, "1")
 
 
 def share_one_heap() -> None:

@@ -34,6 +34,7 @@ class Keyboard:
         self._stop = Event()
         self._reader: Worker | None = None
         self._restore = ExitStack()
+        self._terminal: Terminal | None = None
 
     @staticmethod
     def available() -> bool:
@@ -50,6 +51,7 @@ class Keyboard:
         terminal = Terminal(stream=sys.__stdout__, force_styling=None)
         # Not on the thread, which may hang: this must be undone.
         self._restore.enter_context(terminal.cbreak())
+        self._terminal = terminal
         self.start(terminal)
         return self
 
@@ -62,6 +64,16 @@ class Keyboard:
             lambda: self._read(terminal), "keys", restarts=RESTARTS, on_failure=self._failed
         )
         self._reader.start()
+
+    def release(self) -> None:
+        """Give the terminal its settings back until :meth:`take`. Raises: termios.error."""
+        self._restore.close()
+
+    def take(self) -> None:
+        """Let keys come at once again. Raises: termios.error."""
+        self._restore.close()
+        if self._terminal is not None and not self._stop.is_set():
+            self._restore.enter_context(self._terminal.cbreak())
 
     def close(self) -> None:
         """Stop reading and give the terminal its settings back. Safe to call twice."""

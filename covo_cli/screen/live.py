@@ -10,10 +10,10 @@ import errno
 import logging
 import math
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
-from threading import Event
+from threading import Event, Lock
 from typing import Self, TextIO, cast
 
 from rich.console import (
@@ -93,7 +93,9 @@ class LiveScreen:
         self._console = console or _ScreenConsole()
         self._glyphs = glyphs_for(self._console.encoding)
         self._lines = _Lines()
-        self._live = Live(self._lines, console=self._console, auto_refresh=False, transient=True)
+        self._live = self._new_live()
+        self._drawing = Lock()
+        self._released = False
         self._printed = 0
         self._size = self._console.size
         self._stop = Event()
@@ -139,6 +141,43 @@ class LiveScreen:
             with suppress(OutputClosed):
                 self._plain = self._fall_back(self._view.now.at)
 
+    def release(self) -> None:
+        """Clear the panel and give the terminal back until :meth:`take`."""
+        with self._no_drawing() as free:
+            if free and not self._released:
+                self._released = True
+                with suppress(OSError):
+                    self._paint([], [], self._console.size)
+                    self._live.stop()
+
+    def take(self) -> None:
+        """Draw again below whatever the terminal shows now."""
+        with self._no_drawing() as free:
+            if not free:
+                return
+            with suppress(OSError):
+                self._live.stop()
+                self._live = self._new_live()  # the old one knows where its panel was
+                self._live.start()
+            self._lines.lines = []
+            self._size = self._console.size
+            self._released = False
+
+    @contextmanager
+    def _no_drawing(self) -> Iterator[bool]:
+        """Keep the painter still; yields False where it cannot be, or does not run."""
+        running = self._painter is not None and self._painter.is_alive()
+        if not running or not self._drawing.acquire(timeout=CLOSE_LIMIT_S):
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            self._drawing.release()
+
+    def _new_live(self) -> Live:
+        return Live(self._lines, console=self._console, auto_refresh=False, transient=True)
+
     def draw(self, last: bool = False) -> None:
         """Bring the terminal up to date. ``last``: print everything and leave no panel."""
         view, keys, size = self._view.now, self._keys(), self._console.size
@@ -182,7 +221,9 @@ class LiveScreen:
         """Draw, and give the terminal back, here because it may be one that takes no output."""
         try:
             while not self._stop.is_set():
-                self.draw()
+                with self._drawing:
+                    if not self._released:
+                        self.draw()
                 self._stop.wait(FRAME_S)
             self.draw(last=True)
         except OSError:

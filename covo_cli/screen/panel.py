@@ -19,6 +19,8 @@ from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
 from model.events import TurnState
 
 METER_FLOOR_DB = -60.0
+MOST_SAID = 6
+"""Lines of open entries that are shown also where they take more than half of the window."""
 LABEL = 6
 """Columns for the speaker's name."""
 
@@ -51,6 +53,9 @@ class Panel:
         if keys.help:
             said = self._help(view)[:room]
         else:
+            # A window that gets half as wide wraps the panel into twice the rows; what leaves it at
+            # the top cannot be erased any more.
+            room = min(room, max(MOST_SAID, (height + 1) // 2 - len(status)))
             said = [line for e in view.entries[view.settled :] for line in self.entry(e)]
             if not view.entries:
                 said = [self._fit(Text("Speak, or press t to type.", "dim"))]

@@ -44,6 +44,12 @@ class _StreamScreen:
     def __exit__(self, *exception: object) -> None:
         """Do nothing."""
 
+    def release(self) -> None:
+        """Do nothing: lines stay as they are."""
+
+    def take(self) -> None:
+        """Do nothing."""
+
     def _write(self, text: str) -> None:
         try:
             self._stream.write(text)

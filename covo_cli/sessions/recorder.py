@@ -25,7 +25,7 @@ from covo_cli.sessions.files import EVENTS, PARTIAL_AUDIO
 from covo_cli.sessions.finish import finish
 from covo_cli.sessions.info import NAME_FORMAT, SessionInfo, package_versions, write_info
 from model.engine import EngineInfo
-from voices.folders import make_folder
+from voices.folders import make_folder, why_unwritable
 
 MOST_WAITING = 3_000
 """Ticks that may wait for a slow disk: 60 s, about 10 MB."""
@@ -76,10 +76,8 @@ class SessionRecorder:
             self.folder = _new_folder(root, self._info.started)
             self._open()
         except OSError as error:
-            raise SessionError(
-                f"cannot record into {root}: {error.strerror or error}; "
-                "choose another folder (session.dir) or leave recording off (--no-record)"
-            ) from error
+            problem = f"cannot record into {root}: {error.strerror or error}"
+            raise _cannot_record(problem) from error
         self._queue: queue.SimpleQueue[Tick | str] = queue.SimpleQueue()
         self._worker = Worker(self._work, "recorder")
         self._worker.start()
@@ -176,6 +174,18 @@ class SessionRecorder:
 
     def _ended(self, reason: str) -> SessionInfo:
         return dataclasses.replace(self._info, ended=datetime.now().astimezone(), end_reason=reason)
+
+
+def check_recordable(root: Path) -> None:
+    """Check that a session could begin in ``root``, without making it. Raises: SessionError."""
+    if problem := why_unwritable(root):
+        raise _cannot_record(problem)
+
+
+def _cannot_record(problem: str) -> SessionError:
+    return SessionError(
+        f"{problem}; choose another folder (session.dir) or leave recording off (--no-record)"
+    )
 
 
 def _new_folder(root: Path, started: datetime) -> Path:

@@ -13,12 +13,21 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from model.covo.config.device import AUTO, named_device
+from model.covo.config.device import AUTO, capability, describe, named_device
+from model.covo.config.gpu import is_modern
 from model.covo.config.network_config import CovoConfig
-from model.covo.config.precision import Precision, SpeechPrecision, token2wav_precision
+from model.covo.config.precision import (
+    SPEECH_BF16,
+    Precision,
+    SpeechPrecision,
+    token2wav_precision,
+)
+from model.covo.config.sizes import FULL
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
+from model.covo.memory.fit import MemoryFit, free_memory
+from model.covo.memory.plan import MemoryPlan, MemorySetting
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import load_duplex, load_tokenizer
@@ -50,7 +59,7 @@ class DuplexModel:
     and sampling are ignored: the profile decides these.
 
     Raises: NetworkConfigError (also for a half-duplex checkpoint), VoiceError, WeightsError,
-    NetworkInputError.
+    NetworkInputError; NetworkMemoryError when it does not fit.
     """
 
     def __init__(
@@ -67,6 +76,7 @@ class DuplexModel:
         self._sound = None
         if self._profile.speech is Speech.TOKEN2WAV:
             self._sound = self._check_token2wav(catalogue, voice)
+        self.plan = self._plan()
 
     @property
     def info(self) -> EngineInfo:
@@ -80,7 +90,7 @@ class DuplexModel:
             f"full-duplex network in {self._folder.name}, {self._profile.chunk_ms} ms at a time, "
             f"on {self._device}",
             voice,
-            str(self._device),
+            describe(self._device),
             parts,
         )
 
@@ -94,6 +104,24 @@ class DuplexModel:
         progress("loading token2wav")
         speech = self._load_speech(self._sound)
         return DuplexAssistant(loop, speech, self._tokenizer)
+
+    def _plan(self) -> MemoryPlan:
+        sound = self._sound
+        setting = MemorySetting(
+            self._precision,
+            SPEECH_BF16 if sound is None else sound.precision,
+            speaks=sound is not None,
+            duplex_tokens=self._profile.cache_tokens,
+        )
+        # Without a voice, the sizes of token2wav do not count.
+        token2wav = FULL.token2wav if sound is None else sound.config
+        fit = MemoryFit(
+            self._config,
+            token2wav,
+            self._device.type,
+            modern=is_modern(capability(self._device)),
+        )
+        return fit.require(setting, free_memory(str(self._device)), str(self._device))
 
     def _checked_precision(self) -> Precision:
         wanted = self._settings.precision

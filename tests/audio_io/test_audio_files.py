@@ -132,9 +132,21 @@ def test_unwritable_places(tmp_path: Path, name: str, message: str) -> None:
 
 
 def test_a_part_file_that_cannot_be_made_is_found_at_start(tmp_path: Path) -> None:
-    (tmp_path / "a.wav.part").mkdir()  # stands for a folder without write permission, even as root
+    part = tmp_path / f"a.wav.{os.getpid()}.part"
+    part.mkdir()  # stands for a folder without write permission, even as root
     with pytest.raises(AudioFileError, match=r"cannot write .*a\.wav"):
         FileSpeaker(tmp_path / "a.wav").start()
+
+
+def test_two_that_write_one_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    other = AudioWriter(path, 16_000)
+    other._part = other._part.rename(tmp_path / "a.wav.1.part")  # as another process calls it
+    write_audio(path, tone(16_000, 0.1), 16_000)
+    other.write(tone(16_000, 0.2))
+    other.close()
+    assert len(read_audio(path, 16_000)) == 3200
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def limit_files() -> None:

@@ -161,6 +161,7 @@ def main(mode: str, pace: float) -> None:
     """Play it on a screen (auto: the one that fits), with the keyboard, until it ends or the user
     quits."""
     from covo_cli.conversation.request import Quit, Request
+    from covo_cli.screen.job_control import job_control
     from covo_cli.screen.keyboard import Keyboard
     from covo_cli.screen.keys import KeyMachine
 
@@ -174,8 +175,10 @@ def main(mode: str, pace: float) -> None:
     chosen = choose_mode() if mode == "auto" else mode
     machine = KeyMachine(("heart", "nova", "ryan"), "heart")
     with ExitStack() as stack:
-        screen = stack.enter_context(make_screen(chosen, INFO, lambda: machine.state))
-        stack.enter_context(Keyboard(machine, act))
+        screen = make_screen(chosen, INFO, lambda: machine.state)
+        keyboard = Keyboard(machine, act)
+        for part in (job_control(keyboard, screen), screen, keyboard):
+            stack.enter_context(part)
         due = time.monotonic()
         for tick in ticks(conversation()):
             screen.on_tick(tick)

@@ -11,6 +11,7 @@ from threading import Lock
 
 import torch
 
+from model.covo.config.gpu import Capability, is_modern, limits
 from model.errors import NetworkConfigError
 
 AUTO = "auto"
@@ -39,6 +40,19 @@ def named_device(name: str) -> torch.device:
         raise NetworkConfigError(
             f"no device {name!r}; use auto, cuda, cuda:1, mps or cpu"
         ) from error
+
+
+def capability(device: torch.device) -> Capability | None:
+    """Return the CUDA card's compute capability, None for other devices."""
+    return torch.cuda.get_device_capability(device) if device.type == "cuda" else None
+
+
+def describe(device: torch.device) -> str:
+    """Return the device's name for the user, with what an older card lacks."""
+    if device.type != "cuda":
+        return str(device)
+    parts = (torch.cuda.get_device_name(device), limits(capability(device)))
+    return f"{device} ({'; '.join(filter(None, parts))})"
 
 
 def set_up_torch() -> None:
@@ -70,7 +84,12 @@ def capturing(
 def triton_works(device: torch.device) -> bool:
     """Return whether Triton kernels run on ``device``; elsewhere torch's operations do their work.
     The first call for a GPU takes a moment."""
-    return device.type in TRITON_DEVICES and torch.version.hip is None and _triton_builds()
+    return (
+        device.type in TRITON_DEVICES
+        and torch.version.hip is None
+        and is_modern(capability(device))
+        and _triton_builds()
+    )
 
 
 @cache

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from model.covo.config.device import AUTO, named_device
+from model.covo.config.device import AUTO, capability, describe, named_device
+from model.covo.config.gpu import is_modern
 from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.config.token2wav_config import SamplingConfig, Token2WavConfig
@@ -95,10 +94,8 @@ class CovoModel:
 
     @property
     def where(self) -> str:
-        """Return the device's name for the user."""
-        if self.device.type == "cuda":
-            return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
-        return str(self.device)
+        """Return the device's name for the user, with what an older card lacks."""
+        return describe(self.device)
 
     def load_dialogue(self, speaker: str | None, progress: Progress) -> Dialogue:
         """Load the language-model side, without warming up. ``speaker``: the voice's name, None for
@@ -156,7 +153,12 @@ class CovoModel:
             self.settings.context_minutes,
             speaks=not self.settings.text_only,
         )
-        fit = MemoryFit(self.config, self.speech_config, self.device.type)
+        fit = MemoryFit(
+            self.config,
+            self.speech_config,
+            self.device.type,
+            modern=is_modern(capability(self.device)),
+        )
         return fit.require(setting, free_memory(str(self.device)), str(self.device))
 
 

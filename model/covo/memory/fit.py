@@ -21,23 +21,30 @@ _COARSER = {
     Precision.INT8: (Precision.INT4,),
     Precision.INT4: (),
 }
-_SHARES = (1.0, 0.5, 0.25)
+_SHARES: tuple[float, ...] = (1.0, 0.5, 0.25)
 """Shares of the wanted minutes to try before a coarser precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryFit:
-    """Plans one network for devices of the type ``device`` (``cuda``, ``cpu``, ``mps``)."""
+    """Plans one network for devices of the type ``device`` (``cuda``, ``cpu``, ``mps``).
+    ``modern``: see :func:`model.covo.config.gpu.is_modern`."""
 
     covo: CovoConfig
     token2wav: Token2WavConfig
     device: str = "cuda"
     voice_codes: int = 291
+    modern: bool = True
 
     def plan(self, setting: MemorySetting) -> MemoryPlan:
         """Return the plan for ``setting``. Raises: NetworkConfigError."""
         return plan_memory(
-            self.covo, self.token2wav, setting, device=self.device, voice_codes=self.voice_codes
+            self.covo,
+            self.token2wav,
+            setting,
+            device=self.device,
+            voice_codes=self.voice_codes,
+            modern=self.modern,
         )
 
     def require(self, setting: MemorySetting, free: int, where: str) -> MemoryPlan:
@@ -80,19 +87,24 @@ class MemoryFit:
         return float(low)
 
     def _alternatives(self, setting: MemorySetting) -> Iterator[MemorySetting]:
-        coarser = _COARSER[setting.precision]
+        coarser, shares = _COARSER[setting.precision], _SHARES
+        if setting.duplex_tokens is not None:
+            coarser, shares = tuple(p for p in coarser if not p.quantised), _SHARES[:1]
         speech = dict.fromkeys((setting.token2wav, SPEECH_BF16))
         for precision in (setting.precision, *coarser):
-            for share in _SHARES:
+            for share in shares:
                 for token2wav in speech:
-                    yield MemorySetting(
-                        precision, token2wav, setting.minutes * share, setting.speaks
+                    minutes = setting.minutes * share
+                    yield replace(
+                        setting, precision=precision, token2wav=token2wav, minutes=minutes
                     )
 
     def _smallest(self, setting: MemorySetting) -> MemoryPlan:
         """Return the smallest plan that can speak if ``setting`` can: one minute, coarsest
         precision."""
-        return self.plan(MemorySetting(Precision.INT4, SPEECH_BF16, 1.0, setting.speaks))
+        coarsest = Precision.INT4 if setting.duplex_tokens is None else Precision.BF16
+        smallest = replace(setting, precision=coarsest, token2wav=SPEECH_BF16, minutes=1.0)
+        return self.plan(smallest)
 
     def _most_minutes(self) -> float:
         per_minute = context_tokens(1.0) - context_tokens(0.0)

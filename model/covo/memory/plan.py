@@ -49,15 +49,27 @@ MARGIN = 0.05
 class MemorySetting:
     """The user's choices: the ``precision`` of the language model and of ``token2wav``, the
     ``minutes`` of talk in the cache, and whether the network ``speaks`` (else token2wav is not
-    loaded)."""
+    loaded).
+
+    ``duplex_tokens``: the cache of the full-duplex loop, which its profile fixes; ``minutes`` then
+    do not count, and nothing is quantised.
+    """
 
     precision: Precision = Precision.BF16
     token2wav: SpeechPrecision = SPEECH_FP32
     minutes: float = 10.0
     speaks: bool = True
+    duplex_tokens: int | None = None
+
+    @property
+    def tokens(self) -> int:
+        """Return the tokens that the cache has room for."""
+        return context_tokens(self.minutes) if self.duplex_tokens is None else self.duplex_tokens
 
     def __str__(self) -> str:
         speech = f"with token2wav in {self.token2wav}" if self.speaks else "without token2wav"
+        if self.duplex_tokens is not None:
+            return f"full duplex in {self.precision} {speech}"
         return f"{self.precision} {speech} and {_minutes(self.minutes)}"
 
 
@@ -115,16 +127,18 @@ def plan_memory(
     *,
     device: str = "cuda",
     voice_codes: int = 291,
+    modern: bool = True,
 ) -> MemoryPlan:
     """Return the plan for ``setting`` on a device of the type ``device``. ``voice_codes``: codes
-    of the voice prompt, 291 in the published one. Raises: NetworkConfigError."""
+    of the voice prompt, 291 in the published one; ``modern``: whether a card has FlashAttention.
+    Raises: NetworkConfigError."""
     precision, backbone = setting.precision, covo.backbone
     item, spoken = precision.item_bytes, setting.token2wav
     flow_item = spoken.flow.item_bytes * setting.speaks
     vocoder_item = spoken.vocoder.item_bytes * setting.speaks
     linears = sum(precision.linear_bytes(*shape) for shape in block_linears(backbone))
     vectors = (backbone.layers * block_vectors(backbone) + backbone.hidden) * item
-    tokens = context_tokens(setting.minutes)
+    tokens = setting.tokens
     return MemoryPlan(
         setting=setting,
         device=device,
@@ -145,6 +159,7 @@ def plan_memory(
             device=device,
             context=tokens,
             voice_codes=voice_codes,
+            modern=modern,
         ),
         context=CONTEXT_BYTES.get(device, PROCESS_BYTES),
     )

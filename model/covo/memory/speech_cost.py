@@ -20,8 +20,10 @@ from model.covo.config.token2wav_config import (
     Token2WavConfig,
 )
 from model.covo.speech.antialias import TAPS
-from model.covo.speech.bigvgan import EXACT_LOOK_AHEAD, LOOK_AHEAD
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
+
+_VOCODED_AGAIN = 9
+"""Latents before a chunk that the vocoder makes again: 13 in its last layers, fewer before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +47,12 @@ def chunk_costs(
     codes: int,
     schedule: ChunkSchedule,
     sampling: SamplingConfig | None = None,
-    *,
-    vocoder_look_ahead: int = LOOK_AHEAD,
 ) -> Iterator[ChunkCost]:
     """Yield the cost of each chunk of a reply of ``codes`` codes after ``prompt_codes``."""
-    again = max(0, EXACT_LOOK_AHEAD - vocoder_look_ahead)
     for chunk in schedule.chunks(codes):
         own = chunk.end - chunk.begin
-        # Except at the end, the vocoder recomputes what it returned early.
-        latents = config.flow.upsample * own + (again if chunk.end < codes else 0)
+        # Except at the beginning, the vocoder makes again what was not exact yet.
+        latents = config.flow.upsample * own + (_VOCODED_AGAIN if chunk.begin else 0)
         yield ChunkCost(
             chunk,
             flow_flops(

@@ -70,10 +70,11 @@ def estimate_workspace(
     device: str,
     context: int,
     voice_codes: int,
+    modern: bool,
 ) -> Workspace:
     """Estimate the workspace. ``flow_item``, ``vocoder_item``: bytes per number, 0 if they are not
     loaded; ``device``: its type; ``context``: tokens in the cache; ``voice_codes``: codes of the
-    voice prompt."""
+    voice prompt; ``modern``: whether a card has FlashAttention."""
     item = precision.item_bytes
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder
@@ -81,7 +82,7 @@ def estimate_workspace(
     prompt = min(PREFILL_ROWS, context)
     rows = prompt * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
     # Without FlashAttention, keys and values are repeated per query head, and there is a mask.
-    flash = device == "cuda" and item == 2
+    flash = device == "cuda" and modern and item == 2
     attended = 0 if flash else context * (2 * backbone.hidden * item + prompt)
     largest = max(rows * columns for rows, columns in block_linears(backbone))
     batch = 1 if token2wav.sampling.alpha is None else 2

@@ -37,8 +37,9 @@ class RollingContext:
         cls, network: CovoNetwork, profile: DuplexProfile, *, graph: bool = True
     ) -> RollingContext:
         """Return an empty context, warmed up, with all its memory allocated."""
-        capacity = len(profile.prompt) + profile.context.window
-        decoder = Decoder(network, capacity, graph=graph, step_rows=_rows_per_pass(profile))
+        decoder = Decoder(
+            network, profile.cache_tokens, graph=graph, step_rows=_rows_per_pass(profile)
+        )
         decoder.warm_up()
         return cls(decoder, profile)
 

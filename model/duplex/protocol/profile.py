@@ -190,6 +190,11 @@ class DuplexProfile:
         return self.chunk_ms * USER_RATE // 1000
 
     @property
+    def cache_tokens(self) -> int:
+        """Tokens that the language model's cache holds."""
+        return len(self.prompt) + self.context.window
+
+    @property
     def encoder_frames(self) -> int:
         """Encoder frames (20 ms) in a chunk."""
         return self.chunk_samples // ENCODER_FRAME

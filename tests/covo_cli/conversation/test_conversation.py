@@ -10,6 +10,7 @@ import pytest
 
 from audio_io.clock import FRAME, samples
 from audio_io.signal import Audio
+from covo_cli.conversation.clock_watch import ClockWatch
 from covo_cli.conversation.consumer import Consumer, Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.request import Quit
@@ -116,6 +117,21 @@ def test_a_broken_pipe_elsewhere_is_no_quit(part):
         collector.on_tick = broken
     with pytest.raises(BrokenPipeError):
         build(microphone, [collector]).run()
+
+
+def test_a_standstill_is_told_and_the_conversation_goes_on():
+    now = iter([0.0] * 50 + [8.0] * 500)
+    collector = Collector()
+    talk = build(
+        FakeMicrophone([speech(1), silence(3)]),
+        [collector],
+        watch=ClockWatch(steady=lambda: next(now), wall=lambda: 0.0),
+    )
+    assert talk.run() is Ending.INPUT_OVER
+    standstill, clock = collector.of(Notice)
+    assert standstill.text == "the program stood still for 8.0 s"
+    assert clock.text == "the system's clock was set back by 0:00:08"
+    assert len(collector.of(ReplyFinished)) == 1
 
 
 def test_quit_ends_it_at_the_next_frame():

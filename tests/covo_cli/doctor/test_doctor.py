@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import importlib.machinery
 import importlib.metadata
@@ -177,19 +178,20 @@ def test_the_files_of_the_chat_settings_are_looked_into(tmp_path: Path) -> None:
 
 def test_a_gpu_is_reported_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.check_gpu(()).status is Status.OK
-    card = machine.Gpu("Some card", 10 * GB, 24 * GB)
+    card = machine.Gpu("Some card", 10 * GB, 24 * GB, (8, 9))
     assert machine.check_gpu((card,)).detail == "Some card, 10.0 of 24.0 GB free"
     cuda = types.SimpleNamespace(
         is_available=lambda: True,
         device_count=lambda: 2,
         mem_get_info=lambda index: ((10 - index) * GB, 24 * GB),
         get_device_name=lambda index: "Some card",
+        get_device_capability=lambda index: (8, 9 - index),
     )
     torch = types.ModuleType("torch")
     torch.cuda = cuda  # type: ignore[attr-defined]
     torch.__spec__ = importlib.machinery.ModuleSpec("torch", None)
     monkeypatch.setitem(sys.modules, "torch", torch)
-    assert machine.find_gpus() == (card, machine.Gpu("Some card", 9 * GB, 24 * GB))
+    assert machine.find_gpus() == (card, machine.Gpu("Some card", 9 * GB, 24 * GB, (8, 8)))
     cuda.is_available = lambda: False
     assert machine.find_gpus() == ()
 
@@ -201,6 +203,19 @@ def test_a_gpu_is_reported_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch)
         subprocess, "run", lambda query, **_: subprocess.CompletedProcess(query, 0, "Card, 1, 2")
     )
     assert machine.find_gpus() == (machine.Gpu("Card", 2**20, 2 * 2**20),)
+
+
+def test_an_older_gpu_is_told_what_it_lacks() -> None:
+    old = machine.Gpu("Tesla T4", 22 * GB, 24 * GB, (7, 5))
+    check = machine.check_gpu((old,))
+    assert check.status is Status.WARNING
+    assert "Tesla T4: compute capability 7.5: no bf16, FlashAttention" in check.detail
+    assert "covo.precision fp16" in check.fix
+    new = dataclasses.replace(old, capability=(8, 0))
+    assert machine.check_gpu((new,)).status is Status.OK
+    # Without FlashAttention, attention over ten minutes needs 0.2 GB more.
+    less, more = (next(iter(fit_rows((gpu,), GB))).fits[0].total for gpu in (new, old))
+    assert 0.15 * GB < more - less < 0.3 * GB
 
 
 def test_without_torch_nvidia_smi_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ import pty
 import subprocess
 import sys
 
+from covo_cli.process.native import keep_libraries_to_themselves
+
 PROGRAM = """
 import atexit, os, sys
 from pathlib import Path
@@ -41,3 +43,10 @@ def test_a_pipe_gets_everything(tmp_path):
     assert b"from a library at the end" in result.stderr
     assert b"our last words" in result.stderr
     assert not log.exists()
+
+
+def test_libraries_report_nothing_unless_the_user_wants_it(monkeypatch):
+    monkeypatch.setattr(os, "environ", {"DO_NOT_TRACK": "0"})
+    keep_libraries_to_themselves()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    assert os.environ["DO_NOT_TRACK"] == "0"

@@ -10,6 +10,8 @@ import os
 import pty
 import re
 import select
+import shlex
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,7 +19,8 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +52,7 @@ from tests import ROOT
 from tests.fakes.screen_session import INFO, conversation, ticks
 
 PROGRAM = [sys.executable, "-m", "tests.fakes.screen_session"]
+SHELL = shutil.which("bash") or ""
 
 
 def tick_with(*events: object, **more: object) -> Tick:
@@ -395,14 +399,16 @@ def own_terminal() -> None:
 class Terminal:
     """Runs the example on a pseudo-terminal."""
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, *arguments: str, program: Sequence[str] = PROGRAM, **environment: str
+    ) -> None:
         self.master, self.slave = pty.openpty()
         self.resize(24, 80)
         self.before = termios.tcgetattr(self.slave)
         self.output = ""
         kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "LINES")}
         self.process = subprocess.Popen(
-            [*PROGRAM, *arguments],
+            [*program, *arguments],
             cwd=ROOT,
             stdin=self.slave,
             stdout=self.slave,
@@ -427,7 +433,12 @@ class Terminal:
                 self.output += os.read(self.master, 65_536).decode("utf-8", "replace")
 
     def shows(self, text: str) -> None:
-        self.until(lambda: text in re.sub(r"\x1b\[[0-9;]*m", "", self.output))
+        self.until(lambda: text in self.plain)
+
+    @property
+    def plain(self) -> str:
+        """The output so far without colours."""
+        return re.sub(r"\x1b\[[0-9;]*m", "", self.output)
 
     def ended(self) -> int:
         """Wait for the program's end; its exit code."""
@@ -451,8 +462,8 @@ class Terminal:
 def run() -> object:
     terminals: list[Terminal] = []
 
-    def start(*arguments: str, **environment: str) -> Terminal:
-        terminals.append(Terminal(*arguments, **environment))
+    def start(*arguments: str, **how: Any) -> Terminal:
+        terminals.append(Terminal(*arguments, **how))
         return terminals[-1]
 
     yield start
@@ -558,3 +569,51 @@ def test_a_reader_that_goes_ends_the_conversation(mode: str) -> None:
     assert done.returncode != 0
     assert len(done.stdout.splitlines()) == 2
     assert "OutputClosed" in done.stderr
+
+
+@pytest.mark.skipif(not SHELL, reason="needs bash")
+def test_ctrl_z_and_fg_leave_keys_cursor_and_panel_as_before(run: Run) -> None:
+    terminal = run("--norc", "-i", program=[SHELL], PS1="$ ")
+    terminal.keys(f"{shlex.join(PROGRAM)} live 2\n")
+    terminal.shows("q quit")
+    terminal.keys("\x1a")
+    terminal.shows("Stopped")
+    stopped = terminal.plain[terminal.plain.rindex("q quit") :]
+    assert stopped.count("\x1b[2K") >= 6, "the panel is still there"
+    assert stopped.rindex("\x1b[?25h") > stopped.rfind("\x1b[?25l"), "the cursor is hidden"
+    terminal.keys("stty -a\n")
+    terminal.shows(" icanon")
+    terminal.output = ""
+    terminal.keys("fg\n")
+    terminal.shows("q quit")
+    before, _, _ = terminal.plain.partition("q quit")
+    assert "\x1b[?25l" in before
+    assert "\x1b[1A" not in before, "drew over what the shell has written"
+    terminal.until(lambda: not icanon(terminal))
+    terminal.keys("?")
+    terminal.shows("push-to-talk: start")
+    terminal.output = ""
+    terminal.keys("q")
+    terminal.shows("$ ")
+    terminal.keys("stty -a\n")
+    terminal.shows(" icanon")
+
+
+def test_keys_come_at_once_again_after_a_sigstop(run: Run) -> None:
+    terminal = run("live", "2")
+    terminal.shows("q quit")
+    terminal.until(lambda: not icanon(terminal))
+    os.kill(terminal.process.pid, signal.SIGSTOP)
+    termios.tcsetattr(terminal.slave, termios.TCSANOW, terminal.before)  # as a shell does
+    terminal.output = ""
+    os.kill(terminal.process.pid, signal.SIGCONT)
+    terminal.until(lambda: not icanon(terminal))
+    terminal.shows("q quit")
+    terminal.keys("q")
+    assert terminal.ended() == 0
+    assert_restored(terminal)
+
+
+def icanon(terminal: Terminal) -> bool:
+    """Whether the terminal waits for Enter, as a shell wants it and the screen does not."""
+    return bool(termios.tcgetattr(terminal.slave)[3] & termios.ICANON)

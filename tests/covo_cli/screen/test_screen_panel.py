@@ -163,6 +163,12 @@ def test_what_does_not_fit_goes_at_the_top() -> None:
     assert any("won a competition" in line for line in lines)
 
 
+def test_a_window_that_gets_half_as_wide_holds_the_old_panel() -> None:
+    talk = replace(at(3.0), entries=(entry(Who.ASSISTANT, "word " * 400),), settled=0)
+    for height in (24, 40, 60):
+        assert len(drawn(talk, width=100, height=height - 1)) * 2 <= height + 1
+
+
 def test_ascii_terminals_get_ascii() -> None:
     text = "\n".join(drawn(at(30.0), 60, glyphs=glyphs_for("ascii")))
     assert text.isascii()

@@ -37,7 +37,7 @@ from covo_cli.sessions.export import export_file
 from covo_cli.sessions.files import ExportFormat
 from covo_cli.sessions.finish import recover
 from covo_cli.sessions.lock import try_lock
-from covo_cli.sessions.recorder import SessionRecorder
+from covo_cli.sessions.recorder import SessionRecorder, check_recordable
 from covo_cli.sessions.store import SessionState, SessionStore
 from tests import ROOT
 from tests.fakes.session_factory import (
@@ -161,6 +161,14 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SessionError, match=r"cannot record into .*file"):
         SessionRecorder(tmp_path / "file" / "sessions", META)
+
+
+def test_a_folder_that_takes_no_session_is_found_before_anything_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    with pytest.raises(SessionError, match=r"is a link to .*--no-record"):
+        check_recordable(tmp_path / "link" / "sessions")
+    check_recordable(tmp_path / "new" / "sessions")
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
 
 
 def test_a_live_session_opens_but_is_neither_recovered_nor_deleted(tmp_path: Path) -> None:

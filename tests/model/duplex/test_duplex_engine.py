@@ -25,7 +25,7 @@ from model.duplex.protocol.sequence import SILENCE as S
 from model.duplex.speaking import CUSHION_S
 from model.duplex.tones.tones import COUNT, hum, phrase, silence
 from model.engine import Frame, Interrupt, SayText, SetMuted, SetVoice
-from model.errors import ModelError, NetworkConfigError
+from model.errors import ModelError, NetworkConfigError, NetworkMemoryError
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -358,6 +358,22 @@ def test_speech_of_another_rate_or_voice_is_refused(talking_folder):
 def test_only_plain_precisions(tmp_path):
     with pytest.raises(NetworkConfigError, match="does not run in int8"):
         DuplexModel(FOLDER, NetworkSettings(device="cpu", precision="int8"), None)
+
+
+def test_a_card_that_is_too_small_is_refused_before_loading(talking_folder, monkeypatch):
+    needed = look_at(talking_folder).plan.total
+    monkeypatch.setattr("model.duplex.assemble.free_memory", lambda device: needed - 1)
+    with pytest.raises(NetworkMemoryError) as caught:
+        look_at(talking_folder)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.startswith("full duplex in fp32 with token2wav in fp32 needs 0.8 GB of memory")
+    assert "this fits: full duplex in fp32 with token2wav in bf16" in said
+    monkeypatch.setattr("model.duplex.assemble.free_memory", lambda device: 1000)
+    with pytest.raises(NetworkMemoryError, match="smallest setting, full duplex in bf16 with"):
+        look_at(talking_folder)
+    with pytest.raises(NetworkMemoryError, match="full duplex in fp32 without token2wav"):
+        look_at(FOLDER)
 
 
 def test_pauses_inside_a_reply():

@@ -7,6 +7,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
+from model.covo.config import device as device_module
+from model.covo.config.device import describe, triton_works
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import turn_features
 from model.covo.loading.checkpoint import load_network, load_token2wav
@@ -74,3 +76,17 @@ def test_a_reply_is_spoken_as_it_is_on_the_cpu(tmp_path, device):
         piece, stream = worker.step(stream, [code], last=index == len(codes) - 1)
         pieces.append(torch.from_numpy(piece))
     assert error(torch.cat(pieces), torch.cat((early, late))) < TOLERANCE
+
+
+def test_an_older_card_is_described_with_what_it_lacks(monkeypatch):
+    capabilities = {0: (9, 0), 1: (7, 5)}
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"Card {device.index}")
+    monkeypatch.setattr(
+        torch.cuda, "get_device_capability", lambda device: capabilities[device.index]
+    )
+    monkeypatch.setattr(device_module, "_triton_builds", lambda: True)
+    new, old = torch.device("cuda:0"), torch.device("cuda:1")
+    assert describe(new) == "cuda:0 (Card 0)"
+    assert describe(old).startswith("cuda:1 (Card 1; compute capability 7.5: no bf16")
+    assert describe(torch.device("cpu")) == "cpu"
+    assert [triton_works(each) for each in (new, old, torch.device("cpu"))] == [True, False, False]

@@ -17,6 +17,7 @@ from model.covo.config.token2wav_config import (
     Token2WavConfig,
 )
 from model.covo.memory.speech_cost import chunk_costs, flow_flops, vocoder_flops
+from model.covo.speech.bigvgan import BigVgan
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.errors import NetworkConfigError
@@ -96,6 +97,15 @@ def test_the_flow_s_operations(token2wav, voice, alpha, points):
 def test_the_vocoder_s_operations(token2wav):
     work = counted(lambda: token2wav.wavegan(torch.zeros(1, 8, 400)))
     assert vocoder_flops(token2wav.config.vocoder, 400) == pytest.approx(work, rel=0.01)
+
+
+def test_the_vocoder_s_operations_in_a_stream():
+    with torch.device("meta"):
+        vocoder, latents = BigVgan(FULL.vocoder).eval(), torch.zeros(1, FULL.flow.latent, 40)
+    _, state = vocoder.step(vocoder.start(), latents)
+    first, later = (cost.vocoder for cost in chunk_costs(FULL, 13, 20, ChunkSchedule((10,))))
+    assert first == pytest.approx(counted(lambda: vocoder.step(vocoder.start(), latents)), rel=0.01)
+    assert later == pytest.approx(counted(lambda: vocoder.step(state, latents)), rel=0.01)
 
 
 def test_the_operations_of_a_streamed_reply(token2wav, voice):
