@@ -46,6 +46,8 @@ class TurnAnswer:
         """The turn's words, empty where no speech was recognised, None while unknown."""
         self.failed = False
         """Whether the reply failed; the user was told."""
+        self.noticed = False
+        """Whether the reply came with a notice."""
         self._question = self._ask(recognition, now)
         if turn.typed is not None or generator.hears:
             self._begin(now)
@@ -150,6 +152,7 @@ class TurnAnswer:
         for part in parts:
             if isinstance(part, ReplyNotice):
                 self._notices.append(part)
+                self.noticed = True
             elif isinstance(part, ReplyText):
                 self.reply.write(now, part.delta)
             else:

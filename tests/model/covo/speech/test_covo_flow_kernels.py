@@ -75,6 +75,18 @@ def test_rotation(device, dtype, bound, heads, width):
 
 
 @devices
+@pytest.mark.skipif(INTERPRETED, reason="needs cuBLAS")
+@dtypes
+def test_gelu_with_its_product(device, dtype, bound):
+    like = (device, dtype)
+    x, weight = random(2, 75, 64, like=like), random(256, 64, like=like, seed=1)
+    bias = random(256, like=like, seed=2)
+    ours = FUSED.widen(x, weight / 8, bias)
+    assert (ours.shape, ours.dtype) == ((2, 75, 256), dtype)
+    assert distance(ours, EAGER.widen(x.float(), (weight / 8).float(), bias.float())) < bound
+
+
+@devices
 @pytest.mark.parametrize(
     ("dtype", "bound"),
     [
