@@ -147,7 +147,8 @@ class Playout:
                 at += len(samples)
             if at < n and not self._held:
                 self._dry += 1
-            block *= self._envelope(n)
+            if not self._gain == self._target == 1.0:
+                block *= self._envelope(n)
             self.rendered += n
         return block
 

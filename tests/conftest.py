@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.voices.said import Said
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to others
 
 SHARED_MODELS = {
     "silero_vad.onnx",
