@@ -217,7 +217,10 @@ PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>x</p></
         ((200, "application/json", '{"error": "out of memory"}'), "out of memory"),
         ((200, "text/plain", "ready"), "no valid chat completion: ready"),
         ((200, "application/json", ""), "sent no reply"),
-        ((401, "application/json", '{"detail": "bad key"}'), "refused the key .*401: bad key"),
+        (
+            (401, "application/json", '{"detail": "bad key"}'),
+            "wants a key: set OPENAI_API_KEY .401: bad key",
+        ),
         ((429, "application/json", '{"error": {"message": "slow down"}}'), "429: slow down"),
         (whole({"content": 7}), "no valid chat completion: its content is no text but int"),
         (whole({"content": ""}), r"sent an empty reply \(it ended with 'stop'\)"),
@@ -232,7 +235,10 @@ PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>x</p></
         (whole({"content": "<think>Hm.</think>"}), "spent its whole reply on thinking"),
     ],
 )
-def test_what_is_no_answer_is_told_as_what_it_is(answer: tuple[int, str, str], told: str) -> None:
+def test_what_is_no_answer_is_told_as_what_it_is(
+    answer: tuple[int, str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with (
         FakeEndpoint(script=lambda body: answer) as endpoint,
         pytest.raises(ChatError, match=told) as caught,

@@ -140,6 +140,24 @@ the * operator | the asterisk operator
 5‰ | five per thousand
 ISBN 978-3-16-148410-0 | ISBN nine seven eight three one six one four eight four one oh oh
 $5 + $3 = $8 | five dollars plus three dollars equals eight dollars
+A Boeing 747-400 | A Boeing seven hundred forty seven four hundred
+A loss of $-5 | A loss of minus five dollars
+It costs 100 $. | It costs one hundred dollars.
+€1.234,56 | one thousand two hundred thirty four euros and fifty six cents
+It is 3,5 big. | It is three, five big.
+1,2,3 and go | one, two, three and go
+10⁻³ of it | ten to the power of minus three of it
+From 9 a.m.–5 p.m. | From nine a.m. to five p.m.
+From 12:00–13:00 | From twelve o'clock to thirteen o'clock
+Call 555.123.4567. | Call five five five, one two three, four five six seven.
+The 1st–3rd | The first to third
+A grade of B-, | A grade of B minus,
+Use v1.2 | Use v one point two
+5 1/2 cups | five and one half cups
+10kΩ | ten kiloohms
+10 kg/m³ | ten kilograms per cubic meter
+60°N of it | sixty degrees N of it
+∀ x ∈ A | for all x in A
 -5 × -3 = 15 | minus five times minus three equals fifteen
 """
 ROWS = [
