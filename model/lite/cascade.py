@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio_io.clock import ASSISTANT_RATE
 from audio_io.worker import Worker, join_all
 from model.engine import EngineInfo, Progress
 from model.errors import ChatError, ModelError
@@ -33,10 +32,6 @@ from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, Us
 _CLAUSES_AHEAD = 8
 """Clauses that may be written ahead of speech; then writing waits."""
 
-LONGEST_REPLY_S = 240.0
-"""Seconds of speech after which a reply is cut, such as that of an endpoint without a limit."""
-
-_TOO_LONG = f"the reply was cut after {LONGEST_REPLY_S / 60:.0f} minutes of speech"
 _THOUGHT_ALOUD = (
     "what was said so far was the chat model's thinking; from now on its end is waited for"
 )
@@ -154,7 +149,7 @@ class Cascade:
                 clauses.put((made.thought, clause))
 
         def speak() -> None:
-            silent, spoken, told = "", 0, False
+            silent, told = "", False
             replaced: set[str] = set()
             for thought, clause in clauses:
                 say = clause if thought == made.thought else ""
@@ -166,13 +161,10 @@ class Cascade:
                     parts.put(ReplyNotice("warning", no_sounds(words)))
                 sound = synthesizer.say(say) if say else _NO_SOUND
                 said, silent = silent + clause, ""
-                spoken += len(sound)
                 if not len(sound):
                     silent = said
                 elif not parts.put(ReplyAudio(sound, said)):
                     return
-                if spoken > LONGEST_REPLY_S * ASSISTANT_RATE:
-                    raise ChatError(_TOO_LONG)
 
         threads = [feed(clauses, write, "write"), feed(parts, speak, "speak")]
         with self._lock:

@@ -40,6 +40,7 @@ _BLOCKS = tuple(
             r"<[|｜]tool[▁_]?(?:calls?)?(?:_section)?(?:[▁_]?begin)?[|｜]>",
             r"<[|｜]/?tool[▁_]?calls?(?:_section)?[▁_]?(?:end)?[|｜]>",
         ),
+        (r"`{3,}tool_(?:code|calls?|outputs?|response)\b", r"`{3,}"),
         (r"\[TOOL_CALLS\]|<\|python_tag\|>", r"(?!)"),  # to the end
     )
 )
@@ -57,10 +58,10 @@ _TEMPLATE_TOKEN = re.compile(
     re.IGNORECASE,
 )
 _BEGUN_MARK = re.compile(
-    r"<(?:[|｜/]?[A-Za-z][^<>\n]*|[|｜/]?|[|｜][^<>\n]*)|\[/?[A-Za-z_]*|◁[^▷]*|"
+    r"<(?:[|｜/]?[A-Za-z][^<>\n]*|[|｜/]?|[|｜][^<>\n]*)|\[/?[A-Za-z_]*|◁[^▷]*|`{1,3}\w{0,13}|"
     r"<[|｜][^<>]*>\s*\w{0,12}\s*(?:<[|｜]?\w*[|｜]?)?"
 )
-_TRIGGER = re.compile(r"[<\[(*◁{]")
+_TRIGGER = re.compile(r"[<\[(*◁{]|`(?!`*[^`t])")
 _CALL_KEYS = {"arguments", "parameters", "tool_calls", "function_call", "tool", "tool_name"}
 
 

@@ -32,14 +32,15 @@ _ACTION = (
 )
 _NOISE = (
     r"(?:(?:short|long|brief|soft|light|nervous|dramatic|awkward|a) )*"
-    r"(?:laughter|laughs?|applause|silence|pause|beat|sigh|music|breath|chuckle)"
+    r"(?:laughter|laughs?|applause|silence|pause|beat|sigh|music|breath|chuckle|"
+    r"(?:in|with) an? [a-z ]{1,30}(?:tone|voice|accent|smile|whisper|laugh|grin|sigh))"
 )
 _KNOWN = re.compile(
     rf"\*(?:{_ACTION}|{_NOISE})\*|\((?:{_ACTION}|{_NOISE})\)|"
     rf"\[(?:{_ACTION}|{_NOISE}(?: playing)?)\](?!\()",
     re.IGNORECASE,
 )
-_ALONE = re.compile(r"\*[a-z]+(?:s|ing)\b[^*\n.]{0,70}(?<!\s)\*(?=\s*(?:\n|$|[A-Z\"“*]))")
+_ALONE = re.compile(r"\*[a-z]+(?:s|ing|ly)\b[^*\n.]{0,70}(?<!\s)\*(?=\s*(?:\n|$|[A-Z\"“*]))")
 """A sentence of its own in asterisks, about what somebody does."""
 _AFTER_SENTENCE = re.compile(r"[.!?…\n\"”:]\s*$")
 _AFTER_SUBJECT = re.compile(r"\b(?:he|she|it|who|that|they|one|everyone|nobody) $", re.IGNORECASE)

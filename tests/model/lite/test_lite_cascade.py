@@ -246,15 +246,6 @@ def test_thinking_aloud_is_not_remembered_nor_said_on() -> None:
     assert parts.cascade.history[0].assistant == "It is Paris."
 
 
-def test_an_endless_reply_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.lite.cascade.LONGEST_REPLY_S", 1.0)
-    parts = Parts(" ".join([CLAUSE_THREE] * 200))
-    made: list[ReplyPart] = []
-    with pytest.raises(ChatError, match="cut after"):
-        made.extend(parts.cascade.reply(0, turn(), never))
-    assert parts.chat.stopped.wait(5)
-
-
 def test_changing_the_voice_counts_from_the_next_reply() -> None:
     parts = Parts()
     parts.chat.gate_before = 8

@@ -6,15 +6,18 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model.errors import ChatError
+from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.dialect import Dialect, cut_to
 from model.lite.openai_chat import OpenAIChat
-from model.lite.prompt import estimate_tokens
+from model.lite.prompt import Prompt, estimate_tokens
 from model.lite.reply_reader import ChatPart, ThoughtAloud
-from model.reply import ReplyNotice
+from model.reply import Heard, ReplyNotice, ReplyText, UserTurn
+from tests.fakes.lite import FakeSynthesizer
 from tests.fakes.openai import FakeEndpoint
 
 ASK = [Message("system", "Be kind."), Message("user", "Hello?")]
@@ -391,3 +394,23 @@ def test_keys_in_the_address_are_used_and_not_shown() -> None:
         assert said(read(chat)) == "Hello there."
         assert chat.name == f"tiny at {endpoint.url}/v1"
     assert endpoint.requests[0][0] == "/v1/chat/completions?key=secret&version=2"
+
+
+def test_a_long_conversation_goes_on_in_a_small_context() -> None:
+    def fits(body: dict[str, Any]) -> bool:
+        return sum(len(m["content"]) // 4 for m in body["messages"]) + 400 <= 1500
+
+    refusal = "This model's maximum context length is 1500 tokens."
+    deltas = ["Because that is how it is, my friend. "] * 5
+    with FakeEndpoint(deltas, script=refusing(fits, refusal)) as endpoint:
+        voice = FakeSynthesizer()
+        chat = OpenAIChat(endpoint.url, "tiny")
+        cascade = Cascade(chat, {"one": voice}.__getitem__, voice="one", prompt=Prompt("Be kind."))
+        for number in range(40):
+            turn = UserTurn(np.zeros(0, np.float32), f"And {number}: {'why is that so ' * 8}?")
+            reply = list(cascade.reply(number, turn, lambda: False))
+            text = "".join(part.delta for part in reply if isinstance(part, ReplyText))
+            assert text == "".join(deltas)
+            cascade.settle(number, Heard(10**9, text, ""))
+        cascade.close()
+        assert len(endpoint.requests) < 45, "the refusals are few"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pytest
 
 from model.errors import ModelError
 from model.events import (
@@ -71,3 +72,14 @@ def test_a_reply_that_comes_slowly_is_heard_to_its_end():
     assert log.of(Interrupted) == log.of(Notice) == []
     assert fake.history == [("hello", "one two three four")]
     assert speaker._playout.gaps == 3
+
+
+@pytest.mark.parametrize("word_seconds", [0.5, 500.0])
+def test_an_endless_reply_is_cut_and_the_conversation_goes_on(monkeypatch, word_seconds):
+    monkeypatch.setattr("model.turns.answer.LONGEST_REPLY_S", 3.0)
+    talk = [speech(1), silence(6), speech(1), silence(6)]
+    log, fake = converse(*talk, words=["word"] * 5000, word_seconds=word_seconds)
+    cuts = log.of(Interrupted)
+    assert [cut.heard_samples for cut in cuts] == [3 * 24_000] * 2
+    assert [n.text for n in log.of(Notice)] == ["the reply was cut after 4 minutes of speech"] * 2
+    assert [len(heard.split()) for _, heard in fake.history] == [6 if word_seconds < 1 else 1] * 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -61,6 +63,16 @@ def test_the_graph_that_was_not_used_for_longest_makes_room(monkeypatch):
     assert [graph.replays for graph in made] == [3, 1, 1]
     graphs("same", lambda x: (x + 1,), inputs[1])
     assert len(made) == 3
+
+
+def test_the_shared_pool_never_loses_its_last_graph(monkeypatch):
+    made = use_recorded_graphs(monkeypatch)
+    graphs = ChunkGraphs(CPU, kept=1)
+    for size in (1, 1, 2):
+        graphs("same", lambda x: (x + 1,), torch.ones(size))
+    first = weakref.ref(made.pop())
+    gc.collect()
+    assert first() is not None
 
 
 def test_a_reply_in_graphs_is_the_same_reply(token2wav, voice, monkeypatch):
@@ -129,6 +141,7 @@ def test_a_reply_in_graphs_on_a_gpu(speech_folder, voice, precision):
 
     def decode() -> None:
         pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(priority=-1)
+        held = []  # a pool is gone with its last graph
         try:
             with torch.cuda.stream(stream):
                 rows = torch.randn(64, 64, device=device)
@@ -137,6 +150,7 @@ def test_a_reply_in_graphs_on_a_gpu(speech_folder, voice, precision):
                     graph = torch.cuda.CUDAGraph()
                     with capturing(graph, pool, stream):
                         product = torch.tanh(rows @ rows)
+                    held.append(graph)
                     for _ in range(20):
                         graph.replay()
                     product.cpu()

@@ -44,6 +44,10 @@ def heard(text: str, step: int, *, thinks_first: bool = False) -> tuple[str, Asi
         f"*smiles warmly* {PARIS}",
         f"*tips his hat* {PARIS}",
         f"(laughs softly) {PARIS}",
+        f"(in a warm voice) {PARIS}",
+        f"*excitedly* {PARIS}",
+        f"<|start_header_id|>assistant<|end_header_id|>\n\n{PARIS}",
+        f"```tool_code\nweather('Paris')\n```\n{PARIS}",
         f"[sighs] {PARIS}",
         f"[laughter]\n{PARIS}",
         f"*clears throat*\n\n{PARIS}",
@@ -68,6 +72,7 @@ def test_only_the_answer_is_heard(written: str, step: int) -> None:
         "Note: *italic words here* matter.",
         "* one\n* two",
         "a * b * c",
+        "Run `ls` or ``x`` and\n```python\nprint(1)\n```\n",
     ],
 )
 def test_what_has_a_meaning_stays(written: str, step: int) -> None:
