@@ -17,18 +17,13 @@ from model.covo.speech import flow
 from model.covo.speech.flow import VectorField
 from model.covo.speech.flow_kernels import FUSED
 from model.covo.speech.flow_ops import EAGER
-from tests.model.interpreted import DEVICES, INTERPRETED, run_in_the_interpreter
+from tests.model.interpreted import DEVICES, INTERPRETED
 
 EPS = 1e-6
 devices = pytest.mark.parametrize("device", DEVICES)
 dtypes = pytest.mark.parametrize(
     ("dtype", "bound"), [(torch.float32, 2e-6), (torch.bfloat16, 1e-2)], ids=["fp32", "bf16"]
 )
-
-
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
-def test_in_the_interpreter():
-    run_in_the_interpreter(__file__)
 
 
 def random(*shape: int, like: tuple[str, torch.dtype], seed: int = 0) -> Tensor:
