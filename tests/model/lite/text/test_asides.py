@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.lite.text.asides import Asides
@@ -79,6 +79,7 @@ def test_what_has_a_meaning_stays(written: str, step: int) -> None:
     assert heard(written, step)[0] == written
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["<", "think", ">", "/", "*smiles*", "{", '"', "|", "a ", "(", "]"]))
 )
