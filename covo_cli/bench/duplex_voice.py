@@ -27,7 +27,8 @@ from covo_cli.bench.duplex_steps import (
     step_figures,
 )
 from covo_cli.bench.figures import machine
-from covo_cli.bench.network.goals import Goal, judge, off_plan
+from covo_cli.bench.goals import Goal, judge
+from covo_cli.bench.network.goals import off_plan
 from covo_cli.bench.network.timing import DeviceClock, device_facts
 from model.covo.config.device import AUTO
 from model.covo.config.precision import Precision, SpeechPrecision, token2wav_precision
