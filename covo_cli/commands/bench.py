@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,9 +13,6 @@ from covo_cli.commands.common import weight_store
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
 
@@ -57,7 +54,7 @@ def vad(json_file: JsonFile = None) -> None:
     from hibari import Hibari
 
     from audio_io.vad import SileroVad, WebRtcVad
-    from covo_cli.bench.vad import measure
+    from covo_cli.bench.vad import measure, vad_tables
     from covo_cli.process.terminal import PlainConsole
 
     model = weight_store().path("silero-vad", "silero_vad.onnx")
@@ -72,7 +69,7 @@ def vad(json_file: JsonFile = None) -> None:
     )
     save_json(json_file, figures)
     console = PlainConsole()
-    for table in _vad_tables(figures):
+    for table in vad_tables(figures):
         console.print(table)
 
 
@@ -126,6 +123,47 @@ def echo(
 
 
 @app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(help="Minutes of conversation.", min=0.1)] = 60.0,
+    pace: Annotated[
+        Literal["fast", "real"], typer.Option(help="fast counts simulated minutes.")
+    ] = "fast",
+    engine: Annotated[
+        Literal["lite", "scripted"], typer.Option(help="scripted needs no models.")
+    ] = "lite",
+    seed: Annotated[int, typer.Option(help="Seed of what is said and goes wrong.", min=0)] = 1,
+    settle: Annotated[
+        float, typer.Option(help="Minutes before everything must be flat.", min=0)
+    ] = 10.0,
+    json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the gauges to this .png file.")] = None,
+) -> None:
+    """Talk for an hour under disturbances and measure whether anything grows.
+
+    Memory, threads, open files, queues and step times by the minute, while the user interrupts,
+    types, mutes and changes the voice, and devices of a simulated sound card go away.
+    """
+    from covo_cli.bench.figures import check_plot
+    from covo_cli.bench.goals import goals_table
+    from covo_cli.bench.lite import bench_soak
+    from covo_cli.bench.soak import SoakBench
+    from covo_cli.bench.soak.plot import save_soak_plot
+    from covo_cli.process.terminal import PlainConsole
+    from covo_cli.settings.settings import load_settings
+
+    if plot is not None:
+        check_plot(plot)
+    bench = SoakBench(minutes, pace == "real", seed, settle)
+    figures = bench_soak(load_settings(), engine, bench, _say)
+    save_json(json_file, figures)
+    if plot is not None:
+        save_soak_plot(plot, figures)
+    _print_figures("Soak", figures, without=("machine", "flatness", "by_minute", "goals"))
+    _print_figures(f"After {settle:g} minutes", figures["flatness"])
+    PlainConsole().print(goals_table(figures, "Goals: flat, and alive"))
+
+
+@app.command()
 def startup(
     runs: Annotated[int, typer.Option(help="Number of processes to time.", min=1)] = 5,
     json_file: JsonFile = None,
@@ -170,8 +208,9 @@ def network(
     require_packages("covo", "torch", "transformers", "safetensors")
     if plot is not None:
         require_packages("plot", "matplotlib")
+    from covo_cli.bench.figures import check_plot
     from covo_cli.bench.network import measure_network, network_bench
-    from covo_cli.bench.network.plot import check_plot, save_plot
+    from covo_cli.bench.network.plot import save_plot
     from covo_cli.bench.network.tables import network_tables
     from covo_cli.process.terminal import PlainConsole
 
@@ -225,7 +264,7 @@ def duplex(
     check_packages()
     from covo_cli.bench.duplex_steps import measure_steps
     from covo_cli.bench.duplex_voice import duplex_bench, measure_voice
-    from covo_cli.bench.network.tables import goals_table
+    from covo_cli.bench.goals import goals_table
     from model.covo.config.device import named_device
     from model.covo.config.precision import Precision
 
@@ -308,36 +347,3 @@ def save_json(path: Path | None, figures: dict[str, Any]) -> None:
         whole_file.write_text(path, json.dumps(figures, indent=2) + "\n")
     except OSError as error:
         raise CliError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _vad_tables(figures: dict[str, Any]) -> list[Table]:
-    from rich.table import Table
-
-    detectors: dict[str, Any] = figures["detectors"]
-    noise = Table(title="False triggers without speech: share of frames, turns per minute")
-    speech = Table(title="Speech in pink noise: frames missed, onset and offset in ms (median)")
-    cost = Table(title="Share of one core, in real time")
-    for table in (noise, speech, cost):
-        table.add_column("")
-        for name in detectors:
-            table.add_column(name, justify="right")
-    first = next(iter(detectors.values()))
-    for label in first["noise"]:
-        cells = [detector["noise"][label] for detector in detectors.values()]
-        noise.add_row(label, *(f"{c['share']:.1%}  {c['turns_per_minute']:5.1f}" for c in cells))
-    for label in first["speech"]:
-        cells = [detector["speech"][label] for detector in detectors.values()]
-        speech.add_row(
-            label,
-            *(
-                f"{c['frames_missed']:.1%}  {_ms(c['onset_ms_median'])}  "
-                f"{_ms(c['offset_ms_median'])}"
-                for c in cells
-            ),
-        )
-    cost.add_row("", *(f"{detector['cost']:.2%}" for detector in detectors.values()))
-    return [noise, speech, cost]
-
-
-def _ms(value: float | None) -> str:
-    return "   -" if value is None else f"{value:4.0f}"
