@@ -18,12 +18,14 @@ class EndpointStatus:
     """Health of an endpoint.
 
     ``dropped`` counts samples lost to a full queue, ``starved`` blocks played as silence in
-    mid-reply. ``message`` is the current problem, or empty.
+    mid-reply, ``gaps`` those silences that a listener hears. ``message`` is the current problem, or
+    empty.
     """
 
     device: str
     dropped: int = 0
     starved: int = 0
+    gaps: int = 0
     message: str = ""
 
 

@@ -174,9 +174,10 @@ class FileSpeaker(PlayoutSpeaker):
 
     @property
     def status(self) -> EndpointStatus:
-        """The file's name and the starved blocks."""
+        """The file's name, and how often it ran dry."""
         name = "nowhere" if self._path is None else self._path.name
-        return EndpointStatus(device=name, starved=self._playout.starved)
+        playout = self._playout
+        return EndpointStatus(device=name, starved=playout.starved, gaps=playout.gaps)
 
     def close(self) -> None:
         """Complete the file; without a tick, remove it. Safe to call twice. Raises:

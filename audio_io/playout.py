@@ -22,11 +22,17 @@ from audio_io.signal import Audio, Position, fade_out
 LIMIT_S = 300
 """Longest queue. More is an error, because dropping samples would falsify what was heard."""
 
+HEARD_GAP_S = 0.5
+"""Silence within a reply that a listener notices even after a pause."""
+
 DUCK_DB = -12.0
 RAMP = ASSISTANT_RATE // 100
 """Samples (10 ms) of a fade-out, and of a change between full and ducked level."""
 
 _STEP = (1.0 - from_db(DUCK_DB)) / RAMP
+
+_QUIET = from_db(-50.0)
+"""Peak of the last 10 ms below which sound has come to a pause."""
 
 
 @dataclass(slots=True)
@@ -60,6 +66,9 @@ class Playout:
         self._dry = 0
         self.starved = 0
         """Number of blocks with silence between two samples of the same reply."""
+        self.gaps = 0
+        """Number of such silences that a listener hears: within a sound, or longer than a pause."""
+        self._paused = True
 
     def play(self, reply_id: int, samples: Audio) -> None:
         """Queue a copy of ``samples`` (float32 mono 24 kHz) of reply ``reply_id``.
@@ -134,11 +143,12 @@ class Playout:
             at = 0
             for reply_id, samples in self._take(min(n, self._left_of_fade()) if self._held else n):
                 block[at : at + len(samples)] = samples
-                self._note(reply_id, self.rendered + at, len(samples))
+                self._note(reply_id, self.rendered + at, samples)
                 at += len(samples)
             if at < n and not self._held:
                 self._dry += 1
-            block *= self._envelope(n)
+            if not self._gain == self._target == 1.0:
+                block *= self._envelope(n)
             self.rendered += n
         return block
 
@@ -190,13 +200,17 @@ class Playout:
             self.queued -= len(samples)
         return taken
 
-    def _note(self, reply_id: int, start: int, length: int) -> None:
-        """Record that ``length`` samples of a reply lie at stream index ``start``."""
+    def _note(self, reply_id: int, start: int, samples: Audio) -> None:
+        """Record that ``samples`` of a reply lie at stream index ``start``."""
         last = self._spans[-1]
         same = reply_id == last.reply_id
-        if same:
+        length = len(samples)
+        if same and self._dry:
             self.starved += self._dry
+            silent = start - last.start - last.length
+            self.gaps += not self._paused or silent >= HEARD_GAP_S * ASSISTANT_RATE
         self._dry = 0
+        self._paused = float(np.max(np.abs(samples[-RAMP:]))) < _QUIET
         if same and last.start + last.length == start:
             last.length += length
         else:

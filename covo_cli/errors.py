@@ -66,6 +66,8 @@ def message_for(error: BaseException) -> str:
         logging.getLogger(__name__).error("unexpected error", exc_info=error)
         hint = details_hint() or " (see it with --debug)"
         message = f"unexpected {type(error).__name__}: {error}; this is a bug{hint}"
+    from model.secrets import without_secrets
+
     # What a file or a server says must not command the terminal; surrogates are bytes of names.
     shown = "".join(x if x.isprintable() or "\udc80" <= x <= "\udcff" else " " for x in message)
-    return f"covo: {' '.join(shown.split())}"
+    return f"covo: {without_secrets(' '.join(shown.split()))}"

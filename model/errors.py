@@ -20,13 +20,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from audio_io.worker import details_hint
+from model.secrets import without_secrets
 from voices.errors import VoiceError
 
 log = logging.getLogger(__name__)
 
 
 class ModelError(Exception):
-    """Base of all errors that this package raises on purpose."""
+    """Base of all errors that this package raises on purpose; its message has no keys."""
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 class WeightsError(ModelError):

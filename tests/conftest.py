@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.voices.said import Said
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to others
 
 SHARED_MODELS = {
     "silero_vad.onnx",
@@ -51,6 +52,11 @@ def pytest_pycollect_makemodule(
     if parent.config.option.markexpr != "gpu":
         return None
     return GpuModule.from_parent(parent, path=module_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest modules, so that at the end no worker waits for the other's."""
+    items.sort(key=lambda item: item.parent.get_closest_marker("weights") is None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -52,6 +52,7 @@ def ours() -> dict[str, Path]:
     return {dotted(path): path for room in ROOMS for path in modules(room)}
 
 
+@cache
 def imported(path: Path, *, top_level_only: bool = False) -> set[str]:
     """The modules that ``path`` imports; of ours, the modules that its names really come from."""
     tree = parsed(path)

@@ -38,13 +38,15 @@ class EchoPath:
         )
         """The impulse response, at 16 kHz."""
         self._carry = np.zeros(len(self.response) - 1)
+        self._spectrum = np.zeros(0, np.complex128)
 
     def process(self, far: Audio) -> Audio:
         """Return the echo of the next block played: float32 of the same length, 16 kHz."""
         n = len(far) + len(self.response) - 1
         size = 1 << (n - 1).bit_length()
-        spectrum = np.fft.rfft(far, size) * np.fft.rfft(self.response, size)
-        wet = np.fft.irfft(spectrum, size)[:n]
+        if len(self._spectrum) != size // 2 + 1:
+            self._spectrum = np.fft.rfft(self.response, size)
+        wet = np.fft.irfft(np.fft.rfft(far, size) * self._spectrum, size)[:n]
         wet[: len(self._carry)] += self._carry
         self._carry = wet[len(far) :]
         return np.asarray(wet[: len(far)], dtype=np.float32)

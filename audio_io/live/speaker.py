@@ -159,6 +159,7 @@ class LiveSpeaker(PlayoutSpeaker):
             return EndpointStatus(
                 device=self._device.name,
                 starved=self._playout.starved + self._starved,
+                gaps=self._playout.gaps + self._starved,
                 message=self._device.message,
             )
 

@@ -36,7 +36,7 @@ def show(as_json: JsonFlag = False) -> None:
     if as_json:
         values = {
             option.key: {
-                "value": value,
+                "value": _without_secrets(value),
                 "from": settings.origins[option.key].place,
                 "default": option.default,
                 "variable": option.variable,
@@ -154,7 +154,14 @@ def _template() -> str:
 
 
 def _shown(value: object) -> str:
+    value = _without_secrets(value)
     return json.dumps(value) if isinstance(value, int | float) else str(value) or '""'
+
+
+def _without_secrets(value: object) -> object:
+    from model.secrets import without_secrets
+
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def _toml(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from threading import Timer
@@ -36,7 +37,10 @@ from covo_cli.screen.words import latency_line
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder, check_recordable
 from covo_cli.settings.settings import Settings, sessions_dir
 from model.engine import Engine
-from model.events import TurnLatency
+from model.events import Notice, ReplyStarted, TurnLatency
+
+SLOW_LOAD_S = 10.0
+"""Seconds of loading after which its stages are told where there is no terminal."""
 
 WORK_LIMIT_S = 10.0
 """In place of :data:`QUIT_S` at full speed, where the loop itself does the models' work."""
@@ -74,7 +78,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         if words := advice(settings):
             PlainConsole(stderr=True).print(words)
 
-    latency = _LatencyReport()
+    report = _Report()
     recorder = None
     if settings.session.record:
         devices = ends.microphone.status.device, ends.speaker.status.device
@@ -92,7 +96,7 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     log.info("microphone %s; speaker %s", info.microphone, info.speaker)
     screen = make_screen(mode, info, lambda: keys.state)
     recorders = [recorder] if recorder is not None else []
-    consumers = [*ends.listeners, latency, *recorders, keys, screen]
+    consumers = [*ends.listeners, report, *recorders, keys, screen]
     conversation = Conversation(
         ends.microphone,
         ends.speaker,
@@ -119,23 +123,32 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         if not ends.live:
             ends.close()  # complete the output file, however long that takes
     if not as_json:
-        _farewell(latency, recorder, ends)
-    code = EXIT_ERROR if conversation.failures else 0
+        _farewell(report, recorder, ends)
+    code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
     leave_within(QUIT_S, code)
     return code
 
 
 def _load(engine: Engine, reason: str) -> None:
-    """Load the engine and show on stderr what is loaded and why. Ctrl-C works at any moment."""
+    """Load the engine and show on stderr what is loaded and why. Ctrl-C works at any moment.
+
+    Without a terminal, stages are only told once loading takes long.
+    """
     console = PlainConsole(stderr=True)
     info = engine.info
     name = Text(info.name, "bold")
+    begun, told = time.monotonic(), set[str]()
     console.print(Text.assemble("Engine ", name, f" ({reason}): {info.description}"))
     with console.status("Loading") if console.is_terminal else nullcontext() as status:
 
         def show(stage: str) -> None:
+            shown = f"{stage[:1].upper()}{stage[1:]} ..."
+            what = stage.rpartition(":")[0] or stage
             if status is not None:
-                status.update(f"{stage[:1].upper()}{stage[1:]} ...")
+                status.update(shown)
+            elif what not in told and time.monotonic() - begun >= SLOW_LOAD_S:
+                told.add(what)
+                console.print(shown)
 
         loading = Worker(lambda: engine.warm_up(show), "load")
         loading.start()
@@ -186,15 +199,29 @@ def _limit_closing(
         leave_within(QUIT_S, EXIT_ERROR, lambda: message_for(error))
 
 
-class _LatencyReport:
-    """A consumer that keeps how long the user waited for each reply."""
+class _Report:
+    """A consumer that keeps how long the user waited for each reply, and what failed."""
 
     def __init__(self) -> None:
         self.turns: list[TurnLatency] = []
+        self._replies = 0
+        self._errors = 0
+
+    @property
+    def nothing_answered(self) -> bool:
+        """Whether turns failed and none was answered."""
+        return self._errors > 0 and self._replies == 0
 
     def on_tick(self, tick: Tick) -> None:
-        """Keep the frame's latencies."""
-        self.turns += [event for event in tick.events if isinstance(event, TurnLatency)]
+        """Keep the frame's latencies, and count its replies and errors."""
+        for event in tick.events:
+            match event:
+                case TurnLatency():
+                    self.turns.append(event)
+                case ReplyStarted():
+                    self._replies += 1
+                case Notice(level="error"):
+                    self._errors += 1
 
     def lines(self) -> list[str]:
         """Return one line per turn, then the median of several."""
@@ -207,14 +234,16 @@ class _LatencyReport:
         return lines
 
 
-def _farewell(latency: _LatencyReport, recorder: SessionRecorder | None, ends: Ends) -> None:
+def _farewell(report: _Report, recorder: SessionRecorder | None, ends: Ends) -> None:
     console = PlainConsole(wide=True)
-    for line in latency.lines():
+    for line in report.lines():
         console.print(line)
-    starved = ends.speaker.status.starved
+    gaps = ends.speaker.status.gaps
     dropped = ends.microphone.status.dropped
-    if starved or dropped:
-        console.print(f"Audio was lost: {starved} gaps in replies, {dropped} samples not heard.")
+    if gaps:
+        console.print(f"Gaps heard in the replies: {gaps}.")
+    if dropped:
+        console.print(f"Audio was lost: {dropped} samples of the microphone.")
     if recorder is not None:
         console.print(f"Recorded in {recorder.folder}")
         console.print(f"Show it with: {program()} sessions show last")

@@ -165,7 +165,7 @@ def _end_of_turn(settings: Settings) -> EndOfTurnModel | None:
 
 
 def _build_cascade(settings: Settings) -> Cascade:
-    from model.lite import build_cascade
+    from model.lite import ChatLimits, build_cascade
     from voices.store import VoiceStore
 
     return build_cascade(
@@ -175,6 +175,7 @@ def _build_cascade(settings: Settings) -> Cascade:
         chat_model=settings.chat.model,
         chat_url=settings.chat.url,
         persona=read_persona(settings.chat.persona),
+        limits=ChatLimits(settings.chat.max_tokens, settings.chat.context, settings.chat.timeout),
     )
 
 

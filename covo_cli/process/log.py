@@ -19,6 +19,7 @@ from typing import TextIO
 
 from audio_io.worker import LOG_FILE_HANDLER
 from covo_cli import __version__
+from model.secrets import without_secrets
 
 FILE_BYTES = 1_000_000
 OLD_FILES = 2
@@ -48,7 +49,8 @@ class _Formatter(logging.Formatter):
         """Hide quotations, which may be private, except in a traceback's code."""
         lines = super().format(record).splitlines()
         kept = (" ", *_QUOTING_CODE)
-        return "\n".join(x if x.startswith(kept) else _QUOTED.sub("'...'", x) for x in lines)
+        lines = [x if x.startswith(kept) else _QUOTED.sub("'...'", x) for x in lines]
+        return without_secrets("\n".join(lines))
 
 
 def log_dir() -> Path:

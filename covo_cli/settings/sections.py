@@ -119,6 +119,19 @@ class ChatSettings:
     url: str = setting(
         "", "OpenAI-compatible endpoint, such as http://localhost:11434/v1.", flag="--chat-url"
     )
+    max_tokens: int = setting(
+        0,
+        "Longest reply of chat.model in tokens; 0: 400 at an endpoint, else 250.",
+        within=(0, 32_768),
+    )
+    context: int = setting(
+        0,
+        "Longest prompt of chat.model in tokens; 0: learnt at an endpoint, else 4096.",
+        within=(0, 1_000_000),
+    )
+    timeout: float = setting(
+        180.0, "Seconds to wait for the next words from chat.url.", within=(1.0, 3600.0)
+    )
     persona: str = setting(
         "",
         "Text file that describes who the assistant is.",

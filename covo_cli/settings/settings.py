@@ -29,6 +29,7 @@ from covo_cli.settings.sections import (
     TurnOptions,
     VoiceSettings,
 )
+from model.secrets import without_secrets
 from voices.errors import did_you_mean
 
 FILE_INPUT: Mapping[str, Value] = {"audio.echo_cancellation": False}
@@ -74,14 +75,21 @@ class Settings:
         return value
 
     def record(self) -> dict[str, dict[str, Value]]:
-        """Return all values by section, ready for JSON."""
+        """Return all values by section, ready for JSON, without keys in addresses."""
         values = dataclasses.asdict(self)
         del values["origins"]
-        return values
+        return {
+            section: {name: _shown(value) for name, value in options.items()}
+            for section, options in values.items()
+        }
 
 
 OPTIONS: Mapping[str, Option] = {option.key: option for option in derive_options(Settings)}
 """All settings by key, in declaration order."""
+
+
+def _shown(value: Value) -> Value:
+    return without_secrets(value) if isinstance(value, str) else value
 
 
 def find_option(key: str) -> Option:

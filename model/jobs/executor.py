@@ -204,6 +204,7 @@ class _VirtualJob(Generic[T]):
 
     def cancel(self) -> None:
         self._cancelled = True
+        self._ready.clear()
         if not self._done:
             self._leave()
             self._results.close()

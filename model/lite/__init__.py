@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from model.weights.packages import WeightStore
     from voices.pack import VoicePack
 
+
+@dataclass(frozen=True, slots=True)
+class ChatLimits:
+    """Limits of a chat model of the user's own, in tokens and seconds; 0: its kind's default."""
+
+    max_tokens: int = 0
+    context: int = 0
+    timeout: float = 180.0
+
+
 CHAT_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -30,6 +41,7 @@ def build_cascade(
     chat_model: str = "",
     chat_url: str = "",
     persona: str | None = None,
+    limits: ChatLimits | None = None,
     threads: int = 2,
 ) -> Cascade:
     """Return the embedded engine's reply generator, not loaded yet.
@@ -40,12 +52,15 @@ def build_cascade(
             both, the embedded chat model is used.
         chat_url: an OpenAI-compatible endpoint.
         persona: replaces who the assistant is.
+        limits: of ``chat_model``.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
     from model.lite.cascade import Cascade
 
-    chat, prompt = choose_chat(weights, chat_model, chat_url, persona, threads=threads)
+    chat, prompt = choose_chat(
+        weights, chat_model, chat_url, persona, limits=limits, threads=threads
+    )
     return Cascade(
         chat,
         SynthesizerMaker(weights, voices, threads=threads),
@@ -56,7 +71,13 @@ def build_cascade(
 
 
 def choose_chat(
-    weights: WeightStore, model: str, url: str, persona: str | None, *, threads: int = 2
+    weights: WeightStore,
+    model: str,
+    url: str,
+    persona: str | None,
+    *,
+    limits: ChatLimits | None = None,
+    threads: int = 2,
 ) -> tuple[ChatModel, Prompt]:
     """Return the wanted chat model and its prompt (see :func:`build_cascade`).
 
@@ -64,15 +85,25 @@ def choose_chat(
     """
     from model.lite import prompt
     from model.lite.chat import ChatSampling, LlamaChat, check_gguf
-    from model.lite.openai_chat import OpenAIChat
+    from model.lite.openai_chat import ENDPOINT_CONTEXT, ENDPOINT_MAX_TOKENS, OpenAIChat
 
     chosen = prompt.Prompt(persona or prompt.PERSONA)
+    own = limits or ChatLimits()
     if url:
-        return OpenAIChat(url, model), chosen
+        chat = OpenAIChat(
+            url,
+            model,
+            max_tokens=own.max_tokens or ENDPOINT_MAX_TOKENS,
+            context=own.context or ENDPOINT_CONTEXT,
+            timeout=own.timeout,
+        )
+        return chat, chosen
     if model:
         path = Path(model).expanduser()
         check_gguf(path)
-        return LlamaChat(path, ChatSampling(), context=4096, threads=threads), chosen
+        sampling = ChatSampling(max_tokens=own.max_tokens or ChatSampling().max_tokens)
+        context = own.context or 4096
+        return LlamaChat(path, sampling, context=context, threads=threads), chosen
     path = weights.path("smollm2-135m", CHAT_FILE)
     small = prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES)
     return LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads), small

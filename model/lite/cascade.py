@@ -13,27 +13,39 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
 from audio_io.worker import Worker, join_all
 from model.engine import EngineInfo, Progress
 from model.errors import ChatError, ModelError
 from model.jobs.channel import Cancelled, Channel, feed
 from model.jobs.executor import CLOSE_S
 from model.lite.chat import ChatModel, Message
-from model.lite.clauses import ClauseSplitter
 from model.lite.prompt import ChatExchange, Prompt, build_messages, fit_history
+from model.lite.reply_reader import ThoughtAloud
 from model.lite.synthesizer import Synthesizer
-from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
+from model.lite.text.clauses import ClauseSplitter
+from model.lite.text.markup import replacement
+from model.lite.text.speakable import no_sounds, unsayable
+from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 
 _CLAUSES_AHEAD = 8
 """Clauses that may be written ahead of speech; then writing waits."""
 
+_THOUGHT_ALOUD = (
+    "what was said so far was the chat model's thinking; from now on its end is waited for"
+)
+_NO_SOUND = np.zeros(0, np.float32)
+
 
 @dataclass(slots=True)
 class _BegunReply:
-    """A reply to the words ``user``. ``complete``: all of it was yielded."""
+    """A reply to the words ``user``. ``complete``: all of it was yielded. ``thought``: characters
+    at its beginning that turned out to be thinking."""
 
     user: str
     complete: bool = False
+    thought: int = 0
 
 
 class Cascade:
@@ -91,7 +103,7 @@ class Cascade:
         # A thread inside a library while Python shuts down would abort the process.
         atexit.register(self.close)
         progress(f"loading {self._chat.name}")
-        self._chat.load()
+        self._chat.load(progress)
         with ThreadPoolExecutor(1, "covo-load") as beside:
             reading = beside.submit(self._chat.prepare, build_messages(self._prompt, self.history))
             progress(f"loading {self._synthesizer.name}")
@@ -117,28 +129,37 @@ class Cascade:
             return
         messages = build_messages(self._prompt, history, made.user)
         parts: Channel[ReplyPart] = Channel(stopped)
-        clauses: Channel[str] = Channel(lambda: parts.stopped, _CLAUSES_AHEAD)
+        clauses: Channel[tuple[int, str]] = Channel(lambda: parts.stopped, _CLAUSES_AHEAD)
 
         def write() -> None:
             splitter = ClauseSplitter()
-            begun = False
-            for delta in self._chat.stream(messages, lambda: parts.stopped):
-                # Models often begin with white space or an empty line.
-                shown = delta if begun else delta.lstrip()
-                if not shown:
+            written = 0
+            for part in self._chat.stream(messages, lambda: parts.stopped):
+                if isinstance(part, ThoughtAloud):
+                    splitter, made.thought = ClauseSplitter(), written
+                    parts.put(ReplyNotice("warning", _THOUGHT_ALOUD))
                     continue
-                begun = True
-                if not parts.put(ReplyText(shown)):
+                if not parts.put(ReplyText(part) if isinstance(part, str) else part):
                     return
-                for clause in splitter.feed(shown):
-                    clauses.put(clause)
+                if isinstance(part, str):
+                    written += len(part)
+                    for clause in splitter.feed(part):
+                        clauses.put((made.thought, clause))
             for clause in splitter.flush():
-                clauses.put(clause)
+                clauses.put((made.thought, clause))
 
         def speak() -> None:
-            silent = ""
-            for clause in clauses:
-                sound = synthesizer.say(clause)
+            silent, told = "", False
+            replaced: set[str] = set()
+            for thought, clause in clauses:
+                say = clause if thought == made.thought else ""
+                if phrase := replacement(clause):
+                    say = "" if phrase in replaced else clause
+                    replaced.add(phrase)
+                if (words := unsayable(say)) and not told:
+                    told = True
+                    parts.put(ReplyNotice("warning", no_sounds(words)))
+                sound = synthesizer.say(say) if say else _NO_SOUND
                 said, silent = silent + clause, ""
                 if not len(sound):
                     silent = said
@@ -157,7 +178,7 @@ class Cascade:
             if made is None or heard is None:
                 return
             cut = not made.complete or bool(heard.unheard)
-            exchange = ChatExchange(made.user, heard.text, interrupted=cut)
+            exchange = ChatExchange(made.user, heard.text[made.thought :], interrupted=cut)
             self._history = fit_history(
                 self._prompt, (*self._history, exchange), self._chat.context
             )

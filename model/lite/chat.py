@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from model.engine import Progress
 from model.errors import ChatError
 from model.jobs.channel import Channel, feed
+from model.lite.reply_reader import ChatPart, ReplyReader
 
 _MAY_RECUR = 8
 """Repeated tokens that the DRY sampler allows, because an answer may echo its question."""
@@ -59,14 +61,19 @@ class ChatModel(Protocol):
     def context(self) -> int:
         """Longest prompt in tokens."""
 
-    def load(self) -> None:
-        """Load the model. Raises: ChatError."""
+    def load(self, progress: Progress = lambda stage: None) -> None:
+        """Load the model, or wait until it is loaded. Raises: ChatError."""
 
     def prepare(self, messages: Sequence[Message]) -> None:
         """Read ``messages`` ahead, if that makes the reply start sooner. Raises: ChatError."""
 
-    def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
-        """Yield the reply to ``messages`` in pieces until ``cancelled()``. Raises: ChatError."""
+    def stream(
+        self, messages: Sequence[Message], cancelled: Callable[[], bool]
+    ) -> Iterator[ChatPart]:
+        """Yield the reply to ``messages`` in pieces until ``cancelled()``.
+
+        Only what is meant for the listener. Raises: ChatError, also if that is nothing.
+        """
 
     def close(self) -> None:
         """Free memory. Safe to call twice."""
@@ -87,12 +94,13 @@ class LlamaChat:
         self._model = model
         self._sampling = sampling
         self._threads = threads
+        self._thinks_first = False
         self._server: Any = None
         self._lock = threading.Lock()
         self._busy = threading.Lock()
         self._closed = threading.Event()
 
-    def load(self) -> None:
+    def load(self, progress: Progress = lambda stage: None) -> None:
         with self._lock:
             if self._closed.is_set():
                 raise ChatError(f"the chat model {self.name} was closed")
@@ -102,11 +110,22 @@ class LlamaChat:
     def prepare(self, messages: Sequence[Message]) -> None:
         self._complete(messages, 1, lambda _: True)
 
-    def stream(self, messages: Sequence[Message], cancelled: Callable[[], bool]) -> Iterator[str]:
-        channel: Channel[str] = Channel(cancelled)
+    def stream(
+        self, messages: Sequence[Message], cancelled: Callable[[], bool]
+    ) -> Iterator[ChatPart]:
+        channel: Channel[ChatPart] = Channel(cancelled)
+        reader = ReplyReader(self.name, self._sampling.max_tokens, thinks_first=self._thinks_first)
+
+        def take(choice: Mapping[str, Any]) -> bool:
+            parts = reader.read(choice["delta"], choice.get("finish_reason"))
+            return not channel.stopped and all(channel.put(part) for part in parts)
 
         def produce() -> None:
-            self._complete(messages, self._sampling.max_tokens, channel.put)
+            self._complete(messages, self._sampling.max_tokens, take)
+            if not channel.stopped:
+                for part in reader.end():
+                    channel.put(part)
+                self._thinks_first = reader.thinks_first
 
         feed(channel, produce, "chat")
         return iter(channel)
@@ -122,9 +141,15 @@ class LlamaChat:
                 self._busy.release()
 
     def _complete(
-        self, messages: Sequence[Message], max_tokens: int, take: Callable[[str], bool]
+        self,
+        messages: Sequence[Message],
+        max_tokens: int,
+        take: Callable[[Mapping[str, Any]], bool],
     ) -> None:
-        """Generate up to ``max_tokens`` tokens and pass them to ``take`` until it returns false."""
+        """Generate up to ``max_tokens`` tokens and pass them to ``take`` until it returns false.
+
+        Each is a choice of a chunk in OpenAI's form.
+        """
         self.load()
         problem = "it stopped without finishing its reply"
 
@@ -144,8 +169,7 @@ class LlamaChat:
                 problem = str(chunk["error"].get("message", chunk["error"]))
                 return True
             for choice in chunk.get("choices", ()):
-                delta = choice["delta"].get("content")
-                stop = self._closed.is_set() or (bool(delta) and not take(delta))
+                stop = self._closed.is_set() or not take(choice)
                 if stop or choice.get("finish_reason"):
                     problem = ""
                 if stop:
@@ -162,6 +186,7 @@ class LlamaChat:
             "dry_multiplier": self._sampling.dry,
             "dry_allowed_length": _MAY_RECUR,
             "cache_prompt": True,
+            "chat_template_kwargs": {"enable_thinking": False},
         }
         with self._busy:
             if self._closed.is_set():

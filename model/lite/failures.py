@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from model.errors import ModelError
+from model.secrets import without_secrets
 
 _LONGEST = 200
 """Characters kept of a library's message."""
@@ -31,5 +32,5 @@ def raised_as(kind: type[ModelError], what: str) -> Iterator[None]:
 
 
 def in_a_line(text: str) -> str:
-    """Return ``text`` as one line of at most 200 characters."""
-    return " ".join(text.split())[:_LONGEST]
+    """Return ``text`` as one line of at most 200 characters, without keys."""
+    return without_secrets(" ".join(text.split()))[:_LONGEST]

@@ -6,8 +6,10 @@ hibari's converter writes the same 114 symbols, with the same numbers, that Koko
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,11 @@ from model.lite.failures import raised_as
 LONGEST = 400
 """Phonemes in one piece; Kokoro takes 510."""
 
+_MEANS = re.compile(r"\w|[+=<>%&@#°√±×÷−]")
 _PAUSE = re.compile(r"(?<=[,;:—.!?…])\s+")
+
+
+log = logging.getLogger(__name__)
 
 
 class Phonemizer:
@@ -27,6 +33,7 @@ class Phonemizer:
         self._british = british
         self._lock = threading.Lock()
         self._g2p: Any = None
+        self._normalize: Callable[[str], str] = str
         self._numbers: dict[str, int] = {}
 
     @property
@@ -36,20 +43,25 @@ class Phonemizer:
             if self._g2p is None:
                 with raised_as(SynthesizerError, "cannot load hibari-tts (install it again)"):
                     from hibari import g2p
+                    from hibari.g2p.normalize import normalize
 
                     vocabulary = Path(g2p.ASSETS) / "vocab.json"
                     self._numbers = json.loads(vocabulary.read_text("utf-8"))
+                    self._normalize = normalize
                     self._g2p = g2p.G2P(british=self._british)
             return self._g2p
 
     def pieces(self, text: str) -> list[str]:
         """Return ``text`` as pieces of at most 400 phonemes, preferably split at pauses.
 
-        Raises: SynthesizerError.
+        Words, digits and signs without phonemes are logged. Raises: SynthesizerError.
         """
         convert = self.g2p
         with self._lock, raised_as(SynthesizerError, f"cannot pronounce {text!r}"):
-            phonemes = convert(text)
+            tokens = convert.phonemize_tokens(convert.tokenize(self._normalize(text)))
+        phonemes = "".join(f"{t.phonemes or ''}{' ' if t.whitespace else ''}" for t in tokens)
+        if lost := [t.text for t in tokens if not t.phonemes and _MEANS.search(t.text)]:
+            log.warning("no sounds for %r", " ".join(lost))
         pieces: list[str] = []
         current = ""
         for part in _PAUSE.split(phonemes):

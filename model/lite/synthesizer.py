@@ -18,9 +18,10 @@ from audio_io.clock import ASSISTANT_RATE
 from audio_io.levels import block_powers, from_db
 from audio_io.signal import Audio, fade_out
 from model.errors import SynthesizerError
-from model.lite.clauses import ClauseSplitter, speakable
 from model.lite.failures import raised_as
 from model.lite.phonemes import Phonemizer
+from model.lite.text.clauses import ClauseSplitter
+from model.lite.text.speakable import speakable
 
 LEVEL_DB = -20.0
 """RMS level while speaking, in dBFS."""
@@ -55,7 +56,7 @@ class Synthesizer:
         with self._lock:
             if self._gain is None:
                 self._load()
-                level = speaking_level(self._raw(_CALIBRATION))
+                level = speaking_level(self._raw(speakable(_CALIBRATION)))
                 self._gain = from_db(LEVEL_DB - level)
 
     def say(self, clause: str) -> Audio:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples, seconds
-from audio_io.signal import Audio, Position
+from audio_io.signal import NOTHING_PLAYED, Audio, Position
 from model.events import AssistantAudio, AssistantText, Event, ReplyAudioEnded
 from model.playback.spoken_text import SpokenText
 from model.reply import Heard
 
 STALLED_S = 2.0
-"""Give up an unfinished reply after this time without playback progress."""
+"""Give up a complete reply after this time in which the speaker had sound of it and stood still."""
 
 _STILL_FRAMES = 6
 """Consider a stopped speaker silent after this many frames (0.12 s) without progress: some devices
@@ -47,6 +47,8 @@ class SpokenReply:
         self._waiting: list[tuple[str, Audio | None]] = []
         self._released_at: int | None = None
         self._moved_at = 0
+        self._given = 0
+        self._position = NOTHING_PLAYED
         self._end_told = False
         self._still = 0
         self._stopped_frames = 0
@@ -87,12 +89,12 @@ class SpokenReply:
         """Return what was added since the last call, and the end of the sound, as events."""
         events: list[Event] = []
         if self._released_at is None:
-            self._released_at = self._moved_at = now
+            self._released_at = now
         for text, sound in self._waiting:
             if sound is None:
                 events.append(AssistantText(now, self.reply_id, text))
             else:
-                self._moved_at = now
+                self._given += len(sound)
                 events.append(AssistantAudio(now, self.reply_id, sound, text))
         self._waiting.clear()
         if self.complete and not (self._end_told or self.stopped):
@@ -110,9 +112,10 @@ class SpokenReply:
         self._still = 0 if heard > self.heard else self._still + 1
         if self.stopped:
             self._stopped_frames += 1
-        if heard > self.heard or self.held:
+        earlier = position.reply_id < self.reply_id and position != self._position
+        if heard > self.heard or earlier or self.held or heard >= self._given:
             self._moved_at = now
-        self.heard = heard
+        self.heard, self._position = heard, position
         if self.first_heard_at is not None or heard <= self.cushion:
             return False
         played = (heard - self.cushion) * USER_RATE // ASSISTANT_RATE
@@ -132,7 +135,7 @@ class SpokenReply:
 
     def stalled(self, now: int) -> bool:
         """Return whether the speaker stopped before the end. It never should; this keeps the
-        conversation from waiting forever."""
+        conversation from waiting forever. Time without sound to play does not count."""
         return self.complete and now - self._moved_at >= samples(STALLED_S)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from audio_io.clock import ASSISTANT_RATE, samples
 from model.errors import ModelError, failing_as_model_error
 from model.events import Event, Notice, TurnLatency, UserTranscript
 from model.hearing.open_turn import OpenTurn
@@ -14,6 +15,11 @@ from model.playback.spoken_reply import SpokenReply, latency_parts
 from model.reply import ReplyGenerator, ReplyNotice, ReplyPart, ReplyText, UserTurn
 
 REPLY_LANE = "reply"
+
+LONGEST_REPLY_S = 240.0
+"""Seconds of speech after which a reply is cut: the speaker queues no more than 300 s."""
+
+_TOO_LONG = f"the reply was cut after {LONGEST_REPLY_S / 60:.0f} minutes of speech"
 
 
 class TurnAnswer:
@@ -46,6 +52,8 @@ class TurnAnswer:
         """The turn's words, empty where no speech was recognised, None while unknown."""
         self.failed = False
         """Whether the reply failed; the user was told."""
+        self.noticed = False
+        """Whether the reply came with a notice."""
         self._question = self._ask(recognition, now)
         if turn.typed is not None or generator.hears:
             self._begin(now)
@@ -150,10 +158,16 @@ class TurnAnswer:
         for part in parts:
             if isinstance(part, ReplyNotice):
                 self._notices.append(part)
+                self.noticed = True
             elif isinstance(part, ReplyText):
                 self.reply.write(now, part.delta)
             else:
-                self.reply.say(now, part.samples, part.text)
+                room = samples(LONGEST_REPLY_S, ASSISTANT_RATE) - self.reply.samples
+                self.reply.say(now, part.samples[:room], part.text)
+                if len(part.samples) > room:
+                    self._job.cancel()
+                    self._job = None
+                    raise ModelError(_TOO_LONG)
 
     def _begin(self, now: int) -> None:
         generator, reply_id = self._generator, self.reply.reply_id

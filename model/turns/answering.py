@@ -41,7 +41,12 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
         return _discard_turn(c, state, "nothing recognised")
     if turn.over_reply and answer.words and _is_backchannel(c, answer.words):
         return _discard_turn(c, state, f"only “{answer.words}”")
-    if reply.first_audio_at is not None or (reply.text and not c.generator.info.speaks):
+    silent = answer.complete and not answer.failed and reply.first_audio_at is None
+    if reply.first_audio_at is not None or (
+        reply.text.strip() and (silent or not c.generator.info.speaks)
+    ):
+        if silent and c.generator.info.speaks and not answer.noticed:
+            c.emit(Notice(c.now, "warning", "the reply could not be spoken: read it here"))
         c.emit(ReplyStarted(c.now, reply.reply_id, turn.number))
         unfinished = None if turn.closed else turn
         speaking = ReplySpeaking(answer, state.committed_at, unfinished, state.overlap)
@@ -64,6 +69,9 @@ def speak(c: TurnContext, state: ReplySpeaking) -> ConversationState:
     _play(c, state)
     if reply.heard >= samples(c.settings.continuation, ASSISTANT_RATE):
         state.unfinished = None
+    if reply.finished and answer.failed:
+        _settle_interrupted(c, answer, "the reply broke off")
+        return _after_speaking(c, state, "the reply broke off")
     if reply.finished:
         c.generator.settle(reply.reply_id, reply.split())
         c.asked = reply.text.rstrip().endswith("?")

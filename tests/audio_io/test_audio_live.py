@@ -1,6 +1,7 @@
 """The live endpoints on a virtual sound card: PortAudio, PulseAudio and real time.
 
 Time limits are those a user would notice, with room for a busy machine.
+The three runs mostly wait for sound, so they go on side by side, each with a card of its own.
 """
 
 from __future__ import annotations
@@ -9,20 +10,23 @@ import itertools
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.fakes.virtual_card import RATE, ROOT, VirtualCard, virtual_card, wait_for
-
-__all__ = ["virtual_card"]
+from tests.fakes.virtual_card import RATE, ROOT, virtual_card, wait_for
 
 pytestmark = [pytest.mark.soundcard, pytest.mark.timeout(120)]
 
 ECHO = "import sys, tests.fakes.live_programs as p; p.echo(*sys.argv[1:])"
 PLAY = "import sys, tests.fakes.live_programs as p; p.play(*sys.argv[1:])"
+
+Run = Callable[[Path], dict[str, Any]]
 
 
 def noise(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
@@ -45,40 +49,66 @@ def match(heard: np.ndarray, sent: np.ndarray) -> tuple[int, float]:
     return at, float(correlation[at]) / max(norm, 1e-9)
 
 
-def test_the_microphone_hears_what_is_said(virtual_card: VirtualCard, tmp_path: Path) -> None:
-    wav, out = tmp_path / "said.wav", tmp_path / "heard.npy"
-    said = noise(2.0, RATE)
-    soundfile.write(wav, said, RATE)
-    program = subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes.live_programs", "capture", "4.5", str(out)],
-        env=virtual_card.environment,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-    )
-    wait_for(lambda: out.with_suffix(".ready").exists(), "the microphone", 30)
-    speaking = virtual_card.speak(wav)
-    printed, _ = program.communicate(timeout=60)
-    speaking.wait(10)
-    assert json.loads(printed)["dropped"] == 0
-    heard = np.load(out)
-    at_16k = noise(2.0, RATE).reshape(-1, 3)[:, 0]  # band-limited to 3 kHz: no filter needed
-    assert match(heard, at_16k)[1] > 0.95
+def capture(folder: Path) -> dict[str, Any]:
+    """Somebody speaks into the microphone."""
+    wav, out = folder / "said.wav", folder / "heard.npy"
+    soundfile.write(wav, noise(2.0, RATE), RATE)
+    with virtual_card(folder) as card:
+        program = subprocess.Popen(
+            [sys.executable, "-m", "tests.fakes.live_programs", "capture", "4.5", str(out)],
+            env=card.environment,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+        )
+        wait_for(lambda: out.with_suffix(".ready").exists(), "the microphone", 30)
+        speaking = card.speak(wav)
+        printed, _ = program.communicate(timeout=60)
+        speaking.wait(10)
+    return {**json.loads(printed), "heard": np.load(out)}
 
 
-@pytest.fixture(scope="module")
-def spoken(
-    virtual_card: VirtualCard, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, object]:
-    """One run in which a reply of 6 s is stopped after 2 s."""
-    folder = tmp_path_factory.mktemp("spoken")
+def play(folder: Path) -> dict[str, Any]:
+    """A reply of 6 s is stopped after 2 s."""
     wav, out = folder / "reply.wav", folder / "ticks.npy"
     time = np.arange(6 * 24_000) / 24_000
     reply = (0.3 * np.sin(2 * np.pi * 1000 * time)).astype(np.float32)
     soundfile.write(wav, reply, 24_000, subtype="FLOAT")
-    with virtual_card.listening(folder) as recording:
-        printed = virtual_card.python(PLAY, str(wav), "4.5", "2.0", str(out))
+    with virtual_card(folder) as card, card.listening(folder) as recording:
+        printed = card.python(PLAY, str(wav), "4.5", "2.0", str(out))
     report = json.loads(printed)
     return {**report, "heard": recording.samples, "began": recording.began, "ticks": np.load(out)}
+
+
+def echo(folder: Path) -> dict[str, Any]:
+    """A reply of 8 s comes back into the microphone."""
+    wav, out = folder / "reply.wav", folder / "sides.npy"
+    soundfile.write(wav, noise(8.0, 24_000, seed=3), 24_000, subtype="FLOAT")
+    with virtual_card(folder) as card, card.loopback():
+        report = json.loads(card.python(ECHO, str(wav), "8.0", str(out)))
+    return {**report, "sides": np.load(out)}
+
+
+@pytest.fixture(scope="module")
+def runs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[Run, Future[dict[str, Any]]]]:
+    with ThreadPoolExecutor(3) as pool:
+        yield {
+            run: pool.submit(run, tmp_path_factory.mktemp(run.__name__))
+            for run in (capture, play, echo)
+        }
+
+
+@pytest.fixture
+def spoken(runs: dict[Run, Future[dict[str, Any]]]) -> dict[str, object]:
+    return runs[play].result()
+
+
+def test_the_microphone_hears_what_is_said(runs: dict[Run, Future[dict[str, Any]]]) -> None:
+    captured = runs[capture].result()
+    assert captured["dropped"] == 0
+    at_16k = noise(2.0, RATE).reshape(-1, 3)[:, 0]  # band-limited to 3 kHz: no filter needed
+    assert match(captured["heard"], at_16k)[1] > 0.95
 
 
 def audible(sound: np.ndarray, rate: int) -> tuple[float, float]:
@@ -130,12 +160,9 @@ def test_ticks_hold_what_was_heard_on_the_microphones_clock(spoken: dict[str, ob
     assert spoken["corrections"] == 0
 
 
-def test_the_assistant_does_not_hear_itself(virtual_card: VirtualCard, tmp_path: Path) -> None:
-    wav, out = tmp_path / "reply.wav", tmp_path / "sides.npy"
-    soundfile.write(wav, noise(8.0, 24_000, seed=3), 24_000, subtype="FLOAT")
-    with virtual_card.loopback():
-        report = json.loads(virtual_card.python(ECHO, str(wav), "8.0", str(out)))
-    microphone, left = np.load(out)[:, 3 * 16_000 :]
+def test_the_assistant_does_not_hear_itself(runs: dict[Run, Future[dict[str, Any]]]) -> None:
+    report = runs[echo].result()
+    microphone, left = report["sides"][:, 3 * 16_000 :]
     echo_power, left_power = np.mean(microphone**2), np.mean(left**2)
     assert 10 * np.log10(echo_power) > -40, "the microphone heard nothing to cancel"
     assert 10 * np.log10(echo_power / max(left_power, 1e-12)) > 20

@@ -276,6 +276,22 @@ def test_what_is_taken_back_of_a_reply_that_had_not_begun() -> None:
     assert playout.queued == 0
 
 
+@pytest.mark.parametrize(
+    ("tail", "silent_blocks", "gaps"),
+    [(0, 1, 1), (480, 10, 0), (480, 40, 1), (0, 40, 1)],
+    ids=["within a sound", "a longer pause", "the next clause is late", "a lost device"],
+)
+def test_a_gap_is_a_silence_that_a_listener_hears(tail: int, silent_blocks: int, gaps: int) -> None:
+    playout = Playout()
+    playout.play(1, np.pad(ones(480), (0, tail)))
+    for _ in range(1 + tail // 480 + silent_blocks):
+        playout.render(480)
+    playout.play(1, ones(480))
+    playout.render(480)
+    assert playout.gaps == gaps
+    assert playout.starved == silent_blocks
+
+
 def test_silence_that_is_taken_back_starved_nobody() -> None:
     playout = Playout()
     playout.play(1, ones(480))

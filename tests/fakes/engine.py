@@ -39,7 +39,7 @@ class LevelDetector:
     """Hears speech wherever the samples are not zero."""
 
     def process(self, samples: Audio) -> float:
-        return float(bool(np.any(samples)))
+        return float(samples.any())
 
     def reset(self) -> None:
         pass

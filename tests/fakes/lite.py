@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from audio_io.signal import Audio
+from model.engine import Progress
 from model.lite.chat import Message
 
 PER_LETTER = 100
@@ -32,7 +33,7 @@ class FakeChat:
         self.stopped = threading.Event()
         self.closed = 0
 
-    def load(self) -> None:
+    def load(self, progress: Progress = lambda stage: None) -> None:
         """Nothing to load."""
 
     def prepare(self, messages: Sequence[Message]) -> None:

@@ -6,7 +6,7 @@ import json
 import select
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -17,7 +17,9 @@ class FakeEndpoint:
 
     ``drop_after``: cut the connection after so many deltas. ``stall_after``: say nothing more after
     so many until :attr:`release` is set, or the client has gone (:attr:`hung_up`). ``error_after``:
-    send an error event after so many. ``raw``: send these bytes instead of an event.
+    send an error event after so many. ``raw``: send these bytes instead of an event. ``script``
+    answers a request's body in another way: status, content type and content, or None. ``base`` is
+    the path that the endpoint has.
     ``requests`` collects what was asked: path, headers (lower case), JSON body.
     """
 
@@ -30,6 +32,8 @@ class FakeEndpoint:
         stall_after: int | None = None,
         error_after: int | None = None,
         raw: bytes | None = None,
+        base: str = "/v1",
+        script: Callable[[dict[str, Any]], tuple[int, str, str] | None] = lambda body: None,
     ) -> None:
         self.deltas = deltas
         self.model = model
@@ -51,18 +55,27 @@ class FakeEndpoint:
                 endpoint.requests.append(
                     (self.path, {k.lower(): v for k, v in self.headers.items()}, body)
                 )
-                if self.path != "/v1/chat/completions":
+                scripted = script(body)
+                if self.path.partition("?")[0] != f"{base}/chat/completions":
                     self._refuse(404, "no such page")
+                elif scripted is not None:
+                    self._reply(*scripted)
                 elif body["model"] != endpoint.model:
                     self._refuse(404, f"model '{body['model']}' not found, try pulling it first")
                 else:
                     self._answer()
 
             def _refuse(self, status: int, message: str) -> None:
-                data = json.dumps({"error": {"message": message, "type": "api_error"}}).encode()
+                error = {"error": {"message": message, "type": "api_error"}}
+                self._reply(status, "application/json", json.dumps(error))
+
+            def _reply(self, status: int, kind: str, content: str) -> None:
+                data = content.encode()
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(data)))
+                if status in (301, 307):
+                    self.send_header("Location", content)
                 self.end_headers()
                 self.wfile.write(data)
 

@@ -1,7 +1,7 @@
 """A virtual sound card: PulseAudio with two null sinks, one to be heard, one to speak into.
 
-No kernel module, no D-Bus, no root needed. The fixture skips, with the reason, where it cannot be
-set up. PortAudio reads the environment when it starts, so what uses the card runs as a program of
+No kernel module, no D-Bus, no root needed. Where it cannot be set up the test is skipped, with the
+reason. PortAudio reads the environment when it starts, so what uses the card runs as a program of
 its own (:meth:`VirtualCard.python`).
 """
 
@@ -117,13 +117,12 @@ def wait_for(happened: object, what: str, seconds: float = _START_SECONDS) -> No
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def virtual_card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualCard]:
-    """A :class:`VirtualCard` for a module's tests."""
+@contextmanager
+def virtual_card(folder: Path) -> Iterator[VirtualCard]:
+    """Run a :class:`VirtualCard`, which keeps its files in ``folder``, while the block runs."""
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if missing:
         pytest.skip(f"no virtual sound card: {', '.join(missing)} not installed (PulseAudio)")
-    folder = tmp_path_factory.mktemp("pulse")
     folder.chmod(0o700)
     socket = folder / "native"
     if len(str(socket)) > 100:

@@ -42,7 +42,8 @@ _VOCODER_COPIES = 12
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """Bytes per stage. ``written_out``: integers turned into bf16 for a product of many rows;
-    ``quantising``: needed while the last layer is loaded."""
+    ``graphs``: the pool in which speech's graphs work, beside the memory of chunks that are no
+    graphs; ``quantising``: needed while the last layer is loaded."""
 
     encoder: int
     prefill: int
@@ -50,6 +51,7 @@ class Workspace:
     written_out: int
     flow: int
     vocoder: int
+    graphs: int
     quantising: int
 
     @property
@@ -57,7 +59,7 @@ class Workspace:
         """Return the bytes needed while a reply is made: the stages of the language model run one
         after another, and beside them those of token2wav."""
         language = max(self.encoder, self.prefill) + self.written_out + self.logits
-        return language + max(self.flow, self.vocoder)
+        return language + max(self.flow, self.vocoder) + self.graphs
 
 
 def estimate_workspace(
@@ -90,16 +92,20 @@ def estimate_workspace(
     longest = max(schedule.sizes)
     times = flow.upsample * (voice_codes + schedule.window + longest + schedule.look_ahead)
     per_time = (_HIDDEN_ROWS + _ROTATED_ROWS) * flow.hidden + 2 * flow.ffn
-    widest, samples = 0, flow.upsample * longest + _VOCODED_AGAIN
+    # The last chunk is padded to the longest one with its look-ahead.
+    widest, samples = 0, flow.upsample * (longest + schedule.look_ahead) + _VOCODED_AGAIN
     for stage, rate in enumerate(vocoder.upsample_rates):
         samples *= rate
         widest = max(widest, vocoder.channels(stage) * samples)
+    flow_bytes = batch * times * per_time * flow_item
+    vocoder_bytes = _VOCODER_COPIES * widest * vocoder_item
     return Workspace(
         encoder=heard,
         prefill=rows + attended,
         logits=_LOGITS_COPIES * 4 * backbone.vocabulary,
         written_out=_WRITTEN_OUT_BYTES.get(precision, 0) * min(largest, WRITTEN_OUT),
-        flow=batch * times * per_time * flow_item,
-        vocoder=_VOCODER_COPIES * widest * vocoder_item,
+        flow=flow_bytes,
+        vocoder=vocoder_bytes,
+        graphs=max(flow_bytes, vocoder_bytes) if device == "cuda" else 0,
         quantising=(largest * item + _ROUNDING_BYTES * min(largest, ROUNDED)) * precision.quantised,
     )

@@ -31,8 +31,8 @@ class _Tile:
 # Whole numbers need another layout than the rows that they are multiplied by: shared memory, which
 # loading ahead goes through, is the cheapest way to bring both together.
 _PLAIN = _Tile(outputs=2, columns=512, warps=2, stages=1)
-_INT8 = _Tile(outputs=2, columns=1024, warps=4, stages=3)
-_INT4 = _Tile(outputs=2, columns=2048, warps=4, stages=3)
+_INT8 = _Tile(outputs=2, columns=512, warps=2, stages=3)
+_INT4 = _Tile(outputs=2, columns=2048, warps=2, stages=3)
 
 
 def few_rows_product(

@@ -36,6 +36,8 @@ class ChunkGraphs:
         self._pool = torch.cuda.graph_pool_handle()
         self._buffers: dict[Hashable, Tensor] = {}
         self._graphs: OrderedDict[Hashable, _Captured | None] = OrderedDict()
+        # torch refuses to capture into a pool whose graphs are all gone, so one is kept for good.
+        self._anchor: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, name: Hashable, work: Work, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return ``work(*inputs)``. ``name``: whatever tells ``work`` from others on inputs of the
@@ -58,6 +60,7 @@ class ChunkGraphs:
         graph = torch.cuda.CUDAGraph()
         with capturing(graph, self._pool, torch.cuda.current_stream(self._device)):
             results = work(*buffers)
+        self._anchor = self._anchor or graph
         return _Captured(graph, results)
 
     def _filled_buffer(self, place: int, values: Tensor) -> Tensor:

@@ -102,9 +102,9 @@ class FeedForward(nn.Module):
         self.fc1 = nn.Linear(hidden, inner)
         self.fc2 = nn.Linear(inner, hidden)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, ops: FlowOps) -> Tensor:
         """Map (..., hidden) to the same."""
-        out: Tensor = self.fc2(functional.gelu(self.fc1(x), approximate="tanh"))
+        out: Tensor = self.fc2(ops.widen(x, self.fc1.weight, self.fc1.bias))
         return out
 
 
@@ -129,7 +129,7 @@ class Block(nn.Module):
         shift, scale, gate, shift_after, scale_after, gate_after = modulation
         mixed = self.attn(ops.norm(x, scale, shift, _NORM_EPS), given, ops)
         x, normed = ops.add_and_norm(x, gate, mixed, scale_after, shift_after, _NORM_EPS)
-        return torch.addcmul(x, gate_after, self.ffn(normed))
+        return torch.addcmul(x, gate_after, self.ffn(normed, ops))
 
 
 class OutputLayer(nn.Module):

@@ -1,4 +1,5 @@
-"""Flow matching's small operations (:class:`model.covo.speech.flow_ops.FlowOps`) as Triton kernels.
+"""Flow matching's small operations (:class:`model.covo.speech.flow_ops.FlowOps`) as Triton kernels;
+GELU is part of the product before it.
 
 Everything is computed in float32 and rounded at the end. Sizes that differ between chunks are not
 specialised, because Triton would compile again in mid-talk.
@@ -14,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from model.covo.language.rotary import Rotation
-from model.covo.speech.flow_ops import FlowOps
+from model.covo.speech.flow_ops import EAGER, FlowOps
 
 _EMBEDDED_ROWS = 128
 _LEAST_DOT = 16
@@ -136,6 +137,13 @@ def _rotate(projected: Tensor, positions: Rotation, heads: int) -> tuple[Tensor,
     return query, key, value
 
 
+def _widen(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    if x.device.type == "cpu":  # the interpreter; torch's fused GELU has another form there
+        return EAGER.widen(x, weight, bias)
+    rows: Tensor = torch._addmm_activation(bias, x.flatten(0, -2), weight.t(), use_gelu=True)
+    return rows.view(*x.shape[:-1], -1)
+
+
 def _lay_out(weight: Tensor) -> Tensor:
     """Return (groups, kernel, inputs, outputs), so that a tap's inputs and outputs are a matrix."""
     width = weight.shape[1]
@@ -156,4 +164,4 @@ def _embed(x: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
     return embedded
 
 
-FUSED = FlowOps(_norm, _add_and_norm, _rotate, _lay_out, _embed)
+FUSED = FlowOps(_norm, _add_and_norm, _rotate, _widen, _lay_out, _embed)

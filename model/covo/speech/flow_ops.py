@@ -25,6 +25,7 @@ class FlowOps:
         rotate: (projected, positions, heads) -> rotated queries, rotated keys, and values, each
             (batch, heads, time, width). ``projected`` (batch, time, 3 * hidden) holds these; it may
             be written to.
+        widen: (x, weight, bias) -> GELU (tanh form) of the linear layer of ``x``.
         lay_out: (weight) -> a grouped convolution's weight as ``embed`` wants it, so that a chunk
             needs this once.
         embed: (x, laid-out weight, bias) -> GELU of the convolution of ``x`` over time.
@@ -33,6 +34,7 @@ class FlowOps:
     norm: Callable[[Tensor, Tensor, Tensor, float], Tensor]
     add_and_norm: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
     rotate: Callable[[Tensor, Rotation, int], tuple[Tensor, Tensor, Tensor]]
+    widen: Callable[[Tensor, Tensor, Tensor], Tensor]
     lay_out: Callable[[Tensor], Tensor]
     embed: Callable[[Tensor, Tensor, Tensor], Tensor]
 
@@ -54,6 +56,10 @@ def _rotate(projected: Tensor, positions: Rotation, heads: int) -> tuple[Tensor,
     return query, key, each[:, :, 2].transpose(1, 2)
 
 
+def _widen(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return functional.gelu(functional.linear(x, weight, bias), approximate="tanh")
+
+
 def _lay_out(weight: Tensor) -> Tensor:
     return weight
 
@@ -66,4 +72,4 @@ def _embed(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return functional.gelu(mixed).transpose(1, 2)
 
 
-EAGER = FlowOps(_norm, _add_and_norm, _rotate, _lay_out, _embed)
+EAGER = FlowOps(_norm, _add_and_norm, _rotate, _widen, _lay_out, _embed)

@@ -19,8 +19,8 @@ from covo_cli.app import app
 from covo_cli.bench.words import word_error_rate
 from covo_cli.errors import is_expected, message_for
 from covo_cli.settings.settings import load_settings, models_dir
-from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore
+from tests.voices.said import whisper
 
 QUESTION = Path(str(resources.files("covo_cli"))) / "demo_audio" / "australia.flac"
 
@@ -100,8 +100,7 @@ def test_a_question_in_a_file_is_answered_on_the_inputs_clock_and_recorded(covo,
     assert np.abs(answer[-1600:]).max() < 0.01
 
     store = WeightStore(models_dir(load_settings()))
-    folder = store.path("whisper-base", "model.bin").parent
-    understood = WhisperRecognizer(folder).transcribe(answer).text
+    understood = whisper(store.whole("whisper-base")).transcribe(answer).text
     assert word_error_rate([(written, understood)]) <= 0.10
 
     shown = CliRunner().invoke(app, ["sessions", "show", "last"])

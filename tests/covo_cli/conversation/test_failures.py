@@ -18,6 +18,7 @@ from covo_cli.errors import message_for
 from covo_cli.process.log import begin_log, log_path
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.settings.settings import load_settings
+from model.errors import ChatError
 from model.jobs.executor import VirtualExecutor
 from model.lite.cascade import Cascade
 from model.lite.prompt import Prompt
@@ -122,6 +123,52 @@ def test_a_bug_in_a_part_of_the_cascade_costs_one_reply(hold, log, capsys, part,
     assert f"{type(error).__name__}: a bug (details in {log})" in line
     assert "covo: A reply in a few words." in out  # the second turn's reply
     assert "in __call__" in log.read_text()  # the traceback
+
+
+@pytest.mark.parametrize(("failing", "code"), [(1, 0), (2, 1)])
+def test_a_conversation_without_any_answer_ends_with_1(hold, log, capsys, failing, code):
+    chat = FakeChat("A reply in a few words.")
+    errors, stream = [ChatError("the endpoint hung up")] * failing, chat.stream
+
+    def failing_stream(*args):
+        if errors:
+            raise errors.pop()
+        return stream(*args)
+
+    chat.stream = failing_stream
+    voice = FakeSynthesizer()
+    assert hold(Cascade(chat, {"one": voice}.__getitem__, voice="one", prompt=Prompt(""))) == code
+    assert "the endpoint hung up" in capsys.readouterr().out
+
+
+def test_a_slow_load_is_told_once_where_there_is_no_terminal(hold, log, capsys, monkeypatch):
+    monkeypatch.setattr(run_chat, "SLOW_LOAD_S", 0.0)
+    chat = FakeChat("A reply.")
+
+    def load(progress):
+        for waited in range(3):
+            progress(f"waiting for tiny at http://localhost:1: {waited} s")
+
+    chat.load = load
+    hold(Cascade(chat, {"one": FakeSynthesizer()}.__getitem__, voice="one", prompt=Prompt("")))
+    assert capsys.readouterr().err.count("Waiting for tiny at http://localhost:1: 0 s ...") == 1
+
+
+def test_keys_are_neither_shown_logged_nor_recorded(hold, log, capsys, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("COVO_CHAT_URL", "http://me:my-password@host/v1?api_key=in-the-address")
+    chat = FakeChat("A reply.")
+    chat.error = ChatError("refused: sk-very-secret, http://me:my-password@host")
+    assert hold(
+        Cascade(chat, {"one": FakeSynthesizer()}.__getitem__, voice="one", prompt=Prompt(""))
+    )
+    output = capsys.readouterr()
+    assert "refused: ***, http://***@host" in output.out
+    recorded = [file.read_text() for file in log.parent.parent.rglob("*.json*")]
+    assert len(recorded) > 1
+    for text in (output.out, output.err, log.read_text(), *recorded):
+        for secret in ("very-secret", "my-password", "in-the-address"):
+            assert secret not in text
 
 
 def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkeypatch):

@@ -15,8 +15,9 @@ import threading
 import time
 import types
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -224,9 +225,17 @@ def matching_samples(folder: Path, seconds: float = SECONDS) -> int:
     return len(sound)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_kill_loses_less_than_a_second(seed: int, tmp_path: Path) -> None:
-    root = tmp_path / "sessions"
+@dataclass
+class Killed:
+    """A child that recorded until it was killed, and the last ticks and writes it told of."""
+
+    folder: Path
+    ticks: int
+    written: int
+    returncode: int
+
+
+def record_and_kill(root: Path, seed: int) -> Killed:
     delay = random.Random(seed).uniform(0.0, 2.5)
     child = run_child(root, SECONDS, "real")
     assert child.stdout is not None
@@ -237,7 +246,24 @@ def test_a_kill_loses_less_than_a_second(seed: int, tmp_path: Path) -> None:
     ticks, written = map(int, last.split())
     child.wait()
     child.stdout.close()
-    folder = Path(first.strip())
+    return Killed(Path(first.strip()), ticks, written, child.returncode)
+
+
+KILLS = range(5)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> list[Killed]:
+    """They record in real time, and so side by side."""
+    roots = [tmp_path_factory.mktemp("sessions") for _ in KILLS]
+    with ThreadPoolExecutor(len(KILLS)) as pool:
+        return list(pool.map(record_and_kill, roots, KILLS))
+
+
+@pytest.mark.parametrize("seed", KILLS)
+def test_a_kill_loses_less_than_a_second(seed: int, killed: list[Killed], tmp_path: Path) -> None:
+    child = killed[seed]
+    folder, root = child.folder, child.folder.parent
     assert child.returncode == -signal.SIGKILL
 
     store = SessionStore(root)
@@ -247,9 +273,9 @@ def test_a_kill_loses_less_than_a_second(seed: int, tmp_path: Path) -> None:
     session = store.open("last")
     assert session.state is SessionState.RECOVERED
     assert session.warnings == ()
-    assert session.duration >= ticks * 0.02 - 1.0
+    assert session.duration >= child.ticks * 0.02 - 1.0
     assert matching_samples(folder) / 24_000 == pytest.approx(session.duration, abs=1e-3)
-    due = [event for event in conversation_events() if event.at < written * FRAME]
+    due = [event for event in conversation_events() if event.at < child.written * FRAME]
     assert len(session.events) >= len(due)
     assert "started" in (folder / "session.json").read_text()
     assert (folder / "transcript.md").exists()

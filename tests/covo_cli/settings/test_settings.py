@@ -239,7 +239,8 @@ def test_text_from_the_shell_is_parsed_by_the_settings_type(file: Path) -> None:
 
 def test_whole_numbers_stay_whole(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [key for key, option in OPTIONS.items() if option.type is int]
-    assert whole == ["covo.reply_tokens", "covo.flow_steps", "covo.top_k", "covo.seed"]
+    lite = ["chat.max_tokens", "chat.context"]
+    assert whole == [*lite, "covo.reply_tokens", "covo.flow_steps", "covo.top_k", "covo.seed"]
     save_setting("covo.reply_tokens", parse_setting("covo.reply_tokens", "512"))
     assert file.read_text() == "[covo]\nreply_tokens = 512\n"
     monkeypatch.setenv("COVO_COVO_TOP_K", "20.0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ from model.errors import ChatError, SynthesizerError
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.prompt import ChatExchange, Prompt, build_messages
+from model.lite.reply_reader import ChatPart, ThoughtAloud
 from model.playback.spoken_text import SpokenText
-from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
+from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 from tests.fakes.lite import PER_LETTER, FakeChat, FakeSynthesizer
 
 CLAUSE_ONE = "The first clause is here, "
@@ -207,6 +208,42 @@ def test_a_clause_without_sound_is_counted_with_what_was_heard() -> None:
     made = parts.reply()
     assert len([p for p in made if isinstance(p, ReplyAudio)]) == 1
     assert parts.settle(0, 2400, made).text == "All is well here today. 😀"
+
+
+CODE = "```\nprint(1)\nprint(2)\n```"
+
+
+def test_a_block_of_code_is_said_once_and_shown_whole() -> None:
+    text = f"Look at this piece of code:\n{CODE}\nAnd then at this other one:\n{CODE}\nThat is all."
+    parts = Parts(text)
+    made = parts.reply()
+    assert "".join(p.delta for p in made if isinstance(p, ReplyText)) == text
+    assert [said for said in parts.voices["one"].said if "print" in said] == [CODE]
+    assert parts.settle(0, 10**9, made).text == text
+
+
+def test_words_without_sounds_are_told_once_and_shown() -> None:
+    parts = Parts("It is called 巴黎 in Chinese. It is also called Москва, but not there. 好的。")
+    made = parts.reply()
+    (notice,) = [p for p in made if isinstance(p, ReplyNotice)]
+    assert "“巴黎”" in notice.text
+    assert "Москва" in "".join(p.delta for p in made if isinstance(p, ReplyText))
+
+
+def test_thinking_aloud_is_not_remembered_nor_said_on() -> None:
+    parts = Parts()
+
+    def stream(messages: Sequence[Message], cancelled: object) -> Iterator[ChatPart]:
+        yield "The user asks for something, which I must think about."
+        yield ThoughtAloud()
+        yield "It is Paris."
+
+    parts.chat.stream = stream  # type: ignore[method-assign]
+    made = parts.reply()
+    assert parts.voices["one"].said[-1] == "It is Paris."
+    assert [p.level for p in made if isinstance(p, ReplyNotice)] == ["warning"]
+    parts.settle(0, 10**9, made)
+    assert parts.cascade.history[0].assistant == "It is Paris."
 
 
 def test_changing_the_voice_counts_from_the_next_reply() -> None:

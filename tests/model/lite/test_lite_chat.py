@@ -109,12 +109,6 @@ def test_cancelling_hangs_up_and_does_not_wait_for_the_endpoint() -> None:
         assert endpoint.hung_up.wait(5)
 
 
-def test_loading_asks_for_one_token() -> None:
-    with FakeEndpoint() as endpoint:
-        OpenAIChat(endpoint.url, "tiny").load()
-        assert endpoint.requests[0][2]["max_tokens"] == 1
-
-
 @pytest.mark.parametrize("url", ["localhost:11434", "ftp://x/y", "", "http://"])
 def test_no_address(url: str) -> None:
     with pytest.raises(ChatError, match="address"):

@@ -76,6 +76,30 @@ def test_a_speaker_that_stands_still_has_lost_the_rest_unless_it_was_asked_to(he
     assert reply.stalled(end) is not held
 
 
+def test_time_without_sound_to_play_does_not_count_as_standing_still():
+    reply = SpokenReply(1, 7)
+    reply.say(0, SOUND, "one ")
+    reply.take(0)
+    long = samples(10 * STALLED_S)
+    reply.follow(long - 1, Position(1, SECOND))
+    reply.end()
+    reply.say(long, SOUND, "two ")  # a slow chat model wrote it at last
+    reply.take(long)
+    reply.follow(long, Position(1, SECOND))
+    assert not reply.stalled(long)
+    reply.follow(long + samples(STALLED_S), Position(1, SECOND))
+    assert reply.stalled(long + samples(STALLED_S))
+
+
+def test_waiting_behind_an_earlier_reply_does_not_count_as_standing_still():
+    reply = made()
+    late = samples(10 * STALLED_S)
+    reply.follow(late, Position(0, SECOND))
+    assert not reply.stalled(late)
+    reply.follow(late + FRAME, Position(1, 480))
+    assert not reply.stalled(late + FRAME)
+
+
 def test_after_a_stop_it_is_silent_when_the_speaker_stands_still():
     reply = made()
     reply.follow(0, Position(1, 480))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,10 @@ from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.recognizer import WhisperRecognizer
 from model.lite.synthesizer import LEVEL_DB, PEAK, speaking_level
+from model.lite.text.speakable import speakable
 from model.reply import Heard, ReplyAudio, ReplyText, UserTurn
 from model.weights.packages import WeightStore
+from tests.model.lite.text.test_spoken_form import ROWS, sounds
 from tests.voices.said import EVERY_VOICE_SAYS, Said, whisper
 from voices.store import VoiceStore
 
@@ -201,3 +204,20 @@ def test_the_chat_model_of_the_user(store: WeightStore, tmp_path: Path) -> None:
     made = list(cascade.reply(0, UserTurn(np.zeros(0, np.float32), "Say hello."), never))
     assert any(isinstance(p, ReplyAudio) for p in made)
     cascade.close()
+
+
+READ_BACK = ROWS[::3][:40]
+"""Numbers and signs that are spoken and recognised, eight at a time."""
+
+
+@pytest.mark.parametrize("first", range(0, 40, 8))
+def test_numbers_and_signs_are_understood(
+    cascade: Cascade, recognizer: WhisperRecognizer, first: int
+) -> None:
+    """Compared by their sounds, since the recogniser writes "five dollars" as "$5"."""
+    rows = READ_BACK[first : first + 8]
+    pause = np.zeros(12_000, np.float32)
+    spoken = [np.append(cascade._synthesizer.say(written), pause) for written, _ in rows]
+    text = recognizer.transcribe(for_recognizer(np.concatenate(spoken))).text
+    meant = sounds(" ".join(heard for _, heard in rows))
+    assert SequenceMatcher(None, meant, sounds(speakable(text)), autojunk=False).ratio() > 0.9

@@ -12,7 +12,7 @@ from torch import Tensor
 from model.covo.language.kernels import FUSED, attend_step
 from model.covo.language.layer_ops import EAGER
 from model.covo.language.rotary import rotation
-from tests.model.interpreted import DEVICES, INTERPRETED, run_in_the_interpreter
+from tests.model.interpreted import DEVICES, INTERPRETED
 
 TOLERANCE = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 """Relative; the interpreter cuts bfloat16 off instead of rounding it."""
@@ -20,11 +20,6 @@ TOLERANCE = {torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 devices = pytest.mark.parametrize("device", DEVICES)
 dtypes = pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 counts = pytest.mark.parametrize("rows", [1, 5] if INTERPRETED else [1, 2, 8, 300])
-
-
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
-def test_in_the_interpreter():
-    run_in_the_interpreter(__file__)
 
 
 def noise(*shape: int, device: str, dtype: torch.dtype, seed: int = 0) -> Tensor:

@@ -141,13 +141,19 @@ def test_too_little_memory_is_refused_in_one_line():
     assert FITS.require(MemorySetting(), 24 * GB, "cuda:0") == full_plan("bf16")
     for free, words in (
         (16, ["bf16 with token2wav in fp32 and 10 minutes needs 21", "cuda:0 has 16.0 GB", "int8"]),
-        (8, ["nothing fits", "int4 with token2wav in bf16 and 1 minute, needs 9.5"]),
+        (8, ["nothing fits", "int4 with token2wav in bf16 and 1 minute, needs 9.7"]),
     ):
         with pytest.raises(NetworkMemoryError) as caught:
             FITS.require(MemorySetting(), free * GB, "cuda:0")
         assert "\n" not in str(caught.value)
         for word in words:
             assert word in str(caught.value)
+
+
+def test_graphs_have_memory_of_their_own():
+    cuda, cpu = (replace(FITS, device=device).plan(MemorySetting()) for device in ("cuda", "cpu"))
+    assert cuda.workspace.graphs == cuda.workspace.flow > cuda.workspace.vocoder
+    assert cpu.workspace.graphs == FITS.plan(MemorySetting(speaks=False)).workspace.graphs == 0
 
 
 def test_what_only_writes_needs_no_memory_for_speech():

@@ -14,7 +14,7 @@ from model.covo.config import device as devices_module
 from model.covo.config.precision import Precision
 from model.covo.products.integers import IntegerLinear, quantised
 from model.covo.products.linear import FEW_ROWS, multiply, multiply_gated
-from tests.model.interpreted import DEVICES, INTERPRETED, run_in_the_interpreter
+from tests.model.interpreted import DEVICES, INTERPRETED
 from tests.model.launches import compiled_kernels
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 2e-2}
@@ -32,11 +32,6 @@ def _interpreted(monkeypatch):
     if INTERPRETED:
         monkeypatch.setattr(devices_module, "TRITON_DEVICES", ("cpu",))
         monkeypatch.setattr(devices_module, "_triton_builds", lambda: True)
-
-
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
-def test_in_the_interpreter():
-    run_in_the_interpreter(__file__)
 
 
 def noise(*shape: int, seed: int, device: str = "cpu") -> Tensor:

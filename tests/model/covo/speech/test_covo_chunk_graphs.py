@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 
 import pytest
 
@@ -63,6 +65,16 @@ def test_the_graph_that_was_not_used_for_longest_makes_room(monkeypatch):
     assert len(made) == 3
 
 
+def test_the_shared_pool_never_loses_its_last_graph(monkeypatch):
+    made = use_recorded_graphs(monkeypatch)
+    graphs = ChunkGraphs(CPU, kept=1)
+    for size in (1, 1, 2):
+        graphs("same", lambda x: (x + 1,), torch.ones(size))
+    first = weakref.ref(made.pop())
+    gc.collect()
+    assert first() is not None
+
+
 def test_a_reply_in_graphs_is_the_same_reply(token2wav, voice, monkeypatch):
     made = use_recorded_graphs(monkeypatch)
     graphs = SpeechStreamer(token2wav, ChunkGraphs(CPU))
@@ -83,22 +95,24 @@ def test_after_the_rehearsals_the_vocoder_meets_no_new_shape(
 ):
     """Each would need a plan for every convolution, in mid-talk."""
     use_recorded_graphs(monkeypatch)
-    streamer, shapes = SpeechStreamer(token2wav, ChunkGraphs(CPU, kept=0)), set()
+    streamer, made = SpeechStreamer(token2wav, ChunkGraphs(CPU, kept=0)), {}
     how = SpeechSettings(schedule, QUICK)
     chunk = token2wav.wavegan.chunk
 
     def spy(latents, tails, missing, before):
-        shapes.add((latents.shape[-1], missing is None, before))
-        return chunk(latents, tails, missing, before)
+        shape = (latents.shape[-1], missing is None, before)
+        if shape not in made:  # the sound is not looked at
+            made[shape] = chunk(latents, tails, missing, before)
+        return made[shape]
 
     monkeypatch.setattr(token2wav.wavegan, "chunk", spy)
     for count in schedule.rehearsals():
         pieces_of(streamer, voice, reply(count), how=how)
-    rehearsed = shapes.copy()
+    rehearsed = set(made)
     assert len(rehearsed) <= 2 * len(schedule.sizes) + 2
     for count in range(1, 2 * sum(schedule.sizes)):
         pieces_of(streamer, voice, reply(count), how=how)
-    assert shapes == rehearsed
+    assert set(made) == rehearsed
 
 
 def test_the_flow_of_a_last_chunk_is_not_captured(token2wav, voice, monkeypatch):
@@ -120,13 +134,16 @@ def test_a_reply_in_graphs_on_a_gpu(speech_folder, voice, precision):
     from model.covo.speech.speech_worker import SpeechWorker
 
     device = torch.device("cuda")
-    held = token2wav_precision(precision, "cuda")
-    token2wav = load_token2wav(speech_folder, device=device, precision=held)
+    exact, ours = (
+        load_token2wav(speech_folder, device=device, precision=token2wav_precision(name, "cuda"))
+        for name in ("fp32", precision)
+    )
     ended = threading.Event()
     failures = []
 
     def decode() -> None:
         pool, stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(priority=-1)
+        held = []  # a pool is gone with its last graph
         try:
             with torch.cuda.stream(stream):
                 rows = torch.randn(64, 64, device=device)
@@ -135,6 +152,7 @@ def test_a_reply_in_graphs_on_a_gpu(speech_folder, voice, precision):
                     graph = torch.cuda.CUDAGraph()
                     with capturing(graph, pool, stream):
                         product = torch.tanh(rows @ rows)
+                    held.append(graph)
                     for _ in range(20):
                         graph.replay()
                     product.cpu()
@@ -143,21 +161,26 @@ def test_a_reply_in_graphs_on_a_gpu(speech_folder, voice, precision):
 
     decoding = threading.Thread(target=decode, daemon=True)
     decoding.start()
-    eager, graphs = (
-        SpeechWorker(SpeechStreamer(token2wav), SHORT, graph=graph) for graph in (False, True)
-    )
-    worst = 0.0
+    graphs = SpeechWorker(SpeechStreamer(ours), SHORT)
+    eager = SpeechWorker(SpeechStreamer(ours), SHORT, graph=False)
+    reference = SpeechWorker(SpeechStreamer(exact), SHORT, graph=False)
     for seed in range(3):
         codes = reply(24 + seed, seed)
-        waves = []
-        for worker in (eager, graphs):
+
+        def wave_of(worker, codes=codes, seed=seed):
             said = worker.speak([(code,) for code in codes], voice, seed=seed)
-            waves.append(torch.cat([torch.from_numpy(piece) for piece, _ in said]))
-        assert len(waves[0]) == len(waves[1]) == token2wav.samples(len(codes), voice)
-        worst = max(worst, float((waves[0] - waves[1]).norm() / waves[0].norm()))
+            return torch.cat([torch.from_numpy(piece) for piece, _ in said])
+
+        expected = wave_of(reference)
+        assert len(expected) == exact.samples(len(codes), voice)
+        off = [
+            float((wave_of(worker) - expected).norm() / expected.norm())
+            for worker in (graphs, eager)
+        ]
+        # Graphs attend and pad differently, so in bf16 they round differently, but no worse.
+        assert off[0] < 1e-3 + 2 * off[1]
     ended.set()
     decoding.join(10)
     assert not failures
     assert not decoding.is_alive()
-    assert worst < 1e-3
     assert sum(captured is not None for captured in graphs._streamer._run._graphs.values()) >= 4

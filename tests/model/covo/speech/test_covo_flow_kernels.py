@@ -17,18 +17,13 @@ from model.covo.speech import flow
 from model.covo.speech.flow import VectorField
 from model.covo.speech.flow_kernels import FUSED
 from model.covo.speech.flow_ops import EAGER
-from tests.model.interpreted import DEVICES, INTERPRETED, run_in_the_interpreter
+from tests.model.interpreted import DEVICES, INTERPRETED
 
 EPS = 1e-6
 devices = pytest.mark.parametrize("device", DEVICES)
 dtypes = pytest.mark.parametrize(
     ("dtype", "bound"), [(torch.float32, 2e-6), (torch.bfloat16, 1e-2)], ids=["fp32", "bf16"]
 )
-
-
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
-def test_in_the_interpreter():
-    run_in_the_interpreter(__file__)
 
 
 def random(*shape: int, like: tuple[str, torch.dtype], seed: int = 0) -> Tensor:
@@ -72,6 +67,18 @@ def test_rotation(device, dtype, bound, heads, width):
     for ours, theirs in zip(FUSED.rotate(projected, positions, heads), expected, strict=True):
         assert (ours.shape, ours.dtype) == ((2, heads, 7, width), dtype)
         assert distance(ours, theirs) < bound
+
+
+@devices
+@pytest.mark.skipif(INTERPRETED, reason="needs cuBLAS")
+@dtypes
+def test_gelu_with_its_product(device, dtype, bound):
+    like = (device, dtype)
+    x, weight = random(2, 75, 64, like=like), random(256, 64, like=like, seed=1)
+    bias = random(256, like=like, seed=2)
+    ours = FUSED.widen(x, weight / 8, bias)
+    assert (ours.shape, ours.dtype) == ((2, 75, 256), dtype)
+    assert distance(ours, EAGER.widen(x.float(), (weight / 8).float(), bias.float())) < bound
 
 
 @devices

@@ -20,17 +20,12 @@ from model.covo.speech.antialias import AntiAliasedSnake, phase_filters
 from model.covo.speech.bigvgan import BigVgan
 from model.covo.speech.vocoder_stream import SlotPlan, StreamPass
 from tests.model.covo.golden_covo import TOLERANCE, error, golden
-from tests.model.interpreted import DEVICES, INTERPRETED, run_in_the_interpreter
+from tests.model.interpreted import DEVICES, INTERPRETED
 from tests.model.launches import launches
 
 ROUNDED = {torch.float32: 1e-5, torch.bfloat16: 1e-2}
 """Relative; the interpreter cuts bfloat16 off instead of rounding it."""
 RATE, LAG, REACH = 3, 4, 6
-
-
-@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter's process")
-def test_in_the_interpreter():
-    run_in_the_interpreter(__file__)
 
 
 def noise(*shape: int, seed: int) -> Tensor:

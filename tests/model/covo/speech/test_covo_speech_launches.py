@@ -15,7 +15,7 @@ from model.covo.loading.random_weights import random_voice
 from model.covo.speech.token2wav import Token2Wav
 from tests.model.launches import counted_launches, launches
 
-BOUND = 18 * (132 if util.find_spec("triton") else 168) + 30
+BOUND = 18 * (120 if util.find_spec("triton") else 168) + 30
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ def test_flow_matching(token2wav):
             given = flow.condition(codes, latents[: 4 * len(codes)])
             flow.solve(noise, given, modulations, sampling)
         # Query, key and value are one product, and nothing of time and speaker is left.
-        assert counts["aten.linear.default"] == 18 * (12 * 4 + 2) + 1
+        products = counts["aten.linear.default"] + counts["aten._addmm_activation.default"]
+        assert products == 18 * (12 * 4 + 2) + 1
         # On the meta device attention's result is copied, which it is not on CUDA.
         assert counts.total() - counts["aten.flatten.using_ints"] <= BOUND
         assert launches(lambda: flow.modulations(voice.speaker, sampling)) <= 80

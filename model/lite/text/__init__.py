@@ -1,0 +1,1 @@
+"""From what a chat model writes to what a voice says."""

@@ -1,0 +1,122 @@
+"""Split a text that is still being written into clauses to be spoken one by one."""
+
+from __future__ import annotations
+
+import re
+
+from model.lite.text.markup import first_block, may_open
+
+_END = re.compile(r"""[.!?…]+["'”’)\]*_]*(?=\s)|\n""")
+_PAUSE = re.compile(r"""[,;:—–]["'”’)\]*_]*(?=\s)""")
+_SPACE = re.compile(r"\s+")
+_MARKUP = re.compile(
+    r"!?\[[^\[\]]*(?:\]\((?:[^()]|\([^()]*\)?)*(?:\)|\Z)|\](?!\()|\Z)|`[^`\n]*(?:`|\Z)|"
+    r"</?[A-Za-z][^<>]*(?:>|\Z)|\\\((?:(?!\\\)).)*(?:\\\)|\Z)",
+    re.DOTALL,
+)
+"""A link, code, a tag or a formula in a line, whole or still being written."""
+_LONGEST_MARKUP = 300
+_ABBREVIATION = re.compile(
+    r"(?:^|[\s(\"“'])(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mt|vs|etc|e\.g|i\.e|approx|No|Fig|[A-Z]|\d{1,2})\.$"
+)
+
+FIRST_MIN = 12
+NEXT_MIN = 30
+LONG = 160
+"""Shortest first clause, shortest later one, and longest clause, in characters.
+
+Shorter sentences are joined to the next; longer ones are split at a comma or a space."""
+
+
+class ClauseSplitter:
+    """Splits a stream of text into clauses that, joined, are exactly the text.
+
+    The first clause ends as early as sounds natural, even at a comma, because the user waits for
+    it. Later ones are whole sentences unless those are very long. A block of code, a table or a
+    formula is a clause of its own, and no link or tag is divided.
+    """
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._first = True
+
+    def feed(self, delta: str) -> list[str]:
+        """Take in more text and return the clauses that are complete.
+
+        Each character is judged in its turn, so it does not matter in which pieces they arrive.
+        """
+        clauses = []
+        for char in delta:
+            within_a_word = char.isalnum() and self._text[-1:].isalnum()
+            self._text += char
+            while not within_a_word and (cut := self._cut()):
+                clauses.append(self._text[:cut])
+                self._text = self._text[cut:]
+                self._first = False
+        return clauses
+
+    def flush(self) -> list[str]:
+        """End the text and return its rest."""
+        rest, self._text, self._first = self._text, "", True
+        clauses = []
+        while block := first_block(rest, over=True):
+            end = block.end or len(rest)
+            clauses += [rest[: block.start], rest[block.start : end]]
+            rest = rest[end:]
+        return [clause for clause in (*clauses, rest) if clause]
+
+    def _cut(self) -> int:
+        """Return the end of the first clause, with its white space, or 0 if it may go on."""
+        block = first_block(self._text)
+        if block is not None and block.start:
+            return self._cut_prose(self._text[: block.start]) or block.start
+        if block is not None:
+            return block.end or 0
+        return 0 if may_open(self._text) else self._cut_prose(self._text)
+
+    def _cut_prose(self, text: str) -> int:
+        cuts = self._boundaries(_END, text)
+        if self._first:
+            cuts = sorted(cuts + self._boundaries(_PAUSE, text))
+        if cuts and cuts[0] <= LONG:
+            return cuts[0]
+        if len(text) <= LONG:
+            return 0
+        whole = _undivided(text)
+        spaces = [m.end() for m in _SPACE.finditer(text) if m.end() < len(text)]
+        spaces = [cut for cut in spaces if not _within(cut, whole)]
+        for candidates in (self._boundaries(_PAUSE, text), spaces):
+            if near := [cut for cut in candidates if cut <= LONG]:
+                return near[-1]
+        return spaces[0] if spaces else 0
+
+    def _boundaries(self, pattern: re.Pattern[str], text: str) -> list[int]:
+        matches = list(pattern.finditer(text))
+        if not matches:
+            return []
+        whole = _undivided(text)
+        cuts = [self._boundary(match, text, sentence=pattern is _END) for match in matches]
+        return [cut for cut in cuts if cut and not _within(cut, whole)]
+
+    def _boundary(self, match: re.Match[str], text: str, *, sentence: bool) -> int:
+        # The character after the white space decides, so wait for it.
+        space = _SPACE.match(text, match.end() - (match.group() == "\n"))
+        if space is None or space.end() == len(text):
+            return 0
+        head = text[: match.end()].strip()
+        if len(head) < (FIRST_MIN if self._first else NEXT_MIN):
+            return 0
+        if not sentence or match.group() == "\n":
+            return space.end()
+        goes_on = text[space.end()].islower() or _ABBREVIATION.search(head)
+        return 0 if goes_on else space.end()
+
+
+def _undivided(text: str) -> list[tuple[int, int]]:
+    """Return where markup lies in a line that must not be divided; it may still be open."""
+    spans = [match.span() for match in _MARKUP.finditer(text)]
+    return [(start, end) for start, end in spans if end - start <= _LONGEST_MARKUP]
+
+
+def _within(cut: int, spans: list[tuple[int, int]]) -> bool:
+    return any(start < cut < end or (start < cut == end and cut) for start, end in spans)
