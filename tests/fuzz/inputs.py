@@ -26,7 +26,7 @@ INPUTS = int(os.environ.get("COVO_FUZZ_INPUTS", "0"))
 """Random inputs of each kind; 0: a few that are always the same."""
 
 fuzz = settings(
-    max_examples=INPUTS or 15,
+    max_examples=INPUTS or 8,
     derandomize=not INPUTS,
     database=None,
     deadline=timedelta(seconds=10),
