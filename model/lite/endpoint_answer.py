@@ -93,7 +93,7 @@ def raised_as_chat_error(name: str, patience: float, begun: Callable[[], bool]) 
             raise ChatError(str(error)) from error
         raise
     except (TimeoutError, openai.APITimeoutError) as error:
-        raise ChatError(f"no answer from {name} for {patience:.0f} s (chat.timeout)") from error
+        raise ChatError(f"no answer from {name} for {patience:g} s (chat.timeout)") from error
     except openai.APIStatusError as error:
         raise _refused(name, error) from error
     except (openai.APIConnectionError, httpx2.RequestError) as error:

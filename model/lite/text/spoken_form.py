@@ -89,7 +89,7 @@ def _telephone(match: re.Match[str]) -> str:
     if len(groups) == 2 and all(
         _FIRST_YEAR <= int(g) <= _LAST_YEAR and len(g) == 4 for g in groups
     ):
-        return f"{groups[0]} to {groups[1]}"
+        return text if " " in text else f"{groups[0]} to {groups[1]}"
     is_date = [len(group) for group in groups] == [4, 2, 2] and "-" in text
     if is_date or (len("".join(groups)) < 7 and not groups[0].startswith("0")):
         return text

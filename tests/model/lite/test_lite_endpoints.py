@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import ChatError
+from model.lite import ChatLimits, choose_chat
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.dialect import Dialect, cut_to
@@ -22,6 +24,7 @@ from model.lite.openai_chat import OpenAIChat
 from model.lite.prompt import Prompt, estimate_tokens
 from model.lite.reply_reader import ChatPart, ReplyReader, ThoughtAloud
 from model.reply import Heard, ReplyNotice, ReplyText, UserTurn
+from model.weights.packages import WeightStore
 from tests.fakes.lite import FakeSynthesizer
 from tests.fakes.openai import FakeEndpoint
 
@@ -467,3 +470,13 @@ def test_whatever_an_endpoint_sends_is_read_or_told(lines: list[str]) -> None:
 
     with contextlib.suppress(ChatError):
         asyncio.run(read_all())
+
+
+def test_limits_of_the_user_s_own_are_asked_for(tmp_path: Path) -> None:
+    limits = ChatLimits(max_tokens=50, context=1234, timeout=0.2)
+    with FakeEndpoint(["Good ", "day."], stall_after=1) as endpoint:
+        chat, _ = choose_chat(WeightStore(tmp_path), "tiny", endpoint.url, None, limits=limits)
+        assert chat.context == 1234
+        with pytest.raises(ChatError, match=r"for 0.2 s \(chat.timeout\)"):
+            list(chat.stream(ASK, lambda: False))
+    assert endpoint.requests[0][2]["max_tokens"] == 50
