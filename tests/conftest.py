@@ -54,6 +54,11 @@ def pytest_pycollect_makemodule(
     return GpuModule.from_parent(parent, path=module_path)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest modules, so that at the end no worker waits for the other's."""
+    items.sort(key=lambda item: item.parent.get_closest_marker("weights") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _log_elsewhere(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import statistics
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from threading import Timer
@@ -37,6 +38,9 @@ from covo_cli.sessions.recorder import SessionMeta, SessionRecorder, check_recor
 from covo_cli.settings.settings import Settings, sessions_dir
 from model.engine import Engine
 from model.events import Notice, ReplyStarted, TurnLatency
+
+SLOW_LOAD_S = 10.0
+"""Seconds of loading after which its stages are told where there is no terminal."""
 
 WORK_LIMIT_S = 10.0
 """In place of :data:`QUIT_S` at full speed, where the loop itself does the models' work."""
@@ -126,16 +130,25 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
 
 
 def _load(engine: Engine, reason: str) -> None:
-    """Load the engine and show on stderr what is loaded and why. Ctrl-C works at any moment."""
+    """Load the engine and show on stderr what is loaded and why. Ctrl-C works at any moment.
+
+    Without a terminal, stages are only told once loading takes long.
+    """
     console = PlainConsole(stderr=True)
     info = engine.info
     name = Text(info.name, "bold")
+    begun, told = time.monotonic(), set[str]()
     console.print(Text.assemble("Engine ", name, f" ({reason}): {info.description}"))
     with console.status("Loading") if console.is_terminal else nullcontext() as status:
 
         def show(stage: str) -> None:
+            shown = f"{stage[:1].upper()}{stage[1:]} ..."
+            what = stage.rpartition(":")[0] or stage
             if status is not None:
-                status.update(f"{stage[:1].upper()}{stage[1:]} ...")
+                status.update(shown)
+            elif what not in told and time.monotonic() - begun >= SLOW_LOAD_S:
+                told.add(what)
+                console.print(shown)
 
         loading = Worker(lambda: engine.warm_up(show), "load")
         loading.start()

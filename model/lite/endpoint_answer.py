@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 from model.errors import ChatError
 from model.lite.failures import in_a_line
 
+KEY_VARIABLE = "OPENAI_API_KEY"
 NOT_READY = 503
 """Status of a server that is still loading its model."""
 
@@ -91,7 +93,7 @@ def raised_as_chat_error(name: str, patience: float, begun: Callable[[], bool]) 
             raise ChatError(str(error)) from error
         raise
     except (TimeoutError, openai.APITimeoutError) as error:
-        raise ChatError(f"no answer from {name} for {patience:.0f} s (chat.timeout)") from error
+        raise ChatError(f"no answer from {name} for {patience:g} s (chat.timeout)") from error
     except openai.APIStatusError as error:
         raise _refused(name, error) from error
     except (openai.APIConnectionError, httpx2.RequestError) as error:
@@ -129,9 +131,9 @@ def _refused(name: str, error: Any) -> RefusedError:
         message = f"{name} was not found ({text}): check the address and the model"
         return RefusedError(message, status, text, misses_address=misses)
     if status in (401, 403):
-        return RefusedError(
-            f"{name} refused the key in OPENAI_API_KEY ({status}: {text})", status, text
-        )
+        key = os.environ.get(KEY_VARIABLE)
+        why = f"refused the key in {KEY_VARIABLE}" if key else f"wants a key: set {KEY_VARIABLE}"
+        return RefusedError(f"{name} {why} ({status}: {text})", status, text)
     return RefusedError(f"{name} answered {status}: {text}", status, text)
 
 

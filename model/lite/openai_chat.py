@@ -15,6 +15,7 @@ from model.jobs.channel import Channel, feed
 from model.lite.chat import Message
 from model.lite.dialect import Dialect
 from model.lite.endpoint_answer import (
+    KEY_VARIABLE,
     NOT_READY,
     RefusedError,
     choices_of,
@@ -24,7 +25,6 @@ from model.lite.endpoint_answer import (
 from model.lite.reply_reader import ChatPart, ReplyReader
 from model.secrets import without_secrets
 
-KEY_VARIABLE = "OPENAI_API_KEY"
 ENDPOINT_MAX_TOKENS = 400
 ENDPOINT_CONTEXT = 6000
 

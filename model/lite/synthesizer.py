@@ -56,7 +56,7 @@ class Synthesizer:
         with self._lock:
             if self._gain is None:
                 self._load()
-                level = speaking_level(self._raw(_CALIBRATION))
+                level = speaking_level(self._raw(speakable(_CALIBRATION)))
                 self._gain = from_db(LEVEL_DB - level)
 
     def say(self, clause: str) -> Audio:

@@ -2,8 +2,8 @@
 
 A program reads a tile of integers, turns it into the rows' dtype in registers, and multiplies it by
 up to 64 rows. Sums are in float32. Kernels are compiled for a few numbers of rows
-(:func:`rows_per_program`) and mask those that are missing. Nothing is chosen at run time, so a product can
-be part of a CUDA graph once it ran. Import this module only where Triton works
+(:func:`rows_per_program`) and mask those that are missing. Nothing is chosen at run time, so a
+product can be part of a CUDA graph once it ran. Import this module only where Triton works
 (:func:`model.covo.config.device.triton_works`).
 """
 

@@ -17,7 +17,10 @@ _LONGEST_MARK = 80
 _LONGEST_CALL = 4000
 """Characters after which an object that has not ended is no tool call."""
 
-_THINKING = r"think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|inner_monologue"
+_THINKING = (
+    r"(?:\w+[:_])*(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|monologue)"
+    r"(?:_\w+)?"
+)
 _TOOLS = (
     r"tools?|tool_?calls?|tool_use|tool_response|tool_result|functions?|function_?calls?|"
     r"function_results|invoke"
@@ -27,11 +30,12 @@ _BLOCKS = tuple(
     (re.compile(opening, re.IGNORECASE), closing)
     for opening, closing in (
         # In a closing, NAME is the first group of the opening.
-        (rf"<((?:\w+:)?(?:{_THINKING}))(?:\s[^<>]*)?>", r"</NAME\s*>"),
+        (rf"<({_THINKING})(?:\s[^<>]*)?(?<!/)>", r"</NAME\s*>"),
+        (r"<\|(?:START|begin)_(?:of_)?(THINKING|thought|ACTION)\|>", r"<\|END_(?:of_)?NAME\|>"),
+        (rf"<\|({_THINKING})\|>", r"<\|(?:/|end_(?:of_)?)NAME\|>|</NAME>"),
         (rf"<((?:\w+:)?(?:{_TOOLS}))(?:[\s=][^<>]*)?>", r"</NAME\s*>"),
         (rf"\[({_THINKING})\]", r"\[/NAME\]"),
         (r"◁(think)▷", r"◁/NAME▷"),
-        (r"<\|(?:START|begin)_(?:of_)?(THINKING|thought|ACTION)\|>", r"<\|END_(?:of_)?NAME\|>"),
         (
             r"<\|channel\|?>\s*(?:analysis|commentary|thinking|thought)",
             rf"{_FINAL}|<channel\|>|<\|start\|>assistant<\|message\|>",
@@ -48,20 +52,27 @@ _TOOL_MARK = re.compile(
     r"\W*(?:\w+:)?(?:tool|function|invoke|python_tag|start_action)", re.IGNORECASE
 )
 _END_OF_THINKING = re.compile(
-    rf"</(?:\w+:)?(?:{_THINKING})\s*>|\[/(?:{_THINKING})\]|◁/think▷|<\|END_(?:of_)?THINKING\|>|"
+    rf"</{_THINKING}\s*>|\[/{_THINKING}\]|<\|/{_THINKING}\|>|◁/think▷|<\|END_(?:of_)?THINKING\|>|"
     rf"<\|end_of_thought\|>|<channel\|>|{_FINAL}",
     re.IGNORECASE,
 )
 _TEMPLATE_TOKEN = re.compile(
     r"<[|｜][^<>|｜\s]{1,40}[|｜]>(?:assistant\b)?|\[/?INST\]|"
-    r"</?(?:s|bos|eos|start_of_turn|end_of_turn|answer|response|final|output)>",
+    r"</?(?:s|bos|eos|start_of_turn|end_of_turn|assistant|(?:final_?)?(?:answer|response|output)?)>|"
+    rf"<{_THINKING}\s*/>",
     re.IGNORECASE,
 )
 _BEGUN_MARK = re.compile(
-    r"<(?:[|｜/]?[A-Za-z][^<>\n]*|[|｜/]?|[|｜][^<>\n]*)|\[/?[A-Za-z_]*|◁[^▷]*|`{1,3}\w{0,13}|"
+    r"<(?:[|｜/]?[A-Za-z][^<>\n]*|[|｜/]?|[|｜][^<>\n]*)|◁[^▷]*|`{1,3}\w{0,13}|"
+    r"\[/?[A-Za-z_ ]*(?:[(:][^\]]*\]?)?|"
     r"<[|｜][^<>]*>\s*\w{0,12}\s*(?:<[|｜]?\w*[|｜]?)?"
 )
-_TRIGGER = re.compile(r"[<\[(*◁{]|`(?!`*[^`t])")
+_CALL = re.compile(
+    r"\[[a-z_]\w*\([^()]*\)(?:,\s*[a-z_]\w*\([^()]*\))*\](?!\()|\[(?:function|tool) ?call:[^\]]*\]",
+    re.IGNORECASE,
+)
+"""Calls in the form of Python, or told in brackets."""
+_TRIGGER = re.compile(r"[<\[(*◁{]|(?<!\w)[_~]|`(?!`*[^`t])")
 _CALL_KEYS = {"arguments", "parameters", "tool_calls", "function_call", "tool", "tool_name"}
 
 
@@ -169,11 +180,10 @@ class Asides:
             return match.end()
         if match := _TEMPLATE_TOKEN.match(text):
             return match.end()
-        if text[0] == "{":
-            return self._judge_object(text, over=over)
-        if waits and may_become_one(text, self._before):
+        called = self._judge_call(text, over=over) if self._before.endswith("\n") else 0
+        if called is None or (waits and may_become_one(text, self._before)):
             return None
-        return stage_direction(text, self._before)
+        return called or stage_direction(text, self._before)
 
     def _open_block(self, text: str) -> int:
         for opening, closing in _BLOCKS:
@@ -185,15 +195,16 @@ class Asides:
                 return match.end()
         return 0
 
-    def _judge_object(self, text: str, *, over: bool) -> int | None:
-        """Hide an object that calls a tool, at the beginning of a line."""
-        if not self._before.endswith("\n") or not re.match(r'\{\s*(?:"|$)', text):
-            return 0
-        try:
-            found, end = json.JSONDecoder().raw_decode(text)
-        except ValueError:
-            return 0 if over or len(text) > _LONGEST_CALL else None
-        if not _CALL_KEYS.intersection(found):
-            return 0
-        self.tool = True
+    def _judge_call(self, text: str, *, over: bool) -> int | None:
+        """Hide a tool call that a line begins with, in JSON or in the form of Python."""
+        end = 0
+        if match := _CALL.match(text):
+            end = match.end()
+        elif re.match(r'\{\s*(?:"|$)', text):
+            try:
+                found, end = json.JSONDecoder().raw_decode(text)
+            except ValueError:
+                return 0 if over or len(text) > _LONGEST_CALL else None
+            end = end if _CALL_KEYS.intersection(found) else 0
+        self.tool |= end > 0
         return end

@@ -36,24 +36,27 @@ _NOISE = (
     r"(?:in|with) an? [a-z ]{1,30}(?:tone|voice|accent|smile|whisper|laugh|grin|sigh))"
 )
 _KNOWN = re.compile(
-    rf"\*(?:{_ACTION}|{_NOISE})\*|\((?:{_ACTION}|{_NOISE})\)|"
-    rf"\[(?:{_ACTION}|{_NOISE}(?: playing)?)\](?!\()",
+    rf"\*(?:{_ACTION}|{_NOISE})\*(?!\*)|\((?:{_ACTION}|{_NOISE})\)|"
+    rf"\[(?:{_ACTION}|{_NOISE}(?: playing)?)\](?!\()|<(?:{'|'.join(_VERBS)})(?:e?s|ing)?\s*/?>",
     re.IGNORECASE,
+)
+_KNOWN_ALONE = re.compile(
+    rf"(\*\*|__?|~~?)(?:{_ACTION}|{_NOISE})\1(?=\s*(?:\Z|[A-Z\"“*]))", re.IGNORECASE
 )
 _ALONE = re.compile(r"\*[a-z]+(?:s|ing|ly)\b[^*\n.]{0,70}(?<!\s)\*(?=\s*(?:\n|$|[A-Z\"“*]))")
 """A sentence of its own in asterisks, about what somebody does."""
 _AFTER_SENTENCE = re.compile(r"[.!?…\n\"”:]\s*$")
 _AFTER_SUBJECT = re.compile(r"\b(?:he|she|it|who|that|they|one|everyone|nobody) $", re.IGNORECASE)
 _BEGUN = re.compile(
-    r"[*(\[](?:[A-Za-z][A-Za-z',. !]{0,70})?|"
-    r"(?:\*[A-Za-z][A-Za-z',. !]{0,70}\*|\[[A-Za-z' ]*\]|\([A-Za-z' ]*\))\s*"
+    r"(?:[*_~]{1,2}|[(\[])(?:[A-Za-z][A-Za-z',. !]{0,70})?|"
+    r"(?:[*_~]{1,2}[A-Za-z][A-Za-z',. !]{0,70}[*_~]{1,2}|\[[A-Za-z' ]*\]|\([A-Za-z' ]*\))\s*"
 )
 
 
 def stage_direction(text: str, before: str) -> int:
     """Return the length of the stage direction that ``text`` begins with, after ``before``."""
     alone = bool(_AFTER_SENTENCE.search(before))
-    if alone and (match := _ALONE.match(text)):
+    if alone and (match := _ALONE.match(text) or _KNOWN_ALONE.match(text)):
         return match.end()
     match = _KNOWN.match(text)
     if match is None or before.endswith("*") or text[match.end() :].startswith("*"):
@@ -67,4 +70,4 @@ def stage_direction(text: str, before: str) -> int:
 
 def may_become_one(text: str, before: str) -> bool:
     """Return whether ``text`` may go on as a stage direction."""
-    return not before.endswith("*") and bool(_BEGUN.fullmatch(text))
+    return not before.endswith(("*", "_", "~")) and bool(_BEGUN.fullmatch(text))

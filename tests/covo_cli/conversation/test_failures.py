@@ -141,6 +141,19 @@ def test_a_conversation_without_any_answer_ends_with_1(hold, log, capsys, failin
     assert "the endpoint hung up" in capsys.readouterr().out
 
 
+def test_a_slow_load_is_told_once_where_there_is_no_terminal(hold, log, capsys, monkeypatch):
+    monkeypatch.setattr(run_chat, "SLOW_LOAD_S", 0.0)
+    chat = FakeChat("A reply.")
+
+    def load(progress):
+        for waited in range(3):
+            progress(f"waiting for tiny at http://localhost:1: {waited} s")
+
+    chat.load = load
+    hold(Cascade(chat, {"one": FakeSynthesizer()}.__getitem__, voice="one", prompt=Prompt("")))
+    assert capsys.readouterr().err.count("Waiting for tiny at http://localhost:1: 0 s ...") == 1
+
+
 def test_keys_are_neither_shown_logged_nor_recorded(hold, log, capsys, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     monkeypatch.setenv("COVO_CHAT_URL", "http://me:my-password@host/v1?api_key=in-the-address")

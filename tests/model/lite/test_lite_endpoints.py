@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model.errors import ChatError
+from model.lite import ChatLimits, choose_chat
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.dialect import Dialect, cut_to
+from model.lite.endpoint_answer import choices_of, events_of, raised_as_chat_error
 from model.lite.openai_chat import OpenAIChat
 from model.lite.prompt import Prompt, estimate_tokens
-from model.lite.reply_reader import ChatPart, ThoughtAloud
+from model.lite.reply_reader import ChatPart, ReplyReader, ThoughtAloud
 from model.reply import Heard, ReplyNotice, ReplyText, UserTurn
+from model.weights.packages import WeightStore
 from tests.fakes.lite import FakeSynthesizer
 from tests.fakes.openai import FakeEndpoint
 
@@ -217,7 +225,10 @@ PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>x</p></
         ((200, "application/json", '{"error": "out of memory"}'), "out of memory"),
         ((200, "text/plain", "ready"), "no valid chat completion: ready"),
         ((200, "application/json", ""), "sent no reply"),
-        ((401, "application/json", '{"detail": "bad key"}'), "refused the key .*401: bad key"),
+        (
+            (401, "application/json", '{"detail": "bad key"}'),
+            "wants a key: set OPENAI_API_KEY .401: bad key",
+        ),
         ((429, "application/json", '{"error": {"message": "slow down"}}'), "429: slow down"),
         (whole({"content": 7}), "no valid chat completion: its content is no text but int"),
         (whole({"content": ""}), r"sent an empty reply \(it ended with 'stop'\)"),
@@ -232,7 +243,10 @@ PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>x</p></
         (whole({"content": "<think>Hm.</think>"}), "spent its whole reply on thinking"),
     ],
 )
-def test_what_is_no_answer_is_told_as_what_it_is(answer: tuple[int, str, str], told: str) -> None:
+def test_what_is_no_answer_is_told_as_what_it_is(
+    answer: tuple[int, str, str], told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with (
         FakeEndpoint(script=lambda body: answer) as endpoint,
         pytest.raises(ChatError, match=told) as caught,
@@ -414,3 +428,55 @@ def test_a_long_conversation_goes_on_in_a_small_context() -> None:
             cascade.settle(number, Heard(10**9, text, ""))
         cascade.close()
         assert len(endpoint.requests) < 45, "the refusals are few"
+
+
+KEYS = st.sampled_from(
+    [
+        *("choices", "delta", "message", "content", "text", "type", "error", "finish_reason"),
+        *("done", "tool_calls", "function", "refusal", "reasoning", "detail"),
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+LINES = st.one_of(
+    JSON.map(lambda value: f"data: {json.dumps(value)}"),
+    JSON.map(json.dumps),
+    st.dictionaries(st.sampled_from(["choices"]), st.lists(JSON, max_size=2)).map(
+        lambda value: f"data: {json.dumps(value)}"
+    ),
+    st.text(max_size=30),
+    st.sampled_from(["data: [DONE]", "data:", "<html>", "event: error", '{"a":']),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(LINES, max_size=8))
+def test_whatever_an_endpoint_sends_is_read_or_told(lines: list[str]) -> None:
+    async def read_all() -> None:
+        reader = ReplyReader("tiny", 400)
+
+        async def sent() -> AsyncIterator[str]:
+            for line in lines:
+                yield line
+
+        with raised_as_chat_error("tiny", 1.0, begun=lambda: reader.characters > 0):
+            async for event in events_of(sent(), "tiny"):
+                for message, reason in choices_of(event, "tiny"):
+                    reader.read(message, reason)
+        reader.end()
+
+    with contextlib.suppress(ChatError):
+        asyncio.run(read_all())
+
+
+def test_limits_of_the_user_s_own_are_asked_for(tmp_path: Path) -> None:
+    limits = ChatLimits(max_tokens=50, context=1234, timeout=0.2)
+    with FakeEndpoint(["Good ", "day."], stall_after=1) as endpoint:
+        chat, _ = choose_chat(WeightStore(tmp_path), "tiny", endpoint.url, None, limits=limits)
+        assert chat.context == 1234
+        with pytest.raises(ChatError, match=r"for 0.2 s \(chat.timeout\)"):
+            list(chat.stream(ASK, lambda: False))
+    assert endpoint.requests[0][2]["max_tokens"] == 50

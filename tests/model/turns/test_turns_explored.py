@@ -127,15 +127,15 @@ def come_to_rest(machine: Machine, path: tuple[str, ...], restful: set[Any]) -> 
     attempt(machine, EVENTS["release"], (*path, "rest"))
     passed, looked_at = [], None
     for _ in range(MOST_STEPS + EACH_TYPED * path.count("type")):
+        if machine.state in RESTING and not machine.engine.busy:
+            machine.check_rest()
+            break
         # Ways that have met go on together: they are found to have met where the state changes.
         if machine.state is not looked_at:
             looked_at, key = machine.state, machine.key()
             if key in restful:
                 break
             passed.append(key)
-        if machine.state in RESTING and not machine.engine.busy:
-            machine.check_rest()
-            break
         attempt(machine, EVENTS["silence"], (*path, "rest"))
     else:
         pytest.fail(f"{machine.state} is a dead end after {', '.join(path)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.lite.text.asides import Asides
@@ -51,6 +51,14 @@ def heard(text: str, step: int, *, thinks_first: bool = False) -> tuple[str, Asi
         f"[sighs] {PARIS}",
         f"[laughter]\n{PARIS}",
         f"*clears throat*\n\n{PARIS}",
+        f"**smiles** {PARIS}",
+        f"_giggles_ {PARIS}",
+        f"<laugh> {PARIS}",
+        f"<|thinking|>Hm.<|/thinking|>{PARIS}",
+        f"<inner_thoughts>Hm.</inner_thoughts>{PARIS}",
+        f"<think/>{PARIS}",
+        f"<final_answer>{PARIS}</final_answer>",
+        f"[weather(city='Paris')]\n{PARIS}",
         "The capital *chuckles* is Paris.",
     ],
 )
@@ -72,6 +80,9 @@ def test_only_the_answer_is_heard(written: str, step: int) -> None:
         "Note: *italic words here* matter.",
         "* one\n* two",
         "a * b * c",
+        "He is **laughing** now. A _very_ good _snake_case_ name.",
+        "[foo(x)](http://x.y) is ~5 and ~~old~~",
+        "__init__ and **Smiles** are",
         "Run `ls` or ``x`` and\n```python\nprint(1)\n```\n",
     ],
 )
@@ -79,6 +90,7 @@ def test_what_has_a_meaning_stays(written: str, step: int) -> None:
     assert heard(written, step)[0] == written
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["<", "think", ">", "/", "*smiles*", "{", '"', "|", "a ", "(", "]"]))
 )

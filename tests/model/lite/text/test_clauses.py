@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.lite.text.clauses import LONG, NEXT_MIN, ClauseSplitter
@@ -47,6 +47,7 @@ def split(text: str, step: int | None = None) -> list[str]:
     return clauses + splitter.flush()
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_clauses_joined_are_the_text(deltas: list[str]) -> None:
     splitter = ClauseSplitter()
@@ -55,6 +56,7 @@ def test_clauses_joined_are_the_text(deltas: list[str]) -> None:
     assert all(clauses)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 7))
 def test_how_the_text_arrives_makes_no_difference(deltas: list[str], step: int) -> None:
     text = "".join(deltas)
