@@ -69,6 +69,7 @@ class EngineInfo:
     """Describes an engine for the screen and the session's record.
 
     ``description``: its components. ``parts``: each part's model. ``speaks``: False for text only.
+    ``languages``: the only ones that its voice speaks (codes), empty where no limit is known.
     """
 
     name: str
@@ -77,6 +78,7 @@ class EngineInfo:
     device: str
     parts: dict[str, str]
     speaks: bool = True
+    languages: tuple[str, ...] = ()
 
 
 Progress = Callable[[str], None]

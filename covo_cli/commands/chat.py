@@ -22,7 +22,7 @@ _FLAGS = {
     ),
     "Audio": (
         *("audio.input", "audio.output", "audio.echo_cancellation"),
-        *("turns.barge_in", "turns.patience", "turns.silence"),
+        *("hearing.language", "turns.barge_in", "turns.patience", "turns.silence"),
     ),
     "Session": ("session.record",),
 }

@@ -60,6 +60,17 @@ class AudioSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HearingSettings:
+    """Recognition of the user's words."""
+
+    language: str = setting(
+        "auto",
+        "Language you speak, such as en or zh; auto: as it is heard.",
+        flag="--language",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TurnOptions:
     """When a turn ends and what interrupts a reply. Times are in seconds.
 

@@ -53,6 +53,7 @@ from model.turns.answering import interrupt
 from model.turns.context import TurnContext
 from model.turns.end_of_turn import EndOfTurnProbe
 from model.turns.endpointing import EndOfTurnModel
+from model.turns.language_notices import LanguageNotices
 from model.turns.phrases import Phrases
 from model.turns.states import (
     ConversationState,
@@ -71,8 +72,9 @@ class TurnTakingEngine:
     """A reply generator that can hold a conversation (see the module's docstring).
 
     ``detector`` detects speech in frames; ``executor`` runs work that outlasts a frame. Optional:
-    ``recognizer`` recognises words (a generator that does not hear needs one), ``phrases`` are the
-    rules to judge words by, ``end_of_turn`` judges the sound.
+    ``recognizer`` recognises words (a generator that does not hear needs one). ``phrases`` are the
+    rules for words whose language is unknown; without, no words are judged. ``end_of_turn`` judges
+    the sound. ``language``: the user's, if it is known before they speak.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class TurnTakingEngine:
         recognizer: LoadableRecognizer | None = None,
         phrases: Phrases | None = None,
         end_of_turn: EndOfTurnModel | None = None,
+        language: str = "",
     ) -> None:
         s = settings or TurnSettings()
         recognition = Recognition(recognizer, executor, samples(s.partial_every))
@@ -92,6 +95,7 @@ class TurnTakingEngine:
         self._context = TurnContext(generator, executor, hearing, recognition, probe, s, phrases)
         self._end_of_turn = end_of_turn
         self._voices = VoiceChanges(generator, executor)
+        self._languages = LanguageNotices(generator, phrases, language)
         self._commands: deque[Command] = deque()
         self._typed: deque[str] = deque()
         self._state: ConversationState = Listening()
@@ -152,6 +156,7 @@ class TurnTakingEngine:
             self._state = self._obey(self._commands.popleft(), self._state)
         c.events += self._voices.poll(c.now)
         self._state = self._step(self._state)
+        c.events += self._languages.poll(c.now, c.events)
         return c.events
 
     def _step(self, state: ConversationState) -> ConversationState:

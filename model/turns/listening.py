@@ -96,9 +96,12 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
 
 def _evidence(c: TurnContext, answer: TurnAnswer | None, silence: int) -> TurnEvidence:
     words = answer.words if answer is not None else None
+    language = answer.language if answer is not None else ""
+    phrases = c.phrases and c.phrases.of(language)
     return TurnEvidence(
         silence=seconds(silence),
-        words=c.phrases.end_of(words) if c.phrases and words else None,
+        words=phrases.end_of(words) if phrases and words else None,
+        unknown_language=language if words and c.phrases and phrases is None else "",
         words_coming=c.phrases is not None and (answer is None or answer.words_coming),
         asked=c.asked,
         probability=c.probe.probability,

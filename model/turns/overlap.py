@@ -25,7 +25,7 @@ class Overlap:
 
     ``goes_on``: it continues the turn that the reply answers. ``user_level``: the user's level in
     dBFS, if known. Its words are recognised while it grows and once when it has ended, unless there
-    is no recogniser or there are no ``phrases`` to judge by.
+    is no recogniser or there are no ``phrases`` to judge by, or none for their language.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Overlap:
         self._words: OverlapWords | None = None
         self._words_until = 0
         self._asked_until = 0
+        self._unknown_language = False
 
     @property
     def voiced(self) -> int:
@@ -71,8 +72,11 @@ class Overlap:
         if question.pending:
             notices = question.poll(now)
             if question.answer is not None:
-                self._words = self._phrases.over_a_reply(question.answer.text, reply)
-                self._words_until = self._asked_until
+                phrases = self._phrases.of(question.answer.language)
+                self._unknown_language = phrases is None
+                if phrases is not None:
+                    self._words = phrases.over_a_reply(question.answer.text, reply)
+                    self._words_until = self._asked_until
         ended = silence >= samples(ENDED_S)
         if not question.pending and self._recognizable and self._worth_asking(ended=ended):
             self._asked_until = self.voiced
@@ -98,9 +102,8 @@ class Overlap:
     @property
     def _recognizable(self) -> bool:
         recognition = self._recognition
-        return (
-            self._phrases is not None and recognition.available and not recognition.overlap.disabled
-        )
+        judged = self._phrases is not None and not self._unknown_language
+        return judged and recognition.available and not recognition.overlap.disabled
 
     def _worth_asking(self, *, ended: bool) -> bool:
         more = self.voiced - self._asked_until

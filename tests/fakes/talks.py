@@ -90,6 +90,8 @@ def converse(
     script: Script | None = None,
     recognized: Callable[[Audio], str] | None = None,
     recognize_cost: float = 0.3,
+    language: str = "en",
+    expected: str = "",
     without_recognizer: bool = False,
     end_of_turn: Callable[[FakeClock], EndOfTurnModel] = lambda clock: None,
     speaker: FakeSpeaker | None = None,
@@ -97,10 +99,10 @@ def converse(
     **made: object,
 ) -> tuple[Log, FakeGenerator]:
     """Run a conversation over ``audio``; ``commands`` by seconds. With a ``script``, words are
-    judged."""
+    judged. ``language``: what the recogniser hears; ``expected``: what was set."""
     clock = FakeClock()
     recognized = recognized or (script.read if script is not None else lambda audio: "hello")
-    reader = FakeRecognizer(clock, recognized, recognize_cost)
+    reader = FakeRecognizer(clock, recognized, recognize_cost, language)
     fake = generator(clock, **made)
     engine = TurnTakingEngine(
         fake,
@@ -110,6 +112,7 @@ def converse(
         None if without_recognizer else reader,
         phrases_of("en") if script is not None else None,
         end_of_turn(clock),
+        expected,
     )
     log = Log({samples(at): command for at, command in (commands or {}).items()})
     talk = Conversation(FakeMicrophone(audio), speaker or FakeSpeaker(), engine, [log])

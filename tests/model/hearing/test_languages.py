@@ -1,0 +1,25 @@
+"""Which language is being spoken."""
+
+from __future__ import annotations
+
+from model.hearing.languages import LANGUAGES, SpokenLanguages, language_name
+
+
+def test_a_sure_language_is_believed():
+    assert SpokenLanguages().choose({"de": 0.9, "en": 0.1}) == "de"
+
+
+def test_a_hum_is_in_the_likeliest_language_that_was_heard():
+    spoken = SpokenLanguages()
+    assert spoken.choose({"tr": 0.46, "zh": 0.2, "en": 0.1}) == "zh"  # nothing was surely heard
+    spoken.choose({"nn": 0.95})  # but no words were recognised
+    spoken.hear({"de": 0.95})
+    assert spoken.choose({"tr": 0.46, "en": 0.3, "de": 0.05}) == "de"
+    spoken.hear({"en": 0.95})
+    assert spoken.choose({"tr": 0.46, "en": 0.3, "de": 0.05}) == "en"
+
+
+def test_whispers_languages_have_names():
+    assert len(LANGUAGES) == 99
+    assert language_name("ht") == "Haitian Creole"
+    assert language_name("xx") == "xx"
