@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
@@ -76,6 +78,20 @@ def test_a_reply_is_spoken_as_it_is_on_the_cpu(tmp_path, device):
         piece, stream = worker.step(stream, [code], last=index == len(codes) - 1)
         pieces.append(torch.from_numpy(piece))
     assert error(torch.cat(pieces), torch.cat((early, late))) < TOLERANCE
+
+
+def test_an_old_triton_is_not_used(monkeypatch, caplog):
+    triton = pytest.importorskip("triton", reason="needs triton (the dev extra)")
+    working = SimpleNamespace(active=SimpleNamespace(get_current_target=lambda: "a GPU"))
+    monkeypatch.setattr("triton.runtime.driver", working)
+    builds = device_module._triton_builds.__wrapped__
+    assert builds()
+    for version in ("3.2.0", "3.3.1+git1234", "2.10.0"):
+        monkeypatch.setattr(triton, "__version__", version)
+        assert not builds()
+        assert f"Triton {version} is too old" in caplog.text
+    monkeypatch.setattr(triton, "__version__", "3.10.0")
+    assert builds()
 
 
 def test_an_older_card_is_described_with_what_it_lacks(monkeypatch):
