@@ -6,16 +6,26 @@ from model.hearing.languages import LANGUAGES, SpokenLanguages, language_name
 
 
 def test_a_sure_language_is_believed():
-    assert SpokenLanguages().choose({"de": 0.9, "en": 0.1}) == "de"
+    assert SpokenLanguages().choose({"de": 0.95, "en": 0.05}) == "de"
+    assert SpokenLanguages().choose({"zh": 0.65, "en": 0.3}) == "zh"
+
+
+def test_another_language_than_those_heard_must_be_surer():
+    spoken = SpokenLanguages()
+    assert spoken.choose({"cy": 0.81, "en": 0.18}) == "en"
+    spoken.hear("cy", 0.95)
+    assert spoken.choose({"cy": 0.81, "en": 0.18}) == "cy"
+    assert spoken.choose({"cy": 0.1, "en": 0.81}) == "cy"
+    assert spoken.choose({"cy": 0.05, "en": 0.95}) == "en"
 
 
 def test_a_hum_is_in_the_likeliest_language_that_was_heard():
     spoken = SpokenLanguages()
-    assert spoken.choose({"tr": 0.46, "zh": 0.2, "en": 0.1}) == "zh"  # nothing was surely heard
-    spoken.choose({"nn": 0.95})  # but no words were recognised
-    spoken.hear({"de": 0.95})
-    assert spoken.choose({"tr": 0.46, "en": 0.3, "de": 0.05}) == "de"
-    spoken.hear({"en": 0.95})
+    assert spoken.choose({"tr": 0.46, "zh": 0.2, "en": 0.1}) == "zh"  # nothing was heard yet
+    spoken.hear("de", 0.95)
+    spoken.hear("fr", 0.5)  # unsure itself
+    assert spoken.choose({"tr": 0.46, "fr": 0.3, "en": 0.3, "de": 0.05}) == "de"
+    spoken.hear("en", 0.95)
     assert spoken.choose({"tr": 0.46, "en": 0.3, "de": 0.05}) == "en"
 
 
