@@ -15,11 +15,13 @@ from typing import Any
 from covo_cli.bench.conversation import measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.figures import machine
+from covo_cli.bench.speakers import PROFILE, SENTENCES, measure_speakers
 from covo_cli.bench.speech import as_lines, questions, spoken
 from covo_cli.engines.engines import EngineChoice, build_engine
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import Line
+from model.hearing.identity.profile import CamPlusPlusEmbedder
 from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore
@@ -86,6 +88,19 @@ def bench_echo(
         progress=progress,
     )
     return {"machine": machine(), **figures}
+
+
+def bench_speakers(settings: Settings, voices: Sequence[str], progress: Progress) -> dict[str, Any]:
+    """Run :mod:`covo_cli.bench.speakers` on ``voices``."""
+    weights = WeightStore(models_dir(settings))
+    embedder = CamPlusPlusEmbedder(weights.path("campplus", "campplus_cn_en_common.pt"))
+    voice_of = _voices(settings, weights)
+    said = {}
+    for name in voices:
+        progress(f"{name} speaks")
+        said[name] = [spoken(text, voice_of(name)) for text in (PROFILE, *SENTENCES)]
+    progress("comparing the voices")
+    return measure_speakers(embedder, said)
 
 
 def _rendered(settings: Settings, voice: str, texts: Sequence[str]) -> list[Line]:

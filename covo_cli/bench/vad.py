@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.table import Table
 
 from audio_io.acoustics import noise
 from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
@@ -95,6 +96,38 @@ def measure(
             "cost": round((time.perf_counter() - began) / (heard / USER_RATE), 4),
         }
     return result
+
+
+def vad_tables(figures: dict[str, Any]) -> list[Table]:
+    """Lay out the figures of :func:`measure`."""
+    detectors: dict[str, Any] = figures["detectors"]
+    noise = Table(title="False triggers without speech: share of frames, turns per minute")
+    speech = Table(title="Speech in pink noise: frames missed, onset and offset in ms (median)")
+    cost = Table(title="Share of one core, in real time")
+    for table in (noise, speech, cost):
+        table.add_column("")
+        for name in detectors:
+            table.add_column(name, justify="right")
+    first = next(iter(detectors.values()))
+    for label in first["noise"]:
+        cells = [detector["noise"][label] for detector in detectors.values()]
+        noise.add_row(label, *(f"{c['share']:.1%}  {c['turns_per_minute']:5.1f}" for c in cells))
+    for label in first["speech"]:
+        cells = [detector["speech"][label] for detector in detectors.values()]
+        speech.add_row(
+            label,
+            *(
+                f"{c['frames_missed']:.1%}  {_ms(c['onset_ms_median'])}  "
+                f"{_ms(c['offset_ms_median'])}"
+                for c in cells
+            ),
+        )
+    cost.add_row("", *(f"{detector['cost']:.2%}" for detector in detectors.values()))
+    return [noise, speech, cost]
+
+
+def _ms(value: float | None) -> str:
+    return "   -" if value is None else f"{value:4.0f}"
 
 
 def _decide(detector: SpeechDetector, sound: Audio) -> Mask:

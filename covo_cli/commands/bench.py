@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,6 @@ from covo_cli.commands.common import weight_store
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
 
@@ -57,7 +54,7 @@ def vad(json_file: JsonFile = None) -> None:
     from hibari import Hibari
 
     from audio_io.vad import SileroVad, WebRtcVad
-    from covo_cli.bench.vad import measure
+    from covo_cli.bench.vad import measure, vad_tables
     from covo_cli.process.terminal import PlainConsole
 
     model = weight_store().path("silero-vad", "silero_vad.onnx")
@@ -72,7 +69,7 @@ def vad(json_file: JsonFile = None) -> None:
     )
     save_json(json_file, figures)
     console = PlainConsole()
-    for table in _vad_tables(figures):
+    for table in vad_tables(figures):
         console.print(table)
 
 
@@ -123,6 +120,32 @@ def echo(
     save_json(json_file, figures)
     for path in figures["paths"]:
         _print_figures(f"Echo after {path['delay_ms']} ms", path)
+
+
+@app.command()
+def speakers(
+    voice: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Voice to tell from the others; repeatable.", autocompletion=complete_voice
+        ),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure whether the user's voice is told from others.
+
+    Every voice is the user once.
+    """
+    from covo_cli.bench.lite import bench_speakers
+    from covo_cli.errors import CliError
+    from covo_cli.settings.settings import load_settings
+
+    voices = voice or ["heart", "bella", "emma", "george", "michael"]
+    if len(set(voices)) < 2:
+        raise CliError("there is nobody else to tell the voice from; name two voices or more")
+    figures = bench_speakers(load_settings(), voices, _say)
+    save_json(json_file, figures)
+    _print_figures("Whose voice it is", figures, without=("machine",))
 
 
 @app.command()
@@ -308,36 +331,3 @@ def save_json(path: Path | None, figures: dict[str, Any]) -> None:
         whole_file.write_text(path, json.dumps(figures, indent=2) + "\n")
     except OSError as error:
         raise CliError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _vad_tables(figures: dict[str, Any]) -> list[Table]:
-    from rich.table import Table
-
-    detectors: dict[str, Any] = figures["detectors"]
-    noise = Table(title="False triggers without speech: share of frames, turns per minute")
-    speech = Table(title="Speech in pink noise: frames missed, onset and offset in ms (median)")
-    cost = Table(title="Share of one core, in real time")
-    for table in (noise, speech, cost):
-        table.add_column("")
-        for name in detectors:
-            table.add_column(name, justify="right")
-    first = next(iter(detectors.values()))
-    for label in first["noise"]:
-        cells = [detector["noise"][label] for detector in detectors.values()]
-        noise.add_row(label, *(f"{c['share']:.1%}  {c['turns_per_minute']:5.1f}" for c in cells))
-    for label in first["speech"]:
-        cells = [detector["speech"][label] for detector in detectors.values()]
-        speech.add_row(
-            label,
-            *(
-                f"{c['frames_missed']:.1%}  {_ms(c['onset_ms_median'])}  "
-                f"{_ms(c['offset_ms_median'])}"
-                for c in cells
-            ),
-        )
-    cost.add_row("", *(f"{detector['cost']:.2%}" for detector in detectors.values()))
-    return [noise, speech, cost]
-
-
-def _ms(value: float | None) -> str:
-    return "   -" if value is None else f"{value:4.0f}"

@@ -57,7 +57,7 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
 
 def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[str, str]:
     """Return the pieces of weights that these settings do not need, and why."""
-    unneeded: dict[str, str] = {}
+    unneeded = {"campplus": "only `covo bench speakers` needs it"}
     if engine != "lite":
         unneeded["smollm2-135m"] = f"not needed by the engine {engine}"
     elif settings.chat.model or settings.chat.url:
