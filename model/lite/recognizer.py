@@ -184,7 +184,7 @@ class WhisperRecognizer:
                 with self._order.stage(call):
                     detected = model.detect_language(encoded)[0]
                 likely = {token.strip("<|>"): probability for token, probability in detected}
-                language = self._spoken.choose(likely)
+                language = self._spoken.choose(likely, len(audio) / USER_RATE)
                 sure = likely.get(language, 0.0)
             begin = ("startoftranscript", language, "transcribe", "notimestamps")
             prompt = [f"<|{token}|>" for token in begin]

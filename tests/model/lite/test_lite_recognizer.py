@@ -156,7 +156,7 @@ def test_the_language_is_detected_unless_the_sound_does_not_tell(monkeypatch, tm
     monkeypatch.setattr("tokenizers.Tokenizer.from_file", lambda path: tokens, raising=False)
     recognizer = WhisperRecognizer(tmp_path, language="auto")
     recognizer.load()
-    audio = np.full(USER_RATE, 0.1, np.float32)
+    audio = np.full(2 * USER_RATE, 0.1, np.float32)
     hum = {"tr": 0.5, "zh": 0.2, "en": 0.1, "de": 0.05}
     detected += [hum, {"de": 0.95, "en": 0.05}, hum]
     assert [recognizer.transcribe(audio).language for _ in range(3)] == ["zh", "de", "de"]
