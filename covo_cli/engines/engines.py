@@ -11,7 +11,6 @@ from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, models_dir, voices_dir
 from model.errors import ModelError
-from voices.errors import did_you_mean
 
 if TYPE_CHECKING:
     from audio_io.signal import SpeechDetector
@@ -195,7 +194,9 @@ def _language(settings: Settings) -> str:
 
     language = settings.hearing.language
     if language not in (AUTO, *LANGUAGES):
-        hint = did_you_mean(language, LANGUAGES)
+        codes = {name: code for code, name in LANGUAGES.items()}
+        meant = codes.get(language.capitalize(), language.lower().partition("-")[0])
+        hint = f"; did you mean {meant}?" if meant in LANGUAGES else ""
         raise SettingsError(
             f"hearing.language cannot be {language!r}: it must be auto or a code such as en, zh "
             f"or de{hint}"
