@@ -251,8 +251,10 @@ def duplex(
     from covo_cli.bench.network.tables import goals_table
     from model.covo.config.device import named_device
     from model.covo.config.precision import Precision
+    from model.covo.memory.fit import free_memory
 
     where = named_device(device)
+    free_memory(str(where))  # raises for a missing device
     # Redraw rarely: drawing slows down the measured work.
     with Progress(refresh_per_second=1) as shown:
         task = shown.add_task("chunks", total=None)
