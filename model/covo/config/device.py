@@ -111,11 +111,11 @@ def _triton_builds() -> bool:
             return False
         driver.active.get_current_target()
     except ImportError:
-        _log.info("Triton is not installed; decoding takes more and slower kernels without it")
+        _log.info("Triton is not installed; replies are slower without its kernels")
         return False
     except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError) as error:
         _log.warning(
-            "Triton cannot build kernels (%s), so decoding is slower; it needs a C compiler and "
+            "Triton cannot build kernels (%s), so replies are slower; it needs a C compiler and "
             "Python's headers, such as gcc and python3-dev",
             error,
         )
