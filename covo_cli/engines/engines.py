@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from audio_io.signal import SpeechDetector
     from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
+    from model.hearing.identity.profile import SpeakerEmbedder
     from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
@@ -138,6 +139,7 @@ def turn_taking(
         phrases_of(ASSUMED_LANGUAGE) if recognizer is not None else None,
         _end_of_turn(settings),
         "" if language == AUTO else language,
+        _speaker_embedder(settings),
     )
 
 
@@ -164,6 +166,14 @@ def _end_of_turn(settings: Settings) -> EndOfTurnModel | None:
     if settings.turns.end_of_turn == "none":
         return None
     return SmartTurn(_weights(settings).path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
+
+
+def _speaker_embedder(settings: Settings) -> SpeakerEmbedder | None:
+    from model.hearing.identity.profile import CamPlusPlusEmbedder
+
+    if not settings.turns.only_user:
+        return None
+    return CamPlusPlusEmbedder(_weights(settings).path("campplus", "campplus_cn_en_common.pt"))
 
 
 def _build_cascade(settings: Settings) -> Cascade:
