@@ -12,6 +12,8 @@ from torch import Tensor
 
 def available(x: Tensor) -> bool:
     """Return whether the functions below work for ``x``."""
+    if torch.version.hip is not None:  # torch names MIOpen cuDNN, but it lacks these functions
+        return False
     return x.is_cuda and x.dtype == torch.float32 and torch.backends.cudnn.is_acceptable(x)
 
 
