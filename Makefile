@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Both workers import everything, and some tests start programs: let them find it compiled.
 test: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint format clean help
+.PHONY: demo test fuzz lint format clean help
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -17,6 +17,9 @@ demo: $(VENV)/.user ## set up everything and hold a spoken conversation, no soun
 test: $(VENV)/.dev lint ## set up everything, check style and types, run the tests
 	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not soundcard"
 	@$(BIN)/pytest -m soundcard tests/audio_io/test_audio_live.py
+
+fuzz: $(VENV)/.dev ## thousands of random inputs to all that covo reads, and a hundred kills
+	@COVO_FUZZ_INPUTS=400 OMP_NUM_THREADS=1 $(BIN)/pytest tests/fuzz
 
 lint: $(VENV)/.dev ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -68,7 +68,7 @@ def open_audio(path: Path) -> Any:
 class _SoundStream(soundfile.SoundFile):  # type: ignore[misc]
     """A sound file read from a stream, which it owns."""
 
-    def __init__(self, stream: BinaryIO | RawIOBase) -> None:
+    def __init__(self, stream: RawIOBase) -> None:
         self._stream = stream
         try:
             super().__init__(stream)

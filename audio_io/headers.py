@@ -15,9 +15,10 @@ from typing import BinaryIO
 _MOST = 0xFFFF_FFFE
 
 
-def with_true_size(stream: BinaryIO) -> BinaryIO | io.RawIOBase:
-    """Return ``stream``, or one that reads the same but has the true size in its header.
+def with_true_size(stream: BinaryIO) -> io.RawIOBase:
+    """Return ``stream`` with the true size in its header, for libsndfile.
 
+    Reading and seeking raise nothing: libsndfile cannot pass it on, and finds the sound cut short.
     Raises: OSError.
     """
     length = stream.seek(0, io.SEEK_END)
@@ -34,7 +35,7 @@ def with_true_size(stream: BinaryIO) -> BinaryIO | io.RawIOBase:
         case b"caff":
             patch = _caf_patch(stream, length)
     stream.seek(0)
-    return stream if patch is None else _Patched(stream, *patch)
+    return _Patched(stream, *(patch or (0, b"")))
 
 
 def _wave_patch(stream: BinaryIO, header: struct.Struct, length: int) -> tuple[int, bytes] | None:
@@ -96,10 +97,12 @@ class _Patched(io.RawIOBase):
         return self._stream.tell()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._stream.seek(offset, whence)
+        with contextlib.suppress(OSError, ValueError):  # to where a damaged header points
+            self._stream.seek(offset, whence)
+        return self._stream.tell()
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Read what comes next; nothing after an error, which libsndfile cannot pass on."""
+        """Read what comes next; nothing after an error."""
         data = b""
         with contextlib.suppress(OSError):
             start = self._stream.tell()

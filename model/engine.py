@@ -61,7 +61,12 @@ class PushToTalk:
     held: bool
 
 
-Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk
+@dataclass(frozen=True, slots=True)
+class NewSpeaker:
+    """Somebody else is the user from now on, where voices are told apart."""
+
+
+Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk | NewSpeaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class EngineInfo:
     """Describes an engine for the screen and the session's record.
 
     ``description``: its components. ``parts``: each part's model. ``speaks``: False for text only.
+    ``languages``: the only ones that its voice speaks (codes), empty where no limit is known.
     """
 
     name: str
@@ -77,6 +83,7 @@ class EngineInfo:
     device: str
     parts: dict[str, str]
     speaks: bool = True
+    languages: tuple[str, ...] = ()
 
 
 Progress = Callable[[str], None]

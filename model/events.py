@@ -44,6 +44,7 @@ class UserTranscript(Event):
     """What the user said in turn ``turn``; replaces the turn's earlier transcripts.
 
     ``start`` and ``end`` bound the speech, in user samples. Unless ``final``, it may still change.
+    ``language``: a code such as ``en``; empty if it is unknown, typed, or was not recorded.
     """
 
     turn: int
@@ -51,6 +52,7 @@ class UserTranscript(Event):
     final: bool
     start: int
     end: int
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def _load(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> ND
         raise VoiceError(
             f"{path} is missing: a Covo voice consists of {', '.join(PROMPT_FILES)}"
         ) from error
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy parses the header as Python, and fails as a parser may
         raise VoiceError(f"{path} is not a numpy array file: {error}") from error
     if not isinstance(array, np.ndarray):  # e.g. a renamed .npz
         raise VoiceError(f"{path} is not a numpy array file")

@@ -1,12 +1,16 @@
-"""Make folders, and tell what is in the way: such as a link to a disk that is not mounted."""
+"""Make folders and drafts in them, and tell what is in the way, such as a disk not mounted."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import platform
+import shutil
 import tempfile
+import zlib
 from pathlib import Path
+from secrets import token_hex
 
 
 def make_folder(folder: Path) -> None:
@@ -56,3 +60,35 @@ def why_unwritable(folder: Path) -> str:
     except OSError as error:
         return f"cannot write into {folder}: {error.strerror or error}"
     return ""
+
+
+def draft_in(folder: Path) -> Path:
+    """Return a new hidden name in ``folder`` for what becomes whole when it is renamed.
+
+    Drafts that were left there by processes which were killed are removed.
+    """
+    ours = f".covo-draft-{zlib.crc32(platform.node().encode()):08x}-"
+    with contextlib.suppress(OSError):
+        for draft in folder.glob(f"{ours}*"):
+            pid = draft.name.removeprefix(ours).partition("-")[0]
+            if pid.isdecimal() and not _runs(int(pid)):
+                _remove(draft)
+    return folder / f"{ours}{os.getpid()}-{token_hex(4)}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0) if os.name == "posix" else None
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _remove(draft: Path) -> None:
+    with contextlib.suppress(OSError):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        else:
+            draft.unlink()

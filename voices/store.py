@@ -7,13 +7,12 @@ built-in voice of the same name.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from voices.errors import VoiceError, did_you_mean
-from voices.folders import make_folder
+from voices.folders import draft_in, make_folder
 from voices.pack import VoicePack, read_pack
 
 BUILTIN = Path(__file__).parent / "builtin"
@@ -80,13 +79,15 @@ class VoiceStore:
             )
         try:
             make_folder(self._user)
-            with tempfile.TemporaryDirectory(dir=self._user, prefix=".adding-") as temporary:
-                draft = Path(temporary) / pack.name
+            draft = draft_in(self._user)
+            try:
                 draft.mkdir()
                 for file in pack.files:
                     shutil.copyfile(file, draft / file.name)
                 read_pack(draft)
                 draft.rename(target)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
         except OSError as error:
             raise VoiceError(
                 f"cannot write the voice to {self._user}: {error.strerror or error}"

@@ -25,11 +25,13 @@ from covo_cli.bench.soak.subject import (
     recorded_lines,
     scripted_subject,
 )
+from covo_cli.bench.speakers import PROFILE, SENTENCES, measure_speakers
 from covo_cli.bench.speech import as_lines, questions, spoken
 from covo_cli.engines.engines import EngineChoice, build_engine
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import Line
+from model.hearing.identity.profile import CamPlusPlusEmbedder
 from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore
@@ -115,6 +117,19 @@ def bench_soak(
     user = random_user([*asked, *recorded_lines()], bench.minutes, rng)
     progress("loading the engine")
     return measure_soak(bench, real_subject(settings, engine, user, paced=bench.paced), progress)
+
+
+def bench_speakers(settings: Settings, voices: Sequence[str], progress: Progress) -> dict[str, Any]:
+    """Run :mod:`covo_cli.bench.speakers` on ``voices``."""
+    weights = WeightStore(models_dir(settings))
+    embedder = CamPlusPlusEmbedder(weights.path("campplus", "campplus_cn_en_common.pt"))
+    voice_of = _voices(settings, weights)
+    said = {}
+    for name in voices:
+        progress(f"{name} speaks")
+        said[name] = [spoken(text, voice_of(name)) for text in (PROFILE, *SENTENCES)]
+    progress("comparing the voices")
+    return measure_speakers(embedder, said)
 
 
 def _rendered(settings: Settings, voice: str, texts: Sequence[str]) -> list[Line]:

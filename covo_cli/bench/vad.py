@@ -99,7 +99,7 @@ def measure(
 
 
 def vad_tables(figures: dict[str, Any]) -> list[Table]:
-    """Return one table per topic."""
+    """Lay out the figures of :func:`measure`."""
     detectors: dict[str, Any] = figures["detectors"]
     noise = Table(title="False triggers without speech: share of frames, turns per minute")
     speech = Table(title="Speech in pink noise: frames missed, onset and offset in ms (median)")

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from covo_cli.commands.common import weight_store
+from covo_cli.commands.common import JsonFile, save_json, weight_store
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
-
-
-def _check_json(path: Path | None) -> Path | None:
-    """Check, before measuring, that the figures can be written. Raises: CliError."""
-    from tempfile import TemporaryFile
-
-    from covo_cli.errors import CliError
-
-    if path is None:
-        return None
-    if path.is_dir():
-        raise CliError(f"{path} is a folder; name a file")
-    try:
-        TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise CliError(f"cannot write {path}: {error.strerror}") from error
-    return path
-
-
-JsonFile = Annotated[
-    Path | None,
-    typer.Option("--json", callback=_check_json, help="Write the figures to this file as JSON."),
-]
 
 
 @app.callback()
@@ -164,6 +140,32 @@ def soak(
 
 
 @app.command()
+def speakers(
+    voice: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Voice to tell from the others; repeatable.", autocompletion=complete_voice
+        ),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure whether the user's voice is told from others.
+
+    Every voice is the user once.
+    """
+    from covo_cli.bench.lite import bench_speakers
+    from covo_cli.errors import CliError
+    from covo_cli.settings.settings import load_settings
+
+    voices = voice or ["heart", "bella", "emma", "george", "michael"]
+    if len(set(voices)) < 2:
+        raise CliError("there is nobody else to tell the voice from; name two voices or more")
+    figures = bench_speakers(load_settings(), voices, _say)
+    save_json(json_file, figures)
+    _print_figures("Whose voice it is", figures, without=("machine",))
+
+
+@app.command()
 def startup(
     runs: Annotated[int, typer.Option(help="Number of processes to time.", min=1)] = 5,
     json_file: JsonFile = None,
@@ -267,8 +269,10 @@ def duplex(
     from covo_cli.bench.goals import goals_table
     from model.covo.config.device import named_device
     from model.covo.config.precision import Precision
+    from model.covo.memory.fit import free_memory
 
     where = named_device(device)
+    free_memory(str(where))  # raises for a missing device
     # Redraw rarely: drawing slows down the measured work.
     with Progress(refresh_per_second=1) as shown:
         task = shown.add_task("chunks", total=None)
@@ -334,16 +338,3 @@ def _print_figures(title: str, figures: dict[str, Any], without: tuple[str, ...]
             shown = "  ".join(f"{key.replace('_', ' ')} {entry}" for key, entry in value.items())
         table.add_row(name.replace("_", " "), str(shown))
     PlainConsole().print(table)
-
-
-def save_json(path: Path | None, figures: dict[str, Any]) -> None:
-    """Write ``figures`` to ``path`` atomically. Raises: CliError."""
-    from covo_cli.errors import CliError
-    from covo_cli.process import whole_file
-
-    if path is None:
-        return
-    try:
-        whole_file.write_text(path, json.dumps(figures, indent=2) + "\n")
-    except OSError as error:
-        raise CliError(f"cannot write {path}: {error.strerror}") from error

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from audio_io.signal import SpeechDetector
     from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
+    from model.hearing.identity.profile import SpeakerEmbedder
     from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from model.turns.turn_settings import TurnSettings
     from model.weights.packages import WeightStore
 
-LANGUAGE = "en"
-"""The language that the embedded engine understands."""
+ASSUMED_LANGUAGE = "en"
+"""The language by whose rules words are judged if the recogniser does not tell theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +70,20 @@ def build_engine(
     share_one_heap()
     choice = choice or choose_engine(settings)
     _check_heeded(settings, choice)
+    _language(settings)
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
         from covo_cli.engines.duplex_engine import build_duplex
 
-        reader = partial(_recognizer, settings, "auto")
+        reader = partial(_recognizer, settings)
         return build_duplex(settings, _detector(settings), executor, reader)
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 
         generator = build_covo(settings, choice.model)
-        recognizer = _recognizer(settings, "auto") if settings.covo.transcript else None
+        recognizer = _recognizer(settings) if settings.covo.transcript else None
         return turn_taking(settings, generator, executor, recognizer)
-    return turn_taking(
-        settings, _build_cascade(settings), executor, _recognizer(settings, LANGUAGE)
-    )
+    return turn_taking(settings, _build_cascade(settings), executor, _recognizer(settings))
 
 
 def _check_heeded(settings: Settings, choice: EngineChoice) -> None:
@@ -125,17 +125,21 @@ def turn_taking(
 
     Raises: SettingsError, ModelError.
     """
+    from model.hearing.languages import AUTO
     from model.turns.controller import TurnTakingEngine
     from model.turns.phrases import phrases_of
 
+    language = _language(settings)
     return TurnTakingEngine(
         generator,
         _detector(settings),
         executor,
         turn_settings(settings),
         recognizer,
-        phrases_of(LANGUAGE) if recognizer is not None else None,
+        phrases_of(ASSUMED_LANGUAGE) if recognizer is not None else None,
         _end_of_turn(settings),
+        "" if language == AUTO else language,
+        _speaker_embedder(settings),
     )
 
 
@@ -164,6 +168,14 @@ def _end_of_turn(settings: Settings) -> EndOfTurnModel | None:
     return SmartTurn(_weights(settings).path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
 
 
+def _speaker_embedder(settings: Settings) -> SpeakerEmbedder | None:
+    from model.hearing.identity.profile import CamPlusPlusEmbedder
+
+    if not settings.turns.only_user:
+        return None
+    return CamPlusPlusEmbedder(_weights(settings).path("campplus", "campplus_cn_en_common.pt"))
+
+
 def _build_cascade(settings: Settings) -> Cascade:
     from model.lite import ChatLimits, build_cascade
     from voices.store import VoiceStore
@@ -179,10 +191,27 @@ def _build_cascade(settings: Settings) -> Cascade:
     )
 
 
-def _recognizer(settings: Settings, language: str) -> WhisperRecognizer:
+def _recognizer(settings: Settings) -> WhisperRecognizer:
     from model.lite.recognizer import WhisperRecognizer
 
+    language = _language(settings)
     return WhisperRecognizer(_weights(settings).whole("whisper-base"), language=language)
+
+
+def _language(settings: Settings) -> str:
+    """Return the user's language, a code or ``auto``. Raises: SettingsError."""
+    from model.hearing.languages import AUTO, LANGUAGES
+
+    language = settings.hearing.language
+    if language not in (AUTO, *LANGUAGES):
+        codes = {name: code for code, name in LANGUAGES.items()}
+        meant = codes.get(language.capitalize(), language.lower().partition("-")[0])
+        hint = f"; did you mean {meant}?" if meant in LANGUAGES else ""
+        raise SettingsError(
+            f"hearing.language cannot be {language!r}: it must be auto or a code such as en, zh "
+            f"or de{hint}"
+        )
+    return language
 
 
 def _detector(settings: Settings) -> SpeechDetector:

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
+
+from voices.folders import draft_in
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def whole_file(target: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(target))  # Path.resolve fails for a circle of links
     # Not named after the target, whose name may be as long as names can be.
-    temporary = target.with_name(f".covo.{os.getpid()}.{token_hex(4)}.tmp")
+    temporary = draft_in(target.parent)
     try:
         yield temporary
         temporary.replace(target)

@@ -49,9 +49,9 @@ class Keyboard:
             return self
         # With styling blessed would query the terminal, and the answer could be taken for keys.
         terminal = Terminal(stream=sys.__stdout__, force_styling=None)
+        self._terminal = terminal  # first: the program may be stopped and continued at any moment
         # Not on the thread, which may hang: this must be undone.
         self._restore.enter_context(terminal.cbreak())
-        self._terminal = terminal
         self.start(terminal)
         return self
 

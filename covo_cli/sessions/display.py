@@ -66,7 +66,9 @@ def facts(session: Session) -> Text:
         "speaker": info.output_device,
         "versions": ", ".join(versions),
     }
-    lines = [Text.assemble((f"{x:<13} ", "dim"), clean(found[x]) or "-") for x in found]
+    shown = {x: clean(found[x]) or "-" for x in found}
+    shown["folder"] = found["folder"]  # byte by byte, to be copied
+    lines = [Text.assemble((f"{x:<13} ", "dim"), shown[x]) for x in shown]
     return Text("\n").join(lines)
 
 

@@ -91,7 +91,7 @@ def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
             if record.get(name) is not None:
                 value = convert(record[name], kind)
                 fields[name] = value.astimezone() if isinstance(value, datetime) else value
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             warnings.append(f"{INFO}: {name} {str(error).strip()}")
     return SessionInfo(**{"started": start_of(folder), **fields}), warnings
 
@@ -109,20 +109,20 @@ def read_span(folder: Path) -> tuple[datetime, datetime]:
     """
     try:
         span = msgspec.json.decode((folder / INFO).read_bytes(), type=_TimeSpan)
-    except (OSError, msgspec.MsgspecError, UnicodeError):
+        # Written without a time zone, it is a local time.
+        started = span.started.astimezone()
+        return started, (span.ended or started).astimezone()
+    except (OSError, ValueError, OverflowError):
         info, _ = read_info(folder)
-        span = _TimeSpan(info.started, info.ended)
-    # Written without a time zone, it is a local time.
-    started = span.started.astimezone()
-    return started, (span.ended or started).astimezone()
+        return info.started, info.ended or info.started
 
 
 def start_of(folder: Path) -> datetime:
     """Return when the session in ``folder`` began: by its name, else by the folder's age."""
     try:
         return datetime.strptime(folder.name[:19], NAME_FORMAT).astimezone()
-    except ValueError:  # renamed by the user
-        with suppress(OSError):
+    except (ValueError, OverflowError):  # renamed by the user
+        with suppress(OSError, ValueError, OverflowError):
             return datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
     return datetime.fromtimestamp(0).astimezone()
 

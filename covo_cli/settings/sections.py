@@ -60,6 +60,17 @@ class AudioSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HearingSettings:
+    """Recognition of the user's words."""
+
+    language: str = setting(
+        "auto",
+        "Language you speak, such as en or zh; auto: as it is heard.",
+        flag="--language",
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class TurnOptions:
     """When a turn ends and what interrupts a reply. Times are in seconds.
 
@@ -99,6 +110,11 @@ class TurnOptions:
         True,
         "Let speech interrupt the assistant; off: ignore the microphone while it speaks.",
         flag="--barge-in",
+    )
+    only_user: bool = setting(
+        False,
+        "Answer only the voice that speaks first, once it is known; the key n begins anew.",
+        flag="--only-user",
     )
     barge_in_confirm: float = setting(
         0.25, "Seconds of speech over a reply that silence it.", within=(0.02, 2.0)

@@ -24,6 +24,7 @@ from covo_cli.settings.sections import (
     ChatSettings,
     CovoSettings,
     EngineSettings,
+    HearingSettings,
     ModelsSettings,
     SessionSettings,
     TurnOptions,
@@ -61,6 +62,7 @@ class Settings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     voice: VoiceSettings = field(default_factory=VoiceSettings)
     audio: AudioSettings = field(default_factory=AudioSettings)
+    hearing: HearingSettings = field(default_factory=HearingSettings)
     turns: TurnOptions = field(default_factory=TurnOptions)
     chat: ChatSettings = field(default_factory=ChatSettings)
     covo: CovoSettings = field(default_factory=CovoSettings)

@@ -137,13 +137,15 @@ class UserTranscripts:
         self._ended.append(spoken)
 
     def _collect(self, spoken: _SpokenTurn, now: int) -> Iterator[Event]:
-        turn, words, text = spoken.turn, spoken.words, ""
+        turn, words, text, language = spoken.turn, spoken.words, "", ""
         if words is not None:
             yield from words.poll(now)
             if words.pending:
                 return
-            text = words.answer.text.strip() if words.answer else ""
+            if words.answer:
+                text, language = words.answer.text.strip(), words.answer.language
         if text:
-            yield UserTranscript(now, turn.number, text, True, turn.start, turn.end_of_speech)
+            span = turn.start, turn.end_of_speech
+            yield UserTranscript(now, turn.number, text, True, *span, language)
         elif spoken.shown:
             yield TurnDiscarded(now, turn.number, "nothing recognised")

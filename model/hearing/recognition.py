@@ -116,8 +116,9 @@ class Recognition:
         if question.pending:
             events += question.poll(now)
             if question.answer is not None and question.answer.text:
-                text, end = question.answer.text, turn.end_of_speech
-                events.append(UserTranscript(now, turn.number, text, False, turn.start, end))
+                text, language = question.answer.text, question.answer.language
+                span = turn.start, turn.end_of_speech
+                events.append(UserTranscript(now, turn.number, text, False, *span, language))
             if not question.pending:
                 # The longer a turn, the longer each recognition: add a tenth of its length.
                 self._next_partial = now + self._partial_every + (now - turn.start) // 10

@@ -91,6 +91,7 @@ class Cascade:
             voice=voice,
             device=self._device,
             parts=parts,
+            languages=("en",),  # the phonemizers of its voices are English
         )
 
     @property

@@ -23,6 +23,7 @@ from audio_io.clock import USER_RATE
 from audio_io.levels import block_powers, power_to_db
 from audio_io.signal import Audio
 from model.errors import RecognizerError
+from model.hearing.languages import AUTO, WITHOUT_SPACES, SpokenLanguages
 from model.hearing.recognition import Transcript
 from model.lite.mel import log_mel
 
@@ -101,7 +102,7 @@ class NewestFirst:
 class WhisperRecognizer:
     """``folder`` holds ``model.bin``, ``config.json``, ``vocabulary.txt`` and ``tokenizer.json``.
 
-    ``language`` is a code such as ``en``, or ``auto`` to detect it in each turn. Thread-safe.
+    ``language`` is a code such as ``en``, or ``auto`` to detect it in each recording. Thread-safe.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class WhisperRecognizer:
     ) -> None:
         self._folder = folder
         self._language = language
+        self._spoken = SpokenLanguages()
         self._threads = threads
         self._no_speech = no_speech or NoSpeech()
         self._lock = threading.Lock()
@@ -152,8 +154,9 @@ class WhisperRecognizer:
         self.load()
         pieces = [self._transcribe_piece(piece) for piece in split_at_pauses(audio)]
         spoken = [piece for piece in pieces if piece.text]
-        text = " ".join(piece.text for piece in spoken)
-        return Transcript(text, spoken[0].language if spoken else "")
+        language = spoken[0].language if spoken else ""
+        between = "" if language in WITHOUT_SPACES else " "
+        return Transcript(between.join(piece.text for piece in spoken), language)
 
     def _transcribe_piece(self, audio: Audio) -> Transcript:
         if loudest(audio) < self._no_speech.silence:
@@ -176,11 +179,15 @@ class WhisperRecognizer:
         try:
             with self._order.stage(call):
                 encoded = model.encode(ctranslate2.StorageView.from_array(mel[None]))
-            language = f"<|{self._language}|>"
-            if self._language == "auto":
+            language, sure = self._language, 1.0
+            if language == AUTO:
                 with self._order.stage(call):
-                    language = model.detect_language(encoded)[0][0][0]
-            prompt = ["<|startoftranscript|>", language, "<|transcribe|>", "<|notimestamps|>"]
+                    detected = model.detect_language(encoded)[0]
+                likely = {token.strip("<|>"): probability for token, probability in detected}
+                language = self._spoken.choose(likely, len(audio) / USER_RATE)
+                sure = likely.get(language, 0.0)
+            begin = ("startoftranscript", language, "transcribe", "notimestamps")
+            prompt = [f"<|{token}|>" for token in begin]
             ids = [tokenizer.token_to_id(token) for token in prompt]
             if None in ids:
                 raise RecognizerError(f"Whisper knows no language called {self._language!r}")
@@ -201,8 +208,9 @@ class WhisperRecognizer:
         # CTranslate2's score is already the mean over the tokens (length penalty 1).
         if self._is_noise(result.no_speech_prob, result.scores[0]):
             return Transcript("")
+        self._spoken.hear(language, sure)
         text = str(tokenizer.decode(words, skip_special_tokens=True)).strip()
-        return Transcript(text, language.strip("<|>"))
+        return Transcript(text, language)
 
     def _is_noise(self, probability: float, confidence: float) -> bool:
         limit = self._no_speech

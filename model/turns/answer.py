@@ -50,6 +50,8 @@ class TurnAnswer:
         self.reply = SpokenReply(reply_id, turn.number, speaks=generator.info.speaks)
         self.words = turn.typed
         """The turn's words, empty where no speech was recognised, None while unknown."""
+        self.language = ""
+        """The code of the words' language, empty while unknown."""
         self.failed = False
         """Whether the reply failed; the user was told."""
         self.noticed = False
@@ -93,7 +95,8 @@ class TurnAnswer:
         turn = self.turn
         if not self.words or turn.typed is not None:
             return []
-        return [UserTranscript(now, turn.number, self.words, final, turn.start, turn.end_of_speech)]
+        span = turn.start, turn.end_of_speech
+        return [UserTranscript(now, turn.number, self.words, final, *span, self.language)]
 
     def cancel(self) -> None:
         """Stop generating the reply."""
@@ -146,6 +149,7 @@ class TurnAnswer:
         if question.answer is None:
             return events, False
         self.words, self._words_at = question.answer.text.strip(), now
+        self.language = question.answer.language
         if self.words and not self._generator.hears:
             self._begin(now)
         return events, True

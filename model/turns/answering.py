@@ -39,7 +39,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
     _understand(c, state.overlap, answer)
     if answer.words == "":
         return _discard_turn(c, state, "nothing recognised")
-    if turn.over_reply and answer.words and _is_backchannel(c, answer.words):
+    if turn.over_reply and _is_backchannel(c, answer):
         return _discard_turn(c, state, f"only “{answer.words}”")
     silent = answer.complete and not answer.failed and reply.first_audio_at is None
     if reply.first_audio_at is not None or (
@@ -48,6 +48,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
         if silent and c.generator.info.speaks and not answer.noticed:
             c.emit(Notice(c.now, "warning", "the reply could not be spoken: read it here"))
         c.emit(ReplyStarted(c.now, reply.reply_id, turn.number))
+        c.speakers.learn(c.now, turn)
         unfinished = None if turn.closed else turn
         speaking = ReplySpeaking(answer, state.committed_at, unfinished, state.overlap)
         c.enter(speaking, "reply began")
@@ -115,9 +116,11 @@ def interrupt(c: TurnContext, state: ConversationState, reason: str) -> Conversa
             return state
 
 
-def _is_backchannel(c: TurnContext, words: str) -> bool:
-    phrases = c.phrases
-    return phrases is not None and phrases.over_a_reply(words).kind is OverlapKind.BACKCHANNEL
+def _is_backchannel(c: TurnContext, answer: TurnAnswer) -> bool:
+    phrases = c.phrases and c.phrases.of(answer.language)
+    if phrases is None or not answer.words:
+        return False
+    return phrases.over_a_reply(answer.words).kind is OverlapKind.BACKCHANNEL
 
 
 def _play(c: TurnContext, state: ReplySpeaking) -> None:

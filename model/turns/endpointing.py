@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from audio_io.signal import Audio
+from model.hearing.languages import language_name
 from model.turns.phrases import Phrase, PhraseVerdict
 from model.turns.turn_settings import TurnSettings
 
@@ -50,6 +51,7 @@ class TurnEvidence:
     """Evidence about a turn in a silence.
 
     ``silence``: its length in seconds. ``words``: how the turn's words end, None if unknown.
+    ``unknown_language``: their language, if nothing is known of its words.
     ``words_coming``: they are still being recognised. ``asked``: the assistant asked a question
     before. ``probability``: the end-of-turn model's, None if unknown.
     """
@@ -59,6 +61,7 @@ class TurnEvidence:
     words_coming: bool = False
     asked: bool = False
     probability: float | None = None
+    unknown_language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ def _needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
     words = evidence.words or PhraseVerdict(Phrase.UNKNOWN)
     sound = evidence.probability
     over = sound is not None and sound >= s.sounds_over
+    language = evidence.unknown_language
+    why = f"; no word rules for {language_name(language)}" if language else ""
     candidates: list[tuple[float, str]] = []
     match words.phrase:
         case Phrase.UNFINISHED:
@@ -89,9 +94,9 @@ def _needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
         case Phrase.STATEMENT if not evidence.asked:
             candidates.append((s.silence_statement, "a statement, the point may be to come"))
         case Phrase.UNKNOWN if sound is not None and over:
-            candidates.append((s.silence_finished, f"it sounds finished: {sound:.0%}"))
+            candidates.append((s.silence_finished, f"it sounds finished: {sound:.0%}{why}"))
         case Phrase.UNKNOWN:
-            candidates.append((s.silence, "silence"))
+            candidates.append((s.silence, f"silence{why}"))
         case _:
             candidates.append((s.silence_finished, "the phrase is finished"))
     if sound is not None and sound < s.sounds_cut:

@@ -1,7 +1,7 @@
 """Judge by words whether a phrase is finished and whether it is a backchannel.
 
-The rules are lists of words by language in ``phrases.toml``. Without rules for a language, turn
-taking goes by sound alone.
+The rules of a language are its file in ``languages/``, lists of words that ``en.toml`` explains.
+Without a file, turn taking goes by sound and silence alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class PhraseVerdict:
 @dataclass(frozen=True, slots=True)
 class OverlapWords:
     """The ``words`` said over a reply, their ``kind``, and the number of words that are not
-    backchannels (``content``)."""
+    backchannels (``content``; of Chinese, half the number of characters)."""
 
     kind: OverlapKind
     words: str = ""
@@ -54,64 +54,81 @@ class OverlapWords:
 
 
 class Phrases:
-    """The rules of one language; each argument is a list of ``phrases.toml``."""
+    """The rules of one language; each argument is an entry of its file in ``languages/``."""
 
     def __init__(
         self,
-        fillers: Iterable[str],
-        unfinished: Iterable[str],
-        complete: Iterable[str],
-        stranded: Iterable[str],
-        embedded: Iterable[str],
-        questions: Iterable[str],
-        openers: Iterable[str],
-        wishes: Iterable[str],
-        backchannels: Iterable[str],
-        interrupting: Iterable[str],
+        fillers: Iterable[str] = (),
+        unfinished: Iterable[str] = (),
+        complete: Iterable[str] = (),
+        stranded: Iterable[str] = (),
+        embedded: Iterable[str] = (),
+        questions: Iterable[str] = (),
+        asking: Iterable[str] = (),
+        connectives: Iterable[str] = (),
+        openers: Iterable[str] = (),
+        wishes: Iterable[str] = (),
+        backchannels: Iterable[str] = (),
+        interrupting: Iterable[str] = (),
+        *,
+        by_character: bool = False,
+        variants: str = "",
     ) -> None:
-        self._fillers = _split(fillers)
-        self._open = self._fillers | _split(unfinished)
-        self._leading = _split([*fillers, *backchannels, "and", "but"])
-        self._complete = _split(complete)
-        self._stranded = _split(stranded)
-        self._embedded = _split(embedded)
+        self._by_character = by_character
+        self._variants = str.maketrans({pair[0]: pair[1] for pair in variants.split()})
+        self._fillers = self._split(fillers)
+        self._open = self._fillers | self._split(unfinished)
+        self._leading = self._split([*fillers, *backchannels, *connectives])
+        self._complete = self._split(complete)
+        self._stranded = self._split(stranded)
+        self._embedded = self._split(embedded)
         self._questions = frozenset(questions)
-        self._openers = frozenset(openers)
-        self._wishes = _split(wishes)
-        self._backchannels = _split(backchannels)
-        self._interrupting = _split(interrupting)
+        self._asking = self._split(asking)
+        self._openers = self._split(openers)
+        self._wishes = self._split(wishes)
+        self._backchannels = self._split(backchannels)
+        self._interrupting = self._split(interrupting)
         self._answers = self._backchannels | self._interrupting
+
+    def of(self, language: str) -> Phrases | None:
+        """Return the rules for words in ``language``: these if it is empty, None if there are
+        none."""
+        return phrases_of(language) if language else self
+
+    def words_of(self, text: str) -> list[str]:
+        """Return the words of ``text``; of a language without spaces, its characters."""
+        if not self._by_character:
+            return words_of(text)
+        return _CHARACTER_OR_WORD.findall(text.lower().translate(self._variants))
 
     def end_of(self, text: str) -> PhraseVerdict:
         """Judge by its words whether the last phrase of ``text`` is finished."""
-        words = words_of(_SENTENCE_END.split(text.rstrip(" .!?…"))[-1])
+        words = self.words_of(_SENTENCE_END.split(text.rstrip(" .!?…。！？"))[-1])
         if not words:
             return PhraseVerdict(Phrase.UNKNOWN)
         ending = _longest_at_end(words, self._open)
-        if text.rstrip().endswith((",", "-", "—", "...", "…", ":")):
-            return PhraseVerdict(Phrase.UNFINISHED, " ".join(ending or words[-1:]))
+        if text.rstrip().endswith((",", "-", "—", "...", "…", ":", "，", "、", "：")):
+            return PhraseVerdict(Phrase.UNFINISHED, self._shown(ending or words[-1:]))
         if ending and not self._is_complete(words, ending):
-            return PhraseVerdict(Phrase.UNFINISHED, " ".join(ending))
-        stated = not text.rstrip().endswith("?") and self._states(words)
-        return PhraseVerdict(Phrase.STATEMENT if stated else Phrase.FINISHED, " ".join(words[-2:]))
+            return PhraseVerdict(Phrase.UNFINISHED, self._shown(ending))
+        stated = not text.rstrip().endswith(("?", "？")) and self._states(words)
+        phrase = Phrase.STATEMENT if stated else Phrase.FINISHED
+        return PhraseVerdict(phrase, self._shown(words[-2:]))
 
     def over_a_reply(self, text: str, reply: str = "") -> OverlapWords:
         """Classify ``text``, said over a reply with the text ``reply``."""
-        words = words_of(text)
+        words = self.words_of(text)
         if not words:
             return OverlapWords(OverlapKind.NOTHING)
-        said = " ".join(words)
-        if len(words) > 1 and f" {said} " in f" {' '.join(words_of(reply))} ":
+        said = self._shown(words)
+        if self._count(words) > 1 and _holds(self.words_of(reply), tuple(words)):
             return OverlapWords(OverlapKind.ECHO, said)
-        left = _without(words, self._backchannels)
+        left = self._without_backchannels(words)
         if not left:
             return OverlapWords(OverlapKind.BACKCHANNEL, said)
-        kind = (
-            OverlapKind.INTERRUPTION
-            if _count_at(left, 0, self._interrupting)
-            else OverlapKind.WORDS
-        )
-        return OverlapWords(kind, said, len(left))
+        interrupts = _count_at(left, 0, self._interrupting) or self._asks(words)
+        kind = OverlapKind.INTERRUPTION if interrupts else OverlapKind.WORDS
+        return OverlapWords(kind, said, self._count(left))
 
     def _states(self, words: Sequence[str]) -> bool:
         """Return whether a sentence of these words states something and asks for nothing.
@@ -119,7 +136,9 @@ class Phrases:
         A single word after a filler counts, too: often it is a misheard filler.
         """
         hesitant = False
-        while len(words) > 1 and words[0] not in self._openers:
+        if self._asks(words):
+            return False
+        while len(words) > 1 and not _count_at(words, 0, self._openers):
             skipped = _count_at(words, 0, self._leading)
             if not skipped or skipped == len(words):
                 break
@@ -127,11 +146,12 @@ class Phrases:
             words = words[skipped:]
         if hesitant and len(words) == 1:
             return words[0] not in self._questions and tuple(words) not in self._answers
-        return words[0] in self._openers and not _count_at(words, 0, self._wishes)
+        opened = _count_at(words, 0, self._openers)
+        return bool(opened) and not _count_at(words, 0, self._wishes)
 
     def _is_complete(self, words: Sequence[str], ending: Sequence[str]) -> bool:
         if len(words) == 1:
-            return words[0] in self._questions
+            return words[0] in self._questions or tuple(words) in self._complete
         if len(_longest_at_end(words, self._complete)) > len(ending):
             return True
         if ending in self._embedded and self._questions & set(words[1 : -len(ending)]):
@@ -140,18 +160,49 @@ class Phrases:
         asked = self._questions & set(words[: len(words) - len(stranded)])
         return bool(stranded) and len(stranded) >= len(ending) and bool(asked)
 
+    def _asks(self, words: Sequence[str]) -> bool:
+        """Return whether ``words`` hold one of the ``asking``."""
+        return any(_count_at(words, at, self._asking) for at in range(len(words)))
+
+    def _without_backchannels(self, words: Sequence[str]) -> Sequence[str]:
+        """Return ``words`` without backchannels.
+
+        Without spaces only those at the beginning: later, their characters are parts of words.
+        """
+        if not self._by_character:
+            return _without(words, self._backchannels)
+        at = 0
+        while taken := _count_at(words, at, self._backchannels):
+            if taken < _count_at(words, at, self._interrupting | self._asking):
+                break
+            at += taken
+        return words[at:]
+
+    def _count(self, words: Sequence[str]) -> int:
+        """Return the number of words; two Chinese characters are one."""
+        characters = sum(bool(_CHARACTER.fullmatch(word)) for word in words)
+        return len(words) - characters + (characters + 1) // 2
+
+    def _shown(self, words: Sequence[str]) -> str:
+        return ("" if self._by_character else " ").join(words)
+
+    def _split(self, entries: Iterable[str]) -> Entries:
+        if self._by_character:
+            return frozenset(tuple(self.words_of(entry)) for entry in entries)
+        return frozenset(tuple(entry.split()) for entry in entries)
+
 
 @functools.cache
 def phrases_of(language: str) -> Phrases | None:
     """Return the rules of ``language`` (a code such as ``en``), None if there are none."""
-    rules = tomllib.loads(
-        resources.files("model.turns").joinpath("phrases.toml").read_text("utf-8")
-    )
-    return Phrases(**rules[language]) if language in rules else None
+    file = resources.files("model.turns").joinpath("languages", f"{language}.toml")
+    return Phrases(**tomllib.loads(file.read_text("utf-8"))) if file.is_file() else None
 
 
-_SENTENCE_END = re.compile(r"[.!?…]+\s")
+_SENTENCE_END = re.compile(r"[.!?…]+\s|[。！？]+")
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_CHARACTER = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+_CHARACTER_OR_WORD = re.compile(rf"{_CHARACTER.pattern}|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+")
 
 Entries = frozenset[tuple[str, ...]]
 
@@ -159,10 +210,6 @@ Entries = frozenset[tuple[str, ...]]
 def words_of(text: str) -> list[str]:
     """Return the words of ``text`` in lower case, with the apostrophes and hyphens within them."""
     return [word.replace("’", "'") for word in _WORD.findall(text.lower())]
-
-
-def _split(entries: Iterable[str]) -> Entries:
-    return frozenset(tuple(entry.split()) for entry in entries)
 
 
 def _longest_at_end(words: Sequence[str], entries: Entries) -> tuple[str, ...]:
@@ -178,6 +225,11 @@ def _longest_at_end(words: Sequence[str], entries: Entries) -> tuple[str, ...]:
 def _count_at(words: Sequence[str], at: int, entries: Iterable[tuple[str, ...]]) -> int:
     """Return the number of words of the longest of ``entries`` at position ``at``."""
     return max((len(e) for e in entries if tuple(words[at : at + len(e)]) == e), default=0)
+
+
+def _holds(words: Sequence[str], part: tuple[str, ...]) -> bool:
+    """Return whether ``part`` stands somewhere in ``words``."""
+    return any(_count_at(words, at, [part]) for at in range(len(words)))
 
 
 def _without(words: Sequence[str], entries: Entries) -> list[str]:

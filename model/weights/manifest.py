@@ -13,12 +13,17 @@ from voices.strict_reader import read
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A wheel of the package index, of ``size`` bytes and with its ``sha256``."""
+    """A wheel of the package index, of ``size`` bytes and with its ``sha256``.
+
+    ``tag`` names one wheel of a package that has several, such as ``cp311-cp311-win_amd64``. Its
+    data serve on every platform.
+    """
 
     name: str
     version: str
     size: int = 0
     sha256: str = ""
+    tag: str = ""
 
     @property
     def requirement(self) -> str:

@@ -79,6 +79,7 @@ def _pip_download(
         *("--no-deps", "--only-binary=:all:", "--require-hashes", "--no-cache-dir"),
         *("--disable-pip-version-check", "--no-input", "--progress-bar", "raw"),
         *("--dest", str(folder), "--requirement", str(requirements)),
+        *_wheel_options(package.tag),
         *options,
     ]
     # pip would want hashes of everything in the user's constraints file too.
@@ -104,6 +105,16 @@ def _pip_download(
             raise
     if process.returncode != 0:
         raise WeightsError(_reason(package, said))
+
+
+def _wheel_options(tag: str) -> tuple[str, ...]:
+    if not tag:
+        return ()
+    python, abi, platform = tag.split("-")
+    return (
+        *("--implementation", python[:2], "--python-version", python[2:]),
+        *("--abi", abi, "--platform", platform),
+    )
 
 
 def _reason(package: Package, said: Sequence[str]) -> str:

@@ -55,8 +55,10 @@ class FakeRecognizer:
         clock: FakeClock,
         recognized: Callable[[Audio], str] = lambda audio: "hello",
         cost: float = 0.3,
+        language: str = "en",
     ) -> None:
         self.clock, self.recognized, self.cost = clock, recognized, cost
+        self.language = language
         self.closed = False
 
     def load(self) -> None:
@@ -64,7 +66,7 @@ class FakeRecognizer:
 
     def transcribe(self, audio: Audio) -> Transcript:
         self.clock.pass_time(self.cost)
-        return Transcript(self.recognized(audio), "en")
+        return Transcript(self.recognized(audio), self.language)
 
     def close(self) -> None:
         self.closed = True

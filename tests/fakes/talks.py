@@ -13,6 +13,7 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from model.engine import Command
 from model.events import Event, StateChanged, TurnState
+from model.hearing.identity.profile import SpeakerEmbedder
 from model.jobs.executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.endpointing import EndOfTurnModel
@@ -90,17 +91,20 @@ def converse(
     script: Script | None = None,
     recognized: Callable[[Audio], str] | None = None,
     recognize_cost: float = 0.3,
+    language: str = "en",
+    expected: str = "",
     without_recognizer: bool = False,
     end_of_turn: Callable[[FakeClock], EndOfTurnModel] = lambda clock: None,
+    speaker_embedder: SpeakerEmbedder | None = None,
     speaker: FakeSpeaker | None = None,
     generator: type[FakeGenerator] = FakeGenerator,
     **made: object,
 ) -> tuple[Log, FakeGenerator]:
     """Run a conversation over ``audio``; ``commands`` by seconds. With a ``script``, words are
-    judged."""
+    judged. ``language``: what the recogniser hears; ``expected``: what was set."""
     clock = FakeClock()
     recognized = recognized or (script.read if script is not None else lambda audio: "hello")
-    reader = FakeRecognizer(clock, recognized, recognize_cost)
+    reader = FakeRecognizer(clock, recognized, recognize_cost, language)
     fake = generator(clock, **made)
     engine = TurnTakingEngine(
         fake,
@@ -110,6 +114,8 @@ def converse(
         None if without_recognizer else reader,
         phrases_of("en") if script is not None else None,
         end_of_turn(clock),
+        expected,
+        speaker_embedder,
     )
     log = Log({samples(at): command for at, command in (commands or {}).items()})
     talk = Conversation(FakeMicrophone(audio), speaker or FakeSpeaker(), engine, [log])

@@ -18,6 +18,9 @@ from model.covo.config import device
 
 T = TypeVar("T")
 
+LEAST_SHARED_MEMORY = 99 * 1024
+"""Bytes that a kernel may use on consumer cards of every generation since Ampere."""
+
 _ALLOCATIONS = ("aten.empty", "aten.new_empty")
 _TRITON_NAMES = {
     torch.float32: "fp32",
@@ -79,9 +82,10 @@ def as_a_graph(counts: Counter[str], work: Callable[[], T]) -> T:
 @contextmanager
 def compiled_kernels(cache: Path) -> Iterator[set[str]]:
     """Compile Triton kernels that are launched on the meta device for an H100, each kind once,
-    with ``cache`` as its folder; give the names of those that were."""
+    with ``cache`` as its folder; give the names of those that were. Each must fit the shared memory
+    of smaller cards, too."""
     import triton
-    from triton.backends.compiler import GPUTarget
+    from triton.backends.compiler import BaseBackend, GPUTarget
     from triton.compiler import ASTSource
 
     names: set[str] = set()
@@ -101,8 +105,16 @@ def compiled_kernels(cache: Path) -> Iterator[set[str]]:
         if (key := repr((kernel.fn.__name__, signature, constants, options))) not in seen:
             seen.add(key)
             signature |= dict.fromkeys(constants, "constexpr")
-            source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-            triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+            aligned = {
+                (at,): BaseBackend.parse_attr("D")
+                for at, param in enumerate(kernel.params)
+                if param.name not in constants
+                and not param.do_not_specialize
+                and _is_aligned(given[param.name])
+            }
+            source = ASTSource(kernel, signature, constexprs=constants, attrs=aligned)
+            compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+            assert compiled.metadata.shared <= LEAST_SHARED_MEMORY
             names.add(kernel.fn.__name__)
 
     with pytest.MonkeyPatch.context() as patch, _triton_on_meta(build):
@@ -129,6 +141,11 @@ def _triton_type(value: object) -> str:
     if isinstance(value, Tensor):
         return "*" + _TRITON_NAMES[value.dtype]
     return "i32" if isinstance(value, int) else "fp32"
+
+
+def _is_aligned(value: object) -> bool:
+    """Whether Triton's kernel for ``value`` may rely on multiples of 16."""
+    return isinstance(value, Tensor) or (isinstance(value, int) and value % 16 == 0)
 
 
 def _is_view(func: torch._ops.OpOverload, given: object, out: object) -> bool:

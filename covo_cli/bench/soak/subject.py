@@ -20,7 +20,6 @@ from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.bench.speech import PERSON_DB
 from covo_cli.conversation.demo import SCRIPT
 from covo_cli.engines.engines import (
-    LANGUAGE,
     EngineChoice,
     build_engine,
     turn_settings,
@@ -91,7 +90,7 @@ def scripted_subject(settings: Settings, user: ScriptedUser, *, paced: bool) -> 
         ThreadExecutor() if paced else VirtualExecutor(clock),
         turn_settings(settings),
         SteadyRecognizer(oracle, clock, "a recogniser that never errs"),
-        phrases_of(LANGUAGE),
+        phrases_of("en"),
     )
     return SoakSubject(engine, user, ("first", "second"))
 

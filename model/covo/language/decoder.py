@@ -47,8 +47,9 @@ from model.covo.memory.workspace import PREFILL_ROWS
 from model.covo.products.linear import multiply
 from model.errors import NetworkInputError
 
-WARM_UP_ROWS = (2, 16, 48, 128, 512, PREFILL_ROWS)
-"""Prefills to run once: libraries load their kernels one by one, and each suits some lengths."""
+WARM_UP_ROWS = (2, 16, 32, 48, 128, 512, PREFILL_ROWS)
+"""Prefills to run once: libraries load their kernels one by one, and each suits some lengths.
+Ours for integers are compiled for 16, 32 and 64 rows."""
 
 
 class Decoder:

@@ -255,7 +255,7 @@ def test_whatever_a_conversation_depends_on_tells_runs_apart():
     files = {path.relative_to(ROOT).as_posix() for path in running.code_files()}
     assert decisive <= files
     sounds = {f"covo_cli/evaluation/scenarios/{name}.py" for name in ("sounds", "vocal")}
-    assert files >= sounds | {"model/turns/phrases.toml", "model/weights/weights.toml"}
+    assert files >= sounds | {"model/turns/languages/en.toml", "model/weights/weights.toml"}
     assert all((ROOT / file).is_file() for file in files)
 
 

@@ -17,6 +17,7 @@ from covo_cli.errors import CliError, message_for
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.audio import read_audio
+from covo_cli.sessions.display import facts
 from covo_cli.sessions.store import SessionStore
 from tests.fakes.session_factory import record_session
 
@@ -72,6 +73,7 @@ def test_a_name_may_be_any_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[s
     folder = record_session(tmp_path / BYTES, seconds=1.0)
     session = SessionStore(tmp_path / BYTES).open("last")
     assert session.warnings == ()
+    assert f" {folder}\n" in facts(session).plain
     assert sum(map(len, read_audio(folder))) == 24_000
     print_json({"folder": str(folder)})
     assert json.loads(capsys.readouterr().out) == {"folder": str(folder)}

@@ -102,6 +102,14 @@ def test_a_record_without_a_field_is_refused() -> None:
         event_from_dict(record)
 
 
+def test_a_transcript_from_before_languages_were_recorded() -> None:
+    event = UserTranscript(0, 0, "你好", True, 0, 1, "zh")
+    record = event_to_dict(event)
+    assert event_from_dict(record) == event
+    assert record.pop("language") == "zh"
+    assert event_from_dict(record) == UserTranscript(0, 0, "你好", True, 0, 1)
+
+
 def test_transcript_of_the_conversation() -> None:
     question, answer, second, cut = transcript(read_back(conversation_events()), 8.0)
     assert question == user_entry(0, 0.5, 1.7, QUESTION)

@@ -123,6 +123,53 @@ def test_final_words_wait_for_one_stage_of_partial_ones(monkeypatch, tmp_path: P
     assert final[0].text == "hello"
 
 
+def test_the_language_is_detected_unless_the_sound_does_not_tell(monkeypatch, tmp_path) -> None:
+    """A sure language is believed; a hum is taken to be in the one that was heard before."""
+    detected: list[dict[str, float]] = []
+    prompts: list[list[str]] = []
+
+    class Whisper:
+        def __init__(self, path: str, **options: object) -> None:
+            pass
+
+        def encode(self, features: object) -> object:
+            return features
+
+        def detect_language(self, encoded: object) -> list:
+            likely = detected.pop(0) if detected else {"nn": 0.95}  # of the warm-up's noise
+            return [sorted(((f"<|{k}|>", p) for k, p in likely.items()), key=lambda kp: -kp[1])]
+
+        def generate(self, encoded: object, ids: list[list[str]], **options: object) -> list:
+            prompts.append(ids[0])
+            noise = 0.99 if len(prompts) == 1 else 0.0
+            score = -0.7 if len(prompts) == 1 else -0.1
+            return [SimpleNamespace(sequences_ids=[[5]], scores=[score], no_speech_prob=noise)]
+
+    library = SimpleNamespace(
+        models=SimpleNamespace(Whisper=Whisper),
+        StorageView=SimpleNamespace(from_array=lambda array: array),
+    )
+    tokens = SimpleNamespace(
+        token_to_id=lambda token: token, decode=lambda ids, skip_special_tokens: "嗯"
+    )
+    monkeypatch.setitem(sys.modules, "ctranslate2", library)
+    monkeypatch.setattr("tokenizers.Tokenizer.from_file", lambda path: tokens, raising=False)
+    recognizer = WhisperRecognizer(tmp_path, language="auto")
+    recognizer.load()
+    audio = np.full(2 * USER_RATE, 0.1, np.float32)
+    hum = {"tr": 0.5, "zh": 0.2, "en": 0.1, "de": 0.05}
+    detected += [hum, {"de": 0.95, "en": 0.05}, hum]
+    assert [recognizer.transcribe(audio).language for _ in range(3)] == ["zh", "de", "de"]
+    assert [prompt[1] for prompt in prompts[1:]] == ["<|zh|>", "<|de|>", "<|de|>"]
+    detected.append({"zh": 0.95})
+    fixed = WhisperRecognizer(tmp_path, language="en")
+    assert fixed.transcribe(audio).language == "en"
+    assert detected == [{"zh": 0.95}]
+    long = np.concatenate([np.full(15 * USER_RATE, 0.1, np.float32)] * 2)
+    detected[:] = [{"zh": 0.95}, {"zh": 0.95}]
+    assert recognizer.transcribe(long) == Transcript("嗯嗯", "zh")
+
+
 def test_torch_keeps_its_number_of_threads(monkeypatch, tmp_path: Path) -> None:
     torch = SimpleNamespace(threads=3)
     torch.get_num_threads = lambda: torch.threads

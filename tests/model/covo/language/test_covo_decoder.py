@@ -305,7 +305,7 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
         for size in sizes
         for event in [("run", size)] * stepping.WARM_UPS + [("captured", size)]
     ]
-    assert parts == [(done, 12) for done in range(1, 13)]  # and six prefills
+    assert parts == [(done, 13) for done in range(1, 14)]  # and seven prefills
 
     cuda.log.clear()
     captured.append(network.embed(torch.arange(510) % 500))

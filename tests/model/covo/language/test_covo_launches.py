@@ -9,10 +9,11 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 from model.covo.config.sizes import FULL
 from model.covo.language import decoder
-from model.covo.language.decoder import Decoder
+from model.covo.language.decoder import WARM_UP_ROWS, Decoder
 from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, PenaltySettings, TokenChooser
+from model.covo.products.linear import FEW_ROWS, SOME_ROWS
 from tests.model.launches import compiled_kernels, counted_launches, launches
 
 VOCABULARY = FULL.covo.backbone.vocabulary
@@ -85,3 +86,12 @@ def test_the_kernels_compile_for_a_gpu(history, tmp_path):
         history.append(rows)
     between = {"_add_norm_kernel", "_rotate_and_store_kernel", "_gate_kernel"}
     assert names == between | {"_attend_kernel", "_join_kernel", "_product_kernel"}
+
+
+def test_every_kernel_for_integers_is_warmed_up():
+    pytest.importorskip("triton", reason="needs triton (the dev extra)")
+    from model.covo.products.tensor_cores import rows_per_program
+
+    warmed = {rows_per_program(n) for n in WARM_UP_ROWS if FEW_ROWS < n <= SOME_ROWS}
+    needed = {rows_per_program(n) for n in range(FEW_ROWS + 1, SOME_ROWS + 1)}
+    assert warmed == needed == {16, 32, 64}

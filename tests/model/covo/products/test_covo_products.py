@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
@@ -12,8 +14,9 @@ from torch.nn.functional import linear, silu
 
 from model.covo.config import device as devices_module
 from model.covo.config.precision import Precision
+from model.covo.products import linear as products
 from model.covo.products.integers import IntegerLinear, quantised
-from model.covo.products.linear import FEW_ROWS, multiply, multiply_gated
+from model.covo.products.linear import FEW_ROWS, SOME_ROWS, multiply, multiply_gated
 from tests.model.interpreted import DEVICES, INTERPRETED
 from tests.model.launches import compiled_kernels
 
@@ -32,6 +35,8 @@ def _interpreted(monkeypatch):
     if INTERPRETED:
         monkeypatch.setattr(devices_module, "TRITON_DEVICES", ("cpu",))
         monkeypatch.setattr(devices_module, "_triton_builds", lambda: True)
+        # Its matrix product knows no bfloat16, and is exact in float32.
+        monkeypatch.setattr(products, "TENSOR_CORE_DTYPES", (torch.float16, torch.float32))
 
 
 def noise(*shape: int, seed: int, device: str = "cpu") -> Tensor:
@@ -72,6 +77,11 @@ def near(ours: Tensor, theirs: Tensor, dtype: torch.dtype) -> bool:
     return bool((ours.float() - theirs).abs().max() < TOLERANCE[dtype] * theirs.abs().max())
 
 
+def gate(both: Tensor) -> Tensor:
+    first, second = both.chunk(2, dim=-1)
+    return silu(first) * second
+
+
 @devices
 @dtypes
 @kinds
@@ -95,16 +105,28 @@ def test_a_product(device, dtype, kind, count, inputs, outputs, bias):
 def test_a_gated_product(device, dtype, kind, count):
     layer, weights = layer_of(kind, 160, 2 * 9, dtype, device, bias=False)
     rows = noise(count, 160, seed=2).to(device, dtype)
-    called = []
-
-    def gate(both: Tensor) -> Tensor:
-        called.append(1)
-        first, second = both.chunk(2, dim=-1)
-        return silu(first) * second
-
-    ours = multiply_gated(layer, rows, gate)
+    noted = Mock(side_effect=gate)
+    ours = multiply_gated(layer, rows, noted)
     assert near(ours, gate(linear(rows.float(), weights)), dtype)
-    assert len(called) == 1 + (count > FEW_ROWS)
+    on_tensor_cores = kind != "plain" and dtype in products.TENSOR_CORE_DTYPES
+    assert noted.called == (count > FEW_ROWS and not on_tensor_cores)
+
+
+@devices
+@pytest.mark.parametrize("kind", [Precision.INT8, Precision.INT4])
+@pytest.mark.parametrize("count", [3, SOME_ROWS, SOME_ROWS + 1])
+@torch.inference_mode()
+def test_integers_on_tensor_cores(device, kind, count):
+    """Several tiles of rows, outputs and columns, and int4 groups of 128."""
+    dtype = torch.float32 if INTERPRETED else torch.bfloat16
+    layer, weights = layer_of(kind, 384, 75, dtype, device, bias=True)
+    rows = noise(count, 384, seed=2).to(device, dtype)
+    assert near(multiply(layer, rows), linear(rows.float(), weights, layer.bias.float()), dtype)
+    layer, weights = layer_of(kind, 384, 2 * 69, dtype, device, bias=False)
+    noted = Mock(side_effect=gate)
+    ours = multiply_gated(layer, rows, noted)
+    assert near(ours, gate(linear(rows.float(), weights)), dtype)
+    assert noted.called == (count > SOME_ROWS)
 
 
 @devices
@@ -154,14 +176,16 @@ def test_parts_are_the_whole(kind, monkeypatch):
 
 @pytest.mark.skipif(INTERPRETED, reason="is compiled")
 def test_the_kernels_compile_for_a_gpu(tmp_path):
-    rows = torch.zeros(2, 3584, dtype=torch.bfloat16, device="meta")
+    rows = torch.zeros(44, 3584, dtype=torch.bfloat16, device="meta")
     with compiled_kernels(tmp_path) as names, torch.inference_mode():
         for kind in (Precision.INT8, Precision.INT4):
             plain = nn.Linear(3584, 4608, bias=False, dtype=torch.bfloat16, device="meta")
             layer = quantised(plain, kind)
             assert multiply(layer, rows[:1]).shape == (1, 4608)
-            assert multiply_gated(layer, rows, silu).shape == (2, 2304)
-    assert names == {"_product_kernel", "_int4_kernel"}
+            assert multiply_gated(layer, rows[:2], silu).shape == (2, 2304)
+            assert multiply(layer, rows[:3]).shape == (3, 4608)
+            assert multiply_gated(layer, rows, silu).shape == (44, 2304)
+    assert names == {"_product_kernel", "_int4_kernel", "_int8_dot_kernel", "_int4_dot_kernel"}
 
 
 @pytest.mark.gpu
@@ -172,12 +196,13 @@ def test_large_products_in_a_graph(kind):
     """At the published sizes, the largest with more than 2**29 weights, replayed on new rows."""
     for inputs, outputs in ((3584, 4608), (18_944, 3584), (3584, 168_055)):
         layer, weights = layer_of(kind, inputs, outputs, torch.bfloat16, "cuda", bias=True)
-        rows = torch.zeros(1, inputs, dtype=torch.bfloat16, device="cuda")
-        multiply(layer, rows)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            product = multiply(layer, rows)
-        rows.copy_(noise(1, inputs, seed=2))
-        graph.replay()
-        expected = linear(rows.float(), weights, layer.bias.float())
-        assert near(product, expected, torch.bfloat16)
+        for count in (1, 44):
+            rows = torch.zeros(count, inputs, dtype=torch.bfloat16, device="cuda")
+            multiply(layer, rows)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                product = multiply(layer, rows)
+            rows.copy_(noise(count, inputs, seed=2))
+            graph.replay()
+            expected = linear(rows.float(), weights, layer.bias.float())
+            assert near(product, expected, torch.bfloat16)

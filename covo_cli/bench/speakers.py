@@ -1,0 +1,143 @@
+"""Measure how well the user's voice is told from other voices.
+
+Each voice is the user once: its profile is learnt from one sentence and compared with pieces of
+other sentences in its own voice and in all others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio_io.acoustics import noise
+from audio_io.clock import USER_RATE, samples
+from audio_io.levels import span_of_sound
+from audio_io.signal import Audio
+from covo_cli.bench.figures import machine, summary
+from covo_cli.bench.speech import PERSON_DB
+from covo_cli.errors import CliError
+from model.hearing.identity.profile import (
+    ENOUGH_S,
+    SHORTEST_S,
+    SpeakerEmbedder,
+    SpeakerProfile,
+)
+
+PROFILE = "I would like to hear a little about the weather this week, and then about the news."
+SENTENCES = (
+    "Could you tell me how far it is from here to the nearest station?",
+    "My sister bought an old bicycle at the market on Saturday.",
+    "There were twelve people waiting outside, and nobody knew why.",
+    "Please turn the music down, I can hardly hear you.",
+)
+
+LENGTHS_S = (SHORTEST_S, 1.5, 2.0)
+SNR_DB = 10.0
+
+Scores = NDArray[np.float64]
+
+
+def measure_speakers(
+    embedder: SpeakerEmbedder, said: Mapping[str, Sequence[Audio]]
+) -> dict[str, Any]:
+    """Return JSON-ready figures for ``said``: what each voice says, :data:`PROFILE` first.
+
+    Sounds are float32 mono 16 kHz at a person's level. Figures for each length of speech, clean and
+    in white noise: the equal error rate, and at the program's threshold the share of the user's
+    pieces that are rejected and of the others' that are taken for the user's.
+    """
+    embedder.load()
+    rng = np.random.default_rng(10)
+    clean = {voice: [_trimmed(sound) for sound in sounds] for voice, sounds in said.items()}
+    noisy = {voice: [_in_noise(s, rng) for s in sounds] for voice, sounds in clean.items()}
+    figures: dict[str, Any] = {
+        "machine": machine(),
+        "voices": list(said),
+        "work_ms_per_second": _cost(embedder, next(iter(clean.values()))[0]),
+    }
+    users = {voice: _profile(embedder, sounds[0]) for voice, sounds in clean.items()}
+    for name, sounds in (("clean", clean), (f"white noise, {SNR_DB:.0f} dB", noisy)):
+        for length in LENGTHS_S:
+            figures[f"{length} s, {name}"] = _errors(embedder, users, sounds, length)
+    return figures
+
+
+def equal_error(own: Scores, others: Scores) -> float:
+    """Return the error rate at the threshold where ``own`` scores are rejected as often as those
+    of ``others`` are accepted."""
+    levels = np.unique(np.concatenate([own, others]))
+    rejected = np.array([np.mean(own < level) for level in levels])
+    accepted = np.array([np.mean(others >= level) for level in levels])
+    best = int(np.argmin(np.abs(rejected - accepted)))
+    return float((rejected[best] + accepted[best]) / 2)
+
+
+def _errors(
+    embedder: SpeakerEmbedder,
+    users: Mapping[str, SpeakerProfile],
+    sounds: Mapping[str, Sequence[Audio]],
+    length: float,
+) -> dict[str, Any]:
+    own: list[float] = []
+    others: list[float] = []
+    rejected = accepted = 0
+    for speaker, (_, *sentences) in sounds.items():
+        for piece in _pieces(sentences, samples(length)):
+            voice = embedder.embed(piece)
+            for user, profile in users.items():
+                other = profile.is_other(voice, length)
+                score = profile.likeness(voice)
+                if user == speaker:
+                    own.append(score)
+                    rejected += other
+                else:
+                    others.append(score)
+                    accepted += not other
+    return {
+        "trials": len(own) + len(others),
+        "equal_error": round(equal_error(np.array(own), np.array(others)), 4),
+        "user_rejected": round(rejected / len(own), 4),
+        "others_accepted": round(accepted / len(others), 4),
+        "user": summary(own, lowest=0, median=50),
+        "others": summary(others, median=50, highest=100),
+    }
+
+
+def _pieces(sounds: Sequence[Audio], length: int) -> list[Audio]:
+    return [
+        sound[start : start + length]
+        for sound in sounds
+        for start in range(0, len(sound) - length + 1, length)
+    ]
+
+
+def _profile(embedder: SpeakerEmbedder, sound: Audio) -> SpeakerProfile:
+    profile = SpeakerProfile()
+    speech = profile.learn(sound)
+    if speech is None:
+        raise CliError(f"a profile needs {ENOUGH_S:g} s of speech; this voice says too little")
+    profile.voice = embedder.embed(speech)
+    return profile
+
+
+def _trimmed(sound: Audio) -> Audio:
+    start, end = span_of_sound(sound)
+    return sound[start:end]
+
+
+def _in_noise(sound: Audio, rng: np.random.Generator) -> Audio:
+    return sound + noise.white(len(sound), PERSON_DB - SNR_DB, rng)
+
+
+def _cost(embedder: SpeakerEmbedder, sound: Audio) -> float:
+    """Return processor time in ms for a second of speech, the best of three."""
+    times = []
+    for _ in range(3):
+        began = time.process_time()
+        embedder.embed(sound)
+        times.append(time.process_time() - began)
+    return round(1000 * min(times) / (len(sound) / USER_RATE), 1)

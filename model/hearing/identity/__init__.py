@@ -1,0 +1,1 @@
+"""Whose voice it is: speaker embeddings and the user's profile."""
