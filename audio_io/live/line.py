@@ -27,16 +27,15 @@ class DeviceLine:
         self._opened_at: float | None = None
         capturing = kind == "input"
         # Opened before the ring is made, because only then its channels are known.
-        self._stream: Stream = backend.open(
-            device, kind, self._capture if capturing else self._play
-        )
-        self.rate = self._stream.rate
-        self.latency = self._stream.latency
-        self.ring = Ring(round(CAPACITY_S * self.rate), self._stream.channels if capturing else 1)
+        stream = backend.open(device, kind, self._capture if capturing else self._play)
+        self._stream: Stream | None = stream
+        self.rate = stream.rate
+        self.latency = stream.latency
+        self.ring = Ring(round(CAPACITY_S * self.rate), stream.channels if capturing else 1)
         try:
-            self._stream.start()
+            stream.start()
         except DeviceError:
-            self._stream.close()
+            self.close()
             raise
 
     def _capture(self, frames: Frames) -> None:
@@ -57,8 +56,12 @@ class DeviceLine:
         if self._calls != self._seen:
             self._seen, self._seen_at = self._calls, now
         young = now - self._opened_at < _GRACE_S
-        return self._stream.active and (young or now - self._seen_at < _STALL_S)
+        active = self._stream is not None and self._stream.active
+        return active and (young or now - self._seen_at < _STALL_S)
 
     def close(self) -> None:
         """Release the device. Safe to call twice."""
-        self._stream.close()
+        stream = self._stream
+        if stream is not None:
+            stream.close()
+        self._stream = None  # it refers to this line: a cycle would keep the ring for minutes

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 
 from audio_io.clock import USER_RATE
 from audio_io.endpoints import EndpointStatus
+from audio_io.live.line import DeviceLine
 from audio_io.signal import Audio
 from covo_cli.app import app
 from covo_cli.bench.soak import SoakBench, measure_soak
@@ -198,3 +201,17 @@ def test_a_device_that_stalls_is_opened_again() -> None:
     assert any("is gone" in message for message in told[250:])
     assert any("is back" in message for message in told[250:])
     assert len(told) / 50 == pytest.approx(12.0, abs=0.2)
+
+
+def test_a_closed_device_gives_its_ring_back_at_once() -> None:
+    card = SoundCard(ScriptedUser([], paced=False), paced=False)
+    gc.disable()
+    try:
+        line = DeviceLine(card, HEADSET, "input")
+        ring = weakref.ref(line.ring)
+        line.close()
+        card.rescan()
+        del line
+        assert ring() is None
+    finally:
+        gc.enable()
