@@ -237,6 +237,11 @@ class PlayoutSpeaker:
     def __init__(self) -> None:
         self._playout = Playout()
 
+    @property
+    def waiting(self) -> float:
+        """How many seconds of speech wait to be played."""
+        return self._playout.queued / ASSISTANT_RATE
+
     def duck(self) -> None:
         """See :meth:`audio_io.endpoints.Speaker.duck`."""
         self._playout.duck()

@@ -61,7 +61,12 @@ class PushToTalk:
     held: bool
 
 
-Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk
+@dataclass(frozen=True, slots=True)
+class NewSpeaker:
+    """Somebody else is the user from now on, where voices are told apart."""
+
+
+Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk | NewSpeaker
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from audio_io.errors import DeviceError
 from audio_io.live.devices import Backend, Device, Kind, Stream
 from audio_io.live.ring import Frames, Ring
 
-_CAPACITY_S = 5.0
+CAPACITY_S = 5.0
 _STALL_S = 0.5
 _GRACE_S = 3.0
 """Time after opening in which a stall is normal: PulseAudio may take a second."""
@@ -32,7 +32,7 @@ class DeviceLine:
         )
         self.rate = self._stream.rate
         self.latency = self._stream.latency
-        self.ring = Ring(round(_CAPACITY_S * self.rate), self._stream.channels if capturing else 1)
+        self.ring = Ring(round(CAPACITY_S * self.rate), self._stream.channels if capturing else 1)
         try:
             self._stream.start()
         except DeviceError:

@@ -1,10 +1,10 @@
 """The microphone: a live input device as an endpoint.
 
 The device runs at its own rate and channels; its callback copies into a ring of 5 s. The reading
-thread mixes the channels (:mod:`audio_io.channels`) and resamples. While the device is gone,
-silence at the pace of the wall clock takes its place, so that the conversation and its recording go
-on until the device returns or is replaced by the system's default
-(:mod:`audio_io.live.recovery`).
+thread mixes the channels (:mod:`audio_io.channels`) and resamples. While the device is gone, or
+reopened and delivers nothing yet, silence at the pace of the wall clock takes its place, so that
+the conversation and its recording go on until the device returns or is replaced by the system's
+default (:mod:`audio_io.live.recovery`).
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class LiveMicrophone:
         # Seconds of only zeros since the device was opened; -inf once there was sound.
         self._zeros = 0.0
         self._lost_frames = 0
+        # Whether the device was reopened and has delivered nothing yet.
+        self._reopened = False
         self.ended = False
         """Whether it was closed. A device that is gone may still return."""
 
@@ -89,6 +91,13 @@ class LiveMicrophone:
             message = f"the microphone delivers only zeros: {permission_hint()}"
         return EndpointStatus(device=self._device.name, dropped=lost, message=message)
 
+    @property
+    def waiting(self) -> float:
+        """How many seconds were captured and not read yet."""
+        line = self._device.line
+        captured = 0.0 if line is None else line.ring.filled / line.rate
+        return captured + len(self._pending) / USER_RATE
+
     def close(self) -> None:
         """Release the device. Safe to call twice."""
         self.ended = True
@@ -106,12 +115,13 @@ class LiveMicrophone:
             captured = line.ring.read()
             if len(captured):
                 self._last = now
+                self._reopened = False
                 self._append(line, self._mix.process(captured))
+            elif self._reopened:
+                self._fill_gap(now)
             if self._device.check(now) is not None:
                 self._lost_frames += round(line.ring.overrun * USER_RATE / line.rate)
                 self._pending = np.concatenate([self._pending, self._resampler.flush()])
-                # After the machine slept for hours, do not catch up on hours of silence.
-                self._last = max(self._last, now - _LONGEST_CATCH_UP_S)
         if self._device.recovering:
             self._fill_gap(now)
             found = self._device.poll(now)
@@ -119,6 +129,7 @@ class LiveMicrophone:
                 # Another device may lack the chosen channels.
                 known = max(self._channels, default=0) <= found.ring.channels
                 self._take(found, self._channels if known else ())
+                self._reopened = True
                 if self._device.replaced:
                     self._zeros = 0.0
 
@@ -129,6 +140,8 @@ class LiveMicrophone:
         self._pending = np.concatenate([self._pending, self._resampler.process(mono)])
 
     def _fill_gap(self, now: float) -> None:
+        # After the machine slept for hours, do not catch up on hours of silence.
+        self._last = max(self._last, now - _LONGEST_CATCH_UP_S)
         due = int((now - self._last) / FRAME_S + 1e-6)
         if due > 0:
             self._last += due * FRAME_S

@@ -5,6 +5,8 @@ One side writes, the other reads; both only copy and never wait. Overruns and un
 
 from __future__ import annotations
 
+import mmap
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +23,10 @@ class Ring:
     """
 
     def __init__(self, capacity: int, channels: int) -> None:
-        self._buffer = np.zeros((capacity, channels), np.float32)
+        # Outside the heap, where a buffer of a megabyte for each time a device is opened would
+        # leave holes.
+        memory = mmap.mmap(-1, 4 * capacity * channels)
+        self._buffer = np.frombuffer(memory, np.float32).reshape(capacity, channels)
         self._capacity = capacity
         self.channels = channels
         self.produced = 0

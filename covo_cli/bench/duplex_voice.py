@@ -27,13 +27,16 @@ from covo_cli.bench.duplex_steps import (
     step_figures,
 )
 from covo_cli.bench.figures import machine
-from covo_cli.bench.network.goals import Goal, judge, off_plan
+from covo_cli.bench.goals import Goal, judge
+from covo_cli.bench.network.goals import off_plan
 from covo_cli.bench.network.timing import DeviceClock, device_facts
-from model.covo.config.device import AUTO
+from model.covo.config.device import AUTO, capability
+from model.covo.config.gpu import is_modern
 from model.covo.config.precision import Precision, SpeechPrecision, token2wav_precision
 from model.covo.config.sizes import NetworkSize, network_size
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
-from model.covo.memory.plan import MemorySetting, plan_memory
+from model.covo.memory.fit import MemoryFit, free_memory
+from model.covo.memory.plan import MemoryPlan, MemorySetting
 from model.covo.speech.token2wav import VoicePrompt
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import DuplexNetwork
@@ -84,18 +87,19 @@ def measure_voice(
 ) -> dict[str, Any]:
     """Hold a conversation with a random network; return JSON-ready figures (ms, bytes).
 
-    Raises: NetworkConfigError; NetworkInputError for a prompt shorter than a code.
+    Raises: NetworkConfigError; NetworkMemoryError when it does not fit; NetworkInputError for a
+    prompt shorter than a code.
     """
     size, device = bench.size, bench.device
+    profile, voice = bench_profile(size.covo), _voice(bench)
+    speech_precision = token2wav_precision(AUTO, device.type)
+    plan = _plan(bench, profile, speech_precision, voice)
     clock = DeviceClock(device)
     clock.start_counting()
-    profile = bench_profile(size.covo)
     covo = random_network(size.covo, device=device, precision=bench.precision)
-    speech_precision = token2wav_precision(AUTO, device.type)
     token2wav = random_token2wav(size.token2wav, device=device, precision=speech_precision)
     clock.wait()  # the weights were made on this thread's stream
     loop = DuplexLoop(DuplexNetwork(covo, profile))
-    voice = _voice(bench)
     speech = Token2WavSpeech.chunkwise(token2wav, voice, profile)
     speech.warm_up()
     state = loop.warm_up()
@@ -111,7 +115,7 @@ def measure_voice(
         "chunk_ms": profile.chunk_ms,
         "weights": "random",
         **_figures(times, profile.chunk_ms),
-        "memory": _memory(bench, profile, speech_precision, voice, clock.memory()),
+        "memory": _memory(plan, clock.memory()),
     }
     real = size.name == "full" and device.type == "cuda"
     return {**figures, "goals": judge(_GOALS, figures, counts=real)}
@@ -122,21 +126,25 @@ def _voice(bench: DuplexBench) -> VoicePrompt:
     return voice.crop(bench.prompt_seconds, bench.size.token2wav) if bench.prompt_seconds else voice
 
 
-def _memory(
-    bench: DuplexBench,
-    profile: DuplexProfile,
-    token2wav: SpeechPrecision,
-    voice: VoicePrompt,
-    counted: dict[str, int | None],
-) -> dict[str, Any]:
-    """Return the bytes ``counted`` beside the plan."""
-    plan = plan_memory(
+def _plan(
+    bench: DuplexBench, profile: DuplexProfile, token2wav: SpeechPrecision, voice: VoicePrompt
+) -> MemoryPlan:
+    """Return the plan, which fits the device. Raises: NetworkConfigError, NetworkMemoryError."""
+    where = str(bench.device)
+    free = free_memory(where)
+    fit = MemoryFit(
         bench.size.covo,
         bench.size.token2wav,
-        MemorySetting(bench.precision, token2wav, duplex_tokens=profile.cache_tokens),
-        device=bench.device.type,
-        voice_codes=len(voice.codes),
+        bench.device.type,
+        len(voice.codes),
+        is_modern(capability(bench.device)),
     )
+    setting = MemorySetting(bench.precision, token2wav, duplex_tokens=profile.cache_tokens)
+    return fit.require(setting, free, where)
+
+
+def _memory(plan: MemoryPlan, counted: dict[str, int | None]) -> dict[str, Any]:
+    """Return the bytes ``counted`` beside the plan."""
     planned, peak = plan.allocated, counted["peak_allocated"]
     share = None if peak is None else round(peak / planned, 4)
     return {"planned": planned, **counted, "peak_share_of_plan": share}

@@ -1,4 +1,4 @@
-"""Machine and summary figures that every measurement reports."""
+"""What every measurement reports: machine, summary figures, a picture."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import numpy as np
 import psutil
 
 from covo_cli import __version__
+from covo_cli.errors import CliError
+from covo_cli.process.packages import require_packages
 
 
 def machine() -> dict[str, Any]:
@@ -33,6 +35,21 @@ def machine() -> dict[str, Any]:
 def summary(values: Sequence[float], **percentiles: float) -> dict[str, float]:
     """Return named ``percentiles`` of ``values``, to three digits: ``median=50, max=100``."""
     return {name: round(float(np.percentile(values, q)), 3) for name, q in percentiles.items()}
+
+
+def check_plot(path: Path) -> None:
+    """Check, before measuring, that the plot can be written. Raises: CliError."""
+    require_packages("plot", "matplotlib")
+    if path.suffix != ".png" or not path.parent.is_dir():
+        raise CliError(f"{path} must be a .png file in a folder that exists")
+
+
+def save_picture(figure: Any, path: Path) -> None:
+    """Write a matplotlib ``figure`` to ``path``. Raises: CliError."""
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _processor() -> str:

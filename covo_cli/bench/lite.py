@@ -12,9 +12,19 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from covo_cli.bench.conversation import measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.figures import machine
+from covo_cli.bench.soak import SoakBench, measure_soak
+from covo_cli.bench.soak.subject import (
+    SCRIPTED,
+    random_user,
+    real_subject,
+    recorded_lines,
+    scripted_subject,
+)
 from covo_cli.bench.speakers import PROFILE, SENTENCES, measure_speakers
 from covo_cli.bench.speech import as_lines, questions, spoken
 from covo_cli.engines.engines import EngineChoice, build_engine
@@ -26,6 +36,8 @@ from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore
+
+SOAK_QUESTIONS = 12
 
 Progress = Callable[[str], None]
 
@@ -88,6 +100,23 @@ def bench_echo(
         progress=progress,
     )
     return {"machine": machine(), **figures}
+
+
+def bench_soak(
+    settings: Settings, engine: str, bench: SoakBench, progress: Progress
+) -> dict[str, Any]:
+    """Run :mod:`covo_cli.bench.soak` with the engine ``engine``, or a scripted one."""
+    rng = np.random.default_rng([bench.seed, 1])
+    if engine == SCRIPTED:
+        user = random_user(recorded_lines(), bench.minutes, rng)
+        return measure_soak(bench, scripted_subject(settings, user, paced=bench.paced), progress)
+    progress("rendering the questions")
+    # In another process, so that this one's memory is the engine's alone.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        asked = pool.submit(_rendered, settings, "michael", questions()[:SOAK_QUESTIONS]).result()
+    user = random_user([*asked, *recorded_lines()], bench.minutes, rng)
+    progress("loading the engine")
+    return measure_soak(bench, real_subject(settings, engine, user, paced=bench.paced), progress)
 
 
 def bench_speakers(settings: Settings, voices: Sequence[str], progress: Progress) -> dict[str, Any]:

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from covo_cli.commands.common import weight_store
+from covo_cli.commands.common import JsonFile, save_json, weight_store
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
-
-
-def _check_json(path: Path | None) -> Path | None:
-    """Check, before measuring, that the figures can be written. Raises: CliError."""
-    from tempfile import TemporaryFile
-
-    from covo_cli.errors import CliError
-
-    if path is None:
-        return None
-    if path.is_dir():
-        raise CliError(f"{path} is a folder; name a file")
-    try:
-        TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise CliError(f"cannot write {path}: {error.strerror}") from error
-    return path
-
-
-JsonFile = Annotated[
-    Path | None,
-    typer.Option("--json", callback=_check_json, help="Write the figures to this file as JSON."),
-]
 
 
 @app.callback()
@@ -123,6 +99,47 @@ def echo(
 
 
 @app.command()
+def soak(
+    minutes: Annotated[float, typer.Option(help="Minutes of conversation.", min=0.1)] = 60.0,
+    pace: Annotated[
+        Literal["fast", "real"], typer.Option(help="fast counts simulated minutes.")
+    ] = "fast",
+    engine: Annotated[
+        Literal["lite", "scripted"], typer.Option(help="scripted needs no models.")
+    ] = "lite",
+    seed: Annotated[int, typer.Option(help="Seed of what is said and goes wrong.", min=0)] = 1,
+    settle: Annotated[
+        float, typer.Option(help="Minutes before everything must be flat.", min=0)
+    ] = 10.0,
+    json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the gauges to this .png file.")] = None,
+) -> None:
+    """Talk for an hour under disturbances and measure whether anything grows.
+
+    Memory, threads, open files, queues and step times by the minute, while the user interrupts,
+    types, mutes and changes the voice, and devices of a simulated sound card go away.
+    """
+    from covo_cli.bench.figures import check_plot
+    from covo_cli.bench.goals import goals_table
+    from covo_cli.bench.lite import bench_soak
+    from covo_cli.bench.soak import SoakBench
+    from covo_cli.bench.soak.plot import save_soak_plot
+    from covo_cli.process.terminal import PlainConsole
+    from covo_cli.settings.settings import load_settings
+
+    if plot is not None:
+        check_plot(plot)
+    bench = SoakBench(minutes, pace == "real", seed, settle)
+    figures = bench_soak(load_settings(), engine, bench, _say)
+    save_json(json_file, figures)
+    if plot is not None:
+        save_soak_plot(plot, figures)
+    _print_figures("Soak", figures, without=("machine", "flatness", "by_minute", "goals"))
+    _print_figures(f"After {settle:g} minutes", figures["flatness"])
+    PlainConsole().print(goals_table(figures, "Goals: flat, and alive"))
+
+
+@app.command()
 def speakers(
     voice: Annotated[
         list[str] | None,
@@ -193,8 +210,9 @@ def network(
     require_packages("covo", "torch", "transformers", "safetensors")
     if plot is not None:
         require_packages("plot", "matplotlib")
+    from covo_cli.bench.figures import check_plot
     from covo_cli.bench.network import measure_network, network_bench
-    from covo_cli.bench.network.plot import check_plot, save_plot
+    from covo_cli.bench.network.plot import save_plot
     from covo_cli.bench.network.tables import network_tables
     from covo_cli.process.terminal import PlainConsole
 
@@ -248,11 +266,13 @@ def duplex(
     check_packages()
     from covo_cli.bench.duplex_steps import measure_steps
     from covo_cli.bench.duplex_voice import duplex_bench, measure_voice
-    from covo_cli.bench.network.tables import goals_table
+    from covo_cli.bench.goals import goals_table
     from model.covo.config.device import named_device
     from model.covo.config.precision import Precision
+    from model.covo.memory.fit import free_memory
 
     where = named_device(device)
+    free_memory(str(where))  # raises for a missing device
     # Redraw rarely: drawing slows down the measured work.
     with Progress(refresh_per_second=1) as shown:
         task = shown.add_task("chunks", total=None)
@@ -318,16 +338,3 @@ def _print_figures(title: str, figures: dict[str, Any], without: tuple[str, ...]
             shown = "  ".join(f"{key.replace('_', ' ')} {entry}" for key, entry in value.items())
         table.add_row(name.replace("_", " "), str(shown))
     PlainConsole().print(table)
-
-
-def save_json(path: Path | None, figures: dict[str, Any]) -> None:
-    """Write ``figures`` to ``path`` atomically. Raises: CliError."""
-    from covo_cli.errors import CliError
-    from covo_cli.process import whole_file
-
-    if path is None:
-        return
-    try:
-        whole_file.write_text(path, json.dumps(figures, indent=2) + "\n")
-    except OSError as error:
-        raise CliError(f"cannot write {path}: {error.strerror}") from error

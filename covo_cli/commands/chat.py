@@ -22,7 +22,8 @@ _FLAGS = {
     ),
     "Audio": (
         *("audio.input", "audio.output", "audio.echo_cancellation"),
-        *("hearing.language", "turns.barge_in", "turns.patience", "turns.silence"),
+        *("hearing.language", "turns.barge_in", "turns.only_user"),
+        *("turns.patience", "turns.silence"),
     ),
     "Session": ("session.record",),
 }
@@ -67,7 +68,7 @@ def chat(
     """Talk with the assistant.
 
     Speak, and it answers aloud; speak over it to interrupt. Keys: m mute, space push-to-talk, i
-    interrupt, v next voice, t type, ? help, q quit.
+    interrupt, v next voice, n new speaker, t type, ? help, q quit.
     """
     if output_file is not None and input_file is None:
         raise CliError("--output needs --input; live conversations are recorded anyway")

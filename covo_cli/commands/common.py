@@ -1,10 +1,11 @@
-"""Flags, stores and printing shared by several commands."""
+"""Flags, stores, printing and writing shared by several commands."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -62,3 +63,39 @@ def warn_if_overridden(key: str) -> None:
     variable = find_option(key).variable
     if os.environ.get(variable):
         warn(f"{variable} is set and overrides it")
+
+
+def _check_json(path: Path | None) -> Path | None:
+    """Check, before measuring, that the figures can be written. Raises: CliError."""
+    from tempfile import TemporaryFile
+
+    from covo_cli.errors import CliError
+
+    if path is None:
+        return None
+    if path.is_dir():
+        raise CliError(f"{path} is a folder; name a file")
+    try:
+        TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror}") from error
+    return path
+
+
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", callback=_check_json, help="Write the figures to this file as JSON."),
+]
+
+
+def save_json(path: Path | None, figures: dict[str, Any]) -> None:
+    """Write ``figures`` to ``path`` atomically. Raises: CliError."""
+    from covo_cli.errors import CliError
+    from covo_cli.process import whole_file
+
+    if path is None:
+        return
+    try:
+        whole_file.write_text(path, json.dumps(figures, indent=2) + "\n")
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror}") from error

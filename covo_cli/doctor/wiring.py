@@ -57,7 +57,7 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
 
 def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[str, str]:
     """Return the pieces of weights that these settings do not need, and why."""
-    unneeded = {"campplus": "only `covo bench speakers` needs it"}
+    unneeded: dict[str, str] = {}
     if engine != "lite":
         unneeded["smollm2-135m"] = f"not needed by the engine {engine}"
     elif settings.chat.model or settings.chat.url:
@@ -71,8 +71,11 @@ def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[s
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
     if settings.turns.end_of_turn != "smart-turn":
         unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
+    if not settings.turns.only_user:
+        unneeded["campplus"] = "not needed: turns.only_user is off"
     if engine == "covo-fd":  # has its own way of taking turns
         unneeded["smart-turn"] = f"not needed by the engine {engine}"
+        unneeded["campplus"] = f"not needed by the engine {engine}"
         unneeded.setdefault("whisper-base", "without it, your words are not transcribed")
     return unneeded
 

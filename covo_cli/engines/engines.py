@@ -11,12 +11,12 @@ from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, models_dir, voices_dir
 from model.errors import ModelError
-from voices.errors import did_you_mean
 
 if TYPE_CHECKING:
     from audio_io.signal import SpeechDetector
     from model.covo.loading.assemble import CovoModel
     from model.engine import Engine
+    from model.hearing.identity.profile import SpeakerEmbedder
     from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
@@ -139,6 +139,7 @@ def turn_taking(
         phrases_of(ASSUMED_LANGUAGE) if recognizer is not None else None,
         _end_of_turn(settings),
         "" if language == AUTO else language,
+        _speaker_embedder(settings),
     )
 
 
@@ -165,6 +166,14 @@ def _end_of_turn(settings: Settings) -> EndOfTurnModel | None:
     if settings.turns.end_of_turn == "none":
         return None
     return SmartTurn(_weights(settings).path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
+
+
+def _speaker_embedder(settings: Settings) -> SpeakerEmbedder | None:
+    from model.hearing.identity.profile import CamPlusPlusEmbedder
+
+    if not settings.turns.only_user:
+        return None
+    return CamPlusPlusEmbedder(_weights(settings).path("campplus", "campplus_cn_en_common.pt"))
 
 
 def _build_cascade(settings: Settings) -> Cascade:
@@ -195,7 +204,9 @@ def _language(settings: Settings) -> str:
 
     language = settings.hearing.language
     if language not in (AUTO, *LANGUAGES):
-        hint = did_you_mean(language, LANGUAGES)
+        codes = {name: code for code, name in LANGUAGES.items()}
+        meant = codes.get(language.capitalize(), language.lower().partition("-")[0])
+        hint = f"; did you mean {meant}?" if meant in LANGUAGES else ""
         raise SettingsError(
             f"hearing.language cannot be {language!r}: it must be auto or a code such as en, zh "
             f"or de{hint}"

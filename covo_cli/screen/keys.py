@@ -14,13 +14,14 @@ from blessed import LineEditor
 
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import Quit, Request
-from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
+from model.engine import Interrupt, NewSpeaker, PushToTalk, SayText, SetMuted, SetVoice
 
 KEYS = (
     ("space", "push-to-talk: start, again to send"),
     ("m", "mute or unmute the microphone"),
     ("i, Esc", "interrupt the reply"),
     ("v", "next voice"),
+    ("n", "new speaker: learn your voice anew"),
     ("t, /", "type instead of speaking"),
     ("?, h", "show or hide this help"),
     ("q, Ctrl-C", "quit"),
@@ -101,6 +102,8 @@ class KeyMachine:
                 actions = [Interrupt()]
             case "v" | "V":
                 actions = self._next_voice()
+            case "n" | "N":
+                actions = [NewSpeaker()]
             case "?" | "h" | "H":
                 help_wanted = not help_wanted
             case "t" | "T" | "/":

@@ -111,6 +111,11 @@ class TurnOptions:
         "Let speech interrupt the assistant; off: ignore the microphone while it speaks.",
         flag="--barge-in",
     )
+    only_user: bool = setting(
+        False,
+        "Answer only the voice that speaks first, once it is known; the key n begins anew.",
+        flag="--only-user",
+    )
     barge_in_confirm: float = setting(
         0.25, "Seconds of speech over a reply that silence it.", within=(0.02, 2.0)
     )

@@ -27,6 +27,7 @@ from model.engine import (
     EngineInfo,
     Frame,
     Interrupt,
+    NewSpeaker,
     Progress,
     PushToTalk,
     SayText,
@@ -254,6 +255,8 @@ class DuplexEngine:
                     self._enter(self._resting, "muted" if muted else "unmuted")
             case SayText():
                 self._warn("this engine takes no typed text; speak instead")
+            case NewSpeaker():
+                self._warn("this engine does not tell voices apart")
             case SetVoice():
                 self._warn("this engine cannot change its voice during a conversation")
             case PushToTalk(held):

@@ -39,7 +39,9 @@ class OpenTurn:
         self.voiced = voiced
         self._frames = list(frames)
         self.length = sum(map(len, self._frames))
-        self._powers = _powers(self.audio()[max(0, self.length - voiced) :])
+        spoken = self.audio()[max(0, self.length - voiced) :]
+        self._speech = [spoken]
+        self._powers = _powers(spoken)
 
     def add(self, samples: Audio, voiced: bool, last_speech: int) -> None:
         """Append a frame. ``last_speech``: when the user last spoke, in user samples."""
@@ -48,6 +50,7 @@ class OpenTurn:
         self.end_of_speech = max(self.end_of_speech, last_speech)
         if voiced:
             self.voiced += len(samples)
+            self._speech.append(samples)
             self._powers += _powers(samples)
 
     def went_on_after(self, time: int) -> bool:
@@ -65,6 +68,10 @@ class OpenTurn:
             return None
         louder = sorted(powers)[len(powers) // 2 :]
         return power_to_db(sum(louder) / len(louder))
+
+    def speech(self) -> Audio:
+        """Return its speech without pauses (float32 mono 16 kHz)."""
+        return np.concatenate(self._speech)
 
     def audio(self) -> Audio:
         """Return all of its audio (float32 mono 16 kHz)."""

@@ -58,8 +58,8 @@ class Executor(Protocol):
         """Queue ``work`` on ``lane`` at ``now`` (user samples)."""
 
     def run(self, lane: str, call: Callable[[], T]) -> T:
-        """Return what ``call`` returns where the jobs of ``lane`` run, before any of them; it takes
-        none of the conversation's time. Raises: what it raises."""
+        """Call ``call`` on the thread that runs the jobs of ``lane``, and return its result. Meant
+        for loading: it takes none of the conversation's time. Raises: what ``call`` raises."""
 
     def close(self) -> None:
         """Cancel all jobs and wait for them, at most :data:`CLOSE_S`. Safe to call twice."""

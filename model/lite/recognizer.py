@@ -179,12 +179,13 @@ class WhisperRecognizer:
         try:
             with self._order.stage(call):
                 encoded = model.encode(ctranslate2.StorageView.from_array(mel[None]))
-            language, likely = self._language, {self._language: 1.0}
+            language, sure = self._language, 1.0
             if language == AUTO:
                 with self._order.stage(call):
                     detected = model.detect_language(encoded)[0]
                 likely = {token.strip("<|>"): probability for token, probability in detected}
-                language = self._spoken.choose(likely)
+                language = self._spoken.choose(likely, len(audio) / USER_RATE)
+                sure = likely.get(language, 0.0)
             begin = ("startoftranscript", language, "transcribe", "notimestamps")
             prompt = [f"<|{token}|>" for token in begin]
             ids = [tokenizer.token_to_id(token) for token in prompt]
@@ -207,7 +208,7 @@ class WhisperRecognizer:
         # CTranslate2's score is already the mean over the tokens (length penalty 1).
         if self._is_noise(result.no_speech_prob, result.scores[0]):
             return Transcript("")
-        self._spoken.hear(likely)
+        self._spoken.hear(language, sure)
         text = str(tokenizer.decode(words, skip_special_tokens=True)).strip()
         return Transcript(text, language)
 

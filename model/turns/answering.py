@@ -48,6 +48,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
         if silent and c.generator.info.speaks and not answer.noticed:
             c.emit(Notice(c.now, "warning", "the reply could not be spoken: read it here"))
         c.emit(ReplyStarted(c.now, reply.reply_id, turn.number))
+        c.speakers.learn(c.now, turn)
         unfinished = None if turn.closed else turn
         speaking = ReplySpeaking(answer, state.committed_at, unfinished, state.overlap)
         c.enter(speaking, "reply began")

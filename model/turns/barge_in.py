@@ -3,7 +3,8 @@
 :func:`judge` is pure: :class:`OverlapEvidence` goes in, :class:`OverlapVerdict` comes out. Where
 the words can be recognised, enough speech makes the speaker stand still, and the words decide
 whether the reply goes on from there or stops. Where they cannot, the length of the speech decides.
-Speech well below the user's level is someone else's, unless it is a short command.
+Speech well below the user's level, or in another voice, is someone else's, unless it is a short
+command. While the voice is still to be told, the reply stands still instead of stopping.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from model.hearing.identity.speaker_check import SOMEBODY_ELSE
 from model.turns.phrases import OverlapKind, OverlapWords
 from model.turns.turn_settings import TurnSettings
 
@@ -52,7 +54,8 @@ class OverlapEvidence:
     ``voiced``: its amount; ``silence``: since its end. ``level``: in dB relative to the user's own.
     ``recognized``: whether words can be recognised; ``words``: those of its first ``words_until``
     seconds. ``goes_on``: the reply has only just begun, so that a single word may be the rest of
-    the turn that it answers.
+    the turn that it answers. ``other``: the voice is clearly not the user's; ``voice_coming``: that
+    is still to be told.
     """
 
     voiced: float
@@ -62,6 +65,8 @@ class OverlapEvidence:
     words: OverlapWords | None = None
     words_until: float = 0.0
     goes_on: bool = False
+    other: bool = False
+    voice_coming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +80,22 @@ class OverlapVerdict:
 def judge(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
     """Decide what to do about ``speech`` now."""
     far = speech.level < -s.barge_in_below
-    if far or (speech.level < -s.barge_in_quiet and not _is_command(speech)):
+    quiet = speech.level < -s.barge_in_quiet
+    if far or ((quiet or speech.other) and not _is_command(speech)):
         words_may_come = speech.recognized and not far and not _known_whole(speech)
         patience = s.barge_in_release + (WORDS_WAIT_S if words_may_come else 0.0)
         act = Act.WAIT if speech.silence < patience else Act.RESUME
-        return OverlapVerdict(act, f"somebody else, {-speech.level:.0f} dB below you")
+        below = f"somebody else, {-speech.level:.0f} dB below you"
+        return OverlapVerdict(act, below if far or quiet else SOMEBODY_ELSE)
     if speech.voiced < s.min_speech:
         # Too short for a turn: not worth stopping the reply.
         act = Act.WAIT if speech.silence < s.barge_in_release else Act.RESUME
         return OverlapVerdict(act, f"only {speech.voiced:.2f} s of speech")
     by_words = _judge_words(speech) if speech.recognized else None
-    return by_words or _judge_length(speech, s)
+    verdict = by_words or _judge_length(speech, s)
+    if verdict.act is Act.STOP and speech.voice_coming and not _is_command(speech):
+        return OverlapVerdict(Act.HOLD, verdict.reason)
+    return verdict
 
 
 def _judge_length(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:

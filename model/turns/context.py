@@ -16,6 +16,7 @@ from model.events import (
     TurnState,
 )
 from model.hearing.hearing import Hearing
+from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
 from model.jobs.executor import Executor
@@ -43,6 +44,7 @@ class TurnContext:
     hearing: Hearing
     recognition: Recognition
     probe: EndOfTurnProbe
+    speakers: SpeakerCheck
     settings: TurnSettings
     phrases: Phrases | None
     now: int = 0
@@ -87,6 +89,7 @@ class TurnContext:
             self.hearing.run,
             self.recognition,
             self.phrases,
+            self.speakers,
             user_level=self.user_level,
             goes_on=unfinished is not None,
         )

@@ -37,6 +37,7 @@ from model.engine import (
     EngineInfo,
     Frame,
     Interrupt,
+    NewSpeaker,
     Progress,
     PushToTalk,
     SayText,
@@ -45,6 +46,8 @@ from model.engine import (
 )
 from model.events import Event
 from model.hearing.hearing import Hearing
+from model.hearing.identity.profile import SpeakerEmbedder
+from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.recognition import LoadableRecognizer, Recognition
 from model.jobs.executor import Executor
 from model.reply import ReplyGenerator
@@ -74,7 +77,8 @@ class TurnTakingEngine:
     ``detector`` detects speech in frames; ``executor`` runs work that outlasts a frame. Optional:
     ``recognizer`` recognises words (a generator that does not hear needs one). ``phrases`` are the
     rules for words whose language is unknown; without, no words are judged. ``end_of_turn`` judges
-    the sound. ``language``: the user's, if it is known before they speak.
+    the sound. ``language``: the user's, if it is known before they speak. ``speaker_embedder``
+    tells the user's voice from others, which are then not answered.
     """
 
     def __init__(
@@ -87,12 +91,17 @@ class TurnTakingEngine:
         phrases: Phrases | None = None,
         end_of_turn: EndOfTurnModel | None = None,
         language: str = "",
+        speaker_embedder: SpeakerEmbedder | None = None,
     ) -> None:
         s = settings or TurnSettings()
         recognition = Recognition(recognizer, executor, samples(s.partial_every))
         probe = EndOfTurnProbe(end_of_turn, executor, samples(s.speculate_after))
         hearing = Hearing(detector, s)
-        self._context = TurnContext(generator, executor, hearing, recognition, probe, s, phrases)
+        speakers = SpeakerCheck(speaker_embedder, executor)
+        self._context = TurnContext(
+            generator, executor, hearing, recognition, probe, speakers, s, phrases
+        )
+        self._embedder = speaker_embedder
         self._end_of_turn = end_of_turn
         self._voices = VoiceChanges(generator, executor)
         self._languages = LanguageNotices(generator, phrases, language)
@@ -111,6 +120,8 @@ class TurnTakingEngine:
         parts |= generator.info.parts
         if self._end_of_turn is not None:
             parts["end of turn"] = self._end_of_turn.name
+        if self._embedder is not None:
+            parts["whose voice"] = self._embedder.name
         return replace(generator.info, parts=parts)
 
     @property
@@ -125,6 +136,8 @@ class TurnTakingEngine:
         c.hearing.warm_up()
         if self._end_of_turn is not None:
             self._end_of_turn.probability(np.zeros(USER_RATE, np.float32))
+        if self._embedder is not None:
+            self._embedder.embed(np.zeros(USER_RATE, np.float32))
         with ThreadPoolExecutor(1, "covo-load") as beside:
             recognizer = beside.submit(c.recognition.load)
             c.generator.warm_up(progress)
@@ -155,6 +168,7 @@ class TurnTakingEngine:
         while self._commands:
             self._state = self._obey(self._commands.popleft(), self._state)
         c.events += self._voices.poll(c.now)
+        c.events += c.speakers.poll(c.now)
         self._state = self._step(self._state)
         c.events += self._languages.poll(c.now, c.events)
         return c.events
@@ -191,6 +205,8 @@ class TurnTakingEngine:
                 c.muted = muted
                 if isinstance(state, Listening):
                     return c.rest("muted" if muted else "unmuted")
+            case NewSpeaker():
+                c.emit(c.speakers.begin_anew(c.now))
             case PushToTalk(held):
                 return self._push_to_talk(state) if held else self._release(state)
         return state

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from audio_io.clock import samples, seconds
 from model.events import EndpointJudged, TurnDiscarded, UserTranscript
+from model.hearing.identity.speaker_check import SOMEBODY_ELSE
 from model.hearing.open_turn import OpenTurn
 from model.turns import endpointing
 from model.turns.answer import TurnAnswer
@@ -39,6 +40,8 @@ def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
     if c.now - turn.start >= samples(c.settings.max_turn):
         turn.closed, turn.held = True, False
         c.hearing.forget()  # what follows is the next turn
+        if c.speakers.other:
+            return discard_turn(c, state, SOMEBODY_ELSE)
         return finish_turn(c, state, f"turn of {c.settings.max_turn:.0f} s")
     if turn.held:
         return state
@@ -83,9 +86,14 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
             discard_answer(c, state, "you said more")
         if state.answer is None:
             state.answer = c.begin_answer(turn)
+        c.speakers.ask(c.now, turn, turn.voiced, ended=True)
     c.events += c.probe.poll(c.now, turn, silence)
     evidence = _evidence(c, state.answer, silence)
     verdict = endpointing.judge(evidence, s)
+    if verdict.over and c.speakers.pending:
+        return state
+    if verdict.over and c.speakers.other:
+        return discard_turn(c, state, SOMEBODY_ELSE)
     if verdict.over:
         _tell(c, state, evidence, verdict)
         return finish_turn(c, state, f"{verdict.reason}, {evidence.silence:.2f} s of silence")

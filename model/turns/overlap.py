@@ -5,6 +5,7 @@ from __future__ import annotations
 from audio_io.clock import samples, seconds
 from audio_io.signal import Audio
 from model.events import Notice
+from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
 from model.turns.barge_in import ENDED_S, UNCLEAR_S, OverlapEvidence
@@ -15,6 +16,9 @@ _FIRST_WORDS = samples(UNCLEAR_S)
 
 _MORE_WORDS = samples(0.15)
 """Recognise again after this much more speech."""
+
+_VOICE_TOLD = samples(1.6)
+"""Speech after which the voice should have been told."""
 
 _LEAD = samples(0.3)
 """Audio before the speech to recognise along with it."""
@@ -34,6 +38,7 @@ class Overlap:
         voiced: int,
         recognition: Recognition,
         phrases: Phrases | None,
+        speakers: SpeakerCheck,
         *,
         user_level: float | None,
         goes_on: bool,
@@ -43,6 +48,7 @@ class Overlap:
         self.goes_on = goes_on
         self._recognition = recognition
         self._phrases = phrases
+        self._speakers = speakers
         self._user_level = user_level
         self._voiced_before = turn.voiced - voiced
         self._begins = max(0, turn.length - voiced - _LEAD)
@@ -64,7 +70,9 @@ class Overlap:
 
     def poll(self, now: int, silence: int, reply: str) -> list[Notice]:
         """Request and collect the words of speech over ``reply``, ``silence`` samples after its
-        end."""
+        end; ask whose voice it is."""
+        ended = silence >= samples(ENDED_S)
+        self._speakers.ask(now, self.turn, self.voiced, ended=ended)
         if self._phrases is None or not self._recognizable:
             return []
         question = self._recognition.overlap
@@ -77,7 +85,6 @@ class Overlap:
                 if phrases is not None:
                     self._words = phrases.over_a_reply(question.answer.text, reply)
                     self._words_until = self._asked_until
-        ended = silence >= samples(ENDED_S)
         if not question.pending and self._recognizable and self._worth_asking(ended=ended):
             self._asked_until = self.voiced
             self._recognition.ask(question, now, self._audio())
@@ -85,6 +92,8 @@ class Overlap:
 
     def evidence(self, silence: int) -> OverlapEvidence:
         """Return the evidence so far."""
+        speakers = self._speakers
+        unended = silence < samples(ENDED_S) and self.voiced < _VOICE_TOLD
         return OverlapEvidence(
             voiced=seconds(self.voiced),
             silence=seconds(silence),
@@ -93,6 +102,9 @@ class Overlap:
             words=self._words,
             words_until=seconds(self._words_until),
             goes_on=self.goes_on,
+            other=bool(speakers.other),
+            voice_coming=speakers.pending
+            or (unended and speakers.knows_user and speakers.other is None),
         )
 
     def drop(self) -> None:

@@ -151,7 +151,7 @@ class Phrases:
 
     def _is_complete(self, words: Sequence[str], ending: Sequence[str]) -> bool:
         if len(words) == 1:
-            return words[0] in self._questions
+            return words[0] in self._questions or tuple(words) in self._complete
         if len(_longest_at_end(words, self._complete)) > len(ending):
             return True
         if ending in self._embedded and self._questions & set(words[1 : -len(ending)]):

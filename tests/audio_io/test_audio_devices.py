@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import builtins
 import threading
+import tracemalloc
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -280,6 +281,18 @@ def test_missing_portaudio_is_an_error_with_the_command(monkeypatch: pytest.Monk
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DeviceError, match=r"PortAudio library not found.*install"):
         PortAudio()
+
+
+def test_the_ring_of_an_open_device_leaves_no_hole_in_the_heap() -> None:
+    tracemalloc.start()
+    try:
+        ring = Ring(240_000, 2)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    ring.write(np.ones((240_000, 2), np.float32))
+    assert ring.read().all()
+    assert taken < 100_000
 
 
 def test_ring_wraps_overruns_and_underruns() -> None:

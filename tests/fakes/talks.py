@@ -13,6 +13,7 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from model.engine import Command
 from model.events import Event, StateChanged, TurnState
+from model.hearing.identity.profile import SpeakerEmbedder
 from model.jobs.executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.endpointing import EndOfTurnModel
@@ -94,6 +95,7 @@ def converse(
     expected: str = "",
     without_recognizer: bool = False,
     end_of_turn: Callable[[FakeClock], EndOfTurnModel] = lambda clock: None,
+    speaker_embedder: SpeakerEmbedder | None = None,
     speaker: FakeSpeaker | None = None,
     generator: type[FakeGenerator] = FakeGenerator,
     **made: object,
@@ -113,6 +115,7 @@ def converse(
         phrases_of("en") if script is not None else None,
         end_of_turn(clock),
         expected,
+        speaker_embedder,
     )
     log = Log({samples(at): command for at, command in (commands or {}).items()})
     talk = Conversation(FakeMicrophone(audio), speaker or FakeSpeaker(), engine, [log])

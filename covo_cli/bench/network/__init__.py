@@ -21,7 +21,8 @@ from covo_cli.bench.network.reply import measure_all_first, measure_reply
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
 from covo_cli.bench.network.subject import Subject, build_subject, tokens_needed
 from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak, read_bandwidth
-from model.covo.config.device import named_device
+from model.covo.config.device import capability, named_device
+from model.covo.config.gpu import is_modern
 from model.covo.config.precision import Precision, token2wav_precision
 from model.covo.config.sizes import NetworkSize, network_size
 from model.covo.language.stepping import decode_stream
@@ -91,7 +92,8 @@ def network_bench(
 def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     """Measure; return JSON-ready figures. Raises: NetworkMemoryError, NetworkConfigError."""
     size, where = bench.size, str(bench.device)
-    fit = MemoryFit(size.covo, size.token2wav, bench.device.type, size.voice_codes)
+    modern = is_modern(capability(bench.device))
+    fit = MemoryFit(size.covo, size.token2wav, bench.device.type, size.voice_codes, modern)
     plan = fit.require(bench.setting, free_memory(where), where)
     clock = DeviceClock(bench.device)
     progress("what the device can do at best")

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-Figures = Mapping[str, Any]
+from covo_cli.bench.goals import Figures, Goal, judge
 
 GOAL_GB = {"bf16": 21.0, "int8": 13.0, "int4": 10.0}
 """Peak memory with ten minutes of conversation in the cache."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """An upper bound ``most`` on the figure ``value``. ``precision``: None for all."""
-
-    name: str
-    most: float
-    value: Callable[[Figures], float | None]
-    precision: str | None = None
 
 
 def goals(figures: Figures) -> list[dict[str, Any]]:
@@ -27,18 +15,6 @@ def goals(figures: Figures) -> list[dict[str, Any]]:
     None unless the full network ran on CUDA."""
     real = figures["size"] == "full" and figures["machine"]["device"].startswith("cuda")
     return judge(_GOALS, figures, counts=real)
-
-
-def judge(goals: Iterable[Goal], figures: Figures, *, counts: bool) -> list[dict[str, Any]]:
-    """Return those of ``goals`` that are for the run's precision, with their figures. ``counts``:
-    whether the run can meet them; else ``measured`` and ``met`` are None."""
-    found = []
-    for goal in goals:
-        if goal.precision in {None, figures["precision"]}:
-            value = goal.value(figures) if counts else None
-            met = None if value is None else value <= goal.most
-            found.append({"goal": goal.name, "most": goal.most, "measured": value, "met": met})
-    return found
 
 
 def off_plan(figures: Figures) -> float | None:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from covo_cli.errors import CliError
-from covo_cli.process.packages import require_packages
+from covo_cli.bench.figures import save_picture
 
 COLOURS = {
     "features": "#7a7a7a",
@@ -16,13 +15,6 @@ COLOURS = {
     "tokens": "#e1a23b",
     "speech": "#b5523b",
 }
-
-
-def check_plot(path: Path) -> None:
-    """Check, before measuring, that the plot can be written. Raises: CliError."""
-    require_packages("plot", "matplotlib")
-    if path.suffix != ".png" or not path.parent.is_dir():
-        raise CliError(f"{path} must be a .png file in a folder that exists")
 
 
 def save_plot(path: Path, figures: Mapping[str, Any]) -> None:
@@ -41,10 +33,7 @@ def save_plot(path: Path, figures: Mapping[str, Any]) -> None:
         f"(token2wav {figures['token2wav_precision']}), random weights, {device}",
         fontsize=11,
     )
-    try:
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise CliError(f"cannot write {path}: {error.strerror}") from error
+    save_picture(figure, path)
 
 
 def _breakdown(axes: Any, figures: Mapping[str, Any]) -> None:

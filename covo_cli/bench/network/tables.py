@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from covo_cli.bench.goals import goals_table
+
 
 def network_tables(figures: Mapping[str, Any]) -> Iterator[Table]:
     """Yield one table per topic."""
@@ -102,19 +104,6 @@ def _memory(figures: Mapping[str, Any]) -> Table:
         "weights, cache and workspace", _gb(plan["allocated"]), _gb(memory["peak_allocated"])
     )
     table.add_row("with context and margin", _gb(plan["total"]), "")
-    return table
-
-
-def goals_table(figures: Mapping[str, Any]) -> Table:
-    """Return the goals, with what was measured."""
-    table = Table(title="Goals for the full network on an H100")
-    for name in ("", "at most", "measured", ""):
-        table.add_column(name, justify="left" if not name else "right")
-    marks = {True: "met", False: "missed", None: ""}
-    for goal in figures["goals"]:
-        measured = goal["measured"]
-        shown = "not measured" if measured is None else f"{measured:g}"
-        table.add_row(goal["goal"], f"{goal['most']:g}", shown, marks[goal["met"]])
     return table
 
 

@@ -72,6 +72,8 @@ class Oracle:
         since = now - len(audio) - FRAME
         words: list[str] = []
         for text, (start, end) in zip(self._texts, self._user.spoken, strict=False):
+            if end < since:
+                continue
             done = 0
             for word in text.split():
                 middle = start + (end - start) * (done + len(word) / 2) / len(text)

@@ -17,6 +17,8 @@ from model.errors import NetworkConfigError
 AUTO = "auto"
 TRITON_DEVICES = ("cuda",)
 """Device types on which our Triton kernels run."""
+LEAST_TRITON = (3, 4)
+"""The oldest Triton that compiles them. torch 2.8 brings it; 2.6 and 2.7 bring 3.2 and 3.3."""
 
 _CAPTURES = Lock()
 _log = logging.getLogger(__name__)
@@ -94,17 +96,26 @@ def triton_works(device: torch.device) -> bool:
 
 @cache
 def _triton_builds() -> bool:
-    """Return whether Triton is installed and finds the compiler that its launchers need."""
+    """Return whether Triton is installed, new enough, and finds the compiler that its launchers
+    need."""
     try:
+        import triton
         from triton.runtime import driver
 
+        if tuple(map(int, triton.__version__.split(".")[:2])) < LEAST_TRITON:
+            _log.warning(
+                "Triton %s is too old for our kernels, so replies are slower; install torch 2.8 or "
+                "later, which brings a newer one",
+                triton.__version__,
+            )
+            return False
         driver.active.get_current_target()
     except ImportError:
-        _log.info("Triton is not installed; decoding takes more and slower kernels without it")
+        _log.info("Triton is not installed; replies are slower without its kernels")
         return False
     except (RuntimeError, OSError, AssertionError, subprocess.SubprocessError) as error:
         _log.warning(
-            "Triton cannot build kernels (%s), so decoding is slower; it needs a C compiler and "
+            "Triton cannot build kernels (%s), so replies are slower; it needs a C compiler and "
             "Python's headers, such as gcc and python3-dev",
             error,
         )

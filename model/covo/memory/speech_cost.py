@@ -23,7 +23,8 @@ from model.covo.speech.antialias import TAPS
 from model.covo.speech.chunk_schedule import Chunk, ChunkSchedule
 
 _VOCODED_AGAIN = 9
-"""Latents before a chunk that the vocoder makes again: 13 in its last layers, fewer before."""
+"""Latents before a chunk that the vocoder makes again, on average over its operations: 13 in the
+last layers, fewer in those before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ _WRITTEN_OUT_BYTES = {Precision.INT8: 2, Precision.INT4: 4}
 _ROUNDING_BYTES = 24
 """Bytes per weight that is rounded: a few float32 copies."""
 _VOCODED_AGAIN = 13
-"""Latents before a chunk that the vocoder computes again."""
+"""Latents before a chunk that the vocoder computes again, at most."""
 _VOCODER_COPIES = 12
 """Signals that a residual block of the vocoder holds, phases included."""
 

@@ -28,8 +28,8 @@ class _Tile:
     stages: int
 
 
-# Whole numbers need another layout than the rows that they are multiplied by: shared memory, which
-# loading ahead goes through, is the cheapest way to bring both together.
+# Integers are loaded in another layout than the rows they multiply. Loading ahead goes through
+# shared memory, which is the cheapest way to change it.
 _PLAIN = _Tile(outputs=2, columns=512, warps=2, stages=1)
 _INT8 = _Tile(outputs=2, columns=512, warps=2, stages=3)
 _INT4 = _Tile(outputs=2, columns=2048, warps=2, stages=3)

@@ -101,7 +101,9 @@ def phase_filters(like: Tensor) -> Phases:
     even, odd = taps[0::2], taps[1::2]
     up = 2 * torch.stack((even.flip(0), odd.flip(0)))
     return Phases(
-        up[:, None].to(like), torch.stack((even, odd))[None].to(like), taps.to(like.device).float()
+        up[:, None].to(like),
+        torch.stack((even, odd))[None].to(like),
+        taps.float().to(like.device),  # in this order: MPS has no float64
     )
 
 

@@ -315,7 +315,11 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, *, recurs: bool) -> Tenso
 
 @cache
 def _has_fast_cudnn(device: torch.device) -> bool:
-    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+    return (
+        device.type == "cuda"
+        and torch.version.hip is None  # AMD's cards report capabilities of their own
+        and torch.cuda.get_device_capability(device) >= (9, 0)
+    )
 
 
 def _positions(length: int, width: int, like: Tensor) -> Rotation:

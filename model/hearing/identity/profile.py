@@ -35,6 +35,10 @@ THRESHOLDS = ((0.8, 0.25), (1.5, 0.33), (2.0, 0.36))
 class SpeakerEmbedder(Protocol):
     """Makes embeddings of voices."""
 
+    @property
+    def name(self) -> str:
+        """The network's name, for the user."""
+
     def load(self) -> None:
         """Make it ready. Raises: WeightsError."""
 
@@ -45,6 +49,8 @@ class SpeakerEmbedder(Protocol):
 
 class CamPlusPlusEmbedder:
     """CAM++ with the weights at ``path``, which are read at the first use."""
+
+    name = "CAM++"
 
     name = "CAM++"
 

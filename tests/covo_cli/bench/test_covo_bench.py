@@ -15,9 +15,9 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from typer.testing import CliRunner
 
 from covo_cli.app import app
+from covo_cli.bench.figures import check_plot
 from covo_cli.bench.network import measure_network, network_bench
 from covo_cli.bench.network.goals import goals
-from covo_cli.bench.network.plot import check_plot
 from covo_cli.bench.network.stages import measure_chunks
 from covo_cli.bench.network.subject import SPEECH_TOKENS, TEXT_TOKENS, build_subject
 from covo_cli.bench.network.tables import network_tables

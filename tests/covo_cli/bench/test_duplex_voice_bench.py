@@ -27,6 +27,7 @@ from model.covo.loading.random_weights import random_network
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import DuplexNetwork
 from model.duplex.network.speech import Token2WavSpeech
+from model.errors import NetworkConfigError, NetworkMemoryError
 
 VOCODER = replace(
     TINY.token2wav.vocoder, initial_channels=64, block_kernels=(3,), block_dilations=((1,),)
@@ -97,6 +98,20 @@ def test_chunks_come_at_their_pace_and_are_all_spoken(quick, monkeypatch):
     assert (times.late > 0).tolist() == [False] * 5 + [True] + [False] * 2
     assert said == [(4, False)] * 4 + [(0, True)] + [(4, False)] * 2
     assert np.isnan(times.code_to_sound).tolist() == [False] * 4 + [True] * 2 + [False] * 2
+
+
+@pytest.mark.parametrize("more", [(), ("--voice",)])
+def test_a_missing_device_is_named(more):
+    arguments = ["bench", "duplex", "--device", "cuda:99", *more]
+    with pytest.raises(NetworkConfigError, match="cannot use the device cuda:99"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_too_little_memory_is_told_before_loading(quick, monkeypatch):
+    monkeypatch.setattr(duplex_voice, "free_memory", lambda device: 1000)
+    monkeypatch.setattr(duplex_voice, "random_network", None)
+    with pytest.raises(NetworkMemoryError, match=r"cpu has 0\.0 GB free"):
+        measure_voice(duplex_bench("tiny", torch.device("cpu"), "fp32", 0.02, 0.2))
 
 
 def test_a_speech_that_fails_ends_the_run(quick, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.screen.keys import KeyMachine
-from model.engine import Interrupt, PushToTalk, SayText, SetMuted, SetVoice
+from model.engine import Interrupt, NewSpeaker, PushToTalk, SayText, SetMuted, SetVoice
 
 
 def feed(machine: KeyMachine, *keys: str) -> list[Request]:
@@ -49,6 +49,10 @@ def test_voices_go_round(machine: KeyMachine) -> None:
 def test_voice_key_without_voices_or_with_an_unknown_one() -> None:
     assert feed(KeyMachine(), "v") == []
     assert feed(KeyMachine(("a", "b"), "c"), "v") == [SetVoice("a")]
+
+
+def test_n_announces_another_speaker() -> None:
+    assert feed(KeyMachine(), "n", "N") == [NewSpeaker(), NewSpeaker()]
 
 
 def test_help_opens_and_closes(machine: KeyMachine) -> None:

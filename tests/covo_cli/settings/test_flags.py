@@ -74,3 +74,13 @@ def test_help_imports_nothing_heavy() -> None:
     loaded = {name.split(".")[0] for name in done.stderr.split()}
     heavy = {"rich", "pydantic", "msgspec", "numpy", "tomlkit", "platformdirs", "blessed", "psutil"}
     assert not loaded & heavy
+
+
+@pytest.mark.parametrize(
+    ("language", "hint"), [("chinese", "zh"), ("zh-CN", "zh"), ("German", "de"), ("klingon", "")]
+)
+def test_a_language_that_nobody_recognises_is_refused(language: str, hint: str) -> None:
+    settings = load_settings({"hearing.language": language, "engine.name": "lite"})
+    with pytest.raises(SettingsError, match=f"hearing.language cannot be '{language}'") as raised:
+        build_engine(settings, real_time=False)
+    assert str(raised.value).endswith(f"did you mean {hint}?" if hint else "or de")

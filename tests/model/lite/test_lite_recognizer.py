@@ -136,7 +136,7 @@ def test_the_language_is_detected_unless_the_sound_does_not_tell(monkeypatch, tm
             return features
 
         def detect_language(self, encoded: object) -> list:
-            likely = detected.pop(0) if detected else {"nn": 0.9}  # of the warm-up's noise
+            likely = detected.pop(0) if detected else {"nn": 0.95}  # of the warm-up's noise
             return [sorted(((f"<|{k}|>", p) for k, p in likely.items()), key=lambda kp: -kp[1])]
 
         def generate(self, encoded: object, ids: list[list[str]], **options: object) -> list:
@@ -156,16 +156,17 @@ def test_the_language_is_detected_unless_the_sound_does_not_tell(monkeypatch, tm
     monkeypatch.setattr("tokenizers.Tokenizer.from_file", lambda path: tokens, raising=False)
     recognizer = WhisperRecognizer(tmp_path, language="auto")
     recognizer.load()
-    audio = np.full(USER_RATE, 0.1, np.float32)
-    detected += [{"tr": 0.5, "zh": 0.2, "en": 0.1}, {"de": 0.9, "en": 0.1}, {"tr": 0.5, "de": 0.1}]
+    audio = np.full(2 * USER_RATE, 0.1, np.float32)
+    hum = {"tr": 0.5, "zh": 0.2, "en": 0.1, "de": 0.05}
+    detected += [hum, {"de": 0.95, "en": 0.05}, hum]
     assert [recognizer.transcribe(audio).language for _ in range(3)] == ["zh", "de", "de"]
     assert [prompt[1] for prompt in prompts[1:]] == ["<|zh|>", "<|de|>", "<|de|>"]
-    detected.append({"zh": 0.9})
+    detected.append({"zh": 0.95})
     fixed = WhisperRecognizer(tmp_path, language="en")
     assert fixed.transcribe(audio).language == "en"
-    assert detected == [{"zh": 0.9}]
+    assert detected == [{"zh": 0.95}]
     long = np.concatenate([np.full(15 * USER_RATE, 0.1, np.float32)] * 2)
-    detected[:] = [{"zh": 0.9}, {"zh": 0.9}]
+    detected[:] = [{"zh": 0.95}, {"zh": 0.95}]
     assert recognizer.transcribe(long) == Transcript("嗯嗯", "zh")
 
 

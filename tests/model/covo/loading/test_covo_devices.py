@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from unittest.mock import Mock
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
@@ -12,6 +15,7 @@ from model.covo.config.device import describe, triton_works
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import turn_features
 from model.covo.loading.checkpoint import load_network, load_token2wav
+from model.covo.speech import flow, tf32
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
 from tests.model.covo.golden_covo import (
@@ -76,6 +80,29 @@ def test_a_reply_is_spoken_as_it_is_on_the_cpu(tmp_path, device):
         piece, stream = worker.step(stream, [code], last=index == len(codes) - 1)
         pieces.append(torch.from_numpy(piece))
     assert error(torch.cat(pieces), torch.cat((early, late))) < TOLERANCE
+
+
+def test_an_old_triton_is_not_used(monkeypatch, caplog):
+    triton = pytest.importorskip("triton", reason="needs triton (the dev extra)")
+    working = SimpleNamespace(active=SimpleNamespace(get_current_target=lambda: "a GPU"))
+    monkeypatch.setattr("triton.runtime.driver", working)
+    builds = device_module._triton_builds.__wrapped__
+    assert builds()
+    for version in ("3.2.0", "3.3.1+git1234", "2.10.0"):
+        monkeypatch.setattr(triton, "__version__", version)
+        assert not builds()
+        assert f"Triton {version} is too old" in caplog.text
+    monkeypatch.setattr(triton, "__version__", "3.10.0")
+    assert builds()
+
+
+def test_a_card_of_amd_does_without_cudnn(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 4))
+    monkeypatch.setattr(torch.backends.cudnn, "is_acceptable", lambda tensor: True)
+    wave, fast_attention = Mock(is_cuda=True, dtype=torch.float32), flow._has_fast_cudnn.__wrapped__
+    for hip, expected in ((None, True), ("6.4", False)):
+        monkeypatch.setattr(torch.version, "hip", hip)
+        assert fast_attention(torch.device("cuda")) is tf32.available(wave) is expected
 
 
 def test_an_older_card_is_described_with_what_it_lacks(monkeypatch):

@@ -10,9 +10,11 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from model.covo.config.token2wav_config import SamplingConfig
-from model.covo.speech.antialias import kaiser_sinc
+from model.covo.speech.antialias import kaiser_sinc, phase_filters
 from model.errors import NetworkConfigError, NetworkInputError
 from tests.model.covo.golden_covo import TOLERANCE, error, golden
 
@@ -131,6 +133,23 @@ def test_the_network_is_called_18_times(token2wav, voice, numbers):
 
 def test_the_anti_aliasing_filter(numbers):
     assert error(kaiser_sinc(), numbers["aa_filter"][0, 0]) < 1e-6
+
+
+class _WithoutFloat64(TorchDispatchMode):
+    """Make the meta device refuse float64, as MPS does."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            assert not (isinstance(tensor, Tensor) and tensor.is_meta and tensor.dtype.itemsize > 4)
+        return made
+
+
+def test_the_filters_reach_a_device_without_float64():
+    with _WithoutFloat64():
+        phases = phase_filters(torch.empty(0, device="meta"))
+    assert {phases.up.device.type, phases.down.device.type, phases.taps.device.type} == {"meta"}
+    assert phase_filters(torch.empty(0)).taps.dtype is torch.float32
 
 
 def test_inside_the_vocoder(token2wav, numbers):

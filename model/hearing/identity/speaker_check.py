@@ -1,0 +1,119 @@
+"""Ask beside the conversation whose voice it is, and learn the user's."""
+
+from __future__ import annotations
+
+from audio_io.clock import samples, seconds
+from model.events import Notice
+from model.hearing.identity.profile import (
+    MOST_S,
+    SHORTEST_S,
+    Embedding,
+    SpeakerEmbedder,
+    SpeakerProfile,
+)
+from model.hearing.open_turn import OpenTurn
+from model.jobs.executor import Executor
+from model.jobs.question import Question
+
+VOICE_LANE = "whose voice"
+
+SOMEBODY_ELSE = "somebody else's voice"
+"""The reason for ignoring speech."""
+
+_PIECE_S = 1.2
+"""Ask about this much of speech that goes on."""
+
+
+class SpeakerCheck:
+    """Tells the user's speech from other people's.
+
+    Everybody is taken for the user until enough of the user was heard, and always without an
+    ``embedder``.
+    """
+
+    def __init__(self, embedder: SpeakerEmbedder | None, executor: Executor) -> None:
+        self._embedder = embedder
+        self._profile = SpeakerProfile()
+        self._question = _question(executor)
+        self._learning = _question(executor)
+        self._turn = 0
+        self._asked = 0  # samples of that turn's speech that were asked about
+        self._length = 0  # of the piece that is asked about
+        self._learnt = (0, 0)  # a turn, and how many samples of its speech were learnt
+        self.other: bool | None = None
+        """Whether all of the speech asked about is clearly not the user's; None while unknown."""
+
+    @property
+    def knows_user(self) -> bool:
+        """Whether others can be told from the user."""
+        return self._profile.voice is not None and not self._question.disabled
+
+    @property
+    def pending(self) -> bool:
+        """Whether the answer about the present speech is still to come."""
+        return self._question.pending
+
+    def ask(self, now: int, turn: OpenTurn, voiced: int, *, ended: bool) -> None:
+        """Ask whose voice the last ``voiced`` samples of speech in ``turn`` are.
+
+        Asks piece by piece until one of them is the user's. A piece is longer while the speech has
+        not ``ended``.
+        """
+        embedder = self._embedder
+        if embedder is None:
+            return
+        if turn.number != self._turn or voiced < self._asked:
+            self._question.drop()
+            self._turn, self._asked, self.other = turn.number, 0, None
+        piece = voiced - self._asked
+        least = samples(SHORTEST_S if ended else _PIECE_S)
+        if piece < least or self.pending or self.other is False or not self.knows_user:
+            return
+        self._asked, self._length = voiced, min(piece, samples(MOST_S))
+        speech = turn.speech()[-self._length :]
+        self._question.ask(now, lambda: embedder.embed(speech))
+
+    def learn(self, now: int, turn: OpenTurn) -> None:
+        """Learn the user's voice from ``turn``, or from what is new in it."""
+        embedder = self._embedder
+        if embedder is None:
+            return
+        number, had = self._learnt
+        speech = turn.speech()
+        self._learnt = (turn.number, len(speech))
+        wanted = self._profile.learn(speech[had:] if number == turn.number else speech)
+        if wanted is not None:
+            self._learning.ask(now, lambda: embedder.embed(wanted))
+
+    def poll(self, now: int) -> list[Notice]:
+        """Collect answers; return what the user should know."""
+        notices = self._question.poll(now) + self._learning.poll(now)
+        if self._question.answer is not None:
+            length = seconds(self._length)
+            self.other = self._profile.is_other(self._question.answer, length)
+            self._question.drop()
+        if self._learning.answer is not None:
+            if self._profile.voice is None:
+                notices.append(Notice(now, "info", "your voice is known: others are not answered"))
+            self._profile.voice = self._learning.answer
+            self._learning.drop()
+        return notices
+
+    def begin_anew(self, now: int) -> Notice:
+        """Forget the user's voice: whoever speaks next is the user."""
+        if self._embedder is None:
+            text = "voices are not told apart: turns.only_user is off"
+            return Notice(now, "warning", text)
+        self._question.drop()
+        self._learning.drop()
+        self._profile, self.other = SpeakerProfile(), None
+        return Notice(now, "info", "whoever speaks next is the user")
+
+
+def _question(executor: Executor) -> Question[Embedding]:
+    return Question(
+        executor,
+        VOICE_LANE,
+        model="the speaker network",
+        trouble="everybody is taken for you",
+    )
