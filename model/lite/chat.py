@@ -214,7 +214,6 @@ class LlamaChat:
             try_gguf(
                 self._model,
                 context=context,
-                threads=self._threads,
                 cancelled=self._closed.is_set,
             )
             progress(f"loading {self.name}")

@@ -46,7 +46,7 @@ def check_gguf(path: Path) -> None:
         raise ChatError(f"{path} is not a GGUF file: use a chat model in GGUF format")
 
 
-def try_gguf(path: Path, *, context: int, threads: int, cancelled: Callable[[], bool]) -> None:
+def try_gguf(path: Path, *, context: int, cancelled: Callable[[], bool]) -> None:
     """Load ``path`` and write a token in another process, unless that was survived before.
 
     What Python can catch there passes, since :func:`start_server` raises it again.
@@ -61,7 +61,7 @@ def try_gguf(path: Path, *, context: int, threads: int, cancelled: Callable[[], 
     if version in _survived:
         return
     limit = _TRIAL_S + stat.st_size / _TRIAL_BYTES_PER_S
-    code, said = _run_trial(path, context, threads, limit, cancelled)
+    code, said = _run_trial(path, context, limit, cancelled)
     if code:
         log.warning("llama.cpp ended over %s, saying: %s", path, said.strip())
         raise unusable(path, f"llama.cpp ended with {_name_of(code)}")
@@ -105,7 +105,7 @@ def unusable(path: Path, why: str) -> ChatError:
 
 
 def _run_trial(
-    path: Path, context: int, threads: int, limit: float, cancelled: Callable[[], bool]
+    path: Path, context: int, limit: float, cancelled: Callable[[], bool]
 ) -> tuple[int, str]:
     """Return the exit status of a trial and what it said. ``limit`` is in seconds."""
     ours = str(Path(__file__).parents[2])
@@ -119,7 +119,7 @@ def _run_trial(
     ends = time.monotonic() + limit
     try:
         process = subprocess.Popen(
-            [*command, str(context), str(threads)],
+            [*command, str(context)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -157,10 +157,11 @@ def _name_of(code: int) -> str:
     return f"exit status {code if abs(code) < 256 else hex(code & 0xFFFFFFFF)}"
 
 
-def _be_trial(path: str, context: str, threads: str) -> NoReturn:
+def _be_trial(path: str, context: str) -> NoReturn:
     """Load and write a token: native code may end this process anywhere."""
     with contextlib.suppress(Exception):
-        server = start_server(Path(path), context=int(context), threads=int(threads), warm_up=False)
+        # One thread: for so few tokens, two on busy cores take five times as long.
+        server = start_server(Path(path), context=int(context), threads=1, warm_up=False)
         server.handle_chat_completions(_HELLO, lambda chunk: False)
     os._exit(0)  # while the server lives: freeing one that had no request can hang
 
