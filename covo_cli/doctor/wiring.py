@@ -14,7 +14,7 @@ from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, config_path
 from model.errors import ModelError
-from model.lite.chat import check_gguf
+from model.lite.gguf import check_gguf
 from voices.errors import VoiceError
 
 if TYPE_CHECKING:

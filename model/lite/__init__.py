@@ -84,7 +84,8 @@ def choose_chat(
     Raises: WeightsError, ChatError.
     """
     from model.lite import prompt
-    from model.lite.chat import ChatSampling, LlamaChat, check_gguf
+    from model.lite.chat import ChatSampling, LlamaChat
+    from model.lite.gguf import check_gguf
     from model.lite.openai_chat import ENDPOINT_CONTEXT, ENDPOINT_MAX_TOKENS, OpenAIChat
 
     chosen = prompt.Prompt(persona or prompt.PERSONA)
@@ -106,7 +107,8 @@ def choose_chat(
         return LlamaChat(path, sampling, context=context, threads=threads), chosen
     path = weights.path("smollm2-135m", CHAT_FILE)
     small = prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES)
-    return LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads), small
+    embedded = LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads, pinned=True)
+    return embedded, small
 
 
 class SynthesizerMaker:

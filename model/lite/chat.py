@@ -6,7 +6,6 @@ The embedded one is here; :mod:`model.lite.openai_chat` uses an endpoint.
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 from model.engine import Progress
 from model.errors import ChatError
 from model.jobs.channel import Channel, feed
+from model.lite.gguf import check_gguf, start_server, try_gguf
 from model.lite.reply_reader import ChatPart, ReplyReader
 
 _MAY_RECUR = 8
@@ -83,17 +83,25 @@ class LlamaChat:
     """A GGUF model run in this process by llama.cpp (xllamacpp's in-process server).
 
     Its one KV cache keeps the beginning that a prompt shares with the last one, so only new tokens
-    are read. ``context`` is in tokens.
+    are read. ``context`` is in tokens. A file that is not ``pinned`` (its bytes were not compared
+    with ours) is tried in a process of its own before it is loaded.
     """
 
     def __init__(
-        self, model: Path, sampling: ChatSampling, *, context: int = 2048, threads: int = 2
+        self,
+        model: Path,
+        sampling: ChatSampling,
+        *,
+        context: int = 2048,
+        threads: int = 2,
+        pinned: bool = False,
     ) -> None:
         self.name = model.stem
         self.context = context - sampling.max_tokens
         self._model = model
         self._sampling = sampling
         self._threads = threads
+        self._pinned = pinned
         self._thinks_first = False
         self._server: Any = None
         self._lock = threading.Lock()
@@ -105,7 +113,7 @@ class LlamaChat:
             if self._closed.is_set():
                 raise ChatError(f"the chat model {self.name} was closed")
             if self._server is None:
-                self._server = self._start()
+                self._server = self._start(progress)
 
     def prepare(self, messages: Sequence[Message]) -> None:
         self._complete(messages, 1, lambda _: True)
@@ -198,42 +206,15 @@ class LlamaChat:
         if problem:
             raise ChatError(f"the chat model {self.name} failed: {problem}")
 
-    def _start(self) -> Any:
+    def _start(self, progress: Progress) -> Any:
         check_gguf(self._model)
-        import xllamacpp
-
-        params = xllamacpp.CommonParams()
-        params.model.path = str(self._model)
-        params.n_ctx = self.context + self._sampling.max_tokens
-        params.n_parallel = 1
-        params.n_gpu_layers = 0
-        # The threads wait for each other at every layer, so other work on one core slows down all:
-        # on two cores with one busy, two threads make 31 tokens/s and one makes 66. Reading a
-        # prompt has fewer such points and gains from more threads.
-        params.cpuparams.n_threads = max(1, self._threads - 1)
-        params.cpuparams_batch.n_threads = self._threads
-        params.cpuparams.poll = params.cpuparams_batch.poll = 0
-        params.cache_ram_mib = 0  # the default keeps 8 GB of old prompts
-        params.verbosity = -1
-        # The server also listens on a local port; a random key keeps others out.
-        params.api_keys = [secrets.token_urlsafe(32)]
-        params.ui = False
-        params.endpoint_slots = False
-        try:
-            return xllamacpp.Server(params)
-        except RuntimeError as error:
-            raise ChatError(
-                f"cannot load {self._model} as a chat model ({error}): use a complete GGUF file of "
-                "a chat model that fits the memory"
-            ) from error
-
-
-def check_gguf(path: Path) -> None:
-    """Check that ``path`` is a GGUF file. Raises: ChatError."""
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        raise ChatError(f"cannot read the chat model {path}: {error.strerror}") from error
-    if magic != b"GGUF":
-        raise ChatError(f"{path} is not a GGUF file: use a chat model in GGUF format")
+        context = self.context + self._sampling.max_tokens
+        if not self._pinned:
+            progress(f"trying {self.name}")
+            try_gguf(
+                self._model,
+                context=context,
+                cancelled=self._closed.is_set,
+            )
+            progress(f"loading {self.name}")
+        return start_server(self._model, context=context, threads=self._threads)

@@ -156,8 +156,8 @@ def sound_file(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def gguf_file() -> bytes:
-    """The header of a small chat model, with one tensor of zeros."""
+def gguf_file(*, blocks: int = 1) -> bytes:
+    """The header of a small chat model with ``blocks`` layers, and one tensor of zeros."""
 
     def text(words: str) -> bytes:
         return struct.pack("<Q", len(words)) + words.encode()
@@ -167,7 +167,7 @@ def gguf_file() -> bytes:
         "general.alignment": struct.pack("<II", 4, 32),
         "llama.context_length": struct.pack("<II", 4, 64),
         "llama.embedding_length": struct.pack("<II", 4, 32),
-        "llama.block_count": struct.pack("<II", 4, 1),
+        "llama.block_count": struct.pack("<II", 4, blocks),
         "llama.attention.head_count": struct.pack("<II", 4, 1),
         "tokenizer.ggml.model": struct.pack("<I", 8) + text("llama"),
         "tokenizer.ggml.tokens": struct.pack("<IIQ", 9, 8, 2) + text("<s>") + text("a"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import click
 import numpy as np
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -250,7 +249,7 @@ for line in sys.stdin:
 
 @pytest.fixture(scope="module")
 def loader() -> Iterator[list[subprocess.Popen[str]]]:
-    """A process that loads chat models: native code may end it."""
+    """A process that loads chat models, in case native code ends it."""
     running: list[subprocess.Popen[str]] = []
     yield running
     for process in running:
@@ -260,6 +259,8 @@ def loader() -> Iterator[list[subprocess.Popen[str]]]:
 
 @fuzz
 @given(content=damaged(gguf_file(), head=400))
+@example(content=gguf_file(blocks=0))
+@example(content=gguf_file(blocks=513))
 def test_gguf(loader: list[subprocess.Popen[str]], content: bytes) -> None:
     if not loader or loader[-1].poll() is not None:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -273,11 +274,7 @@ def test_gguf(loader: list[subprocess.Popen[str]], content: bytes) -> None:
         path.write_bytes(content)
         process.stdin.write(f"{path}\n")
         process.stdin.flush()
-        if process.stdout.readline().strip() in ("loaded", "refused"):
-            return
-        # llama.cpp ends the process over some headers (docs/reliability.md); it must not hang.
-        process.stdout.read()
-        assert process.wait(10) == -signal.SIGABRT
+        assert process.stdout.readline().strip() in ("loaded", "refused")
 
 
 CHUNK = {

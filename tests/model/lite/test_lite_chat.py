@@ -151,7 +151,7 @@ class FakeServer:
 def test_a_bug_in_reading_the_chat_model_is_logged_and_raised_at_the_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(LlamaChat, "_start", lambda self: FakeServer())
+    monkeypatch.setattr(LlamaChat, "_start", lambda self, progress: FakeServer())
     chat = LlamaChat(tmp_path / "tiny.gguf", ChatSampling())
     with pytest.raises(ChatError, match="tiny failed: internal error: KeyError: 'delta'"):
         list(chat.stream(ASK, never))
