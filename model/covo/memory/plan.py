@@ -36,9 +36,9 @@ ASSISTANT_SHARE = 0.5
 SYSTEM_TOKENS = 300
 """Tokens of the system prompt and of one turn's frame."""
 
-CONTEXT_BYTES = {"cuda": 600_000_000}
-"""A device's own overhead: CUDA's context, the libraries' kernels and scratch. Published figures
-range from 0.3 to 0.8 GB; not yet measured here."""
+CONTEXT_BYTES = {"cuda": 1_100_000_000}
+"""A device's own overhead: CUDA's context, the libraries' kernels and scratch. 0.90 to 1.11 GB were
+in use beside what torch had reserved, on an H100 and an H200 (CUDA 13.0, torch 2.11)."""
 PROCESS_BYTES = 700_000_000
 """The overhead where the network shares the host's memory: Python, torch, transformers."""
 MARGIN = 0.05

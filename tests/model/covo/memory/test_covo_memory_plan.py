@@ -89,7 +89,9 @@ def test_every_part_in_bf16():
     assert (plan.encoder, plan.adapter) == (2 * 636_968_960, 2 * 35_208_960)
     assert plan.token2wav == 4 * (252_732_480 + 113_796_913)  # weight norm is folded
     assert plan.cache == context_tokens(10) * 57_344
-    assert plan.total == plan.weights + plan.cache + plan.workspace.peak + 600_000_000 + plan.margin
+    assert (
+        plan.total == plan.weights + plan.cache + plan.workspace.peak + 1_100_000_000 + plan.margin
+    )
 
 
 def test_token2wav_s_two_precisions():
@@ -123,8 +125,8 @@ def test_minutes_of_talk():
     ("free", "expected"),
     [
         (24, MemorySetting()),
-        (20.5, MemorySetting(token2wav=SPEECH_BF16)),
-        (20, MemorySetting(token2wav=SPEECH_BF16, minutes=5)),
+        (21, MemorySetting(token2wav=SPEECH_BF16)),
+        (20.6, MemorySetting(token2wav=SPEECH_BF16, minutes=5)),
         (16, MemorySetting(Precision.INT8)),
         (12, MemorySetting(Precision.INT4)),
         (9, None),
@@ -141,7 +143,7 @@ def test_too_little_memory_is_refused_in_one_line():
     assert FITS.require(MemorySetting(), 24 * GB, "cuda:0") == full_plan("bf16")
     for free, words in (
         (16, ["bf16 with token2wav in fp32 and 10 minutes needs 21", "cuda:0 has 16.0 GB", "int8"]),
-        (8, ["nothing fits", "int4 with token2wav in bf16 and 1 minute, needs 9.7"]),
+        (8, ["nothing fits", "int4 with token2wav in bf16 and 1 minute, needs 10.2"]),
     ):
         with pytest.raises(NetworkMemoryError) as caught:
             FITS.require(MemorySetting(), free * GB, "cuda:0")
