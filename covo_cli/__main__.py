@@ -8,7 +8,7 @@ import traceback
 
 from covo_cli.errors import OutputClosed, message_for
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, leave, own_process
-from covo_cli.process.native import keep_libraries_to_themselves
+from covo_cli.process.native import keep_libraries_to_themselves, let_waiting_threads_sleep
 
 _ONLY_SHOW = {"--help", "-h", "--version"}
 
@@ -17,6 +17,7 @@ def main() -> None:
     """Run ``covo`` and end the process. Typer itself reports wrong arguments and Ctrl-C."""
     own_process()
     keep_libraries_to_themselves()
+    let_waiting_threads_sleep()
     leave(_run(sys.argv[1:]))
 
 

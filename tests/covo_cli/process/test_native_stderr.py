@@ -7,7 +7,7 @@ import pty
 import subprocess
 import sys
 
-from covo_cli.process.native import keep_libraries_to_themselves
+from covo_cli.process.native import keep_libraries_to_themselves, let_waiting_threads_sleep
 
 PROGRAM = """
 import atexit, os, sys
@@ -50,3 +50,10 @@ def test_libraries_report_nothing_unless_the_user_wants_it(monkeypatch):
     keep_libraries_to_themselves()
     assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
     assert os.environ["DO_NOT_TRACK"] == "0"
+
+
+def test_waiting_threads_sleep_unless_the_user_wants_it(monkeypatch):
+    for given, kept in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        monkeypatch.setattr(os, "environ", dict(given))
+        let_waiting_threads_sleep()
+        assert os.environ["OMP_WAIT_POLICY"] == kept
