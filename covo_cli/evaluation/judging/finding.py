@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from covo_cli.evaluation.scenarios.scenario import Kind
+from covo_cli.evaluation import Kind
 
 
 class FindingCheck(StrEnum):

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from covo_cli.evaluation import EVERYDAY, Kind
 from covo_cli.evaluation.judging.finding import Finding, FindingCheck
 from covo_cli.evaluation.judging.statistics import Estimate, per_minute, percentile, rate
-from covo_cli.evaluation.scenarios.scenario import Kind
 
 Better = Literal["lower", "higher"]
 Select = Callable[[Finding], bool]
@@ -117,11 +117,11 @@ def _of(check: FindingCheck, *kinds: Kind) -> Select:
 
 
 def _tried(check: FindingCheck) -> Select:
-    return lambda f: f.check is check and f.ok is not None
+    return lambda f: f.check is check and f.ok is not None and f.kind not in EVERYDAY
 
 
 def _with(value: str) -> Select:
-    return lambda f: value in f.values
+    return lambda f: value in f.values and f.kind not in EVERYDAY
 
 
 def _noise(low: float, high: float) -> Select:
@@ -130,8 +130,9 @@ def _noise(low: float, high: float) -> Select:
     return lambda f: noisy(f) and low <= f.values["snr"] < high
 
 
-def _side_talk(over_reply: float) -> Select:
-    return lambda f: f.check is FindingCheck.SIDE_TALK and f.values.get("over_reply") == over_reply
+def _side_talk(kind: Kind, over_reply: float) -> Select:
+    of = _of(FindingCheck.SIDE_TALK, kind)
+    return lambda f: of(f) and f.values.get("over_reply") == over_reply
 
 
 _TURN = _of(FindingCheck.TURN, Kind.TURN, Kind.MONOLOGUE)
@@ -142,9 +143,10 @@ _ICC = _of(FindingCheck.PAUSE, Kind.LISTENING)
 _BACKCHANNEL = _tried(FindingCheck.BACKCHANNEL)
 _CUT_IN = _tried(FindingCheck.INTERRUPTION)
 _CORRECTION = _tried(FindingCheck.CORRECTION)
+_SIDE_TALK_OVER, _SIDE_TALK_ALONE = (_side_talk(Kind.SIDE_TALK, over) for over in (1, 0))
 _ECHO = _of(FindingCheck.EXPOSURE, Kind.ECHO)
 _NOBODY = _of(FindingCheck.EXPOSURE, Kind.NOISE, Kind.SILENCE)
-_WORDS = _of(FindingCheck.FIRST_WORDS)
+_WORDS = _of(FindingCheck.FIRST_WORDS, *(set(Kind) - EVERYDAY))
 
 METRICS = (
     # Full-Duplex-Bench v1's four tasks
@@ -173,8 +175,20 @@ METRICS = (
     _share("interruption_success", "success: interruption", "higher", _CUT_IN, "ok"),
     # Our own
     _share("correction_success", "success: self-correction", "higher", _CORRECTION, "ok"),
-    _share("side_talk_takeover", "side talk over a reply", "lower", _side_talk(1), "takeover"),
-    _share("side_talk_answered", "side talk in silence", "lower", _side_talk(0), "takeover"),
+    _share(
+        "side_talk_takeover",
+        "side talk over a reply",
+        "lower",
+        _side_talk(Kind.SIDE_TALK, 1),
+        "takeover",
+    ),
+    _share(
+        "side_talk_answered",
+        "side talk in silence",
+        "lower",
+        _side_talk(Kind.SIDE_TALK, 0),
+        "takeover",
+    ),
     _share("noise_turn_takeover", "turns in noise: takeover", "higher", _IN_NOISE, "takeover"),
     _share("noise_turn_success", "turns in noise: success", "higher", _IN_NOISE, "ok"),
     Metric(

@@ -20,7 +20,7 @@ from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.conversation.consumer import Tick
 from covo_cli.engines.engines import turn_settings
 from covo_cli.errors import OutputClosed, SettingsError
-from covo_cli.evaluation import RecognizerName
+from covo_cli.evaluation import Kind, RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
 from covo_cli.evaluation.judging.finding import FindingCheck
 from covo_cli.evaluation.judging.judge import judge
@@ -42,7 +42,6 @@ from covo_cli.evaluation.running.run import (
 from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock
 from covo_cli.evaluation.scenarios.scenario import (
     EvaluationError,
-    Kind,
     Noise,
     NoiseKind,
     Role,
