@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
+from covo_cli.settings.sections import REMOTE
 from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, models_dir, voices_dir
 from model.errors import ModelError
 
@@ -83,6 +84,12 @@ def build_engine(
         generator = build_covo(settings, choice.model)
         recognizer = _recognizer(settings) if settings.covo.transcript else None
         return turn_taking(settings, generator, executor, recognizer)
+    if choice.name == "chat-audio":
+        from covo_cli.engines.remote_engine import build_audio_chat
+        from model.endpoints.recalled_words import RecalledWords
+
+        words = RecalledWords(_recognizer(settings))
+        return turn_taking(settings, build_audio_chat(settings, words.of), executor, words)
     return turn_taking(settings, _build_cascade(settings), executor, _recognizer(settings))
 
 
@@ -110,6 +117,10 @@ def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
         return () if settings.covo.text_only else covo_voices(settings).names()
     if choice.name == "covo-fd":
         return ()
+    if choice.name in REMOTE:
+        from covo_cli.engines.remote_engine import remote_voices
+
+        return remote_voices(settings)
     from voices.store import VoiceStore
 
     return VoiceStore(voices_dir()).names()
