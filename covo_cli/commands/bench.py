@@ -264,8 +264,8 @@ def duplex(
     from covo_cli.process.terminal import PlainConsole
 
     check_packages()
-    from covo_cli.bench.duplex_steps import measure_steps
-    from covo_cli.bench.duplex_voice import duplex_bench, measure_voice
+    from covo_cli.bench.duplex.steps import measure_steps
+    from covo_cli.bench.duplex.voice import duplex_bench, measure_voice
     from covo_cli.bench.goals import goals_table
     from model.covo.config.device import named_device
     from model.covo.config.precision import Precision
@@ -307,7 +307,7 @@ def turns(
     from covo_cli.process.terminal import PlainConsole
 
     check_packages()
-    from covo_cli.bench.duplex_turns import measure_behaviours
+    from covo_cli.bench.duplex.behaviours import measure_behaviours
     from model.covo.config.precision import Precision
     from model.duplex.network.network import load_duplex
 
