@@ -63,9 +63,9 @@ class Cascade:
         prompt: Prompt,
         device: str = "CPU",
     ) -> None:
-        self._chat = chat
+        self.chat = chat
+        self.prompt = prompt
         self._voices = voices
-        self._prompt = prompt
         self._device = device
         self._lock = threading.Lock()
         self._voice = voice
@@ -81,7 +81,7 @@ class Cascade:
     def info(self) -> EngineInfo:
         with self._lock:
             voice, synthesizer = self._voice, self._synthesizer
-        parts = {"chat model": self._chat.name, "synthesiser": synthesizer.name}
+        parts = {"chat model": self.chat.name, "synthesiser": synthesizer.name}
         return EngineInfo(
             name="lite",
             description=(
@@ -95,6 +95,12 @@ class Cascade:
         )
 
     @property
+    def synthesizer(self) -> Synthesizer:
+        """The synthesiser of the next reply."""
+        with self._lock:
+            return self._synthesizer
+
+    @property
     def history(self) -> tuple[ChatExchange, ...]:
         """The conversation with the heard part of each reply."""
         with self._lock:
@@ -103,10 +109,10 @@ class Cascade:
     def warm_up(self, progress: Progress) -> None:
         # A thread inside a library while Python shuts down would abort the process.
         atexit.register(self.close)
-        progress(f"loading {self._chat.name}")
-        self._chat.load(progress)
+        progress(f"loading {self.chat.name}")
+        self.chat.load(progress)
         with ThreadPoolExecutor(1, "covo-load") as beside:
-            reading = beside.submit(self._chat.prepare, build_messages(self._prompt, self.history))
+            reading = beside.submit(self.chat.prepare, build_messages(self.prompt, self.history))
             progress(f"loading {self._synthesizer.name}")
             self._synthesizer.load()
             reading.result()
@@ -128,14 +134,14 @@ class Cascade:
             history, synthesizer = self._history, self._synthesizer
         if stopped():
             return
-        messages = build_messages(self._prompt, history, made.user)
+        messages = build_messages(self.prompt, history, made.user)
         parts: Channel[ReplyPart] = Channel(stopped)
         clauses: Channel[tuple[int, str]] = Channel(lambda: parts.stopped, _CLAUSES_AHEAD)
 
         def write() -> None:
             splitter = ClauseSplitter()
             written = 0
-            for part in self._chat.stream(messages, lambda: parts.stopped):
+            for part in self.chat.stream(messages, lambda: parts.stopped):
                 if isinstance(part, ThoughtAloud):
                     splitter, made.thought = ClauseSplitter(), written
                     parts.put(ReplyNotice("warning", _THOUGHT_ALOUD))
@@ -180,9 +186,7 @@ class Cascade:
                 return
             cut = not made.complete or bool(heard.unheard)
             exchange = ChatExchange(made.user, heard.text[made.thought :], interrupted=cut)
-            self._history = fit_history(
-                self._prompt, (*self._history, exchange), self._chat.context
-            )
+            self._history = fit_history(self.prompt, (*self._history, exchange), self.chat.context)
         self._prepare()
 
     def set_voice(self, voice: str) -> None:
@@ -200,7 +204,7 @@ class Cascade:
             working = self._working
         if join_all(working, CLOSE_S):
             return  # a thread still uses the model inside a library
-        self._chat.close()
+        self.chat.close()
         for synthesizer in loaded:
             synthesizer.close()
 
@@ -209,7 +213,7 @@ class Cascade:
         with self._lock:
             if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):
                 return
-            messages = build_messages(self._prompt, self._history)
+            messages = build_messages(self.prompt, self._history)
             self._preparing = Worker(lambda: self._read_ahead(messages), "prepare")
             self._preparing.start()
             self._working.append(self._preparing)
@@ -217,4 +221,4 @@ class Cascade:
     def _read_ahead(self, messages: Sequence[Message]) -> None:
         # Only a head start: if the chat model is broken, the next reply reports it.
         with contextlib.suppress(ModelError):
-            self._chat.prepare(messages)
+            self.chat.prepare(messages)
