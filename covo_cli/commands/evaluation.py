@@ -72,6 +72,10 @@ def duplex(
     recognizer: Annotated[
         RecognizerName, typer.Option(help="Recogniser of the scripted engine.")
     ] = RecognizerName.ORACLE,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Language to recognise, or auto to detect it; default: the set's."),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(help="Processes; default: one per core, or 1 if time counts.", min=1),
@@ -96,7 +100,13 @@ def duplex(
 
     _require_packages()
     console = PlainConsole()
-    settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
+    loaded = read_scenarios(scenarios)
+    settings = load_settings(
+        {
+            "engine.name": None if engine == SCRIPTED else engine,
+            "hearing.language": language or loaded.language,
+        }
+    )
     if fresh:
         discard_run(out)
     jobs = jobs or default_jobs(engine)
@@ -109,7 +119,6 @@ def duplex(
             "figures that depend on time unreliable.",
             style="yellow",
         )
-    loaded = read_scenarios(scenarios)
     left = len(remaining(loaded, out))
     with Progress(console=console) as bar:
         total = len(loaded.scenarios)
