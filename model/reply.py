@@ -1,8 +1,9 @@
 """Reply generators, the half-duplex part of an engine: a turn in, a streamed reply out.
 
 A :class:`ReplyGenerator` knows nothing about time, devices, recognition or interruptions.
-:class:`model.turns.controller.TurnTakingEngine` makes an engine of it. There are two: the embedded
-cascade (:mod:`model.lite.cascade`) and Covo-Audio-Chat (:mod:`model.covo.conversation.generator`).
+:class:`model.turns.controller.TurnTakingEngine` makes an engine of it: the embedded
+cascade (:mod:`model.lite.cascade`), Covo-Audio-Chat (:mod:`model.covo.conversation.generator`) or
+a speaking model on a server (:mod:`model.endpoints.audio_chat`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import re
 
-_VARIABLES = ("OPENAI_API_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_VARIABLES = ("OPENAI_API_KEY", "COVO_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_told: set[str] = set()
+"""Keys that came from elsewhere."""
+
 _SHORTEST = 6
 """Characters of the shortest value that is hidden: hiding "none" would garble messages."""
 _HIDDEN = "***"
@@ -19,12 +22,21 @@ _PATTERNS = (
 )
 
 
+def hide(key: str) -> None:
+    """Hide ``key``, which came from elsewhere than the environment, from now on."""
+    if len(key) >= _SHORTEST:
+        _told.add(key)
+
+
 def without_secrets(text: str) -> str:
-    """Return ``text`` with the keys of the environment, and those in addresses, hidden."""
+    """Return ``text`` with the keys of the environment, those in addresses, and those that
+    :func:`hide` was told, hidden."""
     for name in _VARIABLES:
         for part in os.environ.get(name, "").split():
             if len(part) >= _SHORTEST:
                 text = text.replace(part, _HIDDEN)
+    for key in _told:
+        text = text.replace(key, _HIDDEN)
     for pattern in _PATTERNS:
         text = pattern.sub(lambda found: "".join(found.groups()) + _HIDDEN, text)
     return text

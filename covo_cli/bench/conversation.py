@@ -1,7 +1,8 @@
 """Measure a long spoken conversation in real time.
 
-A second voice asks many questions. Figures: latency from the true end of a question, gaps in the
-replies, their intelligibility, memory over time, and the cost of listening to silence.
+A second voice asks many questions. Figures: latency from the true end of a question, also over the
+plain chain's (:mod:`covo_cli.bench.chain`), gaps in the replies, their intelligibility, memory over
+time, and the cost of listening to silence.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,9 @@ from audio_io.endpoints import Speaker
 from audio_io.file_endpoints import FileSpeaker
 from audio_io.levels import span_of_sound
 from audio_io.resample import resample
+from covo_cli.bench.chain import MEDIAN_AT_MOST, P90_AT_MOST, ChainFigures
 from covo_cli.bench.figures import summary
+from covo_cli.bench.goals import Goal, judge
 from covo_cli.bench.words import word_error_rate
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
@@ -38,6 +41,11 @@ from model.hearing.recognition import Recognizer
 END_TOLERANCE_S = 0.25
 """Allowed error of a question's detected end. A question cut short at a pause or merged with other
 speech does not count as answered."""
+
+GOALS = (
+    Goal("latency, median (× chain)", MEDIAN_AT_MOST, lambda f: f["latency_over_chain"]["median"]),
+    Goal("latency, 90 % (× chain)", P90_AT_MOST, lambda f: f["latency_over_chain"]["p90"]),
+)
 
 
 @dataclass
@@ -132,7 +140,7 @@ def measure_conversation(
         "minutes": round(seconds(talk.at) / 60, 2),
         "questions": len(lines),
         "answered": len(turns),
-        "latency_seconds": summary(totals, median=50, p95=95, max=100),
+        "latency_seconds": summary(totals, median=50, p90=90, p95=95, max=100),
         "breakdown_median_seconds": {
             name: round(statistics.median(turn["parts"][name] for turn in turns), 3)
             for name in turns[0]["parts"]
@@ -149,6 +157,25 @@ def measure_conversation(
         "turns": turns,
         "answers": [{"written": written, "understood": heard} for written, heard in pairs],
     }
+
+
+def beside_chain(figures: Mapping[str, Any], chain: ChainFigures) -> dict[str, Any]:
+    """Return the ``figures`` of a conversation with every latency over the chain's median, too."""
+
+    def over(latency: float) -> float:
+        return round(latency / chain.median, 3)
+
+    both: dict[str, Any] = {}
+    for name, value in figures.items():
+        both[name] = value
+        if name == "latency_seconds":
+            both["latency_over_chain"] = {key: over(latency) for key, latency in value.items()}
+            times = asdict(chain)
+            both["chain_breakdown_median_seconds"] = times.pop("parts")
+            both["chain_seconds"] = times
+    both["turns"] = [{**turn, "over_chain": over(turn["seconds"])} for turn in figures["turns"]]
+    both["goals"] = judge(GOALS, both, counts=True)
+    return both
 
 
 def _turns(

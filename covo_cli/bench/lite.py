@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from covo_cli.bench.conversation import measure_conversation, measure_idle
+from covo_cli.bench.chain import QUESTIONS, VOICE, PlainChain, chain_figures
+from covo_cli.bench.conversation import beside_chain, measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.figures import machine
 from covo_cli.bench.soak import SoakBench, measure_soak
@@ -27,11 +28,20 @@ from covo_cli.bench.soak.subject import (
 )
 from covo_cli.bench.speakers import PROFILE, SENTENCES, measure_speakers
 from covo_cli.bench.speech import as_lines, questions, spoken
-from covo_cli.engines.engines import EngineChoice, build_engine
+from covo_cli.engines.engines import (
+    EngineChoice,
+    check_heeded,
+    detector,
+    lite_cascade,
+    turn_taking,
+    whisper,
+)
+from covo_cli.process.native import share_one_heap
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import Line
 from model.hearing.identity.profile import CamPlusPlusEmbedder
+from model.jobs.executor import ThreadExecutor
 from model.lite import SynthesizerMaker
 from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore
@@ -51,19 +61,36 @@ def bench_conversation(
     # Render in another process, so that this one's memory is the engine's alone.
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         asked = pool.submit(_rendered, settings, asker, questions()[:count]).result()
+        of_chain = pool.submit(_rendered, settings, VOICE, QUESTIONS).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
+    share_one_heap()
+    check_heeded(settings, EngineChoice("lite", "measured"))
     began = time.perf_counter()
-    engine = build_engine(settings, real_time=True, choice=EngineChoice("lite", "measured"))
+    cascade, heard_by = lite_cascade(settings), whisper(settings)
+    engine = turn_taking(settings, cascade, ThreadExecutor(), heard_by)
     engine.warm_up(lambda stage: None)
     loaded = time.perf_counter() - began
+    chain = PlainChain(
+        detector(settings),
+        heard_by,
+        cascade.chat,
+        cascade.prompt,
+        cascade.synthesizer,
+        [line.audio for line in of_chain],
+    )
     recognizer = WhisperRecognizer(weights.whole("whisper-base"))  # loads after the conversation
     try:
+        progress("timing the plain chain")
+        chain.warm_up()
+        chain_times = [chain.time() for _ in QUESTIONS]
         progress("listening to silence")
         idle_cost = measure_idle(engine, idle) if idle else None
         with tempfile.TemporaryDirectory() as folder:
             recorder = SessionRecorder(Path(folder), SessionMeta(engine.info, "bench", "bench"))
             figures = measure_conversation(engine, lines, recognizer, recorder, progress=progress)
+        progress("timing the plain chain again")
+        chain_times += [chain.time() for _ in QUESTIONS]
     finally:
         engine.close()
     return {
@@ -72,7 +99,7 @@ def bench_conversation(
         "voice": settings.voice.name,
         "load_seconds": round(loaded, 2),
         "idle": idle_cost,
-        **figures,
+        **beside_chain(figures, chain_figures(chain_times)),
     }
 
 

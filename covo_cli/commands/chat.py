@@ -19,6 +19,7 @@ _FLAGS = {
         *("engine.name", "covo.model", "covo.precision", "covo.device"),
         *("covo.voice_prompt_seconds", "covo.text_only", "voice.name"),
         *("chat.model", "chat.url", "chat.persona"),
+        *("remote.url", "remote.token_file"),
     ),
     "Audio": (
         *("audio.input", "audio.output", "audio.echo_cancellation"),
@@ -81,7 +82,8 @@ def chat(
     from covo_cli.conversation.run_chat import run_chat
     from covo_cli.settings.settings import FILE_INPUT, load_settings
 
-    flags = {**flags, "covo.voice": flags["voice.name"]}
+    voice, model = flags["voice.name"], flags["covo.model"]
+    flags = {**flags, "covo.voice": voice, "remote.voice": voice, "remote.model": model}
     settings = load_settings(flags, FILE_INPUT if input_file else None)
     files = None
     if input_file is not None:

@@ -16,6 +16,7 @@ from covo_cli.doctor import machine, sound, wiring
 from covo_cli.doctor.check import Check, Status
 from covo_cli.doctor.machine import Gpu, find_gpus
 from covo_cli.process.log import log_dir
+from covo_cli.settings.sections import REMOTE
 from covo_cli.settings.settings import (
     config_path,
     load_settings,
@@ -42,6 +43,8 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
         yield wiring.check_covo(settings, choice.model)
     elif choice.name == "covo-fd":
         yield wiring.check_duplex(settings)
+    elif choice.name in REMOTE:
+        yield wiring.check_remote(settings)
     else:
         store = VoiceStore(voices_dir())
         check, synthesizer = wiring.check_voice(store, settings.voice.name, choice.name)

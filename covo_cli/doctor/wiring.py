@@ -11,6 +11,7 @@ from covo_cli.engines.covo_engine import covo_model, covo_voices
 from covo_cli.engines.duplex_engine import duplex_model
 from covo_cli.engines.engines import EngineChoice, choose_engine
 from covo_cli.engines.persona import read_persona
+from covo_cli.engines.remote_engine import build_audio_chat
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, config_path
 from model.errors import ModelError
@@ -139,6 +140,15 @@ def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
         return Check("Covo-Audio", Status.FAILED, str(error), "see covo models info")
     where = f"{model.plan.total / 1e9:.1f} GB on {model.where}"
     return Check("Covo-Audio", Status.OK, f"{model.folder}: {model.precision}, {where}, {name}")
+
+
+def check_remote(settings: Settings) -> Check:
+    """Check the address and the key of a server that answers; the server is not asked."""
+    try:
+        description = build_audio_chat(settings, lambda sound: "").info.description
+    except (SettingsError, ModelError) as error:
+        return Check("server", Status.FAILED, str(error), "correct it: covo config edit")
+    return Check("server", Status.OK, description)
 
 
 def check_duplex(settings: Settings) -> Check:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
+from covo_cli.settings.sections import REMOTE
 from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, models_dir, voices_dir
 from model.errors import ModelError
 
@@ -69,25 +70,34 @@ def build_engine(
 
     share_one_heap()
     choice = choice or choose_engine(settings)
-    _check_heeded(settings, choice)
+    check_heeded(settings, choice)
     _language(settings)
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
         from covo_cli.engines.duplex_engine import build_duplex
 
-        reader = partial(_recognizer, settings)
-        return build_duplex(settings, _detector(settings), executor, reader)
+        reader = partial(whisper, settings)
+        return build_duplex(settings, detector(settings), executor, reader)
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 
         generator = build_covo(settings, choice.model)
-        recognizer = _recognizer(settings) if settings.covo.transcript else None
+        recognizer = whisper(settings) if settings.covo.transcript else None
         return turn_taking(settings, generator, executor, recognizer)
-    return turn_taking(settings, _build_cascade(settings), executor, _recognizer(settings))
+    if choice.name == "chat-audio":
+        from covo_cli.engines.remote_engine import build_audio_chat
+        from model.endpoints.recalled_words import RecalledWords
+
+        words = RecalledWords(whisper(settings))
+        return turn_taking(settings, build_audio_chat(settings, words.of), executor, words)
+    return turn_taking(settings, lite_cascade(settings), executor, whisper(settings))
 
 
-def _check_heeded(settings: Settings, choice: EngineChoice) -> None:
-    """Reject flags and must-be-heeded settings that the engine does not support."""
+def check_heeded(settings: Settings, choice: EngineChoice) -> None:
+    """Reject flags and must-be-heeded settings that the engine does not support.
+
+    Raises: SettingsError.
+    """
     supported_by: dict[str, set[str]] = {}
     for key, origin in settings.origins.items():
         option = OPTIONS[key]
@@ -110,6 +120,10 @@ def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
         return () if settings.covo.text_only else covo_voices(settings).names()
     if choice.name == "covo-fd":
         return ()
+    if choice.name in REMOTE:
+        from covo_cli.engines.remote_engine import remote_voices
+
+        return remote_voices(settings)
     from voices.store import VoiceStore
 
     return VoiceStore(voices_dir()).names()
@@ -132,7 +146,7 @@ def turn_taking(
     language = _language(settings)
     return TurnTakingEngine(
         generator,
-        _detector(settings),
+        detector(settings),
         executor,
         turn_settings(settings),
         recognizer,
@@ -176,7 +190,11 @@ def _speaker_embedder(settings: Settings) -> SpeakerEmbedder | None:
     return CamPlusPlusEmbedder(_weights(settings).path("campplus", "campplus_cn_en_common.pt"))
 
 
-def _build_cascade(settings: Settings) -> Cascade:
+def lite_cascade(settings: Settings) -> Cascade:
+    """Build the embedded engine's reply generator.
+
+    Raises: SettingsError, VoiceError, ModelError.
+    """
     from model.lite import ChatLimits, build_cascade
     from voices.store import VoiceStore
 
@@ -191,7 +209,8 @@ def _build_cascade(settings: Settings) -> Cascade:
     )
 
 
-def _recognizer(settings: Settings) -> WhisperRecognizer:
+def whisper(settings: Settings) -> WhisperRecognizer:
+    """Build the recogniser of the user's words. Raises: SettingsError, ModelError."""
     from model.lite.recognizer import WhisperRecognizer
 
     language = _language(settings)
@@ -214,7 +233,8 @@ def _language(settings: Settings) -> str:
     return language
 
 
-def _detector(settings: Settings) -> SpeechDetector:
+def detector(settings: Settings) -> SpeechDetector:
+    """Build the detector of the user's speech. Raises: ModelError, AudioError."""
     from audio_io.vad import SileroVad, WebRtcVad
 
     if settings.audio.vad == "webrtc":

@@ -26,3 +26,30 @@ class RecognizerName(StrEnum):
 
     ORACLE = "oracle"
     WHISPER = "whisper"
+
+
+class Kind(StrEnum):
+    """What a scenario tests."""
+
+    TURN = "turn"
+    PAUSE = "pause"
+    BACKCHANNEL = "backchannel"
+    INTERRUPTION = "interruption"
+    NOISE = "noise"
+    SIDE_TALK = "side talk"
+    ECHO = "echo"
+    CORRECTION = "correction"
+    MONOLOGUE = "monologue"
+    SILENCE = "silence"
+    LISTENING = "listening"
+    """A recorded user talks on; the assistant may at most give backchannels."""
+    STATEMENT = "statement"
+    STORY = "story"
+    SHORT_END = "short end"
+    SPELLING = "spelling"
+    BYSTANDER = "bystander"
+    """Somebody as loud as the user speaks to others."""
+
+
+EVERYDAY = frozenset({Kind.STATEMENT, Kind.STORY, Kind.SHORT_END, Kind.SPELLING, Kind.BYSTANDER})
+"""Kinds with figures of their own; those of the others do not count them."""

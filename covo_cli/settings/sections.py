@@ -13,7 +13,9 @@ from covo_cli.settings.option import setting
 
 # Engines that support a setting. A section's ENGINES applies unless the setting names its own.
 LITE = ("lite",)
-TURN_TAKING = ("lite", "covo")
+TURN_TAKING = ("lite", "covo", "chat-audio")
+ENDPOINT = ("lite", "chat-audio")
+REMOTE = ("chat-audio",)
 NETWORK = ("covo", "covo-fd")
 
 DUPLEX_PROMPT_SECONDS = 3.0
@@ -24,7 +26,7 @@ DUPLEX_PROMPT_SECONDS = 3.0
 class EngineSettings:
     """Which engine answers."""
 
-    name: Literal["auto", "covo", "covo-fd", "lite"] = setting(
+    name: Literal["auto", "covo", "covo-fd", "lite", "chat-audio"] = setting(
         "auto", "Engine that answers; auto: covo where it fits, else lite.", flag="--engine"
     )
 
@@ -137,16 +139,21 @@ class ChatSettings:
     )
     max_tokens: int = setting(
         0,
-        "Longest reply of chat.model in tokens; 0: 400 at an endpoint, else 250.",
+        "Longest reply in tokens; 0: 400 at chat.url, the server's own at remote.url, else 250.",
         within=(0, 32_768),
+        engines=ENDPOINT,
     )
     context: int = setting(
         0,
         "Longest prompt of chat.model in tokens; 0: learnt at an endpoint, else 4096.",
         within=(0, 1_000_000),
+        engines=ENDPOINT,
     )
     timeout: float = setting(
-        180.0, "Seconds to wait for the next words from chat.url.", within=(1.0, 3600.0)
+        180.0,
+        "Seconds to wait for the next words from an endpoint.",
+        within=(1.0, 3600.0),
+        engines=ENDPOINT,
     )
     persona: str = setting(
         "",
@@ -154,6 +161,20 @@ class ChatSettings:
         flag="--persona",
         engines=TURN_TAKING,
         is_file=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """The server that answers, of the engines that are served elsewhere."""
+
+    ENGINES: ClassVar[tuple[str, ...]] = REMOTE
+
+    url: str = setting("", "Address of the server, such as http://localhost:8091/v1.", flag="--url")
+    model: str = setting("", "Name of the model at the server.", flag="--model")
+    voice: str = setting("", "Voice at the server; empty: its own.", flag="--voice")
+    token_file: str = setting(
+        "", "File with the server's key; COVO_TOKEN comes first.", flag="--token-file", is_file=True
     )
 
 

@@ -26,6 +26,7 @@ from covo_cli.settings.sections import (
     EngineSettings,
     HearingSettings,
     ModelsSettings,
+    RemoteSettings,
     SessionSettings,
     TurnOptions,
     VoiceSettings,
@@ -65,6 +66,7 @@ class Settings:
     hearing: HearingSettings = field(default_factory=HearingSettings)
     turns: TurnOptions = field(default_factory=TurnOptions)
     chat: ChatSettings = field(default_factory=ChatSettings)
+    remote: RemoteSettings = field(default_factory=RemoteSettings)
     covo: CovoSettings = field(default_factory=CovoSettings)
     session: SessionSettings = field(default_factory=SessionSettings)
     models: ModelsSettings = field(default_factory=ModelsSettings)

@@ -83,10 +83,10 @@ def choose_chat(
 
     Raises: WeightsError, ChatError.
     """
+    from model.endpoints.openai_chat import ENDPOINT_CONTEXT, ENDPOINT_MAX_TOKENS, OpenAIChat
     from model.lite import prompt
     from model.lite.chat import ChatSampling, LlamaChat
     from model.lite.gguf import check_gguf
-    from model.lite.openai_chat import ENDPOINT_CONTEXT, ENDPOINT_MAX_TOKENS, OpenAIChat
 
     chosen = prompt.Prompt(persona or prompt.PERSONA)
     own = limits or ChatLimits()

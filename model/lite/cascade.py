@@ -63,10 +63,10 @@ class Cascade:
         prompt: Prompt,
         device: str = "CPU",
     ) -> None:
-        self._chat = chat
+        self.chat = chat
+        self.prompt = prompt
         self._voices = voices
         self._first = (voice, prompt)
-        self._prompt = prompt
         self._device = device
         self._lock = threading.Lock()
         self._voice = voice
@@ -83,7 +83,7 @@ class Cascade:
     def info(self) -> EngineInfo:
         with self._lock:
             voice, synthesizer = self._voice, self._synthesizer
-        parts = {"chat model": self._chat.name, "synthesiser": synthesizer.name}
+        parts = {"chat model": self.chat.name, "synthesiser": synthesizer.name}
         return EngineInfo(
             name="lite",
             description=(
@@ -97,6 +97,12 @@ class Cascade:
         )
 
     @property
+    def synthesizer(self) -> Synthesizer:
+        """The synthesiser of the next reply."""
+        with self._lock:
+            return self._synthesizer
+
+    @property
     def history(self) -> tuple[ChatExchange, ...]:
         """The conversation with the heard part of each reply."""
         with self._lock:
@@ -105,10 +111,10 @@ class Cascade:
     def warm_up(self, progress: Progress) -> None:
         # A thread inside a library while Python shuts down would abort the process.
         atexit.register(self.close)
-        progress(f"loading {self._chat.name}")
-        self._chat.load(progress)
+        progress(f"loading {self.chat.name}")
+        self.chat.load(progress)
         with ThreadPoolExecutor(1, "covo-load") as beside:
-            reading = beside.submit(self._chat.prepare, build_messages(self._prompt, self.history))
+            reading = beside.submit(self.chat.prepare, build_messages(self.prompt, self.history))
             progress(f"loading {self._synthesizer.name}")
             self._synthesizer.load()
             reading.result()
@@ -127,7 +133,7 @@ class Cascade:
 
         with self._lock:
             self._made[reply_id] = made
-            history, synthesizer, prompt = self._history, self._synthesizer, self._prompt
+            history, synthesizer, prompt = self._history, self._synthesizer, self.prompt
         if stopped():
             return
         messages = build_messages(prompt, history, made.user)
@@ -137,7 +143,7 @@ class Cascade:
         def write() -> None:
             splitter = ClauseSplitter()
             written = 0
-            for part in self._chat.stream(messages, lambda: parts.stopped):
+            for part in self.chat.stream(messages, lambda: parts.stopped):
                 if isinstance(part, ThoughtAloud):
                     splitter, made.thought = ClauseSplitter(), written
                     parts.put(ReplyNotice("warning", _THOUGHT_ALOUD))
@@ -208,14 +214,14 @@ class Cascade:
     def set_persona(self, persona: str) -> None:
         with self._lock:
             first = self._first[1]
-            self._prompt = replace(first, persona=persona) if persona else first
+            self.prompt = replace(first, persona=persona) if persona else first
         self._prepare()
 
     def start_over(self) -> None:
         voice, prompt = self._first
         self.set_voice(voice)
         with self._lock:
-            self._prompt, self._history, self._settled = prompt, (), None
+            self.prompt, self._history, self._settled = prompt, (), None
             self._made.clear()
         self._prepare()
 
@@ -234,19 +240,19 @@ class Cascade:
             working = self._working
         if join_all(working, CLOSE_S):
             return  # a thread still uses the model inside a library
-        self._chat.close()
+        self.chat.close()
         for synthesizer in loaded:
             synthesizer.close()
 
     def _add(self, exchange: ChatExchange) -> None:
-        self._history = fit_history(self._prompt, (*self._history, exchange), self._chat.context)
+        self._history = fit_history(self.prompt, (*self._history, exchange), self.chat.context)
 
     def _prepare(self) -> None:
         """Let the chat model read the new history while the user is talking or thinking."""
         with self._lock:
             if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):
                 return
-            messages = build_messages(self._prompt, self._history)
+            messages = build_messages(self.prompt, self._history)
             self._preparing = Worker(lambda: self._read_ahead(messages), "prepare")
             self._preparing.start()
             self._working.append(self._preparing)
@@ -254,4 +260,4 @@ class Cascade:
     def _read_ahead(self, messages: Sequence[Message]) -> None:
         # Only a head start: if the chat model is broken, the next reply reports it.
         with contextlib.suppress(ModelError):
-            self._chat.prepare(messages)
+            self.chat.prepare(messages)

@@ -1,6 +1,6 @@
 """Chat models: stream the assistant's next words, given the conversation so far.
 
-The embedded one is here; :mod:`model.lite.openai_chat` uses an endpoint.
+The embedded one is here; :mod:`model.endpoints.openai_chat` uses an endpoint.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""How much of a reply's text was heard."""
+"""Which words of a reply a sound says, and how much of its text was heard."""
 
 from __future__ import annotations
 
 import re
 
+from audio_io.clock import ASSISTANT_RATE, seconds
 from model.reply import Heard
 
 _WIDE = (
@@ -12,6 +13,11 @@ _WIDE = (
 )
 """Characters of scripts without spaces (East Asian), each a word of its own, and emoji."""
 _WORD = re.compile(rf"\s*(?:[{_WIDE}]|[^\s{_WIDE}]+)\s*")
+_IS_WIDE = re.compile(rf"[{_WIDE}]")
+_LETTERS_PER_S = 16.0
+"""Letters that a quick speaker says: words are given to a sound rather early than late."""
+_WIDE_LETTERS = 3.5
+"""A wide character is said as long as so many letters."""
 
 
 class SpokenText:
@@ -70,6 +76,37 @@ class SpokenText:
             letters += said
             samples -= length
         return letters
+
+
+class SaidWords:
+    """Shares the words of a reply out over its sound, at a common rate of speech.
+
+    For a reply whose words and sound come side by side, and nothing tells when a word is said.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = ""
+        self._room = 0.0
+
+    def write(self, delta: str) -> None:
+        """Add text as it is written."""
+        self._waiting += delta
+
+    def take(self, samples: int) -> str:
+        """Return the text that the next ``samples`` (24 kHz) say."""
+        self._room += seconds(samples, ASSISTANT_RATE) * _LETTERS_PER_S
+        end = 0
+        for word in _WORD.finditer(self._waiting):
+            wide = len(_IS_WIDE.findall(word.group()))
+            length = _letters(word.group()) + wide * (_WIDE_LETTERS - 1)
+            if length > self._room:
+                break
+            self._room -= length
+            end = word.end()
+        text, self._waiting = self._waiting[:end], self._waiting[end:]
+        if not self._waiting:
+            self._room = 0.0  # text that comes late is not said all at once
+        return text
 
 
 def _letters(text: str) -> int:

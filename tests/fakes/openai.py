@@ -15,6 +15,8 @@ from typing import Any
 class FakeEndpoint:
     """Answers every chat with ``deltas``; use it in a ``with`` statement.
 
+    A delta is text, or a whole event.
+
     ``drop_after``: cut the connection after so many deltas. ``stall_after``: say nothing more after
     so many until :attr:`release` is set, or the client has gone (:attr:`hung_up`). ``error_after``:
     send an error event after so many. ``raw``: send these bytes instead of an event. ``script``
@@ -25,7 +27,7 @@ class FakeEndpoint:
 
     def __init__(
         self,
-        deltas: Sequence[str] = ("Hello ", "there."),
+        deltas: Sequence[str | dict[str, Any]] = ("Hello ", "there."),
         *,
         model: str = "tiny",
         drop_after: int | None = None,
@@ -105,7 +107,8 @@ class FakeEndpoint:
                     if index == endpoint.error_after:
                         self._event({"error": {"message": "out of memory", "type": "server_error"}})
                         break
-                    self._event(_chunk({"role": "assistant", "content": delta}, None))
+                    words = {"role": "assistant", "content": delta}
+                    self._event(delta if isinstance(delta, dict) else _chunk(words, None))
                 else:
                     self._event(_chunk({}, "stop"))
                 self._send(b"data: [DONE]\n\n")
@@ -154,7 +157,7 @@ class FakeEndpoint:
         self._thread.join()
 
 
-def _chunk(delta: dict[str, str], finish: str | None) -> dict[str, Any]:
+def _chunk(delta: dict[str, Any], finish: str | None) -> dict[str, Any]:
     return {
         "id": "1",
         "object": "chat.completion.chunk",

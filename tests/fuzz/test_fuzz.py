@@ -30,8 +30,8 @@ from covo_cli.sessions.files import EVENTS, INFO, ExportFormat
 from covo_cli.sessions.store import SessionStore
 from covo_cli.sessions.transcript import transcript
 from covo_cli.settings.settings import OPTIONS, load_settings, save_setting, unset_setting
+from model.endpoints.openai_chat import OpenAIChat
 from model.lite.chat import Message
-from model.lite.openai_chat import OpenAIChat
 from tests import ROOT
 from tests.fakes.openai import FakeEndpoint
 from tests.fakes.session_factory import conversation_events, record_session

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from covo_cli.evaluation.scenarios.scenario import Kind
+from covo_cli.evaluation import Kind
+
+LATENCY = "latency"
+LATENCY_OVER_CHAIN = "latency_over_chain"
 
 
 class FindingCheck(StrEnum):
@@ -47,3 +50,10 @@ class Finding:
         if name == "ok":
             return None if self.ok is None else float(self.ok)
         return self.values.get(name)
+
+    def over_chain(self, chain: float) -> Finding:
+        """Add the latency, if there is one, over the ``chain`` seconds of the plain chain."""
+        if LATENCY not in self.values:
+            return self
+        ratio = round(self.values[LATENCY] / chain, 4)
+        return replace(self, values={**self.values, LATENCY_OVER_CHAIN: ratio})

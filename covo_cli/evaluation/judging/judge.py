@@ -11,7 +11,7 @@ from typing import NamedTuple
 from audio_io.clock import samples, seconds
 from covo_cli.bench.words import first_words_lost
 from covo_cli.evaluation.judging.evidence import Evidence, HeardReply
-from covo_cli.evaluation.judging.finding import Finding, FindingCheck
+from covo_cli.evaluation.judging.finding import LATENCY, Finding, FindingCheck
 from covo_cli.evaluation.running.conversation import Said
 from covo_cli.evaluation.scenarios.scenario import Role
 from model.events import Interrupted, PlaybackAction, PlaybackControl
@@ -85,7 +85,7 @@ def _turn(evidence: Evidence, line: Said, since: int, until: int) -> Outcome:
 def _latency(answer: HeardReply, line: Said) -> dict[str, float]:
     """Measure from the end of the user's speech: ``latency`` to the answer's first sound,
     ``decision`` to the engine's decision that the turn was over."""
-    values = {"latency": max(0.0, seconds(answer.first - line.end))}
+    values = {LATENCY: max(0.0, seconds(answer.first - line.end))}
     if answer.committed is not None and answer.committed > line.start:
         values["decision"] = seconds(answer.committed - line.end)
     return values

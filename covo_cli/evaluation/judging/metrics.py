@@ -6,14 +6,22 @@ docs/evaluation.md has every definition with its source.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from covo_cli.evaluation.judging.finding import Finding, FindingCheck
+from covo_cli.bench.chain import MEDIAN_AT_MOST, P90_AT_MOST
+from covo_cli.evaluation import EVERYDAY, Kind
+from covo_cli.evaluation.judging.finding import (
+    LATENCY,
+    LATENCY_OVER_CHAIN,
+    Finding,
+    FindingCheck,
+)
 from covo_cli.evaluation.judging.statistics import Estimate, per_minute, percentile, rate
-from covo_cli.evaluation.scenarios.scenario import Kind
+
+_CHAIN_GOALS = {50: MEDIAN_AT_MOST, 90: P90_AT_MOST}
 
 Better = Literal["lower", "higher"]
 Select = Callable[[Finding], bool]
@@ -24,6 +32,7 @@ class Form(StrEnum):
 
     SHARE = "share"
     SECONDS = "s"
+    OVER_CHAIN = "× chain"
     PER_MINUTE = "/min"
 
 
@@ -32,7 +41,7 @@ class Metric:
     """One figure, computed from the selected findings.
 
     - A share: the sum of ``value`` over the sum of ``over``, or over the number of findings.
-    - Seconds: the ``q``-th percentile of ``value``.
+    - Seconds, and seconds over the plain chain's: the ``q``-th percentile of ``value``.
     - A rate per minute: the sum of ``value`` over the sum of ``over``, in seconds.
 
     ``goal`` is an upper bound where ``better`` is "lower", else a lower bound.
@@ -63,7 +72,7 @@ class Metric:
         match self.form:
             case Form.SHARE:
                 return rate(round(sum(values)), round(over)) if over else None
-            case Form.SECONDS:
+            case Form.SECONDS | Form.OVER_CHAIN:
                 return percentile(values, self.q)
             case Form.PER_MINUTE:
                 return per_minute(round(sum(values)), over / 60.0) if over > 0 else None
@@ -99,11 +108,27 @@ def _seconds(
     value: str,
     percentiles: tuple[int, ...] = (),
     goal: float | None = None,
+    chain_goals: Mapping[int, float] | None = None,
 ) -> Iterator[Metric]:
-    """Yield the median, with an optional goal, and further ``percentiles``."""
+    """Yield the median, with an optional goal, and further ``percentiles``.
+
+    Yield a latency over the plain chain's as well; ``chain_goals``: by percentile.
+    """
     yield Metric(key, f"{title}, median", Form.SECONDS, "lower", select, value, goal=goal)
     for q in percentiles:
         yield Metric(f"{key}_p{q}", f"{title}, {q} %", Form.SECONDS, "lower", select, value, q=q)
+    for q in (50, *percentiles) if value == LATENCY else ():
+        name = "median" if q == 50 else f"{q} %"
+        yield Metric(
+            f"{key}_over_chain" if q == 50 else f"{key}_p{q}_over_chain",
+            f"{title}, {name}",
+            Form.OVER_CHAIN,
+            "lower",
+            select,
+            LATENCY_OVER_CHAIN,
+            q=q,
+            goal=(chain_goals or {}).get(q),
+        )
 
 
 def _barge_ins(key: str, title: str, select: Select, goal: float | None = None) -> Metric:
@@ -117,11 +142,11 @@ def _of(check: FindingCheck, *kinds: Kind) -> Select:
 
 
 def _tried(check: FindingCheck) -> Select:
-    return lambda f: f.check is check and f.ok is not None
+    return lambda f: f.check is check and f.ok is not None and f.kind not in EVERYDAY
 
 
 def _with(value: str) -> Select:
-    return lambda f: value in f.values
+    return lambda f: value in f.values and f.kind not in EVERYDAY
 
 
 def _noise(low: float, high: float) -> Select:
@@ -130,8 +155,9 @@ def _noise(low: float, high: float) -> Select:
     return lambda f: noisy(f) and low <= f.values["snr"] < high
 
 
-def _side_talk(over_reply: float) -> Select:
-    return lambda f: f.check is FindingCheck.SIDE_TALK and f.values.get("over_reply") == over_reply
+def _side_talk(kind: Kind, over_reply: float) -> Select:
+    of = _of(FindingCheck.SIDE_TALK, kind)
+    return lambda f: of(f) and f.values.get("over_reply") == over_reply
 
 
 _TURN = _of(FindingCheck.TURN, Kind.TURN, Kind.MONOLOGUE)
@@ -142,9 +168,10 @@ _ICC = _of(FindingCheck.PAUSE, Kind.LISTENING)
 _BACKCHANNEL = _tried(FindingCheck.BACKCHANNEL)
 _CUT_IN = _tried(FindingCheck.INTERRUPTION)
 _CORRECTION = _tried(FindingCheck.CORRECTION)
+_SIDE_TALK_OVER, _SIDE_TALK_ALONE = (_side_talk(Kind.SIDE_TALK, over) for over in (1, 0))
 _ECHO = _of(FindingCheck.EXPOSURE, Kind.ECHO)
 _NOBODY = _of(FindingCheck.EXPOSURE, Kind.NOISE, Kind.SILENCE)
-_WORDS = _of(FindingCheck.FIRST_WORDS)
+_WORDS = _of(FindingCheck.FIRST_WORDS, *(set(Kind) - EVERYDAY))
 
 METRICS = (
     # Full-Duplex-Bench v1's four tasks
@@ -160,9 +187,11 @@ METRICS = (
     ),
     _share("turn_takeover", "turn-taking: takeover rate", "higher", _TURN, "takeover", 0.98),
     *_seconds("turn_decision", "turn-taking: decision", _TURN, "decision", goal=0.5),
-    *_seconds("turn_latency", "turn-taking: latency", _TURN, "latency", (90, 95)),
+    *_seconds(
+        "turn_latency", "turn-taking: latency", _TURN, LATENCY, (90, 95), chain_goals=_CHAIN_GOALS
+    ),
     _share("interruption_takeover", "interruption: takeover rate", "higher", _CUT_IN, "takeover"),
-    *_seconds("interruption_latency", "interruption: latency", _CUT_IN, "latency"),
+    *_seconds("interruption_latency", "interruption: latency", _CUT_IN, LATENCY),
     _share("interruption_stopped", "interruption: caught", "higher", _CUT_IN, "stopped", 0.98),
     *_seconds("interruption_stop", "interruption: stop", _CUT_IN, "stop", (90,), goal=0.35),
     _share("pause_silent", "pause: not a sound", "higher", _PAUSE, "silent"),
@@ -173,8 +202,20 @@ METRICS = (
     _share("interruption_success", "success: interruption", "higher", _CUT_IN, "ok"),
     # Our own
     _share("correction_success", "success: self-correction", "higher", _CORRECTION, "ok"),
-    _share("side_talk_takeover", "side talk over a reply", "lower", _side_talk(1), "takeover"),
-    _share("side_talk_answered", "side talk in silence", "lower", _side_talk(0), "takeover"),
+    _share(
+        "side_talk_takeover",
+        "side talk over a reply",
+        "lower",
+        _side_talk(Kind.SIDE_TALK, 1),
+        "takeover",
+    ),
+    _share(
+        "side_talk_answered",
+        "side talk in silence",
+        "lower",
+        _side_talk(Kind.SIDE_TALK, 0),
+        "takeover",
+    ),
     _share("noise_turn_takeover", "turns in noise: takeover", "higher", _IN_NOISE, "takeover"),
     _share("noise_turn_success", "turns in noise: success", "higher", _IN_NOISE, "ok"),
     Metric(
@@ -201,6 +242,6 @@ METRICS = (
         "false_turns", "answers to nobody", Form.PER_MINUTE, "lower", _NOBODY, "false_turns", "idle"
     ),
     Metric("first_words", "first words lost", Form.SHARE, "lower", _WORDS, "lost", "of", goal=0.01),
-    *_seconds("latency", "all answers: latency", _ANSWERED, "latency", (90, 99)),
+    *_seconds("latency", "all answers: latency", _ANSWERED, LATENCY, (90, 99)),
 )
 """In report order."""

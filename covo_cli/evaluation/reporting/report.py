@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from covo_cli.bench.chain import ChainFigures
 from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.judging.evidence import Listen, gather
 from covo_cli.evaluation.judging.finding import Finding
@@ -24,6 +25,7 @@ from covo_cli.evaluation.running.run import (
     RESULTS,
     RunRecord,
     done,
+    read_chain,
     read_run,
 )
 from covo_cli.evaluation.scenarios.scenario import EvaluationError, to_json
@@ -48,10 +50,14 @@ class ReportRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run and the ``findings`` on its conversations, ordered by name."""
+    """A run and the ``findings`` on its conversations, ordered by name.
+
+    ``chain``: the plain chain's times in the run, if it was timed.
+    """
 
     run: RunRecord
     findings: tuple[Finding, ...]
+    chain: ChainFigures | None = None
 
     def estimates(self) -> list[tuple[Metric, Estimate]]:
         """Return the figures that have findings."""
@@ -86,6 +92,7 @@ class ReportFile:
     run: RunRecord
     metrics: dict[str, Any]
     findings: tuple[Finding, ...]
+    chain: ChainFigures | None = None
 
 
 def assess(out: Path, listen: Listen) -> Report:
@@ -97,10 +104,13 @@ def assess(out: Path, listen: Listen) -> Report:
     to_all = run.engine != SCRIPTED  # scripted replies are known to be speech
     if not folders:
         raise EvaluationError(f"no conversation in {out} is finished")
+    chain = read_chain(out)
     findings = [
-        finding for folder in folders for finding in judge(gather(folder, listen, to_all=to_all))
+        finding if chain is None else finding.over_chain(chain.median)
+        for folder in folders
+        for finding in judge(gather(folder, listen, to_all=to_all))
     ]
-    report = Report(dataclasses.replace(run, conversations=len(folders)), tuple(findings))
+    report = Report(dataclasses.replace(run, conversations=len(folders)), tuple(findings), chain)
     try:
         write_text(out / RESULTS, to_json(_as_file(report)))
         write_text(out / REPORT, markdown(report))
@@ -113,7 +123,7 @@ def read_report(out: Path) -> Report:
     """Read the report in ``out``. Raises: EvaluationError."""
     remedy = f"run `covo eval report {out}`"
     file = read(out / RESULTS, ReportFile, EvaluationError, remedy=remedy)
-    return Report(file.run, file.findings)
+    return Report(file.run, file.findings, file.chain)
 
 
 def draw_failures(out: Path, report: Report) -> None:
@@ -160,7 +170,7 @@ def _as_file(report: Report) -> ReportFile:
         }
         for metric, estimate in report.estimates()
     }
-    return ReportFile(report.run, metrics, report.findings)
+    return ReportFile(report.run, metrics, report.findings, report.chain)
 
 
 def new_table(*headings: str, **options: Any) -> Table:
@@ -180,7 +190,8 @@ def report_table(report: Report) -> Table:
     table = new_table(
         *("", "value", "95 % within", "cases", "goal"),
         title=f"{run.set}, {run.conversations} conversations, engine {run.engine}",
-        caption=f"{len(report.failed())} of {run.conversations} conversations went wrong",
+        caption=f"{len(report.failed())} of {run.conversations} conversations went wrong"
+        + (f"; {_chain(report.chain)}" if report.chain else ""),
         caption_justify="left",
     )
     for row in report.rows():
@@ -203,6 +214,7 @@ def markdown(report: Report) -> str:
         f"{run.jobs} processes, load per core before the run {run.load:.1f}; "
         f"{run.machine['time']}. Set {run.set_sha256[:12]}, code {run.code_sha256[:12]}.",
         "",
+        *([f"Measured in the same run: {_chain(report.chain)}.", ""] if report.chain else []),
         *_rows("", "value", "95 % interval", "cases", "goal", "met"),
         *(
             _line(row.label, row.value, row.interval, row.cases, row.goal, met[row.met])
@@ -232,6 +244,13 @@ def _published(report: Report) -> Iterator[str]:
         for row in group["rows"]:
             yield _line(row["system"], *(row.get(key, "") for key in columns))
         yield ""
+
+
+def _chain(chain: ChainFigures) -> str:
+    return (
+        f"plain chain {chain.median:.2f} s (median of {chain.questions}, "
+        f"{chain.shortest:.2f} to {chain.longest:.2f} s)"
+    )
 
 
 def _rows(*headings: str) -> list[str]:

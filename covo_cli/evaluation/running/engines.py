@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
+from covo_cli.bench.chain import VOICE, PlainChain, chain_questions
 from covo_cli.bench.read_aloud import SENTENCES, ReadAloud
-from covo_cli.engines.engines import build_engine, turn_taking
+from covo_cli.engines.engines import build_engine, detector, turn_taking
 from covo_cli.engines.persona import read_persona
 from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock, SteadyRecognizer
@@ -20,19 +22,28 @@ from model.hearing.recognition import Recognizer
 EngineMaker = Callable[[Scenario, ScriptedUser], Engine]
 """Makes a loaded engine for one conversation."""
 
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """How to ``make`` the evaluated engine, and the plain chain of its models, if it is theirs."""
+
+    make: EngineMaker
+    chain: PlainChain | None = None
+
+
 ASSISTANT = "heart"
 """The scripted engine's voice."""
 
 
 def engine_maker(
     name: str, recognizer: RecognizerName, settings: Settings, threads: int
-) -> EngineMaker:
+) -> Evaluated:
     """Load what all conversations share, and return a maker of the engine ``name``.
 
     ``threads``: per model of the lite engine. Raises: the errors of any room.
     """
     if name == SCRIPTED:
-        return _scripted(recognizer, settings, threads)
+        return Evaluated(_scripted(recognizer, settings, threads))
     if name == "lite":
         return _lite(settings, threads)
 
@@ -41,7 +52,7 @@ def engine_maker(
         engine.warm_up(lambda stage: None)
         return engine
 
-    return build
+    return Evaluated(build)
 
 
 def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineMaker:
@@ -84,7 +95,7 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
     return build
 
 
-def _lite(settings: Settings, threads: int) -> EngineMaker:
+def _lite(settings: Settings, threads: int) -> Evaluated:
     from model.jobs.executor import VirtualExecutor
     from model.lite import SynthesizerMaker, choose_chat
     from model.lite.cascade import Cascade
@@ -99,6 +110,9 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
     )
     voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get, threads=threads)
     voice = voices(settings.voice.name)
+    asker = voices(VOICE)
+    questions = chain_questions(asker)
+    asker.close()
 
     class Fresh(Cascade):
         """A cascade without history whose models outlive it."""
@@ -126,4 +140,6 @@ def _lite(settings: Settings, threads: int) -> EngineMaker:
         engine.warm_up(lambda stage: None)
         return engine
 
-    return build
+    chain = PlainChain(detector(settings), recognizer, chat, prompt, voice, questions)
+    chain.warm_up()
+    return Evaluated(build, chain)

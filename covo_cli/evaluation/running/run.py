@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 import covo_cli
+from covo_cli.bench.chain import ChainFigures, ChainTime, chain_figures
 from covo_cli.bench.figures import machine
 from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.conversation import as_line, hold
@@ -43,6 +44,10 @@ CONVERSATIONS = "conversations"
 RESULTS = "results.json"
 REPORT = "report.md"
 PICTURES = "pictures"
+CHAIN = "chain.json"
+
+CHAIN_EVERY = 4
+"""The plain chain is timed before every fourth conversation, so that its median is the run's."""
 
 IDENTITY = ("set", "set_sha256", "engine", "recognizer", "settings", "code_sha256")
 """The :class:`RunRecord` fields that must match to continue a run."""
@@ -187,15 +192,19 @@ def _run_in_this_process(task: Task, out: Path, name: str) -> str:
 def _runner(task: Task, out: Path) -> Callable[[str], None]:
     """Load what conversations share; return a function that runs a scenario by id."""
     scenarios = read_scenarios(task.folder)
-    make = engine_maker(task.engine, task.recognizer, task.settings, task.threads)
+    evaluated = engine_maker(task.engine, task.recognizer, task.settings, task.threads)
     by_name = {scenario.id: scenario for scenario in scenarios.scenarios}
+    timed = {scenario.id for scenario in scenarios.scenarios[::CHAIN_EVERY]}
 
     def run_one(name: str) -> None:
-        scenario = by_name[name]
+        scenario, folder = by_name[name], out / CONVERSATIONS / name
+        time = evaluated.chain.time() if evaluated.chain and name in timed else None
         lines = [as_line(line, line_sound(line, task.folder)) for line in scenario.lines]
         noise = noise_sound(scenario.noise, scenarios, task.folder) if scenario.noise else None
         user = ScriptedUser(lines, paced=False)
-        hold(scenario, user, make(scenario, user), out / CONVERSATIONS / name, noise)
+        hold(scenario, user, evaluated.make(scenario, user), folder, noise)
+        if time is not None:
+            write_text(folder / CHAIN, to_json(time))
 
     return run_one
 
@@ -206,6 +215,7 @@ def code_files() -> list[Path]:
     rooms = [covo.parent / room for room in ("audio_io", "model", "voices")]
     folders = ("conversation", "engines", "simulation", "evaluation/running")
     single = (
+        "bench/chain.py",
         "bench/read_aloud.py",
         "bench/speech.py",
         "evaluation/scenarios/sounds.py",
@@ -231,6 +241,16 @@ def read_run(out: Path) -> RunRecord:
     if not (out / RUN).exists():
         raise EvaluationError(f"{out} is not a run folder")
     return read(out / RUN, RunRecord, EvaluationError)
+
+
+def read_chain(out: Path) -> ChainFigures | None:
+    """Return the plain chain's figures of the run ``out``, if it was timed.
+
+    Raises: EvaluationError.
+    """
+    files = [folder / CHAIN for folder in done(out)]
+    times = [read(file, ChainTime, EvaluationError) for file in files if file.exists()]
+    return chain_figures(times) if times else None
 
 
 def load() -> float:

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from audio_io.files import open_audio
+from covo_cli.evaluation import Kind
 from covo_cli.evaluation.scenarios.scenario import (
     FILE,
     EvaluationError,
-    Kind,
     Mark,
     Role,
     Scenario,

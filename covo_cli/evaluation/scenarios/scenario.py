@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from covo_cli.errors import CliError
+from covo_cli.evaluation import Kind
 from covo_cli.process.whole_file import write_text
 from covo_cli.simulation.scripted_user import Start, StartRule
 from voices.strict_reader import read
@@ -30,23 +31,6 @@ class EvaluationError(CliError):
     """A set of scenarios or a run is missing, broken or unsuitable."""
 
 
-class Kind(StrEnum):
-    """What a scenario tests."""
-
-    TURN = "turn"
-    PAUSE = "pause"
-    BACKCHANNEL = "backchannel"
-    INTERRUPTION = "interruption"
-    NOISE = "noise"
-    SIDE_TALK = "side talk"
-    ECHO = "echo"
-    CORRECTION = "correction"
-    MONOLOGUE = "monologue"
-    SILENCE = "silence"
-    LISTENING = "listening"
-    """A recorded user talks on; the assistant may at most give backchannels."""
-
-
 class Role(StrEnum):
     """The role of a line, which determines the right response (:data:`RIGHT`)."""
 
@@ -57,6 +41,8 @@ class Role(StrEnum):
     SIDE_TALK = "side talk"
     CORRECTED = "corrected"
     CORRECTION = "correction"
+    COMMAND = "command"
+    """A short command by somebody else."""
 
 
 RIGHT = {
@@ -67,6 +53,7 @@ RIGHT = {
     Role.SIDE_TALK: "the assistant neither stops nor answers: somebody else is meant",
     Role.CORRECTED: "nothing is wrong yet: the next line takes it back",
     Role.CORRECTION: "the assistant is silent while it is said, and answers when it is over",
+    Role.COMMAND: "the assistant may stop: it obeys a short command, whoever says it",
 }
 
 
@@ -199,7 +186,7 @@ class Scenario:
                 following is None or following.role is not Role.CORRECTION
             ):
                 raise ValueError(f"{self.id}: a corrected line must be followed by its correction")
-            over = line.role in (Role.INTERRUPTION, Role.BACKCHANNEL)
+            over = line.role in (Role.INTERRUPTION, Role.BACKCHANNEL, Role.COMMAND)
             if over and line.start.rule not in (StartRule.DURING_REPLY, StartRule.AT):
                 raise ValueError(f"{self.id}: a {line.role} must be said during a reply")
 

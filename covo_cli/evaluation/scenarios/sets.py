@@ -1,23 +1,27 @@
-"""Make the three sets of ``covo eval build``: standard, tuning and small.
-
-They have the same kinds in the same proportions, but share no text, user's voice or noise, so that
-tuning on one can be judged on another. The assistant's voice is heart.
-"""
+"""Make the three sets of ``covo eval build``: standard, tuning and small."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from itertools import count, cycle
 from typing import Any
 
-from covo_cli.bench.speech import PERSON_DB
-from covo_cli.evaluation import SetName
+from covo_cli.evaluation import Kind, SetName
+from covo_cli.evaluation.scenarios.everyday import EverydayAuthor
+from covo_cli.evaluation.scenarios.mix import (
+    BYSTANDER_DB,
+    GOAL_SNR_DB,
+    LOUD_DB,
+    MIXES,
+    NORMAL_DB,
+    OPENING_S,
+    SOFT_DB,
+    Mix,
+)
 from covo_cli.evaluation.scenarios.scenario import (
     EchoSetup,
-    Kind,
     Noise,
     NoiseKind,
     Role,
@@ -28,123 +32,18 @@ from covo_cli.evaluation.scenarios.scenario import (
 )
 from covo_cli.simulation.scripted_user import REST, Start, StartRule
 
-LOUD_DB, NORMAL_DB, SOFT_DB = -20.0, PERSON_DB, -34.0
-"""Levels of a person at the microphone, in dBFS."""
-
-BYSTANDER_DB = SOFT_DB - 4
-
-GOAL_SNR_DB = 10.0
-"""Signal-to-noise ratio of the goal for false barge-ins."""
-
-OPENING_S = 0.6
-"""Silence before the first line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mix:
-    """The scenarios per kind in a set, its voices, and its first noise seed.
-
-    ``echo_turns``, ``noise_turns``: requests per conversation in echo or noise (GOAL_SNR_DB), where
-    rare false alarms need long exposure. ``exposure``: seconds heard of each such reply.
-    ``pauses``, ``corrections``: lengths of the pauses in seconds.
-    """
-
-    about: str
-    voices: tuple[str, ...]
-    bystanders: tuple[str, ...]
-    seeds: int
-    turns: int
-    pauses: tuple[float, ...]
-    pauses_each: int
-    backchannels: int
-    interruptions: int
-    noises: tuple[tuple[NoiseKind, float], ...]
-    side_talk: int
-    echoes: int
-    corrections: tuple[float, ...]
-    silences: int
-    exposure: float
-    noise_turns: int = 1
-    echo_turns: int = 1
-
-
-_NOISES = tuple(
-    (kind, snr)
-    for snr in (20.0, 10.0, 5.0)
-    for kind in (NoiseKind.PINK, NoiseKind.BABBLE, NoiseKind.WHITE, NoiseKind.CLICKS, NoiseKind.HUM)
-)
-
-MIXES = {
-    SetName.STANDARD: Mix(
-        "held out from tuning: users george and bella, bystander heart",
-        voices=("george", "bella"),
-        bystanders=("heart",),
-        seeds=5000,
-        turns=30,
-        pauses=(0.3, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5),
-        pauses_each=3,
-        backchannels=36,
-        interruptions=36,
-        noises=(
-            *_NOISES,
-            (NoiseKind.PINK, 10.0),
-            (NoiseKind.BABBLE, 10.0),
-            (NoiseKind.WHITE, 10.0),
-        ),
-        side_talk=12,
-        echoes=12,
-        corrections=(0.5, 0.9, 1.4),
-        silences=4,
-        exposure=14.0,
-        noise_turns=12,
-        echo_turns=4,
-    ),
-    SetName.TUNING: Mix(
-        "for tuning: users michael and emma, each the other's bystander",
-        voices=("michael", "emma"),
-        bystanders=("emma", "michael"),
-        seeds=100,
-        turns=16,
-        pauses=(0.4, 0.6, 0.9, 1.3, 1.7, 2.1, 2.4),
-        pauses_each=2,
-        backchannels=20,
-        interruptions=20,
-        noises=_NOISES[:12],
-        side_talk=6,
-        echoes=6,
-        corrections=(0.6, 1.0),
-        silences=2,
-        exposure=24.0,
-    ),
-    SetName.SMALL: Mix(
-        "for the tests: every voice is heart, which renders in seconds",
-        voices=("heart",),
-        bystanders=("heart",),
-        seeds=900,
-        turns=5,
-        pauses=(0.4, 0.9, 1.8),
-        pauses_each=2,
-        backchannels=6,
-        interruptions=6,
-        noises=((NoiseKind.PINK, 10.0), (NoiseKind.BABBLE, 10.0)),
-        side_talk=2,
-        echoes=2,
-        corrections=(0.6,),
-        silences=1,
-        exposure=10.0,
-    ),
-}
-
 
 def make_set(name: SetName) -> ScenarioSet:
     """Build the set ``name``, the same every time."""
-    mix = MIXES[name]
-    text = (resources.files("covo_cli.evaluation.scenarios") / "texts.toml").read_text(
-        encoding="utf-8"
-    )
-    texts = tomllib.loads(text)
+    mix, texts = MIXES[name], _read("texts.toml")
     author = _Author(mix, texts[name], texts["backchannels"])
-    return ScenarioSet(name, mix.about, tuple(author.scenarios()))
+    everyday = EverydayAuthor(mix, _read("everyday.toml")[name])
+    return ScenarioSet(name, mix.about, (*author.scenarios(), *everyday.scenarios()))
+
+
+def _read(file: str) -> dict[str, Any]:
+    folder = resources.files("covo_cli.evaluation.scenarios")
+    return tomllib.loads((folder / file).read_text(encoding="utf-8"))
 
 
 class _Author:
@@ -258,7 +157,7 @@ class _Author:
 
     def _side_talk(self) -> Iterator[Scenario]:
         texts = cycle(self._texts["side_talk"])
-        others = cycle(self._mix.bystanders)
+        others = cycle(self._mix.side_talkers)
         for n in range(self._mix.side_talk):
             voice, other, text = next(self._voices), next(others), next(texts)
             over = n % 4 < 2  # both voices and all texts occur in both places

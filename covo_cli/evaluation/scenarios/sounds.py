@@ -7,7 +7,7 @@ set renders only new lines.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +18,13 @@ from audio_io.files import read_audio, write_audio
 from audio_io.levels import at_level, span_of_sound
 from audio_io.signal import Audio
 from covo_cli.bench.speech import PERSON_DB, rendered
+from covo_cli.evaluation import EVERYDAY
 from covo_cli.evaluation.scenarios.scenario import (
     SOUNDS,
     EvaluationError,
     Noise,
     NoiseKind,
+    Scenario,
     ScenarioSet,
     ScriptLine,
     SoundSource,
@@ -42,7 +44,7 @@ def render(
     ``voices`` returns the synthesiser of a voice. Raises: AudioError, ModelError, VoiceError.
     """
     (folder / SOUNDS).mkdir(parents=True, exist_ok=True)
-    wanted = [(line.voice, line.text) for line in _spoken(scenarios)]
+    wanted = [(line.voice, line.text) for line in _spoken(scenarios.scenarios)]
     for voice, text in dict.fromkeys(sorted(wanted)):
         path = _path(folder, voice, text)
         if not path.exists():
@@ -54,7 +56,7 @@ def render(
 
 def missing(scenarios: ScenarioSet, folder: Path) -> int:
     """Return how many lines are not yet rendered in ``folder``."""
-    paths = {_path(folder, line.voice, line.text) for line in _spoken(scenarios)}
+    paths = {_path(folder, line.voice, line.text) for line in _spoken(scenarios.scenarios)}
     return sum(not path.exists() for path in paths)
 
 
@@ -94,13 +96,14 @@ def noise_sound(noise: Noise, scenarios: ScenarioSet, folder: Path) -> Audio:
         case NoiseKind.CLICKS:
             return noises.scaled(noises.key_clicks(n, rng), level)
         case NoiseKind.BABBLE:
-            spoken = list(_spoken(scenarios))[:: max(1, len(scenarios.scenarios) // _BABBLE_LINES)]
+            of = [s for s in scenarios.scenarios if s.kind not in EVERYDAY]
+            spoken = list(_spoken(of))[:: max(1, len(of) // _BABBLE_LINES)]
             voices = [at_level(line_sound(line, folder), PERSON_DB) for line in spoken]
             return noises.babble(voices, n, level, rng)
 
 
-def _spoken(scenarios: ScenarioSet) -> Iterator[ScriptLine]:
-    for scenario in scenarios.scenarios:
+def _spoken(scenarios: Iterable[Scenario]) -> Iterator[ScriptLine]:
+    for scenario in scenarios:
         yield from (line for line in scenario.lines if line.source is SoundSource.VOICE)
 
 

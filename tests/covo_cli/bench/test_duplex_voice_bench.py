@@ -16,9 +16,9 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from typer.testing import CliRunner
 
 from covo_cli.app import app
-from covo_cli.bench import duplex_voice
-from covo_cli.bench.duplex_steps import bench_profile
-from covo_cli.bench.duplex_voice import duplex_bench, measure_voice
+from covo_cli.bench.duplex import voice as duplex_voice
+from covo_cli.bench.duplex.steps import bench_profile
+from covo_cli.bench.duplex.voice import duplex_bench, measure_voice
 from model.covo.config import sizes
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import TINY

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from audio_io.clock import samples
+from covo_cli.evaluation import Kind
 from covo_cli.evaluation.judging.evidence import Evidence, HeardReply
 from covo_cli.evaluation.running.conversation import Annotation, Said
-from covo_cli.evaluation.scenarios.scenario import RIGHT, Kind, Noise, Role, Scenario
+from covo_cli.evaluation.scenarios.scenario import RIGHT, Noise, Role, Scenario
 from model.events import Event, Interrupted, PlaybackAction, PlaybackControl, UserTranscript
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from audio_io.files import write_audio
+from covo_cli.evaluation import Kind
 from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
-from covo_cli.evaluation.scenarios.scenario import EvaluationError, Kind, Mark, Role, SoundSource
+from covo_cli.evaluation.scenarios.scenario import EvaluationError, Mark, Role, SoundSource
 
 LIST = {"timestamp": [2.5, 3.0]}
 METADATA = {

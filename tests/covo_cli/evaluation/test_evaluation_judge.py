@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from covo_cli.bench.words import first_words_lost
+from covo_cli.evaluation import Kind
 from covo_cli.evaluation.judging.evidence import Evidence
 from covo_cli.evaluation.judging.finding import Finding, FindingCheck
 from covo_cli.evaluation.judging.judge import judge
-from covo_cli.evaluation.scenarios.scenario import Kind, Noise, NoiseKind, Role
+from covo_cli.evaluation.scenarios.scenario import Noise, NoiseKind, Role
 from model.events import PlaybackAction
 from tests.covo_cli.evaluation.evaluation_cases import (
     control,

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from covo_cli.evaluation import Kind
 from covo_cli.evaluation.judging.finding import Finding, FindingCheck
 from covo_cli.evaluation.judging.metrics import METRICS, Form
 from covo_cli.evaluation.judging.statistics import (
@@ -18,7 +19,7 @@ from covo_cli.evaluation.judging.statistics import (
 from covo_cli.evaluation.reporting.compare import compare
 from covo_cli.evaluation.reporting.report import Report, _as_file, markdown
 from covo_cli.evaluation.running.run import RunRecord
-from covo_cli.evaluation.scenarios.scenario import Kind, to_json
+from covo_cli.evaluation.scenarios.scenario import to_json
 
 RUN = {
     "set": "small",
@@ -171,6 +172,14 @@ def test_a_goal_is_met_on_its_own_side():
     assert by_key["pause_takeover"].met(rate(5, 100))
     assert not by_key["pause_takeover"].met(rate(6, 100))
     assert by_key["turn_latency"].met(percentile([1.0], 50)) is None
+
+
+def test_the_everyday_kinds_do_not_count_in_figures_of_others():
+    checks = [check for check in FindingCheck if check is not FindingCheck.EXPOSURE]
+    values = {"takeover": 1.0, "over_reply": 0.0, "latency": 0.5, "lost": 1, "of": 3, "resumed": 1}
+    got = figures(*(finding(0, Kind.BYSTANDER, check, True, **values) for check in checks))
+    others = {"interruption_takeover", "side_talk_answered", "first_words", "false_alarm_resumed"}
+    assert not got.keys() & others
 
 
 # The report

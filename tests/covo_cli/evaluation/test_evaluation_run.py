@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from audio_io.clock import samples
 from audio_io.files import read_audio, write_audio
 from covo_cli.app import app
+from covo_cli.bench.chain import ChainTime
 from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.conversation.consumer import Tick
 from covo_cli.engines.engines import turn_settings
 from covo_cli.errors import OutputClosed, SettingsError
-from covo_cli.evaluation import RecognizerName
+from covo_cli.evaluation import Kind, RecognizerName
 from covo_cli.evaluation.judging.evidence import gather
 from covo_cli.evaluation.judging.finding import FindingCheck
 from covo_cli.evaluation.judging.judge import judge
@@ -29,7 +30,7 @@ from covo_cli.evaluation.reporting.picture import draw
 from covo_cli.evaluation.reporting.report import assess, draw_failures, read_report
 from covo_cli.evaluation.running import run as running
 from covo_cli.evaluation.running.conversation import read_annotation
-from covo_cli.evaluation.running.engines import engine_maker
+from covo_cli.evaluation.running.engines import Evaluated, engine_maker
 from covo_cli.evaluation.running.run import (
     CONVERSATIONS,
     Task,
@@ -42,7 +43,6 @@ from covo_cli.evaluation.running.run import (
 from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock
 from covo_cli.evaluation.scenarios.scenario import (
     EvaluationError,
-    Kind,
     Noise,
     NoiseKind,
     Role,
@@ -99,7 +99,7 @@ def fake_engine(scenario: Scenario, user: ScriptedUser) -> Engine:
 @pytest.fixture
 def task(tmp_path, monkeypatch) -> Task:
     write_set(tmp_path / "set", SET)
-    monkeypatch.setattr(running, "engine_maker", lambda *args: fake_engine)
+    monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(fake_engine))
     return Task(tmp_path / "set", "fake", RecognizerName.ORACLE, load_settings(), 1)
 
 
@@ -163,14 +163,14 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(task, out, monkeypatch):
         made.append(scenario.id)
         return fake_engine(scenario, user)
 
-    monkeypatch.setattr(running, "engine_maker", lambda *args: stopping)
+    monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(stopping))
     with pytest.raises(KeyboardInterrupt):
         run_all(task, out, 1)
     assert made == ["turn-0"]
     assert [scenario.id for scenario in remaining(SET, out)] == ["interruption-0", "silence-0"]
 
     done: list[str] = []
-    monkeypatch.setattr(running, "engine_maker", lambda *args: fake_engine)
+    monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(fake_engine))
     run_all(task, out, 1, done.append)
     assert done == ["interruption-0", "silence-0"]
     assert not remaining(SET, out)
@@ -192,11 +192,11 @@ def test_a_conversation_that_broke_off_is_not_taken_for_a_whole_one(task, out, m
             recognizer=FakeRecognizer(clock),
         )
 
-    monkeypatch.setattr(running, "engine_maker", lambda *args: breaking)
+    monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(breaking))
     with pytest.raises(KeyboardInterrupt):
         run_all(task, out, 1)
     assert len(remaining(SET, out)) == 3
-    monkeypatch.setattr(running, "engine_maker", lambda *args: fake_engine)
+    monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(fake_engine))
     run_all(task, out, 1)
     assert sorted(p.name for p in (out / CONVERSATIONS).iterdir()) == [
         "interruption-0",
@@ -295,7 +295,7 @@ def test_what_went_wrong_is_drawn(task, out, monkeypatch, tmp_path):
 
         return TurnTakingEngine(FakeGenerator(FakeClock()), Deaf(), VirtualExecutor(FakeClock()))
 
-    monkeypatch.setattr(running, "engine_maker", lambda *args: deaf)
+    monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(deaf))
     run_all(task, out, 1)
     report = assess(out, hear_nothing)
     assert list(report.failed()) == ["interruption-0", "turn-0"]
@@ -365,6 +365,32 @@ def test_lite_is_held_with_the_persona_that_is_set(tmp_path, monkeypatch):
     with pytest.raises(ChatError):
         engine_maker("lite", RecognizerName.ORACLE, settings, 1)
     assert asked == ["You are a pirate."]
+
+
+def test_latencies_are_also_given_over_the_plain_chain_of_the_run(task, out, monkeypatch):
+    times = [ChainTime(0.0, 0.25, 0.25, 0.15), ChainTime(0.0, 0.65, 0.25, 0.15)]  # 1.0, 1.4 s
+
+    class FakeChain:
+        def time(self) -> ChainTime:
+            return times.pop(0)
+
+    monkeypatch.setattr(running, "CHAIN_EVERY", 2)
+    monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(fake_engine, FakeChain()))
+    run_all(task, out, 1)
+    assert times == []  # before the first and the third of the three conversations
+    assess(out, hear_nothing)
+    report = read_report(out)
+    assert report.chain is not None
+    assert (report.chain.questions, report.chain.median) == (2, 1.2)
+    turn = next(f for f in report.findings if f.check is FindingCheck.TURN)
+    assert turn.values["latency_over_chain"] == pytest.approx(
+        turn.values["latency"] / 1.2, abs=1e-4
+    )
+    goals = {metric.key: metric.goal for metric, _ in report.estimates()}
+    assert (goals["turn_latency_over_chain"], goals["turn_latency_p90_over_chain"]) == (0.8, 1.2)
+    text = (out / "report.md").read_text()
+    assert "plain chain 1.20 s (median of 2, 1.00 to 1.40 s)" in text
+    assert "| turn-taking: latency, median (× chain) |" in text
 
 
 # Recordings

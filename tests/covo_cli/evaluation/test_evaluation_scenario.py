@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from covo_cli.evaluation import SetName
+from covo_cli.evaluation import EVERYDAY, Kind, SetName
+from covo_cli.evaluation.scenarios.mix import MIXES, NORMAL_DB
 from covo_cli.evaluation.scenarios.scenario import (
     FILE,
     EvaluationError,
-    Kind,
     Noise,
     NoiseKind,
     Role,
@@ -21,9 +22,10 @@ from covo_cli.evaluation.scenarios.scenario import (
     ScriptLine,
     SoundSource,
     read_set,
+    to_json,
     write_set,
 )
-from covo_cli.evaluation.scenarios.sets import MIXES, make_set
+from covo_cli.evaluation.scenarios.sets import make_set
 from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from covo_cli.simulation.scripted_user import Start, StartRule
 
@@ -99,15 +101,81 @@ def test_the_standard_set_has_every_kind_and_at_least_200_scenarios():
     assert make_set(SetName.STANDARD) == standard
 
 
+def test_the_everyday_kinds_leave_the_others_as_they_were():
+    """Published figures are about these scenarios."""
+    others = [s for s in make_set(SetName.STANDARD).scenarios if s.kind not in EVERYDAY]
+    assert hashlib.sha256(to_json(others).encode()).hexdigest()[:16] == "5c7ad627ec731023"
+
+
+@pytest.mark.parametrize(("name", "least"), [(SetName.STANDARD, 40), (SetName.TUNING, 20)])
+def test_each_everyday_kind_has_enough_cases(name, least):
+    scenarios = make_set(name).scenarios
+    kinds = Counter(scenario.kind for scenario in scenarios)
+    assert min(kinds[kind] for kind in EVERYDAY - {Kind.BYSTANDER}) >= least
+    beside = [ln for s in scenarios if s.kind is Kind.BYSTANDER for ln in s.lines]
+    rules = Counter(ln.start.rule for ln in beside if ln.role is Role.SIDE_TALK)
+    assert rules[StartRule.AFTER_REPLY] >= least
+    assert rules[StartRule.DURING_REPLY] >= least
+    texts = Counter(
+        ln.text
+        for s in scenarios
+        if s.kind in EVERYDAY - {Kind.BYSTANDER, Kind.SPELLING}
+        for ln in s.lines
+    )
+    assert set(texts.values()) == {1}
+
+
+def test_stories_pause_between_sentences_and_spelling_inside_one():
+    for name in SetName:
+        for scenario in make_set(name).scenarios:
+            ends = {ln.text[-1] in ".?!" for ln in scenario.lines if ln.role is Role.UNFINISHED}
+            if scenario.kind in (Kind.STORY, Kind.SPELLING):
+                assert ends == {scenario.kind is Kind.STORY}, scenario.id
+
+
+def test_the_pauses_of_stories_and_spelling_are_spread_and_held_out():
+    def lengths(name: SetName, kind: Kind) -> Counter[float]:
+        of = [s for s in make_set(name).scenarios if s.kind is kind]
+        return Counter(ln.start.seconds for s in of for ln in s.lines[1:])
+
+    for kind, shortest in ((Kind.STORY, 0.4), (Kind.SPELLING, 0.5)):
+        standard, tuning = lengths(SetName.STANDARD, kind), lengths(SetName.TUNING, kind)
+        assert not standard.keys() & tuning.keys()
+        assert (min(standard), max(standard)) == (shortest, 1.2)
+        assert max(standard.values()) - min(standard.values()) <= 1
+
+
+def test_a_bystander_is_as_loud_as_the_user_and_comes_after_4_s_of_the_users_speech():
+    for name in (SetName.STANDARD, SetName.TUNING):
+        talks = [s for s in make_set(name).scenarios if s.kind is Kind.BYSTANDER]
+        pairs = {(s.lines[0].voice, other.voice) for s in talks for other in _others(s)}
+        assert all(user != other for user, other in pairs)
+        assert len({other for _, other in pairs}) == 3
+        for scenario in talks:
+            assert {ln.level for ln in scenario.lines} == {NORMAL_DB}
+            assert len(scenario.lines[0].text.split()) >= 16
+            assert scenario.lines[0].role is Role.TURN
+
+
+OTHERS = (Role.SIDE_TALK, Role.COMMAND)
+
+
+def _others(scenario: Scenario) -> list[ScriptLine]:
+    return [ln for ln in scenario.lines if ln.role in OTHERS]
+
+
 def test_what_is_tuned_on_is_not_in_the_standard_set():
     standard, tuning = make_set(SetName.STANDARD), make_set(SetName.TUNING)
-    for of in (_voices, _texts, _seeds):
+    for of in (_users, _texts, _seeds):
         assert not of(standard) & of(tuning), of
-    assert set(MIXES[SetName.STANDARD].voices) == {"george", "bella"}
+    assert _users(standard) == set(MIXES[SetName.STANDARD].voices) == {"george", "bella"}
+    assert not _users(standard) & {ln.voice for s in tuning.scenarios for ln in s.lines}
 
 
-def _voices(scenarios: ScenarioSet) -> set[str]:
-    return {ln.voice for s in scenarios.scenarios for ln in s.lines if ln.voice}
+def _users(scenarios: ScenarioSet) -> set[str]:
+    """The voices of all but bystanders."""
+    lines = [ln for s in scenarios.scenarios for ln in s.lines]
+    return {ln.voice for ln in lines if ln.voice and ln.role not in OTHERS}
 
 
 def _texts(scenarios: ScenarioSet) -> set[str]:

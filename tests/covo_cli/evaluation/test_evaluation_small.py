@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from covo_cli.evaluation import RecognizerName, SetName
+from covo_cli.evaluation import Kind, RecognizerName, SetName
 from covo_cli.evaluation.judging.evidence import Listen
 from covo_cli.evaluation.reporting.report import Report, assess
 from covo_cli.evaluation.running.run import Task, open_run, run_all
-from covo_cli.evaluation.scenarios.scenario import Kind, ScenarioSet, write_set
+from covo_cli.evaluation.scenarios.scenario import ScenarioSet, write_set
 from covo_cli.evaluation.scenarios.sets import make_set
 from covo_cli.evaluation.scenarios.sounds import render
 from covo_cli.settings.settings import load_settings, models_dir

@@ -27,12 +27,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_help_of_chat_lists_each_flag_with_its_values() -> None:
     shown = " ".join(runner.invoke(app, ["chat", "--help"]).output.split())
     flags = Counter(option.flag for option in OPTIONS.values() if option.flag)
-    assert {flag for flag, count in flags.items() if count > 1} == {"--voice"}
+    assert {flag for flag, count in flags.items() if count > 1} == {"--model", "--voice"}
     for flag in flags:
         assert f"{flag} " in shown
     for heading in ("Engine:", "Audio:", "Session:", "Files instead of a sound card:", "Options:"):
         assert heading in shown
-    assert "--engine <auto|covo|covo-fd|lite>" in shown
+    assert "--engine <auto|covo|covo-fd|lite|chat-audio>" in shown
     assert "--silence <0.2 to 5>" in shown
     assert "--text-only / --no-text-only Reply in text only (Covo engine)." in shown
 

@@ -18,9 +18,9 @@ import soundfile
 from typer.testing import CliRunner
 
 from covo_cli.app import app
-from covo_cli.bench import duplex_turns as bench
-from covo_cli.bench.duplex_steps import measure_steps
-from covo_cli.bench.duplex_turns import measure_behaviours
+from covo_cli.bench.duplex import behaviours as bench
+from covo_cli.bench.duplex.behaviours import measure_behaviours
+from covo_cli.bench.duplex.steps import measure_steps
 from covo_cli.engines.engines import build_engine
 from covo_cli.errors import CliError
 from covo_cli.settings.settings import load_settings

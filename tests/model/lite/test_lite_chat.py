@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from model.endpoints.openai_chat import OpenAIChat
 from model.errors import ChatError
 from model.lite.chat import ChatSampling, LlamaChat, Message
-from model.lite.openai_chat import OpenAIChat
 from tests.fakes.openai import FakeEndpoint
 
 ASK = [Message("system", "Be kind."), Message("user", "Hello?")]

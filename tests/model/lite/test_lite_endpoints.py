@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.endpoints.dialect import Dialect, cut_to
+from model.endpoints.endpoint_answer import choices_of, events_of, raised_as_chat_error
+from model.endpoints.openai_chat import OpenAIChat
+from model.endpoints.server_key import ServerKey
 from model.errors import ChatError
 from model.lite import ChatLimits, choose_chat
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
-from model.lite.dialect import Dialect, cut_to
-from model.lite.endpoint_answer import choices_of, events_of, raised_as_chat_error
-from model.lite.openai_chat import OpenAIChat
 from model.lite.prompt import Prompt, estimate_tokens
 from model.lite.reply_reader import ChatPart, ReplyReader, ThoughtAloud
 from model.reply import Heard, ReplyNotice, ReplyText, UserTurn
@@ -292,7 +293,7 @@ def test_a_moved_endpoint_names_its_new_address() -> None:
 
 
 def test_loading_waits_for_a_model_that_is_being_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.lite.openai_chat._LOAD_POLL_S", 0.02)
+    monkeypatch.setattr("model.endpoints.endpoint._LOAD_POLL_S", 0.02)
     answers = [(503, "application/json", '{"error": {"message": "Loading model"}}')] * 3
     stages: list[str] = []
     with FakeEndpoint(script=lambda body: answers.pop() if answers else None) as endpoint:
@@ -326,8 +327,8 @@ def test_loading_learns_that_a_model_thinks_before_it_answers() -> None:
 def test_loading_is_over_once_the_endpoint_answers(
     trouble: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.lite.openai_chat._PROBE_S", 0.05)
-    monkeypatch.setattr("model.lite.openai_chat._LOAD_POLL_S", 0.02)
+    monkeypatch.setattr("model.endpoints.endpoint._PROBE_S", 0.05)
+    monkeypatch.setattr("model.endpoints.endpoint._LOAD_POLL_S", 0.02)
     with FakeEndpoint(["Good ", "day."], **trouble) as endpoint:
         OpenAIChat(endpoint.url, "tiny").load()
         assert not endpoint.release.is_set()
@@ -462,7 +463,7 @@ def test_whatever_an_endpoint_sends_is_read_or_told(lines: list[str]) -> None:
             for line in lines:
                 yield line
 
-        with raised_as_chat_error("tiny", 1.0, begun=lambda: reader.characters > 0):
+        with raised_as_chat_error("tiny", 1.0, ServerKey(), lambda: reader.characters > 0):
             async for event in events_of(sent(), "tiny"):
                 for message, reason in choices_of(event, "tiny"):
                     reader.read(message, reason)

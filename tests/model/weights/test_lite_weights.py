@@ -163,7 +163,7 @@ def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
     cascade: Cascade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[bool] = []
-    complete = cascade._chat._complete
+    complete = cascade.chat._complete
 
     def watched(messages: list[Message], most: int, take: Callable[[str], bool]) -> None:
         def noted(delta: str) -> bool:
@@ -172,7 +172,7 @@ def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
 
         complete(messages, most, noted)
 
-    monkeypatch.setattr(cascade._chat, "_complete", watched)
+    monkeypatch.setattr(cascade.chat, "_complete", watched)
     cancelled = threading.Event()
     asked = UserTurn(np.zeros(0, np.float32), "Why is the sky blue?")
     stream = cascade.reply(2, asked, cancelled.is_set)
@@ -217,7 +217,7 @@ def test_numbers_and_signs_are_understood(
     """Compared by their sounds, since the recogniser writes "five dollars" as "$5"."""
     rows = READ_BACK[first : first + 8]
     pause = np.zeros(12_000, np.float32)
-    spoken = [np.append(cascade._synthesizer.say(written), pause) for written, _ in rows]
+    spoken = [np.append(cascade.synthesizer.say(written), pause) for written, _ in rows]
     text = recognizer.transcribe(for_recognizer(np.concatenate(spoken))).text
     meant = sounds(" ".join(heard for _, heard in rows))
     assert SequenceMatcher(None, meant, sounds(speakable(text)), autojunk=False).ratio() > 0.9

@@ -2,7 +2,7 @@
 
 The network is random, so it is forced to speak in ``TALK`` of every ``PERIOD`` chunks. Chunks
 arrive as fast as they are taken. A step is timed until its codes are on the host, without speech;
-:mod:`covo_cli.bench.duplex_voice` measures both.
+:mod:`covo_cli.bench.duplex.voice` measures both.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Dialect:
         sent = self._addressed(cut_to(messages, self.context))
         body: dict[str, Any] = {
             "model": model,
-            "messages": [{"role": m.role, "content": m.content} for m in sent],
+            "messages": [{"role": m.role, "content": self._content(m)} for m in sent],
             "stream": self.streams,
         }
         if self.limit:
@@ -100,8 +100,12 @@ class Dialect:
         system = "\n\n".join(m.content for m in messages if m.role == "system")
         rest = [m for m in messages if m.role != "system"]
         if rest and system:
-            rest[0] = Message(rest[0].role, f"{system}\n\n{rest[0].content}")
+            rest[0] = replace(rest[0], content=f"{system}\n\n{rest[0].content}".rstrip())
         return rest
+
+    def _content(self, message: Message) -> object:
+        """Return the content of ``message`` as it is sent."""
+        return message.content
 
 
 def cut_to(messages: Sequence[Message], context: int) -> list[Message]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from audio_io.worker import Worker
-from covo_cli.bench.duplex_steps import (
+from covo_cli.bench.duplex.steps import (
     PERIOD,
     PERIODS_PER_MINUTE,
     TALK,

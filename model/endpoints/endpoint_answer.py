@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from model.endpoints.server_key import ServerKey
 from model.errors import ChatError
 from model.lite.failures import in_a_line
 
-KEY_VARIABLE = "OPENAI_API_KEY"
 NOT_READY = 503
 """Status of a server that is still loading its model."""
 
@@ -81,7 +80,9 @@ def choices_of(
 
 
 @contextmanager
-def raised_as_chat_error(name: str, patience: float, begun: Callable[[], bool]) -> Iterator[None]:
+def raised_as_chat_error(
+    name: str, patience: float, key: ServerKey, begun: Callable[[], bool]
+) -> Iterator[None]:
     """Turn the client's errors into ours. ``begun``: whether the reply has begun."""
     import httpx2
     import openai
@@ -95,7 +96,7 @@ def raised_as_chat_error(name: str, patience: float, begun: Callable[[], bool]) 
     except (TimeoutError, openai.APITimeoutError) as error:
         raise ChatError(f"no answer from {name} for {patience:g} s (chat.timeout)") from error
     except openai.APIStatusError as error:
-        raise _refused(name, error) from error
+        raise _refused(name, key, error) from error
     except (openai.APIConnectionError, httpx2.RequestError) as error:
         why = in_a_line(str(error.__cause__ or error))
         if begun():
@@ -119,7 +120,7 @@ def detail_of(body: object) -> str:
     return in_a_line(_page(text) if "<" in text and ">" in text else text)
 
 
-def _refused(name: str, error: Any) -> RefusedError:
+def _refused(name: str, key: ServerKey, error: Any) -> RefusedError:
     status = error.status_code
     text = detail_of(error.body or error.response.text or str(error))
     if location := error.response.headers.get("location"):
@@ -131,9 +132,7 @@ def _refused(name: str, error: Any) -> RefusedError:
         message = f"{name} was not found ({text}): check the address and the model"
         return RefusedError(message, status, text, misses_address=misses)
     if status in (401, 403):
-        key = os.environ.get(KEY_VARIABLE)
-        why = f"refused the key in {KEY_VARIABLE}" if key else f"wants a key: set {KEY_VARIABLE}"
-        return RefusedError(f"{name} {why} ({status}: {text})", status, text)
+        return RefusedError(f"{name} {key.why_refused()} ({status}: {text})", status, text)
     return RefusedError(f"{name} answered {status}: {text}", status, text)
 
 

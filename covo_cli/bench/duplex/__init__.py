@@ -1,0 +1,1 @@
+"""Measure the native full duplex: its steps, its voice, its behaviours."""

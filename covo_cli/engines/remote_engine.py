@@ -1,0 +1,61 @@
+"""Build the engines that are served elsewhere from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from covo_cli.engines.persona import read_persona
+from covo_cli.errors import SettingsError
+from covo_cli.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from audio_io.signal import Audio
+    from model.endpoints.audio_chat import AudioChat
+
+OPENAI_VOICES = (
+    *("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"),
+)
+
+
+def build_audio_chat(settings: Settings, words: Callable[[Audio], str]) -> AudioChat:
+    """Build the reply generator behind chat completions; ``words`` returns a turn's.
+
+    Raises: SettingsError, ChatError.
+    """
+    from model.endpoints.audio_chat import AudioChat
+    from model.endpoints.server_key import find_key
+
+    remote, chat = settings.remote, settings.chat
+    url = address(settings, "http://localhost:8091/v1")
+    parts = urlsplit(url)
+    return AudioChat(
+        url,
+        remote.model,
+        words,
+        key=find_key(parts.hostname or "", remote.token_file, encrypted=parts.scheme == "https"),
+        voice=remote.voice,
+        persona=read_persona(chat.persona) or "",
+        max_tokens=chat.max_tokens,
+        context=chat.context,
+        timeout=chat.timeout,
+    )
+
+
+def address(settings: Settings, example: str) -> str:
+    """Return the server's address. Raises: SettingsError if there is none."""
+    if not settings.remote.url:
+        raise SettingsError(
+            f"the engine {settings.engine.name} needs the server's address: --url {example}"
+        )
+    return settings.remote.url
+
+
+def remote_voices(settings: Settings) -> tuple[str, ...]:
+    """Return the voices that the server is known to have, and the chosen one."""
+    from model.endpoints.server_key import is_openai
+
+    known = OPENAI_VOICES if is_openai(urlsplit(settings.remote.url).hostname or "") else ()
+    chosen = settings.remote.voice
+    return known if chosen in ("", *known) else (chosen, *known)

@@ -1,0 +1,1 @@
+"""Chat models behind an address: what they are asked, what they answer, and how they refuse."""
