@@ -93,7 +93,7 @@ class Cascade:
             voice=voice,
             device=self._device,
             parts=parts,
-            languages=("en",),  # the phonemizers of its voices are English
+            languages=(synthesizer.language,),
         )
 
     @property
@@ -165,7 +165,7 @@ class Cascade:
                 if phrase := replacement(clause):
                     say = "" if phrase in replaced else clause
                     replaced.add(phrase)
-                if (words := unsayable(say)) and not told:
+                if (words := unsayable(say, synthesizer.language)) and not told:
                     told = True
                     parts.put(ReplyNotice("warning", no_sounds(words)))
                 sound = synthesizer.say(say) if say else _NO_SOUND
