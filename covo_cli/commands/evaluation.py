@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covo_cli.commands.common import voice_store, weight_store
-from covo_cli.evaluation import SCRIPTED, RecognizerName, SetName
+from covo_cli.evaluation import SCRIPTED, Kind, RecognizerName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +80,9 @@ def duplex(
         int | None,
         typer.Option(help="Processes; default: one per core, or 1 if time counts.", min=1),
     ] = None,
+    only: Annotated[
+        list[Kind] | None, typer.Option(help="Run only this kind; may be repeated.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run.")] = False,
     pictures: Pictures = True,
 ) -> None:
@@ -100,18 +103,17 @@ def duplex(
 
     _require_packages()
     console = PlainConsole()
-    loaded = read_scenarios(scenarios)
     settings = load_settings(
         {
             "engine.name": None if engine == SCRIPTED else engine,
-            "hearing.language": language or loaded.language,
+            "hearing.language": language or read_scenarios(scenarios).language,
         }
     )
     if fresh:
         discard_run(out)
     jobs = jobs or default_jobs(engine)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    task = Task(scenarios, engine, recognizer, settings, threads)
+    task = Task(scenarios, engine, recognizer, settings, threads, tuple(only or ()))
     run = open_run(task, out, jobs)
     if engine != SCRIPTED and run.load > BUSY:
         console.print(
@@ -119,10 +121,9 @@ def duplex(
             "figures that depend on time unreliable.",
             style="yellow",
         )
-    left = len(remaining(loaded, out))
+    left = len(remaining(task, out))
     with Progress(console=console) as bar:
-        total = len(loaded.scenarios)
-        work = bar.add_task("Conversations", total=total, completed=total - left)
+        work = bar.add_task("Conversations", total=run.scenarios, completed=run.scenarios - left)
         run_all(task, out, jobs, lambda name: bar.advance(work))
     _report(console, out, pictures=pictures)
 
