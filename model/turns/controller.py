@@ -50,6 +50,7 @@ from model.hearing.identity.profile import SpeakerEmbedder
 from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.recognition import LoadableRecognizer, Recognition
 from model.jobs.executor import Executor
+from model.playback.backchannels import Backchannels
 from model.reply import ReplyGenerator
 from model.turns import answering, listening
 from model.turns.answering import interrupt
@@ -98,8 +99,9 @@ class TurnTakingEngine:
         probe = EndOfTurnProbe(end_of_turn, executor, samples(s.speculate_after))
         hearing = Hearing(detector, s)
         speakers = SpeakerCheck(speaker_embedder, executor)
+        humming = Backchannels(generator, executor, s.humming)
         self._context = TurnContext(
-            generator, executor, hearing, recognition, probe, speakers, s, phrases
+            generator, executor, hearing, recognition, probe, speakers, humming, s, phrases
         )
         self._embedder = speaker_embedder
         self._end_of_turn = end_of_turn
@@ -171,6 +173,7 @@ class TurnTakingEngine:
         c.events += c.speakers.poll(c.now)
         self._state = self._step(self._state)
         c.events += self._languages.poll(c.now, c.events)
+        c.events += c.backchannels.poll(c.now, c.events)
         return c.events
 
     def _step(self, state: ConversationState) -> ConversationState:

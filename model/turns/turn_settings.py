@@ -6,6 +6,22 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
+class HumSettings:
+    """Settings of the assistant's backchannels (:mod:`model.playback.backchannels`), in seconds.
+
+    A hum comes after ``after`` of silence in a story: a turn with ``story`` of speech and at least
+    one earlier ``pause``, which would still be going on ``held`` later. The next one comes after
+    ``again`` of speech.
+    """
+
+    after: float = 0.7
+    story: float = 6.0
+    pause: float = 0.3
+    held: float = 1.0
+    again: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
 class TurnSettings:
     """Settings of turn taking, in seconds unless noted.
 
@@ -25,6 +41,8 @@ class TurnSettings:
     reply goes on. ``barge_in_quiet``: speech this many dB below the user's level is someone else's
     unless a command such as "stop"; ``barge_in_below``: even then. ``continuation``: speech before
     this much of a reply was heard continues the turn.
+
+    ``humming``: the assistant's own backchannels, None for none.
 
     ``pre_roll``: audio kept from before the onset. ``partial_every``: pause between partial
     transcripts. ``deaf_after``: without ``barge_in``, sound this soon after a reply is its echo.
@@ -52,6 +70,7 @@ class TurnSettings:
     pre_roll: float = 0.5
     partial_every: float = 0.6
     deaf_after: float = 0.5
+    humming: HumSettings | None = None
 
 
 PATIENCE = {
