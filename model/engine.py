@@ -12,6 +12,7 @@ from typing import Protocol
 
 from audio_io.signal import NOTHING_PLAYED, Audio, Position
 from model.events import Event
+from model.turns.turn_settings import TurnSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,89 @@ class NewSpeaker:
     """Somebody else is the user from now on, where voices are told apart."""
 
 
-Command = Interrupt | SayText | SetVoice | SetMuted | PushToTalk | NewSpeaker
+@dataclass(frozen=True, slots=True)
+class SayAudio:
+    """The user's next turn is ``samples`` (float32 mono 16 kHz), whole."""
+
+    samples: Audio = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EndTurn:
+    """The turn that the user is speaking is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerNow:
+    """Answer the turn being spoken, the turns that wait for an answer, and ``text``, as one.
+
+    ``text`` is not shown as the user's words. A reply under way comes first. With nothing to
+    answer, a turn is discarded.
+    """
+
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetPersona:
+    """Be who ``persona`` describes from the next reply on; empty: who the engine was at first."""
+
+    persona: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetTurnTaking:
+    """Take turns by ``settings`` from now on; None: by the engine's own."""
+
+    settings: TurnSettings | None
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Add an exchange of text to the end of the history.
+
+    ``number`` names it for :class:`Forget`: negative, because positive numbers are replies.
+    """
+
+    number: int
+    user: str
+    assistant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Remove the exchange ``number`` from the history: a reply and its turn, or one added."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class CutReply:
+    """At most ``samples`` (24 kHz) of reply ``reply`` were heard.
+
+    Stops it if it is being spoken. The history is cut also if it was the last to end.
+    """
+
+    reply: int
+    samples: int
+
+
+Command = (
+    Interrupt
+    | SayText
+    | SetVoice
+    | SetMuted
+    | PushToTalk
+    | NewSpeaker
+    | SayAudio
+    | EndTurn
+    | AnswerNow
+    | SetPersona
+    | SetTurnTaking
+    | Remember
+    | Forget
+    | CutReply
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +158,7 @@ class EngineInfo:
 
     ``description``: its components. ``parts``: each part's model. ``speaks``: False for text only.
     ``languages``: the only ones that its voice speaks (codes), empty where no limit is known.
+    ``lacks``: what it cannot do during a conversation, by the names of the commands.
     """
 
     name: str
@@ -84,6 +168,7 @@ class EngineInfo:
     parts: dict[str, str]
     speaks: bool = True
     languages: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
 
 Progress = Callable[[str], None]
@@ -110,6 +195,13 @@ class Engine(Protocol):
     @property
     def busy(self) -> bool:
         """Whether a turn is unanswered, or a reply not fully played."""
+
+    def start_over(self) -> None:
+        """Forget the conversation and be as after loading, ready for another one.
+
+        History, persona, voice, turn taking and time are those of the start; nothing is loaded
+        again. Call it between two conversations only.
+        """
 
     def close(self) -> None:
         """Stop all work and free the memory. Safe to call twice."""

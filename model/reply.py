@@ -19,10 +19,12 @@ from model.engine import EngineInfo, Progress
 @dataclass(frozen=True, slots=True)
 class UserTurn:
     """One turn of the user: its ``audio`` (float32 mono 16 kHz, empty if it was typed) and its
-    ``text`` (None where the generator hears the audio itself)."""
+    ``text`` (None where the generator hears the audio itself). ``added``: text to answer along
+    with it."""
 
     audio: Audio = field(repr=False)
     text: str | None = None
+    added: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,25 @@ class ReplyGenerator(Protocol):
         """End a reply and write into the history what was ``heard`` of it.
 
         None: neither the reply nor its turn happened (a discarded speculation). Ignores a reply
-        that was never begun. Quick, and safe while the reply is still being made.
+        that was never begun. The last reply may be settled again, with less of it heard. Quick,
+        and safe while the reply is still being made.
         """
 
     def set_voice(self, voice: str) -> None:
         """Use ``voice`` from the next reply on. May load it. Raises: ModelError, VoiceError."""
+
+    def set_persona(self, persona: str) -> None:
+        """Be who ``persona`` describes from the next reply on; empty: who it was at first."""
+
+    def remember(self, number: int, user: str, assistant: str) -> None:
+        """Add an exchange of text to the history. ``number``: negative, to forget it by."""
+
+    def forget(self, number: int) -> None:
+        """Remove exchange ``number`` from the history: that of a reply, or one remembered."""
+
+    def start_over(self) -> None:
+        """Forget all replies; history, persona and voice are those of the start. No reply may be
+        under way. Raises: ModelError, VoiceError."""
 
     def close(self) -> None:
         """Free the memory. Safe to call twice."""

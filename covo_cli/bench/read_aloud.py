@@ -83,5 +83,17 @@ class ReadAloud:
     def set_voice(self, voice: str) -> None:
         """Do nothing: there is one voice."""
 
+    def set_persona(self, persona: str) -> None:
+        """Do nothing: it reads aloud whoever it is."""
+
+    def remember(self, number: int, user: str, assistant: str) -> None:
+        """Do nothing: there is no history."""
+
+    def forget(self, number: int) -> None:
+        """Do nothing: there is no history."""
+
+    def start_over(self) -> None:
+        """Do nothing: there is no history."""
+
     def close(self) -> None:
         """Do nothing."""

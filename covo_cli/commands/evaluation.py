@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covo_cli.commands.common import voice_store, weight_store
-from covo_cli.evaluation import SCRIPTED, RecognizerName, SetName
+from covo_cli.evaluation import SCRIPTED, Kind, RecognizerName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +76,9 @@ def duplex(
         int | None,
         typer.Option(help="Processes; default: one per core, or 1 if time counts.", min=1),
     ] = None,
+    only: Annotated[
+        list[Kind] | None, typer.Option(help="Run only this kind; may be repeated.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run.")] = False,
     pictures: Pictures = True,
 ) -> None:
@@ -90,7 +93,6 @@ def duplex(
         remaining,
         run_all,
     )
-    from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
     from covo_cli.process.terminal import PlainConsole
     from covo_cli.settings.settings import load_settings
 
@@ -101,7 +103,7 @@ def duplex(
         discard_run(out)
     jobs = jobs or default_jobs(engine)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    task = Task(scenarios, engine, recognizer, settings, threads)
+    task = Task(scenarios, engine, recognizer, settings, threads, tuple(only or ()))
     run = open_run(task, out, jobs)
     if engine != SCRIPTED and run.load > BUSY:
         console.print(
@@ -109,11 +111,9 @@ def duplex(
             "figures that depend on time unreliable.",
             style="yellow",
         )
-    loaded = read_scenarios(scenarios)
-    left = len(remaining(loaded, out))
+    left = len(remaining(task, out))
     with Progress(console=console) as bar:
-        total = len(loaded.scenarios)
-        work = bar.add_task("Conversations", total=total, completed=total - left)
+        work = bar.add_task("Conversations", total=run.scenarios, completed=run.scenarios - left)
         run_all(task, out, jobs, lambda name: bar.advance(work))
     _report(console, out, pictures=pictures)
 

@@ -27,6 +27,7 @@ CHOSEN_BY = {"lite": "voice.name", "covo": "covo.voice"}
 """The voice setting of each engine."""
 
 SENTENCE = "Hello, I am {name}. This is what I sound like when we talk to each other."
+SENTENCE_ZH = "你好，很高兴认识你。我们聊天的时候，我的声音就是这样的。"
 
 app = typer.Typer(no_args_is_help=True, help="List, hear, choose and add voices.")
 
@@ -116,7 +117,8 @@ def preview(
     ] = None,
 ) -> None:
     """Hear a voice."""
-    sentence = text or SENTENCE.format(name=name)
+    chinese = voice_store().get(name).language.startswith("zh")
+    sentence = text or (SENTENCE_ZH if chinese else SENTENCE.format(name=name))
     sound = _speak(name, sentence)
     if not sound.size:
         raise CliError(f"nothing to pronounce in {sentence!r}; give --text some words")

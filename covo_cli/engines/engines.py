@@ -113,7 +113,10 @@ def check_heeded(settings: Settings, choice: EngineChoice) -> None:
 
 
 def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
-    """Return the voices that the engine can switch to. Raises: VoiceError, ModelError."""
+    """Return the voices that the engine can switch to, of ``lite`` those of the language in use.
+
+    Raises: VoiceError, ModelError.
+    """
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import covo_voices
 
@@ -126,7 +129,14 @@ def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
         return remote_voices(settings)
     from voices.store import VoiceStore
 
-    return VoiceStore(voices_dir()).names()
+    store = VoiceStore(voices_dir())
+    language = _general(store.get(settings.voice.name).language)
+    return tuple(pack.name for pack in store.list() if _general(pack.language) == language)
+
+
+def _general(language: str) -> str:
+    """Return ``language`` without its region, such as ``en`` for ``en-GB``."""
+    return language.partition("-")[0]
 
 
 def turn_taking(

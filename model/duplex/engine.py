@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,15 +24,21 @@ from model.duplex.network.loop import ChunkStep, Effort, LoopState, PaceReport
 from model.duplex.speaking import DuplexReply, SpokenReplies
 from model.duplex.transcripts import UserTranscripts
 from model.engine import (
+    AnswerNow,
     Command,
+    CutReply,
     EngineInfo,
     Frame,
     Interrupt,
     NewSpeaker,
     Progress,
     PushToTalk,
+    Remember,
+    SayAudio,
     SayText,
     SetMuted,
+    SetPersona,
+    SetTurnTaking,
     SetVoice,
 )
 from model.errors import ModelError, failing_as_model_error
@@ -51,6 +58,11 @@ from model.jobs.executor import Executor, Job
 from model.turns.turn_settings import TurnSettings
 
 STEP_LANE = "duplex"
+
+LACKS = (
+    *("SayText", "SayAudio", "AnswerNow", "EndTurn", "SetVoice", "NewSpeaker"),
+    *("SetPersona", "SetTurnTaking", "Remember", "Forget"),
+)
 
 ANSWER_WAIT_S = 2.0
 """Silence after which no reply is expected any more, and a file's conversation may end."""
@@ -78,13 +90,17 @@ class DuplexEngine:
         recognizer: Callable[[], LoadableRecognizer] | None = None,
     ) -> None:
         self._load = load
-        self._info = info
+        self._info = replace(info, lacks=LACKS)
         self._executor = executor
+        self._detector = detector
         settings = TurnSettings()
         self._hearing = Hearing(detector, settings)
         self._transcripts = UserTranscripts(self._hearing, executor, recognizer, settings)
         self._assistant: DuplexAssistant | None = None
         self._loop_state: LoopState | None = None
+        self._begin()
+
+    def _begin(self) -> None:
         self.pace = PaceReport()
         """How well the steps keep up with the user."""
         self._events: list[Event] = []
@@ -95,7 +111,7 @@ class DuplexEngine:
         self._chunks = 0
         self._steps: deque[tuple[int, Job[ChunkStep]]] = deque()
         self._failing = False  # whether the last step failed; consecutive failures are one notice
-        self._spoken = SpokenReplies(executor)
+        self._spoken = SpokenReplies(self._executor)
         self._reply: DuplexReply | None = None  # the reply the network is speaking
         self._replies = 0
         self._answered = 0  # the last turn that got a reply
@@ -127,6 +143,22 @@ class DuplexEngine:
     def command(self, command: Command) -> None:
         """Queue a command for the next frame."""
         self._commands.append(command)
+
+    def start_over(self) -> None:
+        """See :meth:`model.engine.Engine.start_over`. Raises: ModelError."""
+        assistant, state = self._assistant, self._loop_state
+        if assistant is None or state is None:
+            raise ModelError("the engine is not loaded; warm it up first")
+        self._executor.start_over()
+        self._loop_state = self._executor.run(
+            STEP_LANE, lambda: assistant.loop.start(context=state.context)
+        )
+        replies = self._replies
+        self._detector.reset()
+        self._hearing = Hearing(self._detector, TurnSettings())
+        self._transcripts.start_over(self._hearing)
+        self._begin()
+        self._replies = replies  # a reply's number is never used twice
 
     def close(self) -> None:
         """Stop all work and free the memory. Safe to call twice."""
@@ -253,15 +285,24 @@ class DuplexEngine:
                 self._muted = muted
                 if self._reply is None:
                     self._enter(self._resting, "muted" if muted else "unmuted")
-            case SayText():
-                self._warn("this engine takes no typed text; speak instead")
+            case PushToTalk(held):
+                if held:
+                    self._stop_reply("push-to-talk")
+            case CutReply(reply, heard):
+                newest = self._spoken.newest
+                if newest is not None and newest.reply_id == reply:
+                    newest.heard_at_most = heard
+                    self._stop_reply("cut short")
+            case SayText() | SayAudio() | AnswerNow():
+                self._warn("this engine answers when it chooses, and only speech; speak to it")
             case NewSpeaker():
                 self._warn("this engine does not tell voices apart")
             case SetVoice():
                 self._warn("this engine cannot change its voice during a conversation")
-            case PushToTalk(held):
-                if held:
-                    self._stop_reply("push-to-talk")
+            case SetPersona() | Remember():
+                self._warn("this engine's persona and history are only what it hears and says")
+            case SetTurnTaking(settings) if settings is not None:
+                self._warn("this engine takes its turns by itself")
 
     def _stop_reply(self, reason: str) -> None:
         """Stop playing at once, and make the network stop with its next chunk."""

@@ -55,11 +55,7 @@ class UserTranscripts:
         self._settings = settings
         self._recognition = Recognition(None, executor, samples(settings.partial_every))
         self._obstacle = ""
-        self._open: _SpokenTurn | None = None
-        self._ended: deque[_SpokenTurn] = deque()
-        self._count = 0
-        self.newest = 0
-        """The number of the newest turn that is more than a noise, 0 before any."""
+        self.start_over(hearing)
 
     @property
     def busy(self) -> bool:
@@ -80,6 +76,15 @@ class UserTranscripts:
             return
         pause = samples(self._settings.partial_every)
         self._recognition = Recognition(recognizer, self._executor, pause)
+
+    def start_over(self, hearing: Hearing) -> None:
+        """Forget all turns; the next ones are found by ``hearing``."""
+        self._hearing = hearing
+        self._open: _SpokenTurn | None = None
+        self._ended: deque[_SpokenTurn] = deque()
+        self._count = 0
+        self.newest = 0
+        """The number of the newest turn that is more than a noise, 0 before any."""
 
     def close(self) -> None:
         """Free the memory. Safe to call twice."""

@@ -36,11 +36,12 @@ _MOST_EXCHANGES = 40
 @dataclass(frozen=True, slots=True)
 class _Exchange:
     """A turn's ``words``, or its ``sound`` while they are unknown, and what was ``heard`` of its
-    reply."""
+    reply. ``number``: that of the reply, or negative where the exchange was added."""
 
     words: str
     sound: Audio | None
     heard: str
+    number: int
 
 
 @dataclass(slots=True)
@@ -91,8 +92,10 @@ class AudioChat:
         self._words = words
         self._persona = persona
         self._voice = voice
+        self._first = (voice, persona)
         self._lock = threading.Lock()
         self._asked: dict[int, _AskedTurn] = {}
+        self._settled: tuple[int, _AskedTurn] | None = None
         self._history: tuple[_Exchange, ...] = ()
         self._working: list[threading.Thread] = []
         self._closed = threading.Event()
@@ -151,14 +154,37 @@ class AudioChat:
     def settle(self, reply_id: int, heard: Heard | None) -> None:
         with self._lock:
             asked = self._asked.pop(reply_id, None)
+            if asked is None and self._settled is not None and self._settled[0] == reply_id:
+                asked = self._settled[1]
+                self._history = tuple(old for old in self._history if old.number != reply_id)
             if asked is None or heard is None:
                 return
+            self._settled = (reply_id, asked)
             text = heard.text.strip()
             if text and (heard.unheard or not asked.complete):
                 text += f" {CUT_OFF}"
             turn = asked.turn
-            exchange = self._recalled(_Exchange(turn.text or "", turn.audio, text))
-            self._history = (*self._history, exchange)[-_MOST_EXCHANGES:]
+            words = _said(turn) if turn.text is not None else ""
+            self._add(self._recalled(_Exchange(words, turn.audio, text, reply_id)))
+
+    def remember(self, number: int, user: str, assistant: str) -> None:
+        with self._lock:
+            self._add(_Exchange(user, None, assistant, number))
+
+    def forget(self, number: int) -> None:
+        with self._lock:
+            self._history = tuple(old for old in self._history if old.number != number)
+
+    def set_persona(self, persona: str) -> None:
+        with self._lock:
+            self._persona = persona or self._first[1]
+
+    def start_over(self) -> None:
+        voice, persona = self._first
+        self.set_voice(voice)
+        with self._lock:
+            self._persona, self._history, self._settled = persona, (), None
+            self._asked.clear()
 
     def set_voice(self, voice: str) -> None:
         dialect = self._endpoint.dialect
@@ -172,6 +198,9 @@ class AudioChat:
             working = self._working
         join_all(working, CLOSE_S)
 
+    def _add(self, exchange: _Exchange) -> None:
+        self._history = (*self._history, exchange)[-_MOST_EXCHANGES:]
+
     def _reader(self) -> ReplyReader:
         return ReplyReader(self._endpoint.name, self._max_tokens)
 
@@ -180,7 +209,7 @@ class AudioChat:
         if exchange.sound is None:
             return exchange
         words = exchange.words or self._words(exchange.sound)
-        return _Exchange(words, None, exchange.heard) if words else exchange
+        return replace(exchange, words=words, sound=None) if words else exchange
 
     def _messages(self, turn: UserTurn) -> list[Message]:
         """Return the conversation up to ``turn``.
@@ -199,7 +228,11 @@ class AudioChat:
                 ]
                 unanswered = ""
         sound = turn.audio if turn.text is None else None
-        return [*messages, _message(f"{unanswered} {turn.text or ''}".strip(), sound)]
+        return [*messages, _message(f"{unanswered} {_said(turn)}".strip(), sound)]
+
+
+def _said(turn: UserTurn) -> str:
+    return "\n".join(filter(None, (turn.text, turn.added)))
 
 
 def _message(words: str, sound: Audio | None) -> Message:

@@ -32,12 +32,18 @@ class Hearing:
         self._speech = SpeechTracker(
             bridge=samples(min(_BRIDGE_S, s.speculate_after)), blip=samples(min(_BLIP_S, s.onset))
         )
-        self._onset = samples(s.onset)
-        self._recent: deque[Audio] = deque(maxlen=max(1, samples(s.pre_roll + s.onset) // FRAME))
+        self._recent: deque[Audio] = deque()
         self._now = 0
         self._deaf_until = 0
         self._echo_until = 0
         self._echo_below = 0.0
+        self.tune(s)
+
+    def tune(self, s: TurnSettings) -> None:
+        """Go by ``onset``, ``pre_roll`` and ``threshold`` of ``s`` from now on."""
+        self._onset = samples(s.onset)
+        self._recent = deque(self._recent, max(1, samples(s.pre_roll + s.onset) // FRAME))
+        self._speech.threshold = s.threshold
 
     def warm_up(self) -> None:
         """Run the detector once."""

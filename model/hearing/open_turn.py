@@ -16,7 +16,8 @@ class OpenTurn:
     ``voiced`` samples are speech.
 
     ``held``: push-to-talk keeps it open through silences. ``typed``: its text, if it was typed.
-    ``closed``: it cannot be continued (typed, or at the maximum length). ``over_reply``: it began
+    ``added``: text to answer along with it. ``closed``: it cannot be continued (typed, given
+    whole, or at the maximum length). ``over_reply``: it began
     over a reply that did not ask anything, so it may be a backchannel.
     """
 
@@ -28,12 +29,14 @@ class OpenTurn:
         frames: Iterable[Audio] = (),
         voiced: int = 0,
         typed: str | None = None,
+        added: str = "",
     ) -> None:
         self.number = number
         self.start = start
         self.end_of_speech = end_of_speech
         self.held = False
         self.typed = typed
+        self.added = added
         self.closed = typed is not None
         self.over_reply = False
         self.voiced = voiced

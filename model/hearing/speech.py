@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+_HYSTERESIS = 0.15
+
 
 class SpeechTracker:
     """Follow the user's speech.
 
-    Speech begins at probability ``on`` and ends below ``off`` (hysteresis). Gaps of up to
+    Speech begins at probability ``threshold`` and ends below 0.15 less (hysteresis). Gaps of up to
     ``bridge`` samples (stops, breaths) do not end a run of speech. A run shorter than ``blip``
     samples does not end a silence.
     """
 
-    def __init__(self, bridge: int, blip: int = 0, on: float = 0.5, off: float = 0.35) -> None:
+    def __init__(self, bridge: int, blip: int = 0, threshold: float = 0.5) -> None:
         self._bridge = bridge
         self._blip = blip
-        self._on = on
-        self._off = off
+        self.threshold = threshold
         self._voiced = False
         self._voiced_until = 0
         self.run_start = 0
@@ -24,7 +25,7 @@ class SpeechTracker:
 
     def is_speech(self, probability: float) -> bool:
         """Return whether a next frame with this probability is speech."""
-        return probability >= (self._off if self._voiced else self._on)
+        return probability >= self.threshold - (_HYSTERESIS if self._voiced else 0.0)
 
     def update(self, probability: float, start: int, end: int) -> bool:
         """Take in the frame from ``start`` to ``end`` (user samples); return whether it is

@@ -61,6 +61,9 @@ class Executor(Protocol):
         """Call ``call`` on the thread that runs the jobs of ``lane``, and return its result. Meant
         for loading: it takes none of the conversation's time. Raises: what ``call`` raises."""
 
+    def start_over(self) -> None:
+        """Cancel all jobs; the next ones begin at 0 again."""
+
     def close(self) -> None:
         """Cancel all jobs and wait for them, at most :data:`CLOSE_S`. Safe to call twice."""
 
@@ -114,9 +117,12 @@ class ThreadExecutor:
     def run(self, lane: str, call: Callable[[], T]) -> T:
         return self._lane(lane).run(call)
 
-    def close(self) -> None:
+    def start_over(self) -> None:
         for job in self._jobs:
             job.cancel()
+
+    def close(self) -> None:
+        self.start_over()
         lanes, self._lanes = self._lanes, {}
         join_all([thread for lane in lanes.values() for thread in lane.end()], CLOSE_S)
 
@@ -225,6 +231,10 @@ class VirtualExecutor:
 
     def run(self, lane: str, call: Callable[[], T]) -> T:
         return call()
+
+    def start_over(self) -> None:
+        self.close()
+        self._lanes.clear()
 
     def close(self) -> None:
         for lane in self._lanes.values():

@@ -114,18 +114,23 @@ def choose_chat(
 class SynthesizerMaker:
     """Makes the synthesiser of a voice by its name.
 
-    All Kokoro voices share one network, all voices of an accent one phonemizer.
+    All Kokoro voices share one network, all voices of a language or accent one phonemizer.
     """
 
     def __init__(
         self, weights: WeightStore, voices: Callable[[str], VoicePack], *, threads: int = 2
     ) -> None:
-        from model.lite.phonemes import Phonemizer
         from model.lite.synthesizer import KokoroModel
+        from model.lite.text.mandarin import MandarinPhonemizer
+        from model.lite.text.phonemes import Phonemizer
 
         self._weights = weights
         self._voices = voices
-        self._phonemizers = {british: Phonemizer(british=british) for british in (False, True)}
+        self._phonemizers = {
+            "en": Phonemizer(),
+            "en-GB": Phonemizer(british=True),
+            "zh": MandarinPhonemizer(),
+        }
         self._kokoro = KokoroModel(
             lambda: weights.path("kokoro-82m", "kokoro-v1.0.int8.onnx"), threads=threads
         )
@@ -136,13 +141,17 @@ class SynthesizerMaker:
         Raises: VoiceError, WeightsError, SynthesizerError.
         """
         from model.lite.synthesizer import HibariSynthesizer, KokoroSynthesizer, load_style
+        from model.lite.text.mandarin import check_pinyin
 
         pack = self._voices(name)
         if pack.lite is None:
             raise SynthesizerError(f"the voice {name} has no part for the embedded engine")
-        british = pack.language == "en-GB"
         hibari = self._weights.whole("hibari")
-        phonemizer = self._phonemizers[british]
+        known = self._phonemizers
+        general = pack.language.partition("-")[0]
+        phonemizer = known.get(pack.language) or known.get(general) or known["en"]
+        if phonemizer.language == "zh":
+            check_pinyin(name)
         if pack.lite.synthesizer == "hibari":
             return HibariSynthesizer(hibari / "assets" / "hibari.onnx", phonemizer)
         if pack.lite.data is None:

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,6 +67,7 @@ class Cascade:
         self.chat = chat
         self.prompt = prompt
         self._voices = voices
+        self._first = (voice, prompt)
         self._device = device
         self._lock = threading.Lock()
         self._voice = voice
@@ -74,6 +75,7 @@ class Cascade:
         self._loaded = {voice: self._synthesizer}
         self._history: tuple[ChatExchange, ...] = ()
         self._made: dict[int, _BegunReply] = {}
+        self._settled: tuple[int, _BegunReply] | None = None
         self._preparing: Worker | None = None
         self._working: list[threading.Thread] = []
         self._closed = threading.Event()
@@ -92,7 +94,7 @@ class Cascade:
             voice=voice,
             device=self._device,
             parts=parts,
-            languages=("en",),  # the phonemizers of its voices are English
+            languages=(synthesizer.language,),
         )
 
     @property
@@ -125,17 +127,17 @@ class Cascade:
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         if not turn.text:
             raise ChatError("a turn without words cannot be answered")
-        made = _BegunReply(turn.text)
+        made = _BegunReply("\n".join(filter(None, (turn.text, turn.added))))
 
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
 
         with self._lock:
             self._made[reply_id] = made
-            history, synthesizer = self._history, self._synthesizer
+            history, synthesizer, prompt = self._history, self._synthesizer, self.prompt
         if stopped():
             return
-        messages = build_messages(self.prompt, history, made.user)
+        messages = build_messages(prompt, history, made.user)
         parts: Channel[ReplyPart] = Channel(stopped)
         clauses: Channel[tuple[int, str]] = Channel(lambda: parts.stopped, _CLAUSES_AHEAD)
 
@@ -164,7 +166,7 @@ class Cascade:
                 if phrase := replacement(clause):
                     say = "" if phrase in replaced else clause
                     replaced.add(phrase)
-                if (words := unsayable(say)) and not told:
+                if (words := unsayable(say, synthesizer.language)) and not told:
                     told = True
                     parts.put(ReplyNotice("warning", no_sounds(words)))
                 sound = synthesizer.say(say) if say else _NO_SOUND
@@ -186,11 +188,45 @@ class Cascade:
     def settle(self, reply_id: int, heard: Heard | None) -> None:
         with self._lock:
             made = self._made.pop(reply_id, None)
+            again = made is None and self._settled is not None and self._settled[0] == reply_id
+            if again and self._settled is not None:
+                made = self._settled[1]
             if made is None or heard is None:
                 return
+            self._settled = (reply_id, made)
             cut = not made.complete or bool(heard.unheard)
-            exchange = ChatExchange(made.user, heard.text[made.thought :], interrupted=cut)
-            self._history = fit_history(self.prompt, (*self._history, exchange), self.chat.context)
+            text = heard.text[made.thought :]
+            exchange = ChatExchange(made.user, text, interrupted=cut, number=reply_id)
+            if again:
+                self._history = tuple(
+                    exchange if old.number == reply_id else old for old in self._history
+                )
+            else:
+                self._add(exchange)
+        self._prepare()
+
+    def remember(self, number: int, user: str, assistant: str) -> None:
+        with self._lock:
+            self._add(ChatExchange(user, assistant, number=number))
+        self._prepare()
+
+    def forget(self, number: int) -> None:
+        with self._lock:
+            self._history = tuple(old for old in self._history if old.number != number)
+        self._prepare()
+
+    def set_persona(self, persona: str) -> None:
+        with self._lock:
+            first = self._first[1]
+            self.prompt = replace(first, persona=persona) if persona else first
+        self._prepare()
+
+    def start_over(self) -> None:
+        voice, prompt = self._first
+        self.set_voice(voice)
+        with self._lock:
+            self.prompt, self._history, self._settled = prompt, (), None
+            self._made.clear()
         self._prepare()
 
     def set_voice(self, voice: str) -> None:
@@ -211,6 +247,9 @@ class Cascade:
         self.chat.close()
         for synthesizer in loaded:
             synthesizer.close()
+
+    def _add(self, exchange: ChatExchange) -> None:
+        self._history = fit_history(self.prompt, (*self._history, exchange), self.chat.context)
 
     def _prepare(self) -> None:
         """Let the chat model read the new history while the user is talking or thinking."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from model.lite.chat import ChatSampling, Message
 
@@ -53,11 +53,15 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class ChatExchange:
-    """A turn and the heard part of its reply; ``interrupted``: that is not all of it."""
+    """A turn and the heard part of its reply; ``interrupted``: that is not all of it.
+
+    ``number``: that of the reply, or negative where the exchange was added.
+    """
 
     user: str
     assistant: str
     interrupted: bool = False
+    number: int = field(default=0, compare=False)
 
 
 def build_messages(

@@ -19,8 +19,8 @@ from audio_io.levels import block_powers, from_db
 from audio_io.signal import Audio, fade_out
 from model.errors import SynthesizerError
 from model.lite.failures import raised_as
-from model.lite.phonemes import Phonemizer
 from model.lite.text.clauses import ClauseSplitter
+from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
 
 LEVEL_DB = -20.0
@@ -28,7 +28,7 @@ LEVEL_DB = -20.0
 PEAK = from_db(-1.2)
 """Largest sample."""
 
-_CALIBRATION = "Hello there, nice to meet you today."
+_CALIBRATIONS = {"en": "Hello there, nice to meet you today.", "zh": "你好，今天很高兴认识你。"}
 _BLOCK = ASSISTANT_RATE // 100
 _SILENT_DB = 40.0
 """Level below the loudest 10 ms at which a clause begins and ends."""
@@ -51,17 +51,23 @@ class Synthesizer:
         self._gain: float | None = None
         self._lock = threading.Lock()
 
+    @property
+    def language(self) -> str:
+        """Code of the language that it speaks."""
+        return self._phonemizer.language
+
     def load(self) -> None:
         """Load the voice. Raises: SynthesizerError."""
         with self._lock:
             if self._gain is None:
                 self._load()
-                level = speaking_level(self._raw(speakable(_CALIBRATION)))
+                text = speakable(_CALIBRATIONS[self.language], self.language)
+                level = speaking_level(self._raw(text))
                 self._gain = from_db(LEVEL_DB - level)
 
     def say(self, clause: str) -> Audio:
         """Return ``clause`` as float32 mono 24 kHz, perhaps empty. Raises: SynthesizerError."""
-        text = speakable(clause)
+        text = speakable(clause, self.language)
         if not text:
             return np.zeros(0, np.float32)
         self.load()

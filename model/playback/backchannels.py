@@ -49,7 +49,8 @@ class Backchannels:
         )
         self._language = ""
         self._text = ""
-        self._number = _NOTHING_PLAYED
+        self.number = _NOTHING_PLAYED
+        """The speaker's number for the last hum."""
         self._turn = 0
         self._pauses = 0
         self._pause_at = 0
@@ -100,8 +101,8 @@ class Backchannels:
         if s is None or sound is None:
             raise ValueError("a hum is asked for where none fits")
         self._enough = turn.voiced + samples(s.again)
-        self._number -= 1
-        return Backchannel(now, turn.number, self._number, sound, self._text)
+        self.number -= 1
+        return Backchannel(now, turn.number, self.number, sound, self._text)
 
     def _suitable(self) -> str:
         """Return the hum in the user's language if the voice speaks it, else in another."""

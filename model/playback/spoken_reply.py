@@ -37,6 +37,8 @@ class SpokenReply:
         self.first_heard_at: int | None = None
         self.heard = 0
         """How much of it was played."""
+        self.heard_at_most: int | None = None
+        """How much of it was heard at most, if somebody nearer to the ear said so."""
         self.held = False
         """Whether the speaker was asked to stand still."""
         self.complete = False
@@ -147,7 +149,8 @@ class SpokenReply:
 
     def split(self) -> Heard:
         """Split its text at the point where playback is."""
-        return self._text.split(self.heard)
+        most = self.heard if self.heard_at_most is None else self.heard_at_most
+        return self._text.split(min(self.heard, most))
 
     def _wait(self, text: str, sound: Audio | None) -> None:
         if not self.stopped:

@@ -25,7 +25,8 @@ _TOO_LONG = f"the reply was cut after {LONGEST_REPLY_S / 60:.0f} minutes of spee
 class TurnAnswer:
     """Answers ``turn`` as it stands at time ``now`` (user samples), often before it is over.
 
-    A generator that hears audio begins at once; others begin when the words are known.
+    A generator that hears audio begins at once; others begin when the words are known. Unless
+    ``wanted``, no reply is generated.
     """
 
     def __init__(
@@ -36,6 +37,8 @@ class TurnAnswer:
         executor: Executor,
         recognition: Recognition,
         now: int,
+        *,
+        wanted: bool = True,
     ) -> None:
         self._generator = generator
         self._executor = executor
@@ -45,6 +48,7 @@ class TurnAnswer:
         self._notices: list[ReplyNotice] = []
         self._job: Job[ReplyPart] | None = None
         self.turn = turn
+        self.wanted = wanted
         self.end_of_speech = turn.end_of_speech
         """End of the answered speech, in user samples."""
         self.reply = SpokenReply(reply_id, turn.number, speaks=generator.info.speaks)
@@ -57,7 +61,7 @@ class TurnAnswer:
         self.noticed = False
         """Whether the reply came with a notice."""
         self._question = self._ask(recognition, now)
-        if turn.typed is not None or generator.hears:
+        if wanted and (turn.typed is not None or generator.hears):
             self._begin(now)
 
     @property
@@ -150,7 +154,7 @@ class TurnAnswer:
             return events, False
         self.words, self._words_at = question.answer.text.strip(), now
         self.language = question.answer.language
-        if self.words and not self._generator.hears:
+        if self.words and self.wanted and not self._generator.hears:
             self._begin(now)
         return events, True
 
@@ -175,7 +179,8 @@ class TurnAnswer:
 
     def _begin(self, now: int) -> None:
         generator, reply_id = self._generator, self.reply.reply_id
-        turn = UserTurn(self._audio, self.words)
+        heard = generator.hears and len(self._audio) > 0
+        turn = UserTurn(self._audio, None if heard else self.words, self.turn.added)
 
         def work(cancelled: Callable[[], bool]) -> Iterator[ReplyPart]:
             return generator.reply(reply_id, turn, cancelled)

@@ -26,6 +26,9 @@ from model.turns.states import (
     UserSpeaking,
 )
 
+MOST_UNANSWERED = 20
+"""Turns that may wait for an answer; the oldest is then forgotten."""
+
 
 def think(c: TurnContext, state: Thinking) -> ConversationState:
     """Process one frame of THINKING."""
@@ -37,10 +40,10 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
         state.overlap = c.open_overlap(None)
     c.events += answer.poll(c.now, committed=True)
     _understand(c, state.overlap, answer)
-    if answer.words == "":
-        return _discard_turn(c, state, "nothing recognised")
-    if turn.over_reply and _is_backchannel(c, answer):
-        return _discard_turn(c, state, f"only “{answer.words}”")
+    if reason := _why_no_turn(c, turn, answer):
+        return _discard_turn(c, state, reason)
+    if not (answer.wanted or answer.failed):
+        return state if answer.words_coming else _keep_unanswered(c, state)
     silent = answer.complete and not answer.failed and reply.first_audio_at is None
     if reply.first_audio_at is not None or (
         reply.text.strip() and (silent or not c.generator.info.speaks)
@@ -75,7 +78,7 @@ def speak(c: TurnContext, state: ReplySpeaking) -> ConversationState:
         return _after_speaking(c, state, "the reply broke off")
     if reply.finished:
         c.generator.settle(reply.reply_id, reply.split())
-        c.asked = reply.text.rstrip().endswith("?")
+        c.asked, c.last = reply.text.rstrip().endswith("?"), reply
         c.emit(ReplyFinished(c.now, reply.reply_id, reply.text))
         return _after_speaking(c, state, "reply ended")
     if reply.stalled(c.now):
@@ -114,6 +117,34 @@ def interrupt(c: TurnContext, state: ConversationState, reason: str) -> Conversa
             return c.rest(reason)
         case _:
             return state
+
+
+def cut(c: TurnContext, state: ConversationState, reply_id: int, heard: int) -> ConversationState:
+    """Take at most ``heard`` samples (24 kHz) of a reply as heard; stop it if it is being spoken.
+
+    Only the reply under way and the last one before it can be cut.
+    """
+    match state:
+        case ReplySpeaking(answer=answer) if answer.reply.reply_id == reply_id:
+            answer.reply.heard_at_most = heard
+            return _stop(c, state, None, "cut short")
+        case ReplyStopping(answer=answer) if answer.reply.reply_id == reply_id:
+            answer.reply.heard_at_most = heard
+        case _ if c.last is not None and c.last.reply_id == reply_id and heard < c.last.heard:
+            c.last.heard_at_most = heard
+            cut = c.last.split()
+            c.generator.settle(reply_id, cut)
+            c.emit(Interrupted(c.now, reply_id, cut.samples, cut.text, cut.unheard, "cut short"))
+    return state
+
+
+def _why_no_turn(c: TurnContext, turn: OpenTurn, answer: TurnAnswer) -> str:
+    """Return why its words make the turn none, empty for a turn."""
+    if answer.words == "" and turn.typed is None:
+        return "nothing recognised"
+    if turn.over_reply and _is_backchannel(c, answer):
+        return f"only “{answer.words}”"
+    return ""
 
 
 def _is_backchannel(c: TurnContext, answer: TurnAnswer) -> bool:
@@ -177,8 +208,8 @@ def _stop(
 
 def _settle_interrupted(c: TurnContext, answer: TurnAnswer, reason: str) -> None:
     """Cut the reply at what was heard so far."""
-    c.asked = False
     reply = answer.reply
+    c.asked, c.last = False, reply
     heard = reply.split()
     c.generator.settle(reply.reply_id, heard)
     c.emit(Interrupted(c.now, reply.reply_id, heard.samples, heard.text, heard.unheard, reason))
@@ -201,6 +232,13 @@ def _after_reply(c: TurnContext, overlap: Overlap | None, reason: str) -> Conver
     turn = c.open_turn() if overlap.goes_on else overlap.turn
     turn.over_reply = not c.asked
     return c.enter(UserSpeaking(turn), "speech began")
+
+
+def _keep_unanswered(c: TurnContext, state: Thinking) -> ConversationState:
+    """Keep the turn until an answer is asked for."""
+    c.generator.settle(state.answer.reply.reply_id, None)
+    c.unanswered = [*c.unanswered, state.answer][-MOST_UNANSWERED:]
+    return _after_reply(c, state.overlap, "not to be answered yet")
 
 
 def _discard_turn(c: TurnContext, state: Thinking, reason: str) -> ConversationState:

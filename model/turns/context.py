@@ -23,6 +23,7 @@ from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
 from model.jobs.executor import Executor
 from model.playback.backchannels import Backchannels
+from model.playback.spoken_reply import SpokenReply
 from model.reply import ReplyGenerator
 from model.turns.answer import TurnAnswer
 from model.turns.end_of_turn import EndOfTurnProbe
@@ -39,7 +40,8 @@ class TurnContext:
     """The parts, the present frame, and the memory of earlier turns.
 
     ``asked``: whether the last reply heard to its end was a question. ``user_level``: level of the
-    last spoken turn, in dBFS. Times are user samples.
+    last spoken turn, in dBFS. ``unanswered``: turns that wait to be answered. ``last``: the last
+    reply whose end was told. Times are user samples.
     """
 
     generator: ReplyGenerator
@@ -59,6 +61,8 @@ class TurnContext:
     user_level: float | None = None
     turns: int = 0
     replies: int = 0
+    unanswered: list[TurnAnswer] = field(default_factory=list)
+    last: SpokenReply | None = None
 
     def begin(self, frame: Frame) -> None:
         """Begin a frame: its time, the speaker's position, no events yet."""
@@ -98,12 +102,18 @@ class TurnContext:
             goes_on=unfinished is not None,
         )
 
-    def begin_answer(self, turn: OpenTurn) -> TurnAnswer:
-        """Begin answering ``turn`` as it stands."""
+    def begin_answer(self, turn: OpenTurn, *, wanted: bool = True) -> TurnAnswer:
+        """Begin answering ``turn`` as it stands; unless ``wanted``, only recognise its words."""
         self.recognition.drop_partial()
         self.replies += 1
         return TurnAnswer(
-            self.replies, turn, self.generator, self.executor, self.recognition, self.now
+            self.replies,
+            turn,
+            self.generator,
+            self.executor,
+            self.recognition,
+            self.now,
+            wanted=wanted,
         )
 
     def discard_answer(self, answer: TurnAnswer, reason: str) -> None:

@@ -33,15 +33,23 @@ import numpy as np
 from audio_io.clock import USER_RATE, samples
 from audio_io.signal import SpeechDetector
 from model.engine import (
+    AnswerNow,
     Command,
+    CutReply,
+    EndTurn,
     EngineInfo,
+    Forget,
     Frame,
     Interrupt,
     NewSpeaker,
     Progress,
     PushToTalk,
+    Remember,
+    SayAudio,
     SayText,
     SetMuted,
+    SetPersona,
+    SetTurnTaking,
     SetVoice,
 )
 from model.events import Event
@@ -53,7 +61,8 @@ from model.jobs.executor import Executor
 from model.playback.backchannels import Backchannels
 from model.reply import ReplyGenerator
 from model.turns import answering, listening
-from model.turns.answering import interrupt
+from model.turns.answer import REPLY_LANE
+from model.turns.answering import cut, interrupt
 from model.turns.context import TurnContext
 from model.turns.end_of_turn import EndOfTurnProbe
 from model.turns.endpointing import EndOfTurnModel
@@ -94,22 +103,28 @@ class TurnTakingEngine:
         language: str = "",
         speaker_embedder: SpeakerEmbedder | None = None,
     ) -> None:
-        s = settings or TurnSettings()
-        recognition = Recognition(recognizer, executor, samples(s.partial_every))
-        probe = EndOfTurnProbe(end_of_turn, executor, samples(s.speculate_after))
-        hearing = Hearing(detector, s)
-        speakers = SpeakerCheck(speaker_embedder, executor)
-        humming = Backchannels(generator, executor, s.humming)
-        self._context = TurnContext(
-            generator, executor, hearing, recognition, probe, speakers, humming, s, phrases
-        )
+        self._settings = s = settings or TurnSettings()
         self._embedder = speaker_embedder
         self._end_of_turn = end_of_turn
-        self._voices = VoiceChanges(generator, executor)
-        self._languages = LanguageNotices(generator, phrases, language)
-        self._commands: deque[Command] = deque()
-        self._typed: deque[str] = deque()
-        self._state: ConversationState = Listening()
+        self._detector = detector
+
+        def begin() -> TurnContext:
+            self._voices = VoiceChanges(generator, executor)
+            self._languages = LanguageNotices(generator, phrases, language)
+            self._commands: deque[Command] = deque()
+            self._asked: deque[SayText | SayAudio | AnswerNow] = deque()
+            self._state: ConversationState = Listening()
+            recognition = Recognition(recognizer, executor, samples(s.partial_every))
+            probe = EndOfTurnProbe(end_of_turn, executor, samples(s.speculate_after))
+            hearing = Hearing(detector, s)
+            speakers = SpeakerCheck(speaker_embedder, executor)
+            humming = Backchannels(generator, executor, s.humming)
+            return TurnContext(
+                generator, executor, hearing, recognition, probe, speakers, humming, s, phrases
+            )
+
+        self._begin = begin
+        self._context = begin()
 
     @property
     def info(self) -> EngineInfo:
@@ -129,7 +144,7 @@ class TurnTakingEngine:
     @property
     def busy(self) -> bool:
         """Whether a turn, a reply or a command is under way."""
-        waiting = bool(self._commands or self._typed or self._context.hearing.run)
+        waiting = bool(self._commands or self._asked or self._context.hearing.run)
         return waiting or not isinstance(self._state, Listening)
 
     def warm_up(self, progress: Progress) -> None:
@@ -150,6 +165,17 @@ class TurnTakingEngine:
     def command(self, command: Command) -> None:
         """Queue a command for the next frame."""
         self._commands.append(command)
+
+    def start_over(self) -> None:
+        """See :meth:`model.engine.Engine.start_over`. Raises: ModelError, VoiceError."""
+        old = self._context
+        old.executor.start_over()
+        old.executor.run(REPLY_LANE, old.generator.start_over)  # after the reply that was cancelled
+        self._detector.reset()
+        self._context = self._begin()
+        # The number of a reply or a hum is never used twice.
+        self._context.replies = old.replies
+        self._context.backchannels.number = old.backchannels.number
 
     def close(self) -> None:
         """Stop all work and free the memory. Safe to call twice."""
@@ -180,8 +206,8 @@ class TurnTakingEngine:
         c = self._context
         match state:
             case Listening():
-                if self._typed:
-                    return listening.answer_typed(c, self._typed.popleft())
+                if self._asked:
+                    return self._answer(self._asked.popleft())
                 return listening.listen(c, state)
             case UserSpeaking():
                 return listening.hear_out(c, state)
@@ -192,27 +218,74 @@ class TurnTakingEngine:
             case ReplyStopping():
                 return answering.fall_silent(c, state)
 
+    def _answer(self, asked: SayText | SayAudio | AnswerNow) -> ConversationState:
+        match asked:
+            case SayText(text):
+                return listening.answer_typed(self._context, text.strip())
+            case SayAudio(sound):
+                return listening.answer_sound(self._context, sound)
+            case AnswerNow(text):
+                return listening.answer_waiting(self._context, text.strip())
+
     def _obey(self, command: Command, state: ConversationState) -> ConversationState:
         c = self._context
         match command:
             case Interrupt():
-                return interrupt(c, state, "interrupted by key")
-            case SayText(text) if text.strip():
-                self._typed.append(text.strip())
-                if isinstance(state, UserSpeaking):
-                    return listening.discard_turn(c, state, "you typed")
-                return interrupt(c, state, "you typed")
-            case SetVoice(voice):
-                self._voices.ask(voice, c.now)
+                state = interrupt(c, state, "interrupted by key")
+            case SayText() | SayAudio() | AnswerNow():
+                state = self._ask(command, state)
+            case EndTurn() if isinstance(state, UserSpeaking):
+                state = listening.end_turn(c, state, "said to be over")
+            case CutReply(reply, heard):
+                state = cut(c, state, reply, heard)
             case SetMuted(muted):
                 c.muted = muted
                 if isinstance(state, Listening):
-                    return c.rest("muted" if muted else "unmuted")
+                    state = c.rest("muted" if muted else "unmuted")
+            case PushToTalk(held):
+                state = self._push_to_talk(state) if held else self._release(state)
+            case _:
+                self._adjust(command)
+        return state
+
+    def _ask(
+        self, asked: SayText | SayAudio | AnswerNow, state: ConversationState
+    ) -> ConversationState:
+        """Queue what is to be answered, and end what it ends."""
+        c = self._context
+        if isinstance(asked, SayText):
+            if not asked.text.strip():
+                return state
+            self._asked.append(asked)
+            if isinstance(state, UserSpeaking):
+                return listening.discard_turn(c, state, "you typed")
+            return interrupt(c, state, "you typed")
+        first = not (self._asked or c.unanswered)
+        if isinstance(asked, AnswerNow) and isinstance(state, UserSpeaking) and first:
+            state.turn.added = asked.text.strip()
+            return listening.end_turn(c, state, "asked to answer", wanted=True)
+        self._asked.append(asked)
+        if isinstance(state, UserSpeaking):
+            return listening.end_turn(c, state, "asked to answer", wanted=False)
+        return state
+
+    def _adjust(self, command: Command) -> None:
+        """Carry out a command that leaves the turn as it is."""
+        c = self._context
+        match command:
+            case SetVoice(voice):
+                self._voices.ask(voice, c.now)
             case NewSpeaker():
                 c.emit(c.speakers.begin_anew(c.now))
-            case PushToTalk(held):
-                return self._push_to_talk(state) if held else self._release(state)
-        return state
+            case SetTurnTaking(settings):
+                c.settings = settings or self._settings
+                c.hearing.tune(c.settings)
+            case SetPersona(persona):
+                c.generator.set_persona(persona)
+            case Remember(number, user, assistant):
+                c.generator.remember(number, user, assistant)
+            case Forget(number):
+                c.generator.forget(number)
 
     def _push_to_talk(self, state: ConversationState) -> ConversationState:
         c = self._context

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from audio_io.clock import samples, seconds
+from audio_io.signal import Audio
 from model.events import EndpointJudged, TurnDiscarded, UserTranscript
 from model.hearing.identity.speaker_check import SOMEBODY_ELSE
 from model.hearing.open_turn import OpenTurn
@@ -29,7 +30,30 @@ def answer_typed(c: TurnContext, text: str) -> ConversationState:
     """Answer the typed ``text``."""
     turn = c.open_turn(typed=text)
     c.emit(UserTranscript(c.now, turn.number, text, True, turn.start, turn.end_of_speech))
-    return _commit(c, turn, None, "typed")
+    return _commit(c, turn, None, "typed", wanted=True)
+
+
+def answer_sound(c: TurnContext, sound: Audio) -> ConversationState:
+    """Take ``sound`` (float32 mono 16 kHz) as the next turn."""
+    c.turns += 1
+    start = max(0, c.now - len(sound))
+    turn = OpenTurn(c.turns, start, c.now, frames=[sound], voiced=len(sound))
+    turn.closed = True
+    return _commit(c, turn, None, "given whole")
+
+
+def answer_waiting(c: TurnContext, text: str) -> ConversationState:
+    """Answer the turns that wait, and ``text``."""
+    waiting, c.unanswered = c.unanswered, []
+    words = "\n".join(answer.words for answer in waiting if answer.words)
+    sound = [answer.turn.audio() for answer in waiting]
+    c.turns += 1
+    if not (waiting or text):
+        c.emit(TurnDiscarded(c.now, c.turns, "nothing to answer"))
+        return c.rest("nothing to answer")
+    said, added = (words, text) if waiting else (text, "")
+    turn = OpenTurn(c.turns, c.now, c.now, sound, typed=said, added=added)
+    return _commit(c, turn, None, "asked to answer", wanted=True)
 
 
 def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
@@ -54,11 +78,27 @@ def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
     return state
 
 
-def finish_turn(c: TurnContext, state: UserSpeaking, reason: str) -> ConversationState:
-    """Answer the turn, or drop it if there is too little speech in it."""
+def end_turn(
+    c: TurnContext, state: UserSpeaking, reason: str, *, wanted: bool | None = None
+) -> ConversationState:
+    """Finish the turn, which somebody else says is over: what follows is the next one."""
+    state.turn.closed, state.turn.held = True, False
+    c.hearing.forget()
+    return finish_turn(c, state, reason, wanted=wanted)
+
+
+def finish_turn(
+    c: TurnContext, state: UserSpeaking, reason: str, *, wanted: bool | None = None
+) -> ConversationState:
+    """Answer the turn, or drop it if there is too little speech in it.
+
+    ``wanted``: whether to answer it now; None: as the settings say.
+    """
     turn = state.turn
+    if wanted is not None and state.answer is not None:
+        discard_answer(c, state, reason)
     if turn.voiced >= samples(c.settings.min_speech):
-        return _commit(c, turn, state.answer, reason)
+        return _commit(c, turn, state.answer, reason, wanted=wanted)
     return discard_turn(c, state, f"only {seconds(turn.voiced):.2f} s of speech")
 
 
@@ -87,7 +127,7 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
         if state.answer is not None and turn.end_of_speech > state.answer.end_of_speech:
             discard_answer(c, state, "you said more")
         if state.answer is None:
-            state.answer = c.begin_answer(turn)
+            state.answer = c.begin_answer(turn, wanted=s.answers)
         c.speakers.ask(c.now, turn, turn.voiced, ended=True)
     c.events += c.probe.poll(c.now, turn, silence)
     evidence = _evidence(c, state.answer, silence)
@@ -129,11 +169,16 @@ def _evidence(c: TurnContext, answer: TurnAnswer | None, silence: int) -> TurnEv
 
 
 def _commit(
-    c: TurnContext, turn: OpenTurn, answer: TurnAnswer | None, reason: str
+    c: TurnContext,
+    turn: OpenTurn,
+    answer: TurnAnswer | None,
+    reason: str,
+    *,
+    wanted: bool | None = None,
 ) -> ConversationState:
-    """End the turn and answer it."""
-    answer = answer or c.begin_answer(turn)
-    level = turn.level()
+    """End the turn and answer it, if that is ``wanted`` (None: as the settings say)."""
+    answer = answer or c.begin_answer(turn, wanted=c.settings.answers if wanted is None else wanted)
+    level = turn.level() if turn.typed is None else None
     c.user_level = c.user_level if level is None else level
     c.probe.forget()
     c.events += answer.transcript(c.now, final=True)

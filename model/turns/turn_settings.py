@@ -42,8 +42,9 @@ class TurnSettings:
     unless a command such as "stop"; ``barge_in_below``: even then. ``continuation``: speech before
     this much of a reply was heard continues the turn.
 
+    ``threshold``: the detector's probability from which sound is speech. ``answers``: whether a
+    turn that is over is answered; otherwise it waits for :class:`model.engine.AnswerNow`.
     ``humming``: the assistant's own backchannels, None for none.
-
     ``pre_roll``: audio kept from before the onset. ``partial_every``: pause between partial
     transcripts. ``deaf_after``: without ``barge_in``, sound this soon after a reply is its echo.
     """
@@ -70,6 +71,8 @@ class TurnSettings:
     pre_roll: float = 0.5
     partial_every: float = 0.6
     deaf_after: float = 0.5
+    threshold: float = 0.5
+    answers: bool = True
     humming: HumSettings | None = None
 
 

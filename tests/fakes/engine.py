@@ -89,9 +89,11 @@ class FakeGenerator:
     turns: list[UserTurn] = field(default_factory=list)
     history: list[tuple[str, str]] = field(default_factory=list)
     voice: str = "first"
+    persona: str = ""
     closed: bool = False
     hears: ClassVar[bool] = False
     _questions: dict[int, str] = field(default_factory=dict)
+    _numbers: list[int] = field(default_factory=list)
 
     @property
     def info(self) -> EngineInfo:
@@ -104,7 +106,7 @@ class FakeGenerator:
         self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
     ) -> Iterator[ReplyPart]:
         self.turns.append(turn)
-        self._questions[reply_id] = turn.text or ""
+        self._questions[reply_id] = "\n".join(filter(None, (turn.text, turn.added)))
         self.clock.pass_time(self.think_cost)
         for n, word in enumerate(self.words):
             if cancelled():
@@ -119,7 +121,28 @@ class FakeGenerator:
     def settle(self, reply_id: int, heard: Heard | None) -> None:
         question = self._questions.pop(reply_id, None)
         if question is not None and heard is not None:
-            self.history.append((question, heard.text.strip()))
+            self.remember(reply_id, question, heard.text.strip())
+        elif heard is not None and reply_id in self._numbers:
+            at = self._numbers.index(reply_id)
+            self.history[at] = (self.history[at][0], heard.text.strip())
+
+    def remember(self, number: int, user: str, assistant: str) -> None:
+        self._numbers.append(number)
+        self.history.append((user, assistant))
+
+    def forget(self, number: int) -> None:
+        if number in self._numbers:
+            at = self._numbers.index(number)
+            del self._numbers[at], self.history[at]
+
+    def set_persona(self, persona: str) -> None:
+        self.persona = persona
+
+    def start_over(self) -> None:
+        self.history.clear()
+        self._numbers.clear()
+        self._questions.clear()
+        self.voice, self.persona = "first", ""
 
     def set_voice(self, voice: str) -> None:
         if voice == "broken":

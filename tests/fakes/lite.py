@@ -60,6 +60,7 @@ class FakeSynthesizer:
     """100 samples of the value ``level`` for each character."""
 
     name = "fake voice"
+    language = "en"
 
     def __init__(self, level: float = 0.5) -> None:
         self.level = level

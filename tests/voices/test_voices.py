@@ -24,7 +24,16 @@ def store(tmp_path: Path) -> VoiceStore:
 def test_the_builtin_voices_are_whole() -> None:
     store = VoiceStore()
     packs = {pack.name: pack for pack in store.list()}
-    assert set(packs) == {"heart", "bella", "michael", "emma", "george"}
+    of = {
+        language: {p.name for p in packs.values() if p.language[:2] == language}
+        for language in ("en", "zh")
+    }
+    assert of["en"] == {"heart", "bella", "michael", "emma", "george"}
+    assert of["zh"] == {
+        *("xiaobei", "xiaoni", "xiaoxiao", "xiaoyi"),
+        *("yunjian", "yunxi", "yunxia", "yunyang"),
+    }
+    assert set(packs) == of["en"] | of["zh"]
     assert store.broken() == ()
     assert Settings().voice.name in packs
     for pack in packs.values():
@@ -226,7 +235,8 @@ def test_an_unknown_voice_is_an_error_that_lists_the_known(store: VoiceStore) ->
     with pytest.raises(VoiceError) as caught:
         store.get("gorge")
     assert str(caught.value) == (
-        "no voice 'gorge'; known: bella, emma, george, heart, michael; did you mean george?"
+        "no voice 'gorge'; known: bella, emma, george, heart, michael, xiaobei, xiaoni, xiaoxiao, "
+        "xiaoyi, yunjian, yunxi, yunxia, yunyang; did you mean george?"
     )
     with pytest.raises(VoiceError, match=r"no voice '\.\./builtin/emma'"):
         store.get("../builtin/emma")

@@ -91,7 +91,7 @@ def test_the_pitch_detector_hears_a_known_pitch() -> None:
 def test_every_sentence_is_recognised_as_its_own_voice(
     speak: Callable[[str, str], Array],
 ) -> None:
-    names = VoiceStore().names()
+    names = [pack.name for pack in VoiceStore().list() if pack.language.startswith("en")]
     sounds = [[speak(name, sentence) for sentence in EVERY_VOICE_SAYS] for name in names]
     found = np.array([[describe(sound) for sound in row] for row in sounds])
     for held_out in range(len(EVERY_VOICE_SAYS)):

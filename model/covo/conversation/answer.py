@@ -113,7 +113,8 @@ class DialogueReply:
     ``audio`` (samples,) float32 mono 16 kHz, ``text``, or both (a question about the audio): what
     the user said. ``seed``: of the reply's random numbers. ``turn``: the turn as network input,
     None until it was encoded. ``dropped``: turns that this reply reports as dropped. ``over``:
-    whether its stream has ended or, once remembered, no longer matters.
+    whether its stream has ended or, once remembered, no longer matters. ``remembered``: whether it
+    is part of the conversation.
     """
 
     audio: Audio | None
@@ -123,3 +124,4 @@ class DialogueReply:
     turn: Segment | None = None
     dropped: int = 0
     over: bool = False
+    remembered: bool = False

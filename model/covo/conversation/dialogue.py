@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from audio_io.signal import Audio
 from model.covo.conversation.answer import CODES_PER_TEXT_TOKEN, Answer, DialogueReply
@@ -27,23 +26,20 @@ from model.covo.conversation.chat_prompt import ChatPrompt, SystemPrompt
 from model.covo.conversation.dialogue_parts import (
     DialoguePart,
     ReplyEnd,
-    SpeechCodes,
     StopReason,
-    TextDelta,
     TurnsDropped,
+    allowed_tokens,
+    dialogue_parts,
+    stop_tokens,
 )
 from model.covo.conversation.history import CacheFollower, Exchange, Segment
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import ENCODER_RATE, turn_features
 from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, PenaltySettings, SamplingSettings
-from model.covo.language.tokenizer import CovoTokenizer, TextStream
+from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.memory.plan import USER_TOKENS_PER_SECOND
 from model.errors import NetworkInputError
-
-GROUP = 2
-"""Most speech codes passed on together; text in between splits them. The first sound needs 8 codes
-and should not wait for the rest of a larger group."""
 
 _WARM_UP_TOKENS = 30
 
@@ -65,9 +61,9 @@ class DialogueSettings:
 class Dialogue:
     """The conversation of one user with the network.
 
-    :meth:`stream`, :meth:`prepare` and :meth:`warm_up` use the decoder, step by step; the newest
-    call takes it over, and the reply that was using it ends as cancelled. The rest is quick and
-    thread-safe. ``speaker``: the name of the voice, None for text only.
+    :meth:`stream`, :meth:`prepare` and :meth:`warm_up` use the decoder step by step; the newest
+    call takes it over, and the reply before ends as cancelled. The rest is quick and thread-safe.
+    ``speaker``: the name of the voice, None for text only.
     """
 
     def __init__(
@@ -84,7 +80,7 @@ class Dialogue:
         self._tokenizer = tokenizer
         self._settings = settings or DialogueSettings()
         self._prompt = ChatPrompt(tokenizer)
-        self._system_prompt = system
+        self._system_prompt = self._persona = system
         self._cache = CacheFollower(network, decoder, tokenizer.control.audio)
         # Held for one prefill or step, never across a yield: a consumer may stop.
         self._computing = threading.Lock()
@@ -95,9 +91,12 @@ class Dialogue:
         self._begun = 0
         # Turns dropped but not yet reported; a discarded speculation may have carried the report.
         self._dropped = 0
-        self._system = self._system_segment(speaker)
-        self._stop = self._stop_tokens()
-        self._allowed = self._allowed_tokens()
+        self._speaker = speaker
+        self._renew_system()
+        text_only = self._settings.text_only
+        self._stop = stop_tokens(tokenizer, text_only=text_only)
+        allowed = allowed_tokens(tokenizer, network.config.backbone.vocabulary, text_only=text_only)
+        self._allowed = allowed.to(network.device)
 
     @property
     def device(self) -> torch.device:
@@ -113,9 +112,20 @@ class Dialogue:
     def set_speaker(self, speaker: str) -> None:
         """Speak as ``speaker`` from the next reply on. The system prompt names the speaker, so the
         whole conversation has to be computed again."""
-        system = self._system_segment(speaker)
+        self._speaker = speaker
+        self._renew_system()
+
+    def set_persona(self, persona: str) -> None:
+        """Be who ``persona`` describes; empty: who it was at first."""
+        self._persona = replace(self._system_prompt, persona=persona or self._system_prompt.persona)
+        self._renew_system()
+
+    def start_over(self) -> None:
+        """Forget the conversation."""
+        self.set_persona("")
         with self._lock:
-            self._system = system
+            self._exchanges, self._dropped, self._begun = (), 0, 0
+            self._pace = CODES_PER_TEXT_TOKEN
 
     def begin(self, audio: Audio | None = None, text: str = "") -> DialogueReply:
         """Return a reply to ``audio``, ``text`` or both, to be computed by :meth:`stream`."""
@@ -136,26 +146,46 @@ class Dialogue:
             reply.over = True
 
     def remember(
-        self, reply: DialogueReply, codes: int | None = None, text: str | None = None
+        self,
+        number: int,
+        reply: DialogueReply,
+        codes: int | None = None,
+        text: str | None = None,
     ) -> None:
         """Add ``reply`` to the conversation, cut back to its first speech ``codes`` and to
         ``text``, the heard beginning of its text (None: whole). Parts computed later are ignored;
-        a turn that was not heard yet is not remembered."""
+        a turn that was not heard yet is not remembered. The last reply may be cut again."""
         reply.over = True
         if reply.turn is None:
             return
         tokens = (*reply.answer.cut(codes, text), self._prompt.end_of_reply)
+        exchange = Exchange(reply.turn, tokens, number)
         with self._lock:
-            self._exchanges = (*self._exchanges, Exchange(reply.turn, tokens))
+            if reply.remembered:
+                kept = [exchange if old.number == number else old for old in self._exchanges]
+                self._exchanges = tuple(kept)
+                return
+            reply.remembered = True
+            self._exchanges = (*self._exchanges, exchange)
             self._dropped -= reply.dropped
             self._pace = reply.answer.pace
 
-    def prepare(self) -> None:
-        """Compute what the cache lacks of the conversation, to spare the next reply the time.
+    def recall(self, number: int, user: str, assistant: str) -> None:
+        """Add an exchange of text to the conversation."""
+        said = (*self._tokenizer.encode(assistant), self._prompt.end_of_reply)
+        turn = Segment(self._prompt.turn(text=user))
+        with self._lock:
+            self._exchanges = (*self._exchanges, Exchange(turn, said, number))
 
-        Does nothing while that reply is being computed, or if the conversation no longer fits; the
-        next reply then drops its oldest turns.
-        """
+    def forget(self, number: int) -> None:
+        """Remove exchange ``number`` from the conversation."""
+        with self._lock:
+            self._exchanges = tuple(old for old in self._exchanges if old.number != number)
+
+    def prepare(self) -> None:
+        """Compute what the cache lacks of the conversation, to spare the next reply the time. Does
+        nothing while that reply is being computed, or if the conversation no longer fits; the next
+        reply then drops its oldest turns."""
         with self._computing:
             if self._running is not None and not self._running.over:
                 return
@@ -215,7 +245,7 @@ class Dialogue:
                 answer.add(token)
                 yield token
 
-        yield from _parts(said(), self._tokenizer)
+        yield from dialogue_parts(said(), self._tokenizer)
         yield ReplyEnd(
             reason,
             prompt=len(turn.ids),
@@ -309,41 +339,10 @@ class Dialogue:
             allowed=self._allowed,
         )
 
-    def _system_segment(self, speaker: str | None) -> Segment:
-        return Segment(self._prompt.system(self._system_prompt.text(speaker)))
-
-    def _stop_tokens(self) -> frozenset[int]:
-        control = self._tokenizer.control
-        ends = {control.block_end}
-        return frozenset(ends | {control.text_end} if self._settings.text_only else ends)
-
-    def _allowed_tokens(self) -> Tensor:
-        """Allow text, the end and speech, and no other control token: a placeholder would stand
-        for audio that was never said."""
-        allowed = torch.zeros(self._network.config.backbone.vocabulary, dtype=torch.bool)
-        allowed[torch.tensor(self._tokenizer.text_ids)] = True
-        allowed[torch.tensor(sorted(self._stop))] = True
-        allowed[self._tokenizer.size :] = not self._settings.text_only
-        return allowed.to(self._network.device)
-
-
-def _parts(tokens: Iterable[int], tokenizer: CovoTokenizer) -> Iterator[TextDelta | SpeechCodes]:
-    """Turn ``tokens`` into text and groups of codes."""
-    texts, group = TextStream(tokenizer), list[int]()
-    for token in tokens:
-        if token >= tokenizer.size:
-            group.append(token - tokenizer.size)
-            if len(group) < GROUP:
-                continue
-        if group:
-            yield SpeechCodes(tuple(group))
-            group.clear()
-        if text := texts.step(token):
-            yield TextDelta(text)
-    if group:
-        yield SpeechCodes(tuple(group))
-    if text := texts.end():
-        yield TextDelta(text)
+    def _renew_system(self) -> None:
+        system = Segment(self._prompt.system(self._persona.text(self._speaker)))
+        with self._lock:
+            self._system = system
 
 
 def _length(exchanges: Sequence[Exchange]) -> int:

@@ -74,10 +74,11 @@ class CovoGenerator:
         self._load = load
         self._voices = voices
         self._info = info
-        self._voice = voice
+        self._voice = self._first_voice = voice
         self._loaded: LoadedNetwork | None = None
         self._lock = threading.Lock()
         self._made: dict[int, _CovoReply] = {}
+        self._settled: tuple[int, _CovoReply] | None = None
         self._decoding = Lane("decode")
         self._newest: _CovoReply | None = None  # the reply that is decoded, or was last
         self._speaking: list[threading.Thread] = []
@@ -111,7 +112,7 @@ class CovoGenerator:
 
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         loaded = self._present()
-        asked = (turn.audio, "") if turn.text is None else (None, turn.text)
+        asked = (turn.audio, turn.added) if turn.text is None else (None, turn.text)
         with self._lock:
             made = _CovoReply(loaded.dialogue.begin(*asked), self._voice)
             self._made[reply_id] = made
@@ -168,15 +169,18 @@ class CovoGenerator:
         loaded = self._present()
         with self._lock:
             made = self._made.pop(reply_id, None)
+            if made is None and self._settled is not None and self._settled[0] == reply_id:
+                made = self._settled[1]
         if made is None or heard is None:
             return
+        self._settled = (reply_id, made)
         if made.finished and heard.samples >= made.samples:
-            loaded.dialogue.remember(made.reply)
+            loaded.dialogue.remember(reply_id, made.reply)
         else:
             codes = None
             if loaded.speech is not None and made.voice is not None:
                 codes = loaded.speech.token2wav.codes(heard.samples, made.voice.prompt)
-            loaded.dialogue.remember(made.reply, codes, heard.text)
+            loaded.dialogue.remember(reply_id, made.reply, codes, heard.text)
         self._prepare()
 
     def set_voice(self, voice: str) -> None:
@@ -190,6 +194,28 @@ class CovoGenerator:
         if self._loaded is not None:
             self._loaded.dialogue.set_speaker(chosen.speaker)
             self._prepare()
+
+    def set_persona(self, persona: str) -> None:
+        self._present().dialogue.set_persona(persona)
+        self._prepare()
+
+    def remember(self, number: int, user: str, assistant: str) -> None:
+        self._present().dialogue.recall(number, user, assistant)
+        self._prepare()
+
+    def forget(self, number: int) -> None:
+        self._present().dialogue.forget(number)
+        self._prepare()
+
+    def start_over(self) -> None:
+        loaded = self._present()
+        with self._lock:
+            self._voice, self._settled, self._trouble = self._first_voice, None, ""
+            self._made.clear()
+        loaded.dialogue.start_over()
+        if self._voice is not None:
+            loaded.dialogue.set_speaker(self._voice.speaker)
+        self._prepare()
 
     def close(self) -> None:
         atexit.unregister(self.close)

@@ -47,10 +47,11 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A turn and the heard part of its reply."""
+    """A turn and the heard part of its reply. ``number``: what it is forgotten by."""
 
     turn: Segment
     reply: tuple[int, ...]
+    number: int = 0
 
     @property
     def length(self) -> int:

@@ -6,9 +6,12 @@ import re
 
 from model.lite.text.markup import first_block, may_open
 
-_END = re.compile(r"""[.!?…]+["'”’)\]*_]*(?=\s)|\n""")
-_PAUSE = re.compile(r"""[,;:—–]["'”’)\]*_]*(?=\s)""")
+_END = re.compile(r"""[.!?…]+["'”’)\]*_]*(?=\s)|[。！？]+["'”’」』）)*_]*|\n""")
+_PAUSE = re.compile(r"""[,;:—–]["'”’)\]*_]*(?=\s)|[，；：]["'”’」』）)*_]*""")
 _SPACE = re.compile(r"\s+")
+_EAST_ASIAN = re.compile(r"[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-\uff65]")
+_LETTERS_EACH = 3
+"""Letters that take as long to say as one Chinese character."""
 _MARKUP = re.compile(
     r"!?\[[^\[\]]*(?:\]\((?:[^()]|\([^()]*\)?)*(?:\)|\Z)|\](?!\()|\Z)|`[^`\n]*(?:`|\Z)|"
     r"</?[A-Za-z][^<>]*(?:>|\Z)|\\\((?:(?!\\\)).)*(?:\\\)|\Z)",
@@ -23,7 +26,7 @@ _ABBREVIATION = re.compile(
 FIRST_MIN = 12
 NEXT_MIN = 30
 LONG = 160
-"""Shortest first clause, shortest later one, and longest clause, in characters.
+"""Shortest first clause, shortest later one, and longest clause, in letters.
 
 Shorter sentences are joined to the next; longer ones are split at a comma or a space."""
 
@@ -78,15 +81,15 @@ class ClauseSplitter:
         cuts = self._boundaries(_END, text)
         if self._first:
             cuts = sorted(cuts + self._boundaries(_PAUSE, text))
-        if cuts and cuts[0] <= LONG:
+        if cuts and _length(text[: cuts[0]]) <= LONG:
             return cuts[0]
-        if len(text) <= LONG:
+        if _length(text) <= LONG:
             return 0
         whole = _undivided(text)
         spaces = [m.end() for m in _SPACE.finditer(text) if m.end() < len(text)]
         spaces = [cut for cut in spaces if not _within(cut, whole)]
         for candidates in (self._boundaries(_PAUSE, text), spaces):
-            if near := [cut for cut in candidates if cut <= LONG]:
+            if near := [cut for cut in candidates if _length(text[:cut]) <= LONG]:
                 return near[-1]
         return spaces[0] if spaces else 0
 
@@ -101,15 +104,22 @@ class ClauseSplitter:
     def _boundary(self, match: re.Match[str], text: str, *, sentence: bool) -> int:
         # The character after the white space decides, so wait for it.
         space = _SPACE.match(text, match.end() - (match.group() == "\n"))
-        if space is None or space.end() == len(text):
+        spaceless = _EAST_ASIAN.match(match.group()) is not None
+        end = space.end() if space else match.end()
+        if not (space or spaceless) or end == len(text):
             return 0
         head = text[: match.end()].strip()
-        if len(head) < (FIRST_MIN if self._first else NEXT_MIN):
+        if _length(head) < (FIRST_MIN if self._first else NEXT_MIN):
             return 0
-        if not sentence or match.group() == "\n":
-            return space.end()
-        goes_on = text[space.end()].islower() or _ABBREVIATION.search(head)
-        return 0 if goes_on else space.end()
+        if not sentence or spaceless or match.group() == "\n":
+            return end
+        goes_on = text[end].islower() or _ABBREVIATION.search(head)
+        return 0 if goes_on else end
+
+
+def _length(text: str) -> int:
+    """Return how long ``text`` is, in letters of English."""
+    return len(text) + (_LETTERS_EACH - 1) * len(_EAST_ASIAN.findall(text))
 
 
 def _undivided(text: str) -> list[tuple[int, int]]:

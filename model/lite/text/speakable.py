@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from model.lite.text.chinese_form import chinese_form
 from model.lite.text.markup import without_markup
 from model.lite.text.spoken_form import multiplied, spoken_form
 
@@ -16,21 +17,27 @@ _SYMBOLS_LETTERS = 2
 _LONGEST_SHOWN = 40
 
 
-def speakable(text: str) -> str:
-    """Return what is said of ``text``: no markup, no words without sounds; perhaps nothing."""
-    said = without_markup(multiplied(unicodedata.normalize("NFC", text)))
-    for word in unsayable(said):
+def speakable(text: str, language: str = "en") -> str:
+    """Return what a voice of ``language`` says of ``text``: no markup, no words without sounds.
+
+    Perhaps nothing.
+    """
+    said = unicodedata.normalize("NFC", text)
+    chinese = language == "zh" and _is_read_in_chinese(said)
+    said = without_markup(said if chinese else multiplied(said))
+    for word in unsayable(said, language):
         said = said.replace(word, " ")
-    said = spoken_form(said)
+    said = chinese_form(said) if chinese else spoken_form(said)
     return said if _SOUND.search(said) else ""
 
 
-def unsayable(text: str) -> list[str]:
-    """Return the words in ``text`` for whose letters an English voice has no sounds."""
+def unsayable(text: str, language: str = "en") -> list[str]:
+    """Return the words in ``text`` for whose letters a voice of ``language`` has no sounds."""
     words: list[str] = []
     run = ""
     for char in [*unicodedata.normalize("NFC", text), "."]:
-        if _has_no_sound(char) or (run and unicodedata.category(char).startswith("M")):
+        silent = _has_no_sound(char) and not (language == "zh" and _is_chinese(char))
+        if silent or (run and unicodedata.category(char).startswith("M")):
             run += char
         elif run:
             words.append(run)
@@ -56,3 +63,12 @@ def _has_no_sound(char: str) -> bool:
 
 def _is_greek(char: str) -> bool:
     return unicodedata.name(char, "").startswith("GREEK ")
+
+
+def _is_read_in_chinese(text: str) -> bool:
+    """Return whether a Chinese voice reads the numbers in ``text`` in Chinese."""
+    return any(map(_is_chinese, text)) or not any(map(str.isalpha, text))
+
+
+def _is_chinese(char: str) -> bool:
+    return unicodedata.name(char, "").startswith("CJK UNIFIED ")

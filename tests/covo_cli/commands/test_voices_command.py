@@ -14,8 +14,11 @@ from audio_io.endpoints import EndpointStatus
 from audio_io.signal import Position
 from covo_cli.app import app
 from covo_cli.commands.voices import complete_voice
+from covo_cli.engines.engines import EngineChoice, voice_names
 from covo_cli.errors import CliError
-from model.errors import WeightsError
+from covo_cli.settings.settings import load_settings
+from model.errors import SynthesizerError, WeightsError
+from model.lite.text import mandarin
 from tests.fakes.voices import COVO, LITE, make_pack
 from voices.errors import VoiceError
 
@@ -51,6 +54,26 @@ def test_list_marks_the_voice_in_use_and_shows_cost_and_engines() -> None:
     assert "lite" in emma
     run("use", "emma")
     assert chosen(run("list")) == ["emma"]
+
+
+def test_voices_of_another_language_are_listed_and_not_switched_to(home: Path) -> None:
+    xiaoxiao = next(line for line in run("list").splitlines() if " xiaoxiao " in line)
+    assert "zh-CN" in xiaoxiao
+    lite = EngineChoice("lite", "a test")
+    english = voice_names(load_settings(), lite)
+    assert english == ("bella", "emma", "george", "heart", "michael")
+    chinese = voice_names(load_settings({"voice.name": "xiaoxiao"}), lite)
+    assert len(chinese) == 8
+    assert not set(chinese) & set(english)
+
+
+def test_a_chinese_voice_without_its_package_says_what_to_install(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mandarin, "find_spec", lambda name: None)
+    result = runner.invoke(app, ["voices", "preview", "xiaoxiao", "--output", str(home / "x.wav")])
+    assert isinstance(result.exception, SynthesizerError)
+    assert str(result.exception).endswith("pip install 'covo[chinese]'")
 
 
 def test_list_as_json_tells_of_broken_packs_too(home: Path) -> None:

@@ -294,6 +294,38 @@ def test_it_can_only_write(make):
         generator.set_voice(VOICE)
 
 
+def test_the_last_reply_is_cut_again(make):
+    generator = make()
+    for number in (1, 2):
+        parts = list(generator.reply(number, spoken(), never))
+        generator.settle(number, whole(parts))
+    first, second = dialogue_of(generator).exchanges
+    generator.settle(1, Heard(0, "", text(parts)))
+    generator.settle(2, Heard(0, "", text(parts)))
+    cut = dialogue_of(generator).exchanges
+    assert cut[0] is first
+    assert cut[1].turn is second.turn
+    assert len(cut[1].reply) == 1  # its end
+
+
+def test_history_and_persona_of_a_conversation_end_with_it(make):
+    generator = make()
+    before = list(generator.reply(1, spoken(), never))
+    generator.settle(1, whole(before))
+    generator.set_persona("You are a pirate.")
+    generator.remember(-1, "hello", "hi there")
+    dialogue = dialogue_of(generator)
+    assert "pirate" in dialogue._tokenizer.decode(dialogue._segments(())[0].ids)
+    assert [old.number for old in dialogue.exchanges] == [1, -1]
+    assert "hi there" in dialogue._tokenizer.decode(dialogue.exchanges[1].reply)
+    generator.forget(1)
+    assert [old.number for old in dialogue.exchanges] == [-1]
+    generator.start_over()
+    assert dialogue.exchanges == ()
+    again = list(generator.reply(2, spoken(), never))
+    assert (text(again), sound(again)) == (text(before), sound(before))
+
+
 # Voices
 
 

@@ -40,7 +40,7 @@ from model.events import (
     TurnState,
 )
 from model.jobs.executor import VirtualExecutor
-from tests.fakes.engine import LevelDetector
+from tests.fakes.engine import FakeSpeaker, LevelDetector
 from tests.model.covo.golden_covo import token2wav_folder
 from tests.model.duplex.duplex_talks import (
     FOLDER,
@@ -217,8 +217,22 @@ def test_what_the_network_cannot_do_is_said(assistant):
         talk.engine.command(command)
     talk.say(silence(0.02))
     assert [type(event) for event in talk.events] == [Notice, Notice, StateChanged]
-    assert "takes no typed text; speak instead" in talk.events[0].text
+    assert "answers when it chooses, and only speech" in talk.events[0].text
     assert talk.events[-1].state is TurnState.MUTED
+
+
+def test_a_new_conversation_is_like_the_first_one(assistant):
+    talk, told = Talk(assistant), []
+    for _ in range(2):
+        talk.ask()
+        talk.say(silence(1.0))  # it ends in the middle of a reply
+        told.append([(type(event), event.at) for event in talk.events])
+        talk.events.clear()
+        talk.engine.start_over()
+        talk.at = 0
+        talk.speaker = FakeSpeaker()
+    assert told[0]
+    assert told[0] == told[1]
 
 
 def test_a_machine_in_time_is_never_late(assistant):

@@ -269,6 +269,28 @@ def test_a_sample_may_be_split_between_pieces() -> None:
     assert not len(reader.end())
 
 
+def test_the_history_obeys_and_ends_with_the_conversation() -> None:
+    with FakeEndpoint(in_openais_shape(["Yes. "], TONE)) as fake:
+        chat = chat_at(fake.url, persona="Be kind.")
+        ask(chat, 1, text="one")
+        chat.settle(1, Heard(24_000, "Yes. ", ""))
+        chat.settle(1, Heard(100, "", "Yes. "))
+        chat.remember(-1, "my name is Ann", "hello Ann")
+        chat.set_persona("Be a pirate.")
+        ask(chat, 2, text="two")
+        said = [(m["role"], m["content"]) for m in fake.requests[-1][2]["messages"]]
+        assert said == [
+            ("system", "Be a pirate."),
+            ("user", "one my name is Ann"),
+            ("assistant", "hello Ann"),
+            ("user", "two"),
+        ]
+        chat.start_over()
+        ask(chat, 3, text="three")
+        said = [(m["role"], m["content"]) for m in fake.requests[-1][2]["messages"]]
+        assert said == [("system", "Be kind."), ("user", "three")]
+
+
 class TestKeys:
     """Who gets which key."""
 

@@ -328,3 +328,34 @@ def test_a_chat_model_that_never_returns_is_left_alone_on_closing(
     parts.cascade.close()
     assert parts.chat.closed == 0  # it may be inside of the library
     forever.set()
+
+
+def test_the_last_reply_is_cut_again_and_no_earlier_one() -> None:
+    parts = Parts()
+    parts.settle(1, 10**9, parts.reply(1))
+    parts.settle(2, 10**9, parts.reply(2))
+    before = parts.cascade.history
+    parts.cascade.settle(1, Heard(0, "", "all of it"))
+    assert parts.cascade.history == before
+    parts.cascade.settle(2, Heard(0, "One", " and the rest"))
+    assert parts.cascade.history[0] == before[0]
+    assert parts.cascade.history[1] == ChatExchange(before[1].user, "One", interrupted=True)
+
+
+def test_text_joins_the_history_and_a_new_conversation_has_none() -> None:
+    parts = Parts()
+    parts.cascade.remember(-1, "Who are you?", "Nobody.")
+    parts.cascade.set_persona("You are a pirate.")
+    parts.cascade.set_voice("two")
+    parts.settle(1, 10**9, parts.reply(1))
+    said = [m.content for m in parts.chat.asked[-1]]
+    assert said[0] == "You are a pirate."
+    assert "Who are you?" in said
+    assert "Nobody." in said
+    parts.cascade.forget(-1)
+    assert [old.number for old in parts.cascade.history] == [1]
+    parts.cascade.start_over()
+    assert parts.cascade.history == ()
+    assert parts.cascade.info.voice == "one"
+    parts.reply(2)
+    assert parts.chat.asked[-1] == build_messages(parts.prompt, (), turn().text)

@@ -10,7 +10,6 @@ import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from model.errors import SynthesizerError, WeightsError
-from model.lite.phonemes import Phonemizer
 from model.lite.synthesizer import (
     LEVEL_DB,
     PEAK,
@@ -22,6 +21,7 @@ from model.lite.synthesizer import (
     speaking_level,
     trim,
 )
+from model.lite.text.phonemes import Phonemizer
 
 RATE = 24_000
 

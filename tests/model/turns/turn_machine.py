@@ -74,11 +74,12 @@ LENGTHS = {
     "_enough",
 }
 NUMBERS = {"number", "turn", "reply_id", "_partial_turn", "_turn"}
-COUNTS = {"turns", "replies", "_number"}
+COUNTS = {"turns", "replies"}
 NOT_PART_OF_IT = {
     *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
     *("phrases", "_phrases", "executor", "_executor", "generator", "_generator", "_work"),
     *("_recognizer", "_audio", "_powers", "_speech"),
+    *("last", "unanswered"),  # only commands of servers ask for them
     "judged",  # it only keeps an event from coming twice
 }
 

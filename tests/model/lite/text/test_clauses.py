@@ -33,6 +33,9 @@ TEXTS = st.lists(
             "[it",
             "](u)",
             "<pre>",
+            "。",
+            "，",
+            "你好",
         ]
     )
     | st.text(max_size=12),
@@ -135,3 +138,14 @@ def test_an_endless_sentence_is_divided_all_the_same() -> None:
 )
 def test_what_is_said_of_a_text(text: str, spoken: str) -> None:
     assert speakable(text) == spoken
+
+
+def test_chinese_is_split_at_its_punctuation_without_spaces() -> None:
+    text = "今天北京是晴天，最高气温二十五度。他说：“很好！”Then 走了很远的路才到家。"
+    assert split(text, 1) == [
+        "今天北京是晴天，",
+        "最高气温二十五度。他说：“很好！”",
+        "Then 走了很远的路才到家。",
+    ]
+    long = "我们一起走了很远很远的路" * 3
+    assert split(f"{long}，{long}。完") == [f"{long}，", f"{long}。", "完"]

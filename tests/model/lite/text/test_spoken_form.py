@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.lite.phonemes import Phonemizer
+from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
 
 TABLE = """

@@ -1,4 +1,4 @@
-"""Convert English text to the phonemes that both synthesisers read.
+"""Convert English text to the phonemes that both synthesisers read; ``mandarin.py`` adds Chinese.
 
 hibari's converter writes the same 114 symbols, with the same numbers, that Kokoro was trained on.
 """
@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 class Phonemizer:
     """Converts with the American or British lexicon, loaded on first use. Thread-safe."""
 
+    language = "en"
+    """Code of the language that it reads."""
+
     def __init__(self, *, british: bool = False) -> None:
         self._british = british
         self._lock = threading.Lock()
@@ -56,11 +59,8 @@ class Phonemizer:
 
         Words, digits and signs without phonemes are logged. Raises: SynthesizerError.
         """
-        convert = self.g2p
-        with self._lock, raised_as(SynthesizerError, f"cannot pronounce {text!r}"):
-            tokens = convert.phonemize_tokens(convert.tokenize(self._normalize(text)))
-        phonemes = "".join(f"{t.phonemes or ''}{' ' if t.whitespace else ''}" for t in tokens)
-        if lost := [t.text for t in tokens if not t.phonemes and _MEANS.search(t.text)]:
+        phonemes, lost = self._phonemes(text)
+        if lost:
             log.warning("no sounds for %r", " ".join(lost))
         pieces: list[str] = []
         current = ""
@@ -74,4 +74,13 @@ class Phonemizer:
 
     def numbers(self, phonemes: str) -> list[int]:
         """Return the model's number of each phoneme, skipping unknown ones."""
+        _ = self.g2p  # loads the numbers
         return [self._numbers[symbol] for symbol in phonemes if symbol in self._numbers]
+
+    def _phonemes(self, text: str) -> tuple[str, list[str]]:
+        """Return the phonemes of ``text``, and its words, digits and signs that have none."""
+        convert = self.g2p
+        with self._lock, raised_as(SynthesizerError, f"cannot pronounce {text!r}"):
+            tokens = convert.phonemize_tokens(convert.tokenize(self._normalize(text)))
+        phonemes = "".join(f"{t.phonemes or ''}{' ' if t.whitespace else ''}" for t in tokens)
+        return phonemes, [t.text for t in tokens if not t.phonemes and _MEANS.search(t.text)]

@@ -1,0 +1,141 @@
+"""Write the numbers and signs of a Chinese text in Chinese characters, as a person reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_DIGITS = "零一二三四五六七八九"
+_PLACES = ("", "十", "百", "千")
+_GROUPS = ("", "万", "亿", "万亿")
+_LONGEST = 4 * len(_GROUPS)
+"""Digits of the largest number that is read as an amount."""
+_MEASURES = (
+    "个|位|只|条|张|块|瓶|杯|份|本|辆|台|匹|头|间|家|座|件|把|次|遍|种|句|首|部|天|年|岁|周|分钟|秒|小时|点|斤|"
+    "公斤|公里|米|升|倍|半|下|双|对|支|棵|朵|口|层|元|美元|欧元|英镑|种类"
+)
+"""Words before which 2 is 两."""
+_MONEY = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
+_UNITS = {
+    **{"km/h": "公里每小时", "km": "公里", "cm": "厘米", "mm": "毫米", "m": "米", "kg": "公斤"},
+    **{"mg": "毫克", "g": "克", "ml": "毫升", "L": "升", "℃": "摄氏度", "°C": "摄氏度"},
+    **{"℉": "华氏度", "°F": "华氏度", "°": "度"},
+}
+_SIGNS = {
+    **{"+": "加", "×": "乘", "*": "乘", "÷": "除以", "=": "等于", "≠": "不等于", "<": "小于"},
+    **{">": "大于", "≤": "小于等于", "≥": "大于等于", "≈": "约等于", "±": "正负", "√": "根号"},
+    **{"&": "和", "@": "艾特", "#": "井号", "→": "到", "℃": "摄氏度", "°": "度", "%": "百分号"},
+}
+_PUNCTUATION = str.maketrans(
+    {
+        **{"。": ". ", "、": ", ", "，": ", ", "！": "! ", "？": "? ", "：": ": ", "；": "; "},
+        **{"（": " (", "）": ") ", "“": " “", "”": "” ", "「": " “", "」": "” ", "『": " “"},
+        **{"』": "” ", "《": " “", "》": "” ", "【": " “", "】": "” ", "·": " ", "～": "~"},
+    }
+)
+_FULL_WIDTH = {code: chr(code - 0xFEE0) for code in (*range(0xFF10, 0xFF1A), 0xFF05, 0xFF0B)}
+_FULL_WIDTH |= {0xFF0D: "-", 0xFF0F: "/", 0xFF0E: ".", 0xFF1D: "="}
+_N = r"\d+(?:\.\d+)?"
+
+
+def amount(digits: str) -> str:
+    """Return the whole number ``digits`` as it is read: 10 is 十, 1050 is 一千零五十."""
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > _LONGEST:
+        return spelled(digits)
+    if digits == "0":
+        return _DIGITS[0]
+    words, gap = "", False
+    for at, digit in enumerate(digits):
+        place = len(digits) - 1 - at
+        if digit == "0":
+            gap = bool(words)
+        else:
+            words += ("零" if gap else "") + _DIGITS[int(digit)] + _PLACES[place % 4]
+            gap = False
+        # A whole group of zeros has no name of its own.
+        if place % 4 == 0 and place and digits[max(0, at - 3) : at + 1].strip("0"):
+            words += _GROUPS[place // 4]
+    words = re.sub(r"^一十", "十", words)
+    return re.sub(r"(?<![十百千])二(?=[千万亿])", "两", words)
+
+
+def spelled(digits: str, *, telephone: bool = False) -> str:
+    """Return ``digits`` read one by one; 1 is 幺 in a ``telephone`` number."""
+    words = "".join(_DIGITS[int(digit)] for digit in digits if digit.isdigit())
+    return words.replace("一", "幺") if telephone else words
+
+
+def number(text: str) -> str:
+    """Return the number ``text``, perhaps with a decimal point, as it is read."""
+    whole, _, part = text.partition(".")
+    return amount(whole) + (f"点{spelled(part)}" if part else "")
+
+
+def _telephone(match: re.Match[str]) -> str:
+    groups = re.findall(r"\d+", match.group())
+    return "，".join(spelled(group, telephone=True) for group in groups)
+
+
+def _date(match: re.Match[str]) -> str:
+    year, month, day = match.groups()
+    return f"{spelled(year)}年{amount(month)}月{amount(day)}日"
+
+
+def _time(match: re.Match[str]) -> str:
+    hour, minute, second = match.groups()
+    hours = "两" if int(hour) == 2 else amount(hour)
+    minutes = f"零{amount(minute)}" if minute.startswith("0") else amount(minute)
+    said = f"{hours}点" + ("" if int(minute) == 0 and not second else f"{minutes}分")
+    return said + (f"{amount(second)}秒" if second else "")
+
+
+def _dotted(match: re.Match[str]) -> str:
+    return "点".join(spelled(group) for group in match.group().split("."))
+
+
+def _per(match: re.Match[str]) -> str:
+    return f"百分之{number(match.group(1))}"
+
+
+def _unit(match: re.Match[str]) -> str:
+    return f"{match.group(1)}{_UNITS[match.group(2)]}"
+
+
+def _money(match: re.Match[str]) -> str:
+    return f"{match.group(2)}{match.group(3) or ''}{_MONEY[match.group(1)]}"
+
+
+_RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    (r"(?<=\d),(?=\d{3}(?!\d))", ""),
+    (r"(?<![\d.])(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?![\d.])", _date),
+    (r"(?<!\d)(?:0\d{2,3}-\d{7,8}|\d{3,4}(?:-\d{3,4}){2,}|1[3-9]\d{9})(?!\d)", _telephone),
+    (r"(?<!\d)\d+(?:\.\d+){2,}", _dotted),
+    (r"(?<![\d:])([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?(?!\d)", _time),
+    (r"(?<=\d)[:：](?=\d)", "比"),
+    (r"(?<!\d)(\d{4})(?=年)", lambda m: spelled(m.group())),
+    (r"([¥￥$€£])\s?(\d+(?:\.\d+)?)\s?([千万亿]+)?", _money),
+    (r"[-−](?=\d+(?:\.\d+)?\s?(?:℃|°C|摄氏度|度))", "零下"),
+    (rf"({_N})\s?({'|'.join(map(re.escape, _UNITS))})(?![A-Za-z])", _unit),
+    (r"(?<=\d)\s+[-−–]\s+(?=\d)", "减"),
+    (r"(?<=[\d%年月日号点分度])\s?[-–—~～]\s?(?=\d)", "到"),
+    (rf"({_N})\s?%", _per),
+    (r"(?<![\d/])(\d+)/(\d+)(?![\d/])", lambda m: f"{amount(m.group(2))}分之{amount(m.group(1))}"),
+    (r"(?<![\w)])[-−](?=\d)", "负"),
+    (rf"(?<![\d.第])2(?=\s?(?:{_MEASURES}))", "两"),
+    (r"(?<![\d.])0\d+(?![\d.])", lambda m: spelled(m.group())),
+    (_N, lambda m: number(m.group())),
+    *((rf"\s*{re.escape(sign)}\s*", words) for sign, words in _SIGNS.items()),
+)
+_WRITTEN = tuple((re.compile(pattern), words) for pattern, words in _RULES)
+_DROPPED = re.compile(r"\[(?:[ xX]|\^\w+)\]|-{3,}|_{3,}|[\\{}\[\]|^_~\u2190-\u21ff]")
+_SPACE_BEFORE = re.compile(r"\s+(?=[,.;:!?])|(?<=[,.;:!?])(?:\s*,)+")
+
+
+def chinese_form(text: str) -> str:
+    """Return ``text`` with numbers and signs in characters and punctuation as Kokoro knows it."""
+    text = text.translate(_FULL_WIDTH)
+    for pattern, words in _WRITTEN:
+        text = pattern.sub(words, text)
+    text = _DROPPED.sub(" ", text.translate(_PUNCTUATION))
+    return " ".join(_SPACE_BEFORE.sub("", text).split()).lstrip(",.;:!? ")
