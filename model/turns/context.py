@@ -127,12 +127,9 @@ class TurnContext:
         softer than the user's voice, or without barge-in anything."""
         event = self.backchannels.hum(self.now, turn)
         length = len(event.samples) * USER_RATE // ASSISTANT_RATE
-        level = turn.level()
-        softer = level is not None and self.settings.barge_in
-        self.hearing.expect_echo(
-            length + samples(self.settings.deaf_after),
-            level - self.settings.barge_in_below if softer else math.inf,
-        )
+        level = turn.level() if self.settings.barge_in else None
+        below = math.inf if level is None else level - self.settings.barge_in_below
+        self.hearing.expect_echo(length + samples(self.settings.deaf_after), below)
         self.emit(event)
 
     def control(self, answer: TurnAnswer, action: PlaybackAction, reason: str) -> None:
