@@ -65,6 +65,7 @@ from model.events import (
     ReplyFinished,
     ReplyStarted,
 )
+from model.hearing.recognition import Transcript
 from model.jobs.executor import VirtualExecutor
 from model.reply import ReplyAudio, UserTurn
 from model.turns.controller import TurnTakingEngine
@@ -382,6 +383,13 @@ def test_the_oracle_knows_the_words_so_far_and_no_others():
     assert listen_until(2.0, 1.5) == "one two"
     assert listen_until(3.2, 2.5) == "one two three four"
     assert listen_until(6.2, 1.5) == "late"  # audio of 1.5 s does not reach back to the others
+
+
+def test_the_oracle_knows_chinese_by_character():
+    user = ScriptedUser([Line(speech(2.0), "你好世界", Start(StartRule.AT, 1.0))], paced=False)
+    while user.at < samples(2.0):
+        user.read(0.1)
+    assert Oracle(["你好世界"], user, "zh").transcribe(speech(1.5)) == Transcript("你好", "zh")
 
 
 def test_scripted_replies_take_their_time_and_their_length():
