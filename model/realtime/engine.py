@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from audio_io.clock import ASSISTANT_RATE, samples
+from audio_io.clock import samples
 from audio_io.signal import Position, SpeechDetector
 from model.endpoints.server_key import ServerKey
 from model.engine import (
@@ -164,7 +164,8 @@ class RealtimeEngine:
                     take(talk, news)
         user_actions.go_on(talk, frame.playback)
         if talk.kind is not ServerKind.COVO:
-            talk.events += self._ducking.watch(talk.now, talk.replies.sounding)
+            self._ducking.watch(talk)
+        talk.raise_again()
         self._tell_played(frame.playback)
         self._show()
         return talk.events
@@ -199,18 +200,11 @@ class RealtimeEngine:
     def _tell_played(self, playback: Position) -> None:
         """Tell a server that asks for it how much of its reply was played."""
         talk, reply = self._talk, self._talk.replies.sounding
-        kinds = (ServerKind.COVO, ServerKind.VLLM_OMNI)
-        if reply is None or talk.kind not in kinds or playback.reply_id != reply.reply_id:
+        if reply is None or playback.reply_id != reply.reply_id:
             return
-        if talk.now - self._played_at < samples(_PLAYED_EVERY_S):
-            return
-        self._played_at = talk.now
-        played_ms = playback.samples * 1000 // ASSISTANT_RATE
-        talk.outbox.put(
-            wire.covo_played(reply.item_id, played_ms)
-            if talk.kind is ServerKind.COVO
-            else wire.playback_ack(reply.response_id, reply.item_id, played_ms)
-        )
+        if talk.now - self._played_at >= samples(_PLAYED_EVERY_S):
+            self._played_at = talk.now
+            user_actions.tell_played(talk, reply, playback.samples)
 
     def _show(self) -> None:
         """Tell the state if it has changed."""

@@ -24,7 +24,8 @@ class MicrophoneFeed:
         self._outbox = outbox
         self._resampler: soxr.ResampleStream | None = None
         if rate != USER_RATE:
-            self._resampler = soxr.ResampleStream(USER_RATE, rate, 1, dtype="float32")
+            # Of low quality, which is good enough upwards, and 18 ms sooner than the best.
+            self._resampler = soxr.ResampleStream(USER_RATE, rate, 1, dtype="float32", quality="LQ")
         self._waiting: list[Audio] = []
         self._origin: int | None = None
         self._piece = round(PIECE_S * USER_RATE)

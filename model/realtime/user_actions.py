@@ -7,6 +7,7 @@ from audio_io.signal import Position
 from model.events import Interrupted, ReplyFinished
 from model.realtime import wire
 from model.realtime.address import ServerKind
+from model.realtime.remote_replies import RemoteReply
 from model.realtime.talk import RemoteTalk
 from model.realtime.wire import WireEvent
 
@@ -93,6 +94,17 @@ def go_on(talk: RemoteTalk, playback: Position) -> None:
     _give_up(talk)
 
 
+def tell_played(talk: RemoteTalk, reply: RemoteReply, played: int) -> None:
+    """Tell a server that asks for it how many samples of ``reply`` were played."""
+    played_ms = played * 1000 // ASSISTANT_RATE
+    if not reply.item_id:
+        return
+    if talk.kind is ServerKind.COVO:
+        talk.outbox.put(wire.covo_played(reply.item_id, played_ms))
+    elif talk.kind is ServerKind.VLLM_OMNI:
+        talk.outbox.put(wire.playback_ack(reply.response_id, reply.item_id, played_ms))
+
+
 def _settle(talk: RemoteTalk, text: str, heard: int | None) -> None:
     """Remember what was heard of the reply that has ended; ``heard`` samples if it was cut."""
     reply = talk.replies.ended
@@ -100,6 +112,7 @@ def _settle(talk: RemoteTalk, text: str, heard: int | None) -> None:
         return
     talk.reason = reply.ending_reason or "the reply is over"
     talk.turns.hear_reply(reply.turn, text)
+    tell_played(talk, reply, reply.heard)
     if heard is not None and reply.item_id:
         talk.outbox.put(wire.truncate(reply.item_id, heard * 1000 // ASSISTANT_RATE))
 
