@@ -1,7 +1,8 @@
 """Compare a speaker's words with the recognised ones.
 
 Both texts go through Whisper's English normaliser (case, punctuation, fillers, contractions,
-spellings, numbers). Needs jiwer and whisper-normalizer.
+spellings, numbers). Of Chinese, each character is a word, numbers are in characters, and those that
+the rules of turn taking know are simplified. Needs jiwer and whisper-normalizer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from model.lite.text.chinese_form import chinese_form
+from model.turns.phrases import phrases_of
+
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 
 WORD_PACKAGES = ("jiwer", "whisper_normalizer")
 
@@ -73,5 +79,12 @@ def _regrouped(text: str) -> str:
 def _normalizer() -> Callable[[str], str]:
     from whisper_normalizer.english import EnglishTextNormalizer
 
-    normalizer: Any = EnglishTextNormalizer()
-    return lambda text: str(normalizer(text))
+    english: Any = EnglishTextNormalizer()
+    chinese = phrases_of("zh")
+
+    def normalize(text: str) -> str:
+        if chinese is not None and _HAN.search(text):
+            return " ".join(chinese.words_of(chinese_form(text)))
+        return str(english(text))
+
+    return normalize

@@ -72,6 +72,10 @@ def duplex(
     recognizer: Annotated[
         RecognizerName, typer.Option(help="Recogniser of the scripted engine.")
     ] = RecognizerName.ORACLE,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Language to recognise, or auto to detect it; default: the set's."),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(help="Processes; default: one per core, or 1 if time counts.", min=1),
@@ -93,12 +97,18 @@ def duplex(
         remaining,
         run_all,
     )
+    from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
     from covo_cli.process.terminal import PlainConsole
     from covo_cli.settings.settings import load_settings
 
     _require_packages()
     console = PlainConsole()
-    settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
+    settings = load_settings(
+        {
+            "engine.name": None if engine == SCRIPTED else engine,
+            "hearing.language": language or read_scenarios(scenarios).language,
+        }
+    )
     if fresh:
         discard_run(out)
     jobs = jobs or default_jobs(engine)

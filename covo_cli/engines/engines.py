@@ -72,6 +72,12 @@ def build_engine(
     choice = choice or choose_engine(settings)
     check_heeded(settings, choice)
     _language(settings)
+    if choice.name == "realtime":
+        from covo_cli.engines.remote_engine import build_realtime
+
+        if not real_time:
+            raise SettingsError("a server lives in real time: drop --pace fast")
+        return build_realtime(settings, detector(settings))
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
         from covo_cli.engines.duplex_engine import build_duplex
@@ -169,7 +175,7 @@ def turn_taking(
 
 def turn_settings(settings: Settings) -> TurnSettings:
     """Convert the settings for the turn-taking controller."""
-    from model.turns.turn_settings import TurnSettings
+    from model.turns.turn_settings import HumSettings, TurnSettings
 
     turns = settings.turns
     return TurnSettings(
@@ -181,6 +187,7 @@ def turn_settings(settings: Settings) -> TurnSettings:
         min_speech=turns.min_speech,
         barge_in=turns.barge_in,
         barge_in_confirm=turns.barge_in_confirm,
+        humming=HumSettings() if turns.backchannels else None,
     )
 
 

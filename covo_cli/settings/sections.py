@@ -14,8 +14,9 @@ from covo_cli.settings.option import setting
 # Engines that support a setting. A section's ENGINES applies unless the setting names its own.
 LITE = ("lite",)
 TURN_TAKING = ("lite", "covo", "chat-audio")
+PERSONA = (*TURN_TAKING, "realtime")
 ENDPOINT = ("lite", "chat-audio")
-REMOTE = ("chat-audio",)
+REMOTE = ("chat-audio", "realtime")
 NETWORK = ("covo", "covo-fd")
 
 DUPLEX_PROMPT_SECONDS = 3.0
@@ -26,7 +27,7 @@ DUPLEX_PROMPT_SECONDS = 3.0
 class EngineSettings:
     """Which engine answers."""
 
-    name: Literal["auto", "covo", "covo-fd", "lite", "chat-audio"] = setting(
+    name: Literal["auto", "covo", "covo-fd", "lite", "chat-audio", "realtime"] = setting(
         "auto", "Engine that answers; auto: covo where it fits, else lite.", flag="--engine"
     )
 
@@ -118,6 +119,11 @@ class TurnOptions:
         "Answer only the voice that speaks first, once it is known; the key n begins anew.",
         flag="--only-user",
     )
+    backchannels: bool = setting(
+        False,
+        'Hum "mm-hmm" in a pause of a long story, once, without taking the turn.',
+        flag="--backchannels",
+    )
     barge_in_confirm: float = setting(
         0.25, "Seconds of speech over a reply that silence it.", within=(0.02, 2.0)
     )
@@ -159,7 +165,7 @@ class ChatSettings:
         "",
         "Text file that describes who the assistant is.",
         flag="--persona",
-        engines=TURN_TAKING,
+        engines=PERSONA,
         is_file=True,
     )
 
@@ -170,7 +176,9 @@ class RemoteSettings:
 
     ENGINES: ClassVar[tuple[str, ...]] = REMOTE
 
-    url: str = setting("", "Address of the server, such as http://localhost:8091/v1.", flag="--url")
+    url: str = setting(
+        "", "Address of the server, such as ws://localhost:8000/v1/realtime.", flag="--url"
+    )
     model: str = setting("", "Name of the model at the server.", flag="--model")
     voice: str = setting("", "Voice at the server; empty: its own.", flag="--voice")
     token_file: str = setting(

@@ -404,6 +404,8 @@ def test_an_answer_to_what_nobody_said():
         ("What is the capital of Peru?", "What was the capital of Peru?", (0, 3)),  # misheard
         ("Stop.", "", (1, 1)),
         ("Um, how far is it?", "How far is it?", (0, 3)),  # fillers are no words
+        ("今天天气怎么样？", "今天天氣怎麼樣", (0, 3)),  # a character is a word
+        ("今天天气怎么样？", "天气怎么样", (2, 3)),
     ],
 )
 def test_words_are_lost_when_they_are_missing_not_when_they_are_misheard(meant, understood, lost):
