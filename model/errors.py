@@ -7,6 +7,7 @@ ModelError
 ├── NetworkMemoryError    not enough memory on the device
 ├── DialogueError         not a valid dialogue or sequence of chunks
 ├── TrainingError         bad training configuration, data or checkpoint
+├── RemoteError           a server cannot be reached, refuses, or speaks another protocol
 ├── RecognizerError
 ├── EndOfTurnError
 ├── ChatError
@@ -67,6 +68,10 @@ class EndOfTurnError(ModelError):
 
 class ChatError(ModelError):
     """The chat model cannot be loaded or reached, or answered with an error."""
+
+
+class RemoteError(ModelError):
+    """A server that holds the conversation cannot be reached, refuses, or speaks otherwise."""
 
 
 class SynthesizerError(ModelError):

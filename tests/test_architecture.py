@@ -28,6 +28,7 @@ MAY_IMPORT = {
 HEAVY = {
     *("numpy", "sounddevice", "soundfile", "soxr", "onnxruntime", "ctranslate2", "xllamacpp"),
     *("hibari", "openai", "torch", "triton", "transformers", "scipy", "matplotlib", "msgspec"),
+    *("websockets",),
 }
 MODULES_PER_FOLDER = 15
 LINES_PER_MODULE = 350

@@ -1,7 +1,8 @@
 """Compare a speaker's words with the recognised ones.
 
 Both texts go through Whisper's English normaliser (case, punctuation, fillers, contractions,
-spellings, numbers). Needs jiwer and whisper-normalizer.
+spellings, numbers). Of Chinese, each character is a word, numbers are in characters, and those that
+the rules of turn taking know are simplified. Needs jiwer and whisper-normalizer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from model.lite.text.chinese_form import chinese_form
+from model.turns.phrases import phrases_of
+
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 
 WORD_PACKAGES = ("jiwer", "whisper_normalizer")
 
@@ -33,20 +39,52 @@ def first_words_lost(meant: str, understood: str) -> tuple[int, int]:
 
     Only deletions count: a misheard word is not lost.
     """
+    normalize = _normalizer()
+    words, heard = normalize(meant).split(), normalize(understood).split()
+    of = min(FIRST_WORDS, len(words))
+    return sum(place < of for place in _deleted(words, heard)), of
+
+
+def words_lost(meant: str, understood: str) -> int:
+    """Return how many words of ``meant`` are lost in ``understood``.
+
+    Only deletions count. Each digit is a word, and letters spelt one after another are one, so that
+    it does not matter how they are grouped.
+    """
+    normalize = _normalizer()
+    words, heard = (_regrouped(normalize(text)).split() for text in (meant, understood))
+    return len(_deleted(words, heard))
+
+
+def _deleted(words: Sequence[str], heard: Sequence[str]) -> list[int]:
+    """Return the places of the ``words`` that are missing in ``heard``."""
     import jiwer
 
-    normalize = _normalizer()
-    words, heard = normalize(meant), normalize(understood)
-    of = min(FIRST_WORDS, len(words.split()))
-    if not of or not heard:
-        return of, of
-    chunks = jiwer.process_words(words, heard).alignments[0]
-    deleted = [chunk for chunk in chunks if chunk.type == "delete"]
-    return sum(max(0, min(c.ref_end_idx, of) - c.ref_start_idx) for c in deleted), of
+    if not words or not heard:
+        return [*range(len(words))]
+    chunks = jiwer.process_words(" ".join(words), " ".join(heard)).alignments[0]
+    deleted = (chunk for chunk in chunks if chunk.type == "delete")
+    return [place for chunk in deleted for place in range(chunk.ref_start_idx, chunk.ref_end_idx)]
+
+
+def _regrouped(text: str) -> str:
+    """Separate the digits of the normalised ``text`` and join its single letters.
+
+    Zeros are dropped, because the normaliser drops leading ones and takes the letter O for one.
+    """
+    digits = re.sub(r"[1-9]", r" \g<0> ", re.sub(r"[0.,:]", " ", text))
+    return re.sub(r"\b([a-z]) +(?=[a-z]\b)", r"\1", digits)
 
 
 def _normalizer() -> Callable[[str], str]:
     from whisper_normalizer.english import EnglishTextNormalizer
 
-    normalizer: Any = EnglishTextNormalizer()
-    return lambda text: str(normalizer(text))
+    english: Any = EnglishTextNormalizer()
+    chinese = phrases_of("zh")
+
+    def normalize(text: str) -> str:
+        if chinese is not None and _HAN.search(text):
+            return " ".join(chinese.words_of(chinese_form(text)))
+        return str(english(text))
+
+    return normalize

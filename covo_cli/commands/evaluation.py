@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covo_cli.commands.common import voice_store, weight_store
-from covo_cli.evaluation import SCRIPTED, RecognizerName, SetName
+from covo_cli.evaluation import SCRIPTED, Kind, RecognizerName, SetName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,9 +72,16 @@ def duplex(
     recognizer: Annotated[
         RecognizerName, typer.Option(help="Recogniser of the scripted engine.")
     ] = RecognizerName.ORACLE,
+    language: Annotated[
+        str | None,
+        typer.Option(help="Language to recognise, or auto to detect it; default: the set's."),
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(help="Processes; default: one per core, or 1 if time counts.", min=1),
+    ] = None,
+    only: Annotated[
+        list[Kind] | None, typer.Option(help="Run only this kind; may be repeated.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an earlier run.")] = False,
     pictures: Pictures = True,
@@ -96,12 +103,17 @@ def duplex(
 
     _require_packages()
     console = PlainConsole()
-    settings = load_settings({"engine.name": None if engine == SCRIPTED else engine})
+    settings = load_settings(
+        {
+            "engine.name": None if engine == SCRIPTED else engine,
+            "hearing.language": language or read_scenarios(scenarios).language,
+        }
+    )
     if fresh:
         discard_run(out)
     jobs = jobs or default_jobs(engine)
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    task = Task(scenarios, engine, recognizer, settings, threads)
+    task = Task(scenarios, engine, recognizer, settings, threads, tuple(only or ()))
     run = open_run(task, out, jobs)
     if engine != SCRIPTED and run.load > BUSY:
         console.print(
@@ -109,11 +121,9 @@ def duplex(
             "figures that depend on time unreliable.",
             style="yellow",
         )
-    loaded = read_scenarios(scenarios)
-    left = len(remaining(loaded, out))
+    left = len(remaining(task, out))
     with Progress(console=console) as bar:
-        total = len(loaded.scenarios)
-        work = bar.add_task("Conversations", total=total, completed=total - left)
+        work = bar.add_task("Conversations", total=run.scenarios, completed=run.scenarios - left)
         run_all(task, out, jobs, lambda name: bar.advance(work))
     _report(console, out, pictures=pictures)
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audio_io.vad import WebRtcVad
 from covo_cli.doctor.check import Check, Status
 from covo_cli.engines.covo_engine import covo_model, covo_voices
 from covo_cli.engines.duplex_engine import duplex_model
 from covo_cli.engines.engines import EngineChoice, choose_engine
 from covo_cli.engines.persona import read_persona
-from covo_cli.engines.remote_engine import build_audio_chat
+from covo_cli.engines.remote_engine import build_audio_chat, build_realtime
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, config_path
 from model.errors import ModelError
@@ -145,7 +146,10 @@ def check_covo(settings: Settings, model: CovoModel | None = None) -> Check:
 def check_remote(settings: Settings) -> Check:
     """Check the address and the key of a server that answers; the server is not asked."""
     try:
-        description = build_audio_chat(settings, lambda sound: "").info.description
+        if settings.engine.name == "realtime":
+            description = build_realtime(settings, WebRtcVad()).info.description
+        else:
+            description = build_audio_chat(settings, lambda sound: "").info.description
     except (SettingsError, ModelError) as error:
         return Check("server", Status.FAILED, str(error), "correct it: covo config edit")
     return Check("server", Status.OK, description)

@@ -72,6 +72,12 @@ def build_engine(
     choice = choice or choose_engine(settings)
     check_heeded(settings, choice)
     _language(settings)
+    if choice.name == "realtime":
+        from covo_cli.engines.remote_engine import build_realtime
+
+        if not real_time:
+            raise SettingsError("a server lives in real time: drop --pace fast")
+        return build_realtime(settings, detector(settings))
     executor = ThreadExecutor() if real_time else VirtualExecutor()
     if choice.name == "covo-fd":
         from covo_cli.engines.duplex_engine import build_duplex

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,8 +12,9 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings
 
 if TYPE_CHECKING:
-    from audio_io.signal import Audio
+    from audio_io.signal import Audio, SpeechDetector
     from model.endpoints.audio_chat import AudioChat
+    from model.realtime.engine import RealtimeEngine
 
 OPENAI_VOICES = (
     *("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"),
@@ -40,6 +42,28 @@ def build_audio_chat(settings: Settings, words: Callable[[Audio], str]) -> Audio
         max_tokens=chat.max_tokens,
         context=chat.context,
         timeout=chat.timeout,
+    )
+
+
+def build_realtime(settings: Settings, detector: SpeechDetector) -> RealtimeEngine:
+    """Build the engine that leaves the conversation to a server, without connecting.
+
+    Raises: SettingsError, ModelError.
+    """
+    if importlib.util.find_spec("websockets") is None:
+        raise SettingsError("the engine realtime needs websockets: pip install 'covo[realtime]'")
+    from model.endpoints.server_key import find_key
+    from model.realtime.address import server_address
+    from model.realtime.engine import RealtimeEngine
+
+    remote = settings.remote
+    there = server_address(address(settings, "ws://localhost:8000/v1/realtime"), remote.model)
+    return RealtimeEngine(
+        there,
+        find_key(there.name, remote.token_file, encrypted=there.encrypted),
+        detector,
+        voice=remote.voice,
+        instructions=read_persona(settings.chat.persona) or "",
     )
 
 

@@ -19,6 +19,8 @@ class SetName(StrEnum):
     STANDARD = "standard"
     TUNING = "tuning"
     SMALL = "small"
+    CHINESE = "chinese"
+    CHINESE_TUNING = "chinese-tuning"
 
 
 class RecognizerName(StrEnum):

@@ -14,8 +14,9 @@ from covo_cli.settings.option import setting
 # Engines that support a setting. A section's ENGINES applies unless the setting names its own.
 LITE = ("lite",)
 TURN_TAKING = ("lite", "covo", "chat-audio")
+PERSONA = (*TURN_TAKING, "realtime")
 ENDPOINT = ("lite", "chat-audio")
-REMOTE = ("chat-audio",)
+REMOTE = ("chat-audio", "realtime")
 NETWORK = ("covo", "covo-fd")
 
 DUPLEX_PROMPT_SECONDS = 3.0
@@ -26,7 +27,7 @@ DUPLEX_PROMPT_SECONDS = 3.0
 class EngineSettings:
     """Which engine answers."""
 
-    name: Literal["auto", "covo", "covo-fd", "lite", "chat-audio"] = setting(
+    name: Literal["auto", "covo", "covo-fd", "lite", "chat-audio", "realtime"] = setting(
         "auto", "Engine that answers; auto: covo where it fits, else lite.", flag="--engine"
     )
 
@@ -159,7 +160,7 @@ class ChatSettings:
         "",
         "Text file that describes who the assistant is.",
         flag="--persona",
-        engines=TURN_TAKING,
+        engines=PERSONA,
         is_file=True,
     )
 
@@ -170,7 +171,9 @@ class RemoteSettings:
 
     ENGINES: ClassVar[tuple[str, ...]] = REMOTE
 
-    url: str = setting("", "Address of the server, such as http://localhost:8091/v1.", flag="--url")
+    url: str = setting(
+        "", "Address of the server, such as ws://localhost:8000/v1/realtime.", flag="--url"
+    )
     model: str = setting("", "Name of the model at the server.", flag="--model")
     voice: str = setting("", "Voice at the server; empty: its own.", flag="--voice")
     token_file: str = setting(

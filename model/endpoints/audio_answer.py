@@ -92,11 +92,14 @@ class AudioReading:
 
 
 class SoundReader:
-    """Turns pieces of sound, each a WAV file or raw 16-bit samples, into float32 mono 24 kHz."""
+    """Turns pieces of sound, each a WAV file or raw 16-bit samples, into float32 mono 24 kHz.
 
-    def __init__(self) -> None:
+    ``rate``: of raw samples before any header has told one.
+    """
+
+    def __init__(self, rate: int = ASSISTANT_RATE) -> None:
         self._half = b""  # a sample may be split between pieces
-        self._rate = ASSISTANT_RATE
+        self._rate = rate
         self._resampler: soxr.ResampleStream | None = None
 
     def read(self, data: bytes) -> Audio:
@@ -110,7 +113,7 @@ class SoundReader:
         data = self._half + data
         whole = len(data) // _SAMPLE * _SAMPLE
         self._half = data[whole:]
-        raw = np.frombuffer(data[:whole], "<i2").astype(np.float32) / 32768
+        raw = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
         return self._resampled(raw, self._rate)
 
     def end(self) -> Audio:

@@ -19,6 +19,7 @@ class FindingCheck(StrEnum):
     BACKCHANNEL = "backchannel"
     INTERRUPTION = "interruption"
     SIDE_TALK = "side talk"
+    COMMAND = "command"
     CORRECTION = "correction"
     EXPOSURE = "exposure"
     FIRST_WORDS = "first words"

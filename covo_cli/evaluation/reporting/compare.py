@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audio_io.clock import seconds
-from covo_cli.evaluation.judging.metrics import Metric
+from covo_cli.evaluation.judging.metric import Metric
 from covo_cli.evaluation.judging.statistics import Estimate, difference
 from covo_cli.evaluation.reporting.report import Report, new_table, number
 from covo_cli.evaluation.running.run import IDENTITY, done

@@ -16,7 +16,8 @@ from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.judging.evidence import Listen, gather
 from covo_cli.evaluation.judging.finding import Finding
 from covo_cli.evaluation.judging.judge import judge
-from covo_cli.evaluation.judging.metrics import METRICS, Form, Metric
+from covo_cli.evaluation.judging.metric import Form, Metric
+from covo_cli.evaluation.judging.metrics import METRICS
 from covo_cli.evaluation.judging.statistics import Estimate
 from covo_cli.evaluation.running.run import (
     CONVERSATIONS,
@@ -65,8 +66,8 @@ class Report:
         known = [(metric, estimate) for metric, estimate in found if estimate is not None]
         if self.run.recognizer != RecognizerName.ORACLE:
             return known
-        # The oracle loses no words, so this figure says nothing about the engine.
-        return [(metric, estimate) for metric, estimate in known if metric.key != "first_words"]
+        # The oracle loses no words, so these figures say nothing about the engine.
+        return [(metric, estimate) for metric, estimate in known if metric.value != "lost"]
 
     def rows(self) -> list[ReportRow]:
         """Return the figures as text."""
@@ -102,13 +103,14 @@ def assess(out: Path, listen: Listen) -> Report:
     """
     run, folders = read_run(out), done(out)
     to_all = run.engine != SCRIPTED  # scripted replies are known to be speech
+    words = run.recognizer != RecognizerName.ORACLE
     if not folders:
         raise EvaluationError(f"no conversation in {out} is finished")
     chain = read_chain(out)
     findings = [
         finding if chain is None else finding.over_chain(chain.median)
         for folder in folders
-        for finding in judge(gather(folder, listen, to_all=to_all))
+        for finding in judge(gather(folder, listen, to_all=to_all), words=words)
     ]
     report = Report(dataclasses.replace(run, conversations=len(folders)), tuple(findings), chain)
     try:
@@ -191,7 +193,7 @@ def report_table(report: Report) -> Table:
         *("", "value", "95 % within", "cases", "goal"),
         title=f"{run.set}, {run.conversations} conversations, engine {run.engine}",
         caption=f"{len(report.failed())} of {run.conversations} conversations went wrong"
-        + (f"; {_chain(report.chain)}" if report.chain else ""),
+        + "".join(f"; {remark}" for remark in _remarks(report)),
         caption_justify="left",
     )
     for row in report.rows():
@@ -214,7 +216,7 @@ def markdown(report: Report) -> str:
         f"{run.jobs} processes, load per core before the run {run.load:.1f}; "
         f"{run.machine['time']}. Set {run.set_sha256[:12]}, code {run.code_sha256[:12]}.",
         "",
-        *([f"Measured in the same run: {_chain(report.chain)}.", ""] if report.chain else []),
+        *(part for remark in _remarks(report) for part in (f"Of this run: {remark}.", "")),
         *_rows("", "value", "95 % interval", "cases", "goal", "met"),
         *(
             _line(row.label, row.value, row.interval, row.cases, row.goal, met[row.met])
@@ -244,6 +246,16 @@ def _published(report: Report) -> Iterator[str]:
         for row in group["rows"]:
             yield _line(row["system"], *(row.get(key, "") for key in columns))
         yield ""
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    """Yield what else the reader of the figures must know."""
+    if report.run.only:
+        yield f"only the kinds {', '.join(report.run.only)}"
+    if report.run.recognizer == RecognizerName.ORACLE:
+        yield "the oracle loses no word, so a reply taken back is judged by its time alone"
+    if report.chain:
+        yield _chain(report.chain)
 
 
 def _chain(chain: ChainFigures) -> str:

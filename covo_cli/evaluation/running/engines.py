@@ -66,14 +66,17 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
     voice = SynthesizerMaker(weights, VoiceStore(voices_dir()).get)(ASSISTANT)
     sounds = {text: np.concatenate(list(voice.stream(text))) for text in SENTENCES}
     voice.close()
+    language = settings.hearing.language
     whisper = None
     if name is RecognizerName.WHISPER:
-        whisper = WhisperRecognizer(weights.whole("whisper-base"), threads=threads)
+        folder = weights.whole("whisper-base")
+        whisper = WhisperRecognizer(folder, language=language, threads=threads)
         whisper.load()
 
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         clock = SteadyClock()
-        inner: Recognizer = whisper or Oracle([line.text for line in scenario.lines], user)
+        texts = [line.text for line in scenario.lines]
+        inner: Recognizer = whisper or Oracle(texts, user, language)
         label = "Whisper base" if whisper else "a recogniser that never errs"
         info = EngineInfo(
             "scripted",
@@ -126,7 +129,8 @@ def _lite(settings: Settings, threads: int) -> Evaluated:
         def close(self) -> None:
             """Keep the weights for the next conversation."""
 
-    recognizer = Kept(weights.whole("whisper-base"), threads=threads)
+    folder = weights.whole("whisper-base")
+    recognizer = Kept(folder, language=settings.hearing.language, threads=threads)
 
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         cascade = Fresh(

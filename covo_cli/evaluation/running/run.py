@@ -22,14 +22,13 @@ import psutil
 import covo_cli
 from covo_cli.bench.chain import ChainFigures, ChainTime, chain_figures
 from covo_cli.bench.figures import machine
-from covo_cli.evaluation import SCRIPTED, RecognizerName
+from covo_cli.evaluation import SCRIPTED, Kind, RecognizerName
 from covo_cli.evaluation.running.conversation import as_line, hold
 from covo_cli.evaluation.running.engines import engine_maker
 from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
 from covo_cli.evaluation.scenarios.scenario import (
     EvaluationError,
     Scenario,
-    ScenarioSet,
     SoundSource,
     to_json,
 )
@@ -49,19 +48,29 @@ CHAIN = "chain.json"
 CHAIN_EVERY = 4
 """The plain chain is timed before every fourth conversation, so that its median is the run's."""
 
-IDENTITY = ("set", "set_sha256", "engine", "recognizer", "settings", "code_sha256")
+IDENTITY = ("set", "set_sha256", "only", "engine", "recognizer", "settings", "code_sha256")
 """The :class:`RunRecord` fields that must match to continue a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The set in ``folder`` and the engine to run it with."""
+    """The set in ``folder`` and the engine to run it with; ``only``: some kinds of it."""
 
     folder: Path
     engine: str
     recognizer: RecognizerName
     settings: Settings
     threads: int
+    only: tuple[Kind, ...] = ()
+
+    def scenarios(self) -> list[Scenario]:
+        """Return what is to be run. Raises: EvaluationError, also if it is nothing."""
+        scenarios = read_scenarios(self.folder).scenarios
+        wanted = [s for s in scenarios if not self.only or s.kind in self.only]
+        if not wanted:
+            kinds = ", ".join(sorted({s.kind for s in scenarios}))
+            raise EvaluationError(f"{self.folder} has no such scenario; its kinds are {kinds}")
+        return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,8 @@ class RunRecord:
     """What was run, and where.
 
     ``settings``: those that affect the engine. ``load``: runnable processes per core before the
-    start. ``conversations``: how many were finished when the run was judged.
+    start. ``conversations``: how many were finished when the run was judged. ``only``: the kinds
+    it is confined to.
     """
 
     set: str
@@ -84,6 +94,7 @@ class RunRecord:
     threads: int
     machine: dict[str, Any]
     conversations: int = 0
+    only: tuple[str, ...] = ()
 
 
 def open_run(task: Task, out: Path, jobs: int) -> RunRecord:
@@ -105,7 +116,8 @@ def open_run(task: Task, out: Path, jobs: int) -> RunRecord:
         recognizer=task.recognizer.value if task.engine == SCRIPTED else "the engine's own",
         settings=_settings_in_force(task),
         code_sha256=code_digest(),
-        scenarios=len(scenarios.scenarios),
+        scenarios=len(task.scenarios()),
+        only=tuple(sorted({kind.value for kind in task.only})),
         load=load(),
         jobs=jobs,
         threads=task.threads,
@@ -148,9 +160,9 @@ def _settings_in_force(task: Task) -> dict[str, Any]:
     return {section: everything[section] for section in sections}
 
 
-def remaining(scenarios: ScenarioSet, out: Path) -> list[Scenario]:
-    """Return the scenarios not finished in the run ``out``."""
-    return [s for s in scenarios.scenarios if not (out / CONVERSATIONS / s.id).exists()]
+def remaining(task: Task, out: Path) -> list[Scenario]:
+    """Return the scenarios of ``task`` not finished in the run ``out``. Raises: EvaluationError."""
+    return [s for s in task.scenarios() if not (out / CONVERSATIONS / s.id).exists()]
 
 
 def run_all(
@@ -161,7 +173,7 @@ def run_all(
     ``progress`` gets the id of each finished scenario. After a failure or interruption, the same
     call continues the run. Raises: the errors of any room.
     """
-    names = [scenario.id for scenario in remaining(read_scenarios(task.folder), out)]
+    names = [scenario.id for scenario in remaining(task, out)]
     jobs = min(jobs, len(names))
     if jobs <= 1:
         run_one = _runner(task, out)
@@ -194,7 +206,7 @@ def _runner(task: Task, out: Path) -> Callable[[str], None]:
     scenarios = read_scenarios(task.folder)
     evaluated = engine_maker(task.engine, task.recognizer, task.settings, task.threads)
     by_name = {scenario.id: scenario for scenario in scenarios.scenarios}
-    timed = {scenario.id for scenario in scenarios.scenarios[::CHAIN_EVERY]}
+    timed = {scenario.id for scenario in task.scenarios()[::CHAIN_EVERY]}
 
     def run_one(name: str) -> None:
         scenario, folder = by_name[name], out / CONVERSATIONS / name

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from audio_io.clock import FRAME, samples
 from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import ScriptedUser
+from model.hearing.languages import WITHOUT_SPACES
 from model.hearing.recognition import Recognizer, Transcript
 
 RECOGNIZE_S = 0.3
@@ -59,25 +60,27 @@ class Oracle:
     """A recogniser that never errs, because it knows the text of each line of ``user``.
 
     Words become known as they are said, every letter taking equal time. ``audio`` must end now;
-    only its length is used.
+    only its length is used. ``language``: code of the texts' language.
     """
 
-    def __init__(self, texts: Sequence[str], user: ScriptedUser) -> None:
+    def __init__(self, texts: Sequence[str], user: ScriptedUser, language: str = "en") -> None:
         self._texts = texts
         self._user = user
+        self._language = language
 
     def transcribe(self, audio: Audio) -> Transcript:
         """See :class:`model.hearing.recognition.Recognizer`."""
         now = self._user.at
         since = now - len(audio) - FRAME
+        spaced = self._language not in WITHOUT_SPACES
         words: list[str] = []
         for text, (start, end) in zip(self._texts, self._user.spoken, strict=False):
             if end < since:
                 continue
             done = 0
-            for word in text.split():
+            for word in text.split() if spaced else text:
                 middle = start + (end - start) * (done + len(word) / 2) / len(text)
-                done += len(word) + 1
+                done += len(word) + spaced
                 if since <= middle <= now - _WORD_DELAY:
                     words.append(word)
-        return Transcript(" ".join(words), "en")
+        return Transcript((" " if spaced else "").join(words), self._language)

@@ -193,12 +193,14 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioSet:
-    """Scenarios that are run together. ``about``: whose voices they have, for readers."""
+    """Scenarios that are run together. ``about``: whose voices they have, for readers.
+    ``language``: code of the users' language."""
 
     name: str
     about: str
     scenarios: tuple[Scenario, ...]
     format: int = FORMAT
+    language: str = "en"
 
     def __post_init__(self) -> None:
         if self.format != FORMAT:

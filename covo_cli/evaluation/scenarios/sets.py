@@ -1,4 +1,4 @@
-"""Make the three sets of ``covo eval build``: standard, tuning and small."""
+"""Make the sets of ``covo eval build``; ``chinese.py`` makes those in Chinese."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from itertools import count, cycle
 from typing import Any
 
 from covo_cli.evaluation import Kind, SetName
+from covo_cli.evaluation.scenarios.chinese import CHINESE, make_chinese_set
 from covo_cli.evaluation.scenarios.everyday import EverydayAuthor
 from covo_cli.evaluation.scenarios.mix import (
     BYSTANDER_DB,
@@ -35,6 +36,8 @@ from covo_cli.simulation.scripted_user import REST, Start, StartRule
 
 def make_set(name: SetName) -> ScenarioSet:
     """Build the set ``name``, the same every time."""
+    if name in CHINESE:
+        return make_chinese_set(name)
     mix, texts = MIXES[name], _read("texts.toml")
     author = _Author(mix, texts[name], texts["backchannels"])
     everyday = EverydayAuthor(mix, _read("everyday.toml")[name])

@@ -1,4 +1,9 @@
-"""covo's own events, for clients that ask for them (``?covo=1``)."""
+"""covo's own events, for clients that ask for them (``?covo=1``).
+
+What the terminal shows beyond the Realtime API: the speaker is ducked, held, resumed or stopped and
+why, how a silence was judged, how long an answer took, and messages for the user. Nobody else gets
+them, because other clients take an unknown event for an error.
+"""
 
 from __future__ import annotations
 

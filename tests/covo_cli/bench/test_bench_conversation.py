@@ -64,6 +64,7 @@ def test_word_errors_are_counted_over_all_words():
     pairs = [("There are seven days.", "there are 7 days"), ("a cat sat here", "a cat sat")]
     assert word_error_rate(pairs) == pytest.approx(1 / 8)
     assert word_error_rate([("...", "")]) == 0
+    assert word_error_rate([("把空调调到二十六度。", "把空調調到26渡")]) == pytest.approx(1 / 9)
 
 
 def test_a_whole_conversation_is_measured(tmp_path, monkeypatch):

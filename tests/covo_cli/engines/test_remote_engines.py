@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from covo_cli.engines.engines import EngineChoice, build_engine, voice_names
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import load_settings, models_dir
 from tests.fakes.openai import FakeEndpoint
+from tests.model.realtime.fake_server import FakeRealtime, wait_until
 
 QUESTION = Path(str(resources.files("covo_cli"))) / "demo_audio" / "australia.flac"
 
@@ -54,6 +56,28 @@ def test_what_is_missing_is_told_by_chat_and_doctor(given: dict[str, str], words
     assert words in check.detail
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "needs the server's address: --url ws"),
+        ({"url": "localhost:8000"}, "is not the address of a realtime server"),
+    ],
+)
+def test_so_it_is_for_a_realtime_server(given: dict[str, str], words: str) -> None:
+    settings = load_settings({**flags(**given), "engine.name": "realtime"})
+    with pytest.raises(Exception, match=words):
+        build_engine(settings, real_time=True)
+    assert words in wiring.check_remote(settings).detail
+
+
+def test_a_realtime_server_is_told_of_and_lives_in_real_time() -> None:
+    settings = load_settings({**flags(url="ws://there:8000"), "engine.name": "realtime"})
+    detail = "your microphone goes to there:8000, in the clear"
+    assert detail in wiring.check_remote(settings).detail
+    with pytest.raises(SettingsError, match="drop --pace fast"):
+        build_engine(settings, real_time=False)
+
+
 def test_doctor_tells_where_the_sound_goes() -> None:
     check = wiring.check_remote(load_settings(flags(url="http://there:8091", model="m")))
     assert check.status is Status.OK
@@ -72,6 +96,29 @@ def test_the_voices_are_openais_at_openai_and_else_the_chosen_one() -> None:
     assert voice_names(there, choice) == ("ethan",)
     openai = load_settings(flags(url="https://api.openai.com/v1", voice="alloy"))
     assert set(voice_names(openai, choice)) >= {"alloy", "marin"}
+
+
+@pytest.mark.weights
+def test_a_recorded_conversation_with_a_realtime_server_is_kept(tmp_path: Path) -> None:
+    def answer(server: FakeRealtime) -> None:
+        wait_until(lambda: len(server.sound) > 24_000)
+        server.turn("item_1", "what is the capital of Australia", end_ms=400)
+        server.respond("resp_1", "It is Canberra.", 0.5)
+
+    with FakeRealtime(strict=False) as server:
+        answering = threading.Thread(target=answer, args=(server,))
+        answering.start()
+        command = ("chat", "--engine", "realtime", "--url", server.url, "--input", str(QUESTION))
+        result = CliRunner().invoke(app, [*command, "--json"])
+        answering.join()
+    assert result.exit_code == 0, result.output
+    assert "your microphone goes to 127.0.0.1:" in " ".join(result.output.split())
+    told = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    finished = [event["text"] for event in told if event["event"] == "ReplyFinished"]
+    assert finished == ["It is Canberra."]
+    shown = CliRunner().invoke(app, ["sessions", "show", "last"]).output
+    assert "what is the capital of Australia" in shown
+    assert "It is Canberra." in shown
 
 
 @pytest.mark.weights

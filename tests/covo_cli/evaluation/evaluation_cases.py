@@ -9,7 +9,15 @@ from covo_cli.evaluation import Kind
 from covo_cli.evaluation.judging.evidence import Evidence, HeardReply
 from covo_cli.evaluation.running.conversation import Annotation, Said
 from covo_cli.evaluation.scenarios.scenario import RIGHT, Noise, Role, Scenario
-from model.events import Event, Interrupted, PlaybackAction, PlaybackControl, UserTranscript
+from model.events import (
+    Event,
+    Interrupted,
+    PlaybackAction,
+    PlaybackControl,
+    StateChanged,
+    TurnState,
+    UserTranscript,
+)
 
 
 def said(role: Role, start: float, end: float, text: str = "words", recorded: bool = False) -> Said:
@@ -77,3 +85,8 @@ def cut(at: float, number: int = 1) -> Interrupted:
 def transcript(turn: int, start: float, end: float, text: str) -> UserTranscript:
     """What was understood of what was said from ``start`` to ``end`` seconds."""
     return UserTranscript(samples(end), turn, text, True, samples(start), samples(end))
+
+
+def thinking(at: float) -> StateChanged:
+    """A turn taken to be over at ``at`` seconds."""
+    return StateChanged(samples(at), TurnState.THINKING, "a test")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from covo_cli.bench.words import first_words_lost
+from covo_cli.bench.words import first_words_lost, words_lost
 from covo_cli.evaluation import Kind
 from covo_cli.evaluation.judging.evidence import Evidence
 from covo_cli.evaluation.judging.finding import Finding, FindingCheck
@@ -17,6 +17,7 @@ from tests.covo_cli.evaluation.evaluation_cases import (
     cut,
     reply,
     said,
+    thinking,
     transcript,
 )
 
@@ -51,12 +52,22 @@ def test_a_turn_that_is_answered_in_time():
     talk = conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)], [reply(1, 3.8, 7.0, committed=3.6)])
     finding = only(talk, FindingCheck.TURN)
     assert finding.ok
-    assert finding.values == {"takeover": 1.0, "latency": 0.8, "decision": 0.6, "early": 0.0}
+    assert finding.values == {
+        "takeover": 1.0,
+        "latency": 0.8,
+        "decision": 0.6,
+        "early": 0.0,
+        "cut": 0.0,
+    }
 
 
 def test_a_turn_that_nobody_answers():
     finding = only(conversation(Kind.TURN, [said(Role.TURN, 1.0, 3.0)]), FindingCheck.TURN)
-    assert (finding.ok, finding.values, finding.why) == (False, {"takeover": 0.0}, "no answer")
+    assert (finding.ok, finding.values, finding.why) == (
+        False,
+        {"takeover": 0.0, "cut": 1.0},
+        "no answer",
+    )
 
 
 def test_an_answer_before_the_turn_is_over_counts_as_taken_but_is_wrong():
@@ -72,6 +83,24 @@ def test_a_blip_is_no_answer():
     assert only(talk, FindingCheck.TURN).values["takeover"] == 0
 
 
+@pytest.mark.parametrize(
+    ("taken_for_over", "replies", "cut"),
+    [
+        (4.1, [reply(1, 4.6, 7.0)], 0),
+        (4.3, [reply(1, 4.6, 7.0)], 1),
+        (None, [reply(1, 4.1, 7.0)], 0),  # an engine without that state
+        (4.1, [], 0),  # a reply that was never heard
+        (0.5, [], 1),  # the turn before
+    ],
+)
+def test_a_turn_is_taken_for_cut_if_it_is_not_over_1_2_s_after_its_end(
+    taken_for_over, replies, cut
+):
+    events = [] if taken_for_over is None else [thinking(taken_for_over)]
+    talk = conversation(Kind.SHORT_END, [said(Role.TURN, 1.0, 3.0)], replies, events)
+    assert only(talk, FindingCheck.TURN).values["cut"] == cut
+
+
 # Pauses
 
 PAUSED = [said(Role.UNFINISHED, 1.0, 2.0), said(Role.TURN, 3.5, 5.0)]
@@ -80,7 +109,7 @@ PAUSED = [said(Role.UNFINISHED, 1.0, 2.0), said(Role.TURN, 3.5, 5.0)]
 def test_a_pause_that_is_left_alone():
     finding = only(conversation(Kind.PAUSE, PAUSED, [reply(1, 5.8, 9.0)]), FindingCheck.PAUSE)
     assert finding.ok
-    assert finding.values == {"takeover": 0.0, "silent": 1.0, "gap": 1.5}
+    assert finding.values == {"takeover": 0, "silent": 1, "begun": 0, "between": 0, "gap": 1.5}
 
 
 def test_speech_into_a_pause_is_a_takeover_wherever_it_is_broken_off():
@@ -118,6 +147,85 @@ def test_in_a_recording_all_that_is_heard_counts_as_one():
     blurts = [reply(1, 5.0, 5.4, words=1), reply(2, 9.0, 9.4, words=1)]
     assert not only(conversation(Kind.PAUSE, whole, blurts), FindingCheck.PAUSE).ok
     assert only(conversation(Kind.PAUSE, whole, blurts[:1]), FindingCheck.PAUSE).ok
+
+
+def test_a_pause_is_between_sentences_after_a_whole_one_and_inside_one_otherwise():
+    for text, between in (("My cat ran away.", 1), ("My number is five,", 0), ("I was, um", 0)):
+        lines = [said(Role.UNFINISHED, 1.0, 2.0, text), PAUSED[1]]
+        finding = only(conversation(Kind.PAUSE, lines), FindingCheck.PAUSE)
+        assert finding.values["between"] == between
+
+
+def test_a_reply_counts_to_one_of_the_pauses_of_a_story():
+    story = [
+        said(Role.UNFINISHED, 1.0, 2.0, "We went out."),
+        said(Role.UNFINISHED, 2.8, 3.8, "It rained."),
+        said(Role.TURN, 4.6, 5.6, "We went home."),
+    ]
+    for first, pause in ((1.5, 0), (2.5, 0), (3.0, 0), (4.2, 1), (5.0, 1), (6.0, None)):
+        talk = conversation(Kind.STORY, story, [reply(1, first, first + 2.0)])
+        found = [f for f in judge(talk) if f.check is FindingCheck.PAUSE]
+        begun = [f.line for f in found if f.values["begun"]]
+        assert begun == ([] if pause is None else [pause]), first
+
+
+HALVES = [
+    said(Role.UNFINISHED, 1.0, 2.0, "My cat ran away."),
+    said(Role.TURN, 3.0, 4.0, "She came back on Sunday."),
+]
+WHOLE = "My cat ran away. She came back on Sunday."
+
+
+@pytest.mark.parametrize(
+    ("heard", "understood", "taken_back"),
+    [
+        ([reply(1, 2.6, 3.2, interrupted=3.2)], WHOLE, 1),
+        ([reply(1, 2.6, 3.22, interrupted=3.22)], WHOLE, 1),  # with its fade-out
+        ([reply(1, 2.6, 3.24, interrupted=3.24)], WHOLE, 0),  # too late
+        ([reply(1, 2.6, 3.1, finished=3.1)], WHOLE, 0),  # it was just short
+        ([reply(1, 2.6, 3.2, interrupted=3.2)], "She came back on Sunday.", 0),
+        ([reply(1, 2.6, 3.2, interrupted=3.2)], "My cat ran away. Came back on Sunday.", 0),
+        ([reply(1, 2.6, 3.2, interrupted=3.2)], "My hat ran away. She came back on some day.", 1),
+        (
+            [reply(1, 2.3, 2.7, interrupted=2.7), reply(2, 2.8, 3.9, interrupted=3.9)],
+            WHOLE,
+            0,
+        ),
+    ],
+)
+def test_a_reply_is_taken_back_within_0_6_s_and_without_a_lost_word(heard, understood, taken_back):
+    events = [transcript(1, 1.0, 2.0, "My cat ran away."), transcript(2, 1.0, 4.0, understood)]
+    talk = conversation(Kind.STORY, HALVES, heard, events)
+    finding = only(talk, FindingCheck.PAUSE)
+    assert (finding.values["begun"], finding.values["taken_back"]) == (1, taken_back)
+
+
+def test_without_an_honest_recogniser_the_time_alone_decides_what_was_taken_back():
+    talk = conversation(Kind.STORY, HALVES, [reply(1, 2.6, 3.2, interrupted=3.2)])
+    for words, taken_back in ((True, 0), (False, 1)):
+        (finding,) = [f for f in judge(talk, words=words) if f.check is FindingCheck.PAUSE]
+        assert finding.values["taken_back"] == taken_back
+
+
+def test_a_pause_in_which_nothing_was_heard_has_nothing_to_take_back():
+    finding = only(conversation(Kind.STORY, HALVES), FindingCheck.PAUSE)
+    assert "taken_back" not in finding.values
+
+
+@pytest.mark.parametrize(
+    ("meant", "understood", "lost"),
+    [
+        ("My number is oh seven seven, nine four one.", "My number is 077-941.", 0),
+        ("My number is oh seven seven, nine four one.", "My number is 077.", 3),
+        ("My surname is Marlow, M, A, R, L, O, W.", "My surname is Marlow, M-A-R-L-O-W.", 0),
+        ("My surname is Marlow, M, A, R, L, O, W.", "My surname is Marlow.", 1),
+        ("Come at eleven twenty five.", "Come at 11:25.", 0),
+        ("It's late.", "It is late.", 0),
+        ("It's late.", "", 3),
+    ],
+)
+def test_no_word_is_lost_by_the_way_it_is_written(meant, understood, lost):
+    assert words_lost(meant, understood) == lost
 
 
 # Backchannels and side talk
@@ -167,6 +275,20 @@ def test_side_talk_in_silence_that_is_answered():
     heard = [reply(1, 2.7, 5.0), reply(2, 7.7, 9.0)]
     finding = only(conversation(Kind.SIDE_TALK, lines, heard), FindingCheck.SIDE_TALK)
     assert (finding.ok, finding.values) == (False, {"takeover": 1, "over_reply": 0})
+
+
+@pytest.mark.parametrize(
+    ("heard", "ok", "values"),
+    [
+        ([reply(1, 2.8, 5.4, interrupted=5.5)], True, {"stopped": 1}),
+        ([reply(1, 2.8, 12.0)], True, {"stopped": 0}),
+        ([reply(1, 2.8, 4.0, finished=4.0)], None, {}),
+    ],
+)
+def test_somebody_elses_command_may_be_obeyed_or_not(heard, ok, values):
+    lines = [said(Role.TURN, 1.0, 2.0), said(Role.COMMAND, 5.0, 5.5, "Stop.")]
+    finding = only(conversation(Kind.BYSTANDER, lines, heard), FindingCheck.COMMAND)
+    assert (finding.ok, finding.values) == (ok, values)
 
 
 # Interruptions
@@ -282,6 +404,8 @@ def test_an_answer_to_what_nobody_said():
         ("What is the capital of Peru?", "What was the capital of Peru?", (0, 3)),  # misheard
         ("Stop.", "", (1, 1)),
         ("Um, how far is it?", "How far is it?", (0, 3)),  # fillers are no words
+        ("今天天气怎么样？", "今天天氣怎麼樣", (0, 3)),  # a character is a word
+        ("今天天气怎么样？", "天气怎么样", (2, 3)),
     ],
 )
 def test_words_are_lost_when_they_are_missing_not_when_they_are_misheard(meant, understood, lost):

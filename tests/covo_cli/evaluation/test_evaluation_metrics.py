@@ -8,7 +8,8 @@ import pytest
 
 from covo_cli.evaluation import Kind
 from covo_cli.evaluation.judging.finding import Finding, FindingCheck
-from covo_cli.evaluation.judging.metrics import METRICS, Form
+from covo_cli.evaluation.judging.metric import Form
+from covo_cli.evaluation.judging.metrics import METRICS
 from covo_cli.evaluation.judging.statistics import (
     Estimate,
     difference,
@@ -164,6 +165,14 @@ def test_first_words_are_a_share_of_words_and_no_merit_of_an_oracle():
     assert "first_words" not in figures(*findings, recognizer="oracle")
 
 
+def test_the_report_says_what_the_oracle_cannot_judge_and_which_kinds_were_run():
+    pause = finding(0, Kind.STORY, FindingCheck.PAUSE, True, begun=1.0, taken_back=1.0)
+    text = markdown(report(pause, recognizer="oracle", only=("short end", "story")))
+    assert "a reply taken back is judged by its time alone" in text
+    assert "only the kinds short end, story" in text
+    assert "time alone" not in markdown(report(pause))
+
+
 def test_a_goal_is_met_on_its_own_side():
     by_key = {metric.key: metric for metric in METRICS}
     assert len(by_key) == len(METRICS)
@@ -180,6 +189,101 @@ def test_the_everyday_kinds_do_not_count_in_figures_of_others():
     got = figures(*(finding(0, Kind.BYSTANDER, check, True, **values) for check in checks))
     others = {"interruption_takeover", "side_talk_answered", "first_words", "false_alarm_resumed"}
     assert not got.keys() & others
+
+
+def test_complete_turns_are_questions_short_ends_and_statements():
+    got = figures(
+        *(
+            finding(n, kind, FindingCheck.TURN, True, takeover=1.0, latency=late, decision=late / 2)
+            for n, (kind, late) in enumerate(
+                [
+                    (Kind.TURN, 0.6),
+                    (Kind.SHORT_END, 0.7),
+                    (Kind.STATEMENT, 2.6),
+                    (Kind.STORY, 9.0),
+                    (Kind.MONOLOGUE, 9.0),
+                ]
+            )
+        )
+    )
+    assert got["complete_latency"].n == 3
+    assert got["complete_latency"].value == pytest.approx(0.7)
+    assert got["complete_latency_p90"].value == pytest.approx(0.7 + 0.8 * 1.9)
+    assert got["complete_decision"].value == pytest.approx(0.35)
+    assert got["complete_statement_latency"].value == pytest.approx(2.6)
+    assert got["turn_latency"].n == 2  # as before: questions and monologues
+
+
+def test_turns_taken_for_cut_are_a_share_of_their_kind():
+    got = figures(
+        *(finding(n, Kind.SHORT_END, FindingCheck.TURN, True, cut=float(n < 1)) for n in range(4)),
+        finding(0, Kind.STATEMENT, FindingCheck.TURN, True, cut=1.0),
+    )
+    assert (got["complete_short_end_cut"].value, got["complete_short_end_cut"].n) == (0.25, 4)
+    assert got["complete_statement_cut"].value == 1.0
+
+
+def test_pauses_are_counted_by_their_place():
+    def pause(n: int, kind: Kind, between: int, **values: float) -> Finding:
+        return finding(n, kind, FindingCheck.PAUSE, True, between=float(between), **values)
+
+    got = figures(
+        pause(0, Kind.PAUSE, 0, takeover=1.0, begun=1.0, taken_back=0.0),
+        pause(1, Kind.PAUSE, 0, takeover=0.0, begun=0.0),
+        pause(2, Kind.PAUSE, 1, takeover=0.0, begun=1.0, taken_back=1.0),
+        pause(3, Kind.SPELLING, 0, takeover=0.0, begun=0.0),
+        *(pause(n, Kind.STORY, 1, takeover=0.0, begun=1.0, taken_back=n % 2) for n in range(4)),
+        *(pause(n, Kind.STORY, 1, takeover=0.0, begun=0.0) for n in range(4, 8)),
+    )
+    shares = {key: (value.value, value.n) for key, value in got.items()}
+    assert shares["pause_inside_takeover"] == (0.5, 2)
+    assert shares["pause_inside_back"] == (0.0, 1)
+    assert shares["pause_between_takeover"] == (0.0, 1)
+    assert shares["pause_between_back"] == (1.0, 1)
+    assert shares["spelling_takeover"] == (0.0, 1)
+    assert shares["story_begun"] == (0.5, 8)
+    assert shares["story_back"] == (0.5, 4)
+    assert shares["pause_takeover"] == (pytest.approx(1 / 3, abs=1e-4), 3)  # as before
+
+
+def test_bystanders_have_figures_of_their_own():
+    def spoke(n: int, over: float, takeover: float) -> Finding:
+        check = FindingCheck.SIDE_TALK
+        return finding(n, Kind.BYSTANDER, check, True, over_reply=over, takeover=takeover)
+
+    got = figures(
+        *(spoke(n, 0.0, float(n < 3)) for n in range(4)),
+        *(spoke(n, 1.0, float(n < 1)) for n in range(4)),
+        finding(0, Kind.BYSTANDER, FindingCheck.TURN, True, takeover=1.0),
+        finding(0, Kind.BYSTANDER, FindingCheck.INTERRUPTION, True, stopped=1.0),
+        finding(1, Kind.BYSTANDER, FindingCheck.INTERRUPTION, None, takeover=1.0),
+        finding(0, Kind.BYSTANDER, FindingCheck.COMMAND, True, stopped=0.0),
+    )
+    shares = {key: (value.value, value.n) for key, value in got.items()}
+    assert shares["bystander_answered"] == (0.75, 4)
+    assert shares["bystander_over"] == (0.25, 4)
+    assert shares["bystander_turns"] == (1.0, 1)
+    assert shares["bystander_interruptions"] == (1.0, 1)
+    assert shares["bystander_command"] == (0.0, 1)
+
+
+def test_the_goals_of_everyday_speech():
+    goals = {metric.key: (metric.better, metric.goal) for metric in METRICS}
+    expected = {
+        "complete_latency": ("lower", 0.8),
+        "complete_latency_p90": ("lower", 1.2),
+        "complete_decision": ("lower", 0.5),
+        "pause_inside_takeover": ("lower", 0.05),
+        "spelling_takeover": ("lower", 0.05),
+        "story_begun": ("lower", 0.15),
+        "story_back": ("higher", 1.0),
+        "complete_short_end_cut": ("lower", 0.05),
+        "bystander_answered": ("lower", 0.15),
+        "bystander_over": ("lower", 0.1),
+        "bystander_turns": ("higher", 0.98),
+        "bystander_interruptions": ("higher", 0.98),
+    }
+    assert {key: goals[key] for key in expected} == expected
 
 
 # The report

@@ -58,6 +58,7 @@ from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRu
 from model.engine import Engine, EngineInfo
 from model.errors import ChatError
 from model.events import PlaybackAction, PlaybackControl
+from model.hearing.recognition import Transcript
 from model.jobs.executor import VirtualExecutor
 from model.reply import ReplyAudio, UserTurn
 from model.turns.controller import TurnTakingEngine
@@ -167,13 +168,13 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(task, out, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_all(task, out, 1)
     assert made == ["turn-0"]
-    assert [scenario.id for scenario in remaining(SET, out)] == ["interruption-0", "silence-0"]
+    assert [scenario.id for scenario in remaining(task, out)] == ["interruption-0", "silence-0"]
 
     done: list[str] = []
     monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(fake_engine))
     run_all(task, out, 1, done.append)
     assert done == ["interruption-0", "silence-0"]
-    assert not remaining(SET, out)
+    assert not remaining(task, out)
 
 
 def test_a_conversation_that_broke_off_is_not_taken_for_a_whole_one(task, out, monkeypatch):
@@ -195,7 +196,7 @@ def test_a_conversation_that_broke_off_is_not_taken_for_a_whole_one(task, out, m
     monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(breaking))
     with pytest.raises(KeyboardInterrupt):
         run_all(task, out, 1)
-    assert len(remaining(SET, out)) == 3
+    assert len(remaining(task, out)) == 3
     monkeypatch.setattr(running, "engine_maker", lambda *args: Evaluated(fake_engine))
     run_all(task, out, 1)
     assert sorted(p.name for p in (out / CONVERSATIONS).iterdir()) == [
@@ -213,6 +214,36 @@ def test_nothing_is_added_to_another_run(task, out):
         open_run(task, out, 1)
 
 
+def test_a_run_of_some_kinds_holds_only_those_and_is_another_run(task, tmp_path):
+    some = replace(task, only=(Kind.SILENCE, Kind.TURN))
+    run = open_run(some, tmp_path / "some", 1)
+    assert (run.scenarios, run.only) == (2, ("silence", "turn"))
+    assert open_run(replace(task, only=(Kind.TURN, Kind.SILENCE)), tmp_path / "some", 1) == run
+    run_all(some, tmp_path / "some", 1)
+    folders = (tmp_path / "some" / CONVERSATIONS).iterdir()
+    assert sorted(folder.name for folder in folders) == ["silence-0", "turn-0"]
+    with pytest.raises(EvaluationError, match=r"another run \(only differ"):
+        open_run(task, tmp_path / "some", 1)
+    with pytest.raises(EvaluationError, match="its kinds are interruption, silence, turn"):
+        open_run(replace(task, only=(Kind.STORY,)), tmp_path / "none", 1)
+
+
+def test_a_run_from_before_kinds_could_be_chosen_is_one_of_all(task, out):
+    record = json.loads((out / "run.json").read_text())
+    del record["only"]
+    (out / "run.json").write_text(json.dumps(record))
+    assert open_run(task, out, 1).only == ()
+
+
+def test_the_command_takes_several_kinds(task, tmp_path):
+    command = ["eval", "duplex", str(task.folder), "--out", str(tmp_path / "x"), "--no-pictures"]
+    result = CliRunner().invoke(app, [*command, "--only", "silence", "--only", "short end"])
+    assert result.exit_code == 0, result.output
+    assert "only the kinds short end, silence" in " ".join(result.output.split())
+    refused = CliRunner().invoke(app, [*command, "--only", "quarrel"])
+    assert refused.exit_code == 2
+
+
 def test_a_conversation_whose_disk_fails_is_not_taken_for_a_whole_one(task, out, monkeypatch):
     def failing(screen: JsonScreen, tick: Tick) -> None:
         raise OutputClosed("EIO")
@@ -220,7 +251,7 @@ def test_a_conversation_whose_disk_fails_is_not_taken_for_a_whole_one(task, out,
     monkeypatch.setattr(JsonScreen, "on_tick", failing)
     with pytest.raises(EvaluationError, match="cannot write"):
         run_all(task, out, 1)
-    assert len(remaining(SET, out)) == 3
+    assert len(remaining(task, out)) == 3
 
 
 DECIDES_NOTHING = (
@@ -331,6 +362,13 @@ def test_the_oracle_knows_the_words_so_far_and_no_others():
     assert listen_until(2.0, 1.5) == "one two"
     assert listen_until(3.2, 2.5) == "one two three four"
     assert listen_until(6.2, 1.5) == "late"  # audio of 1.5 s does not reach back to the others
+
+
+def test_the_oracle_knows_chinese_by_character():
+    user = ScriptedUser([Line(speech(2.0), "你好世界", Start(StartRule.AT, 1.0))], paced=False)
+    while user.at < samples(2.0):
+        user.read(0.1)
+    assert Oracle(["你好世界"], user, "zh").transcribe(speech(1.5)) == Transcript("你好", "zh")
 
 
 def test_scripted_replies_take_their_time_and_their_length():

@@ -28,6 +28,7 @@ from covo_cli.evaluation.scenarios.scenario import (
 from covo_cli.evaluation.scenarios.sets import make_set
 from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from covo_cli.simulation.scripted_user import Start, StartRule
+from voices.store import VoiceStore
 
 AT_ONCE = Start(StartRule.AT, 0.0)
 LATER = Start(StartRule.AFTER_LINE, 1.0)
@@ -170,6 +171,22 @@ def test_what_is_tuned_on_is_not_in_the_standard_set():
         assert not of(standard) & of(tuning), of
     assert _users(standard) == set(MIXES[SetName.STANDARD].voices) == {"george", "bella"}
     assert not _users(standard) & {ln.voice for s in tuning.scenarios for ln in s.lines}
+
+
+def test_the_chinese_sets_have_enough_cases_and_share_nothing():
+    sets = [make_set(SetName.CHINESE), make_set(SetName.CHINESE_TUNING)]
+    for scenarios in sets:
+        kinds = Counter(scenario.kind for scenario in scenarios.scenarios)
+        assert kinds[Kind.TURN] >= 30
+        assert kinds[Kind.PAUSE] >= 30
+        assert min(kinds[Kind.BACKCHANNEL], kinds[Kind.INTERRUPTION]) >= 15
+        assert scenarios.language == "zh"
+        gaps = {s.lines[1].start.seconds for s in scenarios.scenarios if s.kind is Kind.PAUSE}
+        assert 0.3 <= min(gaps) < max(gaps) <= 1.2
+        for name in _users(scenarios):
+            assert VoiceStore().get(name).language == "zh-CN"
+    for of in (_users, _texts):
+        assert not of(sets[0]) & of(sets[1]), of
 
 
 def _users(scenarios: ScenarioSet) -> set[str]:

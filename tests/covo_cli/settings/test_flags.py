@@ -32,7 +32,7 @@ def test_the_help_of_chat_lists_each_flag_with_its_values() -> None:
         assert f"{flag} " in shown
     for heading in ("Engine:", "Audio:", "Session:", "Files instead of a sound card:", "Options:"):
         assert heading in shown
-    assert "--engine <auto|covo|covo-fd|lite|chat-audio>" in shown
+    assert "--engine <auto|covo|covo-fd|lite|chat-audio|realtime>" in shown
     assert "--silence <0.2 to 5>" in shown
     assert "--text-only / --no-text-only Reply in text only (Covo engine)." in shown
 

@@ -14,6 +14,7 @@ import soxr
 
 from audio_io.clock import USER_RATE
 from audio_io.signal import Audio
+from covo_cli.bench.words import word_error_rate
 from covo_cli.settings.settings import load_settings, models_dir
 from model.lite import build_cascade
 from model.lite.cascade import Cascade
@@ -114,6 +115,20 @@ def test_what_is_said_is_understood(
         errors += word_errors(sentence, recognizer.transcribe(for_recognizer(sound)).text)
         total += len(words(sentence))
     assert errors / total <= 0.10
+
+
+CHINESE = {"xiaoxiao": "晚饭以后我们去公园散步。", "yunxi": "我等了2个小时。"}
+
+
+def test_chinese_is_understood(store: WeightStore, built_in_voice_said: Said) -> None:
+    pytest.importorskip("pypinyin", reason="needs pypinyin (covo[chinese])")
+    chinese = WhisperRecognizer(store.whole("whisper-base"), language="zh", threads=1)
+    pairs = []
+    for name, sentence in CHINESE.items():
+        sound = built_in_voice_said(name, sentence)
+        assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=3.0)
+        pairs.append((sentence, chinese.transcribe(for_recognizer(sound)).text))
+    assert word_error_rate(pairs) <= 0.2, pairs
 
 
 def test_nothing_is_recognised_where_nobody_speaks(recognizer: WhisperRecognizer) -> None:

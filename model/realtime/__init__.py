@@ -1,0 +1,1 @@
+"""A server that holds the conversation, behind OpenAI's realtime protocol (GA, WebSocket)."""
