@@ -121,6 +121,19 @@ class ReplyFinished(Event):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Backchannel(Event):
+    """The assistant hums ``text`` in a pause of turn ``turn``: no reply, and not in the history.
+
+    ``samples`` are float32 mono 24 kHz, for the speaker under ``number``, which is negative.
+    """
+
+    turn: int
+    number: int
+    samples: NDArray[np.float32] = field(repr=False)
+    text: str
+
+
 class PlaybackAction(StrEnum):
     """A command to the speaker."""
 

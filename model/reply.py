@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from audio_io.signal import Audio
 from model.engine import EngineInfo, Progress
@@ -115,3 +115,14 @@ class ReplyGenerator(Protocol):
 
     def close(self) -> None:
         """Free the memory. Safe to call twice."""
+
+
+@runtime_checkable
+class TextSpeaker(Protocol):
+    """What a generator is as well if its voice speaks any text."""
+
+    def say(self, text: str) -> Audio:
+        """Return ``text`` in the present voice: float32 mono 24 kHz, empty if that cannot be said.
+
+        May be called beside everything else. Raises: ModelError.
+        """

@@ -129,7 +129,7 @@ def measure_conversation(
     pairs = [
         (entry.text, _understood(recognizer, sound, entry))
         for entry in entries
-        if entry.who is Who.ASSISTANT
+        if entry.who is Who.ASSISTANT and not entry.backchannel
     ]
     turns = _turns(user, entries, log.gaps)
     if not turns:

@@ -25,6 +25,7 @@ from covo_cli.errors import OutputClosed, SessionError
 from model.engine import Engine, Frame, PushToTalk, SetMuted
 from model.events import (
     AssistantAudio,
+    Backchannel,
     Event,
     Notice,
     PlaybackAction,
@@ -156,6 +157,8 @@ class Conversation:
         match event:
             case AssistantAudio(reply=reply, samples=samples):
                 self._speaker.play(reply, samples)
+            case Backchannel(number=number, samples=samples):
+                self._speaker.play(number, samples)
             case PlaybackControl(action=PlaybackAction.DUCK):
                 self._speaker.duck()
             case PlaybackControl(action=PlaybackAction.HOLD):

@@ -175,7 +175,7 @@ def turn_taking(
 
 def turn_settings(settings: Settings) -> TurnSettings:
     """Convert the settings for the turn-taking controller."""
-    from model.turns.turn_settings import TurnSettings
+    from model.turns.turn_settings import HumSettings, TurnSettings
 
     turns = settings.turns
     return TurnSettings(
@@ -187,6 +187,7 @@ def turn_settings(settings: Settings) -> TurnSettings:
         min_speech=turns.min_speech,
         barge_in=turns.barge_in,
         barge_in_confirm=turns.barge_in_confirm,
+        humming=HumSettings() if turns.backchannels else None,
     )
 
 

@@ -239,5 +239,5 @@ class LiveScreen:
         plain.line(at, f"-- error: the live screen failed; plain lines from here on{hint}")
         for entry in view.entries[self._printed :]:
             if entry.final:
-                plain.line(entry.end, f"{NAMES[entry.who].lower()}: {entry.text}")
+                plain.line(entry.end, f"{NAMES[entry.who].lower()}: {entry.shown}")
         return plain

@@ -68,13 +68,13 @@ class Panel:
     # What was said
 
     def _words(self, entry: TranscriptEntry) -> Text:
-        heard, unheard = clean(entry.text), clean(entry.unheard)
+        heard, unheard = clean(entry.shown), clean(entry.unheard)
         if entry.who is Who.USER:
             words = Text(heard, "" if entry.final else "dim italic")
             if not entry.final:
                 words.append(f" {self.glyphs.ellipsis}", "dim")
             return words
-        words = Text(heard)
+        words = Text(heard, "dim" if entry.backchannel else "")
         if entry.cut_off:
             # Not every terminal shows strikethrough: the mark tells where the sound ended.
             words.append(f"{' ' if heard else ''}{self.glyphs.cut} ", "red")

@@ -16,6 +16,7 @@ from covo_cli.screen.words import clock, latency_line
 from covo_cli.sessions.event_log import encode_events
 from covo_cli.sessions.transcript import NAMES, Who
 from model.events import (
+    Backchannel,
     EndpointJudged,
     Event,
     Interrupted,
@@ -110,6 +111,8 @@ def _lines(event: Event) -> Iterator[str]:
     match event:
         case UserTranscript(final=True):
             yield f"{USER}: {event.text}"
+        case Backchannel():
+            yield f"{ASSISTANT}: ({event.text})"
         case ReplyFinished():
             yield f"{ASSISTANT}: {event.text}"
         case Interrupted():

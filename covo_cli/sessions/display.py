@@ -77,7 +77,7 @@ def spoken(entry: TranscriptEntry, *, with_latency: bool = False) -> Text:
     line = Text.assemble(
         (f"{duration(entry.start_s)}  ", "dim"),
         (f"{NAMES[entry.who]:<5}", f"bold {STYLES[entry.who]}"),
-        f" {clean(entry.text)}".rstrip(),
+        f" {clean(entry.shown)}".rstrip(),
     )
     if entry.unheard.strip():
         line.append(f" [cut off: {clean(entry.unheard)}]", "dim")

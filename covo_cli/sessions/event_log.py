@@ -1,7 +1,7 @@
 """Events as lines of JSON: the one writer and the one reader of ``events.jsonl``.
 
 Of sound only the length is written: an :class:`model.events.AssistantAudio` is read back as a
-:class:`RecordedAudio`.
+:class:`RecordedAudio`, a :class:`model.events.Backchannel` as a :class:`RecordedBackchannel`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 from audio_io.clock import seconds
 from covo_cli.sessions.files import EVENTS
 from model import events as known_events
-from model.events import AssistantAudio, Event
+from model.events import AssistantAudio, Backchannel, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,16 @@ class RecordedAudio(Event):
     """``samples`` samples (24 kHz) of reply ``reply`` were sent to the speaker, saying ``text``."""
 
     reply: int
+    samples: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBackchannel(Event):
+    """A :class:`model.events.Backchannel` of ``samples`` samples (24 kHz)."""
+
+    turn: int
+    number: int
     samples: int
     text: str
 
@@ -110,4 +120,8 @@ def _kinds() -> dict[str, type[Event]]:
         for name, kind in vars(known_events).items()
         if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
     }
-    return {**kinds, AssistantAudio.__name__: RecordedAudio}
+    return {
+        **kinds,
+        AssistantAudio.__name__: RecordedAudio,
+        Backchannel.__name__: RecordedBackchannel,
+    }

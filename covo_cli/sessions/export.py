@@ -81,6 +81,7 @@ def _entry_to_dict(entry: TranscriptEntry) -> dict[str, Any]:
         "text": entry.text.strip(),
         "cut_off": entry.unheard.strip(),
         "turn": entry.turn,
+        "backchannel": entry.backchannel,
         "latency": {"total": latency.total, "parts": latency.parts} if latency else None,
     }
 
@@ -92,7 +93,7 @@ def _subtitles(session: Session, kind: ExportFormat) -> str:
     for entry in session.transcript:
         start = round(entry.start_s * 1000)
         end = max(round(entry.end_s * 1000), start + SHORTEST_CUE_MS)
-        words = clean(entry.text)
+        words = clean(entry.shown)
         if entry.unheard.strip():
             words = f"{words} —".lstrip()
         # An arrow would end the cue, and pysubs2 takes a backslash for the start of a line break.

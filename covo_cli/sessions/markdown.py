@@ -26,7 +26,7 @@ def transcript_markdown(info: SessionInfo, said: Sequence[TranscriptEntry]) -> s
     }
     lines += [f"- {name}: {_escaped(str(fact))}" for name, fact in facts.items() if fact]
     for entry in said:
-        words = _escaped(entry.text)
+        words = _escaped(entry.shown)
         if entry.unheard.strip():
             words = f"{words} ~~{_escaped(entry.unheard)}~~ *(cut off)*".lstrip()
         lines += ["", f"**{duration(entry.start_s)} {NAMES[entry.who]}:** {words}"]

@@ -12,10 +12,11 @@ from enum import StrEnum
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples, seconds
 from audio_io.signal import Position
-from covo_cli.sessions.event_log import RecordedAudio
+from covo_cli.sessions.event_log import RecordedAudio, RecordedBackchannel
 from model.events import (
     AssistantAudio,
     AssistantText,
+    Backchannel,
     Event,
     Interrupted,
     ReplyAudioEnded,
@@ -43,7 +44,7 @@ NAMES = {Who.USER: "You", Who.ASSISTANT: "Covo"}
 
 @dataclass(frozen=True, slots=True)
 class TranscriptEntry:
-    """What the user said in one turn, or the assistant in one reply.
+    """What the user said in one turn, or the assistant in one reply or ``backchannel``.
 
     ``number`` is the turn's or the reply's, ``turn`` the turn that was said or answered (-1:
     unknown). ``start`` and ``end`` bound the sound, in user samples. ``text`` was said aloud;
@@ -62,6 +63,12 @@ class TranscriptEntry:
     cut_off: str = ""
     stopped: int | None = None
     latency: TurnLatency | None = None
+    backchannel: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The text for people: what was said aloud, a backchannel in parentheses."""
+        return f"({self.text})" if self.backchannel else self.text
 
     @property
     def start_s(self) -> float:
@@ -179,6 +186,9 @@ class TranscriptFold:
                 self._put((Who.USER, turn), entry if event.text.strip() else None)
             case TurnDiscarded():
                 self._put((Who.USER, event.turn), None)
+            case Backchannel() | RecordedBackchannel():
+                entry = _hummed(event)
+                self._put((entry.who, entry.number), entry)
             case (
                 ReplyStarted(reply=number)
                 | AssistantText(reply=number)
@@ -245,6 +255,22 @@ def transcript(
     for event in events:
         fold.take(event)
     return fold.close(duration)
+
+
+def _hummed(event: Backchannel | RecordedBackchannel) -> TranscriptEntry:
+    length = event.samples if isinstance(event.samples, int) else len(event.samples)
+    end = event.at + _user_samples(length)
+    return TranscriptEntry(
+        Who.ASSISTANT,
+        event.number,
+        event.turn,
+        event.at,
+        end,
+        event.text,
+        final=True,
+        stopped=end,
+        backchannel=True,
+    )
 
 
 def _user_samples(assistant_samples: int) -> int:

@@ -119,6 +119,11 @@ class TurnOptions:
         "Answer only the voice that speaks first, once it is known; the key n begins anew.",
         flag="--only-user",
     )
+    backchannels: bool = setting(
+        False,
+        'Hum "mm-hmm" in a pause of a long story, once, without taking the turn.',
+        flag="--backchannels",
+    )
     barge_in_confirm: float = setting(
         0.25, "Seconds of speech over a reply that silence it.", within=(0.02, 2.0)
     )

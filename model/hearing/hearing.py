@@ -7,6 +7,7 @@ from collections import deque
 import numpy as np
 
 from audio_io.clock import FRAME, samples
+from audio_io.levels import measure
 from audio_io.signal import Audio, SpeechDetector
 from model.engine import Frame
 from model.hearing.level_gate import LevelGate
@@ -34,6 +35,8 @@ class Hearing:
         self._recent: deque[Audio] = deque()
         self._now = 0
         self._deaf_until = 0
+        self._echo_until = 0
+        self._echo_below = 0.0
         self.tune(s)
 
     def tune(self, s: TurnSettings) -> None:
@@ -52,6 +55,8 @@ class Hearing:
         self._now = frame.end
         probability = self._detector.process(frame.samples)
         if not self._gate.passes(frame.samples, self._speech.is_speech(probability)):
+            probability = 0.0
+        if self._now <= self._echo_until and measure(frame.samples).rms < self._echo_below:
             probability = 0.0
         self._recent.append(frame.samples)
         return self._speech.update(probability, frame.start, frame.end)
@@ -83,6 +88,10 @@ class Hearing:
     def deafen(self, duration: int) -> None:
         """Treat sound in the next ``duration`` samples as an echo."""
         self._deaf_until = self._now + duration
+
+    def expect_echo(self, duration: int, below: float) -> None:
+        """Treat sound below this level (dBFS) in the next ``duration`` samples as an echo."""
+        self._echo_until, self._echo_below = self._now + duration, below
 
     def skip_echo(self) -> None:
         """Forget what was heard if it was an echo (see :meth:`deafen`)."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from audio_io.signal import Audio
 from audio_io.worker import Worker, join_all
 from model.engine import EngineInfo, Progress
 from model.errors import ChatError, ModelError
@@ -180,6 +181,9 @@ class Cascade:
             self._working = [t for t in self._working if t.is_alive()] + threads
         yield from parts
         made.complete = not stopped()
+
+    def say(self, text: str) -> Audio:
+        return self.synthesizer.say(text)
 
     def settle(self, reply_id: int, heard: Heard | None) -> None:
         with self._lock:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from audio_io.clock import samples
-from model.events import PlaybackAction, PlaybackControl
+from model.events import PlaybackAction
 from model.hearing.hearing import Hearing
-from model.realtime.remote_replies import RemoteReply
+from model.realtime.talk import RemoteTalk
 
 WAIT_S = 0.6
 """Longest ducking without a word from the server: then it has heard no speech."""
-
-_REASON = "speech over the reply"
 
 
 class LocalDucking:
@@ -21,20 +19,17 @@ class LocalDucking:
         self._since: int | None = None
         self._spent = False  # this speech has ducked once
 
-    def watch(self, now: int, reply: RemoteReply | None) -> list[PlaybackControl]:
-        """Return what to do with ``reply``, the one that can be heard, at ``now``."""
+    def watch(self, talk: RemoteTalk) -> None:
+        """Lower or raise the reply that can be heard, if there is one."""
+        reply = talk.replies.sounding
         if not self._hearing.run:
             self._spent = False
         if reply is None:
             self._since = None
-            return []
-        if self._since is None:
-            if self._spent or not self._hearing.speech_began:
-                return []
-            self._since, self._spent = now, True
-            return [PlaybackControl(now, reply.reply_id, PlaybackAction.DUCK, _REASON)]
-        if now - self._since < samples(WAIT_S):
-            return []
-        self._since = None
-        reason = "the server heard no speech"
-        return [PlaybackControl(now, reply.reply_id, PlaybackAction.RESUME, reason)]
+        elif self._since is None:
+            if self._hearing.speech_began and not self._spent:
+                self._since, self._spent = talk.now, True
+                talk.control(reply, PlaybackAction.DUCK, "speech over the reply")
+        elif talk.now - self._since >= samples(WAIT_S):
+            self._since = None
+            talk.control(reply, PlaybackAction.RESUME, "the server heard no speech")

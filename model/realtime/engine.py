@@ -164,7 +164,8 @@ class RealtimeEngine:
                     take(talk, news)
         user_actions.go_on(talk, frame.playback)
         if talk.kind is not ServerKind.COVO:
-            talk.events += self._ducking.watch(talk.now, talk.replies.sounding)
+            self._ducking.watch(talk)
+        talk.raise_again()
         self._tell_played(frame.playback)
         self._show()
         return talk.events

@@ -9,7 +9,6 @@ from audio_io.clock import seconds
 from model.events import (
     EndpointJudged,
     PlaybackAction,
-    PlaybackControl,
     VoiceChanged,
 )
 from model.realtime import wire
@@ -227,6 +226,5 @@ def _playback(talk: RemoteTalk, reply: RemoteReply, event: WireEvent) -> None:
         case PlaybackAction.STOP:
             talk.stop_speaker(reason)
         case (PlaybackAction.DUCK | PlaybackAction.HOLD | PlaybackAction.RESUME) as action:
-            reply.held = action == PlaybackAction.HOLD
-            control = PlaybackControl(talk.now, reply.reply_id, PlaybackAction(action), reason)
-            talk.emit(control)
+            if reply.samples and not reply.stopped:
+                talk.control(reply, PlaybackAction(action), reason)

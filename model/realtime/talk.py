@@ -12,7 +12,7 @@ from model.realtime import wire
 from model.realtime.address import ServerKind
 from model.realtime.microphone_feed import MicrophoneFeed
 from model.realtime.outbox import Outbox
-from model.realtime.remote_replies import RemoteReplies
+from model.realtime.remote_replies import RemoteReplies, RemoteReply
 from model.realtime.remote_turns import RemoteTurn, RemoteTurns
 from model.realtime.wire import WireEvent
 
@@ -26,7 +26,8 @@ class RemoteTalk:
     be put back. ``waiting``: the turn to be answered since ``waiting_since``; ``committed``: the
     server has taken it for one. ``response``: the one that the server is making. ``typed``: texts
     to be sent when it makes none. ``voice``: asked for and not confirmed. ``reason``: why the state
-    is as it is. ``lost``: there is no connection.
+    is as it is. ``lost``: there is no connection. ``lowered``: the reply for which the speaker was
+    ducked or held.
     """
 
     host: str
@@ -49,6 +50,7 @@ class RemoteTalk:
     voice: str = ""
     reason: str = ""
     lost: bool = False
+    lowered: int | None = None
     told: set[str] = field(default_factory=set)
 
     @property
@@ -102,7 +104,20 @@ class RemoteTalk:
         reply = self.replies.cut_all(reason)
         if reply is not None:
             self.reason = reason
-            self.emit(PlaybackControl(self.now, reply.reply_id, PlaybackAction.STOP, reason))
+            self.control(reply, PlaybackAction.STOP, reason)
+
+    def control(self, reply: RemoteReply, action: PlaybackAction, reason: str) -> None:
+        """Tell the speaker what to do with ``reply``, which can be heard."""
+        lowers = action in (PlaybackAction.DUCK, PlaybackAction.HOLD)
+        self.lowered = reply.reply_id if lowers else None
+        reply.held = action is PlaybackAction.HOLD
+        self.emit(PlaybackControl(self.now, reply.reply_id, action, reason))
+
+    def raise_again(self) -> None:
+        """Bring the speaker back to its level once the reply that was lowered is over."""
+        if self.lowered is not None and self.replies.sounding is None:
+            action, reply, self.lowered = PlaybackAction.RESUME, self.lowered, None
+            self.emit(PlaybackControl(self.now, reply, action, "the reply is over"))
 
     def stop(self, reason: str, *, by_server: bool = False) -> None:
         """Stop the reply that is heard or made. ``by_server``: speech did it, as it has told."""

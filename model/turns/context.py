@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples
 from audio_io.signal import NOTHING_PLAYED, Position
 from model.engine import Frame
 from model.events import (
@@ -20,6 +22,7 @@ from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
 from model.jobs.executor import Executor
+from model.playback.backchannels import Backchannels
 from model.playback.spoken_reply import SpokenReply
 from model.reply import ReplyGenerator
 from model.turns.answer import TurnAnswer
@@ -47,6 +50,7 @@ class TurnContext:
     recognition: Recognition
     probe: EndOfTurnProbe
     speakers: SpeakerCheck
+    backchannels: Backchannels
     settings: TurnSettings
     phrases: Phrases | None
     now: int = 0
@@ -117,6 +121,16 @@ class TurnContext:
         answer.cancel()
         self.generator.settle(answer.reply.reply_id, None)
         self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
+
+    def hum(self, turn: OpenTurn) -> None:
+        """Hum in a pause of ``turn``. What comes back of it is not the user: the echo of what is
+        softer than the user's voice, or without barge-in anything."""
+        event = self.backchannels.hum(self.now, turn)
+        length = len(event.samples) * USER_RATE // ASSISTANT_RATE
+        level = turn.level() if self.settings.barge_in else None
+        below = math.inf if level is None else level - self.settings.barge_in_below
+        self.hearing.expect_echo(length + samples(self.settings.deaf_after), below)
+        self.emit(event)
 
     def control(self, answer: TurnAnswer, action: PlaybackAction, reason: str) -> None:
         """Send the speaker a command."""

@@ -58,6 +58,7 @@ from model.hearing.identity.profile import SpeakerEmbedder
 from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.recognition import LoadableRecognizer, Recognition
 from model.jobs.executor import Executor
+from model.playback.backchannels import Backchannels
 from model.reply import ReplyGenerator
 from model.turns import answering, listening
 from model.turns.answer import REPLY_LANE
@@ -117,8 +118,9 @@ class TurnTakingEngine:
             probe = EndOfTurnProbe(end_of_turn, executor, samples(s.speculate_after))
             hearing = Hearing(detector, s)
             speakers = SpeakerCheck(speaker_embedder, executor)
+            humming = Backchannels(generator, executor, s.humming)
             return TurnContext(
-                generator, executor, hearing, recognition, probe, speakers, s, phrases
+                generator, executor, hearing, recognition, probe, speakers, humming, s, phrases
             )
 
         self._begin = begin
@@ -171,7 +173,9 @@ class TurnTakingEngine:
         old.executor.run(REPLY_LANE, old.generator.start_over)  # after the reply that was cancelled
         self._detector.reset()
         self._context = self._begin()
-        self._context.replies = old.replies  # a reply's number is never used twice
+        # The number of a reply or a hum is never used twice.
+        self._context.replies = old.replies
+        self._context.backchannels.number = old.backchannels.number
 
     def close(self) -> None:
         """Stop all work and free the memory. Safe to call twice."""
@@ -195,6 +199,7 @@ class TurnTakingEngine:
         c.events += c.speakers.poll(c.now)
         self._state = self._step(self._state)
         c.events += self._languages.poll(c.now, c.events)
+        c.events += c.backchannels.poll(c.now, c.events)
         return c.events
 
     def _step(self, state: ConversationState) -> ConversationState:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from audio_io.clock import samples, seconds
 from audio_io.signal import Audio
 from model.events import EndpointJudged, TurnDiscarded, UserTranscript
@@ -143,7 +145,17 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
         return finish_turn(c, state, f"{verdict.reason}, {evidence.silence:.2f} s of silence")
     if not evidence.words_coming and evidence.silence >= s.silence_finished:
         _tell(c, state, evidence, verdict)
+    if c.backchannels.fits(turn, silence) and _may_hum(c, evidence):
+        c.hum(turn)
     return state
+
+
+def _may_hum(c: TurnContext, evidence: TurnEvidence) -> bool:
+    """Return whether the user surely has the floor: a hum must not meet a reply."""
+    if c.settings.humming is None or evidence.words_coming or c.muted or c.speakers.other:
+        return False
+    later = replace(evidence, silence=evidence.silence + c.settings.humming.held)
+    return not endpointing.judge(later, c.settings).over
 
 
 def _evidence(c: TurnContext, answer: TurnAnswer | None, silence: int) -> TurnEvidence:

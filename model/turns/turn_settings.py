@@ -6,6 +6,22 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
+class HumSettings:
+    """Settings of the assistant's backchannels (:mod:`model.playback.backchannels`), in seconds.
+
+    A hum comes after ``after`` of silence in a story: a turn with ``story`` of speech and at least
+    one earlier ``pause``, which would still be going on ``held`` later. The next one comes after
+    ``again`` of speech.
+    """
+
+    after: float = 0.7
+    story: float = 6.0
+    pause: float = 0.3
+    held: float = 1.0
+    again: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
 class TurnSettings:
     """Settings of turn taking, in seconds unless noted.
 
@@ -28,6 +44,7 @@ class TurnSettings:
 
     ``threshold``: the detector's probability from which sound is speech. ``answers``: whether a
     turn that is over is answered; otherwise it waits for :class:`model.engine.AnswerNow`.
+    ``humming``: the assistant's own backchannels, None for none.
     ``pre_roll``: audio kept from before the onset. ``partial_every``: pause between partial
     transcripts. ``deaf_after``: without ``barge_in``, sound this soon after a reply is its echo.
     """
@@ -56,6 +73,7 @@ class TurnSettings:
     deaf_after: float = 0.5
     threshold: float = 0.5
     answers: bool = True
+    humming: HumSettings | None = None
 
 
 PATIENCE = {

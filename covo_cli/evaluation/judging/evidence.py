@@ -1,7 +1,8 @@
 """Read what happened in a conversation from its folder.
 
 A reply is heard from its first audible sample in ``output.wav`` to the last one before it was cut
-off, ended, or the next reply began. All times are in user samples.
+off, ended, or the next reply began. Backchannels do not count as sound. All times are in user
+samples.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from audio_io.clock import FRAME, USER_RATE, seconds
+from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE, samples, seconds
 from audio_io.files import read_audio
 from audio_io.levels import from_db
 from audio_io.signal import Audio
 from covo_cli.evaluation.running.conversation import OUTPUT, Annotation, read_annotation
-from covo_cli.sessions.event_log import read_events
+from covo_cli.sessions.event_log import RecordedBackchannel, read_events
 from model.events import (
     Event,
     Interrupted,
@@ -133,6 +134,9 @@ def gather(folder: Path, listen: Listen, *, to_all: bool) -> Evidence:
     annotation = read_annotation(folder)
     events = read_events(folder).events
     output = read_audio(folder / OUTPUT, USER_RATE)
+    for hum in _of(events, RecordedBackchannel):
+        silence = slice(hum.at, hum.at + samples(seconds(hum.samples, ASSISTANT_RATE)) + FRAME)
+        output[silence] = 0.0
     audible = audible_blocks(output)
     replies = tuple(_replies(events, output, audible, listen, to_all))
     return Evidence(annotation, events, replies, audible)

@@ -14,7 +14,7 @@ from covo_cli.evaluation.judging.metric import Metric
 from covo_cli.evaluation.judging.statistics import Estimate, difference
 from covo_cli.evaluation.reporting.report import Report, new_table, number
 from covo_cli.evaluation.running.run import IDENTITY, done
-from covo_cli.sessions.event_log import read_events
+from covo_cli.sessions.event_log import RecordedBackchannel, read_events
 from model.events import (
     EndpointJudged,
     Event,
@@ -161,6 +161,8 @@ def _decision(event: Event) -> str:
             text = f"reply {reply} to turn {turn}"
         case ReplyFinished(reply=reply):
             text = f"reply {reply} finished"
+        case RecordedBackchannel(turn=turn):
+            text = f"hums in turn {turn}"
         case Interrupted(reply=reply, reason=reason):
             text = f"reply {reply} cut off: {reason}"
         case PlaybackControl(reply=reply, action=action, reason=reason):

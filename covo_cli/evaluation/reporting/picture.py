@@ -13,7 +13,7 @@ from audio_io.files import read_audio
 from audio_io.signal import Audio
 from covo_cli.evaluation.judging.finding import Finding
 from covo_cli.evaluation.running.conversation import INPUT, OUTPUT, read_annotation
-from covo_cli.sessions.event_log import read_events
+from covo_cli.sessions.event_log import RecordedBackchannel, read_events
 from model.events import (
     Event,
     Interrupted,
@@ -141,6 +141,8 @@ def _decision(event: Event) -> str:
             return f"turn over: {reason}"
         case ReplyStarted(reply=reply):
             return f"reply {reply}"
+        case RecordedBackchannel():
+            return "hum"
         case SpeculationDiscarded(reason=reason) | TurnDiscarded(reason=reason):
             return f"dropped: {reason}"
         case _:

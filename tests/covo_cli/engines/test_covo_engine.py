@@ -31,6 +31,7 @@ from model.jobs.executor import VirtualExecutor
 from model.playback.spoken_text import SpokenText
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyText, UserTurn
 from model.turns.controller import TurnTakingEngine
+from model.turns.turn_settings import HumSettings, TurnSettings
 from tests.fakes.engine import FakeClock, FakeRecognizer, LevelDetector, silence, speech
 from tests.fakes.voices import COVO, make_pack, save_prompt
 from tests.model.covo.covo_model import VOICE, covo_folder
@@ -467,6 +468,14 @@ def test_a_conversation_shows_the_words_and_the_notices(make):
     (finished,) = of(events, ReplyFinished)
     assert finished.text == "".join(event.delta for event in of(events, AssistantText))
     assert sum(len(event.samples) for event in of(events, AssistantAudio)) > 0
+
+
+def test_it_says_at_the_start_that_it_cannot_hum(make):
+    settings = TurnSettings(humming=HumSettings())
+    engine = TurnTakingEngine(make(), LevelDetector(), VirtualExecutor(FakeClock()), settings)
+    (notice,) = of(engine.process(Frame(0, silence(0.02))), Notice)
+    assert "no backchannels: the voice of covo" in notice.text
+    assert of(engine.process(Frame(320, silence(0.02))), Notice) == []
 
 
 def test_a_conversation_that_is_only_written(make):

@@ -53,11 +53,18 @@ from covo_cli.evaluation.scenarios.scenario import (
     write_set,
 )
 from covo_cli.screen.plain import JsonScreen
+from covo_cli.sessions.event_log import encode_events
 from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import Engine, EngineInfo
 from model.errors import ChatError
-from model.events import PlaybackAction, PlaybackControl
+from model.events import (
+    Backchannel,
+    PlaybackAction,
+    PlaybackControl,
+    ReplyFinished,
+    ReplyStarted,
+)
 from model.hearing.recognition import Transcript
 from model.jobs.executor import VirtualExecutor
 from model.reply import ReplyAudio, UserTurn
@@ -137,6 +144,20 @@ def test_a_conversation_leaves_both_sides_on_one_clock(task, out):
     expected = (stop - over.start) / 16_000
     assert 0.3 < expected < 0.45
     assert findings[FindingCheck.INTERRUPTION].values["stop"] == pytest.approx(expected, abs=0.021)
+
+
+def test_a_backchannel_is_neither_a_reply_nor_part_of_one(task, out):
+    run_all(task, out, 1)
+    folder = out / CONVERSATIONS / "silence-0"
+    sound = np.concatenate([silence(0.5), speech(0.4), silence(0.1), speech(0.3), silence(0.7)])
+    write_audio(folder / "output.wav", sound, 16_000)
+    hum = Backchannel(samples(0.5), 1, -2, np.zeros(round(0.4 * 24_000), np.float32), "Mm-hmm.")
+    events = [hum, ReplyStarted(samples(0.6), 1, 1), ReplyFinished(samples(1.4), 1, "Yes.")]
+    (folder / "events.jsonl").write_text(encode_events(events))
+    evidence = gather(folder, hear_nothing, to_all=False)
+    (only,) = evidence.replies
+    assert (only.first, only.last) == (samples(1.0), samples(1.3))
+    assert evidence.audible_seconds(0, samples(2.0)) == pytest.approx(0.3, abs=0.011)
 
 
 @pytest.mark.parametrize("patience", ["eager", "normal", "patient"])

@@ -41,6 +41,7 @@ from covo_cli.screen.plain import JsonScreen, LinesScreen
 from covo_cli.screen.view import ConversationView, View
 from model.engine import SetMuted
 from model.events import (
+    Backchannel,
     EndpointJudged,
     Notice,
     PlaybackAction,
@@ -84,6 +85,13 @@ def test_lines_of_a_conversation() -> None:
     assert "[00:17.4] -- voice: nova" in lines
     times = [line[1:8] for line in lines]
     assert times == sorted(times)
+
+
+def test_a_backchannel_is_a_line_in_parentheses() -> None:
+    out = io.StringIO()
+    hum = Backchannel(16_000, 1, -2, np.zeros(9_600, np.float32), "Mm-hmm.")
+    LinesScreen(INFO, out).on_tick(tick_with(hum))
+    assert out.getvalue() == "[00:01.0] covo: (Mm-hmm.)\n"
 
 
 def test_lines_have_no_control_characters() -> None:

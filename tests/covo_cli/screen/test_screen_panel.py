@@ -108,6 +108,8 @@ def test_styles_of_what_was_said() -> None:
 
     assert "dim" in style_at(entry(Who.USER, "maybe"), "maybe")
     assert style_at(entry(Who.USER, "surely", final=True), "surely") == ""
+    hum = entry(Who.ASSISTANT, "Mm-hmm.", final=True, backchannel=True)
+    assert style_at(hum, "(Mm-hmm.)") == "dim"
     speaking = entry(Who.ASSISTANT, "said", " unsaid")
     assert style_at(speaking, "said") == ""
     assert style_at(speaking, "unsaid") == "dim"

@@ -69,6 +69,16 @@ def test_subtitles_keep_what_looks_like_markup(session: Session) -> None:
     assert "You: {a} → b &lt;i&gt;c&lt;/i&gt; \\\u2060N &amp; [31md" in vtt.splitlines()
 
 
+def test_a_backchannel_is_in_parentheses_and_marked_in_json(session: Session) -> None:
+    hum = replace(user_entry(1.0, 1.5, "Mm-hmm."), who=Who.ASSISTANT, number=-2, backchannel=True)
+    hummed = with_turns(session, user_entry(0.0, 3.0, "a story"), hum)
+    assert "**00:01 Covo:** (Mm-hmm.)" in export_text(hummed, ExportFormat.MARKDOWN).splitlines()
+    assert "Covo: (Mm-hmm.)" in export_text(hummed, ExportFormat.SRT).splitlines()
+    utterances = json.loads(export_text(hummed, ExportFormat.JSON))["utterances"]
+    marks = [(said["text"], said["backchannel"]) for said in utterances]
+    assert marks == [("a story", False), ("Mm-hmm.", True)]
+
+
 def test_markdown(session: Session) -> None:
     text = export_text(session, ExportFormat.MARKDOWN)
     assert text == (session.folder / "transcript.md").read_text()

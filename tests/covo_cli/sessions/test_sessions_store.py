@@ -15,6 +15,7 @@ from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import read_audio
 from covo_cli.sessions.event_log import (
     RecordedAudio,
+    RecordedBackchannel,
     encode_events,
     event_from_dict,
     event_to_dict,
@@ -32,6 +33,7 @@ from covo_cli.sessions.transcript import (
 from model.events import (
     AssistantAudio,
     AssistantText,
+    Backchannel,
     Event,
     ReplyStarted,
     TurnDiscarded,
@@ -71,6 +73,15 @@ def test_every_event_of_an_older_version_still_loads(tmp_path: Path) -> None:
     for event, record in zip(log.events, written, strict=True):
         name = "AssistantAudio" if isinstance(event, RecordedAudio) else type(event).__name__
         assert record.items() <= (event_to_dict(event) | {"event": name}).items()
+
+
+def test_a_backchannel_comes_back_with_the_length_of_its_sound() -> None:
+    hum = Backchannel(samples(1.5), 0, -2, np.zeros(12_000, np.float32), "Mm-hmm.")
+    (back,) = read_back([hum])
+    assert back == RecordedBackchannel(hum.at, 0, -2, 12_000, "Mm-hmm.")
+    (entry,) = transcript([back])
+    assert transcript([hum]) == (entry,)
+    assert (entry.start_s, entry.end_s, entry.backchannel) == (1.5, 2.0, True)
 
 
 def test_numpy_numbers_are_written_as_plain_ones() -> None:

@@ -161,6 +161,18 @@ def test_a_reply_is_ducked_at_once_and_goes_on_if_the_server_heard_nothing() -> 
         assert user.controls == ["duck", "resume", "duck"]
 
 
+def test_a_reply_that_ends_ducked_leaves_the_next_one_at_its_level() -> None:
+    with FakeRealtime() as server, talking(server) as user:
+        server.respond("resp_1", WORDS, 1.0)
+        user.hear(0.8)
+        user.hear(0.4, speaking=True)
+        assert user.controls == ["duck", "resume"]
+        server.respond("resp_2", WORDS, 1.0)
+        before = len(user.heard)
+        user.hear(0.6)
+        assert np.abs(np.concatenate(user.heard[before:])).max() == pytest.approx(0.3, abs=0.01)
+
+
 def test_typed_text_replaces_the_reply_and_waits_for_its_end() -> None:
     with FakeRealtime() as server, talking(server) as user:
         server.begin_response("resp_1")

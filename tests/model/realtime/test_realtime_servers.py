@@ -42,6 +42,17 @@ def test_covo_serve_says_what_becomes_of_a_reply() -> None:
         assert 0 < played["audio_ms"] < 1500
 
 
+def test_a_reply_that_covo_serve_holds_and_takes_back_leaves_the_speaker_free() -> None:
+    with FakeRealtime(strict=False) as server, talking(server) as user:
+        server.begin_response("resp_1")
+        playback(server, "hold")
+        server.end_response("resp_1", "cancelled", reason="turn_detected")
+        server.respond("resp_2", "Yes.", 0.5)
+        user.hear(1.0)
+        assert user.of(ReplyFinished)[0].text == "Yes."
+        assert not user.of(Notice)
+
+
 def test_covo_serve_is_told_that_a_reply_was_played_to_its_end() -> None:
     with FakeRealtime(strict=False) as server, talking(server) as user:
         server.say("covo.latency", valid=False, total=0.5)

@@ -12,7 +12,7 @@ import pytest
 
 from model.engine import Interrupt, PushToTalk, SayText, SetMuted
 from model.events import TurnState
-from model.turns.turn_settings import TurnSettings
+from model.turns.turn_settings import HumSettings, TurnSettings
 from tests.fakes.copyable import BROKEN, NO_ANSWER, SOMEBODY_ELSE
 from tests.model.turns.turn_machine import Machine
 
@@ -53,6 +53,9 @@ USUAL = {
     "partial_every": 0.2,
     "deaf_after": 0.2,
 }
+STORY = ("open", "open", "silence", "silence", "open", "open")
+"""What goes before where hums are explored: they come late in a turn."""
+HUMMING = HumSettings(after=0.2, story=0.2, pause=0.1, held=0.1, again=0.3)
 CORNERS: dict[str, dict[str, Any]] = {
     "usual": {},
     "no barge-in": {"barge_in": False},
@@ -71,6 +74,8 @@ CORNERS: dict[str, dict[str, Any]] = {
     "always premature": {"continuation": 9.0},
     "never premature": {"continuation": 0.0},
     "slow to return": {"barge_in_release": 1.5},
+    "humming": {"humming": HUMMING},
+    "humming without barge-in": {"humming": HUMMING, "barge_in": False},
 }
 RESTING = (TurnState.LISTENING, TurnState.MUTED)
 MOST_STEPS, EACH_TYPED = 80, 20
@@ -78,16 +83,20 @@ MOST_STEPS, EACH_TYPED = 80, 20
 a line that was typed."""
 
 
-def explore(settings: TurnSettings, *, words: bool, most: int) -> int:
+def explore(settings: TurnSettings, *, words: bool, most: int) -> tuple[int, int]:
     """What every event leads to, from ``most`` different states: those first whose situation was
-    met least, so that the rare ones have their turn. Returns how many situations were met.
+    met least, so that the rare ones have their turn. Returns how many situations were met, and the
+    most hums on one way.
 
     Each state is also left alone, and must come to rest.
     """
     first = Machine(settings, words=words)
+    for name in STORY if settings.humming is not None else ():
+        attempt(first, EVENTS[name], STORY)
     seen = {first.key()}
     met: Counter[Any] = Counter()
     restful: set[Any] = set()
+    hums = 0
     order = count()
     # Most states are never gone on from: what is put off is the last step there, not a copy.
     todo: list[Any] = [(0, 0, next(order), first.situation, first.copies(), ())]
@@ -110,7 +119,8 @@ def explore(settings: TurnSettings, *, words: bool, most: int) -> int:
                 kind = after.situation
                 heapq.heappush(todo, (met[kind], len(trace), next(order), kind, copies, trace))
                 come_to_rest(after, trace, restful)
-    return len(met)
+                hums = max(hums, after.hums)
+    return len(met), hums
 
 
 def attempt(machine: Machine, event: tuple[str | None, Any, bool], path: tuple[str, ...]) -> None:
@@ -147,4 +157,6 @@ def come_to_rest(machine: Machine, path: tuple[str, ...], restful: set[Any]) -> 
 def test_every_order_of_events_ends_in_rest_with_every_turn_answered_once(corner, words):
     settings = TurnSettings(**{**USUAL, **CORNERS[corner]})
     most, situations = (150, 50) if corner == "usual" else (40, 15)
-    assert explore(settings, words=words, most=most) > situations
+    found, hums = explore(settings, words=words, most=most)
+    assert found > situations
+    assert (hums > 0) == (settings.humming is not None)

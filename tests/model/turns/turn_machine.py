@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from audio_io.clock import USER_RATE
 from audio_io.signal import Position
 from model.engine import Command, Frame
 from model.events import (
     AssistantAudio,
+    Backchannel,
     Event,
     Interrupted,
     PlaybackAction,
@@ -59,6 +61,7 @@ TIMES = {
     *("now", "_now", "run_start", "last_voiced", "_voiced_until", "start", "end_of_speech"),
     *("committed_at", "first_audio_at", "first_heard_at", "first_text_at", "_begun_at"),
     *("_words_at", "_released_at", "_moved_at", "_deaf_until", "_next_partial"),
+    *("_pause_at", "_echo_until"),
 }
 LENGTHS = {
     "voiced",
@@ -68,8 +71,9 @@ LENGTHS = {
     "_begins",
     "_words_until",
     "_asked_until",
+    "_enough",
 }
-NUMBERS = {"number", "turn", "reply_id", "_partial_turn"}
+NUMBERS = {"number", "turn", "reply_id", "_partial_turn", "_turn"}
 COUNTS = {"turns", "replies"}
 NOT_PART_OF_IT = {
     *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
@@ -124,6 +128,8 @@ class Machine:
         self.reply = -1
         self.queued = self.played = 0
         self.ducked = self.held = self.dropped = self.stuck = False
+        self.hums = self.said = 0  # the hums, and the steps of speech since the last one
+        self.hummed: int | None = None  # the turn of the last hum
 
     def copies(self) -> Iterator[Machine]:
         """Copies of it as it is now, as ``copy.deepcopy`` makes them, but several times as fast."""
@@ -142,6 +148,7 @@ class Machine:
             self.engine.command(command)
         if words is not None:
             self.person.words = words
+            self.said += 1
         self.stuck = stuck or self.stuck
         if self.queued and not (self.held or self.stuck):
             moved = min(self.queued, PLAYED)
@@ -187,8 +194,21 @@ class Machine:
                 if reply != self.reply:
                     self.reply, self.played = reply, 0
                 self.queued += len(samples)
+            case Backchannel(turn=turn, number=number, samples=samples):
+                humming = self.engine._context.settings.humming
+                assert humming is not None
+                assert self.state is TurnState.USER_SPEAKING, "a hum without a story"
+                assert not self.engine._context.muted, "a hum to a muted microphone"
+                assert self.active is None, "a hum over a reply"
+                again = self.said * STEP >= humming.again * USER_RATE
+                assert self.hummed != turn or again, "two hums running"
+                assert number < self.reply or self.reply >= 0, "the speaker knows this number"
+                self.hums, self.said, self.hummed = self.hums + 1, 0, turn
+                self.reply, self.played, self.queued = number, 0, len(samples)
             case PlaybackControl(action=action):
                 assert event.reason
+                spared = self.active is not None or action is PlaybackAction.RESUME
+                assert spared, "the hum is ducked or stopped"
                 self.ducked = action is PlaybackAction.DUCK or (
                     action is PlaybackAction.HOLD and self.ducked
                 )
@@ -244,7 +264,7 @@ class Machine:
         numbers = (context.turns, context.replies)
         own = (self.state, self.queued, self.ducked, self.held, self.dropped, self.stuck)
         last = (
-            self.reply - context.replies,
+            max(-3, self.reply - context.replies),
             self.finished_turn is not None and self.finished_turn == context.turns,
             len(self.replies.begun),
             self._somebody_else,
