@@ -41,19 +41,6 @@ from tests.model.realtime.remote_talks import RemoteListener
 TOKEN = "ek_" + "t" * 40
 SERVED = ServedEngine("fake", "first", ("first", "second"), "a fake recogniser", TurnSettings())
 WORDS = ["one", "two", "three", "four", "five", "six"] * 2
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-]
 FRAME_S = 0.01
 """Frames come twice as fast as in life; the server takes four times."""
 PATIENCE_S = 60.0
