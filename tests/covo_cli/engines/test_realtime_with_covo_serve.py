@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 import pytest
 import uvicorn
 
+from covo_cli.engines.remote_engine import remote_voices
 from covo_cli.serve.app import ServerApp
 from covo_cli.serve.handshake import Handshake
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.run_serve import ServeOptions, server_config
+from covo_cli.settings.settings import load_settings
 from model.endpoints.server_key import ServerKey
 from model.engine import Interrupt, SayText
 from model.errors import RemoteError
@@ -149,6 +151,14 @@ def test_a_key_stops_the_reply(user: ServedListener) -> None:
     user.wait(lambda: not user.engine.busy)
     assert user.states[-1] == "listening"
     assert not user.of(Notice)
+
+
+def test_its_voices_are_known(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"engine.name": "realtime", "remote.url": address}
+    monkeypatch.setenv("COVO_TOKEN", TOKEN)
+    assert remote_voices(load_settings(there)) == ("first", "second")
+    monkeypatch.setenv("COVO_TOKEN", "ek_wrong_token")
+    assert remote_voices(load_settings({**there, "remote.voice": "third"})) == ("third",)
 
 
 def test_a_wrong_token_is_refused(address: str) -> None:
