@@ -186,7 +186,7 @@ class SessionObject:
         output = {key: audio["output"].get(key) for key in ("format", "voice", "speed")}
         heard = {key: part for key, part in audio["input"].items() if key in _HEARD}
         value["audio"] = {"input": heard, "output": output}
-        speed = output.get("speed")
+        speed: Any = output.get("speed")
         if not _number(speed) or not 0.25 <= speed <= 1.5:
             raise WireError("speed must be from 0.25 to 1.5", "audio.output.speed")
         if output.get("voice") not in self._served.voices:
