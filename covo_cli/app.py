@@ -20,6 +20,7 @@ from covo_cli.commands import (
     doctor,
     evaluation,
     models,
+    serve,
     sessions,
     train,
     voices,
@@ -92,6 +93,7 @@ def root(
 app.command(cls=HelpCommand)(chat.chat)
 app.command()(ask.ask)
 app.command(cls=HelpCommand)(chat.demo)
+app.command(cls=HelpCommand)(serve.serve)
 app.command()(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")

@@ -69,9 +69,13 @@ class NewSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class SayAudio:
-    """The user's next turn is ``samples`` (float32 mono 16 kHz), whole."""
+    """The user's next turn is ``samples`` (float32 mono 16 kHz), whole.
+
+    ``answer``: whether to answer it; None: as the turn taking says.
+    """
 
     samples: Audio = field(repr=False)
+    answer: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

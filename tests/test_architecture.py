@@ -105,6 +105,12 @@ def test_the_running_engine_imports_nothing_of_its_training():
             assert not {target for target in targets if target.startswith(beside)}, name
 
 
+def test_the_server_knows_no_screen():
+    for name, targets in arrows().items():
+        if name.startswith("covo_cli.serve"):
+            assert not {target for target in targets if target.startswith("covo_cli.screen")}, name
+
+
 @pytest.mark.parametrize("room", ["audio_io", "model", "voices"])
 def test_library_rooms_do_not_print(room):
     for path in modules(room):

@@ -68,11 +68,13 @@ def _deleted(words: Sequence[str], heard: Sequence[str]) -> list[int]:
 
 
 def _regrouped(text: str) -> str:
-    """Separate the digits of the normalised ``text`` and join its single letters.
+    """Separate the digits of the normalised ``text``, join its single letters, and shorten dates.
 
-    Zeros are dropped, because the normaliser drops leading ones and takes the letter O for one.
+    "The 14th of May" becomes "14 may". Zeros are dropped, because the normaliser drops leading ones
+    and takes the letter O for one.
     """
-    digits = re.sub(r"[1-9]", r" \g<0> ", re.sub(r"[0.,:]", " ", text))
+    dates = re.sub(r"(?:\bthe )?\b(\d+)(?:st|nd|rd|th)\b(?: of\b)?", r"\1", text)
+    digits = re.sub(r"[1-9]", r" \g<0> ", re.sub(r"[0.,:]", " ", dates))
     return re.sub(r"\b([a-z]) +(?=[a-z]\b)", r"\1", digits)
 
 

@@ -77,9 +77,20 @@ def address(settings: Settings, example: str) -> str:
 
 
 def remote_voices(settings: Settings) -> tuple[str, ...]:
-    """Return the voices that the server is known to have, and the chosen one."""
-    from model.endpoints.server_key import is_openai
+    """Return the voices that the server is known to have, and the chosen one.
 
-    known = OPENAI_VOICES if is_openai(urlsplit(settings.remote.url).hostname or "") else ()
+    Raises: SettingsError, ModelError.
+    """
+    from model.endpoints.server_key import find_key, is_openai
+
+    remote, known = settings.remote, tuple[str, ...]()
+    if is_openai(urlsplit(remote.url).hostname or ""):
+        known = OPENAI_VOICES
+    elif settings.engine.name == "realtime":
+        from model.realtime.address import served_voices, server_address
+
+        there = server_address(remote.url)
+        key = find_key(there.name, remote.token_file, encrypted=there.encrypted)
+        known = served_voices(there, key)
     chosen = settings.remote.voice
     return known if chosen in ("", *known) else (chosen, *known)

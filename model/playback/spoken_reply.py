@@ -91,7 +91,7 @@ class SpokenReply:
         """Return what was added since the last call, and the end of the sound, as events."""
         events: list[Event] = []
         if self._released_at is None:
-            self._released_at = now
+            self._released_at = self._moved_at = now
         for text, sound in self._waiting:
             if sound is None:
                 events.append(AssistantText(now, self.reply_id, text))

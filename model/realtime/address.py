@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+import ssl
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from model.endpoints.server_key import is_openai
+from model.endpoints.server_key import ServerKey, is_openai
 from model.errors import RemoteError
 from model.secrets import without_secrets
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+_SCHEME_OF_PAGES = {"ws": "http", "wss": "https"}
+_LIST_S = 2.0
+
+log = logging.getLogger(__name__)
 
 
 class ServerKind(StrEnum):
@@ -71,6 +77,27 @@ def server_address(text: str, model: str = "") -> ServerAddress:
     encrypted = scheme == "wss"
     name = parts.hostname
     return ServerAddress(url, host, name, kind, encrypted, not (encrypted or _is_here(name)))
+
+
+def served_voices(address: ServerAddress, key: ServerKey) -> tuple[str, ...]:
+    """Return the voices that the server lists beside its models, as covo serve does; else none."""
+    import httpx2
+
+    parts = urlsplit(address.url)
+    scheme, path = _SCHEME_OF_PAGES[parts.scheme], parts.path.removesuffix("/realtime")
+    try:
+        response = httpx2.get(
+            urlunsplit((scheme, parts.netloc, f"{path}/models", "", "")),
+            headers={"Authorization": f"Bearer {key.key}"} if key.key else None,
+            timeout=_LIST_S,
+            trust_env=False,
+            verify=ssl.create_default_context() if address.encrypted else True,
+        )
+        listed = response.json()["data"][0]["voices"]
+    except (httpx2.HTTPError, OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        log.info("%s lists no voices: %s", address.host, type(error).__name__)
+        return ()
+    return tuple(map(str, listed)) if isinstance(listed, list) else ()
 
 
 def _is_here(host: str) -> bool:

@@ -97,6 +97,8 @@ def _take_words(talk: RemoteTalk, kind: str, event: WireEvent) -> None:
         turn.text = wire.text_of(event, "transcript").strip()
     else:
         turn.text += wire.text_of(event, "delta")
+    if turn is talk.open:
+        turn.end = max(turn.start, talk.last_speech)
     if turn.text:
         talk.emit(turn.transcript(talk.now))
 

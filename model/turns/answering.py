@@ -26,6 +26,9 @@ from model.turns.states import (
     UserSpeaking,
 )
 
+UNANSWERED = "not to be answered yet"
+"""Why LISTENING is entered after a turn that waits for an answer."""
+
 MOST_UNANSWERED = 20
 """Turns that may wait for an answer; the oldest is then forgotten."""
 
@@ -238,7 +241,7 @@ def _keep_unanswered(c: TurnContext, state: Thinking) -> ConversationState:
     """Keep the turn until an answer is asked for."""
     c.generator.settle(state.answer.reply.reply_id, None)
     c.unanswered = [*c.unanswered, state.answer][-MOST_UNANSWERED:]
-    return _after_reply(c, state.overlap, "not to be answered yet")
+    return _after_reply(c, state.overlap, UNANSWERED)
 
 
 def _discard_turn(c: TurnContext, state: Thinking, reason: str) -> ConversationState:

@@ -222,8 +222,8 @@ class TurnTakingEngine:
         match asked:
             case SayText(text):
                 return listening.answer_typed(self._context, text.strip())
-            case SayAudio(sound):
-                return listening.answer_sound(self._context, sound)
+            case SayAudio(sound, wanted):
+                return listening.answer_sound(self._context, sound, wanted=wanted)
             case AnswerNow(text):
                 return listening.answer_waiting(self._context, text.strip())
 

@@ -17,6 +17,9 @@ from model.turns.endpointing import EndpointVerdict, TurnEvidence
 from model.turns.phrases import Phrase
 from model.turns.states import ConversationState, Listening, Thinking, UserSpeaking
 
+NOTHING_TO_ANSWER = "nothing to answer"
+"""Why a turn is discarded when an answer is asked for and nothing waits for one."""
+
 
 def listen(c: TurnContext, state: Listening) -> ConversationState:
     """Process one frame of LISTENING or MUTED."""
@@ -33,13 +36,14 @@ def answer_typed(c: TurnContext, text: str) -> ConversationState:
     return _commit(c, turn, None, "typed", wanted=True)
 
 
-def answer_sound(c: TurnContext, sound: Audio) -> ConversationState:
-    """Take ``sound`` (float32 mono 16 kHz) as the next turn."""
+def answer_sound(c: TurnContext, sound: Audio, *, wanted: bool | None) -> ConversationState:
+    """Take ``sound`` (float32 mono 16 kHz) as the next turn; ``wanted``: as in
+    :func:`finish_turn`."""
     c.turns += 1
     start = max(0, c.now - len(sound))
     turn = OpenTurn(c.turns, start, c.now, frames=[sound], voiced=len(sound))
     turn.closed = True
-    return _commit(c, turn, None, "given whole")
+    return _commit(c, turn, None, "given whole", wanted=wanted)
 
 
 def answer_waiting(c: TurnContext, text: str) -> ConversationState:
@@ -49,8 +53,8 @@ def answer_waiting(c: TurnContext, text: str) -> ConversationState:
     sound = [answer.turn.audio() for answer in waiting]
     c.turns += 1
     if not (waiting or text):
-        c.emit(TurnDiscarded(c.now, c.turns, "nothing to answer"))
-        return c.rest("nothing to answer")
+        c.emit(TurnDiscarded(c.now, c.turns, NOTHING_TO_ANSWER))
+        return c.rest(NOTHING_TO_ANSWER)
     said, added = (words, text) if waiting else (text, "")
     turn = OpenTurn(c.turns, c.now, c.now, sound, typed=said, added=added)
     return _commit(c, turn, None, "asked to answer", wanted=True)

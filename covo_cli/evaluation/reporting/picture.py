@@ -66,11 +66,11 @@ def draw(folder: Path, findings: Sequence[Finding], target: Path) -> None:
     figure.suptitle(f"{annotation.scenario.id}{note}: {wrong}", fontsize=10)
     _waveform(user, read_audio(folder / INPUT, USER_RATE), "user", "#08519c")
     _waveform(assistant, read_audio(folder / OUTPUT, USER_RATE), "assistant", "#006d2c")
-    for line in annotation.said:
+    for number, line in enumerate(annotation.said):
         user.axvspan(seconds(line.start), seconds(line.end), color="#9ecae1", alpha=0.35, lw=0)
         user.text(
             seconds(line.start),
-            0.98,
+            0.98 - 0.08 * (number % 3),
             f"{line.role}: {line.text}",
             transform=user.get_xaxis_transform(),
             fontsize=7,

@@ -11,13 +11,14 @@ from typer.testing import CliRunner
 from covo_cli.app import app
 from covo_cli.errors import is_expected, message_for
 
-EXTRAS = ("jiwer", "whisper_normalizer", "scipy", "matplotlib")
+EXTRAS = ("jiwer", "whisper_normalizer", "scipy", "matplotlib", "uvicorn")
 TORCH = ("torch", "transformers", "safetensors")
 
 
 @pytest.fixture
 def base_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the packages of the extras ``eval`` and ``plot``, also where they are loaded."""
+    """Hide the packages of the extras ``eval``, ``plot`` and ``serve``, also where they are
+    loaded."""
     for name in EXTRAS:
         for loaded in [m for m in sys.modules if m.startswith(f"{name}.")]:
             monkeypatch.delitem(sys.modules, loaded)
@@ -43,6 +44,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, folder: Path, command: str) -> str:
         ("bench network --size tiny --plot x.png", "matplotlib", "plot"),
         ("eval duplex set --out run", "scipy, jiwer, whisper-normalizer", "eval"),
         ("eval report run", "scipy, jiwer, whisper-normalizer", "eval"),
+        ("serve --engine lite", "uvicorn", "serve"),
         ("eval compare run run", "scipy, jiwer, whisper-normalizer", "eval"),
     ],
 )

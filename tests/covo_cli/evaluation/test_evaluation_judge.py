@@ -220,6 +220,8 @@ def test_a_pause_in_which_nothing_was_heard_has_nothing_to_take_back():
         ("My surname is Marlow, M, A, R, L, O, W.", "My surname is Marlow, M-A-R-L-O-W.", 0),
         ("My surname is Marlow, M, A, R, L, O, W.", "My surname is Marlow.", 1),
         ("Come at eleven twenty five.", "Come at 11:25.", 0),
+        ("Come on the tenth of June.", "Come on 10 June.", 0),
+        ("Come on June the tenth.", "Come on June 10th.", 0),
         ("It's late.", "It is late.", 0),
         ("It's late.", "", 3),
     ],

@@ -76,6 +76,17 @@ def test_a_speaker_that_stands_still_has_lost_the_rest_unless_it_was_asked_to(he
     assert reply.stalled(end) is not held
 
 
+def test_a_speaker_may_take_a_moment_to_begin():
+    late = samples(STALLED_S) + FRAME
+    reply = SpokenReply(1, 7)
+    reply.say(late, SOUND, "one ")
+    reply.end()
+    reply.take(late)
+    reply.follow(late, Position())
+    assert not reply.stalled(late)
+    assert reply.stalled(2 * late)
+
+
 def test_time_without_sound_to_play_does_not_count_as_standing_still():
     reply = SpokenReply(1, 7)
     reply.say(0, SOUND, "one ")

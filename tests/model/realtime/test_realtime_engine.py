@@ -258,6 +258,7 @@ def test_muting_is_shown() -> None:
 def test_partial_words_grow_and_the_final_ones_replace_them() -> None:
     kind = "conversation.item.input_audio_transcription.delta"
     with FakeRealtime() as server, talking(server) as user:
+        user.hear(0.5, speaking=True)
         server.speech_started("item_1")
         for delta in ("what ", "is"):
             server.say(kind, item_id="item_1", content_index=0, delta=delta)
@@ -265,6 +266,7 @@ def test_partial_words_grow_and_the_final_ones_replace_them() -> None:
         user.hear(0.1)
         said = [(event.text, event.final) for event in user.of(UserTranscript)]
         assert said == [("what ", False), ("what is", False), ("What is it?", True)]
+        assert user.of(UserTranscript)[0].end == samples(0.5), "as far as they have spoken"
 
 
 def test_speech_that_the_server_makes_no_turn_of_is_dropped() -> None:

@@ -1,0 +1,82 @@
+"""``covo serve``: hold conversations for clients of the OpenAI Realtime API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from covo_cli.commands.voices import complete_voice
+from covo_cli.settings.flags import with_flags
+
+_FLAGS = {
+    "Engine": (
+        *("engine.name", "covo.model", "covo.precision", "covo.device"),
+        *("covo.voice_prompt_seconds", "covo.text_only", "voice.name"),
+        *("chat.model", "chat.url", "chat.persona"),
+    ),
+    "Turn taking": ("hearing.language", "turns.barge_in", "turns.patience", "turns.silence"),
+}
+_WHERE, _WHO = "Address", "Access"
+
+
+@with_flags(_FLAGS, {"voice.name": complete_voice})
+def serve(
+    flags: Mapping[str, object],
+    host: Annotated[
+        str, typer.Option(help="Address to listen at.", rich_help_panel=_WHERE)
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port; 0: any.", rich_help_panel=_WHERE)
+    ] = 8765,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate, for https and wss.", rich_help_panel=_WHERE)
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="Its private key.", rich_help_panel=_WHERE)
+    ] = None,
+    token: Annotated[
+        str,
+        typer.Option(
+            help="What clients must know; COVO_TOKEN does the same; empty: a new one is printed.",
+            rich_help_panel=_WHO,
+        ),
+    ] = "",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of this host in requests; repeat it.", rich_help_panel=_WHO),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Origin of a web page, https://HOST; repeat it.", rich_help_panel=_WHO),
+    ] = None,
+    sessions: Annotated[
+        int, typer.Option(min=1, max=64, help="Conversations at once; each loads an engine.")
+    ] = 1,
+    check: Annotated[bool, typer.Option("--check", help="Talk to it once, and exit.")] = False,
+) -> None:
+    """Serve the OpenAI Realtime API.
+
+    Any client library of it can hold a spoken conversation with the engine.
+    """
+    from covo_cli.process.packages import require_packages
+
+    require_packages("serve", "starlette", "uvicorn", "websockets")
+    from covo_cli.serve.run_serve import ServeOptions, run_serve
+    from covo_cli.settings.settings import load_settings
+
+    settings = load_settings({**flags, "covo.voice": flags["voice.name"]})
+    options = ServeOptions(
+        host,
+        0 if check else port,
+        token,
+        tuple(allow_host or ()),
+        tuple(allow_origin or ()),
+        tls_cert,
+        tls_key,
+        sessions,
+        check,
+    )
+    raise typer.Exit(run_serve(settings, options))

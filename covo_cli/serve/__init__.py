@@ -1,0 +1,1 @@
+"""A server that holds conversations for clients of the OpenAI Realtime API."""

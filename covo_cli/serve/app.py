@@ -1,0 +1,159 @@
+"""The web application: its paths, and the checks in front of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from covo_cli.serve.connection import RealtimeConnection, ServerLimits, described
+from covo_cli.serve.handshake import Handshake, Refusal
+from covo_cli.serve.places import Places
+from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
+from covo_cli.serve.realtime.wire import new_id
+from model.events import TurnLatency
+
+RETRY_S = 5
+"""When a client that found no place may come again."""
+
+_OPEN_PATHS = {"/health", "/"}
+_ABORT = "covo.abort"
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+SendMessage = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class ServerFigures:
+    """What the server tells of itself besides its places. ``turns``: answered so far."""
+
+    turns: int = 0
+    last: TurnLatency | None = None
+
+    def note(self, latency: TurnLatency) -> None:
+        """Note an answered turn."""
+        self.turns += 1
+        self.last = latency
+
+
+class ServerApp:
+    """An ASGI application that serves ``places``. ``pages``: more routes, such as a web page's."""
+
+    def __init__(
+        self,
+        handshake: Handshake,
+        places: Places,
+        served: ServedEngine,
+        lacks: tuple[str, ...] = (),
+        limits: ServerLimits | None = None,
+        pages: tuple[BaseRoute, ...] = (),
+    ) -> None:
+        self._handshake = handshake
+        self._places = places
+        self._served = served
+        self._lacks = lacks
+        self._limits = limits or ServerLimits()
+        self.figures = ServerFigures()
+        self._app = Starlette(
+            routes=[
+                WebSocketRoute("/v1/realtime", self._realtime),
+                Route("/v1/models", self._models),
+                Route("/v1/realtime/client_secrets", self._client_secret, methods=["POST"]),
+                Route("/health", self._health),
+                *pages,
+            ]
+        )
+
+    @property
+    def status(self) -> str:
+        """A line of what goes on."""
+        places, last = self._places, self.figures.last
+        words = [f"{places.busy} of {places.count} places taken", f"{places.queued} waiting"]
+        if last is not None:
+            words.append(f"turn {self.figures.turns} answered after {last.total:.2f} s")
+        return ", ".join(words)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
+        """Check a request and serve it."""
+        if scope["type"] in ("http", "websocket"):
+            refusal = self._refusal(scope)
+            if refusal is not None:
+                await _refuse(refusal, scope, receive, send)
+                return
+            transport = getattr(getattr(send, "__self__", None), "transport", None)
+            scope[_ABORT] = transport.abort if transport is not None else lambda: None
+        await self._app(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Refusal | None:
+        headers = {
+            key.decode("latin-1").lower(): value.decode("utf-8", "surrogateescape")
+            for key, value in scope["headers"]
+        }
+        path, protocols = scope["path"], scope.get("subprotocols", [])
+        needs_token = path not in _OPEN_PATHS and not path.startswith("/page/")
+        refusal = self._handshake.refusal(
+            headers, scope["scheme"], protocols, needs_token=needs_token
+        )
+        if refusal is None and scope["type"] == "websocket" and self._places.full:
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "all places are taken")
+        return refusal
+
+    async def _realtime(self, socket: WebSocket) -> None:
+        connection = RealtimeConnection(
+            socket,
+            self._places,
+            lambda engine: described(engine, self._served),
+            self._limits,
+            socket.scope[_ABORT],
+            self.figures.note,
+        )
+        await connection.serve()
+
+    async def _models(self, request: Request) -> JSONResponse:
+        model = {
+            "id": self._served.model,
+            "object": "model",
+            "created": 0,
+            "owned_by": "covo",
+            "voices": list(self._served.voices),
+            "lacks": list(self._lacks),
+        }
+        return JSONResponse({"object": "list", "data": [model]})
+
+    async def _client_secret(self, request: Request) -> JSONResponse:
+        secret, expires_at = self._handshake.issue_secret()
+        session = SessionObject(self._served, new_id("sess"), expires_at).value
+        return JSONResponse({"value": secret, "expires_at": expires_at, "session": session})
+
+    async def _health(self, request: Request) -> JSONResponse:
+        places = self._places
+        state = {"sessions": places.busy, "places": places.count, "queued": places.queued}
+        healthy = places.count > 0
+        return JSONResponse(
+            {"status": "ok" if healthy else "failed", **state}, 200 if healthy else 503
+        )
+
+
+async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: SendMessage) -> None:
+    """Answer with the refusal's status, for a socket instead of accepting it."""
+    headers = {}
+    if refusal.status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_S)
+    if refusal.status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    answer = PlainTextResponse(f"{refusal.reason}\n", refusal.status, headers)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(answer)
+    else:
+        await answer(scope, receive, send)

@@ -1,0 +1,239 @@
+"""One client's socket: waiting for a place, the conversation on its thread, and every limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from audio_io.clock import seconds
+from audio_io.worker import Worker
+from covo_cli.conversation.conversation import Conversation
+from covo_cli.conversation.request import Request
+from covo_cli.serve.handshake import SUBPROTOCOL
+from covo_cli.serve.places import Places
+from covo_cli.serve.realtime.microphone import SocketMicrophone
+from covo_cli.serve.realtime.session import RealtimeSession
+from covo_cli.serve.realtime.session_object import ServedEngine
+from covo_cli.serve.realtime.speaker import SocketSpeaker
+from covo_cli.serve.realtime.wire import new_id
+from model.engine import Engine
+from model.events import TurnLatency
+
+MOST_EARLY = 64
+"""Events kept of a client that waits for its place."""
+MOST_QUEUED = 8 * 1024 * 1024
+"""Characters that may wait to be sent to a client."""
+_CLOSE_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """Limits of a session, in seconds: its length, silence of the client, one send; and how many
+    events it may send in a second."""
+
+    session: float = 3600.0
+    idle: float = 600.0
+    send: float = 10.0
+    events: float = 200.0
+
+
+class _Gone(Exception):  # noqa: N818 - not a fault
+    """The session is over; ``code`` and ``reason`` are those of the socket's close."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class RealtimeConnection:
+    """Serves one accepted socket; ``abort`` drops it at once.
+
+    ``describe``: what is told of an engine. ``note``: called with each turn's latency.
+    """
+
+    def __init__(
+        self,
+        socket: WebSocket,
+        places: Places,
+        describe: Callable[[Engine], ServedEngine],
+        limits: ServerLimits,
+        abort: Callable[[], None],
+        note: Callable[[TurnLatency], None],
+    ) -> None:
+        self._socket = socket
+        self._places = places
+        self._describe = describe
+        self._limits = limits
+        self._abort = abort
+        self._note = note
+        self._extended = socket.query_params.get("covo") == "1"
+        self._loop = asyncio.get_running_loop()
+        self._outbox: asyncio.Queue[str] = asyncio.Queue()
+        self._queued = 0
+        self._early: list[str] = []
+        self._session: RealtimeSession | None = None
+        self._heard_at = time.monotonic()
+
+    async def serve(self) -> None:
+        """Hold the session until one side ends it."""
+        protocols = self._socket.scope.get("subprotocols", [])
+        await self._socket.accept(SUBPROTOCOL if SUBPROTOCOL in protocols else None)
+        tasks = [
+            asyncio.ensure_future(work) for work in (self._read(), self._write(), self._hold())
+        ]
+        gone = _Gone(1011, "the server failed")
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if not task.done():
+                    continue
+                error = task.exception()
+                if isinstance(error, _Gone):
+                    gone = error
+                elif error is not None:
+                    log.error("a session failed", exc_info=error)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if gone.code:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(self._limits.send):
+                    await self._socket.close(gone.code, gone.reason)
+
+    async def _read(self) -> None:
+        allowed, counted_at = self._limits.events, time.monotonic()
+        while True:
+            received = await self._socket.receive()
+            if received["type"] == "websocket.disconnect":
+                raise _Gone(0, "the client has left")
+            message = received.get("text") or ""  # bytes are no event
+            now = self._heard_at = time.monotonic()
+            allowed = min(self._limits.events, allowed + (now - counted_at) * self._limits.events)
+            counted_at = now
+            allowed -= 1
+            if allowed < 0:
+                await asyncio.sleep(-allowed / self._limits.events)
+            if self._session is not None:
+                self._session.take(message)
+            elif "input_audio_buffer.append" not in message[:200]:
+                if len(self._early) >= MOST_EARLY:
+                    raise _Gone(1008, "too many events while waiting for a place")
+                self._early.append(message)
+
+    async def _write(self) -> None:
+        while True:
+            text = await self._outbox.get()
+            self._queued -= len(text)
+            try:
+                async with asyncio.timeout(self._limits.send):
+                    await self._socket.send_text(text)
+            except TimeoutError as error:
+                self._abort()
+                raise _Gone(0, "the client does not read") from error
+            except (WebSocketDisconnect, RuntimeError) as error:
+                raise _Gone(0, "the client has left") from error
+
+    async def _hold(self) -> None:
+        engine = await self._places.enter(self._tell_place)
+        microphone = SocketMicrophone()
+        over = asyncio.Event()
+        worker = Worker(self._conversation(engine, microphone, over), "session")
+        worker.start()
+        try:
+            await self._watch(over)
+        finally:
+            self._session = None
+            microphone.close()
+            await asyncio.shield(asyncio.to_thread(worker.join, _CLOSE_S))
+            self._places.leave(engine, stuck=worker.is_alive())
+
+    def _conversation(
+        self, engine: Engine, microphone: SocketMicrophone, over: asyncio.Event
+    ) -> Callable[[], None]:
+        """Begin the session; return what holds its conversation and then sets ``over``."""
+        session_id, speaker = new_id("sess"), SocketSpeaker()
+        conversation: Conversation
+
+        def send(event: dict[str, Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._send, event)
+
+        def command(request: Request) -> None:
+            conversation.send(request)
+
+        session = RealtimeSession(
+            self._describe(engine),
+            microphone,
+            speaker,
+            send,
+            command,
+            session_id=session_id,
+            expires_at=int(time.time() + self._limits.session),
+            extended=self._extended,
+            note=self._note,
+        )
+        conversation = Conversation(microphone, speaker, engine, [session])
+
+        def run() -> None:
+            try:
+                conversation.run()
+            finally:
+                log.info("session %s ends after %.1f s", session_id, seconds(conversation.at))
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(over.set)
+
+        log.info("session %s begins", session_id)
+        session.open()
+        for message in self._early:
+            session.take(message)
+        self._early.clear()
+        self._session = session
+        return run
+
+    async def _watch(self, over: asyncio.Event) -> None:
+        """Return only by raising why the session ends."""
+        until = time.monotonic() + self._limits.session
+        self._heard_at = time.monotonic()
+        while True:
+            now = time.monotonic()
+            idle = self._heard_at + self._limits.idle
+            if now >= until:
+                raise _Gone(1000, "the session has reached its longest time")
+            if now >= idle:
+                raise _Gone(1000, "nothing was heard for too long")
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(until, idle) - now):
+                    await over.wait()
+                    raise _Gone(1011, "the conversation broke off")
+
+    async def _tell_place(self, position: int) -> None:
+        if self._extended:
+            event = {"type": "covo.queue", "event_id": new_id("event"), "position": position}
+            self._send(event)
+
+    def _send(self, event: dict[str, Any]) -> None:
+        """Queue an event; drop a client that lets too much wait."""
+        text = json.dumps(event)
+        self._queued += len(text)
+        if self._queued > MOST_QUEUED:
+            self._abort()
+            return
+        self._outbox.put_nowait(text)
+
+
+def described(engine: Engine, served: ServedEngine) -> ServedEngine:
+    """Return what is told of ``engine`` now, which ``served`` describes from the server's side."""
+    info = engine.info
+    return replace(served, model=info.name, voice=info.voice or "none", lacks=info.lacks)

@@ -1,0 +1,98 @@
+"""The places of a server: one conversation for each engine, and a short queue."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+from model.engine import Engine
+
+QUEUE = 4
+"""Clients that may wait for a place."""
+
+log = logging.getLogger(__name__)
+
+
+class Places:
+    """Lends ``engines`` to one client each, in the order in which they come.
+
+    For the event loop's thread only.
+    """
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._free = deque(engines)
+        self._waiting: deque[asyncio.Future[Engine]] = deque()
+        self._restoring: set[asyncio.Task[None]] = set()
+        self.count = len(engines)
+        """Engines that work."""
+        self.busy = 0
+        """Engines that hold a conversation, or are made ready for the next."""
+
+    @property
+    def queued(self) -> int:
+        """How many clients wait."""
+        return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether nobody else may even wait."""
+        return not self.count or (not self._free and len(self._waiting) >= QUEUE)
+
+    async def enter(self, tell: Callable[[int], Awaitable[None]]) -> Engine:
+        """Return a free engine, waiting for one. ``tell`` is awaited with the place in the queue
+        whenever it changes."""
+        if self._free:
+            self.busy += 1
+            return self._free.popleft()
+        mine: asyncio.Future[Engine] = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        told = 0
+        try:
+            while not mine.done():
+                position = self._waiting.index(mine) + 1
+                if position != told:
+                    told = position
+                    await tell(position)
+                await asyncio.wait([mine], timeout=0.2)
+            return mine.result()
+        except BaseException:
+            if mine.done() and not mine.cancelled():
+                self.leave(mine.result())  # it came too late
+            raise
+        finally:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+
+    def leave(self, engine: Engine, *, stuck: bool = False) -> None:
+        """Give ``engine`` back; it forgets the conversation, and then is free.
+
+        ``stuck``: its conversation does not end, so its place is closed.
+        """
+        if stuck:
+            self._close()
+            log.error("a conversation does not end; its place is closed")
+            return
+        task = asyncio.get_running_loop().create_task(self._restore(engine))
+        self._restoring.add(task)
+        task.add_done_callback(self._restoring.discard)
+
+    async def _restore(self, engine: Engine) -> None:
+        try:
+            await asyncio.to_thread(engine.start_over)
+        except Exception:
+            self._close()
+            log.exception("an engine could not begin anew; its place is closed")
+            return
+        while self._waiting:
+            next_one = self._waiting.popleft()
+            if not next_one.done():
+                next_one.set_result(engine)
+                return
+        self.busy -= 1
+        self._free.append(engine)
+
+    def _close(self) -> None:
+        self.busy -= 1
+        self.count -= 1

@@ -1,0 +1,28 @@
+"""covo's own events, for clients that ask for them (``?covo=1``).
+
+What the terminal shows beyond the Realtime API: the speaker is ducked, held, resumed or stopped and
+why, how a silence was judged, how long an answer took, and messages for the user. Nobody else gets
+them, because other clients take an unknown event for an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from model.events import EndpointJudged, Event, Notice, PlaybackControl, TurnLatency
+
+
+def told_besides(event: Event, response_id: str | None) -> Iterator[dict[str, Any]]:
+    """Yield what covo's own clients are told of ``event``. ``response_id``: of the newest reply."""
+    match event:
+        case PlaybackControl(action=action, reason=reason):
+            told = {"action": action.value, "reason": reason, "response_id": response_id}
+            yield {"type": "covo.playback", **told}
+        case EndpointJudged(over=over, silence=silence, reason=reason):
+            yield {"type": "covo.endpoint", "over": over, "silence": silence, "reason": reason}
+        case TurnLatency(total=total, parts=parts):
+            took = {"total": total, "parts": parts, "response_id": response_id}
+            yield {"type": "covo.latency", **took}
+        case Notice(level=level, text=text):
+            yield {"type": "covo.notice", "level": level, "text": text}

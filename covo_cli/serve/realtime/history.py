@@ -1,0 +1,90 @@
+"""A client's changes to the conversation: items of text come, are read back, and go.
+
+Text that no response has answered is part of the engine's history at once, so that it counts if
+the user speaks next. When it is answered, it becomes the turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from covo_cli.conversation.request import Request
+from covo_cli.serve.realtime.items import ConversationEntry, ConversationItems
+from covo_cli.serve.realtime.response import Send
+from covo_cli.serve.realtime.wire import ClientEvent, WireError
+from model.engine import CutReply, Forget, Remember
+
+
+class HistoryOnTheWire:
+    """Carries out ``conversation.item.create``, ``retrieve`` and ``delete``."""
+
+    def __init__(
+        self, send: Send, items: ConversationItems, command: Callable[[Request], None]
+    ) -> None:
+        self._send = send
+        self._items = items
+        self._command = command
+        self._pending: list[ConversationEntry] = []  # text that waits for an answer
+        self._asked: list[ConversationEntry] = []  # text that is being answered
+        self._numbers = 0
+
+    def obey(self, event: ClientEvent, last_reply: int) -> None:
+        """Carry out ``event``. ``last_reply``: the reply that can still be cut. Raises:
+        WireError."""
+        fields = event.fields
+        match event.kind:
+            case "conversation.item.create":
+                self._create(fields["item"], fields.get("previous_item_id"))
+            case "conversation.item.retrieve":
+                entry = self._items[fields["item_id"]]
+                if entry is None:
+                    code = "item_retrieve_invalid_item_id"
+                    raise WireError("there is no such item", "item_id", code)
+                self._send({"type": "conversation.item.retrieved", "item": entry.value})
+            case "conversation.item.delete":
+                self._delete(fields["item_id"], last_reply)
+
+    def unanswered(self) -> str:
+        """Return the text that waits for an answer, which is asked for now."""
+        self._asked, self._pending = self._pending, []
+        for entry in self._asked:
+            self._command(Forget(entry.exchange))
+        return "\n".join(entry.text for entry in self._asked)
+
+    def answered(self, reply: int) -> None:
+        """Note that reply ``reply`` answers the text that was asked for."""
+        for entry in self._asked:
+            entry.exchange = reply
+        self._asked = []
+
+    def _create(self, item: dict[str, object], after: str | None) -> None:
+        value = self._items.read(item)
+        before = self._items.add(value, after)
+        for kind in ("added", "done"):
+            event = {"type": f"conversation.item.{kind}", "item": value}
+            self._send(event | {"previous_item_id": before})
+        entry = self._items[value["id"]]
+        if entry is None or not entry.text:
+            return
+        self._numbers -= 1
+        entry.exchange = self._numbers
+        if entry.role != "assistant":
+            self._pending.append(entry)
+            self._command(Remember(self._numbers, entry.text, ""))
+            return
+        asked, self._pending = self._pending, []
+        for old in asked:
+            self._command(Forget(old.exchange))
+            old.exchange = self._numbers
+        said = "\n".join(old.text for old in asked)
+        self._command(Remember(self._numbers, said, entry.text))
+
+    def _delete(self, item_id: str, last_reply: int) -> None:
+        entry = self._items.remove(item_id)
+        if entry is not None and entry.exchange:
+            self._pending = [old for old in self._pending if old is not entry]
+            if not self._items.exchange(entry.exchange):
+                self._command(Forget(entry.exchange))
+            elif entry.role == "assistant" and entry.exchange == last_reply:
+                self._command(CutReply(last_reply, 0))
+        self._send({"type": "conversation.item.deleted", "item_id": item_id})

@@ -1,0 +1,152 @@
+"""The items of a session's conversation, in their order."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from covo_cli.serve.realtime.wire import WireError, new_id
+
+MOST_ITEMS = 1000
+"""Items kept; the oldest is then forgotten."""
+
+MOST_TEXT = 256 * 1024
+"""Characters of text that an item may have."""
+
+ROOT = "root"
+"""The id before the first item."""
+
+_ROLES = ("user", "assistant", "system")
+_OTHER_TYPES = {
+    "function_call": ("name", "arguments"),
+    "function_call_output": ("call_id", "output"),
+}
+
+
+@dataclass(slots=True)
+class ConversationEntry:
+    """An item as it is told. ``exchange``: the number of the engine's exchange that holds it, 0
+    for none."""
+
+    value: dict[str, Any] = field(repr=False)
+    exchange: int = 0
+
+    @property
+    def item_id(self) -> str:
+        """Its id."""
+        return str(self.value["id"])
+
+    @property
+    def role(self) -> str:
+        """Who says it, empty for none of the roles."""
+        return str(self.value.get("role", ""))
+
+    @property
+    def text(self) -> str:
+        """What is written in it, or was recognised of it."""
+        texts = [p.get("text") or p.get("transcript") for p in self.value.get("content", [])]
+        return "\n".join(text for text in texts if text)
+
+
+class ConversationItems:
+    """All items, and the ids that were ever used."""
+
+    def __init__(self) -> None:
+        self._entries: list[ConversationEntry] = []
+        self._issued: set[str] = set()
+
+    def __getitem__(self, item_id: str) -> ConversationEntry | None:
+        return next((entry for entry in self._entries if entry.item_id == item_id), None)
+
+    def issued(self, item_id: str) -> bool:
+        """Return whether there is or was such an item."""
+        return item_id in self._issued
+
+    def exchange(self, number: int) -> Sequence[ConversationEntry]:
+        """Return the items of an exchange."""
+        return [entry for entry in self._entries if entry.exchange == number]
+
+    def add(self, value: dict[str, Any], after: str | None = None) -> str | None:
+        """Add an item after the item ``after`` (default: last); return the id before it."""
+        ids = [entry.item_id for entry in self._entries]
+        place = len(ids)
+        if after == ROOT:
+            place = 0
+        elif after in ids:
+            place = ids.index(after) + 1
+        self._entries.insert(place, ConversationEntry(value))
+        self._issued.add(value["id"])
+        if len(self._entries) > MOST_ITEMS:
+            self._entries.pop(0 if place else 1)
+        return ids[place - 1] if place else None
+
+    def before(self, item_id: str) -> str | None:
+        """Return the id before an item, None for the first one."""
+        ids = [entry.item_id for entry in self._entries]
+        return ids[ids.index(item_id) - 1] if item_id in ids[1:] else None
+
+    def remove(self, item_id: str) -> ConversationEntry | None:
+        """Remove an item and return it."""
+        entry = self[item_id]
+        if entry is not None:
+            self._entries.remove(entry)
+        return entry
+
+    def read(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return a client's ``item`` as it is kept. Raises: WireError."""
+        item_id = item.get("id") or new_id("item")
+        if not isinstance(item_id, str) or len(item_id) > 512:
+            raise WireError("the id must be a string", "item.id")
+        if self.issued(item_id):
+            told = f"an item with the id {item_id[:80]} exists already"
+            raise WireError(told, "item.id", "item_create_duplicate_item_id")
+        kind = item.get("type", "message")
+        if isinstance(kind, str) and kind in _OTHER_TYPES:
+            value = {"id": item_id, "object": "realtime.item", "type": kind, "status": "completed"}
+            for name in (*_OTHER_TYPES[kind], "call_id"):
+                given = item.get(name)
+                if isinstance(given, str):
+                    value[name] = given[:MOST_TEXT]
+                elif name in _OTHER_TYPES[kind]:
+                    raise WireError(f"{name} must be a string", f"item.{name}")
+            return value
+        role = item.get("role")
+        if kind != "message" or role not in _ROLES:
+            raise WireError("only messages of user, assistant and system are taken", "item.type")
+        content = item.get("content")
+        if not isinstance(content, list):
+            raise WireError("content must be a list", "item.content")
+        parts = [_read_part(part, str(role)) for part in content[:100]]
+        return message(item_id, str(role), [part for part in parts if part])
+
+
+def _read_part(part: Any, role: str) -> dict[str, Any]:
+    """Return a part of a client's item, empty for what is not kept. Raises: WireError."""
+    if not isinstance(part, dict):
+        raise WireError("a part must be an object", "item.content")
+    kind = part.get("type")
+    kinds = {"assistant": ("output_text", "output_audio")}.get(role, ("input_text", "input_audio"))
+    if kind in ("input_image", None) or kind not in (*kinds, "text", "audio"):
+        raise WireError(f"a part of {role} must be {' or '.join(kinds)}", "item.content.type")
+    name = "transcript" if kind.endswith("audio") else "text"
+    text = part.get(name) or ""
+    if not isinstance(text, str) or len(text) > MOST_TEXT:
+        raise WireError(f"{name} must be a text of at most 256 KiB", f"item.content.{name}")
+    kept = {"type": kinds[1] if kind.endswith("audio") else kinds[0], name: text}
+    return kept if text or kind.endswith("audio") else {}
+
+
+def message(
+    item_id: str, role: str, content: Sequence[dict[str, Any]], status: str = "completed"
+) -> dict[str, Any]:
+    """Return a message as an item."""
+    return {
+        "id": item_id,
+        "object": "realtime.item",
+        "type": "message",
+        "status": status,
+        "role": role,
+        "content": copy.deepcopy(list(content)),
+    }

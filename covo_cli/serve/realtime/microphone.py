@@ -1,0 +1,154 @@
+"""The microphone of a session: fed by a client, clocked by the server.
+
+An engine counts time in frames, and clients send as they please: steadily, a whole question at
+once, or nothing while nobody speaks. Sound is handed on as it comes, at most four times as fast as
+it was spoken; after :data:`GAP_S` without any, silence takes its place at the speed of life.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from audio_io.clock import FRAME, FRAME_S, USER_RATE, samples
+from audio_io.endpoints import EndpointStatus
+from audio_io.signal import Audio
+
+GAP_S = 0.2
+"""Silence takes over when nothing has come for this long."""
+
+UNHEARD_S = 60.0
+"""Most sound that may wait to be heard."""
+
+_BURST_S = FRAME_S / 4
+"""Least time between two frames."""
+
+_REMEMBERED = 1000
+"""Silences whose place is remembered."""
+
+
+class SocketMicrophone:
+    """A :class:`audio_io.endpoints.Microphone`. Thread-safe; ``clock`` returns seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._waiting: list[Audio] = []
+        self._length = 0
+        self._kept: list[Audio] = []
+        self._arrived = self._given = self._spoken = clock()
+        self._silent_frames = 0
+        self._at = 0
+        self._silences: list[tuple[int, int]] = []  # start and length, in frames' samples
+        self._earlier = 0
+        self.ended = False
+        """Whether it was closed."""
+
+    def start(self) -> None:
+        """Do nothing: the client is there already."""
+
+    def push(self, sound: Audio, *, manual: bool = False) -> bool:
+        """Add ``sound`` (float32 mono 16 kHz); return whether there was room for all of it.
+
+        ``manual``: keep it for :meth:`whole` instead of handing it on.
+        """
+        with self._changed:
+            if manual:
+                room = samples(UNHEARD_S) - sum(map(len, self._kept))
+                self._kept.append(sound[: max(0, room)])
+                return len(sound) <= room
+            room = samples(UNHEARD_S) - self._length
+            fitting = sound[: max(0, room)]
+            self._waiting.append(fitting)
+            self._length += len(fitting)
+            self._arrived = self._clock()
+            self._changed.notify()
+        return len(fitting) == len(sound)
+
+    def whole(self, least: float) -> Audio | None:
+        """Return what was kept, and keep it no longer; None, if it is less than ``least`` s."""
+        with self._changed:
+            if sum(map(len, self._kept)) < samples(least):
+                return None
+            kept, self._kept = np.concatenate(self._kept), []
+        return kept
+
+    def clear(self) -> None:
+        """Drop what waits to be heard, or is kept."""
+        with self._changed:
+            self._waiting.clear()
+            self._kept.clear()
+            self._length = 0
+
+    def wake(self) -> None:
+        """Wait for sound no longer: a command is to be carried out with the next frame."""
+        with self._changed:
+            self._arrived = self._clock() - GAP_S
+            self._changed.notify()
+
+    def read(self, timeout: float) -> Audio | None:
+        """See :meth:`audio_io.endpoints.Microphone.read`."""
+        deadline = self._clock() + timeout
+        with self._changed:
+            while not self.ended:
+                now = self._clock()
+                due = self._due()
+                if due <= now:
+                    return self._take(now)
+                if deadline <= now:
+                    return None
+                self._changed.wait(min(due, deadline) - now)
+        return None
+
+    def appended_ms(self, at: int) -> int:
+        """Return where ``at`` (the engine's samples) lies in the sound that was pushed, in ms."""
+        with self._changed:
+            silent = self._earlier
+            for start, length in self._silences:
+                silent += min(length, max(0, at - start))
+        return max(0, (at - silent) * 1000 // USER_RATE)
+
+    @property
+    def status(self) -> EndpointStatus:
+        """Its name."""
+        return EndpointStatus(device="a client")
+
+    def close(self) -> None:
+        """End the conversation. Safe to call twice."""
+        with self._changed:
+            self.ended = True
+            self._changed.notify()
+
+    def _due(self) -> float:
+        """Return when the next frame may be taken."""
+        soonest = self._given + _BURST_S
+        if self._length >= FRAME:
+            return soonest
+        silent = self._spoken + (self._silent_frames + 1) * FRAME_S
+        return max(soonest, self._arrived + GAP_S, silent)
+
+    def _take(self, now: float) -> Audio:
+        self._given = now
+        waiting = np.concatenate(self._waiting) if self._waiting else np.zeros(0, np.float32)
+        heard, rest = waiting[:FRAME], waiting[FRAME:]
+        self._waiting, self._length = ([rest] if len(rest) else []), len(rest)
+        frame = np.zeros(FRAME, np.float32)
+        frame[: len(heard)] = heard
+        if len(heard) < FRAME:
+            self._silent_frames += 1
+            self._note_silence(self._at + len(heard), FRAME - len(heard))
+        else:
+            self._silent_frames, self._spoken = 0, now
+        self._at += FRAME
+        return frame
+
+    def _note_silence(self, start: int, length: int) -> None:
+        if self._silences and sum(self._silences[-1]) == start:
+            start, before = self._silences.pop()
+            length += before
+        self._silences.append((start, length))
+        if len(self._silences) > _REMEMBERED:
+            self._earlier += self._silences.pop(0)[1]

@@ -1,0 +1,227 @@
+"""The user's side on the wire: when speech began and ended, its item, and its words.
+
+Every client stops its playback, at once and for good, when it is told that speech started. So over
+a reply it is told only once the turn taking has decided that it is an interruption, and otherwise
+after :data:`TOLD_AFTER_S` of it (the turn taking's onset). A sound that turns out to be no turn
+leaves no item.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from audio_io.clock import samples, seconds
+from covo_cli.serve.realtime.items import ConversationItems, message
+from covo_cli.serve.realtime.response import Send
+from covo_cli.serve.realtime.session_object import SessionObject
+from covo_cli.serve.realtime.wire import new_id
+from model.events import UserTranscript
+
+TOLD_AFTER_S = 0.2
+"""Speech outside a reply that is told."""
+
+_REMEMBERED = 50
+"""Turns whose words and item are remembered."""
+
+
+@dataclass(slots=True)
+class _HeardTurn:
+    """A turn of the user as it is told, begun at ``start`` (user samples).
+
+    ``turn``: the engine's number, 0 while unknown. ``partial``: its last partial words; ``told``
+    is how much of them was sent.
+    """
+
+    item_id: str
+    start: int
+    turn: int = 0
+    started: bool = False
+    stopped: bool = False
+    committed: bool = False
+    transcribed: bool = False
+    seconds: float = 0.0
+    partial: str = ""
+    told: str = ""
+
+
+class UserSide:
+    """Tells of the user's turns. ``onset``: speech after which the engine takes note, and
+    ``place`` turns its time into ms of the client's sound."""
+
+    def __init__(
+        self,
+        send: Send,
+        items: ConversationItems,
+        settings: Callable[[], SessionObject],
+        place: Callable[[int], int],
+    ) -> None:
+        self._send = send
+        self._items = items
+        self._settings = settings
+        self._place = place
+        self._open: _HeardTurn | None = None
+        self._given: deque[_HeardTurn] = deque()
+        self._turns: dict[int, _HeardTurn] = {}
+        self._words: dict[int, str] = {}
+        self.unanswered = 0
+        """Turns that are part of the conversation and have no response."""
+
+    @property
+    def speaking(self) -> bool:
+        """Whether the user is in a turn."""
+        return self._open is not None and not self._open.stopped
+
+    def begin(self, at: int) -> None:
+        """Note that speech began, unless it was told as an interruption."""
+        if not self.speaking:
+            onset = samples(self._settings().turns.onset)
+            self._open = _HeardTurn(new_id("item"), max(0, at - onset))
+            self._start(self._open)
+
+    def interrupt(self, at: int) -> None:
+        """Tell that the user interrupted a reply at ``at``."""
+        self._open = _HeardTurn(new_id("item"), at)
+        self._start(self._open)
+
+    def stop(self, at: int) -> None:
+        """Note that the turn is over, and its words may still be coming."""
+        if self._open is not None:
+            self._stop(self._open, at)
+
+    def give(self, duration: float) -> None:
+        """Commit a turn of ``duration`` seconds that the client gave whole."""
+        heard = _HeardTurn(new_id("item"), 0, started=True, stopped=True, seconds=duration)
+        self._given.append(heard)
+        self.commit(heard)
+
+    def commit(self, heard: _HeardTurn | None = None) -> str | None:
+        """Make the turn that is over an item, if it is none yet; return the item's id."""
+        heard = heard or self._open
+        if heard is None or not heard.stopped:
+            return None
+        if not heard.committed:
+            heard.committed = True
+            self.unanswered += 1
+            item = message(heard.item_id, "user", [{"type": "input_audio", "transcript": None}])
+            before = self._items.add(item)
+            place = {"item_id": heard.item_id, "previous_item_id": before}
+            self._send({"type": "input_audio_buffer.committed", **place})
+            for kind in ("added", "done"):
+                event = {"type": f"conversation.item.{kind}", "item": item}
+                self._send(event | {"previous_item_id": before})
+        return heard.item_id
+
+    def words(self, event: UserTranscript) -> None:
+        """Tell the words of a turn as far as they are certain."""
+        heard = self._of(event)
+        if not event.final:
+            self._partial(heard, event.text)
+            return
+        self._start(heard)
+        heard.seconds = heard.seconds or seconds(event.end - event.start)
+        self._stop(heard, event.end)
+        self.commit(heard)
+        before = self._words.get(event.turn, "")
+        self._words[event.turn] = event.text
+        while len(self._words) > _REMEMBERED:
+            self._words.pop(next(iter(self._words)))
+        rest = event.text.removeprefix(before).strip() or event.text
+        self._transcribed(heard, rest)
+
+    def discard(self, turn: int) -> None:
+        """Forget a turn that was none."""
+        heard = self._turns.get(turn) or (self._given.popleft() if self._given else self._open)
+        if heard is None:
+            return
+        if heard.committed:
+            self._transcribed(heard, "")
+            return
+        if heard.started:
+            self._stop(heard, heard.start)
+        if heard is self._open:
+            self._open = None
+
+    def answered(self, reply: int) -> None:
+        """Note that reply ``reply`` answers all turns so far."""
+        self.unanswered = 0
+        item_id = self.commit()
+        self.unanswered = 0
+        entry = self._items[item_id] if item_id is not None else None
+        if entry is not None and not entry.exchange:
+            entry.exchange = reply
+
+    def _of(self, event: UserTranscript) -> _HeardTurn:
+        """Return the turn that ``event`` is about, which may be told of only now."""
+        heard = self._open
+        if heard is None or heard.transcribed or heard.turn not in (0, event.turn):
+            heard = self._turns.get(event.turn)
+        if heard is None or heard.transcribed:
+            if self._given:
+                heard = self._given.popleft()
+            else:
+                heard = self._open = _HeardTurn(new_id("item"), event.start)
+                self._start(heard)
+        heard.turn = event.turn
+        self._turns[event.turn] = heard
+        while len(self._turns) > _REMEMBERED:
+            self._turns.pop(next(iter(self._turns)))
+        return heard
+
+    def _start(self, heard: _HeardTurn) -> None:
+        if heard.started:
+            return
+        heard.started = True
+        start = heard.start - samples(self._settings().turns.pre_roll)
+        place = {"item_id": heard.item_id, "audio_start_ms": self._place(max(0, start))}
+        self._send({"type": "input_audio_buffer.speech_started", **place})
+
+    def _stop(self, heard: _HeardTurn, at: int) -> None:
+        if heard.stopped:
+            return
+        self._start(heard)
+        heard.stopped = True
+        heard.seconds = heard.seconds or seconds(max(0, at - heard.start))
+        place = {"item_id": heard.item_id, "audio_end_ms": self._place(at)}
+        self._send({"type": "input_audio_buffer.speech_stopped", **place})
+
+    def _partial(self, heard: _HeardTurn, text: str) -> None:
+        """Send what two successive partial transcripts agree on, but for the last word."""
+        before, heard.partial = heard.partial, text
+        agreed = []
+        for one, other in zip(before.split(), text.split(), strict=False):
+            if one != other:
+                break
+            agreed.append(one)
+        sure = " ".join(agreed[:-1])
+        if not (self._settings().transcribes and heard.started and sure.startswith(heard.told)):
+            return
+        if delta := sure[len(heard.told) :]:
+            heard.told = sure
+            self._send(
+                {
+                    "type": "conversation.item.input_audio_transcription.delta",
+                    "item_id": heard.item_id,
+                    "content_index": 0,
+                    "delta": delta,
+                }
+            )
+
+    def _transcribed(self, heard: _HeardTurn, text: str) -> None:
+        if heard.transcribed:
+            return
+        heard.transcribed = True
+        entry = self._items[heard.item_id]
+        if entry is not None:
+            entry.value["content"] = [{"type": "input_audio", "transcript": text}]
+        if self._settings().transcribes:
+            self._send(
+                {
+                    "type": "conversation.item.input_audio_transcription.completed",
+                    "item_id": heard.item_id,
+                    "content_index": 0,
+                    "transcript": text,
+                    "usage": {"type": "duration", "seconds": round(heard.seconds, 3)},
+                }
+            )

@@ -1,0 +1,101 @@
+"""What a client sends, read strictly enough to be used, and the errors it is told."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from covo_cli.errors import CliError
+
+_MOST_DEPTH_ERRORS = (ValueError, RecursionError)
+
+_FIELDS: dict[str, dict[str, tuple[type, bool]]] = {
+    "session.update": {"session": (dict, True)},
+    "input_audio_buffer.append": {"audio": (str, True)},
+    "input_audio_buffer.commit": {},
+    "input_audio_buffer.clear": {},
+    "output_audio_buffer.clear": {},
+    "conversation.item.create": {"item": (dict, True), "previous_item_id": (str, False)},
+    "conversation.item.retrieve": {"item_id": (str, True)},
+    "conversation.item.delete": {"item_id": (str, True)},
+    "conversation.item.truncate": {"item_id": (str, True), "audio_end_ms": (int, True)},
+    "response.create": {"response": (dict, False)},
+    "response.cancel": {"response_id": (str, False)},
+    "covo.played": {"item_id": (str, True), "audio_ms": (int, True)},
+}
+"""The fields that are read of each event: their type, and whether they must be there."""
+
+_NAMES: dict[type, str] = {str: "a string", dict: "an object", int: "a whole number"}
+
+
+class WireError(CliError):
+    """A client's event cannot be carried out. ``code`` and ``param`` as in OpenAI's errors;
+    ``event_id``: the client's id of the event."""
+
+    def __init__(
+        self,
+        message: str,
+        param: str = "",
+        code: str = "invalid_value",
+        event_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+        self.event_id = event_id
+
+    def told(self, event_id: str | None = None) -> dict[str, Any]:
+        """Return the event that tells it; ``event_id``: of the event at fault, if not its own."""
+        error: dict[str, Any] = {
+            "type": "invalid_request_error",
+            "code": self.code,
+            "message": str(self),
+            "event_id": self.event_id or event_id,
+        }
+        return {"type": "error", "error": error | ({"param": self.param} if self.param else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEvent:
+    """An event of ``kind`` with its ``fields``; ``event_id`` is the client's, or None."""
+
+    kind: str
+    fields: dict[str, Any] = field(repr=False)
+    event_id: str | None = None
+
+
+def read_event(text: str) -> ClientEvent:
+    """Read an event. Raises: WireError, with the client's ``event_id`` where it can be read."""
+    try:
+        value = json.loads(text, parse_constant=_no_number)
+        if "\\u" in text:  # half a character may be escaped, which no engine can read
+            written = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+            value = json.loads(written)
+    except _MOST_DEPTH_ERRORS as error:
+        raise WireError("the message is not JSON", code="invalid_json") from error
+    if not isinstance(value, dict):
+        raise WireError("the message must be an object", code="invalid_json")
+    kind, given = value.get("type"), value.get("event_id")
+    event_id = given[:512] if isinstance(given, str) else None
+    if not isinstance(kind, str) or kind not in _FIELDS:
+        shown = kind if isinstance(kind, str) else "none"
+        raise WireError(f"unknown event type: {shown[:80]}", "type", event_id=event_id)
+    for name, (wanted, needed) in _FIELDS[kind].items():
+        found = value.get(name)
+        if found is None and not needed:
+            continue
+        if not isinstance(found, wanted) or isinstance(found, bool):
+            message = f"{name} must be {_NAMES[wanted]}"
+            raise WireError(message, name, "invalid_type", event_id)
+    return ClientEvent(kind, value, event_id)
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def new_id(kind: str) -> str:
+    """Return a new id such as ``item_4f…``, at most 32 characters."""
+    return f"{kind}_{secrets.token_hex(12)}"

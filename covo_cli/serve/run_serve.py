@@ -1,0 +1,188 @@
+"""Load the engines, serve them until Ctrl-C, and show a line of what goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from audio_io.worker import Worker
+from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voice_names
+from covo_cli.engines.engines import turn_settings as turn_settings_of
+from covo_cli.errors import SettingsError
+from covo_cli.process.log import native_log_path
+from covo_cli.process.native import send_native_stderr_to
+from covo_cli.process.terminal import PlainConsole
+from covo_cli.serve.app import ServerApp
+from covo_cli.serve.check import check_server
+from covo_cli.serve.handshake import Handshake, new_token
+from covo_cli.serve.places import Places
+from covo_cli.serve.realtime.session_object import ServedEngine, voices_told
+from covo_cli.settings.settings import Settings
+from model.engine import Engine
+
+TOKEN_VARIABLE = "COVO_TOKEN"
+MOST_BYTES = 20 * 1024 * 1024
+"""Longest message: 15 MiB of sound in base64."""
+PING_S = 20.0
+_STATUS_S = 1.0
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where to serve, and to whom. ``token`` empty: a new one. ``sessions``: engines to load."""
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str = ""
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    sessions: int = 1
+    check: bool = False
+
+
+def run_serve(settings: Settings, options: ServeOptions) -> int:
+    """Serve until interrupted; return the exit code. Raises: SettingsError, ModelError and the
+    errors of the other rooms."""
+    token = options.token or os.environ.get(TOKEN_VARIABLE, "")
+    _check_options(options, token)
+    send_native_stderr_to(native_log_path())
+    console = PlainConsole(stderr=True)
+    choice = choose_engine(settings)
+    with ExitStack() as stack:
+        engines = [
+            build_engine(settings, real_time=True, choice=choice) for _ in range(options.sessions)
+        ]
+        for engine in engines:
+            stack.callback(engine.close)
+        _load(engines, choice, console)
+        generated = not token
+        token = token or new_token()
+        served = describe(settings, choice, engines[0])
+        handshake = Handshake(token, (*options.hosts, options.host), options.origins)
+        app = ServerApp(handshake, Places(engines), served, engines[0].info.lacks)
+        shown = token if generated else f"as set by --token or {TOKEN_VARIABLE}"
+        return asyncio.run(_serve(app, options, token, shown, console))
+
+
+def describe(settings: Settings, choice: EngineChoice, engine: Engine) -> ServedEngine:
+    """Return what clients are told of ``engine``. Raises: VoiceError, ModelError."""
+    info = engine.info
+    return ServedEngine(
+        model=info.name,
+        voice=info.voice or "none",
+        voices=voices_told(voice_names(settings, choice), info.voice or "none"),
+        transcriber=info.parts.get("recogniser", "none"),
+        turns=turn_settings_of(settings),
+        lacks=info.lacks,
+    )
+
+
+def server_config(app: ServerApp, options: ServeOptions) -> uvicorn.Config:
+    """Return uvicorn's settings for ``app``."""
+    logging.getLogger("uvicorn.error").addFilter(_is_trouble)
+    return uvicorn.Config(
+        app,
+        host=options.host,
+        port=options.port,
+        ws="websockets-sansio",
+        ws_max_size=MOST_BYTES,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        ws_per_message_deflate=False,
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=3,
+        ssl_certfile=options.certificate,
+        ssl_keyfile=options.key,
+    )
+
+
+def _is_trouble(record: logging.LogRecord) -> bool:
+    """Return False for what uvicorn logs as an error of each refused handshake."""
+    return "without completing handshake" not in record.getMessage()
+
+
+async def _serve(
+    app: ServerApp, options: ServeOptions, token: str, shown: str, console: PlainConsole
+) -> int:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        listening = socket.create_server((options.host, options.port), family=family)
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        raise SettingsError(f"cannot serve at {where}: {error.strerror}") from error
+    server = uvicorn.Server(server_config(app, options))
+    serving = asyncio.ensure_future(server.serve([listening]))
+    port = listening.getsockname()[1]
+    secure = "s" if options.certificate else ""
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    address = f"http{secure}://{host}:{port}/v1"
+    if options.check:
+        code = await check_server(address, token, PlainConsole())
+        server.should_exit = True
+        await serving
+        return code
+    console.print(f"Serving at  {address}  (WebSocket: ws{secure}://{host}:{port}/v1/realtime)")
+    console.print(f"Token       {shown}")
+    if options.host not in _LOOPBACK and not secure:
+        console.print("Warning: others on the network can listen in; use --tls-cert, or ssh -L")
+    showing = asyncio.ensure_future(_show(app, console))
+    await serving
+    showing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await showing
+    return 0
+
+
+async def _show(app: ServerApp, console: PlainConsole) -> None:
+    """Keep a status line up to date on a terminal."""
+    if not console.is_terminal:
+        return
+    with console.status(app.status) as status:
+        while True:
+            await asyncio.sleep(_STATUS_S)
+            status.update(app.status)
+
+
+def _load(engines: Sequence[Engine], choice: EngineChoice, console: PlainConsole) -> None:
+    """Load the engines, one after another. Ctrl-C works at any moment. Raises: ModelError."""
+    info = engines[0].info
+    times = f", {len(engines)} times" if len(engines) > 1 else ""
+    console.print(f"Engine {info.name} ({choice.reason}){times}: {info.description}")
+
+    def load() -> None:
+        for engine in engines:
+            engine.warm_up(lambda stage: None)
+
+    loading = Worker(load, "load")
+    with console.status("Loading ...") if console.is_terminal else contextlib.nullcontext():
+        loading.start()
+        while loading.is_alive():
+            loading.join(1.0)
+    if loading.failure is not None:
+        raise loading.failure
+
+
+def _check_options(options: ServeOptions, token: str) -> None:
+    if bool(options.certificate) != bool(options.key):
+        raise SettingsError("--tls-cert and --tls-key belong together")
+    for path in (options.certificate, options.key):
+        if path is not None and not path.is_file():
+            raise SettingsError(f"{path} is not a file")
+    if token and not (token.isascii() and token.isprintable() and " " not in token):
+        raise SettingsError("the token must be of printable ASCII characters, without spaces")

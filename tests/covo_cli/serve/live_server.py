@@ -1,0 +1,87 @@
+"""A real server in this process, with made-up engines, for real clients."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from covo_cli.serve.app import ServerApp
+from covo_cli.serve.connection import ServerLimits
+from covo_cli.serve.handshake import Handshake
+from covo_cli.serve.places import Places
+from covo_cli.serve.run_serve import ServeOptions, server_config
+from model.jobs.executor import ThreadExecutor
+from model.turns.controller import TurnTakingEngine
+from tests.covo_cli.serve.wire_talk import SERVED
+from tests.fakes.engine import FakeClock, FakeGenerator, FakeRecognizer, LevelDetector
+
+TOKEN = "ek_test"
+
+
+@dataclass
+class LiveServer:
+    """A server at ``port``."""
+
+    port: int
+    app: ServerApp
+    fakes: list[FakeGenerator]
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def places(self) -> Places:
+        return self.app._places
+
+
+@contextmanager
+def serving(
+    engines: int = 1, limits: ServerLimits | None = None, **made: Any
+) -> Iterator[LiveServer]:
+    fakes, built = [], []
+    for _ in range(engines):
+        clock = FakeClock()
+        fake = FakeGenerator(clock, **made)
+        fakes.append(fake)
+        built.append(
+            TurnTakingEngine(
+                fake, LevelDetector(), ThreadExecutor(), SERVED.turns, FakeRecognizer(clock)
+            )
+        )
+    app = ServerApp(Handshake(TOKEN), Places(built), SERVED, ("nothing",), limits)
+    server = uvicorn.Server(server_config(app, ServeOptions(port=0)))
+    listening = socket.create_server(("127.0.0.1", 0))
+    loop = asyncio.new_event_loop()
+
+    def run() -> None:
+        loop.run_until_complete(server.serve([listening]))
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield LiveServer(listening.getsockname()[1], app, fakes, loop)
+    finally:
+        server.should_exit = True
+        thread.join()
+        for engine in built:
+            engine.close()
+
+
+def until(true: Any, seconds: float = 10.0) -> None:
+    """Wait until ``true()``."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)

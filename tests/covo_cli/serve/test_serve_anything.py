@@ -1,0 +1,231 @@
+"""Whatever is said and sent, in whatever order: every event is valid, the orders hold, and the
+session comes to rest. Messages that are broken in every way cost one error each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from covo_cli.serve.realtime.items import MOST_ITEMS
+from covo_cli.serve.realtime.wire import WireError, read_event
+from tests.covo_cli.serve.wire_talk import WireTalk, pcm, text_item
+from tests.fakes.engine import speech
+
+KINDS = (
+    *("session.update", "input_audio_buffer.append", "input_audio_buffer.commit"),
+    *("input_audio_buffer.clear", "output_audio_buffer.clear", "conversation.item.create"),
+    *("conversation.item.retrieve", "conversation.item.delete", "conversation.item.truncate"),
+    *("response.create", "response.cancel", "covo.played"),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=10,
+)
+NAMES = st.sampled_from(
+    (
+        *("item", "item_id", "audio", "session", "response", "content", "role", "type", "format"),
+        *("turn_detection", "input", "output", "audio_end_ms", "previous_item_id", "metadata"),
+        *("text", "id", "voice", "rate", "speed", "threshold", "instructions", "response_id"),
+    )
+)
+LIKELY = st.recursive(
+    JSON | st.sampled_from(("message", "user", "input_text", "server_vad", "audio/pcm", "root")),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=12,
+)
+MESSAGES = st.one_of(
+    st.text(max_size=50),
+    JSON.map(json.dumps),
+    st.builds(
+        lambda kind, fields: json.dumps({**fields, "type": kind}),
+        st.sampled_from(KINDS),
+        st.dictionaries(NAMES, LIKELY, max_size=6),
+    ),
+    st.builds(
+        lambda session: json.dumps({"type": "session.update", "session": session}),
+        st.dictionaries(st.sampled_from(("audio", "tools", "output_modalities")), LIKELY),
+    ),
+    st.builds(
+        lambda parts: json.dumps({"type": "session.update", "session": {"audio": parts}}),
+        st.dictionaries(
+            st.sampled_from(("input", "output")), st.dictionaries(NAMES, LIKELY, max_size=4)
+        ),
+    ),
+    st.builds(
+        lambda item: json.dumps({"type": "conversation.item.create", "item": item}),
+        st.dictionaries(NAMES, LIKELY, max_size=5),
+    ),
+)
+
+STEPS = st.one_of(
+    st.tuples(st.just("say"), st.sampled_from((0.06, 0.4, 1.0))),
+    st.tuples(st.just("wait"), st.sampled_from((0.1, 0.5, 1.5))),
+    st.tuples(st.just("nothing"), st.sampled_from((0.1, 0.5, 1.5))),
+    st.tuples(
+        st.just("send"),
+        st.sampled_from(
+            (
+                *("response.create", "response.cancel", "input_audio_buffer.commit"),
+                *("input_audio_buffer.clear", "output_audio_buffer.clear", "item", "truncate"),
+                *("delete", "manual", "automatic", "text", "unanswered", "deaf"),
+            )
+        ),
+    ),
+)
+TURNS: dict[str, Any] = {
+    "manual": None,
+    "automatic": {"type": "server_vad"},
+    "unanswered": {"type": "server_vad", "create_response": False},
+    "deaf": {"type": "semantic_vad", "eagerness": "high", "interrupt_response": False},
+}
+
+
+def step(talk: WireTalk, kind: str, what: Any) -> None:
+    replies = [e["item"]["id"] for e in talk.of("response.output_item.added")]
+    match kind, what:
+        case "say", seconds:
+            talk.say(speech(seconds))
+        case "wait", seconds:
+            talk.wait(seconds)
+        case "nothing", seconds:
+            talk.nothing(seconds)
+        case "send", "item":
+            talk.send("conversation.item.create", item=text_item("and this?"))
+        case "send", "truncate":
+            for item_id in replies[-2:]:
+                talk.send("conversation.item.truncate", item_id=item_id, audio_end_ms=700)
+        case "send", "delete":
+            for item_id in replies[-1:]:
+                talk.send("conversation.item.delete", item_id=item_id)
+        case "send", ("manual" | "automatic" | "unanswered" | "deaf"):
+            talk.update(audio={"input": {"turn_detection": TURNS[what]}})
+        case "send", "text":
+            talk.update(output_modalities=["text"])
+        case "send", _:
+            talk.send(what)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(STEPS, min_size=3, max_size=12), st.sampled_from((None, 0, 1)))
+def test_the_orders_hold_whatever_happens(steps, fail_after):
+    talk = WireTalk(words=["one", "two", "three"], fail_after=fail_after)
+    for kind, what in steps:
+        step(talk, kind, what)
+    talk.wait(5)
+    assert talk.orders.response is None, "a response was never done"
+    assert not talk.orders.speaking, "speech never stopped"
+    assert not talk.engine.busy
+    assert set(talk.fake._questions) == set(), "a reply was never settled"
+    if talk.session.settings.transcribes:
+        assert talk.orders.committed == talk.orders.transcribed
+    allowed = {
+        *("conversation_already_has_active_response", "response_cancel_not_active"),
+        "input_audio_buffer_commit_empty",
+    }
+    assert {e["error"]["code"] for e in talk.of("error")} <= allowed
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(MESSAGES, min_size=5, max_size=5))
+def test_broken_messages_cost_an_error_and_no_more(messages):
+    talk = WireTalk()
+    for message in messages:
+        answered = talk.send_text(message)
+        assert sum(e["type"] == "error" for e in answered) <= 1
+        talk.nothing(0.04)
+    talk.update(audio={"input": {"turn_detection": {"type": "server_vad"}}})
+    assert talk.events[-1]["type"] == "session.updated"
+    if talk.orders.response is None:
+        talk.send("response.create")
+    talk.nothing(4)
+    assert talk.of("response.done")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        *("", "[" * 100_000, '{"type": 1}', '{"type": "session.updat"}', "null", "\ud800"),
+        *('{"type": "session.update"}', '{"type": "response.cancel", "response_id": 1}'),
+        '{"type": "conversation.item.truncate", "item_id": "x", "audio_end_ms": true}',
+    ],
+)
+def test_what_is_no_event(message):
+    with pytest.raises(WireError):
+        read_event(message)
+
+
+@pytest.mark.parametrize("audio", ["?", "AAA", "AA==", pcm(speech(0.1))[:-1], "ä"])
+def test_sound_that_is_none(audio):
+    talk = WireTalk()
+    (error,) = talk.send("input_audio_buffer.append", audio=audio, event_id="e")
+    assert error["error"]["code"] == "invalid_audio"
+    assert error["error"]["event_id"] == "e"
+
+
+def test_what_is_unheard_is_bounded():
+    talk = WireTalk()
+    minute = pcm(speech(60))
+    assert not talk.send("input_audio_buffer.append", audio=minute)
+    (error,) = talk.send("input_audio_buffer.append", audio=pcm(speech(1)))
+    assert error["error"]["code"] == "buffer_full"
+    talk.nothing(1)
+    assert not talk.send("input_audio_buffer.append", audio=pcm(speech(1)))
+
+
+def test_the_conversation_is_bounded():
+    talk = WireTalk()
+    for n in range(MOST_ITEMS + 10):
+        talk.session._items.add(text_item("x", id=f"item_{n}"))
+    assert talk.session._items["item_0"] is None
+    assert talk.session._items.issued("item_0")
+    huge = text_item("x" * (256 * 1024 + 1))
+    (error,) = talk.send("conversation.item.create", item=huge)
+    assert error["error"]["param"] == "item.content.text"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"audio": {"input": {"format": {"type": "audio/mp3"}}}}, "audio.input.format"),
+        ({"audio": {"output": {"format": {"type": "audio/pcm", "rate": 8000}}}}, None),
+        ({"audio": {"input": {"turn_detection": {"type": "no"}}}}, None),
+        ({"audio": {"output": {"speed": 4}}}, "audio.output.speed"),
+        ({"type": "transcription"}, "session.type"),
+        ({"audio": 3}, "audio"),
+    ],
+)
+def test_a_refused_update_changes_nothing(change, param):
+    talk = WireTalk()
+    before = json.dumps(talk.session.settings.value)
+    (error,) = talk.send("session.update", session={"instructions": "x", **change})
+    assert error["error"]["param"] == (param or error["error"]["param"])
+    assert json.dumps(talk.session.settings.value) == before
+
+
+def test_what_means_nothing_here_is_accepted_and_told_back():
+    talk = WireTalk()
+    (updated,) = talk.send(
+        "session.update",
+        session={
+            "model": "gpt-realtime",
+            "tools": [{"type": "function", "name": "f", "parameters": {}}],
+            "audio": {
+                "input": {"turn_detection": {"type": "semantic_vad"}, "noise_reduction": None},
+                "output": {"voice": "marin"},
+            },
+        },
+    )
+    session = updated["session"]
+    assert session["model"] == "fake"
+    assert session["tools"][0]["name"] == "f"
+    turns = {"type": "semantic_vad", "create_response": True, "interrupt_response": True}
+    assert session["audio"]["input"]["turn_detection"] == turns
+    assert session["audio"]["output"]["voice"] == "first"
+    talk.update(audio={"output": {"voice": "second"}})
+    talk.nothing(0.5)
+    assert talk.fake.voice == "second"

@@ -1,0 +1,417 @@
+"""What a client of the Realtime API is sent: turns, responses, interruptions, history."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.covo_cli.serve.wire_talk import FIRST, LAST, WireTalk, pcm, text_item
+from tests.fakes.engine import speech
+from tests.fakes.talks import Script
+
+USER = [
+    *("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"),
+    *("input_audio_buffer.committed", "conversation.item.added", "conversation.item.done"),
+    "conversation.item.input_audio_transcription.completed",
+]
+
+
+def codes(events):
+    return [event["error"]["code"] for event in events if event["type"] == "error"]
+
+
+def test_a_turn_and_its_answer():
+    talk = WireTalk()
+    talk.say(speech(1))
+    talk.wait(4)
+    kinds = talk.kinds("session.updated", "conversation.item.input_audio_transcription.delta")
+    assert kinds[0] == "session.created"
+    between = kinds[1 + len(USER) + len(FIRST) : -len(LAST[True])]
+    assert kinds[1 : 1 + len(USER) + len(FIRST)] == [*USER, *FIRST]
+    assert between == ["response.output_audio_transcript.delta", "response.output_audio.delta"]
+    assert kinds[-len(LAST[True]) :] == LAST[True]
+    (done,) = talk.of("response.done")
+    assert done["response"]["status"] == "completed"
+    assert talk.sound() == {done["response"]["id"]: 4 * 12_000}
+    (words,) = talk.of("conversation.item.input_audio_transcription.completed")
+    assert words["transcript"] == "hello"
+    assert words["usage"] == {"type": "duration", "seconds": pytest.approx(1.0, abs=0.05)}
+
+
+def test_times_count_what_was_sent():
+    talk = WireTalk()
+    talk.nothing(2)
+    talk.wait(1)
+    talk.nothing(3)
+    talk.wait(1)
+    talk.say(speech(1))
+    talk.nothing(4)
+    (started,) = talk.of("input_audio_buffer.speech_started")
+    (stopped,) = talk.of("input_audio_buffer.speech_stopped")
+    assert started["audio_start_ms"] == pytest.approx(2000 - 500, abs=45)
+    assert stopped["audio_end_ms"] == pytest.approx(3000, abs=45)
+
+
+def test_a_question_sent_at_once_is_heard_and_answered_with_nothing_after_it():
+    talk = WireTalk()
+    talk.send("input_audio_buffer.append", audio=pcm(speech(4)))
+    talk.nothing(1.05)
+    assert len(talk.of("input_audio_buffer.speech_started")) == 1
+    talk.nothing(4)
+    assert talk.of("response.done")[0]["response"]["status"] == "completed"
+
+
+def test_sound_is_sent_three_seconds_ahead_at_most():
+    talk = WireTalk(words=["word"] * 30)
+    talk.say(speech(1))
+    talk.wait(0.5)
+    while not talk.sound():
+        talk.wait(0.02)
+    talk.wait(1.0)
+    (sent,) = talk.sound().values()
+    assert 3.0 <= sent / 24_000 <= 1.0 - 0.1 + 3.0 + 0.11
+    assert not talk.of("response.done")
+
+
+def test_a_short_noise_is_not_told():
+    talk = WireTalk()
+    talk.say(speech(0.12))
+    talk.wait(2)
+    assert talk.kinds("session.updated") == ["session.created"]
+
+
+def test_speech_that_is_nothing_leaves_no_item():
+    talk = WireTalk(lambda audio: "")
+    talk.say(speech(1))
+    talk.wait(3)
+    assert talk.kinds("session.updated")[1:] == USER[:2]
+
+
+def interrupted(script: Script) -> WireTalk:
+    talk = WireTalk(script=script, words=["word"] * 20)
+    talk.say(script.say("what is it?", 1))
+    talk.wait(3)
+    return talk
+
+
+def test_an_interruption_ends_the_response_where_it_was_heard():
+    script = Script()
+    talk = interrupted(script)
+    count = len(talk.events)
+    talk.say(script.say("no stop it now please", 1.5))
+    later = [e for e in talk.events[count:] if e["type"] != "session.updated"]
+    kinds = [e["type"] for e in later]
+    started = kinds.index("input_audio_buffer.speech_started")
+    assert "response.output_audio.delta" not in kinds[started:]
+    (done,) = talk.of("response.done")
+    assert done["response"]["status_details"]["reason"] == "turn_detected"
+    (item,) = done["response"]["output"]
+    assert item["status"] == "incomplete"
+    heard = item["content"][0]["transcript"].split()
+    assert 2 <= len(heard) <= 7
+    talk.wait(3)
+    assert talk.fake.history[0][1].split() == heard
+    assert talk.fake.history[0][0] == "what is it?"
+    assert len(talk.of("response.created")) == 2
+
+
+def test_a_yeah_leaves_no_trace():
+    script = Script()
+    talk = interrupted(script)
+    count = len(talk.events)
+    talk.say(script.say("yeah", 0.4))
+    talk.wait(10)
+    kinds = {e["type"] for e in talk.events[count:]}
+    assert "input_audio_buffer.speech_started" not in kinds
+    assert talk.of("response.done")[0]["response"]["status"] == "completed"
+
+
+def test_a_reply_that_came_too_early_is_taken_back():
+    script = Script()
+    talk = WireTalk(script=script, words=["word"] * 10)
+    talk.say(script.say("what is it?", 1))
+    while not talk.sound():
+        talk.wait(0.02)
+    talk.wait(0.2)
+    talk.say(script.say("that you want", 1.5))
+    talk.wait(4)
+    first, second = talk.of("response.done")[:1] + talk.of("response.created")[1:2]
+    assert first["response"]["status"] == "cancelled"
+    assert second["response"]["id"] != first["response"]["id"]
+    words = [
+        e["transcript"] for e in talk.of("conversation.item.input_audio_transcription.completed")
+    ]
+    assert words == ["what is it?", "that you want"]
+    assert talk.fake.turns[-1].text == "what is it? that you want"
+
+
+def test_a_typed_question():
+    talk = WireTalk()
+    added = talk.send("conversation.item.create", item=text_item("who are you?", id="item_mine"))
+    assert [e["type"] for e in added] == ["conversation.item.added", "conversation.item.done"]
+    assert added[0]["item"]["id"] == "item_mine"
+    created = talk.send("response.create", response={"metadata": {"k": "v"}})
+    assert [e["type"] for e in created] == FIRST
+    talk.nothing(4)
+    (done,) = talk.of("response.done")
+    assert done["response"]["metadata"] == {"k": "v"}
+    assert done["response"]["status"] == "completed"
+    assert talk.fake.history == [("who are you?", "one two three four")]
+
+
+@pytest.mark.parametrize(
+    ("response", "asked"),
+    [
+        ({"instructions": "Say the time."}, "Say the time."),
+        ({}, "Greet the user in one short sentence."),
+    ],
+)
+def test_a_response_to_nothing(response, asked):
+    talk = WireTalk()
+    talk.send("response.create", response=response)
+    talk.nothing(4)
+    assert talk.fake.history == [(asked, "one two three four")]
+    assert len(talk.of("response.done")) == 1
+
+
+def test_text_of_system_items_is_answered_too():
+    talk = WireTalk()
+    talk.send("conversation.item.create", item=text_item("hi", "system"))
+    talk.send("conversation.item.create", item=text_item("what now?"))
+    talk.send("response.create")
+    talk.nothing(4)
+    assert talk.fake.history == [("hi\nwhat now?", "one two three four")]
+
+
+def test_a_history_reaches_the_engine():
+    talk = WireTalk()
+    talk.send("conversation.item.create", item=text_item("my name is Ann"))
+    talk.send("conversation.item.create", item=text_item("hello Ann", "assistant"))
+    talk.send("conversation.item.create", item=text_item("what is my name?"))
+    talk.send("response.create")
+    talk.nothing(4)
+    assert talk.fake.history == [
+        ("my name is Ann", "hello Ann"),
+        ("what is my name?", "one two three four"),
+    ]
+
+
+def test_items_go_and_take_their_exchange_along():
+    talk = WireTalk()
+    talk.send("conversation.item.create", item=text_item("a", id="one"))
+    talk.send("conversation.item.create", item=text_item("b", "assistant", id="two"))
+    talk.nothing(0.3)
+    assert talk.fake.history == [("a", "b")]
+    for item_id in ("one", "two", "two"):
+        (deleted,) = talk.send("conversation.item.delete", item_id=item_id)
+        assert deleted["type"] == "conversation.item.deleted"
+    talk.nothing(0.3)
+    assert talk.fake.history == []
+    assert codes(talk.send("conversation.item.retrieve", item_id="two")) == [
+        "item_retrieve_invalid_item_id"
+    ]
+
+
+def test_items_have_places_and_ids():
+    talk = WireTalk()
+    talk.send("conversation.item.create", item=text_item("b", id="b"))
+    (first, _) = talk.send(
+        "conversation.item.create", item=text_item("a", id="a"), previous_item_id="root"
+    )
+    assert first["previous_item_id"] is None
+    (last, _) = talk.send(
+        "conversation.item.create", item=text_item("c", id="c"), previous_item_id="nowhere"
+    )
+    assert last["previous_item_id"] == "b"
+    again = talk.send("conversation.item.create", item=text_item("c", id="c"))
+    assert codes(again) == ["item_create_duplicate_item_id"]
+
+
+def test_only_one_response_at_a_time():
+    talk = WireTalk()
+    talk.send("response.create")
+    assert codes(talk.send("response.create")) == ["conversation_already_has_active_response"]
+    talk.nothing(4)
+    assert len(talk.of("response.done")) == 1
+
+
+def test_a_response_while_the_last_one_is_still_played():
+    talk = WireTalk(words=["word"] * 4)
+    talk.send("response.create", response={"instructions": "one"})
+    while not talk.of("response.done"):
+        talk.nothing(0.02)
+    talk.send("response.create", response={"instructions": "two"})
+    talk.nothing(0.5)
+    assert talk.fake.history == [("one", "word word word word")]
+    talk.nothing(4)
+    assert [asked for asked, _ in talk.fake.history] == ["one", "two"]
+
+
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.1, 1.5])
+def test_a_response_is_cancelled(after):
+    talk = WireTalk(words=["word"] * 20)
+    talk.send("response.create")
+    talk.nothing(after)
+    talk.send("response.cancel")
+    count = len(talk.of("response.output_audio.delta"))
+    talk.nothing(3)
+    (done,) = talk.of("response.done")
+    assert done["response"]["status_details"]["reason"] == "client_cancelled"
+    assert not talk.of("input_audio_buffer.speech_started")
+    assert len(talk.of("response.output_audio.delta")) == count
+    assert not talk.engine.busy
+
+
+def test_cancelling_nothing():
+    talk = WireTalk()
+    (error,) = talk.send("response.cancel", event_id="mine")
+    assert codes([error]) == ["response_cancel_not_active"]
+    assert error["error"]["message"].startswith("Cancellation failed")
+    assert error["error"]["event_id"] == "mine"
+
+
+def test_a_truncate_of_what_is_spoken_ends_it():
+    talk = WireTalk(words=["word"] * 20)
+    talk.send("response.create", response={"instructions": "go"})
+    talk.nothing(2.5)
+    item_id = talk.of("response.output_item.added")[0]["item"]["id"]
+    (cut,) = talk.send(
+        "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=1100
+    )
+    assert cut["type"] == "conversation.item.truncated"
+    assert cut["audio_end_ms"] == 1100
+    talk.nothing(2)
+    (done,) = talk.of("response.done")
+    assert done["response"]["status_details"]["reason"] == "client_cancelled"
+    assert talk.fake.history == [("go", "word word")]
+
+
+def test_a_truncate_after_the_end_and_beyond_it():
+    talk = WireTalk()
+    talk.send("response.create", response={"instructions": "go"})
+    talk.nothing(5)
+    item_id = talk.of("response.output_item.added")[0]["item"]["id"]
+    for end, cut in ((10_000_000, 2000), (1100, 1100)):
+        (told,) = talk.send(
+            "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=end
+        )
+        assert told["audio_end_ms"] == cut
+        talk.nothing(0.2)
+    assert talk.fake.history == [("go", "one two")]
+    (item,) = talk.send("conversation.item.retrieve", item_id=item_id)
+    assert item["item"]["content"][0]["transcript"].strip() == "one two"
+
+
+def test_text_only():
+    talk = WireTalk()
+    talk.update(output_modalities=["text"])
+    talk.send("conversation.item.create", item=text_item("hi"))
+    talk.send("response.create")
+    talk.nothing(1)
+    (done,) = talk.of("response.done")
+    assert done["response"]["output"][0]["content"] == [
+        {"type": "output_text", "text": "one two three four "}
+    ]
+    assert not talk.sound()
+    assert talk.fake.history == [("hi", "one two three four")]
+
+
+def test_a_turn_that_is_not_to_be_answered():
+    talk = WireTalk()
+    talk.update(
+        audio={"input": {"turn_detection": {"type": "server_vad", "create_response": False}}}
+    )
+    talk.say(speech(1))
+    talk.wait(3)
+    assert len(talk.of("input_audio_buffer.committed")) == 1
+    assert not talk.of("response.created")
+    talk.send("response.create")
+    talk.wait(4)
+    assert talk.fake.history == [("hello", "one two three four")]
+    assert talk.of("response.done")[0]["response"]["status"] == "completed"
+
+
+def test_turns_by_hand():
+    talk = WireTalk()
+    talk.update(audio={"input": {"turn_detection": None}})
+    talk.wait(0.06)
+    empty = talk.send("input_audio_buffer.commit")
+    assert codes(empty) == ["input_audio_buffer_commit_empty"]
+    talk.send("input_audio_buffer.clear")
+    talk.say(speech(1))
+    told = [e["type"] for e in talk.send("input_audio_buffer.commit")]
+    assert told == USER[2:5]
+    talk.nothing(2)
+    assert talk.of("conversation.item.input_audio_transcription.completed")
+    assert not talk.of("response.created")
+    talk.send("response.create")
+    talk.nothing(4)
+    assert talk.fake.history == [("hello", "one two three four")]
+    assert not talk.of("input_audio_buffer.speech_started")
+
+
+def test_a_commit_ends_the_turn_that_is_heard():
+    talk = WireTalk()
+    assert codes(talk.send("input_audio_buffer.commit")) == ["input_audio_buffer_commit_empty"]
+    talk.say(speech(1))
+    talk.send("input_audio_buffer.commit")
+    talk.wait(0.5)
+    assert talk.of("response.created")
+
+
+def test_a_reply_that_fails():
+    talk = WireTalk(fail_after=0)
+    talk.say(speech(1))
+    talk.wait(3)
+    (done,) = talk.of("response.done")
+    assert done["response"]["status"] == "failed"
+    assert "endpoint has gone" in done["response"]["status_details"]["error"]["message"]
+    talk.send("response.create")
+    talk.wait(3)
+    assert [e["response"]["status"] for e in talk.of("response.done")] == ["failed", "failed"]
+    assert not talk.of("error")
+
+
+def test_a_reply_that_breaks_off():
+    talk = WireTalk(fail_after=2)
+    talk.say(speech(1))
+    talk.wait(5)
+    (done,) = talk.of("response.done")
+    assert done["response"]["status"] == "failed"
+    assert talk.fake.history == [("hello", "one two")]
+
+
+def test_words_are_told_while_they_are_spoken():
+    def recognized(audio):
+        count = int(len(audio) / 16_000 / 0.5)
+        return " ".join(f"word{n}" for n in range(count))
+
+    talk = WireTalk(recognized)
+    talk.say(speech(5))
+    talk.wait(3)
+    kind = "conversation.item.input_audio_transcription"
+    deltas = [e["delta"] for e in talk.of(f"{kind}.delta")]
+    assert len(deltas) >= 2
+    assert talk.of(f"{kind}.completed")[0]["transcript"].startswith("".join(deltas))
+    item_ids = {e["item_id"] for e in talk.of(f"{kind}.delta")}
+    assert item_ids == {talk.of("input_audio_buffer.committed")[0]["item_id"]}
+
+
+def test_no_words_where_none_are_wanted():
+    talk = WireTalk()
+    talk.update(audio={"input": {"transcription": None}})
+    talk.say(speech(1))
+    talk.wait(3)
+    assert not [e for e in talk.events if "transcription" in e["type"]]
+
+
+def test_the_extension_is_for_those_who_ask():
+    script = Script()
+    talk = WireTalk(script=script, words=["word"] * 10, extended=True)
+    talk.say(script.say("what is it?", 1))
+    talk.wait(3)
+    talk.say(script.say("yeah", 0.4))
+    talk.wait(1)
+    actions = [e["action"] for e in talk.of("covo.playback")]
+    assert actions in (["duck", "hold", "resume"], ["duck", "resume"])
+    assert talk.of("covo.latency")
+    assert talk.of("covo.endpoint")

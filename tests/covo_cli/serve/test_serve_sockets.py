@@ -1,0 +1,285 @@
+"""The server on a real socket: who may connect, places and limits, and clients that misbehave."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import struct
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import httpx2 as httpx
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from covo_cli.serve.connection import MOST_EARLY, ServerLimits
+from covo_cli.serve.handshake import Handshake
+from tests.covo_cli.serve.live_server import TOKEN, LiveServer, serving, until
+from tests.covo_cli.serve.wire_talk import Orders, text_item, valid
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with serving(words=["one", "two"], word_seconds=0.2) as running:
+        yield running
+
+
+def opened(server: LiveServer, query: str = "model=x", **more: Any) -> ClientConnection:
+    more.setdefault("additional_headers", BEARER)
+    address = f"ws://127.0.0.1:{server.port}/v1/realtime?{query}"
+    return connect(address, proxy=None, **more)
+
+
+def send(socket: ClientConnection, kind: str, **fields: Any) -> None:
+    socket.send(json.dumps({"type": kind, **fields}))
+
+
+def receive(socket: ClientConnection, kind: str) -> list[dict[str, Any]]:
+    """The events up to the first of ``kind``."""
+    events: list[dict[str, Any]] = []
+    while not events or events[-1]["type"] != kind:
+        events.append(json.loads(socket.recv(20)))
+    return events
+
+
+def flood(socket: ClientConnection, messages: Iterable[str], *, reads: bool = True) -> None:
+    """Send ``messages`` and wait for the end."""
+    for message in messages:
+        socket.send(message)
+    while reads:
+        socket.recv(10)
+
+
+def test_a_typed_question_over_a_socket(server):
+    orders = Orders()
+    with opened(server) as socket:
+        send(socket, "conversation.item.create", item=text_item("hi"))
+        send(socket, "response.create")
+        events = receive(socket, "response.done")
+    for event in events:
+        valid(event)
+        orders.take(event)
+    assert events[0]["type"] == "session.created"
+    assert events[0]["session"]["model"] == "fake"
+    assert events[-1]["response"]["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}),
+        {"Authorization": "Bearer schlüssel"},
+    ],
+)
+def test_a_wrong_token_is_refused_before_the_socket_is_accepted(server, headers):
+    with pytest.raises(InvalidStatus) as refused:
+        opened(server, additional_headers=headers)
+    assert refused.value.response.status_code == 401
+
+
+def test_a_token_in_the_address_counts_for_nothing(server):
+    with pytest.raises(InvalidStatus):
+        opened(server, f"token={TOKEN}", additional_headers={})
+
+
+def test_browsers_send_the_token_as_a_subprotocol(server):
+    protocols = ["realtime", f"openai-insecure-api-key.{TOKEN}"]
+    with opened(server, additional_headers={}, subprotocols=protocols) as socket:
+        assert socket.subprotocol == "realtime"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({}, 200),
+    ],
+)
+def test_only_pages_and_names_of_its_own(server, headers, status):
+    answer = httpx.get(f"{server.address}/models", headers=BEARER | headers)
+    assert answer.status_code == status
+
+
+def test_its_own_origin_is_allowed():
+    shake = Handshake(TOKEN, hosts=("box",), origins=("https://page.example",))
+
+    def allowed(host: str, origin: str, scheme: str = "ws") -> bool:
+        headers = {"host": host, "origin": origin, "authorization": f"Bearer {TOKEN}"}
+        return shake.refusal(headers, scheme) is None
+
+    assert allowed("localhost:8765", "http://localhost:8765")
+    assert allowed("box", "https://box", "wss")
+    assert allowed("127.0.0.1:1", "https://page.example")
+    assert not allowed("localhost:8765", "http://localhost:8766")
+    assert not allowed("localhost:8765", "https://localhost:8765")
+    assert not allowed("localhost.evil.example", "http://localhost.evil.example")
+
+
+def test_models_and_health(server):
+    assert httpx.get(f"{server.address}/models").status_code == 401
+    (model,) = httpx.get(f"{server.address}/models", headers=BEARER).json()["data"]
+    assert (model["id"], model["lacks"]) == ("fake", ["nothing"])
+    health = httpx.get(f"http://127.0.0.1:{server.port}/health").json()
+    assert health["status"] == "ok"
+
+
+def test_a_client_secret_is_valid_once(server):
+    made = httpx.post(f"{server.address}/realtime/client_secrets", headers=BEARER).json()
+    key = {"Authorization": f"Bearer {made['value']}"}
+    assert made["value"].startswith("ek_")
+    opened(server, additional_headers=key).close()
+    with pytest.raises(InvalidStatus):
+        opened(server, additional_headers=key)
+
+
+def test_places_are_taken_in_turn_and_then_refused(server):
+    until(lambda: not server.places.busy)
+    sockets = [opened(server, "covo=1") for _ in range(5)]
+    assert receive(sockets[0], "session.created")
+    until(lambda: server.places.queued == 4)
+    with pytest.raises(InvalidStatus) as refused:
+        opened(server)
+    assert refused.value.response.status_code == 503
+    assert refused.value.response.headers["Retry-After"]
+    assert receive(sockets[1], "covo.queue")[-1]["position"] == 1
+    assert receive(sockets[2], "covo.queue")[-1]["position"] == 2
+    # What a waiting client asks for is kept; one that leaves is forgotten.
+    send(sockets[2], "conversation.item.create", item=text_item("hi", id="early"))
+    sockets[1].close()
+    sockets[0].close()
+    events = receive(sockets[2], "conversation.item.done")
+    assert events[-1]["item"]["id"] == "early"
+    for socket in sockets[2:]:
+        socket.close()
+    until(lambda: not server.places.busy)
+
+
+def test_a_waiting_client_that_sends_too_much_is_dropped(server):
+    until(lambda: not server.places.busy)
+    with opened(server) as first, opened(server) as second:
+        receive(first, "session.created")
+        for _ in range(MOST_EARLY + 1):
+            send(second, "session.update", session={})
+        with pytest.raises(ConnectionClosed) as closed:
+            second.recv(10)
+        assert closed.value.rcvd.code == 1008
+
+
+def test_nothing_of_one_session_is_in_the_next(server):
+    until(lambda: not server.places.busy)
+    with opened(server) as socket:
+        send(socket, "session.update", session={"instructions": "Be a pirate."})
+        send(socket, "conversation.item.create", item=text_item("my name is Ann"))
+        send(socket, "response.create")
+        receive(socket, "response.done")
+        assert server.fakes[0].persona == "Be a pirate."
+    until(lambda: not server.places.busy)
+    assert server.fakes[0].persona == ""
+    with opened(server) as socket:
+        send(socket, "response.create", response={"instructions": "go"})
+        receive(socket, "response.done")
+        until(lambda: server.fakes[0].history)
+        assert [asked for asked, _ in server.fakes[0].history] == ["go"]
+
+
+def test_a_client_that_vanishes_gives_its_place_back(server):
+    until(lambda: not server.places.busy)
+    before = threading.active_count()
+    for _ in range(20):
+        socket = opened(server)
+        send(socket, "response.create")
+        linger = struct.pack("ii", 1, 0)
+        socket.socket.setsockopt(1, 13, linger)  # SOL_SOCKET, SO_LINGER: a reset
+        socket.close_timeout = 0
+        socket.socket.close()
+        until(lambda: not server.places.busy)
+    until(lambda: threading.active_count() <= before + 2)
+    assert server.places.count == 1
+
+
+def test_a_message_that_is_too_long_closes_the_socket(server):
+    with opened(server, max_size=None) as socket:
+        with pytest.raises(ConnectionClosed) as closed:
+            flood(socket, ["x" * (20 * 1024 * 1024 + 1)])
+        assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
+
+
+def test_bytes_are_an_error_and_no_more(server):
+    with opened(server) as socket:
+        receive(socket, "session.created")
+        socket.send(b"\x00\x01")
+        assert receive(socket, "error")[-1]["error"]["code"] == "invalid_json"
+        send(socket, "session.update", session={})
+        receive(socket, "session.updated")
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (ServerLimits(session=0.3), "longest time"),
+        (ServerLimits(idle=0.3), "nothing was heard"),
+    ],
+)
+def test_a_session_ends_by_itself(limits, reason):
+    with serving(limits=limits) as server, opened(server) as socket:
+        receive(socket, "session.created")
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(10)
+    assert closed.value.rcvd.code == 1000
+    assert reason in closed.value.rcvd.reason
+
+
+def test_a_client_that_never_reads_is_dropped():
+    with serving(limits=ServerLimits(send=0.3, events=10_000.0)) as server:
+        socket = opened(server, max_queue=1)
+        until(lambda: server.places.busy == 1)
+        item = text_item("x" * 200_000)
+        items = [item | {"id": f"item_{n}"} for n in range(500)]
+        kind = "conversation.item.create"
+        with pytest.raises((ConnectionClosed, TimeoutError)):
+            flood(socket, [json.dumps({"type": kind, "item": item}) for item in items], reads=False)
+        until(lambda: not server.places.busy)
+        socket.close_timeout = 0.1
+        socket.close()
+
+
+def test_a_flood_of_events_waits_and_another_session_notices_nothing():
+    with serving(2, ServerLimits(events=50.0)) as server:
+        flood, other = opened(server), opened(server)
+        receive(flood, "session.created")
+        receive(other, "session.created")
+
+        def pour() -> None:
+            for _ in range(150):
+                send(flood, "session.update", session={})
+
+        pouring = threading.Thread(target=pour)
+        pouring.start()
+        send(other, "response.create")
+        assert receive(other, "response.done")[-1]["response"]["status"] == "completed"
+        pouring.join()
+        flood.close()
+        other.close()
+
+
+def test_no_words_sound_or_token_are_logged(server, caplog):
+    caplog.set_level(logging.DEBUG)
+    with opened(server) as socket:
+        sound = base64.b64encode(np.full(4800, 7777, "<i2").tobytes()).decode()
+        send(socket, "input_audio_buffer.append", audio=sound)
+        send(socket, "conversation.item.create", item=text_item("a very secret word"))
+        send(socket, "response.create")
+        receive(socket, "response.done")
+    until(lambda: not server.places.busy)
+    logged = "\n".join(r.getMessage() for r in caplog.records if r.name.startswith("covo_cli"))
+    assert "session" in logged
+    for secret in (TOKEN, sound[:40], "secret word"):
+        assert secret not in logged

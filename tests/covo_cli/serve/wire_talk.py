@@ -1,0 +1,288 @@
+"""A session with a made-up engine, frame by frame on one clock; every event that is sent is checked
+against the types of the ``openai`` package, and against the orders that clients rely on."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
+from openai.types.realtime import RealtimeServerEvent
+from pydantic import TypeAdapter
+
+from audio_io.clock import FRAME, FRAME_S
+from audio_io.signal import Audio
+from covo_cli.conversation.conversation import Conversation
+from covo_cli.conversation.request import Request
+from covo_cli.serve.realtime.microphone import SocketMicrophone
+from covo_cli.serve.realtime.session import RealtimeSession
+from covo_cli.serve.realtime.session_object import ServedEngine
+from covo_cli.serve.realtime.sound import SoundDecoder, SoundFormat
+from covo_cli.serve.realtime.speaker import SocketSpeaker
+from model.jobs.executor import VirtualExecutor
+from model.turns.controller import TurnTakingEngine
+from model.turns.phrases import phrases_of
+from model.turns.turn_settings import TurnSettings
+from tests.fakes.engine import FakeClock, FakeGenerator, FakeRecognizer, LevelDetector, silence
+from tests.fakes.talks import Script
+
+UNION = get_args(get_args(RealtimeServerEvent)[0])
+SERVER_EVENTS = {
+    get_args(model.model_fields["type"].annotation)[0]: TypeAdapter(model) for model in UNION
+}
+SERVED = ServedEngine("fake", "first", ("first", "second"), "a fake recogniser", TurnSettings())
+MAY_BE_NULL = {"previous_item_id", "turn_detection", "transcript", "noise_reduction", "tracing"}
+MAY_BE_NULL |= {"transcription", "event_id"}
+FIRST = [
+    *("response.created", "response.output_item.added", "conversation.item.added"),
+    "response.content_part.added",
+]
+LAST = {
+    True: [
+        *("response.output_audio.done", "response.output_audio_transcript.done"),
+        *("response.content_part.done", "response.output_item.done", "conversation.item.done"),
+        "response.done",
+    ],
+    False: [
+        *("response.output_text.done", "response.content_part.done", "response.output_item.done"),
+        *("conversation.item.done", "response.done"),
+    ],
+}
+
+
+def valid(event: dict[str, Any]) -> None:
+    """What every event must be: one of the union, with no unknown or needless null fields."""
+    assert event["type"] in SERVER_EVENTS, f"{event['type']} is none of the union"
+    found = SERVER_EVENTS[event["type"]].validate_python(event)
+    assert not found.model_extra, f"{event['type']} has no {found.model_extra}"
+    for key in nulls(event):
+        assert key in MAY_BE_NULL, f"{key} of {event['type']} is null"
+
+
+def nulls(value: Any, key: str = "") -> list[str]:
+    if value is None:
+        return [key]
+    if isinstance(value, dict):
+        return [n for name, part in value.items() for n in nulls(part, name)]
+    if isinstance(value, list):
+        return [n for part in value for n in nulls(part, key)]
+    return []
+
+
+class Orders:
+    """The orders of a session's events. ``take`` raises AssertionError for what may not be."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self.items: set[str] = set()
+        self.response: list[dict[str, Any]] | None = None  # the active one's events
+        self.over: set[str] = set()
+        self.silenced = ""  # the response over which speech started
+        self.speaking = ""
+        self.stopped: set[str] = set()
+        self.committed: set[str] = set()
+        self.transcribed: set[str] = set()
+        self.own: set[str] = set()
+
+    def take(self, event: dict[str, Any]) -> None:
+        assert event["event_id"] not in self.ids
+        self.ids.add(event["event_id"])
+        kind = event["type"]
+        before = event.get("previous_item_id")
+        assert before is None or before in self.items
+        if kind == "response.created":
+            assert self.response is None, "two responses at once"
+            self.response = []
+        if self.response is not None and self._belongs(event):
+            self._of_response(event)
+        elif "response_id" in event:
+            raise AssertionError(f"{kind} outside its response")
+        match kind:
+            case "conversation.item.added":
+                self.items.add(event["item"]["id"])
+            case "conversation.item.done":
+                assert event["item"]["id"] in self.items
+            case "input_audio_buffer.speech_started":
+                assert not self.speaking, "speech started twice"
+                self.speaking = event["item_id"]
+                if self.response is not None:
+                    self.silenced = self._response_id
+            case "input_audio_buffer.speech_stopped":
+                assert self.speaking == event["item_id"]
+                self.speaking = ""
+                self.stopped.add(event["item_id"])
+            case "input_audio_buffer.committed":
+                assert event["item_id"] not in self.committed
+                self.committed.add(event["item_id"])
+            case "conversation.item.input_audio_transcription.completed":
+                assert event["item_id"] in self.committed, "words before their item"
+                assert event["item_id"] not in self.transcribed
+                self.transcribed.add(event["item_id"])
+
+    @property
+    def _response_id(self) -> str:
+        assert self.response
+        return self.response[0]["response"]["id"]
+
+    def _belongs(self, event: dict[str, Any]) -> bool:
+        if event["type"].startswith("response."):
+            return True
+        item, events = event.get("item", {}), self.response or []
+        return (
+            item.get("role") == "assistant"
+            and (len(events) == 2 or event["type"] == "conversation.item.done")
+            and item["id"] == events[1]["item"]["id"]
+        )
+
+    def _of_response(self, event: dict[str, Any]) -> None:
+        events = self.response
+        assert events is not None
+        events.append(event)
+        kind = event["type"]
+        if "response_id" in event:
+            assert event["response_id"] == self._response_id
+        if len(events) <= len(FIRST):
+            assert kind == FIRST[len(events) - 1]
+        if kind == "response.output_audio.delta":
+            assert self.silenced != self._response_id, "sound after speech started"
+            assert len(base64.b64decode(event["delta"])) % 2 == 0
+        if kind != "response.done":
+            return
+        kinds = [e["type"] for e in events]
+        speaks = "response.output_audio.done" in kinds
+        last = LAST[speaks]
+        assert kinds[-len(last) :] == last
+        name = "response.output_audio_transcript" if speaks else "response.output_text"
+        between = set(kinds[len(FIRST) : -len(last)])
+        assert between <= {f"{name}.delta", "response.output_audio.delta"}
+        told = "".join(e["delta"] for e in events if e["type"] == f"{name}.delta")
+        done = next(e for e in events if e["type"] == f"{name}.done")
+        assert done["transcript" if speaks else "text"] == told
+        response = event["response"]
+        (item,) = response["output"]
+        assert item["content"][0]["transcript" if speaks else "text"].strip() in told
+        if response["status"] == "cancelled":
+            assert response["status_details"]["reason"] in ("turn_detected", "client_cancelled")
+        assert response["usage"]["total_tokens"] == 0
+        self.over.add(response["id"])
+        self.response = None
+
+
+class WireTalk:
+    """A session and its engine. Time passes only in :meth:`say` and :meth:`wait`."""
+
+    def __init__(
+        self,
+        recognized: Callable[[Audio], str] = lambda audio: "hello",
+        *,
+        script: Script | None = None,
+        extended: bool = False,
+        generator: type[FakeGenerator] = FakeGenerator,
+        **made: Any,
+    ) -> None:
+        self.now = 100.0
+        work = FakeClock()
+        self.fake = generator(work, **made)
+        self.engine = TurnTakingEngine(
+            self.fake,
+            LevelDetector(),
+            VirtualExecutor(work),
+            SERVED.turns,
+            FakeRecognizer(work, script.read if script else recognized),
+            phrases_of("en") if script else None,
+        )
+        self.orders = Orders()
+        self.events: list[dict[str, Any]] = []
+        self.microphone = SocketMicrophone(lambda: self.now)
+        self.speaker = SocketSpeaker(lambda: self.now)
+        self.session = RealtimeSession(
+            SERVED,
+            self.microphone,
+            self.speaker,
+            self._take,
+            self._command,
+            session_id="sess_1",
+            expires_at=2_000_000_000,
+            extended=extended,
+        )
+        self.conversation = Conversation(self.microphone, self.speaker, self.engine, [self.session])
+        # The resampler would ring where there is silence.
+        self.session._decoder = SoundDecoder(SoundFormat("audio/pcm", 16_000))
+        self.session.open()
+
+    def _command(self, request: Request) -> None:
+        self.conversation.send(request)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        event = json.loads(json.dumps(event))
+        if not event["type"].startswith("covo."):
+            valid(event)
+            self.orders.take(event)
+        self.events.append(event)
+
+    def send(self, kind: str, **fields: Any) -> list[dict[str, Any]]:
+        """Send an event; return what is answered at once."""
+        return self.send_text(json.dumps({"type": kind, **fields}))
+
+    def send_text(self, text: str) -> list[dict[str, Any]]:
+        count = len(self.events)
+        self.session.take(text)
+        return self.events[count:]
+
+    def update(self, **session: Any) -> list[dict[str, Any]]:
+        return self.send("session.update", session={"type": "realtime", **session})
+
+    def say(self, sound: Audio) -> None:
+        """Send ``sound`` (16 kHz, whole frames) at the speed of life."""
+        for start in range(0, len(sound), FRAME):
+            self.send("input_audio_buffer.append", audio=pcm(sound[start : start + FRAME]))
+            self._pass()
+
+    def wait(self, seconds: float) -> None:
+        """Send silence for ``seconds``."""
+        self.say(silence(seconds))
+
+    def nothing(self, seconds: float) -> None:
+        """Send nothing for ``seconds``."""
+        for _ in range(round(seconds / FRAME_S)):
+            self._pass()
+
+    def _pass(self) -> None:
+        for _ in range(4):  # the microphone may be up to four times as fast
+            self.now += FRAME_S / 4
+            assert not self.conversation._read_inbox()
+            frame = self.microphone.read(0.0)
+            if frame is not None:
+                self.conversation._step(frame)
+
+    def kinds(self, *ignored: str) -> list[str]:
+        """The types of what was sent, repeats of deltas left out."""
+        kinds: list[str] = []
+        for event in self.events:
+            kind = event["type"]
+            if kind in ignored or (kind.endswith(".delta") and kind in kinds[-3:]):
+                continue
+            kinds.append(kind)
+        return kinds
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind]
+
+    def sound(self) -> dict[str, int]:
+        """How many samples of each response were sent (PCM16)."""
+        sizes: dict[str, int] = defaultdict(int)
+        for event in self.of("response.output_audio.delta"):
+            sizes[event["response_id"]] += len(base64.b64decode(event["delta"])) // 2
+        return dict(sizes)
+
+
+def pcm(sound: Audio) -> str:
+    return base64.b64encode(np.rint(sound * 32767).astype("<i2").tobytes()).decode()
+
+
+def text_item(text: str, role: str = "user", **more: Any) -> dict[str, Any]:
+    kind = "output_text" if role == "assistant" else "input_text"
+    return {"type": "message", "role": role, "content": [{"type": kind, "text": text}], **more}
