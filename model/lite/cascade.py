@@ -94,7 +94,8 @@ class Cascade:
             voice=voice,
             device=self._device,
             parts=parts,
-            languages=(synthesizer.language,),
+            # Every voice reads Latin words with English phonemes.
+            languages=tuple(dict.fromkeys((synthesizer.language, "en"))),
         )
 
     @property

@@ -359,3 +359,11 @@ def test_text_joins_the_history_and_a_new_conversation_has_none() -> None:
     assert parts.cascade.info.voice == "one"
     parts.reply(2)
     assert parts.chat.asked[-1] == build_messages(parts.prompt, (), turn().text)
+
+
+@pytest.mark.parametrize(("language", "spoken"), [("en", ("en",)), ("zh", ("zh", "en"))])
+def test_a_voice_speaks_its_language_and_english(language: str, spoken: tuple[str, ...]) -> None:
+    voice = FakeSynthesizer()
+    voice.language = language
+    cascade = Cascade(FakeChat("Hi."), {"one": voice}.__getitem__, voice="one", prompt=Prompt(""))
+    assert cascade.info.languages == spoken
