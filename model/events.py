@@ -61,7 +61,7 @@ class EndpointJudged(Event):
 
     ``over``: the turn is over; otherwise the user may go on. ``silence``: seconds since the last
     speech. ``probability`` of the end of the turn, by its model, -1 if unknown. ``phrase``: how
-    the words end, one of :class:`model.turns.phrases.Phrase`.
+    the words end, one of :class:`model.turns.endpointing.TurnEnd`.
     """
 
     turn: int

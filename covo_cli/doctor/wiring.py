@@ -60,22 +60,23 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
 def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[str, str]:
     """Return the pieces of weights that these settings do not need, and why."""
     unneeded: dict[str, str] = {}
-    if engine != "lite":
-        unneeded["smollm2-135m"] = f"not needed by the engine {engine}"
-    elif settings.chat.model or settings.chat.url:
-        unneeded["smollm2-135m"] = "not needed: chat.model or chat.url is set"
+    chats = engine == "lite" and not (settings.chat.model or settings.chat.url)
+    if settings.turns.end_of_turn == "none" and not chats:
+        unneeded["smollm2-135m"] = "not needed: turns.end_of_turn is none"
     if engine != "lite" and not settings.covo.transcript:
         unneeded["whisper-base"] = "not needed: covo.transcript is off"
+        unneeded["smollm2-135m"] = "not needed: covo.transcript is off"
     if synthesizer != "kokoro":
         wanting = f"voice {settings.voice.name}" if engine == "lite" else f"engine {engine}"
         unneeded["kokoro-82m"] = f"not needed by the {wanting}"
     if settings.audio.vad != "silero":
         unneeded["silero-vad"] = f"not needed: audio.vad is {settings.audio.vad}"
-    if settings.turns.end_of_turn != "smart-turn":
-        unneeded["smart-turn"] = f"not needed: turns.end_of_turn is {settings.turns.end_of_turn}"
+    if settings.turns.end_of_turn == "none":
+        unneeded["smart-turn"] = "not needed: turns.end_of_turn is none"
     if not settings.turns.only_user:
         unneeded["campplus"] = "not needed: turns.only_user is off"
     if engine == "covo-fd":  # has its own way of taking turns
+        unneeded["smollm2-135m"] = f"not needed by the engine {engine}"
         unneeded["smart-turn"] = f"not needed by the engine {engine}"
         unneeded["campplus"] = f"not needed by the engine {engine}"
         unneeded.setdefault("whisper-base", "without it, your words are not transcribed")

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
     from model.lite.cascade import Cascade
+    from model.lite.outlook import SmolOutlook
     from model.lite.recognizer import WhisperRecognizer
     from model.reply import ReplyGenerator
-    from model.turns.endpointing import EndOfTurnModel
+    from model.turns.endings.models import EndOfTurnModel, OutlookModel
     from model.turns.turn_settings import TurnSettings
     from model.weights.packages import WeightStore
 
@@ -150,8 +151,11 @@ def turn_taking(
     generator: ReplyGenerator,
     executor: Executor,
     recognizer: LoadableRecognizer | None,
+    outlook: OutlookModel | None = None,
 ) -> Engine:
     """Build the turn-taking engine around ``generator``, which must hear if ``recognizer`` is None.
+
+    ``outlook``: the language model for the end of turns; None: as the settings say.
 
     Raises: SettingsError, ModelError.
     """
@@ -170,6 +174,7 @@ def turn_taking(
         _end_of_turn(settings),
         "" if language == AUTO else language,
         _speaker_embedder(settings),
+        outlook or (outlook_model(settings) if recognizer is not None else None),
     )
 
 
@@ -197,6 +202,19 @@ def _end_of_turn(settings: Settings) -> EndOfTurnModel | None:
     if settings.turns.end_of_turn == "none":
         return None
     return SmartTurn(_weights(settings).path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
+
+
+def outlook_model(settings: Settings) -> SmolOutlook | None:
+    """Return the language model for the end of turns, None if it is not wanted or reads other
+    languages. Raises: SettingsError, WeightsError."""
+    from model.hearing.languages import AUTO
+    from model.lite import CHAT_FILE
+    from model.lite.outlook import SmolOutlook
+
+    unread = _language(settings) not in (AUTO, *SmolOutlook.languages)
+    if settings.turns.end_of_turn == "none" or unread:
+        return None
+    return SmolOutlook(_weights(settings).path("smollm2-135m", CHAT_FILE))
 
 
 def _speaker_embedder(settings: Settings) -> SpeakerEmbedder | None:

@@ -98,10 +98,11 @@ class TurnOptions:
         2.8, "Seconds of silence that end a turn that breaks off in mid-phrase.", within=(0.2, 10.0)
     )
     silence_statement: float = setting(
-        2.3, "Seconds of silence that end a statement that asks for nothing.", within=(0.2, 10.0)
+        1.1, "Seconds of silence that end a turn to which more may follow.", within=(0.2, 10.0)
     )
-    end_of_turn: Literal["smart-turn", "none"] = setting(
-        "smart-turn", "Model that hears whether a turn is over; none: silence and words decide."
+    end_of_turn: Literal["models", "none"] = setting(
+        "models",
+        "Whether models weigh sound and words at the end of a turn; none: marks and fillers only.",
     )
     min_speech: float = setting(
         0.2, "Seconds of speech below which a sound is ignored.", within=(0.02, 2.0)
@@ -115,7 +116,7 @@ class TurnOptions:
         flag="--barge-in",
     )
     only_user: bool = setting(
-        False,
+        True,
         "Answer only the voice that speaks first, once it is known; the key n begins anew.",
         flag="--only-user",
     )

@@ -17,8 +17,8 @@ class OpenTurn:
 
     ``held``: push-to-talk keeps it open through silences. ``typed``: its text, if it was typed.
     ``added``: text to answer along with it. ``closed``: it cannot be continued (typed, given
-    whole, or at the maximum length). ``over_reply``: it began
-    over a reply that did not ask anything, so it may be a backchannel.
+    whole, or at the maximum length). ``over_reply``: it began over a reply that did not ask
+    anything, so it may be a backchannel. ``resumed``: it went on after a reply to it had begun.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class OpenTurn:
         self.added = added
         self.closed = typed is not None
         self.over_reply = False
+        self.resumed = False
         self.voiced = voiced
         self._frames = list(frames)
         self.length = sum(map(len, self._frames))

@@ -26,7 +26,7 @@ _INPUT = "input_features"
 
 
 class SmartTurn:
-    """A :class:`model.turns.endpointing.EndOfTurnModel` in an ONNX file. Thread-safe."""
+    """A :class:`model.turns.endings.models.EndOfTurnModel` in an ONNX file. Thread-safe."""
 
     name = "Smart Turn v3.2"
 
@@ -37,10 +37,12 @@ class SmartTurn:
         self._session: Any = None
 
     def load(self) -> None:
-        """Load the network once. Raises: EndOfTurnError."""
+        """Load the network and run it once, unless it is loaded. Raises: EndOfTurnError."""
         with self._lock:
-            if self._session is None:
-                self._session = self._load()
+            if self._session is not None:
+                return
+            self._session = self._load()
+        self.probability(np.zeros(USER_RATE, np.float32))
 
     def close(self) -> None:
         """Free memory; the next use loads it again. Safe to call twice."""
@@ -48,7 +50,7 @@ class SmartTurn:
             self._session = None
 
     def probability(self, audio: Audio) -> float:
-        """See :class:`model.turns.endpointing.EndOfTurnModel`. Raises: EndOfTurnError."""
+        """See :class:`model.turns.endings.models.EndOfTurnModel`. Raises: EndOfTurnError."""
         self.load()
         session = self._session
         if session is None:

@@ -16,7 +16,7 @@ from model.realtime.address import ServerKind
 from model.realtime.remote_replies import RemoteReply
 from model.realtime.talk import RemoteTalk
 from model.realtime.wire import WireEvent
-from model.turns.phrases import Phrase
+from model.turns.endpointing import TurnEnd
 
 _TRANSCRIPTION = "conversation.item.input_audio_transcription"
 _LEVELS = ("info", "warning", "error")
@@ -156,7 +156,7 @@ def _endpoint(talk: RemoteTalk, event: WireEvent) -> None:
 
 
 def _judge(talk: RemoteTalk, turn: int, over: bool, silence: float, reason: str) -> None:
-    unknown = Phrase.UNKNOWN.value
+    unknown = TurnEnd.UNKNOWN.value
     talk.emit(EndpointJudged(talk.now, turn, over, silence, -1.0, unknown, reason))
 
 

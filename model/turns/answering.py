@@ -38,6 +38,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
     answer, turn, reply = state.answer, state.turn, state.answer.reply
     if turn.went_on_after(state.committed_at) and c.hearing.speech_began:
         c.discard_answer(answer, "you went on")
+        turn.resumed = True
         return c.enter(UserSpeaking(turn), "you went on")
     if turn.closed and state.overlap is None and c.hearing.speech_began:
         state.overlap = c.open_overlap(None)
@@ -64,7 +65,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
         if not answer.failed:
             c.emit(Notice(c.now, "warning", f"the reply has no words to say: {reply.text!r}"))
         c.generator.settle(reply.reply_id, reply.split())
-        c.asked = False
+        c.question = ""
         return _after_reply(c, state.overlap, "no reply came")
     return state
 
@@ -81,7 +82,8 @@ def speak(c: TurnContext, state: ReplySpeaking) -> ConversationState:
         return _after_speaking(c, state, "the reply broke off")
     if reply.finished:
         c.generator.settle(reply.reply_id, reply.split())
-        c.asked, c.last = reply.text.rstrip().endswith("?"), reply
+        c.question = reply.text if reply.text.rstrip().endswith(("?", "？")) else ""
+        c.last = reply
         c.emit(ReplyFinished(c.now, reply.reply_id, reply.text))
         return _after_speaking(c, state, "reply ended")
     if reply.stalled(c.now):
@@ -98,6 +100,7 @@ def fall_silent(c: TurnContext, state: ReplyStopping) -> ConversationState:
     if not reply.silent:
         return state
     if turn is not None and turn.went_on_after(state.committed_at):
+        turn.resumed = True
         c.generator.settle(reply.reply_id, None)
         c.emit(Interrupted(c.now, reply.reply_id, reply.heard, "", reply.text, "you went on"))
     else:
@@ -212,7 +215,7 @@ def _stop(
 def _settle_interrupted(c: TurnContext, answer: TurnAnswer, reason: str) -> None:
     """Cut the reply at what was heard so far."""
     reply = answer.reply
-    c.asked, c.last = False, reply
+    c.question, c.last = "", reply
     heard = reply.split()
     c.generator.settle(reply.reply_id, heard)
     c.emit(Interrupted(c.now, reply.reply_id, heard.samples, heard.text, heard.unheard, reason))
@@ -233,7 +236,7 @@ def _after_reply(c: TurnContext, overlap: Overlap | None, reason: str) -> Conver
         return resting
     overlap.drop()
     turn = c.open_turn() if overlap.goes_on else overlap.turn
-    turn.over_reply = not c.asked
+    turn.over_reply = not c.question
     return c.enter(UserSpeaking(turn), "speech began")
 
 

@@ -39,9 +39,9 @@ S = TypeVar("S", bound=ConversationState)
 class TurnContext:
     """The parts, the present frame, and the memory of earlier turns.
 
-    ``asked``: whether the last reply heard to its end was a question. ``user_level``: level of the
-    last spoken turn, in dBFS. ``unanswered``: turns that wait to be answered. ``last``: the last
-    reply whose end was told. Times are user samples.
+    ``question``: the last reply, if it was heard to its end and asked something. ``user_level``:
+    level of the last spoken turn, in dBFS. ``unanswered``: turns that wait to be answered.
+    ``last``: the last reply whose end was told. Times are user samples.
     """
 
     generator: ReplyGenerator
@@ -57,7 +57,7 @@ class TurnContext:
     position: Position = NOTHING_PLAYED
     events: list[Event] = field(default_factory=list)
     muted: bool = False
-    asked: bool = False
+    question: str = ""
     user_level: float | None = None
     turns: int = 0
     replies: int = 0

@@ -65,7 +65,7 @@ from model.turns.answer import REPLY_LANE
 from model.turns.answering import cut, interrupt
 from model.turns.context import TurnContext
 from model.turns.end_of_turn import EndOfTurnProbe
-from model.turns.endpointing import EndOfTurnModel
+from model.turns.endings.models import EndOfTurnModel, OutlookModel
 from model.turns.language_notices import LanguageNotices
 from model.turns.phrases import Phrases
 from model.turns.states import (
@@ -87,8 +87,8 @@ class TurnTakingEngine:
     ``detector`` detects speech in frames; ``executor`` runs work that outlasts a frame. Optional:
     ``recognizer`` recognises words (a generator that does not hear needs one). ``phrases`` are the
     rules for words whose language is unknown; without, no words are judged. ``end_of_turn`` judges
-    the sound. ``language``: the user's, if it is known before they speak. ``speaker_embedder``
-    tells the user's voice from others, which are then not answered.
+    the sound and ``outlook`` the words. ``language``: the user's, if it is known before they speak.
+    ``speaker_embedder`` tells the user's voice from others, which are then not answered.
     """
 
     def __init__(
@@ -102,10 +102,11 @@ class TurnTakingEngine:
         end_of_turn: EndOfTurnModel | None = None,
         language: str = "",
         speaker_embedder: SpeakerEmbedder | None = None,
+        outlook: OutlookModel | None = None,
     ) -> None:
         self._settings = s = settings or TurnSettings()
         self._embedder = speaker_embedder
-        self._end_of_turn = end_of_turn
+        self._ending_models = [model for model in (end_of_turn, outlook) if model is not None]
         self._detector = detector
 
         def begin() -> TurnContext:
@@ -115,7 +116,7 @@ class TurnTakingEngine:
             self._asked: deque[SayText | SayAudio | AnswerNow] = deque()
             self._state: ConversationState = Listening()
             recognition = Recognition(recognizer, executor, samples(s.partial_every))
-            probe = EndOfTurnProbe(end_of_turn, executor, samples(s.speculate_after))
+            probe = EndOfTurnProbe(end_of_turn, outlook, executor, samples(s.speculate_after))
             hearing = Hearing(detector, s)
             speakers = SpeakerCheck(speaker_embedder, executor)
             humming = Backchannels(generator, executor, s.humming)
@@ -135,8 +136,8 @@ class TurnTakingEngine:
             only = ", for the transcript only" if generator.hears else ""
             parts["recogniser"] = recognition.name + only
         parts |= generator.info.parts
-        if self._end_of_turn is not None:
-            parts["end of turn"] = self._end_of_turn.name
+        if self._ending_models:
+            parts["end of turn"] = ", ".join(model.name for model in self._ending_models)
         if self._embedder is not None:
             parts["whose voice"] = self._embedder.name
         return replace(generator.info, parts=parts)
@@ -151,8 +152,8 @@ class TurnTakingEngine:
         """Load all parts and run them once. Raises: ModelError."""
         c = self._context
         c.hearing.warm_up()
-        if self._end_of_turn is not None:
-            self._end_of_turn.probability(np.zeros(USER_RATE, np.float32))
+        for model in self._ending_models:
+            model.load()
         if self._embedder is not None:
             self._embedder.embed(np.zeros(USER_RATE, np.float32))
         with ThreadPoolExecutor(1, "covo-load") as beside:
@@ -180,8 +181,8 @@ class TurnTakingEngine:
     def close(self) -> None:
         """Stop all work and free the memory. Safe to call twice."""
         self._context.executor.close()
-        if self._end_of_turn is not None:
-            self._end_of_turn.close()
+        for model in self._ending_models:
+            model.close()
         self._context.recognition.close()
         self._context.generator.close()
 

@@ -1,4 +1,4 @@
-"""Ask the end-of-turn model about a turn, in the background."""
+"""Ask the models about the end of a turn, in the background."""
 
 from __future__ import annotations
 
@@ -6,48 +6,97 @@ from model.events import Notice
 from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor
 from model.jobs.question import Question
-from model.turns.endpointing import EndOfTurnModel
+from model.turns.answer import TurnAnswer
+from model.turns.endings.features import TurnEnding, features
+from model.turns.endings.models import EndOfTurnModel, Outlook, OutlookModel
+from model.turns.endings.weights import WeighedEnding, weights_of
+from model.turns.phrases import Phrases
 
-END_OF_TURN_LANE = "end of turn"
+SOUND_LANE, OUTLOOK_LANE = "end of turn", "end of the words"
 
 
 class EndOfTurnProbe:
-    """Asks ``model`` once per silence, after ``first`` user samples: it was trained on short
-    silences. Without a model, the probability stays unknown."""
+    """Asks about each silence: ``sound`` once, after ``first`` user samples, because it was trained
+    on short silences, and ``outlook`` when the words are known. What a missing or failing model
+    would tell stays unknown."""
 
-    def __init__(self, model: EndOfTurnModel | None, executor: Executor, first: int) -> None:
-        self._model = model
+    def __init__(
+        self,
+        sound: EndOfTurnModel | None,
+        outlook: OutlookModel | None,
+        executor: Executor,
+        first: int,
+    ) -> None:
+        self._sound_model = sound
+        self._outlook_model = outlook
         self._first = first
         self._asked_of = (0, 0)  # the turn, and where its speech ended
-        self._asked = False
-        self._question: Question[float] = Question(
+        self._sound_asked = self._outlook_asked = False
+        self._sound: Question[float] = Question(
             executor,
-            END_OF_TURN_LANE,
+            SOUND_LANE,
             model="the end-of-turn model",
             trouble="turns end by silence and words alone",
         )
+        self._outlook: Question[Outlook] = Question(
+            executor,
+            OUTLOOK_LANE,
+            model="the language model of the end of turns",
+            trouble="whether words are complete is judged without it",
+        )
 
     @property
-    def probability(self) -> float | None:
-        """Probability that the turn is over in the present silence; None while unknown."""
-        return self._question.answer
+    def sound(self) -> float | None:
+        """Probability that the turn is over, by the sound before the present silence; None while
+        unknown."""
+        return self._sound.answer
 
-    def poll(self, now: int, turn: OpenTurn, silence: int) -> list[Notice]:
-        """Ask about ``turn`` in its present ``silence`` (user samples), and collect the answer."""
-        model = self._model
-        if model is None:
-            return []
+    @property
+    def pending(self) -> bool:
+        """Whether the outlook of the words is still to come."""
+        return self._outlook.pending
+
+    def poll(
+        self, now: int, turn: OpenTurn, silence: int, answer: TurnAnswer | None, before: str
+    ) -> list[Notice]:
+        """Ask about ``turn`` in its present ``silence`` (user samples), and collect the answers.
+
+        ``answer``: its answer, which knows its words. ``before``: the question that it answers.
+        """
         if self._asked_of != (turn.number, turn.end_of_speech):
             self.forget()
             self._asked_of = (turn.number, turn.end_of_speech)
-        notices = self._question.poll(now)
-        if not self._asked and silence >= self._first:
-            audio = turn.audio()
-            self._asked = True
-            self._question.ask(now, lambda: model.probability(audio))
+        notices = self._sound.poll(now) + self._outlook.poll(now)
+        if self._sound_model is not None and not self._sound_asked and silence >= self._first:
+            self._sound_asked = True
+            model, audio = self._sound_model, turn.audio()
+            self._sound.ask(now, lambda: model.probability(audio))
+        if self._outlook_model is not None and not self._outlook_asked and answer is not None:
+            self._ask_outlook(now, self._outlook_model, answer, before)
         return notices
 
+    def weigh(self, answer: TurnAnswer | None, phrases: Phrases | None) -> WeighedEnding | None:
+        """Return what is known of the ending, weighed; None if nothing is known of its words or of
+        their language, whose rules are ``phrases``."""
+        weights = weights_of(phrases.language) if phrases is not None else None
+        if answer is None or not answer.words or phrases is None or weights is None:
+            return None
+        outlook = self._outlook.answer if weights.with_outlook is not None else None
+        values = features(TurnEnding(answer.words, outlook, self.sound), phrases)
+        if outlook is not None and weights.with_outlook is not None:
+            return weights.with_outlook.weigh(values)
+        return weights.without_outlook.weigh(values)
+
     def forget(self) -> None:
-        """Discard the pending question and its answer."""
-        self._question.drop()
-        self._asked = False
+        """Discard pending questions and their answers."""
+        self._sound.drop()
+        self._outlook.drop()
+        self._sound_asked = self._outlook_asked = False
+
+    def _ask_outlook(self, now: int, model: OutlookModel, answer: TurnAnswer, before: str) -> None:
+        words, language = answer.words, answer.language
+        if answer.words_coming or not words:
+            return
+        self._outlook_asked = True
+        if not language or language in model.languages:
+            self._outlook.ask(now, lambda: model.outlook(words, before))

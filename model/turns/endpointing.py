@@ -1,67 +1,81 @@
 """Judge whether the user's turn is over, from the silence and the words and sound before it.
 
 :func:`judge` is pure: :class:`TurnEvidence` goes in, :class:`EndpointVerdict` comes out. Each kind
-of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`); the longest that
-applies counts:
+of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`):
 
-- words that break off: ``silence_unfinished``
-- a whole sentence that asks for nothing, unless it answers a question: ``silence_statement``
-- a finished question or request: ``silence_finished``
-- words that are still being recognised: ``silence`` and ``words_wait``
-- unclear or unknown words: ``silence``, but ``silence_finished`` if the end-of-turn
-  model hears that the turn is over
-- unfinished sound (end-of-turn model): ``silence``, or with unclear words half of
-  ``silence_unfinished``; if cut off, such as an "um" heard as a word: ``silence_unfinished``
+- words of a language with trained weights (:mod:`model.turns.endings`): the surer they break off,
+  the closer to ``silence_unfinished``; the likelier more sentences follow, the closer to
+  ``silence_statement``; else ``silence_finished``. The longest counts
+- more after a reply that began too early: at least ``silence_statement``
+- words that are still being recognised or weighed: ``silence`` and ``words_wait``
+- unknown words, or of another language: ``silence``, but ``silence_finished`` if they sound over,
+  half of ``silence_unfinished`` if they do not, all of it if they sound cut off
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from enum import StrEnum
 
-from audio_io.signal import Audio
+import numpy as np
+
 from model.hearing.languages import language_name
-from model.turns.phrases import Phrase, PhraseVerdict
+from model.turns.endings.weights import WeighedEnding
 from model.turns.turn_settings import TurnSettings
 
 _FRAME_MARGIN = 1e-6
 """Seconds: a floating-point sum of whole frames falls slightly short."""
 
+BROKEN, WHOLE = 0.1, 0.4
+"""Probabilities of whole words: at most the first, they surely break off; at least the second, they
+surely do not."""
 
-class EndOfTurnModel(Protocol):
-    """Judges from the sound whether a speaker is done."""
+OPEN, OVER = 0.62, 0.74
+"""Probabilities that whole words end a turn: at most the first, more may well follow; at least the
+second, nothing does."""
 
-    @property
-    def name(self) -> str:
-        """The model's name, for the user."""
 
-    def load(self) -> None:
-        """Make it ready. Raises: EndOfTurnError."""
+class TurnEnd(StrEnum):
+    """How a turn's words end: with a finished utterance; with a whole one that may be followed by
+    more; broken off."""
 
-    def probability(self, audio: Audio) -> float:
-        """Return the probability in [0, 1] that the turn is over with ``audio`` (float32 mono
-        16 kHz: the turn so far and the silence after it). Thread-safe. Raises: EndOfTurnError."""
-
-    def close(self) -> None:
-        """Free the memory. Safe to call twice."""
+    FINISHED = "finished"
+    STATEMENT = "statement"
+    UNFINISHED = "unfinished"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class TurnEvidence:
     """Evidence about a turn in a silence.
 
-    ``silence``: its length in seconds. ``words``: how the turn's words end, None if unknown.
-    ``unknown_language``: their language, if nothing is known of its words.
-    ``words_coming``: they are still being recognised. ``asked``: the assistant asked a question
-    before. ``probability``: the end-of-turn model's, None if unknown.
+    ``silence``: its length in seconds. ``ending``: how its words and sound were weighed, None if
+    unknown. ``words_coming``: that is still to come. ``resumed``: a reply to it was taken back.
+    ``sound``: the end-of-turn model's probability, None if unknown. ``unknown_language``: the
+    words' language, if there are no weights for it.
     """
 
     silence: float
-    words: PhraseVerdict | None = None
+    ending: WeighedEnding | None = None
     words_coming: bool = False
-    asked: bool = False
-    probability: float | None = None
+    resumed: bool = False
+    sound: float | None = None
     unknown_language: str = ""
+
+    @property
+    def end(self) -> TurnEnd:
+        """How the words end."""
+        ending = self.ending
+        if ending is None:
+            return TurnEnd.UNKNOWN
+        if ending.whole < (BROKEN + WHOLE) / 2:
+            return TurnEnd.UNFINISHED
+        return TurnEnd.STATEMENT if ending.over < (OPEN + OVER) / 2 else TurnEnd.FINISHED
+
+    @property
+    def probability(self) -> float | None:
+        """Probability that the turn is over, None if unknown."""
+        return self.ending.whole * self.ending.over if self.ending else self.sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,35 +88,48 @@ class EndpointVerdict:
 
 def judge(evidence: TurnEvidence, s: TurnSettings) -> EndpointVerdict:
     """Judge whether a turn is over (see the module's docstring)."""
-    needed, reason = _needed(evidence, s)
-    return EndpointVerdict(evidence.silence + _FRAME_MARGIN >= needed, reason)
+    silence, reason = needed(evidence, s)
+    return EndpointVerdict(evidence.silence + _FRAME_MARGIN >= silence, reason)
 
 
-def _needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
-    """Return the longest silence that applies, and its reason."""
+def needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
+    """Return the silence in seconds that ends the turn, the longest that applies, and why."""
     if evidence.words_coming:
         return s.silence + s.words_wait, "the words are not known yet"
-    words = evidence.words or PhraseVerdict(Phrase.UNKNOWN)
-    sound = evidence.probability
-    over = sound is not None and sound >= s.sounds_over
-    language = evidence.unknown_language
-    why = f"; no word rules for {language_name(language)}" if language else ""
-    candidates: list[tuple[float, str]] = []
-    match words.phrase:
-        case Phrase.UNFINISHED:
-            candidates.append((s.silence_unfinished, f"the phrase breaks off: “{words.words}”"))
-        case Phrase.STATEMENT if not evidence.asked:
-            candidates.append((s.silence_statement, "a statement, the point may be to come"))
-        case Phrase.UNKNOWN if sound is not None and over:
-            candidates.append((s.silence_finished, f"it sounds finished: {sound:.0%}{why}"))
-        case Phrase.UNKNOWN:
-            candidates.append((s.silence, f"silence{why}"))
-        case _:
-            candidates.append((s.silence_finished, "the phrase is finished"))
-    if sound is not None and sound < s.sounds_cut:
-        candidates.append((s.silence_unfinished, f"it sounds cut off: {sound:.0%}"))
-    elif sound is not None and sound < s.sounds_open:
-        known = words.phrase is not Phrase.UNKNOWN
-        needed = s.silence if known else max(s.silence, s.silence_unfinished / 2)
-        candidates.append((needed, f"it sounds unfinished: {sound:.0%}"))
+    if evidence.ending is None:
+        return _by_sound(evidence, s)
+    candidates = [*_by_words(evidence.ending, s)]
+    if evidence.resumed:
+        candidates.append((s.silence_statement, "you went on before"))
     return max(candidates)
+
+
+def _by_words(ending: WeighedEnding, s: TurnSettings) -> list[tuple[float, str]]:
+    """Return the silence for what may break off, and for what more may follow."""
+    broken = _between(ending.whole, BROKEN, WHOLE, s.silence_unfinished, s.silence_finished)
+    opened = _between(ending.over, OPEN, OVER, s.silence_statement, s.silence_finished)
+    why_broken = f"broken off ({1 - ending.whole:.0%}): {ending.why_broken}"
+    why_open = f"more may follow ({1 - ending.over:.0%}): {ending.why_open}"
+    return [
+        (s.silence_finished, f"the turn is finished ({ending.whole * ending.over:.0%})"),
+        (broken, why_broken),
+        (opened, why_open),
+    ]
+
+
+def _between(value: float, low: float, high: float, longest: float, shortest: float) -> float:
+    """Return the silence for ``value``: ``longest`` up to ``low``, ``shortest`` from ``high`` on,
+    between them in equal ratios."""
+    return float(np.exp(np.interp(value, (low, high), np.log((longest, shortest)))))
+
+
+def _by_sound(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
+    sound, language = evidence.sound, evidence.unknown_language
+    why = f"; nothing is known of words in {language_name(language)}" if language else ""
+    if sound is None or s.sounds_open <= sound < s.sounds_over:
+        return s.silence, f"silence{why}"
+    if sound >= s.sounds_over:
+        return s.silence_finished, f"it sounds finished: {sound:.0%}{why}"
+    if sound >= s.sounds_cut:
+        return max(s.silence, s.silence_unfinished / 2), f"it sounds unfinished: {sound:.0%}{why}"
+    return s.silence_unfinished, f"it sounds cut off: {sound:.0%}{why}"

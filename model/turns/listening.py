@@ -14,7 +14,7 @@ from model.turns.answer import TurnAnswer
 from model.turns.answering import think
 from model.turns.context import TurnContext
 from model.turns.endpointing import EndpointVerdict, TurnEvidence
-from model.turns.phrases import Phrase
+from model.turns.phrases import Phrases
 from model.turns.states import ConversationState, Listening, Thinking, UserSpeaking
 
 NOTHING_TO_ANSWER = "nothing to answer"
@@ -133,8 +133,9 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
         if state.answer is None:
             state.answer = c.begin_answer(turn, wanted=s.answers)
         c.speakers.ask(c.now, turn, turn.voiced, ended=True)
-    c.events += c.probe.poll(c.now, turn, silence)
-    evidence = _evidence(c, state.answer, silence)
+    c.events += c.probe.poll(c.now, turn, silence, state.answer, c.question)
+    phrases = c.phrases and c.phrases.of(state.answer.language if state.answer else "")
+    evidence = _evidence(c, state, phrases, silence)
     verdict = endpointing.judge(evidence, s)
     if verdict.over and c.speakers.pending:
         return state
@@ -158,17 +159,20 @@ def _may_hum(c: TurnContext, evidence: TurnEvidence) -> bool:
     return not endpointing.judge(later, c.settings).over
 
 
-def _evidence(c: TurnContext, answer: TurnAnswer | None, silence: int) -> TurnEvidence:
+def _evidence(
+    c: TurnContext, state: UserSpeaking, phrases: Phrases | None, silence: int
+) -> TurnEvidence:
+    answer = state.answer
     words = answer.words if answer is not None else None
     language = answer.language if answer is not None else ""
-    phrases = c.phrases and c.phrases.of(language)
+    coming = answer is None or answer.words_coming or c.probe.pending
     return TurnEvidence(
         silence=seconds(silence),
-        words=phrases.end_of(words) if phrases and words else None,
+        ending=c.probe.weigh(answer, phrases),
+        words_coming=c.phrases is not None and coming,
+        resumed=state.turn.resumed,
+        sound=c.probe.sound,
         unknown_language=language if words and c.phrases and phrases is None else "",
-        words_coming=c.phrases is not None and (answer is None or answer.words_coming),
-        asked=c.asked,
-        probability=c.probe.probability,
     )
 
 
@@ -205,7 +209,7 @@ def _tell(
             over=verdict.over,
             silence=round(evidence.silence, 3),
             probability=probability,
-            phrase=(evidence.words.phrase if evidence.words else Phrase.UNKNOWN).value,
+            phrase=evidence.end.value,
             reason=verdict.reason,
         )
     )

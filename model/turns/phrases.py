@@ -15,16 +15,6 @@ from enum import StrEnum
 from importlib import resources
 
 
-class Phrase(StrEnum):
-    """How a turn's words end: with a finished question or request; with a finished sentence that
-    asks for nothing, so that the point may still come; with a phrase that breaks off."""
-
-    FINISHED = "finished"
-    STATEMENT = "statement"
-    UNFINISHED = "unfinished"
-    UNKNOWN = "unknown"
-
-
 class OverlapKind(StrEnum):
     """The kind of words said over a reply."""
 
@@ -33,14 +23,6 @@ class OverlapKind(StrEnum):
     ECHO = "an echo"
     WORDS = "words"
     INTERRUPTION = "an interruption"
-
-
-@dataclass(frozen=True, slots=True)
-class PhraseVerdict:
-    """``phrase``, and the words that decided it."""
-
-    phrase: Phrase
-    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +35,52 @@ class OverlapWords:
     content: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LastPhrase:
+    """The words of a turn's last sentence, and how they end.
+
+    ``length``: in words. ``sentences``: of the whole turn. ``asks``: there is a question in it.
+    ``filler``: it ends with a sound or word that holds the floor. ``open``: it ends with a word
+    after which a phrase mostly goes on. ``spelt``: it ends with a number or a letter.
+    """
+
+    words: str = ""
+    length: int = 0
+    sentences: int = 0
+    asks: bool = False
+    filler: bool = False
+    open: bool = False
+    spelt: bool = False
+
+
 class Phrases:
     """The rules of one language; each argument is an entry of its file in ``languages/``."""
 
     def __init__(
         self,
+        language: str,
         fillers: Iterable[str] = (),
         unfinished: Iterable[str] = (),
-        complete: Iterable[str] = (),
-        stranded: Iterable[str] = (),
-        embedded: Iterable[str] = (),
         questions: Iterable[str] = (),
         asking: Iterable[str] = (),
-        connectives: Iterable[str] = (),
-        openers: Iterable[str] = (),
-        wishes: Iterable[str] = (),
         backchannels: Iterable[str] = (),
         interrupting: Iterable[str] = (),
+        numbers: Iterable[str] = (),
         *,
         by_character: bool = False,
         variants: str = "",
     ) -> None:
+        self.language = language
+        """Its code, such as ``en``."""
         self._by_character = by_character
         self._variants = str.maketrans({pair[0]: pair[1] for pair in variants.split()})
         self._fillers = self._split(fillers)
-        self._open = self._fillers | self._split(unfinished)
-        self._leading = self._split([*fillers, *backchannels, *connectives])
-        self._complete = self._split(complete)
-        self._stranded = self._split(stranded)
-        self._embedded = self._split(embedded)
+        self._unfinished = self._split(unfinished)
+        self._numbers = frozenset(numbers)
         self._questions = frozenset(questions)
         self._asking = self._split(asking)
-        self._openers = self._split(openers)
-        self._wishes = self._split(wishes)
         self._backchannels = self._split(backchannels)
         self._interrupting = self._split(interrupting)
-        self._answers = self._backchannels | self._interrupting
 
     def of(self, language: str) -> Phrases | None:
         """Return the rules for words in ``language``: these if it is empty, None if there are
@@ -101,19 +93,23 @@ class Phrases:
             return words_of(text)
         return _CHARACTER_OR_WORD.findall(text.lower().translate(self._variants))
 
-    def end_of(self, text: str) -> PhraseVerdict:
-        """Judge by its words whether the last phrase of ``text`` is finished."""
-        words = self.words_of(_SENTENCE_END.split(text.rstrip(" .!?…。！？"))[-1])
-        if not words:
-            return PhraseVerdict(Phrase.UNKNOWN)
-        ending = _longest_at_end(words, self._open)
-        if text.rstrip().endswith((",", "-", "—", "...", "…", ":", "，", "、", "：")):
-            return PhraseVerdict(Phrase.UNFINISHED, self._shown(ending or words[-1:]))
-        if ending and not self._is_complete(words, ending):
-            return PhraseVerdict(Phrase.UNFINISHED, self._shown(ending))
-        stated = not text.rstrip().endswith(("?", "？")) and self._states(words)
-        phrase = Phrase.STATEMENT if stated else Phrase.FINISHED
-        return PhraseVerdict(phrase, self._shown(words[-2:]))
+    def last_phrase(self, text: str) -> LastPhrase:
+        """Return how ``text`` ends."""
+        sentences = [self.words_of(part) for part in _SENTENCE_END.split(text)]
+        spoken = [words for words in sentences if words]
+        if not spoken:
+            return LastPhrase()
+        words = spoken[-1]
+        final = words[-1]
+        return LastPhrase(
+            self._shown(words[-2:]),
+            self._count(words),
+            len(spoken),
+            asks=self._asks(words) or words[0] in self._questions,
+            filler=bool(_longest_at_end(words, self._fillers)),
+            open=bool(_longest_at_end(words, self._unfinished)),
+            spelt=final[-1].isdigit() or final in self._numbers or self._is_letter(final),
+        )
 
     def over_a_reply(self, text: str, reply: str = "") -> OverlapWords:
         """Classify ``text``, said over a reply with the text ``reply``."""
@@ -130,35 +126,9 @@ class Phrases:
         kind = OverlapKind.INTERRUPTION if interrupts else OverlapKind.WORDS
         return OverlapWords(kind, said, self._count(left))
 
-    def _states(self, words: Sequence[str]) -> bool:
-        """Return whether a sentence of these words states something and asks for nothing.
-
-        A single word after a filler counts, too: often it is a misheard filler.
-        """
-        hesitant = False
-        if self._asks(words):
-            return False
-        while len(words) > 1 and not _count_at(words, 0, self._openers):
-            skipped = _count_at(words, 0, self._leading)
-            if not skipped or skipped == len(words):
-                break
-            hesitant = hesitant or tuple(words[:skipped]) in self._fillers
-            words = words[skipped:]
-        if hesitant and len(words) == 1:
-            return words[0] not in self._questions and tuple(words) not in self._answers
-        opened = _count_at(words, 0, self._openers)
-        return bool(opened) and not _count_at(words, 0, self._wishes)
-
-    def _is_complete(self, words: Sequence[str], ending: Sequence[str]) -> bool:
-        if len(words) == 1:
-            return words[0] in self._questions or tuple(words) in self._complete
-        if len(_longest_at_end(words, self._complete)) > len(ending):
-            return True
-        if ending in self._embedded and self._questions & set(words[1 : -len(ending)]):
-            return True
-        stranded = _longest_at_end(words, self._stranded)
-        asked = self._questions & set(words[: len(words) - len(stranded)])
-        return bool(stranded) and len(stranded) >= len(ending) and bool(asked)
+    def _is_letter(self, word: str) -> bool:
+        """Return whether ``word`` is a letter, as in spelling."""
+        return len(word) == 1 and word.isascii() and (word,) not in self._unfinished
 
     def _asks(self, words: Sequence[str]) -> bool:
         """Return whether ``words`` hold one of the ``asking``."""
@@ -196,7 +166,7 @@ class Phrases:
 def phrases_of(language: str) -> Phrases | None:
     """Return the rules of ``language`` (a code such as ``en``), None if there are none."""
     file = resources.files("model.turns").joinpath("languages", f"{language}.toml")
-    return Phrases(**tomllib.loads(file.read_text("utf-8"))) if file.is_file() else None
+    return Phrases(language, **tomllib.loads(file.read_text("utf-8"))) if file.is_file() else None
 
 
 _SENTENCE_END = re.compile(r"[.!?…]+\s|[。！？]+")

@@ -26,13 +26,13 @@ class TurnSettings:
     """Settings of turn taking, in seconds unless noted.
 
     End of a turn (:mod:`model.turns.endpointing`): the silence that ends it, ``silence`` if nothing
-    else is known, ``silence_finished`` after a question or request, ``silence_statement`` after a
-    whole sentence that asks for nothing, ``silence_unfinished`` after a phrase that breaks off.
-    ``sounds_over``: the end-of-turn model's probability from which a turn sounds over; below
-    ``sounds_open`` it does not, below ``sounds_cut`` it sounds cut off. ``words_wait``: how much
-    longer than ``silence`` to wait for the words. ``speculate_after``: silence after which a reply
-    is begun early. ``min_speech``: a turn with less speech is a noise. ``max_turn``: a longer turn
-    is answered as it stands.
+    else is known, ``silence_finished`` after a finished utterance, up to ``silence_statement``
+    after a whole one that more may follow, up to ``silence_unfinished`` after one that breaks off.
+    For unknown words, ``sounds_over`` is the end-of-turn model's probability from which a turn
+    sounds over; below ``sounds_open`` it does not, below ``sounds_cut`` it sounds cut off.
+    ``words_wait``: how much longer than ``silence`` to wait for the words. ``speculate_after``:
+    silence after which a reply is begun early. ``min_speech``: a turn with less speech is a noise.
+    ``max_turn``: a longer turn is answered as it stands.
 
     Speech over a reply (:mod:`model.turns.barge_in`): ``onset``: speech that begins a turn or ducks
     a reply. ``barge_in``: whether speech can stop a reply at all. ``barge_in_confirm``: speech that
@@ -51,7 +51,7 @@ class TurnSettings:
 
     silence: float = 0.7
     silence_finished: float = 0.35
-    silence_statement: float = 2.3
+    silence_statement: float = 1.1
     silence_unfinished: float = 2.8
     sounds_over: float = 0.5
     sounds_open: float = 0.3
@@ -80,7 +80,7 @@ PATIENCE = {
     "eager": TurnSettings(
         silence=0.5,
         silence_finished=0.2,
-        silence_statement=0.8,
+        silence_statement=0.6,
         silence_unfinished=1.5,
         speculate_after=0.1,
         barge_in_confirm=0.2,

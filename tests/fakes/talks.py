@@ -16,7 +16,7 @@ from model.events import Event, StateChanged, TurnState
 from model.hearing.identity.profile import SpeakerEmbedder
 from model.jobs.executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
-from model.turns.endpointing import EndOfTurnModel
+from model.turns.endings.models import EndOfTurnModel, Outlook, OutlookModel
 from model.turns.phrases import phrases_of
 from model.turns.turn_settings import TurnSettings
 from tests.fakes.engine import (
@@ -84,6 +84,32 @@ class Script:
         return " ".join(self._texts[mark] for mark in heard).strip()
 
 
+class FakeReader:
+    """An outlook model that goes by the last word: after one that opens a phrase, words break off
+    unless there is a mark."""
+
+    name = "a fake reader"
+    languages = frozenset({"en"})
+
+    def __init__(self, clock: FakeClock, cost: float = 0.0) -> None:
+        self.clock, self.cost = clock, cost
+        self.read: list[tuple[str, str]] = []
+
+    def load(self) -> None:
+        pass
+
+    def outlook(self, words: str, before: str) -> Outlook:
+        self.read.append((words, before))
+        self.clock.pass_time(self.cost)
+        last = phrases_of("en").last_phrase(words)
+        if words.endswith((".", "?", "!")) or not (last.open or last.filler):
+            return Outlook(ends=-0.1, pauses=-6.0, goes_on=-4.0, closes=-0.1)
+        return Outlook(ends=-9.0, pauses=-6.0, goes_on=-0.5, closes=-3.0)
+
+    def close(self) -> None:
+        pass
+
+
 def converse(
     *audio: Audio,
     commands: dict[float, Command] | None = None,
@@ -95,6 +121,7 @@ def converse(
     expected: str = "",
     without_recognizer: bool = False,
     end_of_turn: Callable[[FakeClock], EndOfTurnModel] = lambda clock: None,
+    reader: Callable[[FakeClock], OutlookModel] = FakeReader,
     speaker_embedder: SpeakerEmbedder | None = None,
     speaker: FakeSpeaker | None = None,
     generator: type[FakeGenerator] = FakeGenerator,
@@ -104,18 +131,19 @@ def converse(
     judged. ``language``: what the recogniser hears; ``expected``: what was set."""
     clock = FakeClock()
     recognized = recognized or (script.read if script is not None else lambda audio: "hello")
-    reader = FakeRecognizer(clock, recognized, recognize_cost, language)
+    ears = FakeRecognizer(clock, recognized, recognize_cost, language)
     fake = generator(clock, **made)
     engine = TurnTakingEngine(
         fake,
         LevelDetector(),
         VirtualExecutor(clock),
         settings,
-        None if without_recognizer else reader,
+        None if without_recognizer else ears,
         phrases_of("en") if script is not None else None,
         end_of_turn(clock),
         expected,
         speaker_embedder,
+        reader(clock),
     )
     log = Log({samples(at): command for at, command in (commands or {}).items()})
     talk = Conversation(FakeMicrophone(audio), speaker or FakeSpeaker(), engine, [log])
@@ -123,5 +151,5 @@ def converse(
     assert talk.run() is Ending.INPUT_OVER
     engine.close()
     assert fake.closed
-    assert reader.closed or without_recognizer
+    assert ears.closed or without_recognizer
     return log, fake

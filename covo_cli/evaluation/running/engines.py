@@ -9,10 +9,15 @@ import numpy as np
 
 from covo_cli.bench.chain import VOICE, PlainChain, chain_questions
 from covo_cli.bench.read_aloud import SENTENCES, ReadAloud
-from covo_cli.engines.engines import build_engine, detector, turn_taking
+from covo_cli.engines.engines import build_engine, detector, outlook_model, turn_taking
 from covo_cli.engines.persona import read_persona
 from covo_cli.evaluation import SCRIPTED, RecognizerName
-from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock, SteadyRecognizer
+from covo_cli.evaluation.running.scripted_engine import (
+    Oracle,
+    SteadyClock,
+    SteadyOutlook,
+    SteadyRecognizer,
+)
 from covo_cli.evaluation.scenarios.scenario import Scenario
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import ScriptedUser
@@ -72,6 +77,9 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
         folder = weights.whole("whisper-base")
         whisper = WhisperRecognizer(folder, language=language, threads=threads)
         whisper.load()
+    shared = outlook_model(settings)
+    if shared is not None:
+        shared.load()
 
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         clock = SteadyClock()
@@ -93,7 +101,8 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
             pass_time=clock.pass_time,
         )
         recognizer = SteadyRecognizer(inner, clock, label)
-        return turn_taking(settings, replies, VirtualExecutor(clock), recognizer)
+        reader = SteadyOutlook(shared, clock) if shared is not None else None
+        return turn_taking(settings, replies, VirtualExecutor(clock), recognizer, reader)
 
     return build
 
@@ -102,6 +111,7 @@ def _lite(settings: Settings, threads: int) -> Evaluated:
     from model.jobs.executor import VirtualExecutor
     from model.lite import SynthesizerMaker, choose_chat
     from model.lite.cascade import Cascade
+    from model.lite.outlook import SmolOutlook
     from model.lite.recognizer import WhisperRecognizer
     from model.weights.packages import WeightStore
     from voices.store import VoiceStore
@@ -129,8 +139,16 @@ def _lite(settings: Settings, threads: int) -> Evaluated:
         def close(self) -> None:
             """Keep the weights for the next conversation."""
 
+    class KeptOutlook(SmolOutlook):
+        """A language model whose weights outlive the conversation."""
+
+        def close(self) -> None:
+            """Keep the weights for the next conversation."""
+
     folder = weights.whole("whisper-base")
     recognizer = Kept(folder, language=settings.hearing.language, threads=threads)
+    wanted = outlook_model(settings)
+    reader = KeptOutlook(wanted.path) if wanted is not None else None
 
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         cascade = Fresh(
@@ -140,7 +158,7 @@ def _lite(settings: Settings, threads: int) -> Evaluated:
             prompt=prompt,
             device=f"CPU, {threads} threads",
         )
-        engine = turn_taking(settings, cascade, VirtualExecutor(), recognizer)
+        engine = turn_taking(settings, cascade, VirtualExecutor(), recognizer, reader)
         engine.warm_up(lambda stage: None)
         return engine
 

@@ -14,9 +14,13 @@ from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import ScriptedUser
 from model.hearing.languages import WITHOUT_SPACES
 from model.hearing.recognition import Recognizer, Transcript
+from model.turns.endings.models import Outlook, OutlookModel
 
 RECOGNIZE_S = 0.3
 """Fixed time to recognise a turn."""
+
+WEIGH_S = 0.05
+"""Fixed time of the language model for the end of turns."""
 
 _WORD_DELAY = samples(0.1)
 """Delay from the middle of a word until the oracle knows it, in user samples."""
@@ -51,6 +55,27 @@ class SteadyRecognizer:
         """See :class:`model.hearing.recognition.Recognizer`."""
         self._clock.pass_time(RECOGNIZE_S)
         return self._recognizer.transcribe(audio)
+
+    def close(self) -> None:
+        """Do nothing: other conversations share the model."""
+
+
+class SteadyOutlook:
+    """A loaded ``model`` that always takes WEIGH_S of ``clock``."""
+
+    def __init__(self, model: OutlookModel, clock: SteadyClock) -> None:
+        self.name = model.name
+        self.languages = model.languages
+        self._model = model
+        self._clock = clock
+
+    def load(self) -> None:
+        """Do nothing: already loaded."""
+
+    def outlook(self, words: str, before: str) -> Outlook:
+        """See :class:`model.turns.endings.models.OutlookModel`."""
+        self._clock.pass_time(WEIGH_S)
+        return self._model.outlook(words, before)
 
     def close(self) -> None:
         """Do nothing: other conversations share the model."""

@@ -348,18 +348,19 @@ def test_weights() -> None:
 
 
 def test_only_what_the_settings_need_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(wiring.unneeded_pieces(Settings(), "hibari", "lite")) == {"kokoro-82m", "campplus"}
+    assert set(wiring.unneeded_pieces(Settings(), "hibari", "lite")) == {"kokoro-82m"}
     for variable in [v for v in os.environ if v.startswith("COVO_")]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("COVO_CONFIG", "/nonexistent/config.toml")
-    settings = load_settings({"chat.url": "http://localhost:1/v1", "audio.vad": "webrtc"})
+    endpoint = {"chat.url": "http://localhost:1/v1", "audio.vad": "webrtc"}
+    unneeded = wiring.unneeded_pieces(load_settings(endpoint), "kokoro", "lite")
+    assert set(unneeded) == {"silero-vad"}
+    settings = load_settings({**endpoint, "turns.end_of_turn": "none", "turns.only_user": False})
     unneeded = wiring.unneeded_pieces(settings, "kokoro", "lite")
-    assert set(unneeded) == {"smollm2-135m", "silero-vad", "campplus"}
-    settings = load_settings({"turns.end_of_turn": "none"})
-    assert set(wiring.unneeded_pieces(settings, "kokoro", "lite")) == {"smart-turn", "campplus"}
+    assert set(unneeded) == {"silero-vad", "smollm2-135m", "smart-turn", "campplus"}
     settings = load_settings({"covo.transcript": False})
     unneeded = wiring.unneeded_pieces(settings, "", "covo")
-    assert set(unneeded) == {"smollm2-135m", "kokoro-82m", "whisper-base", "campplus"}
+    assert set(unneeded) == {"smollm2-135m", "kokoro-82m", "whisper-base"}
 
 
 @pytest.fixture

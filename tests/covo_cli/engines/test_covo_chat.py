@@ -54,6 +54,7 @@ OWN = {
     "audio.vad": "webrtc",
     "audio.echo_cancellation": False,
     "turns.end_of_turn": "none",
+    "turns.only_user": False,
 }
 
 
@@ -185,7 +186,7 @@ def test_the_embedded_engine_cannot_only_write(settings):
             "covo-fd",
             "chat.persona",
             "me.txt",
-            "--persona has no effect .*: use --engine covo or lite$",
+            "--persona has no effect .*: use --engine chat-audio or covo or lite",
         ),
         ("covo-fd", "turns.barge_in", False, "--barge-in has no effect"),
     ],

@@ -22,8 +22,9 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
+from model.turns.endings.models import Outlook
 from tests.fakes.engine import FakeClock, FakeGenerator, FakeSpeaker, silence
-from tests.fakes.talks import LISTENING, THINKING, USER_SPEAKING, Script, converse
+from tests.fakes.talks import LISTENING, THINKING, USER_SPEAKING, FakeReader, Script, converse
 
 ACTIONS = PlaybackAction
 TEN = [f"w{n}" for n in range(10)]
@@ -42,8 +43,7 @@ def actions(log) -> list[PlaybackAction]:
 @pytest.mark.parametrize(
     ("text", "wait"),
     [
-        ("What time is it?", 0.46),  # as soon as the words are known
-        ("We have a garden.", 2.3),
+        ("What time is it?", 0.48),  # as soon as the words are known and weighed
         ("What time is it in", 2.8),
         ("Um", 2.8),
     ],
@@ -60,6 +60,41 @@ def test_each_ending_is_waited_for_as_long_as_it_needs(text, wait):
     assert judged[0].reason == judged[-1].reason
 
 
+def test_a_statement_that_more_may_follow_is_waited_for_longer_but_not_long():
+    class Expecting(FakeReader):
+        def outlook(self, words: str, before: str) -> Outlook:
+            return Outlook(ends=-0.7, pauses=-1.0, goes_on=-1.5, closes=-1.7)
+
+    script = Script()
+    said = script.say("We have a garden.", 1.0)
+    log, _ = converse(said, silence(6), script=script, reader=Expecting)
+    assert 1.5 < committed(log) < 2.1
+    assert log.of(EndpointJudged)[-1].reason.startswith("more may follow (")
+
+
+def test_words_that_are_being_weighed_are_waited_for():
+    def slow(clock: FakeClock) -> FakeReader:
+        return FakeReader(clock, cost=0.4)
+
+    script = Script()
+    log, _ = converse(script.say("What time is it?", 1.0), silence(6), script=script, reader=slow)
+    assert committed(log) == pytest.approx(1.86, abs=2 * FRAME / USER_RATE)
+
+
+def test_a_reader_that_fails_is_told_of_once_and_done_without():
+    class Broken(FakeReader):
+        def outlook(self, words: str, before: str) -> Outlook:
+            raise EndOfTurnError("it broke")
+
+    script = Script()
+    said = (script.say("What time is it?", 1.0), silence(6), script.say("Why?", 1.0), silence(6))
+    log, fake = converse(*said, script=script, reader=Broken)
+    assert [event.text for event in log.of(Notice)] == [
+        "whether words are complete is judged without it: it broke"
+    ]
+    assert len(fake.history) == 2
+
+
 def test_an_unfinished_phrase_is_one_turn_with_what_follows_the_pause():
     script = Script()
     said = (script.say("Tell me about the", 1.0), silence(2.4), script.say("moon.", 0.6))
@@ -69,12 +104,18 @@ def test_an_unfinished_phrase_is_one_turn_with_what_follows_the_pause():
     assert log.states[:2] == [USER_SPEAKING, THINKING]
 
 
-def test_a_statement_is_finished_when_it_answers_a_question():
+def test_an_answer_is_read_with_its_question():
+    readers: list[FakeReader] = []
+
+    def reader(clock: FakeClock) -> FakeReader:
+        readers.append(FakeReader(clock))
+        return readers[0]
+
     script = Script()
-    said = (script.say("Hello.", 1.0), silence(3), script.say("My name is Jo.", 1.0))
-    log, _ = converse(*said, silence(5), script=script, words=["who", "are", "you?"])
-    waits = [e.silence for e in log.of(EndpointJudged) if e.over]
-    assert waits == pytest.approx([0.46, 0.46], abs=0.021)
+    said = (script.say("Hello.", 1.0), silence(4), script.say("My name is Jo.", 1.0))
+    words = ["who", "are", "you?"]
+    converse(*said, silence(5), script=script, words=words, reader=reader)
+    assert readers[0].read == [("Hello.", ""), ("My name is Jo.", "who are you? ")]
 
 
 @pytest.mark.parametrize(
@@ -102,9 +143,14 @@ def test_a_question_whose_end_was_lost_was_not_asked():
     script = Script()
     said = (script.say("Hello.", 1.0), silence(6), script.say("My name is Jo.", 1.0))
     words = ["who", "are", "you?"]
-    log, _ = converse(*said, silence(5), script=script, words=words, speaker=Losing())
-    waits = [e.silence for e in log.of(EndpointJudged) if e.over]
-    assert waits == pytest.approx([0.46, 2.3], abs=0.021)
+    readers: list[FakeReader] = []
+
+    def reader(clock: FakeClock) -> FakeReader:
+        readers.append(FakeReader(clock))
+        return readers[0]
+
+    converse(*said, silence(5), script=script, words=words, speaker=Losing(), reader=reader)
+    assert [before for _, before in readers[0].read] == ["", ""]
 
 
 class Ear:
@@ -130,28 +176,17 @@ class Ear:
         pass
 
 
-def test_a_sound_that_is_not_over_is_waited_for():
-    script = Script()
-    log, _ = converse(
-        script.say("What time is it?", 1.0),
-        silence(5),
-        script=script,
-        end_of_turn=lambda clock: Ear(clock, 0.1),
-    )
-    assert committed(log) == pytest.approx(1.7, abs=FRAME / USER_RATE)
-    assert log.of(EndpointJudged)[-1].probability == 0.1
+def test_the_sound_is_weighed_with_the_words():
+    def told(probability: float) -> float:
+        script = Script()
+        log, _ = converse(
+            *(script.say("We have a garden.", 1.0), silence(5)),
+            script=script,
+            end_of_turn=lambda clock: Ear(clock, probability),
+        )
+        return log.of(EndpointJudged)[-1].probability
 
-
-def test_a_sound_that_is_cut_off_is_waited_for_whatever_the_words():
-    script = Script()
-    log, _ = converse(
-        script.say("Is there any zoom?", 1.0),
-        silence(5),
-        script=script,
-        end_of_turn=lambda clock: Ear(clock, 0.01),
-    )
-    assert committed(log) == pytest.approx(3.8, abs=FRAME / USER_RATE)
-    assert log.of(EndpointJudged)[0].reason == "it sounds cut off: 1%"
+    assert told(0.01) < told(0.5) < told(0.99)
 
 
 def test_without_words_the_sound_decides():
