@@ -1,4 +1,4 @@
-"""``covo train``: train networks of the Covo family."""
+"""``covo train``: train networks of the Covo family, and the judge of the end of turns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Train networks of the Covo family.")
+app = typer.Typer(no_args_is_help=True, help="Train networks.")
 
 
 @app.command()
@@ -93,3 +93,38 @@ def tones(
         f"Train on it with: {program()} train duplex --config {folder / 'train.toml'}",
         soft_wrap=True,
     )
+
+
+@app.command()
+def endings(
+    language: Annotated[str, typer.Argument(help="Language of the texts: en or zh.")],
+    heard: Annotated[
+        Path, typer.Option(help="JSON lines of what was heard; continued if they are there.")
+    ],
+    out: Annotated[Path, typer.Option(help="File of the weights to write.")],
+    voices: Annotated[
+        str, typer.Option(help="Voices that say the examples; one named twice says twice as many.")
+    ] = "heart,heart,heart,heart,michael,emma",
+) -> None:
+    """Train the weights that tell whether a turn is over.
+
+    Says every example, collects what the models make of it, fits the weights, and judges the
+    examples that were held out.
+    """
+    from rich.progress import track
+
+    from covo_cli.endings.train import table, train
+    from covo_cli.process.terminal import PlainConsole
+    from covo_cli.settings.settings import load_settings
+
+    console = PlainConsole()
+    trained = train(
+        load_settings(),
+        language,
+        voices.split(","),
+        heard,
+        lambda steps, count: track(steps, "listening", total=count, console=console),
+    )
+    trained.write(out)
+    console.print(table(trained))
+    console.print(f"Written: {out}")

@@ -1,0 +1,1 @@
+"""Train the weights that tell whether a turn is over (:mod:`model.turns.endings`)."""
