@@ -6,6 +6,7 @@ of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`
 - words of a language with trained weights (:mod:`model.turns.endings`): the surer they break off,
   the closer to ``silence_unfinished``; the likelier more sentences follow, the closer to
   ``silence_statement``; else ``silence_finished``. The longest counts
+- a sound that is cut off, such as an "um" that was heard as a word: ``silence_unfinished``
 - more after a reply that began too early: at least ``silence_statement``
 - words that are still being recognised or weighed: ``silence`` and ``words_wait``
 - unknown words, or of another language: ``silence``, but ``silence_finished`` if they sound over,
@@ -98,7 +99,10 @@ def needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
         return s.silence + s.words_wait, "the words are not known yet"
     if evidence.ending is None:
         return _by_sound(evidence, s)
-    candidates = [*_by_words(evidence.ending, s)]
+    candidates = _by_words(evidence.ending, s)
+    sound = evidence.sound
+    if sound is not None and sound < s.sounds_cut:
+        candidates.append((s.silence_unfinished, f"it sounds cut off: {sound:.0%}"))
     if evidence.resumed:
         candidates.append((s.silence_statement, "you went on before"))
     return max(candidates)

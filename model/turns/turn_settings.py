@@ -28,8 +28,8 @@ class TurnSettings:
     End of a turn (:mod:`model.turns.endpointing`): the silence that ends it, ``silence`` if nothing
     else is known, ``silence_finished`` after a finished utterance, up to ``silence_statement``
     after a whole one that more may follow, up to ``silence_unfinished`` after one that breaks off.
-    For unknown words, ``sounds_over`` is the end-of-turn model's probability from which a turn
-    sounds over; below ``sounds_open`` it does not, below ``sounds_cut`` it sounds cut off.
+    Below ``sounds_cut``, the end-of-turn model's probability, a turn sounds cut off; for unknown
+    words, it does not sound over below ``sounds_open``, and does from ``sounds_over`` on.
     ``words_wait``: how much longer than ``silence`` to wait for the words. ``speculate_after``:
     silence after which a reply is begun early. ``min_speech``: a turn with less speech is a noise.
     ``max_turn``: a longer turn is answered as it stands.
@@ -55,7 +55,7 @@ class TurnSettings:
     silence_unfinished: float = 2.8
     sounds_over: float = 0.5
     sounds_open: float = 0.3
-    sounds_cut: float = 0.08
+    sounds_cut: float = 0.03
     words_wait: float = 0.8
     speculate_after: float = 0.15
     min_speech: float = 0.2

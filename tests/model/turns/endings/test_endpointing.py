@@ -59,6 +59,13 @@ def test_of_unknown_words_the_sound_decides(sound, silence):
     assert TurnEvidence(0, sound=sound).probability == sound
 
 
+def test_a_sound_that_is_cut_off_is_waited_for_whatever_the_words():
+    cut = TurnEvidence(2.98, weighed(0.99, 0.99), sound=0.04)
+    assert not judge(cut, S).over
+    assert judge(cut, S).reason == "it sounds cut off: 4%"
+    assert judge(TurnEvidence(0.3, weighed(0.99, 0.99), sound=0.06), S).over
+
+
 def test_whoever_went_on_before_is_given_more_time():
     assert judge(TurnEvidence(0.3, weighed(0.99, 0.99)), S).over
     resumed = TurnEvidence(0.98, weighed(0.99, 0.99), resumed=True)
