@@ -60,8 +60,8 @@ class EndpointJudged(Event):
     """A silence in turn ``turn`` was judged; sent again when the judgement changes.
 
     ``over``: the turn is over; otherwise the user may go on. ``silence``: seconds since the last
-    speech. ``probability`` of the end of the turn, by its model, -1 if unknown. ``phrase``: how
-    the words end, one of :class:`model.turns.endpointing.TurnEnd`.
+    speech. ``probability``: that the turn is over, -1 if unknown. ``phrase``: how the words end,
+    one of :class:`model.turns.endpointing.TurnEnd`.
     """
 
     turn: int

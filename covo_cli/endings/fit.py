@@ -60,9 +60,10 @@ def fit(heard: Sequence[HeardExample], phrases: Phrases) -> LanguageWeights:
 def outcomes(
     heard: Sequence[HeardExample], phrases: Phrases, weights: EndingWeights, settings: TurnSettings
 ) -> Iterator[KindOutcome]:
-    """Judge what is held out by ``weights``, kind by kind."""
+    """Judge what is held out, as it was understood, by ``weights``, kind by kind."""
     kinds: dict[tuple[str, bool, bool], list[TurnEvidence]] = defaultdict(list)
-    for row in _rows(heard, phrases, with_outlook="ends" in weights.whole.weights):
+    with_outlook = "ends" in weights.whole.weights
+    for row in _rows(heard, phrases, with_outlook=with_outlook, as_written=False):
         example = row.heard.example
         if example.held_out:
             evidence = TurnEvidence(0.0, weights.weigh(row.values))
@@ -75,17 +76,23 @@ def outcomes(
         )
 
 
-def _rows(heard: Iterable[HeardExample], phrases: Phrases, *, with_outlook: bool) -> list[Row]:
+def _rows(
+    heard: Iterable[HeardExample],
+    phrases: Phrases,
+    *,
+    with_outlook: bool,
+    as_written: bool = True,
+) -> list[Row]:
     """Return the features of what was ``heard``, without examples of which nothing was.
 
-    What is not cut is there twice: as it was understood, and as it is written, because recognisers
-    differ in what they make of fillers and broken words. Half of that is without its last mark,
-    which some recognisers do not write.
+    What is not cut is there a second time ``as_written``, because recognisers differ in what they
+    make of fillers and broken words. Half of that is without its last mark, which some recognisers
+    do not write.
     """
     found = []
     for one in (one for one in heard if one.words):
         read = [(one.words, one.outlook)]
-        if one.example.kind != CUT:
+        if as_written and one.example.kind != CUT:
             marked = one.example.digest % 2
             text = one.example.text if marked else one.example.text.rstrip(".?!…,-—。？！，")
             read.append((text, one.written))

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvicorn
@@ -57,6 +57,7 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
     errors of the other rooms."""
     token = options.token or os.environ.get(TOKEN_VARIABLE, "")
     _check_options(options, token)
+    settings = servable(settings)
     send_native_stderr_to(native_log_path())
     console = PlainConsole(stderr=True)
     choice = choose_engine(settings)
@@ -74,6 +75,11 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
         app = ServerApp(handshake, Places(engines), served, engines[0].info.lacks)
         shown = token if generated else f"as set by --token or {TOKEN_VARIABLE}"
         return asyncio.run(_serve(app, options, token, shown, console))
+
+
+def servable(settings: Settings) -> Settings:
+    """Return ``settings`` without backchannels: the protocol has no sound outside of responses."""
+    return replace(settings, turns=replace(settings.turns, backchannels=False))
 
 
 def describe(settings: Settings, choice: EngineChoice, engine: Engine) -> ServedEngine:

@@ -16,8 +16,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from covo_cli.engines.engines import turn_settings
 from covo_cli.serve.connection import MOST_EARLY, ServerLimits
 from covo_cli.serve.handshake import Handshake
+from covo_cli.serve.run_serve import servable
+from covo_cli.settings.settings import load_settings
 from tests.covo_cli.serve.live_server import TOKEN, LiveServer, serving, until
 from tests.covo_cli.serve.wire_talk import Orders, text_item, valid
 
@@ -268,6 +271,12 @@ def test_a_flood_of_events_waits_and_another_session_notices_nothing():
         pouring.join()
         flood.close()
         other.close()
+
+
+def test_nothing_hums_where_only_responses_have_sound():
+    humming = load_settings({"turns.backchannels": True})
+    assert turn_settings(humming).humming is not None
+    assert turn_settings(servable(humming)).humming is None
 
 
 def test_no_words_sound_or_token_are_logged(server, caplog):
