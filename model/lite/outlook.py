@@ -60,8 +60,9 @@ class SmolOutlook:
     name = "SmolLM2-135M"
     languages = frozenset({"en"})
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, threads: int = 2) -> None:
         self.path = path
+        self._threads = threads
         self._lock = threading.Lock()
         self._server: Any = None
         self._closed = False
@@ -119,7 +120,7 @@ class SmolOutlook:
         }
         try:
             if self._server is None:
-                self._server = start_server(self.path, context=_CONTEXT, threads=1)
+                self._server = start_server(self.path, context=_CONTEXT, threads=self._threads)
             self._server.handle_completions(request, receive)
             chosen = next(c["choices"][0] for c in chunks if c.get("choices"))
             likely = chosen["logprobs"]["content"][0]["top_logprobs"]

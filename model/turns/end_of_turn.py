@@ -18,7 +18,10 @@ SOUND_LANE, OUTLOOK_LANE = "end of turn", "end of the words"
 class EndOfTurnProbe:
     """Asks about each silence: ``sound`` once, after ``first`` user samples, because it was trained
     on short silences, and ``outlook`` when the words are known. What a missing or failing model
-    would tell stays unknown."""
+    would tell stays unknown.
+
+    While the user speaks, ``outlook`` reads the partial words ahead: a language model then only has
+    to read what is new."""
 
     def __init__(
         self,
@@ -44,6 +47,9 @@ class EndOfTurnProbe:
             model="the language model of the end of turns",
             trouble="whether words are complete is judged without it",
         )
+        self._ahead: Question[Outlook] = Question(
+            executor, OUTLOOK_LANE, model="reading ahead", trouble="", retries=True
+        )
 
     @property
     def sound(self) -> float | None:
@@ -55,6 +61,13 @@ class EndOfTurnProbe:
     def pending(self) -> bool:
         """Whether the outlook of the words is still to come."""
         return self._outlook.pending
+
+    def read_ahead(self, now: int, words: str, language: str, before: str) -> None:
+        """Let the language model read the partial ``words`` of a turn, unless it still reads."""
+        model = self._outlook_model
+        self._ahead.poll(now)  # a failure is told when an answer is wanted
+        if model is not None and not self._ahead.pending and _reads(model, language):
+            self._ahead.ask(now, lambda: model.outlook(words, before))
 
     def poll(
         self, now: int, turn: OpenTurn, silence: int, answer: TurnAnswer | None, before: str
@@ -98,5 +111,10 @@ class EndOfTurnProbe:
         if answer.words_coming or not words:
             return
         self._outlook_asked = True
-        if not language or language in model.languages:
+        if _reads(model, language):
             self._outlook.ask(now, lambda: model.outlook(words, before))
+
+
+def _reads(model: OutlookModel, language: str) -> bool:
+    """Return whether ``model`` reads ``language``, which may be unknown."""
+    return not language or language in model.languages

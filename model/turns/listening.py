@@ -64,7 +64,10 @@ def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
     """Process one frame of USER_SPEAKING."""
     turn, silence = state.turn, c.hearing.silence
     speaking = not silence and state.answer is None
-    c.events += c.recognition.partial(c.now, turn, speaking=speaking)
+    for event in c.recognition.partial(c.now, turn, speaking=speaking):
+        c.emit(event)
+        if isinstance(event, UserTranscript):
+            c.probe.read_ahead(c.now, event.text, event.language, c.question)
     if state.answer is not None:
         c.events += state.answer.poll(c.now, committed=False)
     if c.now - turn.start >= samples(c.settings.max_turn):
