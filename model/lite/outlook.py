@@ -82,8 +82,7 @@ class SmolOutlook:
         mark = "?" if words.rstrip().endswith("?") else "."
         prompt = _PROMPT.format(before=before[-_MOST_CHARACTERS:].strip() or _BEFORE) + said
         with self._lock:
-            following = self._followers(prompt)
-            closing = self._followers(prompt + mark)
+            following, closing = self._followers(prompt, mark)
         ends = pauses = closes = 0.0
         goes_on = _NONE
         for token, log_probability in following:
@@ -99,9 +98,9 @@ class SmolOutlook:
                 closes += math.exp(log_probability)
         return Outlook(_log(ends), _log(pauses), goes_on, _log(closes))
 
-    def _followers(self, prompt: str) -> list[tuple[str, float]]:
-        """Return the likeliest next tokens with their log probabilities. Special tokens and parts
-        of characters are all written as nothing."""
+    def _followers(self, prompt: str, mark: str) -> list[list[tuple[str, float]]]:
+        """Return the likeliest tokens after ``prompt``, and those after ``mark``, with their log
+        probabilities. Special tokens and parts of characters are all written as nothing."""
         if self._closed:
             raise EndOfTurnError("the language model of the end of turns was closed")
         chunks: list[dict[str, Any]] = []
@@ -112,9 +111,10 @@ class SmolOutlook:
 
         request = {
             "prompt": prompt,
-            "n_predict": 1,
+            "n_predict": 2,
             "n_probs": _FOLLOWERS,
             "temperature": 0.0,
+            "logit_bias": [[mark, 100.0]],  # written for sure; does not change what is told
             "cache_prompt": True,
             "special": True,
         }
@@ -122,12 +122,13 @@ class SmolOutlook:
             if self._server is None:
                 self._server = start_server(self.path, context=_CONTEXT, threads=self._threads)
             self._server.handle_completions(request, receive)
-            chosen = next(c["choices"][0] for c in chunks if c.get("choices"))
-            likely = chosen["logprobs"]["content"][0]["top_logprobs"]
-        except (ChatError, RuntimeError, StopIteration, LookupError, TypeError) as error:
+            choices = [choice for chunk in chunks for choice in chunk.get("choices", ())]
+            steps = [step for choice in choices for step in choice["logprobs"]["content"]]
+            first, second = (step["top_logprobs"] for step in steps)
+        except (ChatError, RuntimeError, LookupError, TypeError, ValueError) as error:
             answer = str(chunks[-1:])[:200]
             raise EndOfTurnError(f"the language model failed: {error} {answer}") from error
-        return [(entry["token"], entry["logprob"]) for entry in likely]
+        return [[(one["token"], one["logprob"]) for one in step] for step in (first, second)]
 
 
 def _log(probability: float) -> float:

@@ -9,7 +9,13 @@ import numpy as np
 
 from covo_cli.bench.chain import VOICE, PlainChain, chain_questions
 from covo_cli.bench.read_aloud import SENTENCES, ReadAloud
-from covo_cli.engines.engines import build_engine, detector, outlook_model, turn_taking
+from covo_cli.engines.engines import (
+    ASSUMED_LANGUAGE,
+    build_engine,
+    detector,
+    outlook_model,
+    turn_taking,
+)
 from covo_cli.engines.persona import read_persona
 from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.scripted_engine import (
@@ -22,6 +28,7 @@ from covo_cli.evaluation.scenarios.scenario import Scenario
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import ScriptedUser
 from model.engine import Engine, EngineInfo
+from model.hearing.languages import AUTO
 from model.hearing.recognition import Recognizer
 
 EngineMaker = Callable[[Scenario, ScriptedUser], Engine]
@@ -84,7 +91,8 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         clock = SteadyClock()
         texts = [line.text for line in scenario.lines]
-        inner: Recognizer = whisper or Oracle(texts, user, language)
+        known = ASSUMED_LANGUAGE if language == AUTO else language
+        inner: Recognizer = whisper or Oracle(texts, user, known)
         label = "Whisper base" if whisper else "a recogniser that never errs"
         info = EngineInfo(
             "scripted",

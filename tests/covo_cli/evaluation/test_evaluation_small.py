@@ -25,7 +25,7 @@ BOUNDS = {
     "turn_takeover": (1.0, 1.0),
     "turn_decision": (0.0, 0.5),
     "turn_latency": (0.0, 0.73),
-    "pause_takeover": (0.0, 0.0),
+    "pause_inside_takeover": (0.0, 0.0),
     "backchannel_takeover": (0.0, 0.0),
     "interruption_stopped": (1.0, 1.0),
     "interruption_stop": (0.0, 0.34),
