@@ -16,7 +16,7 @@ from model.hearing.languages import WITHOUT_SPACES
 from model.hearing.recognition import Recognizer, Transcript
 from model.turns.endings.models import Outlook, OutlookModel
 
-RECOGNIZE_S = 0.3
+RECOGNIZE_S = 0.25
 """Fixed time to recognise a turn."""
 
 WEIGH_S = 0.05
