@@ -1,4 +1,4 @@
-"""Judge by words whether a phrase is finished and whether it is a backchannel.
+"""Tell how a turn's words end, and what kind of words is said over a reply.
 
 The rules of a language are its file in ``languages/``, lists of words that ``en.toml`` explains.
 Without a file, turn taking goes by sound and silence alone.
@@ -37,14 +37,13 @@ class OverlapWords:
 
 @dataclass(frozen=True, slots=True)
 class LastPhrase:
-    """The words of a turn's last sentence, and how they end.
+    """A turn's last sentence, and how it ends.
 
     ``length``: in words. ``sentences``: of the whole turn. ``asks``: there is a question in it.
     ``filler``: it ends with a sound or word that holds the floor. ``open``: it ends with a word
     after which a phrase mostly goes on. ``spelt``: it ends with a number or a letter.
     """
 
-    words: str = ""
     length: int = 0
     sentences: int = 0
     asks: bool = False
@@ -102,7 +101,6 @@ class Phrases:
         words = spoken[-1]
         final = words[-1]
         return LastPhrase(
-            self._shown(words[-2:]),
             self._count(words),
             len(spoken),
             asks=self._asks(words) or words[0] in self._questions,
