@@ -7,7 +7,7 @@ import logging
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,8 @@ def dial(
             compression=None,  # sound in base64 would only cost time
             proxy=None,
         )
+        # websockets wants its connections entered. Whoever keeps the session closes this one.
+        ExitStack().enter_context(connection)
         try:
             return _begin(address, connection, update, progress)
         except BaseException:
