@@ -25,14 +25,10 @@ class RemoteListener:
 
     def __init__(self, engine: RealtimeEngine, server: FakeRealtime) -> None:
         self.engine, self.server = engine, server
-        self._begin()
-
-    def _begin(self) -> None:
         self.speaker = FakeSpeaker()
         self.events: list[Event] = []
         self.heard: list[np.ndarray] = []
         self.at = 0
-        self._taken = 0
 
     def hear(self, seconds: float, *, speaking: bool = False) -> None:
         """Let ``seconds`` pass, after all that the server has said has come."""
@@ -42,8 +38,8 @@ class RemoteListener:
 
     def sync(self) -> None:
         """Wait until what the server has said waits to be read."""
-        inbox = self.engine._link._inbox
-        wait_until(lambda: self._taken + inbox.qsize() >= self.server.pushed)
+        inbox = self.engine._link._inbox  # nothing marks its tasks as done, so it counts them all
+        wait_until(lambda: inbox.unfinished_tasks >= self.server.pushed)
 
     def until(self, kind: type[E]) -> E:
         """Let time pass until such an event comes; return it."""
@@ -70,7 +66,6 @@ class RemoteListener:
     def _step(self, speaking: bool) -> None:
         self.heard.append(self.speaker.tick())
         sound = np.full(FRAME, 0.1 if speaking else 0.0, np.float32)
-        self._taken += self.engine._link._inbox.qsize()
         for event in self.engine.process(Frame(self.at, sound, self.speaker.played)):
             self.events.append(event)
             match event:
