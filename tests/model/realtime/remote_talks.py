@@ -25,6 +25,9 @@ class RemoteListener:
 
     def __init__(self, engine: RealtimeEngine, server: FakeRealtime) -> None:
         self.engine, self.server = engine, server
+        self._begin()
+
+    def _begin(self) -> None:
         self.speaker = FakeSpeaker()
         self.events: list[Event] = []
         self.heard: list[np.ndarray] = []
