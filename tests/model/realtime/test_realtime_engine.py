@@ -284,7 +284,8 @@ def test_no_answer_is_told_after_half_a_minute() -> None:
         user.hear(29.0)
         assert user.engine.busy
         user.hear(3.0)
-        assert "no answer" in user.of(Notice)[0].text
+        # Half a minute passes at once, so sound may be dropped, too.
+        assert [notice.text for notice in user.of(Notice) if "no answer" in notice.text]
         assert not user.engine.busy
 
 
