@@ -57,10 +57,17 @@ class Decoder:
 
     ``graph``: capture decode steps as CUDA graphs; ignored on other devices. ``step_rows``: the
     most rows that are appended as a step; more are a prefill. Each number has its own graphs.
+    ``cache``: the empty cache to use; None for one of its own.
     """
 
     def __init__(
-        self, network: CovoNetwork, capacity: int, *, graph: bool = True, step_rows: int = 1
+        self,
+        network: CovoNetwork,
+        capacity: int,
+        *,
+        graph: bool = True,
+        step_rows: int = 1,
+        cache: KVCache | None = None,
     ) -> None:
         if capacity < 1:
             raise NetworkInputError(f"a decoder's capacity must be above 0, not {capacity}")
@@ -69,7 +76,7 @@ class Decoder:
         self._device = network.device
         dtype = network.dtype
         with torch.inference_mode():
-            self._cache = KVCache(config, capacity, self._device, dtype)
+            self._cache = cache or KVCache.empty(config, capacity, self._device, dtype)
             # Inputs and output of a step.
             self._rows = torch.zeros(step_rows, config.hidden, dtype=dtype, device=self._device)
             self._offsets = torch.arange(step_rows, device=self._device)
@@ -116,6 +123,22 @@ class Decoder:
         self._check_room(len(embedded))
         self._changes += 1
         self._append(embedded)
+
+    def rows_to_compute(self, embedded: Tensor) -> Tensor:
+        """Return ``embedded`` (n, hidden) behind what else of the history is yet to be computed,
+        for somebody who computes it elsewhere and tells by :meth:`note_computed`.
+
+        Raises: NetworkInputError when it does not fit.
+        """
+        self._check_room(len(embedded))
+        return self._with_pending(embedded)
+
+    @torch.inference_mode()
+    def note_computed(self, rows: int, logits: Tensor) -> None:
+        """Take in that ``rows`` more are in the cache; ``logits`` (vocabulary,) follow the last."""
+        self._logits.copy_(logits)
+        self._changes += 1
+        self._note(rows)
 
     def append_token(self, token: Tensor) -> None:
         """Append one token, int64 (1,) on the device, without waiting for the device.
@@ -275,15 +298,16 @@ class Decoder:
     def _compute_pending(self) -> None:
         if self._pending is not None:
             self._advance(self.network.embed_token(self._pending))
-            self._pending = None
 
     @torch.inference_mode()
     def _append(self, embedded: Tensor) -> None:
+        self._advance(self._with_pending(embedded))
+
+    def _with_pending(self, embedded: Tensor) -> Tensor:
         embedded = embedded.to(self._rows)
-        if self._pending is not None:
-            embedded = torch.cat((self.network.embed_token(self._pending), embedded))
-        self._advance(embedded)
-        self._pending = None
+        if self._pending is None:
+            return embedded
+        return torch.cat((self.network.embed_token(self._pending), embedded))
 
     @torch.inference_mode()
     def _advance(self, rows: Tensor) -> None:
@@ -295,7 +319,11 @@ class Decoder:
             run(count, attended_length(self._computed + count, self.capacity))
         else:
             self._prefill(rows)
-        self._computed += count
+        self._note(count)
+
+    def _note(self, rows: int) -> None:
+        self._pending = None
+        self._computed += rows
         self._logits_at = self._computed
 
     def _prefill(self, embedded: Tensor) -> None:
@@ -317,4 +345,5 @@ class Decoder:
         self._logits.copy_(multiply(self.network.llm.lm_head, hidden)[0])
 
     def _run(self, rows: Tensor, positions: Tensor, attention: Attention) -> Tensor:
-        return run_backbone(self.network.llm.model, rows, positions, self._cache, attention)
+        hidden = run_backbone(self.network.llm.model, rows, positions, self._cache, attention)
+        return hidden[-1:]
