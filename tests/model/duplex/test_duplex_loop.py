@@ -22,6 +22,7 @@ from model.duplex.protocol.grammar import CHOSEN, AssistantState, Place
 from model.duplex.protocol.profile import ContextProfile, LoopSampling, SamplingProfile
 from model.duplex.protocol.sequence import SILENCE, ChunkedDialogue
 from model.duplex.training.batch import collate, hidden_states
+from model.duplex.training.sample import dialogue_sample
 from model.errors import NetworkInputError
 from tests.model.duplex.duplex_decoding import decode
 from tests.model.duplex.duplex_profiles import CODEBOOK, PROFILES, TEXT, config, profile
@@ -125,8 +126,9 @@ def teacher_forced(net: DuplexNetwork, steps: list[ChunkStep]):
     audio = np.stack([noise(net.profile, step.chunk) for step in steps])
     ids = np.array([token for _, token in taken], np.int64)
     places = np.array([place for place, _ in taken], np.int8)
-    batch = collate([ChunkedDialogue(audio, ids, places)], net.grammar)
-    return batch.ids[0].tolist(), batch.places[0].tolist(), hidden_states(net, batch)[0]
+    chunked = ChunkedDialogue(audio, ids, places)
+    batch = collate([dialogue_sample(chunked, net.grammar)])
+    return batch.ids.tolist(), batch.places.tolist(), hidden_states(net, batch)
 
 
 @pytest.mark.parametrize("name", PROFILES)
