@@ -152,6 +152,26 @@ def test_the_loop_chooses_what_training_computes(name):
     assert checked > len(steps)
 
 
+@pytest.mark.parametrize("speaking", [False, True])
+def test_a_bias_moves_the_decision(speaking):
+    """By exactly the bias, between the two logits it is between."""
+    plain = network(context=ContextProfile(2000, 500), sampling=GREEDY)
+    at = AssistantState(True, plain.profile.lead + 1) if speaking else AssistantState()
+    loop = DuplexLoop(plain)
+    step, _ = loop.step(replace(loop.start(), assistant=at), noise(plain.profile, 0))
+    place, key = (Place.SPEAK, "stop_bias") if speaking else (Place.LISTEN, "shift_bias")
+    _, places, hidden = teacher_forced(plain, [step])
+    logits = plain.logits(hidden.detach()[places.index(place) - 1][None], place)[0]
+    lacking = float((logits[:-1].max() - logits[-1]).detach())
+    changes = []
+    for bias in (lacking - 0.01, lacking + 0.01):
+        biased = network(context=ContextProfile(2000, 500), sampling=GREEDY, **{key: bias})
+        loop = DuplexLoop(biased)
+        step, _ = loop.step(replace(loop.start(), assistant=at), noise(plain.profile, 0))
+        changes.append(step.broke if speaking else step.shifted)
+    assert changes == [False, True]
+
+
 def test_what_a_loop_did_is_a_dialogue():
     net = network(sampling=LOUD)
     steps, _ = talk(DuplexLoop(net), 50)
