@@ -24,7 +24,7 @@ from audio_io.signal import Audio
 from covo_cli.errors import CliError
 from covo_cli.fd.channel import in_a_place
 from covo_cli.fd.layout import LaidDialogue, Layout
-from covo_cli.fd.plan import PhraseKind, phrases
+from covo_cli.fd.plan import phrases
 from covo_cli.fd.questions import at_speed
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import (
@@ -37,6 +37,7 @@ from covo_cli.fd.records import (
     REPLIES,
     SOUNDS,
     AnsweredConversation,
+    PhraseKind,
     SpokenConversation,
 )
 from covo_cli.fd.work import Journal, Stage, digest, require

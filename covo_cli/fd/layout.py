@@ -20,9 +20,16 @@ from audio_io.levels import at_level, from_db
 from audio_io.signal import Audio
 from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from covo_cli.fd.channel import UserChannel, faded, quiet_place
-from covo_cli.fd.plan import INTERRUPTED, NEEDS_NEXT, PhraseKind, TurnKind
 from covo_cli.fd.recipe import TimingSection
-from covo_cli.fd.records import SaidReply, SpokenConversation, SpokenTurn
+from covo_cli.fd.records import (
+    INTERRUPTED,
+    NEEDS_NEXT,
+    PhraseKind,
+    SaidReply,
+    SpokenConversation,
+    SpokenTurn,
+    TurnKind,
+)
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.training.hard_places import EventKind, UserEvent
 

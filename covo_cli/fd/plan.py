@@ -9,52 +9,19 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib import resources
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.random import Generator
 
-if TYPE_CHECKING:
-    from covo_cli.fd.recipe import FdRecipe
-
-
-class TurnKind(StrEnum):
-    """What is special about a turn, or about what happens over its reply."""
-
-    PLAIN = "plain"
-    PAUSED = "paused"
-    BACKCHANNELLED = "backchannelled"
-    NEW_QUESTION = "new_question"
-    CORRECTED = "corrected"
-    STOPPED = "stopped"
-    FALSE_START = "false_start"
-    NOISE_OVER = "noise_over"
-    NOISE_BEFORE = "noise_before"
-    LONG_SILENCE = "long_silence"
-
-
-NEEDS_NEXT = (TurnKind.NEW_QUESTION, TurnKind.CORRECTED)
-"""The next turn interrupts the reply."""
-
-INTERRUPTED = (*NEEDS_NEXT, TurnKind.STOPPED)
-
-
-class PhraseKind(StrEnum):
-    """Lists of short phrases in the files of texts."""
-
-    BACKCHANNELS = "backchannels"
-    STOPS = "stops"
-    CORRECTIONS = "corrections"
-    FILLERS = "fillers"
-    SIDE_TALK = "side_talk"
+from covo_cli.fd.recipe import FdRecipe
+from covo_cli.fd.records import NEEDS_NEXT, PhraseKind, TurnKind
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class SaidPrompt:
     """Something to say: ``text`` in a ``language``, or a ``recording`` of ``speaker``."""
 
     text: str
@@ -69,7 +36,7 @@ class PlannedTurn:
     ``early``: within the reply's first moments. ``cue``: the phrase that interrupts the reply, a
     number in its list."""
 
-    prompt: Prompt
+    prompt: SaidPrompt
     kind: TurnKind
     onset: float
     early: bool
@@ -100,7 +67,7 @@ def language_of(text: str) -> str:
 
 
 def plan(
-    prompts: Sequence[Prompt], recipe: FdRecipe, languages: Mapping[str, str]
+    prompts: Sequence[SaidPrompt], recipe: FdRecipe, languages: Mapping[str, str]
 ) -> Iterator[PlannedConversation]:
     """Yield conversations of ``prompts`` in a random order, those held out first.
 
@@ -127,8 +94,8 @@ def plan(
 
 
 def _groups(
-    prompts: Sequence[Prompt], recipe: FdRecipe, random: Generator
-) -> Iterator[tuple[bool, list[Prompt]]]:
+    prompts: Sequence[SaidPrompt], recipe: FdRecipe, random: Generator
+) -> Iterator[tuple[bool, list[SaidPrompt]]]:
     """Yield prompts that may share a conversation, and whether they are held out."""
     settings = recipe.questions
     order = [prompts[i] for i in random.permutation(len(prompts))][: settings.count]
@@ -153,7 +120,9 @@ def _groups(
         yield speaker in kept, list(ours)
 
 
-def _turns(prompts: Sequence[Prompt], recipe: FdRecipe, random: Generator) -> Iterator[PlannedTurn]:
+def _turns(
+    prompts: Sequence[SaidPrompt], recipe: FdRecipe, random: Generator
+) -> Iterator[PlannedTurn]:
     shares = recipe.shares.of
     drawn = random.choice(len(shares), size=len(prompts), p=list(shares.values()))
     kinds = [list(shares)[int(one)] for one in drawn]

@@ -17,23 +17,17 @@ from audio_io.levels import span_of_sound
 from audio_io.resample import resample
 from audio_io.signal import Audio
 from covo_cli.errors import CliError
-from covo_cli.fd.plan import (
-    PhraseKind,
-    PlannedConversation,
-    Prompt,
-    TurnKind,
-    language_of,
-    phrases,
-    plan,
-)
+from covo_cli.fd.plan import PlannedConversation, SaidPrompt, language_of, phrases, plan
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import (
     CONVERSATIONS,
     PHRASES,
     QUESTIONS,
     SOUNDS,
+    PhraseKind,
     SpokenConversation,
     SpokenTurn,
+    TurnKind,
 )
 from covo_cli.fd.work import Journal, Stage, digest
 from voices.folders import make_folder
@@ -61,25 +55,25 @@ class Mouth:
     recognise: Recognise
 
 
-def read_prompts(file: Path | None, recordings: Path | None) -> list[Prompt]:
+def read_prompts(file: Path | None, recordings: Path | None) -> list[SaidPrompt]:
     """Return the prompts in ``file``, a line each, and the ``recordings`` in a folder.
 
     A recording's speaker is the folder that it lies in; its words are in a ``.txt`` of the same
     name, or empty. Raises: CliError.
     """
-    found: list[Prompt] = []
+    found: list[SaidPrompt] = []
     try:
         if file is not None:
             lines = file.read_text(encoding="utf-8-sig").splitlines()
             texts = dict.fromkeys(" ".join(line.split()) for line in lines)
-            found += [Prompt(text, language_of(text)) for text in texts if text]
+            found += [SaidPrompt(text, language_of(text)) for text in texts if text]
         if recordings is not None:
             for path in sorted(recordings.rglob("*")):
                 if path.suffix.lower() in _SOUND_SUFFIXES:
                     words = path.with_suffix(".txt")
                     text = words.read_text(encoding="utf-8-sig").strip() if words.is_file() else ""
                     speaker = str(path.parent.relative_to(recordings))
-                    found.append(Prompt(text, language_of(text), path, speaker))
+                    found.append(SaidPrompt(text, language_of(text), path, speaker))
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"cannot read the prompts: {error}") from error
     if not found:
@@ -90,7 +84,9 @@ def read_prompts(file: Path | None, recordings: Path | None) -> list[Prompt]:
 class Questions:
     """The stage in the work ``folder``. ``prompts``: what may be said. Raises: CliError."""
 
-    def __init__(self, folder: Path, recipe: FdRecipe, prompts: list[Prompt], mouth: Mouth) -> None:
+    def __init__(
+        self, folder: Path, recipe: FdRecipe, prompts: list[SaidPrompt], mouth: Mouth
+    ) -> None:
         self._mouth = mouth
         self._recipe = recipe
         recorded = {str(one.recording): digest(one.recording) for one in prompts if one.recording}
@@ -155,7 +151,7 @@ class Questions:
             planned.voice, language, planned.speed, planned.held_out, tuple(turns)
         )
 
-    def _sound(self, prompt: Prompt, planned: PlannedConversation) -> Audio:
+    def _sound(self, prompt: SaidPrompt, planned: PlannedConversation) -> Audio:
         try:
             if prompt.recording is not None:
                 return trimmed(read_audio(prompt.recording, USER_RATE))

@@ -16,8 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from covo_cli.errors import CliError
-from covo_cli.fd.plan import TurnKind
-from covo_cli.fd.records import RECIPE
+from covo_cli.fd.records import RECIPE, TurnKind
 from voices import strict_reader
 
 FORMAT = 1

@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from covo_cli.fd.plan import TurnKind
+from enum import StrEnum
 
 RECIPE, PROFILE = "recipe.toml", "duplex.json"
 QUESTIONS, ANSWERS, DIALOGUES = "questions", "answers", "dialogues"
 """Folders of the stages."""
 CONVERSATIONS, REPLIES = "conversations.jsonl", "replies.jsonl"
 SOUNDS, PHRASES = "sounds", "phrases"
+
+
+class TurnKind(StrEnum):
+    """What is special about a turn, or about what happens over its reply."""
+
+    PLAIN = "plain"
+    PAUSED = "paused"
+    BACKCHANNELLED = "backchannelled"
+    NEW_QUESTION = "new_question"
+    CORRECTED = "corrected"
+    STOPPED = "stopped"
+    FALSE_START = "false_start"
+    NOISE_OVER = "noise_over"
+    NOISE_BEFORE = "noise_before"
+    LONG_SILENCE = "long_silence"
+
+
+NEEDS_NEXT = (TurnKind.NEW_QUESTION, TurnKind.CORRECTED)
+"""The next turn interrupts the reply."""
+
+INTERRUPTED = (*NEEDS_NEXT, TurnKind.STOPPED)
+
+
+class PhraseKind(StrEnum):
+    """Lists of short phrases in the files of texts."""
+
+    BACKCHANNELS = "backchannels"
+    STOPS = "stops"
+    CORRECTIONS = "corrections"
+    FILLERS = "fillers"
+    SIDE_TALK = "side_talk"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ import pytest
 from audio_io.clock import USER_RATE
 from covo_cli.fd.channel import faded, in_a_place, quiet_place
 from covo_cli.fd.layout import LaidDialogue, Layout, heard_chunks
-from covo_cli.fd.plan import TurnKind
 from covo_cli.fd.recipe import FdRecipe, Size, written_recipe
-from covo_cli.fd.records import SaidReply, SpokenConversation, SpokenTurn
+from covo_cli.fd.records import SaidReply, SpokenConversation, SpokenTurn, TurnKind
 from model.covo.config.network_config import CovoConfig
 from model.duplex.protocol.profile import DuplexProfile, default_profile
 from model.duplex.training.hard_places import EventKind

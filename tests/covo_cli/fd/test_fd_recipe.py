@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from covo_cli.errors import CliError
-from covo_cli.fd.plan import NEEDS_NEXT, Prompt, language_of, phrases, plan
+from covo_cli.fd.plan import SaidPrompt, language_of, phrases, plan
 from covo_cli.fd.recipe import FdRecipe, Size, written_recipe
+from covo_cli.fd.records import NEEDS_NEXT
 
 TEXT = written_recipe(Size.M, "model", "somebody")
 
@@ -65,7 +66,7 @@ LANGUAGES = dict.fromkeys(("emma", "bella", "george", "michael"), "en") | dict.f
 
 def test_the_plan_keeps_the_shares_and_the_languages():
     recipe = FdRecipe.read(Path("work"), TEXT)
-    prompts = [Prompt(text, language_of(text)) for text in (*map(str, range(6_000)), "你好")]
+    prompts = [SaidPrompt(text, language_of(text)) for text in (*map(str, range(6_000)), "你好")]
     planned = list(plan(prompts, recipe, LANGUAGES))
     assert planned == list(plan(prompts, recipe, LANGUAGES))
     turns = [turn for one in planned for turn in one.turns]
@@ -88,7 +89,7 @@ def test_the_plan_keeps_the_shares_and_the_languages():
 def test_recorded_speakers_are_held_out_whole():
     recipe = FdRecipe.read(Path("work"), TEXT)
     prompts = [
-        Prompt("", "en", Path(f"{speaker}/{n}.wav"), speaker)
+        SaidPrompt("", "en", Path(f"{speaker}/{n}.wav"), speaker)
         for speaker in "abcdefghij"
         for n in range(5)
     ]

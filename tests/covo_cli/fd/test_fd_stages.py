@@ -25,7 +25,7 @@ from covo_cli.errors import CliError
 from covo_cli.fd.answers import Answers, why_drop
 from covo_cli.fd.dialogues import Dialogues
 from covo_cli.fd.init import begin
-from covo_cli.fd.plan import Prompt
+from covo_cli.fd.plan import SaidPrompt
 from covo_cli.fd.questions import Questions, read_prompts
 from covo_cli.fd.recipe import FdRecipe, Size
 from covo_cli.fd.records import AnsweredConversation, SpokenConversation
@@ -53,7 +53,7 @@ from tests.covo_cli.fd.small_work import (
 )
 from tests.model.covo.covo_model import VOICE
 
-WRITTEN = [Prompt(text, "en") for text in PROMPTS]
+WRITTEN = [SaidPrompt(text, "en") for text in PROMPTS]
 
 
 def questions(folder: Path) -> Questions:
