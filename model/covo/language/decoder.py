@@ -120,18 +120,19 @@ class Decoder:
             raise NetworkInputError(
                 f"embeddings must have the shape (n, {hidden}), not {tuple(embedded.shape)}"
             )
-        self._check_room(len(embedded))
+        rows = self.rows_to_compute(embedded)
         self._changes += 1
-        self._append(embedded)
+        self._advance(rows)
 
+    @torch.inference_mode()
     def rows_to_compute(self, embedded: Tensor) -> Tensor:
-        """Return ``embedded`` (n, hidden) behind what else of the history is yet to be computed,
-        for somebody who computes it elsewhere and tells by :meth:`note_computed`.
-
-        Raises: NetworkInputError when it does not fit.
-        """
+        """Return ``embedded`` (n, hidden) behind what is yet to be computed of the history, for
+        whoever does it and calls :meth:`note_computed`. Raises: NetworkInputError if too long."""
         self._check_room(len(embedded))
-        return self._with_pending(embedded)
+        embedded = embedded.to(self._rows)
+        if self._pending is None:
+            return embedded
+        return torch.cat((self.network.embed_token(self._pending), embedded))
 
     @torch.inference_mode()
     def note_computed(self, rows: int, logits: Tensor) -> None:
@@ -140,18 +141,29 @@ class Decoder:
         self._changes += 1
         self._note(rows)
 
+    @torch.inference_mode()
+    def score(self, embedded: Tensor) -> Tensor:
+        """Append ``embedded`` (n, hidden) like :meth:`append`, and return the final hidden state
+        behind each row (n, hidden), from which the head makes its logits.
+
+        Raises: NetworkInputError when it does not fit.
+        """
+        self._compute_pending()
+        self._check_room(len(embedded))
+        hidden = torch.cat(list(self._passes(embedded.to(self._rows))))
+        self.note_computed(len(embedded), multiply(self.network.llm.lm_head, hidden[-1:])[0])
+        return hidden
+
     def append_token(self, token: Tensor) -> None:
         """Append one token, int64 (1,) on the device, without waiting for the device.
         Raises: NetworkInputError when it does not fit."""
-        self._check_room(1)
+        rows = self.rows_to_compute(self.network.embed_token(token))
         self._changes += 1
-        self._append(self.network.embed_token(token))
+        self._advance(rows)
 
     def rewind(self, length: int) -> None:
-        """Cut the history back to its first ``length`` tokens.
-
-        Raises: NetworkInputError when it has fewer.
-        """
+        """Cut the history back to its first ``length`` tokens. Raises: NetworkInputError when it
+        has fewer."""
         if not 0 <= length <= self.length:
             raise NetworkInputError(
                 f"cannot rewind to {length} tokens: the history has {self.length}"
@@ -240,16 +252,14 @@ class Decoder:
         if not self._on_gpu:
             return
         lengths = sorted({min(rows, self.capacity) for rows in WARM_UP_ROWS})
-        parts = [partial(self._warm_up_prefill, length) for length in lengths]
+        rows = torch.zeros(lengths[-1], self._rows.shape[1]).to(self._rows)
+        parts = [partial(self._prefill, rows[:length]) for length in lengths]
         if self._graphs is not None:
             sizes = product(range(1, len(self._rows) + 1), attended_lengths(self.capacity))
             parts += [partial(self._graphs.prepare, *size) for size in sizes]
         for done, part in enumerate(parts, start=1):
             part()
             progress(done, len(parts))
-
-    def _warm_up_prefill(self, rows: int) -> None:
-        self._prefill(torch.zeros(rows, self._rows.shape[1]).to(self._rows))
 
     def _generate(
         self, chooser: TokenChooser, stop: Collection[int], limit: int, allowed: Tensor | None
@@ -284,8 +294,7 @@ class Decoder:
     def _check_logits(self) -> None:
         if not self._computed or self._logits_at != self._computed:
             raise NetworkInputError(
-                "there is nothing to continue from: the history is empty or was cut back; append "
-                "to it first"
+                "nothing to continue: the history is empty or was cut back; append to it first"
             )
 
     def _check_room(self, rows: int) -> None:
@@ -298,16 +307,6 @@ class Decoder:
     def _compute_pending(self) -> None:
         if self._pending is not None:
             self._advance(self.network.embed_token(self._pending))
-
-    @torch.inference_mode()
-    def _append(self, embedded: Tensor) -> None:
-        self._advance(self._with_pending(embedded))
-
-    def _with_pending(self, embedded: Tensor) -> Tensor:
-        embedded = embedded.to(self._rows)
-        if self._pending is None:
-            return embedded
-        return torch.cat((self.network.embed_token(self._pending), embedded))
 
     @torch.inference_mode()
     def _advance(self, rows: Tensor) -> None:
@@ -327,23 +326,24 @@ class Decoder:
         self._logits_at = self._computed
 
     def _prefill(self, embedded: Tensor) -> None:
-        start, hidden = self._computed, embedded
+        *_, hidden = self._passes(embedded)
+        self._logits.copy_(multiply(self.network.llm.lm_head, hidden[-1:])[0])
+
+    def _passes(self, embedded: Tensor) -> Iterator[Tensor]:
+        start = self._computed
         for rows in embedded.split(PREFILL_ROWS):
             positions = torch.arange(start, start + len(rows), device=self._device)
             attention = PrefillAttention(start, len(rows), self._device, flash=self._flash)
-            hidden = self._run(rows, positions, attention)
+            yield self._run(rows, positions, attention)
             start += len(rows)
-        self._logits.copy_(multiply(self.network.llm.lm_head, hidden)[0])
 
     @torch.inference_mode()
     def _step(self, rows: int, attended: int) -> None:
-        """Compute the logits behind the first ``rows`` of ``_rows`` over ``attended`` cache
-        rows."""
+        """Compute the logits behind the first ``rows`` of ``_rows`` over ``attended`` others."""
         positions = self._positions[:rows]
         attention = StepAttention(positions, attended, flash=self._flash)
         hidden = self._run(self._rows[:rows], positions, attention)
-        self._logits.copy_(multiply(self.network.llm.lm_head, hidden)[0])
+        self._logits.copy_(multiply(self.network.llm.lm_head, hidden[-1:])[0])
 
     def _run(self, rows: Tensor, positions: Tensor, attention: Attention) -> Tensor:
-        hidden = run_backbone(self.network.llm.model, rows, positions, self._cache, attention)
-        return hidden[-1:]
+        return run_backbone(self.network.llm.model, rows, positions, self._cache, attention)
