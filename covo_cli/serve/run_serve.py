@@ -179,7 +179,7 @@ async def _show(app: ServerApp, console: PlainConsole) -> None:
 def _load(engines: Sequence[Engine], choice: EngineChoice, console: PlainConsole) -> None:
     """Load the engines, one after another. Ctrl-C works at any moment. Raises: ModelError."""
     info = engines[0].info
-    times = f", {len(engines)} times" if len(engines) > 1 else ""
+    times = f" for {len(engines)} conversations" if len(engines) > 1 else ""
     console.print(f"Engine {info.name} ({choice.reason}){times}: {info.description}")
 
     def load() -> None:
