@@ -20,6 +20,12 @@ app = typer.Typer(
     help="Make your own full-duplex network of Covo-Audio-Chat (docs/full-duplex-from-half.md).",
 )
 
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Tell hours, disk and memory, and do nothing.")
+]
+_Gpu = Annotated[
+    str, typer.Option(help="The card that --dry-run reckons with; default: this machine's.")
+]
 _Work = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the whole work.")]
 
 
@@ -76,12 +82,17 @@ def questions(
             file_okay=False,
         ),
     ] = None,
+    dry_run: _DryRun = False,
+    gpu: _Gpu = "",
 ) -> None:
     """Draw conversations from prompts, and say them in the embedded voices.
 
     Goes on where it was stopped.
     """
     recipe = _recipe(folder)
+    if dry_run:
+        _tell_cost("questions", folder, recipe, gpu)
+        return
     from covo_cli.fd.questions import Questions, read_prompts
     from covo_cli.fd.voices import mouth
     from covo_cli.settings.settings import load_settings
@@ -97,12 +108,17 @@ def questions(
 def answers(
     folder: _Work,
     device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    dry_run: _DryRun = False,
+    gpu: _Gpu = "",
 ) -> None:
     """Let the half-duplex weights answer the conversations.
 
     Goes on where it was stopped.
     """
     recipe = _recipe(folder)
+    if dry_run:
+        _tell_cost("answers", folder, recipe, gpu)
+        return
     from covo_cli.fd.answers import Answers
     from model.covo.config.device import named_device
 
@@ -112,17 +128,53 @@ def answers(
 
 
 @app.command()
-def dialogues(folder: _Work) -> None:
+def dialogues(folder: _Work, dry_run: _DryRun = False, gpu: _Gpu = "") -> None:
     """Lay the answered conversations out in time, and write them for training.
 
     Goes on where it was stopped.
     """
     recipe = _recipe(folder)
+    if dry_run:
+        _tell_cost("dialogues", folder, recipe, gpu)
+        return
     from covo_cli.fd.dialogues import Dialogues
 
     stage = Dialogues(folder, recipe)
     _show("seconds of dialogue", stage.run(), stage.seconds, stage.wanted)
     _tell(stage.stage.folder)
+
+
+@app.command()
+def encoder(
+    folder: _Work,
+    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    dry_run: _DryRun = False,
+    gpu: _Gpu = "",
+) -> None:
+    """Teach the encoder to hear in chunks, and write the checkpoint that training begins with.
+
+    Goes on where it was stopped.
+    """
+    recipe = _recipe(folder)
+    if dry_run:
+        _tell_cost("encoder", folder, recipe, gpu)
+        return
+    from covo_cli.fd.encoder import EncoderStage
+    from covo_cli.process.program import program
+    from model.covo.config.device import named_device
+
+    stage = EncoderStage(folder, recipe, str(named_device(device)))
+    _show("steps", stage.run(), stage.done, len(stage))
+    _tell(stage.stage.folder)
+    typer.echo(f"Next: {program()} train duplex --config {folder / 'train.toml'}")
+
+
+def _tell_cost(stage: str, folder: Path, recipe: FdRecipe, gpu: str) -> None:
+    from covo_cli.fd.sizing import cost_lines, find_card, stage_cost
+
+    card = find_card(gpu)
+    for line in cost_lines(stage, stage_cost(stage, recipe, card), card, folder):
+        typer.echo(line)
 
 
 def _recipe(folder: Path) -> FdRecipe:

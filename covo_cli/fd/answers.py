@@ -136,7 +136,7 @@ class Answers:
         for reply in teacher.converse(sounds, seed, heard):
             if reason := why_drop(reply, self._recipe.answers):
                 return AnsweredConversation(tuple(replies), reason)
-            replies.append(SaidReply(reply.text, reply.codes, reply.likely))
+            replies.append(SaidReply(reply.text, reply.codes, reply.likely, reply.tokens))
         return AnsweredConversation(tuple(replies))
 
     def _finish(self) -> None:

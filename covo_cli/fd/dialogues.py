@@ -1,7 +1,9 @@
 """Stage ``dialogues``: lay the answered conversations out in time, and write them for training.
 
 The output is ``dialogues/``: for each, the user's channel as FLAC, and a JSON file
-(:mod:`model.duplex.training.dataset`). Everything is drawn from the seed and the dialogue's number.
+(:mod:`model.duplex.training.dataset`). Beside it are ``chat/``, the same answers in the teacher's
+own format, and ``train.toml``, the configuration of the training. Everything is drawn from the seed
+and the dialogue's number.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from covo_cli.fd.questions import at_speed
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import (
     ANSWERS,
+    CHAT,
     CONVERSATIONS,
     DIALOGUES,
     PHRASES,
@@ -40,9 +43,11 @@ from covo_cli.fd.records import (
     PhraseKind,
     SpokenConversation,
 )
+from covo_cli.fd.training import ChatWriter, write_training
 from covo_cli.fd.work import Journal, Stage, digest, require
 from covo_cli.process.whole_file import write_text
 from model.duplex.protocol.profile import DuplexProfile, read_profile
+from voices.folders import make_folder
 
 WRITTEN = "written.jsonl"
 _BABBLE = 8
@@ -65,7 +70,7 @@ class Dialogues:
     nothing was answered."""
 
     def __init__(self, folder: Path, recipe: FdRecipe) -> None:
-        self._recipe = recipe
+        self._folder, self._recipe = folder, recipe
         self._profile = read_profile(folder)
         questions = folder / QUESTIONS
         noise = recipe.sound.noise_folder
@@ -111,7 +116,9 @@ class Dialogues:
             self.seconds += written.seconds
             yield self.seconds
         if not self.stage.complete:
+            self._write_chat()
             self._finish()
+        write_training(self._folder, self._recipe)
 
     def _write(self, number: int) -> WrittenDialogue:
         index = self._conversation(number)
@@ -170,6 +177,22 @@ class Dialogues:
         turns = self._conversations[candidates[int(random.integers(len(candidates)))]].turns
         turn = turns[int(random.integers(len(turns)))]
         return read_audio(self._sounds / turn.sound, USER_RATE)
+
+    def _write_chat(self) -> None:
+        model = Path(self._recipe.model.folder)
+        writer = ChatWriter(model, self._profile, self._recipe.model.speaker)
+        make_folder(self._folder / CHAT)
+        for part in (self._folder / CHAT).glob("*.part"):  # of a sample when killed
+            part.unlink()
+        for index in self._usable:
+            turns = self._conversations[index].turns
+            sounds = [read_audio(self._sounds / turn.sound, USER_RATE) for turn in turns]
+            writer.write(
+                self._folder / CHAT / f"{index:06}.json",
+                turns,
+                sounds,
+                self._answers[index].replies,
+            )
 
     def _finish(self) -> None:
         written = list(self._journal)

@@ -17,6 +17,8 @@ from msgspec import Meta
 
 from covo_cli.errors import CliError
 from covo_cli.fd.records import RECIPE, TurnKind
+from model.duplex.training.loss import LossWeights
+from model.duplex.training.training_config import TrainingSection
 from voices import strict_reader
 
 FORMAT = 1
@@ -37,8 +39,12 @@ class Size(StrEnum):
     L = "l"
 
 
-_SIZES = {Size.S: (5_000, 50.0), Size.M: (40_000, 500.0), Size.L: (150_000, 2_000.0)}
-"""Questions, and hours of dialogue."""
+_SIZES = {
+    Size.S: (5_000, 50.0, 400),
+    Size.M: (40_000, 500.0, 3_800),
+    Size.L: (150_000, 2_000.0, 15_000),
+}
+"""Questions, hours of dialogue, and steps of training: two epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +218,16 @@ class EncoderSection:
 
 
 @dataclass(frozen=True, slots=True)
+class MixSection:
+    """What the student's training mixes: the share of half-duplex samples, that of dialogues which
+    begin in their middle, and how often a reply's tokens count under what it does not stop for."""
+
+    chat: Share
+    middle: Share
+    overlap: Annotated[float, Meta(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
 class FdRecipe:
     """The whole file."""
 
@@ -224,6 +240,9 @@ class FdRecipe:
     answers: AnswersSection
     dialogues: DialoguesSection
     encoder: EncoderSection
+    mix: MixSection
+    training: TrainingSection
+    loss: LossWeights
 
     @classmethod
     def read(cls, folder: Path, text: str | None = None) -> FdRecipe:
@@ -246,9 +265,10 @@ def written_recipe(size: Size, model: str, speaker: str) -> str:
 
     text = resources.files("covo_cli.fd").joinpath(RECIPE).read_text("utf-8")
     document: Any = tomlkit.parse(text)
-    count, hours = _SIZES[size]
+    count, hours, steps = _SIZES[size]
     document["model"]["folder"], document["model"]["speaker"] = model, speaker
     document["questions"]["count"], document["dialogues"]["hours"] = count, hours
+    document["training"]["steps"] = steps
     return tomlkit.dumps(document)
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 RECIPE, PROFILE = "recipe.toml", "duplex.json"
-QUESTIONS, ANSWERS, DIALOGUES = "questions", "answers", "dialogues"
+QUESTIONS, ANSWERS, DIALOGUES, ENCODER = "questions", "answers", "dialogues", "encoder"
 """Folders of the stages."""
+CHAT, START, TRAINED = "chat", "start", "trained"
+"""Half-duplex samples; the checkpoints before and after the training."""
 CONVERSATIONS, REPLIES = "conversations.jsonl", "replies.jsonl"
 SOUNDS, PHRASES = "sounds", "phrases"
 
@@ -73,11 +75,13 @@ class SpokenConversation:
 @dataclass(frozen=True, slots=True)
 class SaidReply:
     """What the teacher answered: ``text`` ids, ``codes`` and, for each text token, the ``likely``
-    ids with their natural log-probabilities."""
+    ids with their natural log-probabilities. ``tokens``: text and codes in the order in which they
+    came, as ids of its vocabulary."""
 
     text: tuple[int, ...]
     codes: tuple[int, ...]
     likely: tuple[tuple[tuple[int, float], ...], ...] = ()
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

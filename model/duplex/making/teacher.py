@@ -27,12 +27,14 @@ _SCORED_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class TeacherReply:
-    """A reply: its ``text`` ids and ``codes``, and whether the network ended it itself.
+    """A reply: its ``tokens`` as they came, of these the ``text`` ids and the ``codes``, and
+    whether the network ended it itself.
 
     ``likely``: for each text token, the most likely text ids with natural log-probabilities, best
     first, as the network gives them without penalties or temperature.
     """
 
+    tokens: tuple[int, ...]
     text: tuple[int, ...]
     codes: tuple[int, ...]
     complete: bool
@@ -96,6 +98,7 @@ class Teacher:
             tokens, size = reply.answer.cut(), self._tokenizer.size
             turn = reply.turn.ids if reply.turn is not None else ()
             made = TeacherReply(
+                tokens=tokens,
                 text=tuple(token for token in tokens if token < size),
                 codes=tuple(token - size for token in tokens if token >= size),
                 complete=reply.answer.complete,

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("torch", reason="needs torch (the covo extra)")
+
 from audio_io.clock import USER_RATE
 from covo_cli.fd.channel import faded, in_a_place, quiet_place
 from covo_cli.fd.layout import LaidDialogue, Layout, heard_chunks

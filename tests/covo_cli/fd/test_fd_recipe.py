@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
 from covo_cli.errors import CliError
 from covo_cli.fd.plan import SaidPrompt, language_of, phrases, plan
 from covo_cli.fd.recipe import FdRecipe, Size, written_recipe
 from covo_cli.fd.records import NEEDS_NEXT
+from model.duplex.training.loss import LossWeights
+from model.duplex.training.training_config import TrainingSection
 
 TEXT = written_recipe(Size.M, "model", "somebody")
 
@@ -52,6 +58,12 @@ def test_what_does_not_fit_is_refused(message: str):
     with pytest.raises(CliError, match=message) as error:
         FdRecipe.read(Path("work"), MISTAKES[message])
     assert "recipe.toml" in str(error.value)
+
+
+def test_the_file_names_every_number_of_the_training():
+    tables = tomllib.loads(TEXT)
+    for name, kind in (("training", TrainingSection), ("loss", LossWeights)):
+        assert list(tables[name]) == [field.name for field in fields(kind)]
 
 
 def test_no_work():

@@ -19,11 +19,13 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 
 import soundfile
 import torch
+from safetensors.torch import load_file
 
 from audio_io.clock import USER_RATE
 from covo_cli.errors import CliError
 from covo_cli.fd.answers import Answers, why_drop
 from covo_cli.fd.dialogues import Dialogues
+from covo_cli.fd.encoder import EncoderStage
 from covo_cli.fd.init import begin
 from covo_cli.fd.plan import SaidPrompt
 from covo_cli.fd.questions import Questions, read_prompts
@@ -35,11 +37,14 @@ from model.covo.config.network_config import CovoConfig
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.loading.checkpoint import load_network
 from model.duplex.making.teacher import TeacherReply
-from model.duplex.network.network import load_tokenizer
+from model.duplex.network.network import load_duplex, load_tokenizer
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import read_profile
+from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import Codec, DialogueFolder
 from model.duplex.training.sample import TokenKind
+from model.duplex.training.training import DuplexTrainer
+from model.duplex.training.training_config import TrainingConfig
 from model.errors import NetworkConfigError
 from tests import ROOT
 from tests.covo_cli.fd.small_work import (
@@ -193,7 +198,7 @@ def test_training_reads_the_dialogues(work, model):
     assert not any(conversations[json.loads(line)["conversation"]].held_out for line in lines)
 
 
-REPLY = TeacherReply((1, 2, 3, 4), tuple(range(32)), True, ())
+REPLY = TeacherReply((), (1, 2, 3, 4), tuple(range(32)), True, ())
 DROPPED = {
     "without text": {"text": ()},
     "without an end": {"complete": False},
@@ -309,3 +314,73 @@ def test_prompts_of_a_file_and_recordings(tmp_path, begun):
     )
     with pytest.raises(CliError, match="no prompts"):
         read_prompts(None, None)
+
+
+# From the dialogues to a student
+
+
+def test_training_reads_the_half_duplex_samples(work, model):
+    config = CovoConfig.read(model / "config.json")
+    grammar = Grammar(read_profile(work), config)
+    folder = ChatFolder(work / "chat", grammar, config)
+    replies = Journal(work / "answers/replies.jsonl", AnsweredConversation)
+    conversations = Journal(work / "questions/conversations.jsonl", SpokenConversation)
+    usable = [n for n, one in enumerate(replies) if one.replies and not conversations[n].held_out]
+    assert len(folder) == len(usable)
+    sample, said = folder[0], replies[usable[0]].replies[0]
+    learnt = sample.ids[sample.kinds != TokenKind.NONE]
+    assert learnt[: len(said.tokens) + 1].tolist() == [*said.tokens, 514]
+
+
+def test_a_student_is_trained(work, model, tmp_path):
+    """From the teacher to a trained student, the encoder's training killed and gone on with."""
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    small = {"steps": 6, "seconds_per_piece": 3.0, "seconds_per_step": 6.0, "save_every": 2}
+    training = {"steps": 2, "positions": 512, "accumulate": 1, "device": "cpu", "lora_rank": 4}
+    changes = {"encoder": {**small, "lora_rank": 4}, "training": {**training, "encoder_rank": 2}}
+    folder, other = tmp_path / "one", tmp_path / "other"
+    for one in (folder, other):
+        shutil.copytree(work, one)
+        recipe = small_recipe(one, **changes)
+    assert list(EncoderStage(folder, recipe, "cpu").run()) == [1, 2, 3, 4, 5, 6]
+    stopped = EncoderStage(other, recipe, "cpu").run()
+    assert [next(stopped) for _ in range(3)] == [1, 2, 3]  # the third step is not on disk
+    stopped.close()
+    assert list(EncoderStage(other, recipe, "cpu").run()) == [3, 4, 5, 6]
+    assert (folder / "encoder/losses.jsonl").read_bytes() == (
+        other / "encoder/losses.jsonl"
+    ).read_bytes()
+    weights = [load_file(one / "start/model.safetensors") for one in (folder, other)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    before = load_file(model / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], weights[0][name])}
+    assert "encoder.layers.0.self_attn.q_proj.weight" in changed
+    assert {"encoder.conv1.weight", "llm.lm_head.weight"} <= changed
+    assert not [name for name in changed if name.startswith("llm.model.layers")]
+    head, own = weights[0]["llm.lm_head.weight"], before["llm.lm_head.weight"]
+    assert torch.equal(head[523], own[514])  # BREAK, the end of a block
+    same = (head == own).all(dim=1)
+    assert set((~same).nonzero()[:, 0].tolist()) <= {521, 522, 523, 524, 531}
+    dialogues(folder)
+    list(Dialogues(folder, FdRecipe.read(folder)).run())  # writes train.toml again
+    config = TrainingConfig.read(folder / "train.toml")
+    assert config.chat is not None
+    assert config.loss == recipe.loss
+    reports = list(DuplexTrainer(config).run())
+    assert len(reports) == 2
+    assert all(np.isfinite(report.loss) for report in reports)
+    student = load_duplex(folder / "trained")
+    assert student.profile == read_profile(folder)
+    assert (folder / "trained/token2wav/config.json").is_file()
+
+
+def test_the_encoder_learns_to_hear_in_chunks(work, tmp_path):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    small = {"seconds_per_piece": 3.0, "seconds_per_step": 6.0, "warm_up": 2, "steps": 30}
+    rates = {"learning_rate": 2e-3, "frontend_rate": 5e-4, "adapter_rate": 2e-3}
+    recipe = small_recipe(folder, encoder={**small, **rates})
+    list(EncoderStage(folder, recipe, "cpu").run())
+    counts = manifest(folder / "encoder")["counts"]
+    assert counts["loss of the last tenth"] < 0.8 * counts["loss of the first tenth"]

@@ -1,0 +1,91 @@
+"""Stage ``encoder``: the causal encoder, and the checkpoint that the student begins with.
+
+The output is ``encoder/`` with the losses, and ``start/``, a whole full-duplex checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from covo_cli.errors import CliError
+from covo_cli.fd.recipe import FdRecipe
+from covo_cli.fd.records import DIALOGUES, ENCODER, PROFILE, START
+from covo_cli.fd.work import Journal, Stage, digest, require
+from model.duplex.making.causal import CausalSettings, CausalTrainer
+from model.duplex.protocol.profile import read_profile
+
+LOSSES = "losses.jsonl"
+
+
+class EncoderStage:
+    """The stage in the work ``folder``; it hears the user's channel of the dialogues. Raises:
+    CliError if there are none."""
+
+    def __init__(self, folder: Path, recipe: FdRecipe, device: str) -> None:
+        self._folder, self._recipe, self._device = folder, recipe, device
+        settings = recipe.encoder
+        self.stage = Stage(
+            folder / ENCODER,
+            {
+                "recipe": recipe.numbers("model", "encoder"),
+                "profile": digest(folder / PROFILE),
+                "dialogues": require(folder / DIALOGUES, "dialogues"),
+            },
+        )
+        self._settings = CausalSettings(
+            steps=settings.steps,
+            pieces=round(settings.seconds_per_step / settings.seconds_per_piece),
+            piece_s=settings.seconds_per_piece,
+            lora_rank=settings.lora_rank,
+            lora_alpha=settings.lora_alpha,
+            learning_rate=settings.learning_rate,
+            frontend_rate=settings.frontend_rate,
+            adapter_rate=settings.adapter_rate,
+            warm_up=settings.warm_up,
+            cosine=settings.cosine,
+            save_every=settings.save_every,
+            seed=recipe.seed,
+        )
+        self._losses = Journal(self.stage.folder / LOSSES, float)
+
+    def __len__(self) -> int:
+        return self._settings.steps
+
+    @property
+    def done(self) -> int:
+        """Return the steps whose loss is known."""
+        return len(self._losses)
+
+    def run(self) -> Iterator[int]:
+        """Run the remaining steps, then write the checkpoint; yield the steps that are done.
+
+        Raises: TrainingError, NetworkConfigError, WeightsError.
+        """
+        if self.stage.complete:
+            return
+        sounds = sorted((self._folder / DIALOGUES).glob("*.flac"))
+        if not sounds:
+            raise CliError(f"{self._folder / DIALOGUES} has no sound")
+        trainer = CausalTrainer(
+            Path(self._recipe.model.folder),
+            read_profile(self._folder),
+            self.stage.folder,
+            sounds,
+            self._settings,
+            self._device,
+        )
+        self._losses.keep(trainer.step)
+        for step, loss in trainer.run():
+            self._losses.append([loss])
+            yield step
+        trainer.export(self._folder / START)
+        losses = list(self._losses)
+        tenth = max(1, len(losses) // 10)
+        counts: dict[str, float] = {"steps": len(losses)}
+        if losses:
+            counts |= {
+                "loss of the first tenth": round(sum(losses[:tenth]) / tenth, 6),
+                "loss of the last tenth": round(sum(losses[-tenth:]) / tenth, 6),
+            }
+        self.stage.finish(counts, {}, LOSSES)

@@ -1,0 +1,69 @@
+"""``covo fd``: what its commands ask for, and what they tell beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch", reason="needs torch (the covo extra)")
+pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
+
+from covo_cli.app import app
+from covo_cli.errors import CliError
+from covo_cli.fd.recipe import FdRecipe
+from covo_cli.fd.sizing import CARDS, find_card, stage_cost
+from tests.covo_cli.fd.small_work import teacher_folder
+
+
+def run(*words: str):
+    return CliRunner().invoke(app, ["fd", *words])
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("command")
+    model = teacher_folder(folder / "model")
+    refused = run("init", str(folder / "work"), "--model", str(model))
+    assert "pass --accept-license" in str(refused.exception)
+    assert not (folder / "work").exists()
+    done = run("init", str(folder / "work"), "--model", str(model), "--accept-license")
+    assert done.exit_code == 0, done.exception
+    assert "publish neither" in done.stderr
+    return folder / "work"
+
+
+def test_a_dry_run_tells_what_it_takes_and_does_nothing(begun):
+    before = sorted(begun.iterdir())
+    for stage in ("questions", "answers", "dialogues", "encoder"):
+        told = run(stage, str(begun), "--dry-run", "--gpu", "4090")
+        assert told.exit_code == 0, told.exception
+        assert "GB free" in told.output
+    assert "hours: " in run("answers", str(begun), "--dry-run", "--gpu", "h100").output
+    assert isinstance(
+        run("answers", str(begun), "--dry-run", "--gpu", "abacus").exception, CliError
+    )
+    assert sorted(begun.iterdir()) == before
+
+
+def test_twice_the_work_takes_twice_as_much(begun):
+    recipe = FdRecipe.read(begun)
+    small = stage_cost("answers", recipe, CARDS["h100"])
+    doubled = replace(recipe, questions=replace(recipe.questions, count=80_000))
+    twice = stage_cost("answers", doubled, CARDS["h100"])
+    assert twice.hours == pytest.approx(2 * small.hours)
+    assert twice.disk == pytest.approx(2 * small.disk)
+    assert stage_cost("answers", recipe, find_card("3090")).hours > small.hours
+    assert stage_cost("dialogues", recipe, None).disk == pytest.approx(32.4e9)
+
+
+def test_a_work_without_consent_is_refused(begun):
+    consent = begun / "consent.json"
+    text = consent.read_text()
+    consent.unlink()
+    try:
+        assert "consent.json" in str(run("dialogues", str(begun)).exception)
+    finally:
+        consent.write_text(text)
