@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from covo_cli.commands.bench_serve import serve
 from covo_cli.commands.common import JsonFile, print_figures, save_json, say, weight_store
+from covo_cli.commands.serve import bench_serve
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
@@ -325,4 +325,4 @@ def turns(
         print_figures(name, figures[name])
 
 
-app.command()(serve)
+app.command("serve")(bench_serve)
