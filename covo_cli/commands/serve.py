@@ -1,4 +1,4 @@
-"""``covo serve``: hold conversations for clients of the OpenAI Realtime API; ``covo bench serve``."""
+"""``covo serve``, and ``covo bench serve``: hold conversations for Realtime clients, and measure it."""
 
 from __future__ import annotations
 
