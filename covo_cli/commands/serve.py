@@ -1,4 +1,4 @@
-"""``covo serve``, and ``covo bench serve``: hold conversations for Realtime clients, and measure it."""
+"""``covo serve`` and ``covo bench serve``: conversations for clients of the Realtime API."""
 
 from __future__ import annotations
 
