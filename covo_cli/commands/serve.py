@@ -55,6 +55,10 @@ def serve(
     sessions: Annotated[
         int, typer.Option(min=1, max=64, help="Conversations at once; each loads an engine.")
     ] = 1,
+    json_log: Annotated[
+        bool,
+        typer.Option("--json-log", help="Tell of sessions and turns on stdout, as lines of JSON."),
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Talk to it once, and exit.")] = False,
 ) -> None:
     """Serve the OpenAI Realtime API.
@@ -63,7 +67,7 @@ def serve(
     """
     from covo_cli.process.packages import require_packages
 
-    require_packages("serve", "starlette", "uvicorn", "websockets")
+    require_packages("serve", "starlette", "uvicorn", "websockets", "prometheus_client")
     from covo_cli.serve.run_serve import ServeOptions, run_serve
     from covo_cli.settings.settings import load_settings
 
@@ -77,6 +81,7 @@ def serve(
         tls_cert,
         tls_key,
         sessions,
+        json_log,
         check,
     )
     raise typer.Exit(run_serve(settings, options))

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from covo_cli.serve.connection import RealtimeConnection, ServerLimits, described
+from covo_cli.serve.figures import MEDIA_TYPE, ServerFigures
 from covo_cli.serve.handshake import Handshake, Refusal
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
 from covo_cli.serve.realtime.wire import new_id
-from model.events import TurnLatency
 
 RETRY_S = 5
 """When a client that found no place may come again."""
@@ -32,19 +31,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 SendMessage = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class ServerFigures:
-    """What the server tells of itself besides its places. ``turns``: answered so far."""
-
-    turns: int = 0
-    last: TurnLatency | None = None
-
-    def note(self, latency: TurnLatency) -> None:
-        """Note an answered turn."""
-        self.turns += 1
-        self.last = latency
 
 
 class ServerApp:
@@ -64,31 +50,24 @@ class ServerApp:
         self._served = served
         self._lacks = lacks
         self._limits = limits or ServerLimits()
-        self.figures = ServerFigures()
+        self.figures = ServerFigures(places)
         self._app = Starlette(
             routes=[
                 WebSocketRoute("/v1/realtime", self._realtime),
                 Route("/v1/models", self._models),
                 Route("/v1/realtime/client_secrets", self._client_secret, methods=["POST"]),
                 Route("/health", self._health),
+                Route("/metrics", self._metrics),
                 *pages,
             ]
         )
-
-    @property
-    def status(self) -> str:
-        """A line of what goes on."""
-        places, last = self._places, self.figures.last
-        words = [f"{places.busy} of {places.count} places taken", f"{places.queued} waiting"]
-        if last is not None:
-            words.append(f"turn {self.figures.turns} answered after {last.total:.2f} s")
-        return ", ".join(words)
 
     async def __call__(self, scope: Scope, receive: Receive, send: SendMessage) -> None:
         """Check a request and serve it."""
         if scope["type"] in ("http", "websocket"):
             refusal = self._refusal(scope)
             if refusal is not None:
+                self.figures.refuse(refusal.status, refusal.reason)
                 await _refuse(refusal, scope, receive, send)
                 return
             transport = getattr(getattr(send, "__self__", None), "transport", None)
@@ -116,7 +95,7 @@ class ServerApp:
             lambda engine: described(engine, self._served),
             self._limits,
             socket.scope[_ABORT],
-            self.figures.note,
+            self.figures,
         )
         await connection.serve()
 
@@ -135,6 +114,9 @@ class ServerApp:
         secret, expires_at = self._handshake.issue_secret()
         session = SessionObject(self._served, new_id("sess"), expires_at).value
         return JSONResponse({"value": secret, "expires_at": expires_at, "session": session})
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(self.figures.metrics(), media_type=MEDIA_TYPE)
 
     async def _health(self, request: Request) -> JSONResponse:
         places = self._places

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -17,6 +18,7 @@ from audio_io.clock import seconds
 from audio_io.worker import Worker
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.conversation.request import Request
+from covo_cli.serve.figures import ServerFigures
 from covo_cli.serve.handshake import SUBPROTOCOL
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.microphone import SocketMicrophone
@@ -25,7 +27,6 @@ from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.realtime.speaker import SocketSpeaker
 from covo_cli.serve.realtime.wire import new_id
 from model.engine import Engine
-from model.events import TurnLatency
 
 MOST_EARLY = 64
 """Events kept of a client that waits for its place."""
@@ -59,7 +60,7 @@ class _Gone(Exception):  # noqa: N818 - not a fault
 class RealtimeConnection:
     """Serves one accepted socket; ``abort`` drops it at once.
 
-    ``describe``: what is told of an engine. ``note``: called with each turn's latency.
+    ``describe``: what is told of an engine.
     """
 
     def __init__(
@@ -69,20 +70,22 @@ class RealtimeConnection:
         describe: Callable[[Engine], ServedEngine],
         limits: ServerLimits,
         abort: Callable[[], None],
-        note: Callable[[TurnLatency], None],
+        figures: ServerFigures,
     ) -> None:
         self._socket = socket
         self._places = places
         self._describe = describe
         self._limits = limits
         self._abort = abort
-        self._note = note
+        self._figures = figures
         self._extended = socket.query_params.get("covo") == "1"
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[str] = asyncio.Queue()
         self._queued = 0
         self._early: list[str] = []
         self._session: RealtimeSession | None = None
+        self._conversation: Conversation | None = None
+        self._session_id = new_id("sess")
         self._heard_at = time.monotonic()
 
     async def serve(self) -> None:
@@ -103,10 +106,16 @@ class RealtimeConnection:
                     gone = error
                 elif error is not None:
                     log.error("a session failed", exc_info=error)
+        except asyncio.CancelledError:
+            gone = _Gone(0, "the server stops")
+            raise
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self._conversation is not None:
+                lasted = seconds(self._conversation.at)
+                self._figures.end(self._session_id, str(gone), lasted)
         if gone.code:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(self._limits.send):
@@ -147,9 +156,9 @@ class RealtimeConnection:
 
     async def _hold(self) -> None:
         engine = await self._places.enter(self._tell_place)
-        microphone = SocketMicrophone()
+        microphone = SocketMicrophone(late=self._figures.step_late)
         over = asyncio.Event()
-        worker = Worker(self._conversation(engine, microphone, over), "session")
+        worker = Worker(self._begin(engine, microphone, over), "session")
         worker.start()
         try:
             await self._watch(over)
@@ -159,11 +168,11 @@ class RealtimeConnection:
             await asyncio.shield(asyncio.to_thread(worker.join, _CLOSE_S))
             self._places.leave(engine, stuck=worker.is_alive())
 
-    def _conversation(
+    def _begin(
         self, engine: Engine, microphone: SocketMicrophone, over: asyncio.Event
     ) -> Callable[[], None]:
         """Begin the session; return what holds its conversation and then sets ``over``."""
-        session_id, speaker = new_id("sess"), SocketSpeaker()
+        speaker = SocketSpeaker(gap=self._figures.leave_gap)
         conversation: Conversation
 
         def send(event: dict[str, Any]) -> None:
@@ -179,22 +188,22 @@ class RealtimeConnection:
             speaker,
             send,
             command,
-            session_id=session_id,
+            session_id=self._session_id,
             expires_at=int(time.time() + self._limits.session),
             extended=self._extended,
-            note=self._note,
+            note=partial(self._figures.answer, self._session_id),
         )
         conversation = Conversation(microphone, speaker, engine, [session])
+        self._conversation = conversation
 
         def run() -> None:
             try:
                 conversation.run()
             finally:
-                log.info("session %s ends after %.1f s", session_id, seconds(conversation.at))
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(over.set)
 
-        log.info("session %s begins", session_id)
+        self._figures.begin(self._session_id)
         session.open()
         for message in self._early:
             session.take(message)

@@ -23,6 +23,7 @@ from covo_cli.process.native import send_native_stderr_to
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.serve.app import ServerApp
 from covo_cli.serve.check import check_server
+from covo_cli.serve.figures import log_as_json
 from covo_cli.serve.handshake import Handshake, new_token
 from covo_cli.serve.page_routes import page_link, page_routes
 from covo_cli.serve.places import Places
@@ -40,7 +41,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to serve, and to whom. ``token`` empty: a new one. ``sessions``: engines to load."""
+    """Where to serve, and to whom. ``token`` empty: a new one. ``sessions``: engines to load.
+    ``json_log``: tell on stdout what happens."""
 
     host: str = "127.0.0.1"
     port: int = 8765
@@ -50,6 +52,7 @@ class ServeOptions:
     certificate: Path | None = None
     key: Path | None = None
     sessions: int = 1
+    json_log: bool = False
     check: bool = False
 
 
@@ -60,6 +63,8 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
     _check_options(options, token)
     settings = servable(settings)
     send_native_stderr_to(native_log_path())
+    if options.json_log:
+        log_as_json()
     console = PlainConsole(stderr=True)
     choice = choose_engine(settings)
     with ExitStack() as stack:
@@ -164,10 +169,10 @@ async def _show(app: ServerApp, console: PlainConsole) -> None:
     """Keep a status line up to date on a terminal."""
     if not console.is_terminal:
         return
-    with console.status(app.status) as status:
+    with console.status(app.figures.status) as status:
         while True:
             await asyncio.sleep(_STATUS_S)
-            status.update(app.status)
+            status.update(app.figures.status)
 
 
 def _load(engines: Sequence[Engine], choice: EngineChoice, console: PlainConsole) -> None:

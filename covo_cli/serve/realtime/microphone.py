@@ -26,20 +26,31 @@ UNHEARD_S = 60.0
 _BURST_S = FRAME_S / 4
 """Least time between two frames."""
 
+LATE_S = FRAME_S
+"""A frame handed on this long after it was due is late."""
+
 _REMEMBERED = 1000
 """Silences whose place is remembered."""
 
 
 class SocketMicrophone:
-    """A :class:`audio_io.endpoints.Microphone`. Thread-safe; ``clock`` returns seconds."""
+    """A :class:`audio_io.endpoints.Microphone`. Thread-safe; ``clock`` returns seconds.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    ``late`` is called for each frame that is handed on more than :data:`LATE_S` after it was due.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        late: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
+        self._late = late
         self._changed = threading.Condition()
         self._waiting: list[Audio] = []
         self._length = 0
         self._kept: list[Audio] = []
-        self._arrived = self._given = self._spoken = clock()
+        self._arrived = self._given = self._spoken = self._whole_since = clock()
         self._silent_frames = 0
         self._at = 0
         self._silences: list[tuple[int, int]] = []  # start and length, in frames' samples
@@ -62,9 +73,11 @@ class SocketMicrophone:
                 return len(sound) <= room
             room = samples(UNHEARD_S) - self._length
             fitting = sound[: max(0, room)]
+            self._arrived = self._clock()
+            if self._length < FRAME:
+                self._whole_since = self._arrived
             self._waiting.append(fitting)
             self._length += len(fitting)
-            self._arrived = self._clock()
             self._changed.notify()
         return len(fitting) == len(sound)
 
@@ -97,6 +110,8 @@ class SocketMicrophone:
                 now = self._clock()
                 due = self._due()
                 if due <= now:
+                    if self._at and now - due > LATE_S:
+                        self._late()
                     return self._take(now)
                 if deadline <= now:
                     return None
@@ -126,7 +141,7 @@ class SocketMicrophone:
         """Return when the next frame may be taken."""
         soonest = self._given + _BURST_S
         if self._length >= FRAME:
-            return soonest
+            return max(soonest, self._whole_since)
         silent = self._spoken + (self._silent_frames + 1) * FRAME_S
         return max(soonest, self._arrived + GAP_S, silent)
 

@@ -7,8 +7,6 @@ each event whole.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,6 +50,9 @@ from model.turns.listening import NOTHING_TO_ANSWER
 
 GREETING = "Greet the user in one short sentence."
 """Answered where a response is asked for and there is nothing to answer."""
+
+SILENT_USER = "The user has been silent for a while. Say one short sentence to go on with."
+"""Answered where the user has said nothing for the session's idle timeout."""
 
 COMMIT_EMPTY = "input_audio_buffer_commit_empty"
 LEAST_COMMIT_S = 0.1
@@ -103,6 +104,7 @@ class RealtimeSession:
         self._replies = ReplySide(self._send, self._items, speaker, lambda: self.settings)
         self._state = TurnState.LISTENING
         self._waiting_since = 0  # when no response waited for its reply
+        self._idle_since = 0  # when it was not the user's turn
         self._unwanted = False  # the reply being thought about was cancelled
         self._persona_until: WireResponse | None = None
         self._of_speech: WireResponse | None = None  # it answers a turn that may be none
@@ -171,13 +173,7 @@ class RealtimeSession:
         self._send({"type": "session.updated", "session": now.value})
 
     def _hear(self, data: str) -> None:
-        try:
-            sound = base64.b64decode(data, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise WireError("audio is not base64", "audio", "invalid_audio") from error
-        if len(sound) % self._decoder.form.sample_bytes:
-            raise WireError("audio ends in half a sample", "audio", "invalid_audio")
-        if not self._microphone.push(self._decoder.decode(sound), manual=self.settings.manual):
+        if not self._microphone.push(self._decoder.decode(data), manual=self.settings.manual):
             raise WireError("the buffer is full: 60 s wait to be heard", "audio", "buffer_full")
 
     def _commit(self) -> None:
@@ -325,7 +321,8 @@ class RealtimeSession:
         self._replies.begin(reply)
 
     def _look_after(self, at: int) -> None:
-        """Restore the persona after a response with its own, and end one that never comes."""
+        """Restore the persona after a response with its own, end one that never comes, and
+        speak to a user who is silent for too long."""
         if self._persona_until is not None and self._persona_until.done:
             self._persona_until = None
             self._command(SetPersona(self.settings.instructions))
@@ -334,6 +331,14 @@ class RealtimeSession:
             self._waiting_since = at
         elif at - self._waiting_since > samples(LONGEST_WAIT_S):
             self._replies.fail(waiting)
+        newest, wait = self._replies.newest, self.settings.idle_timeout
+        over = newest is not None and newest.done and self._state is TurnState.LISTENING
+        if not over or wait is None:
+            self._idle_since = at
+        elif at - self._idle_since >= samples(wait) and "AnswerNow" not in self._lacks:
+            self._user.time_out(self._idle_since, at)
+            self._replies.open()
+            self._command(AnswerNow(SILENT_USER))
 
     def _send(self, event: dict[str, Any]) -> None:
         self._send_on({"event_id": new_id("event"), **event})

@@ -134,6 +134,13 @@ class SessionObject:
         return self.value["audio"]["input"]["turn_detection"] is None
 
     @property
+    def idle_timeout(self) -> float | None:
+        """Seconds of silence after a reply until the assistant speaks by itself; None: never."""
+        asked = self.value["audio"]["input"]["turn_detection"] or {}
+        wait = asked.get("idle_timeout_ms")
+        return wait / 1000 if wait else None
+
+    @property
     def turns(self) -> TurnSettings:
         """The turn taking that it asks for."""
         asked = self.value["audio"]["input"]["turn_detection"]
@@ -204,6 +211,7 @@ class SessionObject:
         if not isinstance(asked, dict) or asked.get("type") not in ("server_vad", "semantic_vad"):
             raise WireError("the type must be server_vad or semantic_vad", f"{where}.type")
         limits = {"threshold": 1.0, "prefix_padding_ms": 5_000, "silence_duration_ms": 10_000}
+        limits["idle_timeout_ms"] = 600_000
         for name, most in limits.items():
             number = asked.get(name, 0)
             if number is not None and not (_number(number) and 0 <= number <= most):

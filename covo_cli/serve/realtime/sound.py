@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import io
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,7 @@ import soundfile
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
+from covo_cli.serve.realtime.wire import WireError
 
 _G711 = {"audio/pcmu": "ULAW", "audio/pcma": "ALAW"}
 _G711_RATE = 8_000
@@ -77,9 +80,18 @@ class SoundDecoder:
         self.form = form
         self._resampler = StreamResampler(form.rate, USER_RATE, low_latency=True)
 
-    def decode(self, data: bytes) -> Audio:
-        """Return the samples that are ready after ``data``, whole samples."""
-        return self._resampler.process(self.form.decode(data))
+    def decode(self, data: str) -> Audio:
+        """Return the samples that are ready after ``data``, whole samples in base64.
+
+        Raises: WireError.
+        """
+        try:
+            sound = base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise WireError("audio is not base64", "audio", "invalid_audio") from error
+        if len(sound) % self.form.sample_bytes:
+            raise WireError("audio ends in half a sample", "audio", "invalid_audio")
+        return self._resampler.process(self.form.decode(sound))
 
 
 class SoundEncoder:

@@ -42,11 +42,17 @@ class SentPiece:
 class SocketSpeaker:
     """A :class:`audio_io.endpoints.Speaker`. ``clock`` returns seconds. Thread-safe.
 
-    Without :attr:`speaks`, nothing is sent and all counts as heard at once.
+    ``gap`` is called whenever a piece is sent after the client has played all before it. Without
+    :attr:`speaks`, nothing is sent and all counts as heard at once.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        gap: Callable[[], None] = lambda: None,
+    ) -> None:
         self._clock = clock
+        self._gap = gap
         self._lock = threading.Lock()
         self._playout = Playout()  # what consumers are told was played
         self._reply = -1
@@ -91,6 +97,8 @@ class SocketSpeaker:
                 now = self._clock()
                 begun = now + START_S - self._sent / ASSISTANT_RATE
                 if dry:
+                    if self._sent and self.speaks and len(piece):
+                        self._gap()
                     self._origin = max(begun, self._origin) if self._sent else begun
                 self._sent += len(piece)
                 self._playout.play(self._reply, piece)

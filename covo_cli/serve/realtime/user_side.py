@@ -96,6 +96,16 @@ class UserSide:
         self._given.append(heard)
         self.commit(heard)
 
+    def time_out(self, start: int, end: int) -> None:
+        """Commit silence from ``start`` to ``end``, after which the assistant is to speak."""
+        heard = _HeardTurn(new_id("item"), start, started=True, stopped=True)
+        heard.seconds = seconds(end - start)
+        place = {"audio_start_ms": self._place(start), "audio_end_ms": self._place(end)}
+        kind = "input_audio_buffer.timeout_triggered"
+        self._send({"type": kind, "item_id": heard.item_id, **place})
+        self.commit(heard)
+        self._transcribed(heard, "")
+
     def commit(self, heard: _HeardTurn | None = None) -> str | None:
         """Make the turn that is over an item, if it is none yet; return the item's id."""
         heard = heard or self._open

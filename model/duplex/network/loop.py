@@ -231,6 +231,8 @@ class _Chunk:
     ) -> None:
         self._network = network
         self._tokens = network.profile.tokens
+        profile = network.profile
+        self._biases = {Place.LISTEN: profile.shift_bias, Place.SPEAK: profile.stop_bias}
         self._context = state.context
         self._generator = state.generator
         self._features = list(features.split(1))
@@ -286,6 +288,8 @@ class _Chunk:
         self.passes += 1
         ids = network.ids(place)
         allowed = logits[ids]
+        if bias := self._biases.get(place):
+            allowed[-1] += bias  # SHIFT and BREAK are the last of their places
         by_place = {Place.LISTEN: profile.sampling.state, Place.CODE: profile.sampling.speech}
         chosen = by_place.get(place, profile.sampling.text)
         if chosen.temperature:

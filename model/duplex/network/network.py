@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -34,6 +35,8 @@ class DuplexNetwork(nn.Module):
         self.grammar = Grammar(profile, covo.config)
         self.profile = profile
         self.covo = covo
+        self.rows: StateRows | None = None
+        """Rows of embedding and head that are trained apart from the rest, None but in training."""
         self.encoder = StreamingEncoder(covo.encoder, covo.audio_adapter, profile)
         # Put the ids on the device now: sending one later would block the host.
         for place in CHOSEN:
@@ -49,7 +52,8 @@ class DuplexNetwork(nn.Module):
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the embeddings (n, hidden) of ids (n,)."""
-        return self.covo.llm.model.embed_tokens(tokens)  # type: ignore[no-any-return]
+        embedded: Tensor = self.covo.llm.model.embed_tokens(tokens)
+        return embedded if self.rows is None else self.rows.embed(tokens, embedded)
 
     def ids(self, place: Place) -> Tensor:
         """Return the ids (n,) that ``place`` may hold, in the order of its vocabulary."""
@@ -60,13 +64,54 @@ class DuplexNetwork(nn.Module):
         index = [token.id for token in self.profile.tokens.all].index(id)
         return self.tokens[index : index + 1]
 
+    def head(self, place: Place) -> tuple[Tensor, Tensor]:
+        """Return the head's rows (n, width) of the place's span, which are not copied, and of its
+        marks (:class:`~model.duplex.protocol.grammar.Grammar`)."""
+        weight: Tensor = self.covo.llm.lm_head.weight
+        span, marks = self.grammar.spans[place], self.grammar.marks[place]
+        ids = self.ids(place)[len(span) :]
+        rows = weight[ids] if self.rows is None else self.rows.head_rows(marks).to(weight)
+        return weight[span.start : span.stop], rows
+
     def logits(self, hidden: Tensor, place: Place) -> Tensor:
         """Return a logit for each entry of the place's vocabulary: (n, entries), float32.
 
-        ``hidden`` is (n, width), after the final norm. Only the head's rows of these entries are
-        read.
+        ``hidden`` is (n, width), after the final norm.
         """
-        return functional.linear(hidden, self.covo.llm.lm_head.weight[self.ids(place)]).float()
+        return head_logits(hidden, *self.head(place))
+
+
+class StateRows(nn.Module):
+    """The rows of ``tokens`` in embedding and head, float32, to train them where the rest of both
+    matrices is frozen. They begin as what the network has there."""
+
+    ids: Tensor
+
+    def __init__(self, covo: CovoNetwork, tokens: Sequence[int]) -> None:
+        super().__init__()
+        self.tokens = tuple(tokens)
+        ids = torch.tensor(self.tokens, device=covo.device)
+        self.register_buffer("ids", ids, persistent=False)
+        embedding, head = covo.llm.model.embed_tokens.weight, covo.llm.lm_head.weight
+        self.embedding = nn.Parameter(embedding.detach()[ids].float())
+        self.head = nn.Parameter(head.detach()[ids].float())
+
+    def embed(self, tokens: Tensor, embedded: Tensor) -> Tensor:
+        """Return ``embedded`` (n, hidden), the embeddings of ``tokens`` (n,), with these rows in
+        their places."""
+        here = tokens[:, None] == self.ids
+        own = here.to(self.embedding) @ self.embedding
+        return torch.where(here.any(dim=1)[:, None], own.to(embedded), embedded)
+
+    def head_rows(self, tokens: Sequence[int]) -> Tensor:
+        """Return the head's rows (n, width) of ``tokens``."""
+        return self.head[[self.tokens.index(token) for token in tokens]]
+
+
+def head_logits(hidden: Tensor, span: Tensor, marks: Tensor) -> Tensor:
+    """Return the logits (n, entries), float32, over both parts of :meth:`DuplexNetwork.head`."""
+    parts = [functional.linear(hidden, rows) for rows in (span, marks) if len(rows)]
+    return torch.cat(parts, dim=-1).float()
 
 
 def load_duplex(

@@ -60,16 +60,25 @@ class Grammar:
         self.first_code = config.first_audio_token
         self.codebook = config.codebook
         tokens = profile.tokens
-        text = (*range(profile.text_vocabulary), tokens.text_filler.id)
-        codes = tuple(range(self.first_code, config.backbone.vocabulary))
+        text = range(profile.text_vocabulary)
+        codes = range(self.first_code, config.backbone.vocabulary)
         silence = tokens.speech_filler.id
-        self.vocabularies = {
-            Place.LISTEN: (tokens.think.id, tokens.shift.id),
-            Place.SPEAK: (*text, tokens.stop.id),
+        self.spans = {
+            Place.LISTEN: range(0),
+            Place.SPEAK: text,
             Place.TEXT: text,
-            Place.CODE: codes if silence >= self.first_code else (*codes, silence),
+            Place.CODE: codes,
         }
-        """The ids that each place with a choice may hold."""
+        """The text or codes that each place with a choice may hold."""
+        self.marks = {
+            Place.LISTEN: (tokens.think.id, tokens.shift.id),
+            Place.SPEAK: (tokens.text_filler.id, tokens.stop.id),
+            Place.TEXT: (tokens.text_filler.id,),
+            Place.CODE: () if silence in codes else (silence,),
+        }
+        """The profile's own tokens that each may hold besides; SHIFT and BREAK are the last."""
+        self.vocabularies = {place: (*self.spans[place], *self.marks[place]) for place in CHOSEN}
+        """The ids that each place with a choice may hold: its span, then its marks."""
 
     def forced(self, place: Place) -> int | None:
         """Return the only id ``place`` may hold, or None where there is a choice."""

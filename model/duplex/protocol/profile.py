@@ -135,6 +135,8 @@ class DuplexProfile:
         chunk_ms: length of a chunk in ms.
         layout: the order of the slots in a chunk.
         lead: chunks from SHIFT's to the first that may hold speech.
+        shift_bias, stop_bias: added to the logits of SHIFT and of BREAK when the loop chooses.
+            Training weighs both above what they are chosen against; calibration takes that back.
         speech: what turns codes into sound.
         text_vocabulary: ids below it are text.
         prompt: ids before the first chunk, which are never forgotten.
@@ -145,6 +147,8 @@ class DuplexProfile:
     listening_speech: ListeningSpeech
     text_timing: TextTiming
     lead: Annotated[int, Meta(ge=0)]
+    shift_bias: float
+    stop_bias: float
     speech: Speech
     text_vocabulary: Annotated[int, Meta(ge=1)]
     tokens: DuplexTokens
@@ -262,6 +266,8 @@ def default_profile(config: CovoConfig) -> DuplexProfile:
         listening_speech=ListeningSpeech.SKIP,
         text_timing=TextTiming.AHEAD,
         lead=1,
+        shift_bias=0.0,
+        stop_bias=0.0,
         speech=Speech.TOKEN2WAV,
         text_vocabulary=first - 28,
         tokens=DuplexTokens(

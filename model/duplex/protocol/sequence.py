@@ -30,10 +30,14 @@ USER_FEATURE = -1
 
 @dataclass(frozen=True, slots=True)
 class TimedToken:
-    """A text token and the time at which it is said, in speech codes since the dialogue began."""
+    """A text token and the time at which it is said, in speech codes since the dialogue began.
+
+    ``likely``: what a teacher would have written in its place, ids with natural log-probabilities.
+    """
 
     id: int
     at: int
+    likely: tuple[tuple[int, float], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,28 @@ def join_close(replies: Iterable[TimedReply], grammar: Grammar) -> tuple[TimedRe
         else:
             joined.append(reply)
     return tuple(joined)
+
+
+def cut_in_slots(reply: TimedReply, stop: int, grammar: Grammar) -> TimedReply:
+    """Return ``reply`` as it stands when BREAK comes in chunk ``stop``: the text and the codes that
+    had slots before it, heard or not.
+
+    To cut the text to what was heard would leave fillers in mid-sentence before the user has even
+    begun. Raises: DialogueError if no code is left.
+    """
+    laid, per_chunk = _Spoken(reply, grammar), grammar.profile.codes_per_chunk
+    if stop >= laid.stop:
+        return reply
+    texts = sum(len(tokens) for chunk, tokens in laid.text.items() if chunk < stop) - 1  # SHIFT
+    codes = list(reply.codes[: max(0, stop * per_chunk - reply.start)])
+    while codes and codes[-1] == SILENCE:
+        codes.pop()
+    if not codes:
+        raise DialogueError(
+            f"the reply at {reply.start / grammar.profile.code_rate:.2f} s is cut in chunk {stop}, "
+            "before its first speech code; leave it out"
+        )
+    return TimedReply(reply.start, tuple(codes), reply.text[:texts])
 
 
 class _Spoken:

@@ -22,7 +22,7 @@ from audio_io.clock import USER_RATE
 from audio_io.signal import Audio
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import DuplexProfile
-from model.duplex.protocol.sequence import TimedDialogue, TimedReply, TimedToken
+from model.duplex.protocol.sequence import TimedDialogue, TimedReply, TimedToken, cut_in_slots
 
 COUNT = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
@@ -117,7 +117,7 @@ def dialogue(
         if "interruption" in event:
             track.wait(random.uniform(0.3, 1.0))
             over = track.next_chunk + STOP_AFTER
-            reply = cut(reply, over * grammar.profile.codes_per_chunk)
+            reply = cut_in_slots(reply, over, grammar)
             # The next turn of this while loop is the interruption.
         else:
             track.wait_for(over + 1)
@@ -138,12 +138,6 @@ def answer(pitch: str, shift: int, profile: DuplexProfile, ids: Mapping[str, int
     tones = [2 * WORDS.index(word) + n % 2 for word in words for n in range(per_chunk)]
     text = tuple(TimedToken(ids[word], start + n * per_chunk) for n, word in enumerate(words))
     return TimedReply(start, tuple(tones), text)
-
-
-def cut(reply: TimedReply, end: int) -> TimedReply:
-    """Return ``reply`` up to (excluding) code ``end`` of the dialogue."""
-    text = tuple(token for token in reply.text if token.at < end)
-    return TimedReply(reply.start, reply.codes[: end - reply.start], text)
 
 
 def _speak_turn(track: Track, who: ToneSpeaker, random: Generator) -> None:

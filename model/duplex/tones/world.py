@@ -58,10 +58,17 @@ steps = 500
 batch = 8
 learning_rate = 3e-3
 warm_up = 40
+lowest_rate = 0.05
+weight_decay = 0.01
 save_every = 100
 
 [loss]
+think = 1.0
+shift = 2.0
+stop = 2.0
 text = 4.0    # only a reply's first word, the pitch, has to be heard; the rest follows
+text_end = 0.3
+text_filler = 0.3
 speech = 0.5
 """
 

@@ -1,11 +1,17 @@
-"""Read and write dialogues on disk: a stereo sound file each, and a JSON file of the same name.
+"""Read and write dialogues on disk: a sound file each, and a JSON file of the same name.
 
-Left is the user, right the assistant. The JSON lists the assistant's replies::
+The first channel is the user, the second the assistant, if it is there. The JSON lists the
+assistant's replies, and what the user does
+(:class:`~model.duplex.training.hard_places.EventKind`)::
 
-    {"replies": [{"start": 2.4, "end": 5.3, "codes": [...],
-                  "text": [{"token": "Good", "at": 2.4}, {"token": " morning", "at": 2.7}]}]}
+    {"replies": [{"start": 2.4, "end": 5.3, "codes": [...], "cut": 4.0,
+                  "text": [{"token": "Good", "at": 2.4}, {"token": " morning", "at": 2.7}],
+                  "logprobs": [[[1250, -0.1], [374, -3.2]], [[6556, 0.0]]]}],
+     "events": [{"kind": "pause", "start": 0.9, "end": 1.4}]}
 
 Times are in seconds. A text entry's ``token`` is an id, or text for the checkpoint's tokenizer.
+``cut``: when the chunk with BREAK begins; the reply's text and codes are given whole. ``logprobs``:
+for each text token, what a teacher would have written, ids and log-probabilities.
 ``codes`` are the reply's speech codes from ``start`` on; the tokenizer that makes them from
 recordings is not public. Without ``codes``, the reply is read from the right channel between
 ``start`` and ``end`` by a codec: so far only that of synthetic data
@@ -29,13 +35,15 @@ from audio_io.signal import Audio
 from model.duplex.network.tone_codec import codes_of, tones
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.sequence import (
-    ChunkedDialogue,
     TimedDialogue,
     TimedReply,
     TimedToken,
+    cut_in_slots,
     encode,
     join_close,
 )
+from model.duplex.training.hard_places import UserEvent, weigh_places
+from model.duplex.training.sample import Sample, dialogue_sample, teaching_of
 from model.errors import DialogueError, TrainingError
 from voices import strict_reader
 
@@ -61,70 +69,95 @@ class _ReplyEntry:
     end: float | None = None
     codes: tuple[int, ...] | None = None
     text: tuple[_TextEntry, ...] = ()
+    cut: float | None = None
+    logprobs: tuple[tuple[tuple[int, float], ...], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _DialogueFile:
     replies: tuple[_ReplyEntry, ...]
+    events: tuple[UserEvent, ...] = ()
 
 
 class DialogueFolder:
     """The dialogues in ``folder``, sorted by name and read on access.
 
-    Raises: TrainingError if there are none, or one lacks its JSON.
+    ``overlap``: how often a reply's tokens count under what it does not stop for. Raises:
+    TrainingError if there are no dialogues, or one lacks its JSON.
     """
 
-    def __init__(self, folder: Path, grammar: Grammar, tokenizer: Tokenizer, codec: Codec) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        grammar: Grammar,
+        tokenizer: Tokenizer,
+        codec: Codec,
+        overlap: float = 1.0,
+    ) -> None:
         self._grammar = grammar
+        self._overlap = overlap
         self._tokenizer = tokenizer
         self._codec = codec
         self._sounds = sorted(p for p in folder.glob("*") if p.suffix in SOUNDS)
         if not self._sounds:
-            raise TrainingError(
-                f"no dialogues in {folder}; expected stereo {' or '.join(SOUNDS)} files"
-            )
+            raise TrainingError(f"no dialogues in {folder}; expected {' or '.join(SOUNDS)} files")
         if lacking := [p for p in self._sounds if not p.with_suffix(".json").is_file()]:
             raise TrainingError(f"{lacking[0]} has no .json of its replies beside it")
 
     def __len__(self) -> int:
         return len(self._sounds)
 
-    def __getitem__(self, index: int) -> ChunkedDialogue:
+    def __getitem__(self, index: int) -> Sample:
         """Read and encode a dialogue. Raises: TrainingError, naming the file."""
-        path = self._sounds[index]
+        path, grammar = self._sounds[index], self._grammar
         try:
-            return encode(self.read(path), self._grammar)
+            dialogue, events = self.read(path)
+            chunked = encode(dialogue, grammar)
         except DialogueError as error:
             raise TrainingError(f"{path}: {error}") from error
+        places = weigh_places(chunked, events, grammar, self._overlap)
+        teaching = teaching_of(chunked, dialogue, grammar)
+        return dialogue_sample(chunked, grammar, places.weights, places.hard, teaching)
 
-    def read(self, path: Path) -> TimedDialogue:
+    def read(self, path: Path) -> tuple[TimedDialogue, tuple[UserEvent, ...]]:
         """Read ``path`` and the JSON beside it. Raises: TrainingError, DialogueError."""
         user, assistant = _channels(path)
         described = path.with_suffix(".json")
         read = strict_reader.read(described, _DialogueFile, TrainingError, ignore_unknown=True)
         replies = [self._reply(one, assistant) for one in read.replies]
-        return TimedDialogue(user, join_close(replies, self._grammar))
+        return TimedDialogue(user, join_close(replies, self._grammar)), read.events
 
-    def _reply(self, one: _ReplyEntry, assistant: Audio) -> TimedReply:
-        rate = self._grammar.profile.code_rate
+    def _reply(self, one: _ReplyEntry, assistant: Audio | None) -> TimedReply:
+        profile = self._grammar.profile
+        rate = profile.code_rate
         start = self._code_at(one.start)
         if one.codes is not None:
             codes = one.codes
-        elif self._codec is Codec.TONES and one.end is not None:
+        elif self._codec is Codec.TONES and one.end is not None and assistant is not None:
             step = USER_RATE / rate
             end = self._code_at(one.end)
             codes = codes_of(assistant[round(start * step) : round(end * step)], USER_RATE, rate)
         else:
             raise DialogueError(
                 f"the reply at {one.start} s has no codes; add them to the JSON (or, for synthetic "
-                "data, its end and codec = 'tones')"
+                "data, its end, its sound in the second channel, and codec = 'tones')"
             )
-        text = [
-            TimedToken(token, self._code_at(entry.at))
-            for entry in one.text
-            for token in self._tokens(entry.token)
+        text = [(token, entry.at) for entry in one.text for token in self._tokens(entry.token)]
+        likely = one.logprobs or ((),) * len(text)
+        if len(likely) != len(text):
+            raise DialogueError(
+                f"the reply at {one.start} s has {len(text)} text tokens, but log-probabilities "
+                f"of {len(likely)}"
+            )
+        timed = [
+            TimedToken(token, self._code_at(at), known)
+            for (token, at), known in zip(text, likely, strict=True)
         ]
-        return TimedReply(start, codes, tuple(text))
+        reply = TimedReply(start, codes, tuple(timed))
+        if one.cut is None:
+            return reply
+        stop = self._code_at(one.cut) // profile.codes_per_chunk
+        return cut_in_slots(reply, stop, self._grammar)
 
     def _code_at(self, time: float) -> int:
         """Return the code nearest to ``time`` in seconds: decimal times are not exact."""
@@ -158,16 +191,17 @@ def write_dialogue(
     path.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
-def _channels(path: Path) -> tuple[Audio, Audio]:
+def _channels(path: Path) -> tuple[Audio, Audio | None]:
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:
         raise TrainingError(f"cannot read {path}: {error}") from error
-    if audio.shape[1] != 2:
+    if audio.shape[1] > 2:
         raise TrainingError(
-            f"{path} has {audio.shape[1]} channels; a dialogue needs two, the user left and the "
-            "assistant right"
+            f"{path} has {audio.shape[1]} channels; a dialogue has the user in the first, and the "
+            "assistant in the second or none"
         )
     if rate != USER_RATE:
         audio = soxr.resample(audio, rate, USER_RATE)
-    return np.ascontiguousarray(audio[:, 0]), np.ascontiguousarray(audio[:, 1])
+    user, *assistant = (np.ascontiguousarray(channel) for channel in audio.T)
+    return user, assistant[0] if assistant else None

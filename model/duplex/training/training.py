@@ -1,8 +1,8 @@
 """Train a duplex network on a folder of dialogues, in resumable steps.
 
 What a step sees depends only on the seed and its number, so a resumed run equals an uninterrupted
-one: weights, optimizer and generator states come from the checkpoint. Either everything is trained,
-or LoRA adapters (peft), which are merged into the written weights.
+one: weights, optimizer and generator states come from the checkpoint. What is trained is
+:mod:`model.duplex.training.trained`'s matter.
 """
 
 from __future__ import annotations
@@ -22,27 +22,26 @@ from torch import Tensor, nn
 
 from model.covo.config.device import named_device
 from model.covo.config.precision import Precision
-from model.covo.language.network import CovoNetwork
 from model.covo.loading.assemble import TOKEN2WAV
 from model.covo.speech.voice_catalogue import VOICES
-from model.duplex.network.network import TOKENIZER, DuplexNetwork, load_duplex, load_tokenizer
+from model.duplex.network.network import TOKENIZER, load_duplex, load_tokenizer
 from model.duplex.protocol.profile import FILE
-from model.duplex.protocol.sequence import ChunkedDialogue
-from model.duplex.training.batch import collate, loss
+from model.duplex.training.batch import collate
 from model.duplex.training.dataset import DialogueFolder
+from model.duplex.training.loss import loss
+from model.duplex.training.sample import Sample
+from model.duplex.training.trained import (
+    add_lora,
+    merged_tensors,
+    rate_groups,
+    train_everything,
+    trained_parameters,
+)
 from model.duplex.training.training_config import TrainingConfig
 from model.errors import TrainingError
 
 STATE = "training.pt"
 """Checkpoint in the output folder from which a stopped run resumes; removed at the end."""
-
-_LOWEST_RATE = 0.05
-"""Share of the learning rate that is left at the last step."""
-
-_LORA_TARGETS = (
-    r"(llm\.model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
-    r"|encoder\.layers\.\d+\.(self_attn\.\w+_proj|fc[12]))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +68,25 @@ class DuplexTrainer:
         folder = config.network.folder
         device = named_device(training.device)
         self.network = load_duplex(folder, device=device, precision=held, merge=False)
-        self._trained = self._choose_trained(self.network)
+        if rank := training.lora_rank:
+            encoder = rank if training.encoder_rank is None else training.encoder_rank
+            add_lora(self.network, rank, training.lora_alpha or 2 * rank, encoder)
+        else:
+            train_everything(self.network)
+        self._trained = trained_parameters(self.network)
+        rates = training.encoder_rate, training.adapter_rate, training.rows_rate
+        groups = rate_groups(self.network, training.learning_rate, *rates)
         self._optimizer = torch.optim.AdamW(
-            self._trained.values(),
-            lr=training.learning_rate,
-            betas=(0.9, 0.98),
-            weight_decay=training.weight_decay,
+            groups, betas=(0.9, 0.98), weight_decay=training.weight_decay
         )
         tokenizer = load_tokenizer(folder, self.network.profile)
         data = config.data
-        dialogues = DialogueFolder(data.folder, self.network.grammar, tokenizer, data.codec)
+        dialogues = DialogueFolder(
+            data.folder, self.network.grammar, tokenizer, data.codec, data.overlap
+        )
         read = dialogues.__getitem__
         self._count = len(dialogues)
-        self._read: Callable[[int], ChunkedDialogue] = cache(read) if data.keep else read
+        self._read: Callable[[int], Sample] = cache(read) if data.keep else read
         self._output = config.network.output
         self.step = 0
         if (self._output / STATE).is_file():
@@ -100,15 +105,22 @@ class DuplexTrainer:
     def train_step(self) -> StepReport:
         """Run one step of the optimizer."""
         training = self._config.training
-        rate = self._learning_rate()
+        share = self._rate_share()
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = share * group["highest"]
         self.network.train()
         total, losses = 0.0, dict[str, list[float]]()
         for part in range(training.accumulate):
-            batch = collate(self._draw(part), self.network.grammar)
+            batch = collate(self._draw(part))
             with torch.autocast(self.network.device.type, torch.bfloat16, enabled=self._low):
-                one = loss(self.network, batch, self._config.loss, self._origin(part))
+                one = loss(
+                    self.network,
+                    batch,
+                    self._config.loss,
+                    self._origin(part),
+                    teacher=training.teacher,
+                    recompute=training.recompute,
+                )
             (one.total / training.accumulate).backward()
             total += float(one.total.detach()) / training.accumulate
             for name, value in one.parts.items():
@@ -141,7 +153,7 @@ class DuplexTrainer:
         source = self._config.network.folder
         self._output.mkdir(parents=True, exist_ok=True)
         dtype = getattr(torch, self._config.network.dtype)
-        tensors = merged_tensors(self.network.covo)
+        tensors = merged_tensors(self.network)
         weights = self._output / "model.safetensors"
         part = weights.with_suffix(".part")
         save_file({name: t.to(dtype).contiguous() for name, t in tensors.items()}, part)
@@ -160,15 +172,6 @@ class DuplexTrainer:
     @property
     def _low(self) -> bool:
         return self._config.training.precision == "bfloat16"
-
-    def _choose_trained(self, network: DuplexNetwork) -> dict[str, nn.Parameter]:
-        training = self._config.training
-        if training.lora_rank:
-            add_lora(network.covo, training.lora_rank, training.lora_alpha)
-        else:
-            for name, parameter in network.covo.named_parameters():
-                parameter.requires_grad_("embed_positions" not in name)
-        return {n: p for n, p in network.covo.named_parameters() if p.requires_grad}
 
     def _resume(self) -> None:
         path = self._output / STATE
@@ -191,15 +194,16 @@ class DuplexTrainer:
                 f"cannot resume from {path} ({reason}); delete it to start over"
             ) from error
 
-    def _learning_rate(self) -> float:
+    def _rate_share(self) -> float:
+        """Return the share of the learning rates that this step has."""
         training = self._config.training
         if self.step < training.warm_up:
-            return training.learning_rate * (self.step + 1) / training.warm_up
+            return (self.step + 1) / training.warm_up
         done = (self.step - training.warm_up) / max(1, training.steps - training.warm_up)
         wave = 0.5 * (1 + cos(pi * done))
-        return training.learning_rate * (_LOWEST_RATE + (1 - _LOWEST_RATE) * wave)
+        return training.lowest_rate + (1 - training.lowest_rate) * wave
 
-    def _draw(self, part: int) -> list[ChunkedDialogue]:
+    def _draw(self, part: int) -> list[Sample]:
         """Draw the batch of this step's ``part``. Each epoch is a permutation of the dialogues."""
         training, count = self._config.training, self._count
         first = (self.step * training.accumulate + part) * training.batch
@@ -214,40 +218,3 @@ class DuplexTrainer:
         """Draw the first position: a conversation may be anywhere in the period."""
         random = np.random.default_rng((self._config.training.seed, self.step, part))
         return int(random.integers(self.network.profile.encoder.position_period))
-
-
-def add_lora(network: CovoNetwork, rank: int, alpha: int) -> None:
-    """Add LoRA adapters and freeze the rest, except the audio adapter, which has to learn what a
-    stream sounds like. Raises: TrainingError if peft is not installed."""
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise TrainingError(
-            "LoRA needs the package peft: pip install 'covo[train]', or set lora_rank = 0"
-        ) from error
-
-    settings = LoraConfig(r=rank, lora_alpha=alpha, target_modules=_LORA_TARGETS, bias="none")
-    inject_adapter_in_model(settings, network)
-    for name, parameter in network.named_parameters():
-        learns = "lora_" in name or name.startswith("audio_adapter.")
-        parameter.requires_grad_(learns)
-        if learns:
-            parameter.data = parameter.data.float()
-
-
-def merged_tensors(network: CovoNetwork) -> dict[str, Tensor]:
-    """Return the weights under their published names, with any adapters merged in."""
-    tensors: dict[str, Tensor] = {}
-    for name, parameter in network.named_parameters():
-        if "lora_" in name:
-            continue
-        owner, _, kind = name.rpartition(".")
-        weight = parameter.detach()
-        if owner.endswith(".base_layer"):
-            owner = owner.removesuffix(".base_layer")
-            if kind == "weight":
-                layer = network.get_submodule(owner)
-                delta: Tensor = layer.get_delta_weight("default")  # type: ignore[operator]
-                weight = weight.float() + delta.detach().float()
-        tensors[f"{owner}.{kind}"] = weight
-    return tensors

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from model.duplex.training.batch import LossWeights
 from model.duplex.training.dataset import Codec
+from model.duplex.training.loss import LossWeights
 from model.errors import TrainingError
 from voices import strict_reader
 
@@ -38,10 +38,16 @@ class NetworkSection:
 
 @dataclass(frozen=True, slots=True)
 class DataSection:
-    """The dialogues (:mod:`model.duplex.training.dataset`). ``keep``: hold all in memory."""
+    """The dialogues (:mod:`model.duplex.training.dataset`).
+
+    Args:
+        overlap: how often a reply's tokens count under what it does not stop for.
+        keep: hold all in memory.
+    """
 
     folder: Path
     codec: Codec = Codec.NONE
+    overlap: Annotated[float, Meta(ge=0)] = 2.0
     keep: bool = False
 
 
@@ -52,22 +58,38 @@ class TrainingSection:
     Args:
         batch: dialogues in a batch.
         accumulate: batches in a step.
-        warm_up: steps over which the learning rate rises; then it falls along a cosine.
+        warm_up: steps over which the learning rate rises; then it falls along a cosine to the
+            share ``lowest_rate`` of it.
+        encoder_rate, adapter_rate, rows_rate: learning rates of the encoder, the audio adapter, and
+            the rows of the profile's tokens, where these are trained apart.
+        teacher: of a token's loss, the share of the divergence from the teacher's opinion, where
+            the dialogue has it.
+        recompute: keep only the input of each layer, and compute the rest again for its gradients:
+            a third more work for a tenth of the memory.
         precision: of the computation. Trained weights are always float32.
-        lora_rank: 0 trains everything. Otherwise adapters of this rank in the language model and
-            the encoder are trained, and the audio adapter.
+        lora_rank: 0 trains everything. Otherwise LoRA adapters of this rank in the language model
+            are trained, the audio adapter, and the rows of the profile's tokens.
+        lora_alpha: scales the adapters by alpha / rank; twice the rank unless given.
+        encoder_rank: of the encoder's LoRA adapters; 0: none. ``lora_rank`` unless given.
     """
 
     steps: Count
     batch: Count = 8
     accumulate: Count = 1
     learning_rate: float = 1e-4
-    warm_up: int = 100
+    encoder_rate: float | None = None
+    adapter_rate: float | None = None
+    rows_rate: float | None = None
+    warm_up: NotNegative = 100
+    lowest_rate: Annotated[float, Meta(ge=0, le=1)] = 0.1
     weight_decay: float = 0.01
     clip: float = 1.0
+    teacher: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    recompute: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
     lora_rank: NotNegative = 0
-    lora_alpha: int = 16
+    lora_alpha: Count | None = None
+    encoder_rank: NotNegative | None = None
     save_every: Count = 500
     seed: int = 0
     device: str = "cpu"

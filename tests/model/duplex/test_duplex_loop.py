@@ -22,6 +22,7 @@ from model.duplex.protocol.grammar import CHOSEN, AssistantState, Place
 from model.duplex.protocol.profile import ContextProfile, LoopSampling, SamplingProfile
 from model.duplex.protocol.sequence import SILENCE, ChunkedDialogue
 from model.duplex.training.batch import collate, hidden_states
+from model.duplex.training.sample import dialogue_sample
 from model.errors import NetworkInputError
 from tests.model.duplex.duplex_decoding import decode
 from tests.model.duplex.duplex_profiles import CODEBOOK, PROFILES, TEXT, config, profile
@@ -125,8 +126,9 @@ def teacher_forced(net: DuplexNetwork, steps: list[ChunkStep]):
     audio = np.stack([noise(net.profile, step.chunk) for step in steps])
     ids = np.array([token for _, token in taken], np.int64)
     places = np.array([place for place, _ in taken], np.int8)
-    batch = collate([ChunkedDialogue(audio, ids, places)], net.grammar)
-    return batch.ids[0].tolist(), batch.places[0].tolist(), hidden_states(net, batch)[0]
+    chunked = ChunkedDialogue(audio, ids, places)
+    batch = collate([dialogue_sample(chunked, net.grammar)])
+    return batch.ids.tolist(), batch.places.tolist(), hidden_states(net, batch)
 
 
 @pytest.mark.parametrize("name", PROFILES)
@@ -148,6 +150,26 @@ def test_the_loop_chooses_what_training_computes(name):
             assert list(net.grammar.vocabularies[Place(place)])[index] == ids[n]
             checked += 1
     assert checked > len(steps)
+
+
+@pytest.mark.parametrize("speaking", [False, True])
+def test_a_bias_moves_the_decision(speaking):
+    """By exactly the bias, between the two logits it is between."""
+    plain = network(context=ContextProfile(2000, 500), sampling=GREEDY)
+    at = AssistantState(True, plain.profile.lead + 1) if speaking else AssistantState()
+    loop = DuplexLoop(plain)
+    step, _ = loop.step(replace(loop.start(), assistant=at), noise(plain.profile, 0))
+    place, key = (Place.SPEAK, "stop_bias") if speaking else (Place.LISTEN, "shift_bias")
+    _, places, hidden = teacher_forced(plain, [step])
+    logits = plain.logits(hidden.detach()[places.index(place) - 1][None], place)[0]
+    lacking = float((logits[:-1].max() - logits[-1]).detach())
+    changes = []
+    for bias in (lacking - 0.01, lacking + 0.01):
+        biased = network(context=ContextProfile(2000, 500), sampling=GREEDY, **{key: bias})
+        loop = DuplexLoop(biased)
+        step, _ = loop.step(replace(loop.start(), assistant=at), noise(plain.profile, 0))
+        changes.append(step.broke if speaking else step.shifted)
+    assert changes == [False, True]
 
 
 def test_what_a_loop_did_is_a_dialogue():

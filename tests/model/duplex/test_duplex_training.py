@@ -29,8 +29,12 @@ from model.duplex.protocol.sequence import SILENCE, TimedDialogue, TimedReply, T
 from model.duplex.tones import world as tones_world
 from model.duplex.tones.tones import WORDS, dialogue
 from model.duplex.tones.world import write_untrained, write_world
-from model.duplex.training.batch import LossWeights, collate, hidden_states, loss
+from model.duplex.training.batch import collate, hidden_states
 from model.duplex.training.dataset import Codec, DialogueFolder, write_dialogue
+from model.duplex.training.loss import LossWeights, loss
+from model.duplex.training.packed import run_packed
+from model.duplex.training.sample import Teaching, TokenKind, dialogue_sample
+from model.duplex.training.trained import train_everything, trained_parameters
 from model.duplex.training.training import STATE, DuplexTrainer
 from model.duplex.training.training_config import TrainingConfig
 from model.errors import NetworkConfigError, TrainingError
@@ -66,10 +70,8 @@ def config(world: Path, output: Path, **training) -> TrainingConfig:
 
 def dialogues(network: DuplexNetwork, count: int):
     ids = {word: number for number, word in enumerate(WORDS)}
-    return [
-        encode(dialogue(network.grammar, ids, np.random.default_rng(n), 6.0), network.grammar)
-        for n in range(count)
-    ]
+    made = [dialogue(network.grammar, ids, np.random.default_rng(n), 6.0) for n in range(count)]
+    return [dialogue_sample(encode(one, network.grammar), network.grammar) for one in made]
 
 
 def weights(folder: Path):
@@ -150,8 +152,13 @@ def test_adapters_learn_and_are_merged(world, tmp_path, network):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert "llm.model.layers.0.self_attn.q_proj.weight" in changed
     assert "encoder.layers.1.fc2.weight" in changed
-    assert not [n for n in changed if "lm_head" in n or "embed" in n or "norm" in n]
-    batch = collate(dialogues(network, 1), network.grammar)
+    assert not [n for n in changed if "norm" in n]
+    # Of embedding and head, the rows of the five tokens and no others.
+    tokens = {token.id for token in network.profile.tokens.all}
+    for name in ("llm.model.embed_tokens.weight", "llm.lm_head.weight"):
+        rows = (before[name] != after[name]).any(dim=1).nonzero()[:, 0].tolist()
+        assert set(rows) == tokens
+    batch = collate(dialogues(network, 1))
     trainer.network.eval()
     with torch.inference_mode():
         theirs = hidden_states(trainer.network, batch)
@@ -161,40 +168,122 @@ def test_adapters_learn_and_are_merged(world, tmp_path, network):
 
 @torch.inference_mode()
 def test_the_loss_is_a_weighted_mean_over_what_can_be_chosen(network):
-    batch = collate(dialogues(network, 2), network.grammar)
+    # Its text is over before its speech, which pauses.
+    paused = TimedReply(
+        16, (*range(17), SILENCE, SILENCE, 3), (TimedToken(2, 16), TimedToken(4, 17))
+    )
+    user = np.random.default_rng(0).normal(0, 0.05, 2560 * 12).astype(np.float32)
+    silent = dialogue_sample(
+        encode(TimedDialogue(user, (paused,)), network.grammar), network.grammar
+    )
+    batch = collate([*dialogues(network, 1), silent])
     hidden = hidden_states(network, batch)
-    kinds = {"think": 0.0, "shift": 0.0, "stop": 0.0, "text": 0.0, "speech": 0.0}
-    counts = dict.fromkeys(kinds, 0)
+    names = [
+        kind.name.lower() for kind in TokenKind if kind >= 0 and kind is not TokenKind.HARD_THINK
+    ]
+    costs, counts = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
     tokens = network.profile.tokens
-    for row in range(2):
-        for n, place in enumerate(batch.places[row].tolist()):
-            if place not in network.grammar.vocabularies:
-                continue
-            token = int(batch.ids[row, n])
-            vocabulary = network.grammar.vocabularies[Place(place)]
-            logits = network.logits(hidden[row, n - 1][None], Place(place))[0]
-            cost = -float(logits.log_softmax(-1)[vocabulary.index(token)])
-            name = {tokens.think.id: "think", tokens.shift.id: "shift", tokens.stop.id: "stop"}.get(
-                token, "speech" if place == Place.CODE else "text"
-            )
-            kinds[name] += cost
-            counts[name] += 1
-    measured = loss(network, batch, LossWeights(think=0.5, shift=3.0, stop=4.0, speech=2.0))
-    for name, total in kinds.items():
-        assert measured.parts[name] == pytest.approx(total / counts[name], rel=1e-3)
-    factors = {"think": 0.5, "shift": 3.0, "stop": 4.0, "text": 1.0, "speech": 2.0}
-    expected = sum(factors[k] * kinds[k] for k in kinds)
-    weight = sum(factors[k] * counts[k] for k in kinds)
-    assert float(measured.total) == pytest.approx(expected / weight, rel=1e-3)
+    filled = False
+    for n, place in enumerate(batch.places.tolist()):
+        if place not in network.grammar.vocabularies:
+            continue
+        token = int(batch.ids[n])
+        vocabulary = network.grammar.vocabularies[Place(place)]
+        logits = network.logits(hidden[n - 1][None], Place(place))[0]
+        cost = -float(logits.log_softmax(-1)[vocabulary.index(token)])
+        name = "text"
+        if place == Place.CODE:
+            name = "speech_filler" if token == tokens.speech_filler.id else "speech"
+        elif token == tokens.text_filler.id:
+            name = "text_filler" if filled else "text_end"
+        elif place == Place.LISTEN:
+            name = "shift" if token == tokens.shift.id else "think"
+        elif token == tokens.stop.id:
+            name = "stop"
+        if place != Place.CODE:
+            filled = token == tokens.text_filler.id
+        costs[name] += cost
+        counts[name] += 1
+    assert min(counts.values()) > 0
+    factors = dict(zip(names, (0.5, 3.0, 4.0, 1.0, 0.7, 0.3, 2.0, 0.2), strict=True))
+    measured = loss(network, batch, LossWeights(**factors))
+    for name, total in costs.items():
+        assert measured.parts[name] == pytest.approx(total / counts[name], rel=1e-4)
+    expected = sum(factors[k] * costs[k] for k in names)
+    weight = sum(factors[k] * counts[k] for k in names)
+    assert float(measured.total) == pytest.approx(expected / weight, rel=1e-5)
 
 
 @torch.inference_mode()
-def test_a_shorter_dialogue_is_not_changed_by_a_longer_one(network):
-    short, long = sorted(dialogues(network, 2), key=lambda d: len(d.ids))
+def test_places_count_by_their_weights(network):
+    """Counted twice, all weigh the same as before; with weight 0, a place might be anything."""
+    (sample,) = dialogues(network, 1)
+    once = loss(network, collate([sample]), LossWeights())
+    twice = loss(network, collate([replace(sample, weights=2 * sample.weights)]), LossWeights())
+    assert float(twice.total) == pytest.approx(float(once.total), rel=1e-6)
+    only = np.where(sample.kinds == TokenKind.SHIFT, sample.weights, 0)
+    shifts = loss(network, collate([replace(sample, weights=only)]), LossWeights())
+    assert float(shifts.total) == pytest.approx(once.parts["shift"], rel=1e-5)
+    assert shifts.parts == once.parts
+
+
+@torch.inference_mode()
+def test_packed_dialogues_are_computed_as_alone(network):
+    """Also as by transformers' own forward pass."""
+    short, long = sorted(dialogues(network, 2), key=lambda sample: len(sample.ids))
     assert len(short.ids) < len(long.ids)
-    alone = hidden_states(network, collate([short], network.grammar))[0]
-    beside = hidden_states(network, collate([long, short], network.grammar))[1]
-    assert float((alone - beside[: len(alone)]).abs().max()) < 1e-4
+    packed = hidden_states(network, collate([long, short]))
+    alone = [hidden_states(network, collate([one])) for one in (long, short)]
+    assert float((packed - torch.cat(alone)).abs().max()) < 1e-5
+    model = network.covo.llm.model
+    rows = torch.randn(40, model.config.hidden_size)
+    theirs = model(inputs_embeds=rows[None], use_cache=False).last_hidden_state[0]
+    assert float((run_packed(model, rows, [40]) - theirs).abs().max()) < 1e-5
+
+
+def test_what_is_computed_again_gives_the_same_gradients(world):
+    """And so does the loss in parts."""
+    found = []
+    for settings in ({}, {"recompute": True}, {"rows": 7}):
+        whole = load_duplex(world / "untrained", merge=False)
+        train_everything(whole)
+        whole.train()
+        one = loss(whole, collate(dialogues(whole, 2)), LossWeights(), **settings)
+        one.total.backward()
+        grads = {n: p.grad for n, p in trained_parameters(whole).items()}
+        found.append((float(one.total.detach()), grads))
+    (total, grads), *others = found
+    assert all(grad is not None for grad in grads.values())
+    for other, theirs in others:
+        assert other == pytest.approx(total, rel=1e-6)
+        for name, grad in grads.items():
+            assert float((grad - theirs[name]).abs().max()) < 1e-5, name
+
+
+@torch.inference_mode()
+def test_a_teacher_s_opinion_takes_its_share(network):
+    (plain,) = dialogues(network, 1)
+    at = (plain.kinds == TokenKind.TEXT).nonzero()[0][1:4]
+    likely = np.array([[0, 1], [2, 3], [4, 5]])
+    shares = np.array([[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]], np.float32)
+    # Behind another dialogue, which has no teacher.
+    samples = [*dialogues(network, 1), replace(plain, teaching=Teaching(at, likely, shares))]
+    batch = collate(samples)
+    only = np.zeros_like(batch.weights)
+    only[len(plain.ids) + at] = 1.0
+    batch = replace(batch, weights=only)
+    hidden = hidden_states(network, batch)[len(plain.ids) + at - 1]
+    logs = network.logits(hidden, Place.SPEAK).log_softmax(-1)
+    divergence = [
+        sum(p * (np.log(p) - float(logs[n, i])) for i, p in zip(*row, strict=True) if p)
+        for n, row in enumerate(zip(likely, shares, strict=True))
+    ]
+    cross = -logs[torch.arange(3), torch.from_numpy(plain.ids[at])].mean()
+    for share in (0.0, 0.5, 1.0):
+        found = loss(network, batch, LossWeights(), teacher=share)
+        expected = share * np.mean(divergence) + (1 - share) * float(cross)
+        assert float(found.total) == pytest.approx(expected, rel=1e-4)
+        assert found.parts["teacher"] == pytest.approx(np.mean(divergence), rel=1e-4)
 
 
 # Data
@@ -206,11 +295,12 @@ def test_synthetic_dialogues_are_read_as_they_were_made(world, network, tmp_path
     made = dialogue(network.grammar, ids, np.random.default_rng((0, 3)), SECONDS)
     folder = DialogueFolder(world / "dialogues", network.grammar, tokenizer, Codec.TONES)
     assert len(folder) == 5
-    read = folder.read(world / "dialogues" / "00003.wav")
+    read, _ = folder.read(world / "dialogues" / "00003.wav")
     assert read.replies == made.replies
     assert len(made.replies) > 0
     assert float(np.abs(read.user - made.user).max()) < 1e-4
-    assert folder[3].ids.tolist() == encode(made, network.grammar).ids.tolist()
+    prompt = list(network.profile.prompt)
+    assert folder[3].ids.tolist() == [*prompt, *encode(made, network.grammar).ids.tolist()]
 
 
 def test_codes_and_text_in_the_json(world, network, tmp_path):
@@ -222,7 +312,7 @@ def test_codes_and_text_in_the_json(world, network, tmp_path):
     folder = DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
     one, two = (tokenizer.token_to_id(word) for word in ("one", "two"))
     text = (TimedToken(one, 25), TimedToken(two, 25), TimedToken(2, 29))
-    read = folder.read(tmp_path / "a.flac")
+    read, _ = folder.read(tmp_path / "a.flac")
     assert read.replies == (TimedReply(25, (5, 6, 7), text),)
     assert len(read.user) == 48_000
 
@@ -249,14 +339,20 @@ def test_broken_data_is_named(message, world, network, tmp_path):
         folder[0]
 
 
-def test_a_dialogue_has_two_channels(world, network, tmp_path):
+def test_the_assistant_s_channel_may_be_missing(world, network, tmp_path):
     tokenizer = Tokenizer.from_file(str(world / "untrained" / "tokenizer.json"))
     with pytest.raises(TrainingError, match="no dialogues in"):
         DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
-    soundfile.write(tmp_path / "a.wav", np.zeros(16_000), 16_000)
-    (tmp_path / "a.json").write_text('{"replies": []}')
+    soundfile.write(tmp_path / "a.wav", np.zeros(32_000), 16_000)
+    spoken = {"start": 0.6, "end": 1.0, "codes": [5, 6, 7]}
+    (tmp_path / "a.json").write_text(json.dumps({"replies": [spoken]}))
     folder = DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.NONE)
-    with pytest.raises(TrainingError, match="has 1 channels"):
+    assert TokenKind.SPEECH in folder[0].kinds
+    (tmp_path / "a.json").write_text(json.dumps({"replies": [{"start": 0.6, "end": 1.0}]}))
+    with pytest.raises(TrainingError, match="has no codes"):
+        DialogueFolder(tmp_path, network.grammar, tokenizer, Codec.TONES)[0]
+    soundfile.write(tmp_path / "a.wav", np.zeros((16_000, 3)), 16_000)
+    with pytest.raises(TrainingError, match="has 3 channels"):
         folder[0]
 
 

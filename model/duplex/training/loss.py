@@ -1,0 +1,171 @@
+"""Compute the loss of a batch, over the choice that the network has at each place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from model.duplex.network.network import DuplexNetwork, head_logits
+from model.duplex.protocol.grammar import CHOSEN
+from model.duplex.training.batch import Batch, hidden_states
+from model.duplex.training.sample import TokenKind
+
+ROWS = 1024
+"""Rows whose logits are held at once: 0.6 GB of them at full size."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossWeights:
+    """The weight of a token's loss, by its :class:`~model.duplex.training.sample.TokenKind`.
+
+    Fillers and silence are most of a dialogue and easy to get right; unweighted they would drown
+    the rest. ``shift`` above ``think`` makes the network answer at less certainty, so earlier: at
+    a ratio of r once SHIFT's probability is above 1 / (1 + r).
+    """
+
+    think: float = 0.1
+    hard_think: float = 1.0
+    shift: float = 3.0
+    stop: float = 3.0
+    text: float = 1.0
+    text_end: float = 1.0
+    text_filler: float = 0.05
+    speech: float = 0.25
+    speech_filler: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """``total``: the weighted mean. ``parts``: unweighted means of the cross-entropy by kind, for
+    those in the batch, and as "teacher" of the divergence from the teacher."""
+
+    total: Tensor
+    parts: dict[str, float]
+
+
+def loss(
+    network: DuplexNetwork,
+    batch: Batch,
+    weights: LossWeights,
+    origin: int = 0,
+    *,
+    teacher: float = 0.0,
+    recompute: bool = False,
+    rows: int = ROWS,
+) -> Loss:
+    """Return the loss of ``network`` on ``batch``.
+
+    ``teacher``: where a teacher's opinion is known, the share that the divergence from it has of
+    the token's loss. ``recompute``: as in :func:`~model.duplex.training.batch.hidden_states`.
+    ``rows``: whose logits are held at once.
+    """
+    hidden = hidden_states(network, batch, origin, recompute=recompute)
+    device = hidden.device
+    by_kind = torch.tensor([getattr(weights, field.name) for field in fields(weights)])
+    total, weight = hidden.new_zeros((), dtype=torch.float32), 0.0
+    sums, counts = torch.zeros(len(by_kind) + 1, device=device), torch.zeros(len(by_kind) + 1)
+    opinions = _Opinions(batch)
+    for place in CHOSEN:
+        where = (batch.places == place).nonzero()[0]
+        if not len(where):
+            continue
+        at = torch.from_numpy(where)
+        kinds = torch.from_numpy(batch.kinds)[at].long()
+        factors = by_kind[kinds] * torch.from_numpy(batch.weights)[at]
+        span, marks = network.grammar.spans[place], network.grammar.marks[place]
+        chosen = torch.from_numpy(_entries(batch.ids[where], span, marks))
+        told, likely, shares = opinions.at(where)
+        cross, apart = _in_parts(
+            hidden[(at - 1).to(device)],
+            *network.head(place),
+            *(each.to(device) for each in (chosen, likely, shares)),
+            rows=rows,
+        )
+        told_here = told.to(device)
+        each = torch.where(told_here, (1 - teacher) * cross + teacher * apart, cross)
+        total = total + factors.to(device) @ each
+        weight += float(factors.sum())
+        sums.index_add_(0, kinds.to(device), cross.detach())
+        counts += torch.bincount(kinds, minlength=len(counts))
+        sums[-1] += apart.detach()[told_here].sum()
+        counts[-1] += told.sum()
+    names = [*(kind.name.lower() for kind in TokenKind if kind >= 0), "teacher"]
+    means = zip(names, (sums.cpu() / counts).tolist(), counts.tolist(), strict=True)
+    return Loss(total / max(weight, 1e-9), {name: mean for name, mean, count in means if count})
+
+
+class _Opinions:
+    """What teachers find likely at the places of a batch; no token where nothing is known."""
+
+    def __init__(self, batch: Batch) -> None:
+        width = max((one.ids.shape[1] for one in batch.teaching), default=1)
+        self._rows = np.full(len(batch.ids), -1)
+        self._ids = np.zeros((sum(len(one.at) for one in batch.teaching), width), np.int64)
+        self._shares = np.zeros(self._ids.shape, np.float32)
+        end = 0
+        for one in batch.teaching:
+            rows = slice(end, end + len(one.at))
+            self._rows[one.at] = np.arange(rows.start, rows.stop)
+            self._ids[rows, : one.ids.shape[1]] = one.ids
+            self._shares[rows, : one.ids.shape[1]] = one.probabilities
+            end = rows.stop
+
+    def at(self, places: NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return for ``places`` (n,) whether a teacher's opinion is known, and its ids and
+        probabilities (n, m), all 0 where it is not."""
+        row = self._rows[places]
+        told = row >= 0
+        ids = np.zeros((len(places), self._ids.shape[1]), np.int64)
+        shares = np.zeros(ids.shape, np.float32)
+        ids[told], shares[told] = self._ids[row[told]], self._shares[row[told]]
+        return torch.from_numpy(told), torch.from_numpy(ids), torch.from_numpy(shares)
+
+
+def _in_parts(
+    hidden: Tensor,
+    span: Tensor,
+    marks: Tensor,
+    chosen: Tensor,
+    likely: Tensor,
+    shares: Tensor,
+    *,
+    rows: int,
+) -> tuple[Tensor, Tensor]:
+    """Compute :func:`_costs` for ``rows`` rows at a time; the backward pass computes their logits
+    again instead of keeping all of them."""
+    done = [
+        checkpoint(
+            _costs, part, span, marks, *wanted, use_reentrant=False, preserve_rng_state=False
+        )
+        for part, *wanted in zip(
+            *(each.split(rows) for each in (hidden, chosen, likely, shares)), strict=True
+        )
+    ]
+    crosses, aparts = zip(*done, strict=True)
+    return torch.cat(crosses), torch.cat(aparts)
+
+
+def _costs(
+    hidden: Tensor, span: Tensor, marks: Tensor, chosen: Tensor, likely: Tensor, shares: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the cross-entropy (n,) of the entries ``chosen`` (n,), and the divergence (n,) of the
+    network's choice from ``shares`` (n, m) of the entries ``likely``."""
+    logits = head_logits(hidden, span, marks)
+    whole = logits.logsumexp(dim=-1)
+    cross = whole - logits.gather(1, chosen[:, None])[:, 0]
+    logs = logits.gather(1, likely) - whole[:, None]
+    apart = (torch.xlogy(shares, shares) - shares * logs).sum(dim=-1)
+    return cross, apart
+
+
+def _entries(ids: NDArray[np.int64], span: range, marks: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return where ``ids`` (n,) stand in a vocabulary of ``span`` and ``marks``."""
+    entries = ids - span.start
+    for number, mark in enumerate(marks):
+        entries[ids == mark] = len(span) + number
+    return entries
