@@ -154,7 +154,7 @@ async def _serve(
     console.print(f"Serving at  {address}  (WebSocket: ws{secure}://{host}:{port}/v1/realtime)")
     console.print(f"Token       {shown}")
     link = page_link(address.removesuffix("/v1"), token if shown == token else "")
-    console.print(f"Page        {link}")
+    console.print(f"Page        {link}", soft_wrap=True)  # else it is no link
     if options.host not in _LOOPBACK and not secure:
         console.print("Warning: others on the network can listen in; use --tls-cert, or ssh -L")
     showing = asyncio.ensure_future(_show(app, console))

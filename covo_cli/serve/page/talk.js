@@ -10,8 +10,9 @@ const RETRY_S = [0.5, 1, 2, 4, 8];
 const MOST_BUFFERED = 1_000_000; // bytes; sound is dropped beyond
 const FINAL_CODES = [1000, 1008, 1009]; // closed on purpose: connecting again would not help
 
-/** The user need not know of these: they tell of a race that has no effect. */
-const HARMLESS = ["response_cancel_not_active", "conversation_already_has_active_response"];
+/** Errors of a race: a reply ended, or began, meanwhile. */
+const NOTHING_TO_CANCEL = "response_cancel_not_active";
+const ALREADY_ANSWERING = "conversation_already_has_active_response";
 
 const newId = () => `item_${Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("")}`;
 
@@ -195,8 +196,8 @@ export class Talk {
         this.#on.session(event.session);
         break;
       case "error":
-        if (event.error.code === HARMLESS[1]) this.#ask = true; // a reply began meanwhile
-        if (!HARMLESS.includes(event.error.code)) this.note(event.error.message);
+        if (event.error.code === ALREADY_ANSWERING) this.#ask = true;
+        else if (event.error.code !== NOTHING_TO_CANCEL) this.note(event.error.message);
         break;
       case "response.created":
         this.#response = { id: event.response.id, item: null };
@@ -227,16 +228,14 @@ export class Talk {
         this.#fallSilent();
         this.#put({ ...entry(event.item_id, "user"), live: true });
         break;
-      case "input_audio_buffer.committed": {
-        const one = this.#find(event.item_id) ?? this.#put(entry(event.item_id, "user"));
-        one.committed = true;
+      case "input_audio_buffer.committed":
+        this.#got(event.item_id, "user").committed = true;
         break;
-      }
       case "conversation.item.input_audio_transcription.delta":
         this.#write(event.item_id, "user", event.delta);
         break;
       case "conversation.item.input_audio_transcription.completed": {
-        const one = this.#find(event.item_id) ?? this.#put(entry(event.item_id, "user"));
+        const one = this.#got(event.item_id, "user");
         one.live = false;
         one.text = event.transcript.trim();
         if (one.text) this.#on.entry(one);
@@ -327,7 +326,7 @@ export class Talk {
   }
 
   #write(id, role, delta) {
-    const one = this.#find(id) ?? this.#put(entry(id, role));
+    const one = this.#got(id, role);
     one.live = true;
     one.text += delta;
     this.#on.entry(one);
@@ -340,6 +339,10 @@ export class Talk {
 
   #find(id) {
     return this.entries.find((one) => one.id === id);
+  }
+
+  #got(id, role) {
+    return this.#find(id) ?? this.#put(entry(id, role));
   }
 
   #put(one) {

@@ -24,6 +24,19 @@ function element(tag, className, text) {
 export class View {
   #items = new Map();
   #log = part("log");
+  #follows = true;
+
+  constructor() {
+    const log = this.#log;
+    log.addEventListener("scroll", () => {
+      this.#follows = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END;
+    });
+    new ResizeObserver(() => this.#follow()).observe(log); // a phone is turned, a keyboard opens
+  }
+
+  #follow() {
+    if (this.#follows) this.#log.scrollTop = this.#log.scrollHeight;
+  }
 
   /** @param {"idle" | "connecting" | "queued" | "open" | "reconnecting" | "over"} name */
   phase(name, detail = "") {
@@ -91,7 +104,6 @@ export class View {
 
   /** Show, or change, an entry of the transcript. */
   entry(one) {
-    const near = this.#log.scrollHeight - this.#log.scrollTop - this.#log.clientHeight < NEAR_END;
     let item = this.#items.get(one);
     if (!item) {
       item = element("li", `entry ${one.role}`, "");
@@ -99,13 +111,13 @@ export class View {
       this.#log.append(item);
     }
     item.classList.toggle("live", one.live);
-    const text = element("p", "text", one.heard ?? one.text);
+    const text = element("p", "text", (one.heard ?? one.text).trim());
     const rest = one.heard === null ? "" : one.text.slice(one.heard.trimEnd().length);
-    if (rest.trim()) text.append(element("span", "hidden", " (not heard:) "), element("s", "unheard", rest));
+    if (rest.trim()) text.append(" ", element("span", "hidden", "(not heard:) "), element("s", "unheard", rest.trim()));
     if (one.text === "") text.append(element("span", "dots", "…"));
     const note = one.note ? [element("p", "why", `Stopped: ${one.note}`)] : [];
     item.replaceChildren(element("span", "speaker", SPEAKERS[one.role]), text, ...note);
-    if (near) this.#log.scrollTop = this.#log.scrollHeight;
+    this.#follow();
   }
 
   removed(one) {
