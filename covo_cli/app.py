@@ -19,6 +19,7 @@ from covo_cli.commands import (
     devices,
     doctor,
     evaluation,
+    fd,
     models,
     serve,
     sessions,
@@ -99,6 +100,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(config.app, name="config")
 app.add_typer(devices.app, name="devices")
 app.add_typer(evaluation.app, name="eval")
+app.add_typer(fd.app, name="fd")
 app.add_typer(models.app, name="models")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(train.app, name="train")

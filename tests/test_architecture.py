@@ -99,10 +99,16 @@ def test_no_import_goes_round_in_a_circle():
 
 
 def test_the_running_engine_imports_nothing_of_its_training():
-    beside = ("model.duplex.training", "model.duplex.tones")
+    beside = ("model.duplex.training", "model.duplex.tones", "model.duplex.making")
     for name, targets in arrows().items():
         if name.startswith("model.") and not name.startswith(beside):
             assert not {target for target in targets if target.startswith(beside)}, name
+
+
+def test_only_its_command_knows_how_a_student_is_made():
+    for name, targets in arrows().items():
+        if not name.startswith("covo_cli.fd.") and name != "covo_cli.commands.fd":
+            assert not {target for target in targets if target.startswith("covo_cli.fd.")}, name
 
 
 def test_the_server_knows_no_screen():

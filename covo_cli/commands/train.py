@@ -103,8 +103,12 @@ def endings(
     ],
     out: Annotated[Path, typer.Option(help="File of the weights to write.")],
     voices: Annotated[
-        str, typer.Option(help="Voices that say the examples; one named twice says twice as many.")
-    ] = "heart,heart,heart,heart,michael,emma",
+        str,
+        typer.Option(
+            help="Voices that say the examples; one named twice says twice as many. Empty: those "
+            "of the language that are no user of a judged set."
+        ),
+    ] = "",
 ) -> None:
     """Train the weights that tell whether a turn is over.
 
@@ -121,7 +125,7 @@ def endings(
     trained = train(
         load_settings(),
         language,
-        voices.split(","),
+        voices.split(",") if voices else (),
         heard,
         lambda steps, count: track(steps, "listening", total=count, console=console),
     )

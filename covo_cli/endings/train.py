@@ -26,6 +26,12 @@ from model.turns.phrases import phrases_of
 from model.turns.turn_settings import PATIENCE
 from model.weights.packages import WeightStore
 
+VOICES = {
+    "en": ("heart", "heart", "heart", "heart", "michael", "emma"),
+    "zh": ("yunyang", "yunjian", "xiaoyi", "xiaobei"),
+}
+"""By language: voices of the examples. No user of the sets *standard* and *chinese* is one."""
+
 Track = Callable[[Iterable[HeardExample], int], Iterable[HeardExample]]
 """Shows the progress of so many steps."""
 
@@ -51,13 +57,19 @@ def train(
 ) -> Trained:
     """Say the examples of ``language``, collect them at ``heard`` and fit.
 
-    Raises: CliError for a language without texts, ModelError, VoiceError.
+    ``voices``: empty for :data:`VOICES`.
+
+    Raises: CliError for a language without texts or a voice of another language, ModelError,
+        VoiceError.
     """
     phrases = phrases_of(language)
     if phrases is None:
         raise CliError(f"there are no texts in {language!r}: use en or zh")
     wanted = examples(language)
-    models = _models(settings, language, voices)
+    models = _models(settings, language, voices or VOICES[language])
+    for name, voice in models.voices.items():
+        if voice.language != language:
+            raise CliError(f"the voice {name} speaks {voice.language!r}, not {language!r}")
     try:
         found = list(track(collect(wanted, models, heard), len(wanted)))
     except (OSError, msgspec.DecodeError) as error:

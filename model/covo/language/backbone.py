@@ -30,8 +30,8 @@ from model.covo.products.linear import multiply
 def run_backbone(
     model: Qwen2Model, rows: Tensor, positions: Tensor, cache: KVCache, attention: Attention
 ) -> Tensor:
-    """Return the last row's final hidden state (1, hidden) for the embeddings ``rows``
-    (n, hidden) at ``positions`` (n,); their keys and values go into ``cache``."""
+    """Return the final hidden states (n, hidden) for the embeddings ``rows`` (n, hidden) at
+    ``positions`` (n,); their keys and values go into ``cache``."""
     ops = layer_ops(rows.device)
     turned = _rotation(model, positions, rows.dtype)
     layers = cast("list[Qwen2DecoderLayer]", list(model.layers))
@@ -50,7 +50,7 @@ def run_backbone(
         rows, inner = add_norm(attended, layer.post_attention_layernorm)
         gated = GATE_UP.project_gated(layer.mlp, inner, ops.gate)
         rows, inner = add_norm(multiply(layer.mlp.down_proj, gated), norms[index + 1])
-    return inner[-1:]
+    return inner
 
 
 def layer_ops(device: torch.device) -> LayerOps:

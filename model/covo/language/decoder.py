@@ -117,6 +117,22 @@ class Decoder:
         self._changes += 1
         self._append(embedded)
 
+    @torch.inference_mode()
+    def score(self, embedded: Tensor) -> Tensor:
+        """Append ``embedded`` (n, hidden) like :meth:`append`, and return the final hidden state
+        behind each row (n, hidden), from which the head makes its logits.
+
+        Raises: NetworkInputError when it does not fit.
+        """
+        self._compute_pending()
+        self._check_room(len(embedded))
+        self._changes += 1
+        hidden = torch.cat(list(self._passes(embedded.to(self._rows))))
+        self._logits.copy_(multiply(self.network.llm.lm_head, hidden[-1:])[0])
+        self._computed += len(embedded)
+        self._logits_at = self._computed
+        return hidden
+
     def append_token(self, token: Tensor) -> None:
         """Append one token, int64 (1,) on the device, without waiting for the device.
         Raises: NetworkInputError when it does not fit."""
@@ -299,13 +315,16 @@ class Decoder:
         self._logits_at = self._computed
 
     def _prefill(self, embedded: Tensor) -> None:
-        start, hidden = self._computed, embedded
+        *_, hidden = self._passes(embedded)
+        self._logits.copy_(multiply(self.network.llm.lm_head, hidden[-1:])[0])
+
+    def _passes(self, embedded: Tensor) -> Iterator[Tensor]:
+        start = self._computed
         for rows in embedded.split(PREFILL_ROWS):
             positions = torch.arange(start, start + len(rows), device=self._device)
             attention = PrefillAttention(start, len(rows), self._device, flash=self._flash)
-            hidden = self._run(rows, positions, attention)
+            yield self._run(rows, positions, attention)
             start += len(rows)
-        self._logits.copy_(multiply(self.network.llm.lm_head, hidden)[0])
 
     @torch.inference_mode()
     def _step(self, rows: int, attended: int) -> None:
@@ -314,7 +333,7 @@ class Decoder:
         positions = self._positions[:rows]
         attention = StepAttention(positions, attended, flash=self._flash)
         hidden = self._run(self._rows[:rows], positions, attention)
-        self._logits.copy_(multiply(self.network.llm.lm_head, hidden)[0])
+        self._logits.copy_(multiply(self.network.llm.lm_head, hidden[-1:])[0])
 
     def _run(self, rows: Tensor, positions: Tensor, attention: Attention) -> Tensor:
         return run_backbone(self.network.llm.model, rows, positions, self._cache, attention)

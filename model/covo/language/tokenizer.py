@@ -95,6 +95,11 @@ class CovoTokenizer:
         """Return the bytes that id ``index`` spells; none for control tokens and speech."""
         return self._bytes[index] if index < self.size else b""
 
+    def name(self, index: int) -> str | None:
+        """Return the vocabulary's name of id ``index``, a control token's too, or None."""
+        spelled: str | None = self._backend.id_to_token(index)
+        return spelled
+
 
 class TextStream:
     """Decodes text token by token. A token may end inside a character; the character is held back

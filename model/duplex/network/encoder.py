@@ -23,6 +23,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 from transformers import WhisperFeatureExtractor
 from transformers.models.whisper.modeling_whisper import WhisperEncoder, WhisperEncoderLayer
 
@@ -130,13 +131,15 @@ class StreamingEncoder(nn.Module):
         state: EncoderState,
         audio: Tensor,
         run: Callable[..., tuple[Tensor, ...]] = run_directly,
+        *,
+        recompute: bool = False,
     ) -> tuple[Tensor, EncoderState]:
         """Return the features (batch, chunks * features_per_chunk, LLM width) of ``audio``, and
         the next state.
 
         ``audio``: (batch, chunks * chunk_samples), float32 at 16 kHz. ``run``: how to run what
-        depends on tensors alone, directly or as graphs. Raises: NetworkInputError if it is not
-        whole chunks.
+        depends on tensors alone, directly or as graphs. ``recompute``: keep only each layer's
+        inputs for the backward pass. Raises: NetworkInputError if it is not whole chunks.
         """
         if audio.ndim != 2 or not audio.shape[1] or audio.shape[1] % self.profile.chunk_samples:
             raise NetworkInputError(
@@ -150,9 +153,11 @@ class StreamingEncoder(nn.Module):
         carried = (state.wave, state.mel, state.conv, state.keys, state.values, *state.adapter)
         valid = self._valid(begin, chunks, audio.device)
         if valid is None:
-            made = run("all keys", partial(self._compute, None), audio, positions, *carried)
+            compute = partial(self._compute, recompute, None)
+            made = run("all keys", compute, audio, positions, *carried)
         else:
-            made = run("some keys", self._compute, valid, audio, positions, *carried)
+            compute = partial(self._compute, recompute)
+            made = run("some keys", compute, valid, audio, positions, *carried)
         features, wave, mel, conv, keys, values, *adapter = made
         after = EncoderState(
             wave, mel, conv, keys, values, tuple(adapter), frames=end, origin=state.origin
@@ -161,6 +166,7 @@ class StreamingEncoder(nn.Module):
 
     def _compute(
         self,
+        recompute: bool,
         valid: Tensor | None,
         audio: Tensor,
         positions: Tensor,
@@ -184,7 +190,12 @@ class StreamingEncoder(nn.Module):
         for index, layer in enumerate(self.encoder.layers):
             past = keys[index], values[index]
             one = cast(WhisperEncoderLayer, layer)
-            x, key, value = _layer(one, x, *past, valid, self._chunk)
+            if recompute:
+                x, key, value = checkpoint(
+                    _layer, one, x, *past, valid, self._chunk, use_reentrant=False
+                )
+            else:
+                x, key, value = _layer(one, x, *past, valid, self._chunk)
             new_keys.append(key)
             new_values.append(value)
         x = self.encoder.layer_norm(x)

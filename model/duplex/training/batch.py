@@ -20,6 +20,10 @@ from model.duplex.protocol.grammar import Place
 from model.duplex.training.packed import run_packed
 from model.duplex.training.sample import Sample, Teaching
 
+PIECE_CHUNKS = 200
+"""Chunks that the encoder takes at once: each window of keys that its layers look back at is laid
+out, 33 times the keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -42,13 +46,15 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Pack ``samples``, of which one at least has audio."""
+    """Pack ``samples``."""
     lengths = tuple(len(sample.ids) for sample in samples)
     starts = np.cumsum((0, *lengths[:-1])).tolist()
     heard = [sample.audio for sample in samples if len(sample.audio)]
     taught = [(s.teaching, start) for s, start in zip(samples, starts, strict=True)]
     return Batch(
-        audio=pad_sequence([torch.from_numpy(a.reshape(-1)) for a in heard], batch_first=True),
+        audio=pad_sequence([torch.from_numpy(a.reshape(-1)) for a in heard], batch_first=True)
+        if heard
+        else torch.zeros(0, 0),
         chunks=tuple(len(audio) for audio in heard),
         ids=np.concatenate([sample.ids for sample in samples]),
         places=np.concatenate([sample.places for sample in samples]),
@@ -72,11 +78,21 @@ def hidden_states(
     keep no more of each layer for the backward pass than its input.
     """
     device = network.device
-    state = network.encoder.start(len(batch.audio), origin)
-    features, _ = network.encoder(state, batch.audio.to(device))
-    counts = [chunks * network.profile.features_per_chunk for chunks in batch.chunks]
-    heard = torch.cat([rows[:count] for rows, count in zip(features, counts, strict=True)])
     rows = network.embed(torch.from_numpy(batch.ids.clip(min=0)).to(device))
-    user = torch.from_numpy((batch.places == Place.USER).nonzero()[0]).to(device)
-    rows = rows.index_copy(0, user, heard.to(rows))
+    if batch.chunks:
+        heard = _hear(network, batch, origin, recompute)
+        user = torch.from_numpy((batch.places == Place.USER).nonzero()[0]).to(device)
+        rows = rows.index_copy(0, user, heard.to(rows))
     return run_packed(network.covo.llm.model, rows, batch.lengths, recompute=recompute)
+
+
+def _hear(network: DuplexNetwork, batch: Batch, origin: int, recompute: bool) -> Tensor:
+    """Return the features (n, width) of the samples' audio end to end, without the padding's."""
+    state = network.encoder.start(len(batch.audio), origin)
+    pieces = []
+    for audio in batch.audio.split(PIECE_CHUNKS * network.profile.chunk_samples, dim=1):
+        piece, state = network.encoder(state, audio.to(network.device), recompute=recompute)
+        pieces.append(piece)
+    counts = [chunks * network.profile.features_per_chunk for chunks in batch.chunks]
+    samples = zip(torch.cat(pieces, dim=1), counts, strict=True)
+    return torch.cat([features[:count] for features, count in samples])

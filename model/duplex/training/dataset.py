@@ -121,7 +121,7 @@ class DialogueFolder:
 
     def read(self, path: Path) -> tuple[TimedDialogue, tuple[UserEvent, ...]]:
         """Read ``path`` and the JSON beside it. Raises: TrainingError, DialogueError."""
-        user, assistant = _channels(path)
+        user, assistant = channels(path)
         described = path.with_suffix(".json")
         read = strict_reader.read(described, _DialogueFile, TrainingError, ignore_unknown=True)
         replies = [self._reply(one, assistant) for one in read.replies]
@@ -191,7 +191,9 @@ def write_dialogue(
     path.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
-def _channels(path: Path) -> tuple[Audio, Audio | None]:
+def channels(path: Path) -> tuple[Audio, Audio | None]:
+    """Return the user's channel and the assistant's, if there is one, at 16 kHz. Raises:
+    TrainingError."""
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, soundfile.LibsndfileError) as error:

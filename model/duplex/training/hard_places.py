@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.duplex.protocol.grammar import Grammar, Place
-from model.duplex.protocol.profile import Slot
 from model.duplex.protocol.sequence import ChunkedDialogue
+from model.duplex.training.sample import chunk_starts
 
 REACTION_CHUNKS = 3
 """After something that looks like the end of a turn, or like an interruption, as many chunks are
@@ -76,9 +76,8 @@ def weigh_places(
     start of an interruption and BREAK.
     """
     profile, places, ids = grammar.profile, dialogue.places, dialogue.ids
-    # Each chunk has one such place, and only the user's slots are before it.
     decisions = np.isin(places, (Place.LISTEN, Place.SPEAK)).nonzero()[0]
-    starts = decisions - profile.layout.index(Slot.TEXT)
+    starts = chunk_starts(places, grammar)
     chunks = np.searchsorted(starts, np.arange(len(ids)), side="right") - 1
     shifts = (ids[decisions] == profile.tokens.shift.id).nonzero()[0]
     stops = (ids[decisions] == profile.tokens.stop.id).nonzero()[0]

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from model.duplex.network.network import DuplexNetwork, head_logits
-from model.duplex.protocol.grammar import CHOSEN
+from model.duplex.protocol.grammar import CHOSEN, Place
 from model.duplex.training.batch import Batch, hidden_states
-from model.duplex.training.sample import TokenKind
+from model.duplex.training.sample import ANY_TOKEN, TokenKind
 
 ROWS = 1024
 """Rows whose logits are held at once: 0.6 GB of them at full size."""
@@ -70,19 +70,19 @@ def loss(
     total, weight = hidden.new_zeros((), dtype=torch.float32), 0.0
     sums, counts = torch.zeros(len(by_kind) + 1, device=device), torch.zeros(len(by_kind) + 1)
     opinions = _Opinions(batch)
-    for place in CHOSEN:
+    for place in (*CHOSEN, ANY_TOKEN):
         where = (batch.places == place).nonzero()[0]
         if not len(where):
             continue
         at = torch.from_numpy(where)
         kinds = torch.from_numpy(batch.kinds)[at].long()
         factors = by_kind[kinds] * torch.from_numpy(batch.weights)[at]
-        span, marks = network.grammar.spans[place], network.grammar.marks[place]
-        chosen = torch.from_numpy(_entries(batch.ids[where], span, marks))
+        head, entries = _choice(network, place, batch.ids[where])
+        chosen = torch.from_numpy(entries)
         told, likely, shares = opinions.at(where)
         cross, apart = _in_parts(
             hidden[(at - 1).to(device)],
-            *network.head(place),
+            *head,
             *(each.to(device) for each in (chosen, likely, shares)),
             rows=rows,
         )
@@ -163,9 +163,16 @@ def _costs(
     return cross, apart
 
 
-def _entries(ids: NDArray[np.int64], span: range, marks: tuple[int, ...]) -> NDArray[np.int64]:
-    """Return where ``ids`` (n,) stand in a vocabulary of ``span`` and ``marks``."""
+def _choice(
+    network: DuplexNetwork, place: int, ids: NDArray[np.int64]
+) -> tuple[tuple[Tensor, Tensor], NDArray[np.int64]]:
+    """Return the head's rows for ``place`` in two parts, and where ``ids`` (n,) stand in them."""
+    if place == ANY_TOKEN:
+        weight: Tensor = network.covo.llm.lm_head.weight
+        return (weight, weight[:0]), ids
+    kind = Place(place)
+    span, marks = network.grammar.spans[kind], network.grammar.marks[kind]
     entries = ids - span.start
     for number, mark in enumerate(marks):
         entries[ids == mark] = len(span) + number
-    return entries
+    return network.head(kind), entries

@@ -1,4 +1,8 @@
-"""What the network is trained on: tokens in a row, with the kind and weight of each."""
+"""What the network is trained on: tokens in a row, with the kind and weight of each.
+
+A sample is a dialogue in chunks behind the profile's prompt, or a piece of half-duplex chat
+(:mod:`model.duplex.training.chat`).
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.duplex.protocol.grammar import Grammar, Place
-from model.duplex.protocol.profile import TextTiming
+from model.duplex.protocol.profile import Slot, TextTiming
 from model.duplex.protocol.sequence import ChunkedDialogue, TimedDialogue, TimedToken
 
 NO_PLACE = -1
 """Marks prompts and padding: nothing is learnt there."""
+
+
+ANY_TOKEN = 7
+"""The place of a half-duplex reply's token, which may hold any token of the vocabulary."""
 
 
 class TokenKind(IntEnum):
@@ -91,6 +99,41 @@ def dialogue_sample(
         places=np.concatenate((nothing, dialogue.places)),
         kinds=np.concatenate((nothing, kinds)),
         weights=np.concatenate((np.ones(len(prompt), np.float32), weights)),
+        teaching=teaching,
+    )
+
+
+def chunk_starts(places: NDArray[np.int8], grammar: Grammar) -> NDArray[np.intp]:
+    """Return where each chunk begins among ``places`` (n,)."""
+    # A chunk has one such place, and always the same slots before it.
+    decisions = np.isin(places, (Place.LISTEN, Place.SPEAK)).nonzero()[0]
+    return decisions - grammar.profile.layout.index(Slot.TEXT)
+
+
+def section(sample: Sample, grammar: Grammar, first: int, longest: int | None) -> Sample:
+    """Return a dialogue from chunk ``first`` on, behind the prompt, in ``longest`` tokens at most
+    and in whole chunks, one at least."""
+    prompt = len(grammar.profile.prompt)
+    if not first and (longest is None or len(sample.ids) <= longest):
+        return sample
+    edges = np.append(chunk_starts(sample.places, grammar), len(sample.ids))
+    begin, last = int(edges[first]), len(edges) - 1
+    if longest is not None:
+        fits = int(np.searchsorted(edges, begin + longest - prompt, side="right")) - 1
+        last = min(last, max(first + 1, fits))
+    end = int(edges[last])
+    kept = np.r_[:prompt, begin:end]
+    teaching = sample.teaching
+    if teaching is not None:
+        inside = (teaching.at >= begin) & (teaching.at < end)
+        at = teaching.at[inside] - begin + prompt
+        teaching = Teaching(at, teaching.ids[inside], teaching.probabilities[inside])
+    return Sample(
+        audio=sample.audio[first:last],
+        ids=sample.ids[kept],
+        places=sample.places[kept],
+        kinds=sample.kinds[kept],
+        weights=sample.weights[kept],
         teaching=teaching,
     )
 

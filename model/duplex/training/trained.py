@@ -82,23 +82,6 @@ def merged_tensors(network: DuplexNetwork) -> dict[str, Tensor]:
     return tensors
 
 
-def rate_groups(
-    network: DuplexNetwork,
-    rate: float,
-    encoder: float | None,
-    adapter: float | None,
-    rows: float | None,
-) -> list[dict[str, object]]:
-    """Return the trained parameters in groups for an optimizer, each with the rate of its part;
-    None: ``rate``."""
-    own = {"rows.": rows, "covo.audio_adapter.": adapter, "covo.encoder.": encoder}
-    groups: dict[float, list[nn.Parameter]] = {}
-    for name, parameter in trained_parameters(network).items():
-        part = next((value for start, value in own.items() if name.startswith(start)), None)
-        groups.setdefault(rate if part is None else part, []).append(parameter)
-    return [{"params": params, "lr": one, "highest": one} for one, params in groups.items()]
-
-
 def trained_parameters(network: DuplexNetwork) -> dict[str, nn.Parameter]:
     """Return what is trained, by name."""
     return {name: p for name, p in network.named_parameters() if p.requires_grad}

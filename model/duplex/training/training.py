@@ -1,17 +1,16 @@
 """Train a duplex network on a folder of dialogues, in resumable steps.
 
-What a step sees depends only on the seed and its number, so a resumed run equals an uninterrupted
-one: weights, optimizer and generator states come from the checkpoint. What is trained is
-:mod:`model.duplex.training.trained`'s matter.
+What a step sees depends only on the seed and on what the steps before it saw, so a resumed run
+equals an uninterrupted one: weights, optimizer and generator states come from the checkpoint.
+What is trained is the matter of :mod:`model.duplex.training.trained`.
 """
 
 from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from math import cos, pi
 from typing import Any
 
@@ -27,13 +26,14 @@ from model.covo.speech.voice_catalogue import VOICES
 from model.duplex.network.network import TOKENIZER, load_duplex, load_tokenizer
 from model.duplex.protocol.profile import FILE
 from model.duplex.training.batch import collate
+from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import DialogueFolder
 from model.duplex.training.loss import loss
-from model.duplex.training.sample import Sample
+from model.duplex.training.optimizer import make_optimizer, set_rates
+from model.duplex.training.stream import SampleStream
 from model.duplex.training.trained import (
     add_lora,
     merged_tensors,
-    rate_groups,
     train_everything,
     trained_parameters,
 )
@@ -74,19 +74,8 @@ class DuplexTrainer:
         else:
             train_everything(self.network)
         self._trained = trained_parameters(self.network)
-        rates = training.encoder_rate, training.adapter_rate, training.rows_rate
-        groups = rate_groups(self.network, training.learning_rate, *rates)
-        self._optimizer = torch.optim.AdamW(
-            groups, betas=(0.9, 0.98), weight_decay=training.weight_decay
-        )
-        tokenizer = load_tokenizer(folder, self.network.profile)
-        data = config.data
-        dialogues = DialogueFolder(
-            data.folder, self.network.grammar, tokenizer, data.codec, data.overlap
-        )
-        read = dialogues.__getitem__
-        self._count = len(dialogues)
-        self._read: Callable[[int], Sample] = cache(read) if data.keep else read
+        self._optimizer = make_optimizer(self.network, training)
+        self._stream = self._open_stream()
         self._output = config.network.output
         self.step = 0
         if (self._output / STATE).is_file():
@@ -105,13 +94,11 @@ class DuplexTrainer:
     def train_step(self) -> StepReport:
         """Run one step of the optimizer."""
         training = self._config.training
-        share = self._rate_share()
-        for group in self._optimizer.param_groups:
-            group["lr"] = share * group["highest"]
+        set_rates(self._optimizer, self._rate_share())
         self.network.train()
         total, losses = 0.0, dict[str, list[float]]()
         for part in range(training.accumulate):
-            batch = collate(self._draw(part))
+            batch = collate(self._stream.draw())
             with torch.autocast(self.network.device.type, torch.bfloat16, enabled=self._low):
                 one = loss(
                     self.network,
@@ -139,6 +126,7 @@ class DuplexTrainer:
         torch.save(
             {
                 "step": self.step,
+                "drawn": self._stream.drawn,
                 "trained": dict(self._trained),
                 "optimizer": self._optimizer.state_dict(),
                 "random": torch.get_rng_state(),
@@ -173,6 +161,15 @@ class DuplexTrainer:
     def _low(self) -> bool:
         return self._config.training.precision == "bfloat16"
 
+    def _open_stream(self) -> SampleStream:
+        config, grammar = self._config, self.network.grammar
+        tokenizer = load_tokenizer(config.network.folder, self.network.profile)
+        data, chat = config.data, None
+        dialogues = DialogueFolder(data.folder, grammar, tokenizer, data.codec, data.overlap)
+        if config.chat is not None:
+            chat = ChatFolder(config.chat.folder, grammar, self.network.covo.config)
+        return SampleStream(config, grammar, dialogues, chat)
+
     def _resume(self) -> None:
         path = self._output / STATE
         try:
@@ -187,7 +184,7 @@ class DuplexTrainer:
                     parameter.copy_(trained[name])
             self._optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
-            self.step = state["step"]
+            self.step, self._stream.drawn = state["step"], state["drawn"]
         except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
             reason = str(error).partition(".")[0]
             raise TrainingError(
@@ -202,17 +199,6 @@ class DuplexTrainer:
         done = (self.step - training.warm_up) / max(1, training.steps - training.warm_up)
         wave = 0.5 * (1 + cos(pi * done))
         return training.lowest_rate + (1 - training.lowest_rate) * wave
-
-    def _draw(self, part: int) -> list[Sample]:
-        """Draw the batch of this step's ``part``. Each epoch is a permutation of the dialogues."""
-        training, count = self._config.training, self._count
-        first = (self.step * training.accumulate + part) * training.batch
-        chosen = []
-        for position in range(first, first + training.batch):
-            epoch, place = divmod(position, count)
-            order = np.random.default_rng((training.seed, epoch)).permutation(count)
-            chosen.append(self._read(int(order[place])))
-        return chosen
 
     def _origin(self, part: int) -> int:
         """Draw the first position: a conversation may be anywhere in the period."""

@@ -41,14 +41,26 @@ class DataSection:
     """The dialogues (:mod:`model.duplex.training.dataset`).
 
     Args:
+        middle: the share of dialogues that begin at a random chunk, as a conversation does once its
+            start is forgotten.
         overlap: how often a reply's tokens count under what it does not stop for.
         keep: hold all in memory.
     """
 
     folder: Path
     codec: Codec = Codec.NONE
+    middle: Annotated[float, Meta(ge=0, le=1)] = 0.0
     overlap: Annotated[float, Meta(ge=0)] = 2.0
     keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSection:
+    """Half-duplex samples (:mod:`model.duplex.training.chat`), so that what the network could do is
+    kept. ``share``: of all samples."""
+
+    folder: Path
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +68,9 @@ class TrainingSection:
     """How to train.
 
     Args:
-        batch: dialogues in a batch.
+        batch: samples in a batch.
+        positions: instead, tokens in a batch at most: as many samples as fit, and of a longer
+            dialogue what fits. 0: go by ``batch``.
         accumulate: batches in a step.
         warm_up: steps over which the learning rate rises; then it falls along a cosine to the
             share ``lowest_rate`` of it.
@@ -67,6 +81,7 @@ class TrainingSection:
         recompute: keep only the input of each layer, and compute the rest again for its gradients:
             a third more work for a tenth of the memory.
         precision: of the computation. Trained weights are always float32.
+        optimizer: AdamW with its two moments in float32, or in 8 bits (package torchao).
         lora_rank: 0 trains everything. Otherwise LoRA adapters of this rank in the language model
             are trained, the audio adapter, and the rows of the profile's tokens.
         lora_alpha: scales the adapters by alpha / rank; twice the rank unless given.
@@ -75,6 +90,7 @@ class TrainingSection:
 
     steps: Count
     batch: Count = 8
+    positions: NotNegative = 0
     accumulate: Count = 1
     learning_rate: float = 1e-4
     encoder_rate: float | None = None
@@ -87,6 +103,7 @@ class TrainingSection:
     teacher: Annotated[float, Meta(ge=0, le=1)] = 0.5
     recompute: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
     lora_rank: NotNegative = 0
     lora_alpha: Count | None = None
     encoder_rank: NotNegative | None = None
@@ -102,16 +119,22 @@ class TrainingConfig:
     network: NetworkSection
     data: DataSection
     training: TrainingSection
+    chat: ChatSection | None = None
     loss: LossWeights = field(default_factory=LossWeights)
 
     @classmethod
     def read(cls, path: Path) -> TrainingConfig:
         """Read ``path`` and resolve its paths. Raises: TrainingError, naming file and key."""
         config = strict_reader.read(path, cls, TrainingError)
-        paths = (config.network.folder, config.network.output, config.data.folder)
-        source, output, dialogues = (path.parent / one.expanduser() for one in paths)
+
+        def resolved(one: Path) -> Path:
+            return path.parent / one.expanduser()
+
+        network, data, chat = config.network, config.data, config.chat
+        folder, output = resolved(network.folder), resolved(network.output)
         return replace(
             config,
-            network=replace(config.network, folder=source, output=output),
-            data=replace(config.data, folder=dialogues),
+            network=replace(network, folder=folder, output=output),
+            data=replace(data, folder=resolved(data.folder)),
+            chat=chat and replace(chat, folder=resolved(chat.folder)),
         )

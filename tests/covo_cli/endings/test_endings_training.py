@@ -6,13 +6,20 @@ import re
 import tomllib
 from collections import Counter
 from importlib import resources
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from covo_cli.endings import train
 from covo_cli.endings.collect import HeardExample, Models, collect, read
 from covo_cli.endings.examples import Example, examples
 from covo_cli.endings.fit import fit, outcomes
+from covo_cli.errors import CliError
+from covo_cli.evaluation import SetName
+from covo_cli.evaluation.scenarios.chinese import CHINESE
+from covo_cli.evaluation.scenarios.mix import MIXES
+from covo_cli.settings.settings import Settings
 from model.hearing.recognition import Transcript
 from model.turns.endings.models import Outlook
 from model.turns.phrases import phrases_of
@@ -131,6 +138,22 @@ def made_up(seed: int, count: int = 400) -> list[HeardExample]:
         sound = 0.9 if whole else 0.4
         found.append(HeardExample(example, "voice", "Some words.", sound, outlook))
     return found
+
+
+def test_a_voice_of_another_language_is_refused(tmp_path, monkeypatch):
+    voices = {"heart": SimpleNamespace(language="en")}
+    models = Models(voices, ("heart",), None, None, None)
+    monkeypatch.setattr(train, "_models", lambda *_: models)
+    heard = tmp_path / "heard.jsonl"
+    with pytest.raises(CliError, match="the voice heart speaks 'en', not 'zh'"):
+        train.train(Settings(), "zh", ("heart",), heard, lambda steps, _: steps)
+    assert not heard.exists()
+
+
+@pytest.mark.parametrize("judged", [SetName.STANDARD, SetName.CHINESE])
+def test_no_voice_of_the_examples_is_a_user_of_a_judged_set(judged):
+    said = {voice for voices in train.VOICES.values() for voice in voices}
+    assert not said & set({**MIXES, **CHINESE}[judged].voices)
 
 
 def test_fitting_finds_what_tells():

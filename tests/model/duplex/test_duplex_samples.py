@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="needs torch (the covo extra)")
+torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 import soundfile
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
+from model.covo.language.network import CovoNetwork
+from model.duplex.network.network import DuplexNetwork
 from model.duplex.protocol.grammar import Grammar, Place
 from model.duplex.protocol.profile import TextTiming
 from model.duplex.protocol.sequence import (
@@ -25,9 +27,26 @@ from model.duplex.protocol.sequence import (
     cut_in_slots,
     encode,
 )
+from model.duplex.training.batch import collate, hidden_states
+from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import Codec, DialogueFolder
 from model.duplex.training.hard_places import EventKind, UserEvent, weigh_places
-from model.duplex.training.sample import TokenKind, dialogue_sample
+from model.duplex.training.loss import LossWeights, loss
+from model.duplex.training.sample import (
+    ANY_TOKEN,
+    TokenKind,
+    dialogue_sample,
+    section,
+    teaching_of,
+)
+from model.duplex.training.stream import SampleStream
+from model.duplex.training.training_config import (
+    ChatSection,
+    DataSection,
+    NetworkSection,
+    TrainingConfig,
+    TrainingSection,
+)
 from model.errors import DialogueError, TrainingError
 from tests.model.duplex.duplex_profiles import config, profile
 
@@ -202,3 +221,123 @@ def test_what_a_teacher_found_likely_is_read(written):
     assert cut.ids[cut.teaching.at].tolist() == [5]
     with pytest.raises(TrainingError, match="has 3 text tokens, but log-probabilities of 2"):
         written([{**spoken, "logprobs": likely[:2]}], [])
+
+
+def test_a_section_begins_behind_the_prompt_and_ends_with_a_chunk():
+    words = tuple(TimedToken(n, 12, ((n, 0.0),)) for n in range(6))
+    dialogue = chunked((TimedReply(12, (1,) * 40, words),))
+    timed = TimedDialogue(np.zeros(0, np.float32), (TimedReply(12, (1,) * 40, words),))
+    whole = dialogue_sample(dialogue, WHICH, teaching=teaching_of(dialogue, timed, WHICH))
+    assert section(whole, WHICH, 0, None) is whole
+    part = section(whole, WHICH, 3, 3 + 6 + 6 + 5)
+    assert part.ids.tolist() == [*whole.ids[:3], *whole.ids[13:25]]  # two chunks of six
+    assert part.audio.shape == (2, 2560)
+    assert part.ids[part.teaching.at].tolist() == [0, 1]
+    assert part.teaching.ids.tolist() == [[0], [1]]
+    assert len(section(whole, WHICH, 4, 1).audio) == 1
+
+
+# Half duplex
+
+
+@pytest.fixture
+def chat(tmp_path):
+    """Write a half-duplex sample and return the folder."""
+
+    def write(ids: list[int], learn: list[list[int]], chunks: float = 0) -> ChatFolder:
+        (tmp_path / "a.json").write_text(json.dumps({"ids": ids, "learn": learn}))
+        if chunks:
+            sound = np.full(round(2560 * chunks), 0.5, np.float32)
+            soundfile.write(tmp_path / "a.wav", sound, 16_000)
+        return ChatFolder(tmp_path, WHICH, config())
+
+    return write
+
+
+HEARD = config().placeholder
+
+
+def test_a_half_duplex_sample(chat):
+    sample = chat([1, 2, HEARD, HEARD, 3, 4, 70, 5], [[5, 8]], chunks=1.5)[0]
+    assert sample.ids.tolist() == [1, 2, -1, -1, 3, 4, 70, 5]
+    assert sample.places.tolist() == [-1, -1, Place.USER, Place.USER, -1, *[ANY_TOKEN] * 3]
+    assert sample.kinds.tolist()[5:] == [TokenKind.TEXT, TokenKind.SPEECH, TokenKind.TEXT]
+    assert sample.audio.shape == (2, 2560)
+    assert not sample.audio[1, 1280:].any()
+    typed = chat([1, 2], [[1, 2]])
+    (typed._paths[0].with_suffix(".wav")).unlink()
+    assert typed[0].audio.shape == (0, 2560)
+
+
+@pytest.mark.parametrize(
+    ("ids", "learn", "message"),
+    [
+        ([1, HEARD], [[1, 2]], r"has 1 placeholders, but its sound 2 chunks"),
+        ([1, HEARD, HEARD], [[2, 4]], "learn has 2 to 4, of 3 tokens"),
+        ([1, HEARD, HEARD], [[0, 1]], "learn has 0 to 1"),
+        ([1, 96], [[1, 2]], "must be tokens of the network's vocabulary"),
+    ],
+)
+def test_a_broken_half_duplex_sample_is_named(ids, learn, message, chat):
+    with pytest.raises(TrainingError, match=message) as error:
+        chat(ids, learn, chunks=2)[0]
+    assert "a.json" in str(error.value)
+
+
+def test_no_half_duplex_samples(tmp_path):
+    with pytest.raises(TrainingError, match="no half-duplex samples in"):
+        ChatFolder(tmp_path, WHICH, config())
+
+
+@torch.inference_mode()
+def test_half_duplex_is_learnt_over_the_whole_vocabulary(chat):
+    """Beside a dialogue, as alone; and as transformers computes it."""
+    torch.manual_seed(0)
+    net = DuplexNetwork(CovoNetwork(config()).eval(), WHICH.profile)
+    sample = chat([1, 2, HEARD, 3, 4, 70, 5], [[4, 7]], chunks=1)[0]
+    alone = loss(net, collate([sample]), LossWeights(text=1.0, speech=1.0))
+    state = net.encoder.start()
+    features, _ = net.encoder(state, torch.from_numpy(sample.audio))
+    rows = net.covo.llm.model.embed_tokens(torch.tensor([1, 2, 0, 3, 4, 70, 5]))
+    rows[2] = features[0, 0]
+    logits = net.covo.llm(inputs_embeds=rows[None]).logits[0]
+    expected = torch.nn.functional.cross_entropy(logits[3:6], torch.tensor([4, 70, 5]))
+    assert float(alone.total) == pytest.approx(float(expected), rel=1e-5)
+    dialogue = dialogue_sample(chunked((reply(1, 12, text=2),), 7), WHICH)
+    both = loss(net, collate([dialogue, sample]), LossWeights())
+    assert both.parts["speech"] != alone.parts["speech"]
+    hidden = hidden_states(net, collate([dialogue, sample]))[len(dialogue.ids) :]
+    assert float((hidden - hidden_states(net, collate([sample]))).abs().max()) < 1e-5
+    typed = replace(sample, audio=sample.audio[:0], ids=sample.ids.clip(min=0))
+    typed = replace(typed, places=np.where(typed.places == Place.USER, -1, typed.places))
+    assert np.isfinite(float(loss(net, collate([typed]), LossWeights()).total))
+
+
+def test_half_duplex_is_mixed_in_evenly(chat, written, tmp_path):
+    spoken = {"start": CHUNK_S * 3, "codes": [1] * 12}
+    written([spoken], [])
+    chats = tmp_path / "chat"
+    chats.mkdir()
+    for number in range(3):
+        value = {"ids": [1, 2, 3 + number], "learn": [[1, 3]]}
+        (chats / f"{number}.json").write_text(json.dumps(value))
+    tokenizer = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
+    dialogues = DialogueFolder(tmp_path, WHICH, tokenizer, Codec.NONE)
+    asked = TrainingConfig(
+        NetworkSection(tmp_path, tmp_path),
+        DataSection(tmp_path),
+        TrainingSection(steps=1, batch=12),
+        ChatSection(chats, share=0.25),
+    )
+    stream = SampleStream(asked, WHICH, dialogues, ChatFolder(chats, WHICH, config()))
+    drawn = [stream.draw() for _ in range(2)]
+    for batch in drawn:
+        typed = [int(s.ids[-1]) for s in batch if not len(s.audio)]
+        assert sorted(typed) == [3, 4, 5]
+    assert [n for n, s in enumerate(drawn[0]) if not len(s.audio)] == [3, 7, 11]
+    small = replace(asked, training=TrainingSection(steps=1, positions=2))
+    stream = SampleStream(small, WHICH, dialogues, ChatFolder(chats, WHICH, config()))
+    for _ in range(2):
+        assert len(stream.draw()) == 1
+    with pytest.raises(TrainingError, match=r"has 3 tokens; raise training\.positions"):
+        stream.draw()

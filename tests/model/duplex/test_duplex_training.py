@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +34,8 @@ from model.duplex.protocol.sequence import SILENCE, TimedDialogue, TimedReply, T
 from model.duplex.tones import world as tones_world
 from model.duplex.tones.tones import WORDS, dialogue
 from model.duplex.tones.world import write_untrained, write_world
+from model.duplex.training import batch as batching
+from model.duplex.training import training as training_run
 from model.duplex.training.batch import collate, hidden_states
 from model.duplex.training.dataset import Codec, DialogueFolder, write_dialogue
 from model.duplex.training.loss import LossWeights, loss
@@ -112,6 +119,77 @@ def test_every_dialogue_comes_once_an_epoch(world, tmp_path, monkeypatch):
     trainer.train_step()
     assert sorted(read[5:]) == [0, 1, 2, 3, 4]
     assert read[5:] != read[:5]
+
+
+def test_a_pack_is_what_fits(world, tmp_path, monkeypatch):
+    """Every sample comes once an epoch, the longest cut, and a resumed run goes on behind it."""
+    packs = []
+    monkeypatch.setattr(
+        training_run, "collate", lambda samples: packs.append(samples) or collate(samples)
+    )
+    longest = 110
+    trainer = DuplexTrainer(config(world, tmp_path / "out", positions=longest))
+    for _ in range(4):
+        trainer.train_step()
+    sizes = [[len(sample.ids) for sample in pack] for pack in packs]
+    assert all(sum(pack) <= longest for pack in sizes)
+    chunk = len(trainer.network.profile.layout)
+    whole = [size for pack in sizes for size in pack]
+    assert max(whole) > longest - chunk
+    assert all(a[0] + sum(b) > longest for b, a in itertools.pairwise(sizes))
+    trainer.save()
+    trainer.train_step()
+    resumed = DuplexTrainer(config(world, tmp_path / "out", positions=longest))
+    resumed.train_step()
+    assert [s.ids.tolist() for s in packs[-1]] == [s.ids.tolist() for s in packs[-2]]
+
+
+def test_a_killed_run_goes_on(world, tmp_path):
+    """Killed in the middle of what it does; what it wrote last is whole."""
+    asked = (world / "train.toml").read_text().replace("keep = true", "keep = true\nmiddle = 0.5")
+    asked = asked.replace("steps = 500", "steps = 60").replace("save_every = 100", "save_every = 1")
+    outputs = {}
+    for name in ("killed", "whole"):
+        text = asked.replace('"trained"', f'"{tmp_path / name}"').replace("batch = 8", "batch = 1")
+        text = text.replace('"float16"', '"float32"')
+        (world / f"{name}.toml").write_text(text)
+        outputs[name] = tmp_path / name
+    command = [sys.executable, "-m", "covo_cli", "train", "duplex", "--threads", "1", "--config"]
+    with subprocess.Popen(
+        [*command, str(world / "killed.toml")], cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as run:
+        while not (outputs["killed"] / STATE).exists() and run.poll() is None:
+            time.sleep(0.01)
+        run.kill()
+    assert run.returncode == -signal.SIGKILL
+    runs = {name: DuplexTrainer(TrainingConfig.read(world / f"{name}.toml")) for name in outputs}
+    assert 0 < runs["killed"].step < 60
+    assert runs["whole"].step == 0
+    for trainer in runs.values():
+        list(trainer.run())
+    one, other = (weights(folder) for folder in outputs.values())
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_adam_in_eight_bits(world, tmp_path):
+    """It learns as well, resumes, and its moments take a quarter of the memory."""
+    pytest.importorskip("torchao", reason="needs torchao (the train extra)")
+    from torchao.optim.subclass_8bit import OptimState8bit
+
+    losses = {}
+    with torch.compiler.set_stance("force_eager"):
+        for name in ("adamw", "adamw8bit"):
+            asked = config(world, tmp_path / name, steps=12, optimizer=name)
+            trainer = DuplexTrainer(asked)
+            losses[name] = [trainer.train_step().loss for _ in range(6)]
+            trainer.save()
+            losses[name] += [trainer.train_step().loss for _ in range(6)]
+        assert losses["adamw8bit"] == pytest.approx(losses["adamw"], rel=0.1)
+        assert losses["adamw8bit"] != losses["adamw"]
+        resumed = DuplexTrainer(asked)
+        assert [resumed.train_step().loss for _ in range(6)] == losses["adamw8bit"][6:]
+        states = resumed._optimizer.state.values()
+        assert any(isinstance(state["exp_avg"], OptimState8bit) for state in states)
 
 
 def test_it_learns(world, tmp_path):
@@ -241,10 +319,12 @@ def test_packed_dialogues_are_computed_as_alone(network):
     assert float((run_packed(model, rows, [40]) - theirs).abs().max()) < 1e-5
 
 
-def test_what_is_computed_again_gives_the_same_gradients(world):
+def test_what_is_computed_again_gives_the_same_gradients(world, monkeypatch):
     """And so does the loss in parts."""
     found = []
-    for settings in ({}, {"recompute": True}, {"rows": 7}):
+    for changes in ({}, {"recompute": True}, {"rows": 7}, {"recompute": True, "piece": 6}):
+        settings = dict(changes)
+        monkeypatch.setattr(batching, "PIECE_CHUNKS", settings.pop("piece", 200))
         whole = load_duplex(world / "untrained", merge=False)
         train_everything(whole)
         whole.train()

@@ -1,0 +1,164 @@
+"""``covo fd``: make a full-duplex network of the half-duplex one, stage by stage."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from covo_cli.errors import CliError
+
+if TYPE_CHECKING:
+    from covo_cli.fd.init import WorkTerms
+    from covo_cli.fd.recipe import FdRecipe
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Make your own full-duplex network of Covo-Audio-Chat (docs/full-duplex-from-half.md).",
+)
+
+_Work = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the whole work.")]
+
+
+@app.command()
+def init(
+    folder: _Work,
+    size: Annotated[
+        str, typer.Option(help="s: 50 h of dialogue, a rehearsal; m: 500 h; l: 2,000 h.")
+    ] = "m",
+    model: Annotated[
+        str, typer.Option(help="The half-duplex weights: a name or a folder.")
+    ] = "covo-audio-chat",
+    speaker: Annotated[
+        str, typer.Option(help="The speaker's name in the system prompt.")
+    ] = "default_female",
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the licence of the weights.")
+    ] = False,
+) -> None:
+    """Begin a work: agree to the licence, and write recipe.toml and duplex.json."""
+    _check_packages()
+    from covo_cli.fd.init import begin
+    from covo_cli.fd.recipe import Size
+    from covo_cli.process.program import program
+    from covo_cli.settings.settings import load_settings
+
+    if size not in list(Size):
+        raise CliError(f"--size must be {', '.join(Size)}, not {size!r}")
+
+    def accept(terms: WorkTerms) -> bool:
+        typer.echo("\n".join(terms.lines), err=True)
+        if accept_license:
+            return True
+        if not sys.stdin.isatty():
+            raise CliError("cannot prompt for the licence: not a terminal; pass --accept-license")
+        return typer.confirm("Do you accept this, and is your use academic?", err=True)
+
+    begin(folder, load_settings(), Size(size), model, speaker, accept)
+    typer.echo(f"Begun in {folder}. Next: {program()} fd questions {folder} --prompts FILE")
+
+
+@app.command()
+def questions(
+    folder: _Work,
+    prompts: Annotated[
+        Path | None, typer.Option(help="File of prompts to say, a line each.", exists=True)
+    ] = None,
+    recordings: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of recorded prompts, a folder for each speaker; .txt beside one: its "
+            "words.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Draw conversations from prompts, and say them in the embedded voices.
+
+    Goes on where it was stopped.
+    """
+    recipe = _recipe(folder)
+    from covo_cli.fd.questions import Questions, read_prompts
+    from covo_cli.fd.voices import mouth
+    from covo_cli.settings.settings import load_settings
+
+    stage = Questions(
+        folder, recipe, read_prompts(prompts, recordings), mouth(load_settings(), recipe)
+    )
+    _show("conversations", stage.run(), stage.done, len(stage))
+    _tell(stage.stage.folder)
+
+
+@app.command()
+def answers(
+    folder: _Work,
+    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+) -> None:
+    """Let the half-duplex weights answer the conversations.
+
+    Goes on where it was stopped.
+    """
+    recipe = _recipe(folder)
+    from covo_cli.fd.answers import Answers
+    from model.covo.config.device import named_device
+
+    stage = Answers(folder, recipe, str(named_device(device)))
+    _show("conversations", stage.run(), stage.done, len(stage))
+    _tell(stage.stage.folder)
+
+
+@app.command()
+def dialogues(folder: _Work) -> None:
+    """Lay the answered conversations out in time, and write them for training.
+
+    Goes on where it was stopped.
+    """
+    recipe = _recipe(folder)
+    from covo_cli.fd.dialogues import Dialogues
+
+    stage = Dialogues(folder, recipe)
+    _show("seconds of dialogue", stage.run(), stage.seconds, stage.wanted)
+    _tell(stage.stage.folder)
+
+
+def _recipe(folder: Path) -> FdRecipe:
+    """Read the recipe of a work whose licence was agreed to. Raises: CliError."""
+    _check_packages()
+    from covo_cli.fd.init import check_consent
+    from covo_cli.fd.recipe import FdRecipe
+
+    recipe = FdRecipe.read(folder)
+    check_consent(folder)
+    return recipe
+
+
+def _check_packages() -> None:
+    from covo_cli.engines.covo_engine import check_packages
+
+    check_packages()
+
+
+def _show(what: str, steps: Iterator[float], done: float, total: float) -> None:
+    """Run ``steps``, which yield how much of ``total`` is done, with the time left."""
+    from rich.progress import Progress, TimeElapsedColumn
+
+    from covo_cli.process.terminal import PlainConsole
+
+    columns = Progress.get_default_columns()
+    with Progress(*columns, TimeElapsedColumn(), console=PlainConsole()) as progress:
+        task = progress.add_task(what, total=total)
+        progress.update(task, completed=done)
+        for now in steps:
+            progress.update(task, completed=now)
+
+
+def _tell(folder: Path) -> None:
+    from covo_cli.fd.work import MANIFEST, summary
+
+    for line in summary(folder):
+        typer.echo(line)
+    typer.echo(f"Complete: {folder / MANIFEST}")

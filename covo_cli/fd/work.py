@@ -1,0 +1,149 @@
+"""What is kept of the work on disk: stages with their manifests, and records that grow.
+
+A manifest names everything that a stage's output depends on: the recipe's numbers, the seed, and
+the digests of its inputs. It holds no times, so the same work gives the same bytes, stopped or not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from covo_cli.errors import CliError
+from covo_cli.process.whole_file import write_text
+from voices.folders import make_folder
+
+MANIFEST = "manifest.json"
+
+T = TypeVar("T")
+
+
+class Stage:
+    """A stage in its own ``folder``, made from ``inputs``.
+
+    It is begun, or gone on with. Raises: CliError if it was begun with other inputs.
+    """
+
+    def __init__(self, folder: Path, inputs: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._inputs = json.loads(json.dumps(inputs))
+        before = _manifest(folder)
+        self.complete = bool(before.get("complete"))
+        if before and before["inputs"] != self._inputs:
+            changed = [k for k in self._inputs if before["inputs"].get(k) != self._inputs[k]]
+            raise CliError(
+                f"{folder} was begun with another {' and '.join(changed) or 'set of inputs'}; "
+                "delete the folder to begin again, or restore what it was begun with"
+            )
+        make_folder(folder)
+        if not self.complete:
+            for part in folder.rglob("*.part"):  # of a file that was being written when killed
+                part.unlink()
+        if not before:
+            self._write({"complete": False, "inputs": self._inputs})
+
+    def finish(self, counts: Mapping[str, Any], dropped: Mapping[str, int], *made: str) -> None:
+        """Record that the stage is complete, with the digests of the files ``made``."""
+        digests = {name: digest(self.folder / name) for name in made}
+        self._write(
+            {
+                "complete": True,
+                "inputs": self._inputs,
+                "counts": counts,
+                "dropped": dict(sorted(dropped.items())),
+                "sha256": digests,
+            }
+        )
+        self.complete = True
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        text = json.dumps(values, indent=1, ensure_ascii=False)
+        write_text(self.folder / MANIFEST, text + "\n")
+
+
+def require(folder: Path, command: str) -> str:
+    """Return the digest of a complete stage's manifest. Raises: CliError."""
+    if not _manifest(folder).get("complete"):
+        raise CliError(f"{folder} is not complete; run `covo fd {command} {folder.parent}` first")
+    return digest(folder / MANIFEST)
+
+
+def summary(folder: Path) -> Iterator[str]:
+    """Yield what a complete stage's manifest tells, line by line."""
+    found = _manifest(folder)
+    for title in ("counts", "dropped"):
+        for name, count in found.get(title, {}).items():
+            if not isinstance(count, dict):
+                yield f"{'dropped: ' if title == 'dropped' else ''}{name}: {count}"
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {}
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CliError(f"{path} is damaged; delete {folder} to begin again") from error
+    return found
+
+
+class Journal(Generic[T]):
+    """Records of a ``kind``, a line of JSON each, that grow until a stage is complete.
+
+    A last line that a kill left unfinished is cut off. Raises: CliError if a line is damaged.
+    """
+
+    def __init__(self, path: Path, kind: type[T]) -> None:
+        self.path = path
+        self._kind = kind
+        self._ends = [0]
+        path.touch()
+        with path.open("r+b") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    self._ends.append(self._ends[-1] + len(line))
+            file.truncate(self._ends[-1])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> T:
+        begin, end = self._ends[index], self._ends[index + 1]
+        with self.path.open("rb") as file:
+            file.seek(begin)
+            line = file.read(end - begin)
+        try:
+            return msgspec.json.decode(line, type=self._kind)
+        except msgspec.MsgspecError as error:
+            raise CliError(
+                f"{self.path}, line {index + 1}: {error}; delete {self.path.parent} to begin again"
+            ) from error
+
+    def __iter__(self) -> Iterator[T]:
+        return (self[index] for index in range(len(self)))
+
+    def keep(self, count: int) -> None:
+        """Forget all but the first ``count`` records."""
+        del self._ends[count + 1 :]
+        with self.path.open("r+b") as file:
+            file.truncate(self._ends[-1])
+
+    def append(self, records: Sequence[T]) -> None:
+        """Add ``records`` at the end."""
+        with self.path.open("ab") as file:
+            for record in records:
+                line = msgspec.json.encode(record) + b"\n"
+                file.write(line)
+                self._ends.append(self._ends[-1] + len(line))

@@ -1,0 +1,311 @@
+"""The stages on a tiny network, from the prompts to dialogues that training reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs torch (the covo extra)")
+pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
+
+import soundfile
+import torch
+
+from audio_io.clock import USER_RATE
+from covo_cli.errors import CliError
+from covo_cli.fd.answers import Answers, why_drop
+from covo_cli.fd.dialogues import Dialogues
+from covo_cli.fd.init import begin
+from covo_cli.fd.plan import SaidPrompt
+from covo_cli.fd.questions import Questions, read_prompts
+from covo_cli.fd.recipe import FdRecipe, Size
+from covo_cli.fd.records import AnsweredConversation, SpokenConversation
+from covo_cli.fd.work import Journal
+from covo_cli.settings.settings import load_settings
+from model.covo.config.network_config import CovoConfig
+from model.covo.language.tokenizer import CovoTokenizer
+from model.covo.loading.checkpoint import load_network
+from model.duplex.making.teacher import TeacherReply
+from model.duplex.network.network import load_tokenizer
+from model.duplex.protocol.grammar import Grammar
+from model.duplex.protocol.profile import read_profile
+from model.duplex.training.dataset import Codec, DialogueFolder
+from model.duplex.training.sample import TokenKind
+from model.errors import NetworkConfigError
+from tests import ROOT
+from tests.covo_cli.fd.small_work import (
+    MOUTH,
+    PROMPTS,
+    files,
+    manifest,
+    say,
+    small_recipe,
+    teacher_folder,
+)
+from tests.model.covo.covo_model import VOICE
+
+WRITTEN = [SaidPrompt(text, "en") for text in PROMPTS]
+
+
+def questions(folder: Path) -> Questions:
+    return Questions(folder, FdRecipe.read(folder), WRITTEN, MOUTH)
+
+
+def answers(folder: Path) -> Answers:
+    return Answers(folder, FdRecipe.read(folder), "cpu")
+
+
+def dialogues(folder: Path) -> Dialogues:
+    return Dialogues(folder, FdRecipe.read(folder))
+
+
+STAGES = {"questions": questions, "answers": answers, "dialogues": dialogues}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    return teacher_folder(tmp_path_factory.mktemp("fd") / "model")
+
+
+@pytest.fixture(scope="module")
+def begun(model, tmp_path_factory) -> Path:
+    """A work that was only begun."""
+    folder = tmp_path_factory.mktemp("begun") / "work"
+    begin(folder, load_settings(), Size.S, str(model), VOICE, lambda terms: True)
+    small_recipe(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def work(begun, tmp_path_factory) -> Path:
+    """A work whose dialogues are there."""
+    folder = tmp_path_factory.mktemp("done") / "work"
+    shutil.copytree(begun, folder)
+    for stage in STAGES.values():
+        list(stage(folder).run())
+    return folder
+
+
+def test_a_work_is_begun_with_consent(begun, model):
+    consent = json.loads((begun / "consent.json").read_text())
+    assert "academic" in consent["says"]
+    assert "publish neither" in consent["says"]
+    assert consent["accepted"].startswith("20")
+    profile = read_profile(begun)
+    tokenizer = CovoTokenizer.read(model, CovoConfig.read(model / "config.json"))
+    text = tokenizer.decode(profile.prompt)
+    assert text.startswith("system\n")
+    assert text.rstrip().endswith(f"发音人：{VOICE}")
+    assert "5个文本token" not in text
+
+
+def test_nothing_is_begun_without_consent_or_with_the_wrong_model(model, begun, tmp_path):
+    folder = tmp_path / "work"
+    with pytest.raises(CliError, match="not accepted"):
+        begin(folder, load_settings(), Size.S, str(model), VOICE, lambda terms: False)
+    other = str(ROOT / "tests/duplex_tones")
+    with pytest.raises(NetworkConfigError, match="is a full-duplex checkpoint"):
+        begin(folder, load_settings(), Size.S, other, VOICE, lambda terms: True)
+    assert not folder.exists()
+    with pytest.raises(CliError, match="already"):
+        begin(begun, load_settings(), Size.S, str(model), VOICE, lambda terms: True)
+
+
+def test_stages_need_those_before_them(begun):
+    with pytest.raises(CliError, match="run `covo fd questions"):
+        answers(begun)
+
+
+def test_what_was_said_is_whole(work):
+    counts = manifest(work / "questions")["counts"]
+    assert counts["turns"] == len(PROMPTS) == sum(counts["kinds"].values())
+    conversations = Journal(work / "questions/conversations.jsonl", SpokenConversation)
+    held_out = [one for one in conversations if one.held_out]
+    assert sum(len(one.turns) for one in held_out) == 4
+    assert {one.voice for one in held_out} == {"aside"}
+    for one in conversations:
+        for turn in one.turns:
+            sound, rate = soundfile.read(work / "questions/sounds" / turn.sound)
+            assert rate == USER_RATE
+            assert len(sound) / rate == pytest.approx(turn.seconds, abs=1e-4)
+            words = say(one.voice, turn.text)
+            assert len(sound) / rate == pytest.approx(
+                (len(words) / USER_RATE - 0.1) / one.speed, abs=0.05
+            )
+
+
+def test_the_teacher_tells_what_it_found_likely(work, model):
+    """Its opinions are those of its own network, read once more without its cache."""
+    replies = Journal(work / "answers/replies.jsonl", AnsweredConversation)
+    index = next(n for n, one in enumerate(replies) if one.replies)
+    said = replies[index].replies[0]
+    assert len(said.likely) == len(said.text)
+    stage = answers(work)
+    teacher = stage._teacher()
+    name = stage._conversations[index].turns[0].sound
+    sound, _ = soundfile.read(work / "questions/sounds" / name, dtype="float32")
+    [reply] = teacher.converse([sound], index * 1000, lambda n, r: None)
+    assert (reply.text, reply.codes, reply.likely) == (said.text, said.codes, said.likely)
+    network, decoder = load_network(model), teacher._decoder
+    tokenizer = CovoTokenizer.read(model, network.config)
+    # What is behind "assistant\n" is the opinion about the first token.
+    decoder.rewind(decoder.length - len(reply.text) - len(reply.codes))
+    decoder.append(network.embed(torch.tensor(tokenizer.encode("\n"))))
+    logs = decoder.logits[list(tokenizer.text_ids)].log_softmax(dim=-1)
+    best = logs.topk(5)
+    ids, found = zip(*reply.likely[0], strict=True)
+    assert [tokenizer.text_ids[i] for i in best.indices.tolist()] == list(ids)
+    assert best.values.tolist() == pytest.approx(found, abs=1e-3)
+
+
+def test_training_reads_the_dialogues(work, model):
+    profile = read_profile(work)
+    grammar = Grammar(profile, CovoConfig.read(model / "config.json"))
+    tokenizer = load_tokenizer(model, profile)
+    folder = DialogueFolder(work / "dialogues", grammar, tokenizer, Codec.NONE, overlap=2.0)
+    counts = manifest(work / "dialogues")["counts"]
+    assert len(folder) == counts["dialogues"] >= 5
+    kinds = np.zeros(len(TokenKind), int)
+    for number in range(len(folder)):
+        sample = folder[number]
+        described = json.loads((work / f"dialogues/{number:06}.json").read_text())
+        replies = described["replies"]
+        assert (sample.kinds == TokenKind.SHIFT).sum() == len(replies)
+        assert (sample.kinds == TokenKind.STOP).sum() == len(replies)
+        assert sample.teaching is not None
+        assert len(sample.teaching.at) == (sample.kinds == TokenKind.TEXT).sum()
+        for kind in TokenKind:
+            kinds[kind] += (sample.kinds == kind).sum()
+    assert kinds[TokenKind.HARD_THINK] > 0
+    assert kinds[TokenKind.TEXT] > 50
+    assert kinds[TokenKind.SPEECH] > 100
+    conversations = Journal(work / "questions/conversations.jsonl", SpokenConversation)
+    lines = (work / "dialogues/written.jsonl").read_text().splitlines()
+    assert not any(conversations[json.loads(line)["conversation"]].held_out for line in lines)
+
+
+REPLY = TeacherReply((1, 2, 3, 4), tuple(range(32)), True, ())
+DROPPED = {
+    "without text": {"text": ()},
+    "without an end": {"complete": False},
+    "too few or too many codes": {"codes": (1, 2)},
+    "repeat themselves": {"text": (1, 2, 3, 4, 5, 6, 7, 8) * 4, "codes": tuple(range(300))},
+}
+
+
+@pytest.mark.parametrize("reason", DROPPED)
+def test_bad_replies_are_dropped(reason, begun):
+    settings = FdRecipe.read(begun).answers
+    settings = replace(settings, codes_per_text=(4.5, 20.0))
+    assert why_drop(REPLY, settings) == ""
+    assert reason in why_drop(replace(REPLY, **DROPPED[reason]), settings)
+
+
+# Stopping and going on
+
+
+def test_a_killed_work_goes_on_to_the_same_bytes(begun, work, tmp_path):
+    folder = tmp_path / "work"
+    shutil.copytree(begun, folder)
+    kills = 0
+    for name, least in (("questions", 2), ("answers", 1), ("dialogues", 2)):
+        program = f"""
+import torch; torch.set_num_threads(1)
+from pathlib import Path
+from tests.covo_cli.fd.test_fd_stages import STAGES
+for done in STAGES[{name!r}](Path({str(folder)!r})).run():
+    print(done, flush=True)
+"""
+        with subprocess.Popen(
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT
+        ) as process:
+            assert process.stdout is not None
+            for _ in range(least):
+                process.stdout.readline()
+            process.send_signal(signal.SIGKILL)
+            kills += process.wait() == -signal.SIGKILL
+        assert not manifest(folder / name)["complete"]
+        list(STAGES[name](folder).run())
+    assert kills == 3
+    assert files(folder) == files(work)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_record_that_was_half_written_is_made_again(name, work, tmp_path):
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    journal = (
+        folder
+        / name
+        / {
+            "questions": "conversations.jsonl",
+            "answers": "replies.jsonl",
+            "dialogues": "written.jsonl",
+        }[name]
+    )
+    os.truncate(journal, len(journal.read_bytes()) - 7)
+    path = folder / name / "manifest.json"
+    done = json.loads(path.read_text())
+    path.write_text(json.dumps({"complete": False, "inputs": done["inputs"]}))
+    list(STAGES[name](folder).run())
+    assert files(folder) == files(work)
+
+
+def test_a_complete_stage_is_left_alone(work):
+    before = files(work)
+    for stage in STAGES.values():
+        assert list(stage(work).run()) == []
+    assert files(work) == before
+
+
+def test_a_stage_keeps_to_what_it_began_with(work, tmp_path):
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    small_recipe(folder, timing={"filler": 0.5})
+    questions(folder)
+    answers(folder)
+    with pytest.raises(CliError, match="begun with another recipe; delete the folder"):
+        dialogues(folder)
+    with pytest.raises(CliError, match="begun with another prompts"):
+        Questions(folder, FdRecipe.read(folder), WRITTEN[1:], MOUTH)
+
+
+def test_prompts_of_a_file_and_recordings(tmp_path, begun):
+    (tmp_path / "prompts.txt").write_text("Just one?\n\n  Two,   please. \nJust one?\n你好吗？\n")
+    speaker = tmp_path / "recordings/anna"
+    speaker.mkdir(parents=True)
+    soundfile.write(speaker / "a.wav", np.tile(say("low", "a b c"), (2, 1)).T, USER_RATE)
+    soundfile.write(speaker / "b.flac", say("low", "d e f g"), USER_RATE)
+    (speaker / "b.txt").write_text("what is in b")
+    found = read_prompts(tmp_path / "prompts.txt", tmp_path / "recordings")
+    assert [(one.text, one.language, one.speaker) for one in found] == [
+        ("Just one?", "en", ""),
+        ("Two, please.", "en", ""),
+        ("你好吗？", "zh", ""),
+        ("", "en", "anna"),
+        ("what is in b", "en", "anna"),
+    ]
+    folder = tmp_path / "work"
+    shutil.copytree(begun, folder)
+    stage = Questions(folder, FdRecipe.read(folder), found, MOUTH)
+    list(stage.run())
+    spoken = list(Journal(folder / "questions/conversations.jsonl", SpokenConversation))
+    texts = {turn.text for one in spoken for turn in one.turns}
+    assert texts == {"Just one?", "Two, please.", "what was recorded", "what is in b"}
+    assert (
+        manifest(folder / "questions")["dropped"][
+            "prompts without a voice of their language, or above the count"
+        ]
+        == 1
+    )
+    with pytest.raises(CliError, match="no prompts"):
+        read_prompts(None, None)
