@@ -202,6 +202,9 @@ def network(
     reply: Annotated[float, typer.Option(help="Seconds of reply.", min=1.0)] = 10.0,
     runs: Annotated[int, typer.Option(help="Repetitions of each stage.", min=1)] = 5,
     steps: Annotated[int, typer.Option(help="Number of decode steps to time.", min=4)] = 200,
+    streams: Annotated[
+        int, typer.Option(help="Replies to generate at once, as for training data.", min=1, max=256)
+    ] = 1,
     json_file: JsonFile = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the breakdown to this .png file.")] = None,
 ) -> None:
@@ -231,6 +234,7 @@ def network(
         reply_seconds=reply,
         runs=runs,
         steps=steps,
+        streams=streams,
     )
     figures = measure_network(bench, _say)
     save_json(json_file, figures)

@@ -19,6 +19,7 @@ from covo_cli.bench.figures import machine
 from covo_cli.bench.network.goals import goals
 from covo_cli.bench.network.reply import measure_all_first, measure_reply
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
+from covo_cli.bench.network.streams import measure_streams, streams_bytes
 from covo_cli.bench.network.subject import Subject, build_subject, tokens_needed
 from covo_cli.bench.network.timing import DeviceClock, device_facts, matmul_peak, read_bandwidth
 from model.covo.config.device import capability, named_device
@@ -37,7 +38,8 @@ _REPLIES = 3
 
 @dataclass(frozen=True, slots=True)
 class NetworkBench:
-    """What to measure. ``runs``: repetitions per stage; ``steps``: decode steps.
+    """What to measure. ``runs``: repetitions per stage; ``steps``: decode steps;
+    ``streams``: replies to generate at once, 1 for none beside the one.
 
     Raises: NetworkConfigError if the reply or the steps exceed the setting's minutes.
     """
@@ -49,6 +51,7 @@ class NetworkBench:
     reply_seconds: float = 10.0
     runs: int = 5
     steps: int = 200
+    streams: int = 1
 
     def __post_init__(self) -> None:
         room = context_tokens(self.setting.minutes)
@@ -75,6 +78,7 @@ def network_bench(
     reply_seconds: float,
     runs: int,
     steps: int,
+    streams: int = 1,
 ) -> NetworkBench:
     """Build a bench from the command's options; ``auto`` works as in the engine.
 
@@ -85,7 +89,13 @@ def network_bench(
     speech = token2wav_precision(token2wav, where.type)
     setting = MemorySetting(Precision.named(precision), speech, minutes)
     return NetworkBench(
-        network_size(size), setting, where, reply_seconds=reply_seconds, runs=runs, steps=steps
+        network_size(size),
+        setting,
+        where,
+        reply_seconds=reply_seconds,
+        runs=runs,
+        steps=steps,
+        streams=streams,
     )
 
 
@@ -94,7 +104,8 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     size, where = bench.size, str(bench.device)
     modern = is_modern(capability(bench.device))
     fit = MemoryFit(size.covo, size.token2wav, bench.device.type, size.voice_codes, modern)
-    plan = fit.require(bench.setting, free_memory(where), where)
+    beside = streams_bytes(size, bench.setting.precision, bench.streams, bench.steps)
+    plan = fit.require(bench.setting, free_memory(where) - beside, where)
     clock = DeviceClock(bench.device)
     progress("what the device can do at best")
     bandwidth = read_bandwidth(clock, bench.runs)
@@ -113,6 +124,10 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
         memory = _memory(subject)  # before the reference's order, which takes more
         progress("the same reply in the reference's order")
         all_first = _median(lambda: measure_all_first(subject, codes))
+        streams = None
+        if bench.streams > 1:
+            progress(f"{bench.streams} replies at once")
+            streams = measure_streams(subject, bench.streams, bench.steps)
     figures = {
         "machine": {**machine(), **device_facts(bench.device)},
         "size": bench.size.name,
@@ -134,6 +149,7 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
             "all_first": all_first,
         },
         "memory": memory,
+        "streams": streams,
     }
     return {**figures, "goals": goals(figures)}
 

@@ -51,6 +51,16 @@ def _decoding(figures: Mapping[str, Any]) -> Table:
             f"{entry['tokens_per_second_needed']:.0f}",
         )
     hearing = figures["hearing"]
+    streams = figures["streams"]
+    if streams is not None:
+        table.add_section()
+        table.add_row(
+            f"{streams['prompt_tokens']}, {streams['streams']} at once",
+            f"{streams['step_ms']:.2f} ms",
+            *("", "", ""),
+            f"{streams['tokens_per_second']:.0f}",
+            f"{streams['speed_up']:.1f} times one",
+        )
     table.caption = (
         f"turn of {hearing['turn_seconds']:g} s: "
         f"features {hearing['features']['median_ms']:.1f} ms, "

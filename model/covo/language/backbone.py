@@ -28,10 +28,17 @@ from model.covo.products.linear import multiply
 
 
 def run_backbone(
-    model: Qwen2Model, rows: Tensor, positions: Tensor, cache: KVCache, attention: Attention
+    model: Qwen2Model,
+    rows: Tensor,
+    positions: Tensor,
+    cache: KVCache,
+    attention: Attention,
+    places: Tensor | None = None,
 ) -> Tensor:
     """Return the final hidden states (n, hidden) for the embeddings ``rows`` (n, hidden) at
-    ``positions`` (n,); their keys and values go into ``cache``."""
+    ``positions`` (n,); their keys and values go to the rows ``places`` of ``cache``, int64 (n,),
+    by default ``positions``."""
+    places = positions if places is None else places
     ops = layer_ops(rows.device)
     turned = _rotation(model, positions, rows.dtype)
     layers = cast("list[Qwen2DecoderLayer]", list(model.layers))
@@ -44,7 +51,7 @@ def run_backbone(
     for index, layer in enumerate(layers):
         keys, values = cache.layer(index)
         projected = QUERY_KEY_VALUE.project(layer.self_attn, inner)
-        query = ops.rotate_and_store(projected, turned, positions, keys, values)
+        query = ops.rotate_and_store(projected, turned, places, keys, values)
         heard = attention(query, keys, values).reshape(len(rows), -1)
         attended = multiply(layer.self_attn.o_proj, heard)
         rows, inner = add_norm(attended, layer.post_attention_layernorm)

@@ -14,15 +14,25 @@ from model.covo.language.rotary import rotate, rotation
 
 
 class KVCache:
-    """Keys (rotated) and values of every layer for ``capacity`` tokens, on ``device``."""
+    """Keys (rotated) and values of every layer, in ``rows`` (layers, 2, capacity, kv heads,
+    width)."""
 
-    def __init__(
-        self, config: BackboneConfig, capacity: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, rows: Tensor) -> None:
+        self._rows = rows
+        self._layers = [(layer[0], layer[1]) for layer in rows]
+
+    @classmethod
+    def empty(
+        cls, config: BackboneConfig, capacity: int, device: torch.device, dtype: torch.dtype
+    ) -> KVCache:
+        """Return a cache for ``capacity`` tokens on ``device``."""
         shape = (config.layers, 2, capacity, config.kv_heads, config.head_width)
         # Zeros, because a masked row still enters a product, and 0 x NaN is NaN.
-        self._rows = torch.zeros(shape, device=device, dtype=dtype)
-        self._layers = [(layer[0], layer[1]) for layer in self._rows]
+        return cls(torch.zeros(shape, device=device, dtype=dtype))
+
+    def split(self, parts: int) -> list[KVCache]:
+        """Return ``parts`` caches of equal capacity in this one's memory, in its order."""
+        return [KVCache(rows) for rows in self._rows.chunk(parts, dim=2)]
 
     @property
     def capacity(self) -> int:

@@ -57,10 +57,17 @@ class Decoder:
 
     ``graph``: capture decode steps as CUDA graphs; ignored on other devices. ``step_rows``: the
     most rows that are appended as a step; more are a prefill. Each number has its own graphs.
+    ``cache``: the empty cache to use; None for one of its own.
     """
 
     def __init__(
-        self, network: CovoNetwork, capacity: int, *, graph: bool = True, step_rows: int = 1
+        self,
+        network: CovoNetwork,
+        capacity: int,
+        *,
+        graph: bool = True,
+        step_rows: int = 1,
+        cache: KVCache | None = None,
     ) -> None:
         if capacity < 1:
             raise NetworkInputError(f"a decoder's capacity must be above 0, not {capacity}")
@@ -69,7 +76,7 @@ class Decoder:
         self._device = network.device
         dtype = network.dtype
         with torch.inference_mode():
-            self._cache = KVCache(config, capacity, self._device, dtype)
+            self._cache = cache or KVCache.empty(config, capacity, self._device, dtype)
             # Inputs and output of a step.
             self._rows = torch.zeros(step_rows, config.hidden, dtype=dtype, device=self._device)
             self._offsets = torch.arange(step_rows, device=self._device)
@@ -113,9 +120,26 @@ class Decoder:
             raise NetworkInputError(
                 f"embeddings must have the shape (n, {hidden}), not {tuple(embedded.shape)}"
             )
-        self._check_room(len(embedded))
+        rows = self.rows_to_compute(embedded)
         self._changes += 1
-        self._append(embedded)
+        self._advance(rows)
+
+    @torch.inference_mode()
+    def rows_to_compute(self, embedded: Tensor) -> Tensor:
+        """Return ``embedded`` (n, hidden) behind what is yet to be computed of the history, for
+        whoever does it and calls :meth:`note_computed`. Raises: NetworkInputError if too long."""
+        self._check_room(len(embedded))
+        embedded = embedded.to(self._rows)
+        if self._pending is None:
+            return embedded
+        return torch.cat((self.network.embed_token(self._pending), embedded))
+
+    @torch.inference_mode()
+    def note_computed(self, rows: int, logits: Tensor) -> None:
+        """Take in that ``rows`` more are in the cache; ``logits`` (vocabulary,) follow the last."""
+        self._logits.copy_(logits)
+        self._changes += 1
+        self._note(rows)
 
     @torch.inference_mode()
     def score(self, embedded: Tensor) -> Tensor:
@@ -126,25 +150,20 @@ class Decoder:
         """
         self._compute_pending()
         self._check_room(len(embedded))
-        self._changes += 1
         hidden = torch.cat(list(self._passes(embedded.to(self._rows))))
-        self._logits.copy_(multiply(self.network.llm.lm_head, hidden[-1:])[0])
-        self._computed += len(embedded)
-        self._logits_at = self._computed
+        self.note_computed(len(embedded), multiply(self.network.llm.lm_head, hidden[-1:])[0])
         return hidden
 
     def append_token(self, token: Tensor) -> None:
         """Append one token, int64 (1,) on the device, without waiting for the device.
         Raises: NetworkInputError when it does not fit."""
-        self._check_room(1)
+        rows = self.rows_to_compute(self.network.embed_token(token))
         self._changes += 1
-        self._append(self.network.embed_token(token))
+        self._advance(rows)
 
     def rewind(self, length: int) -> None:
-        """Cut the history back to its first ``length`` tokens.
-
-        Raises: NetworkInputError when it has fewer.
-        """
+        """Cut the history back to its first ``length`` tokens. Raises: NetworkInputError when it
+        has fewer."""
         if not 0 <= length <= self.length:
             raise NetworkInputError(
                 f"cannot rewind to {length} tokens: the history has {self.length}"
@@ -233,16 +252,14 @@ class Decoder:
         if not self._on_gpu:
             return
         lengths = sorted({min(rows, self.capacity) for rows in WARM_UP_ROWS})
-        parts = [partial(self._warm_up_prefill, length) for length in lengths]
+        rows = torch.zeros(lengths[-1], self._rows.shape[1]).to(self._rows)
+        parts = [partial(self._prefill, rows[:length]) for length in lengths]
         if self._graphs is not None:
             sizes = product(range(1, len(self._rows) + 1), attended_lengths(self.capacity))
             parts += [partial(self._graphs.prepare, *size) for size in sizes]
         for done, part in enumerate(parts, start=1):
             part()
             progress(done, len(parts))
-
-    def _warm_up_prefill(self, rows: int) -> None:
-        self._prefill(torch.zeros(rows, self._rows.shape[1]).to(self._rows))
 
     def _generate(
         self, chooser: TokenChooser, stop: Collection[int], limit: int, allowed: Tensor | None
@@ -277,8 +294,7 @@ class Decoder:
     def _check_logits(self) -> None:
         if not self._computed or self._logits_at != self._computed:
             raise NetworkInputError(
-                "there is nothing to continue from: the history is empty or was cut back; append "
-                "to it first"
+                "nothing to continue: the history is empty or was cut back; append to it first"
             )
 
     def _check_room(self, rows: int) -> None:
@@ -291,15 +307,6 @@ class Decoder:
     def _compute_pending(self) -> None:
         if self._pending is not None:
             self._advance(self.network.embed_token(self._pending))
-            self._pending = None
-
-    @torch.inference_mode()
-    def _append(self, embedded: Tensor) -> None:
-        embedded = embedded.to(self._rows)
-        if self._pending is not None:
-            embedded = torch.cat((self.network.embed_token(self._pending), embedded))
-        self._advance(embedded)
-        self._pending = None
 
     @torch.inference_mode()
     def _advance(self, rows: Tensor) -> None:
@@ -311,7 +318,11 @@ class Decoder:
             run(count, attended_length(self._computed + count, self.capacity))
         else:
             self._prefill(rows)
-        self._computed += count
+        self._note(count)
+
+    def _note(self, rows: int) -> None:
+        self._pending = None
+        self._computed += rows
         self._logits_at = self._computed
 
     def _prefill(self, embedded: Tensor) -> None:
@@ -328,8 +339,7 @@ class Decoder:
 
     @torch.inference_mode()
     def _step(self, rows: int, attended: int) -> None:
-        """Compute the logits behind the first ``rows`` of ``_rows`` over ``attended`` cache
-        rows."""
+        """Compute the logits behind the first ``rows`` of ``_rows`` over ``attended`` others."""
         positions = self._positions[:rows]
         attention = StepAttention(positions, attended, flash=self._flash)
         hidden = self._run(self._rows[:rows], positions, attention)

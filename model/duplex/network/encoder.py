@@ -151,7 +151,7 @@ class StreamingEncoder(nn.Module):
         positions = torch.arange(begin, end, device=audio.device) + state.origin
         positions %= self.profile.encoder.position_period
         carried = (state.wave, state.mel, state.conv, state.keys, state.values, *state.adapter)
-        valid = self._valid(begin, chunks, audio.device)
+        valid = self._valid(begin, chunks, audio)
         if valid is None:
             compute = partial(self._compute, recompute, None)
             made = run("all keys", compute, audio, positions, *carried)
@@ -192,7 +192,14 @@ class StreamingEncoder(nn.Module):
             one = cast(WhisperEncoderLayer, layer)
             if recompute:
                 x, key, value = checkpoint(
-                    _layer, one, x, *past, valid, self._chunk, use_reentrant=False
+                    _layer,
+                    one,
+                    x,
+                    *past,
+                    valid,
+                    self._chunk,
+                    use_reentrant=False,
+                    preserve_rng_state=False,
                 )
             else:
                 x, key, value = _layer(one, x, *past, valid, self._chunk)
@@ -205,17 +212,19 @@ class StreamingEncoder(nn.Module):
         keys, values = torch.stack(new_keys), torch.stack(new_values)
         return x, wave, mels[..., -2:], first[..., -1:], keys, values, *kept
 
-    def _valid(self, frames: int, chunks: int, device: torch.device) -> Tensor | None:
-        """Return the mask of each chunk's existing keys, (1, chunks, 1, look_back + chunk frames).
+    def _valid(self, frames: int, chunks: int, audio: Tensor) -> Tensor | None:
+        """Return the mask of the existing keys of each chunk in ``audio`` (batch, samples):
+        (batch * chunks, 1, 1, look_back + chunk frames).
 
         None once ``look_back`` frames have passed: all keys exist from then on.
         """
         back = self.profile.encoder.look_back
         if frames >= back:
             return None
-        first = torch.arange(chunks, device=device)[None, :, None, None] * self._chunk
+        first = torch.arange(chunks, device=audio.device)[:, None, None, None] * self._chunk
         first = first + frames - back
-        return first + torch.arange(back + self._chunk, device=device) >= 0
+        valid = first + torch.arange(back + self._chunk, device=audio.device) >= 0
+        return valid if len(audio) == 1 else valid.repeat(len(audio), 1, 1, 1)
 
 
 def _layer(
@@ -237,10 +246,14 @@ def _layer(
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     keys, values = torch.cat((keys, key), dim=2), torch.cat((values, value), dim=2)
-    windows = (rows.unfold(2, back + chunk, chunk).transpose(-1, -2) for rows in (keys, values))
-    # Fused kernels take four dimensions: squeeze the single chunk of a conversation.
-    queries, seen, told = (rows.squeeze(2) for rows in (query.unflatten(2, (-1, chunk)), *windows))
+    # Fused kernels take four dimensions: each chunk is an entry of the batch.
+    queries = query.unflatten(2, (-1, chunk)).transpose(1, 2).flatten(0, 1)
+    seen, told = (
+        rows.unfold(2, back + chunk, chunk).permute(0, 2, 1, 4, 3).flatten(0, 1)
+        for rows in (keys, values)
+    )
     mixed = functional.scaled_dot_product_attention(queries, seen, told, attn_mask=valid)
+    mixed = mixed.unflatten(0, (len(x), -1)).transpose(1, 2)
     x = x + attention.out_proj(mixed.reshape(query.shape).transpose(1, 2).flatten(2))
     x = x + layer.fc2(functional.gelu(layer.fc1(layer.final_layer_norm(x))))
     end = keys.shape[2] - back

@@ -41,11 +41,20 @@ class LossWeights:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """``total``: the weighted mean. ``parts``: unweighted means of the cross-entropy by kind, for
-    those in the batch, and as "teacher" of the divergence from the teacher."""
+    """``total``: the weighted mean. ``sums``: the cross-entropy by kind, unweighted, and last the
+    divergence from the teacher, with the ``counts`` of tokens in each."""
 
     total: Tensor
-    parts: dict[str, float]
+    sums: Tensor
+    counts: NDArray[np.int64]
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """Return the means by the kinds' names, and as "teacher" that of the divergence, for those
+        that the batch has. Waits for the device."""
+        names = [*(kind.name.lower() for kind in TokenKind if kind >= 0), "teacher"]
+        totals = zip(names, self.sums.tolist(), self.counts.tolist(), strict=True)
+        return {name: total / count for name, total, count in totals if count}
 
 
 def loss(
@@ -66,17 +75,18 @@ def loss(
     """
     hidden = hidden_states(network, batch, origin, recompute=recompute)
     device = hidden.device
-    by_kind = torch.tensor([getattr(weights, field.name) for field in fields(weights)])
+    by_kind = np.array([getattr(weights, field.name) for field in fields(weights)], np.float32)
     total, weight = hidden.new_zeros((), dtype=torch.float32), 0.0
-    sums, counts = torch.zeros(len(by_kind) + 1, device=device), torch.zeros(len(by_kind) + 1)
+    sums = torch.zeros(len(by_kind) + 1, device=device)
+    counts = np.zeros(len(by_kind) + 1, np.int64)
     opinions = _Opinions(batch)
     for place in (*CHOSEN, ANY_TOKEN):
         where = (batch.places == place).nonzero()[0]
         if not len(where):
             continue
         at = torch.from_numpy(where)
-        kinds = torch.from_numpy(batch.kinds)[at].long()
-        factors = by_kind[kinds] * torch.from_numpy(batch.weights)[at]
+        kinds = batch.kinds[where].astype(np.int64)
+        factors = by_kind[kinds] * batch.weights[where]
         head, entries = _choice(network, place, batch.ids[where])
         chosen = torch.from_numpy(entries)
         told, likely, shares = opinions.at(where)
@@ -86,17 +96,15 @@ def loss(
             *(each.to(device) for each in (chosen, likely, shares)),
             rows=rows,
         )
-        told_here = told.to(device)
+        told_here = torch.from_numpy(told).to(device)
         each = torch.where(told_here, (1 - teacher) * cross + teacher * apart, cross)
-        total = total + factors.to(device) @ each
+        total = total + torch.from_numpy(factors).to(device) @ each
         weight += float(factors.sum())
-        sums.index_add_(0, kinds.to(device), cross.detach())
-        counts += torch.bincount(kinds, minlength=len(counts))
-        sums[-1] += apart.detach()[told_here].sum()
+        sums.index_add_(0, torch.from_numpy(kinds).to(device), cross.detach())
+        sums[-1] += torch.where(told_here, apart.detach(), 0).sum()
+        counts += np.bincount(kinds, minlength=len(counts))
         counts[-1] += told.sum()
-    names = [*(kind.name.lower() for kind in TokenKind if kind >= 0), "teacher"]
-    means = zip(names, (sums.cpu() / counts).tolist(), counts.tolist(), strict=True)
-    return Loss(total / max(weight, 1e-9), {name: mean for name, mean, count in means if count})
+    return Loss(total / max(weight, 1e-9), sums, counts)
 
 
 class _Opinions:
@@ -115,7 +123,7 @@ class _Opinions:
             self._shares[rows, : one.ids.shape[1]] = one.probabilities
             end = rows.stop
 
-    def at(self, places: NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor]:
+    def at(self, places: NDArray[np.intp]) -> tuple[NDArray[np.bool_], Tensor, Tensor]:
         """Return for ``places`` (n,) whether a teacher's opinion is known, and its ids and
         probabilities (n, m), all 0 where it is not."""
         row = self._rows[places]
@@ -123,7 +131,7 @@ class _Opinions:
         ids = np.zeros((len(places), self._ids.shape[1]), np.int64)
         shares = np.zeros(ids.shape, np.float32)
         ids[told], shares[told] = self._ids[row[told]], self._shares[row[told]]
-        return torch.from_numpy(told), torch.from_numpy(ids), torch.from_numpy(shares)
+        return told, torch.from_numpy(ids), torch.from_numpy(shares)
 
 
 def _in_parts(

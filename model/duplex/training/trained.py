@@ -31,6 +31,7 @@ def add_lora(network: DuplexNetwork, rank: int, alpha: int, encoder_rank: int) -
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
+        from peft.tuners.lora import LoraLayer
     except ImportError as error:
         raise TrainingError(
             "LoRA needs the package peft: pip install 'covo[train]', or set lora_rank = 0"
@@ -46,6 +47,10 @@ def add_lora(network: DuplexNetwork, rank: int, alpha: int, encoder_rank: int) -
         bias="none",
     )
     inject_adapter_in_model(settings, network.covo)
+    for module in network.covo.modules():
+        if isinstance(module, LoraLayer):
+            # Autocast casts once to 16 bits; peft would cast to float32 before it.
+            module.cast_input_dtype_enabled = False
     grammar = network.grammar
     network.rows = StateRows(
         network.covo,

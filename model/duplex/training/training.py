@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.covo.config.device import named_device
 from model.covo.config.precision import Precision
@@ -28,15 +28,9 @@ from model.duplex.protocol.profile import FILE
 from model.duplex.training.batch import collate
 from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import DialogueFolder
-from model.duplex.training.loss import loss
-from model.duplex.training.optimizer import make_optimizer, set_rates
+from model.duplex.training.learner import Learner
 from model.duplex.training.stream import SampleStream
-from model.duplex.training.trained import (
-    add_lora,
-    merged_tensors,
-    train_everything,
-    trained_parameters,
-)
+from model.duplex.training.trained import merged_tensors
 from model.duplex.training.training_config import TrainingConfig
 from model.errors import TrainingError
 
@@ -64,17 +58,12 @@ class DuplexTrainer:
         training = config.training
         torch.manual_seed(training.seed)
         # Trained weights are float32; frozen ones may be smaller.
-        held = Precision.BF16 if training.lora_rank and self._low else Precision.FP32
+        low = training.lora_rank and training.precision == "bfloat16"
+        held = Precision.BF16 if low else Precision.FP32
         folder = config.network.folder
         device = named_device(training.device)
         self.network = load_duplex(folder, device=device, precision=held, merge=False)
-        if rank := training.lora_rank:
-            encoder = rank if training.encoder_rank is None else training.encoder_rank
-            add_lora(self.network, rank, training.lora_alpha or 2 * rank, encoder)
-        else:
-            train_everything(self.network)
-        self._trained = trained_parameters(self.network)
-        self._optimizer = make_optimizer(self.network, training)
+        self._learner = Learner(self.network, training, config.loss)
         self._stream = self._open_stream()
         self._output = config.network.output
         self.step = 0
@@ -94,27 +83,17 @@ class DuplexTrainer:
     def train_step(self) -> StepReport:
         """Run one step of the optimizer."""
         training = self._config.training
-        set_rates(self._optimizer, self._rate_share())
         self.network.train()
-        total, losses = 0.0, dict[str, list[float]]()
-        for part in range(training.accumulate):
-            batch = collate(self._stream.draw())
-            with torch.autocast(self.network.device.type, torch.bfloat16, enabled=self._low):
-                one = loss(
-                    self.network,
-                    batch,
-                    self._config.loss,
-                    self._origin(part),
-                    teacher=training.teacher,
-                    recompute=training.recompute,
-                )
-            (one.total / training.accumulate).backward()
-            total += float(one.total.detach()) / training.accumulate
+        done = [
+            self._learner.gradients(collate(self._stream.draw()), self._origin(part))
+            for part in range(training.accumulate)
+        ]
+        self._learner.update(self._rate_share())
+        losses: dict[str, list[float]] = {}
+        for one in done:
             for name, value in one.parts.items():
                 losses.setdefault(name, []).append(value)
-        nn.utils.clip_grad_norm_(self._trained.values(), training.clip)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        total = sum(float(one.total.detach()) for one in done) / training.accumulate
         self.step += 1
         means = {name: sum(values) / len(values) for name, values in losses.items()}
         return StepReport(self.step, total, means)
@@ -127,8 +106,8 @@ class DuplexTrainer:
             {
                 "step": self.step,
                 "drawn": self._stream.drawn,
-                "trained": dict(self._trained),
-                "optimizer": self._optimizer.state_dict(),
+                "trained": dict(self._learner.trained),
+                "optimizer": self._learner.optimizer.state_dict(),
                 "random": torch.get_rng_state(),
             },
             part,
@@ -157,10 +136,6 @@ class DuplexTrainer:
             if (source / name).is_dir():
                 shutil.copytree(source / name, self._output / name, dirs_exist_ok=True)
 
-    @property
-    def _low(self) -> bool:
-        return self._config.training.precision == "bfloat16"
-
     def _open_stream(self) -> SampleStream:
         config, grammar = self._config, self.network.grammar
         tokenizer = load_tokenizer(config.network.folder, self.network.profile)
@@ -175,14 +150,14 @@ class DuplexTrainer:
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             trained: dict[str, Tensor] = state["trained"]
-            if trained.keys() != self._trained.keys():
+            if trained.keys() != self._learner.trained.keys():
                 raise TrainingError(
                     f"{path} belongs to a run that trained other weights; delete it to start over"
                 )
             with torch.no_grad():
-                for name, parameter in self._trained.items():
+                for name, parameter in self._learner.trained.items():
                     parameter.copy_(trained[name])
-            self._optimizer.load_state_dict(state["optimizer"])
+            self._learner.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
             self.step, self._stream.drawn = state["step"], state["drawn"]
         except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:

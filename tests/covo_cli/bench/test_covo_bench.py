@@ -52,6 +52,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     arguments = ["bench", "network", "--size", "tiny", "--device", "cpu", "--precision", "fp32"]
     arguments += ["--minutes", "0.5", "--reply", str(REPLY), "--runs", "1", "--steps", "6"]
+    arguments += ["--streams", "3"]
     arguments += ["--json", str(folder / "figures.json"), "--plot", str(folder / "figures.png")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sizes, "SIZES", (QUICK,))
@@ -90,6 +91,16 @@ def test_parts_add_up_to_the_time_to_the_first_sample(run):
         times = part["first_sample_seconds_of_all"]
         assert sorted(times)[1] == part["first_sample_seconds"]
     assert figures["reply"]["whole_seconds"] > figures["reply"]["first_sample_seconds"]
+
+
+def test_replies_at_once_are_held_against_one_alone(run):
+    _, shown, figures = run
+    streams = figures["streams"]
+    assert (streams["streams"], streams["steps"]) == (3, 6)
+    rates = streams["tokens_per_second"] / streams["tokens_per_second_alone"]
+    assert streams["speed_up"] == pytest.approx(rates, rel=0.01)
+    assert streams["prefill_ms"] > 0
+    assert f"{streams['prompt_tokens']}, 3 at" in shown
 
 
 def test_decode_steps_are_held_against_what_they_read(run):
@@ -248,8 +259,10 @@ def test_on_a_gpu(precision):
         reply_seconds=REPLY,
         runs=2,
         steps=20,
+        streams=8,
     )
     figures = measure_network(bench, lambda stage: None)
+    assert figures["streams"]["speed_up"] > 1
     memory = figures["memory"]
     assert memory["weights"] == pytest.approx(memory["plan"]["weights"], rel=0.01)
     assert memory["weights"] < memory["peak_allocated"] <= memory["peak_reserved"]

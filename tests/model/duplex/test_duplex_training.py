@@ -188,7 +188,7 @@ def test_adam_in_eight_bits(world, tmp_path):
         assert losses["adamw8bit"] != losses["adamw"]
         resumed = DuplexTrainer(asked)
         assert [resumed.train_step().loss for _ in range(6)] == losses["adamw8bit"][6:]
-        states = resumed._optimizer.state.values()
+        states = resumed._learner.optimizer.state.values()
         assert any(isinstance(state["exp_avg"], OptimState8bit) for state in states)
 
 

@@ -1,0 +1,1 @@
+"""Several histories of one network, computed in one pass: reading the weights costs it once."""
