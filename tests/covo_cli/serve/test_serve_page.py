@@ -64,7 +64,7 @@ def page(server: LiveServer, browser: Browser) -> Iterator[Browser]:
     browser.open(page_link(f"http://127.0.0.1:{server.port}", TOKEN))
     yield browser
     browser.do("Page.navigate", url="about:blank")
-    until(lambda: not server.places.busy)
+    until(lambda: not server.places.busy, 60)
     assert not browser.messages
 
 
