@@ -52,9 +52,7 @@ def serve(
         list[str] | None,
         typer.Option(help="Origin of a web page, https://HOST; repeat it.", rich_help_panel=_WHO),
     ] = None,
-    sessions: Annotated[
-        int, typer.Option(min=1, max=64, help="Conversations at once; each loads an engine.")
-    ] = 1,
+    sessions: Annotated[int, typer.Option(min=1, max=64, help="Conversations at once.")] = 1,
     json_log: Annotated[
         bool,
         typer.Option("--json-log", help="Tell of sessions and turns on stdout, as lines of JSON."),

@@ -15,7 +15,13 @@ from pathlib import Path
 import uvicorn
 
 from audio_io.worker import Worker
-from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voice_names
+from covo_cli.engines.engines import (
+    EngineChoice,
+    build_engine,
+    choose_engine,
+    for_sessions,
+    voice_names,
+)
 from covo_cli.engines.engines import turn_settings as turn_settings_of
 from covo_cli.errors import SettingsError
 from covo_cli.process.log import native_log_path
@@ -41,7 +47,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to serve, and to whom. ``token`` empty: a new one. ``sessions``: engines to load.
+    """Where to serve, and to whom. ``token`` empty: a new one. ``sessions``: conversations at once.
     ``json_log``: tell on stdout what happens."""
 
     host: str = "127.0.0.1"
@@ -66,7 +72,7 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
     if options.json_log:
         log_as_json()
     console = PlainConsole(stderr=True)
-    choice = choose_engine(settings)
+    choice = for_sessions(settings, choose_engine(settings), options.sessions)
     with ExitStack() as stack:
         engines = [
             build_engine(settings, real_time=True, choice=choice) for _ in range(options.sessions)
@@ -178,7 +184,7 @@ async def _show(app: ServerApp, console: PlainConsole) -> None:
 def _load(engines: Sequence[Engine], choice: EngineChoice, console: PlainConsole) -> None:
     """Load the engines, one after another. Ctrl-C works at any moment. Raises: ModelError."""
     info = engines[0].info
-    times = f", {len(engines)} times" if len(engines) > 1 else ""
+    times = f" for {len(engines)} conversations" if len(engines) > 1 else ""
     console.print(f"Engine {info.name} ({choice.reason}){times}: {info.description}")
 
     def load() -> None:

@@ -60,6 +60,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture
 def page(server: LiveServer, browser: Browser) -> Iterator[Browser]:
     """The page, before a conversation."""
+    browser.look(1280, 800)
     browser.messages.clear()
     browser.open(page_link(f"http://127.0.0.1:{server.port}", TOKEN))
     yield browser
