@@ -7,7 +7,7 @@ user. Nobody else gets them, because other clients take an unknown event for an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from model.events import (
@@ -20,8 +20,14 @@ from model.events import (
 )
 
 
-def told_besides(event: Event, response_id: str | None) -> Iterator[dict[str, Any]]:
-    """Yield what covo's own clients are told of ``event``. ``response_id``: of the newest reply."""
+def told_besides(
+    event: Event, response_id: str | None, place: Callable[[int], int]
+) -> Iterator[dict[str, Any]]:
+    """Yield what covo's own clients are told of ``event``.
+
+    ``response_id``: of the newest reply. ``place`` turns the engine's time into ms of the client's
+    sound.
+    """
     match event:
         case StateChanged(state=state, reason=reason):
             yield {"type": "covo.state", "state": state.value, "reason": reason}
@@ -30,8 +36,9 @@ def told_besides(event: Event, response_id: str | None) -> Iterator[dict[str, An
             yield {"type": "covo.playback", **told}
         case EndpointJudged(over=over, silence=silence, reason=reason):
             yield {"type": "covo.endpoint", "over": over, "silence": silence, "reason": reason}
-        case TurnLatency(total=total, parts=parts):
-            took = {"total": total, "parts": parts, "response_id": response_id}
+        case TurnLatency(at=at, total=total, parts=parts):
+            took = {"total": total, "parts": parts, "audio_ms": place(at)}
+            took["response_id"] = response_id
             yield {"type": "covo.latency", **took}
         case Notice(level=level, text=text):
             yield {"type": "covo.notice", "level": level, "text": text}
