@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from covo_cli.commands.common import JsonFile, save_json, weight_store
+from covo_cli.commands import train
+from covo_cli.commands.common import JsonFile, print_figures, save_json, weight_store
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
+app.command("train")(train.measure_training_step)
 
 
 @app.callback()
@@ -74,7 +76,7 @@ def conversation(
     settings = load_settings(flags)
     figures = bench_conversation(settings, questions, asker, idle, _say)
     save_json(json_file, figures)
-    _print_figures("Conversation", figures, without=("machine", "turns", "answers", "goals"))
+    print_figures("Conversation", figures, without=("machine", "turns", "answers", "goals"))
     PlainConsole().print(goals_table(figures, "Goals, whatever the machine"))
 
 
@@ -99,7 +101,7 @@ def echo(
     figures = bench_echo(load_settings(), delays, minutes, barge_ins, cancel, _say)
     save_json(json_file, figures)
     for path in figures["paths"]:
-        _print_figures(f"Echo after {path['delay_ms']} ms", path)
+        print_figures(f"Echo after {path['delay_ms']} ms", path)
 
 
 @app.command()
@@ -138,8 +140,8 @@ def soak(
     save_json(json_file, figures)
     if plot is not None:
         save_soak_plot(plot, figures)
-    _print_figures("Soak", figures, without=("machine", "flatness", "by_minute", "goals"))
-    _print_figures(f"After {settle:g} minutes", figures["flatness"])
+    print_figures("Soak", figures, without=("machine", "flatness", "by_minute", "goals"))
+    print_figures(f"After {settle:g} minutes", figures["flatness"])
     PlainConsole().print(goals_table(figures, "Goals: flat, and alive"))
 
 
@@ -166,7 +168,7 @@ def speakers(
         raise CliError("there is nobody else to tell the voice from; name two voices or more")
     figures = bench_speakers(load_settings(), voices, _say)
     save_json(json_file, figures)
-    _print_figures("Whose voice it is", figures, without=("machine",))
+    print_figures("Whose voice it is", figures, without=("machine",))
 
 
 @app.command()
@@ -180,7 +182,7 @@ def startup(
 
     figures = {"machine": machine(), **measure_startup(runs)}
     save_json(json_file, figures)
-    _print_figures("Seconds, whole processes", figures, without=("machine",))
+    print_figures("Seconds, whole processes", figures, without=("machine",))
 
 
 @app.command()
@@ -296,7 +298,7 @@ def duplex(
             figures = measure_steps(size, where, named, minutes or 30.0, progress)
     save_json(json_file, figures)
     title = "Full duplex with its voice" if voice else "A step of the full-duplex loop"
-    _print_figures(title, figures, without=("machine", "goals"))
+    print_figures(title, figures, without=("machine", "goals"))
     if voice:
         PlainConsole().print(goals_table(figures))
 
@@ -325,24 +327,8 @@ def turns(
         figures = measure_behaviours(network, trials, status.update)
     save_json(json_file, figures)
     for name in ("network", "chance", "network, deaf", "long conversations"):
-        _print_figures(name, figures[name])
+        print_figures(name, figures[name])
 
 
 def _say(text: str) -> None:
     typer.secho(f"{text} ...", dim=True)
-
-
-def _print_figures(title: str, figures: dict[str, Any], without: tuple[str, ...] = ()) -> None:
-    from rich.table import Table
-
-    from covo_cli.process.terminal import PlainConsole
-
-    table = Table(title=title, show_header=False)
-    for name, value in figures.items():
-        if name in without:
-            continue
-        shown = value
-        if isinstance(value, dict):
-            shown = "  ".join(f"{key.replace('_', ' ')} {entry}" for key, entry in value.items())
-        table.add_row(name.replace("_", " "), str(shown))
-    PlainConsole().print(table)

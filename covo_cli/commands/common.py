@@ -99,3 +99,20 @@ def save_json(path: Path | None, figures: dict[str, Any]) -> None:
         whole_file.write_text(path, json.dumps(figures, indent=2) + "\n")
     except OSError as error:
         raise CliError(f"cannot write {path}: {error.strerror}") from error
+
+
+def print_figures(title: str, figures: dict[str, Any], without: tuple[str, ...] = ()) -> None:
+    """Print ``figures`` as a table, all but those ``without``."""
+    from rich.table import Table
+
+    from covo_cli.process.terminal import PlainConsole
+
+    table = Table(title=title, show_header=False)
+    for name, value in figures.items():
+        if name in without:
+            continue
+        shown = value
+        if isinstance(value, dict):
+            shown = "  ".join(f"{key.replace('_', ' ')} {entry}" for key, entry in value.items())
+        table.add_row(name.replace("_", " "), str(shown))
+    PlainConsole().print(table)
