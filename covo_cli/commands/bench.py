@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 import typer
 
 from covo_cli.commands import train
-from covo_cli.commands.common import JsonFile, print_figures, save_json, weight_store
+from covo_cli.commands.common import JsonFile, print_figures, save_json, say, weight_store
+from covo_cli.commands.serve import bench_serve
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
 
 app = typer.Typer(no_args_is_help=True, help="Measure the parts of the assistant on this machine.")
-app.command("train")(train.measure_training_step)
 
 
 @app.callback()
@@ -74,7 +74,7 @@ def conversation(
 
     require_packages("eval", *WORD_PACKAGES)
     settings = load_settings(flags)
-    figures = bench_conversation(settings, questions, asker, idle, _say)
+    figures = bench_conversation(settings, questions, asker, idle, say)
     save_json(json_file, figures)
     print_figures("Conversation", figures, without=("machine", "turns", "answers", "goals"))
     PlainConsole().print(goals_table(figures, "Goals, whatever the machine"))
@@ -98,7 +98,7 @@ def echo(
     from covo_cli.settings.settings import load_settings
 
     delays = [ms / 1000 for ms in delay or (20, 80, 150)]
-    figures = bench_echo(load_settings(), delays, minutes, barge_ins, cancel, _say)
+    figures = bench_echo(load_settings(), delays, minutes, barge_ins, cancel, say)
     save_json(json_file, figures)
     for path in figures["paths"]:
         print_figures(f"Echo after {path['delay_ms']} ms", path)
@@ -136,7 +136,7 @@ def soak(
     if plot is not None:
         check_plot(plot)
     bench = SoakBench(minutes, pace == "real", seed, settle)
-    figures = bench_soak(load_settings(), engine, bench, _say)
+    figures = bench_soak(load_settings(), engine, bench, say)
     save_json(json_file, figures)
     if plot is not None:
         save_soak_plot(plot, figures)
@@ -166,7 +166,7 @@ def speakers(
     voices = voice or ["heart", "bella", "emma", "george", "michael"]
     if len(set(voices)) < 2:
         raise CliError("there is nobody else to tell the voice from; name two voices or more")
-    figures = bench_speakers(load_settings(), voices, _say)
+    figures = bench_speakers(load_settings(), voices, say)
     save_json(json_file, figures)
     print_figures("Whose voice it is", figures, without=("machine",))
 
@@ -238,7 +238,7 @@ def network(
         steps=steps,
         streams=streams,
     )
-    figures = measure_network(bench, _say)
+    figures = measure_network(bench, say)
     save_json(json_file, figures)
     for table in network_tables(figures):
         PlainConsole().print(table)
@@ -330,5 +330,5 @@ def turns(
         print_figures(name, figures[name])
 
 
-def _say(text: str) -> None:
-    typer.secho(f"{text} ...", dim=True)
+app.command("serve")(bench_serve)
+app.command("train")(train.measure_training_step)

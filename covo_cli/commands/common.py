@@ -101,8 +101,13 @@ def save_json(path: Path | None, figures: dict[str, Any]) -> None:
         raise CliError(f"cannot write {path}: {error.strerror}") from error
 
 
+def say(text: str) -> None:
+    """Say what is being done."""
+    typer.secho(f"{text} ...", dim=True)
+
+
 def print_figures(title: str, figures: dict[str, Any], without: tuple[str, ...] = ()) -> None:
-    """Print ``figures`` as a table, all but those ``without``."""
+    """Print ``figures`` as a table, but for those called ``without``."""
     from rich.table import Table
 
     from covo_cli.process.terminal import PlainConsole

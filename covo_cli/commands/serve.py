@@ -1,13 +1,14 @@
-"""``covo serve``: hold conversations for clients of the OpenAI Realtime API."""
+"""``covo serve`` and ``covo bench serve``: conversations for clients of the Realtime API."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from covo_cli.commands.common import JsonFile, print_figures, save_json, say
 from covo_cli.commands.voices import complete_voice
 from covo_cli.settings.flags import with_flags
 
@@ -52,9 +53,7 @@ def serve(
         list[str] | None,
         typer.Option(help="Origin of a web page, https://HOST; repeat it.", rich_help_panel=_WHO),
     ] = None,
-    sessions: Annotated[
-        int, typer.Option(min=1, max=64, help="Conversations at once; each loads an engine.")
-    ] = 1,
+    sessions: Annotated[int, typer.Option(min=1, max=64, help="Conversations at once.")] = 1,
     json_log: Annotated[
         bool,
         typer.Option("--json-log", help="Tell of sessions and turns on stdout, as lines of JSON."),
@@ -85,3 +84,36 @@ def serve(
         check,
     )
     raise typer.Exit(run_serve(settings, options))
+
+
+def bench_serve(
+    engine: Annotated[
+        Literal["lite", "scripted"], typer.Option(help="scripted needs no models.")
+    ] = "scripted",
+    sessions: Annotated[int, typer.Option(help="Conversations at once.", min=1, max=200)] = 4,
+    minutes: Annotated[float, typer.Option(help="Minutes of conversation.", min=0.1)] = 10.0,
+    vanishing: Annotated[
+        int, typer.Option(help="Clients that come and vanish afterwards.", min=0)
+    ] = 1000,
+    settle: Annotated[float, typer.Option(help="Minutes before memory must be flat.", min=0)] = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of what the clients do.", min=0)] = 1,
+    json_file: JsonFile = None,
+) -> None:
+    """Talk to a server with several clients at once, in real time.
+
+    Measures what the wire adds to the latency, gaps, memory, and what clients that come and vanish
+    at random points leave behind.
+    """
+    from covo_cli.process.packages import require_packages
+
+    require_packages("serve", "starlette", "uvicorn", "websockets", "prometheus_client")
+    from covo_cli.bench.goals import goals_table
+    from covo_cli.bench.serving import ServeBench, measure_serving
+    from covo_cli.process.terminal import PlainConsole
+    from covo_cli.settings.settings import load_settings
+
+    bench = ServeBench(engine, sessions, minutes, vanishing, settle, seed)
+    figures = measure_serving(bench, load_settings(), say)
+    save_json(json_file, figures)
+    print_figures("Serving", figures, without=("machine", "by_interval", "goals"))
+    PlainConsole().print(goals_table(figures, "Goals"))

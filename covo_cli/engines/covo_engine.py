@@ -39,14 +39,17 @@ def pick_covo(settings: Settings) -> CovoModel:
     return _inspect(folder, network_settings(settings))
 
 
-def covo_model(settings: Settings, *, text_only: bool | None = None) -> CovoModel:
-    """Inspect the model without loading it. ``text_only`` overrides the setting.
+def covo_model(
+    settings: Settings, *, text_only: bool | None = None, sessions: int = 1
+) -> CovoModel:
+    """Inspect the model for ``sessions`` conversations at once without loading it. ``text_only``
+    overrides the setting.
 
     Raises: SettingsError, WeightsError, NetworkConfigError, NetworkMemoryError.
     """
     folder = covo_folder(settings)
     check_packages()
-    return _inspect(folder, network_settings(settings, text_only=text_only))
+    return _inspect(folder, network_settings(settings, text_only=text_only, sessions=sessions))
 
 
 def build_covo(settings: Settings, model: CovoModel | None = None) -> CovoGenerator:
@@ -69,7 +72,9 @@ def covo_voices(settings: Settings) -> VoiceCatalogue:
     return VoiceCatalogue(covo_folder(settings), store.names(), store.get)
 
 
-def network_settings(settings: Settings, *, text_only: bool | None = None) -> NetworkSettings:
+def network_settings(
+    settings: Settings, *, text_only: bool | None = None, sessions: int = 1
+) -> NetworkSettings:
     """Convert the settings for the network. Raises: SettingsError."""
     from model.covo.language.sampling import SamplingSettings
     from model.covo.loading.assemble import NetworkSettings
@@ -88,6 +93,7 @@ def network_settings(settings: Settings, *, text_only: bool | None = None) -> Ne
         graph=covo.cuda_graph,
         text_only=covo.text_only if text_only is None else text_only,
         persona=read_persona(settings.chat.persona),
+        sessions=sessions,
     )
 
 

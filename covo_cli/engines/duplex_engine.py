@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from model.jobs.executor import Executor
 
 
-def duplex_model(settings: Settings) -> DuplexModel:
-    """Inspect the checkpoint named by ``covo.model`` without loading it.
+def duplex_model(settings: Settings, *, sessions: int = 1) -> DuplexModel:
+    """Inspect the checkpoint named by ``covo.model`` for ``sessions`` conversations at once. Loads
+    nothing.
 
     Raises: SettingsError, VoiceError, ModelError (also for a half-duplex checkpoint).
     """
@@ -31,7 +32,9 @@ def duplex_model(settings: Settings) -> DuplexModel:
     if settings.covo.text_only:
         raise SettingsError("the full-duplex engine always speaks; drop --text-only")
     voices = covo_voices(settings)
-    return DuplexModel(folder, network_settings(settings), voices, settings.covo.voice)
+    return DuplexModel(
+        folder, network_settings(settings, sessions=sessions), voices, settings.covo.voice
+    )
 
 
 def build_duplex(
@@ -39,9 +42,11 @@ def build_duplex(
     detector: SpeechDetector,
     executor: Executor,
     recognizer: Callable[[], LoadableRecognizer],
+    model: DuplexModel | None = None,
 ) -> DuplexEngine:
-    """Build the engine without loading it. Raises: as :func:`duplex_model`."""
-    model = duplex_model(settings)
+    """Build the engine on ``model`` (default: :func:`duplex_model`) without loading it. Raises: as
+    :func:`duplex_model`."""
+    model = model or duplex_model(settings)
     from model.duplex.engine import DuplexEngine
 
     if not settings.covo.transcript:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from model.errors import ModelError
 if TYPE_CHECKING:
     from audio_io.signal import SpeechDetector
     from model.covo.loading.assemble import CovoModel
+    from model.duplex.assemble import DuplexModel
     from model.engine import Engine
     from model.hearing.identity.profile import SpeakerEmbedder
     from model.hearing.recognition import LoadableRecognizer
@@ -34,11 +35,13 @@ ASSUMED_LANGUAGE = "en"
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """The chosen engine and why. ``model``: the model inspected for the choice, for reuse."""
+    """The chosen engine and why. ``model``, ``duplex``: the network's model, inspected already;
+    engines that are built on the same one share its weights."""
 
     name: str
     reason: str
     model: CovoModel | None = field(default=None, repr=False)
+    duplex: DuplexModel | None = field(default=None, repr=False)
 
 
 def choose_engine(settings: Settings) -> EngineChoice:
@@ -52,6 +55,22 @@ def choose_engine(settings: Settings) -> EngineChoice:
     except (ModelError, SettingsError) as error:
         return EngineChoice("lite", f"embedded; Covo-Audio is not available: {error}")
     return EngineChoice("covo", f"{settings.covo.model} is installed and fits", model)
+
+
+def for_sessions(settings: Settings, choice: EngineChoice, sessions: int) -> EngineChoice:
+    """Return ``choice`` with a model on which ``sessions`` engines can be built.
+
+    Raises: SettingsError, VoiceError, ModelError, when there is no memory for so many, too.
+    """
+    if choice.name == "covo":
+        from covo_cli.engines.covo_engine import covo_model
+
+        return replace(choice, model=covo_model(settings, sessions=sessions))
+    if choice.name == "covo-fd":
+        from covo_cli.engines.duplex_engine import duplex_model
+
+        return replace(choice, duplex=duplex_model(settings, sessions=sessions))
+    return choice
 
 
 def build_engine(
@@ -84,7 +103,7 @@ def build_engine(
         from covo_cli.engines.duplex_engine import build_duplex
 
         reader = partial(whisper, settings)
-        return build_duplex(settings, detector(settings), executor, reader)
+        return build_duplex(settings, detector(settings), executor, reader, choice.duplex)
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 

@@ -72,8 +72,19 @@ class ServerFigures:
         if last is not None:
             turns = self._count("covo_turn_seconds_count")
             words.append(f"turn {turns} answered after {last.total:.2f} s")
-        words += [f"{late} late steps" for late in [self._count("covo_late_steps_total")] if late]
+        if late := self.late_steps:
+            words.append(f"{late} late steps")
         return ", ".join(words)
+
+    @property
+    def late_steps(self) -> int:
+        """How many frames were begun late."""
+        return self._count("covo_late_steps_total")
+
+    @property
+    def gaps(self) -> int:
+        """How often a reply's sound was sent too late."""
+        return self._count("covo_gaps_total")
 
     def metrics(self) -> bytes:
         """Return everything in Prometheus's text format."""

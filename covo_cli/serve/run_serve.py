@@ -15,7 +15,13 @@ from pathlib import Path
 import uvicorn
 
 from audio_io.worker import Worker
-from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voice_names
+from covo_cli.engines.engines import (
+    EngineChoice,
+    build_engine,
+    choose_engine,
+    for_sessions,
+    voice_names,
+)
 from covo_cli.engines.engines import turn_settings as turn_settings_of
 from covo_cli.errors import SettingsError
 from covo_cli.process.log import native_log_path
@@ -25,6 +31,7 @@ from covo_cli.serve.app import ServerApp
 from covo_cli.serve.check import check_server
 from covo_cli.serve.figures import log_as_json
 from covo_cli.serve.handshake import Handshake, new_token
+from covo_cli.serve.page_routes import page_link, page_routes
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.session_object import ServedEngine, voices_told
 from covo_cli.settings.settings import Settings
@@ -40,7 +47,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to serve, and to whom. ``token`` empty: a new one. ``sessions``: engines to load.
+    """Where to serve, and to whom. ``token`` empty: a new one. ``sessions``: conversations at once.
     ``json_log``: tell on stdout what happens."""
 
     host: str = "127.0.0.1"
@@ -65,7 +72,7 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
     if options.json_log:
         log_as_json()
     console = PlainConsole(stderr=True)
-    choice = choose_engine(settings)
+    choice = for_sessions(settings, choose_engine(settings), options.sessions)
     with ExitStack() as stack:
         engines = [
             build_engine(settings, real_time=True, choice=choice) for _ in range(options.sessions)
@@ -77,7 +84,9 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
         token = token or new_token()
         served = describe(settings, choice, engines[0])
         handshake = Handshake(token, (*options.hosts, options.host), options.origins)
-        app = ServerApp(handshake, Places(engines), served, engines[0].info.lacks)
+        app = ServerApp(
+            handshake, Places(engines), served, engines[0].info.lacks, pages=page_routes()
+        )
         shown = token if generated else f"as set by --token or {TOKEN_VARIABLE}"
         return asyncio.run(_serve(app, options, token, shown, console))
 
@@ -150,6 +159,8 @@ async def _serve(
         return code
     console.print(f"Serving at  {address}  (WebSocket: ws{secure}://{host}:{port}/v1/realtime)")
     console.print(f"Token       {shown}")
+    link = page_link(address.removesuffix("/v1"), token if shown == token else "")
+    console.print(f"Page        {link}", soft_wrap=True)  # else it is no link
     if options.host not in _LOOPBACK and not secure:
         console.print("Warning: others on the network can listen in; use --tls-cert, or ssh -L")
     showing = asyncio.ensure_future(_show(app, console))
@@ -173,7 +184,7 @@ async def _show(app: ServerApp, console: PlainConsole) -> None:
 def _load(engines: Sequence[Engine], choice: EngineChoice, console: PlainConsole) -> None:
     """Load the engines, one after another. Ctrl-C works at any moment. Raises: ModelError."""
     info = engines[0].info
-    times = f", {len(engines)} times" if len(engines) > 1 else ""
+    times = f" for {len(engines)} conversations" if len(engines) > 1 else ""
     console.print(f"Engine {info.name} ({choice.reason}){times}: {info.description}")
 
     def load() -> None:

@@ -26,11 +26,13 @@ from model.covo.config.sizes import FULL
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
+from model.covo.loading.shared import SharedModule
 from model.covo.memory.fit import MemoryFit, free_memory
 from model.covo.memory.plan import MemoryPlan, MemorySetting
+from model.covo.speech.token2wav import Token2Wav
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.duplex.network.loop import DuplexLoop, LoopState
-from model.duplex.network.network import load_duplex, load_tokenizer
+from model.duplex.network.network import DuplexNetwork, load_duplex, load_tokenizer
 from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
@@ -53,7 +55,8 @@ class DuplexAssistant:
 
 
 class DuplexModel:
-    """The checkpoint in ``folder``, checked but not loaded.
+    """The checkpoint in ``folder``, checked but not loaded. What is loaded several times while it
+    is in use shares its weights.
 
     ``voice``: a name in ``catalogue``, or empty for the checkpoint's own. Settings of turns, prompt
     and sampling are ignored: the profile decides these.
@@ -73,6 +76,8 @@ class DuplexModel:
         self._tokenizer = load_tokenizer(folder, self._profile)
         self._device = named_device(settings.device)
         self._precision = self._checked_precision()
+        self._network: SharedModule[DuplexNetwork] = SharedModule()
+        self._token2wav: SharedModule[Token2Wav] = SharedModule()
         self._sound = None
         if self._profile.speech is Speech.TOKEN2WAV:
             self._sound = self._check_token2wav(catalogue, voice)
@@ -97,7 +102,9 @@ class DuplexModel:
     def load(self, progress: Progress) -> DuplexAssistant:
         """Load everything, without warming up. Raises: NetworkConfigError, WeightsError."""
         progress("loading the duplex network")
-        network = load_duplex(self._folder, device=self._device, precision=self._precision)
+        network = self._network.get(
+            lambda: load_duplex(self._folder, device=self._device, precision=self._precision)
+        )
         loop = DuplexLoop(network, graph=self._settings.graph)
         if self._sound is None:
             return DuplexAssistant(loop, ToneSpeech(self._profile.code_rate), self._tokenizer)
@@ -111,6 +118,7 @@ class DuplexModel:
             self._precision,
             SPEECH_BF16 if sound is None else sound.precision,
             speaks=sound is not None,
+            sessions=self._settings.sessions,
             duplex_tokens=self._profile.cache_tokens,
         )
         # Without a voice, the sizes of token2wav do not count.
@@ -156,7 +164,9 @@ class DuplexModel:
 
     def _load_speech(self, sound: _Token2Wav) -> Token2WavSpeech:
         folder = self._folder / TOKEN2WAV
-        token2wav = load_token2wav(folder, device=self._device, precision=sound.precision)
+        token2wav = self._token2wav.get(
+            lambda: load_token2wav(folder, device=self._device, precision=sound.precision)
+        )
         sampling = self._settings.flow_sampling(sound.config.sampling)
         return Token2WavSpeech.chunkwise(
             token2wav, sound.voice.prompt, self._profile, sampling, graph=self._settings.graph

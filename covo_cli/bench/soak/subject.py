@@ -31,6 +31,7 @@ from covo_cli.process.native import share_one_heap
 from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import Engine, EngineInfo
+from model.hearing.recognition import Recognizer
 from model.jobs.executor import ThreadExecutor, VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.phrases import phrases_of
@@ -81,10 +82,15 @@ def random_user(lines: Sequence[Line], minutes: float, rng: np.random.Generator)
 def scripted_subject(settings: Settings, user: ScriptedUser, *, paced: bool) -> SoakSubject:
     """Return real turn taking around replies and words that need no model."""
     share_one_heap()
+    oracle = Oracle([line.text for line in user.lines], user)
+    return SoakSubject(scripted_engine(settings, oracle, paced=paced), user, ("first", "second"))
+
+
+def scripted_engine(settings: Settings, oracle: Recognizer, *, paced: bool) -> TurnTakingEngine:
+    """Return real turn taking around replies of tones and the words that ``oracle`` knows."""
     clock = _WallClock() if paced else SteadyClock()
     info = EngineInfo(SCRIPTED, "real turn taking; words and replies are scripted", "", "cpu", {})
-    oracle = Oracle([line.text for line in user.lines], user)
-    engine = TurnTakingEngine(
+    return TurnTakingEngine(
         ReadAloud(info, _tones, REPLY_S, hears=False, pass_time=clock.pass_time),
         WebRtcVad(),
         ThreadExecutor() if paced else VirtualExecutor(clock),
@@ -92,7 +98,6 @@ def scripted_subject(settings: Settings, user: ScriptedUser, *, paced: bool) -> 
         SteadyRecognizer(oracle, clock, "a recogniser that never errs"),
         phrases_of("en"),
     )
-    return SoakSubject(engine, user, ("first", "second"))
 
 
 def real_subject(settings: Settings, name: str, user: ScriptedUser, *, paced: bool) -> SoakSubject:

@@ -265,8 +265,9 @@ class RealtimeSession:
             for event in tick.events:
                 self._tell(event)
                 if self._extended:
-                    newest = self._replies.newest
-                    for besides in told_besides(event, newest.response_id if newest else None):
+                    newest, place = self._replies.newest, self._microphone.appended_ms
+                    response_id = newest.response_id if newest else None
+                    for besides in told_besides(event, response_id, place):
                         self._send(besides)
             self._replies.send_sound()
             self._look_after(tick.at)

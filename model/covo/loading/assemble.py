@@ -23,13 +23,16 @@ from model.covo.conversation.chat_prompt import read_system_prompt
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
 from model.covo.conversation.generator import CovoGenerator, LoadedNetwork
 from model.covo.language.decoder import Decoder
+from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.loading.checkpoint import load_network, load_token2wav
+from model.covo.loading.shared import SharedModule
 from model.covo.memory.fit import MemoryFit, free_memory
 from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
 from model.covo.speech.speech_worker import SpeechWorker
+from model.covo.speech.token2wav import Token2Wav
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.engine import EngineInfo, Progress
 
@@ -47,7 +50,8 @@ class NetworkSettings:
     ``context_minutes``: minutes of talk to remember. ``voice_prompt_seconds``: how much of a voice
     prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for the
     checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative to disable.
-    ``graph``: use CUDA graphs. ``text_only``: write without speaking.
+    ``graph``: use CUDA graphs. ``text_only``: write without speaking. ``sessions``: conversations
+    at once, for which there must be memory.
     """
 
     device: str = AUTO
@@ -62,6 +66,7 @@ class NetworkSettings:
     graph: bool = True
     text_only: bool = False
     persona: str | None = None
+    sessions: int = 1
 
     def flow_sampling(self, own: SamplingConfig) -> SamplingConfig:
         """Return how the flow is solved, with a checkpoint's ``own`` settings as defaults."""
@@ -74,6 +79,8 @@ class NetworkSettings:
 
 class CovoModel:
     """The model in ``folder`` with ``settings``, inspected but not loaded.
+
+    What is loaded several times while it is in use shares its weights.
 
     Raises: NetworkConfigError when the folder is not a Covo-Audio model, the precision unknown or
     the device missing; NetworkMemoryError when it does not fit.
@@ -90,6 +97,8 @@ class CovoModel:
         self.speech_precision = token2wav_precision(settings.token2wav_precision, self.device.type)
         self.tokenizer = CovoTokenizer.read(folder, self.config)
         self.system = read_system_prompt(folder, settings.persona)
+        self._network: SharedModule[CovoNetwork] = SharedModule()
+        self._token2wav: SharedModule[Token2Wav] = SharedModule()
         self.plan = self._plan()
 
     @property
@@ -103,11 +112,13 @@ class CovoModel:
 
         Raises: WeightsError, NetworkConfigError.
         """
-        network = load_network(
-            self.folder,
-            device=self.device,
-            precision=self.precision,
-            progress=_bytes("the language model", progress),
+        network = self._network.get(
+            lambda: load_network(
+                self.folder,
+                device=self.device,
+                precision=self.precision,
+                progress=_bytes("the language model", progress),
+            )
         )
         capacity = min(
             context_tokens(self.settings.context_minutes), self.config.backbone.max_positions
@@ -122,11 +133,13 @@ class CovoModel:
 
     def load_speech(self, progress: Progress) -> SpeechWorker:
         """Load token2wav. Raises: WeightsError, NetworkConfigError."""
-        token2wav = load_token2wav(
-            self.folder / TOKEN2WAV,
-            device=self.device,
-            precision=self.speech_precision,
-            progress=_bytes("token2wav", progress),
+        token2wav = self._token2wav.get(
+            lambda: load_token2wav(
+                self.folder / TOKEN2WAV,
+                device=self.device,
+                precision=self.speech_precision,
+                progress=_bytes("token2wav", progress),
+            )
         )
         sampling = self.settings.flow_sampling(self.speech_config.sampling)
         return SpeechWorker(
@@ -152,6 +165,7 @@ class CovoModel:
             self.speech_precision,
             self.settings.context_minutes,
             speaks=not self.settings.text_only,
+            sessions=self.settings.sessions,
         )
         fit = MemoryFit(
             self.config,

@@ -49,7 +49,8 @@ MARGIN = 0.05
 class MemorySetting:
     """The user's choices: the ``precision`` of the language model and of ``token2wav``, the
     ``minutes`` of talk in the cache, and whether the network ``speaks`` (else token2wav is not
-    loaded).
+    loaded). ``sessions``: conversations at once, which share the weights; each has a cache and a
+    workspace of its own.
 
     ``duplex_tokens``: the cache of the full-duplex loop, which its profile fixes; ``minutes`` then
     do not count, and nothing is quantised.
@@ -59,6 +60,7 @@ class MemorySetting:
     token2wav: SpeechPrecision = SPEECH_FP32
     minutes: float = 10.0
     speaks: bool = True
+    sessions: int = 1
     duplex_tokens: int | None = None
 
     @property
@@ -68,15 +70,16 @@ class MemorySetting:
 
     def __str__(self) -> str:
         speech = f"with token2wav in {self.token2wav}" if self.speaks else "without token2wav"
+        times = f" for {self.sessions} conversations" if self.sessions > 1 else ""
         if self.duplex_tokens is not None:
-            return f"full duplex in {self.precision} {speech}"
-        return f"{self.precision} {speech} and {_minutes(self.minutes)}"
+            return f"full duplex in {self.precision} {speech}{times}"
+        return f"{self.precision} {speech} and {_minutes(self.minutes)}{times}"
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """Bytes of each part for ``setting`` on a device of the type ``device``. ``blocks``: the
-    language model's layers and last norm."""
+    language model's layers and last norm; ``cache`` and ``workspace``: of one conversation."""
 
     setting: MemorySetting
     device: str
@@ -100,7 +103,8 @@ class MemoryPlan:
     def allocated(self) -> int:
         """Return the expected peak of torch's allocator: the weights, and cache and workspace, or
         the quantising of the last layer, which precedes these."""
-        return self.weights + max(self.cache + self.workspace.peak, self.workspace.quantising)
+        talks = self.setting.sessions * (self.cache + self.workspace.peak)
+        return self.weights + max(talks, self.workspace.quantising)
 
     @property
     def margin(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
 from audio_io.signal import Position
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
+from model.covo.conversation.dialogue_parts import ReplyEnd
 from model.covo.conversation.generator import LoadedNetwork
 from model.covo.language.sampling import SamplingSettings
 from model.covo.loading.assemble import CovoModel, NetworkSettings, build_generator
@@ -523,3 +526,30 @@ def test_a_bug_in_the_network_costs_one_reply(make, monkeypatch, caplog, part):
     assert "Traceback" in caplog.text
     assert len(of(events, ReplyFinished)) == 1
     assert of(events, StateChanged)[-1].state == "listening"
+
+
+def test_conversations_on_one_model_share_its_weights_and_no_history(folder):
+    model = CovoModel(folder, replace(SETTINGS, sessions=2))
+    first, second = (model.load_dialogue(VOICE, lambda stage: None) for _ in range(2))
+    assert first._network is second._network
+    speaking = [model.load_speech(lambda stage: None) for _ in range(2)]
+    assert speaking[0].token2wav is speaking[1].token2wav
+    alone = CovoModel(folder, SETTINGS).load_dialogue(VOICE, lambda stage: None)
+    assert alone._network is not first._network
+
+    def parts(dialogue, text):
+        return dialogue.stream(dialogue.begin(text=text), lambda: False)
+
+    def said(streamed):
+        return [part for part in streamed if not isinstance(part, ReplyEnd)]
+
+    other = parts(second, "good evening, and how are you")
+    interleaved = []
+    for part in parts(first, "hello"):
+        interleaved.append(part)
+        next(other, None)
+    assert said(interleaved) == said(parts(alone, "hello"))
+    network = weakref.ref(first._network)
+    del first, second, other, speaking
+    gc.collect()
+    assert network() is None  # freed with the last of its users, although the model is held

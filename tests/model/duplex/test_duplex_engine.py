@@ -434,3 +434,18 @@ def test_another_tokenizer_is_refused(tmp_path):
     path.unlink()
     with pytest.raises(NetworkConfigError, match=r"has no tokenizer\.json"):
         look_at(folder)
+
+
+def test_engines_on_one_model_share_the_network_and_no_context():
+    model = look_at(FOLDER, sessions=2)
+    first, second = (model.load(lambda stage: None).loop for _ in range(2))
+    assert first.network is second.network
+    quiet = np.zeros(first.profile.chunk_samples, np.float32)
+    loud = np.full_like(quiet, 0.1)
+    one, two, alone = first.start(), second.start(), first.start()
+    for _ in range(4):
+        step, one = first.step(one, quiet)
+        _, two = second.step(two, loud)
+        expected, alone = first.step(alone, quiet)
+        assert step.taken == expected.taken
+        assert torch.equal(one.pending, alone.pending)

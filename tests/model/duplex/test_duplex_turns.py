@@ -21,7 +21,7 @@ from covo_cli.app import app
 from covo_cli.bench.duplex import behaviours as bench
 from covo_cli.bench.duplex.behaviours import measure_behaviours
 from covo_cli.bench.duplex.steps import measure_steps
-from covo_cli.engines.engines import build_engine
+from covo_cli.engines.engines import build_engine, choose_engine, for_sessions
 from covo_cli.errors import CliError
 from covo_cli.settings.settings import load_settings
 from model.covo.config.precision import Precision
@@ -213,3 +213,15 @@ def test_a_device_that_is_none(isolated, monkeypatch):
     settings = load_settings({"engine.name": "covo-fd", "covo.model": str(FOLDER)})
     with pytest.raises(NetworkConfigError, match="no device 'banana'"):
         build_engine(settings, real_time=False)
+
+
+def test_the_engines_of_a_server_share_the_network(isolated):
+    settings = load_settings({"engine.name": "covo-fd", "covo.model": str(FOLDER)})
+    choice = for_sessions(settings, choose_engine(settings), 2)
+    assert choice.duplex.plan.setting.sessions == 2
+    engines = [build_engine(settings, real_time=False, choice=choice) for _ in range(2)]
+    first, second = (engine._load(lambda stage: None).loop for engine in engines)
+    assert first is not second
+    assert first.network is second.network
+    for engine in engines:
+        engine.close()

@@ -194,3 +194,11 @@ def test_free_memory():
     for device in ("cuda:77", "toaster"):
         with pytest.raises(NetworkConfigError, match=device):
             free_memory(device)
+
+
+def test_conversations_at_once_share_the_weights_and_nothing_else():
+    one, four = (FITS.plan(MemorySetting(sessions=count)) for count in (1, 4))
+    assert four.weights == one.weights
+    assert four.allocated - one.allocated == 3 * (one.cache + one.workspace.peak)
+    with pytest.raises(NetworkMemoryError, match="for 4 conversations needs"):
+        FITS.require(four.setting, four.total - 1, "cuda:0")
