@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from covo_cli.commands import train
 from covo_cli.commands.common import JsonFile, print_figures, save_json, say, weight_store
 from covo_cli.commands.serve import bench_serve
 from covo_cli.commands.voices import complete_voice
@@ -330,3 +331,4 @@ def turns(
 
 
 app.command("serve")(bench_serve)
+app.command("train")(train.measure_training_step)

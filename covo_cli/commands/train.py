@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
+
+from covo_cli.commands.common import JsonFile, print_figures, save_json
 
 app = typer.Typer(no_args_is_help=True, help="Train networks.")
 
@@ -132,3 +134,40 @@ def endings(
     trained.write(out)
     console.print(table(trained))
     console.print(f"Written: {out}")
+
+
+def measure_training_step(
+    size: Annotated[str, typer.Option(help="Size of the network: full or tiny.")] = "tiny",
+    device: Annotated[str, typer.Option(help="Compute device: auto, cuda, cpu ...")] = "auto",
+    rank: Annotated[int, typer.Option(help="Rank of the LoRA adapters.", min=1)] = 64,
+    positions: Annotated[int, typer.Option(help="Tokens in a step.", min=64)] = 8192,
+    optimizer: Annotated[
+        Literal["adamw", "adamw8bit"], typer.Option(help="AdamW's moments in float32 or 8 bits.")
+    ] = "adamw",
+    steps: Annotated[int, typer.Option(help="Number of steps to time.", min=1)] = 10,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure steps of full-duplex training.
+
+    Counts a step's memory and operations; times it as well on a GPU, and elsewhere unless the
+    network has its full size. The weights are random.
+    """
+    from covo_cli.engines.covo_engine import check_packages
+    from covo_cli.process.packages import require_packages
+    from covo_cli.process.terminal import PlainConsole
+
+    check_packages()
+    require_packages("train", "peft")
+    from covo_cli.bench.duplex.training import TrainBench, measure_training
+    from covo_cli.bench.goals import goals_table
+    from model.covo.config.device import named_device
+
+    where = named_device(device)
+    timed = where.type == "cuda" or size != "full"
+    bench = TrainBench(size, where, rank, positions, optimizer, steps, timed)
+    console = PlainConsole()
+    with console.status("") as status:
+        figures = measure_training(bench, status.update)
+    save_json(json_file, figures)
+    print_figures("A step of training", figures, without=("machine", "goals"))
+    console.print(goals_table(figures))

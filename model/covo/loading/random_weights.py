@@ -24,12 +24,15 @@ def random_network(
     *,
     device: torch.device | str = "cpu",
     precision: Precision = Precision.BF16,
+    merge: bool = True,
     progress: Progress = lambda done, total: None,
 ) -> CovoNetwork:
-    """Return the language-model side. Raises: NetworkConfigError."""
+    """Return the language-model side. ``merge``: as in
+    :func:`~model.covo.loading.checkpoint.load_network`. Raises: NetworkConfigError."""
     with torch.device("meta"):
         network = CovoNetwork(config)
-    merge_projections(network.llm.model)
+    if merge:
+        merge_projections(network.llm.model)
     _fill(network, torch.device(device), precision, progress)
     network.build_constants()
     network.eval()
