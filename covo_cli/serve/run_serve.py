@@ -31,6 +31,7 @@ from covo_cli.serve.app import ServerApp
 from covo_cli.serve.check import check_server
 from covo_cli.serve.figures import log_as_json
 from covo_cli.serve.handshake import Handshake, new_token
+from covo_cli.serve.page_routes import page_link, page_routes
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.session_object import ServedEngine, voices_told
 from covo_cli.settings.settings import Settings
@@ -83,7 +84,9 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
         token = token or new_token()
         served = describe(settings, choice, engines[0])
         handshake = Handshake(token, (*options.hosts, options.host), options.origins)
-        app = ServerApp(handshake, Places(engines), served, engines[0].info.lacks)
+        app = ServerApp(
+            handshake, Places(engines), served, engines[0].info.lacks, pages=page_routes()
+        )
         shown = token if generated else f"as set by --token or {TOKEN_VARIABLE}"
         return asyncio.run(_serve(app, options, token, shown, console))
 
@@ -156,6 +159,8 @@ async def _serve(
         return code
     console.print(f"Serving at  {address}  (WebSocket: ws{secure}://{host}:{port}/v1/realtime)")
     console.print(f"Token       {shown}")
+    link = page_link(address.removesuffix("/v1"), token if shown == token else "")
+    console.print(f"Page        {link}", soft_wrap=True)  # else it is no link
     if options.host not in _LOOPBACK and not secure:
         console.print("Warning: others on the network can listen in; use --tls-cert, or ssh -L")
     showing = asyncio.ensure_future(_show(app, console))

@@ -1,8 +1,8 @@
 """covo's own events, for clients that ask for them (``?covo=1``).
 
-What the terminal shows beyond the Realtime API: the speaker is ducked, held, resumed or stopped and
-why, how a silence was judged, how long an answer took, and messages for the user. Nobody else gets
-them, because other clients take an unknown event for an error.
+What the terminal shows beyond the Realtime API: whose turn it is, the speaker is ducked, held,
+resumed or stopped and why, how a silence was judged, how long an answer took, and messages for the
+user. Nobody else gets them, because other clients take an unknown event for an error.
 """
 
 from __future__ import annotations
@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from model.events import EndpointJudged, Event, Notice, PlaybackControl, TurnLatency
+from model.events import (
+    EndpointJudged,
+    Event,
+    Notice,
+    PlaybackControl,
+    StateChanged,
+    TurnLatency,
+)
 
 
 def told_besides(
@@ -22,6 +29,8 @@ def told_besides(
     sound.
     """
     match event:
+        case StateChanged(state=state, reason=reason):
+            yield {"type": "covo.state", "state": state.value, "reason": reason}
         case PlaybackControl(action=action, reason=reason):
             told = {"action": action.value, "reason": reason, "response_id": response_id}
             yield {"type": "covo.playback", **told}

@@ -6,20 +6,23 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 
+from audio_io.signal import Audio
 from covo_cli.serve.app import ServerApp
 from covo_cli.serve.connection import ServerLimits
 from covo_cli.serve.handshake import Handshake
+from covo_cli.serve.page_routes import page_routes
 from covo_cli.serve.places import Places
 from covo_cli.serve.run_serve import ServeOptions, server_config
 from model.jobs.executor import ThreadExecutor
 from model.turns.controller import TurnTakingEngine
+from model.turns.phrases import phrases_of
 from tests.covo_cli.serve.wire_talk import SERVED
 from tests.fakes.engine import FakeClock, FakeGenerator, FakeRecognizer, LevelDetector
 
@@ -46,19 +49,20 @@ class LiveServer:
 
 @contextmanager
 def serving(
-    engines: int = 1, limits: ServerLimits | None = None, **made: Any
+    engines: int = 1,
+    limits: ServerLimits | None = None,
+    recognized: Callable[[Audio], str] = lambda audio: "hello",
+    **made: Any,
 ) -> Iterator[LiveServer]:
     fakes, built = [], []
     for _ in range(engines):
         clock = FakeClock()
         fake = FakeGenerator(clock, **made)
         fakes.append(fake)
-        built.append(
-            TurnTakingEngine(
-                fake, LevelDetector(), ThreadExecutor(), SERVED.turns, FakeRecognizer(clock)
-            )
-        )
-    app = ServerApp(Handshake(TOKEN), Places(built), SERVED, ("nothing",), limits)
+        recognizer = FakeRecognizer(clock, recognized)
+        parts = (LevelDetector(), ThreadExecutor(), SERVED.turns, recognizer, phrases_of("en"))
+        built.append(TurnTakingEngine(fake, *parts))
+    app = ServerApp(Handshake(TOKEN), Places(built), SERVED, ("nothing",), limits, page_routes())
     server = uvicorn.Server(server_config(app, ServeOptions(port=0)))
     listening = socket.create_server(("127.0.0.1", 0))
     loop = asyncio.new_event_loop()

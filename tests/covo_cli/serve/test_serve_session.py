@@ -415,3 +415,5 @@ def test_the_extension_is_for_those_who_ask():
     assert actions in (["duck", "hold", "resume"], ["duck", "resume"])
     assert talk.of("covo.latency")
     assert talk.of("covo.endpoint")
+    states = [e["state"] for e in talk.of("covo.state")]
+    assert states == ["user speaking", "thinking", "speaking"]
