@@ -214,3 +214,51 @@ def _tell(folder: Path) -> None:
     for line in summary(folder):
         typer.echo(line)
     typer.echo(f"Complete: {folder / MANIFEST}")
+
+
+@app.command()
+def prove(
+    out: Annotated[Path, typer.Argument(help="Folder of the proof; gone on with if it is there.")],
+    short: Annotated[
+        bool, typer.Option("--short", help="A smaller proof, without most controls.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(help="Students to train at the same time.", min=1)] = 2,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+) -> None:
+    """Prove the recipe on a small world, from the teacher to the student.
+
+    Takes about 15 minutes on two cores. Exits with 1 if a goal is missed.
+    """
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Table
+
+    from covo_cli.engines.covo_engine import check_packages
+    from covo_cli.process.terminal import PlainConsole
+
+    check_packages()
+    from model.duplex.quiz.proof import SHORT, WHOLE, prove
+
+    console = PlainConsole()
+    columns = (TextColumn("{task.description}: {task.fields[at]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        tasks = {}
+
+        def tell(part: str, how_far: str) -> None:
+            if part not in tasks:
+                tasks[part] = progress.add_task(part, total=None, at="")
+            progress.update(tasks[part], at=how_far)
+
+        proof = prove(out, SHORT if short else WHOLE, seed=seed, jobs=jobs, tell=tell)
+    table = Table("", "behaviour", "right", "names", "whole reply", title="Students")
+    for name, figures in proof.students.items():
+        for behaviour, found in figures.behaviours.items():
+            shares = (f"{100 * share:.1f} %" for share in (found.rate, found.names, found.whole))
+            table.add_row(name, behaviour, *shares)
+    console.print(table)
+    goals = Table("goal", "measured", "bound", "", title="Goals")
+    for goal in proof.goals:
+        bound = f"{'<=' if goal.above else '>='} {goal.bound:.3f}"
+        goals.add_row(goal.name, f"{goal.value:.3f}", bound, "met" if goal.met else "MISSED")
+    console.print(goals)
+    if not all(goal.met for goal in proof.goals):
+        raise typer.Exit(1)

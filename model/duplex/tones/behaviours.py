@@ -22,14 +22,15 @@ import numpy as np
 from numpy.random import Generator
 
 from audio_io.signal import Audio
-from model.duplex.network.loop import DuplexLoop
+from model.duplex.network.loop import ChunkStep, DuplexLoop
 from model.duplex.protocol.grammar import AssistantState
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.tones.tones import ROOM, ToneSpeaker, Track, hum, phrase, speaker
 
 PATIENCE = 6
 """Chunks (0.96 s at 160 ms) within which the network has to react."""
-_LONGEST_REPLY = 30
+LONGEST_REPLY = 30
+"""In chunks."""
 
 HELD_OUT = 1_000_000
 """Training uses no seeds from here on."""
@@ -46,21 +47,25 @@ class Listener(Protocol):
 
 
 class LoopListener:
-    """A network, through its loop. ``deaf``: it hears silence instead."""
+    """A network, through its loop. ``deaf``: it hears silence instead. ``steps``: those of the
+    dialogue."""
 
     def __init__(self, loop: DuplexLoop, *, deaf: bool = False) -> None:
         self._loop = loop
         self._deaf = deaf
         self.state = loop.start()
+        self.steps: list[ChunkStep] = []
 
     def begin(self, seed: int) -> None:
         """Start a new dialogue."""
+        self.steps = []
         self.state = self._loop.start(seed, self.state.context)
 
     def hear(self, chunk: Audio) -> AssistantState:
         """Run one step of the loop."""
         heard = np.zeros_like(chunk) if self._deaf else chunk
         step, self.state = self._loop.step(self.state, heard)
+        self.steps.append(step)
         return step.after
 
 
@@ -99,7 +104,7 @@ def measure(listener: Listener, profile: DuplexProfile, behaviour: str, trials: 
     """Run ``trials`` of ``behaviour``, each in a conversation of its own."""
     first = HELD_OUT + BEHAVIOURS.index(behaviour) * trials
     run = _TRIALS[behaviour]
-    return [run(_Scene(listener, profile, seed)) for seed in range(first, first + trials)]
+    return [run(Scene(listener, profile, seed)) for seed in range(first, first + trials)]
 
 
 def measure_conversation(
@@ -107,7 +112,7 @@ def measure_conversation(
 ) -> list[Trial]:
     """Run ``trials`` of alternating behaviours in one conversation with one user, to see whether a
     network still behaves once it has forgotten the start."""
-    scene = _Scene(listener, profile, seed)
+    scene = Scene(listener, profile, seed)
     done = []
     for number in range(trials):
         done.append(_TRIALS[BEHAVIOURS[number % len(BEHAVIOURS)]](scene))
@@ -115,7 +120,7 @@ def measure_conversation(
     return done
 
 
-class _Scene(Track):
+class Scene(Track):
     """A user who speaks to ``listener``, chunk by chunk."""
 
     def __init__(self, listener: Listener, profile: DuplexProfile, seed: int) -> None:
@@ -126,21 +131,22 @@ class _Scene(Track):
         self._size = profile.chunk_samples
         self._room = np.random.default_rng((seed, 1))
         self._noise = 10 ** (self.random.uniform(*ROOM) / 20)
-        self._heard = 0
+        self.heard = 0
+        """Chunks so far."""
         self._speaking = False
         listener.begin(seed)
 
     def run(self, until: int) -> Iterator[tuple[int, AssistantState]]:
         """Yield each chunk's number and the state after it, up to and including ``until``."""
-        while self._heard <= until:
-            self.wait_for(self._heard + 1)
+        while self.heard <= until:
+            self.wait_for(self.heard + 1)
             whole = np.concatenate(self.parts)
             self.parts = [whole[self._size :]]
             room = self._room.normal(0, self._noise, self._size).astype(np.float32)
             state = self._listener.hear(whole[: self._size] + room)
-            self._heard += 1
+            self.heard += 1
             self._speaking = state.speaking
-            yield self._heard - 1, state
+            yield self.heard - 1, state
 
     def first(self, until: int, *, speaking: bool) -> int | None:
         """Return the first chunk after which the assistant is (not) speaking, if there is one."""
@@ -150,10 +156,10 @@ class _Scene(Track):
         """Run until any reply that is due has ended."""
         if not self._speaking:
             self.first(self.chunk + PATIENCE, speaking=True)
-        self.first(self._heard + _LONGEST_REPLY, speaking=False)
+        self.first(self.heard + LONGEST_REPLY, speaking=False)
 
 
-def _ask(scene: _Scene) -> tuple[int, int | None]:
+def _ask(scene: Scene) -> tuple[int, int | None]:
     """Say a turn; return the chunk of its end, and SHIFT's if it comes in time."""
     scene.wait(scene.random.uniform(0.1, 1.2))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(3, 8)), final=True))
@@ -162,12 +168,12 @@ def _ask(scene: _Scene) -> tuple[int, int | None]:
     return end, None if shift is None or shift < end else shift
 
 
-def _turn(scene: _Scene) -> Trial:
+def _turn(scene: Scene) -> Trial:
     end, shift = _ask(scene)
     return Trial(False) if shift is None else Trial(True, shift - end)
 
 
-def _pause(scene: _Scene) -> Trial:
+def _pause(scene: Scene) -> Trial:
     scene.wait(scene.random.uniform(0.1, 1.2))
     scene.say(phrase(scene.who, scene.random, int(scene.random.integers(2, 6)), final=False))
     scene.wait(scene.random.uniform(0.5, 1.6))
@@ -175,7 +181,7 @@ def _pause(scene: _Scene) -> Trial:
     return Trial(scene.first(scene.chunk - 1, speaking=True) is None)
 
 
-def _over_a_reply(scene: _Scene) -> int | None:
+def _over_a_reply(scene: Scene) -> int | None:
     """Let a reply run for 3 to 6 chunks; return the next chunk, or None if it did not last."""
     _, shift = _ask(scene)
     if shift is None:
@@ -186,7 +192,7 @@ def _over_a_reply(scene: _Scene) -> int | None:
     return scene.next_chunk
 
 
-def _backchannel(scene: _Scene) -> Trial:
+def _backchannel(scene: Scene) -> Trial:
     begin = _over_a_reply(scene)
     if begin is None:
         return Trial(False)
@@ -194,7 +200,7 @@ def _backchannel(scene: _Scene) -> Trial:
     return Trial(scene.first(begin + PATIENCE, speaking=False) is None)
 
 
-def _interruption(scene: _Scene) -> Trial:
+def _interruption(scene: Scene) -> Trial:
     begin = _over_a_reply(scene)
     if begin is None:
         return Trial(False)
@@ -205,7 +211,7 @@ def _interruption(scene: _Scene) -> Trial:
     return Trial(True, stop - begin)
 
 
-_TRIALS: Mapping[str, Callable[[_Scene], Trial]] = {
+_TRIALS: Mapping[str, Callable[[Scene], Trial]] = {
     "turn": _turn,
     "pause": _pause,
     "backchannel": _backchannel,

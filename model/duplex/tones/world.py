@@ -6,7 +6,7 @@ The network has Covo-Audio's layout and is small enough for a CPU.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ _CODEBOOK = 128
 """More codes than tones: as many as the tiny token2wav of the tests can speak."""
 _BEGIN = 19
 
-_SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "model_type": "covo_audio",
     "audio_token_index": _FIRST_CODE,
     "adapter_downsample": 8,
@@ -127,17 +127,31 @@ def tones_profile(config: CovoConfig) -> DuplexProfile:
 
 def write_untrained(folder: Path, seed: int = 0) -> None:
     """Write a checkpoint with random weights into ``folder``, creating it."""
+    words = {word: number for number, word in enumerate(WORDS)}
+    write_network(folder, SETTINGS, tones_profile, {**words, "<begin>": _BEGIN}, seed)
+
+
+def write_network(
+    folder: Path,
+    settings: Mapping[str, Any],
+    profile_of: Callable[[CovoConfig], DuplexProfile],
+    vocabulary: Mapping[str, int],
+    seed: int,
+) -> None:
+    """Write a checkpoint of ``settings`` with random weights into ``folder``, creating it.
+
+    ``vocabulary``: what the tokenizer has beside the profile's tokens. In ``<>``: control tokens.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(_SETTINGS, indent=2) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     config = CovoConfig.read(folder / "config.json")
-    profile = tones_profile(config)
+    profile = profile_of(config)
     profile.check(config)
     write_profile(profile, folder)
-    vocabulary = {word: number for number, word in enumerate(WORDS)}
-    vocabulary |= {"<begin>": _BEGIN, **{token.text: token.id for token in profile.tokens.all}}
-    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="<begin>"))
+    whole = {**vocabulary, **{token.text: token.id for token in profile.tokens.all}}
+    tokenizer = Tokenizer(WordLevel(whole, unk_token="<begin>"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
-    tokenizer.add_special_tokens(["<begin>", *(token.text for token in profile.tokens.all)])
+    tokenizer.add_special_tokens([text for text in whole if text.startswith("<")])
     tokenizer.save(str(folder / "tokenizer.json"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

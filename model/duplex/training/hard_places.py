@@ -72,8 +72,9 @@ def weigh_places(
 
     THINK is hard in a pause, under what is harmless, and shortly after what looks like an end.
     Text and codes of a reply count ``overlap`` times under what is harmless. Either token is right,
-    and the weight 0, between the end of a turn and SHIFT, if that follows shortly, and between the
-    start of an interruption and BREAK.
+    and the weight 0, between the chunk in which a turn ends and SHIFT, if that follows shortly, and
+    between the chunk in which an interruption begins and BREAK. Not in these two: half a chunk of
+    speech tells little, and an answer would begin where no dialogue has one.
     """
     profile, places, ids = grammar.profile, dialogue.places, dialogue.ids
     decisions = np.isin(places, (Place.LISTEN, Place.SPEAK)).nonzero()[0]
@@ -94,9 +95,9 @@ def weigh_places(
         elif event.kind is EventKind.INTERRUPTION:
             hard[last:later] = True  # after "stop" there is no answer
             if first < len(starts) and places[decisions[first]] == Place.SPEAK:
-                goes_on[first : _next(stops, first, len(starts))] = True
+                goes_on[first + 1 : _next(stops, first, len(starts))] = True
         elif (shift := _next(shifts, last, len(starts))) <= last + REACTION_CHUNKS:
-            begins[last:shift] = True
+            begins[last + 1 : shift] = True
     weights = np.ones(len(ids), np.float32)
     weights[over[chunks] & np.isin(places, (Place.SPEAK, Place.TEXT, Place.CODE))] = overlap
     weights[begins[chunks] & (places == Place.LISTEN)] = 0.0

@@ -129,9 +129,9 @@ def test_what_is_harmless_counts_twice_in_a_reply(kind):
 def test_between_the_end_of_a_turn_and_shift_either_is_right():
     dialogue = chunked((reply(7, 8),))
     at_once = weighed(dialogue, (EventKind.TURN, 1.0, 6.3))
-    assert by_chunk(at_once.weights, dialogue, Place.LISTEN)[:8] == [1] * 6 + [0, 1]
+    assert by_chunk(at_once.weights, dialogue, Place.LISTEN)[:8] == [1] * 8
     later = weighed(dialogue, (EventKind.TURN, 1.0, 5.3))
-    assert by_chunk(later.weights, dialogue, Place.LISTEN)[:8] == [1] * 5 + [0, 0, 1]
+    assert by_chunk(later.weights, dialogue, Place.LISTEN)[:8] == [1] * 6 + [0, 1]
     same = weighed(dialogue, (EventKind.TURN, 1.0, 7.2))
     assert by_chunk(same.weights, dialogue, Place.LISTEN)[:8] == [1] * 8
     too_late = weighed(dialogue, (EventKind.TURN, 1.0, 2.0))
@@ -143,7 +143,7 @@ def test_between_an_interruption_and_break_either_is_right():
     dialogue = chunked((said,))
     found = weighed(dialogue, (EventKind.INTERRUPTION, 7.5, 12.0))
     weights = by_chunk(found.weights, dialogue, Place.SPEAK)
-    assert weights == [1] * 4 + [0, 0, 0] + [1]  # chunks 3 to 10
+    assert weights == [1] * 5 + [0, 0] + [1]  # chunks 3 to 10
     assert set(by_chunk(found.weights, dialogue, Place.CODE)) == {1.0}
     hard = [12 <= n <= 15 for n in range(20) if n < 3 or n > 10]  # after it, nobody answers
     assert by_chunk(found.hard, dialogue, Place.LISTEN) == hard
@@ -202,7 +202,7 @@ def test_events_and_cuts_are_read(written):
     dialogue = chunked((cut_in_slots(reply(2, 60, text=30), 10, WHICH),))
     assert sample.places.tolist() == [-1] * 3 + dialogue.places.tolist()
     assert (sample.kinds == TokenKind.TEXT).sum() == 7
-    assert (sample.weights == 0).sum() == 3
+    assert (sample.weights == 0).sum() == 2
     with pytest.raises(TrainingError, match=r"events\[0\]\.kind must be turn or pause.*sneeze"):
         written([cut], [{"kind": "sneeze", "start": 1.0, "end": 1.9}])
 

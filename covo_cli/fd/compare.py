@@ -1,0 +1,110 @@
+"""Compare what a student answers with what its teacher answers to the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp
+
+from covo_cli.evaluation.judging.statistics import Estimate, difference, rate
+
+LEAST_ACCURACY = 0.95
+"""Of the student's share of right answers over the teacher's."""
+MOST_PERPLEXITY = 1.15
+"""Of the student's text over the teacher's own, both by the teacher."""
+MOST_WORD_ERRORS = 0.01
+"""By which the student's sound may say its text less well than the teacher's."""
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedAnswer:
+    """One answer.
+
+    Args:
+        right: whether it answers the question; None if nobody can tell.
+        tokens: text tokens.
+        log_probability: of its text by the teacher, who heard the question in its own format.
+        words, word_errors: of the text, and how many of them the sound says otherwise.
+    """
+
+    right: bool | None
+    tokens: int
+    log_probability: float
+    words: int = 0
+    word_errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerComparison:
+    """A student beside its teacher.
+
+    Args:
+        teacher, student: shares of right answers; None if there is no question with a key.
+        gain: the student's share minus the teacher's (Newcombe's interval).
+        perplexity: the student's over the teacher's, per token.
+        length: the student's tokens over the teacher's.
+        word_errors: the student's share minus the teacher's; None without words.
+    """
+
+    teacher: Estimate | None
+    student: Estimate | None
+    gain: Estimate | None
+    perplexity: float
+    length: float
+    word_errors: float | None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The student's share of right answers over the teacher's; None if that has none."""
+        if self.teacher is None or self.student is None or not self.teacher.value:
+            return None
+        return self.student.value / self.teacher.value
+
+    @property
+    def missed(self) -> tuple[str, ...]:
+        """The gates that the student does not pass, in words."""
+        gates = (
+            ("accuracy", self.accuracy, LEAST_ACCURACY, False),
+            ("perplexity", self.perplexity, MOST_PERPLEXITY, True),
+            ("word errors", self.word_errors, MOST_WORD_ERRORS, True),
+        )
+        return tuple(
+            f"{name} {value:.3f}, must be {'at most' if above else 'at least'} {bound:g}"
+            for name, value, bound, above in gates
+            if value is not None and (value > bound if above else value < bound)
+        )
+
+
+def compare_answers(pairs: Sequence[tuple[JudgedAnswer, JudgedAnswer]]) -> AnswerComparison:
+    """Compare ``pairs`` of the teacher's and the student's answer to a question, of which one at
+    least has text on both sides."""
+    teachers, students = zip(*pairs, strict=True)
+    keyed = [(a.right, b.right) for a, b in pairs if a.right is not None and b.right is not None]
+    teacher = student = gain = None
+    if keyed:
+        teacher = rate(sum(a for a, _ in keyed), len(keyed))
+        student = rate(sum(b for _, b in keyed), len(keyed))
+        gain = difference(teacher, student)
+    own, other = _word_errors(teachers), _word_errors(students)
+    return AnswerComparison(
+        teacher,
+        student,
+        gain,
+        perplexity=exp(_surprise(students) - _surprise(teachers)),
+        length=_tokens(students) / _tokens(teachers),
+        word_errors=None if own is None or other is None else other - own,
+    )
+
+
+def _tokens(answers: Sequence[JudgedAnswer]) -> int:
+    return sum(answer.tokens for answer in answers)
+
+
+def _surprise(answers: Sequence[JudgedAnswer]) -> float:
+    """Return the mean negative log-probability of a token."""
+    return -sum(answer.log_probability for answer in answers) / _tokens(answers)
+
+
+def _word_errors(answers: Sequence[JudgedAnswer]) -> float | None:
+    words = sum(answer.words for answer in answers)
+    return sum(answer.word_errors for answer in answers) / words if words else None
