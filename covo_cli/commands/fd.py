@@ -169,6 +169,24 @@ def encoder(
     typer.echo(f"Next: {program()} train duplex --config {folder / 'train.toml'}")
 
 
+@app.command()
+def calibrate(
+    folder: _Work,
+    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+) -> None:
+    """Set when the trained student begins and stops, from the held-out conversations.
+
+    Goes on where it was stopped, and writes both biases into its duplex.json.
+    """
+    recipe = _recipe(folder)
+    from covo_cli.fd.judging.calibrating import CalibrationStage
+    from model.covo.config.device import named_device
+
+    stage = CalibrationStage(folder, recipe, str(named_device(device)))
+    _show("dialogues", stage.run(), stage.done, len(stage))
+    _tell(stage.stage.folder)
+
+
 def _tell_cost(stage: str, folder: Path, recipe: FdRecipe, gpu: str) -> None:
     from covo_cli.fd.sizing import cost_lines, find_card, stage_cost
 

@@ -1,68 +1,26 @@
 """Stage ``dialogues``: lay the answered conversations out in time, and write them for training.
 
-The output is ``dialogues/``: for each, the user's channel as FLAC, and a JSON file
-(:mod:`model.duplex.training.dataset`). Beside it are ``chat/``, the same answers in the teacher's
-own format, and ``train.toml``, the configuration of the training. Everything is drawn from the seed
-and the dialogue's number.
+The output is ``dialogues/`` (:class:`~covo_cli.fd.maker.DialogueMaker`). Beside it are ``chat/``,
+the same answers in the teacher's own format, and ``train.toml``, the configuration of the training.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.random import Generator
 
 from audio_io.clock import USER_RATE
-from audio_io.errors import AudioError
-from audio_io.files import read_audio, write_audio
-from audio_io.signal import Audio
-from covo_cli.errors import CliError
-from covo_cli.fd.channel import in_a_place
-from covo_cli.fd.layout import LaidDialogue, Layout
-from covo_cli.fd.plan import phrases
-from covo_cli.fd.questions import at_speed
+from audio_io.files import read_audio
+from covo_cli.fd.maker import DialogueMaker, WrittenDialogue, noise_files
 from covo_cli.fd.recipe import FdRecipe
-from covo_cli.fd.records import (
-    ANSWERS,
-    CHAT,
-    CONVERSATIONS,
-    DIALOGUES,
-    PHRASES,
-    PROFILE,
-    QUESTIONS,
-    REPLIES,
-    SOUNDS,
-    AnsweredConversation,
-    PhraseKind,
-    SpokenConversation,
-)
+from covo_cli.fd.records import ANSWERS, CHAT, DIALOGUES, PROFILE, QUESTIONS
 from covo_cli.fd.training import ChatWriter, write_training
 from covo_cli.fd.work import Journal, Stage, digest, require
-from covo_cli.process.whole_file import write_text
-from model.duplex.protocol.profile import DuplexProfile, read_profile
+from model.duplex.protocol.profile import read_profile
 from voices.folders import make_folder
 
 WRITTEN = "written.jsonl"
-_BABBLE = 8
-"""Utterances of which babble is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenDialogue:
-    """A dialogue on disk: its ``conversation``, its length, and how often what happens in it."""
-
-    conversation: int
-    seconds: float
-    turns: dict[str, int]
-    events: dict[str, int]
-    left_out: dict[str, int]
 
 
 class Dialogues:
@@ -72,29 +30,17 @@ class Dialogues:
     def __init__(self, folder: Path, recipe: FdRecipe) -> None:
         self._folder, self._recipe = folder, recipe
         self._profile = read_profile(folder)
-        questions = folder / QUESTIONS
-        noise = recipe.sound.noise_folder
-        self._noises = sorted(p for p in Path(noise).rglob("*.*") if p.is_file()) if noise else []
         self.stage = Stage(
             folder / DIALOGUES,
             {
                 "recipe": recipe.numbers("timing", "sound", "dialogues"),
                 "profile": digest(folder / PROFILE),
-                "questions": require(questions, "questions"),
+                "questions": require(folder / QUESTIONS, "questions"),
                 "answers": require(folder / ANSWERS, "answers"),
-                "noises": {str(path): digest(path) for path in self._noises},
+                "noises": {str(path): digest(path) for path in noise_files(recipe)},
             },
         )
-        self._sounds, self._phrases = questions / SOUNDS, questions / PHRASES
-        self._conversations = Journal(questions / CONVERSATIONS, SpokenConversation)
-        self._answers = Journal(folder / ANSWERS / REPLIES, AnsweredConversation)
-        self._usable = [
-            index
-            for index, one in enumerate(self._conversations)
-            if not one.held_out and self._answers[index].replies
-        ]
-        if not self._usable:
-            raise CliError(f"{folder / ANSWERS} has no replies to make dialogues of")
+        self._maker = DialogueMaker(folder, recipe, self._profile)
         self._journal = Journal(self.stage.folder / WRITTEN, WrittenDialogue)
         self.seconds = sum(one.seconds for one in self._journal)
         """Length of the dialogues that are there."""
@@ -109,9 +55,9 @@ class Dialogues:
 
         They may end before, when each conversation was laid out as often as the recipe allows.
         """
-        most = len(self._usable) * self._recipe.dialogues.rounds
+        most = len(self._maker.usable) * self._recipe.dialogues.rounds
         while self.seconds < self.wanted and len(self._journal) < most:
-            written = self._write(len(self._journal))
+            written = self._maker.write(self.stage.folder, len(self._journal))
             self._journal.append([written])
             self.seconds += written.seconds
             yield self.seconds
@@ -120,78 +66,20 @@ class Dialogues:
             self._finish()
         write_training(self._folder, self._recipe)
 
-    def _write(self, number: int) -> WrittenDialogue:
-        index = self._conversation(number)
-        random = np.random.default_rng((self._recipe.seed, 2, number))
-        conversation = self._conversations[index]
-        try:
-            laid = self._lay(conversation, index, random)
-            others = [self._somebody(random) for _ in range(_BABBLE)]
-            mixed = laid.channel.mixed(laid.length)
-            user = in_a_place(mixed, self._recipe.sound, others, self._noises, random)
-        except AudioError as error:
-            raise CliError(f"dialogue {number}: {error}") from error
-        path = self.stage.folder / f"{number:06}.flac"
-        text = json.dumps(described(laid, self._profile), separators=(",", ":"))
-        write_text(path.with_suffix(".json"), text + "\n")  # first: no sound is without its JSON
-        write_audio(path, user, USER_RATE)
-        return WrittenDialogue(
-            index,
-            round(laid.length / USER_RATE, 4),
-            dict(Counter(str(reply.kind) for reply in laid.replies)),
-            dict(Counter(str(event.kind) for event in laid.events)),
-            dict(laid.left_out),
-        )
-
-    def _conversation(self, number: int) -> int:
-        """Return which conversation dialogue ``number`` is of: each comes once in a round."""
-        turn, place = divmod(number, len(self._usable))
-        order = np.random.default_rng((self._recipe.seed, 3, turn)).permutation(len(self._usable))
-        return self._usable[int(order[place])]
-
-    def _lay(self, conversation: SpokenConversation, index: int, random: Generator) -> LaidDialogue:
-        read = lru_cache(64)(partial(read_audio, rate=USER_RATE))
-
-        def phrase(which: str | PhraseKind) -> Audio:
-            name = which
-            if isinstance(which, PhraseKind):
-                count = len(phrases(conversation.language)[which])
-                name = f"{conversation.voice}-{which}-{int(random.integers(count))}.flac"
-            return at_speed(read(self._phrases / name), conversation.speed)
-
-        return Layout(
-            conversation,
-            self._answers[index].replies,
-            self._recipe.timing,
-            self._profile,
-            random,
-            side_talk_db=self._recipe.sound.side_talk_db,
-            sound=lambda name: read(self._sounds / name),
-            phrase=phrase,
-            beside=lambda: self._somebody(random, apart_from=index),
-        ).lay()
-
-    def _somebody(self, random: Generator, apart_from: int = -1) -> Audio:
-        """Return an utterance of a random conversation."""
-        candidates = [one for one in self._usable if one != apart_from] or self._usable
-        turns = self._conversations[candidates[int(random.integers(len(candidates)))]].turns
-        turn = turns[int(random.integers(len(turns)))]
-        return read_audio(self._sounds / turn.sound, USER_RATE)
-
     def _write_chat(self) -> None:
         model = Path(self._recipe.model.folder)
         writer = ChatWriter(model, self._profile, self._recipe.model.speaker)
         make_folder(self._folder / CHAT)
         for part in (self._folder / CHAT).glob("*.part"):  # of a sample when killed
             part.unlink()
-        for index in self._usable:
-            turns = self._conversations[index].turns
-            sounds = [read_audio(self._sounds / turn.sound, USER_RATE) for turn in turns]
+        for index in self._maker.usable:
+            turns = self._maker.conversations[index].turns
+            sounds = [read_audio(self._maker.sounds / turn.sound, USER_RATE) for turn in turns]
             writer.write(
                 self._folder / CHAT / f"{index:06}.json",
                 turns,
                 sounds,
-                self._answers[index].replies,
+                self._maker.answers[index].replies,
             )
 
     def _finish(self) -> None:
@@ -212,29 +100,3 @@ class Dialogues:
             "events": dict(sorted(totals["events"].items())),
         }
         self.stage.finish(counts, totals["left_out"], WRITTEN)
-
-
-def described(laid: LaidDialogue, profile: DuplexProfile) -> dict[str, Any]:
-    """Return the JSON of a dialogue, times in seconds."""
-    chunk_s, rate = profile.chunk_ms / 1000, profile.code_rate
-    replies = []
-    for placed in laid.replies:
-        said, start = placed.reply, (placed.shift + profile.lead) * chunk_s
-        lasts = len(said.codes) / rate
-        pace = lasts / max(1, len(said.text))
-        one: dict[str, Any] = {
-            "start": round(start, 4),
-            "end": round(start + lasts, 4),
-            "kind": placed.kind,
-            "codes": said.codes,
-            "text": [
-                {"token": token, "at": round(start + number * pace, 4)}
-                for number, token in enumerate(said.text)
-            ],
-            "logprobs": said.likely,
-        }
-        if placed.stop is not None:
-            one["cut"] = round(placed.stop * chunk_s, 4)
-        replies.append(one)
-    events = [{"kind": e.kind, "start": e.start, "end": e.end} for e in laid.events]
-    return {"replies": replies, "events": events}

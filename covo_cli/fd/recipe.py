@@ -228,6 +228,15 @@ class MixSection:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationSection:
+    """How often held-out conversations are laid out, and what the calibrated student may do."""
+
+    rounds: Count
+    takeovers: Share
+    stops: Share
+
+
+@dataclass(frozen=True, slots=True)
 class FdRecipe:
     """The whole file."""
 
@@ -243,6 +252,7 @@ class FdRecipe:
     mix: MixSection
     training: TrainingSection
     loss: LossWeights
+    calibration: CalibrationSection
 
     @classmethod
     def read(cls, folder: Path, text: str | None = None) -> FdRecipe:

@@ -7,7 +7,9 @@ from enum import StrEnum
 
 RECIPE, PROFILE = "recipe.toml", "duplex.json"
 QUESTIONS, ANSWERS, DIALOGUES, ENCODER = "questions", "answers", "dialogues", "encoder"
-"""Folders of the stages."""
+"""Folders of the stages that make the student."""
+CALIBRATION, COMPARISON = "calibration", "comparison"
+"""Folders of the stages that judge it."""
 CHAT, START, TRAINED = "chat", "start", "trained"
 """Half-duplex samples; the checkpoints before and after the training."""
 CONVERSATIONS, REPLIES = "conversations.jsonl", "replies.jsonl"

@@ -304,10 +304,14 @@ def read_profile(folder: Path) -> DuplexProfile:
     )
 
 
+def profile_text(profile: DuplexProfile) -> str:
+    """Return the text of ``duplex.json``, for :func:`read_profile`."""
+    return json.dumps({"format": FORMAT, **msgspec.to_builtins(profile)}, indent=2) + "\n"
+
+
 def write_profile(profile: DuplexProfile, folder: Path) -> None:
-    """Write ``profile`` beside the weights in ``folder``, for :func:`read_profile`."""
-    values = {"format": FORMAT, **msgspec.to_builtins(profile)}
-    (folder / FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    """Write ``profile`` beside the weights in ``folder``."""
+    (folder / FILE).write_text(profile_text(profile), encoding="utf-8")
 
 
 def require_half_duplex(folder: Path) -> None:

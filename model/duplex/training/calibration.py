@@ -31,6 +31,8 @@ STOPS = 0.03
 
 _EDGE = 1e-3
 """Logits below a margin at which its event certainly goes right."""
+_ROWS = 128
+"""Rows of logits that are held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,14 @@ def decision_margins(
         (Place.LISTEN, tokens.shift.id, listens),
         (Place.SPEAK, tokens.stop.id, ~listens),
     ):
-        logits = network.logits(hidden[torch.from_numpy(decisions[here]) - 1], place)
+        at = torch.from_numpy(decisions[here] - 1).to(hidden.device)
         chosen = network.ids(place) == token
-        others = logits[:, ~chosen].amax(dim=1)
-        found[here] = (logits[:, chosen][:, 0] - others).numpy()
+        margins = []
+        for rows in hidden[at].split(_ROWS):
+            logits = network.logits(rows, place)
+            margins.append(logits[:, chosen][:, 0] - logits[:, ~chosen].amax(dim=1))
+        if margins:
+            found[here] = torch.cat(margins).cpu().numpy()
     return _at_events(found, listens, events, network.profile.chunk_ms)
 
 

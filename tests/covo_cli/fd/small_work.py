@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from audio_io.clock import USER_RATE
 from audio_io.signal import Audio
-from covo_cli.fd.questions import Mouth
+from covo_cli.fd.answers import Answers
+from covo_cli.fd.dialogues import Dialogues
+from covo_cli.fd.plan import SaidPrompt
+from covo_cli.fd.questions import Mouth, Questions
 from covo_cli.fd.recipe import FdRecipe
 from tests.model.covo.covo_model import covo_folder
 
@@ -79,6 +83,22 @@ def say(voice: str, text: str) -> Audio:
 
 
 MOUTH = Mouth(say, dict.fromkeys(VOICES, "en"), lambda audio: "what was recorded")
+WRITTEN = [SaidPrompt(text, "en") for text in PROMPTS]
+
+
+def questions(folder: Path) -> Questions:
+    return Questions(folder, FdRecipe.read(folder), WRITTEN, MOUTH)
+
+
+def answers(folder: Path) -> Answers:
+    return Answers(folder, FdRecipe.read(folder), "cpu")
+
+
+def dialogues(folder: Path) -> Dialogues:
+    return Dialogues(folder, FdRecipe.read(folder))
+
+
+STAGES = {"questions": questions, "answers": answers, "dialogues": dialogues}
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -90,3 +110,11 @@ def files(folder: Path) -> dict[str, bytes]:
 def manifest(folder: Path) -> dict[str, Any]:
     """What a stage's manifest says."""
     return json.loads((folder / "manifest.json").read_text())
+
+
+def student_folder(folder: Path, model: Path) -> Path:
+    """Put a student into the work ``folder``: its teacher ``model``, in the work's protocol."""
+    student = folder / "trained"
+    shutil.copytree(model, student)
+    shutil.copyfile(folder / "duplex.json", student / "duplex.json")
+    return student

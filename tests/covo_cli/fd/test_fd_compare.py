@@ -6,7 +6,7 @@ from math import exp, log
 
 import pytest
 
-from covo_cli.fd.compare import JudgedAnswer, compare_answers
+from covo_cli.fd.judging.compare import JudgedAnswer, compare_answers
 
 
 def answers(right: int, wrong: int, surprise: float = 0.5, tokens: int = 10, errors: int = 1):

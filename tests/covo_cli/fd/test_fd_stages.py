@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,11 +22,10 @@ from safetensors.torch import load_file
 
 from audio_io.clock import USER_RATE
 from covo_cli.errors import CliError
-from covo_cli.fd.answers import Answers, why_drop
+from covo_cli.fd.answers import why_drop
 from covo_cli.fd.dialogues import Dialogues
 from covo_cli.fd.encoder import EncoderStage
 from covo_cli.fd.init import begin
-from covo_cli.fd.plan import SaidPrompt
 from covo_cli.fd.questions import Questions, read_prompts
 from covo_cli.fd.recipe import FdRecipe, Size
 from covo_cli.fd.records import AnsweredConversation, SpokenConversation
@@ -50,54 +48,17 @@ from tests import ROOT
 from tests.covo_cli.fd.small_work import (
     MOUTH,
     PROMPTS,
+    STAGES,
+    WRITTEN,
+    answers,
+    dialogues,
     files,
     manifest,
+    questions,
     say,
     small_recipe,
-    teacher_folder,
 )
 from tests.model.covo.covo_model import VOICE
-
-WRITTEN = [SaidPrompt(text, "en") for text in PROMPTS]
-
-
-def questions(folder: Path) -> Questions:
-    return Questions(folder, FdRecipe.read(folder), WRITTEN, MOUTH)
-
-
-def answers(folder: Path) -> Answers:
-    return Answers(folder, FdRecipe.read(folder), "cpu")
-
-
-def dialogues(folder: Path) -> Dialogues:
-    return Dialogues(folder, FdRecipe.read(folder))
-
-
-STAGES = {"questions": questions, "answers": answers, "dialogues": dialogues}
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory) -> Path:
-    return teacher_folder(tmp_path_factory.mktemp("fd") / "model")
-
-
-@pytest.fixture(scope="module")
-def begun(model, tmp_path_factory) -> Path:
-    """A work that was only begun."""
-    folder = tmp_path_factory.mktemp("begun") / "work"
-    begin(folder, load_settings(), Size.S, str(model), VOICE, lambda terms: True)
-    small_recipe(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def work(begun, tmp_path_factory) -> Path:
-    """A work whose dialogues are there."""
-    folder = tmp_path_factory.mktemp("done") / "work"
-    shutil.copytree(begun, folder)
-    for stage in STAGES.values():
-        list(stage(folder).run())
-    return folder
 
 
 def test_a_work_is_begun_with_consent(begun, model):
@@ -226,7 +187,7 @@ def test_a_killed_work_goes_on_to_the_same_bytes(begun, work, tmp_path):
         program = f"""
 import torch; torch.set_num_threads(1)
 from pathlib import Path
-from tests.covo_cli.fd.test_fd_stages import STAGES
+from tests.covo_cli.fd.small_work import STAGES
 for done in STAGES[{name!r}](Path({str(folder)!r})).run():
     print(done, flush=True)
 """
