@@ -187,6 +187,33 @@ def calibrate(
     _tell(stage.stage.folder)
 
 
+@app.command()
+def compare(
+    folder: _Work,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of wanted words: a line for each question, a tab, words|other words.",
+            exists=True,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+) -> None:
+    """Compare the student's answers to the held-out questions with its teacher's.
+
+    Goes on where it was stopped. Exits with 1 if a gate is missed.
+    """
+    recipe = _recipe(folder)
+    from covo_cli.fd.judging.comparing import ComparisonStage
+    from model.covo.config.device import named_device
+
+    stage = ComparisonStage(folder, recipe, str(named_device(device)), keys)
+    _show("questions asked and answers judged", stage.run(), stage.done, len(stage))
+    _tell(stage.stage.folder)
+    if stage.comparison.missed:
+        raise typer.Exit(1)
+
+
 def _tell_cost(stage: str, folder: Path, recipe: FdRecipe, gpu: str) -> None:
     from covo_cli.fd.sizing import cost_lines, find_card, stage_cost
 

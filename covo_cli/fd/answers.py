@@ -91,30 +91,11 @@ class Answers:
 
     def _teacher(self) -> Teacher:
         settings = self._recipe.answers
-        config = CovoConfig.read(self._model / "config.json")
-        network = load_network(
-            self._model,
-            device=self._device,
-            precision=Precision.of_dtype(config.backbone.dtype),
-        )
         longest = max(
             sum(turn.seconds * USER_TOKENS_PER_SECOND + settings.limit for turn in one.turns)
             for one in self._conversations
         )
-        capacity = min(round(longest) + 2048, config.backbone.max_positions)
-        return Teacher(
-            network,
-            Decoder(network, capacity),
-            CovoTokenizer.read(self._model, config),
-            read_system_prompt(self._model),
-            TeacherSettings(
-                self._recipe.model.speaker,
-                settings.temperature,
-                settings.top_k,
-                settings.limit,
-                settings.likely,
-            ),
-        )
+        return load_teacher(self._recipe, self._device, longest)
 
     def _answer(self, teacher: Teacher, number: int) -> AnsweredConversation:
         turns = self._conversations[number].turns
@@ -154,6 +135,30 @@ class Answers:
         dropped = Counter(one.dropped for one in answered if one.dropped)
         dropped["turns without a reply, with those behind a dropped one"] = turns - len(replies)
         self.stage.finish(counts, dropped, REPLIES)
+
+
+def load_teacher(recipe: FdRecipe, device: str, longest: float) -> Teacher:
+    """Load the half-duplex weights, with room for a conversation of ``longest`` tokens. Raises:
+    WeightsError, NetworkConfigError."""
+    model, settings = Path(recipe.model.folder), recipe.answers
+    config = CovoConfig.read(model / "config.json")
+    network = load_network(
+        model, device=device, precision=Precision.of_dtype(config.backbone.dtype)
+    )
+    capacity = min(round(longest) + 2048, config.backbone.max_positions)
+    return Teacher(
+        network,
+        Decoder(network, capacity),
+        CovoTokenizer.read(model, config),
+        read_system_prompt(model),
+        TeacherSettings(
+            recipe.model.speaker,
+            settings.temperature,
+            settings.top_k,
+            settings.limit,
+            settings.likely,
+        ),
+    )
 
 
 def why_drop(reply: TeacherReply, settings: AnswersSection) -> str:

@@ -12,6 +12,8 @@ LEAST_ACCURACY = 0.95
 """Of the student's share of right answers over the teacher's."""
 MOST_PERPLEXITY = 1.15
 """Of the student's text over the teacher's own, both by the teacher."""
+LEAST_ANSWERED = 0.95
+"""Of the questions, by the student."""
 MOST_WORD_ERRORS = 0.01
 """By which the student's sound may say its text less well than the teacher's."""
 
@@ -40,6 +42,7 @@ class AnswerComparison:
 
     Args:
         teacher, student: shares of right answers; None if there is no question with a key.
+        answered: share of the questions to which the student said anything.
         gain: the student's share minus the teacher's (Newcombe's interval).
         perplexity: the student's over the teacher's, per token.
         length: the student's tokens over the teacher's.
@@ -49,6 +52,7 @@ class AnswerComparison:
     teacher: Estimate | None
     student: Estimate | None
     gain: Estimate | None
+    answered: float
     perplexity: float
     length: float
     word_errors: float | None
@@ -64,6 +68,7 @@ class AnswerComparison:
     def missed(self) -> tuple[str, ...]:
         """The gates that the student does not pass, in words."""
         gates = (
+            ("answered", self.answered, LEAST_ANSWERED, False),
             ("accuracy", self.accuracy, LEAST_ACCURACY, False),
             ("perplexity", self.perplexity, MOST_PERPLEXITY, True),
             ("word errors", self.word_errors, MOST_WORD_ERRORS, True),
@@ -90,6 +95,7 @@ def compare_answers(pairs: Sequence[tuple[JudgedAnswer, JudgedAnswer]]) -> Answe
         teacher,
         student,
         gain,
+        answered=sum(answer.tokens > 0 for answer in students) / len(students),
         perplexity=exp(_surprise(students) - _surprise(teachers)),
         length=_tokens(students) / _tokens(teachers),
         word_errors=None if own is None or other is None else other - own,

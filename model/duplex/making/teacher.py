@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from audio_io.signal import Audio
-from model.covo.conversation.chat_prompt import SystemPrompt
+from model.covo.conversation.chat_prompt import ChatPrompt, SystemPrompt
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
 from model.covo.language.decoder import Decoder
+from model.covo.language.features import ENCODER_RATE, turn_features
 from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
@@ -108,26 +109,68 @@ class Teacher:
             dialogue.remember(number, reply, heard(number, made))
 
     @torch.inference_mode()
+    def log_probabilities(self, audio: Audio, replies: Sequence[Sequence[int]]) -> list[float]:
+        """Return the natural log-probability of the text in each of ``replies``, tokens in the
+        teacher's own format, to the turn ``audio`` at the beginning of a conversation.
+
+        Raises: NetworkInputError when the turn cannot be heard, or a reply does not fit.
+        """
+        network, decoder = self._network, self._decoder
+        turn = turn_features(
+            torch.from_numpy(audio),
+            ENCODER_RATE,
+            mels=network.config.encoder.mels,
+            device=network.device,
+        )
+        format = ChatPrompt(self._tokenizer)
+        system = format.system(self._system.text(self._settings.speaker))
+        ids = (*system, *format.turn(rows=turn.placeholders))
+        decoder.rewind(0)
+        decoder.append(network.embed(torch.tensor(ids[:-1]), network.hear(turn)))
+        begin = decoder.length
+        found = []
+        for tokens in replies:
+            decoder.rewind(begin)
+            total = 0.0
+            for rows, chosen in self._text_rows(ids[-1:], tokens):
+                column = torch.searchsorted(self._text, chosen)
+                total += float(self._logs(rows).gather(1, column[:, None]).sum())
+            found.append(total)
+        return found
+
+    @torch.inference_mode()
     def _likely(
         self, before: Sequence[int], tokens: Sequence[int], *, ended: bool
     ) -> tuple[tuple[tuple[int, float], ...], ...]:
         """Read the reply's ``tokens`` once more; ``before``: the last token in front of them."""
-        places = [n for n, token in enumerate(tokens) if token < self._tokenizer.size]
-        if not places:
-            return ()
         decoder = self._decoder
         decoder.rewind(decoder.length - len(tokens) - ended - len(before))
-        given = torch.tensor([*before, *tokens[:-1]])
-        hidden = decoder.score(self._network.embed(given))[torch.tensor(places)]
         found: list[tuple[tuple[int, float], ...]] = []
-        for rows in hidden.split(_SCORED_ROWS):
+        for rows, _ in self._text_rows(before, tokens):
             found += self._best(rows)
         return tuple(found)
 
-    def _best(self, hidden: Tensor) -> Iterator[tuple[tuple[int, float], ...]]:
+    def _text_rows(
+        self, before: Sequence[int], tokens: Sequence[int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Read ``tokens`` behind ``before``; yield hidden states (n, hidden) and the text tokens
+        (n,) that follow them, a few at a time."""
+        read = torch.tensor(tokens, dtype=torch.long, device=self._text.device)
+        places = (read < self._tokenizer.size).nonzero()[:, 0]
+        if not len(places):
+            return
+        given = torch.tensor([*before, *tokens[:-1]])
+        hidden = self._decoder.score(self._network.embed(given))[places]
+        yield from zip(hidden.split(_SCORED_ROWS), read[places].split(_SCORED_ROWS), strict=True)
+
+    def _logs(self, hidden: Tensor) -> Tensor:
+        """Return the log-probabilities (n, text ids) behind ``hidden`` (n, hidden)."""
         logits = multiply(self._network.llm.lm_head, hidden).float()[:, self._text]
+        return logits.log_softmax(dim=-1)
+
+    def _best(self, hidden: Tensor) -> Iterator[tuple[tuple[int, float], ...]]:
         count = min(self._settings.likely, len(self._text))
-        logs, places = logits.log_softmax(dim=-1).topk(count)
+        logs, places = self._logs(hidden).topk(count)
         ids = self._text[places]
         for one, their in zip(ids.tolist(), logs.tolist(), strict=True):
             yield tuple((token, round(log, 3)) for token, log in zip(one, their, strict=True))

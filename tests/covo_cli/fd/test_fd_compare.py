@@ -47,3 +47,11 @@ def test_perplexity_is_per_token_not_per_answer():
     found = compare_answers([(teacher, long), (teacher, short)])
     assert found.perplexity == pytest.approx(exp(120 / 100 - 1))
     assert (found.accuracy, found.word_errors) == (None, None)
+
+
+def test_a_student_that_often_says_nothing_is_not_kept():
+    teacher, nothing = JudgedAnswer(None, 10, -5.0), JudgedAnswer(None, 0, 0.0)
+    found = compare_answers([(teacher, teacher), (teacher, nothing), (teacher, teacher)])
+    assert found.answered == pytest.approx(2 / 3)
+    assert found.perplexity == 1.0
+    assert found.missed == ("answered 0.667, must be at least 0.95",)
