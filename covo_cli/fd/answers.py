@@ -12,7 +12,7 @@ from pathlib import Path
 
 from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
-from covo_cli.fd.layout import heard_chunks
+from covo_cli.fd.laying.layout import heard_chunks
 from covo_cli.fd.recipe import AnswersSection, FdRecipe
 from covo_cli.fd.records import (
     ANSWERS,

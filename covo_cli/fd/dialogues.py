@@ -1,7 +1,8 @@
 """Stage ``dialogues``: lay the answered conversations out in time, and write them for training.
 
-The output is ``dialogues/`` (:class:`~covo_cli.fd.maker.DialogueMaker`). Beside it are ``chat/``,
-the same answers in the teacher's own format, and ``train.toml``, the configuration of the training.
+The output is ``dialogues/`` (:class:`~covo_cli.fd.laying.maker.DialogueMaker`). Beside it are
+``chat/``, the same answers in the teacher's own format, and ``train.toml``, the configuration of
+the training.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
-from covo_cli.fd.maker import DialogueMaker, WrittenDialogue, noise_files
+from covo_cli.fd.laying.maker import DialogueMaker, WrittenDialogue, noise_files
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import ANSWERS, CHAT, DIALOGUES, PROFILE, QUESTIONS
 from covo_cli.fd.training import ChatWriter, write_training

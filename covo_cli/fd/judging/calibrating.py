@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from covo_cli.errors import CliError
-from covo_cli.fd.maker import DialogueMaker, noise_files
+from covo_cli.fd.laying.maker import DialogueMaker, noise_files
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import ANSWERS, CALIBRATION, PROFILE, QUESTIONS, TRAINED
 from covo_cli.fd.work import Journal, Stage, digest, require

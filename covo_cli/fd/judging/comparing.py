@@ -25,8 +25,8 @@ from covo_cli.fd.judging.calibrating import student_digest
 from covo_cli.fd.judging.compare import AnswerComparison, JudgedAnswer, compare_answers
 from covo_cli.fd.judging.keys import is_right, read_keys
 from covo_cli.fd.judging.student import Student, StudentReply
-from covo_cli.fd.layout import SPEECH_DB
-from covo_cli.fd.maker import DialogueMaker
+from covo_cli.fd.laying.layout import SPEECH_DB
+from covo_cli.fd.laying.maker import DialogueMaker
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import ANSWERS, COMPARISON, QUESTIONS, TRAINED, SaidReply, SpokenTurn
 from covo_cli.fd.work import Journal, Stage, digest, require

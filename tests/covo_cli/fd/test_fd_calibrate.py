@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from covo_cli.app import app
 from covo_cli.errors import CliError
 from covo_cli.fd.judging.calibrating import CalibrationStage
-from covo_cli.fd.maker import DialogueMaker
+from covo_cli.fd.laying.maker import DialogueMaker
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.work import Journal
 from model.duplex.network.network import load_duplex, load_tokenizer

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
 from audio_io.clock import USER_RATE
-from covo_cli.fd.channel import faded, in_a_place, quiet_place
-from covo_cli.fd.layout import LaidDialogue, Layout, heard_chunks
+from covo_cli.fd.laying.channel import faded, in_a_place, quiet_place
+from covo_cli.fd.laying.layout import LaidDialogue, Layout, heard_chunks
 from covo_cli.fd.recipe import FdRecipe, Size, written_recipe
 from covo_cli.fd.records import SaidReply, SpokenConversation, SpokenTurn, TurnKind
 from model.covo.config.network_config import CovoConfig

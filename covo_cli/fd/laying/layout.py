@@ -19,7 +19,7 @@ from audio_io.clock import USER_RATE, samples
 from audio_io.levels import at_level, from_db
 from audio_io.signal import Audio
 from covo_cli.evaluation.scenarios.vocal import cough, laughter
-from covo_cli.fd.channel import UserChannel, faded, quiet_place
+from covo_cli.fd.laying.channel import UserChannel, faded, quiet_place
 from covo_cli.fd.recipe import TimingSection
 from covo_cli.fd.records import (
     INTERRUPTED,

@@ -20,8 +20,8 @@ from audio_io.errors import AudioError
 from audio_io.files import read_audio, write_audio
 from audio_io.signal import Audio
 from covo_cli.errors import CliError
-from covo_cli.fd.channel import in_a_place
-from covo_cli.fd.layout import LaidDialogue, Layout
+from covo_cli.fd.laying.channel import in_a_place
+from covo_cli.fd.laying.layout import LaidDialogue, Layout
 from covo_cli.fd.plan import phrases
 from covo_cli.fd.questions import at_speed
 from covo_cli.fd.recipe import FdRecipe

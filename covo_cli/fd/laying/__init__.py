@@ -1,0 +1,1 @@
+"""Conversations become dialogues: laid out in time, in a place, and written."""
