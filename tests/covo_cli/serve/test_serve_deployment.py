@@ -57,7 +57,7 @@ def parsed(command: list[str]) -> dict[str, Any]:
     """What ``covo serve`` understands of ``command``."""
     name, subcommand, *arguments = command
     assert name == "covo"
-    found = get_command(app).commands[subcommand]  # type: ignore[attr-defined]
+    found = get_command(app).commands[subcommand]
     params: dict[str, Any] = found.make_context(subcommand, arguments).params
     return params
 
