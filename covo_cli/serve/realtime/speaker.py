@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -56,7 +57,8 @@ class SocketSpeaker:
         self._lock = threading.Lock()
         self._playout = Playout()  # what consumers are told was played
         self._reply = -1
-        self._waiting = np.zeros(0, np.float32)
+        self._waiting: deque[Audio] = deque()
+        self._length = 0  # samples that wait
         self._complete = self._closed = False
         self._sent = 0
         self._origin = 0.0  # when sample 0 of the reply is taken to be played
@@ -69,12 +71,13 @@ class SocketSpeaker:
         """Do nothing: the client is there already."""
 
     def play(self, reply_id: int, samples: Audio) -> None:
-        """Queue ``samples`` of reply ``reply_id``."""
+        """Queue a copy of ``samples`` of reply ``reply_id``."""
         with self._lock:
             if reply_id != self._reply:
                 self._begin(reply_id)
             if self._stopped_at is None:
-                self._waiting = np.concatenate((self._waiting, samples))
+                self._waiting.append(np.array(samples, np.float32))
+                self._length += len(samples)
 
     def complete(self, reply_id: int) -> None:
         """Note that no more sound of ``reply_id`` will be queued."""
@@ -87,13 +90,13 @@ class SocketSpeaker:
         """Yield what is to be sent now. The last piece of a reply comes once."""
         with self._lock:
             while self._stopped_at is None and not self._closed:
-                over = self._complete and len(self._waiting) <= PIECE
+                over = self._complete and self._length <= PIECE
                 if self.speaks and self._sent - self._played() >= samples(AHEAD_S, ASSISTANT_RATE):
                     return
                 dry = self._played() >= self._sent
-                if not over and len(self._waiting) < (1 if dry else PIECE):
+                if not over and self._length < (1 if dry else PIECE):
                     return
-                piece, self._waiting = self._waiting[:PIECE], self._waiting[PIECE:]
+                piece = self._take()
                 now = self._clock()
                 begun = now + START_S - self._sent / ASSISTANT_RATE
                 if dry:
@@ -119,7 +122,7 @@ class SocketSpeaker:
         with self._lock:
             if self._stopped_at is None:
                 self._stopped_at = self._played()
-            self._waiting = self._waiting[:0]
+            self._drop()
             self._playout.stop()
 
     def finish(self) -> None:
@@ -153,9 +156,25 @@ class SocketSpeaker:
 
     def _begin(self, reply_id: int) -> None:
         self._reply, self._sent = reply_id, 0
-        self._waiting = self._waiting[:0]
+        self._drop()
         self._complete = self._closed = False
         self._told = self._stopped_at = None
+
+    def _take(self) -> Audio:
+        """Return the next of what waits, at most a piece."""
+        taken, room = [np.zeros(0, np.float32)], PIECE
+        while self._waiting and room:
+            chunk = self._waiting.popleft()
+            if len(chunk) > room:
+                self._waiting.appendleft(chunk[room:])
+            taken.append(chunk[:room])
+            room -= len(taken[-1])
+        self._length -= PIECE - room
+        return np.concatenate(taken)
+
+    def _drop(self) -> None:
+        self._waiting.clear()
+        self._length = 0
 
     def _played(self) -> int:
         if self._stopped_at is not None:

@@ -16,7 +16,7 @@ from covo_cli.serve.figures import JsonLines, ServerFigures, tell
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.microphone import LATE_S, SocketMicrophone
 from covo_cli.serve.realtime.session import SILENT_USER
-from covo_cli.serve.realtime.speaker import START_S, SocketSpeaker
+from covo_cli.serve.realtime.speaker import PIECE, START_S, SocketSpeaker
 from model.events import TurnLatency
 from tests.covo_cli.serve.live_server import serving, until
 from tests.covo_cli.serve.test_serve_sockets import BEARER, opened, receive, send
@@ -129,6 +129,26 @@ def test_a_gap_is_sound_that_comes_after_all_was_played():
     speaker.complete(2)
     assert sent() == 12_000
     assert len(gaps) == 1
+
+
+def test_pieces_are_the_reply_however_it_came():
+    speaker = SocketSpeaker(FakeClock())
+    sound = np.random.default_rng(1).uniform(-1, 1, 20_000).astype(np.float32)
+    buffer = np.empty_like(sound)
+    for chunk in np.split(sound, [1, 1, 700, PIECE, 3 * PIECE + 7]):
+        buffer[: len(chunk)] = chunk
+        speaker.play(1, buffer[: len(chunk)])  # its memory is used again
+    speaker.complete(1)
+    pieces = list(speaker.pieces())
+    np.testing.assert_array_equal(np.concatenate([piece.samples for piece in pieces]), sound)
+    assert max(len(piece.samples) for piece in pieces) == PIECE
+    assert [piece.last for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+    speaker.play(2, sound)
+    speaker.stop()
+    assert not list(speaker.pieces())
+    speaker.play(3, sound[:5])  # nothing of reply 2 is left
+    speaker.complete(3)
+    assert [len(piece.samples) for piece in speaker.pieces()] == [5]
 
 
 def test_the_assistant_speaks_to_a_user_who_is_silent_after_a_reply():
