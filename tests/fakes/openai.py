@@ -83,12 +83,18 @@ class FakeEndpoint:
 
             def _stall(self) -> None:
                 for _ in range(600):
-                    gone, _, _ = select.select([self.connection], [], [], 0)
-                    if gone and not self.connection.recv(1, socket.MSG_PEEK):
+                    if self._gone():
                         endpoint.hung_up.set()
                         return
                     if endpoint.release.wait(0.05):
                         return
+
+            def _gone(self) -> bool:
+                told, _, _ = select.select([self.connection], [], [], 0)
+                try:
+                    return bool(told) and not self.connection.recv(1, socket.MSG_PEEK)
+                except ConnectionResetError:  # what had been sent was not read
+                    return True
 
             def _answer(self) -> None:
                 self.send_response(200)
@@ -123,6 +129,7 @@ class FakeEndpoint:
                     self.wfile.flush()
                 except OSError:
                     self.close_connection = True
+                    endpoint.hung_up.set()
 
             def log_message(self, format: str, *args: object) -> None:
                 """Keep quiet."""
