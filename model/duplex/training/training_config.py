@@ -79,7 +79,7 @@ class TrainingSection:
         teacher: of a token's loss, the share of the divergence from the teacher's opinion, where
             the dialogue has it.
         recompute: keep only the input of each layer, and compute the rest again for its gradients:
-            a third more work for a tenth of the memory.
+            a third more work for much less memory.
         precision: of the computation. Trained weights are always float32.
         optimizer: AdamW with its two moments in float32, or in 8 bits (package torchao).
         lora_rank: 0 trains everything. Otherwise LoRA adapters of this rank in the language model
