@@ -7,7 +7,7 @@ teacher, too, heard them without anything before.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -31,6 +31,7 @@ from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import ANSWERS, COMPARISON, QUESTIONS, TRAINED, SaidReply, SpokenTurn
 from covo_cli.fd.work import Journal, Stage, digest, require
 from model.covo.config.network_config import CovoConfig
+from model.covo.conversation.answer import alternated
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.memory.plan import USER_TOKENS_PER_SECOND
 from model.duplex.network.loop import DuplexLoop
@@ -38,8 +39,6 @@ from model.duplex.network.network import load_duplex
 from model.duplex.protocol.profile import FILE, read_profile
 
 REPLIES, OPINIONS = "replies.jsonl", "opinions.jsonl"
-_TEXT_GROUP, _CODE_GROUP = 5, 15
-"""Of the teacher's format: text tokens and codes that alternate while there is text."""
 _DIGITS = 4
 
 
@@ -132,7 +131,8 @@ class ComparisonStage:
             turn, said = self._asked[number]
             reply = self._replies[number]
             text = tuple(token for token in reply.text if token in spelled)
-            answers = (said.tokens, _as_the_teacher(text, reply.codes, tokenizer.size))
+            codes = [tokenizer.size + code for code in reply.codes]  # behind the text's ids
+            answers = (said.tokens, alternated(text, codes))
             logs = teacher.log_probabilities(self._sound(number), answers)
             judged = (
                 JudgedAnswer(
@@ -170,14 +170,3 @@ class ComparisonStage:
         }
         known = {name: value for name, value in counts.items() if value is not None}
         self.stage.finish(known, {}, REPLIES, OPINIONS)
-
-
-def _as_the_teacher(text: Sequence[int], codes: Sequence[int], size: int) -> tuple[int, ...]:
-    """Return a reply's tokens in the order in which the teacher writes them; ``size``: of its
-    vocabulary of text, behind which the codes come."""
-    words, sounds = list(text), [size + code for code in codes]
-    tokens: list[int] = []
-    while words:
-        tokens += words[:_TEXT_GROUP] + sounds[:_CODE_GROUP]
-        del words[:_TEXT_GROUP], sounds[:_CODE_GROUP]
-    return (*tokens, *sounds)

@@ -23,6 +23,18 @@ CODES_PER_TEXT_TOKEN = 8.0
 """The pace of a conversation's first reply: three to four syllables a second, one or two per text
 token, at 25 codes a second. A guess, not measured on the published weights."""
 
+TEXT_GROUP, CODE_GROUP = 5, 15
+"""Text tokens and speech codes that alternate while there is text."""
+
+
+def alternated(text: Sequence[int], codes: Sequence[int]) -> list[int]:
+    """Return ``text`` and ``codes`` in the order in which the network writes them."""
+    words, sounds, tokens = list(text), list(codes), list[int]()
+    while words:
+        tokens += words[:TEXT_GROUP] + sounds[:CODE_GROUP]
+        del words[:TEXT_GROUP], sounds[:CODE_GROUP]
+    return tokens + sounds
+
 
 class Answer:
     """The tokens of one reply as they come; one thread adds, others may read.

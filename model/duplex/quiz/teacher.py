@@ -25,15 +25,13 @@ from transformers import DynamicCache, WhisperFeatureExtractor
 from audio_io.clock import USER_RATE
 from audio_io.signal import Audio
 from model.covo.config.precision import Precision
+from model.covo.conversation.answer import alternated
 from model.covo.language.features import FRAMES_PER_EMBEDDING
 from model.covo.language.network import CovoNetwork
 from model.covo.loading.checkpoint import load_network
 from model.duplex.quiz.questions import NUMBERS, QuizQuestion, codes_of_word, draw_question
 from model.duplex.quiz.world import VOCABULARY
 from model.duplex.tones.tones import ROOM, speaker
-
-TEXT_GROUP, CODE_GROUP = 5, 15
-"""Text tokens and speech codes that alternate while there is text."""
 
 _LIMIT = 128
 """Tokens of a reply, at most."""
@@ -141,11 +139,7 @@ class QuizTeacher:
         """Return the tokens of the right answer, in alternation, and the end."""
         text = list(question.answer)
         codes = [self._first_code + code for word in text for code in codes_of_word(word)]
-        tokens: list[int] = []
-        while text:
-            tokens += text[:TEXT_GROUP] + codes[:CODE_GROUP]
-            del text[:TEXT_GROUP], codes[:CODE_GROUP]
-        return [*tokens, *codes, VOCABULARY["<end>"]]
+        return [*alternated(text, codes), VOCABULARY["<end>"]]
 
     def _generate(self, embedded: Tensor) -> list[list[int]]:
         """Return the best tokens after each prompt (n, length, hidden), up to the end."""

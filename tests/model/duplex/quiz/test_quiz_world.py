@@ -18,6 +18,7 @@ import itertools
 from tokenizers import Tokenizer
 
 from model.covo.config.network_config import CovoConfig
+from model.covo.conversation.answer import CODE_GROUP, TEXT_GROUP
 from model.duplex.network.network import load_duplex
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import read_profile
@@ -32,8 +33,6 @@ from model.duplex.quiz.dialogues import (
 )
 from model.duplex.quiz.questions import NUMBERS, QuizQuestion, codes_of_word
 from model.duplex.quiz.teacher import (
-    CODE_GROUP,
-    TEXT_GROUP,
     QuizTeacher,
     TaughtAnswer,
     TeacherTraining,
