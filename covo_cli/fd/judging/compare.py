@@ -14,8 +14,6 @@ MOST_PERPLEXITY = 1.15
 """Of the student's text over the teacher's own, both by the teacher."""
 LEAST_ANSWERED = 0.95
 """Of the questions, by the student."""
-MOST_WORD_ERRORS = 0.01
-"""By which the student's sound may say its text less well than the teacher's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +24,11 @@ class JudgedAnswer:
         right: whether it answers the question; None if nobody can tell.
         tokens: text tokens.
         log_probability: of its text by the teacher, who heard the question in its own format.
-        words, word_errors: of the text, and how many of them the sound says otherwise.
     """
 
     right: bool | None
     tokens: int
     log_probability: float
-    words: int = 0
-    word_errors: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +41,6 @@ class AnswerComparison:
         gain: the student's share minus the teacher's (Newcombe's interval).
         perplexity: the student's over the teacher's, per token.
         length: the student's tokens over the teacher's.
-        word_errors: the student's share minus the teacher's; None without words.
     """
 
     teacher: Estimate | None
@@ -55,7 +49,6 @@ class AnswerComparison:
     answered: float
     perplexity: float
     length: float
-    word_errors: float | None
 
     @property
     def accuracy(self) -> float | None:
@@ -71,7 +64,6 @@ class AnswerComparison:
             ("answered", self.answered, LEAST_ANSWERED, False),
             ("accuracy", self.accuracy, LEAST_ACCURACY, False),
             ("perplexity", self.perplexity, MOST_PERPLEXITY, True),
-            ("word errors", self.word_errors, MOST_WORD_ERRORS, True),
         )
         return tuple(
             f"{name} {value:.3f}, must be {'at most' if above else 'at least'} {bound:g}"
@@ -90,7 +82,6 @@ def compare_answers(pairs: Sequence[tuple[JudgedAnswer, JudgedAnswer]]) -> Answe
         teacher = rate(sum(a for a, _ in keyed), len(keyed))
         student = rate(sum(b for _, b in keyed), len(keyed))
         gain = difference(teacher, student)
-    own, other = _word_errors(teachers), _word_errors(students)
     return AnswerComparison(
         teacher,
         student,
@@ -98,7 +89,6 @@ def compare_answers(pairs: Sequence[tuple[JudgedAnswer, JudgedAnswer]]) -> Answe
         answered=sum(answer.tokens > 0 for answer in students) / len(students),
         perplexity=exp(_surprise(students) - _surprise(teachers)),
         length=_tokens(students) / _tokens(teachers),
-        word_errors=None if own is None or other is None else other - own,
     )
 
 
@@ -109,8 +99,3 @@ def _tokens(answers: Sequence[JudgedAnswer]) -> int:
 def _surprise(answers: Sequence[JudgedAnswer]) -> float:
     """Return the mean negative log-probability of a token."""
     return -sum(answer.log_probability for answer in answers) / _tokens(answers)
-
-
-def _word_errors(answers: Sequence[JudgedAnswer]) -> float | None:
-    words = sum(answer.words for answer in answers)
-    return sum(answer.word_errors for answer in answers) / words if words else None

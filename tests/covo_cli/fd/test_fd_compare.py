@@ -9,34 +9,29 @@ import pytest
 from covo_cli.fd.judging.compare import JudgedAnswer, compare_answers
 
 
-def answers(right: int, wrong: int, surprise: float = 0.5, tokens: int = 10, errors: int = 1):
-    return [
-        JudgedAnswer(n < right, tokens, -surprise * tokens, words=8, word_errors=errors)
-        for n in range(right + wrong)
-    ]
+def answers(right: int, wrong: int, surprise: float = 0.5, tokens: int = 10):
+    return [JudgedAnswer(n < right, tokens, -surprise * tokens) for n in range(right + wrong)]
 
 
 def test_an_equal_student_passes():
     found = compare_answers(list(zip(answers(48, 32), answers(48, 32), strict=True)))
-    assert (found.accuracy, found.perplexity, found.length, found.word_errors) == (1, 1, 1, 0)
+    assert (found.accuracy, found.perplexity, found.length) == (1, 1, 1)
     assert found.gain is not None
     assert found.gain.low < 0 < found.gain.high
     assert found.missed == ()
 
 
 def test_what_a_student_lost_is_told():
-    worse = answers(40, 40, surprise=0.5 + log(1.2), tokens=5, errors=2)
+    worse = answers(40, 40, surprise=0.5 + log(1.2), tokens=5)
     found = compare_answers(list(zip(answers(48, 32), worse, strict=True)))
     assert found.accuracy == pytest.approx(40 / 48)
     assert found.gain is not None
     assert found.gain.value == pytest.approx(-0.1)
     assert found.perplexity == pytest.approx(1.2)
     assert found.length == 0.5
-    assert found.word_errors == pytest.approx(1 / 8)
     assert [gate.partition(",")[0] for gate in found.missed] == [
         "accuracy 0.833",
         "perplexity 1.200",
-        "word errors 0.125",
     ]
 
 
@@ -46,7 +41,7 @@ def test_perplexity_is_per_token_not_per_answer():
     teacher = JudgedAnswer(None, 50, -50.0)
     found = compare_answers([(teacher, long), (teacher, short)])
     assert found.perplexity == pytest.approx(exp(120 / 100 - 1))
-    assert (found.accuracy, found.word_errors) == (None, None)
+    assert found.accuracy is None
 
 
 def test_a_student_that_often_says_nothing_is_not_kept():
