@@ -47,6 +47,7 @@ from model.duplex.training.training_config import (
     TrainingSection,
 )
 from model.errors import TrainingError
+from voices.folders import make_folder
 
 Tell = Callable[[str, str], None]
 """Receives the name of a part and how far it is."""
@@ -107,9 +108,11 @@ def prove(
 ) -> Proof:
     """Run the proof in ``out`` and write ``proof.json`` there.
 
-    ``jobs``: processes that train students at the same time. Raises: ModelError.
+    ``jobs``: processes that train students at the same time. Raises: TrainingError if ``out`` was
+    begun with another size or seed, ModelError, OSError.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    _begin(out / "size.json", size, seed)
     torch.set_num_threads(1)
     _once(out / "blank", lambda folder: write_blank(folder, seed))
     _once(out / "teacher", lambda folder: _teach(out / "blank", folder, size, seed, tell))
@@ -151,6 +154,17 @@ def prove(
     text = json.dumps({**asdict(proof), "goals": [asdict(g) | {"met": g.met} for g in proof.goals]})
     (out / "proof.json").write_text(text + "\n", encoding="utf-8")
     return proof
+
+
+def _begin(path: Path, size: ProofSize, seed: int) -> None:
+    """Note at ``path`` what is proved. Raises: TrainingError if it is something else than before."""
+    text = json.dumps({**asdict(size), "seed": seed})
+    if not path.exists():
+        path.write_text(text, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != text:
+        raise TrainingError(
+            f"{path.parent} was begun with another size or seed; choose another folder, or delete it"
+        )
 
 
 def measure_run(run: ProofRun, seed: int, tell: Tell) -> StudentFigures:

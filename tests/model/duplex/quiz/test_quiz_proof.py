@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def test_a_stopped_proof_goes_on(proved, tmp_path):
     assert "deaf" in told
     written = json.loads((tmp_path / "stopped/proof.json").read_text())
     assert len(written["goals"]) == len(proof.goals)
+
+
+def test_a_proof_of_another_size_or_seed_is_not_gone_on_with(proved):
+    out, _ = proved
+    before = {path: path.read_bytes() for path in out.glob("*.json")}
+    for size, seed in ((replace(TINY, trials=2), 0), (TINY, 1)):
+        with pytest.raises(TrainingError, match="begun with another size or seed"):
+            prove(out, size, seed=seed)
+    assert {path: path.read_bytes() for path in out.glob("*.json")} == before
 
 
 def test_a_teacher_that_knows_nothing_is_told(tmp_path):
