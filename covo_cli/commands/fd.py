@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -14,6 +15,7 @@ from covo_cli.errors import CliError
 if TYPE_CHECKING:
     from covo_cli.fd.init import WorkTerms
     from covo_cli.fd.recipe import FdRecipe
+    from covo_cli.fd.work import Stage
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,12 +28,26 @@ _DryRun = Annotated[
 _Gpu = Annotated[
     str, typer.Option(help="The card that --dry-run reckons with; default: this machine's.")
 ]
-_Work = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the whole work.")]
+_Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the whole work.")]
+_Device = Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")]
+
+
+class _Work(Protocol):
+    """A stage that is run here: ``done`` of its length."""
+
+    stage: Stage
+
+    @property
+    def done(self) -> float: ...
+
+    def __len__(self) -> int: ...
+
+    def run(self) -> Iterator[float]: ...
 
 
 @app.command()
 def init(
-    folder: _Work,
+    folder: _Folder,
     size: Annotated[
         str, typer.Option(help="s: 50 h of dialogue, a rehearsal; m: 500 h; l: 2,000 h.")
     ] = "m",
@@ -69,7 +85,7 @@ def init(
 
 @app.command()
 def questions(
-    folder: _Work,
+    folder: _Folder,
     prompts: Annotated[
         Path | None, typer.Option(help="File of prompts to say, a line each.", exists=True)
     ] = None,
@@ -97,17 +113,15 @@ def questions(
     from covo_cli.fd.voices import mouth
     from covo_cli.settings.settings import load_settings
 
-    stage = Questions(
-        folder, recipe, read_prompts(prompts, recordings), mouth(load_settings(), recipe)
-    )
-    _show("conversations", stage.run(), stage.done, len(stage))
-    _tell(stage.stage.folder)
+    with _writing(folder):
+        said = read_prompts(prompts, recordings)
+        _run("conversations", Questions(folder, recipe, said, mouth(load_settings(), recipe)))
 
 
 @app.command()
 def answers(
-    folder: _Work,
-    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    folder: _Folder,
+    device: _Device = "auto",
     dry_run: _DryRun = False,
     gpu: _Gpu = "",
 ) -> None:
@@ -122,13 +136,12 @@ def answers(
     from covo_cli.fd.answers import Answers
     from model.covo.config.device import named_device
 
-    stage = Answers(folder, recipe, str(named_device(device)))
-    _show("conversations", stage.run(), stage.done, len(stage))
-    _tell(stage.stage.folder)
+    with _writing(folder):
+        _run("conversations", Answers(folder, recipe, str(named_device(device))))
 
 
 @app.command()
-def dialogues(folder: _Work, dry_run: _DryRun = False, gpu: _Gpu = "") -> None:
+def dialogues(folder: _Folder, dry_run: _DryRun = False, gpu: _Gpu = "") -> None:
     """Lay the answered conversations out in time, and write them for training.
 
     Goes on where it was stopped.
@@ -139,15 +152,14 @@ def dialogues(folder: _Work, dry_run: _DryRun = False, gpu: _Gpu = "") -> None:
         return
     from covo_cli.fd.dialogues import Dialogues
 
-    stage = Dialogues(folder, recipe)
-    _show("seconds of dialogue", stage.run(), stage.seconds, stage.wanted)
-    _tell(stage.stage.folder)
+    with _writing(folder):
+        _run("seconds of dialogue", Dialogues(folder, recipe))
 
 
 @app.command()
 def encoder(
-    folder: _Work,
-    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    folder: _Folder,
+    device: _Device = "auto",
     dry_run: _DryRun = False,
     gpu: _Gpu = "",
 ) -> None:
@@ -163,16 +175,15 @@ def encoder(
     from covo_cli.process.program import program
     from model.covo.config.device import named_device
 
-    stage = EncoderStage(folder, recipe, str(named_device(device)))
-    _show("steps", stage.run(), stage.done, len(stage))
-    _tell(stage.stage.folder)
+    with _writing(folder):
+        _run("steps", EncoderStage(folder, recipe, str(named_device(device))))
     typer.echo(f"Next: {program()} train duplex --config {folder / 'train.toml'}")
 
 
 @app.command()
 def calibrate(
-    folder: _Work,
-    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    folder: _Folder,
+    device: _Device = "auto",
 ) -> None:
     """Set when the trained student begins and stops, from the held-out conversations.
 
@@ -182,14 +193,13 @@ def calibrate(
     from covo_cli.fd.judging.calibrating import CalibrationStage
     from model.covo.config.device import named_device
 
-    stage = CalibrationStage(folder, recipe, str(named_device(device)))
-    _show("dialogues", stage.run(), stage.done, len(stage))
-    _tell(stage.stage.folder)
+    with _writing(folder):
+        _run("dialogues", CalibrationStage(folder, recipe, str(named_device(device))))
 
 
 @app.command()
 def compare(
-    folder: _Work,
+    folder: _Folder,
     keys: Annotated[
         Path | None,
         typer.Option(
@@ -197,7 +207,7 @@ def compare(
             exists=True,
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")] = "auto",
+    device: _Device = "auto",
 ) -> None:
     """Compare the student's answers to the held-out questions with its teacher's.
 
@@ -207,9 +217,9 @@ def compare(
     from covo_cli.fd.judging.comparing import ComparisonStage
     from model.covo.config.device import named_device
 
-    stage = ComparisonStage(folder, recipe, str(named_device(device)), keys)
-    _show("questions asked and answers judged", stage.run(), stage.done, len(stage))
-    _tell(stage.stage.folder)
+    with _writing(folder):
+        stage = ComparisonStage(folder, recipe, str(named_device(device)), keys)
+        _run("questions asked and answers judged", stage)
     if stage.comparison.missed:
         raise typer.Exit(1)
 
@@ -239,26 +249,32 @@ def _check_packages() -> None:
     check_packages()
 
 
-def _show(what: str, steps: Iterator[float], done: float, total: float) -> None:
-    """Run ``steps``, which yield how much of ``total`` is done, with the time left."""
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn trouble with the disk into an error of one line. Raises: CliError."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        raise CliError(f"cannot work in {place}: {error.strerror or error}") from error
+
+
+def _run(what: str, work: _Work) -> None:
+    """Run the rest of ``work``, counted in ``what``, with the time left, and tell what it made."""
     from rich.progress import Progress, TimeElapsedColumn
 
+    from covo_cli.fd.work import MANIFEST, summary
     from covo_cli.process.terminal import PlainConsole
 
     columns = Progress.get_default_columns()
     with Progress(*columns, TimeElapsedColumn(), console=PlainConsole()) as progress:
-        task = progress.add_task(what, total=total)
-        progress.update(task, completed=done)
-        for now in steps:
+        task = progress.add_task(what, total=len(work))
+        progress.update(task, completed=work.done)
+        for now in work.run():
             progress.update(task, completed=now)
-
-
-def _tell(folder: Path) -> None:
-    from covo_cli.fd.work import MANIFEST, summary
-
-    for line in summary(folder):
+    for line in summary(work.stage.folder):
         typer.echo(line)
-    typer.echo(f"Complete: {folder / MANIFEST}")
+    typer.echo(f"Complete: {work.stage.folder / MANIFEST}")
 
 
 @app.command()
@@ -293,7 +309,8 @@ def prove(
                 tasks[part] = progress.add_task(part, total=None, at="")
             progress.update(tasks[part], at=how_far)
 
-        proof = prove(out, SHORT if short else WHOLE, seed=seed, jobs=jobs, tell=tell)
+        with _writing(out):
+            proof = prove(out, SHORT if short else WHOLE, seed=seed, jobs=jobs, tell=tell)
     table = Table("", "behaviour", "right", "names", "whole reply", title="Students")
     for name, figures in proof.students.items():
         for behaviour, found in figures.behaviours.items():

@@ -43,13 +43,12 @@ class Dialogues:
         )
         self._maker = DialogueMaker(folder, recipe, self._profile)
         self._journal = Journal(self.stage.folder / WRITTEN, WrittenDialogue)
-        self.seconds = sum(one.seconds for one in self._journal)
-        """Length of the dialogues that are there."""
+        self.done = sum(one.seconds for one in self._journal)
+        """Seconds of the dialogues that are there."""
 
-    @property
-    def wanted(self) -> float:
-        """Return the length of the dialogues to be made, in seconds."""
-        return self._recipe.dialogues.hours * 3600
+    def __len__(self) -> int:
+        """Return the seconds of the dialogues to be made."""
+        return round(self._recipe.dialogues.hours * 3600)
 
     def run(self) -> Iterator[float]:
         """Write dialogues until there are enough; yield the seconds that are there.
@@ -57,11 +56,11 @@ class Dialogues:
         They may end before, when each conversation was laid out as often as the recipe allows.
         """
         most = len(self._maker.usable) * self._recipe.dialogues.rounds
-        while self.seconds < self.wanted and len(self._journal) < most:
+        while self.done < len(self) and len(self._journal) < most:
             written = self._maker.write(self.stage.folder, len(self._journal))
             self._journal.append([written])
-            self.seconds += written.seconds
-            yield self.seconds
+            self.done += written.seconds
+            yield self.done
         if not self.stage.complete:
             self._write_chat()
             self._finish()
@@ -92,7 +91,7 @@ class Dialogues:
         turns = totals["turns"].total()
         counts = {
             "dialogues": len(written),
-            "hours": round(self.seconds / 3600, 4),
+            "hours": round(self.done / 3600, 4),
             "conversations": len({one.conversation for one in written}),
             "turns": turns,
             "shares of the turns": {

@@ -157,13 +157,13 @@ def prove(
 
 
 def _begin(path: Path, size: ProofSize, seed: int) -> None:
-    """Note at ``path`` what is proved. Raises: TrainingError if it is something else than before."""
+    """Note at ``path`` what is proved. Raises: TrainingError if it was something else."""
     text = json.dumps({**asdict(size), "seed": seed})
     if not path.exists():
         path.write_text(text, encoding="utf-8")
     elif path.read_text(encoding="utf-8") != text:
         raise TrainingError(
-            f"{path.parent} was begun with another size or seed; choose another folder, or delete it"
+            f"{path.parent} was begun with another size or seed; delete it, or name another"
         )
 
 

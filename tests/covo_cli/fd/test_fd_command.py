@@ -67,3 +67,11 @@ def test_a_work_without_consent_is_refused(begun):
         assert "consent.json" in str(run("dialogues", str(begun)).exception)
     finally:
         consent.write_text(text)
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(app, ["fd", "prove", str(tmp_path / "file/proof")])
+    assert isinstance(result.exception, CliError)
+    assert str(result.exception).startswith(f"cannot work in {tmp_path / 'file'}")
+    assert "\n" not in str(result.exception)
