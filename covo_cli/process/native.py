@@ -43,7 +43,7 @@ def share_one_heap() -> None:
     """Keep glibc from giving each thread its own heap; call it before threads are started.
 
     Replies are made on new threads, and each heap keeps its peak size: with one heap for all,
-    synthesis levels off at 310 MB instead of 420 MB (``mallopt(3)``).
+    synthesis levels off at 345 MB instead of 430 MB (``mallopt(3)``).
     """
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
