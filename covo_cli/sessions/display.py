@@ -62,6 +62,7 @@ def facts(session: Session) -> Text:
         "started": f"{info.started:%Y-%m-%d %H:%M:%S}",
         "length": f"{duration(session.duration)}, {session.turn_count} turns",
         "ended": info.end_reason,
+        **({"continues": info.continues} if info.continues else {}),
         "engine": str(info.engine.get("description") or info.engine.get("name", "")),
         **{f"  {part}": str(x) for part, x in (parts if isinstance(parts, dict) else {}).items()},
         "voice": ", ".join(info.voices),
