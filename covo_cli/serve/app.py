@@ -46,7 +46,8 @@ class ServerApp:
         pages: tuple[BaseRoute, ...] = (),
     ) -> None:
         self._handshake = handshake
-        self._places = places
+        self.places = places
+        """The places that are lent."""
         self._served = served
         self._lacks = lacks
         self._limits = limits or ServerLimits()
@@ -84,14 +85,15 @@ class ServerApp:
         refusal = self._handshake.refusal(
             headers, scope["scheme"], protocols, needs_token=needs_token
         )
-        if refusal is None and scope["type"] == "websocket" and self._places.full:
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "all places are taken")
+        if refusal is None and scope["type"] == "websocket" and self.places.full:
+            why = "the server stops" if self.places.draining else "all places are taken"
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why)
         return refusal
 
     async def _realtime(self, socket: WebSocket) -> None:
         connection = RealtimeConnection(
             socket,
-            self._places,
+            self.places,
             lambda engine: described(engine, self._served),
             self._limits,
             socket.scope[_ABORT],
@@ -119,12 +121,10 @@ class ServerApp:
         return Response(self.figures.metrics(), media_type=MEDIA_TYPE)
 
     async def _health(self, request: Request) -> JSONResponse:
-        places = self._places
+        places = self.places
         state = {"sessions": places.busy, "places": places.count, "queued": places.queued}
-        healthy = places.count > 0
-        return JSONResponse(
-            {"status": "ok" if healthy else "failed", **state}, 200 if healthy else 503
-        )
+        status = "draining" if places.draining else "ok" if places.count else "failed"
+        return JSONResponse({"status": status, **state}, 200 if status == "ok" else 503)
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: SendMessage) -> None:

@@ -69,6 +69,8 @@ class ServerFigures:
         """A line of what goes on."""
         places, last = self._places, self._last
         words = [f"{places.busy} of {places.count} places taken", f"{places.queued} waiting"]
+        if places.draining:
+            words.insert(0, "stopping when the replies have ended")
         if last is not None:
             turns = self._count("covo_turn_seconds_count")
             words.append(f"turn {turns} answered after {last.total:.2f} s")

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -41,6 +43,8 @@ TOKEN_VARIABLE = "COVO_TOKEN"
 MOST_BYTES = 20 * 1024 * 1024
 """Longest message: 15 MiB of sound in base64."""
 PING_S = 20.0
+DRAIN_S = 30.0
+"""Time that replies have to end when the server is told to stop."""
 _STATUS_S = 1.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -139,6 +143,36 @@ def _is_trouble(record: logging.LogRecord) -> bool:
     return "without completing handshake" not in message and "Invalid UTF-8" not in message
 
 
+class DrainingServer(uvicorn.Server):
+    """A server that SIGTERM stops once the replies under way have ended, or after
+    :data:`DRAIN_S`. Another SIGTERM, or Ctrl-C, stops it at once."""
+
+    def __init__(self, config: uvicorn.Config, places: Places) -> None:
+        super().__init__(config)
+        self._places = places
+        self._loop = asyncio.get_running_loop()
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See :class:`uvicorn.Server`."""
+        if sig == signal.SIGTERM and not self._places.draining:
+            self._loop.call_soon_threadsafe(self._drain)
+        elif sig == signal.SIGTERM:
+            self.should_exit = True  # uvicorn would raise the signal once more
+        else:
+            super().handle_exit(sig, frame)
+
+    def _drain(self) -> None:
+        self._places.drain()
+        self._draining = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._places.emptied()
+        self.should_exit = True
+
+
 async def _serve(
     app: ServerApp, options: ServeOptions, token: str, shown: str, console: PlainConsole
 ) -> int:
@@ -148,7 +182,7 @@ async def _serve(
     except OSError as error:
         where = f"{options.host}:{options.port}"
         raise SettingsError(f"cannot serve at {where}: {error.strerror}") from error
-    server = uvicorn.Server(server_config(app, options))
+    server = DrainingServer(server_config(app, options), app.places)
     serving = asyncio.ensure_future(server.serve([listening]))
     port = listening.getsockname()[1]
     secure = "s" if options.certificate else ""

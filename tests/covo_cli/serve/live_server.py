@@ -47,7 +47,7 @@ class LiveServer:
 
     @property
     def places(self) -> Places:
-        return self.app._places
+        return self.app.places
 
 
 @contextmanager
