@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covo_cli.commands.common import EventsFlag
+from covo_cli.commands.common import EventsFlag, warn
+from covo_cli.commands.sessions import complete_session
 from covo_cli.commands.voices import complete_voice
 from covo_cli.errors import CliError
 from covo_cli.settings.flags import with_flags
+
+if TYPE_CHECKING:
+    from covo_cli.sessions.continuing import ContinuedSession
+    from covo_cli.settings.settings import Settings
 
 _FLAGS = {
     "Engine": (
@@ -64,6 +69,24 @@ def chat(
             help="Real time, or as fast as possible; latencies stay true.", rich_help_panel=_FILES
         ),
     ] = Pace.REAL,
+    continues: Annotated[
+        bool,
+        typer.Option(
+            "--continue",
+            help="Take up SESSION (default: last) where it ended, with its voice, persona and "
+            "language.",
+            rich_help_panel="Session",
+        ),
+    ] = False,
+    session: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SESSION]",
+            help="With --continue: name, its beginning, or last.",
+            autocompletion=complete_session,
+            show_default=False,
+        ),
+    ] = None,
     as_json: EventsFlag = False,
 ) -> None:
     """Talk with the assistant.
@@ -78,17 +101,25 @@ def chat(
     if _same(input_file, output_file):
         raise CliError(f"{output_file} is the --input: name another file for the replies")
 
+    if session is not None and not continues:
+        raise CliError(f"{session} goes with --continue: covo chat --continue {session}")
+
     from covo_cli.conversation.ends import FilePair
     from covo_cli.conversation.run_chat import run_chat
     from covo_cli.settings.settings import FILE_INPUT, load_settings
 
     voice, model = flags["voice.name"], flags["covo.model"]
     flags = {**flags, "covo.voice": voice, "remote.voice": voice, "remote.model": model}
-    settings = load_settings(flags, FILE_INPUT if input_file else None)
+    defaults = FILE_INPUT if input_file else None
+    settings = load_settings(flags, defaults)
+    continued = None
+    if continues:
+        continued = _to_continue(session or "last", settings, flags)
+        settings = load_settings(flags, defaults, continued.held_with)
     files = None
     if input_file is not None:
         files = FilePair(input_file, output_file, output_rate, paced=pace is Pace.REAL)
-    raise typer.Exit(run_chat(settings, files, as_json=as_json))
+    raise typer.Exit(run_chat(settings, files, as_json=as_json, continued=continued))
 
 
 @with_flags(["session.record"])
@@ -106,6 +137,19 @@ def demo(
 
     settings = load_settings(flags, FILE_INPUT)
     raise typer.Exit(run_demo(settings, paced=pace is Pace.REAL, as_json=as_json))
+
+
+def _to_continue(query: str, settings: Settings, flags: Mapping[str, object]) -> ContinuedSession:
+    """Open the session to continue, printing its warnings on stderr. Raises: SessionError."""
+    from covo_cli.sessions.continuing import take_up
+    from covo_cli.sessions.store import SessionStore
+    from covo_cli.settings.settings import sessions_dir
+
+    given = {key for key, value in flags.items() if value is not None}
+    continued = take_up(SessionStore(sessions_dir(settings)), query, given)
+    for warning in continued.warnings:
+        warn(warning)
+    return continued
 
 
 def _same(one: Path | None, other: Path | None) -> bool:

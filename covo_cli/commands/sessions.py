@@ -1,4 +1,4 @@
-"""``covo sessions``: list, show, replay, export and delete recorded conversations."""
+"""``covo sessions``: list, show, search, replay, export and delete recorded conversations."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from covo_cli.errors import CliError, SessionError
 from covo_cli.sessions.files import ExportFormat
 
 if TYPE_CHECKING:
+    from covo_cli.sessions.search import SearchHit
     from covo_cli.sessions.store import Session, SessionStore
     from covo_cli.sessions.transcript import TranscriptEntry
 
-app = typer.Typer(no_args_is_help=True, help="List, show, replay, export and delete recordings.")
+app = typer.Typer(
+    no_args_is_help=True, help="List, show, search, replay, export and delete recordings."
+)
 
 _WIDE = 100
 """Terminal columns below which the list omits details shown by `covo sessions show`."""
 
 
-def _complete_name(incomplete: str) -> list[str]:
+def complete_session(incomplete: str) -> list[str]:
+    """Return the names of sessions that begin with ``incomplete``, and "last"."""
     try:
         names = _store().names()
     except CliError:
@@ -34,7 +38,7 @@ _Name = Annotated[
     typer.Argument(
         metavar="SESSION",
         help="Name, its beginning, or last.",
-        autocompletion=_complete_name,
+        autocompletion=complete_session,
     ),
 ]
 
@@ -74,6 +78,38 @@ def show(name: _Name, as_json: JsonFlag = False) -> None:
         out.print(spoken(utterance, with_latency=True))
     if not session.transcript:
         out.print("Nothing was said.")
+
+
+@app.command()
+def search(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="WORDS...", help="Words, or beginnings; in quotes: in a row."),
+    ],
+    any_of_them: Annotated[
+        bool, typer.Option("--any", help="Any of the words, instead of all in one utterance.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find what was said in the recordings, newest first.
+
+    Case and accents do not matter. Exits with 1 if nothing is found.
+    """
+    from covo_cli.sessions import search as searching
+
+    store = _store()
+    hits = list(searching.search(store.list(), words, any if any_of_them else all))
+    if as_json:
+        print_json([_found(hit) for hit in hits])
+    else:
+        from covo_cli.sessions.display import console, found_lines
+
+        out = console()
+        for line in found_lines(hits, out.width):
+            out.print(line, no_wrap=True, overflow="ellipsis")
+    if not hits:
+        shown = ", ".join(map(repr, words))
+        raise SessionError(f"nobody said {shown} in any session in {store.root}")
 
 
 @app.command()
@@ -146,7 +182,7 @@ def delete(
         typer.Argument(
             metavar="SESSION...",
             help="Names, their beginnings, or last.",
-            autocompletion=_complete_name,
+            autocompletion=complete_session,
         ),
     ],
     yes: YesFlag = False,
@@ -187,6 +223,18 @@ def _summary(session: Session) -> dict[str, object]:
         "voices": list(session.info.voices),
         "state": session.state.value,
         "warnings": list(session.warnings),
+    }
+
+
+def _found(hit: SearchHit) -> dict[str, object]:
+    return {
+        "session": hit.session.name,
+        "started": hit.session.info.started.isoformat(),
+        "speaker": hit.entry.who.value,
+        "start": round(hit.entry.start_s, 3),
+        "end": round(hit.entry.end_s, 3),
+        "text": hit.text,
+        "matches": [list(place) for place in hit.places],
     }
 
 

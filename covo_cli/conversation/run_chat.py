@@ -21,7 +21,7 @@ from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.engines.engines import build_engine, choose_engine, voice_names
-from covo_cli.errors import message_for
+from covo_cli.errors import SettingsError, message_for
 from covo_cli.process.interrupt import not_within_imports
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
 from covo_cli.process.log import native_log_path
@@ -34,9 +34,10 @@ from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.screen.words import latency_line
+from covo_cli.sessions.continuing import ContinuedSession
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder, check_recordable
 from covo_cli.settings.settings import Settings, sessions_dir
-from model.engine import Engine
+from model.engine import Engine, Remember
 from model.events import Notice, ReplyStarted, TurnLatency
 
 SLOW_LOAD_S = 10.0
@@ -48,18 +49,32 @@ WORK_LIMIT_S = 10.0
 log = logging.getLogger(__name__)
 
 
-def run_chat(settings: Settings, files: FilePair | None, *, as_json: bool) -> int:
+def run_chat(
+    settings: Settings,
+    files: FilePair | None,
+    *,
+    as_json: bool,
+    continued: ContinuedSession | None = None,
+) -> int:
     """Hold a conversation; return the exit code, 1 if a part failed.
 
-    Raises: the rooms' errors when it cannot begin or breaks off; what was recorded is kept.
+    ``continued``: the session that it goes on from. Raises: the rooms' errors when it cannot begin
+    or breaks off; what was recorded is kept.
     """
     with ExitStack() as stack:
         send_native_stderr_to(native_log_path())
         ends = file_ends(files, settings) if files else live_ends(settings)
-        return hold(settings, ends, stack, as_json=as_json)
+        return hold(settings, ends, stack, as_json=as_json, continued=continued)
 
 
-def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> int:
+def hold(
+    settings: Settings,
+    ends: Ends,
+    stack: ExitStack,
+    *,
+    as_json: bool,
+    continued: ContinuedSession | None = None,
+) -> int:
     """Hold a conversation between ``ends``; return the exit code. ``stack`` closes everything."""
     stack.enter_context(not_within_imports())
     stack.callback(ends.close)
@@ -72,18 +87,21 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     stack.callback(engine.close)
     stack.callback(ends.close)  # before the engine's, so that the sound stops at once
     stack.push(_limit_closing)
+    if continued and Remember.__name__ in engine.info.lacks:
+        raise SettingsError(
+            f"the engine {choice.name} cannot take up a conversation: its history is sound; drop "
+            "--continue, or use another --engine"
+        )
     _load(engine, choice.reason)
     if ends.live:
         ends.start()
         if words := advice(settings):
             PlainConsole(stderr=True).print(words)
+    if continued:
+        PlainConsole(stderr=True).print(continued.summary)
 
     report = _Report()
-    recorder = None
-    if settings.session.record:
-        devices = ends.microphone.status.device, ends.speaker.status.device
-        meta = SessionMeta(engine.info, *devices, settings=settings.record())
-        recorder = SessionRecorder(sessions_dir(settings), meta)
+    recorder = _recorder(settings, engine, ends, continued.name if continued else "")
     keys = KeyMachine(voice_names(settings, choice), engine.info.voice)
     mode = choose_mode(as_json)
     info = ConversationInfo(
@@ -106,6 +124,8 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
         over=ends.over,
         watch=ClockWatch() if ends.real_time else None,
     )
+    for command in continued.commands() if continued else ():
+        conversation.send(command)
     ending = Ending.ERROR
     try:
         with (
@@ -127,6 +147,16 @@ def hold(settings: Settings, ends: Ends, stack: ExitStack, *, as_json: bool) -> 
     code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
     leave_within(QUIT_S, code)
     return code
+
+
+def _recorder(
+    settings: Settings, engine: Engine, ends: Ends, continues: str
+) -> SessionRecorder | None:
+    if not settings.session.record:
+        return None
+    devices = ends.microphone.status.device, ends.speaker.status.device
+    meta = SessionMeta(engine.info, *devices, settings=settings.record(), continues=continues)
+    return SessionRecorder(sessions_dir(settings), meta)
 
 
 def _load(engine: Engine, reason: str) -> None:

@@ -30,9 +30,15 @@ from model.engine import Engine
 
 MOST_EARLY = 64
 """Events kept of a client that waits for its place."""
+MOST_EARLY_CHARACTERS = 1024 * 1024
+"""Characters of these."""
 MOST_QUEUED = 8 * 1024 * 1024
 """Characters that may wait to be sent to a client."""
 _CLOSE_S = 5.0
+_LONG_S = 0.02
+"""A message that takes longer is followed by a rest of :data:`_REST` times as long, because all
+sessions share the thread."""
+_REST = 4.0
 
 log = logging.getLogger(__name__)
 
@@ -134,10 +140,14 @@ class RealtimeConnection:
             allowed -= 1
             if allowed < 0:
                 await asyncio.sleep(-allowed / self._limits.events)
+                now = time.monotonic()
             if self._session is not None:
                 self._session.take(message)
+                if (spent := time.monotonic() - now) > _LONG_S:
+                    await asyncio.sleep(spent * _REST)
             elif "input_audio_buffer.append" not in message[:200]:
-                if len(self._early) >= MOST_EARLY:
+                waiting = sum(map(len, self._early)) + len(message)
+                if len(self._early) >= MOST_EARLY or waiting > MOST_EARLY_CHARACTERS:
                     raise _Gone(1008, "too many events while waiting for a place")
                 self._early.append(message)
 

@@ -133,8 +133,10 @@ def server_config(app: ServerApp, options: ServeOptions) -> uvicorn.Config:
 
 
 def _is_trouble(record: logging.LogRecord) -> bool:
-    """Return False for what uvicorn logs as an error of each refused handshake."""
-    return "without completing handshake" not in record.getMessage()
+    """Return False for what uvicorn logs as an error, and is a client's: a refused handshake, and
+    bytes that are no text."""
+    message = record.getMessage()
+    return "without completing handshake" not in message and "Invalid UTF-8" not in message
 
 
 async def _serve(

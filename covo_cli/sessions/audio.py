@@ -22,8 +22,7 @@ from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import whole_file
-from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO
-from covo_cli.sessions.lock import try_lock
+from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, try_lock
 
 Pcm = NDArray[np.int16]
 """Sound as 16-bit integers: shape (samples, 2) for stereo, (samples,) for mono."""

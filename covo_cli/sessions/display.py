@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import groupby
 
 from rich import box
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.process.text import clean, duration
+from covo_cli.sessions.search import SearchHit
 from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
 
@@ -59,6 +62,7 @@ def facts(session: Session) -> Text:
         "started": f"{info.started:%Y-%m-%d %H:%M:%S}",
         "length": f"{duration(session.duration)}, {session.turn_count} turns",
         "ended": info.end_reason,
+        **({"continues": info.continues} if info.continues else {}),
         "engine": str(info.engine.get("description") or info.engine.get("name", "")),
         **{f"  {part}": str(x) for part, x in (parts if isinstance(parts, dict) else {}).items()},
         "voice": ", ".join(info.voices),
@@ -72,13 +76,32 @@ def facts(session: Session) -> Text:
     return Text("\n").join(lines)
 
 
+def found_lines(hits: Iterable[SearchHit], width: int) -> Iterator[Text]:
+    """Yield a heading for each session, and the words around the first match of each hit."""
+    now = datetime.now().astimezone()
+    for session, found in groupby(hits, key=lambda hit: hit.session):
+        yield Text.assemble((session.name, "bold"), f"  {_when(session.info.started, now)}")
+        for hit in found:
+            line = _begun_line(hit.entry)
+            said = Text(hit.text)
+            for begin, end in hit.places:
+                said.stylize("bold yellow", begin, end)
+            line.append_text(_from_near(said, hit.places[0][0], max(width - line.cell_len, 1) // 3))
+            yield line
+
+
+def _from_near(said: Text, place: int, room: int) -> Text:
+    """Return ``said`` from about ``room`` columns before the character ``place`` on."""
+    begin = place
+    while begin and cell_len(said.plain[begin - 1 : place]) < room:
+        begin -= 1
+    return Text("…").append_text(said[begin:]) if begin else said
+
+
 def spoken(entry: TranscriptEntry, *, with_latency: bool = False) -> Text:
     """Return an entry as a line that marks what was cut off, and its latency as a second one."""
-    line = Text.assemble(
-        (f"{duration(entry.start_s)}  ", "dim"),
-        (f"{NAMES[entry.who]:<5}", f"bold {STYLES[entry.who]}"),
-        f" {clean(entry.shown)}".rstrip(),
-    )
+    line = _begun_line(entry).append(clean(entry.shown))
+    line.rstrip()
     if entry.unheard.strip():
         line.append(f" [cut off: {clean(entry.unheard)}]", "dim")
     latency = entry.latency
@@ -88,6 +111,12 @@ def spoken(entry: TranscriptEntry, *, with_latency: bool = False) -> Text:
             f"\n{'':13}after {latency.total:.2f} s" + (f" ({parts})" if parts else ""), "dim"
         )
     return line
+
+
+def _begun_line(entry: TranscriptEntry) -> Text:
+    """Return when it was said, and by whom."""
+    time = (f"{duration(entry.start_s)}  ", "dim")
+    return Text.assemble(time, (f"{NAMES[entry.who]:<5}", f"bold {STYLES[entry.who]}"), " ")
 
 
 def _when(started: datetime, now: datetime) -> str:

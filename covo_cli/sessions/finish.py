@@ -13,9 +13,8 @@ from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.audio import RATE, read_part, write_sound
 from covo_cli.sessions.event_log import read_events
-from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, TRANSCRIPT
+from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, TRANSCRIPT, try_lock
 from covo_cli.sessions.info import UNFINISHED, SessionInfo, read_info, write_info
-from covo_cli.sessions.lock import try_lock
 from covo_cli.sessions.markdown import transcript_markdown
 from covo_cli.sessions.transcript import Who, transcript
 from model.events import VoiceChanged

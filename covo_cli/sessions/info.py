@@ -34,7 +34,7 @@ class SessionInfo:
     ``ended`` is None while a conversation is recorded, and if its process died; ``duration`` (in
     seconds) and ``turns`` are None until it is finished or recovered. ``engine`` has the fields of
     :class:`model.engine.EngineInfo`; ``voices`` are those used, in order; ``settings`` those in
-    force.
+    force. ``continues``: name of the session that this one goes on from, or empty.
     """
 
     started: datetime
@@ -47,6 +47,7 @@ class SessionInfo:
     input_device: str = ""
     output_device: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    continues: str = ""
     versions: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:

@@ -38,12 +38,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SessionMeta:
-    """What goes into ``session.json`` as it is. ``settings``: those in force, JSON-ready."""
+    """What goes into ``session.json`` as it is. ``settings``: those in force, JSON-ready.
+    ``continues``: name of the session that this one goes on from."""
 
     engine: EngineInfo
     input_device: str
     output_device: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    continues: str = ""
 
 
 class SessionRecorder:
@@ -65,6 +67,7 @@ class SessionRecorder:
             input_device=meta.input_device,
             output_device=meta.output_device,
             settings=dict(meta.settings),
+            continues=meta.continues,
             versions=package_versions(),
         )
         self._remedy = ""

@@ -14,9 +14,15 @@ from pathlib import Path
 from audio_io.clock import seconds
 from covo_cli.errors import SessionError
 from covo_cli.sessions.event_log import EventLog, read_events
-from covo_cli.sessions.files import AUDIO, EVENTS, INFO, PARTIAL_AUDIO, PARTIAL_BYTES_PER_SECOND
+from covo_cli.sessions.files import (
+    AUDIO,
+    EVENTS,
+    INFO,
+    PARTIAL_AUDIO,
+    PARTIAL_BYTES_PER_SECOND,
+    is_locked,
+)
 from covo_cli.sessions.info import SessionInfo, read_info, read_span
-from covo_cli.sessions.lock import is_locked
 from covo_cli.sessions.transcript import TranscriptEntry, Who, transcript
 from model.events import Event
 

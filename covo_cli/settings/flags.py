@@ -34,7 +34,7 @@ def with_flags(
         @functools.wraps(command)
         def run(**given: Any) -> None:
             values = {option.key: given.pop(_name(option)) for option, _ in options}
-            flags = {k: str(v) if isinstance(v, Path) else v for k, v in values.items()}
+            flags = {k: _text(v) if isinstance(v, Path) else v for k, v in values.items()}
             command(flags=flags, **given)
 
         hints = typing.get_type_hints(command, include_extras=True)
@@ -83,6 +83,11 @@ def _completion(choices: Sequence[str]) -> Completion:
         return [choice for choice in choices if choice.startswith(incomplete)]
 
     return complete
+
+
+def _text(path: Path) -> str:
+    """Return ``path`` as it was typed: an empty one names no file."""
+    return "" if path == Path() else str(path)
 
 
 def _name(option: Option) -> str:

@@ -1,8 +1,8 @@
 """Load and check the effective settings.
 
-Flags override the environment, which overrides the settings file, which overrides the defaults.
-Loading also resolves presets. An unknown key or a bad value raises a :class:`SettingsError` that
-names the place.
+Flags override a session that is continued, which overrides the environment, which overrides the
+settings file, which overrides the defaults. Loading also resolves presets. An unknown key or a bad
+value raises a :class:`SettingsError` that names the place.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class SettingSource(Enum):
     PRESET = auto()
     FILE = auto()
     ENVIRONMENT = auto()
+    SESSION = auto()
     FLAG = auto()
 
 
@@ -79,11 +80,15 @@ class Settings:
         return value
 
     def record(self) -> dict[str, dict[str, Value]]:
-        """Return all values by section, ready for JSON, without keys in addresses."""
+        """Return all values by section, ready for JSON: without keys in addresses, files by their
+        absolute paths."""
         values = dataclasses.asdict(self)
         del values["origins"]
         return {
-            section: {name: _shown(value) for name, value in options.items()}
+            section: {
+                name: _recorded(OPTIONS[f"{section}.{name}"], value)
+                for name, value in options.items()
+            }
             for section, options in values.items()
         }
 
@@ -92,8 +97,10 @@ OPTIONS: Mapping[str, Option] = {option.key: option for option in derive_options
 """All settings by key, in declaration order."""
 
 
-def _shown(value: Value) -> Value:
-    return without_secrets(value) if isinstance(value, str) else value
+def _recorded(option: Option, value: Value) -> Value:
+    if not isinstance(value, str) or not value:
+        return value
+    return without_secrets(str(Path(value).expanduser().absolute()) if option.is_file else value)
 
 
 def find_option(key: str) -> Option:
@@ -105,13 +112,16 @@ def find_option(key: str) -> Option:
 
 
 def load_settings(
-    flags: Mapping[str, object] | None = None, defaults: Mapping[str, Value] | None = None
+    flags: Mapping[str, object] | None = None,
+    defaults: Mapping[str, Value] | None = None,
+    session: Mapping[str, Value] | None = None,
 ) -> Settings:
     """Load the effective settings.
 
     Args:
         flags: values from the command line by key; None means not given.
         defaults: the command's own defaults, which replace the declared ones.
+        session: values of the session that is continued.
 
     Raises: SettingsError for an unknown key, a bad value or an unreadable file.
     """
@@ -125,6 +135,10 @@ def load_settings(
     }
     loaded |= _layer(SettingSource.FILE, _in_file(settings_file.read(config_path())))
     loaded |= _layer(SettingSource.ENVIRONMENT, _in_environment())
+    loaded |= _layer(
+        SettingSource.SESSION,
+        ((find_option(key), value, "the session") for key, value in (session or {}).items()),
+    )
     loaded |= _layer(SettingSource.FLAG, _in_flags(flags or {}))
     loaded |= _from_patience(loaded)
     loaded |= _from_engine(loaded)

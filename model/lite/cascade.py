@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,7 +22,7 @@ from model.engine import EngineInfo, Progress
 from model.errors import ChatError, ModelError
 from model.jobs.channel import Cancelled, Channel, feed
 from model.jobs.executor import CLOSE_S
-from model.lite.chat import ChatModel, Message
+from model.lite.chat import ChatModel
 from model.lite.prompt import ChatExchange, Prompt, build_messages, fit_history
 from model.lite.reply_reader import ThoughtAloud
 from model.lite.synthesizer import Synthesizer
@@ -82,6 +82,7 @@ class Cascade:
         self._made: dict[int, _BegunReply] = {}
         self._settled: tuple[int, _BegunReply] | None = None
         self._preparing: Worker | None = None
+        self._unread = False
         self._working: list[threading.Thread] = []
         self._closed = threading.Event()
 
@@ -261,14 +262,24 @@ class Cascade:
     def _prepare(self) -> None:
         """Let the chat model read the new history while the user is talking or thinking."""
         with self._lock:
+            self._unread = True
             if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):
                 return
-            messages = build_messages(self.prompt, self._history, now=self._now())
-            self._preparing = Worker(lambda: self._read_ahead(messages), "prepare")
+            self._preparing = Worker(self._read_ahead, "prepare")
             self._preparing.start()
             self._working.append(self._preparing)
 
-    def _read_ahead(self, messages: Sequence[Message]) -> None:
-        # Only a head start: if the chat model is broken, the next reply reports it.
-        with contextlib.suppress(ModelError):
-            self.chat.prepare(messages)
+    def _read_ahead(self) -> None:
+        """Read the history until it has not changed meanwhile."""
+        while True:
+            with self._lock:
+                if not self._unread:
+                    self._preparing = None
+                    return
+                self._unread = False
+                messages = build_messages(self.prompt, self._history, now=self._now())
+            # Only a head start: if the chat model is broken, the next reply reports it.
+            with contextlib.suppress(ModelError):
+                self.chat.prepare(messages)
+            if self._closed.is_set():
+                return

@@ -27,6 +27,7 @@ class HistoryOnTheWire:
         self._pending: list[ConversationEntry] = []  # text that waits for an answer
         self._asked: list[ConversationEntry] = []  # text that is being answered
         self._numbers = 0
+        items.forget = self._forget
 
     def obey(self, event: ClientEvent, last_reply: int) -> None:
         """Carry out ``event``. ``last_reply``: the reply that can still be cut. Raises:
@@ -82,9 +83,14 @@ class HistoryOnTheWire:
     def _delete(self, item_id: str, last_reply: int) -> None:
         entry = self._items.remove(item_id)
         if entry is not None and entry.exchange:
-            self._pending = [old for old in self._pending if old is not entry]
-            if not self._items.exchange(entry.exchange):
-                self._command(Forget(entry.exchange))
-            elif entry.role == "assistant" and entry.exchange == last_reply:
+            self._forget(entry)
+            others = self._items.exchange(entry.exchange)
+            if others and entry.role == "assistant" and entry.exchange == last_reply:
                 self._command(CutReply(last_reply, 0))
         self._send({"type": "conversation.item.deleted", "item_id": item_id})
+
+    def _forget(self, entry: ConversationEntry) -> None:
+        """Forget an item that is gone: the engine its exchange, if it was the last of it."""
+        self._pending = [old for old in self._pending if old is not entry]
+        if entry.exchange and not self._items.exchange(entry.exchange):
+            self._command(Forget(entry.exchange))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,12 @@ MOST_ITEMS = 1000
 
 MOST_TEXT = 256 * 1024
 """Characters of text that an item may have."""
+
+MOST_SIZE = 16 * 1024 * 1024
+"""Characters that all items may have as JSON; the oldest are then forgotten."""
+
+MOST_IDS = 20 * MOST_ITEMS
+"""Ids that are remembered to have been used."""
 
 ROOT = "root"
 """The id before the first item."""
@@ -28,10 +35,11 @@ _OTHER_TYPES = {
 @dataclass(slots=True)
 class ConversationEntry:
     """An item as it is told. ``exchange``: the number of the engine's exchange that holds it, 0
-    for none."""
+    for none. ``size``: its characters as JSON when it was added."""
 
     value: dict[str, Any] = field(repr=False)
     exchange: int = 0
+    size: int = 0
 
     @property
     def item_id(self) -> str:
@@ -51,11 +59,14 @@ class ConversationEntry:
 
 
 class ConversationItems:
-    """All items, and the ids that were ever used."""
+    """All items, and the ids that were used. ``forget`` is called with each item that must go to
+    make room for another."""
 
     def __init__(self) -> None:
         self._entries: list[ConversationEntry] = []
-        self._issued: set[str] = set()
+        self._issued: dict[str, None] = {}
+        self._size = 0
+        self.forget: Callable[[ConversationEntry], None] = lambda entry: None
 
     def __getitem__(self, item_id: str) -> ConversationEntry | None:
         return next((entry for entry in self._entries if entry.item_id == item_id), None)
@@ -76,10 +87,12 @@ class ConversationItems:
             place = 0
         elif after in ids:
             place = ids.index(after) + 1
-        self._entries.insert(place, ConversationEntry(value))
-        self._issued.add(value["id"])
-        if len(self._entries) > MOST_ITEMS:
-            self._entries.pop(0 if place else 1)
+        added = ConversationEntry(value, size=len(json.dumps(value)))
+        self._entries.insert(place, added)
+        self._issued[added.item_id] = None
+        if len(self._issued) > MOST_IDS:
+            del self._issued[next(iter(self._issued))]
+        self._make_room(added)
         return ids[place - 1] if place else None
 
     def before(self, item_id: str) -> str | None:
@@ -92,7 +105,16 @@ class ConversationItems:
         entry = self[item_id]
         if entry is not None:
             self._entries.remove(entry)
+            self._size -= entry.size
         return entry
+
+    def _make_room(self, added: ConversationEntry) -> None:
+        """Forget the oldest items that there is no room for beside ``added``."""
+        self._size += added.size
+        while len(self._entries) > MOST_ITEMS or self._size > MOST_SIZE:
+            oldest = self._entries.pop(1 if self._entries[0] is added else 0)
+            self._size -= oldest.size
+            self.forget(oldest)
 
     def read(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return a client's ``item`` as it is kept. Raises: WireError."""
@@ -119,7 +141,10 @@ class ConversationItems:
         if not isinstance(content, list):
             raise WireError("content must be a list", "item.content")
         parts = [_read_part(part, str(role)) for part in content[:100]]
-        return message(item_id, str(role), [part for part in parts if part])
+        value = message(item_id, str(role), [part for part in parts if part])
+        if len(ConversationEntry(value).text) > MOST_TEXT:
+            raise WireError("an item may have 256 KiB of text", "item.content")
+        return value
 
 
 def _read_part(part: Any, role: str) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class SocketMicrophone:
         self._waiting: list[Audio] = []
         self._length = 0
         self._kept: list[Audio] = []
+        self._kept_length = 0
         self._arrived = self._given = self._spoken = self._whole_since = clock()
         self._silent_frames = 0
         self._at = 0
@@ -68,8 +69,11 @@ class SocketMicrophone:
         """
         with self._changed:
             if manual:
-                room = samples(UNHEARD_S) - sum(map(len, self._kept))
-                self._kept.append(sound[: max(0, room)])
+                room = samples(UNHEARD_S) - self._kept_length
+                fitting = sound[: max(0, room)]
+                if len(fitting):
+                    self._kept.append(fitting)
+                    self._kept_length += len(fitting)
                 return len(sound) <= room
             room = samples(UNHEARD_S) - self._length
             fitting = sound[: max(0, room)]
@@ -84,9 +88,9 @@ class SocketMicrophone:
     def whole(self, least: float) -> Audio | None:
         """Return what was kept, and keep it no longer; None, if it is less than ``least`` s."""
         with self._changed:
-            if sum(map(len, self._kept)) < samples(least):
+            if self._kept_length < samples(least):
                 return None
-            kept, self._kept = np.concatenate(self._kept), []
+            kept, self._kept, self._kept_length = np.concatenate(self._kept), [], 0
         return kept
 
     def clear(self) -> None:
@@ -94,7 +98,7 @@ class SocketMicrophone:
         with self._changed:
             self._waiting.clear()
             self._kept.clear()
-            self._length = 0
+            self._length = self._kept_length = 0
 
     def wake(self) -> None:
         """Wait for sound no longer: a command is to be carried out with the next frame."""

@@ -18,7 +18,7 @@ from covo_cli.conversation.request import Request
 from covo_cli.serve.realtime.extension import told_besides
 from covo_cli.serve.realtime.history import HistoryOnTheWire
 from covo_cli.serve.realtime.items import ConversationItems
-from covo_cli.serve.realtime.microphone import SocketMicrophone
+from covo_cli.serve.realtime.microphone import UNHEARD_S, SocketMicrophone
 from covo_cli.serve.realtime.reply_side import CANCELLED, TURN_DETECTED, ReplySide
 from covo_cli.serve.realtime.response import WireResponse
 from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
@@ -173,7 +173,9 @@ class RealtimeSession:
         self._send({"type": "session.updated", "session": now.value})
 
     def _hear(self, data: str) -> None:
-        if not self._microphone.push(self._decoder.decode(data), manual=self.settings.manual):
+        most = self._decoder.size(UNHEARD_S)  # decode no more than can be kept
+        sound = self._decoder.decode(data[:most])
+        if not self._microphone.push(sound, manual=self.settings.manual) or len(data) > most:
             raise WireError("the buffer is full: 60 s wait to be heard", "audio", "buffer_full")
 
     def _commit(self) -> None:
@@ -184,8 +186,7 @@ class RealtimeSession:
             return
         sound = self._microphone.whole(LEAST_COMMIT_S)
         if sound is None:
-            message = f"the buffer has less than {LEAST_COMMIT_S * 1000:.0f} ms of sound"
-            raise WireError(message, code=COMMIT_EMPTY)
+            raise WireError("the buffer has less than 100 ms of sound", code=COMMIT_EMPTY)
         self._command(SayAudio(sound, answer=False))
         self._user.give(len(sound) / USER_RATE)
 

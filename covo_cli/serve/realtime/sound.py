@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from audio_io.clock import ASSISTANT_RATE, USER_RATE
+from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 from covo_cli.serve.realtime.wire import WireError
@@ -79,6 +79,10 @@ class SoundDecoder:
     def __init__(self, form: SoundFormat) -> None:
         self.form = form
         self._resampler = StreamResampler(form.rate, USER_RATE, low_latency=True)
+
+    def size(self, seconds: float) -> int:
+        """Return how many characters of base64 hold ``seconds`` of sound."""
+        return -(-samples(seconds, self.form.rate) * self.form.sample_bytes // 3) * 4
 
     def decode(self, data: str) -> Audio:
         """Return the samples that are ready after ``data``, whole samples in base64.

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 from covo_cli.errors import CliError
 
-_MOST_DEPTH_ERRORS = (ValueError, RecursionError)
+MOST_PARTS = 50_000
+"""Values of a message; as many as fit into 20 MiB would hold up all sessions for seconds."""
+
+MOST_DEPTH = 64
+"""Objects and lists inside each other in a message."""
 
 _FIELDS: dict[str, dict[str, tuple[type, bool]]] = {
     "session.update": {"session": (dict, True)},
@@ -68,15 +73,19 @@ class ClientEvent:
 
 def read_event(text: str) -> ClientEvent:
     """Read an event. Raises: WireError, with the client's ``event_id`` where it can be read."""
+    if sum(map(text.count, ",[{")) > MOST_PARTS:
+        raise WireError(f"a message may have {MOST_PARTS} values", code="too_large")
     try:
-        value = json.loads(text, parse_constant=_no_number)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite)
         if "\\u" in text:  # half a character may be escaped, which no engine can read
             written = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
             value = json.loads(written)
-    except _MOST_DEPTH_ERRORS as error:
+    except (ValueError, RecursionError) as error:
         raise WireError("the message is not JSON", code="invalid_json") from error
     if not isinstance(value, dict):
         raise WireError("the message must be an object", code="invalid_json")
+    if _deeper(value, MOST_DEPTH):
+        raise WireError(f"a message may be {MOST_DEPTH} levels deep", code="too_large")
     kind, given = value.get("type"), value.get("event_id")
     event_id = given[:512] if isinstance(given, str) else None
     if not isinstance(kind, str) or kind not in _FIELDS:
@@ -90,6 +99,21 @@ def read_event(text: str) -> ClientEvent:
             message = f"{name} must be {_NAMES[wanted]}"
             raise WireError(message, name, "invalid_type", event_id)
     return ClientEvent(kind, value, event_id)
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    """Return whether ``value`` has more than ``depth`` levels."""
+    if not isinstance(value, dict | list):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return depth == 0 or any(_deeper(part, depth - 1) for part in parts)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is too large")
+    return number
 
 
 def _no_number(constant: str) -> None:

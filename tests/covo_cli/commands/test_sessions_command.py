@@ -297,12 +297,12 @@ def test_a_reader_that_goes_away_is_no_error_for_people(root: Path, command: str
 
 
 def test_names_are_completed(root: Path) -> None:
-    from covo_cli.commands.sessions import _complete_name
+    from covo_cli.commands.sessions import complete_session
 
-    assert _complete_name("") == ["last"]
+    assert complete_session("") == ["last"]
     record_session(root, seconds=0.1)
-    assert _complete_name("") == [NAME, "last"]
-    assert _complete_name("2026") == [NAME]
+    assert complete_session("") == [NAME, "last"]
+    assert complete_session("2026") == [NAME]
     completed = subprocess.run(
         [sys.executable, "-m", "covo_cli"],
         env={

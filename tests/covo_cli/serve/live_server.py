@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from websockets.sync.client import ClientConnection, connect
 
 from audio_io.signal import Audio
 from covo_cli.serve.app import ServerApp
@@ -27,6 +29,7 @@ from tests.covo_cli.serve.wire_talk import SERVED
 from tests.fakes.engine import FakeClock, FakeGenerator, FakeRecognizer, LevelDetector
 
 TOKEN = "ek_test"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @dataclass
@@ -89,3 +92,21 @@ def until(true: Any, seconds: float = 10.0) -> None:
     while not true():
         assert time.monotonic() < end, "it never came"
         time.sleep(0.01)
+
+
+def opened(server: LiveServer, query: str = "model=x", **more: Any) -> ClientConnection:
+    more.setdefault("additional_headers", BEARER)
+    address = f"ws://127.0.0.1:{server.port}/v1/realtime?{query}"
+    return connect(address, proxy=None, **more)
+
+
+def send(socket: ClientConnection, kind: str, **fields: Any) -> None:
+    socket.send(json.dumps({"type": kind, **fields}))
+
+
+def receive(socket: ClientConnection, kind: str) -> list[dict[str, Any]]:
+    """The events up to the first of ``kind``."""
+    events: list[dict[str, Any]] = []
+    while not events or events[-1]["type"] != kind:
+        events.append(json.loads(socket.recv(20)))
+    return events

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from covo_cli.serve.realtime import items
 from covo_cli.serve.realtime.items import MOST_ITEMS
-from covo_cli.serve.realtime.wire import WireError, read_event
+from covo_cli.serve.realtime.wire import MOST_PARTS, WireError, read_event
 from tests.covo_cli.serve.wire_talk import WireTalk, pcm, text_item
 from tests.fakes.engine import speech
 
@@ -152,6 +153,9 @@ def test_broken_messages_cost_an_error_and_no_more(messages):
         *("", "[" * 100_000, '{"type": 1}', '{"type": "session.updat"}', "null", "\ud800"),
         *('{"type": "session.update"}', '{"type": "response.cancel", "response_id": 1}'),
         '{"type": "conversation.item.truncate", "item_id": "x", "audio_end_ms": true}',
+        '{"type": "session.update", "session": {"speed": 1e999}}',
+        f'{{"type": "session.update", "session": {{"a": {"[" * 70}0{"]" * 70}}}}}',
+        f'{{"type": "session.update", "session": {{"a": [{"0," * MOST_PARTS}0]}}}}',
     ],
 )
 def test_what_is_no_event(message):
@@ -186,6 +190,43 @@ def test_the_conversation_is_bounded():
     huge = text_item("x" * (256 * 1024 + 1))
     (error,) = talk.send("conversation.item.create", item=huge)
     assert error["error"]["param"] == "item.content.text"
+    huge = text_item("x" * 200_000)
+    huge["content"] *= 2
+    (error,) = talk.send("conversation.item.create", item=huge)
+    assert error["error"]["param"] == "item.content"
+
+
+def test_text_that_has_to_go_is_forgotten_by_the_engine_too(monkeypatch):
+    monkeypatch.setattr(items, "MOST_SIZE", 1700)
+    talk = WireTalk()
+    for n in range(10):
+        talk.send("conversation.item.create", item=text_item(f"{n}" * 500, id=f"item_{n}"))
+    talk.nothing(0.1)
+    assert [asked[0] for asked, _ in talk.fake.history] == ["8", "9"]
+    assert talk.session._items["item_7"] is None
+    talk.send("response.create")
+    talk.nothing(0.5)
+    turn = talk.fake.turns[-1]
+    assert {word[0] for word in f"{turn.text} {turn.added}".split()} == {"8", "9"}
+
+
+def test_ids_are_not_remembered_for_ever(monkeypatch):
+    monkeypatch.setattr(items, "MOST_IDS", 3)
+    talk = WireTalk()
+    for n in range(5):
+        talk.send("conversation.item.create", item=text_item("x", id=f"item_{n}"))
+    assert [n for n in range(5) if talk.session._items.issued(f"item_{n}")] == [2, 3, 4]
+
+
+def test_sound_in_crumbs_is_kept_whole():
+    talk = WireTalk()
+    talk.update(audio={"input": {"turn_detection": None}})
+    for _ in range(1000):
+        assert not talk.send("input_audio_buffer.append", audio=pcm(speech(0.02)))
+        assert not talk.send("input_audio_buffer.append", audio="")
+    assert len(talk.microphone._kept) == 1000
+    assert len(talk.microphone.whole(20.0)) == 320_000
+    assert talk.microphone.whole(0.1) is None
 
 
 @pytest.mark.parametrize(

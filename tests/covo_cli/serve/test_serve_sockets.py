@@ -10,47 +10,34 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 import httpx2 as httpx
 import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from covo_cli.engines.engines import turn_settings
-from covo_cli.serve.connection import MOST_EARLY, ServerLimits
+from covo_cli.serve.connection import MOST_EARLY, MOST_EARLY_CHARACTERS, ServerLimits
 from covo_cli.serve.handshake import Handshake
 from covo_cli.serve.run_serve import servable
 from covo_cli.settings.settings import load_settings
-from tests.covo_cli.serve.live_server import TOKEN, LiveServer, serving, until
+from tests.covo_cli.serve.live_server import (
+    BEARER,
+    TOKEN,
+    opened,
+    receive,
+    send,
+    serving,
+    until,
+)
 from tests.covo_cli.serve.wire_talk import Orders, text_item, valid
-
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(scope="module")
 def server():
     with serving(words=["one", "two"], word_seconds=0.2) as running:
         yield running
-
-
-def opened(server: LiveServer, query: str = "model=x", **more: Any) -> ClientConnection:
-    more.setdefault("additional_headers", BEARER)
-    address = f"ws://127.0.0.1:{server.port}/v1/realtime?{query}"
-    return connect(address, proxy=None, **more)
-
-
-def send(socket: ClientConnection, kind: str, **fields: Any) -> None:
-    socket.send(json.dumps({"type": kind, **fields}))
-
-
-def receive(socket: ClientConnection, kind: str) -> list[dict[str, Any]]:
-    """The events up to the first of ``kind``."""
-    events: list[dict[str, Any]] = []
-    while not events or events[-1]["type"] != kind:
-        events.append(json.loads(socket.recv(20)))
-    return events
 
 
 def flood(socket: ClientConnection, messages: Iterable[str], *, reads: bool = True) -> None:
@@ -176,6 +163,12 @@ def test_a_waiting_client_that_sends_too_much_is_dropped(server):
         with pytest.raises(ConnectionClosed) as closed:
             second.recv(10)
         assert closed.value.rcvd.code == 1008
+        with opened(server) as third:
+            for _ in range(2):
+                third.send("x" * (MOST_EARLY_CHARACTERS // 2 + 1))
+            with pytest.raises(ConnectionClosed) as closed:
+                third.recv(10)
+        assert closed.value.rcvd.code == 1008
 
 
 def test_nothing_of_one_session_is_in_the_next(server):
@@ -269,7 +262,7 @@ def test_a_client_that_never_reads_is_dropped():
 
 def test_a_flood_of_events_waits_and_another_session_notices_nothing():
     with serving(2, ServerLimits(events=50.0)) as server:
-        flood, other = opened(server), opened(server)
+        flood, other = opened(server, close_timeout=0.1), opened(server)
         receive(flood, "session.created")
         receive(other, "session.created")
 

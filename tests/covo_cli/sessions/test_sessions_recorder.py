@@ -34,9 +34,8 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import SessionError
 from covo_cli.sessions.audio import PartWriter, mixed, read_audio
 from covo_cli.sessions.export import export_file
-from covo_cli.sessions.files import ExportFormat
+from covo_cli.sessions.files import ExportFormat, try_lock
 from covo_cli.sessions.finish import recover
-from covo_cli.sessions.lock import try_lock
 from covo_cli.sessions.recorder import SessionRecorder, check_recordable
 from covo_cli.sessions.store import SessionState, SessionStore
 from tests import ROOT

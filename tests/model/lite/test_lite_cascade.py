@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
@@ -293,6 +294,28 @@ def test_the_history_is_read_ahead_of_the_next_turn() -> None:
     parts.settle(0, 10**9, parts.reply())
     parts.cascade.close()  # waits for the reading
     assert parts.chat.prepared == [build_messages(parts.prompt, parts.cascade.history)]
+
+
+def test_what_joins_the_history_while_it_is_read_is_read_too() -> None:
+    parts, begun, release = Parts(), threading.Event(), threading.Event()
+    prepare = parts.chat.prepare
+
+    def slow(messages: Sequence[Message]) -> None:
+        begun.set()
+        assert release.wait(60)
+        prepare(messages)
+
+    parts.chat.prepare = slow  # type: ignore[method-assign]
+    parts.cascade.remember(-1, "One?", "One.")
+    assert begun.wait(60)
+    for number in (-2, -3):
+        parts.cascade.remember(number, "More?", "More.")
+    release.set()
+    end = time.monotonic() + 60
+    while len(parts.chat.prepared) < 2 and time.monotonic() < end:
+        time.sleep(0.001)
+    assert parts.chat.prepared[-1] == build_messages(parts.prompt, parts.cascade.history)
+    assert len(parts.cascade.history) == 3
 
 
 def test_closing_does_not_wait_for_a_prompt_that_is_never_read() -> None:
