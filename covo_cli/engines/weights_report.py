@@ -22,7 +22,7 @@ def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
     for status in statuses:
         piece = status.piece
         yield (
-            f"{piece.name:<15} {status.state.value:<8} {_size(piece.size)}  "
+            f"{piece.name:<15} {status.state.value:<8} {shown_size(piece.size)}  "
             f"{piece.what} ({piece.licence}; {piece.publisher})"
         )
         if status.state == "damaged" or (status.problem and piece.module):
@@ -36,7 +36,7 @@ def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
 def model_lines(status: ModelStatus) -> Iterator[str]:
     """Describe a hub model and how to complete it."""
     model = status.model
-    size = _size(status.size) if status.size else f"{'':>9}"
+    size = shown_size(status.size) if status.size else f"{'':>9}"
     yield (
         f"{model.name:<15} {status.state.value:<8} {size}  "
         f"{model.what} ({model.licence.name}; {model.publisher})"
@@ -61,7 +61,7 @@ def model_info(status: ModelStatus) -> Iterator[str]:
     yield from (f"  {'':<9} {term}" for term in model.licence.terms)
     if manifest:
         yield f"  {'size':<9} {status.have / 1e9:.2f} of {manifest.size / 1e9:.2f} GB downloaded"
-        yield from (f"  {_size(file.size)}  {file.name}" for file in manifest.files)
+        yield from (f"  {shown_size(file.size)}  {file.name}" for file in manifest.files)
     yield from _what_to_do(status)
 
 
@@ -162,7 +162,8 @@ def _what_to_do(status: ModelStatus) -> Iterator[str]:
         yield f"Repair it with {pull}; intact files are kept."
 
 
-def _size(size: int) -> str:
+def shown_size(size: int) -> str:
+    """Return a number of bytes in kB, MB or GB, right-aligned."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
         if size >= unit:
             return f"{size / unit:>6.1f} {name}"

@@ -57,6 +57,7 @@ def build_cascade(
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
     from model.lite.cascade import Cascade
+    from model.lite.prompt import local_time
 
     chat, prompt = choose_chat(
         weights, chat_model, chat_url, persona, limits=limits, threads=threads
@@ -67,6 +68,7 @@ def build_cascade(
         voice=voice,
         prompt=prompt,
         device=f"CPU, {threads} threads",
+        clock=local_time,
     )
 
 
@@ -106,7 +108,9 @@ def choose_chat(
         context = own.context or 4096
         return LlamaChat(path, sampling, context=context, threads=threads), chosen
     path = weights.path("smollm2-135m", CHAT_FILE)
-    small = prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES)
+    small = prompt.Prompt(
+        persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES, follows_time=False
+    )
     embedded = LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads, pinned=True)
     return embedded, small
 

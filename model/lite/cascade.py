@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 
@@ -41,10 +42,11 @@ _NO_SOUND = np.zeros(0, np.float32)
 
 @dataclass(slots=True)
 class _BegunReply:
-    """A reply to the words ``user``. ``complete``: all of it was yielded. ``thought``: characters
-    at its beginning that turned out to be thinking."""
+    """A reply to the words ``user`` at the time ``at``. ``complete``: all of it was yielded.
+    ``thought``: characters at its beginning that turned out to be thinking."""
 
     user: str
+    at: datetime | None
     complete: bool = False
     thought: int = 0
 
@@ -52,7 +54,8 @@ class _BegunReply:
 class Cascade:
     """The embedded engine's :class:`model.reply.ReplyGenerator`.
 
-    ``voices`` returns the synthesiser of a voice, or raises.
+    ``voices`` returns the synthesiser of a voice, or raises. ``clock`` tells the time that the chat
+    model is told; None: it is told none.
     """
 
     def __init__(
@@ -63,9 +66,11 @@ class Cascade:
         voice: str,
         prompt: Prompt,
         device: str = "CPU",
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.chat = chat
-        self.prompt = prompt
+        self._now: Callable[[], datetime | None] = clock or (lambda: None)
+        self.prompt = replace(prompt, began=self._now())
         self._voices = voices
         self._first = (voice, prompt)
         self._device = device
@@ -129,17 +134,18 @@ class Cascade:
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         if not turn.text:
             raise ChatError("a turn without words cannot be answered")
-        made = _BegunReply("\n".join(filter(None, (turn.text, turn.added))))
+        made = _BegunReply("\n".join(filter(None, (turn.text, turn.added))), self._now())
 
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
 
         with self._lock:
             self._made[reply_id] = made
+            self.prompt = self.prompt.on_day_of(made.at)
             history, synthesizer, prompt = self._history, self._synthesizer, self.prompt
         if stopped():
             return
-        messages = build_messages(prompt, history, made.user)
+        messages = build_messages(prompt, history, made.user, made.at)
         parts: Channel[ReplyPart] = Channel(stopped)
         clauses: Channel[tuple[int, str]] = Channel(lambda: parts.stopped, _CLAUSES_AHEAD)
 
@@ -198,7 +204,7 @@ class Cascade:
             self._settled = (reply_id, made)
             cut = not made.complete or bool(heard.unheard)
             text = heard.text[made.thought :]
-            exchange = ChatExchange(made.user, text, interrupted=cut, number=reply_id)
+            exchange = ChatExchange(made.user, text, cut, reply_id, made.at)
             if again:
                 self._history = tuple(
                     exchange if old.number == reply_id else old for old in self._history
@@ -219,15 +225,15 @@ class Cascade:
 
     def set_persona(self, persona: str) -> None:
         with self._lock:
-            first = self._first[1]
-            self.prompt = replace(first, persona=persona) if persona else first
+            self.prompt = replace(self.prompt, persona=persona or self._first[1].persona)
         self._prepare()
 
     def start_over(self) -> None:
         voice, prompt = self._first
         self.set_voice(voice)
         with self._lock:
-            self.prompt, self._history, self._settled = prompt, (), None
+            self.prompt = replace(prompt, began=self._now())
+            self._history, self._settled = (), None
             self._made.clear()
         self._prepare()
 
@@ -271,7 +277,7 @@ class Cascade:
                     self._preparing = None
                     return
                 self._unread = False
-                messages = build_messages(self.prompt, self._history)
+                messages = build_messages(self.prompt, self._history, now=self._now())
             # Only a head start: if the chat model is broken, the next reply reports it.
             with contextlib.suppress(ModelError):
                 self.chat.prepare(messages)
