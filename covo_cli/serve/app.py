@@ -19,6 +19,7 @@ from covo_cli.serve.handshake import Handshake, Refusal
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
 from covo_cli.serve.realtime.wire import new_id
+from covo_cli.serve.recording import SessionRecordings
 
 RETRY_S = 5
 """When a client that found no place may come again."""
@@ -34,7 +35,8 @@ log = logging.getLogger(__name__)
 
 
 class ServerApp:
-    """An ASGI application that serves ``places``. ``pages``: more routes, such as a web page's."""
+    """An ASGI application that serves ``places``. ``pages``: more routes, such as a web page's.
+    ``recordings`` None: sessions are not recorded."""
 
     def __init__(
         self,
@@ -44,14 +46,16 @@ class ServerApp:
         lacks: tuple[str, ...] = (),
         limits: ServerLimits | None = None,
         pages: tuple[BaseRoute, ...] = (),
+        recordings: SessionRecordings | None = None,
     ) -> None:
+        self._recordings = recordings
         self._handshake = handshake
         self.places = places
         """The places that are lent."""
         self._served = served
         self._lacks = lacks
         self._limits = limits or ServerLimits()
-        self.figures = ServerFigures(places)
+        self.figures = ServerFigures(places, recorded=recordings is not None)
         self._app = Starlette(
             routes=[
                 WebSocketRoute("/v1/realtime", self._realtime),
@@ -98,6 +102,7 @@ class ServerApp:
             self._limits,
             socket.scope[_ABORT],
             self.figures,
+            self._recordings,
         )
         await connection.serve()
 
@@ -109,6 +114,7 @@ class ServerApp:
             "owned_by": "covo",
             "voices": list(self._served.voices),
             "lacks": list(self._lacks),
+            "recorded": self._recordings is not None,
         }
         return JSONResponse({"object": "list", "data": [model]})
 

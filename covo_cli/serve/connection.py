@@ -26,6 +26,7 @@ from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.realtime.speaker import SocketSpeaker
 from covo_cli.serve.realtime.wire import new_id
+from covo_cli.serve.recording import TOLD, SessionRecordings
 from model.engine import Engine
 
 MOST_EARLY = 64
@@ -66,7 +67,7 @@ class _Gone(Exception):  # noqa: N818 - not a fault
 class RealtimeConnection:
     """Serves one accepted socket; ``abort`` drops it at once.
 
-    ``describe``: what is told of an engine.
+    ``describe``: what is told of an engine. ``recordings`` None: sessions are not recorded.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class RealtimeConnection:
         limits: ServerLimits,
         abort: Callable[[], None],
         figures: ServerFigures,
+        recordings: SessionRecordings | None = None,
     ) -> None:
+        self._recordings = recordings
         self._socket = socket
         self._places = places
         self._describe = describe
@@ -205,11 +208,13 @@ class RealtimeConnection:
             extended=self._extended,
             note=partial(self._figures.answer, self._session_id),
         )
+        recording = self._recordings.begin(engine.info) if self._recordings else None
+        recorders = [recording] if recording is not None else []
         conversation = Conversation(
             microphone,
             speaker,
             engine,
-            [session],
+            [session, *recorders],
             over=lambda busy: self._places.draining and not busy,
         )
         self._conversation = conversation
@@ -220,9 +225,15 @@ class RealtimeConnection:
             finally:
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(over.set)
+                for recorder in recorders:
+                    recorder.finish()
 
         self._figures.begin(self._session_id)
         session.open()
+        if recording is not None and self._extended:
+            send(
+                {"type": "covo.notice", "event_id": new_id("event"), "level": "info", "text": TOLD}
+            )
         for message in self._early:
             session.take(message)
         self._early.clear()
