@@ -40,6 +40,7 @@ def talk(loop: DuplexLoop, seed: int) -> list[ChunkStep]:
 def test_each_is_as_if_it_were_alone(monkeypatch, name, sessions):
     net: DuplexNetwork = network(name, sampling=LOUD, context=FORGETFUL)
     shared = shared_decoders(net.covo, net.profile, sessions)
+    shared.passes._linger_s = 60.0  # for ever: a chunk that is over is not waited for
     joint: list[int] = []
     compute = JointStep.compute
 
@@ -67,8 +68,7 @@ def test_each_is_as_if_it_were_alone(monkeypatch, name, sessions):
         worker.join(20)
     assert [worker.failure for worker in workers] == [None] * sessions
     assert said == {number: talk(DuplexLoop(net), number) for number in range(sessions)}
-    passes = sum(step.passes for steps in said.values() for step in steps)
-    assert 2 < sum(joint) <= passes
+    assert max(joint) > 1
 
 
 def test_a_chunk_that_is_over_is_not_waited_for():
