@@ -8,7 +8,11 @@ import traceback
 
 from covo_cli.errors import OutputClosed, message_for
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, leave, own_process
-from covo_cli.process.native import keep_libraries_to_themselves, let_waiting_threads_sleep
+from covo_cli.process.native import (
+    keep_libraries_to_themselves,
+    let_numpy_use_one_thread,
+    let_waiting_threads_sleep,
+)
 
 _ONLY_SHOW = {"--help", "-h", "--version"}
 
@@ -18,6 +22,7 @@ def main() -> None:
     own_process()
     keep_libraries_to_themselves()
     let_waiting_threads_sleep()
+    let_numpy_use_one_thread()
     leave(_run(sys.argv[1:]))
 
 

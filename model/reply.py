@@ -118,6 +118,17 @@ class ReplyGenerator(Protocol):
 
 
 @runtime_checkable
+class ReadsAhead(Protocol):
+    """What a generator is as well if it gains from reading a turn's first words early."""
+
+    def read_ahead(self, words: str) -> None:
+        """Read what the next turn may begin with. Not called beside :meth:`ReplyGenerator.reply`.
+
+        Raises: ModelError.
+        """
+
+
+@runtime_checkable
 class TextSpeaker(Protocol):
     """What a generator is as well if its voice speaks any text."""
 

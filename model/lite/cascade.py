@@ -131,6 +131,11 @@ class Cascade:
     def hears(self) -> bool:
         return False
 
+    def read_ahead(self, words: str) -> None:
+        with self._lock:
+            messages = build_messages(self.prompt, self._history, words)
+        self.chat.prepare(messages)
+
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         if not turn.text:
             raise ChatError("a turn without words cannot be answered")

@@ -65,6 +65,7 @@ class SmolOutlook:
         self._threads = threads
         self._lock = threading.Lock()
         self._server: Any = None
+        self._last: tuple[tuple[str, str], Outlook] | None = None
         self._closed = False
 
     def load(self) -> None:
@@ -74,15 +75,24 @@ class SmolOutlook:
     def close(self) -> None:
         """Free the memory. Safe to call twice."""
         with self._lock:
-            self._server, self._closed = None, True
+            self._server, self._last, self._closed = None, None, True
 
     def outlook(self, words: str, before: str) -> Outlook:
-        """See :class:`model.turns.endings.models.OutlookModel`."""
+        """See :class:`model.turns.endings.models.OutlookModel`.
+
+        Words that were read ahead are not read again.
+        """
+        asked = (words, before)
+        with self._lock:
+            if self._last is None or self._last[0] != asked:
+                self._last = asked, self._read(words, before)
+            return self._last[1]
+
+    def _read(self, words: str, before: str) -> Outlook:
         said = _LAST_MARK.sub("", words)[-_MOST_CHARACTERS:]
         mark = "?" if words.rstrip().endswith("?") else "."
         prompt = _PROMPT.format(before=before[-_MOST_CHARACTERS:].strip() or _BEFORE) + said
-        with self._lock:
-            following, closing = self._followers(prompt, mark)
+        following, closing = self._followers(prompt, mark)
         ends = pauses = closes = 0.0
         goes_on = _NONE
         for token, log_probability in following:

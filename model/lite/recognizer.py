@@ -2,7 +2,7 @@
 
 Whisper was trained on windows of 30 s, and its encoder costs as much for silence as for speech.
 Short turns are therefore recognised in a shorter window. That sometimes makes the decoder loop ("I
-see. I see. I see."); then the turn is recognised again in the full window.
+see. I see. I see."); then the turn is recognised again in a longer one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,14 @@ from model.hearing.languages import AUTO, WITHOUT_SPACES, SpokenLanguages
 from model.hearing.recognition import Transcript
 from model.lite.mel import log_mel
 
-FULL_WINDOW_S = 30.0
-SHORT_WINDOW_S = 10.0
-MARGIN_S = 4.0
-"""Whisper's own window, the shortest one used, and the least silence after speech."""
+WINDOWS_S = (5.0, 10.0, 30.0)
+"""The shortest window, the next one after a loop, and Whisper's own.
+
+Of 144 utterances of four voices, a third of them in noise at 12 dB, the shortest misheard no more
+words than one of 10 s, in half the time; it looped in five, the longer one in none.
+"""
+MARGIN_S = 1.5
+"""The least silence after speech."""
 
 _FAINT_NOISE = np.random.default_rng(0).normal(0, 0.01, USER_RATE).astype(np.float32)
 """Warm-up audio: loud enough to be recognised, but not speech."""
@@ -161,12 +165,12 @@ class WhisperRecognizer:
     def _transcribe_piece(self, audio: Audio) -> Transcript:
         if loudest(audio) < self._no_speech.silence:
             return Transcript("")
-        seconds = len(audio) / USER_RATE
-        window = min(FULL_WINDOW_S, max(SHORT_WINDOW_S, seconds + MARGIN_S))
+        read = Transcript("")
         with self._order.call() as call:
-            read = self._decode(call, audio, window)
-            if window < FULL_WINDOW_S and repeats(read.text):
-                read = self._decode(call, audio, FULL_WINDOW_S)
+            for window in windows(len(audio) / USER_RATE):
+                read = self._decode(call, audio, window)
+                if not repeats(read.text):
+                    break
         return read
 
     def _decode(self, call: int, audio: Audio, window: float) -> Transcript:
@@ -239,6 +243,13 @@ def loudest(audio: Audio) -> float:
     block = USER_RATE // 10
     padded = np.pad(audio.astype(np.float64), (0, -len(audio) % block))
     return power_to_db(float(np.max(block_powers(padded, block))))
+
+
+def windows(length: float) -> list[float]:
+    """Return the windows to try for ``length`` seconds of audio, in seconds, shortest first."""
+    shortest, *longer = WINDOWS_S
+    first = min(longer[-1], max(shortest, length + MARGIN_S))
+    return [first, *(window for window in longer if window > first)]
 
 
 def split_at_pauses(audio: Audio) -> list[Audio]:

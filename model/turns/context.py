@@ -16,16 +16,18 @@ from model.events import (
     SpeculationDiscarded,
     StateChanged,
     TurnState,
+    UserTranscript,
 )
 from model.hearing.hearing import Hearing
 from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
 from model.jobs.executor import Executor
+from model.jobs.question import Question
 from model.playback.backchannels import Backchannels
 from model.playback.spoken_reply import SpokenReply
-from model.reply import ReplyGenerator
-from model.turns.answer import TurnAnswer
+from model.reply import ReadsAhead, ReplyGenerator
+from model.turns.answer import REPLY_LANE, TurnAnswer
 from model.turns.end_of_turn import EndOfTurnProbe
 from model.turns.overlap import Overlap
 from model.turns.phrases import Phrases
@@ -64,6 +66,12 @@ class TurnContext:
     unanswered: list[TurnAnswer] = field(default_factory=list)
     last: SpokenReply | None = None
 
+    def __post_init__(self) -> None:
+        # In the lane of replies: the next one waits for what is being read, and goes on from it.
+        self._ahead: Question[None] = Question(
+            self.executor, REPLY_LANE, model="reading ahead", trouble="", retries=True
+        )
+
     def begin(self, frame: Frame) -> None:
         """Begin a frame: its time, the speaker's position, no events yet."""
         self.now, self.position, self.events = frame.end, frame.playback, []
@@ -101,6 +109,15 @@ class TurnContext:
             user_level=self.user_level,
             goes_on=unfinished is not None,
         )
+
+    def read_ahead(self, partial: UserTranscript) -> None:
+        """Let the language models read the ``partial`` words of the turn, which then only have to
+        read what is new. A model that still reads the last ones is left alone."""
+        self.probe.read_ahead(self.now, partial.text, partial.language, self.question)
+        self._ahead.poll(self.now)  # a failure is told when an answer is wanted
+        generator, words = self.generator, partial.text
+        if isinstance(generator, ReadsAhead) and not self._ahead.pending:
+            self._ahead.ask(self.now, lambda: generator.read_ahead(words))
 
     def begin_answer(self, turn: OpenTurn, *, wanted: bool = True) -> TurnAnswer:
         """Begin answering ``turn`` as it stands; unless ``wanted``, only recognise its words."""

@@ -67,7 +67,7 @@ def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
     for event in c.recognition.partial(c.now, turn, speaking=speaking):
         c.emit(event)
         if isinstance(event, UserTranscript):
-            c.probe.read_ahead(c.now, event.text, event.language, c.question)
+            c.read_ahead(event)
     if state.answer is not None:
         c.events += state.answer.poll(c.now, committed=False)
     if c.now - turn.start >= samples(c.settings.max_turn):
@@ -135,7 +135,8 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
             discard_answer(c, state, "you said more")
         if state.answer is None:
             state.answer = c.begin_answer(turn, wanted=s.answers)
-        c.speakers.ask(c.now, turn, turn.voiced, ended=True)
+        if not state.answer.words_coming:  # they are needed first, and want all cores
+            c.speakers.ask(c.now, turn, turn.voiced, ended=True)
     c.events += c.probe.poll(c.now, turn, silence, state.answer, c.question)
     phrases = c.phrases and c.phrases.of(state.answer.language if state.answer else "")
     evidence = _evidence(c, state, phrases, silence)

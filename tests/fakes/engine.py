@@ -88,6 +88,7 @@ class FakeGenerator:
     fail_after: int | None = None
     turns: list[UserTurn] = field(default_factory=list)
     history: list[tuple[str, str]] = field(default_factory=list)
+    ahead: list[str] = field(default_factory=list)
     voice: str = "first"
     persona: str = ""
     closed: bool = False
@@ -117,6 +118,9 @@ class FakeGenerator:
             self.clock.pass_time(self.speak_cost)
             length = round(self.word_seconds * 24_000)
             yield ReplyAudio(np.full(length, 0.5, np.float32), word)
+
+    def read_ahead(self, words: str) -> None:
+        self.ahead.append(words)
 
     def settle(self, reply_id: int, heard: Heard | None) -> None:
         question = self._questions.pop(reply_id, None)

@@ -296,6 +296,12 @@ def test_the_history_is_read_ahead_of_the_next_turn() -> None:
     assert parts.chat.prepared == [build_messages(parts.prompt, parts.cascade.history)]
 
 
+def test_the_first_words_of_a_turn_are_read_with_the_history() -> None:
+    parts = Parts()
+    parts.cascade.read_ahead("Who is")
+    assert parts.chat.prepared == [build_messages(parts.prompt, (), "Who is")]
+
+
 def test_what_joins_the_history_while_it_is_read_is_read_too() -> None:
     parts, begun, release = Parts(), threading.Event(), threading.Event()
     prepare = parts.chat.prepare

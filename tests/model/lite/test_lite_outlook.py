@@ -55,6 +55,12 @@ def test_a_question_closes_a_message_rather_than_an_announcement(reader):
     assert reader.outlook("What happened next?", "").closes > announced.closes + 0.5
 
 
+def test_words_that_were_read_ahead_are_not_read_again(reader, monkeypatch):
+    first = reader.outlook("We were told to wait.", "")
+    monkeypatch.setattr(reader, "_followers", lambda *_: pytest.fail("read again"))
+    assert reader.outlook("We were told to wait.", "") == first
+
+
 def test_only_the_end_of_a_long_message_is_read(reader):
     long = reader.outlook("and then we went on " * 400 + "to the", "word " * 2000)
     assert long.ends < -2

@@ -15,7 +15,7 @@ from audio_io.clock import USER_RATE
 from audio_io.levels import FLOOR_DB
 from model.errors import RecognizerError
 from model.hearing.recognition import Transcript
-from model.lite.recognizer import WhisperRecognizer, loudest, repeats, split_at_pauses
+from model.lite.recognizer import WhisperRecognizer, loudest, repeats, split_at_pauses, windows
 
 
 @pytest.mark.parametrize("seconds", [1, 29, 31, 75, 200])
@@ -121,6 +121,28 @@ def test_final_words_wait_for_one_stage_of_partial_ones(monkeypatch, tmp_path: P
     partial.join(30)
     assert stages == ["encode partial", "encode final", "generate final", "generate partial"]
     assert final[0].text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("length", "tried"),
+    [(0.5, [5, 10, 30]), (3.5, [5, 10, 30]), (6, [7.5, 10, 30]), (9, [10.5, 30]), (29, [30])],
+)
+def test_the_windows_begin_short_and_end_with_whispers_own(length, tried) -> None:
+    assert windows(length) == tried
+
+
+def test_a_loop_of_the_decoder_is_recognised_again_in_a_longer_window(monkeypatch, tmp_path):
+    said = {5.0: "I see. I see.", 10.0: "I see it."}
+    recognizer, tried = WhisperRecognizer(tmp_path), []
+
+    def decode(call: int, audio: object, window: float) -> Transcript:
+        tried.append(window)
+        return Transcript(said[window], "en")
+
+    monkeypatch.setattr(recognizer, "load", lambda: None)
+    monkeypatch.setattr(recognizer, "_decode", decode)
+    assert recognizer.transcribe(np.full(USER_RATE, 0.1, np.float32)).text == "I see it."
+    assert tried == [5.0, 10.0]
 
 
 def test_the_language_is_detected_unless_the_sound_does_not_tell(monkeypatch, tmp_path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from audio_io.clock import FRAME, USER_RATE, samples
 from audio_io.signal import Position
 from model.engine import SayText
-from model.errors import EndOfTurnError, RecognizerError
+from model.errors import ChatError, EndOfTurnError, RecognizerError
 from model.events import (
     EndpointJudged,
     Interrupted,
@@ -79,6 +79,26 @@ def test_words_that_are_being_weighed_are_waited_for():
     script = Script()
     log, _ = converse(script.say("What time is it?", 1.0), silence(6), script=script, reader=slow)
     assert committed(log) == pytest.approx(1.86, abs=2 * FRAME / USER_RATE)
+
+
+def test_partial_words_are_read_ahead_by_the_generator_and_cost_the_reply_nothing():
+    script = Script()
+    said = (script.say("I would like to know", 1.2), script.say("what time it is.", 1.2))
+    log, fake = converse(*said, silence(5), script=script)
+    assert fake.ahead
+    assert all("I would like to know what time it is.".startswith(words) for words in fake.ahead)
+    assert len(fake.turns) == len(log.of(ReplyStarted)) == 1
+
+
+def test_a_generator_that_cannot_read_ahead_answers_all_the_same(monkeypatch):
+    def fail(self: FakeGenerator, words: str) -> None:
+        raise ChatError("no memory")
+
+    monkeypatch.setattr(FakeGenerator, "read_ahead", fail)
+    script = Script()
+    log, fake = converse(script.say("What time is it now?", 2.0), silence(5), script=script)
+    assert len(fake.history) == 1
+    assert not log.of(Notice)
 
 
 def test_partial_words_are_read_ahead_but_their_outlook_decides_nothing():
