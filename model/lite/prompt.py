@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from model.lite.chat import ChatSampling, Message
+from model.tools.tool import ToolCall
 
 PERSONA = (
     "You are Covo, a friendly voice assistant. You are heard, not read: answer in one to three "
@@ -51,17 +52,42 @@ class Prompt:
     examples: tuple[Message, ...] = ()
 
 
+NO_RESULT = "cancelled by the user; it may have taken effect"
+"""What the model is told of a call whose result was not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRound:
+    """Tools that a reply used after it had ``said`` something: the ``calls``, and the ``results``
+    of the first of them."""
+
+    said: str
+    calls: tuple[ToolCall, ...]
+    results: tuple[str, ...] = ()
+
+    def messages(self) -> list[Message]:
+        """Return the calls and a result of each, as the chat protocol wants them."""
+        missing = (NO_RESULT,) * (len(self.calls) - len(self.results))
+        results = zip(self.calls, self.results + missing, strict=True)
+        return [
+            Message("assistant", self.said.strip(), calls=self.calls),
+            *(Message("tool", result, call=call.id) for call, result in results),
+        ]
+
+
 @dataclass(frozen=True, slots=True)
 class ChatExchange:
     """A turn and the heard part of its reply; ``interrupted``: that is not all of it.
 
-    ``number``: that of the reply, or negative where the exchange was added.
+    ``number``: that of the reply, or negative where the exchange was added. ``rounds``: the tools
+    that were used before the text ``assistant``.
     """
 
     user: str
     assistant: str
     interrupted: bool = False
     number: int = field(default=0, compare=False)
+    rounds: tuple[ToolRound, ...] = ()
 
 
 def build_messages(
@@ -77,10 +103,13 @@ def build_messages(
     unanswered = ""
     for exchange in history:
         unanswered = f"{unanswered} {exchange.user}".strip()
-        if exchange.assistant:
+        if exchange.assistant or exchange.rounds:
             end = f" {CUT_OFF}" if exchange.interrupted else ""
             messages.append(Message("user", unanswered))
-            messages.append(Message("assistant", exchange.assistant.strip() + end))
+            for round_ in exchange.rounds:
+                messages += round_.messages()
+            said = (exchange.assistant.strip() + end).strip() or CUT_OFF
+            messages.append(Message("assistant", said))
             unanswered = ""
     if user is not None:
         messages.append(Message("user", f"{unanswered} {user}".strip()))
@@ -105,4 +134,6 @@ def fit_history(
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
     """Estimate the tokens of ``messages``, rather too many than too few."""
-    return sum(len(m.content) // 3 + 8 for m in messages)
+    calls = [call for message in messages for call in message.calls]
+    called = sum((len(call.name) + len(call.arguments)) // 3 + 8 for call in calls)
+    return called + sum(len(m.content) // 3 + 8 for m in messages)
