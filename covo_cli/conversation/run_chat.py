@@ -21,6 +21,7 @@ from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.engines.engines import build_engine, choose_engine, voice_names
+from covo_cli.engines.own_tools import build_tools
 from covo_cli.errors import SettingsError, message_for
 from covo_cli.process.interrupt import not_within_imports
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
@@ -83,7 +84,8 @@ def hold(
     if not ends.live:
         ends.start()  # cheap and likely to fail: before the engine is loaded
     choice = choose_engine(settings)
-    engine = build_engine(settings, real_time=ends.real_time, choice=choice)
+    tools = build_tools(settings) if choice.name == "lite" else None
+    engine = build_engine(settings, real_time=ends.real_time, choice=choice, tools=tools)
     stack.callback(engine.close)
     stack.callback(ends.close)  # before the engine's, so that the sound stops at once
     stack.push(_limit_closing)

@@ -1,0 +1,91 @@
+"""The tools of a conversation: the built-in ones, and the user's own from a TOML file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from covo_cli.errors import SettingsError
+from covo_cli.settings.settings import Settings, config_path
+from model.tools.clock import clock_tool
+from model.tools.executables import executable
+from model.tools.tool import LIMIT_S, TOOL_NAME, Tool
+from model.tools.toolbox import Toolbox
+from voices.strict_reader import read
+
+_FILE = "tools.toml"
+
+Name = Annotated[str, Meta(pattern=TOOL_NAME)]
+Text = Annotated[str, Meta(pattern=r"\S")]
+Seconds = Annotated[float, Meta(ge=0.1, le=600)]
+Words = Annotated[tuple[str, ...], Meta(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTool:
+    """A program of the user's: a ``[[tool]]`` of the file.
+
+    ``command``: the program and its first arguments. ``arguments``: JSON schema of each argument;
+    those not ``optional`` must be given. ``effects``, ``question``, ``limit``: see
+    :class:`~model.tools.tool.Tool`.
+    """
+
+    name: Name
+    description: Text
+    command: Words
+    effects: bool
+    arguments: dict[str, dict[str, Any]] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    question: str = ""
+    limit: Seconds = LIMIT_S
+
+    def __post_init__(self) -> None:
+        unknown = set(self.optional) - set(self.arguments)
+        if unknown:
+            raise ValueError(f"optional names {', '.join(sorted(unknown))}, which is no argument")
+        if self.question and not self.question.rstrip().endswith(("?", "？")):
+            raise ValueError("question must end with a question mark")
+
+    def tool(self) -> Tool:
+        """Return it as a tool."""
+        parameters = {
+            "type": "object",
+            "properties": self.arguments,
+            "required": [name for name in self.arguments if name not in self.optional],
+        }
+        run = executable(self.name, (str(Path(self.command[0]).expanduser()), *self.command[1:]))
+        return Tool(
+            self.name, self.description, parameters, run, self.limit, self.effects, self.question
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFile:
+    """The whole file."""
+
+    tool: tuple[OwnTool, ...] = ()
+
+
+def build_tools(settings: Settings) -> Toolbox | None:
+    """Build the tools that the settings ask for; None if they are off. Raises: SettingsError."""
+    if not settings.tools.enabled:
+        return None
+    tools = [clock_tool(), *_own_tools(settings)]
+    twice = [name for name, count in Counter(tool.name for tool in tools).items() if count > 1]
+    if twice:
+        raise SettingsError(f"there are two tools called {twice[0]}: rename one of yours")
+    return Toolbox(tools)
+
+
+def _own_tools(settings: Settings) -> Iterator[Tool]:
+    chosen = settings.tools.file
+    path = Path(chosen).expanduser() if chosen else config_path().with_name(_FILE)
+    if not chosen and not path.exists():
+        return
+    for own in read(path, ToolFile, SettingsError, remedy="docs/tools.md has an example").tool:
+        yield own.tool()
