@@ -42,7 +42,6 @@ class _Root(TyperGroup):
 
 app = typer.Typer(
     cls=_Root,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # Rich takes longer to import than all of covo's commands
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -71,8 +70,9 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
@@ -89,6 +89,10 @@ def root(
         # Print names of files byte by byte, and "?" where the locale lacks a character.
         utf8 = codecs.lookup(out.encoding).name == "utf-8"
         out.reconfigure(errors="surrogateescape" if utf8 else "replace")
+    if context.invoked_subcommand is None:
+        from covo_cli.welcome.next_steps import next_steps
+
+        typer.echo("\n".join(next_steps()))
 
 
 app.command(cls=HelpCommand)(chat.chat)

@@ -2,6 +2,7 @@
 
 ModelError
 ├── WeightsError          weights missing, incomplete or changed
+│   └── MissingPieceError of the embedded engine: a pull gets them
 ├── NetworkConfigError    config.json or duplex.json missing, unreadable or unsupported
 ├── NetworkInputError     audio, tokens, codes or voice that a network cannot take
 ├── NetworkMemoryError    not enough memory on the device
@@ -37,6 +38,10 @@ class ModelError(Exception):
 
 class WeightsError(ModelError):
     """Weights are missing, incomplete or not the pinned bytes."""
+
+
+class MissingPieceError(WeightsError):
+    """Weights of the embedded engine are missing or damaged, and a pull would get them."""
 
 
 class NetworkConfigError(ModelError):

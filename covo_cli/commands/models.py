@@ -12,19 +12,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covo_cli.commands.common import JsonFlag, YesFlag, print_json, weight_store
+from covo_cli.commands.common import (
+    JsonFlag,
+    YesFlag,
+    print_json,
+    warn_if_overridden,
+    weight_store,
+)
 from covo_cli.errors import CliError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from model.weights.hub.source import HubModel
-    from model.weights.hub.store import HubStore
+    from model.weights.hub.store import HubStore, ModelStatus
 
 app = typer.Typer(no_args_is_help=True, help="Download, verify and remove model weights.")
 
 _LITE = "lite"
-_NAMES = "lite (the embedded engine) or covo-audio-chat"
+_NAMES = "lite (the embedded engine) or a model of `covo models list`"
 _Name = Annotated[str, typer.Argument(metavar="MODEL", help=f"{_NAMES}.")]
 _Maybe = Annotated[
     str, typer.Argument(metavar="[MODEL]", help=f"{_NAMES}; default: all.", show_default=False)
@@ -35,6 +42,8 @@ _Maybe = Annotated[
 def list_models(as_json: JsonFlag = False) -> None:
     """List the models and their state."""
     from covo_cli.engines import weights_report as shown
+    from covo_cli.engines.model_choice import CHOSEN_BY
+    from covo_cli.settings.settings import load_settings
 
     pieces, models = weight_store().status(), _hub().status()
     if as_json:
@@ -42,9 +51,14 @@ def list_models(as_json: JsonFlag = False) -> None:
         return
     for line in shown.piece_lines(pieces):
         typer.echo(line)
+    settings = load_settings()
     for model in models:
-        for line in shown.model_lines(model):
+        key = CHOSEN_BY.get(model.model.use)
+        in_use = key is not None and settings.value(key) == model.model.name
+        for line in shown.model_lines(model, in_use=in_use):
             typer.echo(line)
+    if any(model.state == "missing" for model in models):
+        typer.echo("Download one that is missing with `covo models pull MODEL`.")
 
 
 @app.command()
@@ -60,7 +74,7 @@ def info(name: _Name, as_json: JsonFlag = False) -> None:
         else:
             typer.echo("\n".join(shown.piece_lines(pieces)))
         return
-    status = next(status for status in _hub().status() if status.model.name == name)
+    status = _status(name)
     if as_json:
         print_json(shown.model_dict(status))
     else:
@@ -84,7 +98,9 @@ def pull(
 ) -> None:
     """Download missing weights, resuming an interrupted pull.
 
-    lite: about 300 MB. covo-audio-chat: about 18 GB, for academic use only.
+    lite: about 300 MB. chat-small, -medium, -large: better chat models for lite, 0.5, 1.1 and
+    2.5 GB; lite uses the one that was pulled last if it fits the memory. covo-audio-chat: about 18
+    GB, for academic use only.
     """
     from covo_cli.engines import weights_report as shown
 
@@ -99,15 +115,43 @@ def pull(
         folder = store.folder
     else:
         hub = _hub()
+        if (model := hub.find(name)).about:
+            typer.echo(shown.offer_line(model), err=True)
         # Ask before drawing the progress bar.
         hub.accept_licence(name, partial(_accepts, accepted=accept_license))
         files = shown.show_progress(lambda tell: hub.pull(name, tell, revision=revision))
         fetched = f"{name} ({len(files)} files)" if files else ""
-        folder = hub.folder(hub.find(name))
-    if fetched:
-        typer.echo(f"Downloaded {fetched} to {folder}")
-    else:
+        folder = hub.folder(model)
+    if not fetched:
         typer.echo(f"Nothing to download: {folder} is complete")
+        return
+    typer.echo(f"Downloaded {fetched} to {folder}")
+    if name != _LITE:
+        import psutil
+
+        from covo_cli.engines.model_choice import choose_pulled
+
+        free = psutil.virtual_memory().available
+        _tell(choose_pulled(_status(name), free))
+
+
+@app.command()
+def use(name: _Name) -> None:
+    """Let the engine lite use a model that was pulled; lite: its own ones again."""
+    from covo_cli.engines.model_choice import CHOSEN_BY, use_embedded, use_model
+
+    _known(name)
+    if name == _LITE:
+        _tell(use_embedded())
+        keys = tuple(CHOSEN_BY.values())
+    else:
+        status = _status(name)
+        if status.model.use in CHOSEN_BY:
+            status.check_ready()
+        _tell(use_model(status.model))
+        keys = (CHOSEN_BY[status.model.use],)
+    for key in keys:
+        warn_if_overridden(key)
 
 
 @app.command()
@@ -184,6 +228,19 @@ def remove(
         typer.confirm(f"Delete {folder}?", abort=True)
     freed = lite.remove() if name == _LITE else hub.remove(name)
     typer.echo(f"Freed {freed / 1e6:.0f} MB")
+    if name != _LITE:
+        from covo_cli.engines.model_choice import forget_model
+
+        _tell(forget_model(hub.find(name)))
+
+
+def _tell(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def _status(name: str) -> ModelStatus:
+    return next(status for status in _hub().status() if status.model.name == name)
 
 
 def _accepts(model: HubModel, text: Path, *, accepted: bool) -> bool:

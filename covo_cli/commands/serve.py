@@ -54,6 +54,10 @@ def serve(
         typer.Option(help="Origin of a web page, https://HOST; repeat it.", rich_help_panel=_WHO),
     ] = None,
     sessions: Annotated[int, typer.Option(min=1, max=64, help="Conversations at once.")] = 1,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Record every session as covo chat does; off by default."),
+    ] = False,
     json_log: Annotated[
         bool,
         typer.Option("--json-log", help="Tell of sessions and turns on stdout, as lines of JSON."),
@@ -80,6 +84,7 @@ def serve(
         tls_cert,
         tls_key,
         sessions,
+        record,
         json_log,
         check,
     )

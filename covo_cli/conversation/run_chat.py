@@ -8,6 +8,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from threading import Timer
 from types import FrameType, TracebackType
 
@@ -38,6 +39,7 @@ from covo_cli.screen.words import latency_line
 from covo_cli.sessions.continuing import ContinuedSession
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder, check_recordable
 from covo_cli.settings.settings import Settings, sessions_dir
+from covo_cli.welcome.offer import with_weights
 from model.engine import Engine, Remember
 from model.events import Notice, ReplyStarted, TurnLatency
 
@@ -85,7 +87,8 @@ def hold(
         ends.start()  # cheap and likely to fail: before the engine is loaded
     choice = choose_engine(settings)
     tools = build_tools(settings) if choice.name == "lite" else None
-    engine = build_engine(settings, real_time=ends.real_time, choice=choice, tools=tools)
+    build = partial(build_engine, settings, real_time=ends.real_time, choice=choice, tools=tools)
+    engine = with_weights(build, settings, ask=not as_json)
     stack.callback(engine.close)
     stack.callback(ends.close)  # before the engine's, so that the sound stops at once
     stack.push(_limit_closing)

@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from covo_cli.doctor.check import Check, Status
+from covo_cli.engines.model_choice import LITE_MEMORY
 from model.covo.config.gpu import Capability, is_modern, limits
 from voices.folders import nearest, why_unwritable
 
 log = logging.getLogger(__name__)
 
-MEMORY_NEEDED = 1_200_000_000
-"""Bytes of memory that the embedded engine can need."""
 DISK_LITTLE, DISK_NONE = 1_000_000_000, 100_000_000
 """Free bytes below which recording is at risk, and below which it fails."""
 
@@ -122,8 +121,8 @@ def find_gpus() -> tuple[Gpu, ...]:
 def check_memory(available: int, total: int, cores: int | None) -> Check:
     """Check that there is memory for the embedded engine; sizes in bytes."""
     detail = f"{available / 1e9:.1f} of {total / 1e9:.1f} GB free, {cores or '?'} CPU cores"
-    if available < MEMORY_NEEDED:
-        fix = f"close other programs: the engine needs up to {MEMORY_NEEDED / 1e9:.1f} GB"
+    if available < LITE_MEMORY:
+        fix = f"close other programs: the engine needs up to {LITE_MEMORY / 1e9:.1f} GB"
         return Check("memory", Status.WARNING, detail, fix)
     return Check("memory", Status.OK, detail)
 

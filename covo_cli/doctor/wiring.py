@@ -11,6 +11,7 @@ from covo_cli.doctor.check import Check, Status
 from covo_cli.engines.covo_engine import covo_model, covo_voices
 from covo_cli.engines.duplex_engine import duplex_model
 from covo_cli.engines.engines import EngineChoice, choose_engine
+from covo_cli.engines.model_choice import chat_file
 from covo_cli.engines.persona import read_persona
 from covo_cli.engines.remote_engine import build_audio_chat, build_realtime
 from covo_cli.errors import SettingsError
@@ -107,7 +108,7 @@ def check_chat(settings: Settings) -> Iterator[Check]:
     """Check the files that the chat settings name; yield nothing where they name none."""
     model = settings.chat.model if not settings.chat.url else ""
     readers: dict[str, tuple[str, Callable[[str], object]]] = {
-        "model": (model, lambda name: check_gguf(Path(name).expanduser())),
+        "model": (model, lambda _: check_gguf(Path(chat_file(settings)))),
         "persona": (settings.chat.persona, read_persona),
     }
     for key, (name, read) in readers.items():

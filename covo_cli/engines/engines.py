@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from covo_cli.engines.model_choice import chat_file
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.settings.sections import REMOTE
@@ -262,7 +263,7 @@ def lite_cascade(settings: Settings, tools: Toolbox | None = None) -> Cascade:
         _weights(settings),
         VoiceStore(voices_dir()).get,
         voice=settings.voice.name,
-        chat_model=settings.chat.model,
+        chat_model=chat_file(settings),
         chat_url=settings.chat.url,
         persona=read_persona(settings.chat.persona),
         limits=ChatLimits(settings.chat.max_tokens, settings.chat.context, settings.chat.timeout),

@@ -28,6 +28,7 @@ def build_audio_chat(settings: Settings, words: Callable[[Audio], str]) -> Audio
     """
     from model.endpoints.audio_chat import AudioChat
     from model.endpoints.server_key import find_key
+    from model.lite.prompt import local_time
 
     remote, chat = settings.remote, settings.chat
     url = address(settings, "http://localhost:8091/v1")
@@ -42,6 +43,7 @@ def build_audio_chat(settings: Settings, words: Callable[[Audio], str]) -> Audio
         max_tokens=chat.max_tokens,
         context=chat.context,
         timeout=chat.timeout,
+        clock=local_time,
     )
 
 

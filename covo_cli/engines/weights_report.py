@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
+from covo_cli.engines.model_choice import chat_memory
+from model.weights.hub.source import ModelUse
+
 if TYPE_CHECKING:
     from model.weights.files import PullProgress
     from model.weights.hub.source import HubModel
@@ -22,7 +25,7 @@ def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
     for status in statuses:
         piece = status.piece
         yield (
-            f"{piece.name:<15} {status.state.value:<8} {_size(piece.size)}  "
+            f"{piece.name:<15} {status.state.value:<8} {shown_size(piece.size)}  "
             f"{piece.what} ({piece.licence}; {piece.publisher})"
         )
         if status.state == "damaged" or (status.problem and piece.module):
@@ -33,15 +36,27 @@ def piece_lines(statuses: Sequence[PieceStatus]) -> Iterator[str]:
         yield f"Download what is missing with `covo models pull lite` ({size / 1e6:.0f} MB)."
 
 
-def model_lines(status: ModelStatus) -> Iterator[str]:
-    """Describe a hub model and how to complete it."""
+def model_lines(status: ModelStatus, *, in_use: bool = False) -> Iterator[str]:
+    """Describe a hub model, whether lite uses it, and how to complete it."""
     model = status.model
-    size = _size(status.size) if status.size else f"{'':>9}"
+    about = f"~{shown_size(model.about).strip()}" if model.about else ""
+    size = shown_size(status.size) if status.size else f"{about:>9}"
+    chosen = ", in use" if in_use else ""
     yield (
         f"{model.name:<15} {status.state.value:<8} {size}  "
-        f"{model.what} ({model.licence.name}; {model.publisher})"
+        f"{model.what} ({model.licence.name}; {model.publisher}{chosen})"
     )
-    yield from _what_to_do(status)
+    if status.state != "missing":
+        yield from _what_to_do(status)
+
+
+def offer_line(model: HubModel) -> str:
+    """Describe a model that is about to be pulled, as far as that is known without the hub."""
+    memory = f", about {chat_memory(model.about) / 1e9:.1f} GB of memory while in use"
+    return (
+        f"{model.name}: {model.what} ({model.licence.name}; {model.publisher}), about "
+        f"{shown_size(model.about).strip()} to download{memory * (model.use is ModelUse.CHAT)}"
+    )
 
 
 def model_info(status: ModelStatus) -> Iterator[str]:
@@ -52,22 +67,23 @@ def model_info(status: ModelStatus) -> Iterator[str]:
         "state": status.state.value,
         "folder": str(status.folder),
         "hub": f"{model.hub.repo} at {manifest.hub.revision if manifest else model.hub.revision}",
-        "code": f"{model.code.repo} at {model.code.revision}",
+        "code": f"{model.code.repo} at {model.code.revision}" if model.code.repo else "",
         "licence": model.licence.name,
-        "accepted": consent.accepted if consent else "not yet",
+        "accepted": (consent.accepted if consent else "not yet") if model.licence.file else "",
     }
     yield model.name
-    yield from (f"  {name:<9} {fact}" for name, fact in facts.items())
+    yield from (f"  {name:<9} {fact}" for name, fact in facts.items() if fact)
     yield from (f"  {'':<9} {term}" for term in model.licence.terms)
     if manifest:
         yield f"  {'size':<9} {status.have / 1e9:.2f} of {manifest.size / 1e9:.2f} GB downloaded"
-        yield from (f"  {_size(file.size)}  {file.name}" for file in manifest.files)
+        yield from (f"  {shown_size(file.size)}  {file.name}" for file in manifest.files)
     yield from _what_to_do(status)
 
 
 def terms_lines(model: HubModel, place: str) -> Iterator[str]:
     """Summarise a model's licence; ``place`` has its full text."""
-    yield f"{model.name} is licensed under the {model.licence.name}:"
+    terms = ":" if model.licence.terms else ""
+    yield f"{model.name} is licensed under the {model.licence.name}{terms}"
     yield from (f"  {term}" for term in model.licence.terms)
     yield f"  Full text: {place}"
 
@@ -162,7 +178,8 @@ def _what_to_do(status: ModelStatus) -> Iterator[str]:
         yield f"Repair it with {pull}; intact files are kept."
 
 
-def _size(size: int) -> str:
+def shown_size(size: int) -> str:
+    """Return a number of bytes in kB, MB or GB, right-aligned."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
         if size >= unit:
             return f"{size / unit:>6.1f} {name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime
 
 
 def clean(text: str) -> str:
@@ -16,6 +17,15 @@ def duration(time: float) -> str:
     hours, minute = divmod(minutes, 60)
     short = f"{minute:02d}:{second:02d}"
     return f"{hours}:{short}" if hours else short
+
+
+def when(started: datetime, now: datetime) -> str:
+    """Return when ``started`` was, as seen from ``now``: today, yesterday or the date."""
+    local = started.astimezone()
+    days = (now.date() - local.date()).days
+    if days in (0, 1):
+        return f"{'today' if days == 0 else 'yesterday'} {local:%H:%M}"
+    return f"{local.day} {local:%b %Y}"
 
 
 def _commands(char: str) -> bool:

@@ -19,6 +19,7 @@ from covo_cli.serve.handshake import Handshake, Refusal
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
 from covo_cli.serve.realtime.wire import new_id
+from covo_cli.serve.recording import SessionRecordings
 
 RETRY_S = 5
 """When a client that found no place may come again."""
@@ -34,7 +35,8 @@ log = logging.getLogger(__name__)
 
 
 class ServerApp:
-    """An ASGI application that serves ``places``. ``pages``: more routes, such as a web page's."""
+    """An ASGI application that serves ``places``. ``pages``: more routes, such as a web page's.
+    ``recordings`` None: sessions are not recorded."""
 
     def __init__(
         self,
@@ -44,13 +46,16 @@ class ServerApp:
         lacks: tuple[str, ...] = (),
         limits: ServerLimits | None = None,
         pages: tuple[BaseRoute, ...] = (),
+        recordings: SessionRecordings | None = None,
     ) -> None:
+        self._recordings = recordings
         self._handshake = handshake
-        self._places = places
+        self.places = places
+        """The places that are lent."""
         self._served = served
         self._lacks = lacks
         self._limits = limits or ServerLimits()
-        self.figures = ServerFigures(places)
+        self.figures = ServerFigures(places, recorded=recordings is not None)
         self._app = Starlette(
             routes=[
                 WebSocketRoute("/v1/realtime", self._realtime),
@@ -84,18 +89,20 @@ class ServerApp:
         refusal = self._handshake.refusal(
             headers, scope["scheme"], protocols, needs_token=needs_token
         )
-        if refusal is None and scope["type"] == "websocket" and self._places.full:
-            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "all places are taken")
+        if refusal is None and scope["type"] == "websocket" and self.places.full:
+            why = "the server stops" if self.places.draining else "all places are taken"
+            return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why)
         return refusal
 
     async def _realtime(self, socket: WebSocket) -> None:
         connection = RealtimeConnection(
             socket,
-            self._places,
+            self.places,
             lambda engine: described(engine, self._served),
             self._limits,
             socket.scope[_ABORT],
             self.figures,
+            self._recordings,
         )
         await connection.serve()
 
@@ -107,6 +114,7 @@ class ServerApp:
             "owned_by": "covo",
             "voices": list(self._served.voices),
             "lacks": list(self._lacks),
+            "recorded": self._recordings is not None,
         }
         return JSONResponse({"object": "list", "data": [model]})
 
@@ -119,12 +127,10 @@ class ServerApp:
         return Response(self.figures.metrics(), media_type=MEDIA_TYPE)
 
     async def _health(self, request: Request) -> JSONResponse:
-        places = self._places
+        places = self.places
         state = {"sessions": places.busy, "places": places.count, "queued": places.queued}
-        healthy = places.count > 0
-        return JSONResponse(
-            {"status": "ok" if healthy else "failed", **state}, 200 if healthy else 503
-        )
+        status = "draining" if places.draining else "ok" if places.count else "failed"
+        return JSONResponse({"status": status, **state}, 200 if status == "ok" else 503)
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: SendMessage) -> None:

@@ -20,12 +20,13 @@ from covo_cli.conversation.conversation import Conversation
 from covo_cli.conversation.request import Request
 from covo_cli.serve.figures import ServerFigures
 from covo_cli.serve.handshake import SUBPROTOCOL
-from covo_cli.serve.places import Places
+from covo_cli.serve.places import Places, ServerStopsError
 from covo_cli.serve.realtime.microphone import SocketMicrophone
 from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.realtime.speaker import SocketSpeaker
 from covo_cli.serve.realtime.wire import new_id
+from covo_cli.serve.recording import TOLD, SessionRecordings
 from model.engine import Engine
 
 MOST_EARLY = 64
@@ -34,7 +35,7 @@ MOST_EARLY_CHARACTERS = 1024 * 1024
 """Characters of these."""
 MOST_QUEUED = 8 * 1024 * 1024
 """Characters that may wait to be sent to a client."""
-_CLOSE_S = 5.0
+_STOPS = "the server stops"
 _LONG_S = 0.02
 """A message that takes longer is followed by a rest of :data:`_REST` times as long, because all
 sessions share the thread."""
@@ -66,7 +67,7 @@ class _Gone(Exception):  # noqa: N818 - not a fault
 class RealtimeConnection:
     """Serves one accepted socket; ``abort`` drops it at once.
 
-    ``describe``: what is told of an engine.
+    ``describe``: what is told of an engine. ``recordings`` None: sessions are not recorded.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class RealtimeConnection:
         limits: ServerLimits,
         abort: Callable[[], None],
         figures: ServerFigures,
+        recordings: SessionRecordings | None = None,
     ) -> None:
+        self._recordings = recordings
         self._socket = socket
         self._places = places
         self._describe = describe
@@ -113,7 +116,7 @@ class RealtimeConnection:
                 elif error is not None:
                     log.error("a session failed", exc_info=error)
         except asyncio.CancelledError:
-            gone = _Gone(0, "the server stops")
+            gone = _Gone(0, _STOPS)
             raise
         finally:
             for task in tasks:
@@ -165,18 +168,20 @@ class RealtimeConnection:
                 raise _Gone(0, "the client has left") from error
 
     async def _hold(self) -> None:
-        engine = await self._places.enter(self._tell_place)
-        microphone = SocketMicrophone(late=self._figures.step_late)
-        over = asyncio.Event()
-        worker = Worker(self._begin(engine, microphone, over), "session")
-        worker.start()
         try:
+            engine = await self._places.enter(self._tell_place)
+        except ServerStopsError:
+            raise _Gone(1001, _STOPS) from None
+        microphone = SocketMicrophone(late=self._figures.step_late)
+        begun, over = False, asyncio.Event()
+        try:
+            Worker(self._begin(engine, microphone, over), "session").start()
+            begun = True
             await self._watch(over)
         finally:
             self._session = None
             microphone.close()
-            await asyncio.shield(asyncio.to_thread(worker.join, _CLOSE_S))
-            self._places.leave(engine, stuck=worker.is_alive())
+            self._places.leave(engine, over if begun else None)
 
     def _begin(
         self, engine: Engine, microphone: SocketMicrophone, over: asyncio.Event
@@ -203,7 +208,15 @@ class RealtimeConnection:
             extended=self._extended,
             note=partial(self._figures.answer, self._session_id),
         )
-        conversation = Conversation(microphone, speaker, engine, [session])
+        recording = self._recordings.begin(engine.info) if self._recordings else None
+        recorders = [recording] if recording is not None else []
+        conversation = Conversation(
+            microphone,
+            speaker,
+            engine,
+            [session, *recorders],
+            over=lambda busy: self._places.draining and not busy,
+        )
         self._conversation = conversation
 
         def run() -> None:
@@ -212,9 +225,15 @@ class RealtimeConnection:
             finally:
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(over.set)
+                for recorder in recorders:
+                    recorder.finish()
 
         self._figures.begin(self._session_id)
         session.open()
+        if recording is not None and self._extended:
+            send(
+                {"type": "covo.notice", "event_id": new_id("event"), "level": "info", "text": TOLD}
+            )
         for message in self._early:
             session.take(message)
         self._early.clear()
@@ -235,6 +254,8 @@ class RealtimeConnection:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(until, idle) - now):
                     await over.wait()
+                    if self._places.draining:
+                        raise _Gone(1001, _STOPS)
                     raise _Gone(1011, "the conversation broke off")
 
     async def _tell_place(self, position: int) -> None:

@@ -32,10 +32,11 @@ log = logging.getLogger(__name__)
 
 
 class ServerFigures:
-    """Counts what happens at ``places``. Thread-safe."""
+    """Counts what happens at ``places``. ``recorded``: sessions are recorded. Thread-safe."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, *, recorded: bool = False) -> None:
         self._places = places
+        self._recorded = recorded
         self._registry = registry = CollectorRegistry()
         for name, text, read in (
             ("covo_sessions", "Places that are taken.", lambda: places.busy),
@@ -69,6 +70,10 @@ class ServerFigures:
         """A line of what goes on."""
         places, last = self._places, self._last
         words = [f"{places.busy} of {places.count} places taken", f"{places.queued} waiting"]
+        if places.draining:
+            words.insert(0, "stopping when the replies have ended")
+        if self._recorded:
+            words.append("all recorded")
         if last is not None:
             turns = self._count("covo_turn_seconds_count")
             words.append(f"turn {turns} answered after {last.total:.2f} s")

@@ -6,6 +6,7 @@ again; one that gets an HTTP status stops.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import secrets
 import time
@@ -16,18 +17,20 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 SUBPROTOCOL = "realtime"
+_KEY_START = "ek_"
 _KEY_PROTOCOL = "openai-insecure-api-key."
 """Where browsers put the token, because they cannot send headers."""
 
 SECRET_S = 60.0
 """How long a client secret is valid."""
 
-_MOST_SECRETS = 1000
+_SIGNED_BYTES = 22
+"""Bytes of a client secret before its signature: when it ends, and a random number."""
 
 
 def new_token() -> str:
     """Return a new token. JavaScript clients refuse keys in browsers that begin otherwise."""
-    return f"ek_{secrets.token_urlsafe(32)}"
+    return f"{_KEY_START}{secrets.token_urlsafe(32)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +49,17 @@ class Handshake:
     token: str = field(repr=False)
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
-    _secrets: dict[str, float] = field(default_factory=dict, repr=False)
+    _used: dict[bytes, float] = field(default_factory=dict, repr=False)
 
     def issue_secret(self) -> tuple[str, int]:
-        """Return a token that is valid once, and when it expires, in seconds of the epoch."""
-        now = time.monotonic()
-        self._secrets = {key: until for key, until in self._secrets.items() if until > now}
-        while len(self._secrets) >= _MOST_SECRETS:
-            self._secrets.pop(next(iter(self._secrets)))
-        secret = new_token()
-        self._secrets[secret] = now + SECRET_S
-        return secret, int(time.time() + SECRET_S)
+        """Return a token that is valid once, and when it expires, in seconds of the epoch.
+
+        It is signed with the server's token, so that all servers with the same one accept it.
+        """
+        until = int(time.time() + SECRET_S)
+        signed = until.to_bytes(8, "big") + secrets.token_bytes(_SIGNED_BYTES - 8)
+        whole = base64.urlsafe_b64encode(signed + self._signature(signed))
+        return f"{_KEY_START}{whole.decode()}", until
 
     def refusal(
         self,
@@ -97,8 +100,26 @@ class Handshake:
         sent = given.encode("utf-8", "surrogateescape")
         if hmac.compare_digest(sent, self.token.encode()):
             return True
-        until = self._secrets.pop(given, 0.0)
-        return until > time.monotonic()
+        return self._is_secret(given)
+
+    def _is_secret(self, given: str) -> bool:
+        """Return whether ``given`` is a client secret that was not used here; it is now."""
+        try:
+            whole = base64.urlsafe_b64decode(given.removeprefix(_KEY_START))
+        except ValueError:
+            return False
+        signed, signature = whole[:_SIGNED_BYTES], whole[_SIGNED_BYTES:]
+        if not hmac.compare_digest(signature, self._signature(signed)):
+            return False
+        now, until = time.time(), int.from_bytes(signed[:8], "big")
+        self._used = {other: end for other, end in self._used.items() if end > now}
+        if until <= now or signed in self._used:
+            return False
+        self._used[signed] = until
+        return True
+
+    def _signature(self, signed: bytes) -> bytes:
+        return hmac.digest(self.token.encode(), b"covo client secret" + signed, "sha256")
 
 
 def _given_token(headers: Mapping[str, str], protocols: Iterable[str]) -> str:

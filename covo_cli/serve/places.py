@@ -12,7 +12,14 @@ from model.engine import Engine
 QUEUE = 4
 """Clients that may wait for a place."""
 
+CLOSE_S = 5.0
+"""A place whose conversation takes longer to end is closed until it does."""
+
 log = logging.getLogger(__name__)
+
+
+class ServerStopsError(Exception):
+    """No more conversations begin."""
 
 
 class Places:
@@ -29,6 +36,9 @@ class Places:
         """Engines that work."""
         self.busy = 0
         """Engines that hold a conversation, or are made ready for the next."""
+        self.draining = False
+        """Whether no more conversations begin, and each ends when nothing is being answered."""
+        self._empty = asyncio.Event()
 
     @property
     def queued(self) -> int:
@@ -38,11 +48,13 @@ class Places:
     @property
     def full(self) -> bool:
         """Whether nobody else may even wait."""
-        return not self.count or (not self._free and len(self._waiting) >= QUEUE)
+        return self.draining or not self.count or (not self._free and len(self._waiting) >= QUEUE)
 
     async def enter(self, tell: Callable[[int], Awaitable[None]]) -> Engine:
         """Return a free engine, waiting for one. ``tell`` is awaited with the place in the queue
-        whenever it changes."""
+        whenever it changes. Raises: ServerStopsError."""
+        if self.draining:
+            raise ServerStopsError
         if self._free:
             self.busy += 1
             return self._free.popleft()
@@ -58,27 +70,38 @@ class Places:
                 await asyncio.wait([mine], timeout=0.2)
             return mine.result()
         except BaseException:
-            if mine.done() and not mine.cancelled():
+            if mine.done() and not mine.cancelled() and mine.exception() is None:
                 self.leave(mine.result())  # it came too late
             raise
         finally:
             if mine in self._waiting:
                 self._waiting.remove(mine)
 
-    def leave(self, engine: Engine, *, stuck: bool = False) -> None:
+    def leave(self, engine: Engine, over: asyncio.Event | None = None) -> None:
         """Give ``engine`` back; it forgets the conversation, and then is free.
 
-        ``stuck``: its conversation does not end, so its place is closed.
+        ``over`` is set when the conversation's thread has left the engine; None: it has.
         """
-        if stuck:
-            self._close()
-            log.error("a conversation does not end; its place is closed")
-            return
-        task = asyncio.get_running_loop().create_task(self._restore(engine))
+        task = asyncio.get_running_loop().create_task(self._restore(engine, over))
         self._restoring.add(task)
         task.add_done_callback(self._restoring.discard)
 
-    async def _restore(self, engine: Engine) -> None:
+    def drain(self) -> None:
+        """Begin no more conversations, and let those that are held end."""
+        self.draining = True
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(ServerStopsError())
+
+    async def emptied(self) -> None:
+        """Return when no engine holds a conversation."""
+        while self.busy:
+            self._empty.clear()
+            await self._empty.wait()
+
+    async def _restore(self, engine: Engine, over: asyncio.Event | None) -> None:
+        if over is not None:
+            await self._ended(over)
         try:
             await asyncio.to_thread(engine.start_over)
         except Exception:
@@ -90,9 +113,26 @@ class Places:
             if not next_one.done():
                 next_one.set_result(engine)
                 return
-        self.busy -= 1
         self._free.append(engine)
+        self._vacate()
+
+    async def _ended(self, over: asyncio.Event) -> None:
+        """Wait for the end of a conversation; its place is closed while that takes too long."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await over.wait()
+        except TimeoutError:
+            log.error("a conversation does not end; its place is closed until it does")
+            self._close()
+            await over.wait()
+            log.info("the conversation has ended; its place is open again")
+            self.busy += 1
+            self.count += 1
 
     def _close(self) -> None:
-        self.busy -= 1
         self.count -= 1
+        self._vacate()
+
+    def _vacate(self) -> None:
+        self.busy -= 1
+        self._empty.set()

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -34,6 +36,7 @@ from covo_cli.serve.handshake import Handshake, new_token
 from covo_cli.serve.page_routes import page_link, page_routes
 from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.session_object import ServedEngine, voices_told
+from covo_cli.serve.recording import SessionRecordings
 from covo_cli.settings.settings import Settings
 from model.engine import Engine
 
@@ -41,6 +44,8 @@ TOKEN_VARIABLE = "COVO_TOKEN"
 MOST_BYTES = 20 * 1024 * 1024
 """Longest message: 15 MiB of sound in base64."""
 PING_S = 20.0
+DRAIN_S = 30.0
+"""Time that replies have to end when the server is told to stop."""
 _STATUS_S = 1.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -48,7 +53,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """Where to serve, and to whom. ``token`` empty: a new one. ``sessions``: conversations at once.
-    ``json_log``: tell on stdout what happens."""
+    ``record``: record them. ``json_log``: tell on stdout what happens."""
 
     host: str = "127.0.0.1"
     port: int = 8765
@@ -58,6 +63,7 @@ class ServeOptions:
     certificate: Path | None = None
     key: Path | None = None
     sessions: int = 1
+    record: bool = False
     json_log: bool = False
     check: bool = False
 
@@ -72,6 +78,7 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
     if options.json_log:
         log_as_json()
     console = PlainConsole(stderr=True)
+    recordings = SessionRecordings(settings) if options.record else None
     choice = for_sessions(settings, choose_engine(settings), options.sessions)
     with ExitStack() as stack:
         engines = [
@@ -85,8 +92,16 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
         served = describe(settings, choice, engines[0])
         handshake = Handshake(token, (*options.hosts, options.host), options.origins)
         app = ServerApp(
-            handshake, Places(engines), served, engines[0].info.lacks, pages=page_routes()
+            handshake,
+            Places(engines),
+            served,
+            engines[0].info.lacks,
+            pages=page_routes(),
+            recordings=recordings,
         )
+        if recordings is not None:
+            stack.callback(recordings.close)
+            console.print(f"Recording   every session, in {recordings.folder}: tell who talks here")
         shown = token if generated else f"as set by --token or {TOKEN_VARIABLE}"
         return asyncio.run(_serve(app, options, token, shown, console))
 
@@ -139,6 +154,38 @@ def _is_trouble(record: logging.LogRecord) -> bool:
     return "without completing handshake" not in message and "Invalid UTF-8" not in message
 
 
+class DrainingServer(uvicorn.Server):
+    """A server that SIGTERM stops once the replies under way have ended, or after
+    :data:`DRAIN_S`. Another SIGTERM, or Ctrl-C, stops it at once."""
+
+    def __init__(
+        self, config: uvicorn.Config, places: Places, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(config)
+        self._places = places
+        self._loop = loop
+        self._draining: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See :class:`uvicorn.Server`."""
+        if sig == signal.SIGTERM and not self._places.draining:
+            self._loop.call_soon_threadsafe(self._drain)
+        elif sig == signal.SIGTERM:
+            self.should_exit = True  # uvicorn would raise the signal once more
+        else:
+            super().handle_exit(sig, frame)
+
+    def _drain(self) -> None:
+        self._places.drain()
+        self._draining = self._loop.create_task(self._end())
+
+    async def _end(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._places.emptied()
+        self.should_exit = True
+
+
 async def _serve(
     app: ServerApp, options: ServeOptions, token: str, shown: str, console: PlainConsole
 ) -> int:
@@ -148,7 +195,8 @@ async def _serve(
     except OSError as error:
         where = f"{options.host}:{options.port}"
         raise SettingsError(f"cannot serve at {where}: {error.strerror}") from error
-    server = uvicorn.Server(server_config(app, options))
+    loop = asyncio.get_running_loop()
+    server = DrainingServer(server_config(app, options), app.places, loop)
     serving = asyncio.ensure_future(server.serve([listening]))
     port = listening.getsockname()[1]
     secure = "s" if options.certificate else ""

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from covo_cli.process.terminal import PlainConsole
-from covo_cli.process.text import clean, duration
+from covo_cli.process.text import clean, duration, when
 from covo_cli.sessions.search import SearchHit
 from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
@@ -41,7 +41,7 @@ def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
     for session in sessions:
         row = {
             "Name": session.name,
-            "When": _when(session.info.started, now),
+            "When": when(session.info.started, now),
             "Length": duration(session.duration),
             "Turns": str(session.turn_count),
             "Engine": str(session.info.engine.get("name", "")),
@@ -80,7 +80,7 @@ def found_lines(hits: Iterable[SearchHit], width: int) -> Iterator[Text]:
     """Yield a heading for each session, and the words around the first match of each hit."""
     now = datetime.now().astimezone()
     for session, found in groupby(hits, key=lambda hit: hit.session):
-        yield Text.assemble((session.name, "bold"), f"  {_when(session.info.started, now)}")
+        yield Text.assemble((session.name, "bold"), f"  {when(session.info.started, now)}")
         for hit in found:
             line = _begun_line(hit.entry)
             said = Text(hit.text)
@@ -117,11 +117,3 @@ def _begun_line(entry: TranscriptEntry) -> Text:
     """Return when it was said, and by whom."""
     time = (f"{duration(entry.start_s)}  ", "dim")
     return Text.assemble(time, (f"{NAMES[entry.who]:<5}", f"bold {STYLES[entry.who]}"), " ")
-
-
-def _when(started: datetime, now: datetime) -> str:
-    local = started.astimezone()
-    days = (now.date() - local.date()).days
-    if days in (0, 1):
-        return f"{'today' if days == 0 else 'yesterday'} {local:%H:%M}"
-    return f"{local.day} {local:%b %Y}"

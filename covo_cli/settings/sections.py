@@ -138,7 +138,7 @@ class ChatSettings:
 
     model: str = setting(
         "",
-        "Chat model: a GGUF file, or its name at chat.url; empty: built in.",
+        "Chat model: one that was pulled, a GGUF file, or its name at chat.url; empty: built in.",
         flag="--chat-model",
     )
     url: str = setting(

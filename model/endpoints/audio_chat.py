@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from audio_io.signal import Audio
@@ -23,7 +24,7 @@ from model.engine import EngineInfo, Progress
 from model.jobs.channel import Cancelled, Channel, feed
 from model.jobs.executor import CLOSE_S
 from model.lite.chat import Message
-from model.lite.prompt import CUT_OFF
+from model.lite.prompt import CUT_OFF, ToldTime
 from model.lite.reply_reader import ReplyReader
 from model.reply import Heard, ReplyPart, UserTurn
 
@@ -36,19 +37,22 @@ _MOST_EXCHANGES = 40
 @dataclass(frozen=True, slots=True)
 class _Exchange:
     """A turn's ``words``, or its ``sound`` while they are unknown, and what was ``heard`` of its
-    reply. ``number``: that of the reply, or negative where the exchange was added."""
+    reply. ``number``: that of the reply, or negative where the exchange was added. ``at``: when it
+    was answered."""
 
     words: str
     sound: Audio | None
     heard: str
     number: int
+    at: datetime | None = None
 
 
 @dataclass(slots=True)
 class _AskedTurn:
-    """A turn that was sent. ``complete``: all of its reply was yielded."""
+    """A turn that was sent ``at`` a time. ``complete``: all of its reply was yielded."""
 
     turn: UserTurn
+    at: datetime | None
     complete: bool = False
 
 
@@ -57,7 +61,8 @@ class AudioChat:
 
     ``words`` returns the words of a turn's sound, empty while they are unknown; then the sound is
     sent again. ``voice``, ``persona``: empty for the server's own. ``max_tokens``, ``context``: 0
-    where none is set. Raises: ChatError.
+    where none is set. ``clock``: tells the time, which goes with turns to a persona of ours.
+    Raises: ChatError.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class AudioChat:
         max_tokens: int = 0,
         context: int = 0,
         timeout: float = 180.0,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         address = urlsplit(url)
         self._host = address.hostname or ""
@@ -90,6 +96,7 @@ class AudioChat:
             model_flag="--model",
         )
         self._words = words
+        self._now: Callable[[], datetime | None] = clock or (lambda: None)
         self._persona = persona
         self._voice = voice
         self._first = (voice, persona)
@@ -121,7 +128,7 @@ class AudioChat:
         asyncio.run(self._endpoint.try_out(progress, reading))
 
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
-        asked = _AskedTurn(turn)
+        asked = _AskedTurn(turn, self._now())
 
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
@@ -129,7 +136,7 @@ class AudioChat:
         with self._lock:
             self._asked[reply_id] = asked
             self._history = tuple(self._recalled(exchange) for exchange in self._history)
-            messages = self._messages(turn)
+            messages = self._messages(asked)
         parts: Channel[ReplyPart] = Channel(stopped)
 
         def take(some: Sequence[ReplyPart]) -> bool:
@@ -165,7 +172,7 @@ class AudioChat:
                 text += f" {CUT_OFF}"
             turn = asked.turn
             words = _said(turn) if turn.text is not None else ""
-            self._add(self._recalled(_Exchange(words, turn.audio, text, reply_id)))
+            self._add(self._recalled(_Exchange(words, turn.audio, text, reply_id, asked.at)))
 
     def remember(self, number: int, user: str, assistant: str) -> None:
         with self._lock:
@@ -211,24 +218,31 @@ class AudioChat:
         words = exchange.words or self._words(exchange.sound)
         return replace(exchange, words=words, sound=None) if words else exchange
 
-    def _messages(self, turn: UserTurn) -> list[Message]:
-        """Return the conversation up to ``turn``.
+    def _messages(self, asked: _AskedTurn) -> list[Message]:
+        """Return the conversation up to the turn ``asked``.
 
         A turn whose reply was interrupted before anything was heard is joined with the next one,
         because chat templates need alternating roles.
         """
         messages = [Message("system", self._persona)] if self._persona else []
+        clock = ToldTime(None)
+
+        def timed(words: str, at: datetime | None) -> str:
+            return clock.before(words, at) if self._persona else words
+
         unanswered = ""
         for exchange in self._history:
-            unanswered = f"{unanswered} {exchange.words}".strip()
+            unanswered = f"{unanswered} {timed(exchange.words, exchange.at)}".strip()
             if exchange.heard:
                 messages += [
                     _message(unanswered, exchange.sound),
                     Message("assistant", exchange.heard),
                 ]
                 unanswered = ""
+        turn = asked.turn
         sound = turn.audio if turn.text is None else None
-        return [*messages, _message(f"{unanswered} {_said(turn)}".strip(), sound)]
+        words = f"{unanswered} {timed(_said(turn), asked.at)}".strip()
+        return [*messages, _message(words, sound)]
 
 
 def _said(turn: UserTurn) -> str:

@@ -61,6 +61,7 @@ def build_cascade(
     """
     from model.lite.cascade import Cascade
     from model.lite.chat import ToolCallingChat
+    from model.lite.prompt import local_time
     from model.tools.tool_use import ToolUse
 
     chat, prompt = choose_chat(
@@ -79,6 +80,7 @@ def build_cascade(
         voice=voice,
         prompt=prompt,
         device=f"CPU, {threads} threads",
+        clock=local_time,
         tools=use,
     )
 
@@ -119,7 +121,9 @@ def choose_chat(
         context = own.context or 4096
         return LlamaChat(path, sampling, context=context, threads=threads), chosen
     path = weights.path("smollm2-135m", CHAT_FILE)
-    small = prompt.Prompt(persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES)
+    small = prompt.Prompt(
+        persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES, follows_time=False
+    )
     embedded = LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads, pinned=True)
     return embedded, small
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 
@@ -42,10 +43,12 @@ _NO_SOUND = np.zeros(0, np.float32)
 
 @dataclass(slots=True)
 class _BegunReply:
-    """A reply to the words ``user``, with the use of ``tools`` if there are any. ``complete``: all
-    of it was yielded. ``thought``: characters at its beginning that turned out to be thinking."""
+    """A reply to the words ``user`` at the time ``at``, with the use of ``tools`` if there are any.
+    ``complete``: all of it was yielded. ``thought``: characters at its beginning that turned out
+    to be thinking."""
 
     user: str
+    at: datetime | None
     tools: ToolReply | None = None
     complete: bool = False
     thought: int = 0
@@ -54,15 +57,16 @@ class _BegunReply:
         """Return what the history keeps of it, with ``number``."""
         cut = not self.complete or bool(heard.unheard)
         if self.tools is None:
-            return ChatExchange(self.user, heard.text[self.thought :], cut, number)
+            return ChatExchange(self.user, heard.text[self.thought :], cut, number, self.at)
         rounds, text = self.tools.heard(heard.text, self.thought)
-        return ChatExchange(self.user, text, cut, number, rounds)
+        return ChatExchange(self.user, text, cut, number, self.at, rounds)
 
 
 class Cascade:
     """The embedded engine's :class:`model.reply.ReplyGenerator`.
 
-    ``voices`` returns the synthesiser of a voice, or raises. ``tools``: those that ``chat`` uses.
+    ``voices`` returns the synthesiser of a voice, or raises. ``clock`` tells the time that the chat
+    model is told; None: it is told none. ``tools``: those that ``chat`` uses.
     """
 
     def __init__(
@@ -73,11 +77,13 @@ class Cascade:
         voice: str,
         prompt: Prompt,
         device: str = "CPU",
+        clock: Callable[[], datetime] | None = None,
         tools: ToolUse | None = None,
     ) -> None:
         self.chat = chat
         self._tools = tools
-        self.prompt = prompt
+        self._now: Callable[[], datetime | None] = clock or (lambda: None)
+        self.prompt = replace(prompt, began=self._now())
         self._voices = voices
         self._first = (voice, prompt)
         self._device = device
@@ -144,7 +150,7 @@ class Cascade:
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         if not turn.text:
             raise ChatError("a turn without words cannot be answered")
-        made = _BegunReply("\n".join(filter(None, (turn.text, turn.added))))
+        made = _BegunReply("\n".join(filter(None, (turn.text, turn.added))), self._now())
         if self._tools is not None:
             made.tools = self._tools.begin(reply_id, turn)
 
@@ -153,10 +159,11 @@ class Cascade:
 
         with self._lock:
             self._made[reply_id] = made
+            self.prompt = self.prompt.on_day_of(made.at)
             history, synthesizer, prompt = self._history, self._synthesizer, self.prompt
         if stopped():
             return
-        messages = build_messages(prompt, history, made.user)
+        messages = build_messages(prompt, history, made.user, made.at)
         parts: Channel[ReplyPart] = Channel(stopped)
         clauses: Channel[tuple[int, str]] = Channel(lambda: parts.stopped, _CLAUSES_AHEAD)
 
@@ -241,15 +248,15 @@ class Cascade:
 
     def set_persona(self, persona: str) -> None:
         with self._lock:
-            first = self._first[1]
-            self.prompt = replace(first, persona=persona) if persona else first
+            self.prompt = replace(self.prompt, persona=persona or self._first[1].persona)
         self._prepare()
 
     def start_over(self) -> None:
         voice, prompt = self._first
         self.set_voice(voice)
         with self._lock:
-            self.prompt, self._history, self._settled = prompt, (), None
+            self.prompt = replace(prompt, began=self._now())
+            self._history, self._settled = (), None
             self._made.clear()
             if self._tools is not None:
                 self._tools.forget_question()
@@ -295,7 +302,7 @@ class Cascade:
                     self._preparing = None
                     return
                 self._unread = False
-                messages = build_messages(self.prompt, self._history)
+                messages = build_messages(self.prompt, self._history, now=self._now())
             # Only a head start: if the chat model is broken, the next reply reports it.
             with contextlib.suppress(ModelError):
                 self.chat.prepare(messages)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from model.lite.chat import ChatSampling, Message
 from model.tools.tool import ToolCall
@@ -46,10 +47,30 @@ CUT_OFF = "…"
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The constant part of the prompt: a persona, which may be empty, and example replies."""
+    """The constant part of the prompt: a persona, which may be empty, and example replies.
+
+    ``began``: when the conversation did, for the model to know. ``follows_time``: a turn of a later
+    minute tells the time anew.
+    """
 
     persona: str = PERSONA
     examples: tuple[Message, ...] = ()
+    began: datetime | None = None
+    follows_time: bool = True
+
+    @property
+    def system(self) -> str:
+        """The system's message; empty if there is none."""
+        if not self.persona:
+            return ""
+        return f"{self.persona} {told_time(self.began)}".strip()
+
+    def on_day_of(self, at: datetime | None) -> Prompt:
+        """Return the prompt of a conversation that goes on at the time ``at``: a new day is told
+        anew, at the price of reading everything again."""
+        if at is None or (self.began is not None and self.began.date() == at.date()):
+            return self
+        return replace(self, began=at)
 
 
 NO_RESULT = "cancelled by the user; it may have taken effect"
@@ -79,30 +100,43 @@ class ToolRound:
 class ChatExchange:
     """A turn and the heard part of its reply; ``interrupted``: that is not all of it.
 
-    ``number``: that of the reply, or negative where the exchange was added. ``rounds``: the tools
-    that were used before the text ``assistant``.
+    ``number``: that of the reply, or negative where the exchange was added. ``at``: when the turn
+    was answered. ``rounds``: the tools that were used before the text ``assistant``.
     """
 
     user: str
     assistant: str
     interrupted: bool = False
     number: int = field(default=0, compare=False)
+    at: datetime | None = field(default=None, compare=False)
     rounds: tuple[ToolRound, ...] = ()
 
 
 def build_messages(
-    prompt: Prompt, history: Sequence[ChatExchange], user: str | None = None
+    prompt: Prompt,
+    history: Sequence[ChatExchange],
+    user: str | None = None,
+    now: datetime | None = None,
 ) -> list[Message]:
-    """Return the messages for the chat model, ending with the new turn ``user``.
+    """Return the messages for the chat model, ending with the new turn ``user`` of the time
+    ``now``.
+
+    Without ``user``, the last message is what is known of the next turn, its time, so that a model
+    can read that ahead. What was told once stays as it was, for the model's cache.
 
     A turn whose reply was interrupted before anything was heard is joined with the next one,
     because chat templates need alternating roles.
     """
-    messages = [Message("system", prompt.persona)] if prompt.persona else []
+    clock = ToldTime(prompt.began if prompt.persona else None)
+
+    def timed(words: str, at: datetime | None) -> str:
+        return clock.before(words, at) if prompt.follows_time else words
+
+    messages = [Message("system", prompt.system)] if prompt.persona else []
     messages.extend(prompt.examples)
     unanswered = ""
     for exchange in history:
-        unanswered = f"{unanswered} {exchange.user}".strip()
+        unanswered = f"{unanswered} {timed(exchange.user, exchange.at)}".strip()
         if exchange.assistant or exchange.rounds:
             end = f" {CUT_OFF}" if exchange.interrupted else ""
             messages.append(Message("user", unanswered))
@@ -111,9 +145,38 @@ def build_messages(
             said = (exchange.assistant.strip() + end).strip() or CUT_OFF
             messages.append(Message("assistant", said))
             unanswered = ""
-    if user is not None:
-        messages.append(Message("user", f"{unanswered} {user}".strip()))
+    beginning = timed(user or "", now)
+    if user is not None or beginning:
+        messages.append(Message("user", f"{unanswered} {beginning}".strip()))
     return messages
+
+
+class ToldTime:
+    """Tells a chat model the time where it does not know it. ``told``: the time it was told so
+    far, None for none."""
+
+    def __init__(self, told: datetime | None) -> None:
+        self._told = told
+
+    def before(self, words: str, at: datetime | None) -> str:
+        """Return ``words`` of the time ``at``, after that time unless it was told."""
+        told = self._told
+        if at is None or told_time(at) == told_time(told):
+            return words
+        self._told = at
+        today = told is not None and told.date() == at.date()
+        time = f"It is now {_clock(at)}." if today else told_time(at)
+        return f"({time}) {words}".strip()
+
+
+def told_time(at: datetime | None) -> str:
+    """Return the sentence that tells day and time, empty for None."""
+    return f"It is {at:%A}, {at.day} {at:%B %Y}, {_clock(at)}." if at else ""
+
+
+def local_time() -> datetime:
+    """Return the time of this place."""
+    return datetime.now().astimezone()
 
 
 def fit_history(
@@ -137,3 +200,7 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
     calls = [call for message in messages for call in message.calls]
     called = sum((len(call.name) + len(call.arguments)) // 3 + 8 for call in calls)
     return called + sum(len(m.content) // 3 + 8 for m in messages)
+
+
+def _clock(at: datetime) -> str:
+    return f"{at.hour % 12 or 12}:{at.minute:02} {'AM' if at.hour < 12 else 'PM'}"

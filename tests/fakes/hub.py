@@ -86,6 +86,7 @@ class FakeHub:
     """Serves :func:`tiny_model`'s repositories; use it in a ``with`` statement.
 
     ``commits``: files by name, by commit; ``branches``: commit by name. ``code``: files by path.
+    ``tags``: what the repository is tagged with.
     Knobs, each may be changed at any time: ``cut`` closes the connection after so many bytes of a
     body, ``cuts`` times (-1: always), with a reset if ``reset``; ``gone`` refuses all files after
     the last cut; ``status`` answers the API with an error, and ``error_code`` and ``error_message``
@@ -99,6 +100,7 @@ class FakeHub:
         self.commits = {COMMIT: weights(size)}
         self.branches = {"main": COMMIT}
         self.code = {CODE_COMMIT: code_files()}
+        self.tags: list[str] = []
         self.token = ""
         self.cut = 0
         self.cuts = -1
@@ -153,7 +155,7 @@ class FakeHub:
                     self._refuse(404, "RevisionNotFound")
                 else:
                     listing = [_entry(name, data) for name, data in hub.commits[commit].items()]
-                    body = {"id": repo, "sha": commit, "siblings": listing}
+                    body = {"id": repo, "sha": commit, "siblings": listing, "tags": hub.tags}
                     self._send(json.dumps(body).encode(), 200, {})
 
             def _file(self, files: Mapping[str, bytes], name: str) -> None:
@@ -243,7 +245,7 @@ class _Server(ThreadingHTTPServer):
 def _entry(name: str, data: bytes) -> dict[str, object]:
     blob = hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()
     entry: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": blob}
-    if name.endswith((".safetensors", ".pt")):
+    if name.endswith((".safetensors", ".pt", ".gguf", ".bin")):
         sha256 = hashlib.sha256(data).hexdigest()
         entry["lfs"] = {"size": len(data), "sha256": sha256, "pointerSize": 134}
     return entry

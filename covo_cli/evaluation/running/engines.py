@@ -16,6 +16,7 @@ from covo_cli.engines.engines import (
     outlook_model,
     turn_taking,
 )
+from covo_cli.engines.model_choice import chat_file
 from covo_cli.engines.persona import read_persona
 from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.scripted_engine import (
@@ -127,7 +128,7 @@ def _lite(settings: Settings, threads: int) -> Evaluated:
     weights = WeightStore(models_dir(settings))
     persona = read_persona(settings.chat.persona)
     chat, prompt = choose_chat(
-        weights, settings.chat.model, settings.chat.url, persona, threads=threads
+        weights, chat_file(settings), settings.chat.url, persona, threads=threads
     )
     voices = SynthesizerMaker(weights, VoiceStore(voices_dir()).get, threads=threads)
     voice = voices(settings.voice.name)

@@ -56,11 +56,17 @@ class Remote:
                 )
                 commit = str(info.sha)
                 files = [_listed(entry) for entry in info.siblings if source.wants(entry.rfilename)]
+                licences = [tag[8:] for tag in info.tags or () if tag.startswith("license:")]
             except (ValueError, KeyError, TypeError) as error:
                 raise WeightsError(
                     f"{self.hub} does not answer like a model hub ({error}); check the setting "
                     f"models.hub and the variable HF_ENDPOINT"
                 ) from error
+        if source.licence and licences != [source.licence]:
+            raise WeightsError(
+                f"{what} is licensed under {' and '.join(licences) or 'nothing that is told'}, and "
+                f"not under {source.licence} as covo expects, so it is not pulled"
+            )
         lacking = source.lacking([file.name for file in files])
         if lacking:
             raise WeightsError(
@@ -149,8 +155,7 @@ def _library() -> Any:
         from huggingface_hub import constants, errors, file_download
     except ImportError as error:
         raise WeightsError(
-            "pulling from a model hub needs huggingface_hub: install covo with its extra, "
-            "`pip install 'covo[covo]'`"
+            "pulling from a model hub needs huggingface_hub: `pip install huggingface_hub`"
         ) from error
     del errors, file_download  # imported to be attributes of the package
     # Telemetry would put the machine's software into the user agent and ask the public hub for a

@@ -28,7 +28,12 @@ def read_consent(model: HubModel, root: Path) -> Consent | None:
 
 
 def given_consent(model: HubModel, root: Path) -> Consent | None:
-    """Return the consent to the licence at the pinned commit, if any. Raises: WeightsError."""
+    """Return the consent to the licence at the pinned commit, if there is or needs to be one.
+
+    Raises: WeightsError.
+    """
+    if not model.licence.file:
+        return Consent(model.licence.name, "", "", "")
     consent = read_consent(model, root)
     if consent is None or consent.revision != model.code.revision:
         return None

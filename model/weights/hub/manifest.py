@@ -27,7 +27,8 @@ class Consent:
     """The acceptance of a licence.
 
     ``name`` is the licence's, ``sha256`` that of its text, ``revision`` the code repository's
-    commit with the text, ``accepted`` the time (ISO 8601, UTC).
+    commit with the text, ``accepted`` the time (ISO 8601, UTC). All but the name are empty where
+    nobody needs to accept it.
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
@@ -11,17 +12,25 @@ from model.errors import WeightsError
 from voices.strict_reader import read
 
 
+class ModelUse(StrEnum):
+    """What a model of the hub is for."""
+
+    ENGINE = "engine"
+    CHAT = "chat"
+
+
 @dataclass(frozen=True, slots=True)
 class Licence:
     """A model's licence; ``terms`` sums up the permitted uses, one sentence each.
 
-    ``file`` names the full text, a file of the code repository that contains the words ``says``.
+    ``file`` names the full text, a file of the code repository that contains the words ``says``;
+    without it, nobody needs to accept the licence.
     """
 
     name: str
-    terms: tuple[str, ...]
-    file: str
-    says: str
+    terms: tuple[str, ...] = ()
+    file: str = ""
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +38,14 @@ class HubSource:
     """A repository of the model hub at ``revision``, a commit, branch or tag.
 
     ``files``: patterns of the wanted files; each group in ``required`` must match at least one.
+    ``licence``: what the hub must call the repository's licence; empty: anything.
     """
 
     repo: str
     revision: str
     files: tuple[str, ...]
     required: tuple[tuple[str, ...], ...]
+    licence: str = ""
 
     def wants(self, name: str) -> bool:
         """Return whether to fetch the file called ``name``."""
@@ -64,23 +75,28 @@ class CodeFile:
 
 @dataclass(frozen=True, slots=True)
 class CodeSource:
-    """A repository of code at a commit, and the files that a model needs of it."""
+    """A repository of code at a commit, and the files that a model needs of it, perhaps none."""
 
-    repo: str
-    revision: str
-    files: tuple[CodeFile, ...]
+    repo: str = ""
+    revision: str = ""
+    files: tuple[CodeFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A model that is pulled from the hub."""
+    """A model that is pulled from the hub; ``code``: where the rest of its files is from.
+
+    ``about``: its size in bytes, roughly, until the hub has told it.
+    """
 
     name: str
     what: str
     publisher: str
     licence: Licence
     hub: HubSource
-    code: CodeSource
+    code: CodeSource = CodeSource()
+    use: ModelUse = ModelUse.ENGINE
+    about: int = 0
 
 
 def parse(text: str, path: Path = Path("model.toml")) -> HubModel:
@@ -90,9 +106,12 @@ def parse(text: str, path: Path = Path("model.toml")) -> HubModel:
 
 def hub_models() -> tuple[HubModel, ...]:
     """Return the models that covo can pull from the hub."""
-    file = "covo-audio-chat.toml"
-    text = resources.files("model.weights.hub").joinpath(file).read_text("utf-8")
-    return (parse(text, Path(file)),)
+    folder = resources.files("model.weights.hub")
+    texts = {name: folder.joinpath(f"{name}.toml").read_text("utf-8") for name in _MODELS}
+    return tuple(parse(text, Path(f"{name}.toml")) for name, text in texts.items())
+
+
+_MODELS = ("covo-audio-chat", "chat-small", "chat-medium", "chat-large")
 
 
 def _any_matches(patterns: tuple[str, ...], name: str) -> bool:

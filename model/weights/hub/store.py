@@ -17,7 +17,7 @@ from model.weights.hub.download import Remote, code_url
 from model.weights.hub.licence import agree, fetch_text, given_consent, licence_text, read_consent
 from model.weights.hub.manifest import MANIFEST, Consent, Manifest, read_manifest
 from model.weights.hub.pull import Pull, come, damages
-from model.weights.hub.source import HubModel, hub_models
+from model.weights.hub.source import HubModel, ModelUse, hub_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,15 @@ class ModelStatus:
     def size(self) -> int:
         """Total bytes of the model; 0 while unknown."""
         return self.manifest.size if self.manifest else 0
+
+    def check_ready(self) -> None:
+        """Raise WeightsError, with the remedy, when the model is missing or incomplete."""
+        name = self.model.name
+        remedy = f"get it with `covo models pull {name}`"
+        if self.state is WeightState.MISSING:
+            raise WeightsError(f"{name} is not downloaded; {remedy}")
+        if self.state is not WeightState.READY:
+            raise WeightsError(f"{name} is incomplete: {self.problems[0]}; {remedy}")
 
 
 class HubStore:
@@ -99,8 +108,13 @@ class HubStore:
                 agree(model, self.root, sha256, accept)
 
     def licence_place(self, name: str) -> str:
-        """Return the path of the licence's text, or its address before it was fetched."""
+        """Return the path of the licence's text, or its address before it was fetched.
+
+        That of a licence that nobody needs to accept is among the model's files.
+        """
         model = self.find(name)
+        if not model.licence.file:
+            return str(self.folder(model) / "LICENSE")
         text = licence_text(model, self.root)
         if text.exists():
             return str(text)
@@ -168,23 +182,34 @@ class HubStore:
         )
 
 
-def find_model(name_or_folder: str, root: Path) -> Path:
+def find_model(name_or_folder: str, root: Path, use: ModelUse = ModelUse.ENGINE) -> Path:
     """Return the folder of a model: by its name in the store at ``root``, or any other folder.
+
+    Only models for ``use`` have names here.
+
+    Raises: WeightsError, with the remedy, when the model is missing or incomplete.
+    """
+    known = [status for status in HubStore(root).status() if status.model.use is use]
+    for status in known:
+        if name_or_folder == status.model.name:
+            status.check_ready()
+            return status.folder
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return folder
+    names = ", ".join(status.model.name for status in known)
+    raise WeightsError(f"{name_or_folder!r} is neither a folder nor a known model; models: {names}")
+
+
+def find_chat_file(name_or_file: str, root: Path) -> Path:
+    """Return the GGUF file of a chat model: by its name in the store at ``root``, or any other
+    file, which is not looked at.
 
     Raises: WeightsError, with the remedy, when the model is missing or incomplete.
     """
     for status in HubStore(root).status():
-        name = status.model.name
-        if name_or_folder != name:
-            continue
-        if status.state is WeightState.READY:
-            return status.folder
-        remedy = f"get it with `covo models pull {name}`"
-        if status.state is WeightState.MISSING:
-            raise WeightsError(f"{name} is not downloaded; {remedy}")
-        raise WeightsError(f"{name} is incomplete: {status.problems[0]}; {remedy}")
-    folder = Path(name_or_folder).expanduser()
-    if folder.is_dir():
-        return folder
-    known = ", ".join(model.name for model in hub_models())
-    raise WeightsError(f"{name_or_folder!r} is neither a folder nor a known model; models: {known}")
+        if status.model.use is ModelUse.CHAT and name_or_file == status.model.name:
+            status.check_ready()
+            # llama.cpp finds the further parts of a model by the name of the first.
+            return min(status.folder.glob("*.gguf"))
+    return Path(name_or_file).expanduser()

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 from websockets.sync.client import ClientConnection, connect
 
 from audio_io.signal import Audio
@@ -21,7 +20,8 @@ from covo_cli.serve.connection import ServerLimits
 from covo_cli.serve.handshake import Handshake
 from covo_cli.serve.page_routes import page_routes
 from covo_cli.serve.places import Places
-from covo_cli.serve.run_serve import ServeOptions, server_config
+from covo_cli.serve.recording import SessionRecordings
+from covo_cli.serve.run_serve import DrainingServer, ServeOptions, server_config
 from model.jobs.executor import ThreadExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.phrases import phrases_of
@@ -40,6 +40,7 @@ class LiveServer:
     app: ServerApp
     fakes: list[FakeGenerator]
     loop: asyncio.AbstractEventLoop
+    server: DrainingServer
 
     @property
     def address(self) -> str:
@@ -47,7 +48,14 @@ class LiveServer:
 
     @property
     def places(self) -> Places:
-        return self.app._places
+        return self.app.places
+
+
+def made_up_engine(fake: FakeGenerator, recognized: Callable[[Audio], str]) -> TurnTakingEngine:
+    """An engine in real time that answers as ``fake`` does."""
+    recognizer = FakeRecognizer(fake.clock, recognized)
+    parts = (LevelDetector(), ThreadExecutor(), SERVED.turns, recognizer, phrases_of("en"))
+    return TurnTakingEngine(fake, *parts)
 
 
 @contextmanager
@@ -55,20 +63,17 @@ def serving(
     engines: int = 1,
     limits: ServerLimits | None = None,
     recognized: Callable[[Audio], str] = lambda audio: "hello",
+    recordings: SessionRecordings | None = None,
     **made: Any,
 ) -> Iterator[LiveServer]:
-    fakes, built = [], []
-    for _ in range(engines):
-        clock = FakeClock()
-        fake = FakeGenerator(clock, **made)
-        fakes.append(fake)
-        recognizer = FakeRecognizer(clock, recognized)
-        parts = (LevelDetector(), ThreadExecutor(), SERVED.turns, recognizer, phrases_of("en"))
-        built.append(TurnTakingEngine(fake, *parts))
-    app = ServerApp(Handshake(TOKEN), Places(built), SERVED, ("nothing",), limits, page_routes())
-    server = uvicorn.Server(server_config(app, ServeOptions(port=0)))
+    fakes = [FakeGenerator(FakeClock(), **made) for _ in range(engines)]
+    built = [made_up_engine(fake, recognized) for fake in fakes]
+    app = ServerApp(
+        Handshake(TOKEN), Places(built), SERVED, ("nothing",), limits, page_routes(), recordings
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     loop = asyncio.new_event_loop()
+    server = DrainingServer(server_config(app, ServeOptions(port=0)), app.places, loop)
 
     def run() -> None:
         loop.run_until_complete(server.serve([listening]))
@@ -78,7 +83,7 @@ def serving(
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        yield LiveServer(listening.getsockname()[1], app, fakes, loop)
+        yield LiveServer(listening.getsockname()[1], app, fakes, loop, server)
     finally:
         server.should_exit = True
         thread.join()

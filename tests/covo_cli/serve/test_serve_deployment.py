@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from covo_cli.app import app
 from covo_cli.serve.handshake import Handshake
-from covo_cli.serve.run_serve import TOKEN_VARIABLE
+from covo_cli.serve.run_serve import DRAIN_S, TOKEN_VARIABLE
 from tests import ROOT
 from tests.covo_cli.serve.live_server import TOKEN, serving, until
 
@@ -157,6 +157,25 @@ def opened(port: int) -> ClientConnection:
     )
     assert "session.created" in connection.recv(10)
     return connection
+
+
+def test_there_is_time_for_replies_to_end():
+    (grace,) = re.findall(r"stop_grace_period: (\d+)s", (DEPLOY / "compose.yaml").read_text())
+    assert int(grace) >= DRAIN_S + 10
+    spec = kubernetes()["Deployment"]["spec"]["template"]["spec"]
+    wait = int(pod()["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert spec["terminationGracePeriodSeconds"] >= wait + DRAIN_S + 10
+
+
+@pytest.mark.skipif(not shutil.which("haproxy"), reason="HAProxy is not installed")
+def test_new_sessions_leave_a_server_that_is_stopping(tmp_path):
+    with ExitStack() as held:
+        first, second = (held.enter_context(serving(2)) for _ in range(2))
+        port = held.enter_context(balancing([first.port, second.port], tmp_path))
+        first.loop.call_soon_threadsafe(first.places.drain)
+        for _ in range(2):
+            held.enter_context(opened(port))
+        assert (first.places.busy, second.places.busy) == (0, 2)
 
 
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="HAProxy is not installed")

@@ -358,6 +358,22 @@ def test_it_fits_and_can_be_read(page, scheme, width, height):
         assert ratio >= 4.5, pair
 
 
+def test_everything_is_in_reach_on_a_short_screen(page):
+    begin(page)
+    write(page, "hello")
+    page.until(f"{STATE} === 'speaking'")
+    for width, height in ((844, 390), (320, 480), (390, 420), (915, 412)):
+        page.look(width, height)
+        for name in ("voice", "mute", "stop", "leave", "text"):
+            box = page.run(f"document.getElementById('{name}').getBoundingClientRect().toJSON()")
+            assert box["height"] >= 40, (name, width)
+            assert box["width"] >= 50, (name, width)
+            assert 0 <= box["left"] < box["right"] <= width, (name, width)
+            assert 0 <= box["top"] < box["bottom"] <= height, (name, width)
+        log = page.run("document.getElementById('log').getBoundingClientRect().height")
+        assert log > 60, width
+
+
 CONTRASTS = """(() => {
   const shade = (name) => {
     const probe = document.body.appendChild(document.createElement('i'));

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,22 @@ def test_the_history_obeys_and_ends_with_the_conversation() -> None:
         ask(chat, 3, text="three")
         said = [(m["role"], m["content"]) for m in fake.requests[-1][2]["messages"]]
         assert said == [("system", "Be kind."), ("user", "three")]
+
+
+@pytest.mark.parametrize(("persona", "told"), [("Be kind.", True), ("", False)])
+def test_a_persona_of_ours_is_told_the_time(persona: str, told: bool) -> None:
+    now = datetime(2026, 11, 27, 9, 5)
+    with FakeEndpoint(in_openais_shape(["Yes."], TONE)) as fake:
+        chat = chat_at(fake.url, persona=persona, clock=lambda: now)
+        ask(chat, 1, text="one")
+        chat.settle(1, Heard(24_000, "Yes.", ""))
+        now = datetime(2026, 11, 27, 12, 30)
+        ask(chat, 2)
+    messages = fake.requests[-1][2]["messages"]
+    first, last = (message["content"] for message in messages if message["role"] == "user")
+    assert first == "(It is Friday, 27 November 2026, 9:05 AM.) one" if told else "one"
+    texts = [part["text"] for part in last if part["type"] == "text"]
+    assert texts == (["(It is now 12:30 PM.)"] if told else [])
 
 
 class TestKeys:

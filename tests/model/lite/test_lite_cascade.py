@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -122,6 +123,27 @@ def test_the_next_turn_is_asked_with_what_was_heard() -> None:
         CLAUSE_ONE.strip() + " …",
         "And then?",
     ]
+
+
+def test_the_chat_model_knows_the_time_and_what_it_was_told_stays() -> None:
+    parts = Parts()
+    now = datetime(2026, 11, 27, 16, 50)
+    cascade = Cascade(
+        parts.chat, parts.voices.__getitem__, voice="one", prompt=parts.prompt, clock=lambda: now
+    )
+    parts.cascade = cascade
+    parts.settle(0, SECOND, parts.reply())
+    now = datetime(2026, 11, 27, 17, 3)
+    parts.settle(1, SECOND, parts.reply(1, "And then?"))
+    cascade.close()  # waits for what is read ahead
+    first, second = parts.chat.asked
+    assert first[0].content == "Be kind. It is Friday, 27 November 2026, 4:50 PM."
+    assert second[-1].content == "(It is now 5:03 PM.) And then?"
+    assert parts.chat.prepared[-1][: len(second)] == second
+    cascade.set_persona("Be rude.")
+    assert cascade.prompt.system == "Be rude. It is Friday, 27 November 2026, 4:50 PM."
+    cascade.start_over()
+    assert "5:03 PM" in cascade.prompt.system
 
 
 def test_a_discarded_reply_never_happened() -> None:

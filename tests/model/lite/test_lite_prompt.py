@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 from model.lite.chat import Message
 from model.lite.prompt import ChatExchange, Prompt, build_messages, estimate_tokens, fit_history
 
@@ -51,3 +54,55 @@ def test_a_history_that_fits_is_left_alone() -> None:
     history = (ChatExchange("One?", "First."),)
     assert fit_history(PROMPT, history, 1500) == history
     assert fit_history(PROMPT, (ChatExchange("x" * 9000, "y"),), 1500) == ()
+
+
+FRIDAY = datetime(2026, 11, 27, 16, 50, 30)
+TIMED = replace(PROMPT, began=FRIDAY)
+
+
+def minutes_later(minutes: int) -> datetime:
+    return FRIDAY + timedelta(minutes=minutes)
+
+
+def test_a_turn_tells_the_time_only_where_it_was_not_told() -> None:
+    history = [
+        ChatExchange("One?", "First.", at=FRIDAY + timedelta(seconds=20)),
+        ChatExchange("Two?", "Second.", at=minutes_later(5)),
+        ChatExchange("Typed.", "Third."),
+    ]
+
+    def told(minutes: int, history: list[ChatExchange] = history) -> str:
+        return build_messages(TIMED, history, "Now?", minutes_later(minutes))[-1].content
+
+    messages = build_messages(TIMED, history)
+    assert messages[0].content == "Be kind. It is Friday, 27 November 2026, 4:50 PM."
+    users = [m.content for m in messages if m.role == "user"][1:]
+    assert users == ["One?", "(It is now 4:55 PM.) Two?", "Typed."]
+    assert told(5) == "Now?"
+    assert told(61) == "(It is now 5:51 PM.) Now?"
+    assert told(8 * 60, []) == "(It is Saturday, 28 November 2026, 12:50 AM.) Now?"
+    silent = replace(TIMED, persona="", examples=())
+    assert [m.content for m in build_messages(silent, (), "Now?", FRIDAY)] == [
+        "(It is Friday, 27 November 2026, 4:50 PM.) Now?"
+    ]
+
+
+def test_a_model_that_cannot_follow_the_time_is_told_it_once_a_day() -> None:
+    small = replace(TIMED, follows_time=False)
+    assert build_messages(small, (), "Now?", minutes_later(5))[-1].content == "Now?"
+    assert small.on_day_of(minutes_later(60)) == small
+    assert "Saturday" in small.on_day_of(minutes_later(8 * 60)).system
+
+
+def test_what_was_read_ahead_is_the_beginning_of_the_next_prompt() -> None:
+    """The cache of a chat model lives on that: nothing before the new words may change."""
+    history: tuple[ChatExchange, ...] = ()
+    for minute in (0, 0, 3, 3, 700):
+        now = minutes_later(minute)
+        ahead = build_messages(TIMED, history, now=now)
+        asked = build_messages(TIMED, history, "And now?", now)
+        whole = "".join(f"<{m.role}>{m.content}" for m in asked)
+        assert whole.startswith("".join(f"<{m.role}>{m.content}" for m in ahead))
+        history = (*history, ChatExchange("And now?", "The same.", at=now))
+        answered = build_messages(TIMED, history)
+        assert answered[: len(asked)] == asked

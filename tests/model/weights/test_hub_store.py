@@ -119,8 +119,7 @@ def test_remove(hub: FakeHub, tmp_path: Path) -> None:
 
 
 def test_the_model_that_covo_knows_is_complete() -> None:
-    (model,) = hub_models()
-    assert model.name == NAME
+    (model,) = (model for model in hub_models() if model.name == NAME)
     assert len(model.licence.terms) == 2
     assert len(model.code.revision) == 40
     names = {file.name for file in model.code.files}

@@ -1,0 +1,104 @@
+"""Choose which models of the hub the engine lite uses, where their memory fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from covo_cli.errors import CliError
+from covo_cli.settings.settings import (
+    Settings,
+    SettingSource,
+    load_settings,
+    models_dir,
+    save_setting,
+    unset_setting,
+)
+from model.weights.hub.source import HubModel, ModelUse, hub_models
+from model.weights.hub.store import ModelStatus, find_chat_file
+
+LITE_MEMORY = 1_200_000_000
+"""Bytes of memory that the embedded engine can need with its own chat model."""
+
+CHOSEN_BY = {ModelUse.CHAT: "chat.model"}
+"""The setting that names the model, by what the model is for."""
+
+
+def chat_memory(size: int) -> int:
+    """Return the bytes of memory that a chat model of ``size`` bytes takes, roughly.
+
+    The weights, and for its context and its work a quarter of them and 300 MB: 4096 tokens of
+    Qwen3-4B take 0.6 GB, those of Qwen2.5-1.5B 0.1.
+    """
+    return size + size // 4 + 300_000_000
+
+
+def chat_file(settings: Settings) -> str:
+    """Return ``chat.model``: a file of the user's own or of a pulled model, or an endpoint's name.
+
+    Raises: WeightsError, with the remedy, when the model is missing or incomplete.
+    """
+    chat = settings.chat
+    if not chat.model or chat.url:
+        return chat.model
+    return str(find_chat_file(chat.model, models_dir(settings)))
+
+
+def choose_pulled(status: ModelStatus, free: int) -> Iterator[str]:
+    """Let lite use the chat model that was pulled if it fits ``free`` bytes of memory.
+
+    Yields what was done, and how to change it. Raises: SettingsError.
+    """
+    name, settings = status.model.name, load_settings()
+    anyway = f"`covo models use {name}`"
+    if status.model.use is not ModelUse.CHAT:
+        return
+    need = chat_memory(status.size) + LITE_MEMORY
+    chosen = settings.chat.model
+    if settings.chat.url:
+        yield f"chat.url is set, so it is not used yet: {anyway} and `covo config unset chat.url`"
+    elif chosen and chosen not in _names(ModelUse.CHAT):
+        yield f"lite goes on with {chosen} (chat.model); {anyway} changes that"
+    elif need > free:
+        yield (
+            f"It is not used yet: with the rest of lite it needs about {need / 1e9:.1f} GB of "
+            f"memory, and {free / 1e9:.1f} GB are free; {anyway} uses it anyway"
+        )
+    else:
+        yield from use_model(status.model)
+
+
+def use_model(model: HubModel) -> Iterator[str]:
+    """Let lite use ``model``; yield what was done. Raises: SettingsError, CliError."""
+    if model.use not in CHOSEN_BY:
+        raise CliError(f"{model.name} is a model of its own engine: covo chat --engine covo")
+    key = CHOSEN_BY[model.use]
+    file = save_setting(key, model.name)
+    yield f"lite uses {model.name} ({key} in {file}); `covo models use lite` goes back"
+
+
+def use_embedded() -> Iterator[str]:
+    """Let lite use its own models again; yield what was done. Raises: SettingsError."""
+    for key in CHOSEN_BY.values():
+        if _in_file(key):
+            unset_setting(key)
+            yield f"{key} is no longer set"
+    yield "lite uses its own models"
+
+
+def forget_model(model: HubModel) -> Iterator[str]:
+    """Let lite no longer use a ``model`` that was removed; yield what was done.
+
+    Raises: SettingsError.
+    """
+    key = CHOSEN_BY.get(model.use, "")
+    if key and _in_file(key) and load_settings().value(key) == model.name:
+        unset_setting(key)
+        yield f"lite uses its own again: {key} is no longer set"
+
+
+def _in_file(key: str) -> bool:
+    return load_settings().origins[key].source is SettingSource.FILE
+
+
+def _names(use: ModelUse) -> tuple[str, ...]:
+    return tuple(model.name for model in hub_models() if model.use is use)

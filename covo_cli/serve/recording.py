@@ -1,0 +1,78 @@
+"""Sessions recorded as ``covo chat`` records, where the server was told to (``--record``)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from covo_cli.conversation.consumer import Tick
+from covo_cli.errors import SessionError
+from covo_cli.sessions.recorder import SessionMeta, SessionRecorder, check_recordable
+from covo_cli.settings.settings import Settings, sessions_dir
+from model.engine import EngineInfo
+
+TOLD = "The server records this conversation."
+"""Told to covo's own clients."""
+
+log = logging.getLogger(__name__)
+
+
+class SessionRecordings:
+    """The recordings of a server's sessions. Thread-safe."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Check that sessions can be recorded. Raises: SessionError."""
+        self.folder = sessions_dir(settings)
+        """Where each has a folder."""
+        check_recordable(self.folder)
+        self._settings = settings.record()
+        self._lock = threading.Lock()
+        self._open: set[SessionRecorder] = set()
+
+    def begin(self, info: EngineInfo) -> SessionRecording | None:
+        """Begin to record a session with the engine of ``info``; None if that fails, which is
+        logged."""
+        meta = SessionMeta(info, "a client", "a client", self._settings)
+        with self._lock:  # two may begin within a second
+            try:
+                recorder = SessionRecorder(self.folder, meta)
+            except SessionError as error:
+                log.error("a session is not recorded: %s", error)
+                return None
+            self._open.add(recorder)
+        return SessionRecording(recorder, self)
+
+    def finish(self, recorder: SessionRecorder) -> None:
+        """Complete a recording; what goes wrong is logged."""
+        with self._lock:
+            self._open.discard(recorder)
+        try:
+            recorder.close()
+        except SessionError as error:
+            log.error("%s", error)
+
+    def close(self) -> None:
+        """Complete all recordings."""
+        with self._lock:
+            left = list(self._open)
+        for recorder in left:
+            self.finish(recorder)
+
+
+class SessionRecording:
+    """A consumer that records a session. The conversation goes on if the recording cannot."""
+
+    def __init__(self, recorder: SessionRecorder, recordings: SessionRecordings) -> None:
+        self._recorder = recorder
+        self._recordings = recordings
+
+    def on_tick(self, tick: Tick) -> None:
+        """Record a frame."""
+        try:
+            self._recorder.on_tick(tick)
+        except SessionError as error:
+            log.error("%s", error)
+
+    def finish(self) -> None:
+        """Complete the recording."""
+        self._recordings.finish(self._recorder)
