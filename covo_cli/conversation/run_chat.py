@@ -86,7 +86,8 @@ def hold(
     if not ends.live:
         ends.start()  # cheap and likely to fail: before the engine is loaded
     choice = choose_engine(settings)
-    tools = build_tools(settings) if choice.name == "lite" else None
+    # Tools are used in the conversation, which begins after the recorder.
+    tools = build_tools(settings, choice.name, lambda: recorder.folder if recorder else None)
     build = partial(build_engine, settings, real_time=ends.real_time, choice=choice, tools=tools)
     engine = with_weights(build, settings, ask=not as_json)
     stack.callback(engine.close)

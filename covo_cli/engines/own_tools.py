@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, config_path
 from model.tools.clock import clock_tool
 from model.tools.executables import executable
+from model.tools.notes import notes_tool
 from model.tools.tool import LIMIT_S, TOOL_NAME, Tool
 from model.tools.toolbox import Toolbox
 from voices.strict_reader import read
@@ -71,11 +72,17 @@ class ToolFile:
     tool: tuple[OwnTool, ...] = ()
 
 
-def build_tools(settings: Settings) -> Toolbox | None:
-    """Build the tools that the settings ask for; None if they are off. Raises: SettingsError."""
-    if not settings.tools.enabled:
+def build_tools(
+    settings: Settings, engine: str, folder: Callable[[], Path | None]
+) -> Toolbox | None:
+    """Build the tools that the settings ask for; None if they are off, or not for ``engine``.
+
+    ``folder``: returns the session's folder once there is one. Raises: SettingsError.
+    """
+    if not (settings.tools.enabled and engine == "lite"):
         return None
-    tools = [clock_tool(), *_own_tools(settings)]
+    recorded = [notes_tool(folder)] if settings.session.record else []
+    tools = [clock_tool(), *recorded, *_own_tools(settings)]
     twice = [name for name, count in Counter(tool.name for tool in tools).items() if count > 1]
     if twice:
         raise SettingsError(f"there are two tools called {twice[0]}: rename one of yours")

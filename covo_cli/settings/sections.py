@@ -178,7 +178,7 @@ class ToolSettings:
     ENGINES: ClassVar[tuple[str, ...]] = LITE
 
     enabled: bool = setting(
-        False, "Let the model at chat.url use tools: the time, and your own.", flag="--tools"
+        False, "Let the model at chat.url use tools: time, notes, your own.", flag="--tools"
     )
     file: str = setting(
         "",

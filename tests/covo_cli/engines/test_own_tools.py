@@ -43,20 +43,28 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def nowhere() -> None:
+    """There is no session yet."""
+
+
 def tools_of(home: Path, text: str) -> None:
     (home / "tools.toml").write_text(text)
 
 
 def test_they_are_off_unless_asked_for(home: Path) -> None:
     tools_of(home, "nonsense")
-    assert build_tools(load_settings()) is None
+    assert build_tools(load_settings(), "lite", nowhere) is None
 
 
 def test_the_user_s_own_stand_beside_the_built_in_ones(home: Path) -> None:
     tools_of(home, LAMP)
-    box = build_tools(load_settings({"tools.enabled": True}))
+    box = build_tools(load_settings({"tools.enabled": True}), "lite", nowhere)
     assert box is not None
-    assert box.names == ("time", "lamp")
+    assert box.names == ("time", "notes", "lamp")
+    silent = load_settings({"tools.enabled": True, "session.record": False})
+    unrecorded = build_tools(silent, "lite", nowhere)
+    assert unrecorded is not None
+    assert unrecorded.names == ("time", "lamp")
     lamp, arguments = box.find(ToolCall("1", "lamp", '{"state": "on"}'))
     assert (lamp.effects, lamp.limit_s) == (True, 3)
     assert lamp.ask(arguments) == "Shall I switch the lamp on?"
@@ -82,13 +90,14 @@ def test_the_user_s_own_stand_beside_the_built_in_ones(home: Path) -> None:
 def test_a_broken_file_is_one_line(home: Path, text: str, problem: str) -> None:
     tools_of(home, text)
     with pytest.raises(SettingsError, match=problem) as caught:
-        build_tools(load_settings({"tools.enabled": True}))
+        build_tools(load_settings({"tools.enabled": True}), "lite", nowhere)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_named_must_be_there(home: Path) -> None:
+    settings = load_settings({"tools.enabled": True, "tools.file": str(home / "gone.toml")})
     with pytest.raises(SettingsError, match=r"cannot read .*gone\.toml"):
-        build_tools(load_settings({"tools.enabled": True, "tools.file": str(home / "gone.toml")}))
+        build_tools(settings, "lite", nowhere)
 
 
 def test_a_model_that_cannot_use_tools_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +106,7 @@ def test_a_model_that_cannot_use_tools_is_told(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(WeightStore, "path", lambda *about: Path("tiny.gguf"))
     settings = load_settings({"tools.enabled": True})
     with pytest.raises(ChatError, match=r"tiny cannot use tools: name an endpoint \(--chat-url\)"):
-        lite_cascade(settings, build_tools(settings))
+        lite_cascade(settings, build_tools(settings, "lite", nowhere))
     with pytest.raises(SettingsError, match="--tools has no effect with the engine covo-fd"):
         build_engine(
             load_settings({"tools.enabled": True, "engine.name": "covo-fd"}), real_time=False
