@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,9 +11,11 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from covo_cli.errors import SettingsError
+from covo_cli.process.packages import require_packages
 from covo_cli.settings.settings import Settings, config_path
 from model.tools.clock import clock_tool
 from model.tools.executables import executable
+from model.tools.mcp_servers import McpSource, connect_all
 from model.tools.notes import notes_tool
 from model.tools.tool import LIMIT_S, TOOL_NAME, Tool
 from model.tools.toolbox import Toolbox
@@ -66,10 +68,39 @@ class OwnTool:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnServer:
+    """An MCP server: a ``[[server]]`` of the file, see :class:`~model.tools.mcp_servers.McpSource`.
+
+    It is started with ``command`` or reached at ``url``.
+    """
+
+    name: Name
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    url: str = ""
+    only: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    limit: Seconds = LIMIT_S
+
+    def __post_init__(self) -> None:
+        if bool(self.command) == bool(self.url):
+            raise ValueError("a server has either a command or a url")
+
+    def source(self) -> McpSource:
+        """Return it as the tools know it."""
+        program = tuple(str(Path(word).expanduser()) for word in self.command[:1])
+        command = (*program, *self.command[1:])
+        return McpSource(
+            self.name, command, self.env, self.url, self.only, self.trusted, self.limit
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFile:
     """The whole file."""
 
     tool: tuple[OwnTool, ...] = ()
+    server: tuple[OwnServer, ...] = ()
 
 
 def build_tools(
@@ -77,22 +108,27 @@ def build_tools(
 ) -> Toolbox | None:
     """Build the tools that the settings ask for; None if they are off, or not for ``engine``.
 
-    ``folder``: returns the session's folder once there is one. Raises: SettingsError.
+    ``folder``: returns the session's folder once there is one. Raises: SettingsError, CliError;
+    ToolError when a server does not answer.
     """
     if not (settings.tools.enabled and engine == "lite"):
         return None
     recorded = [notes_tool(folder)] if settings.session.record else []
-    tools = [clock_tool(), *recorded, *_own_tools(settings)]
+    file = _file(settings)
+    if file.server:
+        require_packages("tools", "mcp")
+    served, close = connect_all([server.source() for server in file.server])
+    tools = [clock_tool(), *recorded, *(own.tool() for own in file.tool), *served]
     twice = [name for name, count in Counter(tool.name for tool in tools).items() if count > 1]
     if twice:
+        close()
         raise SettingsError(f"there are two tools called {twice[0]}: rename one of yours")
-    return Toolbox(tools)
+    return Toolbox(tools, close)
 
 
-def _own_tools(settings: Settings) -> Iterator[Tool]:
+def _file(settings: Settings) -> ToolFile:
     chosen = settings.tools.file
     path = Path(chosen).expanduser() if chosen else config_path().with_name(_FILE)
     if not chosen and not path.exists():
-        return
-    for own in read(path, ToolFile, SettingsError, remedy="docs/tools.md has an example").tool:
-        yield own.tool()
+        return ToolFile()
+    return read(path, ToolFile, SettingsError, remedy="docs/tools.md has an example")

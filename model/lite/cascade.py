@@ -272,6 +272,8 @@ class Cascade:
     def close(self) -> None:
         atexit.unregister(self.close)
         self._closed.set()
+        if self._tools is not None:
+            self._tools.box.close()
         with self._lock:
             loaded = list(self._loaded.values())
             working = self._working

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from audio_io.worker import Worker
@@ -20,10 +20,11 @@ log = logging.getLogger(__name__)
 
 
 class Toolbox:
-    """The ``tools`` of one conversation, whose names differ."""
+    """The ``tools`` of one conversation, whose names differ. ``close`` frees what they use."""
 
-    def __init__(self, tools: Sequence[Tool]) -> None:
+    def __init__(self, tools: Sequence[Tool], close: Callable[[], None] = lambda: None) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self.close = close
 
     @property
     def names(self) -> tuple[str, ...]:
