@@ -12,6 +12,7 @@ ModelError
 ├── RecognizerError
 ├── EndOfTurnError
 ├── ChatError
+├── ToolError             a tool cannot be set up, or a call of it failed
 └── SynthesizerError      each: cannot be loaded, or failed at its work
 """
 
@@ -77,6 +78,10 @@ class ChatError(ModelError):
 
 class RemoteError(ModelError):
     """A server that holds the conversation cannot be reached, refuses, or speaks otherwise."""
+
+
+class ToolError(ModelError):
+    """A tool cannot be set up, or a call of it failed."""
 
 
 class SynthesizerError(ModelError):

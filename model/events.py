@@ -134,6 +134,37 @@ class Backchannel(Event):
     text: str
 
 
+class ToolOutcome(StrEnum):
+    """What came of a tool's call. ``ASKED``: the user is asked first whether to use it."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    ASKED = "asked"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled(Event):
+    """Reply ``reply`` uses ``tool`` with ``arguments`` (JSON). ``call`` is counted in the
+    conversation."""
+
+    reply: int
+    call: int
+    tool: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered(Event):
+    """Call ``call`` of ``tool`` has ended; ``result`` is what the model is told."""
+
+    reply: int
+    call: int
+    tool: str
+    outcome: ToolOutcome
+    result: str
+
+
 class PlaybackAction(StrEnum):
     """A command to the speaker."""
 

@@ -14,17 +14,19 @@ from typing import Protocol, runtime_checkable
 
 from audio_io.signal import Audio
 from model.engine import EngineInfo, Progress
+from model.events import ToolOutcome
 
 
 @dataclass(frozen=True, slots=True)
 class UserTurn:
     """One turn of the user: its ``audio`` (float32 mono 16 kHz, empty if it was typed) and its
     ``text`` (None where the generator hears the audio itself). ``added``: text to answer along
-    with it."""
+    with it. ``over``: returns whether the turn is over, so that its reply may have effects."""
 
     audio: Audio = field(repr=False)
     text: str | None = None
     added: str = ""
+    over: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,32 @@ class ReplyNotice:
     text: str
 
 
-ReplyPart = ReplyText | ReplyAudio | ReplyNotice
+@dataclass(frozen=True, slots=True)
+class ReplyToolCall:
+    """The reply uses ``tool``: as in :class:`~model.events.ToolCalled`."""
+
+    call: int
+    tool: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyToolResult:
+    """What came of a tool: as in :class:`~model.events.ToolAnswered`."""
+
+    call: int
+    tool: str
+    outcome: ToolOutcome
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyWaits:
+    """Nothing yet: the reply waits for the end of the turn, or for a tool."""
+
+
+ToolPart = ReplyToolCall | ReplyToolResult | ReplyWaits
+ReplyPart = ReplyText | ReplyAudio | ReplyNotice | ToolPart
 
 
 @dataclass(frozen=True, slots=True)

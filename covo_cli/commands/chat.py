@@ -23,7 +23,7 @@ _FLAGS = {
     "Engine": (
         *("engine.name", "covo.model", "covo.precision", "covo.device"),
         *("covo.voice_prompt_seconds", "covo.text_only", "voice.name"),
-        *("chat.model", "chat.url", "chat.persona"),
+        *("chat.model", "chat.url", "chat.persona", "tools.enabled"),
         *("remote.url", "remote.token_file"),
     ),
     "Audio": (

@@ -22,6 +22,7 @@ from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.engines.engines import build_engine, choose_engine, voice_names
+from covo_cli.engines.own_tools import build_tools
 from covo_cli.errors import SettingsError, message_for
 from covo_cli.process.interrupt import not_within_imports
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
@@ -85,7 +86,9 @@ def hold(
     if not ends.live:
         ends.start()  # cheap and likely to fail: before the engine is loaded
     choice = choose_engine(settings)
-    build = partial(build_engine, settings, real_time=ends.real_time, choice=choice)
+    # Tools are used in the conversation, which begins after the recorder.
+    tools = build_tools(settings, choice.name, lambda: recorder.folder if recorder else None)
+    build = partial(build_engine, settings, real_time=ends.real_time, choice=choice, tools=tools)
     engine = with_weights(build, settings, ask=not as_json)
     stack.callback(engine.close)
     stack.callback(ends.close)  # before the engine's, so that the sound stops at once

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from model.lite.outlook import SmolOutlook
     from model.lite.recognizer import WhisperRecognizer
     from model.reply import ReplyGenerator
+    from model.tools.toolbox import Toolbox
     from model.turns.endings.models import EndOfTurnModel, OutlookModel
     from model.turns.turn_settings import TurnSettings
     from model.weights.packages import WeightStore
@@ -81,7 +82,11 @@ def for_sessions(settings: Settings, choice: EngineChoice, sessions: int) -> Eng
 
 
 def build_engine(
-    settings: Settings, *, real_time: bool, choice: EngineChoice | None = None
+    settings: Settings,
+    *,
+    real_time: bool,
+    choice: EngineChoice | None = None,
+    tools: Toolbox | None = None,
 ) -> Engine:
     """Build an engine; :meth:`Engine.warm_up` loads it.
 
@@ -89,6 +94,7 @@ def build_engine(
         real_time: work on threads beside the conversation. Otherwise a clock counts the work, so
             that the conversation can run faster (:mod:`model.jobs.executor`).
         choice: None chooses by the settings.
+        tools: those that the chat model may use, of the engine ``lite``.
 
     Raises: SettingsError, VoiceError, ModelError.
     """
@@ -123,7 +129,7 @@ def build_engine(
 
         words = RecalledWords(whisper(settings))
         return turn_taking(settings, build_audio_chat(settings, words.of), executor, words)
-    return turn_taking(settings, lite_cascade(settings), executor, whisper(settings))
+    return turn_taking(settings, lite_cascade(settings, tools), executor, whisper(settings))
 
 
 def check_heeded(settings: Settings, choice: EngineChoice) -> None:
@@ -251,8 +257,8 @@ def _speaker_embedder(settings: Settings) -> SpeakerEmbedder | None:
     return CamPlusPlusEmbedder(_weights(settings).path("campplus", "campplus_cn_en_common.pt"))
 
 
-def lite_cascade(settings: Settings) -> Cascade:
-    """Build the embedded engine's reply generator.
+def lite_cascade(settings: Settings, tools: Toolbox | None = None) -> Cascade:
+    """Build the embedded engine's reply generator, which may use ``tools``.
 
     Raises: SettingsError, VoiceError, ModelError.
     """
@@ -267,6 +273,7 @@ def lite_cascade(settings: Settings) -> Cascade:
         chat_url=settings.chat.url,
         persona=read_persona(settings.chat.persona),
         limits=ChatLimits(settings.chat.max_tokens, settings.chat.context, settings.chat.timeout),
+        tools=tools,
     )
 
 

@@ -15,6 +15,7 @@ from blessed import LineEditor
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import Quit, Request
 from model.engine import Interrupt, NewSpeaker, PushToTalk, SayText, SetMuted, SetVoice
+from model.events import ToolAnswered, ToolOutcome, UserTranscript
 
 KEYS = (
     ("space", "push-to-talk: start, again to send"),
@@ -22,11 +23,15 @@ KEYS = (
     ("i, Esc", "interrupt the reply"),
     ("v", "next voice"),
     ("n", "new speaker: learn your voice anew"),
+    ("y, n", "yes, no: whether to use a tool, when asked"),
     ("t, /", "type instead of speaking"),
     ("?, h", "show or hide this help"),
     ("q, Ctrl-C", "quit"),
 )
 """Shown by the help."""
+
+ANSWERS = {"y": "Yes.", "n": "No."}
+"""What the keys say while the user is asked whether to use a tool."""
 
 TYPING_KEYS = (("Enter", "send"), ("Esc", "cancel"))
 
@@ -58,6 +63,7 @@ class KeyMachine:
         self._voice = voice
         self._muted = False
         self._talked = False
+        self._asked = False
         self._line = LineEditor()
         self._state = KeyState()
         self._lock = Lock()
@@ -70,11 +76,20 @@ class KeyMachine:
     def feed(self, key: str) -> list[Request]:
         """Take in one key and return what it asks for."""
         with self._lock:
+            if self._asked and not self._state.typing and key in ANSWERS:
+                self._asked = False
+                return [SayText(ANSWERS[key])]
             return self._feed(key)
 
     def on_tick(self, tick: Tick) -> None:
-        """Note the end of push-to-talk, also by a typed line or a turn that gets too long."""
+        """Note the end of push-to-talk, also by a typed line or a turn that gets too long, and
+        whether a tool was asked about."""
         with self._lock:
+            for event in tick.events:
+                if isinstance(event, ToolAnswered):
+                    self._asked = self._asked or event.outcome is ToolOutcome.ASKED
+                elif isinstance(event, UserTranscript) and event.final:
+                    self._asked = False
             if self._talked and not tick.talking:
                 self._state = replace(self._state, talking=False)
             self._talked = tick.talking

@@ -24,7 +24,11 @@ MOST_SAID = 6
 LABEL = 6
 """Columns for the speaker's name."""
 
-WHO_STYLES = {Who.USER: "bold cyan", Who.ASSISTANT: "bold magenta"}
+WHO_STYLES = {
+    Who.USER: "bold cyan",
+    Who.ASSISTANT: "bold magenta",
+    Who.TOOL: "bold yellow",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,14 @@ class Panel:
     glyphs: Glyphs
 
     def entry(self, entry: TranscriptEntry) -> list[Text]:
-        """Return an entry, wrapped beside its speaker's name."""
+        """Return an entry, wrapped beside its speaker's name; a tool's use is one line."""
         label = LABEL if self.width >= 30 else 0
-        lines = self._wrap(self._words(entry), self.width - label)
+        if entry.who is Who.TOOL:
+            used = Text(clean(entry.text), "dim")
+            self._truncate(used, self.width - label)
+            lines = [used]
+        else:
+            lines = self._wrap(self._words(entry), self.width - label)
         name, style = NAMES[entry.who].lower(), WHO_STYLES[entry.who]
         if not label:
             return [Text(f"{name}:", style), *lines]

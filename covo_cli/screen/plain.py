@@ -24,13 +24,21 @@ from model.events import (
     PlaybackAction,
     PlaybackControl,
     ReplyFinished,
+    ToolAnswered,
+    ToolCalled,
+    ToolOutcome,
     TurnDiscarded,
     TurnLatency,
     UserTranscript,
     VoiceChanged,
 )
 
-USER, ASSISTANT = (NAMES[who].lower() for who in Who)
+USER, ASSISTANT, TOOL = (NAMES[who].lower() for who in Who)
+
+_PLAYBACK = {PlaybackAction.HOLD: "pauses", PlaybackAction.RESUME: "goes on"}
+
+MOST_SHOWN = 200
+"""Characters of a tool's result in a line."""
 
 
 class _StreamScreen:
@@ -113,6 +121,8 @@ def _lines(event: Event) -> Iterator[str]:
             yield f"{USER}: {event.text}"
         case Backchannel():
             yield f"{ASSISTANT}: ({event.text})"
+        case ToolCalled() | ToolAnswered():
+            yield _of_tool(event)
         case ReplyFinished():
             yield f"{ASSISTANT}: {event.text}"
         case Interrupted():
@@ -125,13 +135,20 @@ def _lines(event: Event) -> Iterator[str]:
             yield f"-- answered after {latency_line(event)}"
         case EndpointJudged(over=False):
             yield f"-- waiting for you: {event.reason}"
-        case PlaybackControl(action=PlaybackAction.HOLD):
-            yield f"-- covo pauses: {event.reason}"
-        case PlaybackControl(action=PlaybackAction.RESUME):
-            yield f"-- covo goes on: {event.reason}"
+        case PlaybackControl(action=action) if action in _PLAYBACK:
+            yield f"-- covo {_PLAYBACK[action]}: {event.reason}"
         case TurnDiscarded():
             yield f"-- not a turn: {event.reason}"
         case VoiceChanged():
             yield f"-- voice: {event.voice}"
         case Notice():
             yield f"-- {event.level}: {event.text}"
+
+
+def _of_tool(event: ToolCalled | ToolAnswered) -> str:
+    if isinstance(event, ToolCalled):
+        return f"{TOOL}: {event.tool} {event.arguments}".rstrip()
+    end = "" if event.outcome is ToolOutcome.DONE else event.outcome.value
+    told = clean(": ".join(filter(None, (end, event.result))))
+    shown = told if len(told) <= MOST_SHOWN else f"{told[:MOST_SHOWN]} ..."
+    return f"{TOOL}: {event.tool}: {shown}"

@@ -103,7 +103,7 @@ def exchanges(said: Iterable[TranscriptEntry]) -> Iterator[SpokenExchange]:
         text = entry.text.strip()
         if entry.who is Who.USER:
             asked.append(text)
-        elif text and not entry.backchannel:
+        elif entry.who is Who.ASSISTANT and text and not entry.backchannel:
             end = f" {CUT_OFF}" if entry.unheard.strip() else ""
             yield SpokenExchange("\n".join(asked), text + end)
             asked = []

@@ -20,7 +20,7 @@ from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
 PIPE_WIDTH = 200
 ALL_COLUMNS = ("Name", "When", "Length", "Turns", "Engine", "Voice", "State")
 NARROW_COLUMNS = ("Name", "Length", "Turns", "State")
-STYLES = {Who.USER: "cyan", Who.ASSISTANT: "green"}
+STYLES = {Who.USER: "cyan", Who.ASSISTANT: "green", Who.TOOL: "yellow"}
 
 
 def console() -> PlainConsole:

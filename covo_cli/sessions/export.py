@@ -14,7 +14,7 @@ from covo_cli.sessions.event_log import event_to_dict
 from covo_cli.sessions.files import ExportFormat
 from covo_cli.sessions.markdown import transcript_markdown
 from covo_cli.sessions.store import Session
-from covo_cli.sessions.transcript import NAMES, TranscriptEntry
+from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
 
 SHORTEST_CUE_MS = 1_500
 """A typed question takes no time, but its subtitle has to be read."""
@@ -91,6 +91,8 @@ def _subtitles(session: Session, kind: ExportFormat) -> str:
 
     subtitles = SSAFile()
     for entry in session.transcript:
+        if entry.who is Who.TOOL:
+            continue  # nothing was said
         start = round(entry.start_s * 1000)
         end = max(round(entry.end_s * 1000), start + SHORTEST_CUE_MS)
         words = clean(entry.shown)

@@ -22,6 +22,9 @@ from model.events import (
     ReplyAudioEnded,
     ReplyFinished,
     ReplyStarted,
+    ToolAnswered,
+    ToolCalled,
+    ToolOutcome,
     TurnDiscarded,
     TurnLatency,
     UserTranscript,
@@ -32,22 +35,24 @@ BROKEN_OFF = "the recording ends here"
 
 
 class Who(StrEnum):
-    """Who speaks."""
+    """Who speaks, or does something."""
 
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
-NAMES = {Who.USER: "You", Who.ASSISTANT: "Covo"}
+NAMES = {Who.USER: "You", Who.ASSISTANT: "Covo", Who.TOOL: "Tool"}
 """Names of the speakers in text for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptEntry:
-    """What the user said in one turn, or the assistant in one reply or ``backchannel``.
+    """What the user said in one turn, the assistant in one reply or ``backchannel``, or a tool's
+    use.
 
-    ``number`` is the turn's or the reply's, ``turn`` the turn that was said or answered (-1:
-    unknown). ``start`` and ``end`` bound the sound, in user samples. ``text`` was said aloud;
+    ``number`` is the turn's, the reply's or the call's, ``turn`` the turn that was said or answered
+    (-1: unknown). ``start`` and ``end`` bound the sound, in user samples. ``text`` was said aloud;
     ``unheard`` is written but not played yet, or never will be if ``cut_off`` gives a reason.
     ``stopped``: when the reply was finished or cut off. Until ``final`` it may change.
     """
@@ -186,6 +191,8 @@ class TranscriptFold:
                 self._put((Who.USER, turn), entry if event.text.strip() else None)
             case TurnDiscarded():
                 self._put((Who.USER, event.turn), None)
+            case ToolCalled() | ToolAnswered():
+                self._put((Who.TOOL, event.call), self._used(event))
             case Backchannel() | RecordedBackchannel():
                 entry = _hummed(event)
                 self._put((entry.who, entry.number), entry)
@@ -234,6 +241,18 @@ class TranscriptFold:
             reply.break_off(duration)
             self._put((Who.ASSISTANT, number), reply.entry())
         return tuple(entry for entry in self.entries if entry.final)
+
+    def _used(self, event: ToolCalled | ToolAnswered) -> TranscriptEntry:
+        """Return the entry of a tool's use, as far as it is known."""
+        known = self._entries.get((Who.TOOL, event.call))
+        start, text = (event.at, event.tool) if known is None else (known.start, known.text)
+        if isinstance(event, ToolCalled):
+            text = f"{event.tool} {event.arguments}".strip()
+        else:
+            end = event.outcome.value if event.outcome is not ToolOutcome.DONE else ""
+            text += f" → {': '.join(filter(None, (end, event.result)))}"
+        final = isinstance(event, ToolAnswered)
+        return TranscriptEntry(Who.TOOL, event.call, -1, start, start, text, final=final)
 
     def _put(self, key: tuple[Who, int], entry: TranscriptEntry | None) -> None:
         if entry is None:

@@ -172,6 +172,22 @@ class ChatSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """Tools that the chat model may use in `covo chat`."""
+
+    ENGINES: ClassVar[tuple[str, ...]] = LITE
+
+    enabled: bool = setting(
+        False, "Let the model at chat.url use tools: time, notes, your own.", flag="--tools"
+    )
+    file: str = setting(
+        "",
+        "TOML file with your own tools; empty: tools.toml beside the settings file.",
+        is_file=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteSettings:
     """The server that answers, of the engines that are served elsewhere."""
 

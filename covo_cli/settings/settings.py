@@ -28,6 +28,7 @@ from covo_cli.settings.sections import (
     ModelsSettings,
     RemoteSettings,
     SessionSettings,
+    ToolSettings,
     TurnOptions,
     VoiceSettings,
 )
@@ -67,6 +68,7 @@ class Settings:
     hearing: HearingSettings = field(default_factory=HearingSettings)
     turns: TurnOptions = field(default_factory=TurnOptions)
     chat: ChatSettings = field(default_factory=ChatSettings)
+    tools: ToolSettings = field(default_factory=ToolSettings)
     remote: RemoteSettings = field(default_factory=RemoteSettings)
     covo: CovoSettings = field(default_factory=CovoSettings)
     session: SessionSettings = field(default_factory=SessionSettings)

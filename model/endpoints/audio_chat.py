@@ -250,4 +250,4 @@ def _said(turn: UserTurn) -> str:
 
 
 def _message(words: str, sound: Audio | None) -> Message:
-    return Message("user", words) if sound is None else SpokenMessage("user", words, sound)
+    return Message("user", words) if sound is None else SpokenMessage("user", words, sound=sound)

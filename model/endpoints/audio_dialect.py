@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,8 +39,14 @@ class AudioDialect(Dialect):
     other_format: str = PCM16
     voice: str = ""
 
-    def request(self, model: str, messages: Sequence[Message], max_tokens: int) -> dict[str, Any]:
-        body = Dialect.request(self, model, messages, max_tokens)
+    def request(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        max_tokens: int,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
+        body = Dialect.request(self, model, messages, max_tokens, tools)
         audio = {"format": self.format} | ({"voice": self.voice} if self.voice else {})
         return body | {"modalities": ["text", "audio"], "audio": audio}
 

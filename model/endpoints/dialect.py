@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model.lite.chat import Message
@@ -31,6 +31,7 @@ _SYSTEM_ROLE = re.compile(
     r"system (?:role|message|prompt|instruction)|developer instruction|\brole\b.{0,60}\bsystem\b|"
     r"roles? must alternate|\buser\b.{0,6}(?:and|or|/).{0,6}\bassistant\b"
 )
+_TOOLS = re.compile(r"\btools?\b|\btool_|\bfunction call")
 _STREAM = re.compile(r"\bstream(?:ing|ed)?\b")
 
 
@@ -47,15 +48,30 @@ class Dialect:
     options: tuple[str, ...] = tuple(_NOT_THINKING)
     system_role: bool = True
     streams: bool = True
+    tools: bool = field(default=True, kw_only=True)
 
-    def request(self, model: str, messages: Sequence[Message], max_tokens: int) -> dict[str, Any]:
-        """Return the body of a request."""
+    def request(
+        self,
+        model: str,
+        messages: Sequence[Message],
+        max_tokens: int,
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> dict[str, Any]:
+        """Return the body of a request. ``tools``: those that the model may call."""
         sent = self._addressed(cut_to(messages, self.context))
+        if not self.tools:
+            sent = [replace(m, calls=()) for m in sent if m.role != "tool"]
         body: dict[str, Any] = {
             "model": model,
-            "messages": [{"role": m.role, "content": self._content(m)} for m in sent],
+            "messages": [
+                {"role": m.role, "content": self._content(m)} | _of_tools(m)
+                for m in sent
+                if m.content or m.calls or m.role != "assistant"
+            ],
             "stream": self.streams,
         }
+        if tools and self.tools:
+            body["tools"] = list(tools)
         if self.limit:
             body[self.limit] = max_tokens
         return body | {name: _NOT_THINKING[name] for name in self.options}
@@ -78,6 +94,8 @@ class Dialect:
             yield replace(self, system_role=False)
         if self.limit and self.limit in text:
             yield replace(self, limit="")
+        if self.tools and _TOOLS.search(text):
+            yield replace(self, tools=False)
         if self.streams and _STREAM.search(text):
             yield replace(self, streams=False)
         if self.options and status in _UNEXPLAINED:
@@ -111,12 +129,27 @@ class Dialect:
 def cut_to(messages: Sequence[Message], context: int) -> list[Message]:
     """Return ``messages`` without the oldest turns that exceed ``context`` estimated tokens.
 
-    The system's message and the last turn stay.
+    The system's message and the last turn stay, with the tools that it has used so far.
     """
     system = [m for m in messages if m.role == "system"]
     turns = [m for m in messages if m.role != "system"]
-    while len(turns) > 1 and estimate_tokens([*system, *turns]) > context:
-        turns = turns[1:]
-        while len(turns) > 1 and turns[0].role != "user":
-            turns = turns[1:]
-    return [*system, *turns]
+    begins = [at for at, message in enumerate(turns) if message.role == "user"][1:]
+    kept = 0
+    while begins and estimate_tokens([*system, *turns[kept:]]) > context:
+        kept = begins.pop(0)
+    return [*system, *turns[kept:]]
+
+
+def _of_tools(message: Message) -> dict[str, Any]:
+    """Return what a message that has to do with tools is sent with."""
+    sent: dict[str, Any] = {"tool_call_id": message.call} if message.role == "tool" else {}
+    if message.calls:
+        sent["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.calls
+        ]
+    return sent

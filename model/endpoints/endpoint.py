@@ -126,18 +126,23 @@ class Endpoint:
                 raise
 
     async def read(
-        self, messages: Sequence[Message], reading: Reading, *, patience: float | None = None
+        self,
+        messages: Sequence[Message],
+        reading: Reading,
+        *,
+        patience: float | None = None,
+        tools: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Read the answer to ``messages`` until it ends or ``reading`` has enough.
 
         A refusal changes the address or the dialect, and the request is made again. ``patience``:
-        seconds to wait for its beginning. Raises: ChatError.
+        seconds to wait for its beginning. ``tools``: those it may call. Raises: ChatError.
         """
         addresses = self._addresses
         refused_first: RefusedError | None = None
         while True:
             try:
-                return await self._ask(messages, reading, patience or self._timeout)
+                return await self._ask(messages, reading, patience or self._timeout, tools)
             except RefusedError as refused:
                 if refused.misses_address and len(self._addresses) > 1:
                     refused_first = refused_first or refused
@@ -149,8 +154,14 @@ class Endpoint:
                     raise (refused_first or refused) from refused
                 self.dialect = learnt
 
-    async def _ask(self, messages: Sequence[Message], reading: Reading, patience: float) -> None:
-        body = self.dialect.request(self._model, messages, self._max_tokens)
+    async def _ask(
+        self,
+        messages: Sequence[Message],
+        reading: Reading,
+        patience: float,
+        tools: Sequence[Mapping[str, Any]],
+    ) -> None:
+        body = self.dialect.request(self._model, messages, self._max_tokens, tools)
         with raised_as_chat_error(self.name, patience, self._key, lambda: reading.begun):
             async with (
                 asyncio.timeout(patience) as deadline,

@@ -12,7 +12,8 @@ from model.endpoints.server_key import openai_key
 from model.engine import Progress
 from model.jobs.channel import Channel, feed
 from model.lite.chat import Message
-from model.lite.reply_reader import ChatPart, ReplyReader
+from model.lite.reply_reader import ChatPart, ReplyReader, ToolCalls
+from model.reply import ReplyNotice
 
 ENDPOINT_MAX_TOKENS = 400
 ENDPOINT_CONTEXT = 6000
@@ -75,38 +76,78 @@ class OpenAIChat:
         self, messages: Sequence[Message], cancelled: Callable[[], bool]
     ) -> Iterator[ChatPart]:
         channel: Channel[ChatPart] = Channel(cancelled)
-        feed(channel, lambda: asyncio.run(self._produce(messages, channel)), "chat")
+
+        def produce() -> None:
+            asyncio.run(self._produce(messages, channel.put, lambda: channel.stopped))
+
+        feed(channel, produce, "chat")
+        return iter(channel)
+
+    def stream_with_tools(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]],
+        cancelled: Callable[[], bool],
+    ) -> Iterator[ChatPart | ToolCalls]:
+        channel: Channel[ChatPart | ToolCalls] = Channel(cancelled)
+
+        def produce() -> None:
+            could = self._endpoint.dialect.tools
+            put = channel.put
+            reader = asyncio.run(self._produce(messages, put, lambda: channel.stopped, tools))
+            if could and not self._endpoint.dialect.tools:
+                put(ReplyNotice("warning", f"{self.name} cannot call tools: it answers without"))
+            if reader is not None and reader.calls:
+                put(ToolCalls(reader.calls))
+
+        feed(channel, produce, "chat")
         return iter(channel)
 
     def close(self) -> None:
         """Do nothing: each request closes its connection."""
 
-    async def _produce(self, messages: Sequence[Message], channel: Channel[ChatPart]) -> None:
-        """Read a reply into ``channel``; close the connection as soon as the channel is stopped."""
+    async def _produce(
+        self,
+        messages: Sequence[Message],
+        put: Callable[[ChatPart], bool],
+        stopped: Callable[[], bool],
+        tools: Sequence[Mapping[str, Any]] = (),
+    ) -> ReplyReader | None:
+        """Read a reply and ``put`` its parts; close the connection as soon as it is stopped.
+
+        Return what has read it to its end.
+        """
 
         def take(parts: Sequence[ChatPart]) -> bool:
-            return not channel.stopped and all(channel.put(part) for part in parts)
+            return not stopped() and all(put(part) for part in parts)
 
-        reader = await unless_stopped(self._reply(messages, take), lambda: channel.stopped)
-        if reader is not None and not channel.stopped:
-            take(reader.end())
-            self._thinks_first = reader.thinks_first
+        reader = await unless_stopped(self._reply(messages, take, tools), stopped)
+        if reader is None or stopped():
+            return None
+        take(reader.end())
+        self._thinks_first = reader.thinks_first
+        return reader
 
     async def _reply(
-        self, messages: Sequence[Message], take: Callable[[Sequence[ChatPart]], bool]
+        self,
+        messages: Sequence[Message],
+        take: Callable[[Sequence[ChatPart]], bool],
+        tools: Sequence[Mapping[str, Any]],
     ) -> ReplyReader:
         """Read a reply to ``messages``, shortened until there is room for its first word."""
         while True:
-            reader = self._reader()
-            await self._endpoint.read(messages, _TextReading(reader, take))
+            reader = self._reader(tools=bool(tools))
+            await self._endpoint.read(messages, _TextReading(reader, take), tools=tools)
             shorter = self._endpoint.dialect.shorter(messages) if reader.cut_early else None
             if shorter is not None:
                 self._endpoint.dialect = shorter
             if reader.characters or shorter is None:
                 return reader
 
-    def _reader(self) -> ReplyReader:
-        return ReplyReader(self.name, self._max_tokens, thinks_first=self._thinks_first)
+    def _reader(self, *, tools: bool = False) -> ReplyReader:
+        return ReplyReader(
+            self.name, self._max_tokens, thinks_first=self._thinks_first, tools=tools
+        )
 
 
 class _TextReading:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.errors import SynthesizerError
+from model.errors import ChatError, SynthesizerError
 
 if TYPE_CHECKING:
     from model.lite.cascade import Cascade
     from model.lite.chat import ChatModel
     from model.lite.prompt import Prompt
     from model.lite.synthesizer import Synthesizer
+    from model.tools.toolbox import Toolbox
     from model.weights.packages import WeightStore
     from voices.pack import VoicePack
 
@@ -43,6 +44,7 @@ def build_cascade(
     persona: str | None = None,
     limits: ChatLimits | None = None,
     threads: int = 2,
+    tools: Toolbox | None = None,
 ) -> Cascade:
     """Return the embedded engine's reply generator, not loaded yet.
 
@@ -53,15 +55,25 @@ def build_cascade(
         chat_url: an OpenAI-compatible endpoint.
         persona: replaces who the assistant is.
         limits: of ``chat_model``.
+        tools: those that the chat model may use, which must be at an endpoint.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
     from model.lite.cascade import Cascade
+    from model.lite.chat import ToolCallingChat
     from model.lite.prompt import local_time
+    from model.tools.tool_use import ToolUse
 
     chat, prompt = choose_chat(
         weights, chat_model, chat_url, persona, limits=limits, threads=threads
     )
+    use = None
+    if isinstance(chat, ToolCallingChat) and tools is not None:
+        use = ToolUse(chat, tools)
+    elif tools is not None:
+        raise ChatError(
+            f"{chat.name} cannot use tools: name an endpoint (--chat-url), or leave out --tools"
+        )
     return Cascade(
         chat,
         SynthesizerMaker(weights, voices, threads=threads),
@@ -69,6 +81,7 @@ def build_cascade(
         prompt=prompt,
         device=f"CPU, {threads} threads",
         clock=local_time,
+        tools=use,
     )
 
 

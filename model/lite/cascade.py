@@ -30,6 +30,7 @@ from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.markup import replacement
 from model.lite.text.speakable import no_sounds, unsayable
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
+from model.tools.tool_use import ToolReply, ToolUse
 
 _CLAUSES_AHEAD = 8
 """Clauses that may be written ahead of speech; then writing waits."""
@@ -42,20 +43,30 @@ _NO_SOUND = np.zeros(0, np.float32)
 
 @dataclass(slots=True)
 class _BegunReply:
-    """A reply to the words ``user`` at the time ``at``. ``complete``: all of it was yielded.
-    ``thought``: characters at its beginning that turned out to be thinking."""
+    """A reply to the words ``user`` at the time ``at``, with the use of ``tools`` if there are any.
+    ``complete``: all of it was yielded. ``thought``: characters at its beginning that turned out
+    to be thinking."""
 
     user: str
     at: datetime | None
+    tools: ToolReply | None = None
     complete: bool = False
     thought: int = 0
+
+    def exchange(self, number: int, heard: Heard) -> ChatExchange:
+        """Return what the history keeps of it, with ``number``."""
+        cut = not self.complete or bool(heard.unheard)
+        if self.tools is None:
+            return ChatExchange(self.user, heard.text[self.thought :], cut, number, self.at)
+        rounds, text = self.tools.heard(heard.text, self.thought)
+        return ChatExchange(self.user, text, cut, number, self.at, rounds)
 
 
 class Cascade:
     """The embedded engine's :class:`model.reply.ReplyGenerator`.
 
     ``voices`` returns the synthesiser of a voice, or raises. ``clock`` tells the time that the chat
-    model is told; None: it is told none.
+    model is told; None: it is told none. ``tools``: those that ``chat`` uses.
     """
 
     def __init__(
@@ -67,8 +78,10 @@ class Cascade:
         prompt: Prompt,
         device: str = "CPU",
         clock: Callable[[], datetime] | None = None,
+        tools: ToolUse | None = None,
     ) -> None:
         self.chat = chat
+        self._tools = tools
         self._now: Callable[[], datetime | None] = clock or (lambda: None)
         self.prompt = replace(prompt, began=self._now())
         self._voices = voices
@@ -90,11 +103,14 @@ class Cascade:
     def info(self) -> EngineInfo:
         with self._lock:
             voice, synthesizer = self._voice, self._synthesizer
-        parts = {"chat model": self.chat.name, "synthesiser": synthesizer.name}
+        models = {"chat model": self.chat.name, "synthesiser": synthesizer.name}
+        parts = dict(models)
+        if self._tools is not None:
+            parts["tools"] = ", ".join(self._tools.box.names)
         return EngineInfo(
             name="lite",
             description=(
-                f"a cascade of small models ({', '.join(parts.values())}): "
+                f"a cascade of small models ({', '.join(models.values())}): "
                 "the stand-in for Covo-Audio"
             ),
             voice=voice,
@@ -140,6 +156,8 @@ class Cascade:
         if not turn.text:
             raise ChatError("a turn without words cannot be answered")
         made = _BegunReply("\n".join(filter(None, (turn.text, turn.added))), self._now())
+        if self._tools is not None:
+            made.tools = self._tools.begin(reply_id, turn)
 
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()
@@ -157,7 +175,8 @@ class Cascade:
         def write() -> None:
             splitter = ClauseSplitter()
             written = 0
-            for part in self.chat.stream(messages, lambda: parts.stopped):
+            writer = made.tools or self.chat
+            for part in writer.stream(messages, lambda: parts.stopped):
                 if isinstance(part, ThoughtAloud):
                     splitter, made.thought = ClauseSplitter(), written
                     parts.put(ReplyNotice("warning", _THOUGHT_ALOUD))
@@ -166,8 +185,10 @@ class Cascade:
                     return
                 if isinstance(part, str):
                     written += len(part)
-                    for clause in splitter.feed(part):
-                        clauses.put((made.thought, clause))
+                # While a tool is used, what was written before is said.
+                ready = splitter.feed(part) if isinstance(part, str) else splitter.flush()
+                for clause in ready:
+                    clauses.put((made.thought, clause))
             for clause in splitter.flush():
                 clauses.put((made.thought, clause))
 
@@ -204,12 +225,14 @@ class Cascade:
             again = made is None and self._settled is not None and self._settled[0] == reply_id
             if again and self._settled is not None:
                 made = self._settled[1]
+            if self._tools is not None:
+                self._tools.settle(reply_id, None if heard is None else heard.text)
+            if made is not None and made.tools is not None and made.tools.used:
+                heard = heard or Heard(0, "", "")  # tools were used, also if nothing was heard
             if made is None or heard is None:
                 return
             self._settled = (reply_id, made)
-            cut = not made.complete or bool(heard.unheard)
-            text = heard.text[made.thought :]
-            exchange = ChatExchange(made.user, text, cut, reply_id, made.at)
+            exchange = made.exchange(reply_id, heard)
             if again:
                 self._history = tuple(
                     exchange if old.number == reply_id else old for old in self._history
@@ -240,6 +263,8 @@ class Cascade:
             self.prompt = replace(prompt, began=self._now())
             self._history, self._settled = (), None
             self._made.clear()
+            if self._tools is not None:
+                self._tools.forget_question()
         self._prepare()
 
     def set_voice(self, voice: str) -> None:
@@ -252,6 +277,8 @@ class Cascade:
     def close(self) -> None:
         atexit.unregister(self.close)
         self._closed.set()
+        if self._tools is not None:
+            self._tools.box.close()
         with self._lock:
             loaded = list(self._loaded.values())
             working = self._working

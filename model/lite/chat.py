@@ -10,13 +10,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from model.engine import Progress
 from model.errors import ChatError
 from model.jobs.channel import Channel, feed
 from model.lite.gguf import check_gguf, start_server, try_gguf
-from model.lite.reply_reader import ChatPart, ReplyReader
+from model.lite.reply_reader import ChatPart, ReplyReader, ToolCalls
+from model.tools.tool import ToolCall
 
 _MAY_RECUR = 8
 """Repeated tokens that the DRY sampler allows, because an answer may echo its question."""
@@ -29,10 +30,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation; ``role`` is ``system``, ``user`` or ``assistant``."""
+    """One message of a conversation; ``role`` is ``system``, ``user``, ``assistant`` or ``tool``.
+
+    ``calls``: tools that the assistant calls. ``call``: the call whose result it is.
+    """
 
     role: str
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    call: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,20 @@ class ChatModel(Protocol):
 
     def close(self) -> None:
         """Free memory. Safe to call twice."""
+
+
+@runtime_checkable
+class ToolCallingChat(ChatModel, Protocol):
+    """A chat model that can call tools."""
+
+    def stream_with_tools(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]],
+        cancelled: Callable[[], bool],
+    ) -> Iterator[ChatPart | ToolCalls]:
+        """As :meth:`stream`; ``tools`` are those that it may call, in OpenAI's form. If it calls
+        any, the last part is the calls, and there may be no text."""
 
 
 class LlamaChat:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from model.lite.chat import ChatSampling, Message
+from model.tools.tool import ToolCall
 
 PERSONA = (
     "You are Covo, a friendly voice assistant. You are heard, not read: answer in one to three "
@@ -72,12 +73,35 @@ class Prompt:
         return replace(self, began=at)
 
 
+NO_RESULT = "cancelled by the user; it may have taken effect"
+"""What the model is told of a call whose result was not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRound:
+    """Tools that a reply used after it had ``said`` something: the ``calls``, and the ``results``
+    of the first of them."""
+
+    said: str
+    calls: tuple[ToolCall, ...]
+    results: tuple[str, ...] = ()
+
+    def messages(self) -> list[Message]:
+        """Return the calls and a result of each, as the chat protocol wants them."""
+        missing = (NO_RESULT,) * (len(self.calls) - len(self.results))
+        results = zip(self.calls, self.results + missing, strict=True)
+        return [
+            Message("assistant", self.said.strip(), calls=self.calls),
+            *(Message("tool", result, call=call.id) for call, result in results),
+        ]
+
+
 @dataclass(frozen=True, slots=True)
 class ChatExchange:
     """A turn and the heard part of its reply; ``interrupted``: that is not all of it.
 
     ``number``: that of the reply, or negative where the exchange was added. ``at``: when the turn
-    was answered.
+    was answered. ``rounds``: the tools that were used before the text ``assistant``.
     """
 
     user: str
@@ -85,6 +109,7 @@ class ChatExchange:
     interrupted: bool = False
     number: int = field(default=0, compare=False)
     at: datetime | None = field(default=None, compare=False)
+    rounds: tuple[ToolRound, ...] = ()
 
 
 def build_messages(
@@ -112,10 +137,13 @@ def build_messages(
     unanswered = ""
     for exchange in history:
         unanswered = f"{unanswered} {timed(exchange.user, exchange.at)}".strip()
-        if exchange.assistant:
+        if exchange.assistant or exchange.rounds:
             end = f" {CUT_OFF}" if exchange.interrupted else ""
             messages.append(Message("user", unanswered))
-            messages.append(Message("assistant", exchange.assistant.strip() + end))
+            for round_ in exchange.rounds:
+                messages += round_.messages()
+            said = (exchange.assistant.strip() + end).strip() or CUT_OFF
+            messages.append(Message("assistant", said))
             unanswered = ""
     beginning = timed(user or "", now)
     if user is not None or beginning:
@@ -169,7 +197,9 @@ def fit_history(
 
 def estimate_tokens(messages: Sequence[Message]) -> int:
     """Estimate the tokens of ``messages``, rather too many than too few."""
-    return sum(len(m.content) // 3 + 8 for m in messages)
+    calls = [call for message in messages for call in message.calls]
+    called = sum((len(call.name) + len(call.arguments)) // 3 + 8 for call in calls)
+    return called + sum(len(m.content) // 3 + 8 for m in messages)
 
 
 def _clock(at: datetime) -> str:

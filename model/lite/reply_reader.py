@@ -8,7 +8,9 @@ from typing import Any
 
 from model.errors import ChatError
 from model.lite.text.asides import Asides
+from model.lite.tool_calls import CallReader
 from model.reply import ReplyNotice
+from model.tools.tool import ToolCall
 
 _CHARACTERS_PER_TOKEN = 8
 """More than any tokenizer's average, so that only a model that ignores its limit is cut by it."""
@@ -21,6 +23,13 @@ class ThoughtAloud:
     """What the model has written so far was thinking; the reply begins now."""
 
 
+@dataclass(frozen=True, slots=True)
+class ToolCalls:
+    """The model calls these tools, and waits for their results."""
+
+    calls: tuple[ToolCall, ...]
+
+
 ChatPart = str | ReplyNotice | ThoughtAloud
 """A piece of the reply, or something about it."""
 
@@ -28,21 +37,29 @@ ChatPart = str | ReplyNotice | ThoughtAloud
 class ReplyReader:
     """Reads the messages of one reply of the model ``name``, limited to ``max_tokens``.
 
-    ``thinks_first``: see :class:`~model.lite.text.asides.Asides`.
+    ``thinks_first``: see :class:`~model.lite.text.asides.Asides`. ``tools``: it was offered some.
     """
 
-    def __init__(self, name: str, max_tokens: int, *, thinks_first: bool = False) -> None:
+    def __init__(
+        self, name: str, max_tokens: int, *, thinks_first: bool = False, tools: bool = False
+    ) -> None:
         self._name = name
         self._max_tokens = max_tokens
         self._asides = Asides(thinks_first=thinks_first)
         self._thinks_first = thinks_first
         self._reason = ""
-        self._tools: list[str] = []
+        self._offered = tools
+        self._calls = CallReader()
         self._thinking = False
         self._late = False
         self.characters = 0
         """Characters that came, hidden ones included."""
         self._shown = 0
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The tools that the model calls, once it has ended its reply; none unless offered."""
+        return self._calls.calls if self._offered and not self.endless else ()
 
     @property
     def finished(self) -> bool:
@@ -74,16 +91,18 @@ class ReplyReader:
         hidden = _text_of(message.get("reasoning_content") or message.get("reasoning"))
         if hidden.strip():
             self._thinking = True
-        for call in message.get("tool_calls") or ():
-            self._tools.append(str((call.get("function") or {}).get("name") or ""))
+        self.characters += self._calls.read(message.get("tool_calls") or ())
         text = _text_of(message.get("content")) or _text_of(message.get("refusal"))
         self.characters += len(hidden) + len(text)
         return self._hand_out(self._asides.feed(text)) if text else []
 
     def end(self) -> list[ChatPart]:
-        """End the reply and return its rest. Raises: ChatError if nothing was for the listener."""
+        """End the reply and return its rest.
+
+        Raises: ChatError if nothing was for the listener and there are no :attr:`calls`.
+        """
         parts = self._hand_out(self._asides.end(cut=self._reason == "length"))
-        if self._shown == 0:
+        if self._shown == 0 and not self.calls:
             raise ChatError(f"{self._name} {self._silence()}")
         if self.endless or (self._reason == "length" and not self.cut_early):
             limit = f"{self._max_tokens} tokens (chat.max_tokens)"
@@ -116,11 +135,14 @@ class ReplyReader:
         """Tell why there was nothing for the listener."""
         if self._reason == "content_filter":
             return "withheld its reply: its content filter"
-        if self._tools or self._asides.tool or self._reason in ("tool_calls", "function_call"):
-            names = ", ".join(sorted(filter(None, set(self._tools))))
+        if self._offered and self._asides.tool:
+            return "called a tool in its text: turn on the parser of tool calls at the server"
+        calls = self._calls.calls
+        if calls or self._asides.tool or self._reason in ("tool_calls", "function_call"):
+            names = ", ".join(sorted({call.name for call in calls} - {""}))
             return (
-                f"called a tool{f' ({names})' if names else ''} instead of answering: covo has no "
-                "tools; turn them off there"
+                f"called a tool{f' ({names})' if names else ''} instead of answering: covo's are "
+                "off (--tools); turn them off there, too"
             )
         if self._reason == "length" and not self._thinking_seen:
             return (

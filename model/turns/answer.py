@@ -6,13 +6,30 @@ from collections.abc import Callable, Iterator
 
 from audio_io.clock import ASSISTANT_RATE, samples
 from model.errors import ModelError, failing_as_model_error
-from model.events import Event, Notice, TurnLatency, UserTranscript
+from model.events import (
+    Event,
+    Notice,
+    ToolAnswered,
+    ToolCalled,
+    ToolOutcome,
+    TurnLatency,
+    UserTranscript,
+)
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition, Transcript
 from model.jobs.executor import Executor, Job
 from model.jobs.question import Question
 from model.playback.spoken_reply import SpokenReply, latency_parts
-from model.reply import ReplyGenerator, ReplyNotice, ReplyPart, ReplyText, UserTurn
+from model.reply import (
+    ReplyAudio,
+    ReplyGenerator,
+    ReplyNotice,
+    ReplyPart,
+    ReplyText,
+    ReplyToolCall,
+    ReplyToolResult,
+    UserTurn,
+)
 
 REPLY_LANE = "reply"
 
@@ -46,6 +63,9 @@ class TurnAnswer:
         self._begun_at = now
         self._words_at: int | None = None
         self._notices: list[ReplyNotice] = []
+        self._tools: list[Event] = []
+        self._calling: ReplyToolCall | None = None
+        self._over = False
         self._job: Job[ReplyPart] | None = None
         self.turn = turn
         self.wanted = wanted
@@ -77,18 +97,23 @@ class TurnAnswer:
     def poll(self, now: int, *, committed: bool) -> list[Event]:
         """Collect what is ready by ``now``; return the events.
 
-        Until the answer is ``committed``, words may change and the reply's notices are kept back.
+        Until the answer is ``committed``, words may change, the reply's notices are kept back, and
+        it uses no tools.
         """
+        self._over = self._over or committed
         events, came = self._poll_words(now)
         try:
             self._poll_reply(now)
         except ModelError as error:
             self.failed = True
+            events += self._end_call(now, ToolOutcome.FAILED)
             events.append(Notice(now, "error", str(error)))
         if self.complete:
             self.reply.end(whole=not self.failed)
         if came:
             events += self.transcript(now, final=committed)
+        events += self._tools
+        self._tools.clear()
         if committed:
             events += [Notice(now, notice.level, notice.text) for notice in self._notices]
             self._notices.clear()
@@ -102,12 +127,13 @@ class TurnAnswer:
         span = turn.start, turn.end_of_speech
         return [UserTranscript(now, turn.number, self.words, final, *span, self.language)]
 
-    def cancel(self) -> None:
-        """Stop generating the reply."""
+    def cancel(self, now: int) -> list[Event]:
+        """Stop generating the reply; return the end of the tool that it was using."""
         if self._question is not None:
             self._question.drop()
         if self._job is not None:
             self._job.cancel()
+        return self._end_call(now, ToolOutcome.CANCELLED)
 
     def latency(self, now: int, committed_at: int) -> TurnLatency:
         """Return the time from the user's last sample to the first sample heard, by its parts.
@@ -164,23 +190,39 @@ class TurnAnswer:
         with failing_as_model_error("the reply"):
             parts = self._job.poll(now)
         for part in parts:
-            if isinstance(part, ReplyNotice):
-                self._notices.append(part)
-                self.noticed = True
-            elif isinstance(part, ReplyText):
-                self.reply.write(now, part.delta)
-            else:
-                room = samples(LONGEST_REPLY_S, ASSISTANT_RATE) - self.reply.samples
-                self.reply.say(now, part.samples[:room], part.text)
-                if len(part.samples) > room:
-                    self._job.cancel()
-                    self._job = None
-                    raise ModelError(_TOO_LONG)
+            match part:
+                case ReplyNotice():
+                    self._notices.append(part)
+                    self.noticed = True
+                case ReplyText(delta):
+                    self.reply.write(now, delta)
+                case ReplyAudio(sound, text):
+                    room = samples(LONGEST_REPLY_S, ASSISTANT_RATE) - self.reply.samples
+                    self.reply.say(now, sound[:room], text)
+                    if len(sound) > room:
+                        self._job.cancel()
+                        self._job = None
+                        raise ModelError(_TOO_LONG)
+                case ReplyToolCall(call, tool, arguments):
+                    self._calling = part
+                    called = ToolCalled(now, self.reply.reply_id, call, tool, arguments)
+                    self._tools.append(called)
+                case ReplyToolResult():
+                    self._tools += self._end_call(now, part.outcome, part.result)
+
+    def _end_call(self, now: int, outcome: ToolOutcome, result: str = "") -> list[Event]:
+        """Return the end of the call under way, if there is one."""
+        calling, self._calling = self._calling, None
+        if calling is None:
+            return []
+        reply_id = self.reply.reply_id
+        return [ToolAnswered(now, reply_id, calling.call, calling.tool, outcome, result)]
 
     def _begin(self, now: int) -> None:
         generator, reply_id = self._generator, self.reply.reply_id
         heard = generator.hears and len(self._audio) > 0
-        turn = UserTurn(self._audio, None if heard else self.words, self.turn.added)
+        words = None if heard else self.words
+        turn = UserTurn(self._audio, words, self.turn.added, lambda: self._over)
 
         def work(cancelled: Callable[[], bool]) -> Iterator[ReplyPart]:
             return generator.reply(reply_id, turn, cancelled)

@@ -116,7 +116,7 @@ def interrupt(c: TurnContext, state: ConversationState, reason: str) -> Conversa
         case ReplySpeaking():
             return _stop(c, state, None, reason)
         case Thinking(answer=answer):
-            answer.cancel()
+            c.events += answer.cancel(c.now)
             if state.overlap is not None:
                 state.overlap.drop()
             _settle_interrupted(c, answer, reason)
@@ -204,7 +204,7 @@ def _stop(
     c: TurnContext, state: ReplySpeaking, next_turn: OpenTurn | None, reason: str
 ) -> ReplyStopping:
     answer = state.answer
-    answer.cancel()
+    c.events += answer.cancel(c.now)
     answer.reply.stop()
     if state.overlap is not None:
         state.overlap.drop()

@@ -135,7 +135,7 @@ class TurnContext:
 
     def discard_answer(self, answer: TurnAnswer, reason: str) -> None:
         """Discard a speculation: its reply never happened, and its turn goes on."""
-        answer.cancel()
+        self.events += answer.cancel(self.now)
         self.generator.settle(answer.reply.reply_id, None)
         self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
 

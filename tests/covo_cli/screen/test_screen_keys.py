@@ -9,6 +9,7 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.screen.keys import KeyMachine
 from model.engine import Interrupt, NewSpeaker, PushToTalk, SayText, SetMuted, SetVoice
+from model.events import Event, ToolAnswered, ToolOutcome, UserTranscript
 
 
 def feed(machine: KeyMachine, *keys: str) -> list[Request]:
@@ -140,3 +141,26 @@ def test_push_to_talk_may_end_without_a_key(machine: KeyMachine) -> None:
 def test_push_to_talk_goes_on_while_typing(machine: KeyMachine) -> None:
     feed(machine, " ", "t", "a", "KEY_ESCAPE")
     assert machine.state.talking
+
+
+def test_a_question_about_a_tool_is_answered_by_a_key() -> None:
+    def tick(*events: Event) -> Tick:
+        return Tick(0, np.zeros(320, np.float32), np.zeros(480, np.float32), events)
+
+    machine = KeyMachine()
+    asked = tick(ToolAnswered(0, 1, 1, "lamp", ToolOutcome.ASKED, "asked"))
+    assert machine.feed("n") == [NewSpeaker()]
+    machine.on_tick(tick(ToolAnswered(0, 1, 1, "lamp", ToolOutcome.DONE, "on")))
+    assert machine.feed("y") == []
+    machine.on_tick(asked)
+    assert machine.feed("n") == [SayText("No.")]
+    assert machine.feed("n") == [NewSpeaker()]
+    machine.on_tick(asked)
+    assert machine.feed("y") == [SayText("Yes.")]
+    machine.on_tick(asked)
+    machine.on_tick(tick(UserTranscript(0, 2, "No.", True, 0, 1)))  # answered by voice
+    assert machine.feed("n") == [NewSpeaker()]
+    machine.on_tick(asked)
+    machine.feed("t")
+    assert machine.feed("y") == []
+    assert machine.state.text == "y"

@@ -113,6 +113,9 @@ def test_styles_of_what_was_said() -> None:
     assert style_at(entry(Who.USER, "surely", final=True), "surely") == ""
     hum = entry(Who.ASSISTANT, "Mm-hmm.", final=True, backchannel=True)
     assert style_at(hum, "(Mm-hmm.)") == "dim"
+    console = Console(file=io.StringIO(), width=40)
+    used = Panel(console, 40, Glyphs()).entry(entry(Who.TOOL, "lamp → it is on " * 9))
+    assert [line.cell_len for line in used] == [40]
     speaking = entry(Who.ASSISTANT, "said", " unsaid")
     assert style_at(speaking, "said") == ""
     assert style_at(speaking, "unsaid") == "dim"

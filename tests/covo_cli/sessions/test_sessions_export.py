@@ -79,6 +79,14 @@ def test_a_backchannel_is_in_parentheses_and_marked_in_json(session: Session) ->
     assert marks == [("a story", False), ("Mm-hmm.", True)]
 
 
+def test_the_use_of_a_tool_is_no_subtitle(session: Session) -> None:
+    use = replace(user_entry(1.0, 1.0, "lamp → on"), who=Who.TOOL)
+    used = with_turns(session, user_entry(0.0, 3.0, "Lamp on"), use)
+    assert "**00:01 Tool:** lamp → on" in export_text(used, ExportFormat.MARKDOWN).splitlines()
+    assert "lamp →" not in export_text(used, ExportFormat.SRT)
+    assert json.loads(export_text(used, ExportFormat.JSON))["utterances"][1]["speaker"] == "tool"
+
+
 def test_markdown(session: Session) -> None:
     text = export_text(session, ExportFormat.MARKDOWN)
     assert text == (session.folder / "transcript.md").read_text()

@@ -1,0 +1,192 @@
+"""MCP servers of the user's own as tools, through the official `mcp` package."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from audio_io.worker import Worker, join_all
+from model.errors import ToolError
+from model.jobs.channel import Cancelled
+from model.lite.failures import in_a_line
+from model.secrets import without_secrets
+from model.tools.tool import LIMIT_S, Arguments, Tool
+
+CONNECT_S = 15.0
+"""Longest wait for a server to start and to tell its tools."""
+
+_POLL_S = 0.02
+_CLOSE_S = 1.0
+_MOST_PAGES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class McpSource:
+    """How to reach a server: a ``command`` with ``env`` besides a few variables, or a ``url``.
+
+    ``only``: its tools to offer, empty for all. ``trusted``: those that are used without asking;
+    the others are asked about unless the server calls them read-only.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    url: str = ""
+    only: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+    limit_s: float = LIMIT_S
+
+
+class McpServer:
+    """A connection to ``source``, on a thread of its own.
+
+    The server's stderr is dropped, and so is what the package logs: either may quote arguments.
+    """
+
+    def __init__(self, source: McpSource) -> None:
+        self._source = source
+        self._ready = threading.Event()
+        self._failure = ""
+        self._client: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Event | None = None
+        self._worker = Worker(lambda: asyncio.run(self._serve()), "mcp")
+
+    def connect(self) -> list[Tool]:
+        """Start the server and return its tools. Raises: ToolError."""
+        logging.getLogger("mcp").setLevel(logging.CRITICAL + 1)
+        self._worker.start()
+        if not self._ready.wait(CONNECT_S):
+            self.close()
+            raise self._error(f"no answer within {CONNECT_S:g} s")
+        if self._failure:
+            raise self._error(self._failure)
+        found = self._wait_for(self._list(), lambda: False, CONNECT_S)
+        names = [tool.name for tool in found]
+        if missing := [name for name in self._source.only if name not in names]:
+            raise self._error(f"it has no tool {missing[0]}, only {', '.join(names)}")
+        return [self._tool(t) for t in found if t.name in (self._source.only or names)]
+
+    def close(self) -> None:
+        """Disconnect, and stop a server that was started. Safe to call twice."""
+        if self._loop is not None and self._over is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._over.set)
+        if self._worker.is_alive():
+            join_all([self._worker], _CLOSE_S)
+
+    async def _serve(self) -> None:
+        from mcp import Client, StdioServerParameters, stdio_client
+        from mcp.client.streamable_http import streamable_http_client
+
+        source = self._source
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            with Path(os.devnull).open("w") as dropped:
+                transport: Any
+                if source.command:
+                    program, *rest = source.command
+                    about = StdioServerParameters(command=program, args=rest, env=dict(source.env))
+                    transport = stdio_client(about, errlog=dropped)
+                else:
+                    transport = streamable_http_client(source.url)
+                async with Client(transport) as self._client:
+                    self._ready.set()
+                    await self._over.wait()
+        except Exception as error:  # noqa: BLE001 - the connection is over, whatever the reason
+            self._failure = _why(error)
+        finally:
+            self._client = None
+            self._ready.set()
+
+    async def _list(self) -> list[Any]:
+        found: list[Any] = []
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            page = await self._client.list_tools(cursor=cursor)
+            found += page.tools
+            cursor = page.next_cursor
+            if not cursor:
+                break
+        return found
+
+    def _tool(self, about: Any) -> Tool:
+        def run(arguments: Arguments, stop: Cancelled) -> str:
+            if self._client is None:
+                raise self._error(self._failure or "the connection was closed")
+            asked = self._client.call_tool(about.name, dict(arguments))
+            return self._text(self._wait_for(asked, stop, self._source.limit_s))
+
+        read_only = bool(about.annotations and about.annotations.read_only_hint)
+        name = f"{self._source.name}_{about.name}"
+        safe = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in name)
+        return Tool(
+            safe[:64],
+            about.description or about.title or about.name,
+            about.input_schema,
+            run,
+            self._source.limit_s,
+            effects=not (read_only or about.name in self._source.trusted),
+        )
+
+    def _text(self, result: Any) -> str:
+        texts = [part.text for part in result.content if part.type == "text"]
+        others = sorted({part.type for part in result.content if part.type != "text"})
+        if result.is_error:
+            raise self._error(in_a_line(" ".join(texts)) or "it failed without a reason")
+        if others and not texts:
+            raise self._error(f"it returned no text but {', '.join(others)}")
+        return "\n".join(texts)
+
+    def _wait_for(self, work: Coroutine[Any, Any, Any], stop: Cancelled, limit_s: float) -> Any:
+        """Do ``work`` on the connection's thread and return what it returns. Raises: ToolError."""
+        if self._loop is None:
+            raise self._error("it is not connected")
+        asked = asyncio.run_coroutine_threadsafe(asyncio.wait_for(work, limit_s), self._loop)
+        while True:
+            try:
+                return asked.result(_POLL_S)
+            except TimeoutError as error:
+                if asked.done():
+                    raise self._error(f"no answer within {limit_s:g} s") from error
+                if stop() or not self._worker.is_alive():
+                    asked.cancel()
+                    raise self._error("the call was stopped") from error
+            except (Exception, CancelledError) as error:
+                raise self._error(_why(error)) from error
+
+    def _error(self, why: str) -> ToolError:
+        return ToolError(f"the tool server {self._source.name}: {why}")
+
+
+def connect_all(
+    sources: Sequence[McpSource],
+) -> tuple[list[Tool], Callable[[], None]]:
+    """Connect to all ``sources``; return their tools and what closes the connections.
+
+    Raises: ToolError; no connection is then left.
+    """
+    servers = [McpServer(source) for source in sources]
+
+    def close() -> None:
+        for server in servers:
+            server.close()
+
+    try:
+        return [tool for server in servers for tool in server.connect()], close
+    except ToolError:
+        close()
+        raise
+
+
+def _why(error: BaseException) -> str:
+    """Return the first reason in ``error``, which may be a group, on one line."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return without_secrets(in_a_line(str(error))) or type(error).__name__

@@ -1,0 +1,82 @@
+"""A real MCP server over stdio: its tools, and what happens when they fail."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from model.errors import ToolError
+from model.tools.mcp_servers import McpServer, McpSource, connect_all
+
+pytest.importorskip("mcp")
+
+SERVER = """
+import os, time
+from mcp.server.mcpserver import MCPServer
+from mcp_types import ToolAnnotations
+
+server = MCPServer("tiny")
+
+@server.tool(annotations=ToolAnnotations(read_only_hint=True))
+def double(n: int) -> str:
+    "Double a number."
+    return str(2 * n)
+
+@server.tool()
+def empty() -> str:
+    "Empty the bin."
+    return "empty"
+
+@server.tool()
+async def hang() -> str:
+    "Hang."
+    import anyio
+    await anyio.sleep(60)
+    return "late"
+
+@server.tool()
+def die() -> str:
+    "Die."
+    print("a secret", flush=True)
+    os._exit(3)
+
+server.run()
+"""
+
+
+def test_the_tools_of_a_server() -> None:
+    command = (sys.executable, "-c", SERVER)
+    server = McpServer(McpSource("tiny", command, trusted=("hang", "die"), limit_s=0.3))
+    tools = {tool.name: tool for tool in server.connect()}
+    asks = {name: tool.effects for name, tool in tools.items()}
+    assert asks == {"tiny_double": False, "tiny_empty": True, "tiny_hang": False, "tiny_die": False}
+    assert tools["tiny_double"].parameters["properties"]["n"]["type"] == "integer"
+    assert tools["tiny_double"].run({"n": 4}, lambda: False) == "8"
+
+    def failing(name: str, **arguments: object) -> str:
+        with pytest.raises(ToolError) as caught:
+            tools[name].run(arguments, lambda: False)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "valid integer" in failing("tiny_double", n="x")
+    assert failing("tiny_hang") == "the tool server tiny: no answer within 0.3 s"
+    assert "the tool server tiny: " in failing("tiny_die")
+    assert "the tool server tiny: " in failing("tiny_double", n=1)
+    begun = time.monotonic()
+    server.close()
+    server.close()
+    assert time.monotonic() - begun < 2
+
+
+def test_a_server_that_cannot_be_reached_is_one_line() -> None:
+    for source, why in (
+        (McpSource("gone", ("/nowhere/gone",)), "No such file"),
+        (McpSource("dumb", (sys.executable, "-c", "print('hello')")), "Connection closed"),
+        (McpSource("web", url="http://127.0.0.1:9/mcp"), "connect"),
+    ):
+        with pytest.raises(ToolError, match=f"the tool server {source.name}: .*") as caught:
+            connect_all([source])
+        assert why in str(caught.value)
