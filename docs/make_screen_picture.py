@@ -1,7 +1,9 @@
-"""Draw docs/screen.svg, a picture of the live screen.
+"""Draw docs/screen.svg, a picture of the live screen, and write its sound, docs/screen.ogg.
 
 ``python docs/make_screen_picture.py`` draws a made-up conversation, and says so in the title;
-``--session FOLDER [--at SECONDS]`` draws a recorded one at that time (default: its end).
+``--session FOLDER [--at SECONDS]`` draws a recorded one at that time (default: its end), with the
+sound of the whole beside it. Those in this folder are ``covo demo``'s, at 20 s: hibari's voice
+answers Kokoro's, both Apache-2.0.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import soxr
 from rich.console import Console
 
@@ -26,7 +29,7 @@ from covo_cli.screen.keys import KeyState  # noqa: E402
 from covo_cli.screen.panel import Panel  # noqa: E402
 from covo_cli.screen.view import ConversationInfo, ConversationView, View  # noqa: E402
 from covo_cli.screen.words import Glyphs  # noqa: E402
-from covo_cli.sessions.audio import read_audio  # noqa: E402
+from covo_cli.sessions.audio import mixed, read_audio  # noqa: E402
 from covo_cli.sessions.event_log import RecordedAudio, read_events  # noqa: E402
 from covo_cli.sessions.info import read_info  # noqa: E402
 from model.events import AssistantAudio, Event, ReplyStarted  # noqa: E402
@@ -80,6 +83,12 @@ def session_ticks(folder: Path) -> Iterator[Tick]:
         last = count
 
 
+def write_sound(folder: Path, target: Path) -> None:
+    """Write what was said in the session as Opus, both voices in one channel."""
+    sound = np.concatenate(list(mixed(folder)))
+    soundfile.write(target, sound, ASSISTANT_RATE, format="OGG", subtype="OPUS")
+
+
 def _played(event: Event) -> Event:
     """Return the event that a record of sound was; the sound itself is in the recording."""
     if isinstance(event, RecordedAudio):
@@ -98,6 +107,7 @@ def main() -> None:
     if options.session:
         view = ConversationView(session_info(options.session))
         ticks, title = session_ticks(options.session), "covo chat"
+        write_sound(options.session, options.output.with_suffix(".ogg"))
     else:
         view = ConversationView(example.INFO)
         ticks = example.ticks(example.conversation())

@@ -44,6 +44,12 @@ class EngineChoice:
     model: CovoModel | None = field(default=None, repr=False)
     duplex: DuplexModel | None = field(default=None, repr=False)
 
+    @property
+    def memory(self) -> str:
+        """Describe the memory that is planned for the network; empty without one."""
+        inspected = self.model or self.duplex
+        return "" if inspected is None else str(inspected.plan)
+
 
 def choose_engine(settings: Settings) -> EngineChoice:
     """Choose the engine for this machine."""

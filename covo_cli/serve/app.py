@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -13,16 +15,23 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from covo_cli.serve.connection import RealtimeConnection, ServerLimits, described
+from audio_io.file_endpoints import FileSpeaker
+from covo_cli.serve.connection import ServerLimits, SessionConnection, WireProtocol, described
 from covo_cli.serve.figures import MEDIA_TYPE, ServerFigures
 from covo_cli.serve.handshake import Handshake, Refusal
+from covo_cli.serve.live.session import LiveSession
 from covo_cli.serve.places import Places
+from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
+from covo_cli.serve.realtime.speaker import SocketSpeaker
 from covo_cli.serve.realtime.wire import new_id
 from covo_cli.serve.recording import SessionRecordings
 
 RETRY_S = 5
 """When a client that found no place may come again."""
+
+REALTIME = WireProtocol(RealtimeSession, lambda gap: SocketSpeaker(gap=gap))
+LIVE = WireProtocol(LiveSession, lambda gap: FileSpeaker(None), steady=True)
 
 _OPEN_PATHS = {"/health", "/"}
 _ABORT = "covo.abort"
@@ -52,13 +61,14 @@ class ServerApp:
         self._handshake = handshake
         self.places = places
         """The places that are lent."""
-        self._served = served
+        self._served = replace(served, recorded=recordings is not None)
         self._lacks = lacks
         self._limits = limits or ServerLimits()
         self.figures = ServerFigures(places, recorded=recordings is not None)
         self._app = Starlette(
             routes=[
-                WebSocketRoute("/v1/realtime", self._realtime),
+                WebSocketRoute("/v1/realtime", partial(self._talk, REALTIME)),
+                WebSocketRoute("/v1/live/sessions", partial(self._talk, LIVE)),
                 Route("/v1/models", self._models),
                 Route("/v1/realtime/client_secrets", self._client_secret, methods=["POST"]),
                 Route("/health", self._health),
@@ -94,8 +104,9 @@ class ServerApp:
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why)
         return refusal
 
-    async def _realtime(self, socket: WebSocket) -> None:
-        connection = RealtimeConnection(
+    async def _talk(self, protocol: WireProtocol, socket: WebSocket) -> None:
+        connection = SessionConnection(
+            protocol,
             socket,
             self.places,
             lambda engine: described(engine, self._served),
@@ -114,7 +125,7 @@ class ServerApp:
             "owned_by": "covo",
             "voices": list(self._served.voices),
             "lacks": list(self._lacks),
-            "recorded": self._recordings is not None,
+            "recorded": self._served.recorded,
         }
         return JSONResponse({"object": "list", "data": [model]})
 

@@ -10,21 +10,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from audio_io.clock import seconds
+from audio_io.endpoints import Speaker
 from audio_io.worker import Worker
-from covo_cli.conversation.conversation import Conversation
+from covo_cli.conversation.consumer import Consumer
+from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.request import Request
 from covo_cli.serve.figures import ServerFigures
 from covo_cli.serve.handshake import SUBPROTOCOL
 from covo_cli.serve.places import Places, ServerStopsError
 from covo_cli.serve.realtime.microphone import SocketMicrophone
-from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.realtime.session_object import ServedEngine
-from covo_cli.serve.realtime.speaker import SocketSpeaker
 from covo_cli.serve.realtime.wire import new_id
 from covo_cli.serve.recording import TOLD, SessionRecordings
 from model.engine import Engine
@@ -35,6 +35,8 @@ MOST_EARLY_CHARACTERS = 1024 * 1024
 """Characters of these."""
 MOST_QUEUED = 8 * 1024 * 1024
 """Characters that may wait to be sent to a client."""
+_SOUND = ("input_audio_buffer.append", "input_audio.append")
+"""Kinds of messages that are dropped while a client waits."""
 _STOPS = "the server stops"
 _LONG_S = 0.02
 """A message that takes longer is followed by a rest of :data:`_REST` times as long, because all
@@ -55,6 +57,26 @@ class ServerLimits:
     events: float = 200.0
 
 
+class WireSession(Consumer, Protocol):
+    """A session of one of the protocols: a consumer that :meth:`take` s a client's messages."""
+
+    def open(self) -> None:
+        """Tell the client that the session is there, if the protocol does."""
+
+    def take(self, text: str) -> None:
+        """Carry out a message. Never raises for what a client sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class WireProtocol:
+    """A protocol: makes sessions, and the speaker of each, from what counts gaps. ``steady``: see
+    :class:`covo_cli.serve.realtime.microphone.SocketMicrophone`."""
+
+    session: Callable[..., WireSession]
+    speaker: Callable[[Callable[[], None]], Speaker]
+    steady: bool = False
+
+
 class _Gone(Exception):  # noqa: N818 - not a fault
     """The session is over; ``code`` and ``reason`` are those of the socket's close."""
 
@@ -64,7 +86,7 @@ class _Gone(Exception):  # noqa: N818 - not a fault
         self.reason = reason
 
 
-class RealtimeConnection:
+class SessionConnection:
     """Serves one accepted socket; ``abort`` drops it at once.
 
     ``describe``: what is told of an engine. ``recordings`` None: sessions are not recorded.
@@ -72,6 +94,7 @@ class RealtimeConnection:
 
     def __init__(
         self,
+        protocol: WireProtocol,
         socket: WebSocket,
         places: Places,
         describe: Callable[[Engine], ServedEngine],
@@ -80,6 +103,7 @@ class RealtimeConnection:
         figures: ServerFigures,
         recordings: SessionRecordings | None = None,
     ) -> None:
+        self._protocol = protocol
         self._recordings = recordings
         self._socket = socket
         self._places = places
@@ -92,8 +116,9 @@ class RealtimeConnection:
         self._outbox: asyncio.Queue[str] = asyncio.Queue()
         self._queued = 0
         self._early: list[str] = []
-        self._session: RealtimeSession | None = None
+        self._session: WireSession | None = None
         self._conversation: Conversation | None = None
+        self._ending = Ending.ERROR
         self._session_id = new_id("sess")
         self._heard_at = time.monotonic()
 
@@ -128,6 +153,8 @@ class RealtimeConnection:
         if gone.code:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(self._limits.send):
+                    while not self._outbox.empty():
+                        await self._socket.send_text(self._outbox.get_nowait())
                     await self._socket.close(gone.code, gone.reason)
 
     async def _read(self) -> None:
@@ -148,7 +175,7 @@ class RealtimeConnection:
                 self._session.take(message)
                 if (spent := time.monotonic() - now) > _LONG_S:
                     await asyncio.sleep(spent * _REST)
-            elif "input_audio_buffer.append" not in message[:200]:
+            elif not any(kind in message[:200] for kind in _SOUND):
                 waiting = sum(map(len, self._early)) + len(message)
                 if len(self._early) >= MOST_EARLY or waiting > MOST_EARLY_CHARACTERS:
                     raise _Gone(1008, "too many events while waiting for a place")
@@ -172,7 +199,8 @@ class RealtimeConnection:
             engine = await self._places.enter(self._tell_place)
         except ServerStopsError:
             raise _Gone(1001, _STOPS) from None
-        microphone = SocketMicrophone(late=self._figures.step_late)
+        late = self._figures.step_late
+        microphone = SocketMicrophone(late=late, steady=self._protocol.steady)
         begun, over = False, asyncio.Event()
         try:
             Worker(self._begin(engine, microphone, over), "session").start()
@@ -187,7 +215,7 @@ class RealtimeConnection:
         self, engine: Engine, microphone: SocketMicrophone, over: asyncio.Event
     ) -> Callable[[], None]:
         """Begin the session; return what holds its conversation and then sets ``over``."""
-        speaker = SocketSpeaker(gap=self._figures.leave_gap)
+        speaker = self._protocol.speaker(self._figures.leave_gap)
         conversation: Conversation
 
         def send(event: dict[str, Any]) -> None:
@@ -197,7 +225,7 @@ class RealtimeConnection:
         def command(request: Request) -> None:
             conversation.send(request)
 
-        session = RealtimeSession(
+        session = self._protocol.session(
             self._describe(engine),
             microphone,
             speaker,
@@ -221,7 +249,7 @@ class RealtimeConnection:
 
         def run() -> None:
             try:
-                conversation.run()
+                self._ending = conversation.run()
             finally:
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(over.set)
@@ -256,6 +284,8 @@ class RealtimeConnection:
                     await over.wait()
                     if self._places.draining:
                         raise _Gone(1001, _STOPS)
+                    if self._ending is Ending.QUIT:
+                        raise _Gone(1000, "the session was closed")
                     raise _Gone(1011, "the conversation broke off")
 
     async def _tell_place(self, position: int) -> None:

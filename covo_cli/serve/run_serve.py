@@ -236,6 +236,8 @@ def _load(engines: Sequence[Engine], choice: EngineChoice, console: PlainConsole
     info = engines[0].info
     times = f" for {len(engines)} conversations" if len(engines) > 1 else ""
     console.print(f"Engine {info.name} ({choice.reason}){times}: {info.description}")
+    if choice.memory:
+        console.print(f"Memory      {choice.memory}")
 
     def load() -> None:
         for engine in engines:

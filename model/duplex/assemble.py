@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from model.covo.batch.sharing import SharedDecoders
 from model.covo.config.device import AUTO, capability, describe, named_device
 from model.covo.config.gpu import is_modern
 from model.covo.config.network_config import CovoConfig
@@ -26,11 +27,12 @@ from model.covo.config.sizes import FULL
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
-from model.covo.loading.shared import SharedModule
+from model.covo.loading.shared import Shared
 from model.covo.memory.fit import MemoryFit, free_memory
 from model.covo.memory.plan import MemoryPlan, MemorySetting
 from model.covo.speech.token2wav import Token2Wav
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
+from model.duplex.network.context import shared_decoders
 from model.duplex.network.loop import DuplexLoop, LoopState
 from model.duplex.network.network import DuplexNetwork, load_duplex, load_tokenizer
 from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpeech
@@ -76,8 +78,9 @@ class DuplexModel:
         self._tokenizer = load_tokenizer(folder, self._profile)
         self._device = named_device(settings.device)
         self._precision = self._checked_precision()
-        self._network: SharedModule[DuplexNetwork] = SharedModule()
-        self._token2wav: SharedModule[Token2Wav] = SharedModule()
+        self._network: Shared[DuplexNetwork] = Shared()
+        self._token2wav: Shared[Token2Wav] = Shared()
+        self._decoders: Shared[SharedDecoders] = Shared()
         self._sound = None
         if self._profile.speech is Speech.TOKEN2WAV:
             self._sound = self._check_token2wav(catalogue, voice)
@@ -105,12 +108,22 @@ class DuplexModel:
         network = self._network.get(
             lambda: load_duplex(self._folder, device=self._device, precision=self._precision)
         )
-        loop = DuplexLoop(network, graph=self._settings.graph)
+        loop = self._loop(network)
         if self._sound is None:
             return DuplexAssistant(loop, ToneSpeech(self._profile.code_rate), self._tokenizer)
         progress("loading token2wav")
         speech = self._load_speech(self._sound)
         return DuplexAssistant(loop, speech, self._tokenizer)
+
+    def _loop(self, network: DuplexNetwork) -> DuplexLoop:
+        """Return a loop; those of several sessions share the passes of their language model."""
+        graph, sessions = self._settings.graph, self._settings.sessions
+        if sessions == 1:
+            return DuplexLoop(network, graph=graph)
+        shared = self._decoders.get(
+            lambda: shared_decoders(network.covo, self._profile, sessions, graph=graph)
+        )
+        return DuplexLoop(network, graph=graph, decoders=shared.decoder)
 
     def _plan(self) -> MemoryPlan:
         sound = self._sound

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from audio_io.clock import FRAME, FRAME_S, USER_RATE, samples
+from audio_io.clock import FRAME, FRAME_S, USER_RATE, samples, seconds
 from audio_io.endpoints import EndpointStatus
 from audio_io.signal import Audio
 
@@ -37,13 +37,17 @@ class SocketMicrophone:
     """A :class:`audio_io.endpoints.Microphone`. Thread-safe; ``clock`` returns seconds.
 
     ``late`` is called for each frame that is handed on more than :data:`LATE_S` after it was due.
+    ``steady``: no sound is handed on faster than it was spoken, but to make up for a delay.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         late: Callable[[], None] = lambda: None,
+        *,
+        steady: bool = False,
     ) -> None:
+        self._steady = steady
         self._clock = clock
         self._late = late
         self._changed = threading.Condition()
@@ -51,7 +55,7 @@ class SocketMicrophone:
         self._length = 0
         self._kept: list[Audio] = []
         self._kept_length = 0
-        self._arrived = self._given = self._spoken = self._whole_since = clock()
+        self._arrived = self._given = self._spoken = self._whole_since = self._begun = clock()
         self._silent_frames = 0
         self._at = 0
         self._silences: list[tuple[int, int]] = []  # start and length, in frames' samples
@@ -144,6 +148,8 @@ class SocketMicrophone:
     def _due(self) -> float:
         """Return when the next frame may be taken."""
         soonest = self._given + _BURST_S
+        if self._steady:
+            soonest = max(soonest, self._begun + seconds(self._at))
         if self._length >= FRAME:
             return max(soonest, self._whole_since)
         silent = self._spoken + (self._silent_frames + 1) * FRAME_S

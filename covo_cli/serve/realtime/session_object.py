@@ -36,7 +36,7 @@ _MOST_TEXT = 256 * 1024
 @dataclass(frozen=True, slots=True)
 class ServedEngine:
     """What a session tells of its engine. ``turns``: the settings of the server; ``lacks``: see
-    :class:`model.engine.EngineInfo`."""
+    :class:`model.engine.EngineInfo`; ``recorded``: the server keeps the session."""
 
     model: str
     voice: str
@@ -44,6 +44,7 @@ class ServedEngine:
     transcriber: str
     turns: TurnSettings
     lacks: tuple[str, ...] = ()
+    recorded: bool = False
 
 
 class SessionObject:

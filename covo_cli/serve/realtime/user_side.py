@@ -199,12 +199,7 @@ class UserSide:
     def _partial(self, heard: _HeardTurn, text: str) -> None:
         """Send what two successive partial transcripts agree on, but for the last word."""
         before, heard.partial = heard.partial, text
-        agreed = []
-        for one, other in zip(before.split(), text.split(), strict=False):
-            if one != other:
-                break
-            agreed.append(one)
-        sure = " ".join(agreed[:-1])
+        sure = agreed(before, text)
         if not (self._settings().transcribes and heard.started and sure.startswith(heard.told)):
             return
         if delta := sure[len(heard.told) :]:
@@ -235,3 +230,13 @@ class UserSide:
                     "usage": {"type": "duration", "seconds": round(heard.seconds, 3)},
                 }
             )
+
+
+def agreed(before: str, after: str) -> str:
+    """Return the words on which two successive partial transcripts agree, but for the last."""
+    words = []
+    for one, other in zip(before.split(), after.split(), strict=False):
+        if one != other:
+            break
+        words.append(one)
+    return " ".join(words[:-1])

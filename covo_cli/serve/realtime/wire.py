@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,10 @@ MOST_PARTS = 50_000
 MOST_DEPTH = 64
 """Objects and lists inside each other in a message."""
 
-_FIELDS: dict[str, dict[str, tuple[type, bool]]] = {
+Fields = Mapping[str, Mapping[str, tuple[type, bool]]]
+"""The fields that are read of each event: their type, and whether they must be there."""
+
+REALTIME_FIELDS: Fields = {
     "session.update": {"session": (dict, True)},
     "input_audio_buffer.append": {"audio": (str, True)},
     "input_audio_buffer.commit": {},
@@ -30,7 +34,7 @@ _FIELDS: dict[str, dict[str, tuple[type, bool]]] = {
     "response.cancel": {"response_id": (str, False)},
     "covo.played": {"item_id": (str, True), "audio_ms": (int, True)},
 }
-"""The fields that are read of each event: their type, and whether they must be there."""
+"""Events that a client may send."""
 
 _NAMES: dict[type, str] = {str: "a string", dict: "an object", int: "a whole number"}
 
@@ -71,8 +75,9 @@ class ClientEvent:
     event_id: str | None = None
 
 
-def read_event(text: str) -> ClientEvent:
-    """Read an event. Raises: WireError, with the client's ``event_id`` where it can be read."""
+def read_event(text: str, events: Fields = REALTIME_FIELDS) -> ClientEvent:
+    """Read one of ``events``. Raises: WireError, with the client's ``event_id`` where it can be
+    read."""
     if sum(map(text.count, ",[{")) > MOST_PARTS:
         raise WireError(f"a message may have {MOST_PARTS} values", code="too_large")
     try:
@@ -88,10 +93,10 @@ def read_event(text: str) -> ClientEvent:
         raise WireError(f"a message may be {MOST_DEPTH} levels deep", code="too_large")
     kind, given = value.get("type"), value.get("event_id")
     event_id = given[:512] if isinstance(given, str) else None
-    if not isinstance(kind, str) or kind not in _FIELDS:
+    if not isinstance(kind, str) or kind not in events:
         shown = kind if isinstance(kind, str) else "none"
         raise WireError(f"unknown event type: {shown[:80]}", "type", event_id=event_id)
-    for name, (wanted, needed) in _FIELDS[kind].items():
+    for name, (wanted, needed) in events[kind].items():
         found = value.get(name)
         if found is None and not needed:
             continue

@@ -1,17 +1,15 @@
-"""Several decoders of one network that take a step in one pass of it.
+"""Several histories of one network that take a step in one pass of it.
 
-Their histories lie one behind the other in one cache, each with its own length. A pass takes any
-rows of any of them. Each row is written to its own history and attends to nothing else, so a
-decoder's logits do not depend on who shares the pass, but for the rounding of a product with more
-rows.
-
-On CUDA a pass is not a graph: its kernels are launched one by one. A decoder that is appended to by
-itself has its graphs as ever.
+They lie one behind the other in one cache, each with its own length. A pass takes a few rows of any
+of them. Each row is written to its own history and attends to nothing else, so a history's logits
+do not depend on who shares the pass, but for the rounding of a product with more rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -23,7 +21,20 @@ from model.covo.language.backbone import run_backbone
 from model.covo.language.cache import KVCache
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
+from model.covo.language.stepping import StepGraphs, attended_length, attended_lengths
 from model.covo.products.linear import multiply
+from model.errors import NetworkInputError
+
+MOST_GRAPH_ROWS = 16
+"""Rows up to which a joint pass is a CUDA graph; each number of rows is captured by itself."""
+
+
+class NewRows(NamedTuple):
+    """``rows`` (n, hidden) to compute behind the first ``start`` tokens of history ``stream``."""
+
+    stream: int
+    start: int
+    rows: Tensor
 
 
 class StreamRows(NamedTuple):
@@ -33,10 +44,11 @@ class StreamRows(NamedTuple):
     rows: Tensor
 
 
-class DecoderBatch:
-    """The ``decoders`` of ``streams`` histories of up to ``capacity`` tokens each.
+class JointStep:
+    """Computes new rows of ``streams`` histories of up to ``capacity`` tokens in one pass.
 
-    ``graph``, ``step_rows``: of each decoder. For one thread at a time.
+    ``step_rows``: the most rows of one history. ``graph``: as of a
+    :class:`~model.covo.language.decoder.Decoder`. For one thread at a time, and on one CUDA stream.
     """
 
     def __init__(
@@ -50,43 +62,107 @@ class DecoderBatch:
     ) -> None:
         self._network = network
         self._capacity = capacity
-        config = network.config.backbone
+        config, device, dtype = network.config.backbone, network.device, network.dtype
+        most = streams * step_rows
         with torch.inference_mode():
-            whole = streams * capacity
-            self._cache = KVCache.empty(config, whole, network.device, network.dtype)
-            self.decoders = tuple(
-                Decoder(network, capacity, graph=graph, step_rows=step_rows, cache=part)
-                for part in self._cache.split(streams)
-            )
-        self._flash = flash_available(network.device, network.dtype, config.head_width)
+            self._cache = KVCache.empty(config, streams * capacity, device, dtype)
+            # Inputs and output of a pass.
+            self._rows = torch.zeros(most, config.hidden, dtype=dtype, device=device)
+            self._offsets = torch.arange(step_rows, device=device)
+            self._owners = torch.zeros(most, dtype=torch.long, device=device)
+            self._positions = torch.zeros_like(self._owners)
+            self._logits = torch.zeros(most, config.vocabulary, device=device)
+        self.caches = tuple(self._cache.split(streams))
+        """The cache of each history."""
+        self._flash = flash_available(device, dtype, config.head_width)
+        on_gpu = device.type == "cuda"
+        self._graphs = StepGraphs(self._step, device) if graph and on_gpu else None
+
+    def captures(self) -> list[Callable[[], None]]:
+        """Return what to run, while all histories are empty, so that no later pass is captured."""
+        if self._graphs is None:
+            return []
+        # FlashAttention reads as many keys as there are, whatever the length it is told.
+        lengths = [self._capacity] if self._flash else attended_lengths(self._capacity)
+        rows = range(2, min(len(self._rows), MOST_GRAPH_ROWS) + 1)
+        return [partial(self._graphs.prepare, *size) for size in product(rows, lengths)]
 
     @torch.inference_mode()
-    def append(self, work: Sequence[StreamRows]) -> None:
-        """Append to several histories, of which none occurs twice.
+    def compute(self, work: Sequence[NewRows]) -> list[Tensor]:
+        """Write the rows of several histories, of which none occurs twice, to their caches. Return
+        the logits (vocabulary,) behind the last row of each, until the next pass.
 
-        Raises: NetworkInputError when rows do not fit; all histories are left unchanged.
+        Does not wait for the device. Raises: NetworkInputError for too many rows of a history.
         """
-        pieces = [self.decoders[stream].rows_to_compute(rows) for stream, rows in work]
-        ends = [self.decoders[stream].length + len(rows) for stream, rows in work]
-        spans = [(end - len(rows), end) for end, rows in zip(ends, pieces, strict=True)]
-        device = self._network.device
-        positions = torch.cat([torch.arange(*span) for span in spans]).to(device)
-        streams = torch.tensor([stream for stream, _ in work])
-        counts = torch.tensor([len(rows) for rows in pieces])
-        owners = streams.repeat_interleave(counts).to(device)
-        attention = _BatchAttention(owners, positions, self._capacity, max(ends), flash=self._flash)
+        end, last = 0, []
+        for stream, start, rows in work:
+            count = len(rows)
+            if count > len(self._offsets):
+                raise NetworkInputError(
+                    f"a joint pass takes {len(self._offsets)} rows of a history, not {count}"
+                )
+            here = slice(end, end + count)
+            self._rows[here] = rows
+            self._owners[here] = stream
+            torch.add(self._offsets[:count], start, out=self._positions[here])
+            end += count
+            last.append(end - 1)
+        longest = max(start + len(rows) for _, start, rows in work)
+        if self._graphs is None or end > MOST_GRAPH_ROWS:
+            self._step(end, longest)
+        else:
+            whole = self._capacity
+            self._graphs(end, whole if self._flash else attended_length(longest, whole))
+        return [self._logits[row] for row in last]
+
+    @torch.inference_mode()
+    def _step(self, rows: int, attended: int) -> None:
+        owners, positions = self._owners[:rows], self._positions[:rows]
+        attention = _BatchAttention(owners, positions, self._capacity, attended, flash=self._flash)
         hidden = run_backbone(
             self._network.llm.model,
-            torch.cat(pieces),
+            self._rows[:rows],
             positions,
             self._cache,
             attention,
             owners * self._capacity + positions,
         )
-        last = (counts.cumsum(0) - 1).to(device)
-        logits = multiply(self._network.llm.lm_head, hidden[last])
-        for (stream, _), rows, after in zip(work, pieces, logits, strict=True):
-            self.decoders[stream].note_computed(len(rows), after)
+        self._logits[:rows].copy_(multiply(self._network.llm.lm_head, hidden))
+
+
+class DecoderBatch:
+    """The ``decoders`` of ``streams`` histories of up to ``capacity`` tokens each.
+
+    ``graph``, ``step_rows``: of each decoder, and of a joint step. For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        network: CovoNetwork,
+        streams: int,
+        capacity: int,
+        *,
+        graph: bool = True,
+        step_rows: int = 1,
+    ) -> None:
+        self._joint = JointStep(network, streams, capacity, graph=graph, step_rows=step_rows)
+        self.decoders = tuple(
+            Decoder(network, capacity, graph=graph, step_rows=step_rows, cache=cache)
+            for cache in self._joint.caches
+        )
+
+    def append(self, work: Sequence[StreamRows]) -> None:
+        """Append to several histories, of which none occurs twice, up to ``step_rows`` rows each.
+
+        Raises: NetworkInputError when rows do not fit; all histories are left unchanged.
+        """
+        pieces = []
+        for stream, rows in work:
+            decoder = self.decoders[stream]
+            given = decoder.rows_to_compute(rows)
+            pieces.append(NewRows(stream, decoder.length + len(rows) - len(given), given))
+        for (stream, _, rows), logits in zip(pieces, self._joint.compute(pieces), strict=True):
+            self.decoders[stream].note_computed(len(rows), logits)
 
 
 class _BatchAttention:

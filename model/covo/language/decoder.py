@@ -31,12 +31,7 @@ from model.covo.language.attention import (
 from model.covo.language.backbone import run_backbone
 from model.covo.language.cache import KVCache
 from model.covo.language.network import CovoNetwork
-from model.covo.language.sampling import (
-    GREEDY,
-    PenaltySettings,
-    SamplingSettings,
-    TokenChooser,
-)
+from model.covo.language.sampling import GREEDY, PenaltySettings, SamplingSettings, TokenChooser
 from model.covo.language.stepping import (
     StepGraphs,
     TokenRead,
@@ -190,6 +185,9 @@ class Decoder:
         self._cache.forget(start, count, self._computed, frequencies)
         self._logits_at -= count if self._logits_at == self._computed else 0
         self._computed -= count
+
+    def rest(self) -> None:
+        """Say that no step follows for a while, to whoever waits for one. Nobody does here."""
 
     @torch.inference_mode()
     def copy(self) -> Decoder:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.covo.batch.sharing import SharedDecoders
 from model.covo.config.device import AUTO, capability, describe, named_device
 from model.covo.config.gpu import is_modern
 from model.covo.config.network_config import CovoConfig
@@ -27,7 +28,7 @@ from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.loading.checkpoint import load_network, load_token2wav
-from model.covo.loading.shared import SharedModule
+from model.covo.loading.shared import Shared
 from model.covo.memory.fit import MemoryFit, free_memory
 from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
@@ -97,8 +98,9 @@ class CovoModel:
         self.speech_precision = token2wav_precision(settings.token2wav_precision, self.device.type)
         self.tokenizer = CovoTokenizer.read(folder, self.config)
         self.system = read_system_prompt(folder, settings.persona)
-        self._network: SharedModule[CovoNetwork] = SharedModule()
-        self._token2wav: SharedModule[Token2Wav] = SharedModule()
+        self._network: Shared[CovoNetwork] = Shared()
+        self._token2wav: Shared[Token2Wav] = Shared()
+        self._decoders: Shared[SharedDecoders] = Shared()
         self.plan = self._plan()
 
     @property
@@ -120,10 +122,7 @@ class CovoModel:
                 progress=_bytes("the language model", progress),
             )
         )
-        capacity = min(
-            context_tokens(self.settings.context_minutes), self.config.backbone.max_positions
-        )
-        decoder = Decoder(network, capacity, graph=self.settings.graph)
+        decoder = self._decoder(network)
         settings = DialogueSettings(
             sampling=self.settings.sampling,
             limit=self.settings.reply_tokens,
@@ -158,6 +157,19 @@ class CovoModel:
         return NetworkVoice(
             voice.name, voice.speaker, voice.prompt.crop(seconds, self.speech_config)
         )
+
+    def _decoder(self, network: CovoNetwork) -> Decoder:
+        """Return a decoder; those of several sessions share their passes."""
+        capacity = min(
+            context_tokens(self.settings.context_minutes), self.config.backbone.max_positions
+        )
+        graph, sessions = self.settings.graph, self.settings.sessions
+        if sessions == 1:
+            return Decoder(network, capacity, graph=graph)
+        shared = self._decoders.get(
+            lambda: SharedDecoders(network, sessions, capacity, graph=graph)
+        )
+        return shared.decoder()
 
     def _plan(self) -> MemoryPlan:
         setting = MemorySetting(

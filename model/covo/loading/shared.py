@@ -1,4 +1,4 @@
-"""Weights that several engines share."""
+"""What several engines share."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from torch import nn
-
-M = TypeVar("M", bound=nn.Module)
+T = TypeVar("T")
 
 
-class SharedModule(Generic[M]):
-    """A module that is loaded once for all who use it at a time, and freed with the last of them.
+class Shared(Generic[T]):
+    """An object that is made once for all who use it at a time, and freed with the last of them.
 
-    Its users must not change it: what a conversation has of its own lies in caches and streams.
+    Users of weights must not change them: what a conversation has of its own lies in caches and
+    streams.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: Callable[[], M | None] = lambda: None
+        self._held: Callable[[], T | None] = lambda: None
 
-    def get(self, load: Callable[[], M]) -> M:
-        """Return the module in use, else what ``load`` returns. Raises: what ``load`` raises."""
+    def get(self, make: Callable[[], T]) -> T:
+        """Return the object in use, else what ``make`` returns. Raises: what ``make`` raises."""
         with self._lock:
-            module = self._held()
-            if module is None:
-                module = load()
-                self._held = weakref.ref(module)
-            return module
+            held = self._held()
+            if held is None:
+                held = make()
+                self._held = weakref.ref(held)
+            return held

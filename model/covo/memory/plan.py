@@ -93,6 +93,18 @@ class MemoryPlan:
     workspace: Workspace
     context: int
 
+    def __str__(self) -> str:
+        sessions = self.setting.sessions
+        times = f"{sessions} x " if sessions > 1 else ""
+        parts = (
+            f"weights {_gb(self.weights)}",
+            f"caches {times}{_gb(self.cache)}",
+            f"workspaces {times}{_gb(self.workspace.peak)}",
+            f"device {_gb(self.context)}",
+            f"margin {_gb(self.margin)}",
+        )
+        return f"{_gb(self.total)} planned: {', '.join(parts)}"
+
     @property
     def weights(self) -> int:
         """Return the bytes of all weights."""
@@ -167,6 +179,10 @@ def plan_memory(
         ),
         context=CONTEXT_BYTES.get(device, PROCESS_BYTES),
     )
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
 
 
 def _minutes(minutes: float) -> str:

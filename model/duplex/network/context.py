@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from model.covo.batch.sharing import SharedDecoders
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
 from model.covo.language.stepping import MOST_STEP_ROWS
@@ -36,10 +37,14 @@ class RollingContext:
     def empty(
         cls, network: CovoNetwork, profile: DuplexProfile, *, graph: bool = True
     ) -> RollingContext:
-        """Return an empty context, warmed up, with all its memory allocated."""
-        decoder = Decoder(
-            network, profile.cache_tokens, graph=graph, step_rows=_rows_per_pass(profile)
-        )
+        """Return an empty context with a decoder of its own, warmed up, with all its memory
+        allocated."""
+        rows = _rows_per_pass(profile)
+        return cls.on(Decoder(network, profile.cache_tokens, graph=graph, step_rows=rows), profile)
+
+    @classmethod
+    def on(cls, decoder: Decoder, profile: DuplexProfile) -> RollingContext:
+        """Return an empty context on ``decoder``, warmed up."""
         decoder.warm_up()
         return cls(decoder, profile)
 
@@ -63,6 +68,14 @@ class RollingContext:
             self.forgotten += settings.evict
         self.decoder.append(rows)
         return self.decoder.logits
+
+
+def shared_decoders(
+    network: CovoNetwork, profile: DuplexProfile, streams: int, *, graph: bool = True
+) -> SharedDecoders:
+    """Return decoders for the contexts of ``streams`` conversations, which share their passes."""
+    rows = _rows_per_pass(profile)
+    return SharedDecoders(network, streams, profile.cache_tokens, graph=graph, step_rows=rows)
 
 
 def _rows_per_pass(profile: DuplexProfile) -> int:

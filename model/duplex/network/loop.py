@@ -14,6 +14,7 @@ user's audio is always heard, and a listening chunk has nothing to leave out.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from audio_io.signal import Audio
+from model.covo.language.decoder import Decoder
 from model.covo.language.sampling import SamplingSettings, draw
 from model.covo.language.stepping import decode_stream
 from model.covo.speech.chunk_graphs import ChunkGraphs, run_directly
@@ -108,11 +110,19 @@ class DuplexLoop:
     """Steps ``network`` through conversations; stateless itself. On a GPU its work goes before
     speech.
 
-    ``graph``: use CUDA graphs where possible.
+    ``graph``: use CUDA graphs where possible. ``decoders``: makes the decoder of a new context;
+    None for one that shares its passes with nobody.
     """
 
-    def __init__(self, network: DuplexNetwork, *, graph: bool = True) -> None:
+    def __init__(
+        self,
+        network: DuplexNetwork,
+        *,
+        graph: bool = True,
+        decoders: Callable[[], Decoder] | None = None,
+    ) -> None:
         self._graph = graph
+        self._decoders = decoders
         self.network = network
         self.profile = network.profile
         on_gpu = network.device.type == "cuda"
@@ -126,10 +136,12 @@ class DuplexLoop:
         """
         network = self.network
         with decode_stream(network.device):
-            if context is None:
-                context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
-            else:
+            if context is not None:
                 context.clear()
+            elif self._decoders is not None:
+                context = RollingContext.on(self._decoders(), self.profile)
+            else:
+                context = RollingContext.empty(network.covo, self.profile, graph=self._graph)
             prompt = torch.tensor(self.profile.prompt, dtype=torch.long, device=network.device)
             return LoopState(
                 encoder=network.encoder.start(),
@@ -168,7 +180,10 @@ class DuplexLoop:
             wave = torch.from_numpy(audio).to(self.network.device)[None]
             features, encoder = self.network.encoder(state.encoder, wave, self._run)
             chunk = _Chunk(self.network, state, features[0], effort, stop=stop)
-            after = walk(self.network.grammar, state.assistant, chunk)
+            try:
+                after = walk(self.network.grammar, state.assistant, chunk)
+            finally:
+                state.context.decoder.rest()
             taken = chunk.taken()
             pending = chunk.pending
         tokens, first_code = self.profile.tokens, self.network.grammar.first_code

@@ -6,8 +6,10 @@ import importlib.util
 import io
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -22,6 +24,7 @@ from covo_cli.sessions.transcript import TranscriptEntry, Who
 from model.events import Notice, TurnLatency, TurnState
 from tests import ROOT
 from tests.fakes.screen_session import INFO, LATENCY, conversation, ticks
+from tests.fakes.session_factory import record_session
 
 WIDTHS = [20, 25, 30, 40, 59, 60, 80, 100, 160]
 
@@ -233,7 +236,7 @@ def test_latency_line_drops_the_shortest_parts() -> None:
     assert latency_line(TurnLatency(0, 1, 1, 0.4, {})) == "0.40 s"
 
 
-def test_picture() -> None:
+def test_picture_and_its_sound(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("picture", ROOT / "docs/make_screen_picture.py")
     assert spec is not None
     assert spec.loader is not None
@@ -244,3 +247,6 @@ def test_picture() -> None:
     assert "an&#160;example" in svg
     assert "Canberra" in svg
     assert "line-through" in svg
+    picture.write_sound(record_session(tmp_path), tmp_path / "screen.ogg")
+    sound = soundfile.info(tmp_path / "screen.ogg")
+    assert (sound.subtype, sound.channels, sound.duration) == ("OPUS", 1, 8.0)

@@ -106,7 +106,7 @@ def test_a_place_is_closed_only_while_its_conversation_does_not_end(monkeypatch)
 def test_a_session_that_cannot_begin_gives_its_place_back(monkeypatch):
     with serving(words=["one"], word_seconds=0.05) as server:
         with monkeypatch.context() as patched:
-            patched.setattr("covo_cli.serve.connection.RealtimeSession", None)
+            patched.setattr("covo_cli.serve.connection.Conversation", None)
             with opened(server) as socket:
                 assert ending(socket)[0] == 1011
         until(lambda: not server.places.busy)

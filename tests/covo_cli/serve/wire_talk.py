@@ -14,11 +14,12 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from audio_io.clock import FRAME, FRAME_S
+from audio_io.endpoints import Speaker
 from audio_io.signal import Audio
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.conversation.request import Request
+from covo_cli.serve.app import REALTIME
 from covo_cli.serve.realtime.microphone import SocketMicrophone
-from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.realtime.sound import SoundDecoder, SoundFormat
 from covo_cli.serve.realtime.speaker import SocketSpeaker
@@ -174,6 +175,9 @@ class Orders:
 class WireTalk:
     """A session and its engine. Time passes only in :meth:`say` and :meth:`wait`."""
 
+    protocol = REALTIME
+    append = "input_audio_buffer.append"
+
     def __init__(
         self,
         recognized: Callable[[Audio], str] = lambda audio: "hello",
@@ -184,6 +188,7 @@ class WireTalk:
         **made: Any,
     ) -> None:
         self.now = 100.0
+        self.over = False
         work = FakeClock()
         self.fake = generator(work, **made)
         self.engine = TurnTakingEngine(
@@ -194,24 +199,38 @@ class WireTalk:
             FakeRecognizer(work, script.read if script else recognized),
             phrases_of("en") if script else None,
         )
-        self.orders = Orders()
+        self.orders: Any = self.new_orders()
         self.events: list[dict[str, Any]] = []
-        self.microphone = SocketMicrophone(lambda: self.now)
-        self.speaker = SocketSpeaker(lambda: self.now)
-        self.session = RealtimeSession(
+        self.microphone = SocketMicrophone(lambda: self.now, steady=self.protocol.steady)
+        self.speaker = self.new_speaker()
+        self.session: Any = self.protocol.session(
             SERVED,
             self.microphone,
             self.speaker,
             self._take,
             self._command,
             session_id="sess_1",
-            expires_at=2_000_000_000,
+            expires_at=self.expires_at,
             extended=extended,
         )
         self.conversation = Conversation(self.microphone, self.speaker, self.engine, [self.session])
-        # The resampler would ring where there is silence.
-        self.session._decoder = SoundDecoder(SoundFormat("audio/pcm", 16_000))
         self.session.open()
+        self.hear_exactly()
+
+    expires_at = 2_000_000_000
+
+    def new_orders(self) -> Any:
+        return Orders()
+
+    def new_speaker(self) -> Speaker:
+        return SocketSpeaker(lambda: self.now)
+
+    def check(self, event: dict[str, Any]) -> None:
+        valid(event)
+
+    def hear_exactly(self) -> None:
+        """Take sound of 16 kHz: the resampler would ring where there is silence."""
+        self.session._decoder = SoundDecoder(SoundFormat("audio/pcm", 16_000))
 
     def _command(self, request: Request) -> None:
         self.conversation.send(request)
@@ -219,7 +238,7 @@ class WireTalk:
     def _take(self, event: dict[str, Any]) -> None:
         event = json.loads(json.dumps(event))
         if not event["type"].startswith("covo."):
-            valid(event)
+            self.check(event)
             self.orders.take(event)
         self.events.append(event)
 
@@ -238,7 +257,7 @@ class WireTalk:
     def say(self, sound: Audio) -> None:
         """Send ``sound`` (16 kHz, whole frames) at the speed of life."""
         for start in range(0, len(sound), FRAME):
-            self.send("input_audio_buffer.append", audio=pcm(sound[start : start + FRAME]))
+            self.send(self.append, audio=pcm(sound[start : start + FRAME]))
             self._pass()
 
     def wait(self, seconds: float) -> None:
@@ -253,9 +272,10 @@ class WireTalk:
     def _pass(self) -> None:
         for _ in range(4):  # the microphone may be up to four times as fast
             self.now += FRAME_S / 4
-            assert not self.conversation._read_inbox()
+            if self.conversation._read_inbox():
+                self.over = True
             frame = self.microphone.read(0.0)
-            if frame is not None:
+            if frame is not None and not self.over:
                 self.conversation._step(frame)
 
     def kinds(self, *ignored: str) -> list[str]:

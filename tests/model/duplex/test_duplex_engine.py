@@ -440,12 +440,13 @@ def test_engines_on_one_model_share_the_network_and_no_context():
     model = look_at(FOLDER, sessions=2)
     first, second = (model.load(lambda stage: None).loop for _ in range(2))
     assert first.network is second.network
+    by_itself = look_at(FOLDER).load(lambda stage: None).loop
     quiet = np.zeros(first.profile.chunk_samples, np.float32)
     loud = np.full_like(quiet, 0.1)
-    one, two, alone = first.start(), second.start(), first.start()
+    one, two, alone = first.start(), second.start(), by_itself.start()
     for _ in range(4):
         step, one = first.step(one, quiet)
         _, two = second.step(two, loud)
-        expected, alone = first.step(alone, quiet)
+        expected, alone = by_itself.step(alone, quiet)
         assert step.taken == expected.taken
         assert torch.equal(one.pending, alone.pending)

@@ -61,6 +61,13 @@ def test_rows_that_do_not_fit_change_no_history(network):
     assert batch.decoders[0].length == 11
 
 
+def test_a_pass_takes_as_many_rows_of_a_history_as_it_is_made_for(network):
+    batch = DecoderBatch(network, 2, CAPACITY, step_rows=2)
+    with pytest.raises(NetworkInputError, match="2 rows of a history, not 3"):
+        batch.append([StreamRows(0, network.embed(ids(1)[:3]))])
+    assert batch.decoders[0].length == 0
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_replies_equal_those_of_a_single_stream(network, temperature):
     allowed = torch.arange(668) % 5 != 0
@@ -126,12 +133,13 @@ def test_on_a_gpu(precision):
     network = random_network(
         network_size("mid").covo, device="cuda", precision=Precision(precision)
     )
-    batch = DecoderBatch(network, 5, CAPACITY)
-    alone = [Decoder(network, CAPACITY) for _ in batch.decoders]
+    batch = DecoderBatch(network, 5, CAPACITY, step_rows=2)
+    alone = [Decoder(network, CAPACITY, step_rows=2) for _ in batch.decoders]
     for number, pair in enumerate(zip(batch.decoders, alone, strict=True)):
         for decoder in pair:
             decoder.append(network.embed(ids(number)))
-    for streams in ([4, 1], [0, 1, 2, 3, 4]):
+    # The second of each is a graph that was captured for the first.
+    for streams in ([4, 1], [3, 0], [0, 1, 2, 3, 4], [4, 3, 2, 1, 0]):
         work = [StreamRows(stream, network.embed(ids(stream)[:2])) for stream in streams]
         batch.append(work)
         for stream, rows in work:

@@ -202,3 +202,6 @@ def test_conversations_at_once_share_the_weights_and_nothing_else():
     assert four.allocated - one.allocated == 3 * (one.cache + one.workspace.peak)
     with pytest.raises(NetworkMemoryError, match="for 4 conversations needs"):
         FITS.require(four.setting, four.total - 1, "cuda:0")
+    assert str(one).startswith(f"{one.total / GB:.2f} GB planned: weights ")
+    assert f"caches {one.cache / GB:.2f} GB, workspaces" in str(one)
+    assert f"caches 4 x {one.cache / GB:.2f} GB, workspaces 4 x " in str(four)
