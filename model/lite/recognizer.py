@@ -28,9 +28,6 @@ from model.hearing.recognition import Transcript
 from model.lite.failures import raised_as
 from model.lite.mel import log_mel
 
-WHISPER_BASE = "Whisper base"
-"""The embedded model's name."""
-
 FULL_WINDOW_S = 30.0
 SHORT_WINDOW_S = 10.0
 MARGIN_S = 4.0
@@ -101,6 +98,10 @@ class NewestFirst:
             with self._change:
                 self._busy = False
                 self._change.notify_all()
+
+
+WHISPER_BASE = "Whisper base"
+"""The embedded model's name."""
 
 
 class WhisperRecognizer:
