@@ -28,8 +28,8 @@ _FLAGS = {
     ),
     "Audio": (
         *("audio.input", "audio.output", "audio.echo_cancellation"),
-        *("hearing.language", "turns.barge_in", "turns.only_user", "turns.backchannels"),
-        *("turns.patience", "turns.silence"),
+        *("hearing.language", "hearing.model", "turns.barge_in", "turns.only_user"),
+        *("turns.backchannels", "turns.patience", "turns.silence"),
     ),
     "Session": ("session.record",),
 }

@@ -99,8 +99,8 @@ def pull(
     """Download missing weights, resuming an interrupted pull.
 
     lite: about 300 MB. chat-small, -medium, -large: better chat models for lite, 0.5, 1.1 and
-    2.5 GB; lite uses the one that was pulled last if it fits the memory. covo-audio-chat: about 18
-    GB, for academic use only.
+    2.5 GB; lite uses the one that was pulled last if it fits the memory. whisper-small, -turbo:
+    better recognisers, 0.5 and 1.6 GB. covo-audio-chat: about 18 GB, for academic use only.
     """
     from covo_cli.engines import weights_report as shown
 

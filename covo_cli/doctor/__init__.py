@@ -50,7 +50,9 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
         check, synthesizer = wiring.check_voice(store, settings.voice.name, choice.name)
         yield check
         yield from wiring.check_chat(settings)
-    statuses = WeightStore(models_dir(settings)).verify()
+    weights = WeightStore(models_dir(settings))
+    yield from wiring.check_hearing(settings, weights)
+    statuses = weights.verify()
     unneeded = wiring.unneeded_pieces(settings, synthesizer, choice.name)
     yield from wiring.check_weights(statuses, unneeded)
     memory = psutil.virtual_memory()

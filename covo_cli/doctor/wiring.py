@@ -11,7 +11,7 @@ from covo_cli.doctor.check import Check, Status
 from covo_cli.engines.covo_engine import covo_model, covo_voices
 from covo_cli.engines.duplex_engine import duplex_model
 from covo_cli.engines.engines import EngineChoice, choose_engine
-from covo_cli.engines.model_choice import chat_file
+from covo_cli.engines.model_choice import chat_file, recognizer_folder
 from covo_cli.engines.persona import read_persona
 from covo_cli.engines.remote_engine import build_audio_chat, build_realtime
 from covo_cli.errors import SettingsError
@@ -22,7 +22,7 @@ from voices.errors import VoiceError
 
 if TYPE_CHECKING:
     from model.covo.loading.assemble import CovoModel
-    from model.weights.packages import PieceStatus
+    from model.weights.packages import PieceStatus, WeightStore
     from voices.store import VoiceStore
 
 
@@ -67,6 +67,8 @@ def unneeded_pieces(settings: Settings, synthesizer: str, engine: str) -> dict[s
     if engine != "lite" and not settings.covo.transcript:
         unneeded["whisper-base"] = "not needed: covo.transcript is off"
         unneeded["smollm2-135m"] = "not needed: covo.transcript is off"
+    if settings.hearing.model:
+        unneeded["whisper-base"] = f"not needed: hearing.model is {settings.hearing.model}"
     if synthesizer != "kokoro":
         wanting = f"voice {settings.voice.name}" if engine == "lite" else f"engine {engine}"
         unneeded["kokoro-82m"] = f"not needed by the {wanting}"
@@ -121,6 +123,20 @@ def check_chat(settings: Settings) -> Iterator[Check]:
             yield Check(f"chat {key}", Status.FAILED, str(error), fix)
         else:
             yield Check(f"chat {key}", Status.OK, name)
+
+
+def check_hearing(settings: Settings, weights: WeightStore) -> Iterator[Check]:
+    """Check that the recogniser that the settings name is there; yield nothing for the embedded
+    one, which is checked with its weights."""
+    if not settings.hearing.model:
+        return
+    try:
+        folder = recognizer_folder(settings, weights)
+    except ModelError as error:
+        fix = "name another: covo config set hearing.model NAME"
+        yield Check("recogniser", Status.FAILED, str(error), fix)
+    else:
+        yield Check("recogniser", Status.OK, str(folder))
 
 
 def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from covo_cli.engines.model_choice import chat_file
+from covo_cli.engines.model_choice import chat_file, recognizer_folder
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.settings.sections import REMOTE
@@ -279,10 +279,12 @@ def lite_cascade(settings: Settings, tools: Toolbox | None = None) -> Cascade:
 
 def whisper(settings: Settings) -> WhisperRecognizer:
     """Build the recogniser of the user's words. Raises: SettingsError, ModelError."""
-    from model.lite.recognizer import WhisperRecognizer
+    from model.lite.recognizer import WHISPER_BASE, WhisperRecognizer
 
     language = _language(settings)
-    return WhisperRecognizer(_weights(settings).whole("whisper-base"), language=language)
+    folder = recognizer_folder(settings, _weights(settings))
+    name = f"Whisper in {folder.name}" if settings.hearing.model else WHISPER_BASE
+    return WhisperRecognizer(folder, language=language, name=name)
 
 
 def _language(settings: Settings) -> str:

@@ -1,8 +1,9 @@
-"""Choose which models of the hub the engine lite uses, where their memory fits."""
+"""Choose the models of the hub that write replies and that hear, and find their files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from covo_cli.errors import CliError
 from covo_cli.settings.settings import (
@@ -14,13 +15,15 @@ from covo_cli.settings.settings import (
     unset_setting,
 )
 from model.weights.hub.source import HubModel, ModelUse, hub_models
-from model.weights.hub.store import ModelStatus, find_chat_file
+from model.weights.hub.store import ModelStatus, find_chat_file, find_model
+from model.weights.packages import WeightStore
 
 LITE_MEMORY = 1_200_000_000
 """Bytes of memory that the embedded engine can need with its own chat model."""
 
-CHOSEN_BY = {ModelUse.CHAT: "chat.model"}
+CHOSEN_BY = {ModelUse.CHAT: "chat.model", ModelUse.HEARING: "hearing.model"}
 """The setting that names the model, by what the model is for."""
+_USERS = {ModelUse.CHAT: "lite uses", ModelUse.HEARING: "Your words are recognised by"}
 
 
 def chat_memory(size: int) -> int:
@@ -43,13 +46,27 @@ def chat_file(settings: Settings) -> str:
     return str(find_chat_file(chat.model, models_dir(settings)))
 
 
-def choose_pulled(status: ModelStatus, free: int) -> Iterator[str]:
-    """Let lite use the chat model that was pulled if it fits ``free`` bytes of memory.
+def recognizer_folder(settings: Settings, weights: WeightStore) -> Path:
+    """Return the folder of ``hearing.model``, or that of the embedded recogniser.
 
-    Yields what was done, and how to change it. Raises: SettingsError.
+    Raises: WeightsError, with the remedy, when it is missing or incomplete.
+    """
+    name = settings.hearing.model
+    if not name:
+        return weights.whole("whisper-base")
+    return find_model(name, models_dir(settings), ModelUse.HEARING)
+
+
+def choose_pulled(status: ModelStatus, free: int) -> Iterator[str]:
+    """Let lite use a chat model that was pulled if it fits ``free`` bytes of memory.
+
+    Yields what was done, and how to change it or use another kind of model. Raises:
+    SettingsError.
     """
     name, settings = status.model.name, load_settings()
     anyway = f"`covo models use {name}`"
+    if status.model.use is ModelUse.HEARING:
+        yield f"Hear with it: {anyway}, or covo chat --recognizer {name} once"
     if status.model.use is not ModelUse.CHAT:
         return
     need = chat_memory(status.size) + LITE_MEMORY
@@ -68,32 +85,32 @@ def choose_pulled(status: ModelStatus, free: int) -> Iterator[str]:
 
 
 def use_model(model: HubModel) -> Iterator[str]:
-    """Let lite use ``model``; yield what was done. Raises: SettingsError, CliError."""
+    """Use ``model`` from now on; yield what was done. Raises: SettingsError, CliError."""
     if model.use not in CHOSEN_BY:
         raise CliError(f"{model.name} is a model of its own engine: covo chat --engine covo")
     key = CHOSEN_BY[model.use]
     file = save_setting(key, model.name)
-    yield f"lite uses {model.name} ({key} in {file}); `covo models use lite` goes back"
+    yield f"{_USERS[model.use]} {model.name} ({key} in {file}); `covo models use lite` goes back"
 
 
 def use_embedded() -> Iterator[str]:
-    """Let lite use its own models again; yield what was done. Raises: SettingsError."""
+    """Use the embedded models again; yield what was done. Raises: SettingsError."""
     for key in CHOSEN_BY.values():
         if _in_file(key):
             unset_setting(key)
             yield f"{key} is no longer set"
-    yield "lite uses its own models"
+    yield "the embedded models are in use"
 
 
 def forget_model(model: HubModel) -> Iterator[str]:
-    """Let lite no longer use a ``model`` that was removed; yield what was done.
+    """Go back to the embedded model if ``model`` was in use, which is removed; yield what was done.
 
     Raises: SettingsError.
     """
     key = CHOSEN_BY.get(model.use, "")
     if key and _in_file(key) and load_settings().value(key) == model.name:
         unset_setting(key)
-        yield f"lite uses its own again: {key} is no longer set"
+        yield f"{_USERS[model.use]} the embedded one again: {key} is no longer set"
 
 
 def _in_file(key: str) -> bool:

@@ -71,6 +71,11 @@ class HearingSettings:
         "Language you speak, such as en or zh; auto: as it is heard.",
         flag="--language",
     )
+    model: str = setting(
+        "",
+        "Recogniser: one that was pulled, or a folder in CTranslate2's format; empty: built in.",
+        flag="--recognizer",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """Whisper's log-mel spectrogram.
 
 As in OpenAI's ``whisper/audio.py``: 16 kHz, a periodic Hann window of 400 samples every 160,
-reflected at the ends, power spectrum, 80 triangular filters on Slaney's mel scale with Slaney's
-normalisation (librosa's default), log10, floor 8 below the maximum, then ``(x + 4) / 4``.
+reflected at the ends, power spectrum, 80 triangular filters (128 for large-v3) on Slaney's mel
+scale with Slaney's normalisation (librosa's default), log10, floor 8 below the maximum, then
+``(x + 4) / 4``.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ MELS = 80
 Mel = NDArray[np.float32]
 
 
-def log_mel(audio: Audio, samples: int) -> Mel:
-    """Return shape (80, samples // 160) of ``audio``, padded with silence or cut to ``samples``."""
+def log_mel(audio: Audio, samples: int, mels: int = MELS) -> Mel:
+    """Return shape (mels, samples // 160) of ``audio``, padded or cut to ``samples``."""
     padded = np.zeros(samples, np.float32)
     padded[: min(samples, len(audio))] = audio[:samples]
     padded = np.pad(padded, WINDOW // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:-1]
     spectrum = np.fft.rfft(frames * _hann(), axis=1)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    log = np.log10(np.maximum(_filters() @ power.T, 1e-10))
+    log = np.log10(np.maximum(_filters(mels) @ power.T, 1e-10))
     log = np.maximum(log, log.max() - 8.0)
     return np.ascontiguousarray((log + 4.0) / 4.0, dtype=np.float32)
 
@@ -41,10 +42,10 @@ def _hann() -> NDArray[np.float32]:
 
 
 @functools.cache
-def _filters() -> NDArray[np.float32]:
-    """Return the weight of each FFT bin in each band, shape (80, 201)."""
+def _filters(mels: int) -> NDArray[np.float32]:
+    """Return the weight of each FFT bin in each band, shape (mels, 201)."""
     bins = np.fft.rfftfreq(WINDOW, 1 / USER_RATE)
-    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(USER_RATE / 2), MELS + 2))
+    edges = _mel_to_hz(np.linspace(_hz_to_mel(0.0), _hz_to_mel(USER_RATE / 2), mels + 2))
     low, middle, high = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rise = (bins - low) / (middle - low)
     fall = (high - bins) / (high - middle)

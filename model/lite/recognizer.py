@@ -25,6 +25,7 @@ from audio_io.signal import Audio
 from model.errors import RecognizerError
 from model.hearing.languages import AUTO, WITHOUT_SPACES, SpokenLanguages
 from model.hearing.recognition import Transcript
+from model.lite.failures import raised_as
 from model.lite.mel import log_mel
 
 WINDOWS_S = (5.0, 10.0, 30.0)
@@ -103,10 +104,15 @@ class NewestFirst:
                 self._change.notify_all()
 
 
-class WhisperRecognizer:
-    """``folder`` holds ``model.bin``, ``config.json``, ``vocabulary.txt`` and ``tokenizer.json``.
+WHISPER_BASE = "Whisper base"
+"""The embedded model's name."""
 
-    ``language`` is a code such as ``en``, or ``auto`` to detect it in each recording. Thread-safe.
+
+class WhisperRecognizer:
+    """``folder`` holds ``model.bin``, ``config.json``, a vocabulary and ``tokenizer.json``.
+
+    ``language`` is a code such as ``en``, or ``auto`` to detect it in each recording. ``name`` is
+    shown to the user. Thread-safe.
     """
 
     def __init__(
@@ -116,7 +122,9 @@ class WhisperRecognizer:
         language: str = "en",
         threads: int = 2,
         no_speech: NoSpeech | None = None,
+        name: str = WHISPER_BASE,
     ) -> None:
+        self.name = f"{name} int8"
         self._folder = folder
         self._language = language
         self._spoken = SpokenLanguages()
@@ -146,10 +154,6 @@ class WhisperRecognizer:
         with self._lock:
             self._model = self._tokenizer = None
 
-    @property
-    def name(self) -> str:
-        return "Whisper base int8"
-
     def transcribe(self, audio: Audio) -> Transcript:
         if not len(audio):
             return Transcript("")
@@ -176,10 +180,10 @@ class WhisperRecognizer:
     def _decode(self, call: int, audio: Audio, window: float) -> Transcript:
         import ctranslate2
 
-        mel = log_mel(audio, round(window * USER_RATE))
         model, tokenizer = self._model, self._tokenizer
         if model is None:
             raise RecognizerError("the recogniser was closed while it was at work")
+        mel = log_mel(audio, round(window * USER_RATE), model.n_mels)
         try:
             with self._order.stage(call):
                 encoded = model.encode(ctranslate2.StorageView.from_array(mel[None]))
@@ -226,16 +230,18 @@ class WhisperRecognizer:
         import ctranslate2
         import tokenizers
 
-        try:
-            self._model = ctranslate2.models.Whisper(
+        tokens = self._folder / "tokenizer.json"
+        what = f"the recogniser could not be loaded: {tokens}"
+        with raised_as(RecognizerError, what):
+            tokenizer = tokenizers.Tokenizer.from_file(str(tokens))
+        with raised_as(RecognizerError, "the recogniser could not be loaded"):
+            model = ctranslate2.models.Whisper(
                 str(self._folder),
                 device="cpu",
                 compute_type="int8",
                 intra_threads=self._threads,
             )
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise RecognizerError(f"the recogniser could not be loaded: {error}") from error
+        self._tokenizer, self._model = tokenizer, model
 
 
 def loudest(audio: Audio) -> float:

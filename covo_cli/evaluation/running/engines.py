@@ -16,7 +16,7 @@ from covo_cli.engines.engines import (
     outlook_model,
     turn_taking,
 )
-from covo_cli.engines.model_choice import chat_file
+from covo_cli.engines.model_choice import chat_file, recognizer_folder
 from covo_cli.engines.persona import read_persona
 from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.scripted_engine import (
@@ -154,7 +154,7 @@ def _lite(settings: Settings, threads: int) -> Evaluated:
         def close(self) -> None:
             """Keep the weights for the next conversation."""
 
-    folder = weights.whole("whisper-base")
+    folder = recognizer_folder(settings, weights)
     recognizer = Kept(folder, language=settings.hearing.language, threads=threads)
     wanted = outlook_model(settings)
     reader = KeptOutlook(wanted.path) if wanted is not None else None

@@ -17,6 +17,7 @@ class ModelUse(StrEnum):
 
     ENGINE = "engine"
     CHAT = "chat"
+    HEARING = "hearing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,10 @@ def hub_models() -> tuple[HubModel, ...]:
     return tuple(parse(text, Path(f"{name}.toml")) for name, text in texts.items())
 
 
-_MODELS = ("covo-audio-chat", "chat-small", "chat-medium", "chat-large")
+_MODELS = (
+    *("covo-audio-chat", "chat-small", "chat-medium", "chat-large"),
+    *("whisper-small", "whisper-turbo"),
+)
 
 
 def _any_matches(patterns: tuple[str, ...], name: str) -> bool:

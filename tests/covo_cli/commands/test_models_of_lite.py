@@ -17,10 +17,12 @@ from typer.testing import CliRunner
 pytest.importorskip("huggingface_hub")
 
 from covo_cli.app import app
-from covo_cli.engines.engines import lite_cascade
+from covo_cli.doctor.check import Status
+from covo_cli.doctor.wiring import check_hearing, unneeded_pieces
+from covo_cli.engines.engines import lite_cascade, whisper
 from covo_cli.engines.model_choice import LITE_MEMORY, chat_memory
 from covo_cli.settings.settings import load_settings, save_setting
-from model.errors import ChatError, WeightsError
+from model.errors import ChatError, RecognizerError, WeightsError
 from model.weights.hub import store as store_module
 from model.weights.hub.source import HubModel, hub_models
 from model.weights.packages import WeightStore
@@ -167,6 +169,30 @@ def test_trouble_is_one_line_and_nothing_is_used(
         assert "are free; make room" in message
     monkeypatch.setenv("COVO_MODELS_HUB", "http://127.0.0.1:9")
     assert "check the network" in refused("pull", NAME)
+
+
+def test_a_recogniser_is_pulled_and_used_when_asked_for(hub: FakeHub, tmp_path: Path) -> None:
+    hub.tags = ["license:mit"]
+    wanted = dict.fromkeys(("config.json", "model.bin", "tokenizer.json", "vocabulary.txt"), b"{}")
+    hub.commits[COMMIT] = {**wanted, "model.safetensors": b"of something else"}
+    pulled = models("pull", "whisper-small")
+    assert pulled.exit_code == 0, pulled.output
+    assert "covo chat --recognizer whisper-small once" in pulled.stdout
+    folder = tmp_path / "data" / "models" / "whisper-small"
+    assert {path.name for path in folder.iterdir()} == {"covo.json", *wanted}
+    assert load_settings().hearing.model == ""
+    assert "recognised by whisper-small (hearing.model in" in models("use", "whisper-small").stdout
+    recognizer = whisper(load_settings())
+    assert recognizer.name == "Whisper in whisper-small int8"
+    with pytest.raises(RecognizerError, match="could not be loaded"):
+        recognizer.load()
+    assert "hearing.model is no longer set" in models("remove", "whisper-small", "--yes").stdout
+    settings = load_settings({"hearing.model": "whisper-small"})
+    with pytest.raises(WeightsError, match="get it with `covo models pull whisper-small`"):
+        whisper(settings)
+    (check,) = check_hearing(settings, WeightStore(tmp_path))
+    assert (check.status, "is not downloaded" in check.detail) == (Status.FAILED, True)
+    assert "whisper-base" in unneeded_pieces(settings, "kokoro", "lite")
 
 
 def test_the_declared_chat_models() -> None:

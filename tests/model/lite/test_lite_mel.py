@@ -12,7 +12,7 @@ from model.lite.mel import HOP, MELS, log_mel
 RATE = 16_000
 
 
-def direct_log_mel(audio: np.ndarray, frames: list[int]) -> np.ndarray:
+def direct_log_mel(audio: np.ndarray, frames: list[int], mels: int) -> np.ndarray:
     """The columns ``frames`` before the floor relative to the maximum: a direct DFT in float64,
     mel edges by the published formula, one filter after the other."""
     padded = np.concatenate([audio[200:0:-1], audio, audio[-2:-202:-1]]).astype(np.float64)
@@ -24,7 +24,7 @@ def direct_log_mel(audio: np.ndarray, frames: list[int]) -> np.ndarray:
         return mel * 200 / 3 if mel < 15 else 1000 * math.exp((mel - 15) * math.log(6.4) / 27)
 
     top = 15 + math.log(8000 / 1000) * 27 / math.log(6.4)
-    edges = [hz(top * i / (MELS + 1)) for i in range(MELS + 2)]
+    edges = [hz(top * i / (mels + 1)) for i in range(mels + 2)]
     columns = []
     for frame in frames:
         power = np.abs(dft @ (padded[frame * HOP : frame * HOP + 400] * window)) ** 2
@@ -40,16 +40,17 @@ def direct_log_mel(audio: np.ndarray, frames: list[int]) -> np.ndarray:
     return np.array(columns).T
 
 
-def test_against_a_direct_transform() -> None:
+@pytest.mark.parametrize("mels", [MELS, 128])
+def test_against_a_direct_transform(mels: int) -> None:
     rng = np.random.default_rng(1)
     t = np.arange(RATE) / RATE
     audio = (0.3 * np.sin(2 * np.pi * 440 * t) + 0.05 * rng.standard_normal(RATE)).astype(
         np.float32
     )
     frames = [0, 1, 37, 98, 99]
-    expected = direct_log_mel(audio, frames)
-    mel = log_mel(audio, RATE)
-    assert mel.shape == (80, 100)
+    expected = direct_log_mel(audio, frames, mels)
+    mel = log_mel(audio, RATE, mels)
+    assert mel.shape == (mels, 100)
     # Nothing here lies 8 below the maximum, so only the scaling is left to compare.
     np.testing.assert_allclose(mel[:, frames], (expected + 4) / 4, atol=2e-4)
 

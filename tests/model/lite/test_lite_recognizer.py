@@ -58,8 +58,12 @@ def test_level_of_the_loudest_tenth_of_a_second() -> None:
     assert loudest(audio) == pytest.approx(-3.01, abs=0.02)
 
 
-def test_weights_that_are_not_there(tmp_path: Path) -> None:
+def test_weights_that_are_not_there(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(RecognizerError, match="could not be loaded"):
+        WhisperRecognizer(tmp_path).load()
+    whole = SimpleNamespace(models=SimpleNamespace(Whisper=lambda *args, **options: object()))
+    monkeypatch.setitem(sys.modules, "ctranslate2", whole)
+    with pytest.raises(RecognizerError, match=r"could not be loaded: .*tokenizer.json"):
         WhisperRecognizer(tmp_path).load()
 
 
@@ -77,6 +81,8 @@ def test_final_words_wait_for_one_stage_of_partial_ones(monkeypatch, tmp_path: P
 
     class Whisper:
         """Notes its stages; the first encoding, of the long partial turn, waits."""
+
+        n_mels = 80
 
         def __init__(self, path: str, **options: object) -> None:
             pass
@@ -151,10 +157,13 @@ def test_the_language_is_detected_unless_the_sound_does_not_tell(monkeypatch, tm
     prompts: list[list[str]] = []
 
     class Whisper:
+        n_mels = 128  # as of large-v3
+
         def __init__(self, path: str, **options: object) -> None:
             pass
 
-        def encode(self, features: object) -> object:
+        def encode(self, features: np.ndarray) -> object:
+            assert features.shape[1] == 128
             return features
 
         def detect_language(self, encoded: object) -> list:
