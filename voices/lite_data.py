@@ -12,20 +12,14 @@ KOKORO_SHAPE = (510, 1, 256)
 (the ``.bin`` files of the npm package kokoro-js)."""
 
 
-def check_data(synthesizer: str, data: Path | None, sha256: str = "") -> None:
-    """Check a ``synthesizer`` voice's data, and its ``sha256`` if given. Raises: VoiceError."""
-    if synthesizer == "hibari":
-        if data is not None:
-            raise VoiceError(f"{data}: hibari has only its bundled voice; remove `file`")
-        return
-    if data is None:
-        raise VoiceError(f"a {synthesizer} voice needs a data file; name it with `file`")
+def check_data(data: Path, sha256: str = "") -> None:
+    """Check a style of Kokoro, and its ``sha256`` if given. Raises: VoiceError."""
     try:
         content = data.read_bytes()
     except OSError as error:
         raise VoiceError(f"cannot read {data}: {error.strerror}") from error
     if sha256 and hashlib.sha256(content).hexdigest() != sha256.lower():
-        raise VoiceError(f"{data} is damaged: its sha256 differs from the one in voice.toml")
+        raise VoiceError(f"{data} is damaged: its sha256 is not the one that it should have")
     _check_kokoro(data, content)
 
 

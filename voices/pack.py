@@ -4,7 +4,7 @@ A pack serves the embedded engine (``[lite]``: a synthesiser's voice), Covo-Audi
 three arrays of its voice prompt) or both::
 
     format = 1
-    name = "bella"                  # same as the folder; a-z, 0-9, - and _
+    name = "anna"                   # same as the folder; a-z, 0-9, - and _
     description = "warm, clear"
     language = "en-US"
     gender = "female"               # optional, as is age; for display only
@@ -13,7 +13,7 @@ three arrays of its voice prompt) or both::
 
     [lite]
     synthesizer = "kokoro"          # or "hibari"
-    file = "af_bella.bin"           # kokoro: raw float32 (510, 1, 256); hibari: leave it out
+    file = "anna.bin"               # kokoro: raw float32 (510, 1, 256); hibari: leave it out
     sha256 = "..."                  # of the file; optional
     real_time_factor = 0.5          # synthesis time / speech time, on two cores
 
@@ -46,13 +46,16 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 class LiteVoice:
     """A voice for the embedded engine.
 
-    ``data``: the synthesiser's file (None: bundled with it). ``real_time_factor``: synthesis time
-    divided by speech time on two cores (None: not measured).
+    ``data``: the style of Kokoro, with its ``sha256`` or ""; None: only what is bundled with the
+    synthesiser. ``real_time_factor``: synthesis time divided by speech time on two cores (None:
+    not measured). ``level``: of the network's sound while it speaks, in dBFS (None: not measured).
     """
 
     synthesizer: str
     data: Path | None = None
     real_time_factor: float | None = None
+    sha256: str = ""
+    level: float | None = None
 
     @property
     def cost(self) -> str:
@@ -76,8 +79,24 @@ class CovoVoice:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceFigures:
+    """How a voice sounds, as measured on two sentences.
+
+    ``pitch``: median of the fundamental frequency in Hz. ``brightness``: centroid of the spectrum
+    in Hz. ``pace``: phonemes per second of speech.
+    """
+
+    pitch: float
+    brightness: float
+    pace: float
+
+    def __str__(self) -> str:
+        return f"{self.pitch:.0f} Hz, bright {self.brightness:.0f} Hz, {self.pace:.1f} phonemes/s"
+
+
+@dataclass(frozen=True, slots=True)
 class VoicePack:
-    """One voice. ``gender`` and ``age`` may be empty."""
+    """One voice. ``gender`` and ``age`` may be empty; ``figures`` are those of built-in voices."""
 
     name: str
     folder: Path
@@ -89,6 +108,7 @@ class VoicePack:
     age: str = ""
     lite: LiteVoice | None = None
     covo: CovoVoice | None = None
+    figures: VoiceFigures | None = None
     builtin: bool = False
 
     @property
@@ -123,6 +143,10 @@ class _LiteTable:
     def __post_init__(self) -> None:
         if Path(self.file).name != self.file:
             raise ValueError(f"file must lie beside {FILE}, not at {self.file!r}")
+        if self.synthesizer == "hibari" and self.file:
+            raise ValueError("hibari has only its bundled voice; remove `file`")
+        if self.synthesizer == "kokoro" and not self.file:
+            raise ValueError("a kokoro voice needs a data file; name it with `file`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +182,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def read_pack(folder: Path, *, builtin: bool = False) -> VoicePack:
+def read_pack(folder: Path) -> VoicePack:
     """Read the pack in ``folder`` and check all its files. Raises: VoiceError."""
     path = folder / FILE
     try:
@@ -171,8 +195,9 @@ def read_pack(folder: Path, *, builtin: bool = False) -> VoicePack:
     lite = covo = None
     if file.lite is not None:
         data = folder / file.lite.file if file.lite.file else None
-        check_data(file.lite.synthesizer, data, file.lite.sha256)
-        lite = LiteVoice(file.lite.synthesizer, data, file.lite.real_time_factor)
+        if data is not None:
+            check_data(data, file.lite.sha256)
+        lite = LiteVoice(file.lite.synthesizer, data, file.lite.real_time_factor, file.lite.sha256)
     if file.covo is not None:
         covo = CovoVoice(file.covo.speaker, folder)
         covo.prompt()
@@ -187,5 +212,4 @@ def read_pack(folder: Path, *, builtin: bool = False) -> VoicePack:
         age=file.age,
         lite=lite,
         covo=covo,
-        builtin=builtin,
     )

@@ -9,14 +9,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from voices.errors import VoiceError, did_you_mean
 from voices.folders import draft_in, make_folder
+from voices.library import likeness_to, read_library
+from voices.lite_data import check_data
 from voices.pack import VoicePack, read_pack
 
 BUILTIN = Path(__file__).parent / "builtin"
-"""The voices that come with covo."""
+"""The library of voices that comes with covo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +32,20 @@ class BrokenPack:
 
 
 class VoiceStore:
-    """The packs in the folders ``builtin`` and ``user``, which may be missing."""
+    """The voices of the library ``builtin``, and the packs in ``user``, which may be missing."""
 
     def __init__(self, user: Path | None = None, builtin: Path = BUILTIN) -> None:
         self._builtin = builtin
         self._user = user
 
+    @cached_property
+    def _library(self) -> dict[str, VoicePack]:
+        return {pack.name: pack for pack in read_library(self._builtin)}
+
     def names(self) -> tuple[str, ...]:
-        """Return the names of all packs, broken ones too: built-in first, each group sorted."""
-        return tuple(dict.fromkeys(folder.name for folder in self._folders()))
+        """Return the names of all voices, broken ones too: built-in first."""
+        own = [folder.name for folder in self._folders()]
+        return tuple(dict.fromkeys((*self._library, *own)))
 
     def list(self) -> tuple[VoicePack, ...]:
         """Return the usable voices, the built-in ones first."""
@@ -47,19 +55,33 @@ class VoiceStore:
         """Return the packs that cannot be used."""
         return tuple(pack for pack in self._read_all() if isinstance(pack, BrokenPack))
 
+    def in_language(self, general: str) -> tuple[str, ...]:
+        """Return the names of the usable voices of a language, such as ``en``.
+
+        The data of built-in ones is not read.
+        """
+        own = (self._own(folder) for folder in self._folders())
+        packs = (*self._library.values(), *(pack for pack in own if isinstance(pack, VoicePack)))
+        return tuple(pack.name for pack in packs if pack.language.partition("-")[0] == general)
+
     def get(self, name: str) -> VoicePack:
         """Read and check the voice ``name``. Raises: VoiceError."""
-        found = [folder for folder in self._folders() if folder.name == name]
-        if not found:
-            known = self.names()
-            hint = did_you_mean(name, known)
-            raise VoiceError(f"no voice {name!r}; known: {', '.join(known) or 'none'}{hint}")
-        if len(found) > 1:
-            raise VoiceError(
-                f"{found[1]} has the name of the built-in voice {name}; rename the folder and "
-                "`name` in its voice.toml"
-            )
-        return self._read(found[0])
+        own = [folder for folder in self._folders() if folder.name == name]
+        if own:
+            return self._read(own[0])
+        if name not in self._library:
+            hint = did_you_mean(name, self.names()) or "; `covo voices list` shows them"
+            raise VoiceError(f"no voice {name!r}{hint}")
+        return self._checked(self._library[name])
+
+    def likeness(self, name: str) -> dict[str, float]:
+        """Return how alike each built-in voice is to the built-in voice ``name``, at most 1.
+
+        Raises: VoiceError.
+        """
+        if not self.get(name).builtin:
+            raise VoiceError(f"{name} is not a built-in voice: only those have been measured")
+        return likeness_to(self._builtin, name)
 
     def add(self, folder: Path) -> VoicePack:
         """Check the pack in ``folder`` and copy it into the user's store.
@@ -69,7 +91,7 @@ class VoiceStore:
         if self._user is None:
             raise VoiceError("this store has no user folder")
         pack = read_pack(folder)
-        if any(f.name == pack.name for f in self._folders(self._builtin)):
+        if pack.name in self._library:
             raise VoiceError(f"{pack.name} is a built-in voice; rename the new one")
         target = self._user / pack.name
         if target.exists() or target.is_symlink():
@@ -99,7 +121,7 @@ class VoiceStore:
 
         Raises: VoiceError for a built-in or unknown voice, or when it cannot be deleted.
         """
-        own = [f for f in self._folders(self._user) if f.name == name]
+        own = [f for f in self._folders() if f.name == name]
         if not own:
             self.get(name)
             raise VoiceError(f"{name} is a built-in voice; only added voices can be removed")
@@ -111,21 +133,26 @@ class VoiceStore:
         except OSError as error:
             raise VoiceError(f"cannot delete {own[0]}: {error.strerror or error}") from error
 
-    def _folders(self, *roots: Path | None) -> Sequence[Path]:
-        folders = []
-        for root in roots or (self._builtin, self._user):
-            try:
-                inside = sorted(root.iterdir()) if root is not None else []
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise VoiceError(f"cannot read the voices in {root}: {error.strerror}") from error
-            folders += [p for p in inside if p.is_dir() and not p.name.startswith(".")]
-        return folders
+    def _folders(self) -> Sequence[Path]:
+        """Return the folders in the user's store, sorted."""
+        if self._user is None:
+            return ()
+        try:
+            inside = sorted(self._user.iterdir())
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise VoiceError(f"cannot read the voices in {self._user}: {error.strerror}") from error
+        return [p for p in inside if p.is_dir() and not p.name.startswith(".")]
 
     def _read(self, folder: Path) -> VoicePack:
+        if folder.name in self._library:
+            raise VoiceError(
+                f"{folder} has the name of the built-in voice {folder.name}; rename the folder "
+                "and `name` in its voice.toml"
+            )
         try:
-            pack = read_pack(folder, builtin=folder.parent == self._builtin)
+            pack = read_pack(folder)
         except VoiceError as error:
             raise VoiceError(f"the voice {folder.name} is broken: {error}") from error
         if pack.name != folder.name:
@@ -135,11 +162,25 @@ class VoiceStore:
             )
         return pack
 
-    def _read_all(self) -> Iterator[VoicePack | BrokenPack]:
-        seen: set[str] = set()
-        for folder in self._folders():
+    def _checked(self, pack: VoicePack) -> VoicePack:
+        """Check the data of a built-in voice."""
+        if pack.lite is not None and pack.lite.data is not None:
             try:
-                yield self.get(folder.name) if folder.name in seen else self._read(folder)
+                check_data(pack.lite.data, pack.lite.sha256)
             except VoiceError as error:
-                yield BrokenPack(folder.name, folder, str(error))
-            seen.add(folder.name)
+                raise VoiceError(f"the voice {pack.name} is broken: {error}") from error
+        return pack
+
+    def _own(self, folder: Path) -> VoicePack | BrokenPack:
+        try:
+            return self._read(folder)
+        except VoiceError as error:
+            return BrokenPack(folder.name, folder, str(error))
+
+    def _read_all(self) -> Iterator[VoicePack | BrokenPack]:
+        for pack in self._library.values():
+            try:
+                yield self._checked(pack)
+            except VoiceError as error:
+                yield BrokenPack(pack.name, pack.folder, str(error))
+        yield from map(self._own, self._folders())

@@ -48,19 +48,39 @@ _Name = Annotated[
 
 
 @app.command("list")
-def list_voices(as_json: JsonFlag = False) -> None:
+def list_voices(
+    language: Annotated[
+        str, typer.Option(help="Only voices of this language: en, en-GB, zh ...")
+    ] = "",
+    like: Annotated[
+        str,
+        typer.Option(
+            help="Built-in voices, the most like this one first.", autocompletion=complete_voice
+        ),
+    ] = "",
+    as_json: JsonFlag = False,
+) -> None:
     """List the voices."""
     from covo_cli.settings.settings import load_settings
 
     store, settings = voice_store(), load_settings()
     packs, broken = store.list(), store.broken()
+    if language:
+        packs = tuple(pack for pack in packs if _speaks(pack, language.lower()))
+    likeness = store.likeness(like) if like else {}
+    if like:
+        near = (pack for pack in packs if pack.name in likeness)
+        packs = tuple(sorted(near, key=lambda pack: -likeness[pack.name]))
     chosen = {
         pack.name
         for pack in packs
         if any(settings.value(CHOSEN_BY[engine]) == pack.name for engine in pack.engines)
     }
     if as_json:
-        records = [{**_facts(pack), "chosen": pack.name in chosen} for pack in packs]
+        records = [
+            {**_facts(pack), "chosen": pack.name in chosen, "likeness": likeness.get(pack.name)}
+            for pack in packs
+        ]
         problems = [{"name": p.name, "folder": str(p.folder), "problem": p.problem} for p in broken]
         print_json({"voices": records, "broken": problems})
         return
@@ -72,6 +92,8 @@ def list_voices(as_json: JsonFlag = False) -> None:
 
     table = Table("", "voice", "sounds like", "language", "engines", box=None)
     table.add_column("cost", no_wrap=True)
+    if like:
+        table.add_column("alike")
     for pack in packs:
         table.add_row(
             "→" if pack.name in chosen else "",
@@ -80,6 +102,7 @@ def list_voices(as_json: JsonFlag = False) -> None:
             pack.language,
             ", ".join(pack.engines),
             pack.lite.cost if pack.lite else "",
+            *([f"{likeness[pack.name]:.2f}"] if like else ()),
             style="bold" if pack.name in chosen else "none",
         )
     console = PlainConsole()
@@ -174,6 +197,37 @@ def remove(
         return  # reported when a conversation starts
     if name in map(settings.value, CHOSEN_BY.values()):
         warn("it was in use; choose another with `covo voices use NAME`")
+
+
+@app.command(hidden=True)
+def measure(
+    package: Annotated[Path, typer.Argument(help="The archive of kokoro-js (npm pack).")],
+    folder: Annotated[Path | None, typer.Option(help="Folder of the library.")] = None,
+) -> None:
+    """Measure the voices of Kokoro's package and write the library of built-in voices."""
+    from covo_cli.voices.making import make_library
+    from covo_cli.voices.measuring import HEADROOM_DB, Measured, measure_voice
+    from model.hearing.identity.profile import CamPlusPlusEmbedder
+    from model.lite import SynthesizerMaker
+    from model.lite.synthesizer import LEVEL_DB
+    from voices.pack import LiteVoice
+    from voices.store import BUILTIN
+
+    weights = weight_store()
+    embedder = CamPlusPlusEmbedder(weights.path("campplus", "campplus_cn_en_common.pt"))
+    make = SynthesizerMaker(weights, voice_store().get, threads=1)
+
+    def one(synthesizer: str, style: Path, language: str) -> Measured:
+        part = LiteVoice(synthesizer, style, level=LEVEL_DB + HEADROOM_DB)
+        return measure_voice(make.of(style.stem, part, language), embedder)
+
+    make_library(package, folder or BUILTIN, one, typer.echo)
+
+
+def _speaks(pack: VoicePack, language: str) -> bool:
+    """Return whether the pack's language is ``language``, in lower case, or a region's of it."""
+    spoken = pack.language.lower()
+    return language in (spoken, spoken.partition("-")[0])
 
 
 def _facts(pack: VoicePack) -> dict[str, str | float | bool | list[str] | None]:

@@ -169,13 +169,8 @@ def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
     from voices.store import VoiceStore
 
     store = VoiceStore(voices_dir())
-    language = _general(store.get(settings.voice.name).language)
-    return tuple(pack.name for pack in store.list() if _general(pack.language) == language)
-
-
-def _general(language: str) -> str:
-    """Return ``language`` without its region, such as ``en`` for ``en-GB``."""
-    return language.partition("-")[0]
+    language = store.get(settings.voice.name).language
+    return store.in_language(language.partition("-")[0])
 
 
 def turn_taking(

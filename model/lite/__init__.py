@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from model.lite.synthesizer import Synthesizer
     from model.tools.toolbox import Toolbox
     from model.weights.packages import WeightStore
-    from voices.pack import VoicePack
+    from voices.pack import LiteVoice, VoicePack
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +158,27 @@ class SynthesizerMaker:
 
         Raises: VoiceError, WeightsError, SynthesizerError.
         """
-        from model.lite.synthesizer import HibariSynthesizer, KokoroSynthesizer, load_style
-        from model.lite.text.mandarin import check_pinyin
-
         pack = self._voices(name)
         if pack.lite is None:
             raise SynthesizerError(f"the voice {name} has no part for the embedded engine")
+        return self.of(name, pack.lite, pack.language)
+
+    def of(self, name: str, voice: LiteVoice, language: str) -> Synthesizer:
+        """Return the synthesiser of ``voice``, which is called ``name``, not loaded yet.
+
+        Raises: WeightsError, SynthesizerError.
+        """
+        from model.lite.synthesizer import HibariSynthesizer, KokoroSynthesizer
+        from model.lite.text.mandarin import check_pinyin
+
         hibari = self._weights.whole("hibari")
         known = self._phonemizers
-        general = pack.language.partition("-")[0]
-        phonemizer = known.get(pack.language) or known.get(general) or known["en"]
+        general = language.partition("-")[0]
+        phonemizer = known.get(language) or known.get(general) or known["en"]
         if phonemizer.language == "zh":
             check_pinyin(name)
-        if pack.lite.synthesizer == "hibari":
-            return HibariSynthesizer(hibari / "assets" / "hibari.onnx", phonemizer)
-        if pack.lite.data is None:
+        if voice.synthesizer == "hibari":
+            return HibariSynthesizer(hibari / "assets" / "hibari.onnx", phonemizer, voice.level)
+        if voice.data is None:
             raise SynthesizerError(f"the voice {name} has no style file")
-        return KokoroSynthesizer(self._kokoro, load_style(pack.lite.data), phonemizer)
+        return KokoroSynthesizer(self._kokoro, voice.data, phonemizer, voice.level)

@@ -41,13 +41,17 @@ Style = NDArray[np.float32]
 
 
 class Synthesizer:
-    """One voice: cleans the text, makes its sound clause by clause, and levels it. Thread-safe."""
+    """One voice: cleans the text, makes its sound clause by clause, and levels it. Thread-safe.
+
+    ``level``: of its raw sound while speaking, in dBFS; None measures it on a sentence at loading.
+    """
 
     name = ""
     """The model behind the voice, as shown to the user."""
 
-    def __init__(self, phonemizer: Phonemizer) -> None:
+    def __init__(self, phonemizer: Phonemizer, level: float | None = None) -> None:
         self._phonemizer = phonemizer
+        self._level = level
         self._gain: float | None = None
         self._lock = threading.Lock()
 
@@ -62,7 +66,11 @@ class Synthesizer:
             if self._gain is None:
                 self._load()
                 text = speakable(_CALIBRATIONS[self.language], self.language)
-                level = speaking_level(self._raw(text))
+                if self._level is None:
+                    level = speaking_level(self._raw(text))
+                else:
+                    level = self._level
+                    self._phonemizer.pieces(text)  # loads its lexicon
                 self._gain = from_db(LEVEL_DB - level)
 
     def say(self, clause: str) -> Audio:
@@ -85,6 +93,10 @@ class Synthesizer:
             sound = self.say(clause)
             if len(sound):
                 yield sound
+
+    def phonemes(self, text: str) -> str:
+        """Return the phonemes of ``text``. Raises: SynthesizerError."""
+        return " ".join(self._phonemizer.pieces(speakable(text, self.language)))
 
     def close(self) -> None:
         """Free memory. Safe to call twice."""
@@ -111,8 +123,8 @@ class HibariSynthesizer(Synthesizer):
 
     name = "hibari-tts 0.2.1 (heart)"
 
-    def __init__(self, model: Path, phonemizer: Phonemizer) -> None:
-        super().__init__(phonemizer)
+    def __init__(self, model: Path, phonemizer: Phonemizer, level: float | None = None) -> None:
+        super().__init__(phonemizer, level)
         self._model = model
         self._hibari: Any = None
 
@@ -188,31 +200,34 @@ class KokoroModel:
 
 
 class KokoroSynthesizer(Synthesizer):
-    """A natural voice: Kokoro with ``style``, a (510, 1, 256) float32 array."""
+    """A natural voice: Kokoro with the style in ``file``, which is read when it is first used."""
 
     name = "Kokoro-82M int8"
 
-    def __init__(self, model: KokoroModel, style: Style, phonemizer: Phonemizer) -> None:
-        super().__init__(phonemizer)
-        if style.shape != (510, 1, 256) or style.dtype != np.float32:
-            raise SynthesizerError(
-                f"a Kokoro voice is float32 of shape (510, 1, 256), not {style.dtype} of "
-                f"{style.shape}"
-            )
+    def __init__(
+        self, model: KokoroModel, file: Path, phonemizer: Phonemizer, level: float | None = None
+    ) -> None:
+        super().__init__(phonemizer, level)
         self._model = model
-        self._style = style
+        self._file = file
+        self._style: Style | None = None
 
     def _load(self) -> None:
+        self._style = load_style(self._file)
         self._model.load()
 
     def _unload(self) -> None:
         """Keep the network, which other voices share; its maker closes it."""
+        self._style = None
 
     def _speak(self, phonemes: str) -> Audio:
         numbers = self._phonemizer.numbers(phonemes)
         if not numbers:
             return np.zeros(0, np.float32)
-        return self._model.run(numbers, self._style[len(numbers) - 1])
+        style = self._style
+        if style is None:
+            raise SynthesizerError("the voice was closed while speaking")
+        return self._model.run(numbers, style[len(numbers) - 1])
 
 
 def load_style(path: Path) -> Style:

@@ -71,7 +71,7 @@ def loaded(model):
 
 @pytest.fixture
 def store(tmp_path):
-    return VoiceStore(tmp_path / "voices", builtin=tmp_path / "none")
+    return VoiceStore(tmp_path / "voices")
 
 
 @pytest.fixture

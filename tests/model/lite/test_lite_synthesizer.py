@@ -36,8 +36,8 @@ class Letters(Phonemizer):
 class ToneSynthesizer(Synthesizer):
     """0.3 s of silence, a tone of 0.1 s for each phoneme, 0.5 s of silence."""
 
-    def __init__(self, amplitude: float, spike: float = 0.0) -> None:
-        super().__init__(Letters())
+    def __init__(self, amplitude: float, spike: float = 0.0, level: float | None = None) -> None:
+        super().__init__(Letters(), level)
         self.amplitude = amplitude
         self.spike = spike
         self.said: list[str] = []
@@ -62,6 +62,15 @@ def test_all_voices_have_one_level(amplitude: float) -> None:
     sound = ToneSynthesizer(amplitude).say("Hello there.")
     assert sound.dtype == np.float32
     assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=0.3)
+
+
+def test_a_voice_of_known_level_says_nothing_to_be_calibrated() -> None:
+    voice = ToneSynthesizer(0.02, level=-40.0)
+    voice.load()
+    assert voice.said == ["(load)"]
+    sound = voice.say("Hello there.")
+    own = 20 * np.log10(0.02 / np.sqrt(2))
+    assert speaking_level(sound) == pytest.approx(own + LEVEL_DB + 40, abs=0.3)
 
 
 def test_peaks_are_kept_below_the_limit_without_clipping() -> None:
@@ -122,10 +131,17 @@ def test_a_file_that_is_no_kokoro_voice(data: bytes, tmp_path: Path) -> None:
         load_style(tmp_path / "missing.bin")
 
 
-def test_a_style_of_another_shape() -> None:
+def test_a_style_is_read_when_the_voice_is_first_used(tmp_path: Path) -> None:
     model = KokoroModel(lambda: Path("unused"))
-    with pytest.raises(SynthesizerError, match="shape"):
-        KokoroSynthesizer(model, np.zeros((510, 256), np.float32), Letters())
+    model._session = object()
+    voice = KokoroSynthesizer(model, tmp_path / "voice.bin", Letters(), level=-20.0)
+    with pytest.raises(SynthesizerError, match="cannot read the voice"):
+        voice.load()
+    (tmp_path / "voice.bin").write_bytes(np.ones(510 * 256, "<f4").tobytes())
+    voice.load()
+    assert voice._style is not None
+    voice.close()
+    assert voice._style is None
 
 
 class Failing(Phonemizer):

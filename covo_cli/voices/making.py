@@ -1,0 +1,83 @@
+"""Make the library of built-in voices: styles out of Kokoro's package, measured one by one."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tomlkit
+
+from covo_cli.errors import CliError
+from covo_cli.process import whole_file
+from covo_cli.voices.measuring import Measured
+from voices.library import EMBEDDINGS, FORMAT, TABLE, LibraryVoice
+
+PACKAGE_SHA256 = "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860"
+"""Of the npm package kokoro-js 1.2.1, as ``npm pack`` fetches it."""
+SOURCE = "Kokoro-82M by hexgrad, file unchanged from the npm package kokoro-js 1.2.1"
+
+LANGUAGES = {"a": "en-US", "b": "en-GB", "z": "zh-CN"}
+"""By the first letter of a style's name: those whose phonemes can be had."""
+_GENDERS = {"f": "female", "m": "male"}
+_BY_HIBARI = "heart"
+"""The voice that the fast synthesiser has learnt."""
+
+Measure = Callable[[str, Path, str], Measured]
+"""Measures the synthesiser called so with the style in this file in this language."""
+
+
+def make_library(
+    package: Path, folder: Path, measure: Measure, progress: Callable[[str], None]
+) -> None:
+    """Write the library of the voices in ``package``, kokoro-js's archive, into ``folder``.
+
+    The table is written last. Raises: CliError, SynthesizerError, WeightsError.
+    """
+    try:
+        content = package.read_bytes()
+    except OSError as error:
+        raise CliError(f"cannot read {package}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != PACKAGE_SHA256:
+        raise CliError(f"{package} is not kokoro-js 1.2.1: fetch it with npm pack kokoro-js@1.2.1")
+    rows, embeddings = [], []
+    for style, data in _styles(content):
+        path = folder / style
+        path.write_bytes(data)
+        language, gender = LANGUAGES[style[0]], _GENDERS[style[1]]
+        name = style[3:].removesuffix(".bin")
+        synthesizer: Literal["hibari", "kokoro"] = "hibari" if name == _BY_HIBARI else "kokoro"
+        progress(name)
+        found = measure(synthesizer, path, language)
+        digest = hashlib.sha256(data).hexdigest()
+        figures = asdict(found.figures)
+        row = LibraryVoice(
+            name, style, digest, synthesizer, language, gender, level=found.level, **figures
+        )
+        rows.append(asdict(row))
+        embeddings.append(found.embedding)
+    with whole_file.whole_file(folder / EMBEDDINGS) as draft, draft.open("wb") as file:
+        np.save(file, np.array(embeddings, np.float16))
+    table = {"format": FORMAT, "source": SOURCE, "licence": "Apache-2.0", "voices": rows}
+    whole_file.write_text(folder / TABLE, f"{_COMMENT}\n{tomlkit.dumps(table)}")
+
+
+_COMMENT = """# Written by `covo voices measure`: do not edit.
+# pitch: median in Hz; brightness: centroid of the spectrum in Hz; pace: phonemes per second of
+# speech; level: dBFS of the network's sound while it speaks. Each is measured on two sentences.
+"""
+
+
+def _styles(package: bytes) -> Iterator[tuple[str, bytes]]:
+    """Return name and content of each style whose language can be spoken, sorted by name."""
+    with tarfile.open(fileobj=BytesIO(package)) as archive:
+        for member in sorted(archive.getmembers(), key=lambda member: member.name):
+            name = Path(member.name).name
+            file = archive.extractfile(member) if name.endswith(".bin") else None
+            if file is not None and name[0] in LANGUAGES:
+                yield name, file.read()

@@ -1,0 +1,99 @@
+"""The library of built-in voices: one table of measured figures, and a style of Kokoro for each.
+
+``covo voices measure`` writes the folder: ``library.toml`` (the table), the styles as the package
+has them, and ``embeddings.npy``, float16 of shape (voices, 192) in the order of the table: what the
+speaker network makes of each voice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from voices.errors import VoiceError
+from voices.pack import LiteVoice, VoiceFigures, VoicePack
+from voices.strict_reader import read
+
+TABLE = "library.toml"
+EMBEDDINGS = "embeddings.npy"
+FORMAT = 1
+
+REAL_TIME_FACTORS = {"hibari": 0.012, "kokoro": 0.56}
+"""Synthesis time / speech time of the synthesisers: six English sentences, two shared cores."""
+
+_Positive = Annotated[float, Meta(gt=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryVoice:
+    """A row of the table. ``style``: its file. ``level``: of the network's sound, in dBFS."""
+
+    name: str
+    style: str
+    sha256: str
+    synthesizer: Literal["hibari", "kokoro"]
+    language: str
+    gender: str
+    pitch: _Positive
+    brightness: _Positive
+    pace: _Positive
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryTable:
+    """``library.toml`` as written."""
+
+    source: str
+    licence: str
+    voices: tuple[LibraryVoice, ...]
+
+
+def read_library(folder: Path) -> tuple[VoicePack, ...]:
+    """Return the voices of the library in ``folder``, their styles unread. Raises: VoiceError."""
+    table = read(folder / TABLE, LibraryTable, VoiceError, format=FORMAT)
+    return tuple(_pack(folder, table, voice) for voice in table.voices)
+
+
+def likeness_to(folder: Path, name: str) -> dict[str, float]:
+    """Return how alike each voice of the library in ``folder`` is to its voice ``name``.
+
+    It is the cosine of their speaker embeddings, at most 1. Raises: VoiceError.
+    """
+    import numpy as np
+
+    names = [pack.name for pack in read_library(folder)]
+    try:
+        rows = np.load(folder / EMBEDDINGS, allow_pickle=False).astype(np.float32)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return dict(zip(names, (rows @ rows[names.index(name)]).tolist(), strict=True))
+    except (OSError, ValueError) as error:
+        raise VoiceError(f"{folder / EMBEDDINGS} is damaged: install covo again") from error
+
+
+def _pack(folder: Path, table: LibraryTable, voice: LibraryVoice) -> VoicePack:
+    figures = VoiceFigures(voice.pitch, voice.brightness, voice.pace)
+    return VoicePack(
+        name=voice.name,
+        folder=folder,
+        description=f"{_PERSONS.get(voice.gender, 'voice')}, {figures}",
+        language=voice.language,
+        licence=table.licence,
+        source=f"{table.source} ({voice.style})",
+        gender=voice.gender,
+        lite=LiteVoice(
+            voice.synthesizer,
+            folder / voice.style,
+            REAL_TIME_FACTORS[voice.synthesizer],
+            sha256=voice.sha256,
+            level=voice.level,
+        ),
+        figures=figures,
+        builtin=True,
+    )
+
+
+_PERSONS = {"female": "woman", "male": "man"}
