@@ -147,7 +147,10 @@ class ChatSettings:
         flag="--chat-model",
     )
     url: str = setting(
-        "", "OpenAI-compatible endpoint, such as http://localhost:11434/v1.", flag="--chat-url"
+        "",
+        "OpenAI-compatible endpoint, such as http://localhost:11434/v1; auto (covo chat): offer "
+        "those found on this machine.",
+        flag="--chat-url",
     )
     max_tokens: int = setting(
         0,
