@@ -149,7 +149,7 @@ class Cascade:
 
     def read_ahead(self, words: str) -> None:
         with self._lock:
-            messages = build_messages(self.prompt, self._history, words)
+            messages = build_messages(self.prompt, self._history, words, self._now())
         self.chat.prepare(messages)
 
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
@@ -297,11 +297,11 @@ class Cascade:
             self._unread = True
             if self._closed.is_set() or (self._preparing and self._preparing.is_alive()):
                 return
-            self._preparing = Worker(self._read_ahead, "prepare")
+            self._preparing = Worker(self._read_history, "prepare")
             self._preparing.start()
             self._working.append(self._preparing)
 
-    def _read_ahead(self) -> None:
+    def _read_history(self) -> None:
         """Read the history until it has not changed meanwhile."""
         while True:
             with self._lock:

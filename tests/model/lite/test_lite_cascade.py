@@ -134,6 +134,8 @@ def test_the_chat_model_knows_the_time_and_what_it_was_told_stays() -> None:
     parts.cascade = cascade
     parts.settle(0, SECOND, parts.reply())
     now = datetime(2026, 11, 27, 17, 3)
+    cascade.read_ahead("And")
+    assert parts.chat.prepared[-1][-1].content == "(It is now 5:03 PM.) And"
     parts.settle(1, SECOND, parts.reply(1, "And then?"))
     cascade.close()  # waits for what is read ahead
     first, second = parts.chat.asked
