@@ -136,6 +136,22 @@ def pull(
 
 
 @app.command()
+def suggest(as_json: JsonFlag = False) -> None:
+    """Name the chat models that this machine could talk with.
+
+    Measures for 1.5 s how fast the embedded one writes.
+    """
+    from covo_cli.engines import suggestion
+
+    machine, models = suggestion.measured(weight_store()), _hub().status()
+    suggestions = suggestion.suggestions(models, machine)
+    if as_json:
+        print_json(suggestion.suggestion_dict(machine, suggestions))
+    else:
+        _tell(suggestion.suggestion_lines(machine, suggestions))
+
+
+@app.command()
 def use(name: _Name) -> None:
     """Let the engine lite use a model that was pulled; lite: its own ones again."""
     from covo_cli.engines.model_choice import CHOSEN_BY, use_embedded, use_model

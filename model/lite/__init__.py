@@ -55,6 +55,7 @@ def build_cascade(
         chat_url: an OpenAI-compatible endpoint.
         persona: replaces who the assistant is.
         limits: of ``chat_model``.
+        threads: of the embedded models; a GGUF file uses the machine's physical cores.
         tools: those that the chat model may use, which must be at an endpoint.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
@@ -101,7 +102,7 @@ def choose_chat(
     from model.endpoints.openai_chat import ENDPOINT_CONTEXT, ENDPOINT_MAX_TOKENS, OpenAIChat
     from model.lite import prompt
     from model.lite.chat import ChatSampling, LlamaChat
-    from model.lite.gguf import check_gguf
+    from model.lite.gguf import check_gguf, own_cores
 
     chosen = prompt.Prompt(persona or prompt.PERSONA)
     own = limits or ChatLimits()
@@ -119,7 +120,7 @@ def choose_chat(
         check_gguf(path)
         sampling = ChatSampling(max_tokens=own.max_tokens or ChatSampling().max_tokens)
         context = own.context or 4096
-        return LlamaChat(path, sampling, context=context, threads=threads), chosen
+        return LlamaChat(path, sampling, context=context, threads=own_cores()), chosen
     path = weights.path("smollm2-135m", CHAT_FILE)
     small = prompt.Prompt(
         persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES, follows_time=False

@@ -27,6 +27,14 @@ _TRIAL_S = 60.0
 _TRIAL_BYTES_PER_S = 10e6
 """A trial may take this long, and as long as a slow disk takes to read the file."""
 
+_MOST_CORES = 8
+"""More hardly write faster, because they wait for the same memory."""
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""How much of the processors a container may use: microseconds of work in how many, or max."""
+
+_MEASURED_S = 1.5
+_TOKENS = 400
+
 _HELLO = {"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1, "stream": True}
 
 _survived: set[tuple[Path, int, int]] = set()
@@ -94,6 +102,50 @@ def start_server(path: Path, *, context: int, threads: int, warm_up: bool = True
         return xllamacpp.Server(params)
     except RuntimeError as error:
         raise unusable(path, str(error)) from error
+
+
+def own_cores() -> int:
+    """Return how many physical cores a chat model may use, at most 8."""
+    import psutil
+
+    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = min(cores, len(os.sched_getaffinity(0)))
+    with contextlib.suppress(OSError, ValueError):
+        worked, period = _QUOTA.read_text().split()
+        cores = min(cores, int(worked) // int(period))
+    return max(1, min(cores, _MOST_CORES))
+
+
+def writing_speed(path: Path, *, threads: int) -> float:
+    """Return the tokens per second that the model at ``path`` writes, measured for 1.5 s.
+
+    Raises: ChatError.
+    """
+    server = start_server(path, context=_TOKENS + 100, threads=threads)
+    times: list[float] = []
+    counts: list[int] = []
+    request = {
+        "prompt": "The history of the sea is",
+        "n_predict": _TOKENS,
+        "ignore_eos": True,
+        "temperature": 0.0,
+        "stream": True,
+        "timings_per_token": True,
+    }
+
+    def receive(chunk: dict[str, Any]) -> bool:
+        times.append(time.monotonic())
+        counts.append(chunk.get("timings", {}).get("predicted_n", 0))
+        return counts[-1] > counts[0] and times[-1] - times[0] > _MEASURED_S
+
+    try:
+        server.handle_completions(request, receive)
+    except RuntimeError as error:
+        raise ChatError(f"cannot measure how fast {path.stem} writes: {error}") from error
+    if not counts or counts[-1] == counts[0]:
+        raise ChatError(f"cannot measure how fast {path.stem} writes: it wrote nothing")
+    return (counts[-1] - counts[0]) / (times[-1] - times[0])
 
 
 def unusable(path: Path, why: str) -> ChatError:

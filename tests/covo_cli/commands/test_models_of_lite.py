@@ -19,6 +19,7 @@ pytest.importorskip("huggingface_hub")
 from covo_cli.app import app
 from covo_cli.doctor.check import Status
 from covo_cli.doctor.wiring import check_hearing, unneeded_pieces
+from covo_cli.engines import suggestion
 from covo_cli.engines.engines import lite_cascade, whisper
 from covo_cli.engines.model_choice import LITE_MEMORY, chat_memory
 from covo_cli.settings.settings import load_settings, save_setting
@@ -193,6 +194,42 @@ def test_a_recogniser_is_pulled_and_used_when_asked_for(hub: FakeHub, tmp_path: 
     (check,) = check_hearing(settings, WeightStore(tmp_path))
     assert (check.status, "is not downloaded" in check.detail) == (Status.FAILED, True)
     assert "whisper-base" in unneeded_pieces(settings, "kokoro", "lite")
+
+
+def test_what_is_suggested_follows_speed_and_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("COVO_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.delenv("COVO_MODELS_DIR", raising=False)
+    missing = models("suggest")
+    assert isinstance(missing.exception, WeightsError)
+    assert "covo models pull" in str(missing.exception)
+    embedded = tmp_path / "embedded.gguf"
+    embedded.write_bytes(bytes(98_000))
+    monkeypatch.setattr(WeightStore, "path", lambda self, piece, file: embedded)
+    # A thousandth of the embedded model's size, so that its speed is a thousand times higher.
+    speeds = {"two cores": 50_000.0, "a fast machine": 500_000.0}
+    told = {}
+    for name, speed in speeds.items():
+        monkeypatch.setattr(suggestion, "writing_speed", lambda path, *, threads, s=speed: s)
+        free(monkeypatch, 4_000_000_000)
+        result = models("suggest")
+        assert result.exit_code == 0, result.output
+        told[name] = result.stdout.splitlines()
+    small, medium, large = told["two cores"][1:4]
+    assert small.endswith("10.0 tokens/s   2.1 GB  covo models pull chat-small")
+    assert medium.endswith("too slow to talk with")
+    assert large.endswith("does not fit the free memory")
+    assert "Fast enough is 8 tokens/s: twice the rate of speech" in told["two cores"][-1]
+    assert told["a fast machine"][2].endswith("covo models pull chat-medium")
+    facts = json.loads(models("suggest", "--json").stdout)
+    assert [(one["fast_enough"], one["fits"]) for one in facts["models"]] == [
+        (True, True),
+        (True, True),
+        (True, False),
+    ]
+    assert facts["models"][0]["memory_bytes"] == chat_memory(490_000_000) + LITE_MEMORY
 
 
 def test_the_declared_chat_models() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from covo_cli.settings.settings import load_settings, models_dir
 from model.errors import ChatError
-from model.lite import CHAT_FILE, gguf
+from model.lite import CHAT_FILE, choose_chat, gguf
 from model.lite.chat import ChatSampling, LlamaChat, Message
 from model.weights.packages import WeightStore
 from tests.fuzz.inputs import gguf_file
@@ -113,3 +113,59 @@ def test_a_good_file_is_tried_once_and_a_pinned_one_never(tmp_path, monkeypatch)
         chat.close()
     assert trials == [path]
     assert said[:2] == [f"trying {path.stem}", f"loading {path.stem}"]
+
+
+def test_a_model_of_ones_own_uses_the_physical_cores(tmp_path, monkeypatch) -> None:
+    quota = tmp_path / "cpu.max"
+    monkeypatch.setattr(gguf, "_QUOTA", quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(12), raising=False)
+    table = (
+        # physical cores, the container's quota, cores to use
+        (6, None, 6),
+        (6, "max 100000", 6),
+        (64, None, 8),
+        (1, None, 1),
+        (6, "250000 100000", 2),
+        (6, "50000 100000", 1),
+        (None, "300000 100000", 3),
+    )
+    for physical, allowed, cores in table:
+        quota.unlink(missing_ok=True)
+        if allowed:
+            quota.write_text(allowed)
+        monkeypatch.setattr("psutil.cpu_count", lambda logical, n=physical: n)
+        monkeypatch.setattr(os, "cpu_count", lambda: 16)
+        assert gguf.own_cores() == cores, (physical, allowed)
+    started: list[int] = []
+    monkeypatch.setattr(gguf, "_QUOTA", tmp_path / "none")
+    monkeypatch.setattr("psutil.cpu_count", lambda logical: 6)
+    monkeypatch.setattr(
+        "model.lite.chat.start_server", lambda path, *, context, threads: started.append(threads)
+    )
+    monkeypatch.setattr("model.lite.chat.try_gguf", lambda *_, **__: None)
+    own = write(tmp_path, b"GGUF")
+    monkeypatch.setattr(WeightStore, "path", lambda self, piece, file: own)
+    for model in (str(own), ""):
+        choose_chat(WeightStore(tmp_path), model, "", None)[0].load()
+    assert started == [6, 2]
+
+
+def test_how_fast_a_model_writes_is_counted_in_tokens(tmp_path, monkeypatch) -> None:
+    clock = iter(0.25 * n for n in range(100))
+
+    class Server:
+        def __init__(self, written: range) -> None:
+            self.written = written
+
+        def handle_completions(self, request, receive) -> None:
+            for count in self.written:
+                if receive({"timings": {"predicted_n": count}}):
+                    return
+                assert count < 20, "it goes on writing after 1.5 s"
+
+    monkeypatch.setattr(gguf.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(gguf, "start_server", lambda *_, **__: Server(range(1, 99, 2)))
+    assert gguf.writing_speed(tmp_path, threads=2) == 8.0
+    monkeypatch.setattr(gguf, "start_server", lambda *_, **__: Server(range(1, 2)))
+    with pytest.raises(ChatError, match="it wrote nothing"):
+        gguf.writing_speed(tmp_path, threads=2)
