@@ -186,7 +186,7 @@ class ToolSettings:
     ENGINES: ClassVar[tuple[str, ...]] = LITE
 
     enabled: bool = setting(
-        False, "Let the model at chat.url use tools: time, notes, your own.", flag="--tools"
+        False, "Let the model at chat.url use tools: time, timers, notes, yours.", flag="--tools"
     )
     file: str = setting(
         "",

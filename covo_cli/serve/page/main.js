@@ -167,6 +167,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) loudspeaker.resume(); // phones suspend the sound of hidden pages
 });
+window.addEventListener("pagehide", end); // a page kept for going back would keep its place
 
 part("host").textContent = location.host;
 askForToken();
