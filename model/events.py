@@ -134,6 +134,19 @@ class Backchannel(Event):
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class TimerRang(Event):
+    """The timer ``name`` rings for the ``ring``-th time, counted from 1; not in the history.
+
+    ``samples`` are float32 mono 24 kHz, for the speaker under ``number``, which is negative.
+    """
+
+    number: int
+    name: str
+    ring: int
+    samples: NDArray[np.float32] = field(repr=False)
+
+
 class ToolOutcome(StrEnum):
     """What came of a tool's call. ``ASKED``: the user is asked first whether to use it."""
 

@@ -207,6 +207,10 @@ def network(
     streams: Annotated[
         int, typer.Option(help="Replies to generate at once, as for training data.", min=1, max=256)
     ] = 1,
+    sessions: Annotated[
+        int,
+        typer.Option(help="Conversations at once, as in `covo serve`.", min=1, max=64),
+    ] = 1,
     json_file: JsonFile = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the breakdown to this .png file.")] = None,
 ) -> None:
@@ -237,6 +241,7 @@ def network(
         runs=runs,
         steps=steps,
         streams=streams,
+        sessions=sessions,
     )
     figures = measure_network(bench, say)
     save_json(json_file, figures)

@@ -107,6 +107,7 @@ def chat(
     from covo_cli.conversation.ends import FilePair
     from covo_cli.conversation.run_chat import run_chat
     from covo_cli.settings.settings import FILE_INPUT, load_settings
+    from covo_cli.welcome.found_servers import with_found_server
 
     voice, model = flags["voice.name"], flags["covo.model"]
     flags = {**flags, "covo.voice": voice, "remote.voice": voice, "remote.model": model}
@@ -116,6 +117,7 @@ def chat(
     if continues:
         continued = _to_continue(session or "last", settings, flags)
         settings = load_settings(flags, defaults, continued.held_with)
+    settings = with_found_server(settings, ask=not as_json)
     files = None
     if input_file is not None:
         files = FilePair(input_file, output_file, output_rate, paced=pace is Pace.REAL)

@@ -31,6 +31,7 @@ from model.events import (
     PlaybackAction,
     PlaybackControl,
     StateChanged,
+    TimerRang,
     TurnState,
 )
 
@@ -157,7 +158,10 @@ class Conversation:
         match event:
             case AssistantAudio(reply=reply, samples=samples):
                 self._speaker.play(reply, samples)
-            case Backchannel(number=number, samples=samples):
+            case (
+                Backchannel(number=number, samples=samples)
+                | TimerRang(number=number, samples=samples)
+            ):
                 self._speaker.play(number, samples)
             case PlaybackControl(action=PlaybackAction.DUCK):
                 self._speaker.duck()

@@ -30,6 +30,7 @@ from covo_cli.process.log import native_log_path
 from covo_cli.process.native import python_stderr_off_terminal, send_native_stderr_to
 from covo_cli.process.program import program
 from covo_cli.process.terminal import PlainConsole
+from covo_cli.process.text import clean
 from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.job_control import job_control
 from covo_cli.screen.keyboard import Keyboard
@@ -42,6 +43,7 @@ from covo_cli.settings.settings import Settings, sessions_dir
 from covo_cli.welcome.offer import with_weights
 from model.engine import Engine, Remember
 from model.events import Notice, ReplyStarted, TurnLatency
+from model.tools.toolbox import Toolbox
 
 SLOW_LOAD_S = 10.0
 """Seconds of loading after which its stages are told where there is no terminal."""
@@ -150,6 +152,7 @@ def hold(
             ends.close()  # complete the output file, however long that takes
     if not as_json:
         _farewell(report, recorder, ends)
+    _tell_pending(tools, PlainConsole(stderr=as_json, wide=True))
     code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
     leave_within(QUIT_S, code)
     return code
@@ -268,6 +271,12 @@ class _Report:
             median = statistics.median(turn.total for turn in self.turns)
             lines.append(f"  median of {len(self.turns)}: {median:.2f} s")
         return lines
+
+
+def _tell_pending(tools: Toolbox | None, console: PlainConsole) -> None:
+    """Tell which timers end with the conversation."""
+    if tools is not None and (pending := tools.timers.describe()):
+        console.print(clean(f"Timers that will not ring any more: {'; '.join(pending)}"))
 
 
 def _farewell(report: _Report, recorder: SessionRecorder | None, ends: Ends) -> None:

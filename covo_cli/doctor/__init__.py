@@ -24,6 +24,7 @@ from covo_cli.settings.settings import (
     sessions_dir,
     voices_dir,
 )
+from model.endpoints.local_servers import find_local_servers
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
@@ -50,6 +51,7 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
         check, synthesizer = wiring.check_voice(store, settings.voice.name, choice.name)
         yield check
         yield from wiring.check_chat(settings)
+        yield from wiring.check_servers(find_local_servers())
     weights = WeightStore(models_dir(settings))
     yield from wiring.check_hearing(settings, weights)
     statuses = weights.verify()

@@ -16,12 +16,14 @@ from covo_cli.engines.persona import read_persona
 from covo_cli.engines.remote_engine import build_audio_chat, build_realtime
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, config_path
+from covo_cli.welcome.found_servers import flags_for
 from model.errors import ModelError
 from model.lite.gguf import check_gguf
 from voices.errors import VoiceError
 
 if TYPE_CHECKING:
     from model.covo.loading.assemble import CovoModel
+    from model.endpoints.local_servers import LocalServer
     from model.weights.packages import PieceStatus, WeightStore
     from voices.store import VoiceStore
 
@@ -123,6 +125,14 @@ def check_chat(settings: Settings) -> Iterator[Check]:
             yield Check(f"chat {key}", Status.FAILED, str(error), fix)
         else:
             yield Check(f"chat {key}", Status.OK, name)
+
+
+def check_servers(servers: Iterable[LocalServer]) -> Iterator[Check]:
+    """Report servers of chat models that run on this machine, and how to use each."""
+    for server in servers:
+        more = f" and {len(server.models) - 1} more" if len(server.models) > 1 else ""
+        use = f"to talk with it: covo chat {flags_for(server, server.models[0])}"
+        yield Check(server.name, Status.OK, f"{server.models[0]}{more} at {server.url}", use)
 
 
 def check_hearing(settings: Settings, weights: WeightStore) -> Iterator[Check]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from model.lite.cascade import Cascade
     from model.lite.outlook import SmolOutlook
     from model.lite.recognizer import WhisperRecognizer
+    from model.playback.timers import Timers
     from model.reply import ReplyGenerator
     from model.tools.toolbox import Toolbox
     from model.turns.endings.models import EndOfTurnModel, OutlookModel
@@ -129,7 +130,13 @@ def build_engine(
 
         words = RecalledWords(whisper(settings))
         return turn_taking(settings, build_audio_chat(settings, words.of), executor, words)
-    return turn_taking(settings, lite_cascade(settings, tools), executor, whisper(settings))
+    return turn_taking(
+        settings,
+        lite_cascade(settings, tools),
+        executor,
+        whisper(settings),
+        timers=tools.timers if tools is not None else None,
+    )
 
 
 def check_heeded(settings: Settings, choice: EngineChoice) -> None:
@@ -179,10 +186,12 @@ def turn_taking(
     executor: Executor,
     recognizer: LoadableRecognizer | None,
     outlook: OutlookModel | None = None,
+    timers: Timers | None = None,
 ) -> Engine:
     """Build the turn-taking engine around ``generator``, which must hear if ``recognizer`` is None.
 
-    ``outlook``: the language model for the end of turns; None: as the settings say.
+    ``outlook``: the language model for the end of turns; None: as the settings say. ``timers``:
+    those that ring in the conversation.
 
     Raises: SettingsError, ModelError.
     """
@@ -202,6 +211,7 @@ def turn_taking(
         "" if language == AUTO else language,
         _speaker_embedder(settings),
         outlook or (outlook_model(settings) if recognizer is not None else None),
+        timers,
     )
 
 

@@ -13,10 +13,12 @@ from msgspec import Meta
 from covo_cli.errors import SettingsError
 from covo_cli.process.packages import require_packages
 from covo_cli.settings.settings import Settings, config_path
+from model.playback.timers import Timers
 from model.tools.clock import clock_tool
 from model.tools.executables import executable
 from model.tools.mcp_servers import McpSource, connect_all
 from model.tools.notes import notes_tool
+from model.tools.timer import timer_tool
 from model.tools.tool import LIMIT_S, TOOL_NAME, Tool
 from model.tools.toolbox import Toolbox
 from voices.strict_reader import read
@@ -118,12 +120,14 @@ def build_tools(
     if file.server:
         require_packages("tools", "mcp")
     served, close = connect_all([server.source() for server in file.server])
-    tools = [clock_tool(), *recorded, *(own.tool() for own in file.tool), *served]
+    timers = Timers()
+    ours = [clock_tool(), timer_tool(timers), *recorded]
+    tools = [*ours, *(own.tool() for own in file.tool), *served]
     twice = [name for name, count in Counter(tool.name for tool in tools).items() if count > 1]
     if twice:
         close()
         raise SettingsError(f"there are two tools called {twice[0]}: rename one of yours")
-    return Toolbox(tools, close)
+    return Toolbox(tools, close, timers)
 
 
 def _file(settings: Settings) -> ToolFile:

@@ -24,6 +24,7 @@ from model.events import (
     PlaybackAction,
     PlaybackControl,
     ReplyFinished,
+    TimerRang,
     ToolAnswered,
     ToolCalled,
     ToolOutcome,
@@ -121,7 +122,7 @@ def _lines(event: Event) -> Iterator[str]:
             yield f"{USER}: {event.text}"
         case Backchannel():
             yield f"{ASSISTANT}: ({event.text})"
-        case ToolCalled() | ToolAnswered():
+        case ToolCalled() | ToolAnswered() | TimerRang(ring=1):
             yield _of_tool(event)
         case ReplyFinished():
             yield f"{ASSISTANT}: {event.text}"
@@ -145,7 +146,9 @@ def _lines(event: Event) -> Iterator[str]:
             yield f"-- {event.level}: {event.text}"
 
 
-def _of_tool(event: ToolCalled | ToolAnswered) -> str:
+def _of_tool(event: ToolCalled | ToolAnswered | TimerRang) -> str:
+    if isinstance(event, TimerRang):
+        return f"{TOOL}: timer rings: {event.name}"
     if isinstance(event, ToolCalled):
         return f"{TOOL}: {event.tool} {event.arguments}".rstrip()
     end = "" if event.outcome is ToolOutcome.DONE else event.outcome.value

@@ -1,7 +1,8 @@
 """Events as lines of JSON: the one writer and the one reader of ``events.jsonl``.
 
 Of sound only the length is written: an :class:`model.events.AssistantAudio` is read back as a
-:class:`RecordedAudio`, a :class:`model.events.Backchannel` as a :class:`RecordedBackchannel`.
+:class:`RecordedAudio`, a :class:`model.events.Backchannel` as a :class:`RecordedBackchannel`, a
+:class:`model.events.TimerRang` as a :class:`RecordedRing`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from audio_io.clock import seconds
 from covo_cli.sessions.files import EVENTS
 from model import events as known_events
-from model.events import AssistantAudio, Backchannel, Event
+from model.events import AssistantAudio, Backchannel, Event, TimerRang
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,16 @@ class RecordedBackchannel(Event):
     number: int
     samples: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRing(Event):
+    """A :class:`model.events.TimerRang` of ``samples`` samples (24 kHz)."""
+
+    number: int
+    name: str
+    ring: int
+    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +135,5 @@ def _kinds() -> dict[str, type[Event]]:
         **kinds,
         AssistantAudio.__name__: RecordedAudio,
         Backchannel.__name__: RecordedBackchannel,
+        TimerRang.__name__: RecordedRing,
     }

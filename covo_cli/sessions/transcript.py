@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples, seconds
 from audio_io.signal import Position
-from covo_cli.sessions.event_log import RecordedAudio, RecordedBackchannel
+from covo_cli.sessions.event_log import RecordedAudio, RecordedBackchannel, RecordedRing
 from model.events import (
     AssistantAudio,
     AssistantText,
@@ -22,6 +22,7 @@ from model.events import (
     ReplyAudioEnded,
     ReplyFinished,
     ReplyStarted,
+    TimerRang,
     ToolAnswered,
     ToolCalled,
     ToolOutcome,
@@ -51,10 +52,11 @@ class TranscriptEntry:
     """What the user said in one turn, the assistant in one reply or ``backchannel``, or a tool's
     use.
 
-    ``number`` is the turn's, the reply's or the call's, ``turn`` the turn that was said or answered
-    (-1: unknown). ``start`` and ``end`` bound the sound, in user samples. ``text`` was said aloud;
-    ``unheard`` is written but not played yet, or never will be if ``cut_off`` gives a reason.
-    ``stopped``: when the reply was finished or cut off. Until ``final`` it may change.
+    ``number`` is the turn's, the reply's or the call's; that of a backchannel or of a timer's ring
+    is negative. ``turn``: the turn that was said or answered (-1: unknown). ``start`` and ``end``
+    bound the sound, in user samples. ``text`` was said aloud; ``unheard`` is written but not played
+    yet, or never will be if ``cut_off`` gives a reason. ``stopped``: when the reply was
+    finished or cut off. Until ``final`` it may change.
     """
 
     who: Who
@@ -196,6 +198,11 @@ class TranscriptFold:
             case Backchannel() | RecordedBackchannel():
                 entry = _hummed(event)
                 self._put((entry.who, entry.number), entry)
+            case TimerRang(ring=1) | RecordedRing(ring=1):  # ringing again is no news
+                text = f"timer rings: {event.name}"
+                at, number = event.at, event.number
+                entry = TranscriptEntry(Who.TOOL, number, -1, at, at, text, final=True)
+                self._put((Who.TOOL, number), entry)
             case (
                 ReplyStarted(reply=number)
                 | AssistantText(reply=number)

@@ -147,7 +147,10 @@ class ChatSettings:
         flag="--chat-model",
     )
     url: str = setting(
-        "", "OpenAI-compatible endpoint, such as http://localhost:11434/v1.", flag="--chat-url"
+        "",
+        "OpenAI-compatible endpoint, such as http://localhost:11434/v1; auto (covo chat): offer "
+        "those found on this machine.",
+        flag="--chat-url",
     )
     max_tokens: int = setting(
         0,
@@ -183,7 +186,7 @@ class ToolSettings:
     ENGINES: ClassVar[tuple[str, ...]] = LITE
 
     enabled: bool = setting(
-        False, "Let the model at chat.url use tools: time, notes, your own.", flag="--tools"
+        False, "Let the model at chat.url use tools: time, timers, notes, yours.", flag="--tools"
     )
     file: str = setting(
         "",

@@ -28,8 +28,8 @@ _LATEST_S = 0.5
 """A hum comes this much later than it should at most; after that the pause is left alone."""
 
 _NOTHING_PLAYED = -1
-"""The speaker's number for no reply. Hums count down from it, so that no reply takes one for its
-own sound."""
+"""The speaker's number for no reply. Hums and the rings of timers count down from it, so that no
+reply takes one for its own sound."""
 
 
 class Backchannels:
@@ -50,7 +50,7 @@ class Backchannels:
         self._language = ""
         self._text = ""
         self.number = _NOTHING_PLAYED
-        """The speaker's number for the last hum."""
+        """The speaker's number for the last sound that was no reply."""
         self._turn = 0
         self._pauses = 0
         self._pause_at = 0

@@ -11,6 +11,7 @@ from typing import Any
 from audio_io.worker import Worker
 from model.errors import ToolError
 from model.events import ToolOutcome
+from model.playback.timers import Timers
 from model.tools.tool import Arguments, Tool, ToolCall, ToolResult
 
 MOST_CHARACTERS = 4_000
@@ -20,11 +21,18 @@ log = logging.getLogger(__name__)
 
 
 class Toolbox:
-    """The ``tools`` of one conversation, whose names differ. ``close`` frees what they use."""
+    """The ``tools`` of one conversation, whose names differ. ``close`` frees what they use;
+    ``timers`` are those that they set."""
 
-    def __init__(self, tools: Sequence[Tool], close: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        close: Callable[[], None] = lambda: None,
+        timers: Timers | None = None,
+    ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self.close = close
+        self.timers = timers or Timers()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples
-from audio_io.signal import NOTHING_PLAYED, Position
+from audio_io.signal import NOTHING_PLAYED, Audio, Position
 from model.engine import Frame
 from model.events import (
     Event,
@@ -26,6 +26,7 @@ from model.jobs.executor import Executor
 from model.jobs.question import Question
 from model.playback.backchannels import Backchannels
 from model.playback.spoken_reply import SpokenReply
+from model.playback.timers import Timers
 from model.reply import ReadsAhead, ReplyGenerator
 from model.turns.answer import REPLY_LANE, TurnAnswer
 from model.turns.end_of_turn import EndOfTurnProbe
@@ -53,6 +54,7 @@ class TurnContext:
     probe: EndOfTurnProbe
     speakers: SpeakerCheck
     backchannels: Backchannels
+    timers: Timers
     settings: TurnSettings
     phrases: Phrases | None
     now: int = 0
@@ -75,6 +77,7 @@ class TurnContext:
     def begin(self, frame: Frame) -> None:
         """Begin a frame: its time, the speaker's position, no events yet."""
         self.now, self.position, self.events = frame.end, frame.playback, []
+        self.timers.tick(self.now)
 
     def emit(self, event: Event) -> None:
         """Emit ``event`` with this frame."""
@@ -122,6 +125,7 @@ class TurnContext:
     def begin_answer(self, turn: OpenTurn, *, wanted: bool = True) -> TurnAnswer:
         """Begin answering ``turn`` as it stands; unless ``wanted``, only recognise its words."""
         self.recognition.drop_partial()
+        self.timers.keep()
         self.replies += 1
         return TurnAnswer(
             self.replies,
@@ -136,18 +140,36 @@ class TurnContext:
     def discard_answer(self, answer: TurnAnswer, reason: str) -> None:
         """Discard a speculation: its reply never happened, and its turn goes on."""
         self.events += answer.cancel(self.now)
-        self.generator.settle(answer.reply.reply_id, None)
+        self.take_back(answer)
         self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
 
+    def take_back(self, answer: TurnAnswer) -> None:
+        """Let a reply be one that never happened."""
+        self.generator.settle(answer.reply.reply_id, None)
+        self.timers.undo()
+
     def hum(self, turn: OpenTurn) -> None:
-        """Hum in a pause of ``turn``. What comes back of it is not the user: the echo of what is
-        softer than the user's voice, or without barge-in anything."""
+        """Hum in a pause of ``turn``."""
         event = self.backchannels.hum(self.now, turn)
-        length = len(event.samples) * USER_RATE // ASSISTANT_RATE
-        level = turn.level() if self.settings.barge_in else None
-        below = math.inf if level is None else level - self.settings.barge_in_below
-        self.hearing.expect_echo(length + samples(self.settings.deaf_after), below)
+        self._expect_echo(event.samples, turn.level())
         self.emit(event)
+
+    def ring(self, level: float | None) -> None:
+        """Ring if a timer is due. ``level``: the user's, in dBFS; None if it is unknown."""
+        event = self.timers.ring(self.backchannels.number - 1)
+        if event is not None:
+            self.backchannels.number = event.number
+            self._expect_echo(event.samples, level)
+            self.emit(event)
+
+    def _expect_echo(self, sound: Audio, level: float | None) -> None:
+        """Take what comes back of ``sound`` (24 kHz) for no speech: what is softer than the user's
+        voice at ``level``, or without barge-in anything."""
+        length = len(sound) * USER_RATE // ASSISTANT_RATE
+        below = math.inf
+        if self.settings.barge_in and level is not None:
+            below = level - self.settings.barge_in_below
+        self.hearing.expect_echo(length + samples(self.settings.deaf_after), below)
 
     def control(self, answer: TurnAnswer, action: PlaybackAction, reason: str) -> None:
         """Send the speaker a command."""

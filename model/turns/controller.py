@@ -59,6 +59,7 @@ from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.recognition import LoadableRecognizer, Recognition
 from model.jobs.executor import Executor
 from model.playback.backchannels import Backchannels
+from model.playback.timers import Timers
 from model.reply import ReplyGenerator
 from model.turns import answering, listening
 from model.turns.answer import REPLY_LANE
@@ -89,6 +90,7 @@ class TurnTakingEngine:
     rules for words whose language is unknown; without, no words are judged. ``end_of_turn`` judges
     the sound and ``outlook`` the words. ``language``: the user's, if it is known before they speak.
     ``speaker_embedder`` tells the user's voice from others, which are then not answered.
+    ``timers``: those that ring in the conversation.
     """
 
     def __init__(
@@ -103,11 +105,13 @@ class TurnTakingEngine:
         language: str = "",
         speaker_embedder: SpeakerEmbedder | None = None,
         outlook: OutlookModel | None = None,
+        timers: Timers | None = None,
     ) -> None:
         self._settings = s = settings or TurnSettings()
         self._embedder = speaker_embedder
         self._ending_models = [model for model in (end_of_turn, outlook) if model is not None]
         self._detector = detector
+        ringing = timers or Timers()
 
         def begin() -> TurnContext:
             self._voices = VoiceChanges(generator, executor)
@@ -120,8 +124,18 @@ class TurnTakingEngine:
             hearing = Hearing(detector, s)
             speakers = SpeakerCheck(speaker_embedder, executor)
             humming = Backchannels(generator, executor, s.humming)
+            ringing.start_over()
             return TurnContext(
-                generator, executor, hearing, recognition, probe, speakers, humming, s, phrases
+                generator,
+                executor,
+                hearing,
+                recognition,
+                probe,
+                speakers,
+                humming,
+                ringing,
+                s,
+                phrases,
             )
 
         self._begin = begin
@@ -174,7 +188,7 @@ class TurnTakingEngine:
         old.executor.run(REPLY_LANE, old.generator.start_over)  # after the reply that was cancelled
         self._detector.reset()
         self._context = self._begin()
-        # The number of a reply or a hum is never used twice.
+        # The number of a reply, a hum or a ring is never used twice.
         self._context.replies = old.replies
         self._context.backchannels.number = old.backchannels.number
 
@@ -194,11 +208,14 @@ class TurnTakingEngine:
         turn = open_turn_of(self._state)
         if turn is not None:
             turn.add(frame.samples, voiced, c.hearing.last_speech)
+        if self._commands:
+            c.timers.acknowledge()
         while self._commands:
             self._state = self._obey(self._commands.popleft(), self._state)
         c.events += self._voices.poll(c.now)
         c.events += c.speakers.poll(c.now)
         self._state = self._step(self._state)
+        listening.ring_timers(c, self._state)
         c.events += self._languages.poll(c.now, c.events)
         c.events += c.backchannels.poll(c.now, c.events)
         return c.events

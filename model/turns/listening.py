@@ -29,6 +29,21 @@ def listen(c: TurnContext, state: Listening) -> ConversationState:
     return state
 
 
+def ring_timers(c: TurnContext, state: ConversationState) -> None:
+    """Ring the timer that is due, if no reply is spoken or about to be; speech ends its ringing.
+
+    Without barge-in it does not ring while the user speaks: what they say meanwhile would be lost.
+    """
+    if c.hearing.speech_began:
+        c.timers.acknowledge()
+    match state:
+        case Listening():
+            c.ring(c.user_level)
+        case UserSpeaking(turn=turn, answer=None) if c.settings.barge_in:
+            if (level := turn.level()) is not None:
+                c.ring(level)
+
+
 def answer_typed(c: TurnContext, text: str) -> ConversationState:
     """Answer the typed ``text``."""
     turn = c.open_turn(typed=text)

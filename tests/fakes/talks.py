@@ -15,6 +15,7 @@ from model.engine import Command
 from model.events import Event, StateChanged, TurnState
 from model.hearing.identity.profile import SpeakerEmbedder
 from model.jobs.executor import VirtualExecutor
+from model.playback.timers import Timers
 from model.turns.controller import TurnTakingEngine
 from model.turns.endings.models import EndOfTurnModel, Outlook, OutlookModel
 from model.turns.phrases import phrases_of
@@ -125,6 +126,7 @@ def converse(
     speaker_embedder: SpeakerEmbedder | None = None,
     speaker: FakeSpeaker | None = None,
     generator: type[FakeGenerator] = FakeGenerator,
+    timers: Timers | None = None,
     **made: object,
 ) -> tuple[Log, FakeGenerator]:
     """Run a conversation over ``audio``; ``commands`` by seconds. With a ``script``, words are
@@ -144,6 +146,7 @@ def converse(
         expected,
         speaker_embedder,
         reader(clock),
+        timers,
     )
     log = Log({samples(at): command for at, command in (commands or {}).items()})
     talk = Conversation(FakeMicrophone(audio), speaker or FakeSpeaker(), engine, [log])

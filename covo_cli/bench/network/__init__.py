@@ -18,6 +18,7 @@ import torch
 from covo_cli.bench.figures import machine
 from covo_cli.bench.network.goals import goals
 from covo_cli.bench.network.reply import measure_all_first, measure_reply
+from covo_cli.bench.network.sessions import measure_sessions, sessions_bytes
 from covo_cli.bench.network.stages import measure_chunks, measure_decoding, measure_hearing
 from covo_cli.bench.network.streams import measure_streams, streams_bytes
 from covo_cli.bench.network.subject import Subject, build_subject, tokens_needed
@@ -39,7 +40,8 @@ _REPLIES = 3
 @dataclass(frozen=True, slots=True)
 class NetworkBench:
     """What to measure. ``runs``: repetitions per stage; ``steps``: decode steps;
-    ``streams``: replies to generate at once, 1 for none beside the one.
+    ``streams``: replies to generate at once, 1 for none beside the one; ``sessions``: the most
+    conversations that share their steps, 1 for none.
 
     Raises: NetworkConfigError if the reply or the steps exceed the setting's minutes.
     """
@@ -52,6 +54,7 @@ class NetworkBench:
     runs: int = 5
     steps: int = 200
     streams: int = 1
+    sessions: int = 1
 
     def __post_init__(self) -> None:
         room = context_tokens(self.setting.minutes)
@@ -79,6 +82,7 @@ def network_bench(
     runs: int,
     steps: int,
     streams: int = 1,
+    sessions: int = 1,
 ) -> NetworkBench:
     """Build a bench from the command's options; ``auto`` works as in the engine.
 
@@ -96,6 +100,7 @@ def network_bench(
         runs=runs,
         steps=steps,
         streams=streams,
+        sessions=sessions,
     )
 
 
@@ -104,7 +109,11 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
     size, where = bench.size, str(bench.device)
     modern = is_modern(capability(bench.device))
     fit = MemoryFit(size.covo, size.token2wav, bench.device.type, size.voice_codes, modern)
-    beside = streams_bytes(size, bench.setting.precision, bench.streams, bench.steps)
+    precision = bench.setting.precision
+    beside = max(
+        streams_bytes(size, precision, bench.streams, bench.steps),
+        sessions_bytes(size, precision, bench.sessions, bench.steps),
+    )
     plan = fit.require(bench.setting, free_memory(where) - beside, where)
     clock = DeviceClock(bench.device)
     progress("what the device can do at best")
@@ -128,10 +137,14 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
         if bench.streams > 1:
             progress(f"{bench.streams} replies at once")
             streams = measure_streams(subject, bench.streams, bench.steps)
+        sessions = None
+        if bench.sessions > 1:
+            progress(f"up to {bench.sessions} conversations at once")
+            sessions = measure_sessions(subject.network, precision, bench.sessions, bench.steps)
     figures = {
         "machine": {**machine(), **device_facts(bench.device)},
         "size": bench.size.name,
-        "precision": str(bench.setting.precision),
+        "precision": str(precision),
         "token2wav_precision": str(bench.setting.token2wav),
         "minutes": bench.setting.minutes,
         "weights": "random",
@@ -150,6 +163,7 @@ def measure_network(bench: NetworkBench, progress: Progress) -> dict[str, Any]:
         },
         "memory": memory,
         "streams": streams,
+        "sessions": sessions,
     }
     return {**figures, "goals": goals(figures)}
 

@@ -13,13 +13,14 @@ from model.covo.config.precision import Precision
 from model.covo.config.sizes import NetworkSize
 from model.covo.memory.plan import SYSTEM_TOKENS
 
-_PROMPT_TOKENS = SYSTEM_TOKENS + 64
+PROMPT_TOKENS = SYSTEM_TOKENS + 64
+"""System prompt and turn."""
 _WARM_UP_TOKENS = 4
 
 
 def streams_bytes(size: NetworkSize, precision: Precision, streams: int, steps: int) -> int:
     """Return the bytes of the cache of ``streams`` replies of ``steps`` tokens; 0 for one."""
-    tokens = streams * (_PROMPT_TOKENS + steps) * (streams > 1)
+    tokens = streams * (PROMPT_TOKENS + steps) * (streams > 1)
     return size.covo.backbone.kv_bytes(tokens, precision.item_bytes)
 
 
@@ -27,9 +28,9 @@ def measure_streams(subject: Subject, streams: int, steps: int) -> dict[str, Any
     """Time ``streams`` replies of ``steps`` tokens at once and one by itself, from the prefill of
     their prompts on."""
     network, clock = subject.network, subject.clock
-    ids = torch.arange(_PROMPT_TOKENS) % subject.size.covo.placeholder
+    ids = torch.arange(PROMPT_TOKENS) % subject.size.covo.placeholder
     embedded = network.embed(ids)
-    batch = DecoderBatch(network, streams, _PROMPT_TOKENS + steps, graph=False)
+    batch = DecoderBatch(network, streams, PROMPT_TOKENS + steps, graph=False)
 
     def together(tokens: int) -> None:
         request = ReplyRequest(embedded, ids[-64:], stop=(), limit=tokens)
@@ -48,7 +49,7 @@ def measure_streams(subject: Subject, streams: int, steps: int) -> dict[str, Any
     (one,) = clock.repeated(alone, 1, warm_ups=1)
     return {
         "streams": streams,
-        "prompt_tokens": _PROMPT_TOKENS,
+        "prompt_tokens": PROMPT_TOKENS,
         "steps": steps,
         "step_ms": round(1000 * (both - prefills) / (steps - 1), 4),
         "prefill_ms": round(1000 * prefills / streams, 4),

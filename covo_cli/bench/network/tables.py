@@ -14,6 +14,8 @@ def network_tables(figures: Mapping[str, Any]) -> Iterator[Table]:
     """Yield one table per topic."""
     yield _first_sample(figures)
     yield _decoding(figures)
+    if figures["sessions"] is not None:
+        yield _sessions(figures["sessions"])
     yield _speech(figures)
     yield _memory(figures)
     yield goals_table(figures)
@@ -67,6 +69,35 @@ def _decoding(figures: Mapping[str, Any]) -> Table:
         f"encoder {hearing['encoder']['median_ms']:.1f} ms, prefill of "
         f"{hearing['prefill']['tokens']} tokens {hearing['prefill']['median_ms']:.1f} ms"
     )
+    return table
+
+
+def _sessions(sessions: Mapping[str, Any]) -> Table:
+    table = Table(title="Conversations that share their steps")
+    for name in ("", "at once", "median", "95 %", "of the time", "tokens/s of all"):
+        table.add_column(name, justify="right" if name else "left")
+    captions = []
+    for name in ("chat", "duplex"):
+        engine = sessions[name]
+        if engine is None:
+            continue
+        label = f"{name}, a {engine['step']} in {engine['left_ms']:g} ms"
+        for entry in engine["counts"]:
+            table.add_row(
+                label,
+                str(entry["sessions"]),
+                f"{entry['median_ms']:.2f} ms",
+                f"{entry['p95_ms']:.2f} ms",
+                f"{entry['share_of_time']:.0%}",
+                f"{entry['tokens_per_second']:.0f}",
+            )
+            label = ""
+        table.add_section()
+        captions.append(
+            f"{name}: {engine['keeping_pace']} keep pace; one beside empty places takes "
+            f"{engine['alone']['cost_of_sharing']:+.1%}"
+        )
+    table.caption = "\n".join(captions)
     return table
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -15,17 +16,27 @@ pytest.importorskip("transformers", reason="needs transformers (the covo extra)"
 from typer.testing import CliRunner
 
 from covo_cli.app import app
+from covo_cli.bench.duplex.steps import bench_profile
 from covo_cli.bench.figures import check_plot
 from covo_cli.bench.network import measure_network, network_bench
 from covo_cli.bench.network.goals import goals
+from covo_cli.bench.network.sessions import (
+    SKIPPED,
+    keeping_pace,
+    measure_sessions,
+    session_counts,
+    sessions_bytes,
+    time_together,
+)
 from covo_cli.bench.network.stages import measure_chunks
+from covo_cli.bench.network.streams import PROMPT_TOKENS
 from covo_cli.bench.network.subject import SPEECH_TOKENS, TEXT_TOKENS, build_subject
 from covo_cli.bench.network.tables import network_tables
 from covo_cli.bench.network.timing import DeviceClock
 from covo_cli.errors import CliError
 from model.covo.config import sizes
 from model.covo.config.precision import SPEECH_FP16, Precision
-from model.covo.config.sizes import TINY
+from model.covo.config.sizes import FULL, TINY
 from model.covo.config.token2wav_config import SamplingConfig
 from model.covo.loading.random_weights import random_network, random_token2wav, random_voice
 from model.covo.memory.plan import MemorySetting, context_tokens, plan_memory
@@ -52,7 +63,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     arguments = ["bench", "network", "--size", "tiny", "--device", "cpu", "--precision", "fp32"]
     arguments += ["--minutes", "0.5", "--reply", str(REPLY), "--runs", "1", "--steps", "6"]
-    arguments += ["--streams", "3"]
+    arguments += ["--streams", "3", "--sessions", "3"]
     arguments += ["--json", str(folder / "figures.json"), "--plot", str(folder / "figures.png")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sizes, "SIZES", (QUICK,))
@@ -101,6 +112,77 @@ def test_replies_at_once_are_held_against_one_alone(run):
     assert streams["speed_up"] == pytest.approx(rates, rel=0.01)
     assert streams["prefill_ms"] > 0
     assert f"{streams['prompt_tokens']}, 3 at" in shown
+
+
+def test_conversations_that_share_their_steps_are_held_against_their_time(run):
+    _, shown, figures = run
+    sessions = figures["sessions"]
+    assert sessions["places"] == 3
+    # 15 codes of 40 ms come with 5 text tokens; a chunk is 160 ms.
+    for name, left_ms in (("chat", 600 / 20), ("duplex", 160)):
+        engine = sessions[name]
+        assert engine["left_ms"] == left_ms
+        assert [entry["sessions"] for entry in engine["counts"]] == [1, 2, 3]
+        for entry in engine["counts"]:
+            assert entry["share_of_time"] == pytest.approx(entry["p95_ms"] / left_ms, abs=1e-4)
+            assert entry["p95_ms"] >= entry["median_ms"] > 0
+        alone = engine["alone"]
+        ratio = alone["shared_median_ms"] / alone["plain_median_ms"]
+        assert alone["cost_of_sharing"] == pytest.approx(ratio - 1, abs=1e-4)
+        assert f"{name}: {engine['keeping_pace']} keep pace" in shown
+
+
+def test_sessions_take_their_steps_at_once():
+    both = threading.Barrier(2)
+
+    def conversation() -> Iterator[int]:
+        for _ in range(SKIPPED + 3):
+            both.wait(10)  # a session that waits for the other's end would break it
+            yield 4
+
+    times, rate = time_together([conversation(), conversation()], torch.device("cpu"))
+    assert len(times) == 2 * 3
+    assert rate > 0
+
+
+def test_what_a_session_raises_ends_the_measurement():
+    def failing() -> Iterator[int]:
+        yield 1
+        raise NetworkMemoryError("no memory for a step")
+
+    with pytest.raises(NetworkMemoryError, match="no memory for a step"):
+        time_together([failing(), iter([1, 1, 1])], torch.device("cpu"))
+
+
+def test_full_duplex_is_left_out_in_integers():
+    network = random_network(TINY.covo, precision=Precision.INT8)
+    figures = measure_sessions(network, Precision.INT8, 2, 4)
+    assert figures["duplex"] is None
+    assert [entry["sessions"] for entry in figures["chat"]["counts"]] == [1, 2]
+
+
+def test_sessions_keep_pace_up_to_the_first_that_do_not():
+    def paced(**shares: float) -> int:
+        return keeping_pace(
+            [{"sessions": int(n[1:]), "share_of_time": share} for n, share in shares.items()]
+        )
+
+    assert paced(n1=0.2, n2=1.0, n4=1.1, n8=0.9) == 2
+    assert paced(n1=1.01, n2=0.5) == 0
+    assert [session_counts(most) for most in (1, 2, 3, 8)] == [
+        [1],
+        [1, 2],
+        [1, 2, 3],
+        [1, 2, 4, 8],
+    ]
+
+
+def test_memory_for_sessions_is_kept():
+    cache = TINY.covo.backbone.kv_bytes
+    assert sessions_bytes(TINY, Precision.FP32, 1, 100) == 0
+    assert sessions_bytes(TINY, Precision.INT8, 4, 100) == cache(5 * (PROMPT_TOKENS + 100), 2)
+    duplex = bench_profile(TINY.covo).cache_tokens
+    assert sessions_bytes(TINY, Precision.FP32, 4, 100) == cache(5 * duplex, 4)
 
 
 def test_decode_steps_are_held_against_what_they_read(run):
@@ -183,7 +265,7 @@ def test_goals_of_a_run_that_counts(run):
     assert [goal["met"] for goal in goals(on_gpu)] == [False, True, True, True, True]
     shorter = {**on_gpu, "minutes": 1.0}
     assert [goal["met"] for goal in goals(shorter)][-1] is None
-    assert len(list(network_tables(figures))) == 5
+    assert len(list(network_tables(figures))) == 6
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8", "int4"])
@@ -269,3 +351,17 @@ def test_on_a_gpu(precision):
     assert figures["reply"]["audio_seconds"] == REPLY - 0.03
     assert figures["token2wav_precision"] == "bf16 (vocoder fp32)"
     assert len(list(network_tables(figures))) == 5
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_sessions_per_device_on_a_gpu(record_property):
+    """At full size, eight that share their passes make more tokens than one. `--junit-xml FILE`
+    keeps the figures."""
+    network = random_network(FULL.covo, device=torch.device("cuda"), precision=Precision.BF16)
+    figures = measure_sessions(network, Precision.BF16, 8, 100)
+    record_property("figures", json.dumps(figures))
+    for name in ("chat", "duplex"):
+        rates = [entry["tokens_per_second"] for entry in figures[name]["counts"]]
+        assert rates[-1] > 2 * rates[0]
+        assert figures[name]["keeping_pace"] >= 1

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from covo_cli.conversation.consumer import Tick
+from covo_cli.conversation.run_chat import _tell_pending
 from covo_cli.engines.engines import build_engine, lite_cascade
 from covo_cli.engines.own_tools import build_tools
 from covo_cli.errors import SettingsError
+from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen.plain import MOST_SHOWN, LinesScreen
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.sessions.continuing import exchanges
 from covo_cli.sessions.transcript import TranscriptEntry, Who, transcript
 from covo_cli.settings.settings import load_settings
 from model.errors import ChatError
-from model.events import ToolAnswered, ToolCalled, ToolOutcome
+from model.events import TimerRang, ToolAnswered, ToolCalled, ToolOutcome
 from model.tools.tool import ToolCall
 
 LAMP = """
@@ -60,11 +62,11 @@ def test_the_user_s_own_stand_beside_the_built_in_ones(home: Path) -> None:
     tools_of(home, LAMP)
     box = build_tools(load_settings({"tools.enabled": True}), "lite", nowhere)
     assert box is not None
-    assert box.names == ("time", "notes", "lamp")
+    assert box.names == ("time", "timer", "notes", "lamp")
     silent = load_settings({"tools.enabled": True, "session.record": False})
     unrecorded = build_tools(silent, "lite", nowhere)
     assert unrecorded is not None
-    assert unrecorded.names == ("time", "lamp")
+    assert unrecorded.names == ("time", "timer", "lamp")
     lamp, arguments = box.find(ToolCall("1", "lamp", '{"state": "on"}'))
     assert (lamp.effects, lamp.limit_s) == (True, 3)
     assert lamp.ask(arguments) == "Shall I switch the lamp on?"
@@ -147,3 +149,29 @@ def test_a_use_is_in_the_transcript_and_no_part_of_what_was_said() -> None:
     hi = TranscriptEntry(Who.ASSISTANT, 1, 1, 9, 10, "Hi", final=True)
     [only] = exchanges([hello, *said, hi])
     assert (only.user, only.assistant) == ("Hello", "Hi")
+
+
+def test_a_timer_s_first_ring_is_one_line() -> None:
+    out = io.StringIO()
+    info = ConversationInfo("lite", "v", "m", "s", "")
+    quiet = np.zeros(320, np.float32)
+    sound = np.zeros(480, np.float32)
+    rings = tuple(TimerRang(n * 16_000, -2 - n, "tea\x1b[2J", n, sound) for n in (1, 2))
+    LinesScreen(info, out).on_tick(Tick(0, quiet, sound, rings))
+    assert out.getvalue() == "[00:01.0] tool: timer rings: tea [2J\n"
+
+
+def test_timers_that_end_with_the_conversation_are_told() -> None:
+    box = build_tools(load_settings({"tools.enabled": True}), "lite", nowhere)
+    assert box is not None
+    out = io.StringIO()
+    console = PlainConsole(file=out, wide=True)
+    _tell_pending(box, console)
+    assert out.getvalue() == ""
+    timer, _ = box.find(ToolCall("1", "timer", ""))
+    timer.run({"do": "set", "minutes": 4, "name": "tea"}, lambda: False)
+    timer.run({"do": "set", "seconds": 30}, lambda: False)
+    _tell_pending(box, console)
+    assert out.getvalue() == (
+        "Timers that will not ring any more: 30 seconds: 30 seconds left; tea: 4 minutes left\n"
+    )

@@ -80,6 +80,7 @@ NOT_PART_OF_IT = {
     *("phrases", "_phrases", "executor", "_executor", "generator", "_generator", "_work"),
     *("_recognizer", "_audio", "_powers", "_speech"),
     *("last", "unanswered"),  # only commands of servers ask for them
+    "timers",
     "judged",  # it only keeps an event from coming twice
 }
 
@@ -119,7 +120,9 @@ class Machine:
             phrases_of("en") if words else None,
             self.person if words else None,
         )
-        self._never_change = (settings, phrases_of("en"), SILENCE, SPEECH, FAINT, Replies.SOUND)
+        timers = self.engine._context.timers  # none is ever set
+        phrases = phrases_of("en")
+        self._never_change = (settings, phrases, SILENCE, SPEECH, FAINT, Replies.SOUND, timers)
         self.at = 0
         self.state = TurnState.LISTENING
         self.active: int | None = None  # the reply that was let through and is not over
