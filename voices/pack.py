@@ -91,7 +91,7 @@ class VoiceFigures:
     pace: float
 
     def __str__(self) -> str:
-        return f"{self.pitch:.0f} Hz, bright {self.brightness:.0f} Hz, {self.pace:.1f} phonemes/s"
+        return f"{self.pitch:.0f} Hz, {self.brightness / 1000:.1f} kHz, {self.pace:.1f}/s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,19 +90,17 @@ def list_voices(
 
     from covo_cli.process.terminal import PlainConsole
 
-    table = Table("", "voice", "sounds like", "language", "engines", box=None)
+    # All that are compared are for lite.
+    table = Table("", "voice", "sounds like", "language", "alike" if like else "engines", box=None)
     table.add_column("cost", no_wrap=True)
-    if like:
-        table.add_column("alike")
     for pack in packs:
         table.add_row(
             "→" if pack.name in chosen else "",
             pack.name,
             pack.description,
             pack.language,
-            ", ".join(pack.engines),
-            pack.lite.cost if pack.lite else "",
-            *([f"{likeness[pack.name]:.2f}"] if like else ()),
+            f"{likeness[pack.name]:.2f}" if like else ", ".join(pack.engines),
+            pack.lite.cost.removesuffix(" real time") if pack.lite else "",
             style="bold" if pack.name in chosen else "none",
         )
     console = PlainConsole()
@@ -110,7 +108,8 @@ def list_voices(
     for problem in broken:
         console.print(Text.assemble(("broken:", "red"), f" {problem.problem}"), soft_wrap=True)
     console.print(
-        "→ is in use. Cost: synthesis time / speech time, on two cores.",
+        "→ is in use. Hz: pitch; kHz: brightness; /s: phonemes per second.\n"
+        "Cost: synthesis time / speech time, on two cores.",
         style="dim",
         soft_wrap=True,
     )

@@ -52,7 +52,7 @@ def test_list_marks_the_voice_in_use_and_shows_cost_and_engines() -> None:
     listing = run("list")
     assert chosen(listing) == ["heart"]
     emma = next(line for line in listing.splitlines() if " emma " in line)
-    assert "natural: 0.56x real time" in emma
+    assert "natural: 0.56x" in emma
     assert "lite" in emma
     run("use", "emma")
     assert chosen(run("list")) == ["emma"]
@@ -90,7 +90,7 @@ def test_list_as_json_tells_of_broken_packs_too(home: Path) -> None:
     assert "the voice wreck is broken" in run("list")
 
 
-def test_list_of_a_language_or_of_like_voices(home: Path) -> None:
+def test_list_of_a_language_or_of_like_voices(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pack(home / "data" / "voices", "anna", parts=COVO)
 
     def names(*words: str) -> list[str]:
@@ -105,7 +105,12 @@ def test_list_of_a_language_or_of_like_voices(home: Path) -> None:
     assert found == sorted(found, reverse=True)
     assert found[0] == pytest.approx(1.0, abs=1e-3)
     assert -1 < found[-1] < found[1] < 0.99
-    assert "alike" in run("list", "--like", "george")
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in ((), ("--like", "george")):
+        listing = run("list", *words)
+        george = next(line for line in listing.splitlines() if " george " in line)
+        assert "man, 140 Hz, 2.1 kHz, 10.5/s" in george
+        assert ("alike" in listing) == bool(words)
     result = runner.invoke(app, ["voices", "list", "--like", "anna"])
     assert isinstance(result.exception, VoiceError)
     assert "anna is not a built-in voice" in str(result.exception)
