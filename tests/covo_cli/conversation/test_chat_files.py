@@ -163,7 +163,8 @@ def test_an_output_without_an_input(refused, tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "word"),
     [
-        ("--voice", "nobody", "heart"),
+        ("--voice", "hart", "heart"),
+        ("--voice", "nobody", "covo voices list"),
         ("--engine", "covo-xxl", "lite"),
         ("--chat-model", "/nowhere/model.gguf", "model.gguf"),
         ("--persona", "/nowhere/persona.txt", "cannot be read: No such file"),
