@@ -2,7 +2,8 @@
 
 Whisper was trained on windows of 30 s, and its encoder costs as much for silence as for speech.
 Short turns are therefore recognised in a shorter window. That sometimes makes the decoder loop ("I
-see. I see. I see."); then the turn is recognised again in a longer one.
+see. I see. I see.") or take faint words for noise; then the turn is recognised again in a longer
+one.
 """
 
 from __future__ import annotations
@@ -173,7 +174,8 @@ class WhisperRecognizer:
         with self._order.call() as call:
             for window in windows(len(audio) / USER_RATE):
                 read = self._decode(call, audio, window)
-                if not repeats(read.text):
+                surely_noise = not read.text and window >= WINDOWS_S[1]
+                if surely_noise or (read.text and not repeats(read.text)):
                     break
         return read
 
