@@ -107,7 +107,6 @@ def chat(
     from covo_cli.conversation.ends import FilePair
     from covo_cli.conversation.run_chat import run_chat
     from covo_cli.settings.settings import FILE_INPUT, load_settings
-    from covo_cli.welcome.found_servers import with_found_server
 
     voice, model = flags["voice.name"], flags["covo.model"]
     flags = {**flags, "covo.voice": voice, "remote.voice": voice, "remote.model": model}
@@ -117,7 +116,6 @@ def chat(
     if continues:
         continued = _to_continue(session or "last", settings, flags)
         settings = load_settings(flags, defaults, continued.held_with)
-    settings = with_found_server(settings, ask=not as_json)
     files = None
     if input_file is not None:
         files = FilePair(input_file, output_file, output_rate, paced=pace is Pace.REAL)
@@ -145,10 +143,12 @@ def _to_continue(query: str, settings: Settings, flags: Mapping[str, object]) ->
     """Open the session to continue, printing its warnings on stderr. Raises: SessionError."""
     from covo_cli.sessions.continuing import take_up
     from covo_cli.sessions.store import SessionStore
-    from covo_cli.settings.settings import sessions_dir
+    from covo_cli.settings.settings import sessions_dir, voices_dir
+    from voices.store import VoiceStore
 
     given = {key for key, value in flags.items() if value is not None}
-    continued = take_up(SessionStore(sessions_dir(settings)), query, given)
+    store, voices = SessionStore(sessions_dir(settings)), VoiceStore(voices_dir()).names()
+    continued = take_up(store, query, given, voices)
     for warning in continued.warnings:
         warn(warning)
     return continued

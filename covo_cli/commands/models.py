@@ -42,7 +42,7 @@ _Maybe = Annotated[
 def list_models(as_json: JsonFlag = False) -> None:
     """List the models and their state."""
     from covo_cli.engines import weights_report as shown
-    from covo_cli.engines.model_choice import CHOSEN_BY
+    from covo_cli.engines.model_choice import in_use
     from covo_cli.settings.settings import load_settings
 
     pieces, models = weight_store().status(), _hub().status()
@@ -53,9 +53,7 @@ def list_models(as_json: JsonFlag = False) -> None:
         typer.echo(line)
     settings = load_settings()
     for model in models:
-        key = CHOSEN_BY.get(model.model.use)
-        in_use = key is not None and settings.value(key) == model.model.name
-        for line in shown.model_lines(model, in_use=in_use):
+        for line in shown.model_lines(model, in_use=in_use(model.model, settings)):
             typer.echo(line)
     if any(model.state == "missing" for model in models):
         typer.echo("Download one that is missing with `covo models pull MODEL`.")
@@ -98,7 +96,7 @@ def pull(
 ) -> None:
     """Download missing weights, resuming an interrupted pull.
 
-    lite: about 300 MB. chat-small, -medium, -large: better chat models for lite, 0.5, 1.1 and
+    lite: about 390 MB. chat-small, -medium, -large: better chat models for lite, 0.5, 1.1 and
     2.5 GB; lite uses the one that was pulled last if it fits the memory. whisper-small, -turbo:
     better recognisers, 0.5 and 1.6 GB. covo-audio-chat: about 18 GB, for academic use only.
     """
@@ -115,7 +113,7 @@ def pull(
         folder = store.folder
     else:
         hub = _hub()
-        if (model := hub.find(name)).about:
+        if (model := hub.find(name)).about and _status(name).state != "ready":
             typer.echo(shown.offer_line(model), err=True)
         # Ask before drawing the progress bar.
         hub.accept_licence(name, partial(_accepts, accepted=accept_license))

@@ -66,7 +66,10 @@ def list_voices(
     store, settings = voice_store(), load_settings()
     packs, broken = store.list(), store.broken()
     if language:
+        known = ", ".join(sorted({pack.language for pack in packs}))
         packs = tuple(pack for pack in packs if _speaks(pack, language.lower()))
+        if not packs:
+            raise CliError(f"no voice speaks {language}; there are {known}")
     likeness = store.likeness(like) if like else {}
     if like:
         near = (pack for pack in packs if pack.name in likeness)

@@ -21,7 +21,7 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.request import Quit, Request
-from covo_cli.engines.engines import build_engine, choose_engine, voice_names
+from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voice_names
 from covo_cli.engines.own_tools import build_tools
 from covo_cli.errors import SettingsError, message_for
 from covo_cli.process.interrupt import not_within_imports
@@ -40,6 +40,7 @@ from covo_cli.screen.words import latency_line
 from covo_cli.sessions.continuing import ContinuedSession
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder, check_recordable
 from covo_cli.settings.settings import Settings, sessions_dir
+from covo_cli.welcome.found_servers import with_found_server
 from covo_cli.welcome.offer import with_weights
 from model.engine import Engine, Remember
 from model.events import Notice, ReplyStarted, TurnLatency
@@ -88,11 +89,10 @@ def hold(
     if not ends.live:
         ends.start()  # cheap and likely to fail: before the engine is loaded
     choice = choose_engine(settings)
+    settings = with_found_server(settings, choice.name, ask=not as_json)
     # Tools are used in the conversation, which begins after the recorder.
     tools = build_tools(settings, choice.name, lambda: recorder.folder if recorder else None)
-    build = partial(build_engine, settings, real_time=ends.real_time, choice=choice, tools=tools)
-    engine = with_weights(build, settings, ask=not as_json)
-    stack.callback(engine.close)
+    engine = _build(settings, choice, tools, stack, real_time=ends.real_time, ask=not as_json)
     stack.callback(ends.close)  # before the engine's, so that the sound stops at once
     stack.push(_limit_closing)
     if continued and Remember.__name__ in engine.info.lacks:
@@ -156,6 +156,24 @@ def hold(
     code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
     leave_within(QUIT_S, code)
     return code
+
+
+def _build(
+    settings: Settings,
+    choice: EngineChoice,
+    tools: Toolbox | None,
+    stack: ExitStack,
+    *,
+    real_time: bool,
+    ask: bool,
+) -> Engine:
+    """Build the engine; ``stack`` closes it, and the ``tools`` also if it never comes to be."""
+    if tools is not None:
+        stack.callback(tools.close)
+    build = partial(build_engine, settings, real_time=real_time, choice=choice, tools=tools)
+    engine = with_weights(build, settings, ask=ask)
+    stack.callback(engine.close)
+    return engine
 
 
 def _recorder(

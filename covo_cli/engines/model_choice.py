@@ -72,7 +72,7 @@ def choose_pulled(status: ModelStatus, free: int) -> Iterator[str]:
     need = chat_memory(status.size) + LITE_MEMORY
     chosen = settings.chat.model
     if settings.chat.url:
-        yield f"chat.url is set, so it is not used yet: {anyway} and `covo config unset chat.url`"
+        yield f"chat.url is set, so it is not used yet: `covo config unset chat.url`, then {anyway}"
     elif chosen and chosen not in _names(ModelUse.CHAT):
         yield f"lite goes on with {chosen} (chat.model); {anyway} changes that"
     elif need > free:
@@ -89,17 +89,36 @@ def use_model(model: HubModel) -> Iterator[str]:
     if model.use not in CHOSEN_BY:
         raise CliError(f"{model.name} is a model of its own engine: covo chat --engine covo")
     key = CHOSEN_BY[model.use]
+    if model.use is ModelUse.CHAT and load_settings().chat.url:
+        raise CliError(
+            "chat.url is set, and that server's model answers: `covo config unset chat.url` first"
+        )
     file = save_setting(key, model.name)
     yield f"{_USERS[model.use]} {model.name} ({key} in {file}); `covo models use lite` goes back"
 
 
 def use_embedded() -> Iterator[str]:
-    """Use the embedded models again; yield what was done. Raises: SettingsError."""
-    for key in CHOSEN_BY.values():
-        if _in_file(key):
+    """Use the embedded models again, but for a chat model at an address; yield what was done.
+
+    Raises: SettingsError.
+    """
+    url = load_settings().chat.url
+    for use, key in CHOSEN_BY.items():
+        if _in_file(key) and not (use is ModelUse.CHAT and url):
             unset_setting(key)
             yield f"{key} is no longer set"
-    yield "the embedded models are in use"
+    if url:
+        yield f"the model at {url} (chat.url) still answers; the other models are the embedded ones"
+    else:
+        yield "the embedded models are in use"
+
+
+def in_use(model: HubModel, settings: Settings) -> bool:
+    """Return whether the settings choose ``model`` for ``lite``."""
+    key = CHOSEN_BY.get(model.use)
+    if key is None or (model.use is ModelUse.CHAT and settings.chat.url):
+        return False
+    return bool(settings.value(key) == model.name)
 
 
 def forget_model(model: HubModel) -> Iterator[str]:
@@ -108,7 +127,7 @@ def forget_model(model: HubModel) -> Iterator[str]:
     Raises: SettingsError.
     """
     key = CHOSEN_BY.get(model.use, "")
-    if key and _in_file(key) and load_settings().value(key) == model.name:
+    if key and _in_file(key) and in_use(model, load_settings()):
         unset_setting(key)
         yield f"{_USERS[model.use]} the embedded one again: {key} is no longer set"
 

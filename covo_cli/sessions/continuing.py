@@ -69,10 +69,16 @@ class ContinuedSession:
         return f"{begun}: {count} exchange{'s' * (count > 1)} remembered, as text{missing}."
 
 
-def take_up(store: SessionStore, query: str, given: Container[str] = ()) -> ContinuedSession:
+def take_up(
+    store: SessionStore,
+    query: str,
+    given: Container[str] = (),
+    voices: Container[str] | None = None,
+) -> ContinuedSession:
     """Return the session ``query`` (see :meth:`SessionStore.find`) for another conversation.
 
-    ``given``: settings that are not taken up. Raises: SessionError if there is no such session.
+    ``given``: settings that are not taken up. ``voices``: those that ``lite`` has; None: it has the
+    session's. Raises: SessionError if there is no such session.
     """
     session = store.open(query)
     held_with = {key: value for key, value in _held_with(session) if key not in given}
@@ -81,6 +87,10 @@ def take_up(store: SessionStore, query: str, given: Container[str] = ()) -> Cont
     if persona and not Path(persona).is_file():
         warnings.append(f"the persona file {persona} is gone; the persona is the one set now")
         del held_with[_PERSONA]
+    voice = held_with.get(_VOICE_KEYS["lite"])
+    if voice and voices is not None and voice not in voices:
+        warnings.append(f"the voice {voice} is gone; the voice is the one set now")
+        del held_with[_VOICE_KEYS["lite"]]
     parts, seen = [tuple(exchanges(session.transcript))], {session.name}
     before, after = session.info.continues, session.name
     while before and before not in seen:

@@ -59,7 +59,7 @@ def _pattern(words: str) -> re.Pattern[str]:
     if not any(parts):
         raise SessionError("there is nothing to search for: give one word or more")
     spaced = not re.match(f"[{_UNSPACED}]", parts[0])
-    return re.compile((_WORD_BEGINS if spaced else "") + r"\s*".join(parts))
+    return re.compile(_WORD_BEGINS + r"\s+".join(parts) if spaced else r"\s*".join(parts))
 
 
 def _folded(text: str) -> tuple[str, list[int]]:

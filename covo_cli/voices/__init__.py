@@ -1,1 +1,1 @@
-"""Voices: measured, compared, mixed, and made into a library or a page of samples."""
+"""Built-in voices: measured, and made into the library."""

@@ -1,1 +1,2 @@
-"""The first minute: what to do next on this machine, and the offer of missing weights."""
+"""The first minute: what to do next on this machine, and the offers of missing weights and
+running servers."""

@@ -16,13 +16,14 @@ AUTO_URL = "auto"
 """The value of ``chat.url`` that offers what is found."""
 
 
-def with_found_server(settings: Settings, *, ask: bool) -> Settings:
-    """Return ``settings`` with the server that the user chooses in place of ``auto``.
+def with_found_server(settings: Settings, engine: str, *, ask: bool) -> Settings:
+    """Return ``settings`` with the server that the user chooses in place of ``auto``, if ``engine``
+    is the one that uses it.
 
     A ``chat.model`` that a server has is the only one offered. Asks only at a terminal, and if
     ``ask``. Raises: SettingsError when nothing is found or nobody can be asked.
     """
-    if settings.chat.url != AUTO_URL:
+    if settings.chat.url != AUTO_URL or engine != "lite":
         return settings
     offers = [(server, model) for server in find_local_servers() for model in server.models]
     if not offers:
@@ -46,7 +47,8 @@ def with_found_server(settings: Settings, *, ask: bool) -> Settings:
 
     chosen = typer.prompt("Which one? (0: none of them)", default=1, value_proc=number_of, err=True)
     if chosen == 0:
-        return replace(settings, chat=replace(settings.chat, url=""))
+        own = settings.chat.model if settings.chat.model != offers[0][1] else ""
+        return replace(settings, chat=replace(settings.chat, url="", model=own))
     server, model = offers[chosen - 1]
     return replace(settings, chat=replace(settings.chat, url=server.url, model=model))
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from audio_io.errors import DeviceError
 from audio_io.live.devices import PortAudio, find_device
 from covo_cli import __version__
+from covo_cli.engines.model_choice import chat_file, recognizer_folder
 from covo_cli.errors import SessionError
 from covo_cli.process.log import native_log_path
 from covo_cli.process.native import send_native_stderr_to
@@ -38,18 +39,24 @@ def next_steps() -> tuple[str, ...]:
 
 
 def _weights(settings: Settings) -> str:
-    statuses = WeightStore(models_dir(settings)).status()
+    store = WeightStore(models_dir(settings))
+    statuses = store.status()
     missing = [status.piece for status in statuses if status.state is not WeightState.READY]
+    if broken := [piece.name for piece in missing if piece.module]:
+        return f"{broken[0]} came with covo and is damaged: install covo again"
     if missing:
         size = sum(piece.download for piece in missing) / 1e6
         return f"missing: the next command offers to download them ({size:.0f} MB)"
-    if settings.engine.name in NETWORK:
-        from covo_cli.engines.covo_engine import covo_folder
+    try:
+        chat_file(settings)
+        if settings.hearing.model:
+            recognizer_folder(settings, store)
+        if settings.engine.name in NETWORK:
+            from covo_cli.engines.covo_engine import covo_folder
 
-        try:
             covo_folder(settings)
-        except WeightsError as error:
-            return str(error)
+    except WeightsError as error:
+        return str(error)
     return "ready"
 
 

@@ -108,13 +108,12 @@ class HubStore:
                 agree(model, self.root, sha256, accept)
 
     def licence_place(self, name: str) -> str:
-        """Return the path of the licence's text, or its address before it was fetched.
-
-        That of a licence that nobody needs to accept is among the model's files.
-        """
+        """Return the path of the licence's text, or its address before it was fetched; the model's
+        page if its files have no text of it."""
         model = self.find(name)
         if not model.licence.file:
-            return str(self.folder(model) / "LICENSE")
+            text = self.folder(model) / "LICENSE"
+            return str(text) if text.exists() else f"{self._hub}/{model.hub.repo}"
         text = licence_text(model, self.root)
         if text.exists():
             return str(text)

@@ -22,6 +22,7 @@ from covo_cli.doctor.wiring import check_hearing, unneeded_pieces
 from covo_cli.engines import suggestion
 from covo_cli.engines.engines import lite_cascade, whisper
 from covo_cli.engines.model_choice import LITE_MEMORY, chat_memory
+from covo_cli.errors import CliError
 from covo_cli.settings.settings import load_settings, save_setting
 from model.errors import ChatError, RecognizerError, WeightsError
 from model.weights.hub import store as store_module
@@ -127,6 +128,18 @@ def test_what_the_user_chose_stays(hub: FakeHub, setting: str, value: str, told:
     save_setting(setting, value)
     assert told in models("pull", NAME).stdout
     assert chosen() == (value if setting == "chat.model" else "")
+
+
+def test_an_endpoint_keeps_its_model(hub: FakeHub) -> None:
+    assert models("pull", NAME).exit_code == 0
+    save_setting("chat.url", "http://localhost:1/v1")
+    assert "in use" not in models("list").stdout
+    save_setting("chat.model", "llama3.2")
+    refused = models("use", NAME)
+    assert isinstance(refused.exception, CliError)
+    assert "covo config unset chat.url" in str(refused.exception)
+    assert "(chat.url) still answers" in models("use", "lite").stdout
+    assert chosen() == "llama3.2"
 
 
 def test_a_model_that_does_not_fit_is_not_used_unasked(

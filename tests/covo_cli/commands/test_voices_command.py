@@ -97,6 +97,8 @@ def test_list_of_a_language_or_of_like_voices(home: Path, monkeypatch: pytest.Mo
         return [voice["name"] for voice in json.loads(run("list", *words, "--json"))["voices"]]
 
     assert (len(names("--language", "en")), len(names("--language", "en-gb"))) == (29, 8)
+    with pytest.raises(CliError, match="no voice speaks fr; there are en, en-GB"):
+        run("list", "--language", "fr")
     alike = names("--language", "zh", "--like", "george")
     assert len(alike) == 8
     voices = json.loads(run("list", "--like", "george", "--json"))["voices"]

@@ -101,6 +101,9 @@ def test_a_session_is_taken_up_with_voice_persona_and_language(root: Path, tmp_p
     assert take_up(SessionStore(root), NAME, {"voice.name", "chat.persona"}).held_with == {
         "hearing.language": "zh"
     }
+    without = take_up(SessionStore(root), "last", {"chat.persona"}, voices=("heart",))
+    assert "voice.name" not in without.held_with
+    assert without.warnings == ("the voice echo is gone; the voice is the one set now",)
     change(folder, engine={"name": "covo", "voice": "default"})
     assert take_up(SessionStore(root), "last").held_with["covo.voice"] == "echo"
     persona.unlink()

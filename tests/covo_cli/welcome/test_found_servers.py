@@ -17,6 +17,7 @@ from covo_cli.settings.settings import load_settings
 from covo_cli.welcome import found_servers
 from covo_cli.welcome.found_servers import with_found_server
 from model.endpoints.local_servers import LocalServer
+from tests import ROOT
 
 OLLAMA = LocalServer("Ollama", "http://127.0.0.1:11434/v1", ("llama3.2:latest", "qwen3:8b"))
 LLAMA = LocalServer("llama.cpp", "http://127.0.0.1:8080/v1", ("/models/a b.gguf",))
@@ -46,7 +47,7 @@ def choose(
     monkeypatch.setattr(sys, "stdin", Keyboard(typed))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     settings = load_settings({"chat.url": "auto", "chat.model": model or None})
-    chat = with_found_server(settings, ask=ask).chat
+    chat = with_found_server(settings, "lite", ask=ask).chat
     return chat.url, chat.model
 
 
@@ -57,6 +58,7 @@ def test_a_terminal_is_offered_what_was_found(monkeypatch, capsys) -> None:
     assert choose(monkeypatch, "3\n") == (LLAMA.url, "/models/a b.gguf")
     assert choose(monkeypatch, "7\n2\n") == (OLLAMA.url, "qwen3:8b")
     assert choose(monkeypatch, "0\n", "chat-small") == ("", "chat-small")
+    assert choose(monkeypatch, "0\n", "qwen3:8b") == ("", "")  # a server's name, not a file's
     capsys.readouterr()
     assert choose(monkeypatch, "1\n", "qwen3:8b") == (OLLAMA.url, "qwen3:8b")
     assert "llama3.2" not in capsys.readouterr().err
@@ -75,18 +77,22 @@ def test_programs_use_nothing_unasked(monkeypatch) -> None:
 
 def test_the_command_ends_with_one_line(monkeypatch) -> None:
     find(monkeypatch, LLAMA)
-    result = CliRunner().invoke(app, ["chat", "--chat-url", "auto", "--input", "none.wav"])
-    assert isinstance(result.exception, SettingsError)
-    assert str(result.exception).endswith("8080/v1 --chat-model '/models/a b.gguf'")
+    monkeypatch.setenv("COVO_CHAT_URL", "auto")
+    question = str(ROOT / "covo_cli" / "demo_audio" / "australia.flac")
+    for command in (["chat", "--input", question], ["demo"]):
+        result = CliRunner().invoke(app, command)
+        assert isinstance(result.exception, SettingsError)
+        assert str(result.exception).endswith("8080/v1 --chat-model '/models/a b.gguf'")
 
 
 def test_without_a_server_the_ports_are_told(monkeypatch) -> None:
     find(monkeypatch)
     settings = load_settings({"chat.url": "auto"})
     with pytest.raises(SettingsError, match=r"Ollama \(port 11434\), llama.cpp \(port 8080\)"):
-        with_found_server(settings, ask=True)
+        with_found_server(settings, "lite", ask=True)
     named = load_settings({"chat.url": OLLAMA.url})
-    assert with_found_server(named, ask=True) is named
+    assert with_found_server(named, "lite", ask=True) is named
+    assert with_found_server(settings, "covo", ask=True) is settings
 
 
 def test_the_doctor_names_a_model_and_the_command() -> None:
