@@ -7,7 +7,6 @@ thread of its own; the engine tells the time, and says when a ring fits.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -54,7 +53,6 @@ class Timers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._timers: tuple[Timer, ...] = ()
-        self._before: tuple[Timer, ...] | None = None
         self._now = 0
         self._free_at = 0
 
@@ -77,7 +75,7 @@ class Timers:
                 numbered = (f"{plain} ({n})" for n in range(2, MOST_TIMERS + 2))
                 name = next(free for free in (plain, *numbered) if free not in taken)
             timer = Timer(name, length, self._now + samples(length))
-            self._change((*self._timers, timer))
+            self._timers = (*self._timers, timer)
             return timer
 
     def cancel(self, name: str = "") -> Timer:
@@ -91,7 +89,7 @@ class Timers:
                 raise ToolError(f"there is no timer {name}, only {names}")
             if len(found) > 1:
                 raise ToolError(f"there are several timers, name one of them: {names}")
-            self._change(tuple(timer for timer in self._timers if timer is not found[0]))
+            self._timers = tuple(timer for timer in self._timers if timer is not found[0])
             return found[0]
 
     def describe(self) -> tuple[str, ...]:
@@ -128,25 +126,10 @@ class Timers:
         with self._lock:
             self._timers = tuple(timer for timer in self._timers if not timer.rang)
 
-    def keep(self) -> None:
-        """Let stand what was set and cancelled so far."""
-        with self._lock:
-            self._before = None
-
-    def undo(self) -> None:
-        """Take back what was set and cancelled since :meth:`keep`: the reply never happened."""
-        with self._lock:
-            if self._before is not None:
-                self._timers, self._before = self._before, None
-
     def start_over(self) -> None:
         """Forget all timers; the time begins at 0 again."""
         with self._lock:
-            self._timers, self._before, self._now, self._free_at = (), None, 0, 0
-
-    def _change(self, timers: Sequence[Timer]) -> None:
-        self._before = self._timers if self._before is None else self._before
-        self._timers = tuple(timers)
+            self._timers, self._now, self._free_at = (), 0, 0
 
     def _left(self, timer: Timer) -> str:
         return f"{in_words(seconds(timer.due - self._now))} left"

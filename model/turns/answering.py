@@ -101,7 +101,7 @@ def fall_silent(c: TurnContext, state: ReplyStopping) -> ConversationState:
         return state
     if turn is not None and turn.went_on_after(state.committed_at):
         turn.resumed = True
-        c.take_back(state.answer)
+        c.generator.settle(reply.reply_id, None)
         c.emit(Interrupted(c.now, reply.reply_id, reply.heard, "", reply.text, "you went on"))
     else:
         _settle_interrupted(c, state.answer, state.reason)

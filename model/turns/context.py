@@ -122,10 +122,13 @@ class TurnContext:
         if isinstance(generator, ReadsAhead) and not self._ahead.pending:
             self._ahead.ask(self.now, lambda: generator.read_ahead(words))
 
+    def forget_ahead(self) -> None:
+        """Read no more of a turn that is dropped."""
+        self._ahead.drop()
+
     def begin_answer(self, turn: OpenTurn, *, wanted: bool = True) -> TurnAnswer:
         """Begin answering ``turn`` as it stands; unless ``wanted``, only recognise its words."""
         self.recognition.drop_partial()
-        self.timers.keep()
         self.replies += 1
         return TurnAnswer(
             self.replies,
@@ -140,13 +143,8 @@ class TurnContext:
     def discard_answer(self, answer: TurnAnswer, reason: str) -> None:
         """Discard a speculation: its reply never happened, and its turn goes on."""
         self.events += answer.cancel(self.now)
-        self.take_back(answer)
-        self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
-
-    def take_back(self, answer: TurnAnswer) -> None:
-        """Let a reply be one that never happened."""
         self.generator.settle(answer.reply.reply_id, None)
-        self.timers.undo()
+        self.emit(SpeculationDiscarded(self.now, answer.turn.number, reason))
 
     def hum(self, turn: OpenTurn) -> None:
         """Hum in a pause of ``turn``."""

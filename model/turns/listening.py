@@ -46,6 +46,7 @@ def ring_timers(c: TurnContext, state: ConversationState) -> None:
 
 def answer_typed(c: TurnContext, text: str) -> ConversationState:
     """Answer the typed ``text``."""
+    c.forget_ahead()
     turn = c.open_turn(typed=text)
     c.emit(UserTranscript(c.now, turn.number, text, True, turn.start, turn.end_of_speech))
     return _commit(c, turn, None, "typed", wanted=True)
@@ -127,6 +128,7 @@ def finish_turn(
 def discard_turn(c: TurnContext, state: UserSpeaking, reason: str) -> Listening:
     """Drop the turn."""
     c.recognition.drop_partial()
+    c.forget_ahead()
     c.probe.forget()
     discard_answer(c, state, reason)
     c.emit(TurnDiscarded(c.now, state.turn.number, reason))
@@ -150,12 +152,13 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
             discard_answer(c, state, "you said more")
         if state.answer is None:
             state.answer = c.begin_answer(turn, wanted=s.answers)
-        if not state.answer.words_coming:  # they are needed first, and want all cores
-            c.speakers.ask(c.now, turn, turn.voiced, ended=True)
     c.events += c.probe.poll(c.now, turn, silence, state.answer, c.question)
     phrases = c.phrases and c.phrases.of(state.answer.language if state.answer else "")
     evidence = _evidence(c, state, phrases, silence)
     verdict = endpointing.judge(evidence, s)
+    if state.answer is not None and (verdict.over or not state.answer.words_coming):
+        # The words are needed first, and want all cores.
+        c.speakers.ask(c.now, turn, turn.voiced, ended=True)
     if verdict.over and c.speakers.pending:
         return state
     if verdict.over and c.speakers.other:

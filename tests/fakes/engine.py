@@ -76,8 +76,8 @@ class FakeRecognizer:
 class FakeGenerator:
     """Answers every turn with ``words``, each ``word_seconds`` long.
 
-    ``think_cost`` and ``speak_cost`` (per word) are seconds on ``clock``. ``fail_after`` raises
-    after so many words.
+    ``think_cost``, ``speak_cost`` (per word) and ``ahead_cost`` are seconds on ``clock``.
+    ``fail_after`` raises after so many words.
     """
 
     clock: FakeClock
@@ -89,6 +89,7 @@ class FakeGenerator:
     turns: list[UserTurn] = field(default_factory=list)
     history: list[tuple[str, str]] = field(default_factory=list)
     ahead: list[str] = field(default_factory=list)
+    ahead_cost: float = 0.0
     voice: str = "first"
     persona: str = ""
     closed: bool = False
@@ -121,6 +122,7 @@ class FakeGenerator:
 
     def read_ahead(self, words: str) -> None:
         self.ahead.append(words)
+        self.clock.pass_time(self.ahead_cost)
 
     def settle(self, reply_id: int, heard: Heard | None) -> None:
         question = self._questions.pop(reply_id, None)

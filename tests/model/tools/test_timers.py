@@ -199,13 +199,16 @@ def test_it_rings_to_a_muted_microphone() -> None:
     assert log.states[-1] is not LISTENING
 
 
-def test_a_reply_that_never_happened_has_set_none() -> None:
-    """The user goes on after the call: the turn is answered again, and sets the timer again."""
+def test_what_a_reply_set_stands_although_the_reply_never_happened() -> None:
+    """The user goes on after the call: the turn is answered again, and is told of the timer."""
     log = talk(speech(1.0), silence(1.0), speech(1.0), silence(14.0), think_cost=3.0)
     answered: list[ToolAnswered] = log.of(ToolAnswered)
     assert len(log.of(SpeculationDiscarded)) >= 1
-    assert [event.outcome for event in answered] == [ToolOutcome.DONE] * 2
-    assert rings(log)[0] == (log.of(ToolCalled)[1].at + samples(8), "tea", 1)
+    assert [event.outcome for event in answered] == [ToolOutcome.DONE, ToolOutcome.FAILED]
+    assert answered[1].result.startswith("there is a timer tea already")
+    (at, *first), due = rings(log)[0], log.of(ToolCalled)[0].at + samples(8)
+    assert first == ["tea", 1]
+    assert due <= at <= due + samples(0.1)  # once the second reply is over
 
 
 def test_setting_listing_and_cancelling() -> None:

@@ -62,12 +62,14 @@ def known(script: Script) -> list[Audio]:
     return [said, silence(4)]
 
 
-def test_another_voice_in_silence_is_not_answered(script: Script) -> None:
+@pytest.mark.parametrize("recognize_cost", [0.3, 2.5])  # of a turn that ends before its words come
+def test_another_voice_in_silence_is_not_answered(script: Script, recognize_cost: float) -> None:
     log, fake = converse(
         *known(script),
-        *(script.say("where are the keys?", 2.0, OTHER), silence(4)),
-        *(script.say("what time is it?", 1.5, USER), silence(4)),
+        *(script.say("where are the keys?", 2.0, OTHER), silence(7)),
+        *(script.say("what time is it?", 1.5, USER), silence(7)),
         script=script,
+        recognize_cost=recognize_cost,
         speaker_embedder=LevelEmbedder(),
     )
     assert [question for question, _ in fake.history] == [

@@ -81,13 +81,36 @@ def test_words_that_are_being_weighed_are_waited_for():
     assert committed(log) == pytest.approx(1.86, abs=2 * FRAME / USER_RATE)
 
 
-def test_partial_words_are_read_ahead_by_the_generator_and_cost_the_reply_nothing():
-    script = Script()
-    said = (script.say("I would like to know", 1.2), script.say("what time it is.", 1.2))
-    log, fake = converse(*said, silence(5), script=script)
-    assert fake.ahead
-    assert all("I would like to know what time it is.".startswith(words) for words in fake.ahead)
-    assert len(fake.turns) == len(log.of(ReplyStarted)) == 1
+def test_partial_words_are_read_ahead_and_a_reply_waits_for_one_reading_at_most():
+    def begun(cost: float) -> int:
+        script = Script()
+        said = (script.say("I would like to know", 1.2), script.say("what time it is.", 1.2))
+        log, fake = converse(*said, silence(9), script=script, ahead_cost=cost)
+        whole = "I would like to know what time it is."
+        assert fake.ahead
+        assert all(whole.startswith(words) for words in fake.ahead)
+        assert len(fake.turns) == 1
+        (started,) = log.of(ReplyStarted)
+        return started.at
+
+    plain = begun(0.0)
+    assert begun(0.2) == plain
+    assert plain < begun(3.0) <= plain + samples(3.0)
+
+
+def test_a_typed_turn_does_not_wait_for_words_that_were_dropped():
+    def begun(cost: float) -> int:
+        script = Script()
+        log, _ = converse(
+            script.say("I would like to know a lot of things", 2.0),
+            silence(6),
+            commands={1.5: SayText("What time is it?")},
+            script=script,
+            ahead_cost=cost,
+        )
+        return log.of(ReplyStarted)[0].at
+
+    assert begun(4.0) == begun(0.0)
 
 
 def test_a_generator_that_cannot_read_ahead_answers_all_the_same(monkeypatch):
