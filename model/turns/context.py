@@ -122,10 +122,6 @@ class TurnContext:
         if isinstance(generator, ReadsAhead) and not self._ahead.pending:
             self._ahead.ask(self.now, lambda: generator.read_ahead(words))
 
-    def forget_ahead(self) -> None:
-        """Read no more of a turn that is dropped."""
-        self._ahead.drop()
-
     def begin_answer(self, turn: OpenTurn, *, wanted: bool = True) -> TurnAnswer:
         """Begin answering ``turn`` as it stands; unless ``wanted``, only recognise its words."""
         self.recognition.drop_partial()

@@ -46,7 +46,6 @@ def ring_timers(c: TurnContext, state: ConversationState) -> None:
 
 def answer_typed(c: TurnContext, text: str) -> ConversationState:
     """Answer the typed ``text``."""
-    c.forget_ahead()
     turn = c.open_turn(typed=text)
     c.emit(UserTranscript(c.now, turn.number, text, True, turn.start, turn.end_of_speech))
     return _commit(c, turn, None, "typed", wanted=True)
@@ -128,7 +127,6 @@ def finish_turn(
 def discard_turn(c: TurnContext, state: UserSpeaking, reason: str) -> Listening:
     """Drop the turn."""
     c.recognition.drop_partial()
-    c.forget_ahead()
     c.probe.forget()
     discard_answer(c, state, reason)
     c.emit(TurnDiscarded(c.now, state.turn.number, reason))

@@ -98,21 +98,6 @@ def test_partial_words_are_read_ahead_and_a_reply_waits_for_one_reading_at_most(
     assert plain < begun(3.0) <= plain + samples(3.0)
 
 
-def test_a_typed_turn_does_not_wait_for_words_that_were_dropped():
-    def begun(cost: float) -> int:
-        script = Script()
-        log, _ = converse(
-            script.say("I would like to know a lot of things", 2.0),
-            silence(6),
-            commands={1.5: SayText("What time is it?")},
-            script=script,
-            ahead_cost=cost,
-        )
-        return log.of(ReplyStarted)[0].at
-
-    assert begun(4.0) == begun(0.0)
-
-
 def test_a_generator_that_cannot_read_ahead_answers_all_the_same(monkeypatch):
     def fail(self: FakeGenerator, words: str) -> None:
         raise ChatError("no memory")
