@@ -60,7 +60,7 @@ class Dialect:
         """Return the body of a request. ``tools``: those that the model may call."""
         sent = self._addressed(cut_to(messages, self.context))
         if not self.tools:
-            sent = [replace(m, calls=()) for m in sent if m.role != "tool"]
+            sent = _without_tools(sent)
         body: dict[str, Any] = {
             "model": model,
             "messages": [
@@ -138,6 +138,21 @@ def cut_to(messages: Sequence[Message], context: int) -> list[Message]:
     while begins and estimate_tokens([*system, *turns[kept:]]) > context:
         kept = begins.pop(0)
     return [*system, *turns[kept:]]
+
+
+def _without_tools(messages: Sequence[Message]) -> list[Message]:
+    """Return what was said in ``messages``; what the assistant said around a call is one message,
+    because templates need alternating roles."""
+    kept: list[Message] = []
+    for message in messages:
+        if message.role == "tool" or (message.role == "assistant" and not message.content):
+            continue
+        if kept and kept[-1].role == message.role == "assistant":
+            said = f"{kept[-1].content} {message.content}"
+            kept[-1] = replace(kept[-1], content=said)
+        else:
+            kept.append(replace(message, calls=()))
+    return kept
 
 
 def _of_tools(message: Message) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class McpServer:
         self._failure = ""
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._over: asyncio.Event | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._worker = Worker(lambda: asyncio.run(self._serve()), "mcp")
 
     def connect(self) -> list[Tool]:
@@ -76,17 +76,23 @@ class McpServer:
 
     def close(self) -> None:
         """Disconnect, and stop a server that was started. Safe to call twice."""
-        if self._loop is not None and self._over is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._over.set)
+        self.stop()
         if self._worker.is_alive():
             join_all([self._worker], _CLOSE_S)
 
+    def stop(self) -> None:
+        """Let the connection end soon, also one that is still being made."""
+        task, self._task = self._task, None  # once: a second time would break off the stopping
+        if self._loop is not None and task is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(task.cancel)
+
     async def _serve(self) -> None:
+        # Before the imports, which take a second: it may be stopped meanwhile.
+        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         from mcp import Client, StdioServerParameters, stdio_client
         from mcp.client.streamable_http import streamable_http_client
 
         source = self._source
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
         try:
             with Path(os.devnull).open("w") as dropped:
                 transport: Any
@@ -98,7 +104,9 @@ class McpServer:
                     transport = streamable_http_client(source.url)
                 async with Client(transport) as self._client:
                     self._ready.set()
-                    await self._over.wait()
+                    await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self._failure = "the connection was closed"
         except Exception as error:  # noqa: BLE001 - the connection is over, whatever the reason
             self._failure = _why(error)
         finally:
@@ -175,6 +183,8 @@ def connect_all(
     servers = [McpServer(source) for source in sources]
 
     def close() -> None:
+        for server in servers:
+            server.stop()
         for server in servers:
             server.close()
 

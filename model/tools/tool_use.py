@@ -12,6 +12,7 @@ from model.errors import ChatError, ToolError
 from model.events import ToolOutcome
 from model.jobs.channel import Cancelled
 from model.lite.chat import Message, ToolCallingChat
+from model.lite.failures import in_a_line
 from model.lite.prompt import ToolRound
 from model.lite.reply_reader import ChatPart, ToolCalls
 from model.lite.tool_calls import new_call_id
@@ -110,6 +111,7 @@ class ToolReply:
         self._text = ""
         self._called = 0
         self._question = ""
+        self._asks: ToolCall | None = None  # what the question is about
 
     def stream(
         self, messages: Sequence[Message], stopped: Cancelled
@@ -139,8 +141,9 @@ class ToolReply:
                     f"{use.chat.name} called tools {MOST_ROUNDS} times and still did not answer"
                 )
             yield from self._use_tools(calls, begin, stopped)
-            if self._question:
+            if self._asks is not None:
                 yield self._write(self._question)
+                use.ask(self._reply, self._asks)  # not reached if the reply was stopped
                 return
 
     @property
@@ -200,13 +203,12 @@ class ToolReply:
         try:
             tool, arguments = self._use.box.find(call)
         except ToolError as error:
-            return ToolResult(ToolOutcome.FAILED, trimmed(str(error)))
+            return ToolResult(ToolOutcome.FAILED, trimmed(in_a_line(str(error))))
         if not tool.effects or agreed:
             return (yield from self._run(tool, arguments, present, stopped))
-        if self._question:
+        if self._asks is not None:
             return ToolResult(ToolOutcome.FAILED, _ONE_AT_A_TIME)
-        self._question = tool.ask(arguments)
-        self._use.ask(self._reply, call)
+        self._question, self._asks = tool.ask(arguments), call
         return ToolResult(ToolOutcome.ASKED, _WAITS_FOR_YES)
 
     def _run(

@@ -11,6 +11,7 @@ from typing import Any
 from audio_io.worker import Worker
 from model.errors import ToolError
 from model.events import ToolOutcome
+from model.lite.failures import in_a_line
 from model.playback.timers import Timers
 from model.tools.tool import Arguments, Tool, ToolCall, ToolResult
 
@@ -86,7 +87,7 @@ class RunningTool:
             text = self._tool.run(self._arguments, self._stop.is_set)
             self._result = ToolResult(ToolOutcome.DONE, trimmed(text))
         except ToolError as error:
-            self._result = ToolResult(ToolOutcome.FAILED, trimmed(str(error)))
+            self._result = ToolResult(ToolOutcome.FAILED, trimmed(in_a_line(str(error))))
         except Exception as error:  # noqa: BLE001 - whatever a tool raises, the talk goes on
             # Neither arguments nor results may be logged, and a message may quote them.
             kind = type(error).__name__

@@ -25,6 +25,7 @@ from model.lite.chat import Message
 from model.lite.prompt import Prompt, estimate_tokens
 from model.lite.reply_reader import ChatPart, ReplyReader, ThoughtAloud
 from model.reply import Heard, ReplyNotice, ReplyText, UserTurn
+from model.tools.tool import ToolCall
 from model.weights.packages import WeightStore
 from tests.fakes.lite import FakeSynthesizer
 from tests.fakes.openai import FakeEndpoint
@@ -170,6 +171,25 @@ def test_cutting_keeps_the_system_s_message_and_whole_turns() -> None:
     assert estimate_tokens(cut) <= 500
     assert cut_to(long_talk(10), 1)[-1].content == "And now?"
     assert Dialect(10_000).shorter([ASK[1]]) is None
+
+
+def test_without_tools_what_was_said_around_a_call_is_one_message() -> None:
+    call = ToolCall("1", "lamp", "{}")
+    talk = [
+        Message("user", "Light, please."),
+        Message("assistant", "Let me see.", calls=(call,)),
+        Message("tool", "on", call="1"),
+        Message("assistant", "It is on."),
+        Message("user", "Thanks."),
+        Message("assistant", "", calls=(call,)),
+        Message("tool", "on", call="1"),
+    ]
+    sent = Dialect(10_000, tools=False).request("tiny", talk, 10)["messages"]
+    assert [(m["role"], m["content"]) for m in sent] == [
+        ("user", "Light, please."),
+        ("assistant", "Let me see. It is on."),
+        ("user", "Thanks."),
+    ]
 
 
 def whole(message: dict[str, Any], reason: str | None = "stop") -> tuple[int, str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import time
 
+import psutil
 import pytest
 
 from model.errors import ToolError
+from model.tools import mcp_servers
 from model.tools.mcp_servers import McpServer, McpSource, connect_all
 
 pytest.importorskip("mcp")
@@ -80,3 +82,15 @@ def test_a_server_that_cannot_be_reached_is_one_line() -> None:
         with pytest.raises(ToolError, match=f"the tool server {source.name}: .*") as caught:
             connect_all([source])
         assert why in str(caught.value)
+
+
+def test_a_server_that_never_answers_is_stopped(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(mcp_servers, "CONNECT_S", 2.0)
+    pid = tmp_path / "pid"
+    sleeper = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    with pytest.raises(ToolError, match="no answer within 2 s"):
+        connect_all([McpSource("mute", (sys.executable, "-c", sleeper))])
+    end = time.monotonic() + 8
+    while psutil.pid_exists(int(pid.read_text())):
+        assert time.monotonic() < end, "it still runs"
+        time.sleep(0.05)
