@@ -7,11 +7,13 @@ again; one that gets an HTTP status stops.
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import secrets
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -119,7 +121,14 @@ class Handshake:
         return True
 
     def _signature(self, signed: bytes) -> bytes:
-        return hmac.digest(self.token.encode(), b"covo client secret" + signed, "sha256")
+        return hmac.digest(self._key, signed, "sha256")
+
+    @cached_property
+    def _key(self) -> bytes:
+        """The key of client secrets. It is slow to make, so that whoever holds a secret cannot try
+        many tokens against it."""
+        token = self.token.encode()
+        return hashlib.scrypt(token, salt=b"covo client secret", n=2**14, r=8, p=1)
 
 
 def _given_token(headers: Mapping[str, str], protocols: Iterable[str]) -> str:

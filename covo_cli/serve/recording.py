@@ -43,13 +43,15 @@ class SessionRecordings:
         return SessionRecording(recorder, self)
 
     def finish(self, recorder: SessionRecorder) -> None:
-        """Complete a recording; what goes wrong is logged."""
-        with self._lock:
-            self._open.discard(recorder)
+        """Complete a recording; what goes wrong is logged. Until then, :meth:`close` waits for
+        it."""
         try:
             recorder.close()
         except SessionError as error:
             log.error("%s", error)
+        finally:
+            with self._lock:
+                self._open.discard(recorder)
 
     def close(self) -> None:
         """Complete all recordings."""

@@ -12,18 +12,26 @@ from covo_cli.conversation.request import Request
 from covo_cli.serve.realtime.items import ConversationEntry, ConversationItems
 from covo_cli.serve.realtime.response import Send
 from covo_cli.serve.realtime.wire import ClientEvent, WireError
-from model.engine import CutReply, Forget, Remember
+from model.engine import Forget, Remember
 
 
 class HistoryOnTheWire:
-    """Carries out ``conversation.item.create``, ``retrieve`` and ``delete``."""
+    """Carries out ``conversation.item.create``, ``retrieve`` and ``delete``.
+
+    ``cut``: takes nothing as heard of a reply, which was deleted; it is not the user who stops it.
+    """
 
     def __init__(
-        self, send: Send, items: ConversationItems, command: Callable[[Request], None]
+        self,
+        send: Send,
+        items: ConversationItems,
+        command: Callable[[Request], None],
+        cut: Callable[[int], None],
     ) -> None:
         self._send = send
         self._items = items
         self._command = command
+        self._cut = cut
         self._pending: list[ConversationEntry] = []  # text that waits for an answer
         self._asked: list[ConversationEntry] = []  # text that is being answered
         self._numbers = 0
@@ -86,7 +94,7 @@ class HistoryOnTheWire:
             self._forget(entry)
             others = self._items.exchange(entry.exchange)
             if others and entry.role == "assistant" and entry.exchange == last_reply:
-                self._command(CutReply(last_reply, 0))
+                self._cut(last_reply)
         self._send({"type": "conversation.item.deleted", "item_id": item_id})
 
     def _forget(self, entry: ConversationEntry) -> None:

@@ -81,6 +81,8 @@ class SocketMicrophone:
                 return len(sound) <= room
             room = samples(UNHEARD_S) - self._length
             fitting = sound[: max(0, room)]
+            if not len(fitting):  # nothing came: silence may be due
+                return not len(sound)
             self._arrived = self._clock()
             if self._length < FRAME:
                 self._whole_since = self._arrived

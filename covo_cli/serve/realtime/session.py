@@ -96,7 +96,7 @@ class RealtimeSession:
             served = replace(served, turns=replace(served.turns, onset=onset))
         self.settings = SessionObject(served, session_id, expires_at)
         self._items = ConversationItems()
-        self._history = HistoryOnTheWire(self._send, self._items, self._command)
+        self._history = HistoryOnTheWire(self._send, self._items, self._command, self._cut)
         self._user = UserSide(
             self._send, self._items, lambda: self.settings, microphone.appended_ms
         )
@@ -236,6 +236,11 @@ class RealtimeSession:
         if not (response.reply or response.done):
             self._unwanted = True
             response.cancel("")
+
+    def _cut(self, reply: int) -> None:
+        newest = self._replies.newest
+        if newest is not None and newest.reply == reply:
+            self._stop(newest, CutReply(reply, 0))
 
     def _truncate(self, item_id: str, audio_ms: int) -> None:
         response = self._replies.of_item(item_id)

@@ -49,8 +49,11 @@ class SharedDecoders:
 
         def together(work: Sequence[_Rows]) -> None:
             found = joint.compute([one.new for one in work])
+            # Nothing is counted before all is there, so that a failed pass can be repeated.
             for one, logits in zip(work, found, strict=True):
-                one.decoder.take(one.new.rows, logits)
+                one.decoder.keep(logits)
+            for one in work:
+                one.decoder.count(len(one.new.rows))
 
         mark = _DeviceMark(network.device) if network.device.type == "cuda" else None
         self.passes: Passes[_Rows] = Passes(together, mark, linger_s=linger_s)
@@ -103,10 +106,13 @@ class _SharedDecoder(Decoder):
         super()._advance(rows)
 
     @torch.inference_mode()
-    def take(self, rows: Tensor, logits: Tensor) -> None:
-        """Take in that a joint pass has computed ``rows``, and the ``logits`` behind them."""
+    def keep(self, logits: Tensor) -> None:
+        """Keep the ``logits`` behind rows that a joint pass has computed."""
         self._logits.copy_(logits)
-        self._note(len(rows))
+
+    def count(self, rows: int) -> None:
+        """Take in that ``rows`` were computed, and their logits kept."""
+        self._note(rows)
 
     def _advance(self, rows: Tensor) -> None:
         joins = len(rows) <= len(self._rows)

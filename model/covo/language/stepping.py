@@ -47,7 +47,8 @@ def decode_stream(device: torch.device) -> Iterator[None]:
     devices.
 
     What was queued before on the thread's stream comes first, and later work on it waits for the
-    context's. Only one thread at a time may capture or decode.
+    context's. Only one thread at a time may capture, and none may
+    queue work meanwhile.
     """
     if device.type != "cuda":
         yield

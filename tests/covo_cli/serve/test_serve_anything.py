@@ -7,11 +7,12 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from covo_cli.serve.realtime import items
 from covo_cli.serve.realtime.items import MOST_ITEMS
+from covo_cli.serve.realtime.microphone import SocketMicrophone
 from covo_cli.serve.realtime.wire import MOST_PARTS, WireError, read_event
 from tests.covo_cli.serve.wire_talk import WireTalk, pcm, text_item
 from tests.fakes.engine import speech
@@ -113,6 +114,7 @@ def step(talk: WireTalk, kind: str, what: Any) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STEPS, min_size=3, max_size=12), st.sampled_from((None, 0, 1)))
+@example([("say", 0.4), ("wait", 1.5), ("send", "delete")], None)
 def test_the_orders_hold_whatever_happens(steps, fail_after):
     talk = WireTalk(words=["one", "two", "three"], fail_after=fail_after)
     for kind, what in steps:
@@ -227,6 +229,17 @@ def test_sound_in_crumbs_is_kept_whole():
     assert len(talk.microphone._kept) == 1000
     assert len(talk.microphone.whole(20.0)) == 320_000
     assert talk.microphone.whole(0.1) is None
+
+
+def test_messages_without_sound_do_not_stop_the_clock():
+    now = [0.0]
+    microphone = SocketMicrophone(lambda: now[0])
+    microphone.push(speech(0.02))
+    assert microphone.read(0) is not None
+    for _ in range(20):
+        now[0] += 0.1
+        assert microphone.push(speech(0.0))
+    assert microphone.read(0) is not None
 
 
 @pytest.mark.parametrize(

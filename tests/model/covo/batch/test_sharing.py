@@ -117,7 +117,7 @@ def joined(monkeypatch):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_each_says_what_it_says_alone_in_any_order_of_arrival(network, joined, monkeypatch, seed):
+def test_each_says_what_it_says_alone_in_any_order_of_arrival(network, monkeypatch, seed):
     monkeypatch.setattr(sharing, "SLICE_ROWS", 16)  # so that prefills are cut
     chance = random.Random(seed)
     sessions = 2 + seed % 4
@@ -137,7 +137,6 @@ def test_each_says_what_it_says_alone_in_any_order_of_arrival(network, joined, m
     assert [worker.failure for worker in workers] == [None] * (sessions + 1)
     alone = {n: hold(network, Decoder(network, CAPACITY), turns) for n, turns in enumerate(talks)}
     assert said == alone
-    assert max(joined, default=0) <= sessions  # how many meet depends on the threads
 
 
 def test_replies_at_once_cost_one_pass_a_token(network, joined):
