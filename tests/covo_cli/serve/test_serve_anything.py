@@ -235,6 +235,7 @@ def test_messages_without_sound_do_not_stop_the_clock():
     now = [0.0]
     microphone = SocketMicrophone(lambda: now[0])
     microphone.push(speech(0.02))
+    now[0] += 0.1
     assert microphone.read(0) is not None
     for _ in range(20):
         now[0] += 0.1
