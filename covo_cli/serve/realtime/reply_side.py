@@ -43,6 +43,10 @@ class ReplySide:
         self._settings = settings
         self._responses: list[WireResponse] = []
         self.trouble = ""
+        self.spoken: WireResponse | None = None
+        """The response of the reply that began last; None if nobody wants it."""
+        self.unwanted = 0
+        """Responses that were cancelled before their reply began or failed."""
 
     @property
     def newest(self) -> WireResponse | None:
@@ -87,6 +91,7 @@ class ReplySide:
             active.complete()
         response = self.waiting or self.open()
         response.reply = reply
+        self.spoken = response
         entry = self._items[response.item_id]
         if entry is not None:
             entry.exchange = reply
@@ -106,9 +111,15 @@ class ReplySide:
                     response.spoken.complete = True
                 self._speaker.complete(reply)
             case Interrupted(reply=reply, heard=heard):
-                self._interrupted(self._of(reply) or self.waiting, heard)
+                self._interrupted(self._of(reply), heard)
             case Notice(level="error", text=text):
                 self.trouble = text
+
+    def was_unwanted(self) -> bool:
+        """Return whether the next reply to begin or fail was cancelled before; it has now."""
+        unwanted = self.unwanted > 0
+        self.unwanted -= unwanted
+        return unwanted
 
     def send_sound(self) -> None:
         """Send what is due of the newest reply, and end its response after the last piece."""
@@ -126,6 +137,20 @@ class ReplySide:
         """Send no more of ``response``; its end comes when the engine has stopped."""
         response.stopped = response.stopped or reason
         self._speaker.stop()
+
+    def cancel(self, response: WireResponse) -> None:
+        """Send no more of ``response``, which the client cancels, nor of what is still heard."""
+        for stopped in (response, self.spoken or response):
+            self.stop(stopped, CANCELLED)
+        if not (response.reply or response.done):
+            self.unwanted += 1
+            response.cancel("")
+
+    def fail_waiting(self) -> None:
+        """End the response that waits, or tell of a reply that nobody asked for and that failed."""
+        failed = self.waiting or (self.open() if self.trouble else None)
+        if failed is not None:
+            self.fail(failed)
 
     def fail(self, response: WireResponse, reason: str = "no reply came") -> None:
         """End ``response``, which the engine could not complete."""

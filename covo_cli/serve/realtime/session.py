@@ -105,7 +105,6 @@ class RealtimeSession:
         self._state = TurnState.LISTENING
         self._waiting_since = 0  # when no response waited for its reply
         self._idle_since = 0  # when it was not the user's turn
-        self._unwanted = False  # the reply being thought about was cancelled
         self._persona_until: WireResponse | None = None
         self._of_speech: WireResponse | None = None  # it answers a turn that may be none
 
@@ -199,16 +198,15 @@ class RealtimeSession:
             message = "a response is active: wait for response.done, or cancel it"
             raise WireError(message, code="conversation_already_has_active_response")
         self._speaker.finish()  # what was sent before counts as heard
-        metadata, kinds = asked.get("metadata"), asked.get("output_modalities")
-        if isinstance(metadata, dict):
-            metadata = {key: text for key, text in metadata.items() if isinstance(text, str)}
-        response = self._replies.open(
-            metadata if isinstance(metadata, dict) else None,
-            speaks=None if kinds is None else kinds != ["text"],
-        )
+        given, kinds = asked.get("metadata"), asked.get("output_modalities")
+        notes = given.items() if isinstance(given, dict) else ()
+        metadata = {key: text for key, text in notes if isinstance(text, str)}
+        speaks = None if kinds is None else kinds != ["text"]
+        made = self._state is TurnState.THINKING and not self._replies.unwanted
+        response = self._replies.open(metadata or None, speaks=speaks)
         if "AnswerNow" in self._lacks:
             self._replies.fail(response, "this engine answers when it chooses, and only speech")
-        elif not (self._state is TurnState.THINKING and self.settings.turns.answers):
+        elif not (made and self.settings.turns.answers):
             self._ask(response, asked.get("instructions"))
 
     def _ask(self, response: WireResponse, instructions: Any) -> None:
@@ -231,11 +229,8 @@ class RealtimeSession:
         self._stop(active, Interrupt())
 
     def _stop(self, response: WireResponse, request: Request) -> None:
-        self._replies.stop(response, CANCELLED)
         self._command(request)
-        if not (response.reply or response.done):
-            self._unwanted = True
-            response.cancel("")
+        self._replies.cancel(response)
 
     def _cut(self, reply: int) -> None:
         newest = self._replies.newest
@@ -308,19 +303,18 @@ class RealtimeSession:
                 if before is not TurnState.USER_SPEAKING:
                     replies.trouble = ""
                 self._user.stop(at)
-            case TurnState.INTERRUPTED if replies.newest is not None:
-                if replies.newest.stopped != CANCELLED:
+            case TurnState.INTERRUPTED if replies.spoken is not None:
+                if replies.spoken.stopped != CANCELLED:
                     self._user.interrupt(at)
-                replies.stop(replies.newest, TURN_DETECTED)
+                replies.stop(replies.spoken, TURN_DETECTED)
             case TurnState.LISTENING if before is TurnState.THINKING and reason != UNANSWERED:
-                self._unwanted, self._user.unanswered = False, 0
-                failed = replies.waiting or (replies.open() if replies.trouble else None)
-                if failed is not None:
-                    replies.fail(failed)
+                self._user.unanswered = 0
+                if not replies.was_unwanted():
+                    replies.fail_waiting()
 
     def _begin(self, reply: int) -> None:
-        if self._unwanted:
-            self._unwanted = False
+        if self._replies.was_unwanted():
+            self._replies.spoken = None
             self._command(Interrupt())
             return
         self._user.answered(reply)

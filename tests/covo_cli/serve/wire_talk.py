@@ -81,7 +81,8 @@ class Orders:
         self.items: set[str] = set()
         self.response: list[dict[str, Any]] | None = None  # the active one's events
         self.over: set[str] = set()
-        self.silenced = ""  # the response over which speech started
+        self.silenced = ""  # the response over which speech started, which interrupts it
+        self.interrupts = True
         self.speaking = ""
         self.stopped: set[str] = set()
         self.committed: set[str] = set()
@@ -102,6 +103,9 @@ class Orders:
         elif "response_id" in event:
             raise AssertionError(f"{kind} outside its response")
         match kind:
+            case "session.updated":
+                turns = event["session"]["audio"]["input"].get("turn_detection") or {}
+                self.interrupts = turns.get("interrupt_response", True)
             case "conversation.item.added":
                 self.items.add(event["item"]["id"])
             case "conversation.item.done":
@@ -109,7 +113,7 @@ class Orders:
             case "input_audio_buffer.speech_started":
                 assert not self.speaking, "speech started twice"
                 self.speaking = event["item_id"]
-                if self.response is not None:
+                if self.response is not None and self.interrupts:
                     self.silenced = self._response_id
             case "input_audio_buffer.speech_stopped":
                 assert self.speaking == event["item_id"]
