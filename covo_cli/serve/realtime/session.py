@@ -308,7 +308,7 @@ class RealtimeSession:
                     self._user.interrupt(at)
                 replies.stop(replies.spoken, TURN_DETECTED)
             case TurnState.LISTENING if before is TurnState.THINKING and reason != UNANSWERED:
-                self._user.unanswered = 0
+                self._user.give_up()
                 if not replies.was_unwanted():
                     replies.fail_waiting()
 

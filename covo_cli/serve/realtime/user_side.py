@@ -153,6 +153,13 @@ class UserSide:
         if heard is self._open:
             self._open = None
 
+    def give_up(self) -> None:
+        """Wait for the words of the turn no longer: it was stopped before they were known."""
+        heard, self._open = self._open, None
+        self.unanswered = 0
+        if heard is not None and heard.committed and not heard.transcribed:
+            self._transcribed(heard, "")
+
     def answered(self, reply: int) -> None:
         """Note that reply ``reply`` answers all turns so far."""
         self.unanswered = 0

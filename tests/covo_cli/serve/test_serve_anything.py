@@ -113,13 +113,19 @@ def step(talk: WireTalk, kind: str, what: Any) -> None:
             talk.send(what)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
 @given(st.lists(STEPS, min_size=3, max_size=12), st.sampled_from((None, 0, 1)))
 @example([("say", 0.4), ("wait", 1.5), ("send", "delete")], None)
 @example([CREATE, CANCEL, CREATE], None)
 @example([CREATE, ("wait", 0.5), CREATE, CANCEL, CREATE], None)
 @example([CREATE, CANCEL, ("say", 0.06), CREATE], None)
 @example([("say", 0.06), CREATE, CANCEL], 0)
+@example([("say", 0.4), CREATE, CANCEL, ("say", 0.06), CREATE], None)
 def test_the_orders_hold_whatever_happens(steps, fail_after):
     talk = WireTalk(words=["one", "two", "three"], fail_after=fail_after)
     for kind, what in steps:
