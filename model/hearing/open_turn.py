@@ -19,6 +19,7 @@ class OpenTurn:
     ``added``: text to answer along with it. ``closed``: it cannot be continued (typed, given
     whole, or at the maximum length). ``over_reply``: it began over a reply that did not ask
     anything, so it may be a backchannel. ``resumed``: it went on after a reply to it had begun.
+    ``longest_pause``: between two parts of its speech, in samples.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class OpenTurn:
         self.closed = typed is not None
         self.over_reply = False
         self.resumed = False
+        self.longest_pause = 0
         self.voiced = voiced
         self._frames = list(frames)
         self.length = sum(map(len, self._frames))
@@ -51,7 +53,10 @@ class OpenTurn:
         """Append a frame. ``last_speech``: when the user last spoke, in user samples."""
         self._frames.append(samples)
         self.length += len(samples)
-        self.end_of_speech = max(self.end_of_speech, last_speech)
+        if last_speech > self.end_of_speech:
+            pause = last_speech - len(samples) - self.end_of_speech
+            self.longest_pause = max(self.longest_pause, pause)
+            self.end_of_speech = last_speech
         if voiced:
             self.voiced += len(samples)
             self._speech.append(samples)

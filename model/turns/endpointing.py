@@ -6,8 +6,10 @@ of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`
 - words of a language with trained weights (:mod:`model.turns.endings`): the surer they break off,
   the closer to ``silence_unfinished``; the likelier more sentences follow, the closer to
   ``silence_statement``; else ``silence_finished``. The longest counts
-- a sound that is cut off, such as an "um" that was heard as a word: ``silence_unfinished``
-- more after a reply that began too early: at least ``silence_statement``
+- a sound that is cut off, such as an "um" that was heard as a word: ``silence_unfinished``, but
+  ``silence_statement`` after words that surely do not break off
+- more after a reply that began too early: at least ``silence_statement``, and longer than the
+  user's own pauses in this turn were, up to ``silence_unfinished``
 - words that are still being recognised or weighed: ``silence`` and ``words_wait``
 - unknown words, or of another language: ``silence``, but ``silence_finished`` if they sound over,
   half of ``silence_unfinished`` if they do not, all of it if they sound cut off
@@ -31,6 +33,9 @@ BROKEN, WHOLE = 0.1, 0.4
 """Probabilities of whole words: at most the first, they surely break off; at least the second, they
 surely do not."""
 
+LONGER_PAUSE = 1.2
+"""Who made a pause may make one that is longer by this factor."""
+
 OPEN, OVER = 0.62, 0.74
 """Probabilities that whole words end a turn: at most the first, more may well follow; at least the
 second, nothing does."""
@@ -51,7 +56,8 @@ class TurnEvidence:
     """Evidence about a turn in a silence.
 
     ``silence``: its length in seconds. ``ending``: how its words and sound were weighed, None if
-    unknown. ``words_coming``: that is still to come. ``resumed``: a reply to it was taken back.
+    unknown. ``words_coming``: that is still to come. ``resumed``: a reply to it was taken back;
+    ``longest_pause``: in it, in seconds.
     ``sound``: the end-of-turn model's probability, None if unknown. ``unknown_language``: the
     words' language, if there are no weights for it.
     """
@@ -60,6 +66,7 @@ class TurnEvidence:
     ending: WeighedEnding | None = None
     words_coming: bool = False
     resumed: bool = False
+    longest_pause: float = 0.0
     sound: float | None = None
     unknown_language: str = ""
 
@@ -102,9 +109,12 @@ def needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
     candidates = _by_words(evidence.ending, s)
     sound = evidence.sound
     if sound is not None and sound < s.sounds_cut:
-        candidates.append((s.silence_unfinished, f"it sounds cut off: {sound:.0%}"))
+        whole = evidence.ending.whole >= WHOLE
+        held = s.silence_statement if whole else s.silence_unfinished
+        candidates.append((held, f"it sounds cut off: {sound:.0%}"))
     if evidence.resumed:
-        candidates.append((s.silence_statement, "you went on before"))
+        pause = min(LONGER_PAUSE * evidence.longest_pause, s.silence_unfinished)
+        candidates.append((max(s.silence_statement, pause), "you went on before"))
     return max(candidates)
 
 

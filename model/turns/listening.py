@@ -191,6 +191,7 @@ def _evidence(
         ending=c.probe.weigh(answer, phrases),
         words_coming=c.phrases is not None and coming,
         resumed=state.turn.resumed,
+        longest_pause=seconds(state.turn.longest_pause),
         sound=c.probe.sound,
         unknown_language=language if words and c.phrases and phrases is None else "",
     )

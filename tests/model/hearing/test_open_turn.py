@@ -50,3 +50,12 @@ def test_a_turn_begins_with_the_speech_that_was_heard_before_it_was_one():
     begun = OpenTurn(1, 0, 0, frames=[*frames(10, -90.0), *frames(4, -30.0)], voiced=4 * FRAME)
     assert begun.voiced == 4 * FRAME
     assert begun.level() == pytest.approx(-30.0, abs=0.01)
+
+
+def test_the_longest_pause_lies_between_two_parts_of_the_speech():
+    spoken, now = turn(), 0
+    for count, voiced in ((10, True), (30, False), (10, True), (20, False), (5, True), (90, False)):
+        for frame in frames(count, -26.0):
+            now += FRAME
+            spoken.add(frame, voiced, last_speech=now if voiced else spoken.end_of_speech)
+    assert spoken.longest_pause == 30 * FRAME

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from model.turns.endings.weights import WeighedEnding
@@ -59,10 +61,13 @@ def test_of_unknown_words_the_sound_decides(sound, silence):
     assert TurnEvidence(0, sound=sound).probability == sound
 
 
-def test_a_sound_that_is_cut_off_is_waited_for_whatever_the_words():
-    cut = TurnEvidence(2.98, weighed(0.99, 0.99), sound=0.04)
+@pytest.mark.parametrize(("whole", "silence"), [(0.0, 3.0), (0.39, 3.0), (0.4, 1.0), (0.99, 1.0)])
+def test_a_sound_that_is_cut_off_is_waited_for_longest_if_words_may_break_off(whole, silence):
+    cut = TurnEvidence(silence - 0.02, weighed(whole, 0.99), sound=0.04)
     assert not judge(cut, S).over
-    assert judge(cut, S).reason == "it sounds cut off: 4%"
+    assert judge(replace(cut, silence=silence), S).over
+    if whole:  # otherwise the words speak against the end, too
+        assert judge(cut, S).reason == "it sounds cut off: 4%"
     assert judge(TurnEvidence(0.3, weighed(0.99, 0.99), sound=0.06), S).over
 
 
@@ -71,6 +76,14 @@ def test_whoever_went_on_before_is_given_more_time():
     resumed = TurnEvidence(0.98, weighed(0.99, 0.99), resumed=True)
     assert not judge(resumed, S).over
     assert judge(resumed, S).reason == "you went on before"
+
+
+@pytest.mark.parametrize(("pause", "silence"), [(0.5, 1.0), (1.0, 1.2), (2.0, 2.4), (9.0, 3.0)])
+def test_whoever_went_on_before_is_given_more_time_than_they_took(pause, silence):
+    resumed = TurnEvidence(silence - 0.02, weighed(0.99, 0.99), resumed=True, longest_pause=pause)
+    assert not judge(resumed, S).over
+    assert judge(replace(resumed, silence=silence), S).over
+    assert judge(replace(resumed, resumed=False), S).over
 
 
 def test_words_that_are_coming_are_waited_for_but_not_for_ever():
