@@ -45,7 +45,7 @@ from model.events import (
     TurnState,
     UserTranscript,
 )
-from model.turns.answering import UNANSWERED
+from model.turns.answering import NO_REPLY, UNANSWERED
 from model.turns.listening import NOTHING_TO_ANSWER
 
 GREETING = "Greet the user in one short sentence."
@@ -206,7 +206,9 @@ class RealtimeSession:
         response = self._replies.open(metadata or None, speaks=speaks)
         if "AnswerNow" in self._lacks:
             self._replies.fail(response, "this engine answers when it chooses, and only speech")
-        elif not (made and self.settings.turns.answers):
+        elif made and self.settings.turns.answers:
+            self._of_speech = response
+        else:
             self._ask(response, asked.get("instructions"))
 
     def _ask(self, response: WireResponse, instructions: Any) -> None:
@@ -297,6 +299,8 @@ class RealtimeSession:
         replies = self._replies
         match state:
             case TurnState.USER_SPEAKING:
+                if reason == NO_REPLY:
+                    self._end_without_reply()
                 replies.trouble = ""
                 self._user.begin(at)
             case TurnState.THINKING:
@@ -308,9 +312,13 @@ class RealtimeSession:
                     self._user.interrupt(at)
                 replies.stop(replies.spoken, TURN_DETECTED)
             case TurnState.LISTENING if before is TurnState.THINKING and reason != UNANSWERED:
-                self._user.give_up()
-                if not replies.was_unwanted():
-                    replies.fail_waiting()
+                self._end_without_reply()
+
+    def _end_without_reply(self) -> None:
+        """End what waits for the reply to a turn that gets none."""
+        self._user.give_up()
+        if not self._replies.was_unwanted():
+            self._replies.fail_waiting()
 
     def _begin(self, reply: int) -> None:
         if self._replies.was_unwanted():

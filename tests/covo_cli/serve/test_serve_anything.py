@@ -126,6 +126,7 @@ def step(talk: WireTalk, kind: str, what: Any) -> None:
 @example([CREATE, CANCEL, ("say", 0.06), CREATE], None)
 @example([("say", 0.06), CREATE, CANCEL], 0)
 @example([("say", 0.4), CREATE, CANCEL, ("say", 0.06), CREATE], None)
+@example([("send", "unanswered"), ("say", 0.4), CREATE, ("say", 0.4)], 0)
 def test_the_orders_hold_whatever_happens(steps, fail_after):
     talk = WireTalk(words=["one", "two", "three"], fail_after=fail_after)
     for kind, what in steps:
