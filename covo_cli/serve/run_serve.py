@@ -35,6 +35,7 @@ from covo_cli.serve.figures import log_as_json
 from covo_cli.serve.handshake import Handshake, new_token
 from covo_cli.serve.page_routes import page_link, page_routes
 from covo_cli.serve.places import Places
+from covo_cli.serve.prompt_http import PromptHttp
 from covo_cli.serve.realtime.session_object import ServedEngine, voices_told
 from covo_cli.serve.recording import SessionRecordings
 from covo_cli.settings.settings import Settings
@@ -131,6 +132,7 @@ def server_config(app: ServerApp, options: ServeOptions) -> uvicorn.Config:
         app,
         host=options.host,
         port=options.port,
+        http=PromptHttp,
         ws="websockets-sansio",
         ws_max_size=MOST_BYTES,
         ws_ping_interval=PING_S,
