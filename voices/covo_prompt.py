@@ -34,16 +34,20 @@ class CovoPrompt:
 
 def read_prompt(folder: Path) -> CovoPrompt:
     """Read and check the arrays in ``folder``. Raises: VoiceError."""
-    token = _load(folder / TOKEN_FILE, np.dtype(np.int64), (1, None))
+    token = load_array(folder / TOKEN_FILE, np.dtype(np.int64), (1, None))
     length = token.shape[1]
     if length == 0 or token.min() < 0:
         raise VoiceError(f"{folder / TOKEN_FILE}: must hold at least one token, none negative")
-    latent = _load(folder / LATENT_FILE, np.dtype(np.float32), (1, 4 * length + 3, None))
-    embedding = _load(folder / EMBEDDING_FILE, np.dtype(np.float32), (1, None))
+    latent = load_array(folder / LATENT_FILE, np.dtype(np.float32), (1, 4 * length + 3, None))
+    embedding = load_array(folder / EMBEDDING_FILE, np.dtype(np.float32), (1, None))
     return CovoPrompt(token, latent, embedding)
 
 
-def _load(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> NDArray[Any]:
+def load_array(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """Return the finite array of ``dtype`` and ``shape`` (None: any length) in the file ``path``.
+
+    Raises: VoiceError.
+    """
     try:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
@@ -58,7 +62,7 @@ def _load(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> ND
         wanted is None or size == wanted for size, wanted in zip(array.shape, shape, strict=True)
     )
     if array.dtype != dtype or not fits:
-        wanted_shape = "(" + ", ".join("N" if n is None else str(n) for n in shape) + ")"
+        wanted_shape = str(tuple("N" if n is None else n for n in shape)).replace("'", "")
         raise VoiceError(
             f"{path} is {array.dtype} {array.shape}; it must be {dtype} {wanted_shape}"
         )

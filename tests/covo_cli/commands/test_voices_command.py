@@ -115,7 +115,7 @@ def test_list_of_a_language_or_of_like_voices(home: Path, monkeypatch: pytest.Mo
         assert ("alike" in listing) == bool(words)
     result = runner.invoke(app, ["voices", "list", "--like", "anna"])
     assert isinstance(result.exception, VoiceError)
-    assert "anna is not a built-in voice" in str(result.exception)
+    assert "anna has not been measured" in str(result.exception)
 
 
 def test_only_the_known_archive_is_measured(home: Path) -> None:
@@ -217,7 +217,7 @@ def test_preview_plays_all_of_it_on_the_chosen_speaker(monkeypatch: pytest.Monke
         said.append((name, text))
         return sound
 
-    monkeypatch.setattr("covo_cli.commands.voices._speak", speak)
+    monkeypatch.setattr("covo_cli.commands.voices.speaking._speak", speak)
     monkeypatch.setattr("audio_io.live.speaker.LiveSpeaker", InstantSpeaker)
     monkeypatch.setenv("COVO_AUDIO_OUTPUT", "headphones")
     run("preview", "heart", "--text", "Good evening.")
@@ -229,7 +229,7 @@ def test_preview_plays_all_of_it_on_the_chosen_speaker(monkeypatch: pytest.Monke
 
 def test_preview_of_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     empty = np.zeros(0, np.float32)
-    monkeypatch.setattr("covo_cli.commands.voices._speak", lambda name, text: empty)
+    monkeypatch.setattr("covo_cli.commands.voices.speaking._speak", lambda name, text: empty)
     result = runner.invoke(app, ["voices", "preview", "heart", "--text", "..."])
     assert isinstance(result.exception, CliError)
 
