@@ -60,14 +60,14 @@ class VoiceStore:
         """Return the packs that cannot be used."""
         return tuple(pack for pack in self._read_all() if isinstance(pack, BrokenPack))
 
-    def in_language(self, general: str) -> tuple[str, ...]:
-        """Return the names of the usable voices of a language, such as ``en``.
+    def in_language(self, general: str) -> tuple[VoicePack, ...]:
+        """Return the usable voices of a language, such as ``en``.
 
         The data of built-in ones is not read.
         """
         own = (self._own(folder) for folder in self._folders())
         packs = (*self._library.values(), *(pack for pack in own if isinstance(pack, VoicePack)))
-        return tuple(pack.name for pack in packs if pack.language.partition("-")[0] == general)
+        return tuple(pack for pack in packs if pack.language.partition("-")[0] == general)
 
     def get(self, name: str) -> VoicePack:
         """Read and check the voice ``name``. Raises: VoiceError."""
@@ -84,11 +84,15 @@ class VoiceStore:
 
         Raises: VoiceError, also if ``name`` has not been measured.
         """
-        one = self.voiceprint(self.get(name))
-        prints = {pack.name: self.voiceprint(pack) for pack in self.list()}
-        if one is None:
-            raise VoiceError(f"{name} has not been measured, as built-in voices and blends have")
-        return {other: float(one @ two) for other, two in prints.items() if two is not None}
+        if (one := self.voiceprint(self.get(name))) is None:
+            raise VoiceError(f"{name} has not been measured, as built-in voices and blends are")
+        own = (self._own(folder) for folder in self._folders())
+        prints = self._voiceprints | {
+            pack.name: found
+            for pack in own
+            if isinstance(pack, VoicePack) and (found := self.voiceprint(pack)) is not None
+        }
+        return {other: float(one @ two) for other, two in prints.items()}
 
     def voiceprint(self, pack: VoicePack) -> Voiceprint | None:
         """Return the speaker embedding of ``pack``, of length 1; None if it is not measured.
