@@ -7,7 +7,8 @@ network that uses the voice checks their widths; the published one's are 64 (lat
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ LATENT_FILE = "prompt_latent.npy"
 EMBEDDING_FILE = "speaker_embed.npy"
 PROMPT_FILES = (TOKEN_FILE, LATENT_FILE, EMBEDDING_FILE)
 
+TOKENS_PER_SECOND = 25
+_LATENTS = 4
+"""Latents for each token."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CovoPrompt:
@@ -31,6 +36,46 @@ class CovoPrompt:
     latent: NDArray[np.float32] = field(repr=False)
     embedding: NDArray[np.float32] = field(repr=False)
 
+    @property
+    def seconds(self) -> float:
+        """The length of the recording that the prompt was made of."""
+        return self.token.shape[1] / TOKENS_PER_SECOND
+
+    def crop(self, seconds: float) -> CovoPrompt:
+        """Return the voice with the last ``seconds`` of its prompt, which the reply follows.
+
+        Raises: VoiceError unless something is left, and something goes.
+        """
+        least = 1 / TOKENS_PER_SECOND
+        if not least <= seconds < self.seconds:
+            raise VoiceError(
+                f"a prompt of {self.seconds:g} s cannot be cropped to {seconds:g} s: give at least "
+                f"{least:g} s, and less than it has"
+            )
+        dropped = self.token.shape[1] - round(seconds * TOKENS_PER_SECOND)
+        latent = self.latent[:, _LATENTS * dropped :]
+        return replace(self, token=self.token[:, dropped:], latent=latent)
+
+    def save(self, folder: Path) -> None:
+        """Write the three arrays into ``folder``. Raises: OSError."""
+        for name, array in zip(
+            PROMPT_FILES, (self.token, self.latent, self.embedding), strict=True
+        ):
+            np.save(folder / name, array)
+
+
+def blend_embeddings(shares: Sequence[tuple[CovoPrompt, float]]) -> NDArray[np.float32]:
+    """Return the weighted mean of the speaker embeddings, as long as they are in the mean.
+
+    Raises: VoiceError if they are of different networks.
+    """
+    if len({prompt.embedding.shape for prompt, _ in shares}) > 1:
+        raise VoiceError("the voices are for networks of different sizes: they cannot be blended")
+    total = sum(weight for _, weight in shares)
+    mean = sum(prompt.embedding.astype(np.float64) * (weight / total) for prompt, weight in shares)
+    length = sum(np.linalg.norm(prompt.embedding) * (weight / total) for prompt, weight in shares)
+    return np.asarray(mean * (length / max(np.linalg.norm(mean), 1e-12)), np.float32)
+
 
 def read_prompt(folder: Path) -> CovoPrompt:
     """Read and check the arrays in ``folder``. Raises: VoiceError."""
@@ -38,7 +83,8 @@ def read_prompt(folder: Path) -> CovoPrompt:
     length = token.shape[1]
     if length == 0 or token.min() < 0:
         raise VoiceError(f"{folder / TOKEN_FILE}: must hold at least one token, none negative")
-    latent = load_array(folder / LATENT_FILE, np.dtype(np.float32), (1, 4 * length + 3, None))
+    rows = _LATENTS * length + 3
+    latent = load_array(folder / LATENT_FILE, np.dtype(np.float32), (1, rows, None))
     embedding = load_array(folder / EMBEDDING_FILE, np.dtype(np.float32), (1, None))
     return CovoPrompt(token, latent, embedding)
 

@@ -148,7 +148,7 @@ class VoicePack:
     def data_files(self) -> tuple[Path, ...]:
         """The voice's files but for the description."""
         data = [self.lite.data] if self.lite and self.lite.data else []
-        arrays = [self.folder / name for name in PROMPT_FILES] if self.covo else []
+        arrays = [self.covo.folder / name for name in PROMPT_FILES] if self.covo else []
         beside = sorted(p for p in self.folder.iterdir() if p.stem.upper() in _BESIDE)
         return (*data, *arrays, *beside)
 

@@ -35,19 +35,19 @@ def save_voice(
     store: VoiceStore,
     name: str,
     build: Callable[[Path], VoicePack],
-    measure: MeasureVoice,
+    measurer: Callable[[], MeasureVoice],
     *,
     replace: bool = False,
 ) -> VoicePack:
-    """Save the voice that ``build`` makes in an empty folder, measured, under ``name``.
+    """Save the voice that ``build`` makes in an empty folder under ``name``.
 
-    ``replace``: in place of the user's voice that has the name. Raises: VoiceError, ModelError; the
-    store is then unchanged.
+    What lite can speak with is measured, unless it has its figures. ``replace``: in place of the
+    user's voice that has the name. Raises: VoiceError, ModelError; the store is then unchanged.
     """
     with store.new(name, replace=replace) as folder:
         pack, voiceprint = build(folder), None
-        if pack.lite is not None:
-            found = measure(name, pack.lite, pack.language)
+        if pack.lite is not None and pack.figures is None:
+            found = measurer()(name, pack.lite, pack.language)
             voiceprint = found.embedding
             pack = dataclasses.replace(
                 pack,

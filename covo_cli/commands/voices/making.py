@@ -1,7 +1,8 @@
-"""``covo voices blend``, ``add``, ``export`` and ``remove``: the user's own voices."""
+"""``covo voices blend``, ``crop``, ``add`` ...: the user's own voices."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,17 +32,54 @@ def blend(
     language: Annotated[
         str, typer.Option(help="Its accent, such as en-GB; default: that of the heaviest voice.")
     ] = "",
+    prompt_of: Annotated[
+        str,
+        typer.Option(
+            help="Of Covo's voices: whose prompt it continues; default: the heaviest.",
+            autocompletion=complete_voice,
+        ),
+    ] = "",
     yes: YesFlag = False,
 ) -> None:
     """Make a voice by mixing others."""
-    from voices import blending
+    from voices.blending import Blend, VoiceShare, parse_share
 
     store = voice_store()
-    weights = map(blending.parse_share, parts)
-    shares = [blending.Share(store.get(voice), weight) for voice, weight in weights]
-    accent = _accent(store, language) if language else ""
-    blending.check_blend(shares, accent)
-    _save(store, name, partial(blending.blend, shares, name, language=accent), yes=yes)
+    weights = map(parse_share, parts)
+    blended = Blend(
+        tuple(VoiceShare(store.get(voice), weight) for voice, weight in weights),
+        _accent(store, language) if language else "",
+        store.get(prompt_of) if prompt_of else None,
+    )
+    _save(store, name, partial(blended.write, name), yes=yes)
+    for reason in blended.left_out:
+        warn(reason)
+
+
+def crop(
+    name: VoiceName,
+    seconds: Annotated[
+        float, typer.Option(help="Seconds to keep, the last of the prompt; fewer is faster.")
+    ],
+    new: Annotated[str, typer.Option("--as", help="Name of the new voice.")],
+    yes: YesFlag = False,
+) -> None:
+    """Shorten the prompt of a voice for Covo-Audio."""
+    from voices.errors import VoiceError
+    from voices.pack import CovoVoice
+
+    store = voice_store()
+    pack = store.get(name)
+    if pack.covo is None:
+        raise VoiceError(f"{name} cannot be cropped: only voices for Covo-Audio have a prompt")
+    prompt, speaker = pack.covo.prompt().crop(seconds), pack.covo.speaker
+
+    def cropped(folder: Path) -> VoicePack:
+        prompt.save(folder)
+        source = f"last {seconds:g} s of {name}: {pack.source}"
+        return replace(pack, name=new, source=source, covo=CovoVoice(speaker, folder))
+
+    _save(store, new, cropped, yes=yes)
 
 
 def add(
@@ -108,19 +146,20 @@ def measure(
 
 
 def _save(store: VoiceStore, name: str, build: Callable[[Path], VoicePack], *, yes: bool) -> None:
-    """Save what ``build`` makes as the voice ``name``, measured; ask before one is replaced."""
+    """Save what ``build`` makes as the voice ``name``; ask before one is replaced."""
     from covo_cli.process.terminal import PlainConsole
     from covo_cli.voices.new_voices import measurer, save_voice
 
-    replace = store.owns(name)
-    store.check_new(name, replace=replace)
-    if replace and not yes:
+    replacing = store.owns(name)
+    store.check_new(name, replace=replacing)
+    if replacing and not yes:
         typer.confirm(f"Replace the voice {name}?", abort=True)
-    measure_voice = measurer(weight_store(), store)
     with PlainConsole(stderr=True).status(f"Measuring {name} ..."):
-        pack = save_voice(store, name, build, measure_voice, replace=replace)
-    typer.echo(f"Saved {name}: {pack.description} ({pack.language}, licence: {pack.licence})")
-    typer.echo(f"Hear it: covo voices preview {name}; talk to it: covo chat --voice {name}")
+        pack = save_voice(
+            store, name, build, lambda: measurer(weight_store(), store), replace=replacing
+        )
+    engines = ", ".join(pack.engines)
+    typer.echo(f"Saved {name}: {pack.description} (for {engines}; licence: {pack.licence})")
 
 
 def _accent(store: VoiceStore, language: str) -> str:
