@@ -1,4 +1,4 @@
-"""``covo voices list`` and ``show``: what is known of the voices."""
+"""``covo voices list``, ``show`` and ``compare``: what is known of the voices."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covo_cli.commands.common import JsonFlag, print_json, voice_store
-from covo_cli.commands.voices.names import CHOSEN_BY, VoiceName, complete_voice
-from covo_cli.errors import CliError
+from covo_cli.commands.common import JsonFlag, print_json, voice_store, weight_store
+from covo_cli.commands.voices.names import CHOSEN_BY, VoiceName, complete_voice, voices_of
 
 if TYPE_CHECKING:
     from voices.pack import VoicePack
@@ -30,12 +29,7 @@ def list_voices(
     from covo_cli.settings.settings import load_settings
 
     store, settings = voice_store(), load_settings()
-    packs, broken = store.list(), store.broken()
-    if language:
-        known = ", ".join(sorted({pack.language for pack in packs}))
-        packs = tuple(pack for pack in packs if _speaks(pack, language.lower()))
-        if not packs:
-            raise CliError(f"no voice speaks {language}; there are {known}")
+    packs, broken = voices_of(store, language), store.broken()
     likeness = store.likeness(like) if like else {}
     if like:
         near = (pack for pack in packs if pack.name in likeness)
@@ -98,10 +92,64 @@ def show(name: VoiceName, as_json: JsonFlag = False) -> None:
             typer.echo(f"{key:<12} {clean(str(shown))}")
 
 
-def _speaks(pack: VoicePack, language: str) -> bool:
-    """Return whether the pack's language is ``language``, in lower case, or a region's of it."""
-    spoken = pack.language.lower()
-    return language in (spoken, spoken.partition("-")[0])
+def compare(
+    one: VoiceName,
+    other: VoiceName,
+    as_json: JsonFlag = False,
+) -> None:
+    """Compare two voices by what was measured of them."""
+    from functools import cache
+
+    from covo_cli.voices.comparing import compare_voices
+    from covo_cli.voices.new_voices import measurer
+
+    store = voice_store()
+    found = compare_voices(store, (one, other), cache(lambda: measurer(weight_store(), store)))
+    ratios = {name: found.ratio(name) for name in ("brightness", "pace")}
+    if as_json:
+        print_json(
+            {
+                "voices": [_facts(pack) for pack in found.voices],
+                "likeness": found.likeness,
+                "covo_likeness": found.covo_likeness,
+                "semitones": found.semitones,
+                **{f"{name}_ratio": ratio for name, ratio in ratios.items()},
+            }
+        )
+        return
+
+    from rich.table import Table
+
+    from covo_cli.process.terminal import PlainConsole
+
+    table = Table("", one, other, "", box=None)
+    differences = {
+        "pitch": None if found.semitones is None else f"{found.semitones:+.1f} semitones",
+        **{name: None if ratio is None else f"{ratio - 1:+.0%}" for name, ratio in ratios.items()},
+    }
+    units = {"pitch": "Hz", "brightness": "Hz", "pace": "/s", "level": "dBFS"}
+    first, second = (_facts(pack) for pack in found.voices)
+    for key in _COMPARED:
+        values = [facts[key] for facts in (first, second)]
+        if any(values):
+            shown = [f"{value or '-'} {units.get(key, '') if value else ''}" for value in values]
+            table.add_row(key, *shown, differences.get(key))
+    console = PlainConsole()
+    console.print(table)
+    if found.likeness is not None:
+        console.print(f"Alike: {found.likeness:.2f} (1: the same voice; CAM++)", soft_wrap=True)
+    if found.covo_likeness is not None:
+        console.print(
+            f"Alike for Covo-Audio: {found.covo_likeness:.2f} (its own embeddings)", soft_wrap=True
+        )
+
+
+_COMPARED = (
+    *("language", "gender", "synthesizer"),
+    *("pitch", "brightness", "pace", "level"),
+    "prompt",
+)
+"""Rows of the table."""
 
 
 def _facts(pack: VoicePack) -> dict[str, str | float | bool | list[str] | None]:
@@ -118,9 +166,11 @@ def _facts(pack: VoicePack) -> dict[str, str | float | bool | list[str] | None]:
         "synthesizer": lite.synthesizer if lite else None,
         "cost": lite.cost if lite else None,
         "speaker": covo.speaker if covo else None,
+        "prompt": f"{covo.prompt().seconds:g} s" if covo else None,
         "pitch": figures.pitch if figures else None,
         "brightness": figures.brightness if figures else None,
         "pace": figures.pace if figures else None,
+        "level": lite.level if lite else None,
         "builtin": pack.builtin,
         "folder": str(pack.folder),
     }
