@@ -105,13 +105,14 @@ class VoiceStore:
         """Return whether the user has a voice ``name``, perhaps broken."""
         return any(folder.name == name for folder in self._folders())
 
-    def add(self, folder: Path) -> VoicePack:
+    def add(self, folder: Path, *, replace: bool = False) -> VoicePack:
         """Check the pack in ``folder`` and copy it into the user's store.
 
-        Raises: VoiceError; the store is then unchanged.
+        ``replace``: in place of the one that has its name. Raises: VoiceError; the store is then
+        unchanged.
         """
         pack = read_pack(folder)
-        with self.new(pack.name) as draft:
+        with self.new(pack.name, replace=replace) as draft:
             for file in pack.files:
                 shutil.copyfile(file, draft / file.name)
         return self.get(pack.name)

@@ -84,9 +84,13 @@ def crop(
 
 def add(
     folder: Annotated[Path, typer.Argument(help="Voice pack: a folder with voice.toml.")],
+    yes: YesFlag = False,
 ) -> None:
     """Check a voice pack and copy it to your voices."""
-    pack = voice_store().add(folder)
+    from voices.pack import read_pack
+
+    store = voice_store()
+    pack = store.add(folder, replace=_may_replace(store, read_pack(folder).name, yes=yes))
     typer.echo(f"Added {pack.name} (for {', '.join(pack.engines)}; licence: {pack.licence})")
 
 
@@ -150,16 +154,25 @@ def _save(store: VoiceStore, name: str, build: Callable[[Path], VoicePack], *, y
     from covo_cli.process.terminal import PlainConsole
     from covo_cli.voices.new_voices import measurer, save_voice
 
-    replacing = store.owns(name)
-    store.check_new(name, replace=replacing)
-    if replacing and not yes:
-        typer.confirm(f"Replace the voice {name}?", abort=True)
+    replacing = _may_replace(store, name, yes=yes)
     with PlainConsole(stderr=True).status(f"Measuring {name} ..."):
         pack = save_voice(
             store, name, build, lambda: measurer(weight_store(), store), replace=replacing
         )
     engines = ", ".join(pack.engines)
     typer.echo(f"Saved {name}: {pack.description} (for {engines}; licence: {pack.licence})")
+
+
+def _may_replace(store: VoiceStore, name: str, *, yes: bool) -> bool:
+    """Return whether ``name`` is a voice to be replaced, asking unless ``yes``.
+
+    Raises: VoiceError if no voice can have the name.
+    """
+    replacing = store.owns(name)
+    store.check_new(name, replace=replacing)
+    if replacing and not yes:
+        typer.confirm(f"Replace the voice {name}?", abort=True)
+    return replacing
 
 
 def _accent(store: VoiceStore, language: str) -> str:

@@ -163,6 +163,10 @@ def test_a_voice_is_used_by_the_engines_that_it_serves(home: Path) -> None:
 def test_add_and_remove(home: Path) -> None:
     folder = make_pack(home / "new", "anna")
     assert "lite, covo" in run("add", str(folder))
+    asked = runner.invoke(app, ["voices", "add", str(folder)], input="n\n")
+    assert "Replace the voice anna?" in asked.output
+    assert asked.exit_code == 1
+    run("add", str(folder), "--yes")
     run("use", "anna")
     result = runner.invoke(app, ["voices", "remove", "anna"], input="n\n")
     assert result.exit_code == 1
