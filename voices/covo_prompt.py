@@ -39,7 +39,7 @@ class CovoPrompt:
     @property
     def seconds(self) -> float:
         """The length of the recording that the prompt was made of."""
-        return self.token.shape[1] / TOKENS_PER_SECOND
+        return float(self.token.shape[1] / TOKENS_PER_SECOND)
 
     def crop(self, seconds: float) -> CovoPrompt:
         """Return the voice with the last ``seconds`` of its prompt, which the reply follows.
@@ -58,10 +58,9 @@ class CovoPrompt:
 
     def save(self, folder: Path) -> None:
         """Write the three arrays into ``folder``. Raises: OSError."""
-        for name, array in zip(
-            PROMPT_FILES, (self.token, self.latent, self.embedding), strict=True
-        ):
-            np.save(folder / name, array)
+        np.save(folder / TOKEN_FILE, self.token)
+        np.save(folder / LATENT_FILE, self.latent)
+        np.save(folder / EMBEDDING_FILE, self.embedding)
 
 
 def blend_embeddings(shares: Sequence[tuple[CovoPrompt, float]]) -> NDArray[np.float32]:
@@ -71,10 +70,11 @@ def blend_embeddings(shares: Sequence[tuple[CovoPrompt, float]]) -> NDArray[np.f
     """
     if len({prompt.embedding.shape for prompt, _ in shares}) > 1:
         raise VoiceError("the voices are for networks of different sizes: they cannot be blended")
-    total = sum(weight for _, weight in shares)
-    mean = sum(prompt.embedding.astype(np.float64) * (weight / total) for prompt, weight in shares)
-    length = sum(np.linalg.norm(prompt.embedding) * (weight / total) for prompt, weight in shares)
-    return np.asarray(mean * (length / max(np.linalg.norm(mean), 1e-12)), np.float32)
+    weights = np.array([weight for _, weight in shares]) / sum(weight for _, weight in shares)
+    rows = np.concatenate([prompt.embedding for prompt, _ in shares]).astype(np.float64)
+    mean = weights @ rows
+    length = weights @ np.linalg.norm(rows, axis=1)
+    return np.asarray(mean[None] * (length / max(np.linalg.norm(mean), 1e-12)), np.float32)
 
 
 def read_prompt(folder: Path) -> CovoPrompt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,9 @@ def write_pack(pack: VoicePack, folder: Path, voiceprint: Voiceprint | None = No
 
     Raises: OSError.
     """
+    if pack.lite is not None and pack.lite.synthesizer == "hibari":
+        # The style of Kokoro beside a built-in one is for blends.
+        pack = replace(pack, lite=replace(pack.lite, data=None))
     for file in pack.data_files:
         if file.parent != folder:
             shutil.copyfile(file, folder / file.name)

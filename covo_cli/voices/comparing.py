@@ -75,4 +75,5 @@ def _measured(
 def _cosine(one: Voiceprint, other: Voiceprint) -> float:
     if len(one) != len(other):
         raise VoiceError("the voices are for networks of different sizes: they cannot be compared")
-    return float(one @ other / max(1e-12, np.linalg.norm(one) * np.linalg.norm(other)))
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return float(one @ other) / max(lengths, 1e-12)
