@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -166,26 +166,29 @@ def check_heeded(settings: Settings, choice: EngineChoice) -> None:
             )
 
 
-def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
-    """Return the voices that the engine can switch to, of ``lite`` those of the language in use.
+def voices_to_choose(settings: Settings, choice: EngineChoice) -> Mapping[str, str]:
+    """Return the voices that the engine can switch to, of ``lite`` those of the language in use,
+    each with what it sounds like, as far as that is known.
 
     Raises: VoiceError, ModelError.
     """
+    names: Sequence[str] = ()
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import covo_voices
 
-        return () if settings.covo.text_only else covo_voices(settings).names()
-    if choice.name == "covo-fd":
-        return ()
-    if choice.name in REMOTE:
+        names = () if settings.covo.text_only else covo_voices(settings).names()
+    elif choice.name in REMOTE:
         from covo_cli.engines.remote_engine import remote_voices
 
-        return remote_voices(settings)
-    from voices.store import VoiceStore
+        names = remote_voices(settings)
+    elif choice.name == "lite":
+        from voices.store import VoiceStore
 
-    store = VoiceStore(voices_dir())
-    language = store.get(settings.voice.name).language
-    return store.in_language(language.partition("-")[0])
+        store = VoiceStore(voices_dir())
+        language = store.get(settings.voice.name).language
+        packs = store.in_language(language.partition("-")[0])
+        return {pack.name: pack.description for pack in packs}
+    return dict.fromkeys(names, "")
 
 
 def turn_taking(

@@ -22,7 +22,7 @@ from covo_cli.engines.engines import (
     build_engine,
     choose_engine,
     for_sessions,
-    voice_names,
+    voices_to_choose,
 )
 from covo_cli.engines.engines import turn_settings as turn_settings_of
 from covo_cli.errors import SettingsError
@@ -118,7 +118,7 @@ def describe(settings: Settings, choice: EngineChoice, engine: Engine) -> Served
     return ServedEngine(
         model=info.name,
         voice=info.voice or "none",
-        voices=voices_told(voice_names(settings, choice), info.voice or "none"),
+        voices=voices_told(tuple(voices_to_choose(settings, choice)), info.voice or "none"),
         transcriber=info.parts.get("recogniser", "none"),
         turns=turn_settings_of(settings),
         lacks=info.lacks,
