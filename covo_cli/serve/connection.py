@@ -37,7 +37,7 @@ MOST_QUEUED = 8 * 1024 * 1024
 _SOUND = ("input_audio_buffer.append", "input_audio.append")
 """Kinds of messages that are dropped while a client waits."""
 _STOPS = "the server stops"
-_LONG_S = 0.02
+_LONG_S = 0.002
 """A message that takes longer is followed by a rest of :data:`_REST` times as long, because all
 sessions share the thread."""
 _REST = 4.0
@@ -279,6 +279,8 @@ class SessionConnection:
         self._queued += len(text)
         if self._queued > MOST_QUEUED:
             self._abort()
+            while not self._outbox.empty():
+                self._outbox.get_nowait()
             return
         self._outbox.put_nowait(text)
 

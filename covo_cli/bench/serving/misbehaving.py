@@ -43,9 +43,15 @@ class Misbehaved:
     longest: float = 0.0
 
 
-async def misbehave(port: int, token: str, until: float, seed: int) -> dict[str, Misbehaved]:
-    """Let a client of each kind come whenever the one before it has gone, until ``until``
-    (monotonic seconds), but one of each at least. Return what became of them."""
+def misbehave(port: int, token: str, seconds: float, seed: int) -> dict[str, Misbehaved]:
+    """Let a client of each kind come whenever the one before it has gone, for ``seconds``, but one
+    of each at least. Return what became of them."""
+    return asyncio.run(_come_and_misbehave(port, token, time.monotonic() + seconds, seed))
+
+
+async def _come_and_misbehave(
+    port: int, token: str, until: float, seed: int
+) -> dict[str, Misbehaved]:
     found = {kind: Misbehaved() for kind in KINDS}
 
     async def come(kind: str) -> None:
@@ -93,6 +99,7 @@ async def _never_reads(port: int, token: str, rng: np.random.Generator) -> bool:
         try:
             while True:
                 await socket.send(_event("conversation.item.create", item=item))
+                await asyncio.sleep(0)  # let the loop see that it was dropped
         except ConnectionClosed:
             return True
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import numpy as np
@@ -64,7 +63,7 @@ def test_every_client_that_misbehaves_is_dealt_with_and_counted(monkeypatch):
     monkeypatch.setattr(misbehaving, "_FLOOD_S", 0.3)
     monkeypatch.setattr(prompt_http, "REQUEST_S", 0.2)
     with serving(5) as server:
-        found = asyncio.run(misbehaving.misbehave(server.port, TOKEN, 0.0, 1))
+        found = misbehaving.misbehave(server.port, TOKEN, 0.0, 1)
         until(lambda: not server.places.busy)
         assert server.places.count == 5
     assert {kind: clients.clients for kind, clients in found.items()} == dict.fromkeys(kinds, 1)
