@@ -61,6 +61,8 @@ def make_library(
         )
         rows.append(asdict(row))
         embeddings.append(found.embedding)
+        if found.statistics is not None:
+            np.save(path.with_suffix(".npy"), found.statistics)
     with whole_file.whole_file(folder / EMBEDDINGS) as draft, draft.open("wb") as file:
         np.save(file, np.array(embeddings, np.float16))
     table = {"format": FORMAT, "source": SOURCE, "licence": "Apache-2.0", "voices": rows}
