@@ -25,6 +25,7 @@ from model.lite.kokoro.network import KokoroModel, Statistics
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
+from voices.lite_data import STATISTICS
 
 LEVEL_DB = -20.0
 """RMS level while speaking, in dBFS."""
@@ -177,8 +178,8 @@ class HibariSynthesizer(Synthesizer):
 class KokoroSynthesizer(Synthesizer):
     """A natural voice: Kokoro with the style in ``file``, which is read when it is first used.
 
-    A file beside it with the ending ``.npy`` has its statistics; without them, a clause comes in
-    one piece.
+    A file beside it with the ending ``.statistics.npy`` has its statistics; without them, a clause
+    comes in one piece.
     """
 
     name = "Kokoro-82M int8"
@@ -193,7 +194,7 @@ class KokoroSynthesizer(Synthesizer):
         self._statistics: Statistics | None = None
 
     def _load(self) -> None:
-        style, file = load_style(self._file), self._file.with_suffix(".npy")
+        style, file = load_style(self._file), self._file.with_suffix(STATISTICS)
         self._statistics = load_statistics(file) if file.exists() else None
         self._model.load("features", "pieces" if self._statistics else "whole")
         self._style = style
