@@ -251,9 +251,15 @@ def _check_packages() -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turn trouble with the disk into an error of one line. Raises: CliError."""
+    """Work in ``folder`` alone, and turn trouble with the disk into an error of one line.
+
+    Raises: CliError.
+    """
+    from covo_cli.process.alone import alone_in
+
     try:
-        yield
+        with alone_in(folder):
+            yield
     except OSError as error:
         place = error.filename or folder
         raise CliError(f"cannot work in {place}: {error.strerror or error}") from error
@@ -293,10 +299,9 @@ def prove(
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
 
-    from covo_cli.engines.covo_engine import check_packages
     from covo_cli.process.terminal import PlainConsole
 
-    check_packages()
+    _check_packages()
     from model.duplex.quiz.proof import SHORT, WHOLE, prove
 
     console = PlainConsole()
