@@ -84,6 +84,21 @@ def init(
 
 
 @app.command()
+def prompts(folder: _Folder, device: _Device = "auto") -> None:
+    """Let the half-duplex weights write the prompts; goes on where it was stopped."""
+    recipe = _recipe(folder)
+    from covo_cli.fd.prompts import FILE, Prompts
+    from covo_cli.process.program import program
+    from model.covo.config.device import named_device
+
+    with _writing(folder):
+        work = Prompts(folder, recipe, str(named_device(device)))
+        _run("prompts", work)
+    written = work.stage.folder / FILE
+    typer.echo(f"Next: {program()} fd questions {folder} --prompts {written}")
+
+
+@app.command()
 def questions(
     folder: _Folder,
     prompts: Annotated[

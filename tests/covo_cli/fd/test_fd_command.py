@@ -57,6 +57,9 @@ def test_twice_the_work_takes_twice_as_much(begun):
     assert twice.hours == pytest.approx(2 * small.hours)
     assert twice.disk == pytest.approx(2 * small.disk)
     assert stage_cost("answers", recipe, find_card("3090")).hours > small.hours
+    alone = replace(recipe, answers=replace(recipe.answers, streams=1))
+    assert stage_cost("answers", alone, CARDS["h100"]).hours > 5 * small.hours
+    assert stage_cost("answers", alone, CARDS["h100"]).memory < small.memory
     assert stage_cost("dialogues", recipe, None).disk == pytest.approx(32.4e9)
 
 
@@ -73,7 +76,7 @@ def test_a_work_without_consent_is_refused(begun):
 def test_two_processes_do_not_work_in_one_folder(begun):
     before = sorted(begun.rglob("*"))
     with alone_in(begun):
-        stages = ("questions", "answers", "dialogues", "encoder")
+        stages = ("prompts", "questions", "answers", "dialogues", "encoder")
         for command in (*stages, "calibrate", "compare", "prove"):
             refused = run(command, str(begun)).exception
             assert isinstance(refused, CliError)
