@@ -92,7 +92,7 @@ def chat(
     """Talk with the assistant.
 
     Speak, and it answers aloud; speak over it to interrupt. Keys: m mute, space push-to-talk, i
-    interrupt, v next voice, n new speaker, t type, ? help, q quit.
+    interrupt, v next voice, V choose a voice, n new speaker, t type, ? help, q quit.
     """
     if output_file is not None and input_file is None:
         raise CliError("--output needs --input; live conversations are recorded anyway")

@@ -21,7 +21,7 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.request import Quit, Request
-from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voice_names
+from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voices_to_choose
 from covo_cli.engines.own_tools import build_tools
 from covo_cli.errors import SettingsError, message_for
 from covo_cli.process.interrupt import not_within_imports
@@ -110,7 +110,8 @@ def hold(
 
     report = _Report()
     recorder = _recorder(settings, engine, ends, continued.name if continued else "")
-    keys = KeyMachine(voice_names(settings, choice), engine.info.voice)
+    voices = voices_to_choose(settings, choice)
+    keys = KeyMachine(tuple(voices), engine.info.voice)
     mode = choose_mode(as_json)
     info = ConversationInfo(
         engine=engine.info.name,
@@ -118,6 +119,7 @@ def hold(
         microphone=ends.microphone.status.device,
         speaker=ends.speaker.status.device,
         recording=str(recorder.folder) if recorder else "",
+        voices=voices,
     )
     log.info("microphone %s; speaker %s", info.microphone, info.speaker)
     screen = make_screen(mode, info, lambda: keys.state)

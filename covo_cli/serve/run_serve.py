@@ -22,7 +22,7 @@ from covo_cli.engines.engines import (
     build_engine,
     choose_engine,
     for_sessions,
-    voice_names,
+    voices_to_choose,
 )
 from covo_cli.engines.engines import turn_settings as turn_settings_of
 from covo_cli.errors import SettingsError
@@ -35,6 +35,7 @@ from covo_cli.serve.figures import log_as_json
 from covo_cli.serve.handshake import Handshake, new_token
 from covo_cli.serve.page_routes import page_link, page_routes
 from covo_cli.serve.places import Places
+from covo_cli.serve.prompt_http import PromptHttp
 from covo_cli.serve.realtime.session_object import ServedEngine, voices_told
 from covo_cli.serve.recording import SessionRecordings
 from covo_cli.settings.settings import Settings
@@ -117,7 +118,7 @@ def describe(settings: Settings, choice: EngineChoice, engine: Engine) -> Served
     return ServedEngine(
         model=info.name,
         voice=info.voice or "none",
-        voices=voices_told(voice_names(settings, choice), info.voice or "none"),
+        voices=voices_told(tuple(voices_to_choose(settings, choice)), info.voice or "none"),
         transcriber=info.parts.get("recogniser", "none"),
         turns=turn_settings_of(settings),
         lacks=info.lacks,
@@ -131,6 +132,7 @@ def server_config(app: ServerApp, options: ServeOptions) -> uvicorn.Config:
         app,
         host=options.host,
         port=options.port,
+        http=PromptHttp,
         ws="websockets-sansio",
         ws_max_size=MOST_BYTES,
         ws_ping_interval=PING_S,

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from model.errors import ChatError, SynthesizerError
+from model.jobs.shared import Shared
 
 if TYPE_CHECKING:
     from model.lite.cascade import Cascade
@@ -45,6 +47,7 @@ def build_cascade(
     limits: ChatLimits | None = None,
     threads: int = 2,
     tools: Toolbox | None = None,
+    shared: Shared[SynthesizerMaker] | None = None,
 ) -> Cascade:
     """Return the embedded engine's reply generator, not loaded yet.
 
@@ -57,6 +60,7 @@ def build_cascade(
         limits: of ``chat_model``.
         threads: of the embedded models; a GGUF file uses the machine's physical cores.
         tools: those that the chat model may use, which must be at an endpoint.
+        shared: the maker of the voices, with other cascades.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
@@ -77,7 +81,7 @@ def build_cascade(
         )
     return Cascade(
         chat,
-        SynthesizerMaker(weights, voices, threads=threads),
+        (shared or Shared()).get(lambda: SynthesizerMaker(weights, voices, threads=threads)),
         voice=voice,
         prompt=prompt,
         device=f"CPU, {threads} threads",
@@ -130,7 +134,7 @@ def choose_chat(
 
 
 class SynthesizerMaker:
-    """Makes the synthesiser of a voice by its name.
+    """Makes the synthesiser of a voice by its name, one for all who use it at a time.
 
     All Kokoro voices share one network, all voices of a language or accent one phonemizer.
     """
@@ -144,6 +148,7 @@ class SynthesizerMaker:
 
         self._weights = weights
         self._voices = voices
+        self._made: WeakValueDictionary[str, Synthesizer] = WeakValueDictionary()
         self._phonemizers = {
             "en": Phonemizer(),
             "en-GB": Phonemizer(british=True),
@@ -154,14 +159,18 @@ class SynthesizerMaker:
         )
 
     def __call__(self, name: str) -> Synthesizer:
-        """Return the synthesiser of the voice called ``name``, not loaded yet.
+        """Return the synthesiser of the voice called ``name``, perhaps not loaded yet.
 
         Raises: VoiceError, WeightsError, SynthesizerError.
         """
+        made = self._made.get(name)
+        if made is not None:
+            return made
         pack = self._voices(name)
         if pack.lite is None:
             raise SynthesizerError(f"the voice {name} has no part for the embedded engine")
-        return self.of(name, pack.lite, pack.language)
+        made = self._made[name] = self.of(name, pack.lite, pack.language)
+        return made
 
     def of(self, name: str, voice: LiteVoice, language: str) -> Synthesizer:
         """Return the synthesiser of ``voice``, which is called ``name``, not loaded yet.

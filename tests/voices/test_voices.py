@@ -70,9 +70,9 @@ def test_voices_of_a_language_are_named_without_reading_them(tmp_path: Path) -> 
     builtin.mkdir()
     shutil.copy(BUILTIN / "library.toml", builtin)
     make_pack(user, "anna", parts=COVO)
-    names = VoiceStore(user, builtin).in_language("en")
-    assert len(names) == 29
-    assert names[-1] == "anna"
+    packs = VoiceStore(user, builtin).in_language("en")
+    assert len(packs) == 29
+    assert packs[-1].name == "anna"
     assert len(VoiceStore(user, builtin).in_language("zh")) == 8
 
 

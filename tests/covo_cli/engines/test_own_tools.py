@@ -10,8 +10,9 @@ import pytest
 
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.run_chat import _tell_pending
-from covo_cli.engines.engines import build_engine, lite_cascade
+from covo_cli.engines.engines import build_engine
 from covo_cli.engines.own_tools import build_tools
+from covo_cli.engines.small_models import lite_cascade
 from covo_cli.errors import SettingsError
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen.plain import MOST_SHOWN, LinesScreen
