@@ -18,6 +18,10 @@ three arrays of its voice prompt) or both::
     real_time_factor = 0.5          # synthesis time / speech time, on two cores
     level = -20.8                   # of the network's sound in dBFS; without it, a sentence is
                                     # spoken at every start to measure it
+    [lite.tuning]                   # optional, as is each of them
+    speed = 0.9                     # factor of the pace
+    pitch = -2.0                    # semitones
+    loudness = 3.0                  # dB
     [lite.measured]                 # how it sounds; voiceprint.npy beside it says whom it is like
     pitch = 140.2
     brightness = 2100.0
@@ -43,11 +47,15 @@ from voices.covo_prompt import PROMPT_FILES, CovoPrompt, load_array, read_prompt
 from voices.errors import VoiceError
 from voices.lite_data import check_data
 from voices.strict_reader import read
+from voices.tuning import AS_IT_IS, VoiceTuning
 
 FILE = "voice.toml"
 FORMAT = 1
 VOICEPRINT = "voiceprint.npy"
 """What the speaker network makes of the voice: float32 (192,), beside the figures."""
+
+STATISTICS = ".npy"
+"""Ending of the file beside a style that has the statistics which Kokoro holds for it."""
 
 Voiceprint = NDArray[np.float32]
 
@@ -60,7 +68,8 @@ class LiteVoice:
 
     ``data``: the style of Kokoro, with its ``sha256`` or ""; None: only what is bundled with the
     synthesiser. ``real_time_factor``: synthesis time divided by speech time on two cores (None:
-    not measured). ``level``: of the network's sound while it speaks, in dBFS (None: not measured).
+    not measured). ``level``: of the network's sound while it speaks, in dBFS, before ``tuning``
+    makes it louder (None: not measured).
     """
 
     synthesizer: str
@@ -68,6 +77,7 @@ class LiteVoice:
     real_time_factor: float | None = None
     sha256: str = ""
     level: float | None = None
+    tuning: VoiceTuning = AS_IT_IS
 
     @property
     def cost(self) -> str:
@@ -147,7 +157,10 @@ class VoicePack:
     @property
     def data_files(self) -> tuple[Path, ...]:
         """The voice's files but for the description."""
-        data = [self.lite.data] if self.lite and self.lite.data else []
+        data = []
+        if self.lite is not None and (style := self.lite.data) is not None:
+            statistics = style.with_suffix(STATISTICS)
+            data = [style, statistics] if statistics.exists() else [style]
         arrays = [self.covo.folder / name for name in PROMPT_FILES] if self.covo else []
         beside = sorted(p for p in self.folder.iterdir() if p.stem.upper() in _BESIDE)
         return (*data, *arrays, *beside)
@@ -168,6 +181,7 @@ class _LiteTable:
     sha256: str = ""
     real_time_factor: Annotated[float, Meta(gt=0, lt=1000)] | None = None
     level: Annotated[float, Meta(ge=-90, le=0)] | None = None
+    tuning: VoiceTuning = AS_IT_IS
     measured: VoiceFigures | None = None
 
     def __post_init__(self) -> None:
@@ -233,6 +247,7 @@ def read_pack(folder: Path) -> VoicePack:
             file.lite.real_time_factor,
             file.lite.sha256,
             file.lite.level,
+            file.lite.tuning,
         )
         read_voiceprint(folder)
     if file.covo is not None:

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from covo_cli.voices.measuring import HEADROOM_DB, Measured, measure_voice
 from model.hearing.identity.profile import CamPlusPlusEmbedder
 from model.lite import SynthesizerMaker
 from model.lite.synthesizer import LEVEL_DB
 from model.weights.packages import WeightStore
-from voices.pack import LiteVoice, VoicePack
+from voices.pack import STATISTICS, LiteVoice, VoicePack
 from voices.store import VoiceStore
 from voices.writing import write_pack
 
@@ -25,7 +27,8 @@ def measurer(weights: WeightStore, store: VoiceStore) -> MeasureVoice:
     make = SynthesizerMaker(weights, store.get, threads=1)
 
     def measure(name: str, voice: LiteVoice, language: str) -> Measured:
-        part = dataclasses.replace(voice, level=LEVEL_DB + HEADROOM_DB)
+        tuning = dataclasses.replace(voice.tuning, loudness=0.0)
+        part = dataclasses.replace(voice, level=LEVEL_DB + HEADROOM_DB, tuning=tuning)
         return measure_voice(make.of(name, part, language), embedder)
 
     return measure
@@ -45,15 +48,17 @@ def save_voice(
     user's voice that has the name. Raises: VoiceError, ModelError; the store is then unchanged.
     """
     with store.new(name, replace=replace) as folder:
-        pack, voiceprint = build(folder), None
+        pack, found = build(folder), None
         if pack.lite is not None and pack.figures is None:
             found = measurer()(name, pack.lite, pack.language)
-            voiceprint = found.embedding
             pack = dataclasses.replace(
                 pack,
                 description=found.figures.describe(pack.gender),
                 figures=found.figures,
                 lite=dataclasses.replace(pack.lite, level=found.level),
             )
-        write_pack(pack, folder, voiceprint)
+        write_pack(pack, folder, found.embedding if found else None)
+        if found and found.statistics is not None and pack.lite and pack.lite.data:
+            statistics = folder / pack.lite.data.with_suffix(STATISTICS).name
+            np.save(statistics, found.statistics)
     return store.get(name)
