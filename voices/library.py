@@ -1,7 +1,7 @@
 """The library of built-in voices: one table of measured figures, and a style of Kokoro for each.
 
 ``covo voices measure`` writes the folder: ``library.toml`` (the table), the styles as the package
-has them with the statistics that Kokoro holds for each (``.npy``), and ``embeddings.npy``, float16
+has them, beside each what Kokoro holds of it (``.statistics.npy``), and ``embeddings.npy``, float16
 of shape (voices, 192) in the order of the table: what the speaker network makes of each voice.
 """
 

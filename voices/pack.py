@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 
 from voices.covo_prompt import PROMPT_FILES, CovoPrompt, load_array, read_prompt
 from voices.errors import VoiceError
-from voices.lite_data import check_data
+from voices.lite_data import STATISTICS, check_data
 from voices.strict_reader import read
 from voices.tuning import AS_IT_IS, VoiceTuning
 
@@ -53,9 +53,6 @@ FILE = "voice.toml"
 FORMAT = 1
 VOICEPRINT = "voiceprint.npy"
 """What the speaker network makes of the voice: float32 (192,), beside the figures."""
-
-STATISTICS = ".npy"
-"""Ending of the file beside a style that has the statistics which Kokoro holds for it."""
 
 Voiceprint = NDArray[np.float32]
 
@@ -157,10 +154,8 @@ class VoicePack:
     @property
     def data_files(self) -> tuple[Path, ...]:
         """The voice's files but for the description."""
-        data = []
-        if self.lite is not None and (style := self.lite.data) is not None:
-            statistics = style.with_suffix(STATISTICS)
-            data = [style, statistics] if statistics.exists() else [style]
+        data = [self.lite.data] if self.lite and self.lite.data else []
+        data += [file for style in data if (file := style.with_suffix(STATISTICS)).exists()]
         arrays = [self.covo.folder / name for name in PROMPT_FILES] if self.covo else []
         beside = sorted(p for p in self.folder.iterdir() if p.stem.upper() in _BESIDE)
         return (*data, *arrays, *beside)

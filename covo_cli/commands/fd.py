@@ -84,6 +84,21 @@ def init(
 
 
 @app.command()
+def prompts(folder: _Folder, device: _Device = "auto") -> None:
+    """Let the half-duplex weights write the prompts; goes on where it was stopped."""
+    recipe = _recipe(folder)
+    from covo_cli.fd.prompts import FILE, Prompts
+    from covo_cli.process.program import program
+    from model.covo.config.device import named_device
+
+    with _writing(folder):
+        work = Prompts(folder, recipe, str(named_device(device)))
+        _run("prompts", work)
+    written = work.stage.folder / FILE
+    typer.echo(f"Next: {program()} fd questions {folder} --prompts {written}")
+
+
+@app.command()
 def questions(
     folder: _Folder,
     prompts: Annotated[
@@ -251,9 +266,15 @@ def _check_packages() -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turn trouble with the disk into an error of one line. Raises: CliError."""
+    """Work in ``folder`` alone, and turn trouble with the disk into an error of one line.
+
+    Raises: CliError.
+    """
+    from covo_cli.process.alone import alone_in
+
     try:
-        yield
+        with alone_in(folder):
+            yield
     except OSError as error:
         place = error.filename or folder
         raise CliError(f"cannot work in {place}: {error.strerror or error}") from error
@@ -293,10 +314,9 @@ def prove(
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
 
-    from covo_cli.engines.covo_engine import check_packages
     from covo_cli.process.terminal import PlainConsole
 
-    check_packages()
+    _check_packages()
     from model.duplex.quiz.proof import SHORT, WHOLE, prove
 
     console = PlainConsole()

@@ -13,7 +13,8 @@ from model.hearing.identity.profile import CamPlusPlusEmbedder
 from model.lite import SynthesizerMaker
 from model.lite.synthesizer import LEVEL_DB
 from model.weights.packages import WeightStore
-from voices.pack import STATISTICS, LiteVoice, VoicePack
+from voices.lite_data import STATISTICS
+from voices.pack import LiteVoice, VoicePack
 from voices.store import VoiceStore
 from voices.writing import write_pack
 
@@ -59,6 +60,5 @@ def save_voice(
             )
         write_pack(pack, folder, found.embedding if found else None)
         if found and found.statistics is not None and pack.lite and pack.lite.data:
-            statistics = folder / pack.lite.data.with_suffix(STATISTICS).name
-            np.save(statistics, found.statistics)
+            np.save(folder / pack.lite.data.with_suffix(STATISTICS).name, found.statistics)
     return store.get(name)

@@ -26,6 +26,7 @@ from model.lite.kokoro.network import KokoroModel, Statistics
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
+from voices.lite_data import STATISTICS
 from voices.tuning import AS_IT_IS, VoiceTuning
 
 LEVEL_DB = -20.0
@@ -185,8 +186,7 @@ class HibariSynthesizer(Synthesizer):
             raise SynthesizerError("the voice was closed while speaking")
         shift = self._tuning.pitch_factor
         with raised_as(SynthesizerError, "hibari failed"):
-            # Speech of another speed, played at another rate, has another pitch. With a fixed seed
-            # the same text always sounds the same.
+            # Another speed at another rate is another pitch. A seed: a text always sounds the same.
             sound = hibari.from_phonemes(phonemes, self._tuning.speed / shift, seed=0)
             if shift != 1:
                 sound = soxr.resample(sound, ASSISTANT_RATE * shift, ASSISTANT_RATE)
@@ -196,8 +196,8 @@ class HibariSynthesizer(Synthesizer):
 class KokoroSynthesizer(Synthesizer):
     """A natural voice: Kokoro with the style in ``file``, which is read when it is first used.
 
-    A file beside it with the ending ``.npy`` has its statistics; without them, a clause comes in
-    one piece.
+    A file beside it with the ending ``.statistics.npy`` has its statistics; without them, a clause
+    comes in one piece.
     """
 
     name = "Kokoro-82M int8"
@@ -217,7 +217,7 @@ class KokoroSynthesizer(Synthesizer):
         self._statistics: Statistics | None = None
 
     def _load(self) -> None:
-        style, file = load_style(self._file), self._file.with_suffix(".npy")
+        style, file = load_style(self._file), self._file.with_suffix(STATISTICS)
         self._statistics = load_statistics(file) if file.exists() else None
         self._model.load("features", "pieces" if self._statistics else "whole")
         self._style = style

@@ -43,9 +43,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, LiteVoice, str]
 
     def measure(name: str, voice: LiteVoice, language: str) -> Measured:
         asked.append((name, voice, language))
+        figures = VoiceFigures(151.0, 2100, 11.4)
         embedding = np.full(192, 192**-0.5, np.float32)
-        statistics = None if voice.synthesizer == "hibari" else np.ones((3, 16897), np.float16)
-        return Measured(VoiceFigures(151.0, 2100, 11.4), -22.5, embedding, statistics)
+        statistics = None if voice.synthesizer == "hibari" else np.ones((2, 5), np.float16)
+        return Measured(figures, -22.5, embedding, statistics)
 
     def measurer(*_: object) -> MeasureVoice:
         return measure
@@ -81,13 +82,14 @@ def test_a_blend_is_measured_and_listed_like_a_built_in_voice(
     folder = home / "data" / "voices"
     assert "level = -22.5" in (folder / "mine" / "voice.toml").read_text(encoding="utf-8")
     assert sorted(path.name for path in (folder / "mine").iterdir()) == [
-        *("style.bin", "style.npy", "voice.toml", "voiceprint.npy"),
+        *("style.bin", "style.statistics.npy", "voice.toml", "voiceprint.npy"),
     ]
     run("use", "mine")
     run("export", "mine", str(home))
     run("remove", "mine", "--yes")
     assert list(folder.iterdir()) == []
     assert "Added mine" in run("add", str(home / "mine"))
+    assert (folder / "mine" / "style.statistics.npy").exists()
 
 
 def test_a_blend_has_the_wanted_accent_and_asks_before_it_replaces(

@@ -253,7 +253,7 @@ def test_a_style_is_read_when_the_voice_is_first_used(tmp_path: Path) -> None:
 
 
 def test_a_clause_comes_in_pieces_if_the_statistics_of_the_voice_are_known(tmp_path: Path) -> None:
-    model, file = Whole(), tmp_path / "voice.npy"
+    model, file = Whole(), tmp_path / "voice.statistics.npy"
     (tmp_path / "voice.bin").write_bytes(np.ones(510 * 256, "<f4").tobytes())
     voice = KokoroSynthesizer(model, tmp_path / "voice.bin", Numbered(), level=-20.0)
     assert len(list(voice.pieces("Hello there."))) == 1
@@ -262,10 +262,12 @@ def test_a_clause_comes_in_pieces_if_the_statistics_of_the_voice_are_known(tmp_p
     np.save(file, np.outer([7, 20], np.ones(1 + STATISTICS_SIZE)).astype(np.float16))
     pieces = list(voice.pieces("Hello there."))
     assert [piece.share for piece in pieces] == [0.5, 1.0]
-    assert model.said[2:] == ["features pieces", "pieces [12] (1, 256) 12"]
+    assert model.said[2:] == ["features pieces", "pieces [12] (1, 256) 7"]
     voice.close()
     file.write_bytes(b"damaged")
-    with pytest.raises(SynthesizerError, match=r"voice\.npy has no statistics of a voice"):
+    with pytest.raises(
+        SynthesizerError, match=r"voice\.statistics\.npy has no statistics of a voice"
+    ):
         voice.load()
 
 

@@ -139,7 +139,7 @@ def test_kokoro_sounds_in_pieces_as_it_does_in_one(
     phonemizer = Phonemizer(british=True)
     numbers = phonemizer.numbers(phonemizer.pieces("It may rain this evening.")[0])
     style = load_style(data.lite.data)[len(numbers) - 1]
-    held = load_statistics(data.lite.data.with_suffix(".npy")).at(len(numbers))
+    held = load_statistics(data.lite.data.with_suffix(".statistics.npy")).at(len(numbers))
     # On a machine that is fast enough.
     monkeypatch.setattr(network, "time", SimpleNamespace(perf_counter=count(0, 0.01).__next__))
     model = KokoroModel(lambda: path, threads=1)
