@@ -1,8 +1,8 @@
 """The library of built-in voices: one table of measured figures, and a style of Kokoro for each.
 
 ``covo voices measure`` writes the folder: ``library.toml`` (the table), the styles as the package
-has them, and ``embeddings.npy``, float16 of shape (voices, 192) in the order of the table: what the
-speaker network makes of each voice.
+has them, beside each what Kokoro holds of it (``.statistics.npy``), and ``embeddings.npy``, float16
+of shape (voices, 192) in the order of the table: what the speaker network makes of each voice.
 """
 
 from __future__ import annotations

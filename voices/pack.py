@@ -41,7 +41,7 @@ from numpy.typing import NDArray
 
 from voices.covo_prompt import PROMPT_FILES, CovoPrompt, load_array, read_prompt
 from voices.errors import VoiceError
-from voices.lite_data import check_data
+from voices.lite_data import STATISTICS, check_data
 from voices.strict_reader import read
 
 FILE = "voice.toml"
@@ -148,6 +148,7 @@ class VoicePack:
     def data_files(self) -> tuple[Path, ...]:
         """The voice's files but for the description."""
         data = [self.lite.data] if self.lite and self.lite.data else []
+        data += [file for style in data if (file := style.with_suffix(STATISTICS)).exists()]
         arrays = [self.covo.folder / name for name in PROMPT_FILES] if self.covo else []
         beside = sorted(p for p in self.folder.iterdir() if p.stem.upper() in _BESIDE)
         return (*data, *arrays, *beside)

@@ -6,11 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from covo_cli.voices.measuring import HEADROOM_DB, Measured, measure_voice
 from model.hearing.identity.profile import CamPlusPlusEmbedder
 from model.lite import SynthesizerMaker
 from model.lite.synthesizer import LEVEL_DB
 from model.weights.packages import WeightStore
+from voices.lite_data import STATISTICS
 from voices.pack import LiteVoice, VoicePack
 from voices.store import VoiceStore
 from voices.writing import write_pack
@@ -49,6 +52,8 @@ def save_voice(
         if pack.lite is not None and pack.figures is None:
             found = measurer()(name, pack.lite, pack.language)
             voiceprint = found.embedding
+            if found.statistics is not None and pack.lite.data is not None:
+                np.save(folder / pack.lite.data.with_suffix(STATISTICS).name, found.statistics)
             pack = dataclasses.replace(
                 pack,
                 description=found.figures.describe(pack.gender),

@@ -142,7 +142,7 @@ class SynthesizerMaker:
     def __init__(
         self, weights: WeightStore, voices: Callable[[str], VoicePack], *, threads: int = 2
     ) -> None:
-        from model.lite.synthesizer import KokoroModel
+        from model.lite.kokoro.network import KokoroModel
         from model.lite.text.mandarin import MandarinPhonemizer
         from model.lite.text.phonemes import Phonemizer
 

@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import numpy as np
-
 from audio_io.signal import Audio
 from audio_io.worker import Worker, join_all
 from model.engine import EngineInfo, Progress
@@ -29,6 +27,7 @@ from model.lite.synthesizer import Synthesizer
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.markup import replacement
 from model.lite.text.speakable import no_sounds, unsayable
+from model.playback.spoken_text import said_by
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 from model.tools.tool_use import ToolReply, ToolUse
 
@@ -38,7 +37,6 @@ _CLAUSES_AHEAD = 8
 _THOUGHT_ALOUD = (
     "what was said so far was the chat model's thinking; from now on its end is waited for"
 )
-_NO_SOUND = np.zeros(0, np.float32)
 
 
 @dataclass(slots=True)
@@ -203,12 +201,13 @@ class Cascade:
                 if (words := unsayable(say, synthesizer.language)) and not told:
                     told = True
                     parts.put(ReplyNotice("warning", no_sounds(words)))
-                sound = synthesizer.say(say) if say else _NO_SOUND
-                said, silent = silent + clause, ""
-                if not len(sound):
-                    silent = said
-                elif not parts.put(ReplyAudio(sound, said)):
-                    return
+                said, begin = silent + clause, 0
+                for piece in synthesizer.pieces(say) if say else ():
+                    end = said_by(said, piece.share)
+                    if not parts.put(ReplyAudio(piece.samples, said[begin:end])):
+                        return
+                    begin = end
+                silent = said[begin:]
 
         threads = [feed(clauses, write, "write"), feed(parts, speak, "speak")]
         with self._lock:

@@ -39,7 +39,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, LiteVoice, str]
 
     def measure(name: str, voice: LiteVoice, language: str) -> Measured:
         asked.append((name, voice, language))
-        return Measured(VoiceFigures(151.0, 2100, 11.4), -22.5, np.full(192, 192**-0.5, np.float32))
+        figures = VoiceFigures(151.0, 2100, 11.4)
+        embedding = np.full(192, 192**-0.5, np.float32)
+        return Measured(figures, -22.5, embedding, np.ones((2, 5), np.float16))
 
     def measurer(*_: object) -> MeasureVoice:
         return measure
@@ -75,13 +77,14 @@ def test_a_blend_is_measured_and_listed_like_a_built_in_voice(
     folder = home / "data" / "voices"
     assert "level = -22.5" in (folder / "mine" / "voice.toml").read_text(encoding="utf-8")
     assert sorted(path.name for path in (folder / "mine").iterdir()) == [
-        *("style.bin", "voice.toml", "voiceprint.npy"),
+        *("style.bin", "style.statistics.npy", "voice.toml", "voiceprint.npy"),
     ]
     run("use", "mine")
     run("export", "mine", str(home))
     run("remove", "mine", "--yes")
     assert list(folder.iterdir()) == []
     assert "Added mine" in run("add", str(home / "mine"))
+    assert (folder / "mine" / "style.statistics.npy").exists()
 
 
 def test_a_blend_has_the_wanted_accent_and_asks_before_it_replaces(
