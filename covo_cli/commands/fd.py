@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from covo_cli.errors import CliError
+from covo_cli.fd.ears import commands as ears
 
 if TYPE_CHECKING:
     from covo_cli.fd.init import WorkTerms
@@ -21,6 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Make your own full-duplex network of Covo-Audio-Chat (docs/full-duplex-from-half.md).",
 )
+
+app.add_typer(ears.app, name="ears")
 
 _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Tell hours, disk and memory, and do nothing.")

@@ -15,7 +15,8 @@ from covo_cli.settings.flags import with_flags
 _FLAGS = {
     "Engine": (
         *("engine.name", "covo.model", "covo.precision", "covo.device"),
-        *("covo.voice_prompt_seconds", "covo.text_only", "voice.name"),
+        *("covo.voice_prompt_seconds", "covo.text_only"),
+        *("voice.name", "voice.speed", "voice.pitch", "voice.loudness"),
         *("chat.model", "chat.url", "chat.persona"),
     ),
     "Turn taking": ("hearing.language", "turns.barge_in", "turns.patience", "turns.silence"),

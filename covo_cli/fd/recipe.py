@@ -301,6 +301,11 @@ def written_recipe(size: Size, model: str, speaker: str) -> str:
     return tomlkit.dumps(document)
 
 
+def default_sound() -> SoundSection:
+    """Return the places that the recipe's sounds are put in."""
+    return FdRecipe.read(Path(), written_recipe(Size.S, "none", "nobody")).sound
+
+
 def _check_sum(name: str, shares: Any) -> None:
     if not isclose(total := sum(shares), 1.0, abs_tol=1e-6):
         raise ValueError(f"{name} must add up to 1, not {total:g}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from model.tools.toolbox import Toolbox
     from model.weights.packages import WeightStore
     from voices.pack import LiteVoice, VoicePack
+    from voices.tuning import VoiceTuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ def build_cascade(
     threads: int = 2,
     tools: Toolbox | None = None,
     shared: Shared[SynthesizerMaker] | None = None,
+    tuning: VoiceTuning | None = None,
 ) -> Cascade:
     """Return the embedded engine's reply generator, not loaded yet.
 
@@ -61,6 +63,7 @@ def build_cascade(
         threads: of the embedded models; a GGUF file uses the machine's physical cores.
         tools: those that the chat model may use, which must be at an endpoint.
         shared: the maker of the voices, with other cascades.
+        tuning: how every voice is changed.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
@@ -81,7 +84,9 @@ def build_cascade(
         )
     return Cascade(
         chat,
-        (shared or Shared()).get(lambda: SynthesizerMaker(weights, voices, threads=threads)),
+        (shared or Shared()).get(
+            lambda: SynthesizerMaker(weights, voices, threads=threads, tuning=tuning)
+        ),
         voice=voice,
         prompt=prompt,
         device=f"CPU, {threads} threads",
@@ -136,11 +141,17 @@ def choose_chat(
 class SynthesizerMaker:
     """Makes the synthesiser of a voice by its name, one for all who use it at a time.
 
-    All Kokoro voices share one network, all voices of a language or accent one phonemizer.
+    ``tuning`` changes every voice. All Kokoro voices share one network, all voices of a language or
+    accent one phonemizer.
     """
 
     def __init__(
-        self, weights: WeightStore, voices: Callable[[str], VoicePack], *, threads: int = 2
+        self,
+        weights: WeightStore,
+        voices: Callable[[str], VoicePack],
+        *,
+        threads: int = 2,
+        tuning: VoiceTuning | None = None,
     ) -> None:
         from model.lite.kokoro.network import KokoroModel
         from model.lite.text.mandarin import MandarinPhonemizer
@@ -148,6 +159,7 @@ class SynthesizerMaker:
 
         self._weights = weights
         self._voices = voices
+        self._tuning = tuning
         self._made: WeakValueDictionary[str, Synthesizer] = WeakValueDictionary()
         self._phonemizers = {
             "en": Phonemizer(),
@@ -186,8 +198,10 @@ class SynthesizerMaker:
         phonemizer = known.get(language) or known.get(general) or known["en"]
         if phonemizer.language == "zh":
             check_pinyin(name)
+        tuning = voice.tuning if self._tuning is None else voice.tuning.then(self._tuning)
         if voice.synthesizer == "hibari":
-            return HibariSynthesizer(hibari / "assets" / "hibari.onnx", phonemizer, voice.level)
+            model = hibari / "assets" / "hibari.onnx"
+            return HibariSynthesizer(model, phonemizer, voice.level, tuning)
         if voice.data is None:
             raise SynthesizerError(f"the voice {name} has no style file")
-        return KokoroSynthesizer(self._kokoro, voice.data, phonemizer, voice.level)
+        return KokoroSynthesizer(self._kokoro, voice.data, phonemizer, voice.level, tuning)

@@ -214,22 +214,8 @@ class WhisperRecognizer:
                 likely = {token.strip("<|>"): probability for token, probability in detected}
                 language = self._spoken.choose(likely, len(audio) / USER_RATE)
                 sure = likely.get(language, 0.0)
-            begin = ("startoftranscript", language, "transcribe", "notimestamps")
-            prompt = [f"<|{token}|>" for token in begin]
-            ids = [tokenizer.token_to_id(token) for token in prompt]
-            if None in ids:
-                raise RecognizerError(f"Whisper knows no language called {self._language!r}")
-            # About 8 tokens a second is fast speech; the limit only bounds a decoder in a loop.
-            longest = min(448, len(prompt) + 24 + round(len(audio) / USER_RATE * 8))
             with self._order.stage(call):
-                result = model.generate(
-                    encoded,
-                    [ids],
-                    beam_size=1,
-                    max_length=longest,
-                    return_scores=True,
-                    return_no_speech_prob=True,
-                )[0]
+                result = decode_words(model, tokenizer, encoded, language, len(audio) / USER_RATE)
         except (RuntimeError, ValueError) as error:
             raise RecognizerError(f"the recogniser failed: {error}") from error
         words = result.sequences_ids[0]
@@ -262,6 +248,28 @@ class WhisperRecognizer:
                 intra_threads=self._threads,
             )
         return LoadedWhisper(model, tokenizer)
+
+
+def decode_words(model: Any, tokenizer: Any, encoded: Any, language: str, seconds: float) -> Any:
+    """Return what CTranslate2's ``model`` makes of ``seconds`` of sound that were ``encoded``.
+
+    Raises: RecognizerError for a language that it does not know, RuntimeError, ValueError.
+    """
+    begin = ("startoftranscript", language, "transcribe", "notimestamps")
+    prompt = [f"<|{token}|>" for token in begin]
+    ids = [tokenizer.token_to_id(token) for token in prompt]
+    if None in ids:
+        raise RecognizerError(f"Whisper knows no language called {language!r}")
+    # About 8 tokens a second is fast speech; the limit only bounds a decoder in a loop.
+    longest = min(448, len(prompt) + 24 + round(seconds * 8))
+    return model.generate(
+        encoded,
+        [ids],
+        beam_size=1,
+        max_length=longest,
+        return_scores=True,
+        return_no_speech_prob=True,
+    )[0]
 
 
 def loudest(audio: Audio) -> float:
