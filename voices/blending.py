@@ -7,7 +7,7 @@ and that of one voice is taken whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from voices.errors import VoiceError
 from voices.library import REAL_TIME_FACTORS
 from voices.lite_data import KOKORO_SHAPE
 from voices.pack import CovoVoice, LiteVoice, VoicePack
+from voices.tuning import VoiceTuning
 
 STYLE_FILE = "style.bin"
 
@@ -106,7 +107,15 @@ class Blend:
             if pack.lite is not None and pack.lite.data is not None:
                 style += np.fromfile(pack.lite.data, "<f4").reshape(KOKORO_SHAPE) * weight
         style.astype("<f4").tofile(path)
-        return LiteVoice("kokoro", path, REAL_TIME_FACTORS["kokoro"])
+        tuned = [(pack.lite.tuning, weight) for pack, weight in self._weighted if pack.lite]
+
+        def mean(value: Callable[[VoiceTuning], float]) -> float:
+            return round(sum(value(tuning) * weight for tuning, weight in tuned), 3)
+
+        tuning = VoiceTuning(
+            mean(lambda t: t.speed), mean(lambda t: t.pitch), mean(lambda t: t.loudness)
+        )
+        return LiteVoice("kokoro", path, REAL_TIME_FACTORS["kokoro"], tuning=tuning)
 
     def _write_prompt(self, folder: Path) -> CovoVoice:
         continued = _covo(self.prompt_of or self._heaviest)

@@ -18,6 +18,10 @@ three arrays of its voice prompt) or both::
     real_time_factor = 0.5          # synthesis time / speech time, on two cores
     level = -20.8                   # of the network's sound in dBFS; without it, a sentence is
                                     # spoken at every start to measure it
+    [lite.tuning]                   # optional, as is each of them
+    speed = 0.9                     # factor of the pace
+    pitch = -2.0                    # semitones
+    loudness = 3.0                  # dB
     [lite.measured]                 # how it sounds; voiceprint.npy beside it says whom it is like
     pitch = 140.2
     brightness = 2100.0
@@ -43,6 +47,7 @@ from voices.covo_prompt import PROMPT_FILES, CovoPrompt, load_array, read_prompt
 from voices.errors import VoiceError
 from voices.lite_data import STATISTICS, check_data
 from voices.strict_reader import read
+from voices.tuning import AS_IT_IS, VoiceTuning
 
 FILE = "voice.toml"
 FORMAT = 1
@@ -60,7 +65,8 @@ class LiteVoice:
 
     ``data``: the style of Kokoro, with its ``sha256`` or ""; None: only what is bundled with the
     synthesiser. ``real_time_factor``: synthesis time divided by speech time on two cores (None:
-    not measured). ``level``: of the network's sound while it speaks, in dBFS (None: not measured).
+    not measured). ``level``: of the network's sound while it speaks, in dBFS, before ``tuning``
+    makes it louder (None: not measured).
     """
 
     synthesizer: str
@@ -68,6 +74,7 @@ class LiteVoice:
     real_time_factor: float | None = None
     sha256: str = ""
     level: float | None = None
+    tuning: VoiceTuning = AS_IT_IS
 
     @property
     def cost(self) -> str:
@@ -169,6 +176,7 @@ class _LiteTable:
     sha256: str = ""
     real_time_factor: Annotated[float, Meta(gt=0, lt=1000)] | None = None
     level: Annotated[float, Meta(ge=-90, le=0)] | None = None
+    tuning: VoiceTuning = AS_IT_IS
     measured: VoiceFigures | None = None
 
     def __post_init__(self) -> None:
@@ -234,6 +242,7 @@ def read_pack(folder: Path) -> VoicePack:
             file.lite.real_time_factor,
             file.lite.sha256,
             file.lite.level,
+            file.lite.tuning,
         )
         read_voiceprint(folder)
     if file.covo is not None:

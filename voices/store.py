@@ -85,7 +85,9 @@ class VoiceStore:
         Raises: VoiceError, also if ``name`` has not been measured.
         """
         if (one := self.voiceprint(self.get(name))) is None:
-            raise VoiceError(f"{name} has not been measured, as built-in voices and blends are")
+            raise VoiceError(
+                f"{name} has not been measured; `covo voices tune {name} --as NAME` measures a copy"
+            )
         own = (self._own(folder) for folder in self._folders())
         prints = self._voiceprints | {
             pack.name: found

@@ -13,6 +13,7 @@ import tomlkit
 from voices.errors import VoiceError
 from voices.folders import draft_in
 from voices.pack import FILE, FORMAT, VOICEPRINT, VoicePack, Voiceprint
+from voices.tuning import AS_IT_IS
 
 
 def write_pack(pack: VoicePack, folder: Path, voiceprint: Voiceprint | None = None) -> None:
@@ -58,6 +59,7 @@ def _table(pack: VoicePack) -> dict[str, object]:
             digest = hashlib.sha256(lite.data.read_bytes()).hexdigest()
             values |= {"file": lite.data.name, "sha256": digest}
         values |= {"real_time_factor": lite.real_time_factor, "level": lite.level}
+        values["tuning"] = asdict(lite.tuning) if lite.tuning != AS_IT_IS else None
         values["measured"] = asdict(pack.figures) if pack.figures is not None else None
         table["lite"] = {key: value for key, value in values.items() if value is not None}
     if pack.covo is not None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _FLAGS = {
     "Engine": (
         *("engine.name", "covo.model", "covo.precision", "covo.device"),
-        *("covo.voice_prompt_seconds", "covo.text_only", "voice.name"),
+        *("covo.voice_prompt_seconds", "covo.text_only"),
+        *("voice.name", "voice.speed", "voice.pitch", "voice.loudness"),
         *("chat.model", "chat.url", "chat.persona", "tools.enabled"),
         *("remote.url", "remote.token_file"),
     ),

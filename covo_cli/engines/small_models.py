@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from model.lite.smart_turn import SmartTurn
     from model.tools.toolbox import Toolbox
     from model.weights.packages import WeightStore
+    from voices.tuning import VoiceTuning
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,15 @@ def lite_cascade(
         limits=ChatLimits(settings.chat.max_tokens, settings.chat.context, settings.chat.timeout),
         tools=tools,
         shared=shared.voices if shared is not None else None,
+        tuning=voice_tuning(settings),
     )
+
+
+def voice_tuning(settings: Settings) -> VoiceTuning:
+    """Return how the settings change the voices of the embedded engine."""
+    from voices.tuning import VoiceTuning
+
+    return VoiceTuning(settings.voice.speed, settings.voice.pitch, settings.voice.loudness)
 
 
 def detector(settings: Settings) -> SpeechDetector:

@@ -28,7 +28,8 @@ def measurer(weights: WeightStore, store: VoiceStore) -> MeasureVoice:
     make = SynthesizerMaker(weights, store.get, threads=1)
 
     def measure(name: str, voice: LiteVoice, language: str) -> Measured:
-        part = dataclasses.replace(voice, level=LEVEL_DB + HEADROOM_DB)
+        tuning = dataclasses.replace(voice.tuning, loudness=0.0)
+        part = dataclasses.replace(voice, level=LEVEL_DB + HEADROOM_DB, tuning=tuning)
         return measure_voice(make.of(name, part, language), embedder)
 
     return measure
@@ -48,17 +49,16 @@ def save_voice(
     user's voice that has the name. Raises: VoiceError, ModelError; the store is then unchanged.
     """
     with store.new(name, replace=replace) as folder:
-        pack, voiceprint = build(folder), None
+        pack, found = build(folder), None
         if pack.lite is not None and pack.figures is None:
             found = measurer()(name, pack.lite, pack.language)
-            voiceprint = found.embedding
-            if found.statistics is not None and pack.lite.data is not None:
-                np.save(folder / pack.lite.data.with_suffix(STATISTICS).name, found.statistics)
             pack = dataclasses.replace(
                 pack,
                 description=found.figures.describe(pack.gender),
                 figures=found.figures,
                 lite=dataclasses.replace(pack.lite, level=found.level),
             )
-        write_pack(pack, folder, voiceprint)
+        write_pack(pack, folder, found.embedding if found else None)
+        if found and found.statistics is not None and pack.lite and pack.lite.data:
+            np.save(folder / pack.lite.data.with_suffix(STATISTICS).name, found.statistics)
     return store.get(name)

@@ -92,14 +92,14 @@ def _row(sample: VoiceSample, among: Sequence[VoiceFigures]) -> str:
                 f'<dt>{name}</dt><dd class="bar" style="--at:{at:.2f}"></dd>'
                 f"<dd>{shown} {_UNITS[name]}</dd>"
             )
-    who = [pack.gender or "voice", pack.language]
+    who = [pack.gender or "voice", pack.language, str(pack.lite.tuning) if pack.lite else ""]
     like = f'<p class="like">most like {escape(sample.like)}</p>' if sample.like else ""
     attributes = " ".join(f'data-{key}="{escape(value)}"' for key, value in data.items())
     name = escape(pack.name)
     return (
         f'<li {attributes}><button type="button" aria-label="Play {name}">{_ICONS}</button>'
         f'<h2><a href="{quote(sample.file)}">{name}</a></h2>'
-        f'<p class="who">{escape(" · ".join(who))}</p>'
+        f'<p class="who">{escape(" · ".join(filter(None, who)))}</p>'
         f"<dl>{''.join(bars)}</dl>{like}</li>"
     )
 

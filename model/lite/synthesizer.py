@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE
@@ -26,6 +27,7 @@ from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
 from voices.lite_data import STATISTICS
+from voices.tuning import AS_IT_IS, VoiceTuning
 
 LEVEL_DB = -20.0
 """RMS level while speaking, in dBFS."""
@@ -58,14 +60,21 @@ class Synthesizer:
     """One voice: cleans the text, makes its sound clause by clause, and levels it. Thread-safe.
 
     ``level``: of its raw sound while speaking, in dBFS; None measures it on a sentence at loading.
+    ``tuning``: how it is changed; peaks limit how much louder it gets.
     """
 
     name = ""
     """The model behind the voice, as shown to the user."""
 
-    def __init__(self, phonemizer: Phonemizer, level: float | None = None) -> None:
+    def __init__(
+        self,
+        phonemizer: Phonemizer,
+        level: float | None = None,
+        tuning: VoiceTuning = AS_IT_IS,
+    ) -> None:
         self._phonemizer = phonemizer
         self._level = level
+        self._tuning = tuning
         self._gain: float | None = None
         self._lock = threading.Lock()
 
@@ -85,7 +94,7 @@ class Synthesizer:
                 else:
                     level = self._level
                     self._phonemizer.pieces(text)  # loads its lexicon
-                self._gain = from_db(LEVEL_DB - level)
+                self._gain = from_db(LEVEL_DB + self._tuning.loudness - level)
 
     def say(self, clause: str) -> Audio:
         """Return ``clause`` as float32 mono 24 kHz, perhaps empty. Raises: SynthesizerError."""
@@ -151,8 +160,14 @@ class HibariSynthesizer(Synthesizer):
 
     name = "hibari-tts 0.2.1 (heart)"
 
-    def __init__(self, model: Path, phonemizer: Phonemizer, level: float | None = None) -> None:
-        super().__init__(phonemizer, level)
+    def __init__(
+        self,
+        model: Path,
+        phonemizer: Phonemizer,
+        level: float | None = None,
+        tuning: VoiceTuning = AS_IT_IS,
+    ) -> None:
+        super().__init__(phonemizer, level, tuning)
         self._model = model
         self._hibari: Any = None
 
@@ -169,10 +184,13 @@ class HibariSynthesizer(Synthesizer):
         hibari = self._hibari
         if hibari is None:
             raise SynthesizerError("the voice was closed while speaking")
-        # With a fixed seed the same text always sounds the same.
+        shift = self._tuning.pitch_factor
         with raised_as(SynthesizerError, "hibari failed"):
-            sound = np.asarray(hibari.from_phonemes(phonemes, seed=0), np.float32)
-        yield SpokenPiece(sound)
+            # Another speed at another rate is another pitch. A seed: a text always sounds the same.
+            sound = hibari.from_phonemes(phonemes, self._tuning.speed / shift, seed=0)
+            if shift != 1:
+                sound = soxr.resample(sound, ASSISTANT_RATE * shift, ASSISTANT_RATE)
+        yield SpokenPiece(np.asarray(sound, np.float32))
 
 
 class KokoroSynthesizer(Synthesizer):
@@ -185,9 +203,14 @@ class KokoroSynthesizer(Synthesizer):
     name = "Kokoro-82M int8"
 
     def __init__(
-        self, model: KokoroModel, file: Path, phonemizer: Phonemizer, level: float | None = None
+        self,
+        model: KokoroModel,
+        file: Path,
+        phonemizer: Phonemizer,
+        level: float | None = None,
+        tuning: VoiceTuning = AS_IT_IS,
     ) -> None:
-        super().__init__(phonemizer, level)
+        super().__init__(phonemizer, level, tuning)
         self._model = model
         self._file = file
         self._style: Style | None = None
@@ -212,7 +235,7 @@ class KokoroSynthesizer(Synthesizer):
         for clause in clauses:
             for phonemes in self._phonemizer.pieces(speakable(clause, self.language)):
                 numbers = self._phonemizer.numbers(phonemes)
-                rows.append(self._model.measure(numbers, style[len(numbers) - 1]))
+                rows.append(self._model.measure(numbers, style[len(numbers) - 1], self._tuning))
         return np.asarray(np.mean(rows, axis=0), np.float32)
 
     def _speak(self, phonemes: str) -> Iterator[SpokenPiece]:
@@ -220,15 +243,15 @@ class KokoroSynthesizer(Synthesizer):
         if not numbers:
             yield SpokenPiece(np.zeros(0, np.float32))
             return
-        style, statistics = self._style, self._statistics
-        if style is None:
+        if (style := self._style) is None:
             raise SynthesizerError("the voice was closed while speaking")
-        if statistics is None:
-            yield SpokenPiece(self._model.whole(numbers, style[len(numbers) - 1]))
+        if (statistics := self._statistics) is None:
+            yield SpokenPiece(self._model.whole(numbers, style[len(numbers) - 1], self._tuning))
             return
         length = statistics.nearest(len(numbers))
-        for samples, share in self._model.pieces(numbers, style[length - 1], statistics.at(length)):
-            yield SpokenPiece(samples, share)
+        row, held = style[length - 1], statistics.at(length)
+        for piece in self._model.pieces(numbers, row, held, self._tuning):
+            yield SpokenPiece(*piece)
 
 
 def load_style(path: Path) -> Style:

@@ -14,6 +14,7 @@ from voices.covo_prompt import CovoPrompt
 from voices.errors import VoiceError
 from voices.pack import VOICEPRINT, VoiceFigures, read_pack
 from voices.store import VoiceStore
+from voices.tuning import AS_IT_IS, VoiceTuning
 from voices.writing import export_pack, write_pack
 
 
@@ -46,6 +47,33 @@ def test_a_blend_is_the_weighted_mean_of_the_styles(store: VoiceStore, tmp_path:
     women = Blend((VoiceShare(heart), VoiceShare(store.get("bella"))))
     assert women.write("mine", tmp_path).gender == "female"
     assert women.left_out == ()
+
+
+def test_the_tuning_of_a_blend_is_the_weighted_mean(store: VoiceStore, tmp_path: Path) -> None:
+    george = store.get("george")
+    assert george.lite is not None
+    slow = dataclasses.replace(george.lite, tuning=VoiceTuning(0.8, -2, 3))
+    shares = VoiceShare(dataclasses.replace(george, lite=slow), 3), VoiceShare(store.get("emma"))
+    made = Blend(shares).write("mine", tmp_path)
+    assert made.lite is not None
+    assert made.lite.tuning == VoiceTuning(0.85, -1.5, 2.25)
+    write_pack(made, tmp_path)
+    read = read_pack(tmp_path)
+    assert read.lite is not None
+    assert read.lite.tuning == made.lite.tuning
+
+
+def test_tunings_follow_each_other_within_their_ranges() -> None:
+    slow = VoiceTuning(0.6, -4, 3)
+    assert slow.then(VoiceTuning(1.5, 1, -1)) == VoiceTuning(0.6 * 1.5, -3, 2)
+    assert slow.then(slow) == VoiceTuning(0.5, -6, 6)
+    assert str(slow) == "speed 0.6, pitch -4 semitones, loudness +3 dB"
+    assert str(VoiceTuning(pitch=1.5)) == "pitch +1.5 semitones"
+    assert str(AS_IT_IS) == ""
+    assert VoiceTuning(pitch=-6).pitch_factor == pytest.approx(0.7071, abs=1e-4)
+    for values in ({"speed": 0.4}, {"pitch": 7}, {"loudness": float("nan")}):
+        with pytest.raises(ValueError, match="must be from"):
+            VoiceTuning(**values)
 
 
 def test_what_cannot_be_blended(store: VoiceStore, tmp_path: Path) -> None:

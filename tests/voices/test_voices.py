@@ -186,6 +186,10 @@ def test_missing_and_garbled_arrays(tmp_path: Path) -> None:
             TOP.format(name="anna") + LITE + "real_time_factor = 0\n",
             "lite.real_time_factor must be a number > 0",
         ),
+        (
+            TOP.format(name="anna") + LITE + "[lite.tuning]\nspeed = 3\n",
+            "lite.tuning: speed must be from 0.5 to 2, not 3",
+        ),
         (TOP.format(name="anna") + LITE + "speed = 2\n", "lite.speed is not a known key"),
         (TOP.format(name="anna") + "[covo]\n", "covo.speaker is missing"),
     ],

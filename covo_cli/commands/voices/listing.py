@@ -145,7 +145,7 @@ def compare(
 
 
 _COMPARED = (
-    *("language", "gender", "synthesizer"),
+    *("language", "gender", "synthesizer", "tuning"),
     *("pitch", "brightness", "pace", "level"),
     "prompt",
 )
@@ -164,6 +164,7 @@ def _facts(pack: VoicePack) -> dict[str, str | float | bool | list[str] | None]:
         "source": pack.source,
         "engines": list(pack.engines),
         "synthesizer": lite.synthesizer if lite else None,
+        "tuning": str(lite.tuning) if lite else None,
         "cost": lite.cost if lite else None,
         "speaker": covo.speaker if covo else None,
         "prompt": f"{covo.prompt().seconds:g} s" if covo else None,

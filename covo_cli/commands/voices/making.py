@@ -1,16 +1,18 @@
-"""``covo voices blend``, ``crop``, ``add`` ...: the user's own voices."""
+"""``covo voices blend``, ``tune``, ``crop``, ``add`` ...: the user's own voices."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from covo_cli.commands.common import YesFlag, voice_store, warn, weight_store
-from covo_cli.commands.voices.names import CHOSEN_BY, VoiceName, complete_voice
+from covo_cli.commands.voices.names import CHOSEN_BY, TUNING, VoiceName, complete_voice
+from covo_cli.settings.flags import with_flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +56,39 @@ def blend(
     _save(store, name, partial(blended.write, name), yes=yes)
     for reason in blended.left_out:
         warn(reason)
+
+
+@with_flags(TUNING)
+def tune(
+    flags: Mapping[str, object],
+    name: VoiceName,
+    new: Annotated[str, typer.Option("--as", help="Name of the tuned voice.")],
+    yes: YesFlag = False,
+) -> None:
+    """Make a voice slower or faster, higher or lower, louder or softer than another."""
+    from voices.errors import VoiceError
+
+    store = voice_store()
+    pack = store.get(name)
+    if pack.lite is None:
+        raise VoiceError(
+            f"{name} cannot be tuned: Covo-Audio's speech has a fixed rate, and no pitch to set"
+        )
+    given: dict[str, Any] = {
+        key.partition(".")[2]: value for key, value in flags.items() if value is not None
+    }
+    try:
+        tuning = replace(pack.lite.tuning, **given)
+    except ValueError as error:
+        raise VoiceError(f"{name} cannot be tuned: {error}") from error
+    tuned = replace(
+        pack,
+        name=new,
+        figures=None,
+        source=f"{name} with {tuning or 'nothing changed'}: {pack.source}",
+        lite=replace(pack.lite, tuning=tuning),
+    )
+    _save(store, new, lambda _: tuned, yes=yes)
 
 
 def crop(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 CHOSEN_BY = {"lite": "voice.name", "covo": "covo.voice"}
 """The voice setting of each engine."""
 
+TUNING = ("voice.speed", "voice.pitch", "voice.loudness")
+"""The settings that change a voice."""
+
 
 def complete_voice(incomplete: str) -> list[str]:
     """Return the names that begin with ``incomplete``."""

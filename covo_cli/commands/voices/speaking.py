@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,21 +17,26 @@ from covo_cli.commands.common import (
 )
 from covo_cli.commands.voices.names import (
     CHOSEN_BY,
+    TUNING,
     VoiceName,
     complete_voice,
     voices_of,
 )
 from covo_cli.errors import CliError
+from covo_cli.settings.flags import with_flags
 
 if TYPE_CHECKING:
     from audio_io.signal import Audio
+    from covo_cli.settings.settings import Settings
     from voices.pack import VoicePack
 
 SENTENCE = "Hello, I am {name}. This is what I sound like when we talk to each other."
 SENTENCE_ZH = "你好，很高兴认识你。我们聊天的时候，我的声音就是这样的。"
 
 
+@with_flags(TUNING)
 def preview(
+    flags: Mapping[str, object],
     name: Annotated[
         str | None,
         typer.Argument(
@@ -54,11 +59,13 @@ def preview(
 ) -> None:
     """Hear a voice, or render a sheet of all."""
     from covo_cli.process.terminal import PlainConsole
+    from covo_cli.settings.settings import load_settings
 
     if everyone is (name is not None):
         raise CliError("name a voice, or give --all")
+    settings = load_settings(flags)
     if everyone:
-        _render_all(language, text, output)
+        _render_all(language, text, output, settings)
         return
     if language:
         raise CliError("--language goes with --all")
@@ -68,7 +75,7 @@ def preview(
             f"{name} is for Covo-Audio only: hear it with covo chat --engine covo --voice {name}"
         )
     with PlainConsole(stderr=True).status(f"Loading {pack.name} ..."):
-        sound = _speaker()(pack, text)
+        sound = _speaker(settings)(pack, text)
     if output is None:
         _play(sound)
         return
@@ -91,13 +98,13 @@ def use(name: VoiceName) -> None:
         warn_if_overridden(key)
 
 
-def _render_all(language: str, text: str, folder: Path | None) -> None:
+def _render_all(language: str, text: str, folder: Path | None, settings: Settings) -> None:
     from covo_cli.process.terminal import PlainConsole
     from covo_cli.voices.sheet import PAGE, render_sheet
 
     if folder is None:
         raise CliError("--all needs a folder for the samples: --out FOLDER")
-    store, speak, problems = voice_store(), _speaker(), list[str]()
+    store, speak, problems = voice_store(), _speaker(settings), list[str]()
     packs = [pack for pack in voices_of(store, language) if pack.lite is not None]
     console = PlainConsole(stderr=True)
 
@@ -124,13 +131,14 @@ def _render_all(language: str, text: str, folder: Path | None) -> None:
         raise typer.Exit(1)
 
 
-def _speaker() -> Callable[[VoicePack, str], Audio]:
-    """Return what says a text, or if it is empty a greeting, in a voice."""
+def _speaker(settings: Settings) -> Callable[[VoicePack, str], Audio]:
+    """Return what says a text, or if it is empty a greeting, in a voice as the settings tune it."""
     import numpy as np
 
+    from covo_cli.engines.small_models import voice_tuning
     from model.lite import SynthesizerMaker
 
-    make = SynthesizerMaker(weight_store(), voice_store().get)
+    make = SynthesizerMaker(weight_store(), voice_store().get, tuning=voice_tuning(settings))
 
     def speak(pack: VoicePack, text: str) -> Audio:
         greeting = SENTENCE_ZH if pack.language.startswith("zh") else SENTENCE

@@ -26,6 +26,7 @@ from audio_io.signal import Audio
 from model.errors import SynthesizerError
 from model.lite.failures import raised_as
 from model.lite.kokoro.graph import NetworkGraph
+from voices.tuning import AS_IT_IS, VoiceTuning
 
 _FEATURES = "/decoder/decoder/decode.3/Div_4_output_0"
 """Float32, shape (1, 512, frames)."""
@@ -34,6 +35,13 @@ _SOURCE = "/decoder/decoder/generator/Concat_3_output_0"
 
 _DURATIONS = "/encoder/Clip_output_0"
 """Lengths of the phonemes, float32, shape (1, phonemes): each of two frames."""
+
+_PITCH = "/encoder/Squeeze_output_0"
+"""Fundamental frequency in Hz, float32, shape (1, frames)."""
+_READ = ("/encoder/Squeeze_1_output_0", "/encoder/MatMul_1_output_0")
+"""Energy and the phonemes in time: of these, pitch and style, features and source are made."""
+_UNVOICED_HZ = 10.0
+"""Fundamental frequency up to which there is none."""
 
 _MEAN, _VARIANCE = "/ReduceMean_output_0", "/ReduceMean_2_output_0"
 """How the names of statistics end; each is float32 of shape (1, channels, 1)."""
@@ -57,10 +65,13 @@ _FIRST, _SHORTEST, _LONGEST = 40, 24, 160
 _SLOWER = 1.5
 """A piece may take this many times as long as the one before, since other work comes and goes."""
 
-_INPUTS = {"features": ("tokens", "style", "speed")} | dict.fromkeys(
-    ("pieces", "whole", "measuring"), (_FEATURES, _SOURCE, "style")
+_INPUTS = (
+    dict.fromkeys(("features", "reading"), ("tokens", "style", "speed"))
+    | {"shaping": (_PITCH, *_READ, "style")}
+    | dict.fromkeys(("pieces", "whole", "measuring"), (_FEATURES, _SOURCE, "style"))
 )
-"""What goes into the parts of the network; into the one for pieces, also what is held."""
+"""What goes into the parts of the network; into the one for pieces, also what is held. Reading and
+shaping are the features' part in two, between which the pitch is changed."""
 
 STATISTICS_SIZE = 16896
 """Means and deviations, in the order of the inputs of the part for pieces."""
@@ -121,28 +132,36 @@ class KokoroModel:
         with self._lock:
             self._parts.clear()
 
-    def measure(self, numbers: list[int], style: NDArray[np.float32]) -> NDArray[np.float32]:
+    def measure(
+        self, numbers: list[int], style: NDArray[np.float32], tuning: VoiceTuning = AS_IT_IS
+    ) -> NDArray[np.float32]:
         """Return the means and deviations of a clause: a row of :class:`Statistics`.
 
         Raises: SynthesizerError.
         """
-        features, source, _ = self._features(numbers, style)
+        features, source, _ = self._features(numbers, style, tuning)
         inputs = {_FEATURES: features, _SOURCE: source, "style": style}
         found = [values.reshape(-1) for values in self._call("measuring", inputs)]
         half = len(found) // 2  # the means, then the variances
         return np.concatenate([[len(numbers)], *found[:half], *map(np.sqrt, found[half:])])
 
-    def whole(self, numbers: list[int], style: NDArray[np.float32]) -> Audio:
+    def whole(
+        self, numbers: list[int], style: NDArray[np.float32], tuning: VoiceTuning = AS_IT_IS
+    ) -> Audio:
         """Return the sound of the phonemes ``numbers`` in ``style``, shape (1, 256), in one piece.
 
         Raises: SynthesizerError.
         """
-        features, source, _ = self._features(numbers, style)
+        features, source, _ = self._features(numbers, style, tuning)
         inputs = {_FEATURES: features, _SOURCE: source, "style": style}
         return np.asarray(self._call("whole", inputs)[0], np.float32)
 
     def pieces(
-        self, numbers: list[int], style: NDArray[np.float32], held: NDArray[np.float32]
+        self,
+        numbers: list[int],
+        style: NDArray[np.float32],
+        held: NDArray[np.float32],
+        tuning: VoiceTuning = AS_IT_IS,
     ) -> Iterator[tuple[Audio, float]]:
         """Yield the sound of the phonemes ``numbers`` in ``style``, shape (1, 256), piece by piece.
 
@@ -150,7 +169,7 @@ class KokoroModel:
         while those before it are played. If that is too short, all comes in one piece.
         ``held``: means and deviations. Raises: SynthesizerError.
         """
-        features, source, start = self._features(numbers, style)
+        features, source, start = self._features(numbers, style, tuning)
         frames = int(features.shape[2])
         self.load("pieces")
         statistics = _held_inputs(self._parts["pieces"], held)
@@ -182,15 +201,21 @@ class KokoroModel:
             yield sound, (end - start) / (frames - start)
 
     def _features(
-        self, numbers: list[int], style: NDArray[np.float32]
+        self, numbers: list[int], style: NDArray[np.float32], tuning: VoiceTuning
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
         """Return the features and the source of a clause, and the frame with which it begins."""
         inputs: dict[str, NDArray[Any]] = {
             "tokens": np.array([[0, *numbers, 0]], np.int64),
             "style": style,
-            "speed": np.ones(1, np.float32),
+            "speed": np.array([tuning.speed], np.float32),
         }
-        features, source, durations = self._call("features", inputs)
+        if not tuning.pitch:
+            features, source, durations = self._call("features", inputs)
+        else:
+            pitch, *read, durations = self._call("reading", inputs)
+            pitch = np.where(pitch > _UNVOICED_HZ, pitch * tuning.pitch_factor, pitch)
+            inputs = {_PITCH: pitch, **dict(zip(_READ, read, strict=True)), "style": style}
+            features, source = self._call("shaping", inputs)
         return features, source, max(0, 2 * int(durations[0, 0]) - _LEAD)
 
     def _call(self, part: str, inputs: dict[str, NDArray[Any]]) -> Any:
@@ -225,7 +250,12 @@ def _cut(graph: NetworkGraph, part: str) -> bytes:
     """Return a part of the network. Raises: ValueError if the network is another one."""
     names = (*graph.made(_MEAN), *graph.made(_VARIANCE))
     held = tuple(name for name in names if name.startswith(_SECOND_PART))
-    outputs = {"features": (_FEATURES, _SOURCE, _DURATIONS), "measuring": held}
+    outputs = {
+        "features": (_FEATURES, _SOURCE, _DURATIONS),
+        "reading": (_PITCH, *_READ, _DURATIONS),
+        "shaping": (_FEATURES, _SOURCE),
+        "measuring": held,
+    }
     inputs = _INPUTS[part] + (held if part == "pieces" else ())
     return graph.part(inputs, outputs.get(part, ("audio",)))
 

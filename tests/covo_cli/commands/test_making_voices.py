@@ -11,13 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 from covo_cli.app import app
-from covo_cli.errors import CliError
+from covo_cli.engines.engines import EngineChoice, check_heeded
+from covo_cli.engines.small_models import voice_tuning
+from covo_cli.errors import CliError, SettingsError
+from covo_cli.settings.settings import load_settings
 from covo_cli.voices import new_voices
 from covo_cli.voices.measuring import Measured
 from covo_cli.voices.new_voices import MeasureVoice
 from tests.fakes.voices import COVO, LITE, make_pack
 from voices.errors import VoiceError
 from voices.pack import LiteVoice, VoiceFigures
+from voices.tuning import VoiceTuning
 
 runner = CliRunner()
 
@@ -41,7 +45,8 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, LiteVoice, str]
         asked.append((name, voice, language))
         figures = VoiceFigures(151.0, 2100, 11.4)
         embedding = np.full(192, 192**-0.5, np.float32)
-        return Measured(figures, -22.5, embedding, np.ones((2, 5), np.float16))
+        statistics = None if voice.synthesizer == "hibari" else np.ones((2, 5), np.float16)
+        return Measured(figures, -22.5, embedding, statistics)
 
     def measurer(*_: object) -> MeasureVoice:
         return measure
@@ -102,6 +107,28 @@ def test_a_blend_has_the_wanted_accent_and_asks_before_it_replaces(
     assert "blend of mine 50%, george 50%" in run("show", "mine")
 
 
+def test_a_tuned_voice_is_another_voice(
+    home: Path, measured: list[tuple[str, LiteVoice, str]]
+) -> None:
+    tune = ("tune", "heart", "--speed", "0.9", "--pitch", "-2", "--loudness", "3")
+    assert "Saved slow: woman, 151 Hz" in run(*tune, "--as", "slow")
+    assert measured[0][1].tuning == VoiceTuning(0.9, -2, 3)
+    shown = run("show", "slow")
+    assert "speed 0.9, pitch -2 semitones, loudness +3 dB" in shown
+    assert "fast: 0.01x real time" in shown
+    run("tune", "slow", "--loudness", "0", "--as", "slow", "--yes")
+    assert measured[1][1].tuning == VoiceTuning(0.9, -2, 0)
+    make_pack(home / "data" / "voices", "anna", parts=COVO)
+    for words, message in (
+        (("heart", "--speed", "3", "--as", "a"), "speed must be from 0.5 to 2, not 3"),
+        (("gorge", "--as", "a"), "no voice 'gorge'; did you mean george?"),
+        (("heart", "--as", "george"), "george is a built-in voice"),
+        (("anna", "--pitch", "1", "--as", "a"), "anna cannot be tuned: Covo-Audio's speech has"),
+    ):
+        assert message in refused("tune", *words)
+    assert len(measured) == 2
+
+
 def test_two_voices_are_compared_by_their_figures(
     home: Path, measured: list[tuple[str, LiteVoice, str]]
 ) -> None:
@@ -151,6 +178,16 @@ def test_the_arrays_of_covo_are_cropped_and_blended(
     ):
         assert message in refused(*words)
     assert measured == []
+
+
+def test_only_lite_takes_a_tuning_from_the_command_line() -> None:
+    settings = load_settings({"voice.speed": 0.9, "voice.pitch": -2})
+    assert voice_tuning(settings) == VoiceTuning(0.9, -2)
+    check_heeded(settings, EngineChoice("lite", "a test"))
+    with pytest.raises(SettingsError, match="--speed has no effect with the engine covo"):
+        check_heeded(settings, EngineChoice("covo", "a test"))
+    with pytest.raises(SettingsError, match="pitch cannot be 9: it must be a number from -6 to 6"):
+        load_settings({"voice.pitch": 9})
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(home: Path, measured: list[object]) -> None:

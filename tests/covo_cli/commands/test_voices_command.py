@@ -18,7 +18,7 @@ from covo_cli.app import app
 from covo_cli.commands.voices import complete_voice
 from covo_cli.engines.engines import EngineChoice, voices_to_choose
 from covo_cli.errors import CliError
-from covo_cli.settings.settings import load_settings
+from covo_cli.settings.settings import Settings, load_settings
 from covo_cli.voices.making import make_library
 from covo_cli.voices.measuring import Measured
 from model.errors import SynthesizerError, WeightsError
@@ -221,9 +221,9 @@ def test_preview_plays_all_of_it_on_the_chosen_speaker(monkeypatch: pytest.Monke
     sound = np.sin(np.arange(30_000, dtype=np.float32) / 10) / 2
     said = []
 
-    def speaker() -> Callable[[VoicePack, str], np.ndarray]:
+    def speaker(settings: Settings) -> Callable[[VoicePack, str], np.ndarray]:
         def speak(pack: VoicePack, text: str) -> np.ndarray:
-            said.append((pack.name, text))
+            said.append((pack.name, text, settings.voice.pitch))
             return sound
 
         return speak
@@ -231,11 +231,11 @@ def test_preview_plays_all_of_it_on_the_chosen_speaker(monkeypatch: pytest.Monke
     monkeypatch.setattr("covo_cli.commands.voices.speaking._speaker", speaker)
     monkeypatch.setattr("audio_io.live.speaker.LiveSpeaker", InstantSpeaker)
     monkeypatch.setenv("COVO_AUDIO_OUTPUT", "headphones")
-    run("preview", "heart", "--text", "Good evening.")
+    run("preview", "heart", "--text", "Good evening.", "--pitch", "-1")
     speaker = InstantSpeaker.made
     assert (speaker.device, speaker.state) == ("headphones", "closed")
     np.testing.assert_allclose(speaker.sound, sound, atol=1e-4)
-    assert said == [("heart", "Good evening.")]
+    assert said == [("heart", "Good evening.", -1.0)]
 
 
 class Silent(FakeSynthesizer):

@@ -9,6 +9,7 @@ import re
 import socket as socket_module
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 
@@ -19,9 +20,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from covo_cli.engines.engines import turn_settings
-from covo_cli.serve import prompt_http
+from covo_cli.serve import connection, prompt_http
 from covo_cli.serve.connection import MOST_EARLY, MOST_EARLY_CHARACTERS, ServerLimits
 from covo_cli.serve.handshake import Handshake
+from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.run_serve import servable
 from covo_cli.settings.settings import load_settings
 from tests.covo_cli.serve.live_server import (
@@ -151,7 +153,7 @@ def test_a_full_server_leaves_a_client_secret_valid(server):
 
 
 def test_a_connection_without_a_request_is_dropped(server, monkeypatch):
-    def connection(data: bytes = b"") -> socket_module.socket:
+    def connected(data: bytes = b"") -> socket_module.socket:
         made = socket_module.create_connection(("127.0.0.1", server.port), timeout=5)
         made.sendall(data)
         return made
@@ -168,7 +170,7 @@ def test_a_connection_without_a_request_is_dropped(server, monkeypatch):
         patched.setattr(prompt_http, "REQUEST_S", 0.1)
         with opened(server) as session:
             receive(session, "session.created")
-            half, again, nothing = connection(asked[:20]), connection(asked), connection()
+            half, again, nothing = connected(asked[:20]), connected(asked), connected()
             assert again.recv(1000).startswith(b"HTTP/1.1 200")
             again.sendall(asked[:20])
             for made in (half, nothing, again):
@@ -179,7 +181,7 @@ def test_a_connection_without_a_request_is_dropped(server, monkeypatch):
     monkeypatch.setattr(prompt_http, "MOST_SILENT", 3)
     silent = []
     for _ in range(4):
-        silent.append(connection(asked[:20]))
+        silent.append(connected(asked[:20]))
         httpx.get(f"http://127.0.0.1:{server.port}/health")  # the server has seen it
     assert dropped(silent[0])
     silent[-1].sendall(asked[20:])
@@ -333,6 +335,22 @@ def test_a_flood_of_events_waits_and_another_session_notices_nothing():
         pouring.join()
         flood.close()
         other.close()
+
+
+def test_no_client_rests_for_the_time_that_others_kept_the_processor(server, monkeypatch):
+    until(lambda: not server.places.busy)
+    take = RealtimeSession.take
+
+    def delayed(self, text):
+        time.sleep(0.1)  # as if another program ran
+        take(self, text)
+
+    monkeypatch.setattr(RealtimeSession, "take", delayed)
+    monkeypatch.setattr(connection, "_REST", 10_000.0)
+    with opened(server) as socket:
+        for _ in range(2):
+            send(socket, "session.update", session={})
+            receive(socket, "session.updated")
 
 
 def test_nothing_hums_where_only_responses_have_sound():

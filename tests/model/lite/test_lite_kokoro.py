@@ -14,6 +14,7 @@ from model.errors import SynthesizerError
 from model.lite.kokoro import network
 from model.lite.kokoro.graph import NetworkGraph
 from model.lite.kokoro.network import STATISTICS_SIZE, KokoroModel, Statistics
+from voices.tuning import VoiceTuning
 
 FLOAT, LENGTH = 1, 2
 MEAN, VARIANCE = "/ReduceMean_output_0", "/ReduceMean_2_output_0"
@@ -196,6 +197,33 @@ def test_statistics_between_those_that_were_measured() -> None:
 def test_what_is_no_statistics(values: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"its (shape is|values are) not"):
         Statistics(values)
+
+
+def test_speed_and_pitch_are_changed_before_there_is_sound() -> None:
+    class Reading:
+        def run(self, _: None, inputs: dict[str, Any], options: None) -> list[Any]:
+            self.speed = inputs["speed"].tolist()
+            pitch = np.array([[0, 8, 100, 200]], np.float32)
+            return [pitch, "energy", "text", np.array([[12.0, 3.0, 1.0]])]
+
+    class Shaping:
+        def run(self, _: None, inputs: dict[str, Any], options: None) -> list[np.ndarray]:
+            self.pitch, *self.others = inputs.values()
+            return FirstPart(60).run(None, {}, None)[:2]
+
+    model = KokoroModel(lambda: Path("unused"))
+    reading, shaping = Reading(), Shaping()
+    model._parts = {"reading": reading, "shaping": shaping, "pieces": SecondPart(60, 0.2)}
+    style, held = np.zeros((1, 256), np.float32), np.zeros(256 + 128, np.float32)
+    made = list(model.pieces([1, 2], style, held, VoiceTuning(0.8, 6)))
+    np.testing.assert_array_equal(
+        np.concatenate([sound for sound, _ in made]), np.repeat(np.arange(60), 300)
+    )
+    assert reading.speed == [pytest.approx(0.8)]
+    assert shaping.pitch.dtype == np.float32
+    assert shaping.pitch[0].tolist() == pytest.approx([0, 8, 141.4, 282.8], abs=0.1)
+    assert shaping.others[:2] == ["energy", "text"]
+    assert shaping.others[2] is style
 
 
 def test_a_file_without_the_parts_is_no_kokoro(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
+from covo_cli.voices.measuring import pitch
 from model.errors import SynthesizerError, WeightsError
 from model.lite.kokoro.network import STATISTICS_SIZE, KokoroModel
 from model.lite.synthesizer import (
@@ -25,6 +26,7 @@ from model.lite.synthesizer import (
     speaking_level,
 )
 from model.lite.text.phonemes import Phonemizer
+from voices.tuning import AS_IT_IS, VoiceTuning
 
 RATE = 24_000
 
@@ -39,8 +41,14 @@ class Letters(Phonemizer):
 class ToneSynthesizer(Synthesizer):
     """0.3 s of silence, a tone of 0.1 s for each phoneme, 0.5 s of silence."""
 
-    def __init__(self, amplitude: float, spike: float = 0.0, level: float | None = None) -> None:
-        super().__init__(Letters(), level)
+    def __init__(
+        self,
+        amplitude: float,
+        spike: float = 0.0,
+        level: float | None = None,
+        tuning: VoiceTuning = AS_IT_IS,
+    ) -> None:
+        super().__init__(Letters(), level, tuning)
         self.amplitude = amplitude
         self.spike = spike
         self.said: list[str] = []
@@ -80,6 +88,29 @@ def test_peaks_are_kept_below_the_limit_without_clipping() -> None:
     sound = ToneSynthesizer(0.05, spike=0.9).say("Hello there.")
     assert np.max(np.abs(sound)) == pytest.approx(PEAK, rel=1e-3)
     assert np.sum(np.abs(sound) > 0.95 * PEAK) == 1
+
+
+def test_a_voice_is_as_much_louder_as_its_peaks_allow() -> None:
+    for loudness, spike, level in ((-6, 0, LEVEL_DB - 6), (6, 0, LEVEL_DB + 6), (12, 0.2, -16.2)):
+        voice = ToneSynthesizer(0.05, spike=spike, tuning=VoiceTuning(loudness=loudness))
+        sound = voice.say("Hello there.")
+        assert speaking_level(sound) == pytest.approx(level, abs=0.3)
+        assert np.max(np.abs(sound)) <= PEAK * 1.001
+
+
+def test_hibari_speaks_at_the_wanted_speed_and_pitch() -> None:
+    class Network:
+        def from_phonemes(self, phonemes: str, speed: float, seed: int) -> np.ndarray:
+            times = np.arange(round(RATE / speed)) / RATE
+            return np.sin(2 * np.pi * 200 * times).astype(np.float32)
+
+    for speed, semitones, hertz in ((0.8, 0, 200.0), (1.0, -5, 149.8), (1.25, 6, 282.8)):
+        tuning = VoiceTuning(speed, semitones)
+        voice = HibariSynthesizer(Path("unused"), Letters(), -20.0, tuning)
+        voice._hibari = Network()
+        (piece,) = voice._speak("hello")
+        assert len(piece.samples) == pytest.approx(RATE / speed, abs=2)
+        assert np.median(pitch(piece.samples)) == pytest.approx(hertz, rel=0.01)
 
 
 def test_silence_is_cut_and_the_pause_follows_the_punctuation() -> None:
@@ -192,12 +223,12 @@ class Whole(KokoroModel):
     def load(self, *parts: str) -> None:
         self.said.append(" ".join(parts))
 
-    def whole(self, numbers: list[int], style: np.ndarray) -> np.ndarray:
+    def whole(self, numbers: list[int], style: np.ndarray, tuning: VoiceTuning) -> np.ndarray:
         self.said.append(f"whole {numbers} {style.shape}")
         return np.ones(2400, np.float32)
 
     def pieces(
-        self, numbers: list[int], style: np.ndarray, held: np.ndarray
+        self, numbers: list[int], style: np.ndarray, held: np.ndarray, tuning: VoiceTuning
     ) -> Iterator[tuple[np.ndarray, float]]:
         self.said.append(f"pieces {numbers} {style.shape} {held[0]:g}")
         yield np.ones(2400, np.float32), 0.5
