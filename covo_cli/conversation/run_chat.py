@@ -27,7 +27,11 @@ from covo_cli.errors import SettingsError, message_for
 from covo_cli.process.interrupt import not_within_imports
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
 from covo_cli.process.log import native_log_path
-from covo_cli.process.native import python_stderr_off_terminal, send_native_stderr_to
+from covo_cli.process.native import (
+    python_stderr_off_terminal,
+    return_free_memory,
+    send_native_stderr_to,
+)
 from covo_cli.process.program import program
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.process.text import clean
@@ -215,6 +219,7 @@ def _load(engine: Engine, reason: str) -> None:
             loading.join(1.0)
     if loading.failure is not None:
         raise loading.failure
+    return_free_memory()
     info = engine.info
     parts = "; ".join(f"{part}: {name}" for part, name in info.parts.items())
     log.info("engine %s, voice %s, on %s: %s", info.name, info.voice, info.device, parts)

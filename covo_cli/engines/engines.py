@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from model.engine import Engine
     from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
+    from model.lite.chat import ChatModel
     from model.lite.outlook import SmolOutlook
     from model.playback.timers import Timers
     from model.reply import ReplyGenerator
@@ -208,10 +209,14 @@ def turn_taking(
     Raises: SettingsError, ModelError.
     """
     from model.hearing.languages import AUTO
+    from model.lite.cascade import Cascade
     from model.turns.controller import TurnTakingEngine
     from model.turns.phrases import phrases_of
 
     language = user_language(settings)
+    if outlook is None and recognizer is not None:
+        chat = generator.chat if isinstance(generator, Cascade) else None
+        outlook = outlook_model(settings, chat)
     return TurnTakingEngine(
         generator,
         detector(settings),
@@ -222,7 +227,7 @@ def turn_taking(
         end_of_turn_model(settings, shared),
         "" if language == AUTO else language,
         speaker_embedder(settings, shared),
-        outlook or (outlook_model(settings) if recognizer is not None else None),
+        outlook,
         timers,
     )
 
@@ -245,14 +250,23 @@ def turn_settings(settings: Settings) -> TurnSettings:
     )
 
 
-def outlook_model(settings: Settings) -> SmolOutlook | None:
+def outlook_model(
+    settings: Settings, chat: ChatModel | None = None, kind: type[SmolOutlook] | None = None
+) -> SmolOutlook | None:
     """Return the language model for the end of turns, None if it is not wanted or reads other
-    languages. Raises: SettingsError, WeightsError."""
+    languages. Where ``chat`` is the same model, it is loaded once for both. ``kind``: its class.
+
+    Raises: SettingsError, WeightsError.
+    """
     from model.hearing.languages import AUTO
     from model.lite import CHAT_FILE
+    from model.lite.chat import LlamaChat
+    from model.lite.llama import LlamaModel
     from model.lite.outlook import SmolOutlook
 
     unread = user_language(settings) not in (AUTO, *SmolOutlook.languages)
     if settings.turns.end_of_turn == "none" or unread:
         return None
-    return SmolOutlook(weight_store(settings).path("smollm2-135m", CHAT_FILE))
+    path = weight_store(settings).path("smollm2-135m", CHAT_FILE)
+    shared = chat.model if isinstance(chat, LlamaChat) and chat.model.path == path else None
+    return (kind or SmolOutlook)(shared or LlamaModel(path, pinned=True))

@@ -27,7 +27,7 @@ from covo_cli.engines.engines import (
 from covo_cli.engines.engines import turn_settings as turn_settings_of
 from covo_cli.errors import SettingsError
 from covo_cli.process.log import native_log_path
-from covo_cli.process.native import send_native_stderr_to
+from covo_cli.process.native import return_free_memory, send_native_stderr_to
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.serve.app import ServerApp
 from covo_cli.serve.check import check_server
@@ -252,6 +252,7 @@ def _load(engines: Sequence[Engine], choice: EngineChoice, console: PlainConsole
             loading.join(1.0)
     if loading.failure is not None:
         raise loading.failure
+    return_free_memory()
 
 
 def _check_options(options: ServeOptions, token: str) -> None:

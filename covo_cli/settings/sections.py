@@ -197,7 +197,7 @@ class ToolSettings:
     ENGINES: ClassVar[tuple[str, ...]] = LITE
 
     enabled: bool = setting(
-        False, "Let the model at chat.url use tools: time, timers, notes, yours.", flag="--tools"
+        False, "Let chat.model use tools: time, timers, notes, yours.", flag="--tools"
     )
     file: str = setting(
         "",

@@ -61,7 +61,7 @@ def build_cascade(
         persona: replaces who the assistant is.
         limits: of ``chat_model``.
         threads: of the embedded models; a GGUF file uses the machine's physical cores.
-        tools: those that the chat model may use, which must be at an endpoint.
+        tools: those that the chat model may use; the embedded one cannot.
         shared: the maker of the voices, with other cascades.
         tuning: how every voice is changed.
 
@@ -80,7 +80,8 @@ def build_cascade(
         use = ToolUse(chat, tools)
     elif tools is not None:
         raise ChatError(
-            f"{chat.name} cannot use tools: name an endpoint (--chat-url), or leave out --tools"
+            f"{chat.name} cannot use tools: name another model (--chat-model or --chat-url), or "
+            "leave out --tools"
         )
     return Cascade(
         chat,
@@ -110,8 +111,9 @@ def choose_chat(
     """
     from model.endpoints.openai_chat import ENDPOINT_CONTEXT, ENDPOINT_MAX_TOKENS, OpenAIChat
     from model.lite import prompt
-    from model.lite.chat import ChatSampling, LlamaChat
+    from model.lite.chat import ChatSampling, LlamaChat, ToolCallingLlama
     from model.lite.gguf import check_gguf, own_cores
+    from model.lite.llama import LlamaModel
 
     chosen = prompt.Prompt(persona or prompt.PERSONA)
     own = limits or ChatLimits()
@@ -129,13 +131,14 @@ def choose_chat(
         check_gguf(path)
         sampling = ChatSampling(max_tokens=own.max_tokens or ChatSampling().max_tokens)
         context = own.context or 4096
-        return LlamaChat(path, sampling, context=context, threads=own_cores()), chosen
+        file = LlamaModel(path, threads=own_cores())
+        return ToolCallingLlama(file, sampling, context=context), chosen
     path = weights.path("smollm2-135m", CHAT_FILE)
     small = prompt.Prompt(
         persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES, follows_time=False
     )
-    embedded = LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads, pinned=True)
-    return embedded, small
+    embedded = LlamaModel(path, threads=threads, pinned=True)
+    return LlamaChat(embedded, prompt.SMALL_SAMPLING, context=1024), small
 
 
 class SynthesizerMaker:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -20,7 +20,7 @@ from model.engine import EngineInfo, Progress
 from model.errors import ChatError, ModelError
 from model.jobs.channel import Cancelled, Channel, feed
 from model.jobs.executor import CLOSE_S
-from model.lite.chat import ChatModel
+from model.lite.chat import ChatModel, Message
 from model.lite.prompt import ChatExchange, Prompt, build_messages, fit_history
 from model.lite.reply_reader import ThoughtAloud
 from model.lite.synthesizer import Synthesizer
@@ -136,7 +136,7 @@ class Cascade:
         progress(f"loading {self.chat.name}")
         self.chat.load(progress)
         with ThreadPoolExecutor(1, "covo-load") as beside:
-            reading = beside.submit(self.chat.prepare, build_messages(self.prompt, self.history))
+            reading = beside.submit(self._read, build_messages(self.prompt, self.history))
             progress(f"loading {self._synthesizer.name}")
             self._synthesizer.load()
             reading.result()
@@ -148,7 +148,7 @@ class Cascade:
     def read_ahead(self, words: str) -> None:
         with self._lock:
             messages = build_messages(self.prompt, self._history, words, self._now())
-        self.chat.prepare(messages)
+        self._read(messages)
 
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         if not turn.text:
@@ -287,8 +287,17 @@ class Cascade:
         for synthesizer in loaded:
             synthesizer.close()
 
+    def _read(self, messages: Sequence[Message]) -> None:
+        """Let the chat model read ``messages`` ahead. Raises: ChatError."""
+        if self._tools is None:
+            self.chat.prepare(messages)
+        else:
+            self._tools.prepare(messages)
+
     def _add(self, exchange: ChatExchange) -> None:
-        self._history = fit_history(self.prompt, (*self._history, exchange), self.chat.context)
+        taken = self._tools.tokens if self._tools is not None else 0
+        room = self.chat.context - taken
+        self._history = fit_history(self.prompt, (*self._history, exchange), room)
 
     def _prepare(self) -> None:
         """Let the chat model read the new history while the user is talking or thinking."""
@@ -311,6 +320,6 @@ class Cascade:
                 messages = build_messages(self.prompt, self._history, now=self._now())
             # Only a head start: if the chat model is broken, the next reply reports it.
             with contextlib.suppress(ModelError):
-                self.chat.prepare(messages)
+                self._read(messages)
             if self._closed.is_set():
                 return

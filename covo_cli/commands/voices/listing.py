@@ -132,7 +132,8 @@ def compare(
     for key in _COMPARED:
         values = [facts[key] for facts in (first, second)]
         if any(values):
-            shown = [f"{value or '-'} {units.get(key, '') if value else ''}" for value in values]
+            numbers = [f"{value:g}" if isinstance(value, float) else value for value in values]
+            shown = [f"{value} {units.get(key, '')}" if value else "-" for value in numbers]
             table.add_row(key, *shown, differences.get(key))
     console = PlainConsole()
     console.print(table)

@@ -151,8 +151,7 @@ def _lite(settings: Settings, threads: int) -> Evaluated:
 
     folder = recognizer_folder(settings, weights)
     recognizer = Kept(folder, language=settings.hearing.language, threads=threads)
-    wanted = outlook_model(settings)
-    reader = KeptOutlook(wanted.path) if wanted is not None else None
+    reader = outlook_model(settings, chat, KeptOutlook)
 
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         cascade = Fresh(

@@ -142,6 +142,7 @@ def test_two_voices_are_compared_by_their_figures(
     shown = run("compare", "heart", "george")
     assert f"{compared['semitones']:+.1f} semitones" in shown
     assert f"Alike: {compared['likeness']:.2f}" in shown
+    assert "2848 Hz" in shown
     assert measured == []
 
     for name, parts in (("anna", LITE), ("otto", COVO), ("both", LITE + COVO)):
