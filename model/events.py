@@ -122,29 +122,30 @@ class ReplyFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Backchannel(Event):
-    """The assistant hums ``text`` in a pause of turn ``turn``: no reply, and not in the history.
+class SoundBeside(Event):
+    """Base of the sounds that are no reply, and not in the history.
 
     ``samples`` are float32 mono 24 kHz, for the speaker under ``number``, which is negative.
     """
 
-    turn: int
     number: int
     samples: NDArray[np.float32] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Backchannel(SoundBeside):
+    """The assistant hums ``text`` in a pause of turn ``turn``."""
+
+    turn: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class TimerRang(Event):
-    """The timer ``name`` rings for the ``ring``-th time, counted from 1; not in the history.
+class TimerRang(SoundBeside):
+    """The timer ``name`` rings for the ``ring``-th time, counted from 1."""
 
-    ``samples`` are float32 mono 24 kHz, for the speaker under ``number``, which is negative.
-    """
-
-    number: int
     name: str
     ring: int
-    samples: NDArray[np.float32] = field(repr=False)
 
 
 class ToolOutcome(StrEnum):

@@ -127,7 +127,7 @@ def test_library_rooms_do_not_print(room):
 
 
 def test_commands_import_nothing_heavy_before_they_run():
-    light = [*(ROOT / "covo_cli" / "commands").glob("*.py"), ROOT / "covo_cli" / "app.py"]
+    light = [*(ROOT / "covo_cli" / "commands").rglob("*.py"), ROOT / "covo_cli" / "app.py"]
     for path in light:
         for name in imported(path, top_level_only=True):
             assert name.split(".")[0] not in HEAVY | {"model", "audio_io", "voices"}, path

@@ -1,8 +1,8 @@
 """The library of built-in voices: one table of measured figures, and a style of Kokoro for each.
 
 ``covo voices measure`` writes the folder: ``library.toml`` (the table), the styles as the package
-has them, and ``embeddings.npy``, float16 of shape (voices, 192) in the order of the table: what the
-speaker network makes of each voice.
+has them, beside each what Kokoro holds of it (``.statistics.npy``), and ``embeddings.npy``, float16
+of shape (voices, 192) in the order of the table: what the speaker network makes of each voice.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from msgspec import Meta
 
 from voices.errors import VoiceError
-from voices.pack import LiteVoice, VoiceFigures, VoicePack
+from voices.pack import LiteVoice, VoiceFigures, VoicePack, Voiceprint
 from voices.strict_reader import read
 
 TABLE = "library.toml"
@@ -58,18 +59,13 @@ def read_library(folder: Path) -> tuple[VoicePack, ...]:
     return tuple(_pack(folder, table, voice) for voice in table.voices)
 
 
-def likeness_to(folder: Path, name: str) -> dict[str, float]:
-    """Return how alike each voice of the library in ``folder`` is to its voice ``name``.
-
-    It is the cosine of their speaker embeddings, at most 1. Raises: VoiceError.
-    """
-    import numpy as np
-
+def library_voiceprints(folder: Path) -> dict[str, Voiceprint]:
+    """Return the voiceprint of each voice of the library in ``folder``. Raises: VoiceError."""
     names = [pack.name for pack in read_library(folder)]
     try:
         rows = np.load(folder / EMBEDDINGS, allow_pickle=False).astype(np.float32)
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        return dict(zip(names, (rows @ rows[names.index(name)]).tolist(), strict=True))
+        return dict(zip(names, rows, strict=True))
     except (OSError, ValueError) as error:
         raise VoiceError(f"{folder / EMBEDDINGS} is damaged: install covo again") from error
 
@@ -79,7 +75,7 @@ def _pack(folder: Path, table: LibraryTable, voice: LibraryVoice) -> VoicePack:
     return VoicePack(
         name=voice.name,
         folder=folder,
-        description=f"{_PERSONS.get(voice.gender, 'voice')}, {figures}",
+        description=figures.describe(voice.gender),
         language=voice.language,
         licence=table.licence,
         source=f"{table.source} ({voice.style})",
@@ -94,6 +90,3 @@ def _pack(folder: Path, table: LibraryTable, voice: LibraryVoice) -> VoicePack:
         figures=figures,
         builtin=True,
     )
-
-
-_PERSONS = {"female": "woman", "male": "man"}

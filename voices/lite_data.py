@@ -11,6 +11,9 @@ KOKORO_SHAPE = (510, 1, 256)
 """A Kokoro voice: one style vector (1, 256) per phoneme count, raw little-endian float32
 (the ``.bin`` files of the npm package kokoro-js)."""
 
+STATISTICS = ".statistics.npy"
+"""Ending of the file beside a style that has what Kokoro holds to speak a clause in pieces."""
+
 
 def check_data(data: Path, sha256: str = "") -> None:
     """Check a style of Kokoro, and its ``sha256`` if given. Raises: VoiceError."""

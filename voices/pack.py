@@ -16,6 +16,16 @@ three arrays of its voice prompt) or both::
     file = "anna.bin"               # kokoro: raw float32 (510, 1, 256); hibari: leave it out
     sha256 = "..."                  # of the file; optional
     real_time_factor = 0.5          # synthesis time / speech time, on two cores
+    level = -20.8                   # of the network's sound in dBFS; without it, a sentence is
+                                    # spoken at every start to measure it
+    [lite.tuning]                   # optional, as is each of them
+    speed = 0.9                     # factor of the pace
+    pitch = -2.0                    # semitones
+    loudness = 3.0                  # dB
+    [lite.measured]                 # how it sounds; voiceprint.npy beside it says whom it is like
+    pitch = 140.2
+    brightness = 2100.0
+    pace = 10.5
 
     [covo]
     speaker = "default_female"      # the speaker's name in the system prompt
@@ -29,15 +39,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
-from voices.covo_prompt import PROMPT_FILES, CovoPrompt, read_prompt
+from voices.covo_prompt import PROMPT_FILES, CovoPrompt, load_array, read_prompt
 from voices.errors import VoiceError
-from voices.lite_data import check_data
+from voices.lite_data import STATISTICS, check_data
 from voices.strict_reader import read
+from voices.tuning import AS_IT_IS, VoiceTuning
 
 FILE = "voice.toml"
 FORMAT = 1
+VOICEPRINT = "voiceprint.npy"
+"""What the speaker network makes of the voice: float32 (192,), beside the figures."""
+
+Voiceprint = NDArray[np.float32]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
@@ -48,7 +65,8 @@ class LiteVoice:
 
     ``data``: the style of Kokoro, with its ``sha256`` or ""; None: only what is bundled with the
     synthesiser. ``real_time_factor``: synthesis time divided by speech time on two cores (None:
-    not measured). ``level``: of the network's sound while it speaks, in dBFS (None: not measured).
+    not measured). ``level``: of the network's sound while it speaks, in dBFS, before ``tuning``
+    makes it louder (None: not measured).
     """
 
     synthesizer: str
@@ -56,6 +74,7 @@ class LiteVoice:
     real_time_factor: float | None = None
     sha256: str = ""
     level: float | None = None
+    tuning: VoiceTuning = AS_IT_IS
 
     @property
     def cost(self) -> str:
@@ -78,6 +97,9 @@ class CovoVoice:
         return read_prompt(self.folder)
 
 
+_Positive = Annotated[float, Meta(gt=0)]
+
+
 @dataclass(frozen=True, slots=True)
 class VoiceFigures:
     """How a voice sounds, as measured on two sentences.
@@ -86,17 +108,24 @@ class VoiceFigures:
     in Hz. ``pace``: phonemes per second of speech.
     """
 
-    pitch: float
-    brightness: float
-    pace: float
+    pitch: _Positive
+    brightness: _Positive
+    pace: _Positive
 
     def __str__(self) -> str:
         return f"{self.pitch:.0f} Hz, {self.brightness / 1000:.1f} kHz, {self.pace:.1f}/s"
 
+    def describe(self, gender: str) -> str:
+        """Return who it sounds like, in a few words."""
+        return f"{_PERSONS.get(gender, 'voice')}, {self}"
+
+
+_PERSONS = {"female": "woman", "male": "man"}
+
 
 @dataclass(frozen=True, slots=True)
 class VoicePack:
-    """One voice. ``gender`` and ``age`` may be empty; ``figures`` are those of built-in voices."""
+    """One voice. ``gender`` and ``age`` may be empty; ``figures``: None if it is not measured."""
 
     name: str
     folder: Path
@@ -120,13 +149,20 @@ class VoicePack:
     @property
     def files(self) -> tuple[Path, ...]:
         """The voice's files, including notices and licences in the folder."""
+        return (self.folder / FILE, *self.data_files)
+
+    @property
+    def data_files(self) -> tuple[Path, ...]:
+        """The voice's files but for the description."""
         data = [self.lite.data] if self.lite and self.lite.data else []
-        arrays = [self.folder / name for name in PROMPT_FILES] if self.covo else []
-        texts = [p for p in sorted(self.folder.iterdir()) if p.stem.upper() in _TEXTS]
-        return (self.folder / FILE, *data, *arrays, *texts)
+        data += [file for style in data if (file := style.with_suffix(STATISTICS)).exists()]
+        arrays = [self.covo.folder / name for name in PROMPT_FILES] if self.covo else []
+        beside = sorted(p for p in self.folder.iterdir() if p.stem.upper() in _BESIDE)
+        return (*data, *arrays, *beside)
 
 
-_TEXTS = {"NOTICE", "LICENSE", "LICENCE", "README"}
+_BESIDE = {"NOTICE", "LICENSE", "LICENCE", "README", "VOICEPRINT"}
+"""Files that belong to every pack in whose folder they are, without their suffixes."""
 
 _Text = Annotated[str, Meta(pattern=r"\S")]
 
@@ -139,6 +175,9 @@ class _LiteTable:
     file: str = ""
     sha256: str = ""
     real_time_factor: Annotated[float, Meta(gt=0, lt=1000)] | None = None
+    level: Annotated[float, Meta(ge=-90, le=0)] | None = None
+    tuning: VoiceTuning = AS_IT_IS
+    measured: VoiceFigures | None = None
 
     def __post_init__(self) -> None:
         if Path(self.file).name != self.file:
@@ -197,7 +236,15 @@ def read_pack(folder: Path) -> VoicePack:
         data = folder / file.lite.file if file.lite.file else None
         if data is not None:
             check_data(data, file.lite.sha256)
-        lite = LiteVoice(file.lite.synthesizer, data, file.lite.real_time_factor, file.lite.sha256)
+        lite = LiteVoice(
+            file.lite.synthesizer,
+            data,
+            file.lite.real_time_factor,
+            file.lite.sha256,
+            file.lite.level,
+            file.lite.tuning,
+        )
+        read_voiceprint(folder)
     if file.covo is not None:
         covo = CovoVoice(file.covo.speaker, folder)
         covo.prompt()
@@ -212,4 +259,17 @@ def read_pack(folder: Path) -> VoicePack:
         age=file.age,
         lite=lite,
         covo=covo,
+        figures=file.lite.measured if file.lite else None,
     )
+
+
+def read_voiceprint(folder: Path) -> Voiceprint | None:
+    """Return the voiceprint in ``folder``, of length 1, or None. Raises: VoiceError."""
+    path = folder / VOICEPRINT
+    if not path.exists():
+        return None
+    values = load_array(path, np.dtype(np.float32), (192,))
+    length = float(np.linalg.norm(values))
+    if length == 0:
+        raise VoiceError(f"{path} is damaged: it holds only zeros")
+    return np.asarray(values / length, np.float32)

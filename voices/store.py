@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from voices.errors import VoiceError, did_you_mean
 from voices.folders import draft_in, make_folder
-from voices.library import likeness_to, read_library
+from voices.library import library_voiceprints, read_library
 from voices.lite_data import check_data
-from voices.pack import VoicePack, read_pack
+from voices.pack import VoicePack, Voiceprint, is_name, read_pack, read_voiceprint
 
 BUILTIN = Path(__file__).parent / "builtin"
 """The library of voices that comes with covo."""
@@ -42,6 +43,10 @@ class VoiceStore:
     def _library(self) -> dict[str, VoicePack]:
         return {pack.name: pack for pack in read_library(self._builtin)}
 
+    @cached_property
+    def _voiceprints(self) -> dict[str, Voiceprint]:
+        return library_voiceprints(self._builtin)
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all voices, broken ones too: built-in first."""
         own = [folder.name for folder in self._folders()]
@@ -55,14 +60,14 @@ class VoiceStore:
         """Return the packs that cannot be used."""
         return tuple(pack for pack in self._read_all() if isinstance(pack, BrokenPack))
 
-    def in_language(self, general: str) -> tuple[str, ...]:
-        """Return the names of the usable voices of a language, such as ``en``.
+    def in_language(self, general: str) -> tuple[VoicePack, ...]:
+        """Return the usable voices of a language, such as ``en``.
 
         The data of built-in ones is not read.
         """
         own = (self._own(folder) for folder in self._folders())
         packs = (*self._library.values(), *(pack for pack in own if isinstance(pack, VoicePack)))
-        return tuple(pack.name for pack in packs if pack.language.partition("-")[0] == general)
+        return tuple(pack for pack in packs if pack.language.partition("-")[0] == general)
 
     def get(self, name: str) -> VoicePack:
         """Read and check the voice ``name``. Raises: VoiceError."""
@@ -75,46 +80,85 @@ class VoiceStore:
         return self._checked(self._library[name])
 
     def likeness(self, name: str) -> dict[str, float]:
-        """Return how alike each built-in voice is to the built-in voice ``name``, at most 1.
+        """Return how alike each measured voice is to the voice ``name``: a cosine, at most 1.
+
+        Raises: VoiceError, also if ``name`` has not been measured.
+        """
+        if (one := self.voiceprint(self.get(name))) is None:
+            raise VoiceError(
+                f"{name} has not been measured; `covo voices tune {name} --as NAME` measures a copy"
+            )
+        own = (self._own(folder) for folder in self._folders())
+        prints = self._voiceprints | {
+            pack.name: found
+            for pack in own
+            if isinstance(pack, VoicePack) and (found := self.voiceprint(pack)) is not None
+        }
+        return {other: float(one @ two) for other, two in prints.items()}
+
+    def voiceprint(self, pack: VoicePack) -> Voiceprint | None:
+        """Return the speaker embedding of ``pack``, of length 1; None if it is not measured.
 
         Raises: VoiceError.
         """
-        if not self.get(name).builtin:
-            raise VoiceError(f"{name} is not a built-in voice: only those have been measured")
-        return likeness_to(self._builtin, name)
+        return self._voiceprints[pack.name] if pack.builtin else read_voiceprint(pack.folder)
 
-    def add(self, folder: Path) -> VoicePack:
+    def owns(self, name: str) -> bool:
+        """Return whether the user has a voice ``name``, perhaps broken."""
+        return any(folder.name == name for folder in self._folders())
+
+    def add(self, folder: Path, *, replace: bool = False) -> VoicePack:
         """Check the pack in ``folder`` and copy it into the user's store.
 
-        Raises: VoiceError; the store is then unchanged.
+        ``replace``: in place of the one that has its name. Raises: VoiceError; the store is then
+        unchanged.
+        """
+        pack = read_pack(folder)
+        with self.new(pack.name, replace=replace) as draft:
+            for file in pack.files:
+                shutil.copyfile(file, draft / file.name)
+        return self.get(pack.name)
+
+    def check_new(self, name: str, *, replace: bool = False) -> Path:
+        """Return the folder for a new voice ``name``. ``replace``: it may be there already.
+
+        Raises: VoiceError.
         """
         if self._user is None:
             raise VoiceError("this store has no user folder")
-        pack = read_pack(folder)
-        if pack.name in self._library:
-            raise VoiceError(f"{pack.name} is a built-in voice; rename the new one")
-        target = self._user / pack.name
-        if target.exists() or target.is_symlink():
+        if not is_name(name):
+            raise VoiceError(f"a voice cannot be called {name!r}: use 1 to 40 of a-z, 0-9, - and _")
+        if name in self._library:
+            raise VoiceError(f"{name} is a built-in voice; rename the new one")
+        target = self._user / name
+        if not replace and (target.exists() or target.is_symlink()):
             raise VoiceError(
-                f"a voice {pack.name} exists already; remove it first with "
-                f"`covo voices remove {pack.name}`"
+                f"a voice {name} exists already; remove it first with `covo voices remove {name}`"
             )
+        return target
+
+    @contextmanager
+    def new(self, name: str, *, replace: bool = False) -> Iterator[Path]:
+        """Yield an empty folder, which becomes the voice ``name`` when the block ends without an
+        error. ``replace``: in place of the one that is there.
+
+        Raises: VoiceError; the store is then unchanged.
+        """
+        target = self.check_new(name, replace=replace)
         try:
-            make_folder(self._user)
-            draft = draft_in(self._user)
+            make_folder(target.parent)
+            draft = draft_in(target.parent)
             try:
                 draft.mkdir()
-                for file in pack.files:
-                    shutil.copyfile(file, draft / file.name)
+                yield draft
                 read_pack(draft)
-                draft.rename(target)
+                _move(draft, target)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
         except OSError as error:
             raise VoiceError(
-                f"cannot write the voice to {self._user}: {error.strerror or error}"
+                f"cannot write the voice to {target.parent}: {error.strerror or error}"
             ) from error
-        return read_pack(target)
 
     def remove(self, name: str) -> None:
         """Delete the user's voice ``name``, even if broken.
@@ -126,10 +170,7 @@ class VoiceStore:
             self.get(name)
             raise VoiceError(f"{name} is a built-in voice; only added voices can be removed")
         try:
-            if own[0].is_symlink():
-                own[0].unlink()
-            else:
-                shutil.rmtree(own[0])
+            _delete(own[0])
         except OSError as error:
             raise VoiceError(f"cannot delete {own[0]}: {error.strerror or error}") from error
 
@@ -184,3 +225,26 @@ class VoiceStore:
             except VoiceError as error:
                 yield BrokenPack(pack.name, pack.folder, str(error))
         yield from map(self._own, self._folders())
+
+
+def _move(draft: Path, target: Path) -> None:
+    """Rename ``draft`` to ``target``, in place of what is there. Raises: OSError."""
+    if not (target.exists() or target.is_symlink()):
+        draft.rename(target)
+        return
+    old = draft_in(target.parent)
+    target.rename(old)
+    try:
+        draft.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+    _delete(old)
+
+
+def _delete(folder: Path) -> None:
+    """Delete ``folder``, or the link that it is. Raises: OSError."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder)

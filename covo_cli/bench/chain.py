@@ -139,7 +139,7 @@ class PlainChain:
         recognized_at = time.perf_counter()
         clause = self._first_clause(words)
         written_at = time.perf_counter()
-        self._synthesizer.say(clause)
+        next(self._synthesizer.pieces(clause), None)
         spoken_at = time.perf_counter()
         return ChainTime(
             detect=(heard_at - began) / frames,

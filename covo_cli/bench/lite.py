@@ -28,15 +28,9 @@ from covo_cli.bench.soak.subject import (
 )
 from covo_cli.bench.speakers import PROFILE, SENTENCES, measure_speakers
 from covo_cli.bench.speech import as_lines, questions, spoken
-from covo_cli.engines.engines import (
-    EngineChoice,
-    check_heeded,
-    detector,
-    lite_cascade,
-    turn_taking,
-    whisper,
-)
-from covo_cli.process.native import share_one_heap
+from covo_cli.engines.engines import EngineChoice, check_heeded, turn_taking
+from covo_cli.engines.small_models import detector, lite_cascade, whisper
+from covo_cli.process.native import return_free_memory, share_one_heap
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import Line
@@ -70,6 +64,7 @@ def bench_conversation(
     cascade, heard_by = lite_cascade(settings), whisper(settings)
     engine = turn_taking(settings, cascade, ThreadExecutor(), heard_by)
     engine.warm_up(lambda stage: None)
+    return_free_memory()
     loaded = time.perf_counter() - began
     chain = PlainChain(
         detector(settings),

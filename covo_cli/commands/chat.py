@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _FLAGS = {
     "Engine": (
         *("engine.name", "covo.model", "covo.precision", "covo.device"),
-        *("covo.voice_prompt_seconds", "covo.text_only", "voice.name"),
+        *("covo.voice_prompt_seconds", "covo.text_only"),
+        *("voice.name", "voice.speed", "voice.pitch", "voice.loudness"),
         *("chat.model", "chat.url", "chat.persona", "tools.enabled"),
         *("remote.url", "remote.token_file"),
     ),
@@ -92,7 +93,7 @@ def chat(
     """Talk with the assistant.
 
     Speak, and it answers aloud; speak over it to interrupt. Keys: m mute, space push-to-talk, i
-    interrupt, v next voice, n new speaker, t type, ? help, q quit.
+    interrupt, v next voice, V choose a voice, n new speaker, t type, ? help, q quit.
     """
     if output_file is not None and input_file is None:
         raise CliError("--output needs --input; live conversations are recorded anyway")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from covo_cli.errors import CliError
+from covo_cli.fd.ears import commands as ears
 
 if TYPE_CHECKING:
     from covo_cli.fd.init import WorkTerms
@@ -21,6 +22,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Make your own full-duplex network of Covo-Audio-Chat (docs/full-duplex-from-half.md).",
 )
+
+app.add_typer(ears.app, name="ears")
 
 _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Tell hours, disk and memory, and do nothing.")
@@ -81,6 +84,21 @@ def init(
 
     begin(folder, load_settings(), Size(size), model, speaker, accept)
     typer.echo(f"Begun in {folder}. Next: {program()} fd questions {folder} --prompts FILE")
+
+
+@app.command()
+def prompts(folder: _Folder, device: _Device = "auto") -> None:
+    """Let the half-duplex weights write the prompts; goes on where it was stopped."""
+    recipe = _recipe(folder)
+    from covo_cli.fd.prompts import FILE, Prompts
+    from covo_cli.process.program import program
+    from model.covo.config.device import named_device
+
+    with _writing(folder):
+        work = Prompts(folder, recipe, str(named_device(device)))
+        _run("prompts", work)
+    written = work.stage.folder / FILE
+    typer.echo(f"Next: {program()} fd questions {folder} --prompts {written}")
 
 
 @app.command()
@@ -251,9 +269,15 @@ def _check_packages() -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Turn trouble with the disk into an error of one line. Raises: CliError."""
+    """Work in ``folder`` alone, and turn trouble with the disk into an error of one line.
+
+    Raises: CliError.
+    """
+    from covo_cli.process.alone import alone_in
+
     try:
-        yield
+        with alone_in(folder):
+            yield
     except OSError as error:
         place = error.filename or folder
         raise CliError(f"cannot work in {place}: {error.strerror or error}") from error
@@ -293,10 +317,9 @@ def prove(
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
     from rich.table import Table
 
-    from covo_cli.engines.covo_engine import check_packages
     from covo_cli.process.terminal import PlainConsole
 
-    check_packages()
+    _check_packages()
     from model.duplex.quiz.proof import SHORT, WHOLE, prove
 
     console = PlainConsole()

@@ -15,7 +15,8 @@ from covo_cli.settings.flags import with_flags
 _FLAGS = {
     "Engine": (
         *("engine.name", "covo.model", "covo.precision", "covo.device"),
-        *("covo.voice_prompt_seconds", "covo.text_only", "voice.name"),
+        *("covo.voice_prompt_seconds", "covo.text_only"),
+        *("voice.name", "voice.speed", "voice.pitch", "voice.loudness"),
         *("chat.model", "chat.url", "chat.persona"),
     ),
     "Turn taking": ("hearing.language", "turns.barge_in", "turns.patience", "turns.silence"),
@@ -100,14 +101,18 @@ def bench_serve(
     vanishing: Annotated[
         int, typer.Option(help="Clients that come and vanish afterwards.", min=0)
     ] = 1000,
+    misbehaving: Annotated[
+        bool, typer.Option("--misbehaving", help="Beside them, clients of every bad kind come.")
+    ] = False,
     settle: Annotated[float, typer.Option(help="Minutes before memory must be flat.", min=0)] = 2.0,
     seed: Annotated[int, typer.Option(help="Seed of what the clients do.", min=0)] = 1,
     json_file: JsonFile = None,
 ) -> None:
     """Talk to a server with several clients at once, in real time.
 
-    Measures what the wire adds to the latency, gaps, memory, and what clients that come and vanish
-    at random points leave behind.
+    Measures what the wire adds to the latency, gaps, memory, what clients that come and vanish at
+    random points leave behind, and whether those that misbehave are dealt with while the others
+    notice nothing.
     """
     from covo_cli.process.packages import require_packages
 
@@ -117,7 +122,7 @@ def bench_serve(
     from covo_cli.process.terminal import PlainConsole
     from covo_cli.settings.settings import load_settings
 
-    bench = ServeBench(engine, sessions, minutes, vanishing, settle, seed)
+    bench = ServeBench(engine, sessions, minutes, vanishing, settle, seed, misbehaving)
     figures = measure_serving(bench, load_settings(), say)
     save_json(json_file, figures)
     print_figures("Serving", figures, without=("machine", "by_interval", "goals"))

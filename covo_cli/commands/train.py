@@ -29,6 +29,7 @@ def duplex(
     check_packages()
     import torch
 
+    from covo_cli.process.alone import alone_in
     from model.duplex.training.training import DuplexTrainer
     from model.duplex.training.training_config import TrainingConfig
 
@@ -36,11 +37,20 @@ def duplex(
     read = TrainingConfig.read(config)
     if threads:
         torch.set_num_threads(threads)
-    trainer = DuplexTrainer(read)
-    if trainer.step:
-        console.print(f"Resuming after step {trainer.step}")
-    columns = (TimeElapsedColumn(), TextColumn("{task.fields[at]}"))
-    with Progress(*Progress.get_default_columns(), *columns, console=console) as progress:
+    # In a work of `covo fd`, its other commands are kept out as well.
+    work = (config.parent / "recipe.toml").is_file()
+    columns = (
+        *Progress.get_default_columns(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[at]}"),
+    )
+    with (
+        alone_in(config.parent if work else read.network.output),
+        Progress(*columns, console=console) as progress,
+    ):
+        trainer = DuplexTrainer(read)
+        if trainer.step:
+            console.print(f"Resuming after step {trainer.step}")
         task = progress.add_task(
             "training", total=read.training.steps, completed=trainer.step, at=""
         )

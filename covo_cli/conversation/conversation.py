@@ -25,13 +25,12 @@ from covo_cli.errors import OutputClosed, SessionError
 from model.engine import Engine, Frame, PushToTalk, SetMuted
 from model.events import (
     AssistantAudio,
-    Backchannel,
     Event,
     Notice,
     PlaybackAction,
     PlaybackControl,
+    SoundBeside,
     StateChanged,
-    TimerRang,
     TurnState,
 )
 
@@ -158,10 +157,7 @@ class Conversation:
         match event:
             case AssistantAudio(reply=reply, samples=samples):
                 self._speaker.play(reply, samples)
-            case (
-                Backchannel(number=number, samples=samples)
-                | TimerRang(number=number, samples=samples)
-            ):
+            case SoundBeside(number=number, samples=samples):
                 self._speaker.play(number, samples)
             case PlaybackControl(action=PlaybackAction.DUCK):
                 self._speaker.duck()

@@ -21,13 +21,17 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.request import Quit, Request
-from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voice_names
+from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voices_to_choose
 from covo_cli.engines.own_tools import build_tools
 from covo_cli.errors import SettingsError, message_for
 from covo_cli.process.interrupt import not_within_imports
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
 from covo_cli.process.log import native_log_path
-from covo_cli.process.native import python_stderr_off_terminal, send_native_stderr_to
+from covo_cli.process.native import (
+    python_stderr_off_terminal,
+    return_free_memory,
+    send_native_stderr_to,
+)
 from covo_cli.process.program import program
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.process.text import clean
@@ -110,7 +114,8 @@ def hold(
 
     report = _Report()
     recorder = _recorder(settings, engine, ends, continued.name if continued else "")
-    keys = KeyMachine(voice_names(settings, choice), engine.info.voice)
+    voices = voices_to_choose(settings, choice)
+    keys = KeyMachine(tuple(voices), engine.info.voice)
     mode = choose_mode(as_json)
     info = ConversationInfo(
         engine=engine.info.name,
@@ -118,6 +123,7 @@ def hold(
         microphone=ends.microphone.status.device,
         speaker=ends.speaker.status.device,
         recording=str(recorder.folder) if recorder else "",
+        voices=voices,
     )
     log.info("microphone %s; speaker %s", info.microphone, info.speaker)
     screen = make_screen(mode, info, lambda: keys.state)
@@ -213,6 +219,7 @@ def _load(engine: Engine, reason: str) -> None:
             loading.join(1.0)
     if loading.failure is not None:
         raise loading.failure
+    return_free_memory()
     info = engine.info
     parts = "; ".join(f"{part}: {name}" for part, name in info.parts.items())
     log.info("engine %s, voice %s, on %s: %s", info.name, info.voice, info.device, parts)

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from covo_cli.engines.model_choice import chat_file, recognizer_folder
-from covo_cli.engines.persona import read_persona
+from covo_cli.engines.small_models import (
+    SharedModels,
+    detector,
+    end_of_turn_model,
+    lite_cascade,
+    speaker_embedder,
+    user_language,
+    weight_store,
+    whisper,
+)
 from covo_cli.errors import SettingsError
 from covo_cli.settings.sections import REMOTE
-from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, models_dir, voices_dir
+from covo_cli.settings.settings import OPTIONS, Settings, SettingSource, voices_dir
 from model.errors import ModelError
 
 if TYPE_CHECKING:
-    from audio_io.signal import SpeechDetector
     from model.covo.loading.assemble import CovoModel
     from model.duplex.assemble import DuplexModel
     from model.engine import Engine
-    from model.hearing.identity.profile import SpeakerEmbedder
     from model.hearing.recognition import LoadableRecognizer
     from model.jobs.executor import Executor
-    from model.lite.cascade import Cascade
+    from model.lite.chat import ChatModel
     from model.lite.outlook import SmolOutlook
-    from model.lite.recognizer import WhisperRecognizer
     from model.playback.timers import Timers
     from model.reply import ReplyGenerator
     from model.tools.toolbox import Toolbox
-    from model.turns.endings.models import EndOfTurnModel, OutlookModel
+    from model.turns.endings.models import OutlookModel
     from model.turns.turn_settings import TurnSettings
-    from model.weights.packages import WeightStore
 
 ASSUMED_LANGUAGE = "en"
 """The language by whose rules words are judged if the recogniser does not tell theirs."""
@@ -39,12 +43,13 @@ ASSUMED_LANGUAGE = "en"
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
     """The chosen engine and why. ``model``, ``duplex``: the network's model, inspected already;
-    engines that are built on the same one share its weights."""
+    engines that are built on the same one share its weights, and the ``shared`` small models."""
 
     name: str
     reason: str
     model: CovoModel | None = field(default=None, repr=False)
     duplex: DuplexModel | None = field(default=None, repr=False)
+    shared: SharedModels | None = field(default=None, repr=False)
 
     @property
     def memory(self) -> str:
@@ -67,10 +72,11 @@ def choose_engine(settings: Settings) -> EngineChoice:
 
 
 def for_sessions(settings: Settings, choice: EngineChoice, sessions: int) -> EngineChoice:
-    """Return ``choice`` with a model on which ``sessions`` engines can be built.
+    """Return ``choice`` with models on which ``sessions`` engines can be built.
 
     Raises: SettingsError, VoiceError, ModelError, when there is no memory for so many, too.
     """
+    choice = replace(choice, shared=SharedModels())
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import covo_model
 
@@ -104,8 +110,9 @@ def build_engine(
 
     share_one_heap()
     choice = choice or choose_engine(settings)
+    shared = choice.shared
     check_heeded(settings, choice)
-    _language(settings)
+    user_language(settings)
     if choice.name == "realtime":
         from covo_cli.engines.remote_engine import build_realtime
 
@@ -116,26 +123,28 @@ def build_engine(
     if choice.name == "covo-fd":
         from covo_cli.engines.duplex_engine import build_duplex
 
-        reader = partial(whisper, settings)
+        reader = partial(whisper, settings, shared)
         return build_duplex(settings, detector(settings), executor, reader, choice.duplex)
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import build_covo
 
         generator = build_covo(settings, choice.model)
-        recognizer = whisper(settings) if settings.covo.transcript else None
-        return turn_taking(settings, generator, executor, recognizer)
+        recognizer = whisper(settings, shared) if settings.covo.transcript else None
+        return turn_taking(settings, generator, executor, recognizer, shared=shared)
     if choice.name == "chat-audio":
         from covo_cli.engines.remote_engine import build_audio_chat
         from model.endpoints.recalled_words import RecalledWords
 
-        words = RecalledWords(whisper(settings))
-        return turn_taking(settings, build_audio_chat(settings, words.of), executor, words)
+        words = RecalledWords(whisper(settings, shared))
+        chat = build_audio_chat(settings, words.of)
+        return turn_taking(settings, chat, executor, words, shared=shared)
     return turn_taking(
         settings,
-        lite_cascade(settings, tools),
+        lite_cascade(settings, tools, shared),
         executor,
-        whisper(settings),
+        whisper(settings, shared),
         timers=tools.timers if tools is not None else None,
+        shared=shared,
     )
 
 
@@ -158,26 +167,29 @@ def check_heeded(settings: Settings, choice: EngineChoice) -> None:
             )
 
 
-def voice_names(settings: Settings, choice: EngineChoice) -> Sequence[str]:
-    """Return the voices that the engine can switch to, of ``lite`` those of the language in use.
+def voices_to_choose(settings: Settings, choice: EngineChoice) -> Mapping[str, str]:
+    """Return the voices that the engine can switch to, of ``lite`` those of the language in use,
+    each with what it sounds like, as far as that is known.
 
     Raises: VoiceError, ModelError.
     """
+    names: Sequence[str] = ()
     if choice.name == "covo":
         from covo_cli.engines.covo_engine import covo_voices
 
-        return () if settings.covo.text_only else covo_voices(settings).names()
-    if choice.name == "covo-fd":
-        return ()
-    if choice.name in REMOTE:
+        names = () if settings.covo.text_only else covo_voices(settings).names()
+    elif choice.name in REMOTE:
         from covo_cli.engines.remote_engine import remote_voices
 
-        return remote_voices(settings)
-    from voices.store import VoiceStore
+        names = remote_voices(settings)
+    elif choice.name == "lite":
+        from voices.store import VoiceStore
 
-    store = VoiceStore(voices_dir())
-    language = store.get(settings.voice.name).language
-    return store.in_language(language.partition("-")[0])
+        store = VoiceStore(voices_dir())
+        language = store.get(settings.voice.name).language
+        packs = store.in_language(language.partition("-")[0])
+        return {pack.name: pack.description for pack in packs}
+    return dict.fromkeys(names, "")
 
 
 def turn_taking(
@@ -187,19 +199,24 @@ def turn_taking(
     recognizer: LoadableRecognizer | None,
     outlook: OutlookModel | None = None,
     timers: Timers | None = None,
+    shared: SharedModels | None = None,
 ) -> Engine:
     """Build the turn-taking engine around ``generator``, which must hear if ``recognizer`` is None.
 
     ``outlook``: the language model for the end of turns; None: as the settings say. ``timers``:
-    those that ring in the conversation.
+    those that ring in the conversation. ``shared``: what other conversations use as well.
 
     Raises: SettingsError, ModelError.
     """
     from model.hearing.languages import AUTO
+    from model.lite.cascade import Cascade
     from model.turns.controller import TurnTakingEngine
     from model.turns.phrases import phrases_of
 
-    language = _language(settings)
+    language = user_language(settings)
+    if outlook is None and recognizer is not None:
+        chat = generator.chat if isinstance(generator, Cascade) else None
+        outlook = outlook_model(settings, chat)
     return TurnTakingEngine(
         generator,
         detector(settings),
@@ -207,10 +224,10 @@ def turn_taking(
         turn_settings(settings),
         recognizer,
         phrases_of(ASSUMED_LANGUAGE) if recognizer is not None else None,
-        _end_of_turn(settings),
+        end_of_turn_model(settings, shared),
         "" if language == AUTO else language,
-        _speaker_embedder(settings),
-        outlook or (outlook_model(settings) if recognizer is not None else None),
+        speaker_embedder(settings, shared),
+        outlook,
         timers,
     )
 
@@ -233,91 +250,23 @@ def turn_settings(settings: Settings) -> TurnSettings:
     )
 
 
-def _end_of_turn(settings: Settings) -> EndOfTurnModel | None:
-    from model.lite.smart_turn import SmartTurn
-
-    if settings.turns.end_of_turn == "none":
-        return None
-    return SmartTurn(_weights(settings).path("smart-turn", "smart-turn-v3.2-cpu.onnx"))
-
-
-def outlook_model(settings: Settings) -> SmolOutlook | None:
+def outlook_model(
+    settings: Settings, chat: ChatModel | None = None, kind: type[SmolOutlook] | None = None
+) -> SmolOutlook | None:
     """Return the language model for the end of turns, None if it is not wanted or reads other
-    languages. Raises: SettingsError, WeightsError."""
+    languages. Where ``chat`` is the same model, it is loaded once for both. ``kind``: its class.
+
+    Raises: SettingsError, WeightsError.
+    """
     from model.hearing.languages import AUTO
     from model.lite import CHAT_FILE
+    from model.lite.chat import LlamaChat
+    from model.lite.llama import LlamaModel
     from model.lite.outlook import SmolOutlook
 
-    unread = _language(settings) not in (AUTO, *SmolOutlook.languages)
+    unread = user_language(settings) not in (AUTO, *SmolOutlook.languages)
     if settings.turns.end_of_turn == "none" or unread:
         return None
-    return SmolOutlook(_weights(settings).path("smollm2-135m", CHAT_FILE))
-
-
-def _speaker_embedder(settings: Settings) -> SpeakerEmbedder | None:
-    from model.hearing.identity.profile import CamPlusPlusEmbedder
-
-    if not settings.turns.only_user:
-        return None
-    return CamPlusPlusEmbedder(_weights(settings).path("campplus", "campplus_cn_en_common.pt"))
-
-
-def lite_cascade(settings: Settings, tools: Toolbox | None = None) -> Cascade:
-    """Build the embedded engine's reply generator, which may use ``tools``.
-
-    Raises: SettingsError, VoiceError, ModelError.
-    """
-    from model.lite import ChatLimits, build_cascade
-    from voices.store import VoiceStore
-
-    return build_cascade(
-        _weights(settings),
-        VoiceStore(voices_dir()).get,
-        voice=settings.voice.name,
-        chat_model=chat_file(settings),
-        chat_url=settings.chat.url,
-        persona=read_persona(settings.chat.persona),
-        limits=ChatLimits(settings.chat.max_tokens, settings.chat.context, settings.chat.timeout),
-        tools=tools,
-    )
-
-
-def whisper(settings: Settings) -> WhisperRecognizer:
-    """Build the recogniser of the user's words. Raises: SettingsError, ModelError."""
-    from model.lite.recognizer import WHISPER_BASE, WhisperRecognizer
-
-    language = _language(settings)
-    folder = recognizer_folder(settings, _weights(settings))
-    name = f"Whisper in {folder.name}" if settings.hearing.model else WHISPER_BASE
-    return WhisperRecognizer(folder, language=language, name=name)
-
-
-def _language(settings: Settings) -> str:
-    """Return the user's language, a code or ``auto``. Raises: SettingsError."""
-    from model.hearing.languages import AUTO, LANGUAGES
-
-    language = settings.hearing.language
-    if language not in (AUTO, *LANGUAGES):
-        codes = {name: code for code, name in LANGUAGES.items()}
-        meant = codes.get(language.capitalize(), language.lower().partition("-")[0])
-        hint = f"; did you mean {meant}?" if meant in LANGUAGES else ""
-        raise SettingsError(
-            f"hearing.language cannot be {language!r}: it must be auto or a code such as en, zh "
-            f"or de{hint}"
-        )
-    return language
-
-
-def detector(settings: Settings) -> SpeechDetector:
-    """Build the detector of the user's speech. Raises: ModelError, AudioError."""
-    from audio_io.vad import SileroVad, WebRtcVad
-
-    if settings.audio.vad == "webrtc":
-        return WebRtcVad()
-    return SileroVad(_weights(settings).path("silero-vad", "silero_vad.onnx"))
-
-
-def _weights(settings: Settings) -> WeightStore:
-    from model.weights.packages import WeightStore
-
-    return WeightStore(models_dir(settings))
+    path = weight_store(settings).path("smollm2-135m", CHAT_FILE)
+    shared = chat.model if isinstance(chat, LlamaChat) and chat.model.path == path else None
+    return (kind or SmolOutlook)(shared or LlamaModel(path, pinned=True))

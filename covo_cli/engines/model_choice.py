@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from covo_cli.errors import CliError
+from covo_cli.settings.sections import NETWORK
 from covo_cli.settings.settings import (
     Settings,
     SettingSource,
@@ -13,6 +14,7 @@ from covo_cli.settings.settings import (
     models_dir,
     save_setting,
     unset_setting,
+    voices_dir,
 )
 from model.weights.hub.source import HubModel, ModelUse, hub_models
 from model.weights.hub.store import ModelStatus, find_chat_file, find_model
@@ -44,6 +46,40 @@ def chat_file(settings: Settings) -> str:
     if not chat.model or chat.url:
         return chat.model
     return str(find_chat_file(chat.model, models_dir(settings)))
+
+
+def needed_pieces(settings: Settings) -> frozenset[str]:
+    """Return the pieces of the embedded weights that a conversation uses; ``auto`` means ``lite``.
+
+    Raises: VoiceError.
+    """
+    from model.hearing.languages import AUTO
+    from model.lite.outlook import SmolOutlook
+    from voices.store import VoiceStore
+
+    engine, turns, chat = settings.engine.name, settings.turns, settings.chat
+    needed = {"silero-vad"} if settings.audio.vad == "silero" else set[str]()
+    if engine == "realtime":
+        return frozenset(needed)
+    words = engine not in NETWORK or settings.covo.transcript
+    if words and not settings.hearing.model:
+        needed.add("whisper-base")
+    if engine == "covo-fd":
+        return frozenset(needed)
+    if turns.only_user:
+        needed.add("campplus")
+    if turns.end_of_turn == "models":
+        needed.add("smart-turn")
+        if words and settings.hearing.language in (AUTO, *SmolOutlook.languages):
+            needed.add("smollm2-135m")
+    if engine in ("auto", "lite"):
+        needed.add("hibari")
+        if not (chat.model or chat.url):
+            needed.add("smollm2-135m")
+        voice = VoiceStore(voices_dir()).get(settings.voice.name).lite
+        if voice is not None and voice.synthesizer == "kokoro":
+            needed.add("kokoro-82m")
+    return frozenset(needed)
 
 
 def recognizer_folder(settings: Settings, weights: WeightStore) -> Path:

@@ -1,13 +1,14 @@
 """Stage ``answers``: let the half-duplex weights answer the conversations.
 
-The output is ``answers/replies.jsonl``, a record of each conversation. Conversations are answered
-in blocks; a kill loses the block that was under way.
+The output is ``answers/replies.jsonl``, a record of each conversation. Several conversations share
+each pass of the network. They are answered in blocks, because in half precision a reply may depend
+on its company; a kill loses the block that was under way.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from audio_io.clock import USER_RATE
@@ -26,14 +27,19 @@ from covo_cli.fd.records import (
     SpokenConversation,
 )
 from covo_cli.fd.work import Journal, Stage, digest, require
+from model.covo.batch.batch import DecoderBatch
 from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
 from model.covo.conversation.chat_prompt import read_system_prompt
-from model.covo.language.decoder import Decoder
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.loading.checkpoint import load_network
 from model.covo.memory.plan import USER_TOKENS_PER_SECOND
-from model.duplex.making.teacher import Teacher, TeacherReply, TeacherSettings
+from model.duplex.making.teacher import (
+    AskedConversation,
+    Teacher,
+    TeacherReply,
+    TeacherSettings,
+)
 from model.duplex.protocol.profile import read_profile
 
 _SEEDS = 1_000
@@ -81,10 +87,16 @@ class Answers:
         Raises: WeightsError, NetworkConfigError, NetworkInputError.
         """
         if self.done < len(self):
-            teacher = self._teacher()
+            teacher, settings = self._teacher(), self._recipe.answers
             while self.done < len(self):
-                numbers = range(self.done, min(self.done + self._recipe.answers.block, len(self)))
-                self._journal.append([self._answer(teacher, number) for number in numbers])
+                numbers = range(self.done, min(self.done + settings.block, len(self)))
+                answered: dict[int, AnsweredConversation] = {}
+                asked = (self._asked(number) for number in numbers)
+                for place, replies in teacher.answer(asked, lambda r: not why_drop(r, settings)):
+                    answered[place] = _kept(replies, settings)
+                    if len(answered) < len(numbers):
+                        yield self.done + len(answered)
+                self._journal.append([answered[place] for place in range(len(numbers))])
                 yield self.done
         if not self.stage.complete:
             self._finish()
@@ -95,9 +107,9 @@ class Answers:
             sum(turn.seconds * USER_TOKENS_PER_SECOND + settings.limit for turn in one.turns)
             for one in self._conversations
         )
-        return load_teacher(self._recipe, self._device, longest)
+        return load_teacher(self._recipe, self._device, longest, settings.streams)
 
-    def _answer(self, teacher: Teacher, number: int) -> AnsweredConversation:
+    def _asked(self, number: int) -> AskedConversation:
         turns = self._conversations[number].turns
         per_chunk = self._profile.codes_per_chunk
 
@@ -112,13 +124,7 @@ class Answers:
             return None if interrupted is None else interrupted[1] * per_chunk
 
         sounds = [read_audio(self._sounds / turn.sound, USER_RATE) for turn in turns]
-        seed = self._recipe.seed + number * _SEEDS
-        replies: list[SaidReply] = []
-        for reply in teacher.converse(sounds, seed, heard):
-            if reason := why_drop(reply, self._recipe.answers):
-                return AnsweredConversation(tuple(replies), reason)
-            replies.append(SaidReply(reply.text, reply.codes, reply.likely, reply.tokens))
-        return AnsweredConversation(tuple(replies))
+        return AskedConversation(sounds, self._recipe.seed + number * _SEEDS, heard)
 
     def _finish(self) -> None:
         answered = list(self._journal)
@@ -137,9 +143,9 @@ class Answers:
         self.stage.finish(counts, dropped, REPLIES)
 
 
-def load_teacher(recipe: FdRecipe, device: str, longest: float) -> Teacher:
-    """Load the half-duplex weights, with room for a conversation of ``longest`` tokens. Raises:
-    WeightsError, NetworkConfigError."""
+def load_teacher(recipe: FdRecipe, device: str, longest: float, streams: int) -> Teacher:
+    """Load the half-duplex weights, with room for ``streams`` conversations of ``longest`` tokens.
+    Raises: WeightsError, NetworkConfigError."""
     model, settings = Path(recipe.model.folder), recipe.answers
     config = CovoConfig.read(model / "config.json")
     network = load_network(
@@ -148,7 +154,8 @@ def load_teacher(recipe: FdRecipe, device: str, longest: float) -> Teacher:
     capacity = min(round(longest) + 2048, config.backbone.max_positions)
     return Teacher(
         network,
-        Decoder(network, capacity),
+        # Graphs are for a few rows.
+        DecoderBatch(network, streams, capacity, graph=False),
         CovoTokenizer.read(model, config),
         read_system_prompt(model),
         TeacherSettings(
@@ -159,6 +166,14 @@ def load_teacher(recipe: FdRecipe, device: str, longest: float) -> Teacher:
             settings.likely,
         ),
     )
+
+
+def _kept(replies: Sequence[TeacherReply], settings: AnswersSection) -> AnsweredConversation:
+    """Return what is kept of a conversation, of whose replies only the last may be dropped."""
+    reason = why_drop(replies[-1], settings)
+    kept = replies[:-1] if reason else replies
+    said = (SaidReply(one.text, one.codes, one.likely, one.tokens) for one in kept)
+    return AnsweredConversation(tuple(said), reason)
 
 
 def why_drop(reply: TeacherReply, settings: AnswersSection) -> str:

@@ -13,6 +13,7 @@ from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import DIALOGUES, ENCODER, PROFILE, START
 from covo_cli.fd.work import Journal, Stage, digest, require
 from model.duplex.making.causal import CausalSettings, CausalTrainer
+from model.duplex.making.distilling import DistillingSettings
 from model.duplex.protocol.profile import read_profile
 
 LOSSES = "losses.jsonl"
@@ -34,23 +35,25 @@ class EncoderStage:
             },
         )
         self._settings = CausalSettings(
-            steps=settings.steps,
-            pieces=round(settings.seconds_per_step / settings.seconds_per_piece),
+            DistillingSettings(
+                steps=settings.steps,
+                pieces=round(settings.seconds_per_step / settings.seconds_per_piece),
+                warm_up=settings.warm_up,
+                cosine=settings.cosine,
+                save_every=settings.save_every,
+                seed=recipe.seed,
+            ),
             piece_s=settings.seconds_per_piece,
             lora_rank=settings.lora_rank,
             lora_alpha=settings.lora_alpha,
             learning_rate=settings.learning_rate,
             frontend_rate=settings.frontend_rate,
             adapter_rate=settings.adapter_rate,
-            warm_up=settings.warm_up,
-            cosine=settings.cosine,
-            save_every=settings.save_every,
-            seed=recipe.seed,
         )
         self._losses = Journal(self.stage.folder / LOSSES, float)
 
     def __len__(self) -> int:
-        return self._settings.steps
+        return self._recipe.encoder.steps
 
     @property
     def done(self) -> int:

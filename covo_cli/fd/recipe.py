@@ -61,6 +61,23 @@ class ModelSection:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptsSection:
+    """How the half-duplex weights write prompts, and which of them are kept."""
+
+    temperature: Annotated[float, Meta(ge=0)]
+    top_k: NotNegative
+    limit: Count
+    streams: Count
+    block: Count
+    attempts: Annotated[float, Meta(ge=1)]
+    words: tuple[NotNegative, NotNegative]
+
+    def __post_init__(self) -> None:
+        if self.words[0] > self.words[1]:
+            raise ValueError("words must rise")
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionsSection:
     """Whose voices say how many prompts, in conversations of how many turns."""
 
@@ -178,6 +195,7 @@ class AnswersSection:
     temperature: Annotated[float, Meta(ge=0)]
     top_k: NotNegative
     limit: Count
+    streams: Count
     block: Count
     likely: Count
     codes_per_text: Range
@@ -242,6 +260,7 @@ class FdRecipe:
 
     seed: NotNegative
     model: ModelSection
+    prompts: PromptsSection
     questions: QuestionsSection
     shares: SharesSection
     timing: TimingSection
@@ -280,6 +299,11 @@ def written_recipe(size: Size, model: str, speaker: str) -> str:
     document["questions"]["count"], document["dialogues"]["hours"] = count, hours
     document["training"]["steps"] = steps
     return tomlkit.dumps(document)
+
+
+def default_sound() -> SoundSection:
+    """Return the places that the recipe's sounds are put in."""
+    return FdRecipe.read(Path(), written_recipe(Size.S, "none", "nobody")).sound
 
 
 def _check_sum(name: str, shares: Any) -> None:

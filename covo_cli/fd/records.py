@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 RECIPE, PROFILE = "recipe.toml", "duplex.json"
-QUESTIONS, ANSWERS, DIALOGUES, ENCODER = "questions", "answers", "dialogues", "encoder"
+PROMPTS, QUESTIONS, ANSWERS = "prompts", "questions", "answers"
+DIALOGUES, ENCODER = "dialogues", "encoder"
 """Folders of the stages that make the student."""
 CALIBRATION, COMPARISON = "calibration", "comparison"
 """Folders of the stages that judge it."""

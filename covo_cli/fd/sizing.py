@@ -31,6 +31,13 @@ _QUESTION_S, _REPLY_S = 3.5, 9.0
 _TOKENS_A_SECOND = 20 / 0.6
 _DECODE_SHARE = 0.63
 """Share of a card's bandwidth that decoding reaches, measured on an H100 (7.17 ms a step)."""
+_HISTORY_TOKENS = 1_000
+"""Of a conversation, in the middle of its replies."""
+_PASS_S, _CHOICE_S = 0.0125, 0.0004
+"""Host time of a pass for many streams, and of choosing the token of each: about 740 and 25
+kernels, at 17 us for each on the host of an H100."""
+_BUSY_STREAMS = 0.85
+"""Share of the streams that are in use, because a block waits for its longest conversation."""
 _LIKELY_BYTES = 11
 """Of one likely token in the JSON."""
 _PASSES = 4
@@ -97,19 +104,23 @@ def stage_cost(stage: str, recipe: FdRecipe, card: GraphicsCard | None) -> Stage
     adapter = adapter_parameters(config)
     item = 4 if backbone.dtype == "float32" else 2
     if stage == "answers":
+        settings = recipe.answers
         tokens = turns * _REPLY_S * _TOKENS_A_SECOND
         texts = tokens / 4
-        disk = tokens * 5 + texts * recipe.answers.likely * _LIKELY_BYTES
+        disk = tokens * 5 + texts * settings.likely * _LIKELY_BYTES
         hours = None
         if card is not None:
-            step = (blocks + matrix) * item / (card.bandwidth * 1e12 * _DECODE_SHARE)
-            hours = tokens * step / 3600
-        longest = len(recipe.questions.turns) * recipe.answers.limit
-        cache = backbone.kv_bytes(longest, item)
+            read = (blocks + matrix) * item
+            read += settings.streams * backbone.kv_bytes(_HISTORY_TOKENS, item)
+            on_card = read / (card.bandwidth * 1e12 * _DECODE_SHARE)
+            step = max(on_card, _PASS_S + settings.streams * _CHOICE_S)
+            again = 2 * blocks / (card.tflops * 1e12)  # each reply is read once more
+            hours = tokens * (step / settings.streams / _BUSY_STREAMS + again) / 3600
+        longest = len(recipe.questions.turns) * settings.limit + 2048
+        cache = settings.streams * backbone.kv_bytes(longest, item)
         memory = (blocks + 2 * matrix + encoder + adapter) * item + cache + 2 * _GB
         return StageCost(disk, hours, memory)
-    settings = recipe.encoder
-    seconds = settings.steps * settings.seconds_per_step
+    seconds = recipe.encoder.steps * recipe.encoder.seconds_per_step
     frames = 50.0
     flops = _PASSES * 2 * encoder * frames * seconds * 1.2
     hours = None if card is None else flops / (card.tflops * 1e12) / 3600

@@ -14,6 +14,7 @@ from blessed import LineEditor
 
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import Quit, Request
+from covo_cli.screen.picker import VoicePicker
 from model.engine import Interrupt, NewSpeaker, PushToTalk, SayText, SetMuted, SetVoice
 from model.events import ToolAnswered, ToolOutcome, UserTranscript
 
@@ -21,7 +22,7 @@ KEYS = (
     ("space", "push-to-talk: start, again to send"),
     ("m", "mute or unmute the microphone"),
     ("i, Esc", "interrupt the reply"),
-    ("v", "next voice"),
+    ("v, V", "next voice; choose one by its name"),
     ("n", "new speaker: learn your voice anew"),
     ("y, n", "yes, no: whether to use a tool, when asked"),
     ("t, /", "type instead of speaking"),
@@ -34,6 +35,7 @@ ANSWERS = {"y": "Yes.", "n": "No."}
 """What the keys say while the user is asked whether to use a tool."""
 
 TYPING_KEYS = (("Enter", "send"), ("Esc", "cancel"))
+PICKING_KEYS = (("Enter", "use"), ("Esc", "cancel"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class KeyState:
     """The keyboard's state.
 
     ``typing``: a line is being typed; ``text`` is what it holds, ``cursor`` the cursor's column.
-    ``talking``: push-to-talk is on. ``help``: the list of keys is shown.
+    ``talking``: push-to-talk is on. ``help``: the list of keys is shown. ``picker``: a voice is
+    being chosen.
     """
 
     typing: bool = False
@@ -49,13 +52,14 @@ class KeyState:
     cursor: int = 0
     talking: bool = False
     help: bool = False
+    picker: VoicePicker | None = None
 
 
 class KeyMachine:
     """Turns keys into requests. Also a consumer, because push-to-talk may end without a key.
 
-    Keys, ticks and readers of :attr:`state` may come from different threads. The voice key goes
-    through ``voices``, beginning after ``voice``.
+    Keys, ticks and readers of :attr:`state` may come from different threads. The voice keys choose
+    from ``voices``, beginning at ``voice``.
     """
 
     def __init__(self, voices: Sequence[str] = (), voice: str = "") -> None:
@@ -76,7 +80,11 @@ class KeyMachine:
     def feed(self, key: str) -> list[Request]:
         """Take in one key and return what it asks for."""
         with self._lock:
-            if self._asked and not self._state.typing and key in ANSWERS:
+            if self._state.typing:
+                return self._edit(key)
+            if self._state.picker is not None:
+                return self._pick(self._state.picker, key)
+            if self._asked and key in ANSWERS:
                 self._asked = False
                 return [SayText(ANSWERS[key])]
             return self._feed(key)
@@ -95,8 +103,6 @@ class KeyMachine:
             self._talked = tick.talking
 
     def _feed(self, key: str) -> list[Request]:
-        if self._state.typing:
-            return self._edit(key)
         talking, help_wanted = self._state.talking, self._state.help
         actions: list[Request] = []
         match key:
@@ -115,8 +121,12 @@ class KeyMachine:
                 help_wanted = False
             case "i" | "I" | "KEY_ESCAPE":
                 actions = [Interrupt()]
-            case "v" | "V":
+            case "v":
                 actions = self._next_voice()
+            case "V" if self._voices:
+                at = self._voices.index(self._voice) if self._voice in self._voices else 0
+                self._state = KeyState(talking=talking, picker=VoicePicker(self._voices, at=at))
+                return []
             case "n" | "N":
                 actions = [NewSpeaker()]
             case "?" | "h" | "H":
@@ -133,6 +143,16 @@ class KeyMachine:
             return []
         index = self._voices.index(self._voice) + 1 if self._voice in self._voices else 0
         self._voice = self._voices[index % len(self._voices)]
+        return [SetVoice(self._voice)]
+
+    def _pick(self, picker: VoicePicker, key: str) -> list[Request]:
+        if key not in {"KEY_ENTER", "KEY_ESCAPE"}:
+            self._state = replace(self._state, picker=picker.press(key))
+            return []
+        self._state = KeyState(talking=self._state.talking)
+        if key == "KEY_ESCAPE" or not picker.chosen:
+            return []
+        self._voice = picker.chosen
         return [SetVoice(self._voice)]
 
     def _edit(self, key: str) -> list[Request]:

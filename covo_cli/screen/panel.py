@@ -12,7 +12,8 @@ from audio_io.clock import seconds
 from audio_io.levels import FLOOR_DB
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.process.text import clean, duration
-from covo_cli.screen.keys import KEYS, TYPING_KEYS, KeyState
+from covo_cli.screen.keys import KEYS, PICKING_KEYS, TYPING_KEYS, KeyState
+from covo_cli.screen.picker import VoicePicker
 from covo_cli.screen.view import View
 from covo_cli.screen.words import STATES, Glyphs, latency_line
 from covo_cli.sessions.transcript import NAMES, TranscriptEntry, Who
@@ -21,6 +22,8 @@ from model.events import TurnState
 METER_FLOOR_DB = -60.0
 MOST_SAID = 6
 """Lines of open entries that are shown also where they take more than half of the window."""
+MOST_CHOICES = 12
+"""Voices that are shown at a time while one is chosen."""
 LABEL = 6
 """Columns for the speaker's name."""
 
@@ -61,6 +64,8 @@ class Panel:
         room = max(0, height - len(status) - len(warnings))
         if keys.help:
             said = self._help(view)[:room]
+        elif keys.picker is not None:
+            said = self._choices(view, keys.picker, min(room, MOST_CHOICES))
         else:
             # A window that gets half as wide wraps the panel into twice the rows; what leaves it at
             # the top cannot be erased any more.
@@ -126,18 +131,38 @@ class Panel:
             for name, what in rows
         ]
 
+    def _choices(self, view: View, picker: VoicePicker, room: int) -> list[Text]:
+        """Return the voices around the chosen one, the present one marked."""
+        names = picker.matching
+        if not names:
+            return [self._fit(Text(f"no voice has {picker.letters!r} in its name", "dim"))][:room]
+        begin = max(0, min(picker.at - room // 2, len(names) - room))
+        widest = max(cell_len(clean(name)) for name in names)
+        lines = []
+        for at, name in enumerate(names[begin : begin + room], begin):
+            mark = self.glyphs.dot if name == view.voice else " "
+            shown = set_cell_size(clean(name), widest)
+            line = Text.assemble(
+                f"{mark} ", (f" {shown} ", "reverse" if at == picker.at else "bold")
+            )
+            line.append(f" {clean(view.info.voices.get(name, ''))}", "dim")
+            lines.append(self._fit(line))
+        return lines
+
     # The status
 
     def _status(self, view: View, keys: KeyState, height: int) -> list[Text]:
         """Return the status lines; the least important are left out when there is little room."""
         last = self._prompt(keys) if keys.typing else self._hints(keys)
+        if keys.picker is not None:
+            last = self._letters(keys.picker)
         ranked = [
             (4, Text(self.glyphs.rule * self.width, "dim")),
             (0, self._state(view)),
             (2, self._meters(view)),
             (3, self._latency(view)),
             (6, self._about(view)),
-            (1 if keys.typing or keys.talking else 5, last),
+            (1 if keys.typing or keys.talking or keys.picker else 5, last),
         ]
         room = max(2, min(len(ranked), height - 4))
         kept = sorted(rank for rank, _ in ranked)[:room]
@@ -238,6 +263,15 @@ class Panel:
             return self._spread(line, help_)
         line.truncate(self.width, overflow="crop")  # an ellipsis might hide the cursor
         return line
+
+    def _letters(self, picker: VoicePicker) -> Text:
+        """Return the letters typed to find a voice, and the keys."""
+        line = Text.assemble(("voice: ", "bold yellow"), picker.letters[-10:], (" ", "reverse"))
+        arrows = ("↑ ↓" if self.glyphs.unicode else "arrows", "choose")
+        help_ = self._pairs([arrows, *PICKING_KEYS], False)
+        if line.cell_len + help_.cell_len + 2 <= self.width:
+            return self._spread(line, help_)
+        return self._fit(line)
 
     def _pairs(self, hints: Sequence[tuple[str, str]], lit: bool) -> Text:
         line = Text()

@@ -6,7 +6,8 @@ that any thread may draw.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, seconds
 from audio_io.levels import FLOOR_DB, Meter
@@ -37,7 +38,8 @@ _RESTS = (TurnState.LISTENING, TurnState.MUTED)
 class ConversationInfo:
     """What stays the same during a conversation.
 
-    ``recording``: the session's folder, empty when nothing is recorded.
+    ``recording``: the session's folder, empty when nothing is recorded. ``voices``: those to choose
+    from, with what each sounds like (perhaps empty).
     """
 
     engine: str
@@ -45,6 +47,7 @@ class ConversationInfo:
     microphone: str
     speaker: str
     recording: str = ""
+    voices: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from audio_io.file_endpoints import FileSpeaker
-from covo_cli.serve.connection import ServerLimits, SessionConnection, WireProtocol, described
+from covo_cli.serve.connection import ServerLimits, SessionConnection, described
 from covo_cli.serve.figures import MEDIA_TYPE, ServerFigures
 from covo_cli.serve.handshake import Handshake, Refusal
 from covo_cli.serve.live.session import LiveSession
 from covo_cli.serve.places import Places
+from covo_cli.serve.protocol import WireProtocol
 from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
 from covo_cli.serve.realtime.speaker import SocketSpeaker
@@ -31,7 +32,9 @@ RETRY_S = 5
 """When a client that found no place may come again."""
 
 REALTIME = WireProtocol(RealtimeSession, lambda gap: SocketSpeaker(gap=gap))
-LIVE = WireProtocol(LiveSession, lambda gap: FileSpeaker(None), steady=True)
+LIVE = WireProtocol(
+    lambda link, speaker: LiveSession(link), lambda gap: FileSpeaker(None), steady=True
+)
 
 _OPEN_PATHS = {"/health", "/"}
 _ABORT = "covo.abort"
@@ -102,6 +105,8 @@ class ServerApp:
         if refusal is None and scope["type"] == "websocket" and self.places.full:
             why = "the server stops" if self.places.draining else "all places are taken"
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why)
+        if refusal is None and needs_token:
+            self._handshake.let_in(headers, protocols)
         return refusal
 
     async def _talk(self, protocol: WireProtocol, socket: WebSocket) -> None:

@@ -82,6 +82,13 @@ class Handshake:
             return Refusal(HTTPStatus.UNAUTHORIZED, "a valid token is needed")
         return None
 
+    def let_in(self, headers: Mapping[str, str], protocols: Iterable[str] = ()) -> None:
+        """Note that a request is not refused: if it came with a client secret, that is used up."""
+        secret = self._secret(_given_token(headers, protocols))
+        if secret is not None:
+            signed, until = secret
+            self._used[signed] = until
+
     def _is_our_host(self, host: str) -> bool:
         try:
             name = urlsplit(f"//{host}").hostname or ""
@@ -102,23 +109,22 @@ class Handshake:
         sent = given.encode("utf-8", "surrogateescape")
         if hmac.compare_digest(sent, self.token.encode()):
             return True
-        return self._is_secret(given)
+        return self._secret(given) is not None
 
-    def _is_secret(self, given: str) -> bool:
-        """Return whether ``given`` is a client secret that was not used here; it is now."""
+    def _secret(self, given: str) -> tuple[bytes, int] | None:
+        """Return what is signed of a client secret that is valid, and when it ends."""
         try:
             whole = base64.urlsafe_b64decode(given.removeprefix(_KEY_START))
         except ValueError:
-            return False
+            return None
         signed, signature = whole[:_SIGNED_BYTES], whole[_SIGNED_BYTES:]
+        if len(signature) != hashlib.sha256().digest_size:  # the key is slow to make
+            return None
         if not hmac.compare_digest(signature, self._signature(signed)):
-            return False
+            return None
         now, until = time.time(), int.from_bytes(signed[:8], "big")
         self._used = {other: end for other, end in self._used.items() if end > now}
-        if until <= now or signed in self._used:
-            return False
-        self._used[signed] = until
-        return True
+        return None if until <= now or signed in self._used else (signed, until)
 
     def _signature(self, signed: bytes) -> bytes:
         return hmac.digest(self._key, signed, "sha256")

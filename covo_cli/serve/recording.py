@@ -29,18 +29,18 @@ class SessionRecordings:
         self._lock = threading.Lock()
         self._open: set[SessionRecorder] = set()
 
-    def begin(self, info: EngineInfo) -> SessionRecording | None:
+    def begin(self, info: EngineInfo) -> SessionRecorder | None:
         """Begin to record a session with the engine of ``info``; None if that fails, which is
         logged."""
         meta = SessionMeta(info, "a client", "a client", self._settings)
-        with self._lock:  # two may begin within a second
-            try:
-                recorder = SessionRecorder(self.folder, meta)
-            except SessionError as error:
-                log.error("a session is not recorded: %s", error)
-                return None
+        try:
+            recorder = SessionRecorder(self.folder, meta)
+        except SessionError as error:
+            log.error("a session is not recorded: %s", error)
+            return None
+        with self._lock:
             self._open.add(recorder)
-        return SessionRecording(recorder, self)
+        return recorder
 
     def finish(self, recorder: SessionRecorder) -> None:
         """Complete a recording; what goes wrong is logged. Until then, :meth:`close` waits for
@@ -62,19 +62,29 @@ class SessionRecordings:
 
 
 class SessionRecording:
-    """A consumer that records a session. The conversation goes on if the recording cannot."""
+    """A consumer that records a session with the engine of ``info`` from its first frame on.
 
-    def __init__(self, recorder: SessionRecorder, recordings: SessionRecordings) -> None:
-        self._recorder = recorder
+    Files are made by the thread of the conversation, which goes on if they cannot be.
+    """
+
+    def __init__(self, recordings: SessionRecordings, info: EngineInfo) -> None:
         self._recordings = recordings
+        self._info = info
+        self._begun = False
+        self._recorder: SessionRecorder | None = None
 
     def on_tick(self, tick: Tick) -> None:
         """Record a frame."""
+        if not self._begun:
+            self._begun, self._recorder = True, self._recordings.begin(self._info)
+        if self._recorder is None:
+            return
         try:
             self._recorder.on_tick(tick)
         except SessionError as error:
             log.error("%s", error)
 
     def finish(self) -> None:
-        """Complete the recording."""
-        self._recordings.finish(self._recorder)
+        """Complete the recording, if it began."""
+        if self._recorder is not None:
+            self._recordings.finish(self._recorder)

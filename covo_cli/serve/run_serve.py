@@ -22,12 +22,12 @@ from covo_cli.engines.engines import (
     build_engine,
     choose_engine,
     for_sessions,
-    voice_names,
+    voices_to_choose,
 )
 from covo_cli.engines.engines import turn_settings as turn_settings_of
 from covo_cli.errors import SettingsError
 from covo_cli.process.log import native_log_path
-from covo_cli.process.native import send_native_stderr_to
+from covo_cli.process.native import return_free_memory, send_native_stderr_to
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.serve.app import ServerApp
 from covo_cli.serve.check import check_server
@@ -35,6 +35,7 @@ from covo_cli.serve.figures import log_as_json
 from covo_cli.serve.handshake import Handshake, new_token
 from covo_cli.serve.page_routes import page_link, page_routes
 from covo_cli.serve.places import Places
+from covo_cli.serve.prompt_http import PromptHttp
 from covo_cli.serve.realtime.session_object import ServedEngine, voices_told
 from covo_cli.serve.recording import SessionRecordings
 from covo_cli.settings.settings import Settings
@@ -117,7 +118,7 @@ def describe(settings: Settings, choice: EngineChoice, engine: Engine) -> Served
     return ServedEngine(
         model=info.name,
         voice=info.voice or "none",
-        voices=voices_told(voice_names(settings, choice), info.voice or "none"),
+        voices=voices_told(tuple(voices_to_choose(settings, choice)), info.voice or "none"),
         transcriber=info.parts.get("recogniser", "none"),
         turns=turn_settings_of(settings),
         lacks=info.lacks,
@@ -131,6 +132,7 @@ def server_config(app: ServerApp, options: ServeOptions) -> uvicorn.Config:
         app,
         host=options.host,
         port=options.port,
+        http=PromptHttp,
         ws="websockets-sansio",
         ws_max_size=MOST_BYTES,
         ws_ping_interval=PING_S,
@@ -250,6 +252,7 @@ def _load(engines: Sequence[Engine], choice: EngineChoice, console: PlainConsole
             loading.join(1.0)
     if loading.failure is not None:
         raise loading.failure
+    return_free_memory()
 
 
 def _check_options(options: ServeOptions, token: str) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from audio_io.clock import seconds
 from covo_cli.sessions.files import EVENTS
 from model import events as known_events
-from model.events import AssistantAudio, Backchannel, Event, TimerRang
+from model.events import AssistantAudio, Backchannel, Event, SoundBeside, TimerRang
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +35,27 @@ class RecordedAudio(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedBackchannel(Event):
-    """A :class:`model.events.Backchannel` of ``samples`` samples (24 kHz)."""
+class RecordedBeside(Event):
+    """A :class:`model.events.SoundBeside` of ``samples`` samples (24 kHz)."""
 
-    turn: int
     number: int
     samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedBackchannel(RecordedBeside):
+    """A recorded :class:`model.events.Backchannel`."""
+
+    turn: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedRing(Event):
-    """A :class:`model.events.TimerRang` of ``samples`` samples (24 kHz)."""
+class RecordedRing(RecordedBeside):
+    """A recorded :class:`model.events.TimerRang`."""
 
-    number: int
     name: str
     ring: int
-    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def _kinds() -> dict[str, type[Event]]:
     kinds = {
         name: kind
         for name, kind in vars(known_events).items()
-        if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
+        if isinstance(kind, type) and issubclass(kind, Event) and kind not in (Event, SoundBeside)
     }
     return {
         **kinds,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from covo_cli.settings.option import setting
+from voices.tuning import LOUDNESSES, PITCHES, SPEEDS
 
 # Engines that support a setting. A section's ENGINES applies unless the setting names its own.
 LITE = ("lite",)
@@ -36,8 +37,18 @@ class EngineSettings:
 class VoiceSettings:
     """The assistant's voice."""
 
-    name: str = setting(
-        "heart", "The assistant's voice (`covo voices list`).", flag="--voice", engines=LITE
+    ENGINES: ClassVar[tuple[str, ...]] = LITE
+
+    name: str = setting("heart", "The assistant's voice (`covo voices list`).", flag="--voice")
+    speed: float = setting(1.0, "Factor of the voice's pace.", within=SPEEDS, flag="--speed")
+    pitch: float = setting(
+        0.0, "Semitones by which the voice is higher.", within=PITCHES, flag="--pitch"
+    )
+    loudness: float = setting(
+        0.0,
+        "Decibels by which the voice is louder, as far as peaks allow.",
+        within=LOUDNESSES,
+        flag="--loudness",
     )
 
 
@@ -186,7 +197,7 @@ class ToolSettings:
     ENGINES: ClassVar[tuple[str, ...]] = LITE
 
     enabled: bool = setting(
-        False, "Let the model at chat.url use tools: time, timers, notes, yours.", flag="--tools"
+        False, "Let chat.model use tools: time, timers, notes, yours.", flag="--tools"
     )
     file: str = setting(
         "",

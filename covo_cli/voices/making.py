@@ -17,6 +17,7 @@ from covo_cli.errors import CliError
 from covo_cli.process import whole_file
 from covo_cli.voices.measuring import Measured
 from voices.library import EMBEDDINGS, FORMAT, TABLE, LibraryVoice
+from voices.lite_data import STATISTICS
 
 PACKAGE_SHA256 = "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860"
 """Of the npm package kokoro-js 1.2.1, as ``npm pack`` fetches it."""
@@ -61,6 +62,8 @@ def make_library(
         )
         rows.append(asdict(row))
         embeddings.append(found.embedding)
+        if found.statistics is not None:
+            np.save(path.with_suffix(STATISTICS), found.statistics)
     with whole_file.whole_file(folder / EMBEDDINGS) as draft, draft.open("wb") as file:
         np.save(file, np.array(embeddings, np.float16))
     table = {"format": FORMAT, "source": SOURCE, "licence": "Apache-2.0", "voices": rows}

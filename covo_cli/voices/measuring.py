@@ -13,7 +13,7 @@ from audio_io.levels import from_db, span_of_sound
 from audio_io.resample import resample
 from audio_io.signal import Audio
 from model.hearing.identity.profile import Embedding, SpeakerEmbedder
-from model.lite.synthesizer import Synthesizer, speaking_level
+from model.lite.synthesizer import KokoroSynthesizer, Synthesizer, speaking_level
 from voices.pack import VoiceFigures
 
 SENTENCES = {
@@ -28,6 +28,17 @@ SENTENCES = {
 }
 """What every voice of a language says to be measured."""
 
+CLAUSES = {
+    "en": (
+        ("Hello.",),
+        ("Yes, of course!", "Let me think."),
+        ("I like this place a lot.", "There is more in the kitchen."),
+        ("The garden is very quiet this morning.",),
+        ("We walked along the river and then had some lunch.",),
+    ),
+}
+"""By language, clauses of growing length for a voice's statistics, to which its sentences come."""
+
 HEADROOM_DB = 20.0
 """How far below the network's own level a voice speaks to be measured: the limiter stays idle."""
 
@@ -41,11 +52,13 @@ Frames = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A voice as measured. ``level``: dBFS while it speaks; ``embedding``: of length 1, (192,)."""
+    """A voice as measured. ``level``: dBFS while it speaks; ``embedding``: of length 1, (192,);
+    ``statistics``: rows of those that Kokoro holds, None where clauses come in one piece."""
 
     figures: VoiceFigures
     level: float
     embedding: Embedding = field(repr=False)
+    statistics: NDArray[np.float16] | None = field(default=None, repr=False)
 
 
 def measure_voice(voice: Synthesizer, embedder: SpeakerEmbedder) -> Measured:
@@ -62,7 +75,11 @@ def measure_voice(voice: Synthesizer, embedder: SpeakerEmbedder) -> Measured:
         pace=round(phonemes / (len(spoken) / ASSISTANT_RATE), 1),
     )
     embedding = embedder.embed(resample(spoken, ASSISTANT_RATE, USER_RATE))
-    return Measured(figures, round(speaking_level(spoken), 1), embedding)
+    clauses = CLAUSES.get(voice.language)
+    statistics = None
+    if isinstance(voice, KokoroSynthesizer) and clauses:
+        statistics = np.array([voice.measure(row) for row in (*clauses, texts)], np.float16)
+    return Measured(figures, round(speaking_level(spoken), 1), embedding, statistics)
 
 
 def _say(voice: Synthesizer, text: str) -> Audio:

@@ -7,7 +7,7 @@ from datetime import datetime
 from audio_io.errors import DeviceError
 from audio_io.live.devices import PortAudio, find_device
 from covo_cli import __version__
-from covo_cli.engines.model_choice import chat_file, recognizer_folder
+from covo_cli.engines.model_choice import chat_file, needed_pieces, recognizer_folder
 from covo_cli.errors import SessionError
 from covo_cli.process.log import native_log_path
 from covo_cli.process.native import send_native_stderr_to
@@ -19,6 +19,7 @@ from covo_cli.settings.settings import Settings, load_settings, models_dir, sess
 from model.errors import WeightsError
 from model.weights.files import WeightState
 from model.weights.packages import WeightStore
+from voices.errors import VoiceError
 
 
 def next_steps() -> tuple[str, ...]:
@@ -44,10 +45,10 @@ def _weights(settings: Settings) -> str:
     missing = [status.piece for status in statuses if status.state is not WeightState.READY]
     if broken := [piece.name for piece in missing if piece.module]:
         return f"{broken[0]} came with covo and is damaged: install covo again"
-    if missing:
-        size = sum(piece.download for piece in missing) / 1e6
-        return f"missing: the next command offers to download them ({size:.0f} MB)"
     try:
+        if not needed_pieces(settings).isdisjoint(piece.name for piece in missing):
+            size = sum(piece.download for piece in missing) / 1e6
+            return f"missing: the next command offers to download them ({size:.0f} MB)"
         chat_file(settings)
         if settings.hearing.model:
             recognizer_folder(settings, store)
@@ -55,7 +56,7 @@ def _weights(settings: Settings) -> str:
             from covo_cli.engines.covo_engine import covo_folder
 
             covo_folder(settings)
-    except WeightsError as error:
+    except (WeightsError, VoiceError) as error:
         return str(error)
     return "ready"
 

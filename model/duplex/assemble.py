@@ -27,7 +27,6 @@ from model.covo.config.sizes import FULL
 from model.covo.config.token2wav_config import Token2WavConfig
 from model.covo.loading.assemble import TOKEN2WAV, NetworkSettings
 from model.covo.loading.checkpoint import load_token2wav
-from model.covo.loading.shared import Shared
 from model.covo.memory.fit import MemoryFit, free_memory
 from model.covo.memory.plan import MemoryPlan, MemorySetting
 from model.covo.speech.token2wav import Token2Wav
@@ -39,6 +38,7 @@ from model.duplex.network.speech import SpeechDecoder, Token2WavSpeech, ToneSpee
 from model.duplex.protocol.profile import Speech, read_profile
 from model.engine import EngineInfo, Progress
 from model.errors import NetworkConfigError
+from model.jobs.shared import Shared
 
 
 @dataclass(frozen=True, slots=True)

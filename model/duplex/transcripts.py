@@ -80,6 +80,7 @@ class UserTranscripts:
     def start_over(self, hearing: Hearing) -> None:
         """Forget all turns; the next ones are found by ``hearing``."""
         self._hearing = hearing
+        self._recognition.start_over()
         self._open: _SpokenTurn | None = None
         self._ended: deque[_SpokenTurn] = deque()
         self._count = 0

@@ -64,7 +64,7 @@ class Dialect:
         body: dict[str, Any] = {
             "model": model,
             "messages": [
-                {"role": m.role, "content": self._content(m)} | _of_tools(m)
+                m.to_openai() | {"content": self._content(m)}
                 for m in sent
                 if m.content or m.calls or m.role != "assistant"
             ],
@@ -153,18 +153,3 @@ def _without_tools(messages: Sequence[Message]) -> list[Message]:
         else:
             kept.append(replace(message, calls=()))
     return kept
-
-
-def _of_tools(message: Message) -> dict[str, Any]:
-    """Return what a message that has to do with tools is sent with."""
-    sent: dict[str, Any] = {"tool_call_id": message.call} if message.role == "tool" else {}
-    if message.calls:
-        sent["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in message.calls
-        ]
-    return sent

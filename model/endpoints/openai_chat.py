@@ -11,9 +11,8 @@ from model.endpoints.endpoint import Endpoint, unless_stopped
 from model.endpoints.server_key import openai_key
 from model.engine import Progress
 from model.jobs.channel import Channel, feed
-from model.lite.chat import Message
+from model.lite.chat import Message, Tools, no_tools
 from model.lite.reply_reader import ChatPart, ReplyReader, ToolCalls
-from model.reply import ReplyNotice
 
 ENDPOINT_MAX_TOKENS = 400
 ENDPOINT_CONTEXT = 6000
@@ -72,6 +71,9 @@ class OpenAIChat:
     def prepare(self, messages: Sequence[Message]) -> None:
         """Do nothing: the endpoint manages its own cache."""
 
+    def prepare_with_tools(self, messages: Sequence[Message], tools: Tools) -> None:
+        """Do nothing, as :meth:`prepare`."""
+
     def stream(
         self, messages: Sequence[Message], cancelled: Callable[[], bool]
     ) -> Iterator[ChatPart]:
@@ -84,10 +86,7 @@ class OpenAIChat:
         return iter(channel)
 
     def stream_with_tools(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Mapping[str, Any]],
-        cancelled: Callable[[], bool],
+        self, messages: Sequence[Message], tools: Tools, cancelled: Callable[[], bool]
     ) -> Iterator[ChatPart | ToolCalls]:
         channel: Channel[ChatPart | ToolCalls] = Channel(cancelled)
 
@@ -96,7 +95,7 @@ class OpenAIChat:
             put = channel.put
             reader = asyncio.run(self._produce(messages, put, lambda: channel.stopped, tools))
             if could and not self._endpoint.dialect.tools:
-                put(ReplyNotice("warning", f"{self.name} cannot call tools: it answers without"))
+                put(no_tools(self.name))
             if reader is not None and reader.calls:
                 put(ToolCalls(reader.calls))
 
@@ -111,7 +110,7 @@ class OpenAIChat:
         messages: Sequence[Message],
         put: Callable[[ChatPart], bool],
         stopped: Callable[[], bool],
-        tools: Sequence[Mapping[str, Any]] = (),
+        tools: Tools = (),
     ) -> ReplyReader | None:
         """Read a reply and ``put`` its parts; close the connection as soon as it is stopped.
 
@@ -132,7 +131,7 @@ class OpenAIChat:
         self,
         messages: Sequence[Message],
         take: Callable[[Sequence[ChatPart]], bool],
-        tools: Sequence[Mapping[str, Any]],
+        tools: Tools,
     ) -> ReplyReader:
         """Read a reply to ``messages``, shortened until there is room for its first word."""
         while True:

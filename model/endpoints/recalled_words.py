@@ -28,6 +28,9 @@ class RecalledWords:
     def load(self) -> None:
         self._recognizer.load()
 
+    def start_over(self) -> None:
+        self._recognizer.start_over()
+
     def close(self) -> None:
         self._recognizer.close()
 

@@ -39,6 +39,9 @@ class LoadableRecognizer(Recognizer, Protocol):
     def load(self) -> None:
         """Load the weights and run the model once. Raises: RecognizerError."""
 
+    def start_over(self) -> None:
+        """Forget what the user spoke: another conversation begins."""
+
     def close(self) -> None:
         """Free the memory. Safe to call twice."""
 
@@ -87,6 +90,11 @@ class Recognition:
         """Make the recogniser ready. Raises: RecognizerError."""
         if self._recognizer is not None:
             self._recognizer.load()
+
+    def start_over(self) -> None:
+        """Forget what was spoken: another conversation begins."""
+        if self._recognizer is not None:
+            self._recognizer.start_over()
 
     def close(self) -> None:
         """Free the memory. Safe to call twice."""

@@ -81,3 +81,22 @@ class Question(Generic[T]):
         self._job, self.failed, self.disabled = None, True, not self._retries
         repeated, self._reported = text == self._reported, text
         return [] if repeated else [Notice(now, self._level, text)]
+
+
+class ReadingAhead:
+    """Lets a model read on ``lane`` what it will be asked about, so that little is left to read.
+
+    One thing at a time: what comes while it reads is left to the next call. A failure is not told,
+    since it comes again when an answer is wanted.
+    """
+
+    def __init__(self, executor: Executor, lane: str) -> None:
+        self._question: Question[object] = Question(
+            executor, lane, model="reading ahead", trouble="", retries=True
+        )
+
+    def read(self, now: int, call: Callable[[], object]) -> None:
+        """Read by ``call``, unless the last reading goes on at ``now`` (user samples)."""
+        self._question.poll(now)
+        if not self._question.pending:
+            self._question.ask(now, call)

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from model.errors import ChatError, SynthesizerError
+from model.jobs.shared import Shared
 
 if TYPE_CHECKING:
     from model.lite.cascade import Cascade
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from model.tools.toolbox import Toolbox
     from model.weights.packages import WeightStore
     from voices.pack import LiteVoice, VoicePack
+    from voices.tuning import VoiceTuning
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ def build_cascade(
     limits: ChatLimits | None = None,
     threads: int = 2,
     tools: Toolbox | None = None,
+    shared: Shared[SynthesizerMaker] | None = None,
+    tuning: VoiceTuning | None = None,
 ) -> Cascade:
     """Return the embedded engine's reply generator, not loaded yet.
 
@@ -56,7 +61,9 @@ def build_cascade(
         persona: replaces who the assistant is.
         limits: of ``chat_model``.
         threads: of the embedded models; a GGUF file uses the machine's physical cores.
-        tools: those that the chat model may use, which must be at an endpoint.
+        tools: those that the chat model may use; the embedded one cannot.
+        shared: the maker of the voices, with other cascades.
+        tuning: how every voice is changed.
 
     Raises: WeightsError, ChatError, SynthesizerError, VoiceError.
     """
@@ -73,11 +80,14 @@ def build_cascade(
         use = ToolUse(chat, tools)
     elif tools is not None:
         raise ChatError(
-            f"{chat.name} cannot use tools: name an endpoint (--chat-url), or leave out --tools"
+            f"{chat.name} cannot use tools: name another model (--chat-model or --chat-url), or "
+            "leave out --tools"
         )
     return Cascade(
         chat,
-        SynthesizerMaker(weights, voices, threads=threads),
+        (shared or Shared()).get(
+            lambda: SynthesizerMaker(weights, voices, threads=threads, tuning=tuning)
+        ),
         voice=voice,
         prompt=prompt,
         device=f"CPU, {threads} threads",
@@ -101,8 +111,9 @@ def choose_chat(
     """
     from model.endpoints.openai_chat import ENDPOINT_CONTEXT, ENDPOINT_MAX_TOKENS, OpenAIChat
     from model.lite import prompt
-    from model.lite.chat import ChatSampling, LlamaChat
+    from model.lite.chat import ChatSampling, LlamaChat, ToolCallingLlama
     from model.lite.gguf import check_gguf, own_cores
+    from model.lite.llama import LlamaModel
 
     chosen = prompt.Prompt(persona or prompt.PERSONA)
     own = limits or ChatLimits()
@@ -120,30 +131,39 @@ def choose_chat(
         check_gguf(path)
         sampling = ChatSampling(max_tokens=own.max_tokens or ChatSampling().max_tokens)
         context = own.context or 4096
-        return LlamaChat(path, sampling, context=context, threads=own_cores()), chosen
+        file = LlamaModel(path, threads=own_cores())
+        return ToolCallingLlama(file, sampling, context=context), chosen
     path = weights.path("smollm2-135m", CHAT_FILE)
     small = prompt.Prompt(
         persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES, follows_time=False
     )
-    embedded = LlamaChat(path, prompt.SMALL_SAMPLING, context=1024, threads=threads, pinned=True)
-    return embedded, small
+    embedded = LlamaModel(path, threads=threads, pinned=True)
+    return LlamaChat(embedded, prompt.SMALL_SAMPLING, context=1024), small
 
 
 class SynthesizerMaker:
-    """Makes the synthesiser of a voice by its name.
+    """Makes the synthesiser of a voice by its name, one for all who use it at a time.
 
-    All Kokoro voices share one network, all voices of a language or accent one phonemizer.
+    ``tuning`` changes every voice. All Kokoro voices share one network, all voices of a language or
+    accent one phonemizer.
     """
 
     def __init__(
-        self, weights: WeightStore, voices: Callable[[str], VoicePack], *, threads: int = 2
+        self,
+        weights: WeightStore,
+        voices: Callable[[str], VoicePack],
+        *,
+        threads: int = 2,
+        tuning: VoiceTuning | None = None,
     ) -> None:
-        from model.lite.synthesizer import KokoroModel
+        from model.lite.kokoro.network import KokoroModel
         from model.lite.text.mandarin import MandarinPhonemizer
         from model.lite.text.phonemes import Phonemizer
 
         self._weights = weights
         self._voices = voices
+        self._tuning = tuning
+        self._made: WeakValueDictionary[str, Synthesizer] = WeakValueDictionary()
         self._phonemizers = {
             "en": Phonemizer(),
             "en-GB": Phonemizer(british=True),
@@ -154,14 +174,18 @@ class SynthesizerMaker:
         )
 
     def __call__(self, name: str) -> Synthesizer:
-        """Return the synthesiser of the voice called ``name``, not loaded yet.
+        """Return the synthesiser of the voice called ``name``, perhaps not loaded yet.
 
         Raises: VoiceError, WeightsError, SynthesizerError.
         """
+        made = self._made.get(name)
+        if made is not None:
+            return made
         pack = self._voices(name)
         if pack.lite is None:
             raise SynthesizerError(f"the voice {name} has no part for the embedded engine")
-        return self.of(name, pack.lite, pack.language)
+        made = self._made[name] = self.of(name, pack.lite, pack.language)
+        return made
 
     def of(self, name: str, voice: LiteVoice, language: str) -> Synthesizer:
         """Return the synthesiser of ``voice``, which is called ``name``, not loaded yet.
@@ -177,8 +201,10 @@ class SynthesizerMaker:
         phonemizer = known.get(language) or known.get(general) or known["en"]
         if phonemizer.language == "zh":
             check_pinyin(name)
+        tuning = voice.tuning if self._tuning is None else voice.tuning.then(self._tuning)
         if voice.synthesizer == "hibari":
-            return HibariSynthesizer(hibari / "assets" / "hibari.onnx", phonemizer, voice.level)
+            model = hibari / "assets" / "hibari.onnx"
+            return HibariSynthesizer(model, phonemizer, voice.level, tuning)
         if voice.data is None:
             raise SynthesizerError(f"the voice {name} has no style file")
-        return KokoroSynthesizer(self._kokoro, voice.data, phonemizer, voice.level)
+        return KokoroSynthesizer(self._kokoro, voice.data, phonemizer, voice.level, tuning)

@@ -9,12 +9,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-
-import numpy as np
 
 from audio_io.signal import Audio
 from audio_io.worker import Worker, join_all
@@ -22,13 +20,14 @@ from model.engine import EngineInfo, Progress
 from model.errors import ChatError, ModelError
 from model.jobs.channel import Cancelled, Channel, feed
 from model.jobs.executor import CLOSE_S
-from model.lite.chat import ChatModel
+from model.lite.chat import ChatModel, Message
 from model.lite.prompt import ChatExchange, Prompt, build_messages, fit_history
 from model.lite.reply_reader import ThoughtAloud
 from model.lite.synthesizer import Synthesizer
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.markup import replacement
 from model.lite.text.speakable import no_sounds, unsayable
+from model.playback.spoken_text import said_by
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 from model.tools.tool_use import ToolReply, ToolUse
 
@@ -38,7 +37,6 @@ _CLAUSES_AHEAD = 8
 _THOUGHT_ALOUD = (
     "what was said so far was the chat model's thinking; from now on its end is waited for"
 )
-_NO_SOUND = np.zeros(0, np.float32)
 
 
 @dataclass(slots=True)
@@ -138,7 +136,7 @@ class Cascade:
         progress(f"loading {self.chat.name}")
         self.chat.load(progress)
         with ThreadPoolExecutor(1, "covo-load") as beside:
-            reading = beside.submit(self.chat.prepare, build_messages(self.prompt, self.history))
+            reading = beside.submit(self._read, build_messages(self.prompt, self.history))
             progress(f"loading {self._synthesizer.name}")
             self._synthesizer.load()
             reading.result()
@@ -150,7 +148,7 @@ class Cascade:
     def read_ahead(self, words: str) -> None:
         with self._lock:
             messages = build_messages(self.prompt, self._history, words, self._now())
-        self.chat.prepare(messages)
+        self._read(messages)
 
     def reply(self, reply_id: int, turn: UserTurn, cancelled: Cancelled) -> Iterator[ReplyPart]:
         if not turn.text:
@@ -203,12 +201,13 @@ class Cascade:
                 if (words := unsayable(say, synthesizer.language)) and not told:
                     told = True
                     parts.put(ReplyNotice("warning", no_sounds(words)))
-                sound = synthesizer.say(say) if say else _NO_SOUND
-                said, silent = silent + clause, ""
-                if not len(sound):
-                    silent = said
-                elif not parts.put(ReplyAudio(sound, said)):
-                    return
+                said, begin = silent + clause, 0
+                for piece in synthesizer.pieces(say) if say else ():
+                    end = said_by(said, piece.share)
+                    if not parts.put(ReplyAudio(piece.samples, said[begin:end])):
+                        return
+                    begin = end
+                silent = said[begin:]
 
         threads = [feed(clauses, write, "write"), feed(parts, speak, "speak")]
         with self._lock:
@@ -288,8 +287,17 @@ class Cascade:
         for synthesizer in loaded:
             synthesizer.close()
 
+    def _read(self, messages: Sequence[Message]) -> None:
+        """Let the chat model read ``messages`` ahead. Raises: ChatError."""
+        if self._tools is None:
+            self.chat.prepare(messages)
+        else:
+            self._tools.prepare(messages)
+
     def _add(self, exchange: ChatExchange) -> None:
-        self._history = fit_history(self.prompt, (*self._history, exchange), self.chat.context)
+        taken = self._tools.tokens if self._tools is not None else 0
+        room = self.chat.context - taken
+        self._history = fit_history(self.prompt, (*self._history, exchange), room)
 
     def _prepare(self) -> None:
         """Let the chat model read the new history while the user is talking or thinking."""
@@ -312,6 +320,6 @@ class Cascade:
                 messages = build_messages(self.prompt, self._history, now=self._now())
             # Only a head start: if the chat model is broken, the next reply reports it.
             with contextlib.suppress(ModelError):
-                self.chat.prepare(messages)
+                self._read(messages)
             if self._closed.is_set():
                 return

@@ -6,24 +6,23 @@ The embedded one is here; :mod:`model.endpoints.openai_chat` uses an endpoint.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from model.engine import Progress
 from model.errors import ChatError
 from model.jobs.channel import Channel, feed
-from model.lite.gguf import check_gguf, start_server, try_gguf
+from model.lite.llama import LlamaModel
 from model.lite.reply_reader import ChatPart, ReplyReader, ToolCalls
+from model.reply import ReplyNotice
 from model.tools.tool import ToolCall
 
 _MAY_RECUR = 8
 """Repeated tokens that the DRY sampler allows, because an answer may echo its question."""
 
-_CLOSE_S = 1.0
-"""How long closing waits for a prompt being read, which cannot be cancelled."""
+Tools = Sequence[Mapping[str, Any]]
+"""Tools that a reply may call, in OpenAI's form."""
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +38,22 @@ class Message:
     content: str
     calls: tuple[ToolCall, ...] = ()
     call: str = ""
+
+    def to_openai(self) -> dict[str, Any]:
+        """Return it in OpenAI's form."""
+        sent: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.role == "tool":
+            sent["tool_call_id"] = self.call
+        if self.calls:
+            sent["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in self.calls
+            ]
+        return sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,88 +104,85 @@ class ChatModel(Protocol):
 class ToolCallingChat(ChatModel, Protocol):
     """A chat model that can call tools."""
 
+    def prepare_with_tools(self, messages: Sequence[Message], tools: Tools) -> None:
+        """As :meth:`prepare`, for a reply that may call ``tools``."""
+
     def stream_with_tools(
-        self,
-        messages: Sequence[Message],
-        tools: Sequence[Mapping[str, Any]],
-        cancelled: Callable[[], bool],
+        self, messages: Sequence[Message], tools: Tools, cancelled: Callable[[], bool]
     ) -> Iterator[ChatPart | ToolCalls]:
-        """As :meth:`stream`; ``tools`` are those that it may call, in OpenAI's form. If it calls
-        any, the last part is the calls, and there may be no text."""
+        """As :meth:`stream`; it may call ``tools``. If it does, the last part is the calls, and
+        there may be no text. A model that turns out to know no tools says so once."""
+
+
+def no_tools(name: str) -> ReplyNotice:
+    """Return what the user is told once of the model ``name``, which knows no tools."""
+    return ReplyNotice("warning", f"{name} cannot call tools: it answers without")
 
 
 class LlamaChat:
-    """A GGUF model run in this process by llama.cpp (xllamacpp's in-process server).
+    """A GGUF ``model`` run in this process by llama.cpp, limited to ``context`` tokens."""
 
-    Its one KV cache keeps the beginning that a prompt shares with the last one, so only new tokens
-    are read. ``context`` is in tokens. A file that is not ``pinned`` (its bytes were not compared
-    with ours) is tried in a process of its own before it is loaded.
-    """
-
-    def __init__(
-        self,
-        model: Path,
-        sampling: ChatSampling,
-        *,
-        context: int = 2048,
-        threads: int = 2,
-        pinned: bool = False,
-    ) -> None:
-        self.name = model.stem
+    def __init__(self, model: LlamaModel, sampling: ChatSampling, *, context: int = 2048) -> None:
+        self.name = model.name
+        self.model = model
+        """What is loaded, perhaps for other users as well."""
         self.context = context - sampling.max_tokens
-        self._model = model
+        self._slot = model.slot(context)
         self._sampling = sampling
-        self._threads = threads
-        self._pinned = pinned
         self._thinks_first = False
-        self._server: Any = None
-        self._lock = threading.Lock()
-        self._busy = threading.Lock()
-        self._closed = threading.Event()
 
     def load(self, progress: Progress = lambda stage: None) -> None:
-        with self._lock:
-            if self._closed.is_set():
-                raise ChatError(f"the chat model {self.name} was closed")
-            if self._server is None:
-                self._server = self._start(progress)
+        self._slot.load(progress)
 
     def prepare(self, messages: Sequence[Message]) -> None:
-        self._complete(messages, 1, lambda _: True)
+        self._complete(messages, (), 1, lambda _: True)
 
     def stream(
         self, messages: Sequence[Message], cancelled: Callable[[], bool]
     ) -> Iterator[ChatPart]:
         channel: Channel[ChatPart] = Channel(cancelled)
-        reader = ReplyReader(self.name, self._sampling.max_tokens, thinks_first=self._thinks_first)
-
-        def take(choice: Mapping[str, Any]) -> bool:
-            parts = reader.read(choice["delta"], choice.get("finish_reason"))
-            return not channel.stopped and all(channel.put(part) for part in parts)
 
         def produce() -> None:
-            self._complete(messages, self._sampling.max_tokens, take)
-            if not channel.stopped:
-                for part in reader.end():
-                    channel.put(part)
-                self._thinks_first = reader.thinks_first
+            self._produce(messages, (), channel.put, lambda: channel.stopped)
 
         feed(channel, produce, "chat")
         return iter(channel)
 
     def close(self) -> None:
         """Free memory, waiting up to 1 s for a prompt being read. Safe to call twice."""
-        self._closed.set()
-        if self._busy.acquire(timeout=_CLOSE_S):
-            try:
-                with self._lock:
-                    self._server = None
-            finally:
-                self._busy.release()
+        self._slot.close()
+
+    def _produce(
+        self,
+        messages: Sequence[Message],
+        tools: Tools,
+        put: Callable[[ChatPart], bool],
+        stopped: Callable[[], bool],
+    ) -> tuple[ToolCall, ...]:
+        """Write a reply and ``put`` its parts until it is ``stopped``; return the calls in it."""
+        reader = ReplyReader(
+            self.name,
+            self._sampling.max_tokens,
+            thinks_first=self._thinks_first,
+            tools=bool(tools),
+        )
+
+        def take(choice: Mapping[str, Any]) -> bool:
+            parts = reader.read(choice["delta"], choice.get("finish_reason"))
+            return not stopped() and all(put(part) for part in parts)
+
+        self._complete(messages, tools, self._sampling.max_tokens, take)
+        if stopped():
+            return ()
+        for part in reader.end():
+            put(part)
+        self._thinks_first = reader.thinks_first
+        return reader.calls
 
     def _complete(
         self,
         messages: Sequence[Message],
+        tools: Tools,
         max_tokens: int,
         take: Callable[[Mapping[str, Any]], bool],
     ) -> None:
@@ -178,7 +190,6 @@ class LlamaChat:
 
         Each is a choice of a chunk in OpenAI's form.
         """
-        self.load()
         problem = "it stopped without finishing its reply"
 
         def receive(chunk: dict[str, Any]) -> bool:
@@ -197,7 +208,7 @@ class LlamaChat:
                 problem = str(chunk["error"].get("message", chunk["error"]))
                 return True
             for choice in chunk.get("choices", ()):
-                stop = self._closed.is_set() or not take(choice)
+                stop = self._slot.closed or not take(choice)
                 if stop or choice.get("finish_reason"):
                     problem = ""
                 if stop:
@@ -205,7 +216,7 @@ class LlamaChat:
             return False
 
         request = {
-            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "messages": [message.to_openai() for message in messages],
             "stream": True,
             "max_tokens": max_tokens,
             "temperature": self._sampling.temperature,
@@ -213,28 +224,36 @@ class LlamaChat:
             "repeat_penalty": self._sampling.repeat_penalty,
             "dry_multiplier": self._sampling.dry,
             "dry_allowed_length": _MAY_RECUR,
-            "cache_prompt": True,
             "chat_template_kwargs": {"enable_thinking": False},
         }
-        with self._busy:
-            if self._closed.is_set():
-                raise ChatError(f"the chat model {self.name} was closed")
-            try:
-                self._server.handle_chat_completions(request, receive)
-            except RuntimeError as error:
-                raise ChatError(f"the chat model {self.name} failed: {error}") from error
+        if tools:
+            request["tools"] = list(tools)
+        self._slot.chat(request, receive)
         if problem:
             raise ChatError(f"the chat model {self.name} failed: {problem}")
 
-    def _start(self, progress: Progress) -> Any:
-        check_gguf(self._model)
-        context = self.context + self._sampling.max_tokens
-        if not self._pinned:
-            progress(f"trying {self.name}")
-            try_gguf(
-                self._model,
-                context=context,
-                cancelled=self._closed.is_set,
-            )
-            progress(f"loading {self.name}")
-        return start_server(self._model, context=context, threads=self._threads)
+
+class ToolCallingLlama(LlamaChat):
+    """One that calls tools if the file's chat template knows them."""
+
+    _told = False
+
+    def prepare_with_tools(self, messages: Sequence[Message], tools: Tools) -> None:
+        self._complete(messages, tools if self._slot.knows_tools() else (), 1, lambda _: True)
+
+    def stream_with_tools(
+        self, messages: Sequence[Message], tools: Tools, cancelled: Callable[[], bool]
+    ) -> Iterator[ChatPart | ToolCalls]:
+        channel: Channel[ChatPart | ToolCalls] = Channel(cancelled)
+
+        def produce() -> None:
+            usable = tools if self._slot.knows_tools() else ()
+            if tools and not usable and not self._told:
+                channel.put(no_tools(self.name))
+            calls = self._produce(messages, usable, channel.put, lambda: channel.stopped)
+            self._told = self._told or not channel.stopped  # else nobody saw it
+            if calls:
+                channel.put(ToolCalls(calls))
+
+        feed(channel, produce, "chat")
+        return iter(channel)

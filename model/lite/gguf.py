@@ -32,6 +32,9 @@ _MOST_CORES = 8
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """How much of the processors a container may use: microseconds of work in how many, or max."""
 
+_PART = 64
+"""Tokens of a prompt that are read at once where others may wait: smaller parts cost more."""
+
 _MEASURED_S = 1.5
 _TOKENS = 400
 
@@ -76,14 +79,29 @@ def try_gguf(path: Path, *, context: int, cancelled: Callable[[], bool]) -> None
     _survived.add(version)
 
 
-def start_server(path: Path, *, context: int, threads: int, warm_up: bool = True) -> Any:
-    """Return xllamacpp's in-process server of ``path``. Raises: ChatError."""
+def start_server(
+    path: Path,
+    *,
+    context: int,
+    threads: int,
+    slots: int = 1,
+    key: str = "",
+    warm_up: bool = True,
+) -> Any:
+    """Return xllamacpp's in-process server of ``path``.
+
+    ``slots``: prompts of up to ``context`` tokens that it keeps, and answers at once. ``key``:
+    opens its local port, which nobody else needs to know. Raises: ChatError.
+    """
     import xllamacpp
 
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
-    params.n_ctx = context
-    params.n_parallel = 1
+    params.n_ctx = context * slots
+    params.n_parallel = slots
+    if slots > 1:
+        # A long prompt in one slot is read in parts, between which others are answered.
+        params.n_batch = params.n_ubatch = _PART
     params.n_gpu_layers = 0
     params.warmup = warm_up
     # The threads wait for each other at every layer, so other work on one core slows down all:
@@ -95,7 +113,7 @@ def start_server(path: Path, *, context: int, threads: int, warm_up: bool = True
     params.cache_ram_mib = 0  # the default keeps 8 GB of old prompts
     params.verbosity = -1
     # The server also listens on a local port; a random key keeps others out.
-    params.api_keys = [secrets.token_urlsafe(32)]
+    params.api_keys = [key or secrets.token_urlsafe(32)]
     params.ui = False
     params.endpoint_slots = False
     try:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 import re
 import threading
-from pathlib import Path
 from typing import Any
 
 from model.errors import ChatError, EndOfTurnError
-from model.lite.gguf import start_server
+from model.lite.llama import LlamaModel
 from model.turns.endings.models import Outlook
 
 _EXAMPLES = (
@@ -55,18 +54,16 @@ _LAST_MARK = re.compile(r"[\s.?!…,;:–—-]+$")
 
 
 class SmolOutlook:
-    """A :class:`model.turns.endings.models.OutlookModel`: SmolLM2-135M-Instruct at ``path``."""
+    """A :class:`model.turns.endings.models.OutlookModel`: SmolLM2-135M-Instruct as ``model``, which
+    may write replies as well."""
 
     name = "SmolLM2-135M"
     languages = frozenset({"en"})
 
-    def __init__(self, path: Path, *, threads: int = 2) -> None:
-        self.path = path
-        self._threads = threads
+    def __init__(self, model: LlamaModel) -> None:
+        self._slot = model.slot(_CONTEXT, first=True)
         self._lock = threading.Lock()
-        self._server: Any = None
         self._last: tuple[tuple[str, str], Outlook] | None = None
-        self._closed = False
 
     def load(self) -> None:
         """Load the model and read the examples. Raises: EndOfTurnError."""
@@ -74,8 +71,7 @@ class SmolOutlook:
 
     def close(self) -> None:
         """Free the memory. Safe to call twice."""
-        with self._lock:
-            self._server, self._last, self._closed = None, None, True
+        self._slot.close()
 
     def outlook(self, words: str, before: str) -> Outlook:
         """See :class:`model.turns.endings.models.OutlookModel`.
@@ -111,8 +107,6 @@ class SmolOutlook:
     def _followers(self, prompt: str, mark: str) -> list[list[tuple[str, float]]]:
         """Return the likeliest tokens after ``prompt``, and those after ``mark``, with their log
         probabilities. Special tokens and parts of characters are all written as nothing."""
-        if self._closed:
-            raise EndOfTurnError("the language model of the end of turns was closed")
         chunks: list[dict[str, Any]] = []
 
         def receive(chunk: dict[str, Any]) -> bool:
@@ -125,17 +119,14 @@ class SmolOutlook:
             "n_probs": _FOLLOWERS,
             "temperature": 0.0,
             "logit_bias": [[mark, 100.0]],  # written for sure; does not change what is told
-            "cache_prompt": True,
             "special": True,
         }
         try:
-            if self._server is None:
-                self._server = start_server(self.path, context=_CONTEXT, threads=self._threads)
-            self._server.handle_completions(request, receive)
+            self._slot.complete(request, receive)
             choices = [choice for chunk in chunks for choice in chunk.get("choices", ())]
             steps = [step for choice in choices for step in choice["logprobs"]["content"]]
             first, second = (step["top_logprobs"] for step in steps)
-        except (ChatError, RuntimeError, LookupError, TypeError, ValueError) as error:
+        except (ChatError, LookupError, TypeError, ValueError) as error:
             answer = str(chunks[-1:])[:200]
             raise EndOfTurnError(f"the language model failed: {error} {answer}") from error
         return [[(one["token"], one["logprob"]) for one in step] for step in (first, second)]

@@ -26,6 +26,7 @@ from audio_io.signal import Audio
 from model.errors import RecognizerError
 from model.hearing.languages import AUTO, WITHOUT_SPACES, SpokenLanguages
 from model.hearing.recognition import Transcript
+from model.jobs.shared import Shared
 from model.lite.failures import raised_as
 from model.lite.mel import log_mel
 
@@ -109,11 +110,21 @@ WHISPER_BASE = "Whisper base"
 """The embedded model's name."""
 
 
+@dataclass(frozen=True)
+class LoadedWhisper:
+    """The ``model`` in CTranslate2, which does one stage after another in the order in which
+    threads ask for them, and its ``tokenizer``."""
+
+    model: Any
+    tokenizer: Any
+
+
 class WhisperRecognizer:
     """``folder`` holds ``model.bin``, ``config.json``, a vocabulary and ``tokenizer.json``.
 
     ``language`` is a code such as ``en``, or ``auto`` to detect it in each recording. ``name`` is
-    shown to the user. Thread-safe.
+    shown to the user. ``shared``: what is loaded, with the recognisers of other conversations; one
+    waits for one stage of each of them at most. Thread-safe.
     """
 
     def __init__(
@@ -124,6 +135,7 @@ class WhisperRecognizer:
         threads: int = 2,
         no_speech: NoSpeech | None = None,
         name: str = WHISPER_BASE,
+        shared: Shared[LoadedWhisper] | None = None,
     ) -> None:
         self.name = f"{name} int8"
         self._folder = folder
@@ -133,27 +145,32 @@ class WhisperRecognizer:
         self._no_speech = no_speech or NoSpeech()
         self._lock = threading.Lock()
         self._order = NewestFirst()
-        self._model: Any = None
-        self._tokenizer: Any = None
+        self._shared = shared or Shared()
+        self._loaded: LoadedWhisper | None = None
 
     def load(self) -> None:
         """Load the model and run it once, unless already loaded. Raises: RecognizerError."""
         with self._lock:
-            if self._model is not None:
+            if self._loaded is not None:
                 return
             torch = sys.modules.get("torch")
             threads = torch.get_num_threads() if torch else 0
-            self._load()
+            self._loaded = self._shared.get(self._load)
             if torch:
                 # CTranslate2 sets OpenMP's number of threads for the calling thread, which is
                 # torch's too.
                 torch.set_num_threads(threads)
         self._transcribe_piece(_FAINT_NOISE)
 
+    def start_over(self) -> None:
+        """See :meth:`model.hearing.recognition.LoadableRecognizer.start_over`."""
+        self._spoken = SpokenLanguages()
+
     def close(self) -> None:
-        """Free the memory. Safe to call twice; the next use loads it again."""
+        """Free the memory, unless others share it. Safe to call twice; the next use loads it
+        again."""
         with self._lock:
-            self._model = self._tokenizer = None
+            self._loaded = None
 
     def transcribe(self, audio: Audio) -> Transcript:
         if not len(audio):
@@ -182,9 +199,10 @@ class WhisperRecognizer:
     def _decode(self, call: int, audio: Audio, window: float) -> Transcript:
         import ctranslate2
 
-        model, tokenizer = self._model, self._tokenizer
-        if model is None:
+        loaded = self._loaded
+        if loaded is None:
             raise RecognizerError("the recogniser was closed while it was at work")
+        model, tokenizer = loaded.model, loaded.tokenizer
         mel = log_mel(audio, round(window * USER_RATE), model.n_mels)
         try:
             with self._order.stage(call):
@@ -196,22 +214,8 @@ class WhisperRecognizer:
                 likely = {token.strip("<|>"): probability for token, probability in detected}
                 language = self._spoken.choose(likely, len(audio) / USER_RATE)
                 sure = likely.get(language, 0.0)
-            begin = ("startoftranscript", language, "transcribe", "notimestamps")
-            prompt = [f"<|{token}|>" for token in begin]
-            ids = [tokenizer.token_to_id(token) for token in prompt]
-            if None in ids:
-                raise RecognizerError(f"Whisper knows no language called {self._language!r}")
-            # About 8 tokens a second is fast speech; the limit only bounds a decoder in a loop.
-            longest = min(448, len(prompt) + 24 + round(len(audio) / USER_RATE * 8))
             with self._order.stage(call):
-                result = model.generate(
-                    encoded,
-                    [ids],
-                    beam_size=1,
-                    max_length=longest,
-                    return_scores=True,
-                    return_no_speech_prob=True,
-                )[0]
+                result = decode_words(model, tokenizer, encoded, language, len(audio) / USER_RATE)
         except (RuntimeError, ValueError) as error:
             raise RecognizerError(f"the recogniser failed: {error}") from error
         words = result.sequences_ids[0]
@@ -228,7 +232,7 @@ class WhisperRecognizer:
             probability > limit.probability and confidence < limit.confidence
         )
 
-    def _load(self) -> None:
+    def _load(self) -> LoadedWhisper:
         import ctranslate2
         import tokenizers
 
@@ -243,7 +247,29 @@ class WhisperRecognizer:
                 compute_type="int8",
                 intra_threads=self._threads,
             )
-        self._tokenizer, self._model = tokenizer, model
+        return LoadedWhisper(model, tokenizer)
+
+
+def decode_words(model: Any, tokenizer: Any, encoded: Any, language: str, seconds: float) -> Any:
+    """Return what CTranslate2's ``model`` makes of ``seconds`` of sound that were ``encoded``.
+
+    Raises: RecognizerError for a language that it does not know, RuntimeError, ValueError.
+    """
+    begin = ("startoftranscript", language, "transcribe", "notimestamps")
+    prompt = [f"<|{token}|>" for token in begin]
+    ids = [tokenizer.token_to_id(token) for token in prompt]
+    if None in ids:
+        raise RecognizerError(f"Whisper knows no language called {language!r}")
+    # About 8 tokens a second is fast speech; the limit only bounds a decoder in a loop.
+    longest = min(448, len(prompt) + 24 + round(seconds * 8))
+    return model.generate(
+        encoded,
+        [ids],
+        beam_size=1,
+        max_length=longest,
+        return_scores=True,
+        return_no_speech_prob=True,
+    )[0]
 
 
 def loudest(audio: Audio) -> float:

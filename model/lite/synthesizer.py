@@ -1,17 +1,20 @@
 """Text to speech, clause by clause, with all voices at one level.
 
-The networks put about 0.3 s of silence before a clause and 0.5 s after it. Both are cut off: the
-first delays the reply, and punctuation sets the pauses instead.
+A clause comes in pieces, the first of them before the others are made. The networks put about 0.3 s
+of silence before a clause and 0.5 s after it. Both are cut off: the first delays the reply, and
+punctuation sets the pauses instead.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE
@@ -19,9 +22,12 @@ from audio_io.levels import block_powers, from_db
 from audio_io.signal import Audio, fade_out
 from model.errors import SynthesizerError
 from model.lite.failures import raised_as
+from model.lite.kokoro.network import KokoroModel, Statistics
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
+from voices.lite_data import STATISTICS
+from voices.tuning import AS_IT_IS, VoiceTuning
 
 LEVEL_DB = -20.0
 """RMS level while speaking, in dBFS."""
@@ -34,24 +40,41 @@ _SILENT_DB = 40.0
 """Level below the loudest 10 ms at which a clause begins and ends."""
 _LEAD = round(0.03 * ASSISTANT_RATE)
 _TAIL = round(0.06 * ASSISTANT_RATE)
+_FADE = round(0.01 * ASSISTANT_RATE)
 _PAUSES = {".": 0.28, "!": 0.28, "?": 0.32, "…": 0.3, ":": 0.2, ";": 0.2, ",": 0.12, "—": 0.15}
 
 Style = NDArray[np.float32]
 """A Kokoro voice: float32, shape (510, 1, 256), one style per number of phonemes."""
 
 
+@dataclass(frozen=True, slots=True)
+class SpokenPiece:
+    """A piece of a clause's sound, float32 mono 24 kHz, and the ``share`` of the clause that has
+    been said at its end: 1 at the end of the clause."""
+
+    samples: Audio = field(repr=False)
+    share: float = 1.0
+
+
 class Synthesizer:
     """One voice: cleans the text, makes its sound clause by clause, and levels it. Thread-safe.
 
     ``level``: of its raw sound while speaking, in dBFS; None measures it on a sentence at loading.
+    ``tuning``: how it is changed; peaks limit how much louder it gets.
     """
 
     name = ""
     """The model behind the voice, as shown to the user."""
 
-    def __init__(self, phonemizer: Phonemizer, level: float | None = None) -> None:
+    def __init__(
+        self,
+        phonemizer: Phonemizer,
+        level: float | None = None,
+        tuning: VoiceTuning = AS_IT_IS,
+    ) -> None:
         self._phonemizer = phonemizer
         self._level = level
+        self._tuning = tuning
         self._gain: float | None = None
         self._lock = threading.Lock()
 
@@ -67,32 +90,39 @@ class Synthesizer:
                 self._load()
                 text = speakable(_CALIBRATIONS[self.language], self.language)
                 if self._level is None:
-                    level = speaking_level(self._raw(text))
+                    level = speaking_level(_joined(self._raw(text)))
                 else:
                     level = self._level
                     self._phonemizer.pieces(text)  # loads its lexicon
-                self._gain = from_db(LEVEL_DB - level)
+                self._gain = from_db(LEVEL_DB + self._tuning.loudness - level)
 
     def say(self, clause: str) -> Audio:
         """Return ``clause`` as float32 mono 24 kHz, perhaps empty. Raises: SynthesizerError."""
+        return _joined(self.pieces(clause))
+
+    def pieces(self, clause: str) -> Iterator[SpokenPiece]:
+        """Yield the sound of ``clause`` as it is made. Raises: SynthesizerError."""
         text = speakable(clause, self.language)
         if not text:
-            return np.zeros(0, np.float32)
+            return
         self.load()
-        sound = trim(self._raw(text)) * np.float32(self._gain or 1.0)
-        loudest = float(np.max(np.abs(sound), initial=0.0))
-        if loudest > PEAK:
-            sound *= np.float32(PEAK / loudest)
-        pause = _PAUSES.get(text.rstrip("\"'”’)]")[-1:], 0.05)
-        return np.pad(sound, (0, round(pause * ASSISTANT_RATE))).astype(np.float32)
+        gain = np.float32(self._gain or 1.0)
+        edges, limiter = Edges(), Limiter()
+        for piece in self._raw(text):
+            over = piece.share >= 1.0
+            sound = limiter.limit(edges.cut(piece.samples * gain, over=over))
+            if over:
+                pause = _PAUSES.get(text.rstrip("\"'”’)]")[-1:], 0.05)
+                sound = np.pad(sound, (0, round(pause * ASSISTANT_RATE)))
+            if len(sound):
+                yield SpokenPiece(sound.astype(np.float32), piece.share)
 
     def stream(self, text: str) -> Iterator[Audio]:
-        """Yield the sound of ``text`` clause by clause. Raises: SynthesizerError."""
+        """Yield the sound of ``text`` as it is made. Raises: SynthesizerError."""
         splitter = ClauseSplitter()
         for clause in [*splitter.feed(text), *splitter.flush()]:
-            sound = self.say(clause)
-            if len(sound):
-                yield sound
+            for piece in self.pieces(clause):
+                yield piece.samples
 
     def phonemes(self, text: str) -> str:
         """Return the phonemes of ``text``. Raises: SynthesizerError."""
@@ -104,9 +134,15 @@ class Synthesizer:
             self._gain = None
             self._unload()
 
-    def _raw(self, text: str) -> Audio:
-        sounds = [self._speak(piece) for piece in self._phonemizer.pieces(text)]
-        return np.concatenate(sounds) if sounds else np.zeros(0, np.float32)
+    def _raw(self, text: str) -> Iterator[SpokenPiece]:
+        """Yield what the network makes of ``text``."""
+        parts = self._phonemizer.pieces(text)
+        total, said = sum(map(len, parts)), 0
+        for phonemes in parts:
+            for piece in self._speak(phonemes):
+                share = (said + piece.share * len(phonemes)) / total
+                yield SpokenPiece(piece.samples, share)
+            said += len(phonemes)
 
     def _load(self) -> None:
         raise NotImplementedError
@@ -114,7 +150,8 @@ class Synthesizer:
     def _unload(self) -> None:
         raise NotImplementedError
 
-    def _speak(self, phonemes: str) -> Audio:
+    def _speak(self, phonemes: str) -> Iterator[SpokenPiece]:
+        """Yield the sound of ``phonemes``; the share of the last piece is 1."""
         raise NotImplementedError
 
 
@@ -123,8 +160,14 @@ class HibariSynthesizer(Synthesizer):
 
     name = "hibari-tts 0.2.1 (heart)"
 
-    def __init__(self, model: Path, phonemizer: Phonemizer, level: float | None = None) -> None:
-        super().__init__(phonemizer, level)
+    def __init__(
+        self,
+        model: Path,
+        phonemizer: Phonemizer,
+        level: float | None = None,
+        tuning: VoiceTuning = AS_IT_IS,
+    ) -> None:
+        super().__init__(phonemizer, level, tuning)
         self._model = model
         self._hibari: Any = None
 
@@ -137,97 +180,78 @@ class HibariSynthesizer(Synthesizer):
     def _unload(self) -> None:
         self._hibari = None
 
-    def _speak(self, phonemes: str) -> Audio:
+    def _speak(self, phonemes: str) -> Iterator[SpokenPiece]:
         hibari = self._hibari
         if hibari is None:
             raise SynthesizerError("the voice was closed while speaking")
-        # With a fixed seed the same text always sounds the same.
+        shift = self._tuning.pitch_factor
         with raised_as(SynthesizerError, "hibari failed"):
-            return np.asarray(hibari.from_phonemes(phonemes, seed=0), np.float32)
-
-
-class KokoroModel:
-    """The Kokoro network, loaded on first use and shared by its voices. Thread-safe."""
-
-    def __init__(self, model: Callable[[], Path], *, threads: int = 2) -> None:
-        self._model = model
-        self._threads = threads
-        self._lock = threading.Lock()
-        self._session: Any = None
-        self._run_options: Any = None
-
-    def load(self) -> None:
-        """Load the network once. Raises: SynthesizerError, WeightsError."""
-        with self._lock:
-            if self._session is not None:
-                return
-            path = self._model()
-            with raised_as(SynthesizerError, "cannot load Kokoro"):
-                self._session = self._start(path)
-
-    def close(self) -> None:
-        """Free memory; the next use loads it again."""
-        with self._lock:
-            self._session = None
-
-    def run(self, numbers: list[int], style: NDArray[np.float32]) -> Audio:
-        """Return the sound of the phonemes ``numbers`` in ``style``, shape (1, 256)."""
-        self.load()
-        session = self._session
-        if session is None:
-            raise SynthesizerError("Kokoro was closed while speaking")
-        inputs = {
-            "tokens": np.array([[0, *numbers, 0]], np.int64),
-            "style": style,
-            "speed": np.ones(1, np.float32),
-        }
-        with raised_as(SynthesizerError, "Kokoro failed"):
-            sound = session.run(None, inputs, self._run_options)[0]
-        return np.asarray(sound, np.float32).reshape(-1)
-
-    def _start(self, path: Path) -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads
-        options.log_severity_level = 3
-        # Spinning threads would take the chat model's core.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Give back what the longest piece needed. Without the arena, the heap's holes take 1 GB.
-        self._run_options = onnxruntime.RunOptions()
-        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            # Another speed at another rate is another pitch. A seed: a text always sounds the same.
+            sound = hibari.from_phonemes(phonemes, self._tuning.speed / shift, seed=0)
+            if shift != 1:
+                sound = soxr.resample(sound, ASSISTANT_RATE * shift, ASSISTANT_RATE)
+        yield SpokenPiece(np.asarray(sound, np.float32))
 
 
 class KokoroSynthesizer(Synthesizer):
-    """A natural voice: Kokoro with the style in ``file``, which is read when it is first used."""
+    """A natural voice: Kokoro with the style in ``file``, which is read when it is first used.
+
+    A file beside it with the ending ``.statistics.npy`` has its statistics; without them, a clause
+    comes in one piece.
+    """
 
     name = "Kokoro-82M int8"
 
     def __init__(
-        self, model: KokoroModel, file: Path, phonemizer: Phonemizer, level: float | None = None
+        self,
+        model: KokoroModel,
+        file: Path,
+        phonemizer: Phonemizer,
+        level: float | None = None,
+        tuning: VoiceTuning = AS_IT_IS,
     ) -> None:
-        super().__init__(phonemizer, level)
+        super().__init__(phonemizer, level, tuning)
         self._model = model
         self._file = file
         self._style: Style | None = None
+        self._statistics: Statistics | None = None
 
     def _load(self) -> None:
-        self._style = load_style(self._file)
-        self._model.load()
+        style, file = load_style(self._file), self._file.with_suffix(STATISTICS)
+        self._statistics = load_statistics(file) if file.exists() else None
+        self._model.load("features", "pieces" if self._statistics else "whole")
+        self._style = style
 
     def _unload(self) -> None:
         """Keep the network, which other voices share; its maker closes it."""
         self._style = None
 
-    def _speak(self, phonemes: str) -> Audio:
+    def measure(self, clauses: Sequence[str]) -> NDArray[np.float32]:
+        """Return a row of the voice's statistics, the mean of ``clauses``.
+
+        Raises: SynthesizerError.
+        """
+        style, rows = load_style(self._file), []
+        for clause in clauses:
+            for phonemes in self._phonemizer.pieces(speakable(clause, self.language)):
+                numbers = self._phonemizer.numbers(phonemes)
+                rows.append(self._model.measure(numbers, style[len(numbers) - 1], self._tuning))
+        return np.asarray(np.mean(rows, axis=0), np.float32)
+
+    def _speak(self, phonemes: str) -> Iterator[SpokenPiece]:
         numbers = self._phonemizer.numbers(phonemes)
         if not numbers:
-            return np.zeros(0, np.float32)
-        style = self._style
-        if style is None:
+            yield SpokenPiece(np.zeros(0, np.float32))
+            return
+        if (style := self._style) is None:
             raise SynthesizerError("the voice was closed while speaking")
-        return self._model.run(numbers, style[len(numbers) - 1])
+        if (statistics := self._statistics) is None:
+            yield SpokenPiece(self._model.whole(numbers, style[len(numbers) - 1], self._tuning))
+            return
+        length = statistics.nearest(len(numbers))
+        row, held = style[length - 1], statistics.at(length)
+        for piece in self._model.pieces(numbers, row, held, self._tuning):
+            yield SpokenPiece(*piece)
 
 
 def load_style(path: Path) -> Style:
@@ -241,19 +265,70 @@ def load_style(path: Path) -> Style:
     return values.reshape(510, 1, 256).astype(np.float32)
 
 
-def trim(sound: Audio) -> Audio:
-    """Return ``sound`` with at most 30 ms of silence before it and 60 ms after it."""
-    levels = _block_levels(sound)
-    if not len(levels):
-        return sound
-    loud = np.flatnonzero(levels > levels.max() - _SILENT_DB)
-    begin = max(0, int(loud[0]) * _BLOCK - _LEAD)
-    end = min(len(sound), (int(loud[-1]) + 1) * _BLOCK + _TAIL)
-    kept = np.array(sound[begin:end], np.float32)
-    fade = min(_LEAD, len(kept)) // 3
-    kept[:fade] *= fade_out(fade)[::-1]
-    kept[len(kept) - fade :] *= fade_out(fade)
-    return kept
+def load_statistics(path: Path) -> Statistics:
+    """Return the statistics of a Kokoro voice in a file of numpy. Raises: SynthesizerError."""
+    try:
+        return Statistics(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise SynthesizerError(f"{path} has no statistics of a voice: {error}") from error
+
+
+class Edges:
+    """Cuts off the silence around a clause that comes in pieces: 30 ms stay before, 60 ms after."""
+
+    def __init__(self) -> None:
+        self._loudest = LEVEL_DB - 10.0
+        self._begun = False
+        self._held = np.zeros(0, np.float32)
+        self._end = 0  # of what stays, counted from the beginning of what is held back
+
+    def cut(self, piece: Audio, *, over: bool) -> Audio:
+        """Add ``piece``; return what is certain to stay. ``over``: no piece follows."""
+        sound = np.concatenate((self._held, piece))
+        levels = _block_levels(sound)
+        self._loudest = max(self._loudest, levels.max(initial=self._loudest))
+        loud = np.flatnonzero(levels > self._loudest - _SILENT_DB)
+        begin = 0
+        if len(loud):
+            self._end = (int(loud[-1]) + 1) * _BLOCK + _TAIL
+            if not self._begun:
+                begin = max(0, int(loud[0]) * _BLOCK - _LEAD)
+        end = min(len(sound), self._end)
+        if not over:
+            end = max(0, end - _FADE)  # this much fades out if only silence follows
+        kept = sound[begin:end]
+        self._held, self._end = sound[end:], self._end - end
+        fade = min(_FADE, len(kept))
+        if fade and not self._begun:
+            self._begun = True
+            kept[:fade] *= fade_out(fade)[::-1]
+        if over:
+            kept[len(kept) - fade :] *= fade_out(fade)
+        return kept
+
+
+class Limiter:
+    """Lowers a clause that comes in pieces, once and for all, so that no sample exceeds ``PEAK``.
+
+    The gain glides down until the first sample that would be too large; nothing is clipped.
+    """
+
+    def __init__(self) -> None:
+        self._gain = 1.0
+        self._begun = False
+
+    def limit(self, piece: Audio) -> Audio:
+        """Return ``piece``, lowered where it must be."""
+        sizes = np.abs(piece)
+        gains = np.full(len(piece), self._gain, np.float32)
+        too_large = sizes * self._gain > PEAK
+        if too_large.any():
+            glide = int(np.argmax(too_large)) if self._begun else 0
+            lower = PEAK / float(sizes.max())
+            gains[:glide] = np.linspace(self._gain, lower, glide, endpoint=False)
+            gains[glide:] = self._gain = lower
+        self._begun = self._begun or len(piece) > 0
+        return piece * gains
 
 
 def speaking_level(sound: Audio) -> float:
@@ -269,3 +344,7 @@ def _block_levels(sound: Audio) -> NDArray[np.float64]:
     powers = block_powers(sound.astype(np.float64), _BLOCK)
     levels: NDArray[np.float64] = 10 * np.log10(powers + 1e-12)
     return levels
+
+
+def _joined(pieces: Iterable[SpokenPiece]) -> Audio:
+    return np.concatenate([np.zeros(0, np.float32), *(piece.samples for piece in pieces)])

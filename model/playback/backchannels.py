@@ -102,7 +102,7 @@ class Backchannels:
             raise ValueError("a hum is asked for where none fits")
         self._enough = turn.voiced + samples(s.again)
         self.number -= 1
-        return Backchannel(now, turn.number, self.number, sound, self._text)
+        return Backchannel(now, self.number, sound, turn.number, self._text)
 
     def _suitable(self) -> str:
         """Return the hum in the user's language if the voice speaks it, else in another."""

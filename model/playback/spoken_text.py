@@ -78,6 +78,22 @@ class SpokenText:
         return letters
 
 
+def said_by(text: str, share: float) -> int:
+    """Return the end of the words of ``text`` that the first ``share`` of its sound says.
+
+    The word that is being said counts from its middle on.
+    """
+    if share >= 1.0:
+        return len(text)
+    said, end, letters = share * _letters(text), 0, 0
+    for word in _WORD.finditer(text):
+        length = _letters(word.group())
+        if letters + length / 2 > said:
+            break
+        letters, end = letters + length, word.end()
+    return end
+
+
 class SaidWords:
     """Shares the words of a reply out over its sound, at a common rate of speech.
 

@@ -39,12 +39,14 @@ _APART_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """A timer of ``length`` seconds that rings at ``due`` (user samples) after ``rang`` rings."""
+    """A timer of ``length`` seconds that rings at ``due`` (user samples) after ``rang`` rings.
+    ``told``: the user has seen that it was set."""
 
     name: str
     length: float
     due: int
     rang: int = 0
+    told: bool = False
 
 
 class Timers:
@@ -105,6 +107,20 @@ class Timers:
         with self._lock:
             self._now = now
 
+    def told(self) -> None:
+        """Let the timers that were set since the last call run from now on.
+
+        Tools run on threads. With a virtual clock, the time that came before a timer was set has
+        passed only when its setting is told.
+        """
+        with self._lock:
+            self._timers = tuple(
+                timer
+                if timer.told
+                else replace(timer, due=self._now + samples(timer.length), told=True)
+                for timer in self._timers
+            )
+
     def ring(self, number: int) -> TimerRang | None:
         """Return the ring that is due, for the speaker under ``number``; None if there is none."""
         with self._lock:
@@ -119,7 +135,7 @@ class Timers:
             sound = _ring()
             length = len(sound) * USER_RATE // ASSISTANT_RATE
             self._free_at = self._now + length + samples(_APART_S)
-            return TimerRang(self._now, number, timer.name, rang, sound)
+            return TimerRang(self._now, number, sound, timer.name, rang)
 
     def acknowledge(self) -> None:
         """Let the timers that rang not ring again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -59,6 +60,15 @@ class ToolUse:
     def begin(self, reply_id: int, turn: UserTurn) -> ToolReply:
         """Return what writes the reply ``reply_id`` to ``turn``."""
         return ToolReply(self, reply_id, turn)
+
+    def prepare(self, messages: Sequence[Message]) -> None:
+        """Let the chat model read ``messages`` ahead. Raises: ChatError."""
+        self.chat.prepare_with_tools(messages, self.box.declared())
+
+    @property
+    def tokens(self) -> int:
+        """An estimate of the tokens that telling of the tools takes."""
+        return len(json.dumps(self.box.declared())) // 3
 
     def ask(self, reply_id: int, call: ToolCall) -> None:
         """Note that reply ``reply_id`` asks whether to make ``call``."""

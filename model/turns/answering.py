@@ -27,7 +27,10 @@ from model.turns.states import (
 )
 
 UNANSWERED = "not to be answered yet"
-"""Why LISTENING is entered after a turn that waits for an answer."""
+"""Why a turn's end is followed by no reply yet: it waits to be answered."""
+
+NO_REPLY = "no reply came"
+"""Why THINKING ends without a reply that was wanted."""
 
 MOST_UNANSWERED = 20
 """Turns that may wait for an answer; the oldest is then forgotten."""
@@ -66,7 +69,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
             c.emit(Notice(c.now, "warning", f"the reply has no words to say: {reply.text!r}"))
         c.generator.settle(reply.reply_id, reply.split())
         c.question = ""
-        return _after_reply(c, state.overlap, "no reply came")
+        return _after_reply(c, state.overlap, NO_REPLY)
     return state
 
 
@@ -237,7 +240,7 @@ def _after_reply(c: TurnContext, overlap: Overlap | None, reason: str) -> Conver
     overlap.drop()
     turn = c.open_turn() if overlap.goes_on else overlap.turn
     turn.over_reply = not c.question
-    return c.enter(UserSpeaking(turn), "speech began")
+    return c.enter(UserSpeaking(turn), reason)
 
 
 def _keep_unanswered(c: TurnContext, state: Thinking) -> ConversationState:

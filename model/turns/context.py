@@ -23,7 +23,7 @@ from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
 from model.jobs.executor import Executor
-from model.jobs.question import Question
+from model.jobs.question import ReadingAhead
 from model.playback.backchannels import Backchannels
 from model.playback.spoken_reply import SpokenReply
 from model.playback.timers import Timers
@@ -70,9 +70,7 @@ class TurnContext:
 
     def __post_init__(self) -> None:
         # In the lane of replies: the next one waits for what is being read, and goes on from it.
-        self._ahead: Question[None] = Question(
-            self.executor, REPLY_LANE, model="reading ahead", trouble="", retries=True
-        )
+        self._ahead = ReadingAhead(self.executor, REPLY_LANE)
 
     def begin(self, frame: Frame) -> None:
         """Begin a frame: its time, the speaker's position, no events yet."""
@@ -117,10 +115,9 @@ class TurnContext:
         """Let the language models read the ``partial`` words of the turn, which then only have to
         read what is new. A model that still reads the last ones is left alone."""
         self.probe.read_ahead(self.now, partial.text, partial.language, self.question)
-        self._ahead.poll(self.now)  # a failure is told when an answer is wanted
         generator, words = self.generator, partial.text
-        if isinstance(generator, ReadsAhead) and not self._ahead.pending:
-            self._ahead.ask(self.now, lambda: generator.read_ahead(words))
+        if isinstance(generator, ReadsAhead):
+            self._ahead.read(self.now, lambda: generator.read_ahead(words))
 
     def begin_answer(self, turn: OpenTurn, *, wanted: bool = True) -> TurnAnswer:
         """Begin answering ``turn`` as it stands; unless ``wanted``, only recognise its words."""

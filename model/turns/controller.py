@@ -187,6 +187,7 @@ class TurnTakingEngine:
         old.executor.start_over()
         old.executor.run(REPLY_LANE, old.generator.start_over)  # after the reply that was cancelled
         self._detector.reset()
+        old.recognition.start_over()
         self._context = self._begin()
         # The number of a reply, a hum or a ring is never used twice.
         self._context.replies = old.replies

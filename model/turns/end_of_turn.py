@@ -5,7 +5,7 @@ from __future__ import annotations
 from model.events import Notice
 from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor
-from model.jobs.question import Question
+from model.jobs.question import Question, ReadingAhead
 from model.turns.answer import TurnAnswer
 from model.turns.endings.features import TurnEnding, features
 from model.turns.endings.models import EndOfTurnModel, Outlook, OutlookModel
@@ -47,9 +47,7 @@ class EndOfTurnProbe:
             model="the language model of the end of turns",
             trouble="whether words are complete is judged without it",
         )
-        self._ahead: Question[Outlook] = Question(
-            executor, OUTLOOK_LANE, model="reading ahead", trouble="", retries=True
-        )
+        self._ahead = ReadingAhead(executor, OUTLOOK_LANE)
 
     @property
     def sound(self) -> float | None:
@@ -65,9 +63,8 @@ class EndOfTurnProbe:
     def read_ahead(self, now: int, words: str, language: str, before: str) -> None:
         """Let the language model read the partial ``words`` of a turn, unless it still reads."""
         model = self._outlook_model
-        self._ahead.poll(now)  # a failure is told when an answer is wanted
-        if model is not None and not self._ahead.pending and _reads(model, language):
-            self._ahead.ask(now, lambda: model.outlook(words, before))
+        if model is not None and _reads(model, language):
+            self._ahead.read(now, lambda: model.outlook(words, before))
 
     def poll(
         self, now: int, turn: OpenTurn, silence: int, answer: TurnAnswer | None, before: str

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from audio_io.clock import samples, seconds
 from audio_io.signal import Audio
-from model.events import EndpointJudged, TurnDiscarded, UserTranscript
+from model.events import EndpointJudged, ToolAnswered, TurnDiscarded, UserTranscript
 from model.hearing.identity.speaker_check import SOMEBODY_ELSE
 from model.hearing.open_turn import OpenTurn
 from model.turns import endpointing
@@ -34,6 +34,8 @@ def ring_timers(c: TurnContext, state: ConversationState) -> None:
 
     Without barge-in it does not ring while the user speaks: what they say meanwhile would be lost.
     """
+    if any(isinstance(event, ToolAnswered) for event in c.events):
+        c.timers.told()
     if c.hearing.speech_began:
         c.timers.acknowledge()
     match state:

@@ -59,6 +59,7 @@ class FakeRecognizer:
     ) -> None:
         self.clock, self.recognized, self.cost = clock, recognized, cost
         self.language = language
+        self.conversations = 1
         self.closed = False
 
     def load(self) -> None:
@@ -67,6 +68,9 @@ class FakeRecognizer:
     def transcribe(self, audio: Audio) -> Transcript:
         self.clock.pass_time(self.cost)
         return Transcript(self.recognized(audio), self.language)
+
+    def start_over(self) -> None:
+        self.conversations += 1
 
     def close(self) -> None:
         self.closed = True

@@ -10,6 +10,7 @@ import numpy as np
 from audio_io.signal import Audio
 from model.engine import Progress
 from model.lite.chat import Message
+from model.lite.synthesizer import SpokenPiece
 
 PER_LETTER = 100
 """Samples that the made-up voice takes for a character of a clause."""
@@ -57,13 +58,14 @@ class FakeChat:
 
 
 class FakeSynthesizer:
-    """100 samples of the value ``level`` for each character."""
+    """100 samples of the value ``level`` for each character, a clause ``in_pieces``."""
 
     name = "fake voice"
     language = "en"
 
     def __init__(self, level: float = 0.5) -> None:
         self.level = level
+        self.in_pieces = 1
         self.error: Exception | None = None
         self.said: list[str] = []
 
@@ -72,10 +74,15 @@ class FakeSynthesizer:
             raise self.error
 
     def say(self, clause: str) -> Audio:
+        return np.concatenate([piece.samples for piece in self.pieces(clause)])
+
+    def pieces(self, clause: str) -> Iterator[SpokenPiece]:
         self.said.append(clause)
         if self.error:
             raise self.error
-        return np.full(len(clause) * PER_LETTER, self.level, np.float32)
+        samples = np.full(len(clause) * PER_LETTER, self.level, np.float32)
+        for number, sound in enumerate(np.array_split(samples, self.in_pieces), 1):
+            yield SpokenPiece(sound, number / self.in_pieces)
 
     def stream(self, text: str) -> Iterator[Audio]:
         yield self.say(text)

@@ -45,6 +45,7 @@ INFO = ConversationInfo(
     microphone="USB PnP Sound Device: Audio (hw:1,0)",
     speaker="Built-in Audio Analog Stereo",
     recording="/home/ada/.local/share/covo/sessions/2026-11-23_14-05-09",
+    voices={"heart": "woman, 197 Hz, 2.8 kHz, 12.3/s", "nova": "", "ryan": "man"},
 )
 LATENCY = {"wait": 0.20, "recognize": 0.31, "think": 0.15, "speak": 0.18, "hold": 0.10, "play": 0.0}
 
@@ -173,7 +174,7 @@ def main(mode: str, pace: float) -> None:
 
     failure = float(os.environ.get("COVO_FAKE_FAILURE", "inf"))
     chosen = choose_mode() if mode == "auto" else mode
-    machine = KeyMachine(("heart", "nova", "ryan"), "heart")
+    machine = KeyMachine(tuple(INFO.voices), "heart")
     with ExitStack() as stack:
         screen = make_screen(chosen, INFO, lambda: machine.state)
         keyboard = Keyboard(machine, act)

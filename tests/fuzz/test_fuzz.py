@@ -236,9 +236,10 @@ import sys
 from pathlib import Path
 from model.errors import ModelError
 from model.lite.chat import ChatSampling, LlamaChat
+from model.lite.llama import LlamaModel
 for line in sys.stdin:
     try:
-        chat = LlamaChat(Path(line.strip()), ChatSampling())
+        chat = LlamaChat(LlamaModel(Path(line.strip())), ChatSampling())
         chat.load()
         chat.close()
         print("loaded", flush=True)

@@ -70,9 +70,9 @@ def test_voices_of_a_language_are_named_without_reading_them(tmp_path: Path) -> 
     builtin.mkdir()
     shutil.copy(BUILTIN / "library.toml", builtin)
     make_pack(user, "anna", parts=COVO)
-    names = VoiceStore(user, builtin).in_language("en")
-    assert len(names) == 29
-    assert names[-1] == "anna"
+    packs = VoiceStore(user, builtin).in_language("en")
+    assert len(packs) == 29
+    assert packs[-1].name == "anna"
     assert len(VoiceStore(user, builtin).in_language("zh")) == 8
 
 
@@ -185,6 +185,10 @@ def test_missing_and_garbled_arrays(tmp_path: Path) -> None:
         (
             TOP.format(name="anna") + LITE + "real_time_factor = 0\n",
             "lite.real_time_factor must be a number > 0",
+        ),
+        (
+            TOP.format(name="anna") + LITE + "[lite.tuning]\nspeed = 3\n",
+            "lite.tuning: speed must be from 0.5 to 2, not 3",
         ),
         (TOP.format(name="anna") + LITE + "speed = 2\n", "lite.speed is not a known key"),
         (TOP.format(name="anna") + "[covo]\n", "covo.speaker is missing"),

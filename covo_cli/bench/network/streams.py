@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import torch
 
 from covo_cli.bench.network.subject import Subject
 from model.covo.batch.batch import DecoderBatch
-from model.covo.batch.generation import ReplyRequest, generate_replies
+from model.covo.batch.generation import ReplyRequest, hold_talks
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import NetworkSize
+from model.covo.language.decoder import Decoder
 from model.covo.memory.plan import SYSTEM_TOKENS
 
 PROMPT_TOKENS = SYSTEM_TOKENS + 64
@@ -33,8 +35,11 @@ def measure_streams(subject: Subject, streams: int, steps: int) -> dict[str, Any
     batch = DecoderBatch(network, streams, PROMPT_TOKENS + steps, graph=False)
 
     def together(tokens: int) -> None:
-        request = ReplyRequest(embedded, ids[-64:], stop=(), limit=tokens)
-        for _ in generate_replies(network, batch, [request] * streams):
+        def talk(decoder: Decoder) -> Generator[ReplyRequest, tuple[int, ...], None]:
+            decoder.append(embedded)
+            yield ReplyRequest(ids[-64:], stop=(), limit=tokens)
+
+        for _ in hold_talks(network, batch, [talk] * streams):
             pass
 
     def alone() -> None:

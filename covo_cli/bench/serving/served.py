@@ -17,7 +17,7 @@ import uvicorn
 from audio_io.signal import Audio
 from audio_io.worker import Worker
 from covo_cli.bench.soak.subject import SCRIPTED, scripted_engine
-from covo_cli.engines.engines import EngineChoice, build_engine
+from covo_cli.engines.engines import EngineChoice, build_engine, for_sessions
 from covo_cli.errors import CliError
 from covo_cli.process.native import share_one_heap
 from covo_cli.serve.app import ServerApp
@@ -110,6 +110,8 @@ def _serve(pipe: Connection, settings: Settings, name: str, sessions: int, token
     """Serve until told to stop, or until nobody is left at the other end of ``pipe``."""
     share_one_heap()
     settings, choice = servable(settings), EngineChoice(name, "measured")
+    if name != SCRIPTED:
+        choice = for_sessions(settings, choice, sessions)
     engines: Sequence[Engine] = [
         scripted_engine(settings, _OneQuestion(), paced=True)
         if name == SCRIPTED

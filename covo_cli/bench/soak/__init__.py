@@ -33,6 +33,7 @@ from covo_cli.bench.speech import questions
 from covo_cli.conversation.clock_watch import ClockWatch
 from covo_cli.conversation.consumer import Consumer, Tick
 from covo_cli.conversation.conversation import Conversation
+from covo_cli.process.native import return_free_memory
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen.keys import KeyMachine
 from covo_cli.screen.live import LiveScreen
@@ -68,6 +69,7 @@ def measure_soak(
         engine = subject.engine
         stack.callback(engine.close)
         engine.warm_up(lambda stage: None)
+        return_free_memory()
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         card = SoundCard(subject.user, paced=bench.paced)
         microphone, speaker = card_ends(card, paced=bench.paced)

@@ -23,7 +23,7 @@ from covo_cli.engines.engines import (
     EngineChoice,
     build_engine,
     turn_settings,
-    voice_names,
+    voices_to_choose,
 )
 from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock, SteadyRecognizer
 from covo_cli.evaluation.scenarios.vocal import cough
@@ -104,7 +104,7 @@ def real_subject(settings: Settings, name: str, user: ScriptedUser, *, paced: bo
     """Return the engine ``name`` with its models. Raises: the errors of any room."""
     choice = EngineChoice(name, "measured")
     engine = build_engine(settings, real_time=paced, choice=choice)
-    return SoakSubject(engine, user, voice_names(settings, choice))
+    return SoakSubject(engine, user, tuple(voices_to_choose(settings, choice)))
 
 
 class _WallClock(SteadyClock):

@@ -9,15 +9,10 @@ import numpy as np
 
 from covo_cli.bench.chain import VOICE, PlainChain, chain_questions
 from covo_cli.bench.read_aloud import SENTENCES, ReadAloud
-from covo_cli.engines.engines import (
-    ASSUMED_LANGUAGE,
-    build_engine,
-    detector,
-    outlook_model,
-    turn_taking,
-)
+from covo_cli.engines.engines import ASSUMED_LANGUAGE, build_engine, outlook_model, turn_taking
 from covo_cli.engines.model_choice import chat_file, recognizer_folder
 from covo_cli.engines.persona import read_persona
+from covo_cli.engines.small_models import detector
 from covo_cli.evaluation import SCRIPTED, RecognizerName
 from covo_cli.evaluation.running.scripted_engine import (
     Oracle,
@@ -156,8 +151,7 @@ def _lite(settings: Settings, threads: int) -> Evaluated:
 
     folder = recognizer_folder(settings, weights)
     recognizer = Kept(folder, language=settings.hearing.language, threads=threads)
-    wanted = outlook_model(settings)
-    reader = KeptOutlook(wanted.path) if wanted is not None else None
+    reader = outlook_model(settings, chat, KeptOutlook)
 
     def build(scenario: Scenario, user: ScriptedUser) -> Engine:
         cascade = Fresh(

@@ -56,6 +56,9 @@ class SteadyRecognizer:
         self._clock.pass_time(RECOGNIZE_S)
         return self._recognizer.transcribe(audio)
 
+    def start_over(self) -> None:
+        """Do nothing: what the recogniser knows of the user stays true."""
+
     def close(self) -> None:
         """Do nothing: other conversations share the model."""
 

@@ -124,7 +124,7 @@ class ComparisonStage:
         limit = self._recipe.answers.limit
         longest = max(turn.seconds for turn, _ in self._asked) * USER_TOKENS_PER_SECOND
         # A student's reply may have as many text tokens as chunks, beside its codes.
-        teacher = load_teacher(self._recipe, self._device, longest + 2 * limit)
+        teacher = load_teacher(self._recipe, self._device, longest + 2 * limit, streams=1)
         tokenizer = CovoTokenizer.read(self._model, CovoConfig.read(self._model / "config.json"))
         spelled = frozenset(tokenizer.text_ids)
         while (number := len(self._opinions)) < len(self._asked):

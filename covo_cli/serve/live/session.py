@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from audio_io.clock import FRAME, USER_RATE, seconds
-from audio_io.endpoints import Speaker
+from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE, seconds
+from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Tick
-from covo_cli.conversation.request import Quit, Request
+from covo_cli.conversation.request import Quit
 from covo_cli.serve.live.start import LiveResource
 from covo_cli.serve.live.transcripts import InputTranscript, OutputTranscript
-from covo_cli.serve.realtime.microphone import UNHEARD_S, SocketMicrophone
-from covo_cli.serve.realtime.session_object import ServedEngine
+from covo_cli.serve.protocol import SessionLink
+from covo_cli.serve.realtime.microphone import UNHEARD_S
 from covo_cli.serve.realtime.sound import SoundDecoder, SoundEncoder
 from covo_cli.serve.realtime.wire import ClientEvent, Fields, WireError, new_id, read_event
 from model.engine import AnswerNow, Forget, Remember, SetMuted, SetPersona, SetVoice
@@ -37,6 +37,10 @@ _MOST_THOUGHTS = 128
 """Texts to know that are kept; the oldest is then forgotten."""
 
 _MOST_INSTRUCTIONS = 256 * 1024
+MOST_LATE_S = 1.0
+"""A client that runs dry because the server stood still plays all later sound later. Beyond this,
+silence is left out until it has caught up."""
+
 _ENDS_EARLY_S = 1.0
 """A session that expires is closed so long before its socket is."""
 
@@ -58,31 +62,16 @@ FIELDS: Fields = {
 class LiveSession:
     """One client's session with an engine; a consumer of the conversation.
 
-    Arguments are those of :class:`covo_cli.serve.realtime.session.RealtimeSession`. It is called
-    from two threads, and one lock makes each event whole.
+    It is called from two threads, and one lock makes each event whole. ``clock`` returns seconds.
     """
 
-    def __init__(
-        self,
-        served: ServedEngine,
-        microphone: SocketMicrophone,
-        speaker: Speaker,
-        send: Callable[[dict[str, Any]], None],
-        command: Callable[[Request], None],
-        *,
-        session_id: str,
-        expires_at: int,
-        extended: bool = False,
-        note: Callable[[TurnLatency], None] = lambda latency: None,
-    ) -> None:
+    def __init__(self, link: SessionLink, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
-        self._served = served
-        self._microphone = microphone
-        self._send_on = send
-        self._command = command
-        self._session_id = session_id
-        self._expires_at = expires_at
-        self._note = note
+        self._link = link
+        self._served = link.served
+        self._command = link.command
+        self._clock = clock
+        self._played_at = clock()  # when the client will have played all that was sent
         self._resource: LiveResource | None = None  # once it has started
         self._closed = False
         self._at = self._origin = 0
@@ -139,7 +128,7 @@ class LiveSession:
     def _start(self, asked: dict[str, Any], event_id: str | None) -> None:
         if self._resource is not None:
             raise WireError("the session has started", code="session_already_started")
-        made = LiveResource(asked, self._served, self._session_id, self._expires_at)
+        made = LiveResource(asked, self._served, self._link.session_id, self._link.expires_at)
         self._resource = made
         self._decoder, self._encoder = SoundDecoder(made.format), SoundEncoder(made.format)
         self._origin = self._at
@@ -154,7 +143,7 @@ class LiveSession:
 
     def _hear(self, data: str) -> None:
         most = self._decoder.size(UNHEARD_S)  # decode no more than can be kept
-        if not self._microphone.push(self._decoder.decode(data[:most])) or len(data) > most:
+        if not self._link.microphone.push(self._decoder.decode(data[:most])) or len(data) > most:
             raise WireError("60 s of sound wait to be heard", "audio", "buffer_full")
 
     def _append(self, kind: str, fields: dict[str, Any]) -> None:
@@ -203,23 +192,34 @@ class LiveSession:
             if self._resource is None or self._closed:
                 self._origin = self._at
                 return
-            data = self._encoder.encode(tick.assistant, last=False)
-            if data:
-                delta = base64.b64encode(data).decode()
-                # The one event without an id.
-                self._send_on({"type": "session.output_audio.delta", "delta": delta})
+            if not self._is_spare(tick.assistant):
+                self._send_sound(tick.assistant)
             self._replied.play(tick.played, tick.at)
             for event in tick.events:
                 self._tell(event)
-            if time.time() >= self._expires_at - _ENDS_EARLY_S:
+            if time.time() >= self._link.expires_at - _ENDS_EARLY_S:
                 self._close("expired")
+
+    def _is_spare(self, sound: Audio) -> bool:
+        """Return whether ``sound`` is silence that is left out, because the client still has too
+        much to play of what came late."""
+        now = self._clock()
+        self._played_at = max(self._played_at, now)
+        return self._played_at - now > MOST_LATE_S and not sound.any()
+
+    def _send_sound(self, sound: Audio) -> None:
+        self._played_at += seconds(len(sound), ASSISTANT_RATE)
+        if data := self._encoder.encode(sound, last=False):
+            delta = base64.b64encode(data).decode()
+            # The one event without an id.
+            self._link.send({"type": "session.output_audio.delta", "delta": delta})
 
     def _tell(self, event: Event) -> None:
         match event:
             case UserTranscript():
                 self._said.take(event)
             case TurnLatency():
-                self._note(event)
+                self._link.note(event)
             case Notice(level="error", text=text):
                 failed = {"type": "server_error", "code": "reply_failed", "message": text}
                 self._send({"type": "error", "error": failed})
@@ -239,7 +239,7 @@ class LiveSession:
 
     def _send(self, event: dict[str, Any], client_event_id: str | None = None) -> None:
         given = {} if client_event_id is None else {"client_event_id": client_event_id}
-        self._send_on({"event_id": new_id("event"), **event, **given})
+        self._link.send({"event_id": new_id("event"), **event, **given})
 
 
 def _told(error: WireError, event_id: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import numpy as np
 from audio_io.clock import FRAME, FRAME_S, USER_RATE, samples, seconds
 from audio_io.endpoints import EndpointStatus
 from audio_io.signal import Audio
+from covo_cli.serve.realtime.sound import SoundQueue
 
 GAP_S = 0.2
 """Silence takes over when nothing has come for this long."""
@@ -51,8 +52,7 @@ class SocketMicrophone:
         self._clock = clock
         self._late = late
         self._changed = threading.Condition()
-        self._waiting: list[Audio] = []
-        self._length = 0
+        self._waiting = SoundQueue()
         self._kept: list[Audio] = []
         self._kept_length = 0
         self._arrived = self._given = self._spoken = self._whole_since = self._begun = clock()
@@ -79,15 +79,14 @@ class SocketMicrophone:
                     self._kept.append(fitting)
                     self._kept_length += len(fitting)
                 return len(sound) <= room
-            room = samples(UNHEARD_S) - self._length
+            room = samples(UNHEARD_S) - self._waiting.length
             fitting = sound[: max(0, room)]
             if not len(fitting):  # nothing came: silence may be due
                 return not len(sound)
             self._arrived = self._clock()
-            if self._length < FRAME:
+            if self._waiting.length < FRAME:
                 self._whole_since = self._arrived
-            self._waiting.append(fitting)
-            self._length += len(fitting)
+            self._waiting.put(fitting)
             self._changed.notify()
         return len(fitting) == len(sound)
 
@@ -104,7 +103,7 @@ class SocketMicrophone:
         with self._changed:
             self._waiting.clear()
             self._kept.clear()
-            self._length = self._kept_length = 0
+            self._kept_length = 0
 
     def wake(self) -> None:
         """Wait for sound no longer: a command is to be carried out with the next frame."""
@@ -152,16 +151,14 @@ class SocketMicrophone:
         soonest = self._given + _BURST_S
         if self._steady:
             soonest = max(soonest, self._begun + seconds(self._at))
-        if self._length >= FRAME:
+        if self._waiting.length >= FRAME:
             return max(soonest, self._whole_since)
         silent = self._spoken + (self._silent_frames + 1) * FRAME_S
         return max(soonest, self._arrived + GAP_S, silent)
 
     def _take(self, now: float) -> Audio:
         self._given = now
-        waiting = np.concatenate(self._waiting) if self._waiting else np.zeros(0, np.float32)
-        heard, rest = waiting[:FRAME], waiting[FRAME:]
-        self._waiting, self._length = ([rest] if len(rest) else []), len(rest)
+        heard = self._waiting.take(FRAME)
         frame = np.zeros(FRAME, np.float32)
         frame[: len(heard)] = heard
         if len(heard) < FRAME:

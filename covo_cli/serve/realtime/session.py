@@ -8,20 +8,20 @@ each event whole.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import Request
+from covo_cli.serve.protocol import SessionLink
 from covo_cli.serve.realtime.extension import told_besides
 from covo_cli.serve.realtime.history import HistoryOnTheWire
 from covo_cli.serve.realtime.items import ConversationItems
-from covo_cli.serve.realtime.microphone import UNHEARD_S, SocketMicrophone
+from covo_cli.serve.realtime.microphone import UNHEARD_S
 from covo_cli.serve.realtime.reply_side import CANCELLED, TURN_DETECTED, ReplySide
 from covo_cli.serve.realtime.response import WireResponse
-from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
+from covo_cli.serve.realtime.session_object import SessionObject
 from covo_cli.serve.realtime.sound import SoundDecoder
 from covo_cli.serve.realtime.speaker import SocketSpeaker
 from covo_cli.serve.realtime.user_side import TOLD_AFTER_S, UserSide
@@ -45,7 +45,7 @@ from model.events import (
     TurnState,
     UserTranscript,
 )
-from model.turns.answering import UNANSWERED
+from model.turns.answering import NO_REPLY, UNANSWERED
 from model.turns.listening import NOTHING_TO_ANSWER
 
 GREETING = "Greet the user in one short sentence."
@@ -63,38 +63,19 @@ LONGEST_WAIT_S = 120.0
 
 
 class RealtimeSession:
-    """One client's session with an engine.
+    """One client's session with an engine."""
 
-    ``send`` passes events on to the socket, ``command`` requests to the conversation.
-    ``extended``: whether the client knows covo's own events. ``note`` is called with each turn's
-    latency.
-    """
-
-    def __init__(
-        self,
-        served: ServedEngine,
-        microphone: SocketMicrophone,
-        speaker: SocketSpeaker,
-        send: Callable[[dict[str, Any]], None],
-        command: Callable[[Request], None],
-        *,
-        session_id: str,
-        expires_at: int,
-        extended: bool = False,
-        note: Callable[[TurnLatency], None] = lambda latency: None,
-    ) -> None:
+    def __init__(self, link: SessionLink, speaker: SocketSpeaker) -> None:
         self._lock = threading.Lock()
-        self._microphone = microphone
+        self._link = link
+        self._microphone = microphone = link.microphone
         self._speaker = speaker
-        self._send_on = send
-        self._command_on = command
-        self._extended = extended
-        self._note = note
+        served = link.served
         self._lacks = served.lacks
-        if not extended:  # its clients stop playing at once when they hear of speech
+        if not link.extended:  # its clients stop playing at once when they hear of speech
             onset = max(served.turns.onset, TOLD_AFTER_S)
             served = replace(served, turns=replace(served.turns, onset=onset))
-        self.settings = SessionObject(served, session_id, expires_at)
+        self.settings = SessionObject(served, link.session_id, link.expires_at)
         self._items = ConversationItems()
         self._history = HistoryOnTheWire(self._send, self._items, self._command, self._cut)
         self._user = UserSide(
@@ -206,7 +187,9 @@ class RealtimeSession:
         response = self._replies.open(metadata or None, speaks=speaks)
         if "AnswerNow" in self._lacks:
             self._replies.fail(response, "this engine answers when it chooses, and only speech")
-        elif not (made and self.settings.turns.answers):
+        elif made and self.settings.turns.answers:
+            self._of_speech = response
+        else:
             self._ask(response, asked.get("instructions"))
 
     def _ask(self, response: WireResponse, instructions: Any) -> None:
@@ -265,7 +248,7 @@ class RealtimeSession:
         with self._lock:
             for event in tick.events:
                 self._tell(event)
-                if self._extended:
+                if self._link.extended:
                     newest, place = self._replies.newest, self._microphone.appended_ms
                     response_id = newest.response_id if newest else None
                     for besides in told_besides(event, response_id, place):
@@ -288,7 +271,7 @@ class RealtimeSession:
             case ReplyStarted(reply=reply):
                 self._begin(reply)
             case TurnLatency():
-                self._note(event)
+                self._link.note(event)
             case _:
                 self._replies.tell(event)
 
@@ -297,6 +280,8 @@ class RealtimeSession:
         replies = self._replies
         match state:
             case TurnState.USER_SPEAKING:
+                if reason == NO_REPLY:
+                    self._end_without_reply()
                 replies.trouble = ""
                 self._user.begin(at)
             case TurnState.THINKING:
@@ -308,9 +293,13 @@ class RealtimeSession:
                     self._user.interrupt(at)
                 replies.stop(replies.spoken, TURN_DETECTED)
             case TurnState.LISTENING if before is TurnState.THINKING and reason != UNANSWERED:
-                self._user.give_up()
-                if not replies.was_unwanted():
-                    replies.fail_waiting()
+                self._end_without_reply()
+
+    def _end_without_reply(self) -> None:
+        """End what waits for the reply to a turn that gets none."""
+        self._user.give_up()
+        if not self._replies.was_unwanted():
+            self._replies.fail_waiting()
 
     def _begin(self, reply: int) -> None:
         if self._replies.was_unwanted():
@@ -342,8 +331,8 @@ class RealtimeSession:
             self._command(AnswerNow(SILENT_USER))
 
     def _send(self, event: dict[str, Any]) -> None:
-        self._send_on({"event_id": new_id("event"), **event})
+        self._link.send({"event_id": new_id("event"), **event})
 
     def _command(self, request: Request) -> None:
-        self._command_on(request)
+        self._link.command(request)
         self._microphone.wake()

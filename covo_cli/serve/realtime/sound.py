@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,36 @@ class SoundFormat:
 
 
 PCM_24K = SoundFormat("audio/pcm", ASSISTANT_RATE)
+
+
+class SoundQueue:
+    """Sound that waits, of ``length`` samples (float32 mono). Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[Audio] = deque()
+        self.length = 0
+
+    def put(self, sound: Audio) -> None:
+        """Add ``sound``, which must not change any more."""
+        self._pieces.append(sound)
+        self.length += len(sound)
+
+    def take(self, most: int) -> Audio:
+        """Return the next of what waits, at most ``most`` samples."""
+        taken, room = [np.zeros(0, np.float32)], most
+        while self._pieces and room:
+            piece = self._pieces.popleft()
+            if len(piece) > room:
+                self._pieces.appendleft(piece[room:])
+            taken.append(piece[:room])
+            room -= len(taken[-1])
+        self.length -= most - room
+        return np.concatenate(taken)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._pieces.clear()
+        self.length = 0
 
 
 class SoundDecoder:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, samples
 from audio_io.endpoints import EndpointStatus
 from audio_io.playout import Playout
 from audio_io.signal import Audio, Position
+from covo_cli.serve.realtime.sound import SoundQueue
 
 AHEAD_S = 3.0
 """Most sound sent ahead of its playback."""
@@ -57,8 +57,7 @@ class SocketSpeaker:
         self._lock = threading.Lock()
         self._playout = Playout()  # what consumers are told was played
         self._reply = -1
-        self._waiting: deque[Audio] = deque()
-        self._length = 0  # samples that wait
+        self._waiting = SoundQueue()
         self._complete = self._closed = False
         self._sent = 0
         self._origin = 0.0  # when sample 0 of the reply is taken to be played
@@ -76,8 +75,7 @@ class SocketSpeaker:
             if reply_id != self._reply:
                 self._begin(reply_id)
             if self._stopped_at is None:
-                self._waiting.append(np.array(samples, np.float32))
-                self._length += len(samples)
+                self._waiting.put(np.array(samples, np.float32))
 
     def complete(self, reply_id: int) -> None:
         """Note that no more sound of ``reply_id`` will be queued."""
@@ -90,13 +88,13 @@ class SocketSpeaker:
         """Yield what is to be sent now. The last piece of a reply comes once."""
         with self._lock:
             while self._stopped_at is None and not self._closed:
-                over = self._complete and self._length <= PIECE
+                over = self._complete and self._waiting.length <= PIECE
                 if self.speaks and self._sent - self._played() >= samples(AHEAD_S, ASSISTANT_RATE):
                     return
                 dry = self._played() >= self._sent
-                if not over and self._length < (1 if dry else PIECE):
+                if not over and self._waiting.length < (1 if dry else PIECE):
                     return
-                piece = self._take()
+                piece = self._waiting.take(PIECE)
                 now = self._clock()
                 begun = now + START_S - self._sent / ASSISTANT_RATE
                 if dry:
@@ -122,7 +120,7 @@ class SocketSpeaker:
         with self._lock:
             if self._stopped_at is None:
                 self._stopped_at = self._played()
-            self._drop()
+            self._waiting.clear()
             self._playout.stop()
 
     def finish(self) -> None:
@@ -156,25 +154,9 @@ class SocketSpeaker:
 
     def _begin(self, reply_id: int) -> None:
         self._reply, self._sent = reply_id, 0
-        self._drop()
+        self._waiting.clear()
         self._complete = self._closed = False
         self._told = self._stopped_at = None
-
-    def _take(self) -> Audio:
-        """Return the next of what waits, at most a piece."""
-        taken, room = [np.zeros(0, np.float32)], PIECE
-        while self._waiting and room:
-            chunk = self._waiting.popleft()
-            if len(chunk) > room:
-                self._waiting.appendleft(chunk[room:])
-            taken.append(chunk[:room])
-            room -= len(taken[-1])
-        self._length -= PIECE - room
-        return np.concatenate(taken)
-
-    def _drop(self) -> None:
-        self._waiting.clear()
-        self._length = 0
 
     def _played(self) -> int:
         if self._stopped_at is not None:

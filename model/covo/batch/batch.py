@@ -71,12 +71,19 @@ class JointStep:
             self._offsets = torch.arange(step_rows, device=device)
             self._owners = torch.zeros(most, dtype=torch.long, device=device)
             self._positions = torch.zeros_like(self._owners)
-            self._logits = torch.zeros(most, config.vocabulary, device=device)
+            # The last row of each history in the pass; of one row each, all.
+            self._ends = torch.arange(streams, device=device)
+            self._logits = torch.zeros(streams, config.vocabulary, device=device)
         self.caches = tuple(self._cache.split(streams))
         """The cache of each history."""
         self._flash = flash_available(device, dtype, config.head_width)
         on_gpu = device.type == "cuda"
         self._graphs = StepGraphs(self._step, device) if graph and on_gpu else None
+
+    @property
+    def graphed(self) -> bool:
+        """Whether passes of few rows are CUDA graphs."""
+        return self._graphs is not None
 
     def captures(self) -> list[Callable[[], None]]:
         """Return what to run, while all histories are empty, so that no later pass is captured."""
@@ -84,7 +91,7 @@ class JointStep:
             return []
         # FlashAttention reads as many keys as there are, whatever the length it is told.
         lengths = [self._capacity] if self._flash else attended_lengths(self._capacity)
-        rows = range(2, min(len(self._rows), MOST_GRAPH_ROWS) + 1)
+        rows = range(1, min(len(self._rows), MOST_GRAPH_ROWS) + 1)
         return [partial(self._graphs.prepare, *size) for size in product(rows, lengths)]
 
     @torch.inference_mode()
@@ -94,8 +101,8 @@ class JointStep:
 
         Does not wait for the device. Raises: NetworkInputError for too many rows of a history.
         """
-        end, last = 0, []
-        for stream, start, rows in work:
+        end = 0
+        for number, (stream, start, rows) in enumerate(work):
             count = len(rows)
             if count > len(self._offsets):
                 raise NetworkInputError(
@@ -106,17 +113,20 @@ class JointStep:
             self._owners[here] = stream
             torch.add(self._offsets[:count], start, out=self._positions[here])
             end += count
-            last.append(end - 1)
+            if len(self._offsets) > 1:
+                self._ends[number] = end - 1
         longest = max(start + len(rows) for _, start, rows in work)
         if self._graphs is None or end > MOST_GRAPH_ROWS:
-            self._step(end, longest)
+            self._step(end, longest, len(work))
         else:
             whole = self._capacity
             self._graphs(end, whole if self._flash else attended_length(longest, whole))
-        return [self._logits[row] for row in last]
+        return list(self._logits[: len(work)])
 
     @torch.inference_mode()
-    def _step(self, rows: int, attended: int) -> None:
+    def _step(self, rows: int, attended: int, histories: int | None = None) -> None:
+        """Compute the logits behind the last row of each of ``histories``; None: of as many as
+        ``rows`` may be of, because a graph does not know."""
         owners, positions = self._owners[:rows], self._positions[:rows]
         attention = _BatchAttention(owners, positions, self._capacity, attended, flash=self._flash)
         hidden = run_backbone(
@@ -127,7 +137,10 @@ class JointStep:
             attention,
             owners * self._capacity + positions,
         )
-        self._logits[:rows].copy_(multiply(self._network.llm.lm_head, hidden))
+        count = min(rows, len(self._ends)) if histories is None else histories
+        if len(self._offsets) > 1:
+            hidden = hidden[self._ends[:count].clamp(max=rows - 1)]
+        self._logits[:count].copy_(multiply(self._network.llm.lm_head, hidden))
 
 
 class DecoderBatch:

@@ -41,9 +41,11 @@ class SharedDecoders:
         linger_s: float = LINGER_S,
     ) -> None:
         self.network = network
-        self.graph, self.step_rows = graph, step_rows
+        self.step_rows = step_rows
         joint = JointStep(network, streams, capacity, graph=graph, step_rows=step_rows)
-        self._joint = joint
+        self.joint = joint
+        """What computes the passes, also those of one decoder's step on CUDA graphs: graphs of each
+        decoder's own would take as much memory again."""
         self._captured = False
         self._free = list(reversed(range(streams)))
 
@@ -66,17 +68,17 @@ class SharedDecoders:
         """
         if not self._free:
             raise NetworkInputError(
-                f"all {len(self._joint.caches)} histories are taken; plan for more sessions"
+                f"all {len(self.joint.caches)} histories are taken; plan for more sessions"
             )
         stream = self._free.pop()
-        decoder = _SharedDecoder(self, stream, self._joint.caches[stream])
+        decoder = _SharedDecoder(self, stream, self.joint.caches[stream])
         weakref.finalize(decoder, self._free.append, stream)
         return decoder
 
     def capture(self) -> None:
         """Capture the joint passes, before anything is appended to any decoder."""
         if not self._captured:
-            for capture in self._joint.captures():
+            for capture in self.joint.captures():
                 capture()
             self._captured = True
 
@@ -88,7 +90,7 @@ class _SharedDecoder(Decoder):
         super().__init__(
             shared.network,
             cache.capacity,
-            graph=shared.graph,
+            graph=False,
             step_rows=shared.step_rows,
             cache=cache,
         )
@@ -103,7 +105,13 @@ class _SharedDecoder(Decoder):
 
     def compute(self, rows: Tensor) -> None:
         """Append ``rows`` in a pass of this decoder's own."""
-        super()._advance(rows)
+        joint = self._shared.joint
+        if not joint.graphed or len(rows) > len(self._rows):
+            super()._advance(rows)
+            return
+        (logits,) = joint.compute([NewRows(self._stream, self._computed, rows)])
+        self.keep(logits)
+        self.count(len(rows))
 
     @torch.inference_mode()
     def keep(self, logits: Tensor) -> None:

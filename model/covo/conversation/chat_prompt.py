@@ -88,6 +88,10 @@ class ChatPrompt:
         said = self._tokenizer.encode(f"system\n{text}")
         return (self._control.block_begin, *said, self._control.block_end)
 
+    def opening(self) -> tuple[int, ...]:
+        """Return the beginning of a user block, for the network to go on with."""
+        return (*self._newline, self._control.block_begin, *self._tokenizer.encode("user\n"))
+
     def turn(self, *, rows: int = 0, text: str = "") -> tuple[int, ...]:
         """Return a user block with ``rows`` audio placeholders (0: typed) and ``text``, and the
         open block of the reply. It follows a closed block."""

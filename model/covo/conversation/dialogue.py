@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from audio_io.signal import Audio
+from model.covo.batch.generation import ReplyRequest
 from model.covo.conversation.answer import CODES_PER_TEXT_TOKEN, Answer, DialogueReply
 from model.covo.conversation.chat_prompt import ChatPrompt, SystemPrompt
 from model.covo.conversation.dialogue_parts import (
@@ -32,14 +33,13 @@ from model.covo.conversation.dialogue_parts import (
     dialogue_parts,
     stop_tokens,
 )
+from model.covo.conversation.hearing import hear_turn
 from model.covo.conversation.history import CacheFollower, Exchange, Segment
 from model.covo.language.decoder import Decoder
-from model.covo.language.features import ENCODER_RATE, turn_features
+from model.covo.language.features import ENCODER_RATE
 from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, PenaltySettings, SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
-from model.covo.memory.plan import USER_TOKENS_PER_SECOND
-from model.errors import NetworkInputError
 
 _WARM_UP_TOKENS = 30
 
@@ -145,6 +145,27 @@ class Dialogue:
         finally:
             reply.over = True
 
+    def ask(self, reply: DialogueReply) -> ReplyRequest:
+        """Let the decoder hold the conversation up to the turn of ``reply``, and return what to
+        generate behind it, for whoever does that himself and calls :meth:`take`.
+
+        Raises: NetworkInputError when the turn cannot be heard or answered.
+        """
+        with self._computing:
+            self._running = reply
+            return self._hold(reply, self._hear(reply))[1]
+
+    def take(self, reply: DialogueReply, tokens: Sequence[int]) -> None:
+        """Add the ``tokens`` that were generated to ``reply``, which is over with them."""
+        with self._computing:
+            for token in tokens:
+                self._cache.note(token)
+                if token in self._stop:
+                    reply.answer.complete = True
+                else:
+                    reply.answer.add(token)
+            reply.over = True
+
     def remember(
         self,
         number: int,
@@ -209,27 +230,31 @@ class Dialogue:
     def _stream(
         self, reply: DialogueReply, cancelled: Callable[[], bool]
     ) -> Iterator[DialoguePart]:
-        answer, called, settings = reply.answer, time.perf_counter(), self._settings
+        answer, called = reply.answer, time.perf_counter()
         with self._computing:
             self._running = reply
-            turn = reply.turn = self._hear(reply)
+            turn = self._hear(reply)
             heard = time.perf_counter()
             if stopped := cancelled():
                 end = ReplyEnd(StopReason.CANCELLED, len(turn.ids), hearing=heard - called)
             else:
-                exchanges = self._fit(turn)
-                reply.dropped = self._dropped
-                segments = [*self._segments(exchanges), turn]
-                computed = self._cache.hold(segments)
+                computed, request = self._hold(reply, turn)
                 first = prefilled = time.perf_counter()
-                limit = min(settings.limit, self._decoder.capacity - self._cache.length)
-                tokens = self._generate(reply, [turn] if exchanges else segments, limit)
+                tokens = self._decoder.generate(
+                    request.counted,
+                    stop=request.stop,
+                    limit=request.limit,
+                    penalties=request.penalties,
+                    sampling=request.sampling,
+                    allowed=request.allowed,
+                )
         if stopped:
             yield end
             return
         if reply.dropped:
             yield TurnsDropped(reply.dropped)
-        reason = StopReason.LIMIT if limit == settings.limit else StopReason.CONTEXT
+        whole = request.limit == self._settings.limit
+        reason = StopReason.LIMIT if whole else StopReason.CONTEXT
 
         def said() -> Iterator[int]:
             nonlocal first, reason
@@ -258,6 +283,24 @@ class Dialogue:
             whole=time.perf_counter() - called,
         )
 
+    def _hold(self, reply: DialogueReply, turn: Segment) -> tuple[int, ReplyRequest]:
+        """Let the cache hold the conversation up to ``turn``; return the number of positions that
+        were computed, and what to generate behind them."""
+        exchanges = self._fit(turn)
+        reply.dropped = self._dropped
+        segments = [*self._segments(exchanges), turn]
+        computed = self._cache.hold(segments)
+        ids = [index for one in ([turn] if exchanges else segments) for index in one.ids]
+        settings = self._settings
+        return computed, ReplyRequest(
+            torch.tensor(ids),
+            self._stop,
+            min(settings.limit, self._decoder.capacity - self._cache.length),
+            settings.penalties,
+            replace(settings.sampling, seed=reply.seed),
+            self._allowed,
+        )
+
     def _steps(self, reply: DialogueReply, tokens: Iterator[int]) -> Iterator[int | None]:
         """Yield the ``tokens`` of ``reply``; None once another call took the decoder."""
         while True:
@@ -271,40 +314,10 @@ class Dialogue:
             yield token
 
     def _hear(self, reply: DialogueReply) -> Segment:
-        if reply.turn is not None:
-            return reply.turn
-        if reply.audio is None:
-            return self._checked(Segment(self._prompt.turn(text=reply.text)))
-        if reply.audio.size and not reply.audio.any():
-            raise NetworkInputError("the turn is empty: every sample of it is 0")
-        seconds = len(reply.audio) / ENCODER_RATE
-        if seconds * USER_TOKENS_PER_SECOND > self._room:  # before running the encoder
-            raise NetworkInputError(
-                f"the turn is too long: {seconds:.0f} s, and the network has room for "
-                f"{self._room / USER_TOKENS_PER_SECOND:.0f} s; say it in parts, or raise "
-                "covo.context_minutes"
-            )
-        features = turn_features(
-            torch.from_numpy(reply.audio),
-            ENCODER_RATE,
-            mels=self._network.config.encoder.mels,
-            device=self._network.device,
-        )
-        ids = self._prompt.turn(rows=features.placeholders, text=reply.text)
-        return self._checked(Segment(ids, self._network.hear(features)))
-
-    @property
-    def _room(self) -> int:
-        """Return the maximum tokens of a turn."""
-        return self._decoder.capacity - len(self._system.ids) - _LEAST_ROOM
-
-    def _checked(self, turn: Segment) -> Segment:
-        if len(turn.ids) > self._room:
-            raise NetworkInputError(
-                f"the turn is too long: {len(turn.ids)} tokens, and there is room for "
-                f"{self._room}; say it in parts, or raise covo.context_minutes"
-            )
-        return turn
+        if reply.turn is None:
+            room = self._decoder.capacity - len(self._system.ids) - _LEAST_ROOM
+            reply.turn = hear_turn(self._network, self._prompt, reply, room)
+        return reply.turn
 
     def _fit(self, turn: Segment) -> tuple[Exchange, ...]:
         """Drop the exchanges that do not fit beside ``turn`` and its reply; return the others."""
@@ -325,19 +338,6 @@ class Dialogue:
         for exchange in exchanges:
             segments += [exchange.turn, Segment(exchange.reply)]
         return segments
-
-    def _generate(
-        self, reply: DialogueReply, prompt: Sequence[Segment], limit: int
-    ) -> Iterator[int]:
-        ids = [index for segment in prompt for index in segment.ids]
-        return self._decoder.generate(
-            torch.tensor(ids),
-            stop=self._stop,
-            limit=limit,
-            penalties=self._settings.penalties,
-            sampling=replace(self._settings.sampling, seed=reply.seed),
-            allowed=self._allowed,
-        )
 
     def _renew_system(self) -> None:
         system = Segment(self._prompt.system(self._persona.text(self._speaker)))

@@ -17,8 +17,6 @@ from torch import Tensor
 from model.covo.config.device import capturing
 
 SHORTEST_ATTENDED = 512
-MOST_STEP_ROWS = 8
-"""Rows up to which a pass costs no more than reading the weights, and so is worth a graph."""
 WARM_UPS = 2
 """Warm-up runs before a capture, so that libraries choose kernels and allocate workspaces, and
 Triton compiles its own."""

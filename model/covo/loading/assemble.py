@@ -28,7 +28,6 @@ from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, SamplingSettings
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.loading.checkpoint import load_network, load_token2wav
-from model.covo.loading.shared import Shared
 from model.covo.memory.fit import MemoryFit, free_memory
 from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
@@ -36,6 +35,7 @@ from model.covo.speech.speech_worker import SpeechWorker
 from model.covo.speech.token2wav import Token2Wav
 from model.covo.speech.voice_catalogue import NetworkVoice, VoiceCatalogue
 from model.engine import EngineInfo, Progress
+from model.jobs.shared import Shared
 
 TOKEN2WAV = "token2wav"
 """Subfolder of a model folder."""

@@ -27,7 +27,12 @@ from model.covo.memory.parameters import (
     flow_parameters,
     vocoder_parameters,
 )
-from model.covo.memory.workspace import Workspace, estimate_workspace
+from model.covo.memory.workspace import (
+    MOST_STEP_ROWS,
+    Workspace,
+    estimate_joint_pass,
+    estimate_workspace,
+)
 
 ASSISTANT_TOKENS_PER_SECOND = 20 / 0.6
 USER_TOKENS_PER_SECOND = 6.25
@@ -79,7 +84,8 @@ class MemorySetting:
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """Bytes of each part for ``setting`` on a device of the type ``device``. ``blocks``: the
-    language model's layers and last norm; ``cache`` and ``workspace``: of one conversation."""
+    language model's layers and last norm; ``cache`` and ``workspace``: of one conversation;
+    ``joint``: of the passes that several share."""
 
     setting: MemorySetting
     device: str
@@ -91,6 +97,7 @@ class MemoryPlan:
     token2wav: int
     cache: int
     workspace: Workspace
+    joint: int
     context: int
 
     def __str__(self) -> str:
@@ -100,6 +107,7 @@ class MemoryPlan:
             f"weights {_gb(self.weights)}",
             f"caches {times}{_gb(self.cache)}",
             f"workspaces {times}{_gb(self.workspace.peak)}",
+            *([f"joint passes {_gb(self.joint)}"] if self.joint else []),
             f"device {_gb(self.context)}",
             f"margin {_gb(self.margin)}",
         )
@@ -115,7 +123,7 @@ class MemoryPlan:
     def allocated(self) -> int:
         """Return the expected peak of torch's allocator: the weights, and cache and workspace, or
         the quantising of the last layer, which precedes these."""
-        talks = self.setting.sessions * (self.cache + self.workspace.peak)
+        talks = self.setting.sessions * (self.cache + self.workspace.peak) + self.joint
         return self.weights + max(talks, self.workspace.quantising)
 
     @property
@@ -177,6 +185,17 @@ def plan_memory(
             voice_codes=voice_codes,
             modern=modern,
         ),
+        joint=estimate_joint_pass(
+            covo,
+            precision=precision,
+            sessions=setting.sessions,
+            step_rows=1 if setting.duplex_tokens is None else MOST_STEP_ROWS,
+            device=device,
+            context=tokens,
+            modern=modern,
+        )
+        if setting.sessions > 1
+        else 0,
         context=CONTEXT_BYTES.get(device, PROCESS_BYTES),
     )
 

@@ -19,6 +19,8 @@ from model.covo.speech.chunk_schedule import ChunkSchedule
 
 PREFILL_ROWS = 1024
 """Rows that prefill computes at once; more would only take more memory."""
+MOST_STEP_ROWS = 8
+"""Rows up to which a pass costs no more than reading the weights, and so is worth a graph."""
 WRITTEN_OUT = 2**25
 """Weights held as integers that a product of many rows writes out at once, for the same reason."""
 ROUNDED = 2**20
@@ -60,6 +62,29 @@ class Workspace:
         after another, and beside them those of token2wav."""
         language = max(self.encoder, self.prefill) + self.written_out + self.logits
         return language + max(self.flow, self.vocoder) + self.graphs
+
+
+def estimate_joint_pass(
+    covo: CovoConfig,
+    *,
+    precision: Precision,
+    sessions: int,
+    step_rows: int,
+    device: str,
+    context: int,
+    modern: bool,
+) -> int:
+    """Estimate what the joint passes of ``sessions`` take beside the workspace of each; a pass has
+    up to ``step_rows`` rows of each. Otherwise as :func:`estimate_workspace`."""
+    item, backbone = precision.item_bytes, covo.backbone
+    rows = sessions * step_rows
+    work = rows * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
+    logits = sessions * backbone.vocabulary * (4 + item)
+    # Without FlashAttention each row's keys and values are copied, and there is a mask.
+    flash = device == "cuda" and modern and item == 2
+    copied = rows * context * (backbone.kv_bytes(1, item) // backbone.layers + 1)
+    once = work + logits + (0 if flash else copied)
+    return once * 2 if device == "cuda" else once  # graphs have a pool of their own
 
 
 def estimate_workspace(

@@ -2,7 +2,7 @@
 
 The teacher is the encoder as it was: whole pieces, both directions, Whisper's own floor. The
 student is the same weights run as a stream, with adapters (peft) in its layers; its convolutions
-and the audio adapter are trained whole. What a step hears depends only on the seed and its number.
+and the audio adapter are trained whole.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from math import cos, pi
 from pathlib import Path
 
 import numpy as np
@@ -18,43 +17,35 @@ import soundfile
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 from audio_io.clock import USER_RATE
 from model.covo.language.features import log_mel
 from model.covo.loading.assemble import TOKEN2WAV
 from model.covo.loading.checkpoint import load_network
 from model.covo.speech.voice_catalogue import VOICES
+from model.duplex.making.distilling import Distilling, DistillingSettings
 from model.duplex.network.network import TOKENIZER, DuplexNetwork, load_tokenizer
 from model.duplex.protocol.profile import DuplexProfile, write_profile
 from model.duplex.training.trained import merged_tensors
 from model.errors import TrainingError
 
-STATE = "training.pt"
 _LAYERS = r"encoder\.layers\.\d+\.(self_attn\.\w+_proj|fc[12])"
 _FRONT = ("encoder.conv1.", "encoder.conv2.")
 _ADAPTER = "audio_adapter."
-_LOWEST_RATE = 0.1
-_CLIP = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CausalSettings:
-    """How to train; rates are those of the encoder's adapters, its convolutions, and the audio
-    adapter. ``cosine``: weight of the angle between features beside their squared distance."""
+    """How to train, beside ``distilling``; rates are those of the encoder's adapters, its
+    convolutions, and the audio adapter."""
 
-    steps: int
-    pieces: int
+    distilling: DistillingSettings
     piece_s: float
     lora_rank: int
     lora_alpha: int
     learning_rate: float
     frontend_rate: float
     adapter_rate: float
-    warm_up: int
-    cosine: float
-    save_every: int
-    seed: int
 
 
 class CausalTrainer:
@@ -73,34 +64,42 @@ class CausalTrainer:
         settings: CausalSettings,
         device: str,
     ) -> None:
-        self._source, self._profile, self._folder = source, profile, folder
+        self._source, self._profile = source, profile
         self._sounds, self._settings = sounds, settings
         covo = load_network(source, merge=False)  # the language model stays where it is
         self._dtype = covo.dtype
-        torch.manual_seed(settings.seed)
+        torch.manual_seed(settings.distilling.seed)
         for part in (covo.encoder, covo.audio_adapter):
             nn.Module.to(part, device, torch.float32)
-        self._teacher = deepcopy((covo.encoder, covo.audio_adapter))
-        covo.requires_grad_(False)
+        encoder, adapter = deepcopy((covo.encoder, covo.audio_adapter))
         self._network = DuplexNetwork(covo, profile)
         load_tokenizer(source, profile)
-        self._device = torch.device(device)
-        self._network.encoder.to(self._device)
-        self._optimizer = torch.optim.AdamW(
-            self._choose_trained(), betas=(0.9, 0.98), weight_decay=0.0
+        self._network.encoder.to(torch.device(device))
+        _add_adapters(covo, settings)
+
+        def teach(audio: Tensor) -> Tensor:
+            mels = log_mel(audio, encoder.conv1.weight.shape[1], device)
+            heard: Tensor = adapter(encoder(mels[None].to(device)).last_hidden_state)[0]
+            return heard
+
+        self._distilling = Distilling(
+            covo,
+            self._network.encoder,
+            self._rate,
+            teach,
+            self._piece,
+            settings.distilling,
+            folder,
         )
-        self._state = folder / STATE
-        self.step = 0
-        if self._state.is_file():
-            self._resume()
+
+    @property
+    def step(self) -> int:
+        """Return how many steps are done."""
+        return self._distilling.step
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Run the remaining steps; yield the number of each and its loss."""
-        settings = self._settings
-        while self.step < settings.steps:
-            yield self.step + 1, self._train_step()
-            if self.step % settings.save_every == 0 or self.step == settings.steps:
-                self._save()
+        return self._distilling.run()
 
     def export(self, output: Path) -> None:
         """Write the student's first checkpoint: this encoder, the teacher's language model, and
@@ -124,62 +123,13 @@ class CausalTrainer:
             if (self._source / name).is_dir() and not (output / name).exists():
                 (output / name).symlink_to((self._source / name).resolve())
 
-    def _choose_trained(self) -> list[dict[str, object]]:
-        try:
-            from peft import LoraConfig, inject_adapter_in_model
-        except ImportError as error:
-            raise TrainingError(
-                "the encoder's adapters need the package peft: pip install 'covo[train]'"
-            ) from error
-        covo, settings = self._network.covo, self._settings
-        inject_adapter_in_model(
-            LoraConfig(
-                r=settings.lora_rank,
-                lora_alpha=settings.lora_alpha,
-                target_modules=_LAYERS,
-                bias="none",
-            ),
-            covo,
-        )
-        groups: dict[float, list[nn.Parameter]] = {}
-        for name, parameter in covo.named_parameters():
-            rate = settings.learning_rate if "lora_" in name else None
-            rate = settings.frontend_rate if name.startswith(_FRONT) else rate
-            rate = settings.adapter_rate if name.startswith(_ADAPTER) else rate
-            parameter.requires_grad_(rate is not None)
-            if rate is not None:
-                groups.setdefault(rate, []).append(parameter)
-        return [{"params": group, "lr": rate, "highest": rate} for rate, group in groups.items()]
-
-    def _train_step(self) -> float:
-        settings, total = self._settings, 0.0
-        for group in self._optimizer.param_groups:
-            group["lr"] = group["highest"] * self._rate()
-        random = np.random.default_rng((settings.seed, 4, self.step))
-        origin = int(random.integers(self._profile.encoder.position_period))
-        for _ in range(settings.pieces):
-            audio = self._piece(random)
-            loss = self._loss(audio, origin) / settings.pieces
-            loss.backward()
-            total += float(loss.detach())
-        trained = [p for group in self._optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(trained, _CLIP)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        return total
-
-    def _loss(self, audio: Tensor, origin: int) -> Tensor:
-        encoder, adapter = self._teacher
-        with torch.no_grad():
-            mels = log_mel(audio, encoder.conv1.weight.shape[1], self._device)
-            wanted = adapter(encoder(mels[None].to(self._device)).last_hidden_state)[0]
-        state = self._network.encoder.start(1, origin)
-        heard, _ = self._network.encoder(state, audio[None].to(self._device))
-        count = min(heard.shape[1], len(wanted))
-        heard, wanted = heard[0, :count], wanted[:count]
-        angle = 1 - functional.cosine_similarity(heard, wanted, dim=-1).mean()
-        return functional.mse_loss(heard, wanted) + self._settings.cosine * angle
+    def _rate(self, name: str) -> float | None:
+        """Return the highest learning rate of a parameter, None if it is not trained."""
+        if name.startswith(_ADAPTER):
+            return self._settings.adapter_rate
+        if name.startswith(_FRONT):
+            return self._settings.frontend_rate
+        return self._settings.learning_rate if "lora_" in name else None
 
     def _piece(self, random: np.random.Generator) -> Tensor:
         """Return a random piece (whole chunks,) of a random sound, padded with silence."""
@@ -191,13 +141,6 @@ class CausalTrainer:
             file.seek(first)
             audio = file.read(length, dtype="float32", fill_value=0.0)
         return torch.from_numpy(audio)
-
-    def _rate(self) -> float:
-        settings = self._settings
-        if self.step < settings.warm_up:
-            return (self.step + 1) / settings.warm_up
-        done = (self.step - settings.warm_up) / max(1, settings.steps - settings.warm_up)
-        return _LOWEST_RATE + (1 - _LOWEST_RATE) * 0.5 * (1 + cos(pi * done))
 
     def _begin_rows(self, tensors: dict[str, Tensor]) -> None:
         """Let THINK and the filler begin as the mean of the text's rows, SHIFT as the row of
@@ -216,23 +159,21 @@ class CausalTrainer:
             for token, source in rows.items():
                 matrix[token] = matrix[source]
 
-    def _save(self) -> None:
-        part = self._state.with_suffix(".part")
-        trained = {n: p for n, p in self._network.covo.named_parameters() if p.requires_grad}
-        torch.save(
-            {"step": self.step, "trained": trained, "optimizer": self._optimizer.state_dict()},
-            part,
-        )
-        part.replace(self._state)
 
-    def _resume(self) -> None:
-        try:
-            state = torch.load(self._state, map_location="cpu", weights_only=True)
-            parameters = dict(self._network.covo.named_parameters())
-            with torch.no_grad():
-                for name, values in state["trained"].items():
-                    parameters[name].copy_(values)
-            self._optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
-        except (OSError, RuntimeError, LookupError, EOFError) as error:
-            raise TrainingError(f"cannot go on from {self._state}; delete its folder") from error
+def _add_adapters(covo: nn.Module, settings: CausalSettings) -> None:
+    """Put adapters into the encoder's layers. Raises: TrainingError without the package peft."""
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise TrainingError(
+            "the encoder's adapters need the package peft: pip install 'covo[train]'"
+        ) from error
+    inject_adapter_in_model(
+        LoraConfig(
+            r=settings.lora_rank,
+            lora_alpha=settings.lora_alpha,
+            target_modules=_LAYERS,
+            bias="none",
+        ),
+        covo,
+    )

@@ -18,7 +18,7 @@ from torch import Tensor
 from model.covo.batch.sharing import SharedDecoders
 from model.covo.language.decoder import Decoder
 from model.covo.language.network import CovoNetwork
-from model.covo.language.stepping import MOST_STEP_ROWS
+from model.covo.memory.workspace import MOST_STEP_ROWS
 from model.duplex.protocol.profile import DuplexProfile, ListeningSpeech, Slot
 
 

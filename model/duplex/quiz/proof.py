@@ -54,6 +54,8 @@ Tell = Callable[[str, str], None]
 
 _LAST_STEPS = 20
 """Steps at the end of a training over which its losses are averaged."""
+_SAVE_EVERY = 50
+"""Steps; more than are averaged, so that the losses at the end are known to whoever goes on."""
 _TEACHER_TRIALS = 300
 
 
@@ -152,16 +154,16 @@ def prove(
     figures = _measure_all(runs, out, seed, jobs, tell)
     proof = Proof(_grade(teacher, seed), dropped, figures)
     text = json.dumps({**asdict(proof), "goals": [asdict(g) | {"met": g.met} for g in proof.goals]})
-    (out / "proof.json").write_text(text + "\n", encoding="utf-8")
+    _write(out / "proof.json", f"{text}\n".encode())
     return proof
 
 
 def _begin(path: Path, size: ProofSize, seed: int) -> None:
     """Note at ``path`` what is proved. Raises: TrainingError if it was something else."""
-    text = json.dumps({**asdict(size), "seed": seed})
+    text = json.dumps({**asdict(size), "seed": seed}).encode()
     if not path.exists():
-        path.write_text(text, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != text:
+        _write(path, text)
+    elif path.read_bytes() != text:
         raise TrainingError(
             f"{path.parent} was begun with another size or seed; delete it, or name another"
         )
@@ -170,12 +172,7 @@ def _begin(path: Path, size: ProofSize, seed: int) -> None:
 def measure_run(run: ProofRun, seed: int, tell: Tell) -> StudentFigures:
     """Train the student of ``run`` and try it."""
     torch.set_num_threads(1)
-    losses = list[dict[str, float]]()
-    if run.steps:
-        trainer = DuplexTrainer(_training(run, seed))
-        for report in trainer.run():
-            losses.append(dict(report.losses))
-            tell(run.name, f"step {report.step} of {run.steps}, loss {report.loss:.3f}")
+    losses = _train(run, seed, tell) if run.steps else {}
     network = load_duplex(run.output, precision=Precision.FP32)
     listener = LoopListener(DuplexLoop(network), deaf=run.deaf)
     behaviours = {}
@@ -188,7 +185,19 @@ def measure_run(run: ProofRun, seed: int, tell: Tell) -> StudentFigures:
             _share(trial.names for trial in done),
             _share(trial.whole for trial in done),
         )
-    return StudentFigures(behaviours, _means(losses[-_LAST_STEPS:]))
+    return StudentFigures(behaviours, losses)
+
+
+def _train(run: ProofRun, seed: int, tell: Tell) -> dict[str, float]:
+    """Train the student of ``run``, unless it is trained; return its losses at the end."""
+    path = run.output / "losses.json"
+    if not path.is_file():
+        losses = list[dict[str, float]]()
+        for report in DuplexTrainer(_training(run, seed)).run():
+            losses.append(dict(report.losses))
+            tell(run.name, f"step {report.step} of {run.steps}, loss {report.loss:.3f}")
+        _write(path, msgspec.json.encode(_means(losses[-_LAST_STEPS:])))
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, float])
 
 
 def _training(run: ProofRun, seed: int) -> TrainingConfig:
@@ -196,7 +205,12 @@ def _training(run: ProofRun, seed: int) -> TrainingConfig:
         NetworkSection(run.source, run.output, "float16"),
         DataSection(run.dialogues),
         TrainingSection(
-            steps=run.steps, batch=8, learning_rate=2e-3, warm_up=min(40, run.steps), seed=seed
+            steps=run.steps,
+            batch=8,
+            learning_rate=2e-3,
+            warm_up=min(40, run.steps),
+            save_every=_SAVE_EVERY,
+            seed=seed,
         ),
     )
 
@@ -271,7 +285,7 @@ def _measure_all(
             else:
                 left.append(run)
         for run, found in _in_processes(left, seed, jobs, tell):
-            (out / f"{run.name}.json").write_bytes(msgspec.json.encode(found))
+            _write(out / f"{run.name}.json", msgspec.json.encode(found))
             figures[run.name] = found
     return {run.name: figures[run.name] for run in runs}
 
@@ -304,6 +318,13 @@ def _pass_on(told: SimpleQueue[tuple[str, str]], tell: Tell) -> None:
             tell(*told.get_nowait())
     except Empty:
         return
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def _once(folder: Path, make: Callable[[Path], None]) -> None:

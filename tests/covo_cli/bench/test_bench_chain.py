@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +15,7 @@ from covo_cli.bench.chain import SILENCE_S, ChainTime, PlainChain, chain_figures
 from covo_cli.bench.conversation import beside_chain
 from covo_cli.errors import CliError
 from model.lite.prompt import Prompt, build_messages
+from model.lite.synthesizer import SpokenPiece
 from tests.fakes.engine import FakeClock, FakeRecognizer, LevelDetector, silence, speech
 from tests.fakes.lite import FakeChat, FakeSynthesizer
 
@@ -29,7 +31,7 @@ class Timed:
         self.heard: list[Audio] = []
         self.chat = FakeChat("Because it is so, and always was. It will stay so.")
         self.voice = FakeSynthesizer()
-        words, say = self.chat.stream, self.voice.say
+        words, pieces = self.chat.stream, self.voice.pieces
         self.written: list[str] = []
 
         def stream(messages, cancelled):
@@ -40,16 +42,16 @@ class Timed:
                 self.written.append(word)
                 yield word
 
-        def slowly(clause: str) -> Audio:
+        def slowly(clause: str) -> Iterator[SpokenPiece]:
             self.clock.pass_time(0.05)
-            return say(clause)
+            return pieces(clause)
 
         def words_of(audio: Audio) -> str:
             self.heard.append(audio)
             return understood
 
         monkeypatch.setattr(self.chat, "stream", stream)
-        monkeypatch.setattr(self.voice, "say", slowly)
+        monkeypatch.setattr(self.voice, "pieces", slowly)
         recognizer = FakeRecognizer(self.clock, words_of, cost=0.2)
         questions = [np.concatenate([speech(n), silence(0.5)]) for n in (1.0, 2.0)]
         self.chain = PlainChain(

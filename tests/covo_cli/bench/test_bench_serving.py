@@ -9,9 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from covo_cli.app import app
-from covo_cli.bench.serving import ServeBench, _flat, _Watched
+from covo_cli.bench.serving import ServeBench, _flat, _Watched, misbehaving
 from covo_cli.bench.serving.caller import PIECE, Caller, CallerFigures, as_pieces
+from covo_cli.serve import prompt_http
 from covo_cli.serve.realtime.speaker import START_S
+from tests.covo_cli.serve.live_server import TOKEN, serving, until
 
 
 def test_sound_is_cut_into_whole_pieces():
@@ -49,6 +51,23 @@ def test_memory_that_grows_is_seen_and_a_short_run_says_nothing():
     growing = _Watched([100.0 + n for n in range(10)], minutes)
     assert _flat(bench, growing)["rise"] == pytest.approx(7 / 105.5, abs=1e-3)
     assert _flat(bench, _Watched([100.0] * 3, minutes[:3]))["rise"] is None
+
+
+def test_every_client_that_misbehaves_is_dealt_with_and_counted(monkeypatch):
+    async def gets_away(*_: object) -> bool:
+        return False
+
+    kinds = {**misbehaving.KINDS, "gets away": gets_away}
+    del kinds["falls silent"]  # two pings
+    monkeypatch.setattr(misbehaving, "KINDS", kinds)
+    monkeypatch.setattr(misbehaving, "_FLOOD_S", 0.3)
+    monkeypatch.setattr(prompt_http, "REQUEST_S", 0.2)
+    with serving(5) as server:
+        found = misbehaving.misbehave(server.port, TOKEN, 0.0, 1)
+        until(lambda: not server.places.busy)
+        assert server.places.count == 5
+    assert {kind: clients.clients for kind, clients in found.items()} == dict.fromkeys(kinds, 1)
+    assert [kind for kind, clients in found.items() if clients.not_dealt_with] == ["gets away"]
 
 
 def test_a_short_run(tmp_path):

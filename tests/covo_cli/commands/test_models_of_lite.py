@@ -20,8 +20,8 @@ from covo_cli.app import app
 from covo_cli.doctor.check import Status
 from covo_cli.doctor.wiring import check_hearing, unneeded_pieces
 from covo_cli.engines import suggestion
-from covo_cli.engines.engines import lite_cascade, whisper
 from covo_cli.engines.model_choice import LITE_MEMORY, chat_memory
+from covo_cli.engines.small_models import lite_cascade, whisper
 from covo_cli.errors import CliError
 from covo_cli.settings.settings import load_settings, save_setting
 from model.errors import ChatError, RecognizerError, WeightsError

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +16,17 @@ from audio_io.endpoints import EndpointStatus
 from audio_io.signal import Position
 from covo_cli.app import app
 from covo_cli.commands.voices import complete_voice
-from covo_cli.engines.engines import EngineChoice, voice_names
+from covo_cli.engines.engines import EngineChoice, voices_to_choose
 from covo_cli.errors import CliError
-from covo_cli.settings.settings import load_settings
+from covo_cli.settings.settings import Settings, load_settings
 from covo_cli.voices.making import make_library
 from covo_cli.voices.measuring import Measured
 from model.errors import SynthesizerError, WeightsError
 from model.lite.text import mandarin
+from tests.fakes.lite import FakeSynthesizer
 from tests.fakes.voices import COVO, LITE, make_pack
 from voices.errors import VoiceError
+from voices.pack import VoicePack
 
 runner = CliRunner()
 
@@ -62,10 +66,10 @@ def test_voices_of_another_language_are_listed_and_not_switched_to(home: Path) -
     xiaoxiao = next(line for line in run("list").splitlines() if " xiaoxiao " in line)
     assert "zh-CN" in xiaoxiao
     lite = EngineChoice("lite", "a test")
-    english = voice_names(load_settings(), lite)
+    english = voices_to_choose(load_settings(), lite)
     assert len(english) == 28
     assert {"heart", "george"} < set(english)
-    chinese = voice_names(load_settings({"voice.name": "xiaoxiao"}), lite)
+    chinese = voices_to_choose(load_settings({"voice.name": "xiaoxiao"}), lite)
     assert len(chinese) == 8
     assert not set(chinese) & set(english)
 
@@ -115,7 +119,7 @@ def test_list_of_a_language_or_of_like_voices(home: Path, monkeypatch: pytest.Mo
         assert ("alike" in listing) == bool(words)
     result = runner.invoke(app, ["voices", "list", "--like", "anna"])
     assert isinstance(result.exception, VoiceError)
-    assert "anna is not a built-in voice" in str(result.exception)
+    assert "anna has not been measured" in str(result.exception)
 
 
 def test_only_the_known_archive_is_measured(home: Path) -> None:
@@ -159,6 +163,10 @@ def test_a_voice_is_used_by_the_engines_that_it_serves(home: Path) -> None:
 def test_add_and_remove(home: Path) -> None:
     folder = make_pack(home / "new", "anna")
     assert "lite, covo" in run("add", str(folder))
+    asked = runner.invoke(app, ["voices", "add", str(folder)], input="n\n")
+    assert "Replace the voice anna?" in asked.output
+    assert asked.exit_code == 1
+    run("add", str(folder), "--yes")
     run("use", "anna")
     result = runner.invoke(app, ["voices", "remove", "anna"], input="n\n")
     assert result.exit_code == 1
@@ -213,24 +221,81 @@ def test_preview_plays_all_of_it_on_the_chosen_speaker(monkeypatch: pytest.Monke
     sound = np.sin(np.arange(30_000, dtype=np.float32) / 10) / 2
     said = []
 
-    def speak(name: str, text: str) -> np.ndarray:
-        said.append((name, text))
-        return sound
+    def speaker(settings: Settings) -> Callable[[VoicePack, str], np.ndarray]:
+        def speak(pack: VoicePack, text: str) -> np.ndarray:
+            said.append((pack.name, text, settings.voice.pitch))
+            return sound
 
-    monkeypatch.setattr("covo_cli.commands.voices._speak", speak)
+        return speak
+
+    monkeypatch.setattr("covo_cli.commands.voices.speaking._speaker", speaker)
     monkeypatch.setattr("audio_io.live.speaker.LiveSpeaker", InstantSpeaker)
     monkeypatch.setenv("COVO_AUDIO_OUTPUT", "headphones")
-    run("preview", "heart", "--text", "Good evening.")
+    run("preview", "heart", "--text", "Good evening.", "--pitch", "-1")
     speaker = InstantSpeaker.made
     assert (speaker.device, speaker.state) == ("headphones", "closed")
     np.testing.assert_allclose(speaker.sound, sound, atol=1e-4)
-    assert said == [("heart", "Good evening.")]
+    assert said == [("heart", "Good evening.", -1.0)]
+
+
+class Silent(FakeSynthesizer):
+    """Has nothing to say."""
+
+    def stream(self, text: str) -> Iterator[np.ndarray]:
+        return iter(())
 
 
 def test_preview_of_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = np.zeros(0, np.float32)
-    monkeypatch.setattr("covo_cli.commands.voices._speak", lambda name, text: empty)
+    monkeypatch.setattr("model.lite.SynthesizerMaker", lambda *_, **__: lambda name: Silent())
     result = runner.invoke(app, ["voices", "preview", "heart", "--text", "..."])
+    assert isinstance(result.exception, CliError)
+    for words in (
+        ("preview",),
+        ("preview", "heart", "--all"),
+        ("preview", "heart", "--language", "en"),
+    ):
+        result = runner.invoke(app, ["voices", *words])
+        assert isinstance(result.exception, CliError), words
+
+
+class Greeting(FakeSynthesizer):
+    """One that a language's package is missing for cannot speak."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        if name == "yunxi":
+            raise SynthesizerError("the voice yunxi needs a package")
+
+
+def test_a_sheet_of_all_voices_plays_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.lite.SynthesizerMaker", lambda *_, **__: Greeting)
+    make_pack(home / "data" / "voices", "bob", parts=LITE)
+    make_pack(home / "data" / "voices", "otto", parts=COVO)
+    sheet = home / "new" / "sheet"
+    said = run("preview", "--all", "--language", "en-GB", "--out", str(sheet))
+    assert "index.html: 8 voices" in said
+    page = (sheet / "index.html").read_text(encoding="utf-8")
+    files = {path.name for path in sheet.glob("*.flac")}
+    assert len(files) == 8
+    assert set(re.findall(r'href="([^"]+)"', page)) == files
+    assert page.count("most like") == 8
+    assert "<dd>140 Hz</dd>" in page  # george
+    assert not re.search(r"""(src|href)=["']?(http|//)""", page)
+
+    # The other voices are rendered where one cannot speak.
+    words = ["voices", "preview", "--all", "--language", "zh", "--out", str(home / "zh")]
+    result = runner.invoke(app, words)
+    assert result.exit_code == 1
+    assert "warning: the voice yunxi needs a package" in result.output
+    assert "index.html: 7 voices" in result.output
+    assert 'data-name="yunxi"' not in (home / "zh" / "index.html").read_text(encoding="utf-8")
+
+    run("preview", "--all", "--language", "en-US", "--out", str(sheet))
+    page = (sheet / "index.html").read_text(encoding="utf-8")
+    assert 'data-name="bob"' in page  # not measured
+    assert "otto" not in page
+    (home / "file").touch()
+    result = runner.invoke(app, ["voices", "preview", "--all", "--out", str(home / "file")])
     assert isinstance(result.exception, CliError)
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.run_chat import _tell_pending
-from covo_cli.engines.engines import build_engine, lite_cascade
+from covo_cli.engines.engines import build_engine
 from covo_cli.engines.own_tools import build_tools
+from covo_cli.engines.small_models import lite_cascade
 from covo_cli.errors import SettingsError
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen.plain import MOST_SHOWN, LinesScreen
@@ -107,7 +108,7 @@ def test_a_model_that_cannot_use_tools_is_told(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(WeightStore, "path", lambda *about: Path("tiny.gguf"))
     settings = load_settings({"tools.enabled": True})
-    with pytest.raises(ChatError, match=r"tiny cannot use tools: name an endpoint \(--chat-url\)"):
+    with pytest.raises(ChatError, match="tiny cannot use tools: name another model"):
         lite_cascade(settings, build_tools(settings, "lite", nowhere))
     with pytest.raises(SettingsError, match="--tools has no effect with the engine covo-fd"):
         build_engine(
@@ -156,7 +157,7 @@ def test_a_timer_s_first_ring_is_one_line() -> None:
     info = ConversationInfo("lite", "v", "m", "s", "")
     quiet = np.zeros(320, np.float32)
     sound = np.zeros(480, np.float32)
-    rings = tuple(TimerRang(n * 16_000, -2 - n, "tea\x1b[2J", n, sound) for n in (1, 2))
+    rings = tuple(TimerRang(n * 16_000, -2 - n, sound, "tea\x1b[2J", n) for n in (1, 2))
     LinesScreen(info, out).on_tick(Tick(0, quiet, sound, rings))
     assert out.getvalue() == "[00:01.0] tool: timer rings: tea [2J\n"
 

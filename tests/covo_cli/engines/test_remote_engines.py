@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from covo_cli.app import app
 from covo_cli.doctor import wiring
 from covo_cli.doctor.check import Status
-from covo_cli.engines.engines import EngineChoice, build_engine, voice_names
+from covo_cli.engines.engines import EngineChoice, build_engine, voices_to_choose
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import load_settings, models_dir
 from tests.fakes.openai import FakeEndpoint
@@ -93,9 +93,9 @@ def test_flags_of_a_server_need_its_engine() -> None:
 def test_the_voices_are_openais_at_openai_and_else_the_chosen_one() -> None:
     choice = EngineChoice("chat-audio", "as set")
     there = load_settings(flags(url="http://there", voice="ethan"))
-    assert voice_names(there, choice) == ("ethan",)
+    assert list(voices_to_choose(there, choice)) == ["ethan"]
     openai = load_settings(flags(url="https://api.openai.com/v1", voice="alloy"))
-    assert set(voice_names(openai, choice)) >= {"alloy", "marin"}
+    assert set(voices_to_choose(openai, choice)) >= {"alloy", "marin"}
 
 
 @pytest.mark.weights

@@ -151,7 +151,7 @@ def test_a_backchannel_is_neither_a_reply_nor_part_of_one(task, out):
     folder = out / CONVERSATIONS / "silence-0"
     sound = np.concatenate([silence(0.5), speech(0.4), silence(0.1), speech(0.3), silence(0.7)])
     write_audio(folder / "output.wav", sound, 16_000)
-    hum = Backchannel(samples(0.5), 1, -2, np.zeros(round(0.4 * 24_000), np.float32), "Mm-hmm.")
+    hum = Backchannel(samples(0.5), -2, np.zeros(round(0.4 * 24_000), np.float32), 1, "Mm-hmm.")
     events = [hum, ReplyStarted(samples(0.6), 1, 1), ReplyFinished(samples(1.4), 1, "Yes.")]
     (folder / "events.jsonl").write_text(encode_events(events))
     evidence = gather(folder, hear_nothing, to_all=False)

@@ -54,13 +54,17 @@ def small_recipe(folder: Path, **changes: dict[str, Any]) -> FdRecipe:
     path = folder / "recipe.toml"
     document: Any = tomlkit.parse(path.read_text())
     small: dict[str, dict[str, Any]] = {
+        "prompts": {"streams": 4, "block": 8, "limit": 40, "words": [1, 40], "temperature": 1.5},
         "questions": {
             "held_out": 4,
             "voices": ["low", "high"],
             "held_out_voices": ["aside"],
             "turns": [0.2, 0.4, 0.4],
         },
-        "answers": {"limit": 400, "block": 2, "likely": 5, "codes_per_text": [0.01, 200.0]},
+        "answers": {
+            **{"limit": 400, "streams": 3, "block": 4, "likely": 5},
+            "codes_per_text": [0.01, 200.0],
+        },
         "dialogues": {"hours": 0.05, "rounds": 3},
         "timing": {"gap_longer": [3.0, 4.0], "long_silence": [2.0, 4.0], "longest": 60.0},
     }
@@ -102,8 +106,8 @@ STAGES = {"questions": questions, "answers": answers, "dialogues": dialogues}
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Every file in ``folder`` with its bytes."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Every file in ``folder`` with its bytes, but for the lock of its commands."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 

@@ -15,6 +15,7 @@ from covo_cli.app import app
 from covo_cli.errors import CliError
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.sizing import CARDS, find_card, stage_cost
+from covo_cli.process.alone import alone_in
 from tests.covo_cli.fd.small_work import teacher_folder
 
 
@@ -56,6 +57,9 @@ def test_twice_the_work_takes_twice_as_much(begun):
     assert twice.hours == pytest.approx(2 * small.hours)
     assert twice.disk == pytest.approx(2 * small.disk)
     assert stage_cost("answers", recipe, find_card("3090")).hours > small.hours
+    alone = replace(recipe, answers=replace(recipe.answers, streams=1))
+    assert stage_cost("answers", alone, CARDS["h100"]).hours > 5 * small.hours
+    assert stage_cost("answers", alone, CARDS["h100"]).memory < small.memory
     assert stage_cost("dialogues", recipe, None).disk == pytest.approx(32.4e9)
 
 
@@ -67,6 +71,19 @@ def test_a_work_without_consent_is_refused(begun):
         assert "consent.json" in str(run("dialogues", str(begun)).exception)
     finally:
         consent.write_text(text)
+
+
+def test_two_processes_do_not_work_in_one_folder(begun):
+    before = sorted(begun.rglob("*"))
+    with alone_in(begun):
+        stages = ("prompts", "questions", "answers", "dialogues", "encoder")
+        for command in (*stages, "calibrate", "compare", "prove"):
+            refused = run(command, str(begun)).exception
+            assert isinstance(refused, CliError)
+            assert str(refused) == (
+                f"another process works in {begun}; wait until it is done, or stop it"
+            )
+    assert {path for path in begun.rglob("*") if path not in before} == {begun / ".lock"}
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):

@@ -26,6 +26,7 @@ from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import AnsweredConversation, SpokenConversation
 from covo_cli.fd.work import Journal
 from model.covo.config.precision import Precision
+from model.duplex.making.teacher import AskedConversation
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import load_duplex
 from model.duplex.protocol.profile import read_profile, write_profile
@@ -74,10 +75,11 @@ def test_a_student_of_the_quiz_answers_what_it_is_asked():
 def test_the_teacher_finds_an_answer_as_likely_as_when_it_gave_it(trained):
     recipe = FdRecipe.read(trained)
     every = replace(recipe, answers=replace(recipe.answers, likely=10_000, limit=80))
-    teacher = load_teacher(every, "cpu", 1000)
+    teacher = load_teacher(every, "cpu", 1000, streams=1)
     sounds = sorted((trained / "questions/sounds").glob("*.flac"))[:2]
     first, second = (read_audio(path, USER_RATE) for path in sounds)
-    [reply] = teacher.converse([first], 0, lambda number, made: None)
+    asked = AskedConversation([first], 0, lambda number, made: None)
+    [(_, [reply])] = teacher.answer([asked])
     said = zip(reply.text, reply.likely, strict=True)
     wanted = sum(dict(likely)[token] for token, likely in said)
     answers = [reply.tokens, reply.tokens[::-1], (), reply.tokens]

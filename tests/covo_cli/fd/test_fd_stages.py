@@ -22,10 +22,12 @@ from safetensors.torch import load_file
 
 from audio_io.clock import USER_RATE
 from covo_cli.errors import CliError
-from covo_cli.fd.answers import why_drop
+from covo_cli.fd import prompts
+from covo_cli.fd.answers import load_teacher, why_drop
 from covo_cli.fd.dialogues import Dialogues
 from covo_cli.fd.encoder import EncoderStage
 from covo_cli.fd.init import begin
+from covo_cli.fd.prompts import Prompts, why_no_prompt
 from covo_cli.fd.questions import Questions, read_prompts
 from covo_cli.fd.recipe import FdRecipe, Size
 from covo_cli.fd.records import AnsweredConversation, SpokenConversation
@@ -34,7 +36,7 @@ from covo_cli.settings.settings import load_settings
 from model.covo.config.network_config import CovoConfig
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.loading.checkpoint import load_network
-from model.duplex.making.teacher import TeacherReply
+from model.duplex.making.teacher import AskedConversation, TeacherReply
 from model.duplex.network.network import load_duplex, load_tokenizer
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import read_profile
@@ -119,9 +121,10 @@ def test_the_teacher_tells_what_it_found_likely(work, model):
     teacher = stage._teacher()
     name = stage._conversations[index].turns[0].sound
     sound, _ = soundfile.read(work / "questions/sounds" / name, dtype="float32")
-    [reply] = teacher.converse([sound], index * 1000, lambda n, r: None)
+    asked = AskedConversation([sound], index * 1000, lambda n, r: None)
+    [(_, [reply])] = teacher.answer([asked])
     assert (reply.text, reply.codes, reply.likely) == (said.text, said.codes, said.likely)
-    network, decoder = load_network(model), teacher._decoder
+    network, decoder = load_network(model), teacher._batch.decoders[0]
     tokenizer = CovoTokenizer.read(model, network.config)
     # What is behind "assistant\n" is the opinion about the first token.
     decoder.rewind(decoder.length - len(reply.text) - len(reply.codes))
@@ -131,6 +134,17 @@ def test_the_teacher_tells_what_it_found_likely(work, model):
     ids, found = zip(*reply.likely[0], strict=True)
     assert [tokenizer.text_ids[i] for i in best.indices.tolist()] == list(ids)
     assert best.values.tolist() == pytest.approx(found, abs=1e-3)
+
+
+def test_answers_do_not_depend_on_how_many_share_a_pass(work, tmp_path):
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    shutil.rmtree(folder / "answers")
+    small_recipe(folder, answers={"streams": 1, "block": 100})
+    steps = list(answers(folder).run())
+    assert steps == list(range(1, len(steps) + 1))
+    alone, together = (one / "answers/replies.jsonl" for one in (folder, work))
+    assert alone.read_bytes() == together.read_bytes()
 
 
 def test_training_reads_the_dialogues(work, model):
@@ -275,6 +289,65 @@ def test_prompts_of_a_file_and_recordings(tmp_path, begun):
     )
     with pytest.raises(CliError, match="no prompts"):
         read_prompts(None, None)
+
+
+# What the network writes itself
+
+
+class Writer:
+    """Writes the same turns for the same seeds, the last of them first; half of them again."""
+
+    def write_turns(self, seeds, temperature, top_k, limit):
+        for number in reversed(range(len(seeds))):
+            about = seeds[number] % 16
+            yield number, None if about % 4 == 3 else f"What is  number {about // 2}, please?"
+
+
+def test_prompts_are_written_and_gone_on_with(begun, tmp_path, monkeypatch):
+    monkeypatch.setattr(prompts, "load_teacher", lambda *of: Writer())
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        shutil.copytree(begun, folder)
+        recipe = small_recipe(folder, questions={"count": 10})
+    assert list(Prompts(one, recipe, "cpu").run()) == [4, 8, 8, 8]  # three attempts for each
+    stopped = Prompts(other, recipe, "cpu").run()
+    assert next(stopped) == 4
+    stopped.close()
+    assert list(Prompts(other, recipe, "cpu").run()) == [8, 8, 8]
+    assert files(one) == files(other)
+    assert list(Prompts(one, recipe, "cpu").run()) == []
+    found = read_prompts(one / "prompts/prompts.txt", None)
+    assert [said.text for said in found] == [f"What is number {n}, please?" for n in range(8)]
+    assert manifest(one / "prompts")["dropped"] == {
+        "without an end within the limit": 8,
+        "written before": 16,
+    }
+
+
+def test_turns_are_written_as_if_each_were_alone(begun):
+    recipe = FdRecipe.read(begun)
+    alone, together = (
+        dict(load_teacher(recipe, "cpu", 400, streams).write_turns(range(9), 1.0, 0, 60))
+        for streams in (1, 4)
+    )
+    assert alone == together
+    assert len(alone) == 9
+    assert None in alone.values()
+    assert any(alone.values())
+
+
+NOT_KEPT = {
+    "without an end within the limit": None,
+    "not as one speaks": "Read https://example.org and tell me more.",
+    "too few or too many words": "And then?",
+    "": "你好，今天天气怎么样？",
+}
+
+
+@pytest.mark.parametrize("reason", NOT_KEPT)
+def test_what_nobody_says_is_not_kept(reason, begun):
+    settings = replace(FdRecipe.read(begun).prompts, words=(4, 40))
+    assert why_no_prompt(NOT_KEPT[reason], settings) == reason
 
 
 # From the dialogues to a student

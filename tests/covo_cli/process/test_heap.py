@@ -1,12 +1,16 @@
-"""One heap for all threads: what glibc says of itself."""
+"""One heap for all threads, without what is free in it: what glibc says of itself."""
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import subprocess
 import sys
 
+import psutil
 import pytest
+
+from covo_cli.process.native import return_free_memory
 
 PROGRAM = """
 import ctypes, sys, threading
@@ -32,7 +36,27 @@ def heaps(how: str) -> int:
     return done.stderr.count("Arena ")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc: no heaps to share")
+GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another heap than glibc's")
+
+
+@GLIBC
 def test_threads_share_one_heap() -> None:
     assert heaps("one") == 1
     assert heaps("many") > 1
+
+
+@GLIBC
+def test_what_is_free_below_a_block_in_use_is_returned() -> None:
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    *freed, used = [libc.malloc(8192) for _ in range(4000)]
+    for block in (*freed, used):
+        ctypes.memset(block, 1, 8192)
+    for block in freed:
+        libc.free(block)
+    process = psutil.Process()
+    before = process.memory_info().rss
+    return_free_memory()
+    assert before - process.memory_info().rss > 25e6
+    libc.free(used)

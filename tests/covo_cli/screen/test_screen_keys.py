@@ -52,6 +52,49 @@ def test_voice_key_without_voices_or_with_an_unknown_one() -> None:
     assert feed(KeyMachine(("a", "b"), "c"), "v") == [SetVoice("a")]
 
 
+def test_a_voice_is_picked_by_arrows(machine: KeyMachine) -> None:
+    assert feed(machine, "V") == []
+    picker = machine.state.picker
+    assert picker is not None
+    assert (picker.matching, picker.chosen) == (("heart", "nova", "ryan"), "nova")
+    assert feed(machine, "KEY_DOWN", "KEY_DOWN", "KEY_ENTER") == [SetVoice("ryan")]
+    assert machine.state.picker is None
+    assert feed(machine, "v") == [SetVoice("heart")]
+    keys = ("V", "KEY_END", "KEY_PGUP", "KEY_UP", "KEY_DOWN", "KEY_ENTER")
+    assert feed(machine, *keys) == [SetVoice("nova")]
+    assert feed(machine, "V", "KEY_HOME", "KEY_ENTER") == [SetVoice("heart")]
+    assert feed(machine, "V", "KEY_PGDOWN", "KEY_ENTER") == [SetVoice("ryan")]
+
+
+def test_letters_narrow_the_voices_and_escape_closes(machine: KeyMachine) -> None:
+    feed(machine, "V", "A")
+    picker = machine.state.picker
+    assert picker is not None
+    assert (picker.matching, picker.chosen) == (("heart", "nova", "ryan"), "heart")
+    assert feed(machine, "n", " ", "KEY_F5", "\t") == []
+    assert machine.state.picker is not None
+    assert machine.state.picker.matching == ("ryan",)
+    assert feed(machine, "x", "KEY_ENTER") == []  # none has these letters
+    feed(machine, "V", "x", "KEY_BACKSPACE", "r")
+    assert machine.state.picker is not None
+    assert machine.state.picker.matching == ("ryan", "heart")
+    assert feed(machine, "KEY_ESCAPE", "q") == [Quit()]
+
+
+def test_letters_for_the_picker_are_no_other_keys() -> None:
+    machine = KeyMachine(("heart", "nova"), "heart")
+    sound = np.zeros(320, np.float32), np.zeros(480, np.float32)
+    assert feed(machine, " ", "V", "n") == [PushToTalk(True)]
+    assert machine.state.talking
+    assert machine.state.picker is not None
+    assert machine.state.picker.letters == "n"
+    assert feed(machine, "KEY_ENTER", "v") == [SetVoice("nova"), SetVoice("heart")]
+    asked = ToolAnswered(0, 1, 1, "lamp", ToolOutcome.ASKED, "asked")
+    machine.on_tick(Tick(0, *sound, (asked,), talking=True))
+    assert feed(machine, "V", "n", "KEY_ESCAPE", "n") == [SayText("No.")]
+    assert feed(KeyMachine(), "V") == []
+
+
 def test_n_announces_another_speaker() -> None:
     assert feed(KeyMachine(), "n", "N") == [NewSpeaker(), NewSpeaker()]
 

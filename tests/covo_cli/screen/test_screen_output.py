@@ -89,7 +89,7 @@ def test_lines_of_a_conversation() -> None:
 
 def test_a_backchannel_is_a_line_in_parentheses() -> None:
     out = io.StringIO()
-    hum = Backchannel(16_000, 1, -2, np.zeros(9_600, np.float32), "Mm-hmm.")
+    hum = Backchannel(16_000, -2, np.zeros(9_600, np.float32), 1, "Mm-hmm.")
     LinesScreen(INFO, out).on_tick(tick_with(hum))
     assert out.getvalue() == "[00:01.0] covo: (Mm-hmm.)\n"
 

@@ -17,7 +17,8 @@ from rich.console import Console
 
 from covo_cli.process.text import clean, duration
 from covo_cli.screen.keys import KeyState
-from covo_cli.screen.panel import Panel
+from covo_cli.screen.panel import MOST_CHOICES, Panel
+from covo_cli.screen.picker import VoicePicker
 from covo_cli.screen.view import ConversationView, View
 from covo_cli.screen.words import ASCII, Glyphs, clock, glyphs_for, latency_line
 from covo_cli.sessions.transcript import TranscriptEntry, Who
@@ -135,6 +136,26 @@ def test_endpoint_warnings_are_named_once() -> None:
     text = "\n".join(drawn(replace(at(0.5), microphone="Microphone unplugged", speaker="slow"), 60))
     assert "! Microphone unplugged" in text
     assert "! speaker: slow" in text
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_voices_to_choose_from_fit_around_the_chosen_one(width: int) -> None:
+    names = tuple(f"voice-{number}" for number in range(30))
+    view = replace(at(13.0), warning=None)
+    voices = dict.fromkeys(names, "woman, 200 Hz, [b]2.8 kHz")
+    view = replace(view, voice="voice-9", info=replace(view.info, voices=voices))
+    for height in (5, 12, 24, 40):
+        shown = drawn(view, width, KeyState(picker=VoicePicker(names, at=11)), height=height)
+        rows = [line for line in shown if "voice-" in line and "speaker" not in line]
+        assert any(line.startswith("   voice-11") for line in rows)
+        assert len(rows) <= MOST_CHOICES + 1
+    assert any(line.startswith("●  voice-9") for line in rows)
+    assert "voice:" in shown[-1]
+    if width >= 60:
+        assert "woman, 200 Hz, [b]2.8 kHz" in rows[-2]
+        assert "↑ ↓ choose  Enter use  Esc cancel" in shown[-1]
+    picker = VoicePicker(names, letters="xyz")
+    assert "no voice has 'xyz'"[:width] in "\n".join(drawn(view, width, KeyState(picker=picker)))
 
 
 @pytest.mark.parametrize("width", WIDTHS)

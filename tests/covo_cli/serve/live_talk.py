@@ -13,7 +13,11 @@ from pydantic import TypeAdapter
 from audio_io.clock import ASSISTANT_RATE
 from audio_io.endpoints import Speaker
 from audio_io.signal import Audio
+from covo_cli.conversation.consumer import Tick
 from covo_cli.serve.app import LIVE
+from covo_cli.serve.live.session import LiveSession
+from covo_cli.serve.protocol import SessionLink
+from model.events import Interrupted
 from tests.covo_cli.serve.wire_talk import WireTalk, nulls
 
 UNION = get_args(get_args(ServerEvent)[0])
@@ -78,6 +82,8 @@ class LiveTalk(WireTalk):
     """A session that has started, unless ``session`` is None, and its engine."""
 
     protocol = LIVE
+    taken_back = 0
+    """Replies that began in a pause of the user's, and that nothing is remembered of."""
     append = "session.input_audio.append"
 
     def __init__(self, session: dict[str, Any] | None = SESSION, **made: Any) -> None:
@@ -89,6 +95,27 @@ class LiveTalk(WireTalk):
 
     def new_speaker(self) -> Speaker:
         return LIVE.speaker(lambda: None)
+
+    def new_session(self, link: SessionLink) -> LiveSession:
+        session = LiveSession(link, lambda: self.now)
+        is_spare = session._is_spare
+
+        def counted(sound: Audio) -> bool:
+            """Count what is left out, too: the time line goes on."""
+            spare = is_spare(sound)
+            self.orders.sound += spare * len(sound)
+            return spare
+
+        session._is_spare = counted
+        on_tick = session.on_tick
+
+        def noted(tick: Tick) -> None:
+            ended = (event for event in tick.events if isinstance(event, Interrupted))
+            self.taken_back += sum(event.reason == "you went on" for event in ended)
+            on_tick(tick)
+
+        session.on_tick = noted
+        return session
 
     def check(self, event: dict[str, Any]) -> None:
         valid_live(event)

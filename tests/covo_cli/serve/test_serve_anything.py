@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -126,6 +127,7 @@ def step(talk: WireTalk, kind: str, what: Any) -> None:
 @example([CREATE, CANCEL, ("say", 0.06), CREATE], None)
 @example([("say", 0.06), CREATE, CANCEL], 0)
 @example([("say", 0.4), CREATE, CANCEL, ("say", 0.06), CREATE], None)
+@example([("send", "unanswered"), ("say", 0.4), CREATE, ("say", 0.4)], 0)
 def test_the_orders_hold_whatever_happens(steps, fail_after):
     talk = WireTalk(words=["one", "two", "three"], fail_after=fail_after)
     for kind, what in steps:
@@ -240,6 +242,26 @@ def test_sound_in_crumbs_is_kept_whole():
     assert len(talk.microphone._kept) == 1000
     assert len(talk.microphone.whole(20.0)) == 320_000
     assert talk.microphone.whole(0.1) is None
+
+
+def test_a_backlog_is_not_copied_for_every_frame(monkeypatch):
+    now = [0.0]
+    microphone = SocketMicrophone(lambda: now[0])
+    sound = np.arange(60 * 16_000, dtype=np.float32)
+    microphone.push(sound)
+    copied, concatenate = [], np.concatenate
+
+    def counting(parts):
+        copied.append(sum(map(len, parts)))
+        return concatenate(parts)
+
+    monkeypatch.setattr(np, "concatenate", counting)
+    heard = []
+    for _ in range(100):
+        now[0] += 0.01
+        heard.append(microphone.read(0))
+    assert sum(copied) == 100 * 320
+    assert np.array_equal(concatenate(heard), sound[: 100 * 320])
 
 
 def test_messages_without_sound_do_not_stop_the_clock():

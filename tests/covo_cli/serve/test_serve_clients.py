@@ -100,3 +100,37 @@ def test_openai_agents_holds_a_turn_and_interrupts(server):
     kinds = asyncio.run(talk())
     assert "audio" in kinds
     assert "audio_interrupted" in kinds
+
+
+def test_livekit_hears_and_is_heard_in_gpt_live(server):
+    realtime = pytest.importorskip("livekit.plugins.openai.realtime", reason="needs LiveKit")
+    rtc = pytest.importorskip("livekit.rtc", reason="needs LiveKit")
+
+    async def talk() -> tuple[str, int]:
+        url = f"http://127.0.0.1:{server.port}/v1"
+        model = realtime.GPTLiveModel(base_url=url, api_key=TOKEN, delegation="client")
+        session, heard, loud = model.session(), [], 0
+        session.on("input_audio_transcription_completed", lambda e: heard.append(e.transcript))
+        session.on("error", lambda e: pytest.fail(str(e.error)))
+        await session._update_session(instructions="Be kind.")  # as LiveKit's AgentSession does
+
+        async def speak() -> None:
+            for piece in [PIECE] * 8 + [QUIET] * 100:
+                session.push_audio(rtc.AudioFrame(piece, 24_000, 1, 2400))
+                await asyncio.sleep(0.1)
+
+        speaking = asyncio.ensure_future(speak())
+        async with asyncio.timeout(30):
+            async for played in session.audio_stream:
+                samples = np.frombuffer(played.frame.data, np.int16)
+                loud += int(np.count_nonzero(np.abs(samples) > 1000))
+                if loud > 15_000 and heard:
+                    break
+        speaking.cancel()
+        await session.aclose()
+        await model.aclose()
+        return heard[0], loud
+
+    said, loud = asyncio.run(talk())
+    assert said == "hello"
+    assert loud > 15_000

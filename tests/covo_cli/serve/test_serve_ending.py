@@ -119,7 +119,10 @@ def test_a_client_secret_is_valid_at_all_servers_with_the_token_and_not_for_long
 
     def lets_in(shake: Handshake, secret: str) -> bool:
         headers = {"host": "localhost", "authorization": f"Bearer {secret}"}
-        return shake.refusal(headers, "ws") is None
+        refused = shake.refusal(headers, "ws")
+        if refused is None:
+            shake.let_in(headers)
+        return refused is None
 
     secret, until_s = here.issue_secret()
     assert not lets_in(strange, secret)
@@ -204,3 +207,37 @@ def test_sessions_are_recorded_only_if_that_is_asked_for(tmp_path, monkeypatch):
     assert session.state is SessionState.COMPLETE
     assert session.info.engine["name"] == "fake"
     assert session.transcript[0].text.strip() == "one"
+
+
+def test_what_is_recorded_is_complete_after_a_gentle_stop(tmp_path, monkeypatch):
+    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path))
+    recordings = SessionRecordings(load_settings({}))
+    with serving(2, words=["one", "two"], word_seconds=0.2, recordings=recordings) as server:
+        speaking, idle = opened(server), opened(server)
+        receive(idle, "session.created")
+        send(speaking, "response.create")
+        receive(speaking, "response.output_audio.delta")
+        drain(server)
+        receive(speaking, "response.done")
+        for socket in (speaking, idle):
+            assert ending(socket) == (1001, "the server stops")
+        until(lambda: server.server.should_exit)
+    recordings.close()
+    sessions = SessionStore(recordings.folder).list()
+    assert [session.state for session in sessions] == 2 * [SessionState.COMPLETE]
+    words = sorted(entry.text.split() for session in sessions for entry in session.transcript)
+    assert words == [["one", "two"]]
+
+
+def test_a_session_that_cannot_be_recorded_goes_on(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path))
+    recordings = SessionRecordings(load_settings({}))
+    recordings.folder = tmp_path / "file" / "sessions"
+    (tmp_path / "file").write_text("no folder")
+    with serving(words=["one"], word_seconds=0.05, recordings=recordings) as server:
+        with opened(server) as socket:
+            send(socket, "response.create")
+            receive(socket, "response.done")
+        until(lambda: not server.places.busy)
+    assert "a session is not recorded" in caplog.text
+    recordings.close()

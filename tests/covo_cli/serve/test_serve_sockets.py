@@ -6,8 +6,10 @@ import base64
 import json
 import logging
 import re
+import socket as socket_module
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable
 
@@ -18,8 +20,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection
 
 from covo_cli.engines.engines import turn_settings
+from covo_cli.serve import connection, prompt_http
 from covo_cli.serve.connection import MOST_EARLY, MOST_EARLY_CHARACTERS, ServerLimits
 from covo_cli.serve.handshake import Handshake
+from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.run_serve import servable
 from covo_cli.settings.settings import load_settings
 from tests.covo_cli.serve.live_server import (
@@ -130,6 +134,60 @@ def test_a_client_secret_is_valid_once(server):
     opened(server, additional_headers=key).close()
     with pytest.raises(InvalidStatus):
         opened(server, additional_headers=key)
+
+
+def test_a_full_server_leaves_a_client_secret_valid(server):
+    until(lambda: not server.places.busy)
+    made = httpx.post(f"{server.address}/realtime/client_secrets", headers=BEARER).json()
+    key = {"Authorization": f"Bearer {made['value']}"}
+    sockets = [opened(server) for _ in range(5)]
+    receive(sockets[0], "session.created")
+    until(lambda: server.places.queued == 4)
+    with pytest.raises(InvalidStatus) as refused:
+        opened(server, additional_headers=key)
+    assert refused.value.response.status_code == 503
+    for socket in sockets:
+        socket.close()
+    until(lambda: not (server.places.busy or server.places.queued))
+    opened(server, additional_headers=key).close()
+
+
+def test_a_connection_without_a_request_is_dropped(server, monkeypatch):
+    def connected(data: bytes = b"") -> socket_module.socket:
+        made = socket_module.create_connection(("127.0.0.1", server.port), timeout=5)
+        made.sendall(data)
+        return made
+
+    def dropped(made: socket_module.socket) -> bool:
+        try:
+            return made.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    until(lambda: not server.places.busy)
+    asked = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with monkeypatch.context() as patched:
+        patched.setattr(prompt_http, "REQUEST_S", 0.1)
+        with opened(server) as session:
+            receive(session, "session.created")
+            half, again, nothing = connected(asked[:20]), connected(asked), connected()
+            assert again.recv(1000).startswith(b"HTTP/1.1 200")
+            again.sendall(asked[:20])
+            for made in (half, nothing, again):
+                assert dropped(made)
+                made.close()
+            send(session, "session.update", session={})
+            receive(session, "session.updated")  # it has sent a request: it stays
+    monkeypatch.setattr(prompt_http, "MOST_SILENT", 3)
+    silent = []
+    for _ in range(4):
+        silent.append(connected(asked[:20]))
+        httpx.get(f"http://127.0.0.1:{server.port}/health")  # the server has seen it
+    assert dropped(silent[0])
+    silent[-1].sendall(asked[20:])
+    assert silent[-1].recv(1000).startswith(b"HTTP/1.1 200")
+    for made in silent:
+        made.close()
 
 
 def test_places_are_taken_in_turn_and_then_refused(server):
@@ -277,6 +335,22 @@ def test_a_flood_of_events_waits_and_another_session_notices_nothing():
         pouring.join()
         flood.close()
         other.close()
+
+
+def test_no_client_rests_for_the_time_that_others_kept_the_processor(server, monkeypatch):
+    until(lambda: not server.places.busy)
+    take = RealtimeSession.take
+
+    def delayed(self, text):
+        time.sleep(0.1)  # as if another program ran
+        take(self, text)
+
+    monkeypatch.setattr(RealtimeSession, "take", delayed)
+    monkeypatch.setattr(connection, "_REST", 10_000.0)
+    with opened(server) as socket:
+        for _ in range(2):
+            send(socket, "session.update", session={})
+            receive(socket, "session.updated")
 
 
 def test_nothing_hums_where_only_responses_have_sound():

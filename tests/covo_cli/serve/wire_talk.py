@@ -19,6 +19,7 @@ from audio_io.signal import Audio
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.conversation.request import Request
 from covo_cli.serve.app import REALTIME
+from covo_cli.serve.protocol import SessionLink, WireSession
 from covo_cli.serve.realtime.microphone import SocketMicrophone
 from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.realtime.sound import SoundDecoder, SoundFormat
@@ -207,16 +208,16 @@ class WireTalk:
         self.events: list[dict[str, Any]] = []
         self.microphone = SocketMicrophone(lambda: self.now, steady=self.protocol.steady)
         self.speaker = self.new_speaker()
-        self.session: Any = self.protocol.session(
+        link = SessionLink(
             SERVED,
             self.microphone,
-            self.speaker,
             self._take,
             self._command,
-            session_id="sess_1",
-            expires_at=self.expires_at,
-            extended=extended,
+            "sess_1",
+            self.expires_at,
+            extended,
         )
+        self.session: Any = self.new_session(link)
         self.conversation = Conversation(self.microphone, self.speaker, self.engine, [self.session])
         self.session.open()
         self.hear_exactly()
@@ -228,6 +229,9 @@ class WireTalk:
 
     def new_speaker(self) -> Speaker:
         return SocketSpeaker(lambda: self.now)
+
+    def new_session(self, link: SessionLink) -> WireSession:
+        return self.protocol.session(link, self.speaker)
 
     def check(self, event: dict[str, Any]) -> None:
         valid(event)

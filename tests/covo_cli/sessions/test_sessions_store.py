@@ -76,9 +76,9 @@ def test_every_event_of_an_older_version_still_loads(tmp_path: Path) -> None:
 
 
 def test_a_backchannel_comes_back_with_the_length_of_its_sound() -> None:
-    hum = Backchannel(samples(1.5), 0, -2, np.zeros(12_000, np.float32), "Mm-hmm.")
+    hum = Backchannel(samples(1.5), -2, np.zeros(12_000, np.float32), 0, "Mm-hmm.")
     (back,) = read_back([hum])
-    assert back == RecordedBackchannel(hum.at, 0, -2, 12_000, "Mm-hmm.")
+    assert back == RecordedBackchannel(hum.at, -2, 12_000, 0, "Mm-hmm.")
     (entry,) = transcript([back])
     assert transcript([hum]) == (entry,)
     assert (entry.start_s, entry.end_s, entry.backchannel) == (1.5, 2.0, True)

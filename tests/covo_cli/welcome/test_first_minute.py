@@ -16,7 +16,8 @@ from audio_io.live.devices import Device
 from covo_cli.app import app
 from covo_cli.conversation import run_chat
 from covo_cli.conversation.ends import Ends
-from covo_cli.engines.engines import EngineChoice
+from covo_cli.engines.engines import EngineChoice, build_engine
+from covo_cli.engines.model_choice import needed_pieces
 from covo_cli.settings.settings import load_settings
 from covo_cli.welcome import next_steps
 from model.engine import Engine
@@ -199,3 +200,74 @@ def test_without_portaudio_covo_alone_says_what_to_install(
 def test_a_bad_settings_file_is_told_instead(root: Path, tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("[chat]\nmood = 5\n")
     assert "chat.mood" in str(CliRunner().invoke(app, []).exception)
+
+
+@pytest.mark.parametrize(
+    ("changed", "needed"),
+    [
+        ({}, "campplus hibari silero-vad smart-turn smollm2-135m whisper-base"),
+        (
+            {"voice.name": "george"},
+            "campplus hibari kokoro-82m silero-vad smart-turn smollm2-135m whisper-base",
+        ),
+        (
+            {"chat.url": "http://localhost:1", "chat.model": "tiny", "turns.only_user": False},
+            "hibari silero-vad smart-turn smollm2-135m whisper-base",
+        ),
+        (
+            {"chat.url": "http://localhost:1", "chat.model": "tiny", "hearing.language": "de"},
+            "campplus hibari silero-vad smart-turn whisper-base",
+        ),
+        (
+            {"turns.end_of_turn": "none", "audio.vad": "webrtc", "hearing.model": "whisper-small"},
+            "campplus hibari smollm2-135m",
+        ),
+    ],
+)
+def test_what_a_conversation_needs_is_what_its_engine_asks_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, object], needed: str
+) -> None:
+    asked: set[str] = set()
+
+    def path(self: WeightStore, piece: str, file: str) -> Path:
+        asked.add(piece)
+        return Path(file)
+
+    monkeypatch.setattr(WeightStore, "path", path)
+    monkeypatch.setattr("audio_io.vad.SileroVad", lambda model: LevelDetector())
+    if "hearing.model" in changed:
+        monkeypatch.setattr(
+            "covo_cli.engines.small_models.recognizer_folder", lambda *about: Path()
+        )
+    settings = load_settings({"engine.name": "lite", **changed})
+    build_engine(settings, real_time=True).close()
+    wanted = set(needed.split())
+    assert needed_pieces(settings) == wanted
+    assert asked == wanted - {"kokoro-82m"}  # which is looked for when it is loaded
+
+
+@pytest.mark.parametrize(
+    ("engine", "needed"),
+    [
+        ("auto", {*HERE, "campplus", "hibari", "silero-vad", "smollm2-135m"}),
+        ("covo", {*HERE, "campplus", "silero-vad", "smollm2-135m"}),
+        ("covo-fd", {"silero-vad", "whisper-base"}),
+        ("realtime", {"silero-vad"}),
+    ],
+)
+def test_other_engines_need_less(root: Path, engine: str, needed: set[str]) -> None:
+    assert needed_pieces(load_settings({"engine.name": engine})) == needed
+
+
+def test_weights_that_the_settings_do_not_use_are_not_missing(
+    root: Path, pulled: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(next_steps, "_microphone", lambda settings: ("USB mic", True))
+    pulled.extend({piece.name for piece in lite_pieces()} - {"kokoro-82m", "campplus"})
+    assert "missing: " in shown()[1]
+    monkeypatch.setenv("COVO_TURNS_ONLY_USER", "false")
+    assert shown()[1] == "weights       ready"
+    monkeypatch.setenv("COVO_VOICE_NAME", "george")
+    assert "missing: " in shown()[1]
+    monkeypatch.setenv("COVO_VOICE_NAME", "nobody")
+    assert "nobody" in shown()[1]

@@ -15,6 +15,7 @@ from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.prompt import ChatExchange, Prompt, build_messages
 from model.lite.reply_reader import ChatPart, ThoughtAloud
+from model.lite.synthesizer import SpokenPiece
 from model.playback.spoken_text import SpokenText
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 from tests.fakes.lite import PER_LETTER, FakeChat, FakeSynthesizer
@@ -69,6 +70,46 @@ def test_text_and_sound_of_a_reply() -> None:
     assert [p.text for p in sounds] == [CLAUSE_ONE, CLAUSE_TWO, CLAUSE_THREE]
     assert [len(p.samples) for p in sounds] == [len(p.text) * PER_LETTER for p in sounds]
     assert parts.chat.asked[0] == build_messages(parts.prompt, (), "Hello?")
+
+
+def test_a_clause_comes_in_pieces_each_with_its_words() -> None:
+    parts = Parts()
+    parts.voices["one"].in_pieces = 3
+    made = parts.reply()
+    sounds = [p for p in made if isinstance(p, ReplyAudio)]
+    assert [p.text for p in sounds[:3]] == ["The first ", "clause ", "is here, "]
+    assert "".join(p.text for p in sounds) == WRITTEN
+    # Interrupted in mid-clause, after the second piece.
+    heard = parts.settle(0, len(sounds[0].samples) + len(sounds[1].samples), made)
+    assert heard.text == "The first clause "
+
+
+class HeldVoice(FakeSynthesizer):
+    """Waits for ``go`` before its second piece; counts those that it makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_pieces = 50
+        self.go = threading.Event()
+        self.made = 0
+
+    def pieces(self, clause: str) -> Iterator[SpokenPiece]:
+        for piece in super().pieces(clause):
+            assert self.made == 0 or self.go.wait(5)
+            self.made += 1
+            yield piece
+
+
+def test_a_reply_stopped_in_mid_clause_is_made_no_further() -> None:
+    voice, stop = HeldVoice(), threading.Event()
+    cascade = Cascade(FakeChat(WRITTEN), {"one": voice}.__getitem__, voice="one", prompt=Prompt(""))
+    for part in cascade.reply(0, turn(), stop.is_set):
+        if isinstance(part, ReplyAudio):
+            stop.set()
+            voice.go.set()
+    for thread in cascade._working:
+        thread.join(5)
+    assert voice.made == 2
 
 
 def test_the_first_clause_is_heard_while_the_rest_is_not_written_yet() -> None:
@@ -227,8 +268,9 @@ def test_errors_of_the_other_parts_come_through() -> None:
 
 def test_a_clause_without_sound_is_counted_with_what_was_heard() -> None:
     parts = Parts("All is well here today. 😀")
-    parts.voices["one"].say = lambda clause: np.zeros(  # type: ignore[method-assign]
-        2400 if "All" in clause else 0, np.float32
+    sound = SpokenPiece(np.zeros(2400, np.float32))
+    parts.voices["one"].pieces = lambda clause: iter(  # type: ignore[method-assign]
+        [sound] if "All" in clause else []
     )
     made = parts.reply()
     assert len([p for p in made if isinstance(p, ReplyAudio)]) == 1

@@ -15,6 +15,7 @@ import pytest
 from model.endpoints.openai_chat import OpenAIChat
 from model.errors import ChatError
 from model.lite.chat import ChatSampling, LlamaChat, Message
+from model.lite.llama import LlamaModel
 from tests.fakes.openai import FakeEndpoint
 
 ASK = [Message("system", "Be kind."), Message("user", "Hello?")]
@@ -122,23 +123,23 @@ def test_no_model_named() -> None:
 
 def test_files_that_are_no_chat_models(tmp_path: Path) -> None:
     with pytest.raises(ChatError, match="cannot read"):
-        LlamaChat(tmp_path / "missing.gguf", ChatSampling()).load()
+        LlamaChat(LlamaModel(tmp_path / "missing.gguf"), ChatSampling()).load()
     junk = tmp_path / "junk.gguf"
     junk.write_bytes(b"PK\x03\x04")
     with pytest.raises(ChatError, match="not a GGUF file"):
-        LlamaChat(junk, ChatSampling()).load()
+        LlamaChat(LlamaModel(junk), ChatSampling()).load()
     with pytest.raises(ChatError, match="cannot read"):
-        LlamaChat(tmp_path, ChatSampling()).load()
+        LlamaChat(LlamaModel(tmp_path), ChatSampling()).load()
 
 
 def test_a_broken_gguf_file(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF" + b"\0" * 400)
     with pytest.raises(ChatError, match="cannot load"):
-        LlamaChat(broken, ChatSampling()).load()
+        LlamaChat(LlamaModel(broken), ChatSampling()).load()
 
 
-class FakeServer:
+class NonsenseServer:
     """Answers with a chunk that llama.cpp never sends, and swallows what the callback raises."""
 
     def handle_chat_completions(
@@ -151,8 +152,8 @@ class FakeServer:
 def test_a_bug_in_reading_the_chat_model_is_logged_and_raised_at_the_reader(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(LlamaChat, "_start", lambda self, progress: FakeServer())
-    chat = LlamaChat(tmp_path / "tiny.gguf", ChatSampling())
+    monkeypatch.setattr(LlamaModel, "server", lambda self, slot, progress: (NonsenseServer(), 0))
+    chat = LlamaChat(LlamaModel(tmp_path / "tiny.gguf"), ChatSampling())
     with pytest.raises(ChatError, match="tiny failed: internal error: KeyError: 'delta'"):
         list(chat.stream(ASK, never))
     assert "Traceback" in caplog.text

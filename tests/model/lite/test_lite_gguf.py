@@ -10,8 +10,9 @@ import pytest
 
 from covo_cli.settings.settings import load_settings, models_dir
 from model.errors import ChatError
-from model.lite import CHAT_FILE, choose_chat, gguf
+from model.lite import CHAT_FILE, choose_chat, gguf, llama
 from model.lite.chat import ChatSampling, LlamaChat, Message
+from model.lite.llama import LlamaModel
 from model.weights.packages import WeightStore
 from tests.fuzz.inputs import gguf_file
 
@@ -25,7 +26,7 @@ def write(folder: Path, content: bytes) -> Path:
 
 
 @pytest.fixture
-def llama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def xllamacpp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Puts a module of this source in xllamacpp's place in the process of a trial."""
 
     def replace(source: str) -> None:
@@ -42,7 +43,7 @@ def test_a_header_that_aborts_llama_cpp_is_one_line_every_time(tmp_path, blocks,
         with pytest.raises(
             ChatError, match=r"cannot load .*own.gguf .*ended with SIGABRT"
         ) as error:
-            LlamaChat(path, ChatSampling()).load()
+            LlamaChat(LlamaModel(path), ChatSampling()).load()
         assert "\n" not in str(error.value)
     assert "llama.cpp ended over" in caplog.text
 
@@ -51,24 +52,24 @@ def test_a_header_that_aborts_llama_cpp_is_one_line_every_time(tmp_path, blocks,
     ("ending", "told"),
     [("os.kill(os.getpid(), 11)", "ended with SIGSEGV"), ("os._exit(3)", "exit status 3")],
 )
-def test_every_way_to_end_is_told(tmp_path, llama, ending: str, told: str) -> None:
-    llama(f"import os\n{ending}")
+def test_every_way_to_end_is_told(tmp_path, xllamacpp, ending: str, told: str) -> None:
+    xllamacpp(f"import os\n{ending}")
     with pytest.raises(ChatError, match=told):
-        LlamaChat(write(tmp_path, b"GGUF"), ChatSampling()).load()
+        LlamaChat(LlamaModel(write(tmp_path, b"GGUF")), ChatSampling()).load()
 
 
-def test_a_trial_that_hangs_is_ended(tmp_path, llama, monkeypatch) -> None:
+def test_a_trial_that_hangs_is_ended(tmp_path, xllamacpp, monkeypatch) -> None:
     monkeypatch.setattr(gguf, "_TRIAL_S", 0.3)
-    llama("import threading\nthreading.Event().wait()")
+    xllamacpp("import threading\nthreading.Event().wait()")
     with pytest.raises(ChatError, match=r"not done after 0 s"):
-        LlamaChat(write(tmp_path, b"GGUF"), ChatSampling()).load()
+        LlamaChat(LlamaModel(write(tmp_path, b"GGUF")), ChatSampling()).load()
 
 
-def test_closing_ends_a_trial(tmp_path, llama) -> None:
+def test_closing_ends_a_trial(tmp_path, xllamacpp) -> None:
     fifo = tmp_path / "begun"
     os.mkfifo(fifo)
-    llama(f"import threading\nopen({str(fifo)!r}, 'w').close()\nthreading.Event().wait()")
-    chat = LlamaChat(write(tmp_path, b"GGUF"), ChatSampling())
+    xllamacpp(f"import threading\nopen({str(fifo)!r}, 'w').close()\nthreading.Event().wait()")
+    chat = LlamaChat(LlamaModel(write(tmp_path, b"GGUF")), ChatSampling())
     errors: list[ChatError] = []
 
     def load() -> None:
@@ -91,7 +92,7 @@ def test_a_folder_of_the_users_is_not_imported(tmp_path, monkeypatch) -> None:
     (package / "__init__.py").write_text("import os\nos._exit(7)")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ChatError, match=r"cannot load .*\(.*[Ff]ailed to"):
-        LlamaChat(write(tmp_path, b"GGUF" + b"\0" * 400), ChatSampling()).load()
+        LlamaChat(LlamaModel(write(tmp_path, b"GGUF" + b"\0" * 400)), ChatSampling()).load()
 
 
 @pytest.mark.weights
@@ -101,13 +102,13 @@ def test_a_good_file_is_tried_once_and_a_pinned_one_never(tmp_path, monkeypatch)
     run = gguf._run_trial
     monkeypatch.setattr(gguf, "_survived", set())
     monkeypatch.setattr(gguf, "_run_trial", lambda *a: trials.append(a[0]) or run(*a))
-    pinned = LlamaChat(path, ChatSampling(), pinned=True)
+    pinned = LlamaChat(LlamaModel(path, pinned=True), ChatSampling())
     pinned.prepare([Message("user", "Hello.")])
     pinned.close()
     assert trials == []
     said: list[str] = []
     for _ in range(2):
-        chat = LlamaChat(path, ChatSampling(max_tokens=3))
+        chat = LlamaChat(LlamaModel(path), ChatSampling(max_tokens=3))
         chat.load(said.append)
         assert list(chat.stream([Message("user", "Hello.")], lambda: False))
         chat.close()
@@ -140,9 +141,9 @@ def test_a_model_of_ones_own_uses_the_physical_cores(tmp_path, monkeypatch) -> N
     monkeypatch.setattr(gguf, "_QUOTA", tmp_path / "none")
     monkeypatch.setattr("psutil.cpu_count", lambda logical: 6)
     monkeypatch.setattr(
-        "model.lite.chat.start_server", lambda path, *, context, threads: started.append(threads)
+        llama, "start_server", lambda path, **about: started.append(about["threads"])
     )
-    monkeypatch.setattr("model.lite.chat.try_gguf", lambda *_, **__: None)
+    monkeypatch.setattr(llama, "try_gguf", lambda *_, **__: None)
     own = write(tmp_path, b"GGUF")
     monkeypatch.setattr(WeightStore, "path", lambda self, piece, file: own)
     for model in (str(own), ""):

@@ -11,6 +11,7 @@ import pytest
 from covo_cli.settings.settings import load_settings, models_dir
 from model.errors import EndOfTurnError
 from model.lite import CHAT_FILE
+from model.lite.llama import LlamaModel
 from model.lite.outlook import SmolOutlook
 from model.weights.packages import WeightStore
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.weights
 @pytest.fixture(scope="module")
 def reader() -> Iterator[SmolOutlook]:
     weights = WeightStore(models_dir(load_settings()))
-    model = SmolOutlook(weights.path("smollm2-135m", CHAT_FILE))
+    model = SmolOutlook(LlamaModel(weights.path("smollm2-135m", CHAT_FILE), pinned=True))
     model.load()
     yield model
     model.close()
@@ -76,7 +77,7 @@ def test_calls_at_the_same_time_do_not_disturb_each_other(reader):
 
 
 def test_failures_are_told(tmp_path: Path):
-    missing = SmolOutlook(tmp_path / "missing.gguf")
+    missing = SmolOutlook(LlamaModel(tmp_path / "missing.gguf"))
     with pytest.raises(EndOfTurnError, match="the language model failed"):
         missing.load()
     missing.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,15 @@ from audio_io.clock import USER_RATE
 from audio_io.levels import FLOOR_DB
 from model.errors import RecognizerError
 from model.hearing.recognition import Transcript
-from model.lite.recognizer import WhisperRecognizer, loudest, repeats, split_at_pauses, windows
+from model.jobs.shared import Shared
+from model.lite.recognizer import (
+    LoadedWhisper,
+    WhisperRecognizer,
+    loudest,
+    repeats,
+    split_at_pauses,
+    windows,
+)
 
 
 @pytest.mark.parametrize("seconds", [1, 29, 31, 75, 200])
@@ -215,15 +224,64 @@ def test_the_language_is_detected_unless_the_sound_does_not_tell(monkeypatch, tm
     assert recognizer.transcribe(long) == Transcript("嗯嗯", "zh")
 
 
+def test_conversations_share_what_is_loaded_and_nothing_else(monkeypatch, tmp_path: Path) -> None:
+    loaded: list[weakref.ref[object]] = []
+    detected = [{"de": 0.95}, {"tr": 0.5, "en": 0.2, "de": 0.1}, {"tr": 0.5, "en": 0.2, "de": 0.1}]
+
+    class Whisper:
+        n_mels = 80
+
+        def __init__(self, path: str, **options: object) -> None:
+            loaded.append(weakref.ref(self))
+
+        def encode(self, features: np.ndarray) -> object:
+            return features
+
+        def detect_language(self, encoded: object) -> list:
+            likely = detected[0]
+            return [sorted(((f"<|{k}|>", p) for k, p in likely.items()), key=lambda kp: -kp[1])]
+
+        def generate(self, encoded: object, ids: list, **options: object) -> list:
+            return [SimpleNamespace(sequences_ids=[[5]], scores=[-0.1], no_speech_prob=0.0)]
+
+    library = SimpleNamespace(
+        models=SimpleNamespace(Whisper=Whisper),
+        StorageView=SimpleNamespace(from_array=lambda array: array),
+    )
+    tokens = SimpleNamespace(
+        token_to_id=lambda token: token, decode=lambda ids, skip_special_tokens: "ja"
+    )
+    monkeypatch.setitem(sys.modules, "ctranslate2", library)
+    monkeypatch.setattr("tokenizers.Tokenizer.from_file", lambda path: tokens, raising=False)
+    monkeypatch.setattr(WhisperRecognizer, "_transcribe_piece", lambda *_: None)
+    shared: Shared[LoadedWhisper] = Shared()
+    one, other = (WhisperRecognizer(tmp_path, language="auto", shared=shared) for _ in range(2))
+    one.load()
+    other.load()
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "ctranslate2", library)
+    assert len(loaded) == 1
+    audio = np.full(2 * USER_RATE, 0.1, np.float32)
+    assert one.transcribe(audio).language == "de"
+    detected.pop(0)
+    assert [spoken.transcribe(audio).language for spoken in (one, other)] == ["de", "en"]
+    one.start_over()
+    assert one.transcribe(audio).language == "en"
+    one.close()
+    assert other.transcribe(audio).text == "ja"
+    other.close()
+    assert loaded[0]() is None
+
+
 def test_torch_keeps_its_number_of_threads(monkeypatch, tmp_path: Path) -> None:
     torch = SimpleNamespace(threads=3)
     torch.get_num_threads = lambda: torch.threads
     torch.set_num_threads = lambda number: setattr(torch, "threads", number)
 
     class Greedy(WhisperRecognizer):
-        def _load(self) -> None:
+        def _load(self) -> LoadedWhisper:
             torch.set_num_threads(6)
-            self._model = object()
+            return LoadedWhisper(None, None)
 
         def _transcribe_piece(self, audio: np.ndarray) -> Transcript:
             return Transcript("")

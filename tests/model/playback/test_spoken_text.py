@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.playback.spoken_text import SpokenText
+from model.playback.spoken_text import SpokenText, said_by
 from model.reply import Heard
 
 
@@ -80,3 +80,11 @@ def test_scripts_without_spaces_are_divided_between_characters():
     spoken = reply((1000, "今天天气很好，ok。"))
     assert spoken.split(500).text == "今天天气很"
     assert spoken.split(800).text == "今天天气很好，"
+
+
+def test_a_share_of_a_sound_says_whole_words():
+    text = "One three fifteen. "  # 3, 5 and 8 of 16 letters
+    shares = {0.0: 0, 0.09: 0, 0.1: 4, 0.3: 4, 0.4: 10, 0.7: 10, 0.8: 19, 1.0: 19}
+    assert {share: said_by(text, share) for share in shares} == shares
+    assert said_by("...", 1.0) == 3
+    assert said_by("", 0.5) == 0

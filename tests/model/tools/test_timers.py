@@ -104,7 +104,7 @@ def test_it_rings_on_the_sample_three_times_with_one_line() -> None:
     assert transcript(log.events)[-1].text == "timer rings: tea"
     ring = log.of(TimerRang)[0]
     kept = event_from_dict(event_to_dict(ring))
-    assert kept == RecordedRing(ring.at, ring.number, "tea", 1, len(ring.samples))
+    assert kept == RecordedRing(ring.at, ring.number, len(ring.samples), "tea", 1)
     assert transcript([ring]) == transcript([kept])
 
 
@@ -268,3 +268,25 @@ def test_there_are_only_so_many() -> None:
     assert len(set(timers.describe())) == MOST_TIMERS
     with pytest.raises(ToolError, match="no timer is set"):
         Timers().cancel()
+
+
+@dataclass
+class ThinkingSetter(TimerSetter):
+    """Sets the timer after a thought that the conversation's clock has yet to go through."""
+
+    def reply(
+        self, reply_id: int, turn: UserTurn, cancelled: Callable[[], bool]
+    ) -> Iterator[ReplyPart]:
+        while not turn.over():
+            self.clock.pass_time(0.02)
+            yield ReplyWaits()
+        self.clock.pass_time(1.5)
+        told = timer_tool(self.tool_of).run(TEA, cancelled)
+        yield ReplyToolCall(1, "timer", "{}")
+        yield ReplyToolResult(1, "timer", ToolOutcome.DONE, told)
+
+
+def test_it_counts_from_when_the_user_is_told_that_it_is_set() -> None:
+    log = talk(speech(1.0), silence(16.0), generator=ThinkingSetter)
+    [answered] = log.of(ToolAnswered)
+    assert rings(log)[0] == (answered.at + samples(8), "tea", 1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from model.endpoints.openai_chat import OpenAIChat
 from model.lite.cascade import Cascade
+from model.lite.chat import ToolCallingChat
 from model.lite.prompt import Prompt
 from model.reply import Heard, ReplyPart, ReplyText, ReplyToolResult, UserTurn
 from model.tools.tool import Arguments, Tool
@@ -56,15 +57,14 @@ def tool(
 
 
 class ToolTalk:
-    """A cascade with tools at an endpoint that gives the ``answers``, then the last one again."""
+    """A cascade whose ``chat`` uses ``tools``."""
 
-    def __init__(self, endpoint: FakeEndpoint, tools: Sequence[Tool]) -> None:
-        self.endpoint = endpoint
-        self.chat = OpenAIChat(endpoint.url, "tiny")
-        self.use = ToolUse(self.chat, Toolbox(tools))
+    def __init__(self, chat: ToolCallingChat, tools: Sequence[Tool]) -> None:
+        self.chat = chat
+        self.use = ToolUse(chat, Toolbox(tools))
         voices = {"one": FakeSynthesizer()}
         self.cascade = Cascade(
-            self.chat, voices.__getitem__, voice="one", prompt=Prompt(""), tools=self.use
+            chat, voices.__getitem__, voice="one", prompt=Prompt(""), tools=self.use
         )
         self.replies = 0
 
@@ -85,6 +85,14 @@ class ToolTalk:
         self.cascade.settle(self.replies, Heard(at * 100, written[:at], written[at:]))
         return parts
 
+
+class EndpointTalk(ToolTalk):
+    """One whose chat model is at ``endpoint``."""
+
+    def __init__(self, endpoint: FakeEndpoint, tools: Sequence[Tool]) -> None:
+        super().__init__(OpenAIChat(endpoint.url, "tiny"), tools)
+        self.endpoint = endpoint
+
     @property
     def sent(self) -> list[dict[str, Any]]:
         """The messages of the last request."""
@@ -93,14 +101,15 @@ class ToolTalk:
 
 
 @contextmanager
-def tool_talk(answers: Sequence[Answer], *tools: Tool) -> Iterator[ToolTalk]:
+def tool_talk(answers: Sequence[Answer], *tools: Tool) -> Iterator[EndpointTalk]:
+    """Yield a talk at an endpoint that gives the ``answers``, then the last one again."""
     left = list(answers)
 
     def script(body: dict[str, Any]) -> tuple[int, str, str]:
         return streamed(left.pop(0) if len(left) > 1 else left[0])
 
     with FakeEndpoint(script=script) as endpoint:
-        yield ToolTalk(endpoint, tools or (tool(),))
+        yield EndpointTalk(endpoint, tools or (tool(),))
 
 
 def words(parts: Sequence[ReplyPart]) -> str:

@@ -184,9 +184,8 @@ def run(engine, sound, at=0):
 def test_a_new_conversation_knows_nothing_of_the_last_one():
     clock = FakeClock()
     fake = FakeGenerator(clock)
-    engine = TurnTakingEngine(
-        fake, LevelDetector(), VirtualExecutor(clock), None, FakeRecognizer(clock)
-    )
+    recognizer = FakeRecognizer(clock)
+    engine = TurnTakingEngine(fake, LevelDetector(), VirtualExecutor(clock), None, recognizer)
     first = run(engine, np.concatenate((speech(1), silence(2))))
     engine.command(SetPersona("a pirate"))
     engine.command(SetVoice("second"))
@@ -196,6 +195,7 @@ def test_a_new_conversation_knows_nothing_of_the_last_one():
     engine.start_over()
     assert not engine.busy
     assert (fake.persona, fake.voice, fake.history) == ("", "first", [])
+    assert recognizer.conversations == 2
     second = run(engine, np.concatenate((speech(1), silence(2))))
     assert [(type(e), e.at) for e in first] == [(type(e), e.at) for e in second]
     numbers = [e.reply for e in first + second if isinstance(e, ReplyStarted)]

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from model.covo.batch.batch import DecoderBatch, StreamRows
-from model.covo.batch.generation import ReplyRequest, generate_replies
+from model.covo.batch.generation import ReplyRequest, Talk, hold_talks
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import network_size
 from model.covo.language.decoder import Decoder
@@ -68,62 +68,81 @@ def test_a_pass_takes_as_many_rows_of_a_history_as_it_is_made_for(network):
     assert batch.decoders[0].length == 0
 
 
+def talk_of(*asked: tuple[torch.Tensor, ReplyRequest]) -> Talk[list[tuple[int, ...]]]:
+    """A talk that appends the rows of each of ``asked``, and returns the replies."""
+
+    def talk(decoder):
+        replies = []
+        for rows, request in asked:
+            decoder.append(rows)
+            replies.append((yield request))
+        return replies
+
+    return talk
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_replies_equal_those_of_a_single_stream(network, temperature):
     allowed = torch.arange(668) % 5 != 0
-    requests = [
-        ReplyRequest(
-            network.embed(ids(number)),
+
+    def request(number: int) -> ReplyRequest:
+        return ReplyRequest(
             ids(number)[-6:],
             stop=range(0 if number % 2 else 500, 560 if number % 2 else 540),
-            limit=3 + 11 * number % 40,
+            limit=3 + 11 * number % 20,
             sampling=SamplingSettings(temperature, top_k=40, seed=number),
             allowed=allowed if number % 3 else None,
         )
-        for number in range(11)
+
+    # Some talks ask for nothing, others twice: behind a reply without its last token.
+    asked = [
+        [(network.embed(ids(n + place)), request(n + place)) for place in range(n % 3)]
+        for n in range(11)
     ]
-    together = list(generate_replies(network, DecoderBatch(network, 4, CAPACITY), requests))
-    assert sorted(reply.number for reply in together) == list(range(11))
+    batch = DecoderBatch(network, 4, CAPACITY)
+    together = dict(hold_talks(network, batch, [talk_of(*one) for one in asked]))
+    assert sorted(together) == list(range(11))
     ended = 0
-    for reply in together:
-        request = requests[reply.number]
+    for number, replies in together.items():
         decoder = Decoder(network, CAPACITY)
-        decoder.append(request.embedded)
-        alone = decoder.generate(
-            request.counted,
-            stop=request.stop,
-            limit=request.limit,
-            penalties=request.penalties,
-            sampling=request.sampling,
-            allowed=request.allowed,
-        )
-        assert tuple(alone) == reply.tokens
-        assert reply.ended is (reply.tokens[-1] in request.stop)
-        ended += reply.ended
-    assert 0 < ended < 11  # some by a stop token, some by their limit
+        assert len(replies) == len(asked[number])
+        for (rows, request_), reply in zip(asked[number], replies, strict=True):
+            decoder.append(rows)
+            alone = decoder.generate(
+                request_.counted,
+                stop=request_.stop,
+                limit=request_.limit,
+                penalties=request_.penalties,
+                sampling=request_.sampling,
+                allowed=request_.allowed,
+            )
+            assert tuple(alone) == reply
+            decoder.rewind(decoder.length - 1)
+            ended += reply[-1] in request_.stop
+    assert 0 < ended < sum(map(len, asked))  # some by a stop token, some by their limit
 
 
 def test_a_stream_is_free_for_the_next_as_soon_as_one_is_done(network):
     taken: list[int] = []
 
-    def requests():
+    def talks():
         for number, limit in enumerate((2, 30, 2, 2)):
             taken.append(number)
-            yield ReplyRequest(network.embed(ids(number)), ids(number), stop=(), limit=limit)
+            request = ReplyRequest(ids(number), stop=(), limit=limit)
+            yield talk_of((network.embed(ids(number)), request))
 
-    replies = generate_replies(network, DecoderBatch(network, 2, CAPACITY), requests())
-    assert next(replies).number == 0
+    over = hold_talks(network, DecoderBatch(network, 2, CAPACITY), talks())
+    assert next(over)[0] == 0
     assert taken == [0, 1]
-    assert [reply.number for reply in replies] == [2, 3, 1]
+    assert [number for number, _ in over] == [2, 3, 1]
 
 
 def test_a_reply_ends_with_its_cache_and_needs_room(network):
-    request = ReplyRequest(network.embed(ids(0)), ids(0), stop=())
-    (reply,) = generate_replies(network, DecoderBatch(network, 2, 20), [request])
-    assert len(reply.tokens) == 20 - 9
-    assert not reply.ended
+    talk = talk_of((network.embed(ids(0)), ReplyRequest(ids(0), stop=())))
+    [(_, [reply])] = hold_talks(network, DecoderBatch(network, 2, 20), [talk])
+    assert len(reply) == 20 - 9
     with pytest.raises(NetworkInputError, match="leaves no room"):
-        list(generate_replies(network, DecoderBatch(network, 2, 9), [request]))
+        list(hold_talks(network, DecoderBatch(network, 2, 9), [talk]))
 
 
 @pytest.mark.gpu

@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from audio_io.worker import Worker
-from model.covo.batch import sharing
-from model.covo.batch.batch import JointStep
+from model.covo.batch import batch, sharing
+from model.covo.batch.batch import JointStep, NewRows
 from model.covo.batch.sharing import SharedDecoders
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import network_size
@@ -214,6 +214,46 @@ def test_a_reply_that_is_given_up_is_not_waited_for(network):
     own = Decoder(network, CAPACITY)
     own.append(network.embed(torch.arange(20)))
     assert said == list(own.generate(torch.arange(4), stop=(), limit=50))
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_the_head_is_multiplied_for_the_last_row_of_each_history(network, monkeypatch, graph):
+    """A graph does not know whose its rows are: it takes as many as there may be histories."""
+    joint = JointStep(network, 3, CAPACITY, step_rows=4)
+    if graph:
+        compute = joint._step
+        joint._step = lambda rows, attended, histories=None: compute(rows, attended)
+    heads: list[int] = []
+    multiply = batch.multiply
+
+    def counted(layer, hidden):
+        heads.append(len(hidden))
+        return multiply(layer, hidden)
+
+    monkeypatch.setattr(batch, "multiply", counted)
+    rows = network.embed(torch.arange(7))
+    joint.compute([NewRows(number, 0, rows[:4]) for number in range(3)])
+    found = joint.compute([NewRows(2, 4, rows[4:7]), NewRows(0, 4, rows[4:5])])
+    for logits, length in zip(found, (7, 5), strict=True):
+        own = Decoder(network, CAPACITY)
+        own.append(rows[:length])
+        torch.testing.assert_close(logits, own.logits, atol=1e-4, rtol=0)
+    (last,) = joint.compute([NewRows(1, 4, rows[4:5])])
+    torch.testing.assert_close(last, found[1], atol=1e-4, rtol=0)
+    assert heads == ([3, 3, 1] if graph else [3, 2, 1])
+
+
+def test_where_passes_are_graphs_a_lone_step_is_one_of_them(network, monkeypatch, joined):
+    monkeypatch.setattr(JointStep, "graphed", True)
+    shared = SharedDecoders(network, 2, CAPACITY, step_rows=2)
+    decoder = shared.decoder()
+    own = Decoder(network, CAPACITY)
+    for count in (20, 1, 2):
+        decoder.append(network.embed(torch.arange(count)))
+        own.append(network.embed(torch.arange(count)))
+        torch.testing.assert_close(decoder.logits, own.logits, atol=1e-4, rtol=0)
+    assert joined == [1, 1]  # not for the prefill
+    assert decoder._graphs is None
 
 
 def test_a_place_is_free_again_when_nobody_has_it(network):

@@ -21,6 +21,7 @@ from model.covo.memory.parameters import (
     vocoder_parameters,
 )
 from model.covo.memory.plan import MemoryPlan, MemorySetting, context_tokens, plan_memory
+from model.covo.memory.workspace import MOST_STEP_ROWS
 from model.errors import NetworkConfigError, NetworkMemoryError
 
 GB = 1_000_000_000
@@ -196,10 +197,37 @@ def test_free_memory():
             free_memory(device)
 
 
+def test_the_plan_has_room_for_the_buffers_of_joint_passes():
+    torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
+    pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
+    from model.covo.batch.batch import JointStep
+    from model.covo.loading.random_weights import random_network
+
+    network = random_network(TINY.covo)
+    tensors = [
+        part
+        for part in vars(JointStep(network, 5, 64, step_rows=MOST_STEP_ROWS)).values()
+        if isinstance(part, torch.Tensor)
+    ]
+    held = sum(part.nbytes for part in tensors)
+    setting = MemorySetting(Precision.FP32, sessions=5, duplex_tokens=64)
+    plan = plan_memory(TINY.covo, TINY.token2wav, setting, device="cpu")
+    assert 5 * TINY.covo.backbone.vocabulary * 4 < held < plan.joint
+    # Without FlashAttention the keys and values of every row are copied.
+    talk = MemorySetting(Precision.FP32, sessions=8)
+    assert plan_memory(FULL.covo, FULL.token2wav, talk, modern=False).joint > 0.5 * GB
+    assert plan_memory(FULL.covo, FULL.token2wav, replace(talk, precision=Precision.BF16)).joint < (
+        0.05 * GB
+    )
+
+
 def test_conversations_at_once_share_the_weights_and_nothing_else():
     one, four = (FITS.plan(MemorySetting(sessions=count)) for count in (1, 4))
     assert four.weights == one.weights
-    assert four.allocated - one.allocated == 3 * (one.cache + one.workspace.peak)
+    assert one.joint == 0
+    assert four.allocated - one.allocated == 3 * (one.cache + one.workspace.peak) + four.joint
+    assert f"joint passes {four.joint / GB:.2f} GB" in str(four)
+    assert "joint" not in str(one)
     with pytest.raises(NetworkMemoryError, match="for 4 conversations needs"):
         FITS.require(four.setting, four.total - 1, "cuda:0")
     assert str(one).startswith(f"{one.total / GB:.2f} GB planned: weights ")

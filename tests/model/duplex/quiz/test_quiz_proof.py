@@ -48,13 +48,15 @@ def test_students_that_learnt_nothing_prove_nothing(proved):
 def test_a_stopped_proof_goes_on(proved, tmp_path):
     out, proof = proved
     shutil.copytree(out, tmp_path / "stopped")
-    (tmp_path / "stopped/proof.json").unlink()
-    (tmp_path / "stopped/deaf.json").unlink()
+    for name in ("proof", "deaf", "student"):
+        (tmp_path / f"stopped/{name}.json").unlink()
     told = []
-    again = prove(tmp_path / "stopped", TINY, tell=lambda part, how_far: told.append(part))
+    again = prove(tmp_path / "stopped", TINY, tell=lambda *words: told.append(words))
     assert again == proof
-    assert "student" not in told
-    assert "deaf" in told
+    assert {part for part, _ in told} == {"teacher", "dialogues", "student", "deaf"}
+    assert not [how_far for _, how_far in told if how_far.startswith("step")]  # it was trained
+    for path in out.glob("*.json"):
+        assert (tmp_path / "stopped" / path.name).read_bytes() == path.read_bytes()
     written = json.loads((tmp_path / "stopped/proof.json").read_text())
     assert len(written["goals"]) == len(proof.goals)
 

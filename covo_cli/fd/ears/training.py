@@ -1,0 +1,151 @@
+"""Teach Whisper base's encoder to hear in chunks what it hears in one piece, on speech of its own.
+
+The folder holds the ``sounds``, ``losses.jsonl``, what a stopped run goes on from, and in the end
+``encoder.safetensors``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from audio_io.clock import USER_RATE
+from audio_io.files import write_audio
+from covo_cli.endings.examples import examples
+from covo_cli.fd.ears.utterances import draw_piece, say_training_texts
+from covo_cli.fd.questions import Say
+from covo_cli.fd.recipe import SoundSection
+from covo_cli.fd.work import Journal, Stage
+from model.covo.config.network_config import EncoderConfig
+from model.duplex.making.distilling import Distilling, DistillingSettings
+from model.duplex.making.whisper import BASE, causal_encoder, read_whisper_encoder
+from model.duplex.protocol.profile import ENCODER_FRAME
+from model.lite.mel import log_mel
+from voices.folders import make_folder
+
+ENCODER = "encoder.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class EarsTraining:
+    """How to train.
+
+    Args:
+        steps: each hears ``pieces`` of ``piece_s`` seconds.
+        utterances: to say beforehand.
+        look_back: frames of 20 ms that a chunk sees before it.
+    """
+
+    steps: int
+    utterances: int
+    chunk_ms: int = 160
+    look_back: int = 250
+    pieces: int = 4
+    piece_s: float = 9.6
+    learning_rate: float = 2e-4
+    warm_up: int = 20
+    save_every: int = 20
+    seed: int = 0
+
+
+class EarsTrainer:
+    """The training in ``folder``, from the encoder in ``weights`` (CTranslate2's ``model.bin``).
+
+    Raises: CliError if it was begun otherwise, TrainingError, WeightsError.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        weights: Path,
+        training: EarsTraining,
+        place: SoundSection,
+        say: Say,
+        config: EncoderConfig = BASE,
+    ) -> None:
+        self.stage = Stage(folder, {"training": asdict(training)})
+        self._weights, self._training, self._place, self._say = weights, training, place, say
+        self._config = config
+        self._sounds = folder / "sounds"
+        make_folder(self._sounds)
+        self._losses = Journal(folder / "losses.jsonl", float)
+
+    def __len__(self) -> int:
+        return self._training.utterances + self._training.steps
+
+    @property
+    def done(self) -> int:
+        """Return how many utterances and steps are done."""
+        return len(self._files()) + len(self._losses)
+
+    def run(self) -> Iterator[int]:
+        """Say what is missing, train, and write the encoder; yield how much is done."""
+        if self.stage.complete:
+            return
+        for _ in self._speak():
+            yield self.done
+        learner, encoder = self._learner()
+        self._losses.keep(learner.step)
+        for _, loss in learner.run():
+            self._losses.append([round(loss, 5)])
+            yield self.done
+        made = self.stage.folder / ENCODER
+        save_file({n: t.detach().contiguous() for n, t in encoder.state_dict().items()}, made)
+        losses, tenth = list(self._losses), max(1, self._training.steps // 10)
+        curve = [
+            round(sum(losses[i : i + tenth]) / tenth, 5)
+            for i in range(0, len(losses) - tenth + 1, tenth)
+        ]
+        self.stage.finish({"steps": len(losses), "losses by tenths": curve}, {}, ENCODER)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._sounds.glob("*.flac"))
+
+    def _speak(self) -> Iterator[Path]:
+        texts = [line for one in examples("en") for line in one.lines if one.whole]
+        missing = range(len(self._files()), self._training.utterances)
+        said = say_training_texts(self._say, texts, missing)
+        for number, sound in zip(missing, said, strict=True):
+            path = self._sounds / f"{number:05}.flac"
+            write_audio(path, sound, USER_RATE)
+            yield path
+
+    def _learner(self) -> tuple[Distilling, torch.nn.Module]:
+        training = self._training
+        torch.manual_seed(training.seed)
+        chunk = training.chunk_ms * USER_RATE // 1000
+        length = round(training.piece_s * USER_RATE) // chunk * chunk
+        config, files = self._config, self._files()
+        teacher = read_whisper_encoder(self._weights, config, length // ENCODER_FRAME)
+        encoder = read_whisper_encoder(self._weights, config)
+        student = causal_encoder(encoder, training.chunk_ms, training.look_back, config)
+
+        def teach(audio: Tensor) -> Tensor:
+            mel = torch.from_numpy(log_mel(audio.numpy(), length, config.mels))
+            heard: Tensor = teacher(mel[None]).last_hidden_state[0]
+            return heard
+
+        learner = Distilling(
+            encoder,
+            student,
+            lambda name: None if name.startswith("embed_positions") else training.learning_rate,
+            teach,
+            lambda random: torch.from_numpy(draw_piece(files, length, self._place, random)),
+            DistillingSettings(
+                steps=training.steps,
+                pieces=training.pieces,
+                warm_up=training.warm_up,
+                cosine=0.5,
+                save_every=training.save_every,
+                seed=training.seed,
+                anywhere=False,  # an utterance begins where the decoder expects it
+                half=True,
+            ),
+            self.stage.folder,
+        )
+        return learner, encoder

@@ -1,0 +1,1 @@
+"""Kokoro's network, cut in two so that it speaks piece by piece."""

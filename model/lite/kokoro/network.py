@@ -1,0 +1,283 @@
+"""Kokoro's network in two parts, so that a clause is heard before all of it is made.
+
+The first part reads the clause as a whole: how long each phoneme lasts, its pitch and energy, and
+of these the features of every frame. The second part makes sound of the features, which is most of
+the work. It is run on one piece of them after another, each with some of its neighbours.
+
+In 44 places the second part normalises by the mean and the deviation of the whole clause. A piece
+has others, with which its level would be up to 20 dB off. So those of other clauses of the same
+voice are held, which differ little if they are as long: the style depends on the length.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from audio_io.clock import ASSISTANT_RATE
+from audio_io.signal import Audio
+from model.errors import SynthesizerError
+from model.lite.failures import raised_as
+from model.lite.kokoro.graph import NetworkGraph
+from voices.tuning import AS_IT_IS, VoiceTuning
+
+_FEATURES = "/decoder/decoder/decode.3/Div_4_output_0"
+"""Float32, shape (1, 512, frames)."""
+_SOURCE = "/decoder/decoder/generator/Concat_3_output_0"
+"""Spectrum of the voice's pitch, float32, shape (1, 22, 60 frames + 1)."""
+
+_DURATIONS = "/encoder/Clip_output_0"
+"""Lengths of the phonemes, float32, shape (1, phonemes): each of two frames."""
+
+_PITCH = "/encoder/Squeeze_output_0"
+"""Fundamental frequency in Hz, float32, shape (1, frames)."""
+_READ = ("/encoder/Squeeze_1_output_0", "/encoder/MatMul_1_output_0")
+"""Energy and the phonemes in time: of these, pitch and style, features and source are made."""
+_UNVOICED_HZ = 10.0
+"""Fundamental frequency up to which there is none."""
+
+_MEAN, _VARIANCE = "/ReduceMean_output_0", "/ReduceMean_2_output_0"
+"""How the names of statistics end; each is float32 of shape (1, channels, 1)."""
+_SECOND_PART = "/decoder/decoder/generator/"
+"""How the names of the second part's values begin."""
+_WIDE = ("noise_res.0/", "resblocks.0/", "resblocks.1/", "resblocks.2/")
+"""Its blocks of 256 channels; the others have 128."""
+
+_FRAME = 300
+"""Samples at 24 kHz that a frame is."""
+_FRAMES_PER_S = ASSISTANT_RATE // _FRAME
+_STEPS = 60
+"""Steps of the source in a frame."""
+_CONTEXT = 8
+"""Frames on either side of a piece: what the second part's convolutions see."""
+
+_LEAD = 4
+"""Frames of the silence before a clause that are made."""
+_FIRST, _SHORTEST, _LONGEST = 40, 24, 160
+"""Frames of a clause's first piece, and of its shortest and longest later one."""
+_SLOWER = 1.5
+"""A piece may take this many times as long as the one before, since other work comes and goes."""
+
+_INPUTS = (
+    dict.fromkeys(("features", "reading"), ("tokens", "style", "speed"))
+    | {"shaping": (_PITCH, *_READ, "style")}
+    | dict.fromkeys(("pieces", "whole", "measuring"), (_FEATURES, _SOURCE, "style"))
+)
+"""What goes into the parts of the network; into the one for pieces, also what is held. Reading and
+shaping are the features' part in two, between which the pitch is changed."""
+
+STATISTICS_SIZE = 16896
+"""Means and deviations, in the order of the inputs of the part for pieces."""
+
+
+class Statistics:
+    """A voice's means and deviations in clauses of several lengths.
+
+    ``rows``: float16 of shape (clauses, 1 + STATISTICS_SIZE), the first of a row the number of
+    phonemes, ascending. Raises: ValueError.
+    """
+
+    def __init__(self, rows: NDArray[np.float16]) -> None:
+        values = np.asarray(rows, np.float32)
+        if values.ndim != 2 or values.shape[1] != 1 + STATISTICS_SIZE or len(values) < 2:
+            raise ValueError(f"its shape is not (2 or more, {1 + STATISTICS_SIZE})")
+        self._lengths, self._values = values[:, 0], values[:, 1:]
+        if not np.isfinite(values).all() or (np.diff(self._lengths) <= 0).any():
+            raise ValueError("its values are not finite, or not in the order of their lengths")
+
+    def nearest(self, phonemes: int) -> int:
+        """Return the length nearest to ``phonemes`` for which they hold."""
+        return int(np.clip(phonemes, self._lengths[0], self._lengths[-1]))
+
+    def at(self, phonemes: int) -> NDArray[np.float32]:
+        """Return those of a clause of so many ``phonemes``, between the measured ones."""
+        length = self.nearest(phonemes)
+        above = max(1, int(np.searchsorted(self._lengths, length)))
+        below, over = self._lengths[above - 1 : above + 1]
+        share = (length - below) / (over - below)
+        held = (1 - share) * self._values[above - 1] + share * self._values[above]
+        return np.asarray(held, np.float32)
+
+
+class KokoroModel:
+    """The Kokoro network, loaded on first use and shared by its voices. Thread-safe."""
+
+    def __init__(self, model: Callable[[], Path], *, threads: int = 2) -> None:
+        self._model = model
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._parts: dict[str, Any] = {}
+        self._run_options: Any = None
+
+    def load(self, *parts: str) -> None:
+        """Load what pieces need, or the ``parts``, once. Raises: SynthesizerError, WeightsError."""
+        with self._lock:
+            missing = [part for part in parts or ("features", "pieces") if part not in self._parts]
+            if missing:
+                path = self._model()
+                with raised_as(SynthesizerError, "cannot load Kokoro"):
+                    graph = _graph(path)
+                    for part in missing:
+                        self._parts[part] = self._session(_cut(graph, part))
+
+    def close(self) -> None:
+        """Free memory; the next use loads it again."""
+        with self._lock:
+            self._parts.clear()
+
+    def measure(
+        self, numbers: list[int], style: NDArray[np.float32], tuning: VoiceTuning = AS_IT_IS
+    ) -> NDArray[np.float32]:
+        """Return the means and deviations of a clause: a row of :class:`Statistics`.
+
+        Raises: SynthesizerError.
+        """
+        features, source, _ = self._features(numbers, style, tuning)
+        inputs = {_FEATURES: features, _SOURCE: source, "style": style}
+        found = [values.reshape(-1) for values in self._call("measuring", inputs)]
+        half = len(found) // 2  # the means, then the variances
+        return np.concatenate([[len(numbers)], *found[:half], *map(np.sqrt, found[half:])])
+
+    def whole(
+        self, numbers: list[int], style: NDArray[np.float32], tuning: VoiceTuning = AS_IT_IS
+    ) -> Audio:
+        """Return the sound of the phonemes ``numbers`` in ``style``, shape (1, 256), in one piece.
+
+        Raises: SynthesizerError.
+        """
+        features, source, _ = self._features(numbers, style, tuning)
+        inputs = {_FEATURES: features, _SOURCE: source, "style": style}
+        return np.asarray(self._call("whole", inputs)[0], np.float32)
+
+    def pieces(
+        self,
+        numbers: list[int],
+        style: NDArray[np.float32],
+        held: NDArray[np.float32],
+        tuning: VoiceTuning = AS_IT_IS,
+    ) -> Iterator[tuple[Audio, float]]:
+        """Yield the sound of the phonemes ``numbers`` in ``style``, shape (1, 256), piece by piece.
+
+        With each comes the share of the whole that ends with it. A piece is as long as can be made
+        while those before it are played. If that is too short, all comes in one piece.
+        ``held``: means and deviations. Raises: SynthesizerError.
+        """
+        features, source, start = self._features(numbers, style, tuning)
+        frames = int(features.shape[2])
+        self.load("pieces")
+        statistics = _held_inputs(self._parts["pieces"], held)
+
+        def make(begin: int, end: int) -> tuple[Audio, float]:
+            """Return the sound of these frames, and the seconds that one frame took."""
+            left, right = max(0, begin - _CONTEXT), min(frames, end + _CONTEXT)
+            inputs = {
+                _FEATURES: features[:, :, left:right],
+                _SOURCE: source[:, :, left * _STEPS : right * _STEPS + 1],
+                "style": style,
+            }
+            since = time.perf_counter()
+            (made,) = self._call("pieces", inputs | statistics)
+            made = made[(begin - left) * _FRAME : (end - left) * _FRAME]
+            return np.asarray(made, np.float32), (time.perf_counter() - since) / (right - left)
+
+        end = _end(start, _FIRST, frames)
+        sound, pace = make(start, end)
+        if end < frames and _length(end - start, pace) < _SHORTEST:
+            sound, end = np.concatenate((sound, make(end, frames)[0])), frames
+        played_from = time.perf_counter()
+        yield sound, (end - start) / (frames - start)
+        while end < frames:
+            played = round((time.perf_counter() - played_from) * _FRAMES_PER_S)
+            length = _length(end - start - played, pace)
+            begin, end = end, _end(end, min(max(length, _SHORTEST), _LONGEST), frames)
+            sound, pace = make(begin, end)
+            yield sound, (end - start) / (frames - start)
+
+    def _features(
+        self, numbers: list[int], style: NDArray[np.float32], tuning: VoiceTuning
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
+        """Return the features and the source of a clause, and the frame with which it begins."""
+        inputs: dict[str, NDArray[Any]] = {
+            "tokens": np.array([[0, *numbers, 0]], np.int64),
+            "style": style,
+            "speed": np.array([tuning.speed], np.float32),
+        }
+        if not tuning.pitch:
+            features, source, durations = self._call("features", inputs)
+        else:
+            pitch, *read, durations = self._call("reading", inputs)
+            pitch = np.where(pitch > _UNVOICED_HZ, pitch * tuning.pitch_factor, pitch)
+            inputs = {_PITCH: pitch, **dict(zip(_READ, read, strict=True)), "style": style}
+            features, source = self._call("shaping", inputs)
+        return features, source, max(0, 2 * int(durations[0, 0]) - _LEAD)
+
+    def _call(self, part: str, inputs: dict[str, NDArray[Any]]) -> Any:
+        self.load(part)
+        session = self._parts.get(part)
+        if session is None:
+            raise SynthesizerError("Kokoro was closed while speaking")
+        with raised_as(SynthesizerError, "Kokoro failed"):
+            return session.run(None, inputs, self._run_options)
+
+    def _session(self, network: bytes) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 3
+        # Spinning threads would take the chat model's core.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Give back what the longest piece needed. Without the arena, the heap's holes take 1 GB.
+        self._run_options = onnxruntime.RunOptions()
+        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return onnxruntime.InferenceSession(network, options, ["CPUExecutionProvider"])
+
+
+def _graph(path: Path) -> NetworkGraph:
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return NetworkGraph(memoryview(content))
+
+
+def _cut(graph: NetworkGraph, part: str) -> bytes:
+    """Return a part of the network. Raises: ValueError if the network is another one."""
+    names = (*graph.made(_MEAN), *graph.made(_VARIANCE))
+    held = tuple(name for name in names if name.startswith(_SECOND_PART))
+    outputs = {
+        "features": (_FEATURES, _SOURCE, _DURATIONS),
+        "reading": (_PITCH, *_READ, _DURATIONS),
+        "shaping": (_FEATURES, _SOURCE),
+        "measuring": held,
+    }
+    inputs = _INPUTS[part] + (held if part == "pieces" else ())
+    return graph.part(inputs, outputs.get(part, ("audio",)))
+
+
+def _held_inputs(part: Any, held: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    """Return ``held`` as inputs of the ``part`` for pieces, each of shape (1, channels, 1)."""
+    inputs, at = {}, 0
+    for value in part.get_inputs()[len(_INPUTS["pieces"]) :]:
+        channels = 256 if value.name.removeprefix(_SECOND_PART).startswith(_WIDE) else 128
+        values = held[at : at + channels].reshape(1, channels, 1)
+        inputs[value.name] = values**2 if value.name.endswith(_VARIANCE) else values
+        at += channels
+    return inputs
+
+
+def _length(ahead: int, pace: float) -> int:
+    """Return how long a piece may be that must be made while ``ahead`` frames are played, if a
+    frame takes ``pace`` seconds."""
+    return int(ahead / _FRAMES_PER_S / (pace * _SLOWER)) - 2 * _CONTEXT
+
+
+def _end(begin: int, length: int, frames: int) -> int:
+    """Return where the piece from ``begin`` ends; it takes in a rest that is too short."""
+    end = begin + length
+    return frames if frames - end < _SHORTEST else end
