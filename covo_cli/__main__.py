@@ -12,6 +12,7 @@ from covo_cli.process.native import (
     keep_libraries_to_themselves,
     let_numpy_use_one_thread,
     let_waiting_threads_sleep,
+    share_one_heap,
 )
 
 _ONLY_SHOW = {"--help", "-h", "--version"}
@@ -23,6 +24,7 @@ def main() -> None:
     keep_libraries_to_themselves()
     let_waiting_threads_sleep()
     let_numpy_use_one_thread()
+    share_one_heap()
     leave(_run(sys.argv[1:]))
 
 

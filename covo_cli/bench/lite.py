@@ -30,7 +30,7 @@ from covo_cli.bench.speakers import PROFILE, SENTENCES, measure_speakers
 from covo_cli.bench.speech import as_lines, questions, spoken
 from covo_cli.engines.engines import EngineChoice, check_heeded, turn_taking
 from covo_cli.engines.small_models import detector, lite_cascade, whisper
-from covo_cli.process.native import return_free_memory, share_one_heap
+from covo_cli.process.native import return_free_memory
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import Line
@@ -58,7 +58,6 @@ def bench_conversation(
         of_chain = pool.submit(_rendered, settings, VOICE, QUESTIONS).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
-    share_one_heap()
     check_heeded(settings, EngineChoice("lite", "measured"))
     began = time.perf_counter()
     cascade, heard_by = lite_cascade(settings), whisper(settings)

@@ -105,10 +105,8 @@ def build_engine(
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from covo_cli.process.native import share_one_heap
     from model.jobs.executor import ThreadExecutor, VirtualExecutor
 
-    share_one_heap()
     choice = choice or choose_engine(settings)
     shared = choice.shared
     check_heeded(settings, choice)

@@ -27,7 +27,6 @@ from covo_cli.engines.engines import (
 )
 from covo_cli.evaluation.running.scripted_engine import Oracle, SteadyClock, SteadyRecognizer
 from covo_cli.evaluation.scenarios.vocal import cough
-from covo_cli.process.native import share_one_heap
 from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import Engine, EngineInfo
@@ -81,7 +80,6 @@ def random_user(lines: Sequence[Line], minutes: float, rng: np.random.Generator)
 
 def scripted_subject(settings: Settings, user: ScriptedUser, *, paced: bool) -> SoakSubject:
     """Return real turn taking around replies and words that need no model."""
-    share_one_heap()
     oracle = Oracle([line.text for line in user.lines], user)
     return SoakSubject(scripted_engine(settings, oracle, paced=paced), user, ("first", "second"))
 
