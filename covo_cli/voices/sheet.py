@@ -50,7 +50,7 @@ def render_sheet(
         for pack in packs:
             try:
                 sound = speak(pack)
-            except ModelError as error:
+            except (ModelError, CliError) as error:
                 failed(str(error))
                 continue
             file = f"{pack.name}.flac"

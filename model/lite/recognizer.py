@@ -199,7 +199,7 @@ class WhisperRecognizer:
     def _decode(self, call: int, audio: Audio, window: float) -> Transcript:
         import ctranslate2
 
-        loaded = self._loaded
+        loaded, spoken = self._loaded, self._spoken
         if loaded is None:
             raise RecognizerError("the recogniser was closed while it was at work")
         model, tokenizer = loaded.model, loaded.tokenizer
@@ -212,7 +212,7 @@ class WhisperRecognizer:
                 with self._order.stage(call):
                     detected = model.detect_language(encoded)[0]
                 likely = {token.strip("<|>"): probability for token, probability in detected}
-                language = self._spoken.choose(likely, len(audio) / USER_RATE)
+                language = spoken.choose(likely, len(audio) / USER_RATE)
                 sure = likely.get(language, 0.0)
             with self._order.stage(call):
                 result = decode_words(model, tokenizer, encoded, language, len(audio) / USER_RATE)
@@ -222,7 +222,7 @@ class WhisperRecognizer:
         # CTranslate2's score is already the mean over the tokens (length penalty 1).
         if self._is_noise(result.no_speech_prob, result.scores[0]):
             return Transcript("")
-        self._spoken.hear(language, sure)
+        spoken.hear(language, sure)
         text = str(tokenizer.decode(words, skip_special_tokens=True)).strip()
         return Transcript(text, language)
 

@@ -18,29 +18,24 @@ import soxr
 from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE
-from audio_io.levels import block_powers, from_db
-from audio_io.signal import Audio, fade_out
+from audio_io.levels import from_db
+from audio_io.signal import Audio
 from model.errors import SynthesizerError
+from model.lite.edges import Edges, Limiter, block_levels
 from model.lite.failures import raised_as
-from model.lite.kokoro.network import KokoroModel, Statistics
+from model.lite.kokoro.network import STATISTICS_SIZE, KokoroModel, Statistics
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
+from voices.covo_prompt import load_array
+from voices.errors import VoiceError
 from voices.lite_data import STATISTICS
 from voices.tuning import AS_IT_IS, VoiceTuning
 
 LEVEL_DB = -20.0
 """RMS level while speaking, in dBFS."""
-PEAK = from_db(-1.2)
-"""Largest sample."""
 
 _CALIBRATIONS = {"en": "Hello there, nice to meet you today.", "zh": "你好，今天很高兴认识你。"}
-_BLOCK = ASSISTANT_RATE // 100
-_SILENT_DB = 40.0
-"""Level below the loudest 10 ms at which a clause begins and ends."""
-_LEAD = round(0.03 * ASSISTANT_RATE)
-_TAIL = round(0.06 * ASSISTANT_RATE)
-_FADE = round(0.01 * ASSISTANT_RATE)
 _PAUSES = {".": 0.28, "!": 0.28, "?": 0.32, "…": 0.3, ":": 0.2, ";": 0.2, ",": 0.12, "—": 0.15}
 
 Style = NDArray[np.float32]
@@ -90,25 +85,30 @@ class Synthesizer:
                 self._load()
                 text = speakable(_CALIBRATIONS[self.language], self.language)
                 if self._level is None:
-                    level = speaking_level(_joined(self._raw(text)))
+                    level = speaking_level(_joined(self._raw(text, whole=True)))
                 else:
                     level = self._level
                     self._phonemizer.pieces(text)  # loads its lexicon
                 self._gain = from_db(LEVEL_DB + self._tuning.loudness - level)
 
     def say(self, clause: str) -> Audio:
-        """Return ``clause`` as float32 mono 24 kHz, perhaps empty. Raises: SynthesizerError."""
-        return _joined(self.pieces(clause))
+        """Return ``clause`` as float32 mono 24 kHz, perhaps empty, made in one piece: the same
+        text always sounds the same. Raises: SynthesizerError.
+        """
+        return _joined(self._sound(clause, whole=True))
 
     def pieces(self, clause: str) -> Iterator[SpokenPiece]:
         """Yield the sound of ``clause`` as it is made. Raises: SynthesizerError."""
+        return self._sound(clause, whole=False)
+
+    def _sound(self, clause: str, *, whole: bool) -> Iterator[SpokenPiece]:
         text = speakable(clause, self.language)
         if not text:
             return
         self.load()
         gain = np.float32(self._gain or 1.0)
-        edges, limiter = Edges(), Limiter()
-        for piece in self._raw(text):
+        edges, limiter = Edges(LEVEL_DB + self._tuning.loudness - 10.0), Limiter()
+        for piece in self._raw(text, whole=whole):
             over = piece.share >= 1.0
             sound = limiter.limit(edges.cut(piece.samples * gain, over=over))
             if over:
@@ -118,11 +118,12 @@ class Synthesizer:
                 yield SpokenPiece(sound.astype(np.float32), piece.share)
 
     def stream(self, text: str) -> Iterator[Audio]:
-        """Yield the sound of ``text`` as it is made. Raises: SynthesizerError."""
+        """Yield the sound of ``text`` clause by clause. Raises: SynthesizerError."""
         splitter = ClauseSplitter()
         for clause in [*splitter.feed(text), *splitter.flush()]:
-            for piece in self.pieces(clause):
-                yield piece.samples
+            sound = self.say(clause)
+            if len(sound):
+                yield sound
 
     def phonemes(self, text: str) -> str:
         """Return the phonemes of ``text``. Raises: SynthesizerError."""
@@ -134,12 +135,12 @@ class Synthesizer:
             self._gain = None
             self._unload()
 
-    def _raw(self, text: str) -> Iterator[SpokenPiece]:
+    def _raw(self, text: str, *, whole: bool) -> Iterator[SpokenPiece]:
         """Yield what the network makes of ``text``."""
         parts = self._phonemizer.pieces(text)
         total, said = sum(map(len, parts)), 0
         for phonemes in parts:
-            for piece in self._speak(phonemes):
+            for piece in self._speak(phonemes, whole=whole):
                 share = (said + piece.share * len(phonemes)) / total
                 yield SpokenPiece(piece.samples, share)
             said += len(phonemes)
@@ -150,8 +151,8 @@ class Synthesizer:
     def _unload(self) -> None:
         raise NotImplementedError
 
-    def _speak(self, phonemes: str) -> Iterator[SpokenPiece]:
-        """Yield the sound of ``phonemes``; the share of the last piece is 1."""
+    def _speak(self, phonemes: str, *, whole: bool) -> Iterator[SpokenPiece]:
+        """Yield the sound of ``phonemes``, perhaps ``whole``; the share of the last piece is 1."""
         raise NotImplementedError
 
 
@@ -180,7 +181,7 @@ class HibariSynthesizer(Synthesizer):
     def _unload(self) -> None:
         self._hibari = None
 
-    def _speak(self, phonemes: str) -> Iterator[SpokenPiece]:
+    def _speak(self, phonemes: str, *, whole: bool) -> Iterator[SpokenPiece]:
         hibari = self._hibari
         if hibari is None:
             raise SynthesizerError("the voice was closed while speaking")
@@ -219,7 +220,8 @@ class KokoroSynthesizer(Synthesizer):
     def _load(self) -> None:
         style, file = load_style(self._file), self._file.with_suffix(STATISTICS)
         self._statistics = load_statistics(file) if file.exists() else None
-        self._model.load("features", "pieces" if self._statistics else "whole")
+        features = ("reading", "shaping") if self._tuning.pitch else ("features",)
+        self._model.load(*features, "pieces" if self._statistics else "whole")
         self._style = style
 
     def _unload(self) -> None:
@@ -238,14 +240,14 @@ class KokoroSynthesizer(Synthesizer):
                 rows.append(self._model.measure(numbers, style[len(numbers) - 1], self._tuning))
         return np.asarray(np.mean(rows, axis=0), np.float32)
 
-    def _speak(self, phonemes: str) -> Iterator[SpokenPiece]:
+    def _speak(self, phonemes: str, *, whole: bool) -> Iterator[SpokenPiece]:
         numbers = self._phonemizer.numbers(phonemes)
         if not numbers:
             yield SpokenPiece(np.zeros(0, np.float32))
             return
         if (style := self._style) is None:
             raise SynthesizerError("the voice was closed while speaking")
-        if (statistics := self._statistics) is None:
+        if whole or (statistics := self._statistics) is None:
             yield SpokenPiece(self._model.whole(numbers, style[len(numbers) - 1], self._tuning))
             return
         length = statistics.nearest(len(numbers))
@@ -268,82 +270,19 @@ def load_style(path: Path) -> Style:
 def load_statistics(path: Path) -> Statistics:
     """Return the statistics of a Kokoro voice in a file of numpy. Raises: SynthesizerError."""
     try:
-        return Statistics(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+        rows = load_array(path, np.dtype(np.float16), (None, 1 + STATISTICS_SIZE))
+        return Statistics(rows)
+    except (VoiceError, ValueError) as error:
         raise SynthesizerError(f"{path} has no statistics of a voice: {error}") from error
-
-
-class Edges:
-    """Cuts off the silence around a clause that comes in pieces: 30 ms stay before, 60 ms after."""
-
-    def __init__(self) -> None:
-        self._loudest = LEVEL_DB - 10.0
-        self._begun = False
-        self._held = np.zeros(0, np.float32)
-        self._end = 0  # of what stays, counted from the beginning of what is held back
-
-    def cut(self, piece: Audio, *, over: bool) -> Audio:
-        """Add ``piece``; return what is certain to stay. ``over``: no piece follows."""
-        sound = np.concatenate((self._held, piece))
-        levels = _block_levels(sound)
-        self._loudest = max(self._loudest, levels.max(initial=self._loudest))
-        loud = np.flatnonzero(levels > self._loudest - _SILENT_DB)
-        begin = 0
-        if len(loud):
-            self._end = (int(loud[-1]) + 1) * _BLOCK + _TAIL
-            if not self._begun:
-                begin = max(0, int(loud[0]) * _BLOCK - _LEAD)
-        end = min(len(sound), self._end)
-        if not over:
-            end = max(0, end - _FADE)  # this much fades out if only silence follows
-        kept = sound[begin:end]
-        self._held, self._end = sound[end:], self._end - end
-        fade = min(_FADE, len(kept))
-        if fade and not self._begun:
-            self._begun = True
-            kept[:fade] *= fade_out(fade)[::-1]
-        if over:
-            kept[len(kept) - fade :] *= fade_out(fade)
-        return kept
-
-
-class Limiter:
-    """Lowers a clause that comes in pieces, once and for all, so that no sample exceeds ``PEAK``.
-
-    The gain glides down until the first sample that would be too large; nothing is clipped.
-    """
-
-    def __init__(self) -> None:
-        self._gain = 1.0
-        self._begun = False
-
-    def limit(self, piece: Audio) -> Audio:
-        """Return ``piece``, lowered where it must be."""
-        sizes = np.abs(piece)
-        gains = np.full(len(piece), self._gain, np.float32)
-        too_large = sizes * self._gain > PEAK
-        if too_large.any():
-            glide = int(np.argmax(too_large)) if self._begun else 0
-            lower = PEAK / float(sizes.max())
-            gains[:glide] = np.linspace(self._gain, lower, glide, endpoint=False)
-            gains[glide:] = self._gain = lower
-        self._begun = self._begun or len(piece) > 0
-        return piece * gains
 
 
 def speaking_level(sound: Audio) -> float:
     """Return the RMS in dBFS of the 10 ms blocks within 30 dB of the loudest."""
-    levels = _block_levels(sound)
+    levels = block_levels(sound)
     if not len(levels):
         return LEVEL_DB
     spoken = levels[levels > levels.max() - 30.0]
     return float(10 * np.log10(np.mean(10 ** (spoken / 10))))
-
-
-def _block_levels(sound: Audio) -> NDArray[np.float64]:
-    powers = block_powers(sound.astype(np.float64), _BLOCK)
-    levels: NDArray[np.float64] = 10 * np.log10(powers + 1e-12)
-    return levels
 
 
 def _joined(pieces: Iterable[SpokenPiece]) -> Audio:

@@ -65,7 +65,7 @@ def tune(
     new: Annotated[str, typer.Option("--as", help="Name of the tuned voice.")],
     yes: YesFlag = False,
 ) -> None:
-    """Make a voice slower or faster, higher or lower, louder or softer than another."""
+    """Make a copy of a voice with a speed, pitch or loudness of its own."""
     from voices.errors import VoiceError
 
     store = voice_store()
@@ -135,7 +135,7 @@ def export(
         Path, typer.Argument(help="Where to put the pack; default: the current folder.")
     ] = Path(),
 ) -> None:
-    """Write a voice as a pack, which `covo voices add` takes."""
+    """Write a voice as a pack; a built-in one needs another name before it can be added."""
     from voices.writing import export_pack
 
     store = voice_store()

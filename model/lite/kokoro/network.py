@@ -73,6 +73,8 @@ _INPUTS = (
 """What goes into the parts of the network; into the one for pieces, also what is held. Reading and
 shaping are the features' part in two, between which the pitch is changed."""
 
+MOST_PHONEMES = 510
+"""Phonemes of the longest clause."""
 STATISTICS_SIZE = 16896
 """Means and deviations, in the order of the inputs of the part for pieces."""
 
@@ -91,6 +93,8 @@ class Statistics:
         self._lengths, self._values = values[:, 0], values[:, 1:]
         if not np.isfinite(values).all() or (np.diff(self._lengths) <= 0).any():
             raise ValueError("its values are not finite, or not in the order of their lengths")
+        if self._lengths[0] < 1 or self._lengths[-1] > MOST_PHONEMES:
+            raise ValueError(f"its lengths are not from 1 to {MOST_PHONEMES}")
 
     def nearest(self, phonemes: int) -> int:
         """Return the length nearest to ``phonemes`` for which they hold."""

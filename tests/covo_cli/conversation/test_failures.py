@@ -115,7 +115,7 @@ def test_a_bug_in_a_part_of_the_cascade_costs_one_reply(hold, log, capsys, part,
     if part == "chat model":
         chat.stream = BuggyOnce(chat.stream, error)
     else:
-        voice.say = BuggyOnce(voice.say, error)
+        voice.pieces = BuggyOnce(voice.pieces, error)
     cascade = Cascade(chat, {"one": voice}.__getitem__, voice="one", prompt=Prompt("Be kind."))
     assert hold(cascade) == 0
     out = capsys.readouterr().out

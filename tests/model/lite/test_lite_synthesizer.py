@@ -12,14 +12,12 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from covo_cli.voices.measuring import pitch
 from model.errors import SynthesizerError, WeightsError
+from model.lite.edges import PEAK, Edges, Limiter
 from model.lite.kokoro.network import STATISTICS_SIZE, KokoroModel
 from model.lite.synthesizer import (
     LEVEL_DB,
-    PEAK,
-    Edges,
     HibariSynthesizer,
     KokoroSynthesizer,
-    Limiter,
     SpokenPiece,
     Synthesizer,
     load_style,
@@ -59,7 +57,7 @@ class ToneSynthesizer(Synthesizer):
     def _unload(self) -> None:
         self.said.append("(unload)")
 
-    def _speak(self, phonemes: str) -> Iterator[SpokenPiece]:
+    def _speak(self, phonemes: str, *, whole: bool) -> Iterator[SpokenPiece]:
         self.said.append(phonemes)
         t = np.arange(RATE // 10 * len(phonemes)) / RATE
         tone = self.amplitude * np.sin(2 * np.pi * 200 * t)
@@ -108,7 +106,7 @@ def test_hibari_speaks_at_the_wanted_speed_and_pitch() -> None:
         tuning = VoiceTuning(speed, semitones)
         voice = HibariSynthesizer(Path("unused"), Letters(), -20.0, tuning)
         voice._hibari = Network()
-        (piece,) = voice._speak("hello")
+        (piece,) = voice._speak("hello", whole=True)
         assert len(piece.samples) == pytest.approx(RATE / speed, abs=2)
         assert np.median(pitch(piece.samples)) == pytest.approx(hertz, rel=0.01)
 
@@ -149,10 +147,10 @@ def test_a_text_is_streamed_clause_by_clause() -> None:
 
 def test_what_has_no_silence_around_it_stays() -> None:
     tone = np.sin(np.arange(RATE) / 20).astype(np.float32)
-    cut = Edges().cut(tone, over=True)
+    cut = Edges(-30.0).cut(tone, over=True)
     assert len(cut) == len(tone)
     np.testing.assert_array_equal(cut[RATE // 4 : RATE // 2], tone[RATE // 4 : RATE // 2])
-    assert len(Edges().cut(np.zeros(0, np.float32), over=True)) == 0
+    assert len(Edges(-30.0).cut(np.zeros(0, np.float32), over=True)) == 0
 
 
 def syllables() -> np.ndarray:
@@ -168,9 +166,9 @@ def syllables() -> np.ndarray:
 @pytest.mark.parametrize("pieces", [2, 3, 5, 9, 40])
 def test_edges_of_pieces_are_those_of_the_whole(pieces: int) -> None:
     sound = syllables()
-    whole = Edges().cut(sound, over=True)
+    whole = Edges(-30.0).cut(sound, over=True)
     assert len(whole) / RATE == pytest.approx(0.03 + 0.4 + 0.35 + 0.4 + 0.06, abs=0.011)
-    edges = Edges()
+    edges = Edges(-30.0)
     parts = np.array_split(sound, pieces)
     cut = np.concatenate([edges.cut(p, over=n == pieces) for n, p in enumerate(parts, 1)])
     # The blocks of 10 ms, which are loud or not, begin elsewhere.
@@ -182,7 +180,7 @@ def test_edges_of_pieces_are_those_of_the_whole(pieces: int) -> None:
 
 
 def test_silence_before_a_clause_is_not_its_first_piece() -> None:
-    edges = Edges()
+    edges = Edges(-30.0)
     assert len(edges.cut(syllables()[: RATE * 3 // 10], over=False)) == 0
     first = edges.cut(syllables()[RATE * 3 // 10 : RATE // 2], over=False)
     # 30 ms before the tone, and all of it but what would fade out.

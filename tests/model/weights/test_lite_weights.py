@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -23,12 +24,12 @@ from covo_cli.settings.settings import load_settings, models_dir
 from model.lite import build_cascade
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
+from model.lite.edges import PEAK
 from model.lite.kokoro import network
 from model.lite.kokoro.network import KokoroModel
 from model.lite.recognizer import WhisperRecognizer
 from model.lite.synthesizer import (
     LEVEL_DB,
-    PEAK,
     load_statistics,
     load_style,
     speaking_level,
@@ -225,12 +226,12 @@ def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
     taken: list[bool] = []
     complete = cascade.chat._complete
 
-    def watched(messages: list[Message], most: int, take: Callable[[str], bool]) -> None:
-        def noted(delta: str) -> bool:
+    def watched(messages: list[Message], tools: Any, most: int, take: Callable[..., bool]) -> None:
+        def noted(delta: Any) -> bool:
             taken.append(take(delta))
             return taken[-1]
 
-        complete(messages, most, noted)
+        complete(messages, tools, most, noted)
 
     monkeypatch.setattr(cascade.chat, "_complete", watched)
     cancelled = threading.Event()
