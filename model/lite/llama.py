@@ -150,7 +150,8 @@ class LlamaSlot:
         self._ask("handle_completions", request, receive)
 
     def close(self) -> None:
-        """Give the slot up, waiting up to 1 s for a prompt being read. Safe to call twice."""
+        """Give the slot up, waiting up to 1 s for a prompt being read; after a longer one it is
+        given up by whoever asked. Safe to call twice."""
         self._closed.set()
         if self._busy.acquire(timeout=_CLOSE_S):
             try:
@@ -166,3 +167,6 @@ class LlamaSlot:
                 getattr(server, way)(asked, receive)
             except RuntimeError as error:
                 raise ChatError(f"the chat model {self._model.name} failed: {error}") from error
+            finally:
+                if self.closed:
+                    self._model.leave(self)

@@ -11,7 +11,7 @@ import pytest
 from covo_cli.engines.engines import outlook_model
 from covo_cli.settings.settings import load_settings, models_dir
 from model.errors import ChatError, EndOfTurnError
-from model.lite import CHAT_FILE, choose_chat
+from model.lite import CHAT_FILE, choose_chat, llama
 from model.lite.chat import ChatSampling, LlamaChat, Message, ToolCallingChat, ToolCallingLlama
 from model.lite.llama import LlamaModel
 from model.lite.outlook import SmolOutlook
@@ -74,6 +74,24 @@ def test_the_last_user_frees_the_file(fake: FakeLlama) -> None:
     assert fake.loaded() is None
     with pytest.raises(ChatError, match="closed"):
         chat.load()
+
+
+def test_a_file_that_is_busy_at_closing_is_freed_after_that(
+    fake: FakeLlama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama, "_CLOSE_S", 0.01)
+    chat, outlook = both()
+    outlook.load()
+    fake.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        reply = pool.submit(list, chat.stream(HELLO, lambda: False))
+        assert fake.began.wait(5)
+        outlook.close()
+        chat.close()
+        assert fake.loaded() is not None
+        fake.gate.set()
+        assert isinstance(reply.exception(5), ChatError)  # nothing was written
+    assert fake.loaded() is None
 
 
 def test_nobody_joins_a_file_that_is_loaded(fake: FakeLlama) -> None:
