@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +23,7 @@ from voices.pack import LiteVoice, VoiceFigures
 from voices.tuning import VoiceTuning
 
 runner = CliRunner()
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in [v for v in os.environ if v.startswith("COVO_")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("COVO_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("COLUMNS", "140")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
