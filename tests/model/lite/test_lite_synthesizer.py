@@ -13,7 +13,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 from covo_cli.voices.measuring import pitch
 from model.errors import SynthesizerError, WeightsError
 from model.lite.edges import PEAK, Edges, Limiter
-from model.lite.kokoro.network import STATISTICS_SIZE, KokoroModel
+from model.lite.kokoro.network import KokoroModel
 from model.lite.synthesizer import (
     LEVEL_DB,
     HibariSynthesizer,
@@ -24,6 +24,7 @@ from model.lite.synthesizer import (
     speaking_level,
 )
 from model.lite.text.phonemes import Phonemizer
+from voices.lite_data import STATISTICS_SIZE
 from voices.tuning import AS_IT_IS, VoiceTuning
 
 RATE = 24_000
@@ -263,9 +264,7 @@ def test_a_clause_comes_in_pieces_if_the_statistics_of_the_voice_are_known(tmp_p
     assert model.said[2:] == ["features pieces", "pieces [12] (1, 256) 7"]
     voice.close()
     file.write_bytes(b"damaged")
-    with pytest.raises(
-        SynthesizerError, match=r"voice\.statistics\.npy has no statistics of a voice"
-    ):
+    with pytest.raises(SynthesizerError, match=r"voice\.statistics\.npy is not a numpy array"):
         voice.load()
 
 
