@@ -21,12 +21,13 @@ from audio_io.clock import ASSISTANT_RATE
 from audio_io.levels import from_db
 from audio_io.signal import Audio
 from model.errors import SynthesizerError
-from model.lite.edges import Edges, Limiter, block_levels
+from model.lite.edges import Edges, block_levels
 from model.lite.failures import raised_as
 from model.lite.kokoro.network import KokoroModel
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
+from model.playback.limiter import Limiter
 from voices.errors import VoiceError
 from voices.lite_data import STATISTICS, Statistics, read_statistics
 from voices.tuning import AS_IT_IS, VoiceTuning

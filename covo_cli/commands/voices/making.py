@@ -73,7 +73,8 @@ def tune(
     pack = store.get(name)
     if pack.lite is None:
         raise VoiceError(
-            f"{name} cannot be tuned: Covo-Audio's speech has a fixed rate, and no pitch to set"
+            f"{name} cannot be tuned: Covo-Audio's speech has a fixed rate, and no pitch to set; "
+            "how loud it is, covo chat --loudness sets"
         )
     given: dict[str, Any] = {
         key.partition(".")[2]: value for key, value in flags.items() if value is not None

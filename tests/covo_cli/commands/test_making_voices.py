@@ -175,12 +175,17 @@ def test_the_arrays_of_covo_are_cropped_and_blended(
     assert measured == []
 
 
-def test_only_lite_takes_a_tuning_from_the_command_line() -> None:
+def test_only_lite_takes_speed_and_pitch_from_the_command_line_and_no_server_loudness() -> None:
     settings = load_settings({"voice.speed": 0.9, "voice.pitch": -2})
     assert voice_tuning(settings) == VoiceTuning(0.9, -2)
     check_heeded(settings, EngineChoice("lite", "a test"))
     with pytest.raises(SettingsError, match="--speed has no effect with the engine covo"):
         check_heeded(settings, EngineChoice("covo", "a test"))
+    louder = load_settings({"voice.loudness": 3})
+    for engine in ("lite", "covo", "covo-fd"):
+        check_heeded(louder, EngineChoice(engine, "a test"))
+    with pytest.raises(SettingsError, match="--loudness has no effect with the engine realtime"):
+        check_heeded(louder, EngineChoice("realtime", "a test"))
     with pytest.raises(SettingsError, match="pitch cannot be 9: it must be a number from -6 to 6"):
         load_settings({"voice.pitch": 9})
 

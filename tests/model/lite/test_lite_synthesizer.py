@@ -12,7 +12,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from covo_cli.voices.measuring import pitch
 from model.errors import SynthesizerError, WeightsError
-from model.lite.edges import PEAK, Edges, Limiter
+from model.lite.edges import Edges
 from model.lite.kokoro.network import KokoroModel
 from model.lite.synthesizer import (
     LEVEL_DB,
@@ -24,6 +24,7 @@ from model.lite.synthesizer import (
     speaking_level,
 )
 from model.lite.text.phonemes import Phonemizer
+from model.playback.limiter import PEAK, Limiter, louder_by
 from voices.lite_data import STATISTICS_SIZE
 from voices.tuning import AS_IT_IS, VoiceTuning
 
@@ -200,6 +201,23 @@ def test_pieces_are_lowered_without_a_jump() -> None:
     assert np.max(gains[1:] - gains[:-1]) <= 1e-6  # never louder again
     assert np.min(gains[1:] - gains[:-1]) > -0.001  # 1 % takes 10 samples
     np.testing.assert_allclose(gains[3600:], PEAK / 2.0, rtol=1e-5)
+
+
+def test_a_reply_is_made_louder_by_the_wanted_decibels_or_left_alone() -> None:
+    rng = np.random.default_rng(2)
+    pieces = [rng.uniform(-0.3, 0.3, 240).astype(np.float32) for _ in range(3)]
+    for loudness, gain in ((6, 1.9953), (-20, 0.1)):
+        louder = louder_by(loudness)
+        for piece in pieces:
+            made = louder(piece)
+            assert made.dtype == np.float32
+            np.testing.assert_allclose(made, gain * piece, rtol=1e-4)
+    louder = louder_by(12)
+    made = np.concatenate([louder(piece) for piece in pieces])
+    assert np.max(np.abs(made)) == pytest.approx(PEAK, rel=1e-5)
+    untouched = louder_by(0)
+    assert untouched(pieces[0] * 9) is not None
+    np.testing.assert_array_equal(untouched(pieces[0] * 9), pieces[0] * 9)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 1024, b"\xff" * (510 * 256 * 4)])
