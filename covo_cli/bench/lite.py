@@ -19,6 +19,7 @@ from covo_cli.bench.conversation import beside_chain, measure_conversation, meas
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.figures import machine
 from covo_cli.bench.goals import judge
+from covo_cli.bench.listening import listening_cost
 from covo_cli.bench.soak import SoakBench, measure_soak
 from covo_cli.bench.soak.subject import (
     SCRIPTED,
@@ -53,6 +54,7 @@ from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
 SOAK_QUESTIONS = 12
+LISTENING_QUESTIONS = 8
 
 Progress = Callable[[str], None]
 
@@ -67,6 +69,9 @@ def bench_conversation(
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         asked = pool.submit(_rendered, settings, asker, questions()[:count]).result()
         of_chain = pool.submit(_rendered, settings, VOICE, QUESTIONS).result()
+    progress("listening to speech")
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        listening = pool.submit(listening_cost, settings, asked[:LISTENING_QUESTIONS]).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     check_heeded(settings, EngineChoice("lite", "measured"))
@@ -101,7 +106,7 @@ def bench_conversation(
         "voice": settings.voice.name,
         "load_seconds": round(loaded, 2),
         "idle": idle_cost,
-        **beside_chain(figures, chain_figures(chain_times)),
+        **beside_chain({"listening": listening, **figures}, chain_figures(chain_times)),
     }
 
 
