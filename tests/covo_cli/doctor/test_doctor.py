@@ -448,6 +448,28 @@ def test_a_report_holds_the_log_and_the_settings_but_nothing_private(
         assert private not in text
 
 
+def test_a_report_hides_only_what_can_identify_somebody(
+    machine_without_weights: Path, one_check: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = machine_without_weights
+    (folder / "config.toml").write_text(
+        "[hearing]\nlanguage = 'en'\n[audio]\ninput = 'hid'\noutput = 'Ada Lovelace'\n"
+        "[voice]\nname = 'hidden'\n[session]\ndir = '/talks/of/ada'\n"
+    )
+    monkeypatch.setenv("COVO_LOG_DIR", str(folder / "logs"))
+    monkeypatch.setenv("CHECK_TOKENS", "true")
+    (folder / "logs").mkdir()
+    log = "then en: true; at Ada Lovelace, not Ada Lovelaces; /talks/of/ada/1"
+    (folder / "logs" / "covo.log").write_text(log)
+    CliRunner().invoke(app, ["doctor", "--report", str(folder / "report.txt")])
+    text = (folder / "report.txt").read_text()
+    assert "then en: true; at (hidden), not Ada Lovelaces; (hidden)/1" in text
+    assert "hearing.language = 'en'" in text
+    for key in ("audio.input", "audio.output", "voice.name", "session.dir"):
+        assert f"{key} = (" in text
+    assert "tools.enabled = False" in text
+
+
 def test_a_report_that_cannot_be_written(machine_without_weights: Path, one_check: None) -> None:
     target = machine_without_weights / "no folder" / "report.txt"
     result = CliRunner().invoke(app, ["doctor", "--report", str(target)])
