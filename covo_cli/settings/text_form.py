@@ -80,7 +80,7 @@ CHAT_ADDRESS = TextForm(
     personal=True,
 )
 SERVER_ADDRESS = TextForm(
-    "an address such as ws://localhost:8000/v1/realtime",
+    "an address such as ws://HOST:8765 or http://HOST:8091/v1",
     lambda text: _is_address(text, "ws", "wss", "http", "https"),
     personal=True,
 )

@@ -99,7 +99,7 @@ def test_without_anything_the_defaults_hold(file: Path) -> None:
         ("[covo]\nguidance = '10.5'\n", "it must be off, or from 0 to 10"),
         ("[chat]\nurl = 'localhost:11434'\n", "it must be auto or an address such as http://"),
         ("[chat]\nurl = 'ftp://me:word@there'\n", "chat.url cannot be 'ftp://***@there'"),
-        ("[remote]\nurl = 'http://[::1'\n", "it must be an address such as ws://localhost:8000"),
+        ("[remote]\nurl = 'http://[::1'\n", "it must be an address such as ws://HOST:8765 or"),
         ("[turns\nsilence = 1\n", "is not valid TOML"),
         ("[audio]\ninput = \n", "at line 2"),
     ],
