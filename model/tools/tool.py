@@ -34,7 +34,7 @@ class ToolCall:
         """Return the arguments. Raises: ToolError if they are no JSON object."""
         try:
             found = json.loads(self.arguments or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ToolError(f"the arguments of {self.name} are not valid JSON: {error}") from error
         if not isinstance(found, dict):
             raise ToolError(f"the arguments of {self.name} must be a JSON object")

@@ -91,6 +91,8 @@ def test_without_anything_the_defaults_hold(file: Path) -> None:
         ("[audio]\nvad = 'sliero'\n", "silero or webrtc; did you mean silero?"),
         ("turns.silence = 99\n", "line 1: turns.silence cannot be 99"),
         ("[turns\nsilence = 1\n", "is not valid TOML"),
+        (f"turns = {'[' * 10_000}", "is not valid TOML"),
+        (f"turns = {'1' * 10_000}", "is not valid TOML"),
         ("[audio]\ninput = \n", "at line 2"),
     ],
 )
