@@ -114,7 +114,7 @@ class TurnOptions:
         2.8, "Seconds of silence that end a turn that breaks off in mid-phrase.", within=(0.2, 10.0)
     )
     silence_statement: float = setting(
-        1.1, "Seconds of silence that end a turn to which more may follow.", within=(0.2, 10.0)
+        1.1, "Seconds of silence that end a turn that may go on.", within=(0.2, 10.0)
     )
     end_of_turn: Literal["models", "none"] = setting(
         "models",
@@ -213,7 +213,7 @@ class RemoteSettings:
     ENGINES: ClassVar[tuple[str, ...]] = REMOTE
 
     url: str = setting(
-        "", "Address of the server, such as ws://localhost:8000/v1/realtime.", flag="--url"
+        "", "Address of the server: ws://HOST:8765, or http://HOST:8091/v1.", flag="--url"
     )
     model: str = setting("", "Name of the model at the server.", flag="--model")
     voice: str = setting("", "Voice at the server; empty: its own.", flag="--voice")

@@ -175,12 +175,12 @@ class CovoGenerator:
             return
         self._settled = (reply_id, made)
         if made.finished and heard.samples >= made.samples:
-            loaded.dialogue.remember(reply_id, made.reply)
+            loaded.dialogue.settle(reply_id, made.reply)
         else:
             codes = None
             if loaded.speech is not None and made.voice is not None:
                 codes = loaded.speech.token2wav.codes(heard.samples, made.voice.prompt)
-            loaded.dialogue.remember(reply_id, made.reply, codes, heard.text)
+            loaded.dialogue.settle(reply_id, made.reply, codes, heard.text)
         self._prepare()
 
     def set_voice(self, voice: str) -> None:
@@ -200,7 +200,7 @@ class CovoGenerator:
         self._prepare()
 
     def remember(self, number: int, user: str, assistant: str) -> None:
-        self._present().dialogue.recall(number, user, assistant)
+        self._present().dialogue.remember(number, user, assistant)
         self._prepare()
 
     def forget(self, number: int) -> None:
