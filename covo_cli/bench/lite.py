@@ -18,6 +18,7 @@ from covo_cli.bench.chain import QUESTIONS, VOICE, PlainChain, chain_figures
 from covo_cli.bench.conversation import beside_chain, measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.figures import machine
+from covo_cli.bench.listening import listening_cost
 from covo_cli.bench.soak import SoakBench, measure_soak
 from covo_cli.bench.soak.subject import (
     SCRIPTED,
@@ -42,6 +43,7 @@ from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
 SOAK_QUESTIONS = 12
+LISTENING_QUESTIONS = 8
 
 Progress = Callable[[str], None]
 
@@ -56,6 +58,9 @@ def bench_conversation(
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         asked = pool.submit(_rendered, settings, asker, questions()[:count]).result()
         of_chain = pool.submit(_rendered, settings, VOICE, QUESTIONS).result()
+    progress("listening to speech")
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        listening = pool.submit(listening_cost, settings, asked[:LISTENING_QUESTIONS]).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     check_heeded(settings, EngineChoice("lite", "measured"))
@@ -93,7 +98,7 @@ def bench_conversation(
         "voice": settings.voice.name,
         "load_seconds": round(loaded, 2),
         "idle": idle_cost,
-        **beside_chain(figures, chain_figures(chain_times)),
+        **beside_chain({"listening": listening, **figures}, chain_figures(chain_times)),
     }
 
 

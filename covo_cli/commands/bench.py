@@ -62,8 +62,9 @@ def conversation(
 ) -> None:
     """Hold a long conversation in real time.
 
-    Measures latency, gaps, intelligibility, memory and the cost of silence. Latencies are also
-    given over that of the four models one after another on this machine, with 0.35 s of silence.
+    Measures latency, gaps, intelligibility, memory, and the cost of listening to silence and to
+    speech. Latencies are also given over that of the four models one after another on this machine,
+    with 0.35 s of silence.
     """
     from covo_cli.bench.goals import goals_table
     from covo_cli.bench.lite import bench_conversation

@@ -11,7 +11,7 @@ class HumSettings:
 
     A hum comes after ``after`` of silence in a story: a turn with ``story`` of speech and at least
     one earlier ``pause``, which would still be going on ``held`` later. The next one comes after
-    ``again`` of speech.
+    ``again`` of speech and a ``pause`` without a hum.
     """
 
     after: float = 0.7
