@@ -94,6 +94,7 @@ def network_settings(
         text_only=covo.text_only if text_only is None else text_only,
         persona=read_persona(settings.chat.persona),
         sessions=sessions,
+        loudness=settings.voice.loudness,
     )
 
 

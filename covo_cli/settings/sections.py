@@ -57,6 +57,7 @@ class VoiceSettings:
         "Decibels by which the voice is louder, as far as peaks allow.",
         within=LOUDNESSES,
         flag="--loudness",
+        engines=(*LITE, *NETWORK),
     )
 
 
