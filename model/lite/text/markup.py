@@ -112,8 +112,10 @@ def first_block(text: str, *, over: bool = False, before: str = "\n") -> MarkupB
 
 def _openings(before: str, text: str) -> Iterator[re.Match[str]]:
     first = _OPENING.search(before + text)
+    if first is None:
+        return
     # Nothing is quoted before the beginning, so a long block is not searched for code spans.
-    if first is not None and first.start(first.lastgroup or 0) == len(before):
+    if first.start(first.lastgroup or 0) == len(before):
         yield first
     yield from _OPENING.finditer(before + _without_code_spans(text))
 
