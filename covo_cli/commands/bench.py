@@ -11,7 +11,7 @@ import typer
 from covo_cli.commands import train
 from covo_cli.commands.common import JsonFile, print_figures, save_json, say, weight_store
 from covo_cli.commands.serve import bench_serve
-from covo_cli.commands.voices import complete_voice
+from covo_cli.commands.voices import bench_voices, complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
 
@@ -338,3 +338,4 @@ def turns(
 
 app.command("serve")(bench_serve)
 app.command("train")(train.measure_training_step)
+app.command("voices")(bench_voices)
