@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.lite.text.chinese_form import amount, chinese_form
@@ -80,6 +80,7 @@ def test_numbers_and_signs_are_written_as_they_are_read(written: str, said: str)
     assert chinese_form(written) == said
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_digit_is_left(text: str) -> None:
     assert not set(chinese_form(text)) & set("0123456789")
