@@ -91,7 +91,7 @@ class CamPlusPlusEmbedder:
         """That of the built-in voices. Raises: VoiceError."""
         voices = library_voiceprints(BUILTIN)
         others = [voice for name, voice in voices.items() if name not in YARDSTICK]
-        return np.mean(others, axis=0, dtype=np.float32)
+        return np.asarray(np.mean(others, axis=0), np.float32)
 
     def _loaded(self) -> CamPlusPlus:
         with self._lock:
