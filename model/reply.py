@@ -146,7 +146,7 @@ class ReplyGenerator(Protocol):
 
 @runtime_checkable
 class ReadsAhead(Protocol):
-    """What a generator is as well if it gains from reading a turn's first words early."""
+    """A generator that can read a turn's first words before the turn is over."""
 
     def read_ahead(self, words: str) -> None:
         """Read what the next turn may begin with. Not called beside :meth:`ReplyGenerator.reply`.
@@ -157,7 +157,7 @@ class ReadsAhead(Protocol):
 
 @runtime_checkable
 class TextSpeaker(Protocol):
-    """What a generator is as well if its voice speaks any text."""
+    """A generator whose voice can speak any text."""
 
     def say(self, text: str) -> Audio:
         """Return ``text`` in the present voice: float32 mono 24 kHz, empty if that cannot be said.

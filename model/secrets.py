@@ -9,7 +9,7 @@ _VARIABLES = ("OPENAI_API_KEY", "COVO_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKE
 _told: set[str] = set()
 """Keys that came from elsewhere."""
 
-_SHORTEST = 6
+SHORTEST_HIDDEN = 6
 """Characters of the shortest value that is hidden: hiding "none" would garble messages."""
 _HIDDEN = "***"
 _PATTERNS = (
@@ -24,7 +24,7 @@ _PATTERNS = (
 
 def hide(key: str) -> None:
     """Hide ``key``, which came from elsewhere than the environment, from now on."""
-    if len(key) >= _SHORTEST:
+    if len(key) >= SHORTEST_HIDDEN:
         _told.add(key)
 
 
@@ -33,7 +33,7 @@ def without_secrets(text: str) -> str:
     :func:`hide` was told, hidden."""
     for name in _VARIABLES:
         for part in os.environ.get(name, "").split():
-            if len(part) >= _SHORTEST:
+            if len(part) >= SHORTEST_HIDDEN:
                 text = text.replace(part, _HIDDEN)
     for key in _told:
         text = text.replace(key, _HIDDEN)

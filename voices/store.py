@@ -107,17 +107,25 @@ class VoiceStore:
         """Return whether the user has a voice ``name``, perhaps broken."""
         return any(folder.name == name for folder in self._folders())
 
-    def add(self, folder: Path, *, replace: bool = False) -> VoicePack:
-        """Check the pack in ``folder`` and copy it into the user's store.
+    def has_builtin(self, name: str) -> bool:
+        """Return whether ``name`` is a built-in voice."""
+        return name in self._library
 
-        ``replace``: in place of the one that has its name. Raises: VoiceError; the store is then
+    def add(self, folder: Path, name: str = "", *, replace: bool = False) -> VoicePack:
+        """Check the pack in ``folder`` and copy it into the user's store as ``name``, "": its own.
+
+        ``replace``: in place of the one that has the name. Raises: VoiceError; the store is then
         unchanged.
         """
+        from voices.writing import rename_pack
+
         pack = read_pack(folder)
-        with self.new(pack.name, replace=replace) as draft:
+        name = name or pack.name
+        with self.new(name, replace=replace) as draft:
             for file in pack.files:
                 shutil.copyfile(file, draft / file.name)
-        return self.get(pack.name)
+            rename_pack(draft, name)
+        return self.get(name)
 
     def check_new(self, name: str, *, replace: bool = False) -> Path:
         """Return the folder for a new voice ``name``. ``replace``: it may be there already.
@@ -128,8 +136,8 @@ class VoiceStore:
             raise VoiceError("this store has no user folder")
         if not is_name(name):
             raise VoiceError(f"a voice cannot be called {name!r}: use 1 to 40 of a-z, 0-9, - and _")
-        if name in self._library:
-            raise VoiceError(f"{name} is a built-in voice; rename the new one")
+        if self.has_builtin(name):
+            raise VoiceError(f"{name} is a built-in voice; give the new one another name")
         target = self._user / name
         if not replace and (target.exists() or target.is_symlink()):
             raise VoiceError(

@@ -32,6 +32,17 @@ def write_pack(pack: VoicePack, folder: Path, voiceprint: Voiceprint | None = No
     (folder / FILE).write_text(tomlkit.dumps(_table(pack)), encoding="utf-8")
 
 
+def rename_pack(folder: Path, name: str) -> None:
+    """Write ``name`` into the description of the pack in ``folder``, which else stays as it is.
+
+    Raises: OSError.
+    """
+    path = folder / FILE
+    table = tomlkit.parse(path.read_text(encoding="utf-8-sig"))
+    table["name"] = name
+    path.write_text(tomlkit.dumps(table), encoding="utf-8")
+
+
 def export_pack(pack: VoicePack, voiceprint: Voiceprint | None, parent: Path) -> Path:
     """Write ``pack`` as a new folder in ``parent`` and return it. Raises: VoiceError."""
     target = parent / pack.name

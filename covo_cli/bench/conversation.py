@@ -25,6 +25,7 @@ from audio_io.resample import resample
 from covo_cli.bench.chain import MEDIAN_AT_MOST, P90_AT_MOST, ChainFigures
 from covo_cli.bench.figures import summary
 from covo_cli.bench.goals import Goal, judge
+from covo_cli.bench.listening import SHARE_AT_MOST
 from covo_cli.bench.words import word_error_rate
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
@@ -45,6 +46,11 @@ speech does not count as answered."""
 GOALS = (
     Goal("latency, median (× chain)", MEDIAN_AT_MOST, lambda f: f["latency_over_chain"]["median"]),
     Goal("latency, 90 % (× chain)", P90_AT_MOST, lambda f: f["latency_over_chain"]["p90"]),
+    Goal(
+        "listening to speech (share of a core)",
+        SHARE_AT_MOST,
+        lambda f: f["listening"]["share_of_one_core"],
+    ),
 )
 
 
@@ -160,7 +166,8 @@ def measure_conversation(
 
 
 def beside_chain(figures: Mapping[str, Any], chain: ChainFigures) -> dict[str, Any]:
-    """Return the ``figures`` of a conversation with every latency over the chain's median, too."""
+    """Return ``figures``, those of a conversation and of listening, with every latency over the
+    chain's median, too."""
 
     def over(latency: float) -> float:
         return round(latency / chain.median, 3)

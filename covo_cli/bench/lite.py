@@ -18,6 +18,8 @@ from covo_cli.bench.chain import QUESTIONS, VOICE, PlainChain, chain_figures
 from covo_cli.bench.conversation import beside_chain, measure_conversation, measure_idle
 from covo_cli.bench.echo import measure_echo
 from covo_cli.bench.figures import machine
+from covo_cli.bench.goals import judge
+from covo_cli.bench.listening import listening_cost
 from covo_cli.bench.soak import SoakBench, measure_soak
 from covo_cli.bench.soak.subject import (
     SCRIPTED,
@@ -28,20 +30,31 @@ from covo_cli.bench.soak.subject import (
 )
 from covo_cli.bench.speakers import PROFILE, SENTENCES, measure_speakers
 from covo_cli.bench.speech import as_lines, questions, spoken
+from covo_cli.bench.voices import (
+    CLAUSES,
+    GOALS,
+    SWAPPED_FROM,
+    measure_voice,
+    resident_mb,
+    time_swap,
+)
 from covo_cli.engines.engines import EngineChoice, check_heeded, turn_taking
-from covo_cli.engines.small_models import detector, lite_cascade, whisper
-from covo_cli.process.native import return_free_memory
+from covo_cli.engines.small_models import SharedModels, detector, lite_cascade, whisper
+from covo_cli.process.native import return_free_memory, share_one_heap
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import Line
+from model.engine import Engine
 from model.hearing.identity.profile import CamPlusPlusEmbedder
 from model.jobs.executor import ThreadExecutor
 from model.lite import SynthesizerMaker
+from model.lite.cascade import Cascade
 from model.lite.recognizer import WhisperRecognizer
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore
 
 SOAK_QUESTIONS = 12
+LISTENING_QUESTIONS = 8
 
 Progress = Callable[[str], None]
 
@@ -56,14 +69,14 @@ def bench_conversation(
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         asked = pool.submit(_rendered, settings, asker, questions()[:count]).result()
         of_chain = pool.submit(_rendered, settings, VOICE, QUESTIONS).result()
+    progress("listening to speech")
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        listening = pool.submit(listening_cost, settings, asked[:LISTENING_QUESTIONS]).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
     check_heeded(settings, EngineChoice("lite", "measured"))
     began = time.perf_counter()
-    cascade, heard_by = lite_cascade(settings), whisper(settings)
-    engine = turn_taking(settings, cascade, ThreadExecutor(), heard_by)
-    engine.warm_up(lambda stage: None)
-    return_free_memory()
+    engine, cascade, heard_by = _loaded_engine(settings, SharedModels())
     loaded = time.perf_counter() - began
     chain = PlainChain(
         detector(settings),
@@ -93,7 +106,7 @@ def bench_conversation(
         "voice": settings.voice.name,
         "load_seconds": round(loaded, 2),
         "idle": idle_cost,
-        **beside_chain(figures, chain_figures(chain_times)),
+        **beside_chain({"listening": listening, **figures}, chain_figures(chain_times)),
     }
 
 
@@ -151,6 +164,58 @@ def bench_speakers(settings: Settings, voices: Sequence[str], progress: Progress
         said[name] = [spoken(text, voice_of(name)) for text in (PROFILE, *SENTENCES)]
     progress("comparing the voices")
     return measure_speakers(embedder, said)
+
+
+def bench_voices(
+    settings: Settings, voices: Sequence[str], count: int, progress: Progress
+) -> dict[str, Any]:
+    """Run :mod:`covo_cli.bench.voices` on ``voices``, each saying ``count`` clauses.
+
+    Each in a process of its own, with the whole engine around it, so that its memory is counted.
+    """
+    clauses = list(islice(cycle(CLAUSES), count))
+    figures: dict[str, Any] = {"machine": machine(), "clauses": count, "voices": {}}
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        for number, name in enumerate(voices, 1):
+            progress(f"{name} speaks ({number} of {len(voices)})")
+            found = pool.submit(_voice_figures, settings, name, clauses).result()
+            figures["voices"][name] = found
+    return {**figures, "goals": judge(GOALS, figures, counts=True)}
+
+
+def _voice_figures(settings: Settings, name: str, clauses: Sequence[str]) -> dict[str, Any]:
+    share_one_heap()
+    settings = dataclasses.replace(
+        settings,
+        voice=dataclasses.replace(settings.voice, name=name),
+        hearing=dataclasses.replace(settings.hearing, language="en"),
+    )
+    weights, shared = WeightStore(models_dir(settings)), SharedModels()
+    embedder = shared.speakers.get(
+        lambda: CamPlusPlusEmbedder(weights.path("campplus", "campplus_cn_en_common.pt"))
+    )
+    engine, cascade, heard_by = _loaded_engine(settings, shared)
+    try:
+        embedder.load()
+        voice = cascade.synthesizer
+        figures = measure_voice(voice, heard_by, embedder, clauses, resident_mb)
+    finally:
+        engine.close()
+    other = next(voice for voice in SWAPPED_FROM if voice != name)
+    make = _voices(settings, weights)
+    swap = time_swap(make(other), make(name), clauses[0])
+    return {"recogniser": heard_by.name, **figures, "swap": swap}
+
+
+def _loaded_engine(
+    settings: Settings, shared: SharedModels
+) -> tuple[Engine, Cascade, WhisperRecognizer]:
+    """Return the engine lite, its reply generator and its recogniser, loaded."""
+    cascade, heard_by = lite_cascade(settings, shared=shared), whisper(settings, shared)
+    engine = turn_taking(settings, cascade, ThreadExecutor(), heard_by, shared=shared)
+    engine.warm_up(lambda stage: None)
+    return_free_memory()
+    return engine, cascade, heard_by
 
 
 def _rendered(settings: Settings, voice: str, texts: Sequence[str]) -> list[Line]:

@@ -11,7 +11,7 @@ import typer
 from covo_cli.commands import train
 from covo_cli.commands.common import JsonFile, print_figures, save_json, say, weight_store
 from covo_cli.commands.serve import bench_serve
-from covo_cli.commands.voices import complete_voice
+from covo_cli.commands.voices import bench_voices, complete_voice
 from covo_cli.settings.flags import with_flags
 from covo_cli.settings.sections import DUPLEX_PROMPT_SECONDS
 
@@ -62,8 +62,9 @@ def conversation(
 ) -> None:
     """Hold a long conversation in real time.
 
-    Measures latency, gaps, intelligibility, memory and the cost of silence. Latencies are also
-    given over that of the four models one after another on this machine, with 0.35 s of silence.
+    Measures latency, gaps, intelligibility, memory, and the cost of listening to silence and to
+    speech. Latencies are also given over that of the four models one after another on this machine,
+    with 0.35 s of silence.
     """
     from covo_cli.bench.goals import goals_table
     from covo_cli.bench.lite import bench_conversation
@@ -337,3 +338,4 @@ def turns(
 
 app.command("serve")(bench_serve)
 app.command("train")(train.measure_training_step)
+app.command("voices")(bench_voices)

@@ -13,7 +13,7 @@ from covo_cli.commands.common import EventsFlag, warn
 from covo_cli.commands.sessions import complete_session
 from covo_cli.commands.voices import complete_voice
 from covo_cli.errors import CliError
-from covo_cli.settings.flags import with_flags
+from covo_cli.settings.flags import for_every_engine, with_flags
 
 if TYPE_CHECKING:
     from covo_cli.sessions.continuing import ContinuedSession
@@ -109,8 +109,7 @@ def chat(
     from covo_cli.conversation.run_chat import run_chat
     from covo_cli.settings.settings import FILE_INPUT, load_settings
 
-    voice, model = flags["voice.name"], flags["covo.model"]
-    flags = {**flags, "covo.voice": voice, "remote.voice": voice, "remote.model": model}
+    flags = for_every_engine(flags)
     defaults = FILE_INPUT if input_file else None
     settings = load_settings(flags, defaults)
     continued = None

@@ -10,7 +10,7 @@ import typer
 
 from covo_cli.commands.common import JsonFile, print_figures, save_json, say
 from covo_cli.commands.voices import complete_voice
-from covo_cli.settings.flags import with_flags
+from covo_cli.settings.flags import for_every_engine, with_flags
 
 _FLAGS = {
     "Engine": (
@@ -18,6 +18,7 @@ _FLAGS = {
         *("covo.voice_prompt_seconds", "covo.text_only"),
         *("voice.name", "voice.speed", "voice.pitch", "voice.loudness"),
         *("chat.model", "chat.url", "chat.persona"),
+        *("remote.url", "remote.token_file"),
     ),
     "Turn taking": ("hearing.language", "turns.barge_in", "turns.patience", "turns.silence"),
 }
@@ -75,7 +76,7 @@ def serve(
     from covo_cli.serve.run_serve import ServeOptions, run_serve
     from covo_cli.settings.settings import load_settings
 
-    settings = load_settings({**flags, "covo.voice": flags["voice.name"]})
+    settings = load_settings(for_every_engine(flags))
     options = ServeOptions(
         host,
         0 if check else port,

@@ -20,6 +20,7 @@ from covo_cli.conversation.clock_watch import ClockWatch
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation, Ending
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
+from covo_cli.conversation.heap import HeapTrimmer
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voices_to_choose
 from covo_cli.engines.own_tools import build_tools
@@ -128,7 +129,7 @@ def hold(
     log.info("microphone %s; speaker %s", info.microphone, info.speaker)
     screen = make_screen(mode, info, lambda: keys.state)
     recorders = [recorder] if recorder is not None else []
-    consumers = [*ends.listeners, report, *recorders, keys, screen]
+    consumers = [*ends.listeners, report, *recorders, keys, screen, HeapTrimmer()]
     conversation = Conversation(
         ends.microphone,
         ends.speaker,

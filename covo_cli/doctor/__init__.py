@@ -24,6 +24,7 @@ from covo_cli.settings.settings import (
     sessions_dir,
     voices_dir,
 )
+from covo_cli.welcome.found_servers import AUTO_URL
 from model.endpoints.local_servers import find_local_servers
 from model.weights.packages import WeightStore
 from voices.store import VoiceStore
@@ -51,7 +52,9 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
         check, synthesizer = wiring.check_voice(store, settings.voice.name, choice.name)
         yield check
         yield from wiring.check_chat(settings)
-        yield from wiring.check_servers(find_local_servers())
+        yield from wiring.check_tools(settings, choice.name)
+        wants_one = settings.chat.url == AUTO_URL
+        yield from wiring.check_servers(find_local_servers(), wants_one=wants_one)
     weights = WeightStore(models_dir(settings))
     yield from wiring.check_hearing(settings, weights)
     statuses = weights.verify()
@@ -75,8 +78,10 @@ def run_checks(gpus: Sequence[Gpu], *, microphone: bool = False) -> Iterator[Che
         return
     check, device = sound.check_device(backend, "input", settings.audio.input)
     yield check
+    wanted = settings.audio
+    if device is not None:
+        yield from sound.check_channels(device, wanted.channels)
     if microphone and device is not None:
-        wanted = settings.audio
         yield sound.check_microphone(
             lambda: sound.record(backend, wanted.input, 1.0, wanted.channels)[1]
         )

@@ -12,26 +12,31 @@ from covo_cli.errors import CliError
 from covo_cli.process.log import log_path, native_log_path
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.info import package_versions
+from covo_cli.settings.option import Option
 from covo_cli.settings.settings import OPTIONS, Settings
+from model.secrets import SHORTEST_HIDDEN
 
 TAIL_BYTES = 100_000
 HIDDEN = "(hidden)"
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
+_EDGE = r"(?:(?<!\w)|(?!\w))"
+"""A place that is not within a word."""
 _HOME = re.compile(r"(/home/|/Users/|[A-Z]:\\Users\\)[^/\\\s'\"]+")
 
 
 def write_report(path: Path, checks: Iterable[Check], settings: Settings) -> None:
     """Write versions, ``checks``, settings and the end of the logs to ``path``.
 
-    Home folders become ``~``; free text in the settings, such as paths and addresses, and the
-    values of secret environment variables are hidden wherever they occur. Raises: CliError.
+    Home folders become ``~``. Hidden are the settings that may be a path, an address or a name.
+    Hidden elsewhere are these texts, unless they are too short to identify anybody, and the values
+    of secret environment variables. Raises: CliError.
     """
     parts = {
         "versions": [f"{name} {version}" for name, version in package_versions().items()],
         "checks": [
             f"{c.status} {c.name}: {c.detail}" + f" -> {c.fix}" * bool(c.fix) for c in checks
         ],
-        "settings": [f"{key} = {settings.value(key)!r}" for key in OPTIONS],
+        "settings": [f"{key} = {_shown(option, settings)}" for key, option in OPTIONS.items()],
         "covo.log": _tail(log_path()),
         "native.log": _tail(native_log_path()),
     }
@@ -49,19 +54,29 @@ def _tail(path: Path) -> Sequence[str]:
         return ["(none)"]
 
 
+def _shown(option: Option, settings: Settings) -> str:
+    return HIDDEN if _is_private(option, settings) else repr(settings.value(option.key))
+
+
+def _is_private(option: Option, settings: Settings) -> bool:
+    return option.personal and settings.value(option.key) != option.default
+
+
 def _without_private(text: str, settings: Settings, environment: Mapping[str, str]) -> str:
-    for value in sorted(_private_values(settings, environment), key=len, reverse=True):
-        text = text.replace(value, HIDDEN)
+    # All at once, the longest first: what stands in for one must not be searched for another.
+    if found := sorted(_private_texts(settings, environment), reverse=True):
+        text = re.sub("|".join(pattern for _, pattern in found), HIDDEN, text, flags=re.ASCII)
     home = str(Path.home())
     return _HOME.sub("~", text.replace(home, "~") if len(home) > 1 else text)
 
 
-def _private_values(settings: Settings, environment: Mapping[str, str]) -> Iterator[str]:
-    for key, option in OPTIONS.items():
-        value = settings.value(key)
-        if isinstance(value, str) and not option.choices and value != option.default:
-            yield repr(value)[1:-1]
-            yield value
+def _private_texts(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[int, str]]:
+    """Yield the length of each private text, and its pattern."""
+    for option in OPTIONS.values():
+        value = str(settings.value(option.key))
+        if _is_private(option, settings) and len(value) >= SHORTEST_HIDDEN:
+            for written in {value, repr(value)[1:-1]}:
+                yield len(written), f"{_EDGE}{re.escape(written)}{_EDGE}"
     for name, value in environment.items():
-        if _SECRET.search(name) and len(value) > 3:
-            yield value
+        if _SECRET.search(name) and len(value) >= SHORTEST_HIDDEN:
+            yield len(value), re.escape(value)

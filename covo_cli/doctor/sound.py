@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from audio_io.channels import parse_channels
+from audio_io.channels import ChannelMix, parse_channels
 from audio_io.clock import FRAME, USER_RATE
 from audio_io.errors import AudioError, DeviceError
 from audio_io.levels import measure
@@ -45,6 +45,15 @@ def check_device(backend: Backend, kind: Kind, wanted: str) -> tuple[Check, Devi
     chosen = f"audio.{kind} = {wanted}" if wanted else "system default"
     detail = f"{device.name} ({device.host_api}, {device.rate} Hz; {chosen})"
     return Check(name, Status.OK, detail), device
+
+
+def check_channels(device: Device, chosen: str) -> Iterator[Check]:
+    """Check that the microphone has the ``chosen`` channels; yield nothing if it has."""
+    try:
+        ChannelMix(device.inputs, device.rate, parse_channels(chosen))
+    except AudioError as error:
+        fix = "use those that carry speech: covo config unset audio.channels"
+        yield Check("microphone channels", Status.FAILED, str(error), fix)
 
 
 def check_microphone(record: Callable[[], Audio]) -> Check:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,19 @@ from audio_io.vad import WebRtcVad
 from covo_cli.doctor.check import Check, Status
 from covo_cli.engines.covo_engine import covo_model, covo_voices
 from covo_cli.engines.duplex_engine import duplex_model
-from covo_cli.engines.engines import EngineChoice, choose_engine
+from covo_cli.engines.engines import EngineChoice, check_heeded, choose_engine
 from covo_cli.engines.model_choice import chat_file, recognizer_folder
+from covo_cli.engines.own_tools import wanted_tools
 from covo_cli.engines.persona import read_persona
 from covo_cli.engines.remote_engine import build_audio_chat, build_realtime
-from covo_cli.errors import SettingsError
+from covo_cli.errors import CliError, SettingsError
 from covo_cli.settings.settings import Settings, config_path
-from covo_cli.welcome.found_servers import flags_for
+from covo_cli.welcome.found_servers import AUTO_URL, flags_for
+from model.endpoints.openai_chat import OpenAIChat
 from model.errors import ModelError
 from model.lite.gguf import check_gguf
+from model.lite.text.mandarin import MandarinPhonemizer, check_pinyin
+from model.secrets import without_secrets
 from voices.errors import VoiceError
 
 if TYPE_CHECKING:
@@ -100,6 +104,11 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
     if engine not in pack.engines:
         detail = f"{name} is a voice for {', '.join(pack.engines)}, not for {engine}"
         return Check("voice", Status.FAILED, detail, fix), synthesizer
+    try:
+        if pack.lite and pack.language.partition("-")[0] == MandarinPhonemizer.language:
+            check_pinyin(name)
+    except ModelError as error:
+        return Check("voice", Status.FAILED, str(error), fix), synthesizer
     if broken:
         detail = f"{name} works, but: {'; '.join(pack.problem for pack in broken)}"
         fix = "repair it or remove it: covo voices remove NAME"
@@ -109,11 +118,13 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
 
 
 def check_chat(settings: Settings) -> Iterator[Check]:
-    """Check the files that the chat settings name; yield nothing where they name none."""
-    model = settings.chat.model if not settings.chat.url else ""
+    """Check the files and the endpoint that the chat settings name; yield nothing where they name
+    none. The endpoint is not asked."""
+    chat = settings.chat
     readers: dict[str, tuple[str, Callable[[str], object]]] = {
-        "model": (model, lambda _: check_gguf(Path(chat_file(settings)))),
-        "persona": (settings.chat.persona, read_persona),
+        "model": ("" if chat.url else chat.model, lambda _: check_gguf(Path(chat_file(settings)))),
+        "url": (chat.url if chat.url != AUTO_URL else "", lambda url: OpenAIChat(url, chat.model)),
+        "persona": (chat.persona, read_persona),
     }
     for key, (name, read) in readers.items():
         if not name:
@@ -121,14 +132,35 @@ def check_chat(settings: Settings) -> Iterator[Check]:
         try:
             read(name)
         except (SettingsError, ModelError) as error:
-            fix = f"name another: covo config set chat.{key} FILE"
+            fix = f"name another: covo config set chat.{key}"
             yield Check(f"chat {key}", Status.FAILED, str(error), fix)
         else:
-            yield Check(f"chat {key}", Status.OK, name)
+            yield Check(f"chat {key}", Status.OK, without_secrets(name))
 
 
-def check_servers(servers: Iterable[LocalServer]) -> Iterator[Check]:
-    """Report servers of chat models that run on this machine, and how to use each."""
+def check_tools(settings: Settings, engine: str) -> Iterator[Check]:
+    """Check the tools without running any; yield nothing where they are off."""
+    try:
+        wanted = wanted_tools(settings, engine)
+        if wanted is not None and not (settings.chat.model or settings.chat.url):
+            raise SettingsError("the embedded chat model cannot use tools: name another one")
+    except CliError as error:
+        fix = "correct it, or talk without: covo config unset tools.enabled"
+        yield Check("tools", Status.FAILED, str(error), fix)
+        return
+    if wanted is not None:
+        names = (*(tool.name for tool in wanted.tools), *(one.name for one in wanted.servers))
+        yield Check("tools", Status.OK, ", ".join(names))
+
+
+def check_servers(servers: Sequence[LocalServer], *, wants_one: bool = False) -> Iterator[Check]:
+    """Report servers of chat models that run on this machine, and how to use each.
+
+    ``wants_one``: without one there is no conversation.
+    """
+    if wants_one and not servers:
+        fix = "start one, or name another address: covo config set chat.url ADDRESS"
+        yield Check("chat url", Status.FAILED, "auto finds no server on this machine", fix)
     for server in servers:
         more = f" and {len(server.models) - 1} more" if len(server.models) > 1 else ""
         use = f"to talk with it: covo chat {flags_for(server, server.models[0])}"
@@ -150,8 +182,13 @@ def check_hearing(settings: Settings, weights: WeightStore) -> Iterator[Check]:
 
 
 def check_engine(settings: Settings) -> tuple[Check, EngineChoice]:
-    """Report which engine would answer and why; also return the choice."""
+    """Report which engine would answer and why, and whether it heeds the settings; also return the
+    choice."""
     choice = choose_engine(settings)
+    try:
+        check_heeded(settings, choice)
+    except SettingsError as error:
+        return Check("engine", Status.FAILED, str(error), "correct it: covo config edit"), choice
     return Check("engine", Status.OK, f"{choice.name} ({choice.reason})"), choice
 
 

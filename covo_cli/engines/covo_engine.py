@@ -94,6 +94,7 @@ def network_settings(
         text_only=covo.text_only if text_only is None else text_only,
         persona=read_persona(settings.chat.persona),
         sessions=sessions,
+        loudness=settings.voice.loudness,
     )
 
 
@@ -115,10 +116,4 @@ def _inspect(folder: Path, settings: NetworkSettings) -> CovoModel:
 def _guidance(text: str) -> float | None:
     if text in ("", "off"):
         return -1.0 if text else None
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 10:
-        raise SettingsError(f"covo.guidance cannot be {text!r}: it must be off, or from 0 to 10")
-    return value
+    return float(text)

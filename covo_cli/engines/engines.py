@@ -13,7 +13,6 @@ from covo_cli.engines.small_models import (
     end_of_turn_model,
     lite_cascade,
     speaker_embedder,
-    user_language,
     weight_store,
     whisper,
 )
@@ -110,7 +109,6 @@ def build_engine(
     choice = choice or choose_engine(settings)
     shared = choice.shared
     check_heeded(settings, choice)
-    user_language(settings)
     if choice.name == "realtime":
         from covo_cli.engines.remote_engine import build_realtime
 
@@ -211,7 +209,7 @@ def turn_taking(
     from model.turns.controller import TurnTakingEngine
     from model.turns.phrases import phrases_of
 
-    language = user_language(settings)
+    language = settings.hearing.language
     if outlook is None and recognizer is not None:
         chat = generator.chat if isinstance(generator, Cascade) else None
         outlook = outlook_model(settings, chat)
@@ -254,7 +252,7 @@ def outlook_model(
     """Return the language model for the end of turns, None if it is not wanted or reads other
     languages. Where ``chat`` is the same model, it is loaded once for both. ``kind``: its class.
 
-    Raises: SettingsError, WeightsError.
+    Raises: WeightsError.
     """
     from model.hearing.languages import AUTO
     from model.lite import CHAT_FILE
@@ -262,7 +260,7 @@ def outlook_model(
     from model.lite.llama import LlamaModel
     from model.lite.outlook import SmolOutlook
 
-    unread = user_language(settings) not in (AUTO, *SmolOutlook.languages)
+    unread = settings.hearing.language not in (AUTO, *SmolOutlook.languages)
     if settings.turns.end_of_turn == "none" or unread:
         return None
     path = weight_store(settings).path("smollm2-135m", CHAT_FILE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,6 +105,16 @@ class ToolFile:
     server: tuple[OwnServer, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class WantedTools:
+    """The tools that the settings ask for, before any server is asked. ``timers``: those that they
+    set."""
+
+    tools: tuple[Tool, ...]
+    servers: tuple[OwnServer, ...]
+    timers: Timers
+
+
 def build_tools(
     settings: Settings, engine: str, folder: Callable[[], Path | None]
 ) -> Toolbox | None:
@@ -113,21 +123,44 @@ def build_tools(
     ``folder``: returns the session's folder once there is one. Raises: SettingsError, CliError;
     ToolError when a server does not answer.
     """
+    wanted = wanted_tools(settings, engine, folder)
+    if wanted is None:
+        return None
+    served, close = connect_all([server.source() for server in wanted.servers])
+    tools = [*wanted.tools, *served]
+    try:
+        _check_names(tools)
+    except SettingsError:
+        close()
+        raise
+    return Toolbox(tools, close, wanted.timers)
+
+
+def wanted_tools(
+    settings: Settings, engine: str, folder: Callable[[], Path | None] = lambda: None
+) -> WantedTools | None:
+    """Return the tools that the settings ask for; None if they are off, or not for ``engine``.
+
+    Raises: SettingsError, CliError.
+    """
     if not (settings.tools.enabled and engine == "lite"):
         return None
-    recorded = [notes_tool(folder)] if settings.session.record else []
     file = _file(settings)
     if file.server:
         require_packages("tools", "mcp")
-    served, close = connect_all([server.source() for server in file.server])
     timers = Timers()
-    ours = [clock_tool(), timer_tool(timers), *recorded]
-    tools = [*ours, *(own.tool() for own in file.tool), *served]
+    tools = [clock_tool(), timer_tool(timers)]
+    if settings.session.record:
+        tools.append(notes_tool(folder))
+    tools += [own.tool() for own in file.tool]
+    _check_names(tools)
+    return WantedTools(tuple(tools), file.server, timers)
+
+
+def _check_names(tools: Sequence[Tool]) -> None:
     twice = [name for name, count in Counter(tool.name for tool in tools).items() if count > 1]
     if twice:
-        close()
         raise SettingsError(f"there are two tools called {twice[0]}: rename one of yours")
-    return Toolbox(tools, close, timers)
 
 
 def _file(settings: Settings) -> ToolFile:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from covo_cli.engines.model_choice import chat_file, recognizer_folder
 from covo_cli.engines.persona import read_persona
-from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from model.jobs.shared import Shared
 
@@ -36,13 +35,13 @@ class SharedModels:
 
 
 def whisper(settings: Settings, shared: SharedModels | None = None) -> WhisperRecognizer:
-    """Build the recogniser of the user's words. Raises: SettingsError, ModelError."""
+    """Build the recogniser of the user's words. Raises: ModelError."""
     from model.lite.recognizer import WHISPER_BASE, WhisperRecognizer
 
     folder = recognizer_folder(settings, weight_store(settings))
     return WhisperRecognizer(
         folder,
-        language=user_language(settings),
+        language=settings.hearing.language,
         name=f"Whisper in {folder.name}" if settings.hearing.model else WHISPER_BASE,
         shared=shared.whisper if shared is not None else None,
     )
@@ -109,22 +108,6 @@ def detector(settings: Settings) -> SpeechDetector:
     if settings.audio.vad == "webrtc":
         return WebRtcVad()
     return SileroVad(weight_store(settings).path("silero-vad", "silero_vad.onnx"))
-
-
-def user_language(settings: Settings) -> str:
-    """Return the user's language, a code or ``auto``. Raises: SettingsError."""
-    from model.hearing.languages import AUTO, LANGUAGES
-
-    language = settings.hearing.language
-    if language not in (AUTO, *LANGUAGES):
-        codes = {name: code for code, name in LANGUAGES.items()}
-        meant = codes.get(language.capitalize(), language.lower().partition("-")[0])
-        hint = f"; did you mean {meant}?" if meant in LANGUAGES else ""
-        raise SettingsError(
-            f"hearing.language cannot be {language!r}: it must be auto or a code such as en, zh "
-            f"or de{hint}"
-        )
-    return language
 
 
 def weight_store(settings: Settings) -> WeightStore:

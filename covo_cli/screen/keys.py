@@ -146,6 +146,9 @@ class KeyMachine:
         return [SetVoice(self._voice)]
 
     def _pick(self, picker: VoicePicker, key: str) -> list[Request]:
+        if key == " " and self._state.talking:  # no name has a space
+            self._state = replace(self._state, talking=False)
+            return [PushToTalk(False)]
         if key not in {"KEY_ENTER", "KEY_ESCAPE"}:
             self._state = replace(self._state, picker=picker.press(key))
             return []

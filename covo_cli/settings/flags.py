@@ -49,6 +49,12 @@ def with_flags(
     return decorate
 
 
+def for_every_engine(flags: Mapping[str, object]) -> dict[str, object]:
+    """Return ``flags`` with --voice and --model as the settings of each engine that has them."""
+    voice, model = flags["voice.name"], flags["covo.model"]
+    return {**flags, "covo.voice": voice, "remote.voice": voice, "remote.model": model}
+
+
 def _parameter(
     option: Option, panel: str, completions: Mapping[str, Completion]
 ) -> inspect.Parameter:

@@ -9,6 +9,8 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
+from covo_cli.settings.text_form import TextForm
+from model.secrets import without_secrets
 from voices.errors import did_you_mean
 
 Value = bool | int | float | str
@@ -25,7 +27,8 @@ class Option:
 
     ``choices``: allowed words. ``within``: lowest and highest number. ``flag``: its command-line
     flag. ``engines``: the engines that support it (empty: all). ``must_be_heeded``: other engines
-    refuse to start, wherever it was set. ``is_file``: the text is a file path.
+    refuse to start, wherever it was set. ``is_file``: the text is a file path. ``form``: which
+    texts there are, where not every one will do.
     """
 
     section: str
@@ -39,6 +42,7 @@ class Option:
     engines: tuple[str, ...] = ()
     must_be_heeded: bool = False
     is_file: bool = False
+    form: TextForm | None = None
 
     @property
     def key(self) -> str:
@@ -58,12 +62,18 @@ class Option:
         if self.type is bool:
             return "true or false"
         if self.type is str:
-            return "text in quotes"
+            return self.form.allowed if self.form is not None else "text in quotes"
         kind = "a whole number" if self.type is int else "a number"
         if self.within is None:
             return kind
         low, high = self.within
         return f"{kind} from {low:.10g} to {high:.10g}"
+
+    @property
+    def personal(self) -> bool:
+        """Whether its value may tell something of the user: a path, an address, a name."""
+        named = self.choices or (self.form is not None and not self.form.personal)
+        return self.type is str and not named
 
     def check(self, value: object) -> Value:
         """Convert ``value`` to this setting's type. Raises: ValueError."""
@@ -72,10 +82,10 @@ class Option:
                 return value
         elif isinstance(value, int | float) and self.type in (int, float) and self._fits(value):
             return self.type(value)
-        if self.type is str and isinstance(value, str) and value in (self.choices or (value,)):
+        if self.type is str and isinstance(value, str) and self._takes(value):
             return value
-        shown = str(value).lower() if isinstance(value, bool) else repr(value)
-        hint = did_you_mean(value, self.choices) if isinstance(value, str) else ""
+        shown = str(value).lower() if isinstance(value, bool) else without_secrets(repr(value))
+        hint = self._hint(value) if isinstance(value, str) else ""
         raise ValueError(f"{self.key} cannot be {shown}: it must be {self.allowed}{hint}")
 
     def parse(self, text: str) -> Value:
@@ -83,6 +93,17 @@ class Option:
         if self.type is bool:
             return self.check(_WORDS.get(text.strip().lower(), text))
         return self.check(text if self.type is str else _number(text))
+
+    def _takes(self, text: str) -> bool:
+        if self.form is not None:
+            return self.form.fits(text)
+        return text in (self.choices or (text,))
+
+    def _hint(self, text: str) -> str:
+        if self.form is None:
+            return did_you_mean(text, self.choices)
+        meant = self.form.meant(text)
+        return f"; did you mean {meant}?" if meant else ""
 
     def _fits(self, value: float) -> bool:
         low, high = self.within or (-math.inf, math.inf)

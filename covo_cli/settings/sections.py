@@ -10,6 +10,14 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from covo_cli.settings.option import setting
+from covo_cli.settings.text_form import (
+    CHANNELS,
+    CHAT_ADDRESS,
+    DEVICE,
+    GUIDANCE,
+    LANGUAGE,
+    SERVER_ADDRESS,
+)
 from voices.tuning import LOUDNESSES, PITCHES, SPEEDS
 
 # Engines that support a setting. A section's ENGINES applies unless the setting names its own.
@@ -49,6 +57,7 @@ class VoiceSettings:
         "Decibels by which the voice is louder, as far as peaks allow.",
         within=LOUDNESSES,
         flag="--loudness",
+        engines=(*LITE, *NETWORK),
     )
 
 
@@ -63,7 +72,9 @@ class AudioSettings:
         "", "Speaker: id or part of its name; empty: system default.", flag="--output-device"
     )
     channels: str = setting(
-        "", "Input channels to use, such as 3 or 1,2; empty: those that carry speech."
+        "",
+        "Input channels to use, such as 3 or 1,2; empty: those that carry speech.",
+        form=CHANNELS,
     )
     vad: Literal["silero", "webrtc"] = setting("silero", "Voice activity detector.")
     echo_cancellation: bool = setting(
@@ -81,6 +92,7 @@ class HearingSettings:
         "auto",
         "Language you speak, such as en or zh; auto: as it is heard.",
         flag="--language",
+        form=LANGUAGE,
     )
     model: str = setting(
         "",
@@ -114,7 +126,7 @@ class TurnOptions:
         2.8, "Seconds of silence that end a turn that breaks off in mid-phrase.", within=(0.2, 10.0)
     )
     silence_statement: float = setting(
-        1.1, "Seconds of silence that end a turn to which more may follow.", within=(0.2, 10.0)
+        1.1, "Seconds of silence that end a turn that may go on.", within=(0.2, 10.0)
     )
     end_of_turn: Literal["models", "none"] = setting(
         "models",
@@ -162,6 +174,7 @@ class ChatSettings:
         "OpenAI-compatible endpoint, such as http://localhost:11434/v1; auto (covo chat): offer "
         "those found on this machine.",
         flag="--chat-url",
+        form=CHAT_ADDRESS,
     )
     max_tokens: int = setting(
         0,
@@ -213,7 +226,10 @@ class RemoteSettings:
     ENGINES: ClassVar[tuple[str, ...]] = REMOTE
 
     url: str = setting(
-        "", "Address of the server, such as ws://localhost:8000/v1/realtime.", flag="--url"
+        "",
+        "Address of the server: ws://HOST:8765, or http://HOST:8091/v1.",
+        flag="--url",
+        form=SERVER_ADDRESS,
     )
     model: str = setting("", "Name of the model at the server.", flag="--model")
     voice: str = setting("", "Voice at the server; empty: its own.", flag="--voice")
@@ -244,7 +260,7 @@ class CovoSettings:
         must_be_heeded=True,
     )
     device: str = setting(
-        "auto", "Compute device: auto, cuda, cuda:1, mps or cpu.", flag="--device"
+        "auto", "Compute device: auto, cuda, cuda:1, mps or cpu.", flag="--device", form=DEVICE
     )
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8", "int4"] = setting(
         "auto", "Precision of the language model; auto: as stored.", flag="--precision"
@@ -267,7 +283,9 @@ class CovoSettings:
         0, "Flow-matching steps; fewer is faster; 0: the model's own.", within=(0, 100)
     )
     guidance: str = setting(
-        "", "Flow-matching guidance, 0 to 10; off: half the cost; empty: the model's own."
+        "",
+        "Flow-matching guidance, 0 to 10; off: half the cost; empty: the model's own.",
+        form=GUIDANCE,
     )
     temperature: float = setting(
         0.5, "Sampling temperature; 0: always the likeliest token.", within=(0.0, 2.0)

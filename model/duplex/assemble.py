@@ -43,11 +43,13 @@ from model.jobs.shared import Shared
 
 @dataclass(frozen=True, slots=True)
 class DuplexAssistant:
-    """The loop, the decoder of its codes, and the tokenizer of its text."""
+    """The loop, the decoder of its codes, and the tokenizer of its text. ``loudness``: dB by which
+    its voice is louder."""
 
     loop: DuplexLoop
     speech: SpeechDecoder
     tokenizer: Tokenizer
+    loudness: float = 0.0
 
     def warm_up(self) -> LoopState:
         """Run everything once, on the thread that will make the steps, so that the first ones are
@@ -109,11 +111,11 @@ class DuplexModel:
             lambda: load_duplex(self._folder, device=self._device, precision=self._precision)
         )
         loop = self._loop(network)
-        if self._sound is None:
-            return DuplexAssistant(loop, ToneSpeech(self._profile.code_rate), self._tokenizer)
-        progress("loading token2wav")
-        speech = self._load_speech(self._sound)
-        return DuplexAssistant(loop, speech, self._tokenizer)
+        speech: SpeechDecoder = ToneSpeech(self._profile.code_rate)
+        if self._sound is not None:
+            progress("loading token2wav")
+            speech = self._load_speech(self._sound)
+        return DuplexAssistant(loop, speech, self._tokenizer, self._settings.loudness)
 
     def _loop(self, network: DuplexNetwork) -> DuplexLoop:
         """Return a loop; those of several sessions share the passes of their language model."""

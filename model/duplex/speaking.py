@@ -49,7 +49,9 @@ class DuplexReply(SpokenReply):
         self.failed = False
         """Whether some of its speech could not be made."""
         self.stop_reason = ""
-        self.sound = ReplySound(assistant.speech, assistant.loop.profile.code_rate)
+        self.sound = ReplySound(
+            assistant.speech, assistant.loop.profile.code_rate, assistant.loudness
+        )
         """Makes its sound; used on the speech lane only."""
         self._tokenizer = assistant.tokenizer
         self._stream = DecodeStream(skip_special_tokens=True)

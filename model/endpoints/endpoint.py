@@ -14,6 +14,7 @@ from model.endpoints.endpoint_answer import (
     RefusedError,
     choices_of,
     events_of,
+    lines_of,
     raised_as_chat_error,
 )
 from model.endpoints.server_key import ServerKey
@@ -173,7 +174,7 @@ class Endpoint:
                     extra_body=body,
                 ) as response,
             ):
-                async for event in events_of(response.iter_lines(), self.name):
+                async for event in events_of(lines_of(response.iter_text()), self.name):
                     deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
                     for message, reason in choices_of(event, self.name):
                         if not reading.take(event, message, reason):

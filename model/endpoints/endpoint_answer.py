@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,6 +38,22 @@ class RefusedError(ChatError):
         self.misses_address = misses_address
 
 
+async def lines_of(pieces: AsyncIterator[str]) -> AsyncIterator[str]:
+    """Yield the lines of a text, which end as in a stream of events: with \\n, \\r\\n or \\r.
+
+    ``str.splitlines`` would end them at U+2028 and others as well, which JSON holds as they are.
+    """
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    begun: list[str] = []
+    async for piece in pieces:
+        first, *others = newlines.decode(piece).split("\n")
+        begun.append(first)
+        for line in others:
+            yield "".join(begun)
+            begun = [line]
+    yield "".join(begun)
+
+
 async def events_of(lines: AsyncIterator[str], name: str) -> AsyncIterator[dict[str, Any]]:
     """Yield the objects of a stream of events, of lines of JSON or of one whole JSON.
 
@@ -55,7 +72,7 @@ async def events_of(lines: AsyncIterator[str], name: str) -> AsyncIterator[dict[
             yield _object(data)
         elif line.strip() and not line.startswith(_OF_A_STREAM):
             rest.append(line)
-    for found in _whole("\n".join(rest), name) if rest and not any_event else ():
+    for found in _whole(rest, name) if rest and not any_event else ():
         yield found
 
 
@@ -143,15 +160,16 @@ def _object(data: str) -> dict[str, Any]:
     return found
 
 
-def _whole(text: str, name: str) -> Iterator[dict[str, Any]]:
+def _whole(lines: Sequence[str], name: str) -> Iterator[dict[str, Any]]:
     """Yield the objects in an answer that is no stream of events. Raises: ChatError."""
+    text = "\n".join(lines)
     try:
         yield _object(text)
         return
     except ValueError:
         pass
     try:
-        objects = [_object(line) for line in text.splitlines()]
+        objects = [_object(line) for line in lines]
     except ValueError as error:
         if "<html" in text[:1000].lower() or text.lstrip().startswith("<!"):
             message = f"{name} answered with a web page ({_page(text)}): check the address"

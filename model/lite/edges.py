@@ -1,4 +1,4 @@
-"""What the sound of a clause is cut and lowered by while it comes in pieces."""
+"""Cut off the silence around a clause that comes in pieces."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audio_io.clock import ASSISTANT_RATE
-from audio_io.levels import block_powers, from_db
+from audio_io.levels import block_powers
 from audio_io.signal import Audio, fade_out
-
-PEAK = from_db(-1.2)
-"""Largest sample."""
 
 _BLOCK = ASSISTANT_RATE // 100
 _SILENT_DB = 40.0
@@ -55,30 +52,6 @@ class Edges:
         if over:
             kept[len(kept) - fade :] *= fade_out(fade)
         return kept
-
-
-class Limiter:
-    """Lowers a clause that comes in pieces, once and for all, so that no sample exceeds ``PEAK``.
-
-    The gain glides down until the first sample that would be too large; nothing is clipped.
-    """
-
-    def __init__(self) -> None:
-        self._gain = 1.0
-        self._begun = False
-
-    def limit(self, piece: Audio) -> Audio:
-        """Return ``piece``, lowered where it must be."""
-        sizes = np.abs(piece)
-        gains = np.full(len(piece), self._gain, np.float32)
-        too_large = sizes * self._gain > PEAK
-        if too_large.any():
-            glide = int(np.argmax(too_large)) if self._begun else 0
-            lower = PEAK / float(sizes.max())
-            gains[:glide] = np.linspace(self._gain, lower, glide, endpoint=False)
-            gains[glide:] = self._gain = lower
-        self._begun = self._begun or len(piece) > 0
-        return piece * gains
 
 
 def block_levels(sound: Audio) -> NDArray[np.float64]:

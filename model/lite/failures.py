@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from model.characters import whole_text
 from model.errors import ModelError
 from model.secrets import without_secrets
 
@@ -33,4 +34,4 @@ def raised_as(kind: type[ModelError], what: str) -> Iterator[None]:
 
 def in_a_line(text: str) -> str:
     """Return ``text`` as one line of at most 200 characters, without keys."""
-    return without_secrets(" ".join(text.split()))[:_LONGEST]
+    return without_secrets(" ".join(whole_text(text).split()))[:_LONGEST]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model.characters import WholeCharacters
 from model.errors import ChatError
 from model.lite.text.asides import Asides
 from model.lite.tool_calls import CallReader
@@ -45,6 +46,7 @@ class ReplyReader:
     ) -> None:
         self._name = name
         self._max_tokens = max_tokens
+        self._characters = WholeCharacters()
         self._asides = Asides(thinks_first=thinks_first)
         self._thinks_first = thinks_first
         self._reason = ""
@@ -93,6 +95,7 @@ class ReplyReader:
             self._thinking = True
         self.characters += self._calls.read(message.get("tool_calls") or ())
         text = _text_of(message.get("content")) or _text_of(message.get("refusal"))
+        text = self._characters.feed(text)
         self.characters += len(hidden) + len(text)
         return self._hand_out(self._asides.feed(text)) if text else []
 

@@ -21,15 +21,15 @@ from audio_io.clock import ASSISTANT_RATE
 from audio_io.levels import from_db
 from audio_io.signal import Audio
 from model.errors import SynthesizerError
-from model.lite.edges import Edges, Limiter, block_levels
+from model.lite.edges import Edges, block_levels
 from model.lite.failures import raised_as
-from model.lite.kokoro.network import STATISTICS_SIZE, KokoroModel, Statistics
+from model.lite.kokoro.network import KokoroModel
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
-from voices.covo_prompt import load_array
+from model.playback.limiter import Limiter
 from voices.errors import VoiceError
-from voices.lite_data import STATISTICS
+from voices.lite_data import STATISTICS, Statistics, read_statistics
 from voices.tuning import AS_IT_IS, VoiceTuning
 
 LEVEL_DB = -20.0
@@ -270,10 +270,9 @@ def load_style(path: Path) -> Style:
 def load_statistics(path: Path) -> Statistics:
     """Return the statistics of a Kokoro voice in a file of numpy. Raises: SynthesizerError."""
     try:
-        rows = load_array(path, np.dtype(np.float16), (None, 1 + STATISTICS_SIZE))
-        return Statistics(rows)
-    except (VoiceError, ValueError) as error:
-        raise SynthesizerError(f"{path} has no statistics of a voice: {error}") from error
+        return read_statistics(path)
+    except VoiceError as error:
+        raise SynthesizerError(str(error)) from error
 
 
 def speaking_level(sound: Audio) -> float:

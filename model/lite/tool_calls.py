@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from model.characters import whole_text
 from model.tools.tool import ToolCall
 
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]")
@@ -42,7 +43,9 @@ class CallReader:
     def calls(self) -> tuple[ToolCall, ...]:
         """The calls, as far as they came."""
         return tuple(
-            ToolCall(call.id or call.own_id, _name(call.name), call.arguments)
+            ToolCall(
+                whole_text(call.id) or call.own_id, _name(call.name), whole_text(call.arguments)
+            )
             for call in self._calls
         )
 

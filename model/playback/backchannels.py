@@ -33,7 +33,8 @@ reply takes one for its own sound."""
 
 
 class Backchannels:
-    """Hums once in a pause of a long story, if there are ``settings``.
+    """Hums once in a pause of a long story, if there are ``settings``, and never in two pauses
+    running.
 
     The hum is rendered by the ``generator`` beside the conversation, when it begins and after a
     change of the voice or of the language. It is no reply: the history does not know of it.
@@ -100,7 +101,7 @@ class Backchannels:
         s, sound = self._settings, self._sound.answer
         if s is None or sound is None:
             raise ValueError("a hum is asked for where none fits")
-        self._enough = turn.voiced + samples(s.again)
+        self._enough, self._pauses = turn.voiced + samples(s.again), 0
         self.number -= 1
         return Backchannel(now, self.number, sound, turn.number, self._text)
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from model.characters import read_json
 from model.endpoints.server_key import ServerKey, is_openai
 from model.errors import RemoteError
 from model.secrets import without_secrets
@@ -93,7 +94,7 @@ def served_voices(address: ServerAddress, key: ServerKey) -> tuple[str, ...]:
             trust_env=False,
             verify=ssl.create_default_context() if address.encrypted else True,
         )
-        listed = response.json()["data"][0]["voices"]
+        listed = read_json(response.text)["data"][0]["voices"]
     except (httpx2.HTTPError, OSError, ValueError, KeyError, IndexError, TypeError) as error:
         log.info("%s lists no voices: %s", address.host, type(error).__name__)
         return ()

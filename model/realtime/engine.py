@@ -182,18 +182,18 @@ class RealtimeEngine:
                 user_actions.say(talk, text.strip())
             case SetVoice(voice):
                 talk.voice = voice
-                talk.outbox.put(wire.voice_update(voice))
+                talk.tell(wire.persona_update(voice=voice))
             case SetMuted(muted):
                 self._muted = muted
                 talk.reason = "muted" if muted else "unmuted"
             case PushToTalk(held):
                 (user_actions.press_to_talk if held else user_actions.release)(talk)
             case SetPersona(persona):
-                talk.outbox.put(wire.instructions_update(persona or self._instructions))
-            case Remember(user=user, assistant=assistant):
-                for role, text in (("user", user), ("assistant", assistant)):
-                    if text:
-                        talk.outbox.put(wire.text_item(role, text))
+                talk.persona = persona or self._instructions
+                talk.tell(wire.persona_update(instructions=talk.persona))
+            case Remember(number, user, assistant):
+                for role, text in talk.turns.remember(number, user, assistant).texts:
+                    talk.tell(wire.text_item(role, text))
             case _ if type(command).__name__ in LACKS:
                 talk.notice("warning", "only the server can do that, and it has no word for it")
 

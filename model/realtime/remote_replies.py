@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from audio_io.clock import ASSISTANT_RATE, samples
 from audio_io.signal import Position
+from model.characters import WholeCharacters
 from model.endpoints.audio_answer import SoundReader
 from model.events import Event, Interrupted, Notice, ReplyFinished, ReplyStarted, TurnLatency
 from model.playback.spoken_reply import SpokenReply, latency_parts
@@ -36,6 +37,7 @@ class RemoteReply(SpokenReply):
         self.ending_reason = ""
         """Why it was cut, or is not whole."""
         self._sound = SoundReader(rate)
+        self._characters = WholeCharacters()
         self._words = SaidWords()
 
     @property
@@ -45,8 +47,9 @@ class RemoteReply(SpokenReply):
 
     def add_text(self, now: int, delta: str) -> None:
         """Add words."""
-        self.write(now, delta)
-        self._words.write(delta)
+        text = self._characters.feed(delta)
+        self.write(now, text)
+        self._words.write(text)
 
     def add_sound(self, now: int, data: bytes) -> bool:
         """Add raw sound; return false if it is longer than any reply may be."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from model.characters import WholeCharacters
 from model.events import UserTranscript
 
 _KEPT = 40
@@ -15,7 +16,8 @@ class RemoteTurn:
     """Turn ``number``; the server calls it ``item_id`` as soon as it has told so.
 
     Its speech is from ``start`` to ``end``, in user samples. ``text``: its words so far.
-    ``heard``: what was heard of the replies to it.
+    ``heard``: what was heard of the replies to it. One with a negative number was taken up from
+    another conversation.
     """
 
     number: int
@@ -25,6 +27,17 @@ class RemoteTurn:
     text: str = ""
     final: bool = False
     heard: str = ""
+    _characters: WholeCharacters = field(default_factory=WholeCharacters)
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """What was said in it, as roles and texts."""
+        said = (("user", self.text), ("assistant", self.heard))
+        return [(role, text) for role, text in said if text]
+
+    def add_words(self, delta: str) -> None:
+        """Add to its words."""
+        self.text += self._characters.feed(delta)
 
     def transcript(self, now: int) -> UserTranscript:
         """Return its words as an event."""
@@ -46,9 +59,11 @@ class RemoteTurns:
     def open(self, start: int, item_id: str = "", text: str = "") -> RemoteTurn:
         """Add a turn that begins at ``start``; ``text``: it was typed."""
         self._count += 1
-        turn = RemoteTurn(self._count, start, start, item_id, text, bool(text))
-        self._turns = [*self._turns, turn][-_KEPT:]
-        return turn
+        return self._add(RemoteTurn(self._count, start, start, item_id, text, bool(text)))
+
+    def remember(self, number: int, user: str, assistant: str) -> RemoteTurn:
+        """Add an exchange of another conversation; ``number`` is negative."""
+        return self._add(RemoteTurn(number, 0, 0, "", user, True, assistant))
 
     def drop(self, turn: RemoteTurn) -> None:
         """Forget a turn that was none."""
@@ -66,10 +81,13 @@ class RemoteTurns:
 
     def talk(self) -> list[tuple[str, str]]:
         """Return the conversation so far, as roles and texts."""
-        said = [(("user", turn.text), ("assistant", turn.heard)) for turn in self._turns]
-        return [(role, text) for turn in said for role, text in turn if text]
+        return [said for turn in self._turns for said in turn.texts]
 
     def begin_anew(self) -> None:
         """Forget the names that the server gave; a new session gives others."""
         for turn in self._turns:
             turn.item_id = ""
+
+    def _add(self, turn: RemoteTurn) -> RemoteTurn:
+        self._turns = [*self._turns, turn][-_KEPT:]
+        return turn

@@ -78,7 +78,7 @@ def _take_of_response(talk: RemoteTalk, kind: str, event: WireEvent) -> None:
             reply.item_id = wire.text_of(event, "item_id") or reply.item_id
             _sound(talk, reply, event)
         case "response.output_audio_transcript.delta" | "response.output_text.delta":
-            reply.add_text(talk.now, wire.text_of(event, "delta"))
+            reply.add_text(talk.now, wire.delta_of(event))
         case "response.output_audio_transcript.done" if not reply.text:
             reply.add_text(talk.now, wire.text_of(event, "transcript"))  # it streams no words
         case "covo.playback":
@@ -96,7 +96,7 @@ def _take_words(talk: RemoteTalk, kind: str, event: WireEvent) -> None:
     if turn.final:
         turn.text = wire.text_of(event, "transcript").strip()
     else:
-        turn.text += wire.text_of(event, "delta")
+        turn.add_words(wire.delta_of(event))
     if turn is talk.open:
         turn.end = max(turn.start, talk.last_speech)
     if turn.text:
@@ -109,7 +109,7 @@ def _session_updated(talk: RemoteTalk, event: WireEvent) -> None:
         talk.session = session
     if talk.voice:
         voice = wire.text_of(event, "session", "audio", "output", "voice") or talk.voice
-        talk.voice = ""
+        talk.new_voice, talk.voice = talk.voice, ""
         talk.emit(VoiceChanged(talk.now, voice))
 
 

@@ -25,9 +25,10 @@ class RemoteTalk:
     the turn that is being spoken; ``held``: by push-to-talk, with the server's turn detection to
     be put back. ``waiting``: the turn to be answered since ``waiting_since``; ``committed``: the
     server has taken it for one. ``response``: the one that the server is making. ``typed``: texts
-    to be sent when it makes none. ``voice``: asked for and not confirmed. ``reason``: why the state
-    is as it is. ``lost``: there is no connection. ``lowered``: the reply for which the speaker was
-    ducked or held.
+    to be sent when it makes none. ``voice``: asked for and not confirmed. ``new_voice`` and
+    ``persona``: what the first ones were changed to; another session is asked for them, too.
+    ``reason``: why the state is as it is. ``lost``: there is no connection. ``lowered``: the reply
+    for which the speaker was ducked or held.
     """
 
     host: str
@@ -48,6 +49,8 @@ class RemoteTalk:
     response: str = ""
     typed: deque[str] = field(default_factory=deque)
     voice: str = ""
+    new_voice: str = ""
+    persona: str | None = None
     reason: str = ""
     lost: bool = False
     lowered: int | None = None
@@ -78,6 +81,11 @@ class RemoteTalk:
     def emit(self, event: Event) -> None:
         """Tell ``event``."""
         self.events.append(event)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Tell the server ``event``, one of those that a new session is told in any case."""
+        if not self.lost:
+            self.outbox.put(event)
 
     def notice(self, level: str, text: str, *, once: bool = False) -> None:
         """Tell the user ``text``; ``once``: and never again."""

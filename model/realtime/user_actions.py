@@ -68,13 +68,17 @@ def lose(talk: RemoteTalk, reason: str) -> None:
 
 
 def restore(talk: RemoteTalk, session: WireEvent) -> None:
-    """A new session has begun; tell the server the conversation so far."""
+    """A new session has begun, as the first one did; ask for what was changed since, and tell the
+    conversation so far."""
     talk.session, talk.lost = session, False
     talk.turns.begin_anew()
     talk.feed.begin_anew()
+    voice = talk.voice or talk.new_voice
+    if voice or talk.persona is not None:
+        talk.tell(wire.persona_update(voice=voice, instructions=talk.persona))
     said = talk.turns.talk()
     for role, text in said:
-        talk.outbox.put(wire.text_item(role, text))
+        talk.tell(wire.text_item(role, text))
     more = "; it was told the conversation so far, as text" if said else ""
     talk.reason = "connected again"
     talk.notice("info", f"connected to {talk.host} again{more}")

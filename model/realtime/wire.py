@@ -9,6 +9,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from model.characters import whole_text
 from model.lite.failures import in_a_line
 
 WireEvent = Mapping[str, Any]
@@ -40,20 +41,20 @@ def session_update(
     return {"type": "session.update", "session": session}
 
 
-def voice_update(voice: str) -> dict[str, Any]:
-    """Return the update that changes the voice."""
-    return _update({"output": {"voice": voice}})
-
-
-def instructions_update(instructions: str) -> dict[str, Any]:
-    """Return the update that says who the assistant is."""
-    session = {"type": "realtime", "instructions": instructions}
+def persona_update(*, voice: str = "", instructions: str | None = None) -> dict[str, Any]:
+    """Return the update that changes the voice, who the assistant is, or both."""
+    session: dict[str, Any] = {"type": "realtime"}
+    if voice:
+        session["audio"] = {"output": {"voice": voice}}
+    if instructions is not None:
+        session["instructions"] = instructions
     return {"type": "session.update", "session": session}
 
 
 def turn_detection_update(detection: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the update that sets the server's turn detection, None for turns of the client's."""
-    return _update({"input": {"turn_detection": detection and dict(detection)}})
+    audio = {"input": {"turn_detection": detection and dict(detection)}}
+    return {"type": "session.update", "session": {"type": "realtime", "audio": audio}}
 
 
 def append(sound: bytes) -> dict[str, Any]:
@@ -111,9 +112,15 @@ def part_of(event: WireEvent, *path: str) -> WireEvent:
 
 
 def text_of(event: WireEvent, *path: str) -> str:
-    """Return the text at ``path``, empty where there is none."""
+    """Return the text at ``path``, in whole characters, empty where there is none."""
     found = part_of(event, *path[:-1]).get(path[-1])
-    return found if isinstance(found, str) else ""
+    return whole_text(found) if isinstance(found, str) else ""
+
+
+def delta_of(event: WireEvent) -> str:
+    """Return the piece of a text in a delta, which may begin or end with half a character."""
+    delta = event.get("delta")
+    return delta if isinstance(delta, str) else ""
 
 
 def number_of(event: WireEvent, *path: str) -> int | None:
@@ -147,7 +154,3 @@ def foreign_dialect(event: WireEvent) -> str:
     if kind == "response.output_audio.delta" and "delta" not in event:
         return "a protocol of its own (as vLLM-Omni does without ?duplex=1)"
     return ""
-
-
-def _update(audio: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "session.update", "session": {"type": "realtime", "audio": audio}}

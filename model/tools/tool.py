@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from model.characters import read_json
 from model.errors import ToolError
 from model.events import ToolOutcome
 from model.jobs.channel import Cancelled
@@ -33,7 +34,7 @@ class ToolCall:
     def parsed(self) -> Arguments:
         """Return the arguments. Raises: ToolError if they are no JSON object."""
         try:
-            found = json.loads(self.arguments or "{}")
+            found = read_json(self.arguments or "{}")
         except ValueError as error:
             raise ToolError(f"the arguments of {self.name} are not valid JSON: {error}") from error
         if not isinstance(found, dict):

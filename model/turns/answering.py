@@ -148,7 +148,7 @@ def cut(c: TurnContext, state: ConversationState, reply_id: int, heard: int) -> 
 
 
 def _why_no_turn(c: TurnContext, turn: OpenTurn, answer: TurnAnswer) -> str:
-    """Return why its words make the turn none, empty for a turn."""
+    """Return why the words are no turn of their own; empty if they are one."""
     if answer.words == "" and turn.typed is None:
         return "nothing recognised"
     if turn.over_reply and _is_backchannel(c, answer):

@@ -11,7 +11,7 @@ class HumSettings:
 
     A hum comes after ``after`` of silence in a story: a turn with ``story`` of speech and at least
     one earlier ``pause``, which would still be going on ``held`` later. The next one comes after
-    ``again`` of speech.
+    ``again`` of speech and a ``pause`` without a hum.
     """
 
     after: float = 0.7
@@ -27,7 +27,7 @@ class TurnSettings:
 
     End of a turn (:mod:`model.turns.endpointing`): the silence that ends it, ``silence`` if nothing
     else is known, ``silence_finished`` after a finished utterance, up to ``silence_statement``
-    after a whole one that more may follow, up to ``silence_unfinished`` after one that breaks off.
+    after a whole one that may go on, up to ``silence_unfinished`` after one that breaks off.
     Below ``sounds_cut``, the end-of-turn model's probability, a turn sounds cut off; for unknown
     words, it does not sound over below ``sounds_open``, and does from ``sounds_over`` on.
     ``words_wait``: how much longer than ``silence`` to wait for the words. ``speculate_after``:

@@ -12,6 +12,7 @@ import pytest
 from covo_cli.settings.settings import Settings
 from tests.fakes.voices import COVO, LITE, TOP, make_pack, save_prompt
 from voices.errors import VoiceError
+from voices.lite_data import STATISTICS_SIZE, Statistics
 from voices.pack import read_pack
 from voices.store import BUILTIN, VoiceStore
 
@@ -220,6 +221,47 @@ def test_kokoro_data_is_checked(tmp_path: Path) -> None:
     assert read_pack(folder).lite is not None
 
 
+def rows(*lengths: float) -> np.ndarray:
+    return np.array([[length, *[10.0 * length] * STATISTICS_SIZE] for length in lengths], "<f2")
+
+
+def test_statistics_between_those_that_were_measured() -> None:
+    statistics = Statistics(rows(6, 20, 66.5))
+    for phonemes, length in {1: 6, 6: 6, 13: 13, 20: 20, 43: 43, 66: 66, 400: 66}.items():
+        assert statistics.nearest(phonemes) == length
+        held = statistics.at(phonemes)
+        assert held.shape == (STATISTICS_SIZE,)
+        assert held[[0, -1]] == pytest.approx([10 * length] * 2, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [rows(20, 6), rows(6, 6), rows(6, float("nan")), rows(6, 7)[:, :-1], rows(6)[0], rows(6)],
+)
+def test_what_is_no_statistics(values: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"its (shape is|values are) not"):
+        Statistics(values)
+
+
+def test_statistics_are_checked_with_the_pack(store: VoiceStore, tmp_path: Path) -> None:
+    folder = make_pack(tmp_path / "new")
+    file = folder / "style.statistics.npy"
+    np.save(file, rows(6, 20))
+    assert (store.add(folder).folder / file.name).exists()
+    store.remove("anna")
+    for values, message in (
+        (rows(6, 20)[:, :-1], r"is float16 \(2, 16896\); it must be float16 \(N, 16897\)"),
+        (rows(6), r"its shape is not \(2 or more, 16897\)"),
+        (rows(20, 6), "not in the order of their lengths"),
+        (rows(6, 520), "its lengths are not from 1 to 510"),
+    ):
+        np.save(file, values)
+        with pytest.raises(VoiceError, match=rf"style\.statistics\.npy .*{message}") as raised:
+            store.add(folder)
+        assert "\n" not in str(raised.value)
+        assert list((tmp_path / "user").iterdir()) == []
+
+
 def test_adding_copies_only_what_belongs_to_the_pack(store: VoiceStore, tmp_path: Path) -> None:
     folder = make_pack(tmp_path / "new")
     (folder / "NOTICE").write_text("by nobody")
@@ -235,6 +277,19 @@ def test_adding_copies_only_what_belongs_to_the_pack(store: VoiceStore, tmp_path
     assert [p.name for p in (tmp_path / "user").iterdir()] == ["anna"]
 
 
+def test_a_pack_is_added_under_another_name(store: VoiceStore, tmp_path: Path) -> None:
+    folder = make_pack(tmp_path / "new", "emma")
+    description = (folder / "voice.toml").read_text(encoding="utf-8") + "# a comment\n"
+    (folder / "voice.toml").write_text(description, encoding="utf-8")
+    pack = store.add(folder, "anna")
+    assert (pack.name, pack.engines) == ("anna", ("lite", "covo"))
+    written = (pack.folder / "voice.toml").read_text(encoding="utf-8")
+    assert written == description.replace('"emma"', '"anna"')
+    assert read_pack(folder).name == "emma"
+    with pytest.raises(VoiceError, match="cannot be called 'a/b'"):
+        store.add(folder, "a/b")
+
+
 def test_what_cannot_be_added_leaves_no_trace(store: VoiceStore, tmp_path: Path) -> None:
     with pytest.raises(VoiceError, match=r"not a voice pack: it has no voice\.toml"):
         store.add(tmp_path)
@@ -244,7 +299,7 @@ def test_what_cannot_be_added_leaves_no_trace(store: VoiceStore, tmp_path: Path)
     file.touch()
     with pytest.raises(VoiceError, match="not a folder"):
         store.add(file)
-    with pytest.raises(VoiceError, match="emma is a built-in voice; rename the new one"):
+    with pytest.raises(VoiceError, match="emma is a built-in voice; give the new one another"):
         store.add(make_pack(tmp_path / "new", "emma"))
     assert not (tmp_path / "user").exists()
     store.add(make_pack(tmp_path / "new", "anna"))

@@ -33,6 +33,7 @@ from covo_cli.bench.speech import questions
 from covo_cli.conversation.clock_watch import ClockWatch
 from covo_cli.conversation.consumer import Consumer, Tick
 from covo_cli.conversation.conversation import Conversation
+from covo_cli.conversation.heap import HeapTrimmer
 from covo_cli.process.native import return_free_memory
 from covo_cli.process.terminal import PlainConsole
 from covo_cli.screen.keys import KeyMachine
@@ -96,7 +97,8 @@ def measure_soak(
                 progress(f"{minutes:g} of {bench.minutes:g} minutes")
 
         gauges, happened = Gauges(queues, bench.interval, tell), Happenings()
-        own: list[Consumer] = [subject.user, recorder, keys, screen, disturbances, happened]
+        own: list[Consumer] = [subject.user, recorder, keys, screen, HeapTrimmer()]
+        own += [disturbances, happened]
         talk = Conversation(
             microphone,
             speaker,

@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any
 
 from covo_cli.bench.goals import Figures, Goal, judge
-from covo_cli.bench.soak.gauges import PROCESS_GAUGES, STEPS, Gauges
+from covo_cli.bench.soak.gauges import PROCESS_GAUGES, YARDSTICKS, Gauges
 
 MOST_RISE = 0.03
 SETTLE_MINUTES = 10.0
@@ -37,21 +37,21 @@ def flatness(gauges: Gauges, settle: float) -> dict[str, dict[str, float]]:
     """Return for every gauge its median, its highest and its rise after ``settle`` minutes.
 
     ``rise`` is a share of the median, and for a queue of its limit. That of a step is compared with
-    the same work, because a machine's speed drifts.
+    its yardstick, because a machine's speed drifts.
     """
     first = sum(minutes <= settle for minutes in gauges.minutes)
     found: dict[str, dict[str, float]] = {}
-    work = gauges.kept["same_work_ms"][first:]
-    if len(work) < FEWEST:
+    if len(gauges.minutes) - first < FEWEST:
         return found
-    usual = statistics.median(work)
     for name, all_values in gauges.kept.items():
         values = all_values[first:]
         median = statistics.median(values)
         whole = gauges.queues[name].limit if name in gauges.queues else median
         risen = values
-        if name in STEPS:
-            risen = [v * usual / w for v, w in zip(values, work, strict=True)]
+        if name in YARDSTICKS:
+            spare = gauges.kept[YARDSTICKS[name]][first:]
+            usual = statistics.median(spare)
+            risen = [v * usual / w for v, w in zip(values, spare, strict=True) if w]
         found[name] = {
             "median": round(median, 3),
             "highest": round(max(values), 3),

@@ -10,14 +10,20 @@ import numpy as np
 import psutil
 
 from audio_io.clock import FRAME, USER_RATE, samples
+from audio_io.echo import EchoCanceller
 from covo_cli.conversation.consumer import Tick
 
 SILENT = 1e-3
 """Peak of a frame in which nobody speaks."""
 
 PROCESS_GAUGES = ("memory_mb", "threads", "open_files")
-STEPS = ("step_quiet_ms", "step_reply_ms", "step_p99_ms")
-"""Medians of the steps without sound and of those with a reply; percentile of all."""
+YARDSTICKS = {
+    "step_quiet_ms": "spare_quiet_ms",
+    "step_reply_ms": "spare_reply_ms",
+    "step_p99_ms": "spare_reply_ms",
+}
+"""By gauge of the steps, the one it is compared with. Medians of the steps without sound and of
+those with a reply; percentile of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +40,9 @@ class Gauges:
 
     Process gauges are medians of readings one simulated second apart, queues the highest of them. A
     step is one frame of the conversation's thread, in ms of its CPU time, so that waiting does not
-    count. ``same_work_ms`` is the time of the same computation every second: it shows how the
-    machine's speed drifts.
+    count. Once a second a spare echo canceller, which is new in each interval and so cannot grow,
+    takes in a frame after a step of either kind: it shows how the machine's speed drifts, and how
+    much what else runs at such times slows a step.
     """
 
     queues: Mapping[str, Queue]
@@ -47,6 +54,9 @@ class Gauges:
     """By gauge: its figure for each interval."""
     _readings: dict[str, list[float]] = field(default_factory=dict)
     _steps: dict[str, list[float]] = field(default_factory=dict)
+    _spare: EchoCanceller = field(default_factory=EchoCanceller)
+    _compared: set[str] = field(default_factory=set)
+    """Kinds of steps that the spare one was compared with in this second."""
     _last: float | None = None
     _process: psutil.Process = field(default_factory=psutil.Process)
 
@@ -57,18 +67,26 @@ class Gauges:
         end = tick.at + FRAME
         if end % USER_RATE == 0:
             self._read()
+            self._compared.clear()
         if end % samples(self.interval) == 0:
             self._keep(end / USER_RATE / 60)
         self._last = time.thread_time()  # reading is no part of the next step
 
     def _note(self, tick: Tick, step: float) -> None:
-        names = ["step_p99_ms"]
+        self._steps.setdefault("step_p99_ms", []).append(step)
         if tick.assistant.any():
-            names.append("step_reply_ms")
+            kind = "step_reply_ms"
         elif not tick.events and float(np.max(np.abs(tick.user))) < SILENT:
-            names.append("step_quiet_ms")
-        for name in names:
-            self._steps.setdefault(name, []).append(step)
+            kind = "step_quiet_ms"
+        else:
+            return
+        self._steps.setdefault(kind, []).append(step)
+        if kind not in self._compared:
+            self._compared.add(kind)
+            began = time.thread_time()
+            self._spare.process(tick.user, tick.user)
+            spare = 1000 * (time.thread_time() - began)
+            self._steps.setdefault(YARDSTICKS[kind], []).append(spare)
 
     def _read(self) -> None:
         process = self._process
@@ -76,7 +94,6 @@ class Gauges:
             "memory_mb": process.memory_info().rss / 2**20,
             "threads": process.num_threads(),
             "open_files": process.num_fds() if psutil.POSIX else process.num_handles(),
-            "same_work_ms": _same_work(),
             **{name: queue.length() for name, queue in self.queues.items()},
         }
         for name, value in readings.items():
@@ -87,7 +104,7 @@ class Gauges:
             name: float(np.max(values) if name in self.queues else np.median(values))
             for name, values in self._readings.items()
         }
-        for name in STEPS:
+        for name in (*YARDSTICKS, *YARDSTICKS.values()):
             percentile = 99 if name == "step_p99_ms" else 50
             figures[name] = float(np.percentile(self._steps.get(name, [0.0]), percentile))
         for name, figure in figures.items():
@@ -95,13 +112,5 @@ class Gauges:
         self.minutes.append(round(minutes, 3))
         self._readings.clear()
         self._steps.clear()
+        self._spare = EchoCanceller()
         self.progress(minutes)
-
-
-def _same_work() -> float:
-    """Return the CPU time of a fixed computation, much like a step's, in ms."""
-    began = time.thread_time()
-    for n in range(20):
-        np.fft.rfft(np.full(480, n, np.float32))
-        sorted(range(100), key=lambda i: -i)
-    return 1000 * (time.thread_time() - began)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from covo_cli.bench.figures import save_picture
-from covo_cli.bench.soak.gauges import STEPS
+from covo_cli.bench.soak.gauges import YARDSTICKS
 
 _COLOURS = ("#3b6ea5", "#b5523b", "#e1a23b", "#7a7a7a")
 
@@ -28,7 +28,7 @@ def save_soak_plot(path: Path, figures: Mapping[str, Any]) -> None:
     for name, limit in limits.items():
         shares[name] = [100 * length / limit for length in series[name]]
     _draw(queues, shares, list(limits), "% of the limit")
-    _draw(steps, series, [*STEPS, "same_work_ms"], "ms of CPU a step")
+    _draw(steps, series, [*YARDSTICKS, "spare_reply_ms"], "ms of CPU a step")
     for axes in (memory, counts, queues, steps):
         axes.axvspan(0, min(figures["settle_minutes"], figures["minutes"]), color="#eeeeee")
         axes.set_ylim(bottom=0)

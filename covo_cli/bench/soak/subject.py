@@ -41,6 +41,9 @@ WORD_S = 0.35
 
 _LINES_PER_MINUTE = 40
 """More than anyone says."""
+_EVERY = 6
+"""Of the voices only every sixth is chosen, so that each comes again: what is loaded with the first
+British one is no rise in the last minutes."""
 _RULES = (
     (StartRule.AFTER_REPLY, 0.3, 4.0),
     (StartRule.AFTER_REPLY, 0.3, 4.0),
@@ -102,7 +105,7 @@ def real_subject(settings: Settings, name: str, user: ScriptedUser, *, paced: bo
     """Return the engine ``name`` with its models. Raises: the errors of any room."""
     choice = EngineChoice(name, "measured")
     engine = build_engine(settings, real_time=paced, choice=choice)
-    return SoakSubject(engine, user, tuple(voices_to_choose(settings, choice)))
+    return SoakSubject(engine, user, tuple(voices_to_choose(settings, choice))[::_EVERY])
 
 
 class _WallClock(SteadyClock):

@@ -6,8 +6,9 @@ import typer
 
 from covo_cli.commands.voices import listing, making, speaking
 from covo_cli.commands.voices.names import complete_voice
+from covo_cli.commands.voices.speaking import bench_voices
 
-__all__ = ["app", "complete_voice"]
+__all__ = ["app", "bench_voices", "complete_voice"]
 
 app = typer.Typer(no_args_is_help=True, help="List, hear, choose, add and make voices.")
 app.command("list")(listing.list_voices)

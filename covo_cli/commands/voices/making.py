@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -72,7 +73,8 @@ def tune(
     pack = store.get(name)
     if pack.lite is None:
         raise VoiceError(
-            f"{name} cannot be tuned: Covo-Audio's speech has a fixed rate, and no pitch to set"
+            f"{name} cannot be tuned: Covo-Audio's speech has a fixed rate, and no pitch to set; "
+            "how loud it is, covo chat --loudness sets"
         )
     given: dict[str, Any] = {
         key.partition(".")[2]: value for key, value in flags.items() if value is not None
@@ -119,13 +121,21 @@ def crop(
 
 def add(
     folder: Annotated[Path, typer.Argument(help="Voice pack: a folder with voice.toml.")],
+    name: Annotated[str, typer.Option(help="Name to add it under; default: its own.")] = "",
     yes: YesFlag = False,
 ) -> None:
     """Check a voice pack and copy it to your voices."""
+    from voices.errors import VoiceError
     from voices.pack import read_pack
 
     store = voice_store()
-    pack = store.add(folder, replace=_may_replace(store, read_pack(folder).name, yes=yes))
+    name = name or read_pack(folder).name
+    if store.has_builtin(name):
+        raise VoiceError(
+            f"{name} is a built-in voice: add this one under another name with `covo voices add "
+            f"{shlex.quote(str(folder))} --name NAME`"
+        )
+    pack = store.add(folder, name, replace=_may_replace(store, name, yes=yes))
     typer.echo(f"Added {pack.name} (for {', '.join(pack.engines)}; licence: {pack.licence})")
 
 
@@ -135,7 +145,7 @@ def export(
         Path, typer.Argument(help="Where to put the pack; default: the current folder.")
     ] = Path(),
 ) -> None:
-    """Write a voice as a pack; a built-in one needs another name before it can be added."""
+    """Write a voice as a pack, for `covo voices add`."""
     from voices.writing import export_pack
 
     store = voice_store()

@@ -1,4 +1,4 @@
-"""``covo voices preview`` and ``use``: hear and choose a voice."""
+"""``covo voices preview`` and ``use``: hear and choose a voice; ``covo bench voices``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from covo_cli.commands.common import (
+    JsonFile,
     chosen_speaker,
+    save_json,
+    say,
     voice_store,
     warn,
     warn_if_overridden,
@@ -96,6 +99,44 @@ def use(name: VoiceName) -> None:
         file = save_setting(key, pack.name)
         typer.echo(f"{engine}: {pack.name} ({key} in {file})")
         warn_if_overridden(key)
+
+
+def bench_voices(
+    voice: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="English voice to measure; repeatable; default: all.",
+            autocompletion=complete_voice,
+        ),
+    ] = None,
+    clauses: Annotated[int, typer.Option(help="Clauses that each voice says.", min=1)] = 20,
+    json_file: JsonFile = None,
+) -> None:
+    """Measure how soon, how fast and how clearly voices speak.
+
+    Every voice of the engine lite says the same clauses in pieces, as in replies, and as a whole.
+    Also measures what is understood, the engine's memory and the cost of changing to the voice.
+    """
+    from covo_cli.bench.goals import goals_table
+    from covo_cli.bench.lite import bench_voices as measure
+    from covo_cli.bench.voices import voices_table
+    from covo_cli.bench.words import WORD_PACKAGES
+    from covo_cli.process.packages import require_packages
+    from covo_cli.process.terminal import PlainConsole
+    from covo_cli.settings.settings import load_settings
+
+    require_packages("eval", *WORD_PACKAGES)
+    store = voice_store()
+    english = [pack.name for pack in voices_of(store, "en") if pack.lite is not None]
+    for name in voice or ():
+        if name not in english:
+            store.get(name)
+            raise CliError(f"{name} cannot say the clauses: name English voices of the engine lite")
+    figures = measure(load_settings(), voice or english, clauses, say)
+    save_json(json_file, figures)
+    console = PlainConsole()
+    console.print(voices_table(figures))
+    console.print(goals_table(figures, "Goals, for every voice"))
 
 
 def _render_all(language: str, text: str, folder: Path | None, settings: Settings) -> None:

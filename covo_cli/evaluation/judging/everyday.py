@@ -72,9 +72,7 @@ _CUT_IN_BESIDE = _beside(FindingCheck.INTERRUPTION)
 EVERYDAY_METRICS = (
     *_complete(),
     *_pauses("pause_inside", "pause inside a sentence", _placed(False), 0.05),
-    *_pauses(
-        "spelling", "pause while spelling", findings_on(FindingCheck.PAUSE, Kind.SPELLING), 0.05
-    ),
+    *_pauses("spelling", "pause while spelling", _SPELLING_PAUSE, 0.05),
     *_pauses("pause_between", "pause between sentences", _placed(True), None),
     *_pauses("story", "pause in a story", _STORY_PAUSE, None, 0.15),
     share("story_answered", "story: answered", "higher", _STORY, "takeover"),

@@ -138,7 +138,7 @@ class Dialogue:
         """Compute ``reply`` after the conversation and yield its parts; the last is a ReplyEnd.
 
         It stops within one step of ``cancelled()`` becoming true. The conversation changes only
-        with :meth:`remember`. Raises: NetworkInputError when the turn cannot be heard or answered.
+        with :meth:`settle`. Raises: NetworkInputError when the turn cannot be heard or answered.
         """
         try:
             yield from self._stream(reply, cancelled)
@@ -166,7 +166,7 @@ class Dialogue:
                     reply.answer.add(token)
             reply.over = True
 
-    def remember(
+    def settle(
         self,
         number: int,
         reply: DialogueReply,
@@ -191,7 +191,7 @@ class Dialogue:
             self._dropped -= reply.dropped
             self._pace = reply.answer.pace
 
-    def recall(self, number: int, user: str, assistant: str) -> None:
+    def remember(self, number: int, user: str, assistant: str) -> None:
         """Add an exchange of text to the conversation."""
         said = (*self._tokenizer.encode(assistant), self._prompt.end_of_reply)
         turn = Segment(self._prompt.turn(text=user))

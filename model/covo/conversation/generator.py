@@ -29,6 +29,7 @@ from model.engine import EngineInfo, Progress
 from model.errors import ModelError, failing_as_model_error
 from model.jobs.channel import Cancelled, Channel, feed, filling
 from model.jobs.lane import Lane
+from model.playback.limiter import louder_by
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
 
 CLOSE_S = 1.5
@@ -61,6 +62,7 @@ class CovoGenerator:
 
     ``load`` brings everything into memory. ``voice`` is the first voice, None for text only;
     ``voices`` gives a checked voice by name. ``info``: the description without the voice.
+    ``loudness``: dB by which every voice is louder, as far as peaks allow.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class CovoGenerator:
         *,
         voice: NetworkVoice | None,
         info: EngineInfo,
+        loudness: float = 0.0,
     ) -> None:
         self._load = load
         self._voices = voices
         self._info = info
+        self._loudness = loudness
         self._voice = self._first_voice = voice
         self._loaded: LoadedNetwork | None = None
         self._lock = threading.Lock()
@@ -145,13 +149,13 @@ class CovoGenerator:
 
         def speak() -> None:
             if loaded.speech is not None and made.voice is not None:
-                said = ""
+                said, louder = "", louder_by(self._loudness)
                 for sound, spoken in loaded.speech.speak(
                     codes, made.voice.prompt, seed=made.reply.seed
                 ):
                     made.samples += len(sound)
                     now = made.reply.answer.said_by(spoken)
-                    if not parts.put(ReplyAudio(sound, now[len(said) :])):
+                    if not parts.put(ReplyAudio(louder(sound), now[len(said) :])):
                         return
                     said = max(said, now, key=len)
             for _ in codes:
@@ -175,12 +179,12 @@ class CovoGenerator:
             return
         self._settled = (reply_id, made)
         if made.finished and heard.samples >= made.samples:
-            loaded.dialogue.remember(reply_id, made.reply)
+            loaded.dialogue.settle(reply_id, made.reply)
         else:
             codes = None
             if loaded.speech is not None and made.voice is not None:
                 codes = loaded.speech.token2wav.codes(heard.samples, made.voice.prompt)
-            loaded.dialogue.remember(reply_id, made.reply, codes, heard.text)
+            loaded.dialogue.settle(reply_id, made.reply, codes, heard.text)
         self._prepare()
 
     def set_voice(self, voice: str) -> None:
@@ -200,7 +204,7 @@ class CovoGenerator:
         self._prepare()
 
     def remember(self, number: int, user: str, assistant: str) -> None:
-        self._present().dialogue.recall(number, user, assistant)
+        self._present().dialogue.remember(number, user, assistant)
         self._prepare()
 
     def forget(self, number: int) -> None:

@@ -52,7 +52,7 @@ class NetworkSettings:
     prompt's end to use, None for all. ``flow_steps``: midpoint steps of flow matching, None for the
     checkpoint's; ``guidance``: its strength, None for the checkpoint's, negative to disable.
     ``graph``: use CUDA graphs. ``text_only``: write without speaking. ``sessions``: conversations
-    at once, for which there must be memory.
+    at once, for which there must be memory. ``loudness``: dB by which the voice is louder.
     """
 
     device: str = AUTO
@@ -68,6 +68,7 @@ class NetworkSettings:
     text_only: bool = False
     persona: str | None = None
     sessions: int = 1
+    loudness: float = 0.0
 
     def flow_sampling(self, own: SamplingConfig) -> SamplingConfig:
         """Return how the flow is solved, with a checkpoint's ``own`` settings as defaults."""
@@ -222,6 +223,7 @@ def build_generator(
         lambda name: model.voice(catalogue, name),
         voice=None if text_only else model.voice(catalogue, voice),
         info=info,
+        loudness=model.settings.loudness,
     )
 
 

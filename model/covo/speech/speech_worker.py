@@ -48,7 +48,7 @@ class SpeechWorker:
             self._stream, self._captures = torch.cuda.Stream(device), graph
             if graph:
                 self._streamer = SpeechStreamer(streamer.token2wav, ChunkGraphs(device))
-        self._lane = Lane("speech")
+        self._lane = Lane("token2wav")
         self._wait_for_caller()
 
     @property

@@ -126,7 +126,7 @@ class Teacher:
                 replies.append(made)
                 if not usable(made):
                     break
-                dialogue.remember(number, reply, asked.heard(number, made))
+                dialogue.settle(number, reply, asked.heard(number, made))
             return tuple(replies)
 
         talks = (partial(talk, asked) for asked in conversations)

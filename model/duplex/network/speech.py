@@ -18,6 +18,7 @@ from model.covo.speech.token2wav import Token2Wav, VoicePrompt
 from model.duplex.network.tone_codec import tones
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.protocol.sequence import SILENCE
+from model.playback.limiter import louder_by
 
 
 class SpeechDecoder(Protocol):
@@ -98,12 +99,14 @@ class Token2WavSpeech:
 class ReplySound:
     """Turns the codes of one reply into sound. SILENCE is a pause, except before the first code.
 
-    The decoder's stream ends before a pause, and a new one begins after it.
+    The decoder's stream ends before a pause, and a new one begins after it. ``loudness``: dB by
+    which it is louder, as far as peaks allow.
     """
 
-    def __init__(self, decoder: SpeechDecoder, code_rate: float) -> None:
+    def __init__(self, decoder: SpeechDecoder, code_rate: float, loudness: float = 0.0) -> None:
         self._decoder = decoder
         self._code_rate = code_rate
+        self._louder = louder_by(loudness)
         self._state: Any = None
         self._streaming = False
         self._began = False
@@ -127,7 +130,7 @@ class ReplySound:
 
     def _step(self, codes: Sequence[int], *, last: bool = False) -> Audio:
         sound, self._state = self._decoder.step(self._state, codes, last=last)
-        return sound
+        return self._louder(sound)
 
     def _rest(self) -> list[Audio]:
         streaming, self._streaming = self._streaming, False

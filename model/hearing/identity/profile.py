@@ -33,13 +33,13 @@ MOST_S = 4.0
 SHORTEST_S = 0.8
 """Speech that can be compared with a profile."""
 
-THRESHOLDS = ((0.8, 0.32), (1.2, 0.38), (1.7, 0.52), (2.4, 0.60))
+THRESHOLDS = ((0.8, 0.30), (1.2, 0.38), (1.7, 0.52), (2.4, 0.60))
 """Seconds of speech, and the likeness below which it is somebody else's in a quiet room."""
 
 QUIET_DB = 22.0
 """Least signal-to-noise ratio of a quiet room."""
 
-PER_DB = 0.02
+PER_DB = 0.025
 """Lower the thresholds by this share for each dB below :data:`QUIET_DB`."""
 
 LONG_ENOUGH_S = THRESHOLDS[-1][0]

@@ -73,42 +73,6 @@ _INPUTS = (
 """What goes into the parts of the network; into the one for pieces, also what is held. Reading and
 shaping are the features' part in two, between which the pitch is changed."""
 
-MOST_PHONEMES = 510
-"""Phonemes of the longest clause."""
-STATISTICS_SIZE = 16896
-"""Means and deviations, in the order of the inputs of the part for pieces."""
-
-
-class Statistics:
-    """A voice's means and deviations in clauses of several lengths.
-
-    ``rows``: float16 of shape (clauses, 1 + STATISTICS_SIZE), the first of a row the number of
-    phonemes, ascending. Raises: ValueError.
-    """
-
-    def __init__(self, rows: NDArray[np.float16]) -> None:
-        values = np.asarray(rows, np.float32)
-        if values.ndim != 2 or values.shape[1] != 1 + STATISTICS_SIZE or len(values) < 2:
-            raise ValueError(f"its shape is not (2 or more, {1 + STATISTICS_SIZE})")
-        self._lengths, self._values = values[:, 0], values[:, 1:]
-        if not np.isfinite(values).all() or (np.diff(self._lengths) <= 0).any():
-            raise ValueError("its values are not finite, or not in the order of their lengths")
-        if self._lengths[0] < 1 or self._lengths[-1] > MOST_PHONEMES:
-            raise ValueError(f"its lengths are not from 1 to {MOST_PHONEMES}")
-
-    def nearest(self, phonemes: int) -> int:
-        """Return the length nearest to ``phonemes`` for which they hold."""
-        return int(np.clip(phonemes, self._lengths[0], self._lengths[-1]))
-
-    def at(self, phonemes: int) -> NDArray[np.float32]:
-        """Return those of a clause of so many ``phonemes``, between the measured ones."""
-        length = self.nearest(phonemes)
-        above = max(1, int(np.searchsorted(self._lengths, length)))
-        below, over = self._lengths[above - 1 : above + 1]
-        share = (length - below) / (over - below)
-        held = (1 - share) * self._values[above - 1] + share * self._values[above]
-        return np.asarray(held, np.float32)
-
 
 class KokoroModel:
     """The Kokoro network, loaded on first use and shared by its voices. Thread-safe."""
@@ -139,7 +103,7 @@ class KokoroModel:
     def measure(
         self, numbers: list[int], style: NDArray[np.float32], tuning: VoiceTuning = AS_IT_IS
     ) -> NDArray[np.float32]:
-        """Return the means and deviations of a clause: a row of :class:`Statistics`.
+        """Return the means and deviations of a clause: a row of a voice's statistics.
 
         Raises: SynthesizerError.
         """

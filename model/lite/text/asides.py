@@ -73,6 +73,8 @@ _CALL = re.compile(
 )
 """Calls in the form of Python, or told in brackets."""
 _TRIGGER = re.compile(r"[<\[(*◁{]|(?<!\w)[_~]|`(?!`*[^`t])")
+_QUOTING = re.compile(r"[\s(\"'“]`{1,2}$")
+"""The beginning of inline code, in which a mark is only mentioned."""
 _CALL_KEYS = {"arguments", "parameters", "tool_calls", "function_call", "tool", "tool_name"}
 
 
@@ -171,6 +173,8 @@ class Asides:
     def _judge(self, *, over: bool) -> int | None:
         """Return how much of the text's beginning to hide, None if more must come first."""
         text = self._text
+        if _QUOTING.search(self._before):
+            return 0
         waits = len(text) <= _LONGEST_MARK and not over
         opened = self._open_block(text)
         if opened or (waits and _BEGUN_MARK.fullmatch(text)):

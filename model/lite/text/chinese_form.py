@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 _DIGITS = "零一二三四五六七八九"
@@ -17,14 +18,27 @@ _MEASURES = (
 """Words before which 2 is 两."""
 _MONEY = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
 _UNITS = {
-    **{"km/h": "公里每小时", "km": "公里", "cm": "厘米", "mm": "毫米", "m": "米", "kg": "公斤"},
-    **{"mg": "毫克", "g": "克", "ml": "毫升", "L": "升", "℃": "摄氏度", "°C": "摄氏度"},
-    **{"℉": "华氏度", "°F": "华氏度", "°": "度"},
+    **{"km/h": "公里每小时", "m/s": "米每秒", "km": "公里", "cm": "厘米", "mm": "毫米", "m": "米"},
+    **{"km²": "平方公里", "m²": "平方米", "cm²": "平方厘米", "m³": "立方米", "kg": "公斤"},
+    **{"mg": "毫克", "g": "克", "t": "吨", "L": "升", "l": "升", "ml": "毫升", "mL": "毫升"},
+    **{
+        "s": "秒",
+        "ms": "毫秒",
+        "min": "分钟",
+        "h": "小时",
+        "W": "瓦",
+        "kW": "千瓦",
+        "kWh": "千瓦时",
+    },
+    **{"V": "伏", "mA": "毫安", "mAh": "毫安时", "Hz": "赫兹", "kHz": "千赫", "MHz": "兆赫"},
+    **{"GHz": "吉赫", "kPa": "千帕", "hPa": "百帕", "kJ": "千焦", "kcal": "千卡", "dB": "分贝"},
+    **{"℃": "摄氏度", "°C": "摄氏度", "℉": "华氏度", "°F": "华氏度", "°": "度"},
 }
 _SIGNS = {
     **{"+": "加", "×": "乘", "*": "乘", "÷": "除以", "=": "等于", "≠": "不等于", "<": "小于"},
     **{">": "大于", "≤": "小于等于", "≥": "大于等于", "≈": "约等于", "±": "正负", "√": "根号"},
     **{"&": "和", "@": "艾特", "#": "井号", "→": "到", "℃": "摄氏度", "°": "度", "%": "百分号"},
+    **{"²": "的平方", "³": "的立方"},
 }
 _PUNCTUATION = str.maketrans(
     {
@@ -35,6 +49,7 @@ _PUNCTUATION = str.maketrans(
 )
 _FULL_WIDTH = {code: chr(code - 0xFEE0) for code in (*range(0xFF10, 0xFF1A), 0xFF05, 0xFF0B)}
 _FULL_WIDTH |= {0xFF0D: "-", 0xFF0F: "/", 0xFF0E: ".", 0xFF1D: "="}
+_UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _N = r"\d+(?:\.\d+)?"
 
 
@@ -102,23 +117,40 @@ def _unit(match: re.Match[str]) -> str:
     return f"{match.group(1)}{_UNITS[match.group(2)]}"
 
 
+def _vulgar(match: re.Match[str]) -> str:
+    above, below = unicodedata.normalize("NFKC", match.group(2)).split("⁄")
+    return f"{match.group(1)}{'又' if match.group(1) else ''}{amount(below)}分之{amount(above)}"
+
+
+def _prices(match: re.Match[str]) -> str:
+    sign, low, high, scale = match.groups()
+    return f"{low}到{high}{scale or ''}{_MONEY[sign]}"
+
+
 def _money(match: re.Match[str]) -> str:
     return f"{match.group(2)}{match.group(3) or ''}{_MONEY[match.group(1)]}"
 
 
 _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
-    (r"(?<=\d),(?=\d{3}(?!\d))", ""),
+    (r"(?<=\d),(?=(?:\d{2},)*\d{3}(?!\d))", ""),
+    (r"(\d*)([¼-¾⅐-⅞])", _vulgar),
+    (r"(?<![\d/])24/7(?![\d/])", "全天候"),
     (r"(?<![\d.])(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?![\d.])", _date),
-    (r"(?<!\d)(?:0\d{2,3}-\d{7,8}|\d{3,4}(?:-\d{3,4}){2,}|1[3-9]\d{9})(?!\d)", _telephone),
+    (
+        r"(?<!\d)(?:0\d{2,3}-\d{7,8}|\d{3,4}(?:-\d{3,4}){2,}|"
+        r"(?:\+86[ -]?)?1[3-9]\d([ -]?)\d{4}\1\d{4})(?!\d)|(?<=[打拨])\s?\d{3,5}(?![\d分折])",
+        _telephone,
+    ),
     (r"(?<!\d)\d+(?:\.\d+){2,}", _dotted),
     (r"(?<![\d:])([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?(?!\d)", _time),
     (r"(?<=\d)[:：](?=\d)", "比"),
-    (r"(?<!\d)(\d{4})(?=年)", lambda m: spelled(m.group())),
-    (r"([¥￥$€£])\s?(\d+(?:\.\d+)?)\s?([千万亿]+)?", _money),
-    (r"[-−](?=\d+(?:\.\d+)?\s?(?:℃|°C|摄氏度|度))", "零下"),
-    (rf"({_N})\s?({'|'.join(map(re.escape, _UNITS))})(?![A-Za-z])", _unit),
+    (r"(?<!\d)(\d{4})(?=年|[-–—~～至到]\d{4}年)", lambda m: spelled(m.group())),
+    (rf"([¥￥$€£])\s?({_N})\s?[-–—~～]\s?[¥￥$€£]?({_N})\s?([千万亿]+)?", _prices),
+    (rf"([¥￥$€£])\s?({_N})\s?([千万亿]+)?", _money),
+    (r"(?<!\d)[-−](?=\d+(?:\.\d+)?\s?(?:℃|°C|摄氏度|度))", "零下"),
+    (rf"({_N})\s?({_UNIT})(?![A-Za-z²³])", _unit),
     (r"(?<=\d)\s+[-−–]\s+(?=\d)", "减"),
-    (r"(?<=[\d%年月日号点分度])\s?[-–—~～]\s?(?=\d)", "到"),
+    (rf"(?<=[\d%年月日号点分度{_DIGITS}])\s?[-–—~～]\s?(?=[\d{_DIGITS}两十])", "到"),
     (rf"({_N})\s?%", _per),
     (r"(?<![\d/])(\d+)/(\d+)(?![\d/])", lambda m: f"{amount(m.group(2))}分之{amount(m.group(1))}"),
     (r"(?<![\w)])[-−](?=\d)", "负"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from model.lite.text.markup import first_block, may_open
+from model.lite.text.markup import CODE_SPAN, first_block, margin, may_open
 
 _END = re.compile(r"""[.!?…]+["'”’)\]*_]*(?=\s)|[。！？]+["'”’」』）)*_]*|\n""")
 _PAUSE = re.compile(r"""[,;:—–]["'”’)\]*_]*(?=\s)|[，；：]["'”’」』）)*_]*""")
@@ -13,11 +13,11 @@ _EAST_ASIAN = re.compile(r"[\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-\uff65
 _LETTERS_EACH = 3
 """Letters that take as long to say as one Chinese character."""
 _MARKUP = re.compile(
-    r"!?\[[^\[\]]*(?:\]\((?:[^()]|\([^()]*\)?)*(?:\)|\Z)|\](?!\()|\Z)|`[^`\n]*(?:`|\Z)|"
-    r"</?[A-Za-z][^<>]*(?:>|\Z)|\\\((?:(?!\\\)).)*(?:\\\)|\Z)",
+    rf"!?\[[^\[\]]*(?:\]\((?:[^()]|\([^()]*\)?)*(?:\)|\Z)|\](?!\()|\Z)|{CODE_SPAN}|"
+    r"</?[A-Za-z][^<>]*(?:>|\Z)|<!--(?:(?!-->).)*(?:-->|\Z)|\\\((?:(?!\\\)).)*(?:\\\)|\Z)",
     re.DOTALL,
 )
-"""A link, code, a tag or a formula in a line, whole or still being written."""
+"""A link, code, a tag, a comment or a formula in a line, whole or still being written."""
 _LONGEST_MARKUP = 300
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(\"“'])(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mt|vs|etc|e\.g|i\.e|approx|No|Fig|[A-Z]|\d{1,2})\.$"
@@ -42,6 +42,7 @@ class ClauseSplitter:
     def __init__(self) -> None:
         self._text = ""
         self._first = True
+        self._before = "\n"
 
     def feed(self, delta: str) -> list[str]:
         """Take in more text and return the clauses that are complete.
@@ -55,27 +56,37 @@ class ClauseSplitter:
             while not within_a_word and (cut := self._cut()):
                 clauses.append(self._text[:cut])
                 self._text = self._text[cut:]
-                self._first = False
+                self._first, self._before = False, margin(self._before + clauses[-1])
         return clauses
 
     def flush(self) -> list[str]:
         """End the text and return its rest."""
-        rest, self._text, self._first = self._text, "", True
-        clauses = []
-        while block := first_block(rest, over=True):
-            end = block.end or len(rest)
-            clauses += [rest[: block.start], rest[block.start : end]]
+        rest, self._text = self._text, ""
+        clauses: list[str] = []
+        while rest:
+            block = first_block(rest, over=True, before=self._before)
+            if block is not None and not block.start:
+                end = block.end or len(rest)
+            else:
+                # Whole clauses may have waited for a block that never came.
+                prose = rest[: block.start] if block else rest
+                end = self._cut_prose(prose) or len(prose)
+            clauses.append(rest[:end])
             rest = rest[end:]
-        return [clause for clause in (*clauses, rest) if clause]
+            self._first, self._before = False, margin(self._before + clauses[-1])
+        self._first, self._before = True, "\n"
+        return clauses
 
     def _cut(self) -> int:
         """Return the end of the first clause, with its white space, or 0 if it may go on."""
-        block = first_block(self._text)
+        block = first_block(self._text, before=self._before)
         if block is not None and block.start:
             return self._cut_prose(self._text[: block.start]) or block.start
         if block is not None:
             return block.end or 0
-        return 0 if may_open(self._text) else self._cut_prose(self._text)
+        if may_open(self._text, before=self._before):
+            return 0
+        return self._cut_prose(self._text)
 
     def _cut_prose(self, text: str) -> int:
         cuts = self._boundaries(_END, text)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from model.lite.text.formulas import spoken_formulas
@@ -24,20 +25,36 @@ _KINDS = {
     "formula": "I've put the formula in the transcript.",
     "comment": "",
 }
+CODE_SPAN = r"(?<!`)(?P<ticks>`{1,2})(?!`|\Z)[^\n]*?(?:(?<!`)(?P=ticks)(?!`)|\Z)"
+"""The pattern of code in a line, whole or still being written."""
+_CODE_SPAN = re.compile(CODE_SPAN)
 _CODE_TAGS = "pre|code|script|style|svg"
+_MARGIN = r"[ \t>]*(?:(?:[-*+]|\d{1,2}[.)])[ \t]+)?"
+_LINE = rf"(?<=\n){_MARGIN}"
+_BEGIN = rf"(?:{_LINE}|(?<=: ))"
+"""Where a tag, a comment or ``$$`` opens a block; elsewhere it is only mentioned."""
+_FORMULA = r"(?:[^\s$,.;:!?)\]'\"–—=-]|-[^\s$])"
+"""What follows ``$$`` where it does not tell, say, the prices of a restaurant."""
 _OPENING = re.compile(
-    r"(?P<fence>`{3,}|(?:(?<=\n)|^)[ \t]*~{3,})|(?P<formula>\$\$|\\\[|\\begin\{(?P<env>[\w*]+)\})|"
-    rf"<(?P<tag>{_CODE_TAGS}|table)\b[^<>]*>|(?P<comment><!--)|"
-    r"(?P<row>(?:(?<=\n)|^)[ \t]*\|[^\n]*\n)|"
-    r"(?P<head>(?:(?<=\n)|^)[^\n|]+\|[^\n]*\n(?=[^\n]*\|)[ \t]*[-|:][-:| \t]*-[-:| \t]*\n)",
+    r"(?P<ticks>`{3,}(?=[^\s`][^`\n]*`{3}))|"
+    rf"{_LINE}(?P<fence>`{{3,}}|~{{3,}})(?=[^\s`~]|[ \t]*\S*[ \t]*(?:\n|\Z))|"
+    r"(?P<late_fence>`{3,}(?=[^\s`]*[ \t]*\n))|(?P<open_ticks>`{3,}(?=[^\s`][^`\n]*\Z))|"
+    rf"{_BEGIN}(?P<element><(?P<tag>{_CODE_TAGS}|table)\b[^<>]*>(?=[ \t]*[\n<]|[^\s,.;:!?)'\"]))|"
+    rf"{_BEGIN}(?P<comment><!--)|{_LINE}(?P<display>\$\$(?=[ \t]*(?:\n|{_FORMULA})))|"
+    r"(?<=: )(?P<spaced>\$\$(?=[ \t]+(?:\\|\w(?!\w))))|"
+    rf"(?P<formula>(?<=[\s(])\$\$(?={_FORMULA})|\\\[|\\begin\{{(?P<env>[\w*]+)\}})|"
+    r"(?P<row>(?<=\n)[ \t]*\|[^\n]*\n)|"
+    r"(?P<head>(?<=\n)[^\n|]+\|[^\n]*\n(?=[^\n]*\|)[ \t]*[-|:][-:| \t]*-[-:| \t]*\n)",
     re.IGNORECASE,
 )
 _MAY_OPEN = re.compile(
-    r"`{1,2}$|(?:\n|^)[ \t]*~{1,2}$|\$$|\\(?:b\w*(?:\{[\w*]*)?)?$|"
-    rf"<(?:(?:{_CODE_TAGS}|table)\b[^<>]*|[a-z]{{0,6}}|!-?-?)$|"
-    r"(?:\n|^)[^\n]*\|[^\n]*(?:\n[-:| \t]*)?$",
+    r"`{1,2}$|`{3,}[^\s`]*[ \t]*$|(?<=\n)[ \t]*~{1,2}$|\$(?:\$[ \t]*-?)?$|"
+    r"\\(?:b\w*(?:\{[\w*]*)?)?$|"
+    rf"{_BEGIN}<(?:(?:{_CODE_TAGS}|table)\b[^<>]*(?:>[ \t]*)?|[a-z]{{0,6}}|!-?-?)$|"
+    r"(?<=\n)(?:[ \t]*\|[^\n]*|[^\n|]+\|(?:(?![.!?]\s)[^\n])*)(?:\n[-:| \t]*)?$",
     re.IGNORECASE,
 )
+_BEFORE_BLOCK = re.compile(rf"(?:\n{_MARGIN}|: )\Z")
 _ROW = re.compile(r"[^\n]*\|[^\n]*(?:\n|\Z)")
 _PIPED_ROW = re.compile(r"[ \t]*\|[^\n]*(?:\n|\Z)")
 _SHORT_CODE = re.compile(r"(?:`{3,}|<code>)\s*([^`\n<]{1,60}?)\s*(?:`{3,}|</code>)", re.IGNORECASE)
@@ -58,7 +75,12 @@ _HTML = re.compile(
     re.IGNORECASE,
 )
 """The tags of HTML and SSML; other words in angle brackets are read."""
+_VOID = re.compile(r"<(?:/|!|(?:br|hr|img|input|wbr|source)\b)", re.IGNORECASE)
+_NAMED = re.compile(r"[.,;:!?)]|\s*(?:tags?|elements?|is|opens?|starts?|begins?|makes?|creates?)\b")
+"""What follows an opening tag that is only mentioned."""
 _SPACE = re.compile(r"\s+")
+_NO_FORMULA = re.compile(r"\n[ \t]*(?:\n|[-*] [A-Z][a-z])")
+"""A blank line or an item of a list, before which a formula ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +92,74 @@ class MarkupBlock:
     end: int | None
 
 
-def first_block(text: str, *, over: bool = False) -> MarkupBlock | None:
-    """Return the first block in ``text``. ``over``: no more text will come."""
-    match = _OPENING.search(text)
-    if match is None:
+def first_block(text: str, *, over: bool = False, before: str = "\n") -> MarkupBlock | None:
+    """Return the first block in ``text``.
+
+    A fence may lack its end, other markup without one is plain text. ``over``: no more text will
+    come. ``before``: the :func:`margin` of ``text``.
+    """
+    for match in _openings(before, text):
+        if block := _block(match, before + text, over=over):
+            skip = len(before)
+            return MarkupBlock(block.kind, block.start - skip, block.end and block.end - skip)
+    return None
+
+
+def _openings(before: str, text: str) -> Iterator[re.Match[str]]:
+    first = _OPENING.search(before + text)
+    # Nothing is quoted before the beginning, so a long block is not searched for code spans.
+    if first is not None and first.start(first.lastgroup or 0) == len(before):
+        yield first
+    yield from _OPENING.finditer(before + _without_code_spans(text))
+
+
+def may_open(text: str, *, before: str) -> bool:
+    """Return whether the end of ``text`` may be the beginning of a block."""
+    return bool(_MAY_OPEN.search((before + _without_code_spans(text))[-400:]))
+
+
+def margin(text: str) -> str:
+    """Return what of the end of ``text`` tells whether a block can begin after it."""
+    match = _BEFORE_BLOCK.search(text)
+    return match.group() if match else " "
+
+
+def _block(match: re.Match[str], text: str, *, over: bool) -> MarkupBlock | None:
+    opening = match.lastgroup or ""
+    start, after = match.span(opening)
+    if opening in ("row", "head"):
+        return _table(text, start, after, piped=opening == "row", over=over)
+    kind, limit = "code", len(text)
+    if opening.endswith("fence"):
+        closing = re.escape(match[opening]) + r"[ \t]*(?:\n|$)?"
+        after = _after_line(text, after)
+    elif opening.endswith("ticks"):
+        closing = r"`{3,}"
+    elif opening == "element":
+        kind = "table" if match["tag"].lower() == "table" else "code"
+        closing = rf"(?i:</{match['tag']}\s*>)"
+    elif opening == "comment":
+        kind, closing = "comment", "-->"
+    else:
+        kind = "formula"
+        closings = {"$$": r"(?<!\$)\$\$(?!\$)", "\\[": r"\\\]"}
+        closing = closings.get(match[opening], rf"\\end\{{{re.escape(match['env'] or '')}\}}")
+        blank = _NO_FORMULA.search(text, after)
+        limit = blank.start() if blank else limit
+    if found := re.compile(closing).search(text, after, limit):
+        return MarkupBlock(kind, start, found.end())
+    if limit < len(text) or (over and not opening.endswith("fence")):
         return None
-    start, after = match.start(), match.end()
-    if fence := match["fence"]:
-        closing = re.compile(re.escape(fence.strip()) + r"[ \t]*(?:\n|$)?")
-        return _block("code", start, closing.search(text, _after_line(text, after)), text, over)
-    if match["formula"]:
-        closings = {"$$": r"\$\$", "\\[": r"\\\]"}
-        closing = re.compile(
-            closings.get(match["formula"], rf"\\end\{{{re.escape(match['env'] or '')}\}}")
-        )
-        return _block("formula", start, closing.search(text, after), text, over)
-    if tag := match["tag"]:
-        kind = "table" if tag.lower() == "table" else "code"
-        closing = re.compile(rf"</{tag}\s*>", re.IGNORECASE)
-        return _block(kind, start, closing.search(text, after), text, over)
-    if match["comment"]:
-        return _block("comment", start, re.compile("-->").search(text, after), text, over)
+    return MarkupBlock(kind, start, len(text) if over else None)
+
+
+def _table(text: str, start: int, after: int, *, piped: bool, over: bool) -> MarkupBlock:
     end = after
-    while row := (_PIPED_ROW if match["row"] else _ROW).match(text, end):
+    while row := (_PIPED_ROW if piped else _ROW).match(text, end):
         end = row.end()
     rest = text[end:]
-    ended = rest.strip(" \t") if match["row"] else "\n" in rest or len(rest) > _LONGEST_CELL
+    ended = rest.strip(" \t") if piped else "\n" in rest or len(rest) > _LONGEST_CELL
     return MarkupBlock("table", start, end if over or ended else None)
-
-
-def may_open(text: str) -> bool:
-    """Return whether the end of ``text`` may be the beginning of a block."""
-    return bool(_MAY_OPEN.search(text[-400:]))
 
 
 def replacement(clause: str) -> str:
@@ -138,28 +196,28 @@ def _words(tokens: Sequence[Token]) -> Iterator[str]:
             yield f"{token.info}{token.markup}"
         elif token.type == "inline":
             yield "".join(_inline_words(token.children or ()))
-        elif token.type in ("fence", "code_block", "html_block"):
-            yield token.content
 
 
 def _inline_words(tokens: Sequence[Token]) -> Iterator[str]:
-    for token in tokens:
+    for token, following in zip_longest(tokens, tokens[1:]):
+        after = "" if following is None else following.content
+        named = _NAMED.match(after) and not _VOID.match(token.content)
         match token.type:
             case "text" | "code_inline" | "image":
                 yield token.content
             case "softbreak" | "hardbreak":
                 yield " "
+            case "html_inline" if named or not _HTML.match(token.content):
+                yield f" {token.content.strip('<>')} "
             case "html_inline" if _LINE_BREAK_TAG.match(token.content):
                 yield " "
-            case "html_inline" if not _HTML.match(token.content):
-                yield f" {token.content.strip('<>')} "
 
 
 @cache
 def _markdown() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    off = ["code", "html_block", "lheading", "reference"]
+    off = ["code", "fence", "html_block", "lheading", "reference"]
     return MarkdownIt("commonmark").enable("strikethrough").disable(off)
 
 
@@ -169,12 +227,9 @@ def _in_a_line(block: str) -> str:
     return match.group(1) if match else ""
 
 
-def _block(
-    kind: str, start: int, closing: re.Match[str] | None, text: str, over: bool
-) -> MarkupBlock:
-    if closing is not None:
-        return MarkupBlock(kind, start, closing.end())
-    return MarkupBlock(kind, start, len(text) if over else None)
+def _without_code_spans(text: str) -> str:
+    """Return ``text`` with its code spans blanked out, since what they hold is only mentioned."""
+    return _CODE_SPAN.sub(lambda match: "x" * len(match.group()), text)
 
 
 def _after_line(text: str, at: int) -> int:

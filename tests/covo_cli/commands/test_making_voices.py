@@ -19,6 +19,7 @@ from covo_cli.voices.measuring import Measured
 from covo_cli.voices.new_voices import MeasureVoice
 from tests.fakes.voices import COVO, LITE, make_pack
 from voices.errors import VoiceError
+from voices.lite_data import STATISTICS_SIZE
 from voices.pack import LiteVoice, VoiceFigures
 from voices.tuning import VoiceTuning
 
@@ -35,7 +36,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, LiteVoice, str]
         asked.append((name, voice, language))
         figures = VoiceFigures(151.0, 2100, 11.4)
         embedding = np.full(192, 192**-0.5, np.float32)
-        statistics = None if voice.synthesizer == "hibari" else np.ones((2, 5), np.float16)
+        statistics = None
+        if voice.synthesizer == "kokoro":
+            statistics = np.ones((2, 1 + STATISTICS_SIZE), np.float16)
+            statistics[:, 0] = 6, 70
         return Measured(figures, -22.5, embedding, statistics)
 
     def measurer(*_: object) -> MeasureVoice:
@@ -171,12 +175,17 @@ def test_the_arrays_of_covo_are_cropped_and_blended(
     assert measured == []
 
 
-def test_only_lite_takes_a_tuning_from_the_command_line() -> None:
+def test_only_lite_takes_speed_and_pitch_from_the_command_line_and_no_server_loudness() -> None:
     settings = load_settings({"voice.speed": 0.9, "voice.pitch": -2})
     assert voice_tuning(settings) == VoiceTuning(0.9, -2)
     check_heeded(settings, EngineChoice("lite", "a test"))
     with pytest.raises(SettingsError, match="--speed has no effect with the engine covo"):
         check_heeded(settings, EngineChoice("covo", "a test"))
+    louder = load_settings({"voice.loudness": 3})
+    for engine in ("lite", "covo", "covo-fd"):
+        check_heeded(louder, EngineChoice(engine, "a test"))
+    with pytest.raises(SettingsError, match="--loudness has no effect with the engine realtime"):
+        check_heeded(louder, EngineChoice("realtime", "a test"))
     with pytest.raises(SettingsError, match="pitch cannot be 9: it must be a number from -6 to 6"):
         load_settings({"voice.pitch": 9})
 
@@ -197,3 +206,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(home: Path, measured: list[obj
     assert not (home / "data").exists()
     run("export", "emma", str(home))
     assert "is there already" in refused("export", "emma", str(home))
+    for words in (("add", str(home / "emma")), ("add", str(home / "emma"), "--name", "george")):
+        assert f"`covo voices add {home / 'emma'} --name NAME`" in refused(*words)
+    assert "Added mine (for lite" in run("add", str(home / "emma"), "--name", "mine")
+    alike = json.loads(run("list", "--like", "emma", "--json"))["voices"]
+    assert {voice["name"] for voice in alike[:2]} == {"emma", "mine"}

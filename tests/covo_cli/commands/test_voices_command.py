@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from audio_io.clock import ASSISTANT_RATE
 from audio_io.endpoints import EndpointStatus
 from audio_io.signal import Position
 from covo_cli.app import app
@@ -20,12 +21,15 @@ from covo_cli.errors import CliError
 from covo_cli.settings.settings import Settings, load_settings
 from covo_cli.voices.making import make_library
 from covo_cli.voices.measuring import Measured
+from covo_cli.voices.sheet import PAGE, render_sheet
 from model.errors import SynthesizerError, WeightsError
 from model.lite.text import mandarin
+from tests.covo_cli.serve.browser import browsing
 from tests.fakes.lite import FakeSynthesizer
 from tests.fakes.voices import COVO, LITE, make_pack
 from voices.errors import VoiceError
 from voices.pack import VoicePack
+from voices.store import VoiceStore
 
 runner = CliRunner()
 pytestmark = pytest.mark.usefixtures("home")
@@ -287,6 +291,44 @@ def test_a_sheet_of_all_voices_plays_them(home: Path, monkeypatch: pytest.Monkey
     (home / "file").touch()
     result = runner.invoke(app, ["voices", "preview", "--all", "--out", str(home / "file")])
     assert isinstance(result.exception, CliError)
+
+
+def test_the_buttons_of_the_sheet_play_stop_and_take_turns(tmp_path: Path) -> None:
+    seconds = {"emma": 20.0, "george": 20.0, "lily": 0.3, "daniel": 1.0}
+
+    def speak(pack: VoicePack) -> np.ndarray:
+        times = np.arange(round(seconds[pack.name] * ASSISTANT_RATE)) / ASSISTANT_RATE
+        return (0.1 * np.sin(2 * np.pi * 220 * times)).astype(np.float32)
+
+    packs = [VoiceStore().get(name) for name in seconds]
+    assert render_sheet(packs, tmp_path, speak, lambda pack: "", pytest.fail) == 4
+    (tmp_path / "daniel.flac").unlink()
+    marked = "[...document.querySelectorAll('.playing')].map((item) => item.dataset.name).join()"
+    with browsing() as page:
+        page.do("Page.navigate", url=(tmp_path / PAGE).as_uri())
+        page.until("document.readyState === 'complete' && document.querySelector('li')")
+
+        def press(*names: str) -> str:
+            clicks = [
+                f"document.querySelector('[data-name={name}] button').click()" for name in names
+            ]
+            return str(page.run(f"{';'.join(clicks)}; {marked}"))
+
+        def plays(name: str) -> None:
+            page.until(f"!sound.paused && sound.currentTime > 0.1 && sound.src.includes('{name}.')")
+            assert page.run(marked) == name
+
+        assert press("emma") == "emma"
+        plays("emma")
+        assert press("emma") == ""
+        assert page.run("sound.paused")
+        assert press("emma", "george") == "george"
+        plays("george")
+        assert press("lily") == "lily"
+        page.until(f"sound.ended && {marked} === ''")
+        assert page.messages == []
+        assert press("daniel") == "daniel"
+        page.until(f"{marked} === ''")  # its file is missing
 
 
 def test_names_are_completed_and_nothing_is_said_at_the_prompt(home: Path) -> None:

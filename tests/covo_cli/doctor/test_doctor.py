@@ -176,6 +176,29 @@ def test_the_files_of_the_chat_settings_are_looked_into(tmp_path: Path) -> None:
     assert list(wiring.check_chat(Settings())) == []
 
 
+def test_what_a_conversation_refuses_at_its_start_is_told(
+    machine_without_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = {"chat.url": "http://localhost:1", "chat.model": "tiny"}
+    assert list(wiring.check_tools(load_settings(endpoint), "lite")) == []
+    monkeypatch.setenv("COVO_TOOLS_ENABLED", "true")
+    (check,) = wiring.check_tools(load_settings(endpoint), "lite")
+    assert (check.status, check.detail) == (Status.OK, "time, timer, notes")
+    (machine_without_weights / "tools.toml").write_text("[[tool")
+    (check,) = wiring.check_tools(load_settings(endpoint), "lite")
+    fails(check, "tools.toml is not valid TOML", "covo config unset tools.enabled")
+    (machine_without_weights / "tools.toml").unlink()
+    (check,) = wiring.check_tools(load_settings(), "lite")
+    fails(check, "the embedded chat model cannot use tools")
+    (check,) = wiring.check_chat(load_settings({"chat.url": "http://me:word@localhost:1"}))
+    fails(check, "no model chosen at http://localhost:1/v1")
+    (check,) = wiring.check_chat(load_settings(endpoint))
+    assert check.status is Status.OK
+    monkeypatch.setenv("COVO_COVO_TEXT_ONLY", "true")
+    check, _ = wiring.check_engine(load_settings({"engine.name": "lite"}))
+    fails(check, "COVO_COVO_TEXT_ONLY has no effect with the engine lite")
+
+
 def test_a_gpu_is_reported_and_none_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.check_gpu(()).status is Status.OK
     card = machine.Gpu("Some card", 10 * GB, 24 * GB, (8, 9))
@@ -278,6 +301,9 @@ def test_devices() -> None:
     assert check.status is Status.OK
     assert device == MIC
     assert "system default" in check.detail
+    assert list(sound.check_channels(MIC, "")) == list(sound.check_channels(MIC, "1")) == []
+    (check,) = sound.check_channels(MIC, "1, 2")
+    fails(check, "names channel 2, but there are only 1", "covo config unset audio.channels")
     check, device = sound.check_device(both, "output", "box")
     assert device == SPEAKER
     assert "audio.output = box" in check.detail
@@ -317,12 +343,16 @@ def test_settings() -> None:
     assert settings == Settings()
 
 
-def test_voice(tmp_path: Path) -> None:
+def test_voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = VoiceStore(tmp_path)
     check, synthesizer = wiring.check_voice(store, "emma", "lite")
     assert check.status is Status.OK
     assert synthesizer == "kokoro"
     fails(wiring.check_voice(store, "emmma", "lite")[0], "did you mean emma?")
+    monkeypatch.setattr("model.lite.text.mandarin.find_spec", lambda name: None)
+    check, synthesizer = wiring.check_voice(store, "xiaoxiao", "lite")
+    fails(check, "pip install 'covo[chinese]'")
+    assert synthesizer == "kokoro"
     make_pack(tmp_path, "anna", parts=COVO)
     fails(wiring.check_voice(store, "anna", "lite")[0], "anna is a voice for covo")
     (tmp_path / "wreck").mkdir()
@@ -446,6 +476,28 @@ def test_a_report_holds_the_log_and_the_settings_but_nothing_private(
     assert "ValueError: a bug at (hidden) with (hidden) in ~/talks" in text
     for private in ("secret", "ada", str(Path.home())):
         assert private not in text
+
+
+def test_a_report_hides_only_what_can_identify_somebody(
+    machine_without_weights: Path, one_check: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = machine_without_weights
+    (folder / "config.toml").write_text(
+        "[hearing]\nlanguage = 'en'\n[audio]\ninput = 'hid'\noutput = 'Ada Lovelace'\n"
+        "[voice]\nname = 'hidden'\n[session]\ndir = '/talks/of/ada'\n"
+    )
+    monkeypatch.setenv("COVO_LOG_DIR", str(folder / "logs"))
+    monkeypatch.setenv("CHECK_TOKENS", "true")
+    (folder / "logs").mkdir()
+    log = "then en: true; at Ada Lovelace, not Ada Lovelaces; /talks/of/ada/1"
+    (folder / "logs" / "covo.log").write_text(log)
+    CliRunner().invoke(app, ["doctor", "--report", str(folder / "report.txt")])
+    text = (folder / "report.txt").read_text()
+    assert "then en: true; at (hidden), not Ada Lovelaces; (hidden)/1" in text
+    assert "hearing.language = 'en'" in text
+    for key in ("audio.input", "audio.output", "voice.name", "session.dir"):
+        assert f"{key} = (" in text
+    assert "tools.enabled = False" in text
 
 
 def test_a_report_that_cannot_be_written(machine_without_weights: Path, one_check: None) -> None:

@@ -78,10 +78,11 @@ def store(tmp_path):
 def make(model, loaded, store):
     made = []
 
-    def make(*, text_only=False, tokens=TOKENS):
+    def make(*, text_only=False, tokens=TOKENS, loudness=0.0):
         warm, speaking = loaded
         catalogue = VoiceCatalogue(model.folder, store.names(), store.get)
-        chosen = CovoModel(model.folder, replace(SETTINGS, text_only=text_only))
+        settings = replace(SETTINGS, text_only=text_only, loudness=loudness)
+        chosen = CovoModel(model.folder, settings)
         generator = build_generator(chosen, catalogue)
         warm._decoder.rewind(0)
         dialogue = Dialogue(
@@ -142,6 +143,16 @@ def test_a_turn_is_answered_in_text_and_sound(make, model, loaded):
     assert sound(parts) == token2wav.samples(codes_in(exchange), prompt) > 0
     assert len(exchange.reply) == TOKENS + 1
     assert max(float(np.abs(p.samples).max()) for p in parts if isinstance(p, ReplyAudio)) <= 1
+
+
+def test_a_reply_is_softer_by_the_wanted_decibels(make):
+    waves = []
+    for loudness in (0.0, -6.0):
+        generator = make(loudness=loudness)
+        parts = list(generator.reply(1, spoken(), never))
+        generator.settle(1, whole(parts))
+        waves.append(np.concatenate([p.samples for p in parts if isinstance(p, ReplyAudio)]))
+    np.testing.assert_allclose(waves[1], 0.50119 * waves[0], rtol=1e-4, atol=1e-7)
 
 
 def test_what_was_heard_is_what_stays(make, loaded):

@@ -81,6 +81,14 @@ def test_letters_narrow_the_voices_and_escape_closes(machine: KeyMachine) -> Non
     assert feed(machine, "KEY_ESCAPE", "q") == [Quit()]
 
 
+def test_push_to_talk_ends_while_a_voice_is_picked(machine: KeyMachine) -> None:
+    assert feed(machine, " ", "V", "r", " ") == [PushToTalk(True), PushToTalk(False)]
+    assert not machine.state.talking
+    assert machine.state.picker is not None
+    assert machine.state.picker.letters == "r"
+    assert feed(machine, " ", "KEY_ENTER") == [SetVoice("ryan")]
+
+
 def test_letters_for_the_picker_are_no_other_keys() -> None:
     machine = KeyMachine(("heart", "nova"), "heart")
     sound = np.zeros(320, np.float32), np.zeros(480, np.float32)

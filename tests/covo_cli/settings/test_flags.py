@@ -80,7 +80,21 @@ def test_help_imports_nothing_heavy() -> None:
     ("language", "hint"), [("chinese", "zh"), ("zh-CN", "zh"), ("German", "de"), ("klingon", "")]
 )
 def test_a_language_that_nobody_recognises_is_refused(language: str, hint: str) -> None:
-    settings = load_settings({"hearing.language": language, "engine.name": "lite"})
     with pytest.raises(SettingsError, match=f"hearing.language cannot be '{language}'") as raised:
-        build_engine(settings, real_time=False)
+        load_settings({"hearing.language": language, "engine.name": "lite"})
     assert str(raised.value).endswith(f"did you mean {hint}?" if hint else "or de")
+
+
+def test_serve_is_told_a_server_with_its_model_and_voice_by_flags(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("starlette", reason="needs covo[serve]")
+    from covo_cli.serve import run_serve
+
+    served = []
+    monkeypatch.setattr(run_serve, "run_serve", lambda settings, _: served.append(settings) or 0)
+    words = ("--engine", "chat-audio", "--url", "http://there:8091/v1", "--model", "Qwen/Omni")
+    result = runner.invoke(app, ["serve", *words, "--voice", "Chelsie"])
+    assert result.exit_code == 0, result.output
+    remote = served[0].remote
+    assert (remote.url, remote.model, remote.voice) == (words[3], "Qwen/Omni", "Chelsie")

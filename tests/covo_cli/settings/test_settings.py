@@ -90,6 +90,16 @@ def test_without_anything_the_defaults_hold(file: Path) -> None:
         ("[covo]\nseed = true\n", "covo.seed cannot be true"),
         ("[audio]\nvad = 'sliero'\n", "silero or webrtc; did you mean silero?"),
         ("turns.silence = 99\n", "line 1: turns.silence cannot be 99"),
+        (
+            "[hearing]\nlanguage = 'english'\n",
+            "it must be auto or a code such as en, zh or de; did",
+        ),
+        ("[audio]\nchannels = '0'\n", "line 2: audio.channels cannot be '0': it must be numbers"),
+        ("[covo]\ndevice = 'gpu'\n", "it must be auto, cuda, cuda:1, mps or cpu"),
+        ("[covo]\nguidance = '10.5'\n", "it must be off, or from 0 to 10"),
+        ("[chat]\nurl = 'localhost:11434'\n", "it must be auto or an address such as http://"),
+        ("[chat]\nurl = 'ftp://me:word@there'\n", "chat.url cannot be 'ftp://***@there'"),
+        ("[remote]\nurl = 'http://[::1'\n", "it must be an address such as ws://HOST:8765 or"),
         ("[turns\nsilence = 1\n", "is not valid TOML"),
         ("[audio]\ninput = \n", "at line 2"),
     ],
@@ -147,6 +157,20 @@ def test_variables_are_read_by_type(file: Path, monkeypatch: pytest.MonkeyPatch)
     assert settings.origins["turns.silence"] == SettingOrigin(SettingSource.DEFAULT, "default")
 
 
+def test_texts_of_a_form_are_taken() -> None:
+    taken = {
+        "hearing.language": ("auto", "haw"),
+        "audio.channels": ("", "3", "1, 2"),
+        "covo.device": ("auto", "cpu", "mps", "cuda", "cuda:1"),
+        "covo.guidance": ("", "off", "0", "2.5"),
+        "chat.url": ("", "auto", "http://localhost:11434/v1", "https://me:word@[::1]:80/?a=b"),
+        "remote.url": ("", "ws://there", "wss://there/v1/realtime?duplex=1", "http://there"),
+    }
+    for key, texts in taken.items():
+        for text in texts:
+            assert OPTIONS[key].parse(text) == text
+
+
 def test_flags_are_checked_too(file: Path) -> None:
     with pytest.raises(SettingsError, match=r"no setting 'voice\.nam'; did you mean"):
         load_settings({"voice.nam": "emma"})
@@ -169,7 +193,11 @@ def test_saving_keeps_comments_and_what_else_is_there(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("turns.silence", "0.9"), ("turns.silence", 0.0), ("audio.inptu", "x")]
+    ("key", "value"),
+    [
+        *(("turns.silence", "0.9"), ("turns.silence", 0.0), ("audio.inptu", "x")),
+        ("hearing.language", "english"),
+    ],
 )
 def test_nothing_wrong_is_saved(file: Path, key: str, value: object) -> None:
     with pytest.raises(SettingsError):

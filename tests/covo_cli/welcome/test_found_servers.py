@@ -96,6 +96,11 @@ def test_without_a_server_the_ports_are_told(monkeypatch) -> None:
 
 
 def test_the_doctor_names_a_model_and_the_command() -> None:
+    (missing,) = check_servers((), wants_one=True)
+    assert (missing.status, missing.fix) == (
+        Status.FAILED,
+        "start one, or name another address: covo config set chat.url ADDRESS",
+    )
     assert list(check_servers((OLLAMA,))) == [
         Check(
             "Ollama",

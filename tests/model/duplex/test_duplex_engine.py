@@ -416,6 +416,23 @@ def test_pauses_inside_a_reply():
     ]
 
 
+def test_speech_is_made_louder_as_a_whole_reply():
+    wave = np.array([0.1, -0.2, 0.1], np.float32)
+
+    class Steady:
+        def start(self):
+            return None
+
+        def step(self, state, codes, *, last):
+            return np.tile(wave, len(codes)), None
+
+    for loudness, gain in ((0.0, 1.0), (-6.0, 0.5012), (6.0, 1.9953)):
+        sound = ReplySound(Steady(), 25.0, loudness)
+        made = np.concatenate([sound.add((1, 2)), sound.add((3, S), last=True)])
+        np.testing.assert_allclose(made[:9], np.tile(gain * wave, 3), rtol=1e-3)
+        assert not made[9:].any()
+
+
 def test_it_must_be_warmed_up_first(assistant):
     engine = DuplexEngine(lambda progress: assistant, INFO, LevelDetector(), VirtualExecutor())
     with pytest.raises(ModelError, match="warm it up"):

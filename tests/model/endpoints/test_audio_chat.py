@@ -108,6 +108,12 @@ def test_openais_words_and_sound_come_as_they_are_made() -> None:
     assert "".join(part.text for part in parts if isinstance(part, ReplyAudio)) == "Good day."
 
 
+def test_words_are_of_whole_characters() -> None:
+    with FakeEndpoint(in_openais_shape(["Good \ud83d", "\ude00 day\ude00."], TONE)) as endpoint:
+        parts = ask(chat_at(endpoint.url))
+    assert written(parts) == "Good \U0001f600 day\ufffd."
+
+
 @pytest.mark.parametrize("rate", [24_000, 44_100, 16_000])
 def test_vllm_omnis_pieces_are_wav_files_of_any_rate(rate: int) -> None:
     sounds = [np.full(rate // 2, 0.5, np.float32)] * 3

@@ -333,6 +333,19 @@ def test_a_voice_that_does_not_load_changes_nothing() -> None:
     assert parts.cascade.info.voice == "one"
 
 
+def test_only_the_voices_used_last_stay_loaded() -> None:
+    made: list[str] = []
+
+    def voices(name: str) -> FakeSynthesizer:
+        made.append(name)
+        return FakeSynthesizer(0.5)
+
+    cascade = Cascade(FakeChat(WRITTEN), voices, voice="1", prompt=Prompt("Be kind."))
+    for name in ("2", "3", "1", "4", "5", "1", "2"):
+        cascade.set_voice(name)
+    assert made == ["1", "2", "3", "4", "5", "2"], "2 was dropped for 5, 1 was used since"
+
+
 def test_the_history_is_read_ahead_of_the_next_turn() -> None:
     parts = Parts()
     parts.settle(0, 10**9, parts.reply())

@@ -15,7 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.endpoints.dialect import Dialect, cut_to
-from model.endpoints.endpoint_answer import choices_of, events_of, raised_as_chat_error
+from model.endpoints.endpoint_answer import (
+    choices_of,
+    events_of,
+    lines_of,
+    raised_as_chat_error,
+)
 from model.endpoints.openai_chat import OpenAIChat
 from model.endpoints.server_key import ServerKey
 from model.errors import ChatError
@@ -224,6 +229,7 @@ OLLAMA = [
         stream({"content": "Hello there."}, reason=None),
         stream({"content": ""}, {"content": None}, {"content": "Hello there."}),
         (200, "text/event-stream", stream({"content": "Hello there."})[2].replace("\n", "\r\n")),
+        (200, "text/event-stream", stream({"content": "Hello there."})[2].replace("\n", "\r")),
         (200, "text/plain", ": ping\n\nevent: x\n" + stream({"content": "Hello there."})[2]),
         (200, "application/x-ndjson", "\n".join(map(json.dumps, OLLAMA))),
         (200, "application/json", json.dumps({"choices": [OLD_FORM]})),
@@ -232,6 +238,52 @@ OLLAMA = [
 def test_a_reply_is_read_in_every_form(answer: tuple[int, str, str]) -> None:
     with FakeEndpoint(script=lambda body: answer) as endpoint:
         assert said(read(OpenAIChat(endpoint.url, "tiny"))) == "Hello there."
+
+
+def test_only_line_breaks_end_a_line() -> None:
+    marks = "\u2028\u2029\x85"
+    text = f"One{marks}two."
+    forms = [whole({"content": text}), stream({"content": text})]
+    forms.append((200, "application/x-ndjson", "\n".join(map(json.dumps, OLLAMA))))
+    forms = [
+        (status, kind, content.replace("\\u2028\\u2029\\u0085", marks).replace("Hello ", text))
+        for status, kind, content in forms
+    ]
+    for form, expected in zip(forms, (text, text, f"{text}there."), strict=True):
+        assert all(mark in form[2] for mark in marks), "raw"
+        with FakeEndpoint(script=lambda body, form=form: form) as endpoint:
+            assert said(read(OpenAIChat(endpoint.url, "tiny"))) == expected
+
+
+def test_lines_are_found_wherever_a_stream_is_cut() -> None:
+    text = "a\r\nb\rc\n\nd\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029e"
+
+    async def read_all(size: int) -> list[str]:
+        async def pieces() -> AsyncIterator[str]:
+            for at in range(0, len(text), size):
+                yield text[at : at + size]
+
+        return [line async for line in lines_of(pieces())]
+
+    for size in range(1, len(text) + 1):
+        lines = asyncio.run(read_all(size))
+        assert lines == ["a", "b", "c", "", text[text.index("d") :]], size
+
+
+def test_halves_of_characters_are_joined_and_what_stays_alone_is_replaced() -> None:
+    deltas = ("Hi \ud83d", "\ude00", "! \ud83d", "Bye \ude00.", "\ud83d")
+    with FakeEndpoint(script=lambda body: stream(*({"content": d} for d in deltas))) as endpoint:
+        chat = OpenAIChat(endpoint.url, "tiny")
+        reply = said(read(chat))
+        assert reply == "Hi \U0001f600! \ufffdBye \ufffd."
+        talk = [*ASK, Message("assistant", reply), Message("user", "And?")]
+        assert said(read(chat, talk)) == reply, "it can be sent back"
+    refusal = (400, "application/json", json.dumps({"error": {"message": "no \ud83d"}}))
+    with (
+        FakeEndpoint(script=lambda body: refusal) as endpoint,
+        pytest.raises(ChatError, match="no \ufffd"),
+    ):
+        read(OpenAIChat(endpoint.url, "tiny"))
 
 
 PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>x</p></body></html>"

@@ -13,7 +13,7 @@ import pytest
 from model.errors import SynthesizerError
 from model.lite.kokoro import network
 from model.lite.kokoro.graph import NetworkGraph
-from model.lite.kokoro.network import STATISTICS_SIZE, KokoroModel, Statistics
+from model.lite.kokoro.network import KokoroModel
 from voices.tuning import VoiceTuning
 
 FLOAT, LENGTH = 1, 2
@@ -175,28 +175,6 @@ def test_pieces_are_the_whole(
     for mean, variance in second.held:
         np.testing.assert_array_equal(mean, statistics[None, :256, None])
         np.testing.assert_array_equal(variance, statistics[None, 256:, None] ** 2)
-
-
-def rows(*lengths: float) -> np.ndarray:
-    return np.array([[length, *[10.0 * length] * STATISTICS_SIZE] for length in lengths], "<f2")
-
-
-def test_statistics_between_those_that_were_measured() -> None:
-    statistics = Statistics(rows(6, 20, 66.5))
-    for phonemes, length in {1: 6, 6: 6, 13: 13, 20: 20, 43: 43, 66: 66, 400: 66}.items():
-        assert statistics.nearest(phonemes) == length
-        held = statistics.at(phonemes)
-        assert held.shape == (STATISTICS_SIZE,)
-        assert held[[0, -1]] == pytest.approx([10 * length] * 2, rel=1e-3)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [rows(20, 6), rows(6, 6), rows(6, float("nan")), rows(6, 7)[:, :-1], rows(6)[0], rows(6)],
-)
-def test_what_is_no_statistics(values: np.ndarray) -> None:
-    with pytest.raises(ValueError, match=r"its (shape is|values are) not"):
-        Statistics(values)
 
 
 def test_speed_and_pitch_are_changed_before_there_is_sound() -> None:

@@ -12,8 +12,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from covo_cli.voices.measuring import pitch
 from model.errors import SynthesizerError, WeightsError
-from model.lite.edges import PEAK, Edges, Limiter
-from model.lite.kokoro.network import STATISTICS_SIZE, KokoroModel
+from model.lite.edges import Edges
+from model.lite.kokoro.network import KokoroModel
 from model.lite.synthesizer import (
     LEVEL_DB,
     HibariSynthesizer,
@@ -24,6 +24,8 @@ from model.lite.synthesizer import (
     speaking_level,
 )
 from model.lite.text.phonemes import Phonemizer
+from model.playback.limiter import PEAK, Limiter, louder_by
+from voices.lite_data import STATISTICS_SIZE
 from voices.tuning import AS_IT_IS, VoiceTuning
 
 RATE = 24_000
@@ -201,6 +203,23 @@ def test_pieces_are_lowered_without_a_jump() -> None:
     np.testing.assert_allclose(gains[3600:], PEAK / 2.0, rtol=1e-5)
 
 
+def test_a_reply_is_made_louder_by_the_wanted_decibels_or_left_alone() -> None:
+    rng = np.random.default_rng(2)
+    pieces = [rng.uniform(-0.3, 0.3, 240).astype(np.float32) for _ in range(3)]
+    for loudness, gain in ((6, 1.9953), (-20, 0.1)):
+        louder = louder_by(loudness)
+        for piece in pieces:
+            made = louder(piece)
+            assert made.dtype == np.float32
+            np.testing.assert_allclose(made, gain * piece, rtol=1e-4)
+    louder = louder_by(12)
+    made = np.concatenate([louder(piece) for piece in pieces])
+    assert np.max(np.abs(made)) == pytest.approx(PEAK, rel=1e-5)
+    untouched = louder_by(0)
+    assert untouched(pieces[0] * 9) is not None
+    np.testing.assert_array_equal(untouched(pieces[0] * 9), pieces[0] * 9)
+
+
 @pytest.mark.parametrize("data", [b"", b"\0" * 1024, b"\xff" * (510 * 256 * 4)])
 def test_a_file_that_is_no_kokoro_voice(data: bytes, tmp_path: Path) -> None:
     file = tmp_path / "voice.bin"
@@ -263,9 +282,7 @@ def test_a_clause_comes_in_pieces_if_the_statistics_of_the_voice_are_known(tmp_p
     assert model.said[2:] == ["features pieces", "pieces [12] (1, 256) 7"]
     voice.close()
     file.write_bytes(b"damaged")
-    with pytest.raises(
-        SynthesizerError, match=r"voice\.statistics\.npy has no statistics of a voice"
-    ):
+    with pytest.raises(SynthesizerError, match=r"voice\.statistics\.npy is not a numpy array"):
         voice.load()
 
 

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as runs
+from hypothesis import strategies as st
 
 from audio_io.clock import FRAME, USER_RATE, samples, seconds
 from audio_io.levels import from_db
@@ -127,6 +130,55 @@ def test_it_never_hums_twice_running():
     log, _ = tell(4, 0.5, 3, 1.5, 3, 1.5, 1.5, 1.5)
     assert hums(log) == pytest.approx([8.2, 15.0 + 0.7], **ABOUT)
     assert len({event.number for event in log.of(Backchannel)}) == 2
+
+
+def test_after_a_hum_the_next_pause_is_left_alone_however_much_was_said():
+    log, _ = tell(4, 0.5, 3, 1.5, 5, 1.5, 1, 1.5)
+    assert hums(log) == pytest.approx([8.2, 16.5 + 0.7], **ABOUT)
+
+
+def due(parts: list[tuple[float, float]]) -> list[float]:
+    """When a hum comes by the rules, of parts that break off before their pauses."""
+    humming = HumSettings()
+    times, at, said, pauses, enough = [], 0.0, 0, 0, humming.story
+    for spoken, pause in parts:
+        at, said = at + spoken, said + round(spoken * USER_RATE)
+        pauses += pause >= humming.pause
+        if pause > humming.after and pauses > 1 and said >= samples(enough):
+            times.append(at + humming.after)
+            pauses, enough = 0, seconds(said) + humming.again
+        at += pause
+    return times
+
+
+def test_in_any_order_of_speech_and_pauses_it_keeps_its_rules_and_changes_nothing_else():
+    hummed = 0
+
+    @runs(max_examples=8, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from((0.6, 1.6, 3.2, 5.0)), st.sampled_from((0.2, 0.4, 0.9, 1.6))),
+            min_size=3,
+            max_size=5,
+        )
+    )
+    def check(parts: list[tuple[float, float]]) -> None:
+        nonlocal hummed
+        story = [*parts, (0.6, 8)]
+        log, fake = tell(*(length for part in story for length in part))
+        assert hums(log) == pytest.approx(due(story), **ABOUT)
+        others = [event for event in log.events if not isinstance(event, Backchannel)]
+        without, same = tell(
+            *(length for part in story for length in part), settings=TurnSettings()
+        )
+        assert [(type(event), event.at) for event in others] == [
+            (type(event), event.at) for event in without.events
+        ]
+        assert fake.history == same.history
+        hummed += len(hums(log))
+
+    check()
+    assert hummed > 0
 
 
 def test_it_does_not_hum_while_the_microphone_is_muted():

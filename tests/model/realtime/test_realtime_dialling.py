@@ -234,8 +234,8 @@ def test_sound_in_the_clear_is_known() -> None:
 def test_all_that_is_sent_is_valid() -> None:
     for event in (
         wire.session_update(input_rate=24_000, voice="v", instructions="i", transcription="t"),
-        wire.voice_update("marin"),
-        wire.instructions_update("Be kind."),
+        wire.persona_update(voice="marin"),
+        wire.persona_update(instructions="Be kind."),
         wire.turn_detection_update(None),
         wire.turn_detection_update({"type": "server_vad"}),
         wire.append(b"\0\0"),

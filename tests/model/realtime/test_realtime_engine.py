@@ -360,6 +360,70 @@ def test_a_lost_connection_is_made_anew_and_the_conversation_told() -> None:
         assert user.of(ReplyFinished)[-1].text == "And a queen."
 
 
+def test_a_new_session_is_asked_for_what_was_changed_and_told_what_was_taken_up() -> None:
+    first = {"voice": "cedar", "instructions": "Be kind."}
+    with FakeRealtime() as server, talking(server, **first) as user:
+        user.engine.command(Remember(-1, "Hi.", "Hello."))
+        user.engine.command(SetPersona("Be brief."))
+        user.engine.command(SetVoice("marin"))
+        user.until(VoiceChanged)
+        server.turn("item_1", "tell me a story")
+        user.hear(0.1)
+        server.drop()
+        while "connected" not in str(user.of(Notice)[-1:]):
+            user.until(Notice)
+        told = server.wait_for("conversation.item.create", 5)
+        assert told["item"]["content"][0]["text"] == "tell me a story"
+        texts = [e["item"]["content"][0]["text"] for e in server.of("conversation.item.create")]
+        assert texts == [*["Hi.", "Hello."] * 2, "tell me a story"]
+        again = server.received[server.received.index(server.received[0], 1) :]
+        assert [event["type"] for event in again[:3]] == [
+            *("session.update", "session.update", "conversation.item.create")
+        ]
+        assert server.session["audio"]["output"]["voice"] == "marin"
+        assert server.session["instructions"] == "Be brief."
+        user.hear(0.1)
+        assert len(user.of(VoiceChanged)) == 1, "it was the voice all along"
+
+
+def test_what_is_asked_for_without_a_connection_is_asked_of_the_next_session() -> None:
+    with FakeRealtime() as server, talking(server) as user:
+        port = server.port
+        server.stop()
+        user.until(Notice)
+        user.engine.command(SetVoice("marin"))
+        user.engine.command(SetPersona("Be brief."))
+        user.engine.command(Remember(-1, "Hi.", "Hello."))
+        user.hear(0.1)
+        server.start(port)
+        assert user.until(VoiceChanged).voice == "marin"
+        server.wait_for("conversation.item.create", 2)
+        assert server.session["instructions"] == "Be brief."
+        user.hear(0.2)
+        texts = [e["item"]["content"][0]["text"] for e in server.of("conversation.item.create")]
+        assert texts == ["Hi.", "Hello."], "once"
+
+
+def test_halves_of_characters_are_joined_and_what_stays_alone_is_replaced() -> None:
+    kind = "conversation.item.input_audio_transcription"
+    with FakeRealtime() as server, talking(server) as user:
+        server.speech_started("item_1")
+        for delta in ("a \ud83d", "\ude00 b", " \ude00 c"):
+            server.say(f"{kind}.delta", valid=False, item_id="item_1", delta=delta)
+        user.hear(0.1)
+        assert user.of(UserTranscript)[-1].text == "a \U0001f600 b \ufffd c"
+        server.say(f"{kind}.completed", valid=False, item_id="item_1", transcript="d\ud83d")
+        server.begin_response("resp_1")
+        for delta in ("Nice \ud83d", "\ude00", "! \ud83d", "Bye.\ud83d"):
+            where = server._place("resp_1")
+            server.say("response.output_text.delta", valid=False, **where, delta=delta)
+        server.say_sound("resp_1", 0.2)
+        server.end_response("resp_1")
+        user.hear(0.6)
+        assert user.of(UserTranscript)[-1].text == "d\ufffd"
+        assert user.of(ReplyFinished)[0].text == "Nice \U0001f600! \ufffdBye."
+
+
 def test_what_was_typed_meanwhile_is_sent_afterwards() -> None:
     with FakeRealtime() as server, talking(server) as user:
         server.hang_up(1001, "the session is an hour old")

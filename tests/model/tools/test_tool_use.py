@@ -266,6 +266,16 @@ def test_calls_are_read_in_every_form() -> None:
         assert len({c.id for c in reader.calls}) == 2
 
 
+def test_calls_are_of_whole_characters() -> None:
+    reader = CallReader()
+    for piece in ('{"raw": "\ud83d', '\ude00 \ud83d", ', '"escaped": "\\ud83d\\ude00 \\ud83d"}'):
+        reader.read([{"index": 0, "id": "\ud83d", "function": {"name": "a", "arguments": piece}}])
+    (call,) = reader.calls
+    assert call.id == "\ufffd"
+    assert call.arguments.startswith('{"raw": "\U0001f600 \ufffd"')
+    assert call.parsed() == dict.fromkeys(("raw", "escaped"), "\U0001f600 \ufffd")
+
+
 def test_only_a_clear_yes_is_one() -> None:
     clear = (
         "Yes.",

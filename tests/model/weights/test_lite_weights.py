@@ -24,7 +24,6 @@ from covo_cli.settings.settings import load_settings, models_dir
 from model.lite import build_cascade
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
-from model.lite.edges import PEAK
 from model.lite.kokoro import network
 from model.lite.kokoro.network import KokoroModel
 from model.lite.recognizer import WhisperRecognizer
@@ -36,6 +35,7 @@ from model.lite.synthesizer import (
 )
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
+from model.playback.limiter import PEAK
 from model.reply import Heard, ReplyAudio, ReplyText, UserTurn
 from model.weights.packages import WeightStore
 from tests.model.lite.text.test_spoken_form import ROWS, sounds

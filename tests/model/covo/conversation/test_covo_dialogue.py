@@ -144,7 +144,7 @@ def test_other_alternations_are_taken_as_they_come(talk, tokenizer, pattern):
 def test_the_penalties_count_this_turn_only(talk, tokenizer):
     dialogue = talk(script(tokenizer, "yes", [1]))
     reply, _ = answer(dialogue, text="one")
-    dialogue.remember(1, reply)
+    dialogue.settle(1, reply)
     answer(dialogue, text="two")
     prompt = ChatPrompt(tokenizer)
     first, second = dialogue._decoder.prompts
@@ -184,7 +184,7 @@ def test_a_limit_and_a_cancel(talk):
 
     reply, parts = answer(dialogue, spoken(), lambda: True)
     assert parts == [replace(parts[0], reason=StopReason.CANCELLED, computed=0, text=0, codes=0)]
-    dialogue.remember(1, reply)
+    dialogue.settle(1, reply)
     assert dialogue.exchanges[-1].reply == (514,)
 
 
@@ -210,7 +210,7 @@ def test_a_cut_reply_leaves_the_cache_of_a_fresh_conversation(network, talk, tok
     reply, _ = answer(dialogue, spoken())
     before = dialogue._cache.length
     said = None if heard is None else reply.answer.said_by(heard)
-    dialogue.remember(1, reply, heard, said)
+    dialogue.settle(1, reply, heard, said)
     (exchange,) = dialogue.exchanges
     assert len([t for t in exchange.reply if t >= SPEECH]) == (60 if heard is None else heard)
     assert tokenizer.decode(exchange.reply) == (SAID if said is None else said)
@@ -233,7 +233,7 @@ def test_a_cut_reply_leaves_the_cache_of_a_fresh_conversation(network, talk, tok
 def test_a_thrown_away_speculation_leaves_no_trace(network, talk):
     dialogue, untouched = talk(), talk()
     reply, _ = answer(dialogue, spoken(seed=1))
-    dialogue.remember(1, reply)
+    dialogue.settle(1, reply)
     untouched._exchanges = dialogue.exchanges
     answer(dialogue, spoken(seed=2))  # never remembered
     _, ours, computed = continued(dialogue)
@@ -261,7 +261,7 @@ def test_a_consumer_that_stops_pulling_blocks_nobody(network, talk):
         dialogue.prepare()  # leaves the reply alone
         reply, made = answer(dialogue, spoken(seed=1))
         parts.extend(made)
-        dialogue.remember(1, reply)
+        dialogue.settle(1, reply)
         dialogue.prepare()
 
     thread = threading.Thread(target=go_on, daemon=True)
@@ -281,7 +281,7 @@ def test_preparing_ends_the_stream_of_a_reply_that_was_settled(talk):
     reply = dialogue.begin(spoken())
     stream = dialogue.stream(reply, never)
     next(stream)
-    dialogue.remember(1, reply, 1, "")
+    dialogue.settle(1, reply, 1, "")
     dialogue.prepare()
     assert list(stream)[-1].reason is StopReason.CANCELLED
     turn, _, computed = continued(dialogue)
@@ -291,7 +291,7 @@ def test_preparing_ends_the_stream_of_a_reply_that_was_settled(talk):
 def test_prepare_leaves_only_the_turn_to_compute(talk):
     dialogue = talk()
     reply, _ = answer(dialogue, spoken())
-    dialogue.remember(1, reply, 5, "")
+    dialogue.settle(1, reply, 5, "")
     dialogue.prepare()
     turn, _, computed = continued(dialogue)
     assert computed == len(turn.ids)
@@ -300,7 +300,7 @@ def test_prepare_leaves_only_the_turn_to_compute(talk):
 def test_a_conversation_that_does_not_fit_any_more_is_not_prepared(talk):
     dialogue = talk([SPEECH] * 500, capacity=256, settings=DialogueSettings())
     reply, _ = answer(dialogue, spoken(2.0))
-    dialogue.remember(1, reply)
+    dialogue.settle(1, reply)
     held = dialogue._cache.length
     dialogue.prepare()
     assert dialogue._cache.length == held == 256
@@ -311,7 +311,7 @@ def test_a_conversation_that_does_not_fit_any_more_is_not_prepared(talk):
 def test_another_speaker_is_another_system_prompt(talk, tokenizer):
     dialogue = talk(script(tokenizer, "x", []))
     reply, _ = answer(dialogue, spoken())
-    dialogue.remember(1, reply)
+    dialogue.settle(1, reply)
     dialogue.set_speaker("berta")
     _, parts = answer(dialogue, text="hello")
     assert "berta" in tokenizer.decode(dialogue._segments(())[0].ids)
@@ -326,7 +326,7 @@ def test_old_turns_are_dropped_before_the_room_is_used_up(talk, tokenizer):
         reply, parts = answer(dialogue, spoken(seed=n))
         assert parts[-1].reason is StopReason.END
         assert dialogue._cache.length <= 500
-        dialogue.remember(1, reply)
+        dialogue.settle(1, reply)
         drops.append(sum(part.turns for part in parts if isinstance(part, TurnsDropped)))
     assert sum(drops) + len(dialogue.exchanges) == 12
     assert sum(map(bool, drops)) <= 4  # several at once, so that it is rare
@@ -337,7 +337,7 @@ def test_old_turns_are_dropped_before_the_room_is_used_up(talk, tokenizer):
 def test_dropped_turns_leave_the_cache_of_what_stays(network, talk, tokenizer):
     dialogue = talk(script(tokenizer, SAID, range(40)), capacity=500, settings=DialogueSettings())
     for n in range(8):
-        dialogue.remember(1, answer(dialogue, spoken(seed=n))[0], 20, SAID[:11])
+        dialogue.settle(1, answer(dialogue, spoken(seed=n))[0], 20, SAID[:11])
     turn, ours, _ = continued(dialogue)
     theirs = afresh(network, [*dialogue._segments(dialogue.exchanges), turn])
     assert error(ours, theirs) < TOLERANCE
@@ -348,11 +348,11 @@ def test_a_reply_that_fills_the_room_ends_without_an_error(talk, tokenizer):
     reply, parts = answer(dialogue, spoken(2.0))
     assert parts[-1].reason is StopReason.CONTEXT
     assert dialogue._cache.length == 256
-    dialogue.remember(1, reply)
+    dialogue.settle(1, reply)
     for _ in range(2):  # the first one is thrown away, so the second must say it again
         reply, parts = answer(dialogue, spoken(seed=1))
         assert parts[0] == TurnsDropped(1)
-    dialogue.remember(1, reply, 0, "")
+    dialogue.settle(1, reply, 0, "")
     _, parts = answer(dialogue, spoken(seed=2))
     assert not isinstance(parts[0], TurnsDropped)
 
@@ -374,7 +374,7 @@ def test_turns_that_cannot_be_heard(talk, audio, message):
     reply = dialogue.begin(audio)
     with pytest.raises(NetworkInputError, match=message):
         list(dialogue.stream(reply, never))
-    dialogue.remember(1, reply)
+    dialogue.settle(1, reply)
     reply = dialogue.begin(text="word " * 2000)
     with pytest.raises(NetworkInputError, match="there is room for"):
         list(dialogue.stream(reply, never))

@@ -84,6 +84,8 @@ def test_only_the_answer_is_heard(written: str, step: int) -> None:
         "[foo(x)](http://x.y) is ~5 and ~~old~~",
         "__init__ and **Smiles** are",
         "Run `ls` or ``x`` and\n```python\nprint(1)\n```\n",
+        "The `<think>` tag (`</think>` ends it) is dropped. So is `[TOOL_CALLS]` there.",
+        "Use `<tools>`, ``<|im_end|>`` or `*laughs*` for that. It is all there is.",
     ],
 )
 def test_what_has_a_meaning_stays(written: str, step: int) -> None:
@@ -109,6 +111,7 @@ def test_only_a_closing_tag(step: int) -> None:
     thought = f"The user asks.\n</think>\n\n{PARIS}"
     assert heard(thought, step, thinks_first=True)[0] == PARIS
     assert heard(thought, step)[1].closed_late
+    assert heard(f"Say `x`</think>{PARIS}", step)[1].closed_late
     whole, asides = heard(PARIS * 9, step, thinks_first=True)
     assert whole == PARIS * 9, "it did not think this time"
     assert not asides.thinking

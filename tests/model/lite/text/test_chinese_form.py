@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.lite.text.chinese_form import amount, chinese_form
@@ -61,12 +61,26 @@ def test_an_amount(digits: str, read: str) -> None:
         ("iPhone 15和MP3", "iPhone 十五和MP三"),
         ("他说：“好的”（真的）。", "他说: “好的” (真的)."),
         ("-3", "负三"),
+        ("每天2000-2500卡路里", "每天两千到两千五百卡路里"),
+        ("价格是¥3000-4000，或$3-4万", "价格是三千到四千元, 或三到四万美元"),
+        ("₹1,50,000", "₹十五万"),
+        ("加200 g面粉和2L水", "加二百克面粉和两升水"),
+        ("60W的灯，房间5 m宽", "六十瓦的灯, 房间五米宽"),
+        ("面积100m²，x²", "面积一百平方米, x的平方"),
+        ("½杯，2½杯", "二分之一杯, 二又二分之一杯"),
+        ("1990-1995年", "一九九零到一九九五年"),
+        ("10:30-11:15开会", "十点三十分到十一点十五分开会"),
+        ("20-30℃", "二十到三十摄氏度"),
+        ("拨打110，打3折", "拨打幺幺零, 打三折"),
+        ("电话138 1234 5678", "电话幺三八, 幺二三四, 五六七八"),
+        ("24/7服务", "全天候服务"),
     ],
 )
 def test_numbers_and_signs_are_written_as_they_are_read(written: str, said: str) -> None:
     assert chinese_form(written) == said
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_no_digit_is_left(text: str) -> None:
     assert not set(chinese_form(text)) & set("0123456789")

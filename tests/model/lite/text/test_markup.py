@@ -51,6 +51,68 @@ def test_a_block_that_was_cut_is_said_in_one_phrase_too(cut: int) -> None:
     assert said(f"Look at this example:\n{CODE[:cut]}") == ["Look at this example:", CODE_PHRASE]
 
 
+MENTIONED = """
+Use the `<script>` tag. | Use the script tag.
+Use the <script> tag. | Use the script tag.
+<table> is the tag. | table is the tag.
+The <table> element. | The table element.
+Close it with `</script>`. | Close it with slash script.
+The name is <table>. | The name is table.
+A `Map<String, Integer>` here. | A Map String, Integer here.
+Open it with `<!--` here. | Open it with here.
+Joe's Diner ($$) is good. | Joe's Diner ($$) is good.
+Joe's is $$ on the list. | Joe's is $$ on the list.
+It is $$-$$$ there. | It is $$-$$$ there.
+Use `$$` for that. | Use $$ for that.
+Use `\\[` for that. | Use [ for that.
+Use `\\begin{align}` for it. | Use begin align for it.
+Use `` ``` `` for it. | Use ``` for it.
+Use ``` to open code. | Use ``` to open code.
+``` opens some code. | ``` opens some code.
+Run `ls | wc` for it. | Run ls, wc for it.
+Use | between them. | Use, between them.
+"""
+
+
+@pytest.mark.parametrize("row", MENTIONED.strip().splitlines())
+@pytest.mark.parametrize("first", ["", "This is the first sentence. ", "A list:\n- "])
+def test_a_block_that_is_only_mentioned_keeps_nothing_back(row: str, first: str) -> None:
+    text, spoken = (part.strip() for part in row.rsplit(" | ", 1))
+    splitter = ClauseSplitter()
+    clauses = splitter.feed(f"{first}{text} It is a long way to go. And it ends here.")
+    assert spoken in " ".join(map(speakable, clauses))
+    assert "transcript" not in " ".join(map(speakable, [*clauses, *splitter.flush()]))
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        ("Text.\n$$\nx = 1 is open.\n\nIt goes on.", "Text. $$ x equals 1 is open. It goes on."),
+        ("Prices:\n- Joe: $$\n- Bob: $$\nSo.", "Prices: Joe: $$ Bob: $$ So."),
+        (
+            "Text.\n<script>\nIt is open. And it goes on.",
+            "Text. script It is open. And it goes on.",
+        ),
+        ("See: <!-- hidden. And it\nis long --> it goes on.", "See: it goes on."),
+    ],
+)
+def test_what_is_never_closed_is_no_block(text: str, spoken: str) -> None:
+    assert " ".join(said(text)) == spoken
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Here is the code: <pre>a = 1. B\nc</pre>",
+        "Here is the code: ```python\nx = 1. Y\n```",
+        "Here is the code:\n- ```python\n  x = 1. Y\n  ```",
+        "Here is the code:\n> ~~~\n> x = 1. Y\n> ~~~",
+    ],
+)
+def test_a_block_may_begin_after_a_colon_or_in_a_list(text: str) -> None:
+    assert said(text) == ["Here is the code:", CODE_PHRASE]
+
+
 @pytest.mark.parametrize(
     ("text", "spoken"),
     [

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.lite.text.numerals import MONTHS, ordinal
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
 
@@ -154,11 +155,123 @@ The 1st–3rd | The first to third
 A grade of B-, | A grade of B minus,
 Use v1.2 | Use v one point two
 5 1/2 cups | five and one half cups
-10kΩ | ten kiloohms
+10kΩ | ten kilo ohms
 10 kg/m³ | ten kilograms per cubic meter
 60°N of it | sixty degrees N of it
 ∀ x ∈ A | for all x in A
 -5 × -3 = 15 | minus five times minus three equals fifteen
+about 2000-2500 calories a day | about two thousand to twenty five hundred calories a day
+8000-10000 steps | eight thousand to ten thousand steps
+500-1000 people | five hundred to one thousand people
+10000-20000 users | ten thousand to twenty thousand users
+200000-300000 years ago | two hundred thousand to three hundred thousand years ago
+See pages 998-1005. | See pages nine hundred ninety eight to one thousand five.
+from 1914-1918 | from nineteen fourteen to nineteen eighteen
+from 1990-95 | from nineteen ninety to ninety five
+On a 0-10 scale | On a zero to ten scale
+It is 0-100 km/h in 5 s. | It is zero to one hundred kilometers per hour in five seconds.
+The lottery: 12-24-31-45 | The lottery: twelve twenty four thirty one forty five
+a 50-50 chance | a fifty fifty chance
+the 1980s-1990s | the nineteen eighties to nineteen nineties
+10k-20k of them | ten k to twenty k of them
+From -5–-2 there | From minus five to minus two there
+Call 736-5000. | Call seven three six five oh oh oh.
+Dial 2000-2500. | Dial two oh oh oh two five oh oh.
+Call 1 800 555 1234 now. | Call one eight hundred five five five one two three four now.
+Call 0171 1234567 now. | Call oh one seven one one two three four five six seven now.
+The zip is 90210-1234. | The zip is nine oh two one oh one two three four.
+Dial 911 now. | Dial nine one one now.
+There are 911 people. | There are nine hundred eleven people.
+Ping 10.100.200.150 now. | Ping ten dot one hundred dot two hundred dot one hundred fifty now.
+It is 1.000.000.000 big. | It is one billion big.
+100 000 people | one hundred thousand people
+It costs ₹1,50,000. | It costs one hundred fifty thousand rupees.
+It costs ₹2.5 crore. | It costs two point five crore rupees.
+$3000-4000 a month | three thousand to four thousand dollars a month
+$10-15k | ten to fifteen thousand dollars
+$1-2 million | one to two million dollars
+$1.5M | one point five million dollars
+€2bn | two billion euros
+It costs 2 M€, or 1 €. | It costs two million euros, or one euro.
+It costs 5 USD. | It costs five U.S. dollars.
+$5 - $3 = $2 | five dollars minus three dollars equals two dollars
+a $20 bill, $20 in all | a twenty dollar bill, twenty dollars in all
+a $2 million house | a two million dollar house
+€3/kg | three euros per kilogram
+$100-200/night | one hundred to two hundred dollars per night
+Add 200 g of flour. | Add two hundred grams of flour.
+Add 100g of it. | Add one hundred grams of it.
+a room 5 m wide | a room five meters wide
+He is 1.80 m tall. | He is one point eight meters tall.
+2 L of water | two liters of water
+1 L of water | one liter of water
+½ L of water | one half liter of water
+1 1/2 L of it | one and one half liter of it
+a 2 L bottle | a two liter bottle
+60 W | sixty watts
+a 60W bulb | a sixty watt bulb
+a 5-km run | a five kilometer run
+12 V and 20 A. | twelve volts and twenty amps.
+He got 5 A grades. | He got five A grades.
+in 10 s, or 1.5s | in ten seconds, or one point five seconds
+in the 90s | in the nineties
+1h30m of it | one hour thirty minutes of it
+10 min. later | ten minutes later
+300-400 g | three hundred to four hundred grams
+5 km-10 km | five kilometers to ten kilometers
+9.8 m/s² | nine point eight meters per second squared
+90 mg/dL | ninety milligrams per deciliter
+5.5 L/100 km | five point five liters per one hundred kilometers
+100 calories/day | one hundred calories per day
+1013 hPa | ten thirteen hectopascals
+5.5 kWh of it | five point five kilowatt hours of it
+16 GB at 100 Mbps | sixteen gigabytes at one hundred megabits per second
+3 tbsp and 8 fl oz | three tablespoons and eight fluid ounces
+100 sq ft, 20 ft² | one hundred square feet, twenty square feet
+the 5G network | the five G network
+$5 m or 5 m high | five million dollars or five meters high
+Drill a 1/16 inch hole. | Drill a one sixteenth inch hole.
+3/16 or 15/16" | three sixteenths or fifteen sixteenths inches
+1 5/16 inches, 2-1/2 inches | one and five sixteenths inches, two and one half inches
+5/12 of it, 1/100 of it | five twelfths of it, one hundredth of it
+It is due on 3/16. | It is due on March sixteenth.
+It is on 12/25. | It is on December twenty fifth.
+On 11-27-2026 | On November twenty seventh, twenty twenty six
+On 27.11.2026 | On November twenty seventh, twenty twenty six
+open 24/7 | open twenty four seven
+on 9/11 | on nine eleven
+I give it 8/10, or 9.5/10. | I give it eight out of ten, or nine point five out of ten.
+3/10 of a mile | three tenths of a mile
+4/5 stars | four out of five stars
+It is 120/80 now. | It is one hundred twenty over eighty now.
+2½ cups | two and one half cups
+⅓ cup, 1⅔ cups | one third cup, one and two thirds cups
+Version v2.13.0 | Version v two point thirteen point zero
+1e-5 | one times ten to the power of minus five
+x^2 + y^3 | x squared plus y cubed
+3x faster, 2x a day | three times faster, two times a day
+He is 5'11 tall, she is 6' tall. | He is five feet eleven inches tall, she is six feet tall.
+a 12" pizza | a twelve inch pizza
+65°-70°F | sixty five degrees to seventy degrees Fahrenheit
+See p. 12, pp. 3-5. | See page twelve, pages three to five.
+It is at ext. 12. | It is at extension twelve.
+built ca. 1850 | built circa eighteen fifty
+at UTC-5 or UTC+2 | at UTC minus five or UTC plus two
+Mon–Fri, 3-5pm | Monday to Friday, three to five pm
+from Jan-Mar, A-Z | from January to March, A to Z
+May 5-7 | May fifth to seventh
+the 16th-18th century | the sixteenth to eighteenth century
+Henry VIII's wives | Henry the eighth's wives
+on Main St. It is | on Main Street. It is
+Visit St. Louis | Visit Saint Louis
+joe@example.com | joe at example dot com
+H2O and CO₂ | H two O and C O two
+It costs $.50. | It costs fifty cents.
+Use Python 3.10, or 3.0. | Use Python three point ten, or three point zero.
+He is 6 ft 2 in tall. | He is six feet two inches tall.
+during WWII | during World War two
+Add 1/2. | Add one half.
+the 2024/25 season | the twenty twenty four twenty five season
 """
 ROWS = [
     tuple(part.strip() for part in line.rsplit(" | ", 1)) for line in TABLE.strip().splitlines()
@@ -178,7 +291,7 @@ def sounds(text: str) -> str:
 
 
 def test_the_table_is_long_enough() -> None:
-    assert len(ROWS) >= 120
+    assert len(ROWS) >= 210
 
 
 @pytest.mark.parametrize(("written", "heard"), ROWS)
@@ -204,6 +317,13 @@ def test_no_word_digit_or_sign_of_the_table_is_lost(
 def test_the_digits_of_any_number_are_said(written: str) -> None:
     names = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
     values = {name: str(digit) for digit, name in enumerate(names)} | {"hundred": "00"}
-    said = re.findall(r"\d|[a-z]+", speakable(f"It is {written} there."))
+    tens = enumerate(
+        ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), 2
+    )
+    values |= {name: str(ten) for ten, name in tens}
+    values |= {month.lower(): str(n) for n, month in enumerate(MONTHS, 1)}
+    values |= {"half": "2", "quarter": "4", "quarters": "4"}
+    values |= {ordinal(n) + plural: str(n) for n in range(1, 101) for plural in ("", "s")}
+    said = re.findall(r"\d|[a-z]+", speakable(f"It is {written} there.").lower())
     digits = "".join(values.get(word, word if word.isdigit() else "") for word in said)
     assert digits == re.sub(r"\D", "", written)

@@ -1,0 +1,29 @@
+"""Give free memory back to the system while a conversation goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from audio_io.clock import samples
+from covo_cli.conversation.consumer import Tick
+from covo_cli.process.native import return_free_memory
+
+EVERY_S = 60.0
+
+
+class HeapTrimmer:
+    """A consumer that gives free memory back once a minute, in a frame without sound of ours.
+
+    Hearing, writing and speaking take blocks of all sizes, and what they free stays with the
+    process. Each time that more of them coincide than ever before, the heap grows: from 0.90 to
+    1.09 GB in an hour, of which no more was in use at the end. ``trim`` takes some 5 ms.
+    """
+
+    def __init__(self, trim: Callable[[], None] = return_free_memory) -> None:
+        self._trim = trim
+        self._due = samples(EVERY_S)
+
+    def on_tick(self, tick: Tick) -> None:
+        if tick.at >= self._due and not tick.assistant.any():
+            self._due = tick.at + samples(EVERY_S)
+            self._trim()

@@ -1,0 +1,231 @@
+"""Rules that tell apart what digits are: amounts, telephone numbers, addresses, dates, ranges."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from math import gcd
+
+from model.lite.text.quantities import NUMBER, Rule
+
+_DIGITS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_FIRST_YEAR, _LAST_YEAR = 1000, 2100
+_CALLED = re.compile(
+    r"\b(?:call(?:ing)?|dial(?:ing)?|(?:tele)?phone|tel|fax|text|ring|reach)\b[^.!?\d]{0,30}$",
+    re.IGNORECASE,
+)
+_LISTED = re.compile(r"\b(?:pages?|pp\.|years?|from|between|about|around|roughly) $", re.IGNORECASE)
+"""What comes before a telephone number, and before a range."""
+_SHORTEST_TELEPHONE = 7
+_ORDINALS = (
+    *("zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"),
+    *("ninth", "tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth"),
+    *("sixteenth", "seventeenth", "eighteenth", "nineteenth"),
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_PARTS = {2: "half", 4: "quarter"}
+_PAIRS = {("24", "7"), ("50", "50"), ("20", "20"), ("9", "11")}
+"""Numbers with a slash that are read one after the other."""
+_DATED = re.compile(
+    r"\b(?:on|by|until|till|since|before|after|due|through|date)\W+$", re.IGNORECASE
+)
+_MEASURED = re.compile(
+    r"[- ]?(?:inch|in\b|of an?\b|of the\b|cup|t(?:ea|able)?sp|mile|ounce|oz\b|[\"″”])"
+)
+_VERSIONED = "[Vv]ersion|Python|Java|Node|PHP|Ruby|Rust|Swift|Ubuntu|Android|iOS|macOS"
+"""What 3.10 is "three point ten" after."""
+_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
+    *("October", "November", "December"),
+)
+_DAY = "|".join(f"{day}|{day[:3]}" for day in _DAYS)
+_MONTH = "|".join(f"{month}|{month[:3]}" for month in MONTHS)
+_SUFFIX = r"[A-Za-z]{1,4}|°[CF]"
+_DAY_OF = r"\d{1,2}(?:st|nd|rd|th)?"
+_NAMES = {name[:3]: name for name in (*_DAYS, *MONTHS)}
+
+
+def _spelled(digits: str) -> str:
+    """Return ``digits`` as they are read one by one; "800" is "eight hundred"."""
+    if (
+        len(digits) > 2
+        and digits.endswith("00")
+        and set(digits[:-3]) <= {"0"}
+        and digits[-3] != "0"
+    ):
+        return " ".join([*["oh"] * (len(digits) - 3), _DIGITS[int(digits[-3])], "hundred"])
+    return " ".join(_DIGITS[int(digit)] for digit in digits)
+
+
+def _telephone(match: re.Match[str]) -> str:
+    text = match.group()
+    groups = re.findall(r"\d+", text)
+    if not _is_telephone(text, groups, match.string[: match.start()]):
+        return text
+    return ("plus " if text.startswith("+") else "") + ", ".join(map(_spelled, groups))
+
+
+def _is_telephone(text: str, groups: list[str], before: str) -> bool:
+    """Return whether ``text`` is no range, list or date, but digits to be read one by one."""
+    led = groups[0].startswith("0") and len(groups[0]) > 1
+    is_date = [len(group) for group in groups] == [4, 2, 2] and "-" in text
+    if is_date or (len("".join(groups)) < _SHORTEST_TELEPHONE and not led):
+        return False
+    if led or text.startswith(("+", "(")) or groups[-1].startswith("0"):
+        return True
+    if len(groups) > 2:
+        return max(map(len, groups)) > 2
+    first, last = map(int, groups)
+    if "-" not in text:
+        return not all(len(g) == 4 and _is_year(int(g)) for g in groups)
+    if first >= last or _CALLED.search(before):
+        return True
+    a_range = (first % 5 == last % 5 == 0 and first != 555) or _LISTED.search(before)
+    return [len(group) for group in groups] == [3, 4] and not a_range
+
+
+def _is_year(number: int) -> bool:
+    return _FIRST_YEAR <= number <= _LAST_YEAR
+
+
+def _grouped(match: re.Match[str]) -> str:
+    text = match.group()
+    first, *others = re.split(r"\D", text)
+    if text.count(".") == 3 and all(
+        group == str(int(group)) and int(group) < 256 for group in (first, *others)
+    ):
+        return text  # an address
+    narrow = not re.search(r"[ .]", text)
+    plain = len(first) < 3 or set("".join(others)) == {"0"}
+    return "".join([first, *others]) if narrow or plain else text
+
+
+def _zeros(match: re.Match[str]) -> str:
+    return _spelled(match.group())
+
+
+def _dotted(match: re.Match[str]) -> str:
+    dot = " dot " if match.group().count(".") == 3 else " point "
+    return dot.join(match.group().split("."))
+
+
+def _european(match: re.Match[str]) -> str:
+    return f"{match.group(1).replace('.', ',')}.{match.group(2)}"
+
+
+def _date(match: re.Match[str]) -> str:
+    first, second, year = match.groups()
+    low, high = sorted((int(first), int(second)))
+    return f"{first}/{second}/{year}" if 1 <= low <= 12 and high <= 31 else match.group()
+
+
+def _vulgar(match: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", match.group()).replace("⁄", "/")
+
+
+def ordinal(number: int) -> str:
+    """Return "sixteenth" for 16, up to 100."""
+    if number < len(_ORDINALS):
+        return _ORDINALS[number]
+    if number == 100:
+        return "hundredth"
+    tens, ones = divmod(number, 10)
+    word = _TENS[tens - 2]
+    return f"{word}-{_ORDINALS[ones]}" if ones else f"{word[:-1]}ieth"
+
+
+def _fraction(match: re.Match[str]) -> str:
+    above, below = match.groups()
+    part, whole = float(above), int(below)
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    measured = _MEASURED.match(after)
+    in_turn = len(above) == 4 or (part <= 12 and len(below) == 4)  # a season, a month
+    if ((above, below) in _PAIRS and not measured) or (in_turn and _is_year(max(int(part), whole))):
+        return f"{above} {below}"
+    stars = whole in (10, 100) or (whole == 5 and after.startswith(" star"))
+    if stars and 1 < part <= whole and not measured:
+        return f"{above} out of {below}"
+    if "." in above:
+        return match.group()
+    is_date = part <= 12 and whole <= 31
+    of_an_inch = whole in (12, 16) and gcd(int(part), whole) == 1 and not _DATED.search(before)
+    if part < whole <= 100 and (whole <= 10 or measured or of_an_inch or not is_date):
+        name = _PARTS.get(whole) or ordinal(whole)
+        return f"{above} {name if part == 1 else f'{name}s'}"
+    return f"{MONTHS[int(part) - 1]} {ordinal(whole)}" if is_date else f"{above} over {below}"
+
+
+def _range(match: re.Match[str]) -> str:
+    first, dash, last = match.groups()
+    low, high = float(first.replace(",", "")), float(last.replace(",", ""))
+    a_score = len(first) < 3 and len(last) < 3
+    years = len(first) == 4 and len(last) == 2 and high > low % 100
+    joined = low < high or (a_score and low != high) or years or dash != "-"
+    return f"{first} to {last}" if joined else f"{first} {last}"
+
+
+def _names(match: re.Match[str]) -> str:
+    return f"{_NAMES[match.group(1)[:3]]} to {_NAMES[match.group(2)[:3]]}"
+
+
+def _days(match: re.Match[str]) -> str:
+    month, first, last = match.groups()
+    day = int(last.rstrip("stndrh"))
+    return f"{month} {first} to {ordinal(day)}" if day <= 31 else match.group()
+
+
+NUMERALS: tuple[Rule, ...] = (
+    (rf"(\d\s?)({_SUFFIX})\s?[-–—]\s?(?=[$£€]?{NUMBER}\s?\2(?!\w))", r"\1\2 to "),
+    (r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d.,]\d|\d)", _european),
+    (r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?!\d|,\d)", lambda m: m.group().replace(",", "")),
+    (r"(?<![\d.,])[1-9]\d{0,2}(?:[ \u00a0\u202f\u2009.]\d{3}){2,}(?!\d|[ .,]\d)", _grouped),
+    (r"(?<![\d.,])[1-9]\d{0,2}[\u00a0\u202f\u2009]\d{3}(?!\d|[ .,]\d)", _grouped),
+    (r"(?<![\d.,])[1-9]\d{0,2}[ ]000(?!\d|[ .,]\d)", _grouped),
+    (r"[\u00a0\u202f\u2009\u2007]", " "),
+    (r"(?<=\d),(?=\d{1,2}(?!\d)|\d{4})", ", "),
+    (r"(?<=[$£€])\.(?=\d)", "0."),
+    (r"(?<=\d)\s?(?=[¼-¾⅐-⅞])", " and "),
+    (r"[⅐-⅞]|(?<=\d)⁄(?=\d)", _vulgar),
+    (r"(?<![\w.])\d{3}\.\d{3}\.\d{4}(?![\w.]\d|\w)", _telephone),
+    (r"\b0x(?=[0-9A-Fa-f])", "0 x "),
+    (r"(?<=\b[vV])(?=\d)", " "),
+    (r"(?<=\d)[ -](?=[1-9]\d?/(?:2|3|4|8|16|32|64)\b)|(?<=\d) (?=\d/\d+\b)", " and "),
+    (r"(?<![\w.-])(\d{1,2})[.-](\d{1,2})[.-]((?:19|20)\d\d)(?![\w-]|\.\d)", _date),
+    (
+        r"(\b(?:[Cc]all(?:ing|ed)?|[Dd]ial(?:ing|ed)?|[Tt]ext)\s(?:the\s)?)"
+        r"([1-9]11|112|110|119|999|988)(?![\w-]|[.,]\d| \d)",
+        lambda m: m[1] + _spelled(m[2]),
+    ),
+    (r"\b1-(8(?:00|33|44|55|66|77|88))(?=-[A-Z]| numbers?\b)", lambda m: f"one {_spelled(m[1])}"),
+    (r"(?<![\w.])(?:\+\d{1,3}[ -]?)?\(\d{2,5}\)[ -]?\d{3,4}[ -]\d{3,4}(?!\w)", _telephone),
+    (r"(?<![\w.,/:-])0\d{2,5}[ /-]\d{5,8}(?![\w/:]|[.,]\d|-\d)", _telephone),
+    (
+        r"(?<![\w.,/:$£€¥₹₩-])\+?\d{1,5}(?:[ -]\d{2,5}){1,5}(?![\w/:]|[.,]\d|-\d| ?%)",
+        _telephone,
+    ),
+    (r"(?<![\w.,:/$£€-])\+\d{7,15}(?!\w)", _telephone),
+    (r"(?<![\w.-])\d{1,7}(?:-\d{1,7}){2,}(?![\w-])", _telephone),
+    (r"(?<![\w.,$£€¥₹₩-])\d{6,}-\d{2,}(?![\w-])", _telephone),
+    (r"(?<![\w.])\d+(?:\.\d+){2,}(?!\w|\.\d)|(?<=\bv)\d+(?:\.\d+){2,}(?!\w)", _dotted),
+    (rf"((?:{_VERSIONED}|\b[vV]) ?\d+)\.(?=\d\d(?!\d))", r"\1 point "),
+    (r"(?<![\w.,$£€])(\d+)\.0(?!\w|\.\d)", r"\1 point 0"),
+    (r"(?<![\w.,:/$£€-])0\d+(?![\w:/]|[.,]\d|-\d)", _zeros),
+    (r"(?<![\w./,:$£€-])([1-9]\d{0,3}(?:\.\d)?)/([1-9]\d{0,3})(?![\w/]|[.,]\d)", _fraction),
+)
+"""Rules to be tried before any sign between digits is read."""
+
+RANGES: tuple[Rule, ...] = (
+    (rf"\b({_DAY})\.?\s?[-–—]\s?({_DAY})\b", _names),
+    (rf"\b({_MONTH})\.?\s?[-–—]\s?({_MONTH})\b", _names),
+    (rf"\b({_MONTH})\.? ({_DAY_OF})\s?[-–—]\s?({_DAY_OF})(?![\w:])", _days),
+    (r"\bA\s?[-–]\s?Z\b", "A to Z"),
+    (r"(?<=[%°])\s?[-–]\s?(?=\d)|(?<=°[CF])\s?[-–]\s?(?=\d)", " to "),
+    (r"(?<=[\dmM.])\s?[-–]\s?(?=\d{1,2}(?::\d\d|\s?[apAP]\.?[mM]))", " to "),
+    (r"(?<=\d(?:st|nd|rd|th))\s?[-–]\s?(?=\d)|(?<=\d)[-–—](?=[-−]\d)", " to "),
+    (
+        rf"(?<![\w.,/:–-])({NUMBER})(\s?–\s?|-)({NUMBER})"
+        r"(?=[A-Za-z%°]{0,3}(?![\w–-]|/\d|\s*=))",
+        _range,
+    ),
+)

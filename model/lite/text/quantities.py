@@ -1,0 +1,212 @@
+"""Rules that read what is measured: units, rates and money."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+Words = str | Callable[[re.Match[str]], str]
+Rule = tuple[str, Words]
+"""A pattern, and what is read instead."""
+
+NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
+CURRENCY = "[$£€¥₹₩]"
+
+_PREFIXES = {
+    **{" ": "", "k": "kilo", "K": "kilo", "M": "mega", "G": "giga", "T": "tera", "P": "peta"},
+    **{"h": "hecto", "d": "deci", "c": "centi", "m": "milli", "µ": "micro", "μ": "micro"},
+    **{"n": "nano", "p": "pico"},
+}
+_SI = {
+    **{"g": ("gram", " kmµμn"), "m": ("meter", " kdcmµμn"), "s": ("second", " mµμn")},
+    **{"l": ("liter", " hdcmµμ"), "L": ("liter", " hdcmµμ"), "t": ("tonne", " ")},
+    **{"W": ("watt", " kMGTmµμ"), "Wh": ("watt hour", " kMGT"), "V": ("volt", " kMmµμ")},
+    **{"A": ("amp", "kmµμn"), "Ah": ("amp hour", " m"), "J": ("joule", " kMG")},
+    **{"N": ("newton", " kM"), "Pa": ("pascal", " khMG"), "Hz": ("hertz", " kMGT")},
+    **{"F": ("farad", "mµμnp"), "B": ("byte", "kKMGTP")},
+    **{"b": ("bit", "kMG"), "bps": ("bit per second", " kKMGT"), "eV": ("electron volt", " kMGT")},
+    **{"cal": ("calorie", " k"), "mol": ("mole", " mµμ"), "lm": ("lumen", " ")},
+    **{"lx": ("lux", " "), "dB": ("decibel", " "), "ha": ("hectare", " ")},
+}
+"""The name of each unit, and the prefixes it is used with; a space is none."""
+_UNITS = {
+    (prefix + letter).strip(): _PREFIXES[prefix] + name
+    for letter, (name, prefixes) in _SI.items()
+    for prefix in prefixes
+} | {
+    **{"in": "inch", "ft": "foot", "yd": "yard", "mi": "mile", "lb": "pound", "lbs": "pound"},
+    **{"oz": "ounce", "fl oz": "fluid ounce", "tbsp": "tablespoon", "tsp": "teaspoon"},
+    **{"qt": "quart", "gal": "gallon", "h": "hour", "hr": "hour", "hrs": "hour", "min": "minute"},
+    **{"mins": "minute", "sec": "second", "secs": "second", "wk": "week", "wks": "week"},
+    **{"yr": "year", "yrs": "year", "mph": "mile per hour", "kph": "kilometer per hour"},
+    **{"kmh": "kilometer per hour", "rpm": "revolution per minute", "bpm": "beat per minute"},
+    **{"ppm": "part per million", "mmHg": "millimeter of mercury", "fps": "frame per second"},
+    **{"mcg": "microgram", "cc": "cubic centimeter", "px": "pixel", "MP": "megapixel"},
+    **{"Ω": "ohm", "kΩ": "kilo-ohm", "MΩ": "mega-ohm", "mΩ": "milliohm"},
+}
+_PERIODS = {"d": "day", "day": "day", "mo": "month", "person": "person"}
+_NEEDS_SPACE = {"m", "s", "t", "J", "N"}
+"""Units that are written apart: 5m may be millions, 90s a decade, 5J a seat."""
+_NEEDS_NONE = {"in"}
+"""Units that are words of their own after a space."""
+_LENGTHS = [u for u, name in _UNITS.items() if name.endswith(("meter", "foot", "inch", "mile"))]
+_PLURALS = {"foot": "feet", "inch": "inches"}
+_UNCHANGED = ("hertz", "lux", "yen", "won")
+"""Names that are their own plurals."""
+_MONEY = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yen", "₹": "rupee", "₩": "won"}
+_CODES = {"USD": "U.S. dollar", "CAD": "Canadian dollar", "AUD": "Australian dollar"}
+_CODES |= {"EUR": "euro", "GBP": "pound", "CHF": "Swiss franc", "INR": "rupee", "JPY": "yen"}
+_SCALES = {
+    **{"k": "thousand", "K": "thousand", "m": "million", "M": "million", "mn": "million"},
+    **{"b": "billion", "B": "billion", "bn": "billion", "tn": "trillion", "T": "trillion"},
+    **{word: word for word in ("hundred", "thousand", "million", "billion", "trillion")},
+    **{"lakh": "lakh", "lakhs": "lakh", "crore": "crore", "crores": "crore"},
+}
+_ATTRIBUTIVE = re.compile(r"\b(?:an?|this|that|another|my|your|his|her|our|their) $", re.IGNORECASE)
+_NOUN = re.compile(r" (?!(?:of|per|to|or|and|in|at|for|from|off|is|was) )[a-z]{2}")
+
+
+def _either(words: Iterable[str]) -> str:
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+_ANY = _either(_UNITS)
+_SPACED = _either(set(_UNITS) - _NEEDS_NONE)
+_CLOSE = _either(set(_UNITS) - _NEEDS_SPACE)
+_PER = _either(_UNITS | _PERIODS)
+_LENGTH = _either(_LENGTHS)
+_PART = r" (?:hal(?:f|ves)|thirds?|quarters?|[a-z]+ths?)(?= )"
+_AMOUNT = rf"(?<![\w$£€¥₹₩#])(?<![\w$£€¥₹₩][.,])({NUMBER}(?:{_PART})?|[½¼¾])"
+_END = r"(?![\w²³/'’-])(?:\.(?= [a-z]))?"
+_SCALE = rf"(?:\s?({_either(_SCALES)})(?!\w))?"
+_PHONES = r"(?<!\b[2-6]g(?= (?:network|internet|phone|service|signal)))"
+
+
+def plural(name: str) -> str:
+    """Return the plural of a unit's ``name``: "mile per hour" gives "miles per hour"."""
+    head, *rest = re.split(r"(?= per | of )", name, maxsplit=1)
+    *front, last = head.split(" ")
+    many = last if last.endswith(_UNCHANGED) else _PLURALS.get(last, f"{last}s")
+    return " ".join([*front, many]) + "".join(rest)
+
+
+def _is_before_noun(match: re.Match[str]) -> bool:
+    """Return whether ``match`` is the measure in, say, "a 60 W bulb"."""
+    before = match.string[: match.start()]
+    return bool(_ATTRIBUTIVE.search(before) and _NOUN.match(match.string, match.end()))
+
+
+def _counted(match: re.Match[str], name: str) -> str:
+    """Return the number that ``match`` begins with, and its unit."""
+    number = match.group(1)
+    a_part = number in "½¼¾" or " " in number
+    singular = number in ("1", "1.0") or a_part or _is_before_noun(match)
+    return f"{number} {name if singular else plural(name)}"
+
+
+def _power(name: str, sign: str | None) -> str:
+    if not sign:
+        return name
+    if name == "second":
+        return f"second {'squared' if sign in '²2' else 'cubed'}"
+    return f"{'square' if sign in '²2' else 'cubic'} {name}"
+
+
+def _unit(match: re.Match[str]) -> str:
+    return _counted(match, _UNITS[match.group(2)])
+
+
+def _area(match: re.Match[str]) -> str:
+    return _counted(match, _power(_UNITS[match.group(2)], match.group(3)))
+
+
+def _rate(match: re.Match[str]) -> str:
+    _, unit, power, per, per_power = match.groups()
+    name = (_UNITS | _PERIODS)[per]
+    return f"{_counted(match, _power(_UNITS[unit], power))} per {_power(name, per_power)}"
+
+
+def _duration(match: re.Match[str]) -> str:
+    large, small = ("hour", "minute") if match.group(2) == "h" else ("minute", "second")
+    return f"{_counted(match, large)} {match.group(3)} {plural(small)}"
+
+
+UNITS: tuple[Rule, ...] = (
+    (r"(?<!\w)(\d+)\s?(h)\s?(\d{1,2})(?:\s?m(?:in)?)?(?!\w)", _duration),
+    (r"(?<!\w)(\d+)\s?(m)(?:in)?\s?(\d{1,2})\s?s(?!\w)", _duration),
+    (rf"(?<=\d)\s?(L|l|g|kcal|kWh)/(?=100\s?(?:{_ANY})\b)", lambda m: f" {m[1]} per "),
+    (rf"{_AMOUNT}\s?({_ANY})([²³])?/({_PER})([²³])?(?![\w/])", _rate),
+    (
+        r"(?<![\w/])(km|mi|m)/([hs])(?![\w/])",
+        lambda m: f"{plural(_UNITS[m[1]])} per {_UNITS[m[2]]}",
+    ),
+    (r"(?<![\w/])mph(?!\w)", "miles per hour"),
+    (rf"{_AMOUNT}\s?({_LENGTH})([²³]|[23](?!\w))(?![/'’])", _area),
+    (rf"{_AMOUNT}\s?sq\.? ?({_LENGTH})(?!\w)()", lambda m: _counted(m, f"square {_UNITS[m[2]]}")),
+    (
+        rf"{_AMOUNT} A(?= (?:fuse|circuit|breaker|current|charger)|\s*[.,;:)]|$)",
+        lambda m: _counted(m, "amp"),
+    ),
+    (rf"{_AMOUNT} ({_SPACED}){_END}", _unit),
+    (rf"{_AMOUNT}({_CLOSE}){_END}{_PHONES}", _unit),
+    (rf"(?<![\w.])(\d+\.\d+)(s){_END}", _unit),
+    (rf"{_AMOUNT}(m)(?= (?:wide|tall|long|deep|high|away|apart|thick)\b)", _unit),
+    (rf"{_AMOUNT}m(?= (?:race|sprint|dash|hurdles)\b)", r"\1 meter"),
+    (rf"{_AMOUNT}-({_ANY})(?= [a-z])", lambda m: f"{m[1]} {_UNITS[m[2]]}"),
+    (
+        rf"(?<=[a-z]s)/({_PER}|hour|week|month|year|night|serving)(?!\w)",
+        lambda m: f" per {_named(m[1])}",
+    ),
+)
+
+
+def _named(unit: str) -> str:
+    return (_UNITS | _PERIODS).get(unit, unit)
+
+
+def _amounts(match: re.Match[str]) -> str:
+    sign, first, scale, dash, last, last_scale = match.groups()
+    falls = float(first.replace(",", "")) >= float(last.replace(",", "")) and not scale
+    if falls and dash != dash.strip():
+        return match.group()  # a subtraction
+    low = f"{first} {_SCALES[scale]}" if scale else first
+    high = f"{last} {_SCALES[last_scale]}" if last_scale else last
+    return f"{low} to {high} {plural(_MONEY[sign])}"
+
+
+def _scaled(match: re.Match[str]) -> str:
+    name = _MONEY[match[1]]
+    return f"{match[2]} {_SCALES[match[3]]} {name if _is_before_noun(match) else plural(name)}"
+
+
+def _bill(match: re.Match[str]) -> str:
+    return f"{match[2]} {_MONEY[match[1]]}" if _is_before_noun(match) else match.group()
+
+
+def _after(match: re.Match[str]) -> str:
+    number, scale, sign = match.groups()
+    name = (_MONEY | _CODES)[sign]
+    return f"{number} {_SCALES[scale]} {plural(name)}" if scale else _counted(match, name)
+
+
+def _price(match: re.Match[str]) -> str:
+    return f"{match[1]} per {_power(_named(match[2]), match[3])}"
+
+
+MONEY: tuple[Rule, ...] = (
+    (r"\bUS\$(?=\d)", "$"),
+    (rf"({CURRENCY})\s?[-−](?=\d)", r"minus \1"),
+    (
+        rf"({CURRENCY})\s?({NUMBER}){_SCALE}(\s?[-–—]\s?){CURRENCY}?({NUMBER}){_SCALE}(?!\w)",
+        _amounts,
+    ),
+    (rf"(?<![\w)])[-−–](?={CURRENCY}\d)", "minus "),
+    (rf"({CURRENCY})\s?({NUMBER})\s?({_either(_SCALES)})(?!\w)", _scaled),
+    (rf"({NUMBER}){_SCALE}\s?([$€£¥₹])(?!\d)", _after),
+    (rf"({NUMBER}){_SCALE}\s?({_either(_CODES)})(?!\w)", _after),
+    (
+        rf"({CURRENCY}{NUMBER}|\b(?:dollars|euros|pounds|rupees))\s?/\s?([A-Za-z]+)(²)?(?!\w)",
+        _price,
+    ),
+    (r"([$£€])(\d+)(?![\d.,])", _bill),
+)
