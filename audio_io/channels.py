@@ -63,7 +63,8 @@ class ChannelMix:
         self._weights[[number - 1 for number in chosen] or slice(None)] = 1.0
         self._weights /= self._weights.sum()
         self._last: NDArray[np.float32] | None = None
-        self._background: NDArray[np.float64] | None = None
+        # Zero, that is unknown, in digital silence.
+        self._background = np.zeros(channels)
         self._evidence = np.zeros(channels)
         self._products = np.zeros((channels, channels))
 
@@ -82,7 +83,7 @@ class ChannelMix:
         return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
     def _segment(self, frames: NDArray[np.float32]) -> Audio:
-        first = self._background is None
+        first = self._last is None
         before, self._weights = self._weights, self._weigh(frames)
         if first:
             before = self._weights
@@ -99,12 +100,15 @@ class ChannelMix:
         self._last = frames[-1:].copy()
         products = changes.T @ changes / len(frames)
         power = products.diagonal()
-        if self._background is None:
-            self._background = power * _FIRST_BACKGROUND
         steps = len(frames) / self._size
-        self._background = np.minimum(power, self._background * _RISE**steps)
+        background = self._background * _RISE**steps
+        background = np.where(background > 0.0, background, power * _FIRST_BACKGROUND)
+        # Digital silence says nothing about the noise that comes back with the sound.
+        sounds = np.count_nonzero(changes, axis=0) > len(frames) / 2
+        self._background = np.where(sounds, np.minimum(power, background), 0.0)
         fade = _FADE**steps
-        above = np.where(power > _ABOVE * self._background, power, 0.0)
+        known = self._background > 0.0
+        above = np.where(known & (power > _ABOVE * self._background), power, 0.0)
         self._evidence = np.maximum(self._evidence * fade, above)
         self._products = self._products * fade + products
         best = int(np.argmax(self._evidence))

@@ -21,6 +21,9 @@ ASSISTANT_FRAME = FRAME * ASSISTANT_RATE // USER_RATE
 FRAME_S = FRAME / USER_RATE
 """Seconds in one frame."""
 
+LONGEST_CATCH_UP_S = 1.0
+"""Most seconds by which what keeps pace with the wall clock catches up after it stood still."""
+
 
 def seconds(samples: int, rate: int = USER_RATE) -> float:
     """Return the length of ``samples`` at ``rate`` Hz, in seconds."""

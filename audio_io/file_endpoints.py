@@ -9,7 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, FRAME, FRAME_S, USER_RATE
+from audio_io.clock import (
+    ASSISTANT_FRAME,
+    ASSISTANT_RATE,
+    FRAME,
+    FRAME_S,
+    LONGEST_CATCH_UP_S,
+    USER_RATE,
+)
 from audio_io.endpoints import EndpointStatus
 from audio_io.errors import AudioFileError
 from audio_io.files import AudioWriter, mono_blocks, open_audio
@@ -21,8 +28,9 @@ from audio_io.signal import Audio, Position
 class Pacer:
     """Lets one frame through every 20 ms of ``clock``.
 
-    Time counts from the first :meth:`wait`, so delays do not add up. A frame is due when its last
-    sample is: 20 ms after its first.
+    Time counts from the first :meth:`wait`, so delays do not add up, but for what is longer than
+    :data:`~audio_io.clock.LONGEST_CATCH_UP_S`. A frame is due when its last sample is: 20 ms after
+    its first.
     """
 
     def __init__(
@@ -41,6 +49,8 @@ class Pacer:
         if self._began is None:
             self._began = now
         wait = self._began + (self._frames + 1) * FRAME_S - now
+        if wait < -LONGEST_CATCH_UP_S:  # the program was stopped, or the machine slept
+            self._began -= wait + LONGEST_CATCH_UP_S
         if wait > 0:
             self._sleep(min(wait, timeout))
             if wait > timeout:

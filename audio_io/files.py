@@ -47,17 +47,19 @@ def open_audio(path: Path) -> Any:
     A pipe is read to its end first. Raises: AudioFileError when it is missing, a folder, not
     sound, or empty.
     """
-    if not path.exists():
-        raise AudioFileError(f"{path}: no such file")
-    if path.is_dir():
-        raise AudioFileError(f"{path} is a folder: give a sound file")
     try:
+        if not path.exists():
+            raise AudioFileError(f"{path}: no such file")
+        if path.is_dir():
+            raise AudioFileError(f"{path} is a folder: give a sound file")
         file = _SoundStream(with_true_size(_seekable(path)))
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: no header
-        reason = getattr(error, "error_string", None) or getattr(error, "strerror", None)
+        if reason := getattr(error, "strerror", None):
+            raise AudioFileError(f"cannot read {path}: {reason}") from error
+        reason = getattr(error, "error_string", None) or str(error)
         raise AudioFileError(
             f"{path} is not a sound file that can be read "
-            f"({str(reason or error).strip().rstrip('.')}): use WAV, FLAC or Ogg"
+            f"({reason.strip().rstrip('.')}): use WAV, FLAC or Ogg"
         ) from error
     if file.frames == 0:
         file.close()
@@ -146,14 +148,14 @@ class AudioWriter:
         except KeyError:
             known = ", ".join(sorted(_FORMATS))
             raise AudioFileError(f"{path}: the extension must be one of {known}") from None
-        if path.is_dir():
-            raise AudioFileError(f"{path} is a folder: give a file name")
         self.path = path
         self.frames = 0
         self._part = _part_of(path)
-        if not path.parent.is_dir():
-            raise AudioFileError(f"the folder {path.parent} does not exist: create it first")
         try:
+            if path.is_dir():
+                raise AudioFileError(f"{path} is a folder: give a file name")
+            if not path.parent.is_dir():
+                raise AudioFileError(f"the folder {path.parent} does not exist: create it first")
             self._part.open("wb").close()  # libsndfile gives no reason for a failure
         except OSError as error:
             raise AudioFileError(f"cannot write {path}: {error.strerror}") from error

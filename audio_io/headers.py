@@ -75,8 +75,12 @@ def _chunks(
 
 def _more_chunks(stream: BinaryIO, header: struct.Struct, at: int, length: int) -> bool:
     """Return whether chunks follow from ``at`` to the end, and not sound."""
-    names = [name for name, _, _ in _chunks(stream, header, at, length)]
-    return bool(names) and all(name.isascii() and name.decode().isprintable() for name in names)
+    found = False
+    for name, _, _ in _chunks(stream, header, at, length):
+        if not (name.isascii() and name.decode().isprintable()):
+            return False
+        found = True
+    return found
 
 
 class _Patched(io.RawIOBase):

@@ -13,6 +13,7 @@ import select
 import sys
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OUT_OF_REACH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 
 
 class CliError(Exception):
@@ -28,7 +29,7 @@ class SessionError(CliError):
 
 
 class OutputClosed(CliError):  # noqa: N818 - not a fault
-    """The program or terminal that shows our output has gone; the conversation ends quietly."""
+    """What shows our output has gone, or takes nothing for a minute; the conversation ends."""
 
 
 def output_closed() -> bool:
@@ -58,6 +59,8 @@ def message_for(error: BaseException) -> str:
     elif isinstance(error, OSError) and error.errno in _NO_ROOM:
         where = error.filename or "its output"
         message = f"cannot write {where}: {error.strerror}; make room on the disk"
+    elif isinstance(error, OSError) and error.errno in _OUT_OF_REACH and error.filename:
+        message = f"cannot use {error.filename}: {error.strerror}; choose another path"
     else:
         import logging
 

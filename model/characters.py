@@ -37,7 +37,10 @@ def read_json(text: str) -> Any:
 
     Raises: ValueError.
     """
-    found = json.loads(text)
-    if "\\u" in text:
-        found = json.loads(whole_text(json.dumps(found, ensure_ascii=False)))
+    try:
+        found = json.loads(text)
+        if "\\u" in text:
+            found = json.loads(whole_text(json.dumps(found, ensure_ascii=False)))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
     return found

@@ -74,7 +74,7 @@ def _read(
     is_json = path.suffix == ".json"
     try:
         values = json.loads(text) if is_json else tomllib.loads(text)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         language = "JSON" if is_json else "TOML"
         raise ValueError(f"{path} is not valid {language}: {problem}") from problem
     if format is not None and isinstance(values, dict):
@@ -84,7 +84,7 @@ def _read(
             raise ValueError(f"{path} {shown}; this covo reads format = {format}")
     try:
         return convert(values, kind, ignore_unknown=ignore_unknown)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"{path}: {problem}") from problem
 
 

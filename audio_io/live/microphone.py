@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from audio_io.channels import ChannelMix
-from audio_io.clock import FRAME, FRAME_S, USER_RATE
+from audio_io.clock import FRAME, FRAME_S, LONGEST_CATCH_UP_S, USER_RATE
 from audio_io.endpoints import EndpointStatus
 from audio_io.live.devices import Backend, permission_hint
 from audio_io.live.line import DeviceLine
@@ -24,7 +24,6 @@ from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 
 _POLL_S = 0.005
-_LONGEST_CATCH_UP_S = 1.0
 _ZEROS_S = 3.0
 
 
@@ -141,7 +140,7 @@ class LiveMicrophone:
 
     def _fill_gap(self, now: float) -> None:
         # After the machine slept for hours, do not catch up on hours of silence.
-        self._last = max(self._last, now - _LONGEST_CATCH_UP_S)
+        self._last = max(self._last, now - LONGEST_CATCH_UP_S)
         due = int((now - self._last) / FRAME_S + 1e-6)
         if due > 0:
             self._last += due * FRAME_S

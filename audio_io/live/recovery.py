@@ -154,8 +154,8 @@ class Recovery:
     """The internal error in the latest attempt, or empty."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _busy: bool = False
-    _attempts: int = 0
     _next: float = -math.inf
+    _delay: float = _FIRST_DELAY_S
     _found: DeviceLine | None = None
     _cancelled: bool = False
 
@@ -167,12 +167,12 @@ class Recovery:
                 return found
             if self._busy or now < self._next:
                 return None
-            self._busy = True
-            attempt = self._attempts
-            self._attempts += 1
-            self._next = now + min(_FIRST_DELAY_S * 2**attempt, _LONGEST_DELAY_S)
+            rescan = self._next > -math.inf  # not at the first attempt
+            self._next = now + self._delay
+            self._delay = min(2 * self._delay, _LONGEST_DELAY_S)
             patient = not self.follow_default and now - self.since < PATIENCE_S
-        self.run(lambda: self._attempt(rescan=attempt > 0, patient=patient))
+            self._busy = True
+        self.run(lambda: self._attempt(rescan=rescan, patient=patient))
         return None
 
     def cancel(self) -> None:

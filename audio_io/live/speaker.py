@@ -29,7 +29,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, LONGEST_CATCH_UP_S
 from audio_io.endpoints import EndpointStatus
 from audio_io.errors import AudioError
 from audio_io.live.devices import Backend
@@ -49,7 +49,6 @@ _SHRINK_AFTER_S = 300.0
 """Time without a miss after which the ring shrinks by a step; every miss doubles it."""
 _KEEP_S = 0.03
 _FADE_S = 0.01
-_LONGEST_CATCH_UP_S = 1.0
 _CLOSE_S = 1.0
 _RESTARTS = 3
 
@@ -230,7 +229,7 @@ class LiveSpeaker(PlayoutSpeaker):
     def _run_dry(self, now: float) -> None:
         frame_seconds = ASSISTANT_FRAME / ASSISTANT_RATE
         # After the machine slept for hours, do not count hours as played.
-        self._clocked = max(self._clocked, now - _LONGEST_CATCH_UP_S)
+        self._clocked = max(self._clocked, now - LONGEST_CATCH_UP_S)
         while now - self._clocked >= frame_seconds - 1e-6:
             self._clocked += frame_seconds
             self._render()

@@ -156,4 +156,7 @@ def _to_continue(query: str, settings: Settings, flags: Mapping[str, object]) ->
 
 def _same(one: Path | None, other: Path | None) -> bool:
     """Return whether both paths are given and name the same existing file."""
-    return bool(one and other and one.exists() and other.exists() and one.samefile(other))
+    try:
+        return bool(one and other and one.samefile(other))
+    except OSError:  # one is missing, or out of reach
+        return False

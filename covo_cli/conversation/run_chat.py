@@ -127,7 +127,7 @@ def hold(
         voices=voices,
     )
     log.info("microphone %s; speaker %s", info.microphone, info.speaker)
-    screen = make_screen(mode, info, lambda: keys.state)
+    screen = make_screen(mode, info, lambda: keys.state, real_time=ends.real_time)
     recorders = [recorder] if recorder is not None else []
     consumers = [*ends.listeners, report, *recorders, keys, screen, HeapTrimmer()]
     conversation = Conversation(
@@ -157,11 +157,11 @@ def hold(
             recorder.close(ending.value)
         if not ends.live:
             ends.close()  # complete the output file, however long that takes
+    code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
+    leave_within(QUIT_S, code)  # from here on: a terminal may take no more output
     if not as_json:
         _farewell(report, recorder, ends)
     _tell_pending(tools, PlainConsole(stderr=as_json, wide=True))
-    code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
-    leave_within(QUIT_S, code)
     return code
 
 

@@ -94,7 +94,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
         return {}
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CliError(f"{path} is damaged; delete {folder} to begin again") from error
     return found
 
@@ -126,7 +126,7 @@ class Journal(Generic[T]):
             line = file.read(end - begin)
         try:
             return msgspec.json.decode(line, type=self._kind)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise CliError(
                 f"{self.path}, line {index + 1}: {error}; delete {self.path.parent} to begin again"
             ) from error

@@ -17,6 +17,9 @@ EXIT_INTERRUPTED = 130
 QUIT_S = 1.5
 """Limit for each of the two stages of quitting: ending the loop, closing the parts."""
 
+LAST_WORDS_S = 1.0
+"""Limit for the very last output, which a terminal may not take, as after Ctrl-S."""
+
 
 @dataclass
 class _Process:
@@ -76,27 +79,39 @@ def _give_up(seconds: float, code: int, last_words: Callable[[], str]) -> None:
 
     from covo_cli.process.log import log_path
 
-    logging.getLogger(__name__).error("not closed after %g s; leaving; the threads are:", seconds)
-    with contextlib.suppress(OSError), log_path().open("a") as stream:
-        faulthandler.dump_traceback(stream)
-    with contextlib.suppress(Exception):
-        import termios
+    def say_so() -> None:
+        with contextlib.suppress(Exception):
+            import termios
 
-        if _PROCESS.terminal is not None:
-            termios.tcsetattr(sys.stdin, termios.TCSANOW, _PROCESS.terminal)
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+            if _PROCESS.terminal is not None:
+                termios.tcsetattr(sys.stdin, termios.TCSANOW, _PROCESS.terminal)
+        logging.getLogger(__name__).error(
+            "not closed after %g s; leaving; the threads are:", seconds
+        )
+        with contextlib.suppress(OSError), log_path().open("a") as stream:
+            faulthandler.dump_traceback(stream)
         if sys.stdout.isatty():
-            sys.stdout.write("\x1b[?25h\n")  # show the cursor
+            sys.stdout.write("\x1b[?2004l\x1b[?25h\n")  # pastes unmarked, the cursor shown
         if words := last_words():
             sys.stderr.write(f"{words}\n")
-    _exit_now(code)
+
+    _exit_now(code, say_so)
 
 
-def _exit_now(code: int) -> NoReturn:
+def _exit_now(code: int, *last: Callable[[], object]) -> NoReturn:
     import logging
 
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            stream.flush()
-    logging.shutdown()
+    def finish() -> None:
+        with contextlib.suppress(Exception):
+            for step in last:
+                step()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        logging.shutdown()
+
+    # A thread that writes to a reader who takes nothing holds the stream's lock for good.
+    output = threading.Thread(target=finish, daemon=True)
+    output.start()
+    output.join(LAST_WORDS_S)
     os._exit(code)

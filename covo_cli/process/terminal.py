@@ -7,6 +7,7 @@ Rich reads ``[old]`` in a string as markup and ``:key:`` as an emoji. Every cons
 
 from __future__ import annotations
 
+import os
 import re
 from typing import IO, Any
 
@@ -16,6 +17,11 @@ from rich.text import Text
 
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters that could move the cursor or more; not the tab and the line feed."""
+
+
+def takes_commands() -> bool:
+    """Return whether ``TERM`` names a terminal that understands escape sequences."""
+    return os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
 
 
 class PlainConsole(Console):

@@ -6,11 +6,11 @@ has gone; the conversation then ends as if the user had quit.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Literal
 
+from covo_cli.process.terminal import takes_commands
 from covo_cli.screen.keys import KeyState
 from covo_cli.screen.live import LiveScreen
 from covo_cli.screen.plain import JsonScreen, LinesScreen
@@ -24,21 +24,25 @@ def choose_mode(json: bool = False) -> ScreenMode:
     """Return ``json`` if asked for, ``live`` if stdout is a capable terminal, else ``lines``."""
     if json:
         return "json"
-    able = os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
-    return "live" if sys.stdout.isatty() and able else "lines"
+    return "live" if sys.stdout.isatty() and takes_commands() else "lines"
 
 
 def make_screen(
-    mode: ScreenMode, info: ConversationInfo, keys: Callable[[], KeyState] = KeyState
+    mode: ScreenMode,
+    info: ConversationInfo,
+    keys: Callable[[], KeyState] = KeyState,
+    *,
+    real_time: bool = False,
 ) -> Screen:
     """Return the screen for ``mode``, on stdout.
 
-    ``keys`` returns the keyboard's state, for the live screen.
+    ``keys`` returns the keyboard's state, for the live screen. ``real_time``: the conversation must
+    not wait for the reader of stdout.
     """
     match mode:
         case "json":
-            return JsonScreen()
+            return JsonScreen(real_time=real_time)
         case "lines":
-            return LinesScreen(info)
+            return LinesScreen(info, real_time=real_time)
         case "live":
             return LiveScreen(ConversationView(info), keys)

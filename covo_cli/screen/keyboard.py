@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event
 from typing import Self
 
@@ -12,19 +13,27 @@ from blessed import Terminal
 
 from audio_io.worker import Worker, details_hint, join_all
 from covo_cli.conversation.request import FailureReport, Request
+from covo_cli.process.terminal import takes_commands
 from covo_cli.screen.keys import KeyMachine
 
 POLL_S = 0.1
 """Longest wait for a key, and thus for closing."""
 
+PASTE_PAUSE_S = 0.5
+"""Longest pause within a paste."""
+
 RESTARTS = 3
+
+_CSI = "\x1b["
+_BEGIN_PASTE, _END_PASTE = "200~", f"{_CSI}201~"
 
 
 class Keyboard:
     """Feeds every key to ``machine``, and its requests to ``act``, on a thread of its own.
 
-    Keys come at once and are not echoed (cbreak); Ctrl-C still raises SIGINT. Does nothing unless
-    stdin and stdout are both terminals. ``act`` must be quick and thread-safe.
+    Keys come at once and are not echoed (cbreak); Ctrl-C still raises SIGINT. What is pasted is no
+    keys, where the terminal can tell. Does nothing unless stdin and stdout are both terminals.
+    ``act`` must be quick and thread-safe.
     """
 
     def __init__(self, machine: KeyMachine, act: Callable[[Request], None]) -> None:
@@ -51,7 +60,7 @@ class Keyboard:
         terminal = Terminal(stream=sys.__stdout__, force_styling=None)
         self._terminal = terminal  # first: the program may be stopped and continued at any moment
         # Not on the thread, which may hang: this must be undone.
-        self._restore.enter_context(terminal.cbreak())
+        self._set_up(terminal)
         self.start(terminal)
         return self
 
@@ -73,7 +82,12 @@ class Keyboard:
         """Let keys come at once again. Raises: termios.error."""
         self._restore.close()
         if self._terminal is not None and not self._stop.is_set():
-            self._restore.enter_context(self._terminal.cbreak())
+            self._set_up(self._terminal)
+
+    def _set_up(self, terminal: Terminal) -> None:
+        self._restore.enter_context(terminal.cbreak())
+        if takes_commands():
+            self._restore.enter_context(_pastes_marked(terminal))
 
     def close(self) -> None:
         """Stop reading and give the terminal its settings back. Safe to call twice."""
@@ -91,6 +105,9 @@ class Keyboard:
                 return
             if not key:
                 continue
+            if key == _CSI and (pasted := _pasted(terminal)) is not None:
+                self._machine.paste(pasted)
+                continue
             for action in self._machine.feed(key.name or str(key)):
                 self._act(action)
 
@@ -98,3 +115,34 @@ class Keyboard:
         self._failures += 1
         what = "a key failed" if self._failures <= RESTARTS else "stopped; quit with Ctrl-C"
         self._act(FailureReport(f"keyboard: {what}{details_hint()}"))
+
+
+@contextmanager
+def _pastes_marked(terminal: Terminal) -> Iterator[None]:
+    """Let the terminal mark what is pasted (bracketed paste)."""
+    _command(terminal, "\x1b[?2004h")
+    try:
+        yield
+    finally:
+        _command(terminal, "\x1b[?2004l")
+
+
+def _command(terminal: Terminal, sequence: str) -> None:
+    """Write ``sequence`` unless the terminal takes no output now, as after Ctrl-S."""
+    with suppress(OSError, ValueError):
+        if select.select([], [terminal.stream], [], POLL_S)[1]:
+            terminal.stream.write(sequence)
+            terminal.stream.flush()
+
+
+def _pasted(terminal: Terminal) -> str | None:
+    """Return what is pasted after the first two characters of its mark, None if it is no paste."""
+    text = terminal.flushinp()
+    if not text.startswith(_BEGIN_PASTE):
+        terminal.ungetch(text)
+        return None
+    while _END_PASTE not in text and (more := terminal.flushinp(PASTE_PAUSE_S)):
+        text += more
+    pasted, _, rest = text.removeprefix(_BEGIN_PASTE).partition(_END_PASTE)
+    terminal.ungetch(rest)
+    return pasted

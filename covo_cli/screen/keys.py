@@ -6,6 +6,7 @@ A key is the character typed, or blessed's name for it (``KEY_ESCAPE``, ``KEY_EN
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
@@ -84,10 +85,17 @@ class KeyMachine:
                 return self._edit(key)
             if self._state.picker is not None:
                 return self._pick(self._state.picker, key)
-            if self._asked and key in ANSWERS:
+            if self._asked and (answer := ANSWERS.get(key.lower())):
                 self._asked = False
-                return [SayText(ANSWERS[key])]
+                return [SayText(answer)]
             return self._feed(key)
+
+    def paste(self, text: str) -> None:
+        """Insert ``text`` into the line being typed, as one line; elsewhere it means nothing."""
+        with self._lock:
+            if self._state.typing:
+                self._insert(re.sub(r"[^\S ]+", " ", text))
+                self._show_line()
 
     def on_tick(self, tick: Tick) -> None:
         """Note the end of push-to-talk, also by a typed line or a turn that gets too long, and
@@ -170,11 +178,14 @@ class KeyMachine:
         elif (handler := self._line.keymap.get(key)) is not None:
             line = handler(self._line).line
         if line is None:
-            shown = self._line.display
-            self._state = KeyState(True, self._line.line, shown.cursor, talking)
+            self._show_line()
             return []
         self._state = KeyState(talking=talking)
         return [SayText(line.strip())] if line.strip() else []
+
+    def _show_line(self) -> None:
+        cursor = self._line.display.cursor
+        self._state = replace(self._state, text=self._line.line, cursor=cursor)
 
     def _insert(self, typed: str) -> None:
         """Insert ``typed``; at the end of the line it may join the character before (an accent)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ class Panel:
             lines = self._wrap(self._words(entry), self.width - label)
         name, style = NAMES[entry.who].lower(), WHO_STYLES[entry.who]
         if not label:
-            return [Text(f"{name}:", style), *lines]
+            return [self._fit(line) for line in (Text(f"{name}:", style), *lines)]
         heads = [Text(f"{name:<{label}}", style), *[Text(" " * label)] * len(lines)]
         return [Text.assemble(head, line) for head, line in zip(heads, lines, strict=False)]
 
@@ -77,7 +78,7 @@ class Panel:
                 said = said[len(said) - room :]
         if len(said) < room and not warnings:
             said.append(Text())
-        return [*said, *warnings, *status]
+        return [self._fit(line) for line in (*said, *warnings, *status)]
 
     # What was said
 
@@ -253,9 +254,8 @@ class Panel:
         after = typed[len(before) :]
         line = Text("type: " if self.width >= 30 else "> ", "bold yellow")
         room = self.width - line.cell_len - 1
-        while cell_len(before) > room:
-            before = before[1:]
-        line.append(before)
+        places = range(len(before) + 1)
+        line.append(before[bisect(places, False, key=lambda at: cell_len(before[at:]) <= room) :])
         line.append(after[:1] or " ", "reverse")
         line.append(after[1:])
         help_ = self._pairs(TYPING_KEYS, False)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from queue import Full, Queue
 from typing import Self, TextIO
 
 from audio_io.clock import ASSISTANT_RATE, seconds
+from audio_io.worker import Worker, join_all
 from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import OutputClosed
 from covo_cli.process.text import clean
@@ -41,18 +44,50 @@ _PLAYBACK = {PlaybackAction.HOLD: "pauses", PlaybackAction.RESUME: "goes on"}
 MOST_SHOWN = 200
 """Characters of a tool's result in a line."""
 
+MOST_WAITING = 3_000
+"""Texts that may wait for a reader: at least 60 s of a conversation."""
+
+CLOSE_LIMIT_S = 0.7
+"""How long closing waits for the reader to take what is left; see :mod:`.live` for the figure."""
+
+_STALLED = "the reader of the output takes nothing"
+
 
 class _StreamScreen:
-    """A screen on ``stream`` (default: stdout), which stays open."""
+    """A screen on ``stream`` (default: stdout), which stays open.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    In ``real_time`` a thread of its own writes while the screen is entered, so that the
+    conversation does not wait for a slow reader. Once :data:`MOST_WAITING` texts wait, the output
+    counts as closed.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, real_time: bool = False) -> None:
         self._stream = stream if stream is not None else sys.stdout
+        self._waiting: Queue[str | None] = Queue(MOST_WAITING)
+        self._writer = Worker(self._write_waiting, "output") if real_time else None
+        self._failure: OSError | OutputClosed | None = None
 
     def __enter__(self) -> Self:
+        if self._writer is not None:
+            self._writer.start()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Do nothing."""
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        """Write what is left. Raises: OutputClosed if nobody takes it, so that it is lost; OSError.
+
+        A reader that has gone wants nothing more.
+        """
+        if self._writer is None:
+            return
+        with suppress(Full):  # then it is stuck
+            self._waiting.put_nowait(None)
+        stalled = join_all([self._writer], CLOSE_LIMIT_S)
+        if error is not None:
+            return
+        if stalled:
+            raise OutputClosed(_STALLED)
+        if isinstance(self._failure, OSError):
+            raise self._failure
 
     def release(self) -> None:
         """Do nothing: lines stay as they are."""
@@ -61,6 +96,24 @@ class _StreamScreen:
         """Do nothing."""
 
     def _write(self, text: str) -> None:
+        if self._writer is None:
+            self._write_now(text)
+            return
+        if self._failure is not None:
+            raise self._failure
+        try:
+            self._waiting.put_nowait(text)
+        except Full:
+            raise OutputClosed(_STALLED) from None
+
+    def _write_waiting(self) -> None:
+        try:
+            while (text := self._waiting.get()) is not None:
+                self._write_now(text)
+        except (OSError, OutputClosed) as error:
+            self._failure = error
+
+    def _write_now(self, text: str) -> None:
         try:
             self._stream.write(text)
             self._stream.flush()
@@ -83,13 +136,16 @@ class JsonScreen(_StreamScreen):
 class LinesScreen(_StreamScreen):
     """Writes lines such as ``[00:03.2] you: ...``, timed by their end; ``--`` begins a remark."""
 
-    def __init__(self, info: ConversationInfo, stream: TextIO | None = None) -> None:
-        super().__init__(stream)
+    def __init__(
+        self, info: ConversationInfo, stream: TextIO | None = None, *, real_time: bool = False
+    ) -> None:
+        super().__init__(stream, real_time=real_time)
         self._info = info
         self._endpoints = {"microphone": "", "speaker": ""}
         self._muted = False
 
     def __enter__(self) -> Self:
+        super().__enter__()
         info = self._info
         kept = f"recording to {info.recording}" if info.recording else "not recording"
         devices = f"microphone {info.microphone}, speaker {info.speaker}"

@@ -25,7 +25,7 @@ from covo_cli.serve.protocol import SessionLink, WireProtocol, WireSession
 from covo_cli.serve.realtime.microphone import SocketMicrophone
 from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.realtime.wire import new_id
-from covo_cli.serve.recording import TOLD, SessionRecording, SessionRecordings
+from covo_cli.serve.recording import SessionRecording, SessionRecordings
 from model.engine import Engine
 
 MOST_EARLY = 64
@@ -201,6 +201,11 @@ class SessionConnection:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._send, event)
 
+        def tell(level: str, text: str) -> None:
+            if self._extended:
+                told = {"type": "covo.notice", "event_id": new_id("event")}
+                send({**told, "level": level, "text": text})
+
         def command(request: Request) -> None:
             conversation.send(request)
 
@@ -217,7 +222,7 @@ class SessionConnection:
         session = self._protocol.session(link, speaker)
         recorders = []
         if self._recordings is not None:
-            recorders.append(SessionRecording(self._recordings, engine.info))
+            recorders.append(SessionRecording(self._recordings, engine.info, tell))
         conversation = Conversation(
             microphone,
             speaker,
@@ -238,10 +243,6 @@ class SessionConnection:
 
         self._figures.begin(self._session_id)
         session.open()
-        if recorders and self._extended:
-            send(
-                {"type": "covo.notice", "event_id": new_id("event"), "level": "info", "text": TOLD}
-            )
         for message in self._early:
             session.take(message)
         self._early.clear()

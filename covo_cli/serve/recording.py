@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from covo_cli.conversation.consumer import Tick
 from covo_cli.errors import SessionError
@@ -12,7 +13,9 @@ from covo_cli.settings.settings import Settings, sessions_dir
 from model.engine import EngineInfo
 
 TOLD = "The server records this conversation."
-"""Told to covo's own clients."""
+"""Told to covo's own clients once it does."""
+TOLD_NOT = "From here on, the server does not record this conversation."
+"""Told to them if recording fails."""
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +32,10 @@ class SessionRecordings:
         self._lock = threading.Lock()
         self._open: set[SessionRecorder] = set()
 
-    def begin(self, info: EngineInfo) -> SessionRecorder | None:
-        """Begin to record a session with the engine of ``info``; None if that fails, which is
-        logged."""
+    def begin(self, info: EngineInfo) -> SessionRecorder:
+        """Begin to record a session with the engine of ``info``. Raises: SessionError."""
         meta = SessionMeta(info, "a client", "a client", self._settings)
-        try:
-            recorder = SessionRecorder(self.folder, meta)
-        except SessionError as error:
-            log.error("a session is not recorded: %s", error)
-            return None
+        recorder = SessionRecorder(self.folder, meta)
         with self._lock:
             self._open.add(recorder)
         return recorder
@@ -64,25 +62,33 @@ class SessionRecordings:
 class SessionRecording:
     """A consumer that records a session with the engine of ``info`` from its first frame on.
 
-    Files are made by the thread of the conversation, which goes on if they cannot be.
+    Files are made by the thread of the conversation, which goes on if they cannot be. ``tell``
+    passes on what the client should know, with its level.
     """
 
-    def __init__(self, recordings: SessionRecordings, info: EngineInfo) -> None:
+    def __init__(
+        self, recordings: SessionRecordings, info: EngineInfo, tell: Callable[[str, str], None]
+    ) -> None:
         self._recordings = recordings
         self._info = info
+        self._tell = tell
         self._begun = False
         self._recorder: SessionRecorder | None = None
 
     def on_tick(self, tick: Tick) -> None:
         """Record a frame."""
-        if not self._begun:
-            self._begun, self._recorder = True, self._recordings.begin(self._info)
-        if self._recorder is None:
-            return
+        begins, self._begun = not self._begun, True
         try:
-            self._recorder.on_tick(tick)
+            if begins:
+                self._recorder = self._recordings.begin(self._info)
+            if self._recorder is not None:
+                self._recorder.on_tick(tick)
         except SessionError as error:
-            log.error("%s", error)
+            log.error("a session is not recorded: %s", error)
+            self._tell("warning", TOLD_NOT)
+        else:
+            if begins:
+                self._tell("info", TOLD)
 
     def finish(self) -> None:
         """Complete the recording, if it began."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from covo_cli.sessions.store import Session, SessionStore
 from covo_cli.sessions.transcript import TranscriptEntry, Who
@@ -84,7 +84,7 @@ def take_up(
     held_with = {key: value for key, value in _held_with(session) if key not in given}
     warnings = [*session.warnings]
     persona = held_with.get(_PERSONA)
-    if persona and not Path(persona).is_file():
+    if persona and not os.path.isfile(persona):  # noqa: PTH113 - false also where it may not look
         warnings.append(f"the persona file {persona} is gone; the persona is the one set now")
         del held_with[_PERSONA]
     voice = held_with.get(_VOICE_KEYS["lite"])

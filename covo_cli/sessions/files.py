@@ -6,6 +6,7 @@ released however its owner dies; filelock would leave a lock file beside it.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from enum import StrEnum
@@ -61,9 +62,22 @@ else:
         return True
 
 
+def open_to_lock(path: Path) -> int:
+    """Open ``path`` for :func:`try_lock` and return the descriptor. Raises: OSError.
+
+    NFS locks a file only for who may write it; elsewhere reading is enough.
+    """
+    try:
+        return os.open(path, os.O_RDWR)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        return os.open(path, os.O_RDONLY)
+
+
 def is_locked(path: Path) -> bool:
-    """Return whether a living process locks ``path``. Raises: OSError if it cannot be read."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Return whether a living process locks ``path``. Raises: OSError if that cannot be told."""
+    descriptor = open_to_lock(path)
     try:
         return not try_lock(descriptor)
     finally:

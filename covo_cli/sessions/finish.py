@@ -13,7 +13,13 @@ from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.audio import RATE, read_part, write_sound
 from covo_cli.sessions.event_log import read_events
-from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, TRANSCRIPT, try_lock
+from covo_cli.sessions.files import (
+    AUDIO,
+    PARTIAL_AUDIO,
+    TRANSCRIPT,
+    open_to_lock,
+    try_lock,
+)
 from covo_cli.sessions.info import UNFINISHED, SessionInfo, read_info, write_info
 from covo_cli.sessions.markdown import transcript_markdown
 from covo_cli.sessions.transcript import Who, transcript
@@ -56,7 +62,7 @@ def recover(folder: Path) -> SessionInfo:
     """
     part = folder / PARTIAL_AUDIO
     try:
-        descriptor = os.open(part, os.O_RDONLY)
+        descriptor = open_to_lock(part)
     except FileNotFoundError:
         raise SessionError(f"session {folder.name} has nothing to recover") from None
     except OSError as error:

@@ -80,7 +80,7 @@ def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
         warnings.append(f"{INFO} is missing")
     except OSError as error:
         warnings.append(f"{INFO} cannot be read: {error.strerror}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         warnings.append(f"{INFO} is damaged: {error}")
 
     version = record.pop("format", FORMAT)
@@ -92,7 +92,7 @@ def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
             if record.get(name) is not None:
                 value = convert(record[name], kind)
                 fields[name] = value.astimezone() if isinstance(value, datetime) else value
-        except (ValueError, OverflowError) as error:
+        except (ValueError, OverflowError, RecursionError) as error:
             warnings.append(f"{INFO}: {name} {str(error).strip()}")
     return SessionInfo(**{"started": start_of(folder), **fields}), warnings
 
@@ -113,7 +113,7 @@ def read_span(folder: Path) -> tuple[datetime, datetime]:
         # Written without a time zone, it is a local time.
         started = span.started.astimezone()
         return started, (span.ended or started).astimezone()
-    except (OSError, ValueError, OverflowError):
+    except (OSError, ValueError, OverflowError, RecursionError):
         info, _ = read_info(folder)
         return info.started, info.ended or info.started
 

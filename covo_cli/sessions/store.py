@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -156,8 +157,16 @@ class SessionStore:
         folder = self.root / name
         if name not in self.names():
             raise SessionError(f"there is no session {name!r}")
-        if _load(folder).state is SessionState.RECORDING:
-            raise SessionError(f"session {name} is being recorded; end the conversation first")
+        try:
+            if is_locked(folder / PARTIAL_AUDIO):
+                raise SessionError(f"session {name} is being recorded; end the conversation first")
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise SessionError(
+                f"cannot tell whether session {name} is being recorded ({error.strerror}); if it "
+                f"is not, remove {folder} yourself"
+            ) from error
         if folder.is_symlink():
             raise SessionError(f"{folder} is a link, not a folder; remove it yourself")
         try:
@@ -167,8 +176,13 @@ class SessionStore:
 
 
 def _is_session(path: Path) -> bool:
-    named = _NAME.fullmatch(path.name) is not None
-    return path.is_dir() and (named or (path / INFO).exists() or (path / EVENTS).exists())
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir fails where it may not look
+        return False
+    return bool(_NAME.fullmatch(path.name)) or any(_is_there(path / x) for x in (INFO, EVENTS))
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists fails where it may not look
 
 
 def _begun(folder: Path) -> tuple[datetime, int]:
@@ -184,9 +198,10 @@ def _load(folder: Path, warning: str = "") -> Session:
     part, part_seconds, locked = folder / PARTIAL_AUDIO, None, False
     # Look at the sound first: a recording that ends now writes its record, then removes the part.
     try:
-        part_seconds, locked = part.stat().st_size / PARTIAL_BYTES_PER_SECOND, is_locked(part)
+        part_seconds = part.stat().st_size / PARTIAL_BYTES_PER_SECOND
+        locked = is_locked(part)
     except FileNotFoundError:
-        pass
+        part_seconds = None
     except OSError as error:
         warnings.append(f"{part.name} cannot be read: {error.strerror}")
     info, info_warnings = read_info(folder)
@@ -194,7 +209,7 @@ def _load(folder: Path, warning: str = "") -> Session:
     if part_seconds is not None:
         state = SessionState.RECORDING if locked else SessionState.UNFINISHED
     else:
-        if not (folder / AUDIO).exists():
+        if not _is_there(folder / AUDIO):
             warnings.append(f"{AUDIO} is missing")
         if warnings:
             state = SessionState.DAMAGED

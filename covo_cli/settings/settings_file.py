@@ -42,7 +42,7 @@ def parse(text: str, path: Path) -> list[SettingEntry]:
 
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(
             f"{path} is not valid TOML: {error}; fix it with `covo config edit`, or move it away "
             "to start from the defaults"

@@ -20,6 +20,7 @@ from model.tools.tool import ToolCall
 
 _MAY_RECUR = 8
 """Repeated tokens that the DRY sampler allows, because an answer may echo its question."""
+_UNTOLD = "llama.cpp did not tell whether it knows them; asked again at the next turn"
 
 Tools = Sequence[Mapping[str, Any]]
 """Tools that a reply may call, in OpenAI's form."""
@@ -247,11 +248,15 @@ class ToolCallingLlama(LlamaChat):
         channel: Channel[ChatPart | ToolCalls] = Channel(cancelled)
 
         def produce() -> None:
-            usable = tools if self._slot.knows_tools() else ()
-            if tools and not usable and not self._told:
+            skilled = self._slot.knows_tools()
+            usable = tools if skilled else ()
+            if tools and skilled is None:
+                channel.put(ReplyNotice("warning", f"{self.name} answers without tools: {_UNTOLD}"))
+            elif tools and not skilled and not self._told:
                 channel.put(no_tools(self.name))
             calls = self._produce(messages, usable, channel.put, lambda: channel.stopped)
-            self._told = self._told or not channel.stopped  # else nobody saw it
+            if skilled is not None and not channel.stopped:  # else nobody saw it
+                self._told = True
             if calls:
                 channel.put(ToolCalls(calls))
 

@@ -41,7 +41,9 @@ class LlamaModel:
         self._open: set[LlamaSlot] = set()
         self._key = secrets.token_urlsafe(32)
         self._server: Any = None
-        self._lock = threading.Lock()
+        self._skilled: bool | None = None
+        self._loading = threading.Lock()
+        self._lock = threading.Lock()  # held for a moment only
 
     @property
     def name(self) -> str:
@@ -54,7 +56,7 @@ class LlamaModel:
         llama.cpp computes what all slots ask in one batch. Of a long prompt in another slot, one
         that comes ``first`` waits for one batch at most. Raises: ChatError once it is loaded.
         """
-        with self._lock:
+        with self._loading, self._lock:
             if self._server is not None:
                 raise ChatError(f"the chat model {self.name} is loaded already")
             taken = LlamaSlot(self, context)
@@ -67,36 +69,51 @@ class LlamaModel:
 
         Raises: ChatError.
         """
-        with self._lock:
-            if slot.closed:
-                raise ChatError(f"the chat model {self.name} was closed")
-            if self._server is None:
-                self._server = self._start(slot, progress)
-            return self._server, self._slots.index(slot)
+        with self._loading:
+            if self._server is None and not slot.closed:
+                self._keep(self._start(slot, progress))
+            with self._lock:
+                if slot.closed:
+                    raise ChatError(f"the chat model {self.name} was closed")
+                return self._server, self._slots.index(slot)
 
     def leave(self, slot: LlamaSlot) -> None:
-        """Give ``slot`` up, and the memory with the last one."""
+        """Give ``slot`` up, and the memory with the last one. Waits for nobody who loads it."""
         with self._lock:
             self._open.discard(slot)
             if not self._open:
                 self._server = None
 
-    def skilled_in_tools(self, server: Any) -> bool:
-        """Return whether the chat template of the file, which ``server`` serves, knows tools."""
+    def skilled_in_tools(self, server: Any) -> bool | None:
+        """Return whether the chat template of the file, which ``server`` serves, knows tools; None
+        if the server does not tell this time."""
         import httpx2
 
-        try:
-            properties = httpx2.get(
-                f"{server.listening_address}/props",
-                headers={"Authorization": f"Bearer {self._key}"},
-                timeout=_PROPERTIES_S,
-                trust_env=False,
-            ).json()
-            skills = properties["chat_template_caps"]
-            return all(skills.get(skill) is True for skill in _TOOL_SKILLS)
-        except (httpx2.HTTPError, OSError, ValueError, LookupError, TypeError, AttributeError):
-            log.exception("llama.cpp does not tell what the template of %s knows", self.name)
-            return False
+        if self._skilled is None:
+            try:
+                properties = (
+                    httpx2.get(
+                        f"{server.listening_address}/props",
+                        headers={"Authorization": f"Bearer {self._key}"},
+                        timeout=_PROPERTIES_S,
+                        trust_env=False,
+                    )
+                    .raise_for_status()
+                    .json()
+                )
+            except (httpx2.HTTPError, OSError, ValueError):
+                log.exception("llama.cpp does not tell what the template of %s knows", self.name)
+                return None
+            told = properties.get("chat_template_caps") if isinstance(properties, dict) else None
+            skills = told if isinstance(told, dict) else {}
+            self._skilled = all(skills.get(skill) is True for skill in _TOOL_SKILLS)
+        return self._skilled
+
+    def _keep(self, server: Any) -> None:
+        """Keep what was loaded, unless everybody has left meanwhile."""
+        with self._lock:
+            if self._open:
+                self._server = server
 
     def _start(self, slot: LlamaSlot, progress: Progress) -> Any:
         check_gguf(self.path)
@@ -123,7 +140,6 @@ class LlamaSlot:
         self._model = model
         self._busy = threading.Lock()
         self._closed = threading.Event()
-        self._tools: bool | None = None
 
     @property
     def closed(self) -> bool:
@@ -134,12 +150,11 @@ class LlamaSlot:
         """Load the model unless it is loaded. Raises: ChatError."""
         self._model.server(self, progress)
 
-    def knows_tools(self) -> bool:
-        """Return whether the model's chat template knows tools. Raises: ChatError."""
-        if self._tools is None:
-            server, _ = self._model.server(self, lambda stage: None)
-            self._tools = self._model.skilled_in_tools(server)
-        return self._tools
+    def knows_tools(self) -> bool | None:
+        """Return whether the model's chat template knows tools, None if that cannot be told now.
+        Raises: ChatError."""
+        server, _ = self._model.server(self, lambda stage: None)
+        return self._model.skilled_in_tools(server)
 
     def chat(self, request: Mapping[str, Any], receive: Receive) -> None:
         """Answer a chat; ``request`` and chunks are in OpenAI's form. Raises: ChatError."""
@@ -161,9 +176,9 @@ class LlamaSlot:
 
     def _ask(self, way: str, request: Mapping[str, Any], receive: Receive) -> None:
         with self._busy:
-            server, number = self._model.server(self, lambda stage: None)
-            asked = {**request, "id_slot": number, "cache_prompt": True}
             try:
+                server, number = self._model.server(self, lambda stage: None)
+                asked = {**request, "id_slot": number, "cache_prompt": True}
                 getattr(server, way)(asked, receive)
             except RuntimeError as error:
                 raise ChatError(f"the chat model {self._model.name} failed: {error}") from error

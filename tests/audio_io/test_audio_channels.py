@@ -52,6 +52,14 @@ def test_a_loud_hiss_on_another_input_is_left_out_once_it_is_known() -> None:
     np.testing.assert_allclose(got[2 * RATE :], speech()[2 * RATE :], atol=1e-6)
 
 
+@pytest.mark.parametrize("begin", [0.0, 0.213])
+@pytest.mark.parametrize("silent_s", [0.02, 0.5])
+def test_a_hiss_after_digital_silence_is_left_out_too(begin: float, silent_s: float) -> None:
+    noise = hiss(0.2)
+    noise[round(begin * RATE) : round((begin + silent_s) * RATE)] = 0.0
+    assert mixed(noise, speech())[1].used == (2,)
+
+
 def test_speech_with_opposite_signs_does_not_cancel() -> None:
     got, _ = mixed(speech(), -speech())
     np.testing.assert_allclose(np.abs(got), np.abs(speech()), atol=1e-6)

@@ -17,9 +17,11 @@ import soundfile
 
 from audio_io.clock import ASSISTANT_FRAME, FRAME
 from audio_io.errors import AudioError, AudioFileError
-from audio_io.file_endpoints import FileMicrophone, FileSpeaker
+from audio_io.file_endpoints import FileMicrophone, FileSpeaker, Pacer
 from audio_io.files import AudioWriter, read_audio, write_audio
+from audio_io.headers import with_true_size
 from audio_io.signal import Position
+from tests.permissions import out_of_reach
 
 
 def tone(rate: int, seconds: float, frequency: float = 440.0) -> np.ndarray:
@@ -129,6 +131,20 @@ def test_unwritable_places(tmp_path: Path, name: str, message: str) -> None:
     with pytest.raises(AudioFileError, match=message):
         FileSpeaker(tmp_path / name).start()
     assert [p.name for p in tmp_path.iterdir()] == ["folder.wav"]
+
+
+def test_paths_out_of_reach_are_one_clear_error(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    with out_of_reach(closed):
+        for path, reason in (
+            (closed / "a.wav", "Permission denied"),
+            (tmp_path / f"{'x' * 300}.wav", "File name too long"),
+        ):
+            with pytest.raises(AudioFileError, match=f"cannot read .*: {reason}"):
+                read_audio(path, 16_000)
+            with pytest.raises(AudioFileError, match=f"cannot write .*: {reason}"):
+                FileSpeaker(path).start()
 
 
 def test_a_part_file_that_cannot_be_made_is_found_at_start(tmp_path: Path) -> None:
@@ -297,6 +313,18 @@ def test_paced_keeps_to_the_clock_without_drift(tmp_path: Path) -> None:
     assert clock.now == pytest.approx(100.0 + (50 + due) * 0.02)
 
 
+def test_after_a_minute_at_a_standstill_a_second_is_caught_up() -> None:
+    clock = Clock()
+    pacer = Pacer(clock, clock.sleep)
+    assert pacer.wait(1.0)
+    clock.now += 60.0  # Ctrl-Z and fg
+    due, before = 0, clock.now
+    while clock.now == before:
+        assert pacer.wait(1.0)
+        due += 1
+    assert due == pytest.approx(51, abs=1)
+
+
 def test_paced_read_gives_up_after_its_timeout(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, tone(16_000, 1.0), 16_000)
@@ -399,6 +427,22 @@ def test_a_recorder_that_died_leaves_its_sound(tmp_path: Path, name: str, conten
         content += bytes(headed("WAV"))[44:]
     path.write_bytes(content)
     np.testing.assert_allclose(read_audio(path, 16_000), tone(16_000, 1.0), atol=1e-3)
+
+
+def test_digital_silence_is_not_searched_for_chunks() -> None:
+    class Counted(io.BytesIO):
+        reads = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            self.reads += 1
+            return super().read(size)
+
+    content = headed("WAV")[:40] + bytes(1_000_000)
+    stream = Counted(content)
+    with with_true_size(stream) as sound:
+        assert stream.reads < 10
+        assert sound.seek(40) == 40
+        assert sound.read(4) == struct.pack("<I", len(content) - 44)
 
 
 def test_chunks_after_the_sound_are_not_played(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from audio_io.errors import AudioError, DeviceError
 from audio_io.live.devices import Device, permission_hint
 from audio_io.live.microphone import LiveMicrophone
+from audio_io.live.recovery import Recovery
 from tests.fakes.audio import BUILT_IN, USB, FakeBackend, FakeClock
 
 
@@ -280,3 +281,17 @@ def test_close_while_a_device_is_being_opened_closes_that_too() -> None:
     setup.microphone.close()
     assert setup.microphone.ended
     assert setup.microphone.read(1.0) is None
+
+
+def test_a_device_that_stays_away_for_hours_is_still_looked_for() -> None:
+    backend, clock = FakeBackend(), FakeClock()
+    recovery = Recovery(backend, "input", USB, clock(), False, lambda work: work())
+    for _ in range(1100):
+        assert recovery.poll(clock()) is None
+        clock.now += 30
+    assert backend.rescans == 1099
+    backend.present.append(USB)
+    assert recovery.poll(clock()) is None  # begins the attempt
+    line = recovery.poll(clock())
+    assert line is not None
+    assert line.device == USB

@@ -176,7 +176,7 @@ def main(mode: str, pace: float) -> None:
     chosen = choose_mode() if mode == "auto" else mode
     machine = KeyMachine(tuple(INFO.voices), "heart")
     with ExitStack() as stack:
-        screen = make_screen(chosen, INFO, lambda: machine.state)
+        screen = make_screen(chosen, INFO, lambda: machine.state, real_time=pace > 0)
         keyboard = Keyboard(machine, act)
         for part in (job_control(keyboard, screen), screen, keyboard):
             stack.enter_context(part)

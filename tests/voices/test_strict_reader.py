@@ -100,6 +100,7 @@ def test_the_remedy_follows_every_error(tmp_path: Path) -> None:
         (None, f"cannot read {path}: No such file or directory; delete it"),
         (b"\xff", f"{path} is not UTF-8 (byte 0); delete it"),
         (b"{", f"{path} is not valid JSON: "),
+        (b"[" * 100_000, f"{path} is not valid JSON: "),
         (b"[]", f"{path}: must be a table, not []; delete it"),
         (b"{}", f"{path} has no format; this covo reads format = 1; delete it"),
         (b'{"format": 2}', f"{path} has format 2; this covo reads format = 1; delete it"),

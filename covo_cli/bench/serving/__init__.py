@@ -11,6 +11,7 @@ import asyncio
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -40,7 +41,8 @@ REST_S = 20.0
 
 _HELD = ("threads", "tasks", "open_files", "busy", "queued")
 _FIRST_VISITS = 60
-"""Clients that come before the threads are counted, because pools of threads fill and stay."""
+"""Clients that come before the threads are counted: an engine's threads start with the first work
+for each, and stay."""
 
 MOST_HELD_MB = 250.0
 """Memory that clients which misbehave may take at once: 50 MB for a message, sound, items and
@@ -141,6 +143,7 @@ def measure_serving(
         "left_behind": {
             name: max(0, getattr(after, name) - getattr(before, name)) for name in _HELD
         },
+        "threads_left": sorted((Counter(after.names) - Counter(before.names)).elements()),
         "places_lost": bench.places - after.places,
         "by_interval": {"minutes": watched.minutes, "memory_mb": watched.megabytes},
     }

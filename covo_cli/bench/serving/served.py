@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -38,10 +39,10 @@ _STATE, _STOP = "state", "stop"
 @dataclass(frozen=True, slots=True)
 class ServerState:
     """What the server's process holds: ``busy`` and ``queued`` as of its places; ``gaps`` and
-    ``late_steps`` since it began."""
+    ``late_steps`` since it began; ``names`` of its threads."""
 
     megabytes: float
-    threads: int
+    names: tuple[str, ...]
     tasks: int
     open_files: int
     busy: int
@@ -49,6 +50,11 @@ class ServerState:
     places: int
     gaps: int
     late_steps: int
+
+    @property
+    def threads(self) -> int:
+        """How many there are."""
+        return len(self.names)
 
 
 class ServedProcess:
@@ -130,7 +136,7 @@ def _serve(pipe: Connection, settings: Settings, name: str, sessions: int, token
     async def state() -> ServerState:
         return ServerState(
             megabytes=process.memory_info().rss / 2**20,
-            threads=threading.active_count(),
+            names=tuple(thread.name for thread in threading.enumerate()),
             tasks=len(asyncio.all_tasks()),
             open_files=process.num_fds() if psutil.POSIX else process.num_handles(),
             busy=places.busy,
@@ -142,6 +148,7 @@ def _serve(pipe: Connection, settings: Settings, name: str, sessions: int, token
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
+        await _fill_pool(sessions)
 
         def answer() -> None:
             try:
@@ -158,3 +165,13 @@ def _serve(pipe: Connection, settings: Settings, name: str, sessions: int, token
     asyncio.run(run())
     for engine in engines:
         engine.close()
+
+
+async def _fill_pool(threads: int) -> None:
+    """Start all threads of asyncio's pool, in which engines are made ready for the next client.
+
+    Each starts when those before it happen to be busy, and then stays: it is no client's.
+    """
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
+    together = threading.Barrier(threads)
+    await asyncio.gather(*(asyncio.to_thread(together.wait) for _ in range(threads)))

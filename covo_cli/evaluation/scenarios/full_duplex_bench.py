@@ -133,7 +133,7 @@ def _read(path: Path) -> dict[str, Any]:
     """Read the annotation in ``path``: an object, or the first element of a list."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EvaluationError(f"cannot read {path}: {error}") from error
     first = content[0] if isinstance(content, list) and content else content
     if not isinstance(first, dict):

@@ -57,7 +57,7 @@ def shards(folder: Path) -> tuple[Path, ...]:
     if indices:
         try:
             names = set(json.loads(indices[0].read_text(encoding="utf-8"))["weight_map"].values())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise WeightsError(f"{indices[0]} is not a safetensors index: {error!r}") from error
         found = tuple(folder / name for name in sorted(names))
     else:

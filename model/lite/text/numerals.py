@@ -24,7 +24,7 @@ _ORDINALS = (
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _PARTS = {2: "half", 4: "quarter"}
-_PAIRS = {("24", "7"), ("50", "50"), ("20", "20"), ("9", "11")}
+_PAIRS = {("24", "7"), ("20", "20"), ("9", "11")}
 """Numbers with a slash that are read one after the other."""
 _DATED = re.compile(
     r"\b(?:on|by|until|till|since|before|after|due|through|date)\W+$", re.IGNORECASE
@@ -141,7 +141,8 @@ def _fraction(match: re.Match[str]) -> str:
     before, after = match.string[: match.start()], match.string[match.end() :]
     measured = _MEASURED.match(after)
     in_turn = len(above) == 4 or (part <= 12 and len(below) == 4)  # a season, a month
-    if ((above, below) in _PAIRS and not measured) or (in_turn and _is_year(max(int(part), whole))):
+    a_pair = (above, below) in _PAIRS or part + whole == 100
+    if (a_pair and not measured) or (in_turn and _is_year(max(int(part), whole))):
         return f"{above} {below}"
     stars = whole in (10, 100) or (whole == 5 and after.startswith(" star"))
     if stars and 1 < part <= whole and not measured:
@@ -161,6 +162,8 @@ def _range(match: re.Match[str]) -> str:
     low, high = float(first.replace(",", "")), float(last.replace(",", ""))
     a_score = len(first) < 3 and len(last) < 3
     years = len(first) == 4 and len(last) == 2 and high > low % 100
+    if match.string[: match.start()].endswith("etween "):
+        return f"{first} and {last}"
     joined = low < high or (a_score and low != high) or years or dash != "-"
     return f"{first} to {last}" if joined else f"{first} {last}"
 

@@ -56,14 +56,15 @@ _UNCHANGED = ("hertz", "lux", "yen", "won")
 _MONEY = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yen", "₹": "rupee", "₩": "won"}
 _CODES = {"USD": "U.S. dollar", "CAD": "Canadian dollar", "AUD": "Australian dollar"}
 _CODES |= {"EUR": "euro", "GBP": "pound", "CHF": "Swiss franc", "INR": "rupee", "JPY": "yen"}
+_SCALE_WORDS = ("hundred", "thousand", "million", "billion", "trillion")
 _SCALES = {
     **{"k": "thousand", "K": "thousand", "m": "million", "M": "million", "mn": "million"},
     **{"b": "billion", "B": "billion", "bn": "billion", "tn": "trillion", "T": "trillion"},
-    **{word: word for word in ("hundred", "thousand", "million", "billion", "trillion")},
+    **{word: word for word in _SCALE_WORDS},
     **{"lakh": "lakh", "lakhs": "lakh", "crore": "crore", "crores": "crore"},
 }
 _ATTRIBUTIVE = re.compile(r"\b(?:an?|this|that|another|my|your|his|her|our|their) $", re.IGNORECASE)
-_NOUN = re.compile(r" (?!(?:of|per|to|or|and|in|at|for|from|off|is|was) )[a-z]{2}")
+_NOUN = re.compile(r" (?!(?:of|per|to|or|and|in|at|for|from|off|is|was) )[A-Za-z]{2}")
 
 
 def _either(words: Iterable[str]) -> str:
@@ -75,7 +76,7 @@ _SPACED = _either(set(_UNITS) - _NEEDS_NONE)
 _CLOSE = _either(set(_UNITS) - _NEEDS_SPACE)
 _PER = _either(_UNITS | _PERIODS)
 _LENGTH = _either(_LENGTHS)
-_PART = r" (?:hal(?:f|ves)|thirds?|quarters?|[a-z]+ths?)(?= )"
+_PART = rf" (?:hal(?:f|ves)|thirds?|quarters?|[a-z]+ths?|{'|'.join(_SCALE_WORDS)})(?= )"
 _AMOUNT = rf"(?<![\w$£€¥₹₩#])(?<![\w$£€¥₹₩][.,])({NUMBER}(?:{_PART})?|[½¼¾])"
 _END = r"(?![\w²³/'’-])(?:\.(?= [a-z]))?"
 _SCALE = rf"(?:\s?({_either(_SCALES)})(?!\w))?"
@@ -99,7 +100,8 @@ def _is_before_noun(match: re.Match[str]) -> bool:
 def _counted(match: re.Match[str], name: str) -> str:
     """Return the number that ``match`` begins with, and its unit."""
     number = match.group(1)
-    a_part = number in "½¼¾" or " " in number
+    a_part = number in "½¼¾" or (" " in number and not number.endswith(_SCALE_WORDS))
+    a_part &= not match.string[: match.start()].endswith(" and ")
     singular = number in ("1", "1.0") or a_part or _is_before_noun(match)
     return f"{number} {name if singular else plural(name)}"
 
@@ -151,6 +153,8 @@ UNITS: tuple[Rule, ...] = (
     (rf"{_AMOUNT}({_CLOSE}){_END}{_PHONES}", _unit),
     (rf"(?<![\w.])(\d+\.\d+)(s){_END}", _unit),
     (rf"{_AMOUNT}(m)(?= (?:wide|tall|long|deep|high|away|apart|thick)\b)", _unit),
+    (rf"{_AMOUNT} (in)\.?(?= (?:tall|wide|long|deep|high|thick|of rain|of snow)\b)", _unit),
+    (r"(?:(?<=ters)|(?<=feet)|(?<=ches)|(?<=ards)) [x×] (?=\d)", " by "),
     (rf"{_AMOUNT}m(?= (?:race|sprint|dash|hurdles)\b)", r"\1 meter"),
     (rf"{_AMOUNT}-({_ANY})(?= [a-z])", lambda m: f"{m[1]} {_UNITS[m[2]]}"),
     (
@@ -171,7 +175,8 @@ def _amounts(match: re.Match[str]) -> str:
         return match.group()  # a subtraction
     low = f"{first} {_SCALES[scale]}" if scale else first
     high = f"{last} {_SCALES[last_scale]}" if last_scale else last
-    return f"{low} to {high} {plural(_MONEY[sign])}"
+    name = _MONEY[sign]
+    return f"{low} to {high} {name if _is_before_noun(match) else plural(name)}"
 
 
 def _scaled(match: re.Match[str]) -> str:

@@ -187,7 +187,7 @@ def _check_content(wanted: CodeFile, path: Path) -> None:
             json.loads(path.read_text(encoding="utf-8")), dict
         ):
             raise ValueError("it holds no JSON object")
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, RecursionError) as error:
         raise WeightsError(
             f"the download of {wanted.path} is something else ({error}); check the setting "
             f"models.code_host and the network, then pull again"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 from covo_cli.app import app
 from covo_cli.bench.serving import ServeBench, _flat, _Watched, misbehaving
 from covo_cli.bench.serving.caller import PIECE, Caller, CallerFigures, as_pieces
+from covo_cli.bench.serving.served import _fill_pool
 from covo_cli.serve import prompt_http
 from covo_cli.serve.realtime.speaker import START_S
 from tests.covo_cli.serve.live_server import TOKEN, serving, until
@@ -70,6 +74,17 @@ def test_every_client_that_misbehaves_is_dealt_with_and_counted(monkeypatch):
     assert [kind for kind, clients in found.items() if clients.not_dealt_with] == ["gets away"]
 
 
+def test_threads_that_make_engines_ready_are_there_before_any_are_counted():
+    async def work() -> tuple[int, int]:
+        await _fill_pool(3)
+        before = threading.active_count()
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(9)))
+        return before, threading.active_count()
+
+    before, after = asyncio.run(work())
+    assert before == after
+
+
 def test_a_short_run(tmp_path):
     file = tmp_path / "serve.json"
     asked = ["--minutes", "0.2", "--sessions", "2", "--vanishing", "20", "--json", str(file)]
@@ -81,5 +96,5 @@ def test_a_short_run(tmp_path):
     assert sum(figures["vanished"].values()) == 20
     assert figures["places_lost"] == 0
     met = {goal["goal"]: goal["met"] for goal in figures["goals"]}
-    assert met["left behind by clients"]
+    assert met["left behind by clients"], figures["threads_left"]
     assert met["sessions that broke off, and errors"]

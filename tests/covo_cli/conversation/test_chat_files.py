@@ -20,6 +20,7 @@ from covo_cli.bench.words import word_error_rate
 from covo_cli.errors import is_expected, message_for
 from covo_cli.settings.settings import load_settings, models_dir
 from model.weights.packages import WeightStore
+from tests.permissions import out_of_reach
 from tests.voices.said import whisper
 
 QUESTION = Path(str(resources.files("covo_cli"))) / "demo_audio" / "australia.flac"
@@ -146,6 +147,16 @@ def test_a_sound_with_nan_leaves_no_output_and_no_session(refused, tmp_path):
 )
 def test_an_output_that_cannot_be_written(refused, tmp_path, output, word):
     refused("chat", "--input", QUESTION, "--output", tmp_path / output, words=(word,))
+
+
+def test_files_out_of_reach_are_told_with_the_reason(refused, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    long = tmp_path / f"{'x' * 300}.wav"
+    with out_of_reach(closed):
+        for path, reason in ((closed / "a.wav", "Permission denied"), (long, "name too long")):
+            refused("chat", "--input", path, "--output", path, words=("cannot write", reason))
+            refused("chat", "--input", path, words=("cannot read", reason))
 
 
 def test_the_answers_are_not_written_over_the_question(refused, tmp_path):

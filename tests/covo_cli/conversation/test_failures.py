@@ -183,6 +183,14 @@ def test_a_bug_in_the_recorder_ends_the_recording_only(hold, log, capsys, monkey
     assert "in a_bug" in log.read_text()
 
 
+def test_a_terminal_that_takes_no_farewell_has_a_limit(hold, monkeypatch):
+    steps = []
+    monkeypatch.setattr(run_chat, "leave_within", lambda *limit: steps.append("limit"))
+    monkeypatch.setattr(run_chat, "_farewell", lambda *parts: steps.append("farewell"))
+    assert hold(FakeGenerator(FakeClock())) == 0
+    assert steps == ["limit", "farewell"]
+
+
 def test_a_bug_in_the_engine_ends_the_conversation_and_keeps_the_recording(hold, log, monkeypatch):
     monkeypatch.setattr(TurnTakingEngine, "process", a_bug)
     with pytest.raises(ZeroDivisionError) as caught:

@@ -115,3 +115,24 @@ def test_nothing_native_reaches_the_terminal_even_after_quitting(covo, tmp_path)
     native = (tmp_path / "logs" / "native.log").read_text()
     for when in ("while it runs", "while it closes", "at the very end"):
         assert f"ALSA lib {when}" in native
+
+
+STALLED = """
+import sys
+from covo_cli.process import leaving
+leaving.LAST_WORDS_S = 0.1
+leaving.own_process()
+leaving.leave_within(0.1, 3)
+sys.stdout.write("x" * 1_000_000)
+"""
+
+
+def test_a_reader_that_takes_nothing_does_not_keep_the_process(tmp_path):
+    environment = os.environ | {"COVO_LOG_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", STALLED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as program:
+        try:
+            assert program.wait(30) == 3
+        finally:
+            program.kill()
+    assert "in <module>" in (tmp_path / "covo.log").read_text()  # where it stood

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -50,6 +51,13 @@ def test_a_name_cannot_command_the_terminal() -> None:
     PlainConsole(file=out).print("a\x1b]0;title\x07\x9b2J b\nc")
     assert out.getvalue() == "a\ufffd]0;title\ufffd\ufffd2J b\nc\n"
     assert message_for(CliError("a\x1b[2J\u202eb\udcff c")) == "covo: a [2J b\udcff c"
+
+
+def test_a_path_out_of_reach_is_no_bug() -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "/root/voices")
+    told = "covo: cannot use /root/voices: Permission denied; choose another path"
+    assert message_for(error) == told
+    assert "this is a bug" in message_for(PermissionError(errno.EACCES, "Permission denied"))
 
 
 def test_a_folder_may_have_brackets_in_its_name(

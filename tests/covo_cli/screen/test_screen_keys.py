@@ -175,6 +175,19 @@ def test_control_characters_are_not_typed(machine: KeyMachine) -> None:
     assert machine.state.text == "ab"
 
 
+def test_a_paste_is_one_line_and_no_keys(machine: KeyMachine) -> None:
+    machine.paste("q\n")
+    assert not machine.state.typing
+    feed(machine, "t", "a", " ")
+    machine.paste("first\r\nq\rthird\tand\x1b fourth")
+    assert machine.state.text == "a first q third and fourth"
+    assert machine.state.cursor == len(machine.state.text)
+    feed(machine, "KEY_HOME")
+    machine.paste("so: ")
+    assert (machine.state.text[:7], machine.state.cursor) == ("so: a f", 4)
+    assert feed(machine, "KEY_ENTER") == [SayText("so: a first q third and fourth")]
+
+
 def test_push_to_talk_may_end_without_a_key(machine: KeyMachine) -> None:
     def tell(talking: bool) -> None:
         sound = np.zeros(320, np.float32), np.zeros(480, np.float32)
@@ -206,6 +219,8 @@ def test_a_question_about_a_tool_is_answered_by_a_key() -> None:
     machine.on_tick(asked)
     assert machine.feed("n") == [SayText("No.")]
     assert machine.feed("n") == [NewSpeaker()]
+    machine.on_tick(asked)
+    assert machine.feed("N") == [SayText("No.")]  # Caps Lock
     machine.on_tick(asked)
     assert machine.feed("y") == [SayText("Yes.")]
     machine.on_tick(asked)

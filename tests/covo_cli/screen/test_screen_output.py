@@ -20,6 +20,7 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ from audio_io.clock import samples
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import FailureReport, Quit, Request
 from covo_cli.errors import OutputClosed
-from covo_cli.screen import choose_mode, make_screen
+from covo_cli.screen import choose_mode, make_screen, plain
 from covo_cli.screen.keyboard import RESTARTS, Keyboard
 from covo_cli.screen.keys import KeyMachine, KeyState
 from covo_cli.screen.live import LiveScreen
@@ -181,6 +182,75 @@ def test_closed_pipe_raises(mode: str) -> None:
         screen.on_tick(tick_with(Notice(0, "info", "x")))
     with pytest.raises(BrokenPipeError):
         stream.close()
+
+
+@pytest.mark.parametrize("mode", ["lines", "json"])
+def test_a_reader_that_takes_nothing_holds_up_no_conversation(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plain, "MOST_WAITING", 5)
+    monkeypatch.setattr(plain, "CLOSE_LIMIT_S", 0.05)
+    reader, writer = os.pipe()
+    stream = os.fdopen(writer, "w")
+    screen = (
+        LinesScreen(INFO, stream, real_time=True)
+        if mode == "lines"
+        else JsonScreen(stream, real_time=True)
+    )
+    long = tick_with(Notice(0, "info", "x" * 100_000))
+
+    def talk() -> None:
+        for _ in range(10):
+            screen.on_tick(long)
+
+    screen.__enter__()
+    with pytest.raises(OutputClosed, match="takes nothing"):
+        talk()
+    with pytest.raises(OutputClosed, match="takes nothing"):
+        screen.__exit__(None, None, None)
+    os.close(reader)  # ends the writing thread
+    assert screen._writer is not None
+    screen._writer.join(30)
+    with suppress(BrokenPipeError):
+        stream.close()
+
+
+def test_a_slow_reader_gets_every_event_of_a_conversation_in_real_time() -> None:
+    reader, writer = os.pipe()
+    text = "x" * 50_000
+    with (
+        os.fdopen(reader) as source,
+        os.fdopen(writer, "w") as stream,
+        JsonScreen(stream, real_time=True) as screen,
+    ):
+        for number in range(5):
+            screen.on_tick(tick_with(Notice(number, "info", text)))
+        lines = [json.loads(source.readline()) for _ in range(5)]
+    assert [(line["at"], line["text"]) for line in lines] == [(n, text) for n in range(5)]
+
+
+def test_a_reader_that_goes_ends_a_conversation_in_real_time_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w")
+    with JsonScreen(stream, real_time=True) as screen:
+        screen.on_tick(tick_with(Notice(0, "info", "x")))
+        assert screen._writer is not None
+        screen._writer.join(30)
+        with pytest.raises(OutputClosed, match="has gone"):
+            screen.on_tick(tick_with(Notice(0, "info", "x")))
+    with pytest.raises(BrokenPipeError):
+        stream.close()
+
+
+def test_a_broken_disk_is_told_at_the_end_at_the_latest() -> None:
+    class Broken(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output"):  # noqa: SIM117 - raised on leaving
+        with JsonScreen(Broken(), real_time=True) as screen:
+            screen.on_tick(tick_with(Notice(0, "info", "x")))
 
 
 # Which screen
@@ -489,6 +559,7 @@ def assert_restored(terminal: Terminal, *, flushed: bool = False) -> None:
     assert output.rindex("\x1b[?25h") > output.rindex("\x1b[?25l"), "the cursor stayed hidden"
     assert flushed or output.count("\x1b[?7l") == output.count("\x1b[?7h")
     assert output.rindex("\x1b[?7h") > output.rindex("\x1b[?7l")
+    assert output.rindex("\x1b[?2004l") > output.rindex("\x1b[?2004h"), "pastes stay marked"
 
 
 def test_quit_key_gives_the_terminal_back(run: Run) -> None:
@@ -526,7 +597,13 @@ def test_keys_and_resizing_while_it_runs(run: Run) -> None:
     terminal.shows("type: ")
     terminal.keys("grüß dich")
     terminal.shows("grüß dich")
-    terminal.keys("\r")
+    pasted = "one\r\nq\r" + "two " * 400
+    terminal.keys(f"\x1b[200~{pasted[:300]}")
+    terminal.keys(f"{pasted[300:]}\x1b[201~.")
+    terminal.shows("two two .")
+    terminal.keys("\x01")
+    terminal.shows("grüß dichone q two")
+    terminal.keys("\r\x1b[200~q\r\x1b[201~")  # no key where nothing is typed
     terminal.output = ""
     terminal.resize(10, 20)
     terminal.shows("\n" + "─" * 20 + "\r\n")

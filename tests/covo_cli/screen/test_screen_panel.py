@@ -167,6 +167,12 @@ def test_help_and_prompt_fit(width: int) -> None:
     assert "very long" in line
 
 
+@pytest.mark.parametrize("width", range(1, 9))
+def test_the_narrowest_windows_hold_a_prompt(width: int) -> None:
+    for keys in (KeyState(typing=True, text="abc", cursor=3), KeyState(help=True), KeyState()):
+        assert drawn(at(13.0), width, keys)
+
+
 def test_the_cursor_of_a_long_line_stays_visible() -> None:
     console = Console(file=io.StringIO(), width=20)
     panel = Panel(console, 20, Glyphs())
@@ -208,7 +214,7 @@ def test_ascii_terminals_get_ascii() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    width=st.integers(20, 120),
+    width=st.integers(1, 120),
     height=st.integers(1, 40),
     words=st.text(max_size=200),
     more=st.text(max_size=200),

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import numpy as np
@@ -19,13 +20,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from covo_cli.conversation.consumer import Tick
 from covo_cli.serve import places as places_module
 from covo_cli.serve.handshake import SECRET_S, Handshake
 from covo_cli.serve.places import Places, ServerStopsError
-from covo_cli.serve.recording import SessionRecordings
+from covo_cli.serve.recording import SessionRecording, SessionRecordings
 from covo_cli.sessions.audio import read_audio
 from covo_cli.sessions.store import SessionState, SessionStore
 from covo_cli.settings.settings import load_settings
+from model.engine import EngineInfo
 from tests import ROOT
 from tests.covo_cli.serve.live_server import (
     BEARER,
@@ -37,6 +40,9 @@ from tests.covo_cli.serve.live_server import (
     until,
 )
 
+INFO = EngineInfo("made up", "", "", "cpu", {})
+SILENCE = Tick(0, np.zeros(320, np.float32), np.zeros(480, np.float32), ())
+
 
 def ending(socket: ClientConnection) -> tuple[int | None, str | None]:
     """Read to the end; return the code and the reason of the close."""
@@ -44,6 +50,10 @@ def ending(socket: ClientConnection) -> tuple[int | None, str | None]:
         while True:
             socket.recv(10)
     return socket.close_code, socket.close_reason
+
+
+def notices(events: list[dict[str, Any]]) -> list[str]:
+    return [event["text"] for event in events if event["type"] == "covo.notice"]
 
 
 def drain(server: LiveServer) -> None:
@@ -235,9 +245,29 @@ def test_a_session_that_cannot_be_recorded_goes_on(tmp_path, monkeypatch, caplog
     recordings.folder = tmp_path / "file" / "sessions"
     (tmp_path / "file").write_text("no folder")
     with serving(words=["one"], word_seconds=0.05, recordings=recordings) as server:
-        with opened(server) as socket:
+        with opened(server, "covo=1") as socket:
             send(socket, "response.create")
-            receive(socket, "response.done")
+            told = receive(socket, "response.done")
         until(lambda: not server.places.busy)
     assert "a session is not recorded" in caplog.text
+    assert notices(told) == ["From here on, the server does not record this conversation."]
+    recordings.close()
+
+
+def test_a_client_is_told_when_its_recording_begins_and_when_it_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path))
+    recordings = SessionRecordings(load_settings({}))
+    told: list[tuple[str, int]] = []
+    store = SessionStore(recordings.folder)
+    recording = SessionRecording(
+        recordings, INFO, lambda level, text: told.append((level, len(store.names())))
+    )
+    recording.on_tick(SILENCE)
+    assert told == [("info", 1)]  # and what is told is true
+    recording.on_tick(SILENCE)
+    monkeypatch.setattr("covo_cli.sessions.recorder.MOST_WAITING", 0)
+    for _ in range(3):
+        recording.on_tick(SILENCE)
+    assert told == [("info", 1), ("warning", 1)]
+    recording.finish()
     recordings.close()

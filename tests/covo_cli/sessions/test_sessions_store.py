@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import fcntl
 import json
+import os
 from datetime import timedelta, timezone
 from pathlib import Path
 
@@ -49,6 +52,7 @@ from tests.fakes.session_factory import (
     conversation_events,
     record_session,
 )
+from tests.permissions import out_of_reach
 
 
 def read_back(events: list[Event]) -> list[Event]:
@@ -265,6 +269,20 @@ def test_other_things_in_the_folder_are_no_sessions(store: SessionStore) -> None
     assert store.open("about").state is SessionState.COMPLETE
 
 
+def test_folders_that_may_not_be_entered_spoil_no_list(store: SessionStore) -> None:
+    names = store.names()
+    lost, forbidden = store.root / "lost+found", store.root / names[1]
+    lost.mkdir()
+    with out_of_reach(lost, forbidden):
+        assert store.names() == names
+        damaged = [s.name for s in store.list() if s.state is SessionState.DAMAGED]
+        assert damaged == [forbidden.name]
+        assert store.open("last").state is SessionState.COMPLETE
+        with pytest.raises(SessionError, match=r"cannot tell whether .* \(Permission denied\)"):
+            store.delete(forbidden.name)
+    assert store.open(forbidden.name).state is SessionState.COMPLETE
+
+
 def test_deleting_removes_one_session(store: SessionStore) -> None:
     store.delete("2026-11-23_22-04-51")
     assert len(store.names()) == 2
@@ -280,6 +298,57 @@ def test_listing_recovers_nothing(tmp_path: Path) -> None:
     assert session.turn_count == 2
     assert (folder / "audio.part").exists()
     assert not (folder / "audio.flac").exists()
+
+
+def test_a_session_on_nfs_is_recovered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flock = fcntl.flock
+
+    def of_nfs(descriptor: int, how: int) -> None:
+        """Lock as NFS does: exclusively only what is open for writing."""
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", of_nfs)
+    record_session(tmp_path, finish=False)
+    store = SessionStore(tmp_path)
+    assert [session.state for session in store.list()] == [SessionState.UNFINISHED]
+    assert store.open("last").state is SessionState.RECOVERED
+
+
+def test_what_may_be_recorded_now_is_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    folder = record_session(tmp_path, finish=False)
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    store = SessionStore(tmp_path)
+    session = store.open("last")
+    assert session.state is SessionState.UNFINISHED
+    assert session.duration > 7.0
+    assert any("No locks available" in warning for warning in session.warnings)
+    with pytest.raises(SessionError, match="No locks available"):
+        store.delete(folder.name)
+    assert (folder / "audio.part").exists()
+
+
+def test_a_part_on_a_read_only_disk_is_opened_for_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def read_only(path: Path, flags: int, *more: int) -> int:
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return opened(path, flags, *more)
+
+    record_session(tmp_path, finish=False)
+    monkeypatch.setattr(os, "open", read_only)
+    (session,) = SessionStore(tmp_path).list()
+    assert session.state is SessionState.UNFINISHED
+    assert not any("audio.part" in warning for warning in session.warnings)
 
 
 def test_a_kill_just_before_the_part_was_removed_leaves_it_complete(tmp_path: Path) -> None:
@@ -312,6 +381,8 @@ def test_recovering_makes_it_whole_once(tmp_path: Path) -> None:
         ('{"format": 1, "started": "2026', "session.json is damaged"),
         ("[1, 2]", "not a JSON object"),
         ("\0\xff", "session.json is damaged"),
+        ("[" * 100_000, "session.json is damaged"),
+        ('{"settings":' * 100_000, "session.json is damaged"),
         ('{"format": 99}', "format 99"),
         ('{"turns": "two", "duration": -1}', "duration must be a number >= 0"),
         ('{"voices": [1], "engine": "lite", "ended": "yesterday"}', "voices [0] must be text"),

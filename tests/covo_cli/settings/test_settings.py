@@ -101,6 +101,8 @@ def test_without_anything_the_defaults_hold(file: Path) -> None:
         ("[chat]\nurl = 'ftp://me:word@there'\n", "chat.url cannot be 'ftp://***@there'"),
         ("[remote]\nurl = 'http://[::1'\n", "it must be an address such as ws://HOST:8765 or"),
         ("[turns\nsilence = 1\n", "is not valid TOML"),
+        (f"turns = {'[' * 10_000}", "is not valid TOML"),
+        (f"turns = {'1' * 10_000}", "is not valid TOML"),
         ("[audio]\ninput = \n", "at line 2"),
     ],
 )

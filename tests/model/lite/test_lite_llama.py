@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +96,32 @@ def test_a_file_that_is_busy_at_closing_is_freed_after_that(
     assert fake.loaded() is None
 
 
+def test_users_leave_while_another_loads_and_the_last_one_frees_the_file(
+    fake: FakeLlama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(llama, "_CLOSE_S", 0.01)
+    start, began, gate = llama.start_server, threading.Event(), threading.Event()
+
+    def slowly(path: Path, **about: Any) -> object:
+        began.set()
+        assert gate.wait(10)
+        return start(path, **about)
+
+    monkeypatch.setattr(llama, "start_server", slowly)
+    chat, outlook = both()
+    with ThreadPoolExecutor(2) as pool:
+        loading = pool.submit(outlook.load)
+        assert began.wait(5)
+        try:
+            for user in (chat, outlook):
+                pool.submit(user.close).result(2)
+        finally:
+            gate.set()
+        assert isinstance(loading.exception(5), EndOfTurnError)
+    assert fake.started
+    assert fake.loaded() is None
+
+
 def test_nobody_joins_a_file_that_is_loaded(fake: FakeLlama) -> None:
     chat, _ = both()
     chat.load()
@@ -177,7 +205,7 @@ def test_a_gguf_file_whose_template_knows_tools_uses_them(monkeypatch) -> None:
         {"chat_template_caps": {"supports_tools": True}},
         {"chat_template_caps": 5},
         {},
-        None,
+        [],
     ],
 )
 def test_a_template_without_tools_is_told_once_and_answers(monkeypatch, properties) -> None:
@@ -191,6 +219,21 @@ def test_a_template_without_tools_is_told_once_and_answers(monkeypatch, properti
         talk.cascade.close()
     assert told == [ReplyNotice("warning", "tiny cannot call tools: it answers without")]
     assert not any(fake.offered)
+
+
+def test_a_template_that_could_not_be_asked_about_is_asked_about_again(monkeypatch) -> None:
+    answers = [saying("Sure."), saying("Sure.")]
+    with served(FakeLlama(answers, properties=None), monkeypatch) as fake:
+        talk = ToolTalk(tool_chat(), [tool()])
+        [told] = [part for part in talk.say("Hello.") if isinstance(part, ReplyNotice)]
+        assert told.text.startswith("tiny answers without tools")
+        assert not any(fake.offered)
+        fake.properties = {"chat_template_caps": KNOWS_TOOLS}
+        parts = talk.say("Switch the lamp on.")
+        talk.cascade.close()
+    assert not [part for part in parts if isinstance(part, ReplyNotice)]
+    [_, last] = [request for request in fake.asked if request["max_tokens"] > 1]
+    assert [offered["function"]["name"] for offered in last["tools"]] == ["lamp"]
 
 
 def test_llama_cpp_itself_reads_the_template_and_the_call(tmp_path) -> None:

@@ -18,7 +18,7 @@ from model.jobs.channel import Cancelled
 from model.tools import executables
 from model.tools.clock import clock_tool
 from model.tools.executables import executable
-from model.tools.tool import Arguments, Tool, ToolResult
+from model.tools.tool import Arguments, Tool, ToolCall, ToolResult
 from model.tools.toolbox import MOST_CHARACTERS, RunningTool, trimmed
 
 
@@ -144,6 +144,11 @@ def test_output_is_bounded_at_its_limit(monkeypatch: Any) -> None:
     monkeypatch.setattr(executables, "MOST_BYTES", 10)
     assert run(python("print('x' * 9)")).outcome is ToolOutcome.DONE
     assert run(python("print('x' * 10)")).outcome is ToolOutcome.FAILED
+
+
+def test_arguments_nested_too_deep_are_refused() -> None:
+    with pytest.raises(ToolError, match="the arguments of lamp are not valid JSON"):
+        ToolCall("1", "lamp", "[" * 100_000).parsed()
 
 
 def test_the_question_names_the_arguments() -> None:
