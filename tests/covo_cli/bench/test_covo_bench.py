@@ -231,7 +231,7 @@ def test_chunks_are_timed_where_a_reply_speaks(monkeypatch):
     subject = build_subject(QUICK, plan, DeviceClock(torch.device("cpu")), 1.0, lambda stage: None)
     chunks = measure_chunks(subject, 7, 1, 1e9)
     assert [chunk["codes"] for chunk in chunks] == [7]
-    assert threads == ["covo-speech"] * 4  # the first, a capture, one timed, and on to the next
+    assert threads == ["covo-token2wav"] * 4  # the first, a capture, one timed, and on to the next
 
 
 def test_memory_is_held_against_the_plan(run):

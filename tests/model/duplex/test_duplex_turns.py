@@ -208,13 +208,6 @@ def test_the_doctor_looks_at_the_checkpoint(isolated, monkeypatch):
     assert report(FOLDER.parent)["full duplex"]["status"] == "failed"
 
 
-def test_a_device_that_is_none(isolated, monkeypatch):
-    monkeypatch.setenv("COVO_COVO_DEVICE", "banana")
-    settings = load_settings({"engine.name": "covo-fd", "covo.model": str(FOLDER)})
-    with pytest.raises(NetworkConfigError, match="no device 'banana'"):
-        build_engine(settings, real_time=False)
-
-
 def test_the_engines_of_a_server_share_the_network(isolated):
     settings = load_settings({"engine.name": "covo-fd", "covo.model": str(FOLDER)})
     choice = for_sessions(settings, choose_engine(settings), 2)
