@@ -48,6 +48,7 @@ class OpenTurn:
         spoken = self.audio()[max(0, self.length - voiced) :]
         self._speech = [spoken]
         self._powers = _powers(spoken)
+        self._all_powers = [power for frame in self._frames for power in _powers(frame)]
 
     def add(self, samples: Audio, voiced: bool, last_speech: int) -> None:
         """Append a frame. ``last_speech``: when the user last spoke, in user samples."""
@@ -57,10 +58,12 @@ class OpenTurn:
             pause = last_speech - len(samples) - self.end_of_speech
             self.longest_pause = max(self.longest_pause, pause)
             self.end_of_speech = last_speech
+        powers = _powers(samples)
+        self._all_powers += powers
         if voiced:
             self.voiced += len(samples)
             self._speech.append(samples)
-            self._powers += _powers(samples)
+            self._powers += powers
 
     def went_on_after(self, time: int) -> bool:
         """Return whether it began before ``time`` (user samples) and has speech after it."""
@@ -77,6 +80,15 @@ class OpenTurn:
             return None
         louder = sorted(powers)[len(powers) // 2 :]
         return power_to_db(sum(louder) / len(louder))
+
+    def above_noise(self) -> float:
+        """Return by how many dB its speech is louder than the quietest tenth of its audio; 0
+        without speech."""
+        level = self.level()
+        if level is None:
+            return 0.0
+        quiet = sorted(self._all_powers)[: 1 + len(self._all_powers) // 10]
+        return level - power_to_db(sum(quiet) / len(quiet))
 
     def speech(self) -> Audio:
         """Return its speech without pauses (float32 mono 16 kHz)."""

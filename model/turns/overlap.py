@@ -5,6 +5,7 @@ from __future__ import annotations
 from audio_io.clock import samples, seconds
 from audio_io.signal import Audio
 from model.events import Notice
+from model.hearing.identity.profile import LONG_ENOUGH_S
 from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
@@ -17,7 +18,7 @@ _FIRST_WORDS = samples(UNCLEAR_S)
 _MORE_WORDS = samples(0.15)
 """Recognise again after this much more speech."""
 
-_VOICE_TOLD = samples(1.6)
+_VOICE_TOLD = samples(LONG_ENOUGH_S + 0.4)
 """Speech after which the voice should have been told."""
 
 _LEAD = samples(0.3)

@@ -69,6 +69,10 @@ class ReplySide:
         """The number of the newest reply, 0 before any."""
         return self._responses[-1].reply if self._responses else 0
 
+    def told(self, reply: int) -> bool:
+        """Return whether one of the last two responses has ``reply``."""
+        return self._of(reply) is not None
+
     def of_item(self, item_id: str) -> WireResponse | None:
         """Return the response that an item is of, if it is one of the last two."""
         return next((r for r in self._responses if r.item_id == item_id), None)

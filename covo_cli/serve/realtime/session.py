@@ -38,6 +38,7 @@ from model.engine import (
 )
 from model.events import (
     Event,
+    Interrupted,
     ReplyStarted,
     StateChanged,
     TurnDiscarded,
@@ -270,6 +271,9 @@ class RealtimeSession:
                     self._replies.fail(waiting, reason)
             case ReplyStarted(reply=reply):
                 self._begin(reply)
+            case Interrupted(reply=reply) if not self._replies.told(reply):
+                self._user.belongs_to(reply)
+                self._history.answered(reply)
             case TurnLatency():
                 self._link.note(event)
             case _:

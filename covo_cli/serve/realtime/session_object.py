@@ -26,7 +26,7 @@ _TURN_FIELDS = {
     "server_vad": frozenset(ServerVad.model_fields),
     "semantic_vad": frozenset(SemanticVad.model_fields),
 }
-_SWITCHES = ("turn_detection", "transcription", "noise_reduction", "tracing")
+_SWITCHES = ("turn_detection", "transcription", "noise_reduction", "tracing", "idle_timeout_ms")
 _EAGERNESS = {"low": "patient", "high": "eager"}
 _IN_RATES = (24_000, 16_000)
 _OUT_RATES = (24_000,)

@@ -163,9 +163,13 @@ class UserSide:
     def answered(self, reply: int) -> None:
         """Note that reply ``reply`` answers all turns so far."""
         self.unanswered = 0
-        item_id = self.commit()
+        self.commit()
         self.unanswered = 0
-        entry = self._items[item_id] if item_id is not None else None
+        self.belongs_to(reply)
+
+    def belongs_to(self, reply: int) -> None:
+        """Note that the engine remembers the turn so far with reply ``reply``, if it is an item."""
+        entry = self._items[self._open.item_id] if self._open is not None else None
         if entry is not None and not entry.exchange:
             entry.exchange = reply
 

@@ -1,12 +1,15 @@
 """The user's voice, learnt at the beginning of a conversation and kept in memory only.
 
-The likeness of two voices is the cosine of their embeddings. It grows with the length of speech, so
-what is asked of it does too: :data:`THRESHOLDS` are measured by ``covo bench speakers``.
+The likeness of two voices is the cosine of their embeddings, each taken from the middle of many
+voices: what all voices have in common tells nothing. It grows with the length of speech and falls
+with noise, so what is asked of it does too: ``covo bench speakers`` measures :data:`THRESHOLDS`.
 """
 
 from __future__ import annotations
 
 import threading
+from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +21,8 @@ from audio_io.signal import Audio
 from model.hearing.identity.campplus import CamPlusPlus
 from model.hearing.identity.checkpoint import read_checkpoint
 from model.hearing.identity.fbank import features
+from voices.library import library_voiceprints
+from voices.store import BUILTIN
 
 Embedding = NDArray[np.float32]
 
@@ -28,8 +33,20 @@ MOST_S = 4.0
 SHORTEST_S = 0.8
 """Speech that can be compared with a profile."""
 
-THRESHOLDS = ((0.8, 0.25), (1.5, 0.33), (2.0, 0.36))
-"""Seconds of speech, and the likeness below which it is somebody else's."""
+THRESHOLDS = ((0.8, 0.30), (1.2, 0.38), (1.7, 0.52), (2.4, 0.60))
+"""Seconds of speech, and the likeness below which it is somebody else's in a quiet room."""
+
+QUIET_DB = 22.0
+"""Least signal-to-noise ratio of a quiet room."""
+
+PER_DB = 0.025
+"""Lower the thresholds by this share for each dB below :data:`QUIET_DB`."""
+
+LONG_ENOUGH_S = THRESHOLDS[-1][0]
+"""More speech than this tells no more."""
+
+YARDSTICK = frozenset({"bella", "emma", "george", "heart", "michael"})
+"""The voices of the yardstick's sets, which must not be known to what is measured with them."""
 
 
 class SpeakerEmbedder(Protocol):
@@ -46,11 +63,13 @@ class SpeakerEmbedder(Protocol):
         """Return the embedding, of length 1, of the voice in ``speech`` (float32 mono 16 kHz, at
         least ``SHORTEST_S``). Thread-safe. Raises: WeightsError."""
 
+    @property
+    def middle(self) -> Embedding:
+        """The mean embedding of many voices."""
+
 
 class CamPlusPlusEmbedder:
     """CAM++ with the weights at ``path``, which are read at the first use."""
-
-    name = "CAM++"
 
     name = "CAM++"
 
@@ -67,6 +86,13 @@ class CamPlusPlusEmbedder:
         """See :meth:`SpeakerEmbedder.embed`."""
         return self._loaded().embed(features(speech))
 
+    @cached_property
+    def middle(self) -> Embedding:
+        """That of the built-in voices. Raises: VoiceError."""
+        voices = library_voiceprints(BUILTIN)
+        others = [voice for name, voice in voices.items() if name not in YARDSTICK]
+        return np.asarray(np.mean(others, axis=0), np.float32)
+
     def _loaded(self) -> CamPlusPlus:
         with self._lock:
             if self._network is None:
@@ -74,35 +100,60 @@ class CamPlusPlusEmbedder:
             return self._network
 
 
-class SpeakerProfile:
-    """The voice of the user, who is whoever speaks first."""
+class Whose(StrEnum):
+    """Whose voice it is."""
 
-    def __init__(self) -> None:
+    USER = "user"
+    OTHER = "other"
+    UNCLEAR = "unclear"
+    """Hard to tell until there is more speech."""
+
+
+class SpeakerProfile:
+    """The voice of the user, who is whoever speaks first. ``middle``: see
+    :class:`SpeakerEmbedder`."""
+
+    def __init__(self, middle: Embedding | float = 0.0) -> None:
+        self._middle = middle
         self._speech = np.zeros(0, np.float32)
+        self._above_noise = np.inf
         self.voice: Embedding | None = None
         """The user's voice, once it is known."""
 
-    def learn(self, speech: Audio) -> Audio | None:
-        """Add ``speech`` of the user (float32 mono 16 kHz) until the profile has its fill.
+    def learn(self, speech: Audio, above_noise: float) -> Audio | None:
+        """Add ``speech`` of the user (float32 mono 16 kHz), so many dB ``above_noise``, until the
+        profile has its fill.
 
         Returns the speech whose embedding is to become :attr:`voice`, if that changed.
         """
         room = samples(MOST_S) - len(self._speech)
         if room <= 0:
             return None
+        self._above_noise = min(self._above_noise, above_noise)
         self._speech = np.concatenate([self._speech, speech[:room]])
         return self._speech if len(self._speech) >= samples(ENOUGH_S) else None
 
     def likeness(self, voice: Embedding) -> float:
         """Return the likeness of ``voice`` to the user's, in [-1, 1]; 1 while that is unknown."""
-        return 1.0 if self.voice is None else float(voice @ self.voice)
+        if self.voice is None:
+            return 1.0
+        one, other = voice - self._middle, self.voice - self._middle
+        return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
-    def is_other(self, voice: Embedding, length: float) -> bool:
-        """Return whether ``voice``, heard for ``length`` seconds, is clearly not the user's."""
-        return self.likeness(voice) < threshold(length)
+    def whose(self, voice: Embedding, length: float, above_noise: float) -> Whose:
+        """Return whose ``voice`` is, heard for ``length`` seconds, so many dB ``above_noise``.
+
+        It is hard to tell if it would do for so much speech and not for more.
+        """
+        likeness, ratio = self.likeness(voice), min(self._above_noise, above_noise)
+        if likeness < threshold(length, ratio):
+            return Whose.OTHER
+        return Whose.USER if likeness >= threshold(LONG_ENOUGH_S, ratio) else Whose.UNCLEAR
 
 
-def threshold(length: float) -> float:
-    """Return the likeness below which ``length`` seconds of speech are somebody else's."""
+def threshold(length: float, above_noise: float) -> float:
+    """Return the likeness below which ``length`` seconds of speech, so many dB ``above_noise``, are
+    somebody else's."""
     at, least = zip(*THRESHOLDS, strict=True)
-    return float(np.interp(length, at, least))
+    noisier = max(0.0, QUIET_DB - above_noise)
+    return float(np.interp(length, at, least)) * max(0.0, 1 - PER_DB * noisier)

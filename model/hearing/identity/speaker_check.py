@@ -10,6 +10,7 @@ from model.hearing.identity.profile import (
     Embedding,
     SpeakerEmbedder,
     SpeakerProfile,
+    Whose,
 )
 from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor
@@ -21,7 +22,7 @@ SOMEBODY_ELSE = "somebody else's voice"
 """The reason for ignoring speech."""
 
 _PIECE_S = 1.2
-"""Ask about this much of speech that goes on."""
+"""Ask about each so much of speech that goes on."""
 
 
 class SpeakerCheck:
@@ -33,12 +34,16 @@ class SpeakerCheck:
 
     def __init__(self, embedder: SpeakerEmbedder | None, executor: Executor) -> None:
         self._embedder = embedder
-        self._profile = SpeakerProfile()
+        self._begin_profile()
         self._question = _question(executor)
         self._learning = _question(executor)
         self._turn = 0
-        self._asked = 0  # samples of that turn's speech that were asked about
+        self._others = 0  # samples of that turn's speech that are somebody else's
+        self._asked = 0  # how many were asked about
         self._length = 0  # of the piece that is asked about
+        self._above_noise = 0.0  # of its turn, in dB
+        self._ended = False  # whether the speech ended with that piece
+        self._sure = False  # whether it is surely the user's
         self._learnt = (0, 0)  # a turn, and how many samples of its speech were learnt
         self.other: bool | None = None
         """Whether all of the speech asked about is clearly not the user's; None while unknown."""
@@ -56,20 +61,23 @@ class SpeakerCheck:
     def ask(self, now: int, turn: OpenTurn, voiced: int, *, ended: bool) -> None:
         """Ask whose voice the last ``voiced`` samples of speech in ``turn`` are.
 
-        Asks piece by piece until one of them is the user's. A piece is longer while the speech has
-        not ``ended``.
+        Asks about all of it, and again as it goes on, until it is surely the user's. After what is
+        somebody else's a new piece begins: the user may speak up. What is hard to tell counts as
+        the user's once the speech has ``ended``.
         """
         embedder = self._embedder
         if embedder is None:
             return
         if turn.number != self._turn or voiced < self._asked:
             self._question.drop()
-            self._turn, self._asked, self.other = turn.number, 0, None
-        piece = voiced - self._asked
-        least = samples(SHORTEST_S if ended else _PIECE_S)
-        if piece < least or self.pending or self.other is False or not self.knows_user:
+            self._turn, self._others, self._asked = turn.number, 0, 0
+            self._sure, self.other = False, None
+        piece, new = voiced - self._others, voiced - self._asked
+        enough = new > 0 and piece >= samples(SHORTEST_S) if ended else new >= samples(_PIECE_S)
+        if not enough or self.pending or self._sure or not self.knows_user:
             return
-        self._asked, self._length = voiced, min(piece, samples(MOST_S))
+        self._asked, self._length, self._ended = voiced, min(piece, samples(MOST_S)), ended
+        self._above_noise = turn.above_noise()
         speech = turn.speech()[-self._length :]
         self._question.ask(now, lambda: embedder.embed(speech))
 
@@ -81,7 +89,8 @@ class SpeakerCheck:
         number, had = self._learnt
         speech = turn.speech()
         self._learnt = (turn.number, len(speech))
-        wanted = self._profile.learn(speech[had:] if number == turn.number else speech)
+        new = speech[had:] if number == turn.number else speech
+        wanted = self._profile.learn(new, turn.above_noise())
         if wanted is not None:
             self._learning.ask(now, lambda: embedder.embed(wanted))
 
@@ -89,8 +98,8 @@ class SpeakerCheck:
         """Collect answers; return what the user should know."""
         notices = self._question.poll(now) + self._learning.poll(now)
         if self._question.answer is not None:
-            length = seconds(self._length)
-            self.other = self._profile.is_other(self._question.answer, length)
+            voice, length = self._question.answer, seconds(self._length)
+            self._tell(self._profile.whose(voice, length, self._above_noise))
             self._question.drop()
         if self._learning.answer is not None:
             if self._profile.voice is None:
@@ -106,8 +115,19 @@ class SpeakerCheck:
             return Notice(now, "warning", text)
         self._question.drop()
         self._learning.drop()
-        self._profile, self.other = SpeakerProfile(), None
+        self._begin_profile()
+        self.other = None
         return Notice(now, "info", "whoever speaks next is the user")
+
+    def _begin_profile(self) -> None:
+        self._profile = SpeakerProfile(self._embedder.middle if self._embedder else 0.0)
+
+    def _tell(self, whose: Whose) -> None:
+        """Take in whose the piece is that was asked about."""
+        if whose is Whose.OTHER:
+            self.other, self._others = True, self._asked
+        elif whose is Whose.USER or self._ended:
+            self.other, self._sure = False, whose is Whose.USER
 
 
 def _question(executor: Executor) -> Question[Embedding]:

@@ -33,12 +33,15 @@ _MARGIN = r"[ \t>]*(?:(?:[-*+]|\d{1,2}[.)])[ \t]+)?"
 _LINE = rf"(?<=\n){_MARGIN}"
 _BEGIN = rf"(?:{_LINE}|(?<=: ))"
 """Where a tag, a comment or ``$$`` opens a block; elsewhere it is only mentioned."""
+_INFO = r"(?:[\w{][^\s`]*)?"
+"""The language after a fence."""
 _FORMULA = r"(?:[^\s$,.;:!?)\]'\"–—=-]|-[^\s$])"
 """What follows ``$$`` where it does not tell, say, the prices of a restaurant."""
 _OPENING = re.compile(
-    r"(?P<ticks>`{3,}(?=[^\s`][^`\n]*`{3}))|"
-    rf"{_LINE}(?P<fence>`{{3,}}|~{{3,}})(?=[^\s`~]|[ \t]*\S*[ \t]*(?:\n|\Z))|"
-    r"(?P<late_fence>`{3,}(?=[^\s`]*[ \t]*\n))|(?P<open_ticks>`{3,}(?=[^\s`][^`\n]*\Z))|"
+    r"(?P<ticks>`{3,}(?=[^\s`.,;:!?)][^`\n]*`{3}))|"
+    rf"{_LINE}(?P<fence>`{{3,}}|~{{3,}})(?=[^\s`~.,;:!?)]|[ \t]*{_INFO}[ \t]*(?:\n|\Z))|"
+    rf"(?P<late_fence>`{{3,}}(?={_INFO}[ \t]*\n))|"
+    r"(?P<open_ticks>`{3,}(?=[^\s`.,;:!?)][^`\n]*\Z))|"
     rf"{_BEGIN}(?P<element><(?P<tag>{_CODE_TAGS}|table)\b[^<>]*>(?=[ \t]*[\n<]|[^\s,.;:!?)'\"]))|"
     rf"{_BEGIN}(?P<comment><!--)|{_LINE}(?P<display>\$\$(?=[ \t]*(?:\n|{_FORMULA})))|"
     r"(?<=: )(?P<spaced>\$\$(?=[ \t]+(?:\\|\w(?!\w))))|"
@@ -76,7 +79,9 @@ _HTML = re.compile(
 )
 """The tags of HTML and SSML; other words in angle brackets are read."""
 _VOID = re.compile(r"<(?:/|!|(?:br|hr|img|input|wbr|source)\b)", re.IGNORECASE)
-_NAMED = re.compile(r"[.,;:!?)]|\s*(?:tags?|elements?|is|opens?|starts?|begins?|makes?|creates?)\b")
+_NAMED = re.compile(
+    r"[.,;:!?)]|\s*(?:tags?|elements?|is|opens?|starts?|has_lines?|makes?|creates?)\b"
+)
 """What follows an opening tag that is only mentioned."""
 _SPACE = re.compile(r"\s+")
 _NO_FORMULA = re.compile(r"\n[ \t]*(?:\n|[-*] [A-Z][a-z])")
@@ -107,8 +112,10 @@ def first_block(text: str, *, over: bool = False, before: str = "\n") -> MarkupB
 
 def _openings(before: str, text: str) -> Iterator[re.Match[str]]:
     first = _OPENING.search(before + text)
+    if first is None:
+        return
     # Nothing is quoted before the beginning, so a long block is not searched for code spans.
-    if first is not None and first.start(first.lastgroup or 0) == len(before):
+    if first.start(first.lastgroup or 0) == len(before):
         yield first
     yield from _OPENING.finditer(before + _without_code_spans(text))
 
@@ -129,9 +136,10 @@ def _block(match: re.Match[str], text: str, *, over: bool) -> MarkupBlock | None
     start, after = match.span(opening)
     if opening in ("row", "head"):
         return _table(text, start, after, piped=opening == "row", over=over)
-    kind, limit = "code", len(text)
+    kind, limit, has_lines = "code", len(text), False
     if opening.endswith("fence"):
         closing = re.escape(match[opening]) + r"[ \t]*(?:\n|$)?"
+        has_lines = "\n" in text[after:]
         after = _after_line(text, after)
     elif opening.endswith("ticks"):
         closing = r"`{3,}"
@@ -148,7 +156,7 @@ def _block(match: re.Match[str], text: str, *, over: bool) -> MarkupBlock | None
         limit = blank.start() if blank else limit
     if found := re.compile(closing).search(text, after, limit):
         return MarkupBlock(kind, start, found.end())
-    if limit < len(text) or (over and not opening.endswith("fence")):
+    if limit < len(text) or (over and not has_lines):
         return None
     return MarkupBlock(kind, start, len(text) if over else None)
 

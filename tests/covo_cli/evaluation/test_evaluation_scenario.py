@@ -28,6 +28,7 @@ from covo_cli.evaluation.scenarios.scenario import (
 from covo_cli.evaluation.scenarios.sets import make_set
 from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from covo_cli.simulation.scripted_user import Start, StartRule
+from model.hearing.identity.profile import YARDSTICK
 from voices.store import VoiceStore
 
 AT_ONCE = Start(StartRule.AT, 0.0)
@@ -171,6 +172,12 @@ def test_what_is_tuned_on_is_not_in_the_standard_set():
         assert not of(standard) & of(tuning), of
     assert _users(standard) == set(MIXES[SetName.STANDARD].voices) == {"george", "bella"}
     assert not _users(standard) & {ln.voice for s in tuning.scenarios for ln in s.lines}
+
+
+def test_voices_that_are_measured_are_unknown_to_what_tells_voices_apart():
+    sets = (make_set(SetName.STANDARD), make_set(SetName.TUNING))
+    voices = {ln.voice for one in sets for s in one.scenarios for ln in s.lines if ln.voice}
+    assert voices == YARDSTICK
 
 
 def test_the_chinese_sets_have_enough_cases_and_share_nothing():

@@ -233,6 +233,35 @@ def test_ids_are_not_remembered_for_ever(monkeypatch):
     assert [n for n in range(5) if talk.session._items.issued(f"item_{n}")] == [2, 3, 4]
 
 
+def test_a_question_whose_reply_was_cancelled_is_forgotten_with_its_item():
+    talk = WireTalk(think_cost=2.0)
+    talk.say(speech(0.4))
+    talk.wait(1.0)
+    talk.send("response.create")
+    talk.send("response.cancel")
+    talk.wait(3)
+    talk.send("conversation.item.create", item=text_item("and this?"))
+    talk.send("response.create")
+    talk.nothing(0.3)
+    talk.send("response.cancel")
+    talk.wait(3)
+    assert talk.fake.history == [("hello", ""), ("and this?", "")]
+    for item in [event["item"] for event in talk.of("conversation.item.added")]:
+        if item["role"] == "user":
+            talk.send("conversation.item.delete", item_id=item["id"])
+    talk.nothing(0.1)
+    assert talk.fake.history == []
+
+
+def test_the_idle_timeout_is_switched_off_by_null():
+    talk = WireTalk()
+    talk.update(audio={"input": {"turn_detection": {"idle_timeout_ms": 5000}}})
+    assert talk.session.settings.idle_timeout == 5.0
+    (told,) = talk.update(audio={"input": {"turn_detection": {"idle_timeout_ms": None}}})
+    assert talk.session.settings.idle_timeout is None
+    assert "idle_timeout_ms" not in told["session"]["audio"]["input"]["turn_detection"]
+
+
 def test_sound_in_crumbs_is_kept_whole():
     talk = WireTalk()
     talk.update(audio={"input": {"turn_detection": None}})

@@ -59,3 +59,12 @@ def test_the_longest_pause_lies_between_two_parts_of_the_speech():
             now += FRAME
             spoken.add(frame, voiced, last_speech=now if voiced else spoken.end_of_speech)
     assert spoken.longest_pause == 30 * FRAME
+
+
+@pytest.mark.parametrize("noise", [-90.0, -50.0, -36.0])
+def test_speech_is_so_much_louder_than_the_noise_around_it(noise):
+    spoken = OpenTurn(1, 0, 0, frames=frames(25, noise))
+    for frame in frames(100, -26.0):
+        spoken.add(frame, voiced=True, last_speech=0)
+    assert spoken.above_noise() == pytest.approx(-26.0 - noise, abs=0.1)
+    assert OpenTurn(1, 0, 0, frames=frames(25, noise)).above_noise() == 0

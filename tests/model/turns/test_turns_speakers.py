@@ -12,7 +12,15 @@ from covo_cli.settings.settings import load_settings, models_dir
 from model.engine import NewSpeaker
 from model.errors import WeightsError
 from model.events import Interrupted, Notice, PlaybackAction, PlaybackControl, TurnDiscarded
-from model.hearing.identity.profile import SHORTEST_S, CamPlusPlusEmbedder, Embedding
+from model.hearing.identity.profile import (
+    LONG_ENOUGH_S,
+    QUIET_DB,
+    SHORTEST_S,
+    CamPlusPlusEmbedder,
+    Embedding,
+    SpeakerEmbedder,
+    threshold,
+)
 from model.hearing.identity.speaker_check import SOMEBODY_ELSE
 from model.turns.barge_in import Act, OverlapEvidence, judge
 from model.turns.phrases import OverlapKind, OverlapWords
@@ -33,6 +41,7 @@ class LevelEmbedder:
     """Tells voices by their level."""
 
     name = "a fake"
+    middle = np.zeros(2, np.float32)
 
     def __init__(self, fails: bool = False) -> None:
         self.fails = fails
@@ -125,14 +134,20 @@ def test_speech_too_short_to_tell_is_answered(script: Script) -> None:
     assert not log.of(TurnDiscarded)
 
 
-def over_a_reply(script: Script, text: str, seconds: float, level: float) -> tuple:
+def over_a_reply(
+    script: Script,
+    text: str,
+    seconds: float,
+    level: float,
+    embedder: SpeakerEmbedder | None = None,
+) -> tuple:
     return converse(
         *(script.say("could you tell me a story?", 3.6, USER), silence(2.5)),
         *(script.say(text, seconds, level), silence(9)),
         script=script,
         words=LONG,
         recognize_cost=0.1,
-        speaker_embedder=LevelEmbedder(),
+        speaker_embedder=embedder or LevelEmbedder(),
     )
 
 
@@ -201,6 +216,46 @@ def test_no_more_is_compared_than_a_profile_is_made_of(script: Script) -> None:
         speaker_embedder=embedder,
     )
     assert max(embedder.lengths) == samples(4.0)
+
+
+class LateEmbedder(LevelEmbedder):
+    """Tells voices by their level, but not in less than 2 s of speech."""
+
+    def embed(self, speech: Audio) -> Embedding:
+        told = super().embed(speech)
+        likeness = (threshold(2.0, QUIET_DB) + threshold(LONG_ENOUGH_S, QUIET_DB)) / 2
+        unclear = np.array([likeness, np.sqrt(1 - likeness**2)], np.float32)
+        return unclear if len(speech) < samples(2.0) else told
+
+
+@pytest.mark.parametrize(("level", "stops"), [(USER, True), (OTHER, False)])
+def test_a_voice_that_is_hard_to_tell_is_asked_about_again(
+    script: Script, level: float, stops: bool
+) -> None:
+    embedder = LateEmbedder()
+    log, _ = over_a_reply(script, "dinner is ready in the kitchen now", 3.0, level, embedder)
+    assert bool(log.of(Interrupted)) is stops
+    assert [round(length / USER_RATE, 1) for length in embedder.lengths[1:3]] == [1.2, 2.4]
+    assert log.of(PlaybackControl)[1].action is PlaybackAction.HOLD
+
+
+def test_speech_that_ends_while_it_is_hard_to_tell_is_the_users(script: Script) -> None:
+    words = "dinner is ready in the kitchen now"
+    log, fake = over_a_reply(script, words, 1.5, OTHER, LateEmbedder())
+    assert len(log.of(Interrupted)) == 1
+    assert len(fake.history) == 2
+
+
+def test_a_turn_that_is_hard_to_tell_is_told_when_it_goes_on(script: Script) -> None:
+    log, fake = converse(
+        *known(script),
+        *(script.say("the news today", 1.2, OTHER), silence(0.3)),
+        *(script.say("is that it rains", 1.5, OTHER), silence(4)),
+        script=script,
+        speaker_embedder=LateEmbedder(),
+    )
+    assert len(fake.history) == 1
+    assert [dropped.reason for dropped in log.of(TurnDiscarded)] == [SOMEBODY_ELSE]
 
 
 @pytest.mark.weights

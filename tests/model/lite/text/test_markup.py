@@ -69,6 +69,7 @@ Use `\\begin{align}` for it. | Use begin align for it.
 Use `` ``` `` for it. | Use ``` for it.
 Use ``` to open code. | Use ``` to open code.
 ``` opens some code. | ``` opens some code.
+Blocks begin with ```. | Blocks begin with ```.
 Run `ls | wc` for it. | Run ls, wc for it.
 Use | between them. | Use, between them.
 """
@@ -93,6 +94,8 @@ def test_a_block_that_is_only_mentioned_keeps_nothing_back(row: str, first: str)
             "Text.\n<script>\nIt is open. And it goes on.",
             "Text. script It is open. And it goes on.",
         ),
+        ("A fence is ```.\nSo it is. And so on.", "A fence is ```. So it is. And so on."),
+        ("Use ```python for it. So it is.", "Use ```python for it. So it is."),
         ("See: <!-- hidden. And it\nis long --> it goes on.", "See: it goes on."),
     ],
 )
@@ -106,6 +109,7 @@ def test_what_is_never_closed_is_no_block(text: str, spoken: str) -> None:
         "Here is the code: <pre>a = 1. B\nc</pre>",
         "Here is the code: ```python\nx = 1. Y\n```",
         "Here is the code:\n- ```python\n  x = 1. Y\n  ```",
+        "Here is the code:\n``` c++\nx = 1. Y\n```",
         "Here is the code:\n> ~~~\n> x = 1. Y\n> ~~~",
     ],
 )
