@@ -66,6 +66,11 @@ class HistoryOnTheWire:
             entry.exchange = reply
         self._asked = []
 
+    def settled(self, reply: int) -> None:
+        """Forget reply ``reply``, which the engine now remembers, if its items were deleted."""
+        if not self._items.exchange(reply):
+            self._command(Forget(reply))
+
     def _create(self, item: dict[str, object], after: str | None) -> None:
         value = self._items.read(item)
         before = self._items.add(value, after)

@@ -39,6 +39,7 @@ from model.engine import (
 from model.events import (
     Event,
     Interrupted,
+    ReplyFinished,
     ReplyStarted,
     StateChanged,
     TurnDiscarded,
@@ -278,6 +279,8 @@ class RealtimeSession:
                 self._link.note(event)
             case _:
                 self._replies.tell(event)
+        if isinstance(event, Interrupted | ReplyFinished) and self._replies.told(event.reply):
+            self._history.settled(event.reply)
 
     def _enter(self, at: int, state: TurnState, reason: str) -> None:
         before, self._state = self._state, state

@@ -205,7 +205,11 @@ class KokoroModel:
         # Give back what the longest piece needed. Without the arena, the heap's holes take 1 GB.
         self._run_options = onnxruntime.RunOptions()
         self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        return onnxruntime.InferenceSession(network, options, ["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(network, options, ["CPUExecutionProvider"])
+        # It would keep the file's bytes, 88 MB for both parts, to begin again on another device.
+        session.disable_fallback()
+        session._model_bytes = None
+        return session
 
 
 def _graph(path: Path) -> NetworkGraph:

@@ -128,7 +128,8 @@ sys.stdout.write("x" * 1_000_000)
 
 
 def test_a_reader_that_takes_nothing_does_not_keep_the_process(tmp_path):
-    environment = os.environ | {"COVO_LOG_DIR": str(tmp_path)}
+    # Only a stream with a buffer has the lock that kept the process.
+    environment = os.environ | {"COVO_LOG_DIR": str(tmp_path), "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-c", STALLED]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as program:
         try:

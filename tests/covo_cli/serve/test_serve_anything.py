@@ -253,6 +253,18 @@ def test_a_question_whose_reply_was_cancelled_is_forgotten_with_its_item():
     assert talk.fake.history == []
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.5])
+def test_a_reply_whose_item_is_deleted_on_its_way_is_not_remembered(seconds):
+    talk = WireTalk(think_cost=0.2)
+    talk.send("response.create")
+    talk.nothing(seconds)
+    (item,) = [event["item"] for event in talk.of("response.output_item.added")]
+    talk.send("conversation.item.delete", item_id=item["id"])
+    talk.wait(5)
+    assert talk.of("response.done")
+    assert not any(answer for _, answer in talk.fake.history)
+
+
 def test_the_idle_timeout_is_switched_off_by_null():
     talk = WireTalk()
     talk.update(audio={"input": {"turn_detection": {"idle_timeout_ms": 5000}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -202,6 +203,15 @@ def test_speed_and_pitch_are_changed_before_there_is_sound() -> None:
     assert shaping.pitch[0].tolist() == pytest.approx([0, 8, 141.4, 282.8], abs=0.1)
     assert shaping.others[:2] == ["energy", "text"]
     assert shaping.others[2] is style
+
+
+def test_a_session_does_not_keep_the_bytes_that_it_was_made_of() -> None:
+    content = small_network()
+    held = sys.getrefcount(content)
+    session = KokoroModel(lambda: Path("unused"))._session(content)
+    assert sys.getrefcount(content) == held
+    abc = dict.fromkeys("abc", np.ones(3, np.float32))
+    assert session.run(["out"], abc)[0].tolist() == [3.0, 5.0, 9.0]
 
 
 def test_a_file_without_the_parts_is_no_kokoro(tmp_path: Path) -> None:
