@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from covo_cli.commands.common import voice_store, weight_store
 from covo_cli.errors import CliError
 from covo_cli.fd.ears import commands as ears
 
@@ -233,11 +234,15 @@ def compare(
     """
     recipe = _recipe(folder)
     from covo_cli.fd.judging.comparing import ComparisonStage
+    from covo_cli.fd.judging.sound import sound_reader
+    from covo_cli.fd.records import TRAINED
     from model.covo.config.device import named_device
 
+    where, speaker = str(named_device(device)), recipe.model.speaker
+    read = sound_reader(folder / TRAINED, speaker, where, weight_store(), voice_store())
     with _writing(folder):
-        stage = ComparisonStage(folder, recipe, str(named_device(device)), keys)
-        _run("questions asked and answers judged", stage)
+        stage = ComparisonStage(folder, recipe, where, keys, read)
+        _run("questions asked, and answers judged and heard", stage)
     if stage.comparison.missed:
         raise typer.Exit(1)
 
@@ -315,8 +320,8 @@ def prove(
     Takes about 15 minutes on two cores. Exits with 1 if a goal is missed.
     """
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
-    from rich.table import Table
 
+    from covo_cli.fd.proving import goals_table, students_table
     from covo_cli.process.terminal import PlainConsole
 
     _check_packages()
@@ -334,16 +339,7 @@ def prove(
 
         with _writing(out):
             proof = prove(out, SHORT if short else WHOLE, seed=seed, jobs=jobs, tell=tell)
-    table = Table("", "behaviour", "right", "names", "whole reply", title="Students")
-    for name, figures in proof.students.items():
-        for behaviour, found in figures.behaviours.items():
-            shares = (f"{100 * share:.1f} %" for share in (found.rate, found.names, found.whole))
-            table.add_row(name, behaviour, *shares)
-    console.print(table)
-    goals = Table("goal", "measured", "bound", "", title="Goals")
-    for goal in proof.goals:
-        bound = f"{'<=' if goal.above else '>='} {goal.bound:.3f}"
-        goals.add_row(goal.name, f"{goal.value:.3f}", bound, "met" if goal.met else "MISSED")
-    console.print(goals)
+    console.print(students_table(proof))
+    console.print(goals_table(proof))
     if not all(goal.met for goal in proof.goals):
         raise typer.Exit(1)

@@ -16,6 +16,10 @@ app = typer.Typer(no_args_is_help=True, help="Train networks.")
 def duplex(
     config: Annotated[Path, typer.Option(help="TOML file of the training (see docs/duplex.md).")],
     threads: Annotated[int, typer.Option(help="CPU threads to use; 0: all cores.", min=0)] = 0,
+    take: Annotated[
+        int | None,
+        typer.Option(help="Write the weights kept after this step as the result.", min=1),
+    ] = None,
 ) -> None:
     """Train a full-duplex network on dialogues.
 
@@ -49,6 +53,10 @@ def duplex(
         Progress(*columns, console=console) as progress,
     ):
         trainer = DuplexTrainer(read)
+        if take is not None:
+            trainer.take(take)
+            console.print(f"Written: {read.network.output}, as it was after step {take}")
+            return
         if trainer.step:
             console.print(f"Resuming after step {trainer.step}")
         task = progress.add_task(
@@ -59,6 +67,13 @@ def duplex(
             if report.step % max(1, read.training.steps // 10) == 0:
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
                 progress.console.print(f"step {report.step}: {losses}")
+    if trainer.best is not None:
+        for step, found in trainer.best.judgements.items():
+            console.print(
+                f"after step {step}: {100 * found.taken:.1f} % of the turns taken, "
+                f"{100 * found.stopped:.1f} % of the interruptions stopped for, "
+                f"{100 * found.written:.1f} % of the words its own"
+            )
     console.print(f"Trained: {read.network.output}")
 
 

@@ -1,8 +1,8 @@
 """Stage ``dialogues``: lay the answered conversations out in time, and write them for training.
 
 The output is ``dialogues/`` (:class:`~covo_cli.fd.laying.maker.DialogueMaker`). Beside it are
-``chat/``, the same answers in the teacher's own format, and ``train.toml``, the configuration of
-the training.
+``chat/``, the same answers in the teacher's own format, ``held_out/``, dialogues of the held-out
+conversations by which the training is judged, and ``train.toml``, its configuration.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from audio_io.clock import USER_RATE
 from audio_io.files import read_audio
 from covo_cli.fd.laying.maker import DialogueMaker, WrittenDialogue, noise_files
 from covo_cli.fd.recipe import FdRecipe
-from covo_cli.fd.records import ANSWERS, CHAT, DIALOGUES, PROFILE, QUESTIONS
+from covo_cli.fd.records import ANSWERS, CHAT, DIALOGUES, HELD_OUT, PROFILE, QUESTIONS
 from covo_cli.fd.training import ChatWriter, write_training
 from covo_cli.fd.work import Journal, Stage, digest, require
 from model.duplex.protocol.profile import read_profile
@@ -63,6 +63,7 @@ class Dialogues:
             yield self.done
         if not self.stage.complete:
             self._write_chat()
+            self._write_held_out()
             self._finish()
         write_training(self._folder, self._recipe)
 
@@ -81,6 +82,19 @@ class Dialogues:
                 sounds,
                 self._maker.answers[index].replies,
             )
+
+    def _write_held_out(self) -> None:
+        """Write a dialogue of each held-out conversation, if there are any."""
+        if not any(one.held_out for one in self._maker.conversations):
+            return
+        maker = DialogueMaker(self._folder, self._recipe, self._profile, held_out=True)
+        target = self._folder / HELD_OUT
+        make_folder(target)
+        for part in target.glob("*.part"):
+            part.unlink()
+        for number in range(len(maker.usable)):
+            if not (target / f"{number:06}.flac").is_file():  # written last
+                maker.write(target, number)
 
     def _finish(self) -> None:
         written = list(self._journal)

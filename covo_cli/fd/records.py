@@ -11,8 +11,9 @@ DIALOGUES, ENCODER = "dialogues", "encoder"
 """Folders of the stages that make the student."""
 CALIBRATION, COMPARISON = "calibration", "comparison"
 """Folders of the stages that judge it."""
-CHAT, START, TRAINED = "chat", "start", "trained"
-"""Half-duplex samples; the checkpoints before and after the training."""
+CHAT, HELD_OUT, START, TRAINED = "chat", "held_out", "start", "trained"
+"""Half-duplex samples; dialogues by which the training is judged; the checkpoints before and after
+it."""
 CONVERSATIONS, REPLIES = "conversations.jsonl", "replies.jsonl"
 SOUNDS, PHRASES = "sounds", "phrases"
 

@@ -18,7 +18,16 @@ from audio_io.clock import USER_RATE
 from audio_io.files import write_audio
 from audio_io.signal import Audio
 from covo_cli.fd.recipe import FdRecipe
-from covo_cli.fd.records import CHAT, DIALOGUES, INTERRUPTED, START, TRAINED, SaidReply, SpokenTurn
+from covo_cli.fd.records import (
+    CHAT,
+    DIALOGUES,
+    HELD_OUT,
+    INTERRUPTED,
+    START,
+    TRAINED,
+    SaidReply,
+    SpokenTurn,
+)
 from covo_cli.process.whole_file import write_text
 from model.covo.config.network_config import CovoConfig
 from model.covo.conversation.chat_prompt import ChatPrompt, read_system_prompt
@@ -69,10 +78,19 @@ class ChatWriter:
 def write_training(folder: Path, recipe: FdRecipe) -> None:
     """Write ``train.toml`` into the work ``folder``, replacing an older one. Raises: OSError."""
     mix = recipe.mix
+    judged = (folder / HELD_OUT).is_dir()
     tables: dict[str, Any] = {
         "network": {"folder": START, "output": TRAINED},
-        "data": {"folder": DIALOGUES, "middle": mix.middle, "overlap": mix.overlap},
-        "training": msgspec.to_builtins(recipe.training),
+        "data": {
+            "folder": DIALOGUES,
+            "middle": mix.middle,
+            "overlap": mix.overlap,
+            "held_out": HELD_OUT if judged else None,
+        },
+        "training": {
+            **msgspec.to_builtins(recipe.training),
+            **({} if judged else {"judge_every": 0}),
+        },
         "loss": msgspec.to_builtins(recipe.loss),
     }
     if mix.chat:

@@ -18,13 +18,13 @@ from covo_cli.fd.work import Journal, Stage, digest, require
 from covo_cli.process.whole_file import write_text
 from model.duplex.network.network import load_duplex, load_tokenizer
 from model.duplex.protocol.profile import FILE, profile_text, read_profile
-from model.duplex.training.calibration import (
+from model.duplex.training.dataset import Codec, DialogueFolder
+from model.duplex.training.judging.calibration import (
     Calibration,
     DecisionMargins,
     calibrate,
     decision_margins,
 )
-from model.duplex.training.dataset import Codec, DialogueFolder
 from model.errors import DialogueError
 
 MARGINS = "margins.jsonl"

@@ -21,6 +21,7 @@ recordings is not public. Without ``codes``, the reply is read from the right ch
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -118,6 +119,14 @@ class DialogueFolder:
         places = weigh_places(chunked, events, grammar, self._overlap)
         teaching = teaching_of(chunked, dialogue, grammar)
         return dialogue_sample(chunked, grammar, places.weights, places.hard, teaching)
+
+    def timed(self) -> Iterator[tuple[TimedDialogue, tuple[UserEvent, ...]]]:
+        """Read one dialogue after the other, not yet in chunks. Raises: TrainingError."""
+        for path in self._sounds:
+            try:
+                yield self.read(path)
+            except DialogueError as error:
+                raise TrainingError(f"{path}: {error}") from error
 
     def read(self, path: Path) -> tuple[TimedDialogue, tuple[UserEvent, ...]]:
         """Read ``path`` and the JSON beside it. Raises: TrainingError, DialogueError."""

@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import cos, pi
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from model.duplex.protocol.profile import FILE
 from model.duplex.training.batch import collate
 from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import DialogueFolder
+from model.duplex.training.judging.best import BestSteps
 from model.duplex.training.learner import Learner
 from model.duplex.training.stream import SampleStream
 from model.duplex.training.trained import merged_tensors
@@ -64,21 +66,36 @@ class DuplexTrainer:
         device = named_device(training.device)
         self.network = load_duplex(folder, device=device, precision=held, merge=False)
         self._learner = Learner(self.network, training, config.loss)
-        self._stream = self._open_stream()
         self._output = config.network.output
+        self._stream, self.best = self._open_stream(), self._open_judged()
         self.step = 0
         if (self._output / STATE).is_file():
             self._resume()
 
     def run(self) -> Iterator[StepReport]:
-        """Run the remaining steps, saving regularly, and export the trained checkpoint."""
+        """Run the remaining steps, saving regularly, and export the trained checkpoint: that of the
+        best step if the network is judged."""
         training = self._config.training
+        if self.best is not None and not self.step:
+            self.best.forget()
         while self.step < training.steps:
             yield self.train_step()
+            last = self.step == training.steps
+            if self.best is not None and (last or self.step % training.judge_every == 0):
+                self._judge(self.best)
             if self.step % training.save_every == 0 and self.step < training.steps:
                 self.save()
+        if self.best is not None:
+            self.best.take()
         self.export()
         (self._output / STATE).unlink(missing_ok=True)
+
+    def take(self, step: int) -> None:
+        """Export the weights kept after ``step`` instead of the best. Raises: TrainingError."""
+        if self.best is None:
+            raise TrainingError("no weights are kept where training.judge_every is 0")
+        self.best.take(step)
+        self.export()
 
     def train_step(self) -> StepReport:
         """Run one step of the optimizer."""
@@ -136,11 +153,28 @@ class DuplexTrainer:
             if (source / name).is_dir():
                 shutil.copytree(source / name, self._output / name, dirs_exist_ok=True)
 
+    def _judge(self, best: BestSteps) -> None:
+        low = self._config.training.precision == "bfloat16"
+        with torch.autocast(self.network.device.type, torch.bfloat16, enabled=low):
+            best.judge(self.step)
+
+    def _open_judged(self) -> BestSteps | None:
+        training, held_out = self._config.training, self._config.data.held_out
+        if not training.judge_every or held_out is None:
+            return None
+        dialogues = self._open_dialogues(held_out)
+        return BestSteps(
+            self._output, training.best, self.network, self._learner.trained, dialogues
+        )
+
+    def _open_dialogues(self, folder: Path) -> DialogueFolder:
+        data = self._config.data
+        tokenizer = load_tokenizer(self._config.network.folder, self.network.profile)
+        return DialogueFolder(folder, self.network.grammar, tokenizer, data.codec, data.overlap)
+
     def _open_stream(self) -> SampleStream:
         config, grammar = self._config, self.network.grammar
-        tokenizer = load_tokenizer(config.network.folder, self.network.profile)
-        data, chat = config.data, None
-        dialogues = DialogueFolder(data.folder, grammar, tokenizer, data.codec, data.overlap)
+        chat, dialogues = None, self._open_dialogues(config.data.folder)
         if config.chat is not None:
             chat = ChatFolder(config.chat.folder, grammar, self.network.covo.config)
         return SampleStream(config, grammar, dialogues, chat)

@@ -45,6 +45,7 @@ class DataSection:
             start is forgotten.
         overlap: how often a reply's tokens count under what it does not stop for.
         keep: hold all in memory.
+        held_out: dialogues by which the network is judged while it is trained.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class DataSection:
     middle: Annotated[float, Meta(ge=0, le=1)] = 0.0
     overlap: Annotated[float, Meta(ge=0)] = 2.0
     keep: bool = False
+    held_out: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,8 @@ class TrainingSection:
             are trained, the audio adapter, and the rows of the profile's tokens.
         lora_alpha: scales the adapters by alpha / rank; twice the rank unless given.
         encoder_rank: of the encoder's LoRA adapters; 0: none. ``lora_rank`` unless given.
+        judge_every: steps from one judgement along the held-out dialogues to the next; 0: none. The
+            trained weights of the ``best`` steps are kept, and the best of them are the result.
     """
 
     steps: Count
@@ -108,6 +112,8 @@ class TrainingSection:
     lora_alpha: Count | None = None
     encoder_rank: NotNegative | None = None
     save_every: Count = 500
+    judge_every: NotNegative = 0
+    best: Count = 4
     seed: int = 0
     device: str = "cpu"
 
@@ -122,6 +128,10 @@ class TrainingConfig:
     chat: ChatSection | None = None
     loss: LossWeights = field(default_factory=LossWeights)
 
+    def __post_init__(self) -> None:
+        if self.training.judge_every and self.data.held_out is None:
+            raise ValueError("training.judge_every needs data.held_out, dialogues to judge by")
+
     @classmethod
     def read(cls, path: Path) -> TrainingConfig:
         """Read ``path`` and resolve its paths. Raises: TrainingError, naming file and key."""
@@ -135,6 +145,10 @@ class TrainingConfig:
         return replace(
             config,
             network=replace(network, folder=folder, output=output),
-            data=replace(data, folder=resolved(data.folder)),
+            data=replace(
+                data,
+                folder=resolved(data.folder),
+                held_out=data.held_out and resolved(data.held_out),
+            ),
             chat=chat and replace(chat, folder=resolved(chat.folder)),
         )

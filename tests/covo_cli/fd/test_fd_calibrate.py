@@ -20,9 +20,9 @@ from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.work import Journal
 from model.duplex.network.network import load_duplex, load_tokenizer
 from model.duplex.protocol.profile import read_profile, write_profile
-from model.duplex.training.calibration import DecisionMargins, decision_margins, share_above
 from model.duplex.training.dataset import Codec, DialogueFolder
 from model.duplex.training.hard_places import EventKind
+from model.duplex.training.judging.calibration import DecisionMargins, decision_margins, share_above
 from tests.covo_cli.fd.small_work import files, manifest, small_recipe, student_folder
 
 ROUNDS = {"rounds": 2}

@@ -6,7 +6,13 @@ from math import exp, log
 
 import pytest
 
-from covo_cli.fd.judging.compare import JudgedAnswer, compare_answers
+from covo_cli.fd.judging.compare import (
+    JudgedAnswer,
+    MisheardWords,
+    ReadAnswers,
+    ReadReply,
+    compare_answers,
+)
 
 
 def answers(right: int, wrong: int, surprise: float = 0.5, tokens: int = 10):
@@ -50,3 +56,18 @@ def test_a_student_that_often_says_nothing_is_not_kept():
     assert found.answered == pytest.approx(2 / 3)
     assert found.perplexity == 1.0
     assert found.missed == ("answered 0.667, must be at least 0.95",)
+
+
+def test_a_student_whose_sound_says_something_else_is_not_kept():
+    pytest.importorskip("jiwer", reason="needs jiwer (the eval extra)")
+    pytest.importorskip("whisper_normalizer", reason="needs whisper-normalizer (the eval extra)")
+    right = ReadReply("Paris is the capital of France.", "paris is the capital of France")
+    wrong = ReadReply("It has ten letters.", "it has tin letters")
+    nothing = ReadReply("", "")
+    heard = [ReadAnswers(right, wrong), ReadAnswers(right, nothing), ReadAnswers(right, right)]
+    misheard = MisheardWords.of(heard)
+    assert (misheard.teacher, misheard.student) == (0.0, pytest.approx(0.1))
+    equal = list(zip(answers(8, 2), answers(8, 2), strict=True))
+    assert compare_answers(equal, misheard).missed == ("more misheard 0.100, must be at most 0.01",)
+    assert compare_answers(equal, MisheardWords(0.05, 0.06)).missed == ()
+    assert compare_answers(equal).more_misheard is None

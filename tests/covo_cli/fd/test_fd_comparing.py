@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,26 +19,33 @@ from audio_io.files import read_audio
 from covo_cli.app import app
 from covo_cli.errors import CliError
 from covo_cli.fd.answers import load_teacher
-from covo_cli.fd.judging.compare import JudgedAnswer, compare_answers
+from covo_cli.fd.judging import sound
+from covo_cli.fd.judging.compare import JudgedAnswer, ReadAnswers, compare_answers
 from covo_cli.fd.judging.comparing import ComparisonStage, Opinion
 from covo_cli.fd.judging.keys import is_right, read_keys
+from covo_cli.fd.judging.sound import sound_reader
 from covo_cli.fd.judging.student import Student, StudentReply
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import AnsweredConversation, SpokenConversation
 from covo_cli.fd.work import Journal
 from model.covo.config.precision import Precision
+from model.covo.config.token2wav_config import Token2WavConfig
 from model.duplex.making.teacher import AskedConversation
 from model.duplex.network.loop import DuplexLoop
 from model.duplex.network.network import load_duplex
 from model.duplex.protocol.profile import read_profile, write_profile
 from model.duplex.quiz.questions import draw_question
 from model.duplex.tones.tones import speaker
+from model.hearing.recognition import Transcript
+from model.weights.packages import WeightStore
 from tests import ROOT
 from tests.covo_cli.fd.small_work import files, manifest, student_folder
+from tests.model.covo.covo_model import VOICE
+from voices.store import VoiceStore
 
 
-def compared(folder: Path, keys: Path | None = None) -> ComparisonStage:
-    return ComparisonStage(folder, FdRecipe.read(folder), "cpu", keys)
+def compared(folder: Path, keys: Path | None = None, **read) -> ComparisonStage:
+    return ComparisonStage(folder, FdRecipe.read(folder), "cpu", keys, **read)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +54,13 @@ def trained(work, model, tmp_path_factory) -> Path:
     shutil.copytree(work, folder)
     student_folder(folder, model)
     return folder
+
+
+@pytest.fixture
+def unread(monkeypatch) -> str:
+    """Why the command reads no sound here."""
+    monkeypatch.setattr(sound, "sound_reader", lambda *of: "no recogniser here")
+    return "no recogniser here"
 
 
 # The real loop
@@ -95,7 +110,7 @@ def test_the_teacher_finds_an_answer_as_likely_as_when_it_gave_it(trained):
 # The command
 
 
-def test_a_poor_student_misses_the_gates(trained, tmp_path):
+def test_a_poor_student_misses_the_gates(trained, tmp_path, unread):
     folder, other = tmp_path / "work", tmp_path / "other"
     shutil.copytree(trained, folder)
     profile = read_profile(folder / "trained")
@@ -122,10 +137,11 @@ def test_a_poor_student_misses_the_gates(trained, tmp_path):
     assert counts["gates missed"] == list(found.missed)
     assert any(gate.startswith("perplexity") for gate in found.missed)
     assert "first word, median s" in done.output
-    stopped = compared(other, keys).run()
+    assert counts["sound not read"] == unread
+    stopped = compared(other, keys, read=unread).run()
     assert [next(stopped) for _ in range(3)] == [1, 2, 3]
     stopped.close()
-    assert list(compared(other, keys).run()) == [4]
+    assert list(compared(other, keys, read=unread).run()) == [4]
     assert files(other) == files(folder)
     with pytest.raises(CliError, match="begun with another keys"):
         compared(other)
@@ -140,6 +156,7 @@ def test_a_silent_student_is_not_compared(trained, tmp_path):
         list(compared(folder).run())
 
 
+@pytest.mark.usefixtures("unread")
 def test_an_equal_student_passes(trained, tmp_path):
     folder = tmp_path / "work"
     shutil.copytree(trained, folder)
@@ -154,6 +171,69 @@ def test_an_equal_student_passes(trained, tmp_path):
     assert (counts["perplexity"], counts["length"], counts["gates missed"]) == (1.0, 1.0, [])
     assert (counts["first word, median s"], counts["first word, latest s"]) == (0.5, 0.75)
     assert "accuracy" not in counts
+
+
+# The sound
+
+
+def test_the_sound_of_both_is_read_and_gone_on_with(trained, tmp_path):
+    folder, other = tmp_path / "work", tmp_path / "other"
+    shutil.copytree(trained, folder)
+    profile = read_profile(folder / "trained")
+    write_profile(replace(profile, shift_bias=20.0), folder / "trained")
+    shutil.copytree(folder, other)
+    spoken = []
+
+    def read(codes, language):
+        spoken.append((tuple(codes), language))
+        return f"{len(codes)} codes"
+
+    assert list(compared(folder, read=read).run())[-1] == 6
+    answers = Journal(folder / "answers/replies.jsonl", AnsweredConversation)
+    conversations = Journal(folder / "questions/conversations.jsonl", SpokenConversation)
+    said = [answers[n].replies[0] for n, one in enumerate(conversations) if one.held_out]
+    replies = list(Journal(folder / "comparison/replies.jsonl", StudentReply))
+    whole = [one.codes if one.complete else () for one in replies]
+    both = [codes for one, own in zip(said, whole, strict=True) for codes in (one.codes, own)]
+    assert spoken == [(codes, "en") for codes in both]
+    heard = list(Journal(folder / "comparison/heard.jsonl", ReadAnswers))
+    assert [one.teacher.understood for one in heard] == [f"{len(s.codes)} codes" for s in said]
+    assert all(one.teacher.meant for one in heard)
+    assert [bool(one.student.meant) for one in heard] == [one.complete for one in replies]
+    counts = manifest(folder / "comparison")["counts"]
+    assert counts["misheard, teacher"] > 0.5
+    assert "sound not read" not in counts
+    stopped = compared(other, read=read).run()
+    assert [next(stopped) for _ in range(5)] == [1, 2, 3, 4, 5]
+    stopped.close()
+    assert list(compared(other, read=read).run()) == [6]
+    assert files(other) == files(folder)
+
+
+def test_who_reads_the_sound_speaks_and_listens(trained, tmp_path, monkeypatch):
+    """token2wav speaks, at the recogniser's rate; what is missing is told."""
+    lengths = []
+
+    class Listens:
+        def __init__(self, folder: Path, language: str) -> None:
+            assert (folder, language) == (tmp_path, "zh")
+
+        def transcribe(self, audio):
+            lengths.append(len(audio))
+            return Transcript("heard")
+
+    monkeypatch.setattr(sound, "WhisperRecognizer", Listens)
+    student, packs = trained / "trained", VoiceStore(tmp_path / "voices")
+    missing = WeightStore(tmp_path / "nothing")
+    assert "covo models pull" in sound_reader(student, VOICE, "cpu", missing, packs)
+    weights = SimpleNamespace(whole=lambda piece: tmp_path)
+    assert "no voice called" in sound_reader(student, "nobody", "cpu", weights, packs)
+    read = sound_reader(student, VOICE, "cpu", weights, packs)
+    assert read((), "zh") == ""
+    assert [read((1, 2, 3) * n, "zh") for n in (1, 2)] == ["heard", "heard"]
+    config = Token2WavConfig.read(student / "token2wav/config.json")
+    one, two = lengths
+    assert two - one == pytest.approx(3 * USER_RATE / config.codes_per_second, abs=2)
 
 
 # Keys

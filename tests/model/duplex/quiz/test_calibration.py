@@ -15,13 +15,13 @@ from model.duplex.quiz.dialogues import TaughtQuestion, draw_dialogue_questions,
 from model.duplex.quiz.questions import codes_of_word
 from model.duplex.quiz.teacher import TaughtAnswer
 from model.duplex.quiz.world import write_blank
-from model.duplex.training.calibration import (
+from model.duplex.training.hard_places import EventKind
+from model.duplex.training.judging.calibration import (
     DecisionMargins,
     calibrate,
     decision_margins,
     smallest_bias,
 )
-from model.duplex.training.hard_places import EventKind
 
 
 def test_the_smallest_bias_leaves_what_is_allowed():

@@ -16,13 +16,14 @@ from math import floor, inf
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from model.duplex.network.network import DuplexNetwork
 from model.duplex.protocol.grammar import Place
 from model.duplex.protocol.sequence import TimedDialogue, encode
 from model.duplex.training.batch import collate, hidden_states
 from model.duplex.training.hard_places import REACTION_CHUNKS, EventKind, UserEvent
-from model.duplex.training.sample import dialogue_sample
+from model.duplex.training.sample import Sample, dialogue_sample
 
 TAKEOVERS = 0.02
 """Most pauses in which the network may begin."""
@@ -31,7 +32,7 @@ STOPS = 0.03
 
 _EDGE = 1e-3
 """Logits below a margin at which its event certainly goes right."""
-_ROWS = 128
+ROWS = 128
 """Rows of logits that are held at once."""
 
 
@@ -109,8 +110,22 @@ def decision_margins(
 
     Raises: DialogueError if the dialogue cannot be written in chunks.
     """
+    return margins_at(network, *run_along(network, dialogue), events)
+
+
+def run_along(network: DuplexNetwork, dialogue: TimedDialogue) -> tuple[Sample, Tensor]:
+    """Return ``dialogue`` in tokens, and the hidden states (n, width) of ``network`` along them.
+
+    Raises: DialogueError if the dialogue cannot be written in chunks.
+    """
     sample = dialogue_sample(encode(dialogue, network.grammar), network.grammar)
-    hidden = hidden_states(network, collate([sample]))
+    return sample, hidden_states(network, collate([sample]))
+
+
+def margins_at(
+    network: DuplexNetwork, sample: Sample, hidden: Tensor, events: Iterable[UserEvent]
+) -> DecisionMargins:
+    """Return the margins at the ``events`` of a dialogue, from what :func:`run_along` returned."""
     decisions = np.isin(sample.places, (Place.LISTEN, Place.SPEAK)).nonzero()[0]  # one a chunk
     listens = sample.places[decisions] == Place.LISTEN
     tokens = network.profile.tokens
@@ -122,7 +137,7 @@ def decision_margins(
         at = torch.from_numpy(decisions[here] - 1).to(hidden.device)
         chosen = network.ids(place) == token
         margins = []
-        for rows in hidden[at].split(_ROWS):
+        for rows in hidden[at].split(ROWS):
             logits = network.logits(rows, place)
             margins.append(logits[:, chosen][:, 0] - logits[:, ~chosen].amax(dim=1))
         if margins:

@@ -1,0 +1,1 @@
+"""Judge a network along held-out dialogues: how it decides there, and what it writes."""
