@@ -17,6 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from audio_io.clock import seconds
 from audio_io.worker import Worker
 from covo_cli.conversation.conversation import Conversation, Ending
+from covo_cli.conversation.heap import HeapTrimmer
 from covo_cli.conversation.request import Request
 from covo_cli.serve.figures import ServerFigures
 from covo_cli.serve.handshake import SUBPROTOCOL
@@ -227,7 +228,7 @@ class SessionConnection:
             microphone,
             speaker,
             engine,
-            [session, *recorders],
+            [session, *recorders, HeapTrimmer()],
             over=lambda busy: self._places.draining and not busy,
         )
         self._conversation = conversation
