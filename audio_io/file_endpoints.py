@@ -29,17 +29,19 @@ class Pacer:
     """Lets one frame through every 20 ms of ``clock``.
 
     Time counts from the first :meth:`wait`, so delays do not add up, but for what is longer than
-    :data:`~audio_io.clock.LONGEST_CATCH_UP_S`. A frame is due when its last sample is: 20 ms after
-    its first.
+    ``catch_up`` seconds. A frame is due when its last sample is: 20 ms after its first.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        *,
+        catch_up: float = LONGEST_CATCH_UP_S,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
+        self._catch_up = catch_up
         self._began: float | None = None
         self._frames = 0
 
@@ -49,8 +51,8 @@ class Pacer:
         if self._began is None:
             self._began = now
         wait = self._began + (self._frames + 1) * FRAME_S - now
-        if wait < -LONGEST_CATCH_UP_S:  # the program was stopped, or the machine slept
-            self._began -= wait + LONGEST_CATCH_UP_S
+        if wait < -self._catch_up:  # the program was stopped, or the machine slept
+            self._began -= wait + self._catch_up
         if wait > 0:
             self._sleep(min(wait, timeout))
             if wait > timeout:

@@ -12,7 +12,7 @@ from typing import Self, TextIO
 from audio_io.clock import ASSISTANT_RATE, seconds
 from audio_io.worker import Worker, join_all
 from covo_cli.conversation.consumer import Tick
-from covo_cli.errors import OutputClosed
+from covo_cli.errors import CliError, OutputClosed
 from covo_cli.process.text import clean
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.screen.words import clock, latency_line
@@ -73,7 +73,7 @@ class _StreamScreen:
         return self
 
     def __exit__(self, kind: object, error: object, traceback: object) -> None:
-        """Write what is left. Raises: OutputClosed if nobody takes it, so that it is lost; OSError.
+        """Write what is left. Raises: CliError if nobody takes it, so that it is lost; OSError.
 
         A reader that has gone wants nothing more.
         """
@@ -85,7 +85,7 @@ class _StreamScreen:
         if error is not None:
             return
         if stalled:
-            raise OutputClosed(_STALLED)
+            raise CliError(f"{_STALLED}: what was left to write is lost")
         if isinstance(self._failure, OSError):
             raise self._failure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -67,7 +68,8 @@ class ScriptedUser:
         self, lines: Sequence[Line], *, paced: bool, name: str = "a scripted user"
     ) -> None:
         self.lines = tuple(lines)
-        self._pacer = Pacer() if paced else None
+        # A stall is part of what is measured, however long it is.
+        self._pacer = Pacer(catch_up=math.inf) if paced else None
         self._name = name
         self._at = 0
         self._next = 0

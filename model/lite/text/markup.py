@@ -79,9 +79,7 @@ _HTML = re.compile(
 )
 """The tags of HTML and SSML; other words in angle brackets are read."""
 _VOID = re.compile(r"<(?:/|!|(?:br|hr|img|input|wbr|source)\b)", re.IGNORECASE)
-_NAMED = re.compile(
-    r"[.,;:!?)]|\s*(?:tags?|elements?|is|opens?|starts?|has_lines?|makes?|creates?)\b"
-)
+_NAMED = re.compile(r"[.,;:!?)]|\s*(?:tags?|elements?|is|opens?|starts?|begins?|makes?|creates?)\b")
 """What follows an opening tag that is only mentioned."""
 _SPACE = re.compile(r"\s+")
 _NO_FORMULA = re.compile(r"\n[ \t]*(?:\n|[-*] [A-Z][a-z])")
@@ -106,7 +104,9 @@ def first_block(text: str, *, over: bool = False, before: str = "\n") -> MarkupB
     for match in _openings(before, text):
         if block := _block(match, before + text, over=over):
             skip = len(before)
-            return MarkupBlock(block.kind, block.start - skip, block.end and block.end - skip)
+            # A table without a leading pipe begins with its row's indentation, perhaps before.
+            start = max(0, block.start - skip)
+            return MarkupBlock(block.kind, start, block.end and block.end - skip)
     return None
 
 

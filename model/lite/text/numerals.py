@@ -29,9 +29,7 @@ _PAIRS = {("24", "7"), ("20", "20"), ("9", "11")}
 _DATED = re.compile(
     r"\b(?:on|by|until|till|since|before|after|due|through|date)\W+$", re.IGNORECASE
 )
-_MEASURED = re.compile(
-    r"[- ]?(?:inch|in\b|of an?\b|of the\b|cup|t(?:ea|able)?sp|mile|ounce|oz\b|[\"″”])"
-)
+_MEASURED = re.compile(r"[- ]?(?:inch|in\b|of an?\b|of the\b|cup|t(?:ea|able)?sp|mile|ounce|oz\b)")
 _VERSIONED = "[Vv]ersion|Python|Java|Node|PHP|Ruby|Rust|Swift|Ubuntu|Android|iOS|macOS"
 """What 3.10 is "three point ten" after."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -168,6 +166,13 @@ def _range(match: re.Match[str]) -> str:
     return f"{first} to {last}" if joined else f"{first} {last}"
 
 
+def _like_range(match: re.Match[str]) -> str:
+    """Read "10 kg - 12 kg" as a range, and leave a subtraction alone."""
+    first, unit, _, dash, last, equals = match.groups()
+    falls = float(first.replace(",", "")) > float(last.replace(",", ""))
+    return match.group() if equals or (falls and dash != dash.strip()) else f"{first}{unit} to "
+
+
 def _names(match: re.Match[str]) -> str:
     return f"{_NAMES[match.group(1)[:3]]} to {_NAMES[match.group(2)[:3]]}"
 
@@ -179,7 +184,10 @@ def _days(match: re.Match[str]) -> str:
 
 
 NUMERALS: tuple[Rule, ...] = (
-    (rf"(\d\s?)({_SUFFIX})\s?[-–—]\s?(?=[$£€]?{NUMBER}\s?\2(?!\w))", r"\1\2 to "),
+    (
+        rf"({NUMBER})(\s?({_SUFFIX}))(\s?[-–—]\s?)(?=[$£€]?({NUMBER})\s?\3(?!\w)(\s*=)?)",
+        _like_range,
+    ),
     (r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d.,]\d|\d)", _european),
     (r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?!\d|,\d)", lambda m: m.group().replace(",", "")),
     (r"(?<![\d.,])[1-9]\d{0,2}(?:[ \u00a0\u202f\u2009.]\d{3}){2,}(?!\d|[ .,]\d)", _grouped),

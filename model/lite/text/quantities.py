@@ -63,8 +63,17 @@ _SCALES = {
     **{word: word for word in _SCALE_WORDS},
     **{"lakh": "lakh", "lakhs": "lakh", "crore": "crore", "crores": "crore"},
 }
-_ATTRIBUTIVE = re.compile(r"\b(?:an?|this|that|another|my|your|his|her|our|their) $", re.IGNORECASE)
-_NOUN = re.compile(r" (?!(?:of|per|to|or|and|in|at|for|from|off|is|was) )[A-Za-z]{2}")
+_ATTRIBUTIVE = re.compile(r"\b(?:an?|this|another|my|your|his|our|their) $", re.IGNORECASE)
+_NOUN = re.compile(
+    r" (?!(?:of|per|to|or|and|in|at|for|from|off|is|was|are|were|has|had|should|will|would|can|"
+    r"could|if|when|because|every|each|last|next|on|by|with|as|than|but) )[A-Za-z]{2}"
+)
+_STREET = re.compile(
+    r"\.? (?:\d+(?:st|nd|rd|th)|[A-Z][a-z]+ (?:St|Ave|Rd|Blvd|Dr|Ln|Pl|Ct|Way|Street|Avenue|Road|"
+    r"Boulevard|Drive|Lane|Place|Court))\b"
+)
+_LONGITUDE, _LATITUDE = re.compile(r",? \d+(?:\.\d+)? ?[EW]\b"), re.compile(r"\d ?[NS],? $")
+"""What comes after "350 W", after "40.7 N" and before "74.1 W" where they are no units."""
 
 
 def _either(words: Iterable[str]) -> str:
@@ -115,7 +124,14 @@ def _power(name: str, sign: str | None) -> str:
 
 
 def _unit(match: re.Match[str]) -> str:
-    return _counted(match, _UNITS[match.group(2)])
+    unit, text = match.group(2), match.string
+    if unit in ("N", "W") and (
+        _STREET.match(text, match.end())
+        or _LONGITUDE.match(text, match.end())
+        or _LATITUDE.search(text[: match.start()])
+    ):
+        return match.group()
+    return _counted(match, _UNITS[unit])
 
 
 def _area(match: re.Match[str]) -> str:

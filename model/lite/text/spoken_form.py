@@ -85,6 +85,11 @@ def _regnal(match: re.Match[str]) -> str:
     return f"{match.group(1)} the {ordinal(number)}"
 
 
+def _inches(match: re.Match[str]) -> str:
+    is_open = match.string.count('"', 0, match.start()) % 2
+    return match.group() if is_open else " inches"
+
+
 _WRITTEN: tuple[Rule, ...] = (
     (r"<!--+", " "),
     (r"<(/?)([A-Za-z][\w:-]*(?:,\s*\w+)*(?:\s+[\w:-]+=\"[^\"<>]*\")*)\s*/?>", _tag),
@@ -94,7 +99,8 @@ _WRITTEN: tuple[Rule, ...] = (
     (r"(?<!\w)(\d{1,2})\s?ft\.?\s?(\d{1,2})\s?in\b\.?", _height),
     (r"(?<=\d)['′](?= (?:tall|long|wide|deep|high)\b)", " feet"),
     (r"(?<=\d)\"(?= (?:pizza|screen|TV|monitor|display|laptop|pipe)\b)", " inch"),
-    (r"(?<=\d)\s?″(?!\w)|(?:(?<=/\d)|(?<=/\d\d))\"", " inches"),
+    (r"(?<=\d)\s?″(?!\w)", " inches"),
+    (r"(?:(?<=/\d)|(?<=/\d\d))\"", _inches),
     *NUMERALS,
     (r"(?<=[\w)])([⁺⁻][⁰¹²³⁴-⁹]+|[⁰¹⁴-⁹][⁰¹²³⁴-⁹]*|[²³][⁰¹²³⁴-⁹]+)", _raised),
     (r"(?<![\d:])(\d{1,3}):(\d)(?![\d:])", r"\1 to \2"),

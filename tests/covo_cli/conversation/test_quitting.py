@@ -120,7 +120,6 @@ def test_nothing_native_reaches_the_terminal_even_after_quitting(covo, tmp_path)
 STALLED = """
 import sys
 from covo_cli.process import leaving
-leaving.LAST_WORDS_S = 0.1
 leaving.own_process()
 leaving.leave_within(0.1, 3)
 sys.stdout.write("x" * 1_000_000)

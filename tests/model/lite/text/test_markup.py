@@ -46,6 +46,12 @@ def test_a_block_is_said_in_one_phrase(block: str, phrase: str) -> None:
     assert said(text) == ["Here is how you do that:", phrase, "That is all there is to it."]
 
 
+@pytest.mark.parametrize("indent", ["  ", " " * 16])
+def test_a_table_without_a_leading_pipe_may_be_indented(indent: str) -> None:
+    rows = "".join(f"{indent}{row}\n" for row in ("a | b", "- | -", "c | d"))
+    assert said(f"Here is the table:\n{rows}") == ["Here is the table:", TABLE_PHRASE]
+
+
 @pytest.mark.parametrize("cut", [12, 30, 60])
 def test_a_block_that_was_cut_is_said_in_one_phrase_too(cut: int) -> None:
     assert said(f"Look at this example:\n{CODE[:cut]}") == ["Look at this example:", CODE_PHRASE]
@@ -56,6 +62,7 @@ Use the `<script>` tag. | Use the script tag.
 Use the <script> tag. | Use the script tag.
 <table> is the tag. | table is the tag.
 The <table> element. | The table element.
+The <ul> begins a list. | The ul begins a list.
 Close it with `</script>`. | Close it with slash script.
 The name is <table>. | The name is table.
 A `Map<String, Integer>` here. | A Map String, Integer here.

@@ -44,6 +44,9 @@ So 2*3 = 6. | So two times three equals six.
 5 - 3 = 2 | five minus three equals two
 5 − 3 = 2 | five minus three equals two
 5 – 3 = 2 | five minus three equals two
+5x - 2x = 12 | five x minus two x equals twelve
+10 kg - 4 kg = 6 kg | ten kilograms minus four kilograms equals six kilograms
+from 10 kg - 12 kg | from ten kilograms to twelve kilograms
 2 + 2 = 4 | two plus two equals four
 2+2=4 | two plus two equals four
 2^10 = 1024 | two to the power of ten equals one thousand twenty four
@@ -239,7 +242,18 @@ It is on 12/25. | It is on December twenty fifth.
 On 11-27-2026 | On November twenty seventh, twenty twenty six
 On 27.11.2026 | On November twenty seventh, twenty twenty six
 open 24/7 | open twenty four seven
+open "24/7". | open "twenty four seven".
 on 9/11 | on nine eleven
+They call it "9/11". | They call it nine eleven.
+a "50/50" chance | a "fifty fifty" chance
+a 3/16" hole | a three sixteenths inches hole
+at 350 W 34th Street | at three hundred fifty W thirty fourth Street
+at 500 N Michigan Avenue | at five hundred N Michigan Avenue
+a 60 W Philips bulb | a sixty watt Philips bulb
+It uses 60 W. The lamp is old. | It uses sixty watts. The lamp is old.
+at 40.7 N, 74.1 W | at forty point seven N, seventy four point one W
+Give her $20 every week. | Give her twenty dollars every week.
+I think that $50 should do. | I think that fifty dollars should do.
 I give it 8/10, or 9.5/10. | I give it eight out of ten, or nine point five out of ten.
 3/10 of a mile | three tenths of a mile
 4/5 stars | four out of five stars
