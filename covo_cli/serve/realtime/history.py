@@ -6,6 +6,7 @@ the user speaks next. When it is answered, it becomes the turn.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from covo_cli.conversation.request import Request
@@ -34,6 +35,7 @@ class HistoryOnTheWire:
         self._cut = cut
         self._pending: list[ConversationEntry] = []  # text that waits for an answer
         self._asked: list[ConversationEntry] = []  # text that is being answered
+        self._cancelled: deque[list[ConversationEntry]] = deque()  # whose replies may still come
         self._numbers = 0
         items.forget = self._forget
 
@@ -65,6 +67,25 @@ class HistoryOnTheWire:
         for entry in self._asked:
             entry.exchange = reply
         self._asked = []
+
+    def cancelled(self) -> None:
+        """Note that the answer to the text that was asked for is not wanted any more."""
+        self._cancelled.append(self._asked)
+        self._asked = []
+
+    def stopped(self, reply: int) -> None:
+        """Note that reply ``reply`` was stopped before it was told of: it belongs to the text whose
+        answer was cancelled first, or else to the text that was asked for."""
+        if not self._cancelled:
+            self.answered(reply)
+            return
+        for entry in self._cancelled[0]:
+            entry.exchange = reply
+
+    def unwanted_over(self) -> None:
+        """Note that the reply that was cancelled first has begun or failed."""
+        if self._cancelled:
+            self._cancelled.popleft()
 
     def settled(self, reply: int) -> None:
         """Forget reply ``reply``, which the engine now remembers, if its items were deleted."""

@@ -215,7 +215,10 @@ class RealtimeSession:
 
     def _stop(self, response: WireResponse, request: Request) -> None:
         self._command(request)
+        before = self._replies.unwanted
         self._replies.cancel(response)
+        if self._replies.unwanted > before:
+            self._history.cancelled()
 
     def _cut(self, reply: int) -> None:
         newest = self._replies.newest
@@ -274,7 +277,7 @@ class RealtimeSession:
                 self._begin(reply)
             case Interrupted(reply=reply) if not self._replies.told(reply):
                 self._user.belongs_to(reply)
-                self._history.answered(reply)
+                self._history.stopped(reply)
             case TurnLatency():
                 self._link.note(event)
             case _:
@@ -305,11 +308,15 @@ class RealtimeSession:
     def _end_without_reply(self) -> None:
         """End what waits for the reply to a turn that gets none."""
         self._user.give_up()
-        if not self._replies.was_unwanted():
+        if self._replies.was_unwanted():
+            self._history.unwanted_over()
+        else:
             self._replies.fail_waiting()
 
     def _begin(self, reply: int) -> None:
         if self._replies.was_unwanted():
+            self._history.stopped(reply)
+            self._history.unwanted_over()
             self._replies.spoken = None
             self._command(Interrupt())
             return

@@ -265,6 +265,24 @@ def test_a_reply_whose_item_is_deleted_on_its_way_is_not_remembered(seconds):
     assert not any(answer for _, answer in talk.fake.history)
 
 
+def test_a_cancelled_reply_belongs_to_its_own_question():
+    talk = WireTalk(think_cost=2.0)
+    talk.send("conversation.item.create", item=text_item("and this?"))
+    talk.send("response.create")
+    talk.nothing(0.3)
+    talk.send("response.cancel")
+    talk.send("conversation.item.create", item=text_item("or that?"))
+    talk.send("response.create")
+    talk.wait(6)
+    questions = [
+        e["item"] for e in talk.of("conversation.item.added") if e["item"]["role"] == "user"
+    ]
+    assert [user for user, _ in talk.fake.history] == ["and this?", "or that?"]
+    talk.send("conversation.item.delete", item_id=questions[0]["id"])
+    talk.nothing(0.1)
+    assert [user for user, _ in talk.fake.history] == ["or that?"]
+
+
 def test_the_idle_timeout_is_switched_off_by_null():
     talk = WireTalk()
     talk.update(audio={"input": {"turn_detection": {"idle_timeout_ms": 5000}}})
