@@ -142,13 +142,18 @@ class ReplySide:
         response.stopped = response.stopped or reason
         self._speaker.stop()
 
-    def cancel(self, response: WireResponse) -> None:
-        """Send no more of ``response``, which the client cancels, nor of what is still heard."""
+    def cancel(self, response: WireResponse) -> bool:
+        """Send no more of ``response``, which the client cancels, nor of what is still heard.
+
+        Return whether its reply has not begun, and is unwanted when it does.
+        """
         for stopped in (response, self.spoken or response):
             self.stop(stopped, CANCELLED)
-        if not (response.reply or response.done):
+        to_come = not (response.reply or response.done)
+        if to_come:
             self.unwanted += 1
             response.cancel("")
+        return to_come
 
     def fail_waiting(self) -> None:
         """End the response that waits, or tell of a reply that nobody asked for and that failed."""

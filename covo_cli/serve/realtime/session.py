@@ -215,9 +215,7 @@ class RealtimeSession:
 
     def _stop(self, response: WireResponse, request: Request) -> None:
         self._command(request)
-        before = self._replies.unwanted
-        self._replies.cancel(response)
-        if self._replies.unwanted > before:
+        if self._replies.cancel(response):
             self._history.cancelled()
 
     def _cut(self, reply: int) -> None:
