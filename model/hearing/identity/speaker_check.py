@@ -73,7 +73,9 @@ class SpeakerCheck:
             self._turn, self._others, self._asked = turn.number, 0, 0
             self._sure, self.other = False, None
         piece, new = voiced - self._others, voiced - self._asked
-        enough = new > 0 and piece >= samples(SHORTEST_S) if ended else new >= samples(_PIECE_S)
+        enough = new >= samples(_PIECE_S)
+        if ended and (new or not self._ended):
+            enough = piece >= samples(SHORTEST_S)
         if not enough or self.pending or self._sure or not self.knows_user:
             return
         self._asked, self._length, self._ended = voiced, min(piece, samples(MOST_S)), ended
