@@ -78,9 +78,6 @@ class ConversationLog:
         if tick.at % USER_RATE == 0:
             self.megabytes.append(self._process.memory_info().rss / 2**20)
 
-    def close(self) -> None:
-        """Do nothing."""
-
 
 def measure_idle(engine: Engine, duration: float) -> dict[str, float]:
     """Measure the cost of ``duration`` seconds of silence, with echo cancellation."""

@@ -62,9 +62,6 @@ class EchoLog:
                 case Interrupted():
                     self.interruptions += 1
 
-    def close(self) -> None:
-        """Do nothing."""
-
 
 def measure_echo(
     detector: Path,

@@ -56,9 +56,6 @@ class ListeningMeter:
             self._heard = len(self._user.spoken)
             self.answered += 1
 
-    def close(self) -> None:
-        """Do nothing."""
-
 
 def measure_listening(engine: Engine, user: ScriptedUser) -> dict[str, float]:
     """Hold a conversation and return the cost of listening, JSON-ready.
