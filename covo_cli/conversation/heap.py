@@ -15,8 +15,8 @@ class HeapTrimmer:
     """A consumer that gives free memory back once a minute, in a frame without sound of ours.
 
     Hearing, writing and speaking take blocks of all sizes, and what they free stays with the
-    process. Each time that more of them coincide than ever before, the heap grows: from 0.90 to
-    1.09 GB in an hour, of which no more was in use at the end. ``trim`` takes some 5 ms.
+    process: each time that more of them coincide than ever before, the heap grows. In a run of
+    15 minutes up to 127 of its 572 MB lay free. ``trim`` takes 5 to 10 ms.
     """
 
     def __init__(self, trim: Callable[[], None] = return_free_memory) -> None:
@@ -24,6 +24,7 @@ class HeapTrimmer:
         self._due = samples(EVERY_S)
 
     def on_tick(self, tick: Tick) -> None:
+        """Trim if it is time."""
         if tick.at >= self._due and not tick.assistant.any():
             self._due = tick.at + samples(EVERY_S)
             self._trim()
