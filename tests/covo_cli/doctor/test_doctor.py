@@ -394,13 +394,9 @@ def test_only_what_the_settings_need_is_needed(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def machine_without_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for variable in [v for v in os.environ if v.startswith("COVO_")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("COVO_CONFIG", str(tmp_path / "config.toml"))
-    monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path / "data"))
+def machine_without_weights(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COLUMNS", "160")
-    return tmp_path
+    return home
 
 
 def test_the_command_fails_without_weights_and_says_what_to_do(
