@@ -43,7 +43,8 @@ log = logging.getLogger(__name__)
 class Ending(StrEnum):
     """Why a conversation ended."""
 
-    QUIT = "quit by the user"
+    QUIT = "it was asked to"
+    OUTPUT_CLOSED = "nobody takes the output"
     INPUT_OVER = "the input is over"
     ERROR = "an error"
 
@@ -80,6 +81,8 @@ class Conversation:
         self._muted = False
         self._talking = False
         self._notices: list[Event] = []
+        self.reason = ""
+        """Why the conversation ended; empty after an error."""
         self.failures: list[str] = []
         """Failures that the conversation outlived, such as the recording's."""
 
@@ -94,6 +97,12 @@ class Conversation:
 
     def run(self) -> Ending:
         """Hold the conversation until it is over. Raises: AudioError when an endpoint is lost."""
+        ending = self._hold()
+        if ending is Ending.INPUT_OVER:
+            self.reason = str(ending)
+        return ending
+
+    def _hold(self) -> Ending:
         try:
             while True:
                 if self._read_inbox():
@@ -103,8 +112,9 @@ class Conversation:
                     self._step(frame)
                 if self._microphone.ended or self._over(self._engine.busy):
                     return Ending.INPUT_OVER
-        except OutputClosed:
-            return Ending.QUIT
+        except OutputClosed as closed:
+            self.reason = str(closed)
+            return Ending.OUTPUT_CLOSED
 
     def _read_inbox(self) -> bool:
         while True:
@@ -113,7 +123,8 @@ class Conversation:
             except queue.Empty:
                 return False
             match request:
-                case Quit():
+                case Quit(reason):
+                    self.reason = reason
                     return True
                 case FailureReport(text):
                     self._note_failure(text)

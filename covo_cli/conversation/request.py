@@ -9,7 +9,9 @@ from model.engine import Command
 
 @dataclass(frozen=True, slots=True)
 class Quit:
-    """End the conversation."""
+    """End the conversation; ``reason`` is recorded."""
+
+    reason: str = "quit by the user"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -18,13 +19,13 @@ from audio_io.clock import seconds
 from audio_io.worker import Worker
 from covo_cli.conversation.clock_watch import ClockWatch
 from covo_cli.conversation.consumer import Tick
-from covo_cli.conversation.conversation import Conversation, Ending
+from covo_cli.conversation.conversation import Conversation
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.heap import HeapTrimmer
 from covo_cli.conversation.request import Quit, Request
 from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voices_to_choose
 from covo_cli.engines.own_tools import build_tools
-from covo_cli.errors import SettingsError, message_for
+from covo_cli.errors import SettingsError, is_expected, message_for
 from covo_cli.process.interrupt import not_within_imports
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
 from covo_cli.process.log import native_log_path
@@ -49,6 +50,7 @@ from covo_cli.welcome.found_servers import with_found_server
 from covo_cli.welcome.offer import with_weights
 from model.engine import Engine, Remember
 from model.events import Notice, ReplyStarted, TurnLatency
+from model.secrets import without_secrets
 from model.tools.toolbox import Toolbox
 
 SLOW_LOAD_S = 10.0
@@ -56,6 +58,13 @@ SLOW_LOAD_S = 10.0
 
 WORK_LIMIT_S = 10.0
 """In place of :data:`QUIT_S` at full speed, where the loop itself does the models' work."""
+
+_STOPPED_BY = {
+    "SIGINT": Quit().reason,
+    "SIGTERM": "the system stopped covo (SIGTERM)",
+    "SIGHUP": "the terminal was closed (SIGHUP)",
+}
+"""The signals that ask to quit, where the system has them, and what is recorded then."""
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +150,6 @@ def hold(
     )
     for command in continued.commands() if continued else ():
         conversation.send(command)
-    ending = Ending.ERROR
     try:
         with (
             python_stderr_off_terminal() if mode == "live" else nullcontext(),
@@ -150,11 +158,12 @@ def hold(
             screen,
             keyboard,
         ):
-            ending = conversation.run()
+            conversation.run()
     finally:
-        log.info("the conversation ended after %.1f s: %s", seconds(conversation.at), ending)
+        reason = conversation.reason or _told_of(sys.exception())
+        log.info("the conversation ended after %.1f s: %s", seconds(conversation.at), reason)
         if recorder is not None:
-            recorder.close(ending.value)
+            recorder.close(without_secrets(reason))
         if not ends.live:
             ends.close()  # complete the output file, however long that takes
     code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
@@ -228,23 +237,25 @@ def _load(engine: Engine, reason: str) -> None:
 
 @contextmanager
 def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[Request], None]]:
-    """Yield the function that sends requests. Ctrl-C and SIGTERM send Quit, too.
+    """Yield the function that sends requests. The signals of :data:`_STOPPED_BY` send Quit, too.
 
     A second Ctrl-C interrupts at once. Once asked to quit, the loop and the screen have
-    ``limit_s`` to end.
+    ``limit_s`` to end. Under ``nohup`` a closed terminal ends nothing.
     """
     countdowns: list[Timer] = []
 
     def send(request: Request) -> None:
-        if request == Quit():
+        if isinstance(request, Quit):
             countdowns.append(leave_within(limit_s, EXIT_ERROR))
         conversation.send(request)
 
     def ask(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        send(Quit())
+        send(Quit(_STOPPED_BY[signal.Signals(number).name]))
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    known = [getattr(signal, name) for name in _STOPPED_BY if hasattr(signal, name)]
+    heeded = [n for n in known if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heeded}
     try:
         yield send
     finally:
@@ -252,6 +263,13 @@ def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[
             signal.signal(number, handler)
         for countdown in countdowns:
             countdown.cancel()
+
+
+def _told_of(error: BaseException | None) -> str:
+    """Return why the conversation ended, for the record."""
+    if isinstance(error, KeyboardInterrupt):
+        return Quit().reason
+    return f"an error: {error}" if error is not None and is_expected(error) else "an error"
 
 
 def _limit_closing(

@@ -132,7 +132,7 @@ def _talk(
     talk = Conversation(room, speaker, engine, consumers, echo=canceller, over=over)
     speaker.start()
     room.start()
-    if talk.run() is Ending.QUIT:  # only a disk error ends it early
+    if talk.run() is Ending.OUTPUT_CLOSED:  # only a disk error ends it early
         raise EvaluationError(f"cannot write {folder / EVENTS}")
     return talk.at
 

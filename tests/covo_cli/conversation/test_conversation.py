@@ -102,7 +102,9 @@ def test_whoever_reads_our_output_may_leave():
         def on_tick(self, tick: Tick) -> None:
             raise OutputClosed("the terminal has gone")
 
-    assert build(FakeMicrophone([silence(1)]), [Gone()]).run() is Ending.QUIT
+    talk = build(FakeMicrophone([silence(1)]), [Gone()])
+    assert talk.run() is Ending.OUTPUT_CLOSED
+    assert talk.reason == "the terminal has gone"
 
 
 @pytest.mark.parametrize("part", ["microphone", "consumer"])
@@ -137,8 +139,9 @@ def test_a_standstill_is_told_and_the_conversation_goes_on():
 def test_quit_ends_it_at_the_next_frame():
     collector = Collector()
     talk = build(FakeMicrophone([silence(1)]), [collector])
-    talk.send(Quit())
+    talk.send(Quit("enough"))
     assert talk.run() is Ending.QUIT
+    assert talk.reason == "enough"
     assert collector.ticks == []
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 
 import pytest
 
+from audio_io.errors import AudioError
 from audio_io.file_endpoints import FileSpeaker
 from covo_cli.conversation import run_chat
 from covo_cli.conversation.ends import Ends
 from covo_cli.engines.engines import EngineChoice, turn_settings
-from covo_cli.errors import message_for
+from covo_cli.errors import OutputClosed, message_for
 from covo_cli.process.log import begin_log, log_path
+from covo_cli.screen.plain import LinesScreen
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.settings.settings import load_settings
 from model.errors import ChatError
@@ -200,6 +202,27 @@ def test_a_bug_in_the_engine_ends_the_conversation_and_keeps_the_recording(hold,
     assert "in a_bug" in log.read_text()
     (session,) = (log.parent.parent / "data" / "sessions").iterdir()
     assert '"end_reason": "an error"' in (session / "session.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OutputClosed("the reader of the output takes nothing"), "the reader of the output takes"),
+        (AudioError("the speaker stopped at ws://me:my-password@host"), "an error: the speaker"),
+        (KeyboardInterrupt(), "quit by the user"),
+    ],
+)
+def test_the_recording_says_why_the_conversation_ended(hold, log, monkeypatch, error, told):
+    def fail(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(LinesScreen, "on_tick", fail)
+    with suppress(AudioError, KeyboardInterrupt):
+        hold(FakeGenerator(FakeClock()))
+    (session,) = (log.parent.parent / "data" / "sessions").iterdir()
+    reason = json.loads((session / "session.json").read_text())["end_reason"]
+    assert reason.startswith(told)
+    assert "my-password" not in reason
 
 
 @pytest.mark.parametrize("record", [True, False])

@@ -87,6 +87,31 @@ def test_while_a_chat_model_reads_its_prompt(stuck, tmp_path):
     assert "leaving with workers running: covo-lane" in log
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_recording_says_what_stopped_it(stuck, tmp_path, number):
+    program = stuck("reply")
+    program.send_signal(number)
+    program.wait(timeout=60)
+    (session,) = (tmp_path / "data" / "sessions").iterdir()
+    reason = json.loads((session / "session.json").read_text())["end_reason"]
+    assert reason.endswith(f"({number.name})")
+    assert not (session / "audio.part").exists()  # whole, not for somebody to recover
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_under_nohup_a_closed_terminal_ends_nothing(stuck, tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        program = stuck("reply")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    program.send_signal(signal.SIGHUP)
+    quit_in_time(program)
+    (session,) = (tmp_path / "data" / "sessions").iterdir()
+    assert json.loads((session / "session.json").read_text())["end_reason"] == "quit by the user"
+
+
 def test_while_a_network_in_its_step_keeps_the_engine_from_closing(stuck, tmp_path):
     assert quit_in_time(stuck("step")) == 0
     assert soundfile.info(tmp_path / "out.wav").channels == 1
