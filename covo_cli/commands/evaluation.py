@@ -187,7 +187,9 @@ def _report(console: PlainConsole, out: Path, *, pictures: bool) -> None:
     try:
         draw_failures(out, assessed)
     except ImportError:
-        console.print("No pictures: they need matplotlib (pip install 'covo[eval]').")
+        from voices.installation import add_extra
+
+        console.print(f"No pictures: they need matplotlib ({add_extra('eval')}).")
     else:
         console.print(f"Pictures of failed conversations: {out / PICTURES}")
 

@@ -17,6 +17,7 @@ from covo_cli.doctor.check import Check, Status
 from covo_cli.engines.model_choice import LITE_MEMORY
 from model.covo.config.gpu import Capability, is_modern, limits
 from voices.folders import nearest, why_unwritable
+from voices.installation import install_again
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def check_packages(
         except (ImportError, OSError) as error:
             problems.append(f"{name[0]} does not load ({error})")
     if problems:
-        fix = "reinstall it: pip install --force-reinstall PACKAGE"
+        fix = f"install it again: {install_again('PACKAGE')}"
         return Check("packages", Status.FAILED, "; ".join(problems), fix)
     return Check("packages", Status.OK, ", ".join(found))
 

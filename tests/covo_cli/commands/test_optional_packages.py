@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from covo_cli.app import app
 from covo_cli.errors import is_expected, message_for
+from voices.installation import add_extra
 
 EXTRAS = ("jiwer", "whisper_normalizer", "scipy", "matplotlib", "uvicorn")
 TORCH = ("torch", "transformers", "safetensors")
@@ -53,7 +54,7 @@ def test_what_is_missing_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, packages: str, extra: str
 ) -> None:
     line = refusal(monkeypatch, tmp_path, command)
-    assert line == f"covo: this needs {packages}: pip install 'covo[{extra}]'"
+    assert line == f"covo: this needs {packages}: {add_extra(extra)}"
 
 
 @pytest.mark.parametrize(
@@ -66,5 +67,5 @@ def test_a_network_without_torch_is_said(
         monkeypatch.setitem(sys.modules, name, None)
     line = refusal(monkeypatch, tmp_path, f"bench {command}")
     assert f"needs {', '.join(TORCH)}: " in line
-    assert "pip install 'covo[covo]'" in line
+    assert add_extra("covo") in line
     assert "\n" not in line
