@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -26,12 +27,20 @@ _SERVER_CHANNELS = 32
 """From this number on it is a sound server's own limit (PulseAudio 32, PipeWire 64 or 128), and no
 number of inputs."""
 
+_OTHER_RATES = (48_000, 44_100, 32_000, 16_000, 8_000)
+"""Rates to try where a device refuses the one that it names as its own."""
+_INVALID_RATE = -9997
+"""PortAudio's ``paInvalidSampleRate``."""
+
+_ORDINAL = re.compile(r"(.+) #(\d+)")
+"""A name that several devices have, and which of them is meant."""
+
 log = logging.getLogger(__name__)
 
 _INSTALL = {
     "linux": "sudo apt install libportaudio2 (or your system's PortAudio package)",
-    "darwin": "brew install portaudio, or pip install --force-reinstall sounddevice",
-    "win32": "pip install --force-reinstall sounddevice",
+    "darwin": "brew install portaudio, or install the package sounddevice again",
+    "win32": "install the package sounddevice again",
 }
 _PERMISSION = {
     "linux": "check that it is not muted (pavucontrol, alsamixer) and that it is the right device",
@@ -117,8 +126,9 @@ def usable(devices: Sequence[Device], kind: Kind) -> list[Device]:
 def find_device(devices: Sequence[Device], wanted: str, kind: Kind) -> Device:
     """Return the device that ``wanted`` names.
 
-    ``wanted`` is an id, a unique part of "name, host API" in any case, or "" for the system's
-    default. Raises: DeviceError that lists the candidates.
+    ``wanted`` is an id, a unique part of "name, host API" in any case, "name, host API #2" for the
+    second of several that are called so, or "" for the system's default. Raises: DeviceError that
+    lists the candidates.
     """
     candidates = usable(devices, kind)
     if not candidates:
@@ -154,13 +164,24 @@ def _matches(candidates: Sequence[Device], wanted: str) -> list[Device]:
     ):
         if len(match) == 1:
             return match
-    return [device for device, name in full if wanted in name]
+    if found := [device for device, name in full if wanted in name]:
+        return found
+    ordinal = _ORDINAL.fullmatch(wanted)
+    if ordinal is None:
+        return []
+    same = [device for device, name in full if name == ordinal[1]]
+    at = int(ordinal[2]) - 1
+    return same[at : at + 1] if at >= 0 else []
 
 
 def stable_name(device: Device, devices: Sequence[Device], kind: Kind) -> str:
     """Return a name that stays valid when devices come and go, as ids do not."""
     same = [other for other in usable(devices, kind) if other.name == device.name]
-    return device.name if len(same) == 1 else f"{device.name}, {device.host_api}"
+    if len(same) == 1:
+        return device.name
+    name = f"{device.name}, {device.host_api}"
+    same = [other for other in same if other.host_api == device.host_api]
+    return name if len(same) == 1 else f"{name} #{same.index(device) + 1}"
 
 
 class PortAudio:
@@ -181,7 +202,7 @@ class PortAudio:
                 found = self._sd.query_devices()
                 apis = self._sd.query_hostapis()
                 default_input, default_output = self._sd.default.device
-            except self._sd.PortAudioError as error:
+            except (self._sd.PortAudioError, UnicodeDecodeError) as error:
                 raise DeviceError(f"cannot list the sound devices: {error}") from error
         return [
             Device(
@@ -200,21 +221,27 @@ class PortAudio:
     def open(self, device: Device, kind: Kind, callback: Callback) -> Stream:
         """Open ``device`` at its own rate with two channels, or else with all or one.
 
-        An input is opened with all: the microphone may be on any.
+        An input is opened with all: the microphone may be on any. A device that refuses its own
+        rate is opened at a usual one.
         """
         most = device.channels(kind)
         first = most if kind == "input" and most < _SERVER_CHANNELS else min(2, most)
         choices = list(dict.fromkeys([first, min(2, most), most, 1]))
         failure: Exception | None = None
         with self._lock:
-            for channels in choices:
-                try:
-                    stream = _PortAudioStream(self._sd, device, kind, channels, callback)
-                except (self._sd.PortAudioError, ValueError, OSError) as error:
-                    failure = failure or error
-                else:
-                    self._streams.append(stream)
-                    return stream
+            for rate in dict.fromkeys((device.rate or _OTHER_RATES[0], *_OTHER_RATES)):
+                refused = False
+                for channels in choices:
+                    try:
+                        stream = _PortAudioStream(self._sd, device, kind, channels, rate, callback)
+                    except (self._sd.PortAudioError, ValueError, OSError) as error:
+                        failure = failure or error
+                        refused = refused or _INVALID_RATE in error.args
+                    else:
+                        self._streams.append(stream)
+                        return stream
+                if not refused:
+                    break
         raise DeviceError(
             f"cannot open {kind} device '{device.name}' at {device.rate} Hz ({failure}): "
             "close programs that use it, or choose another with `covo devices use`"
@@ -239,9 +266,9 @@ class _PortAudioStream:
     """A :class:`Stream` of sounddevice."""
 
     def __init__(
-        self, sd: Any, device: Device, kind: Kind, channels: int, callback: Callback
+        self, sd: Any, device: Device, kind: Kind, channels: int, rate: int, callback: Callback
     ) -> None:
-        self.rate = device.rate
+        self.rate = rate
         self.channels = channels
         self._sd = sd
         self._lock = threading.Lock()
@@ -259,8 +286,8 @@ class _PortAudioStream:
         self._stream = make(
             device=device.id,
             channels=channels,
-            samplerate=device.rate,
-            blocksize=round(device.rate * BLOCK_S),
+            samplerate=rate,
+            blocksize=round(rate * BLOCK_S),
             dtype="float32",
             latency=LATENCY_S,
             callback=call_back,

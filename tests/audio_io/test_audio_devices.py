@@ -80,10 +80,34 @@ def test_a_name_to_remember_means_the_same_device_again() -> None:
         assert find_device(ALL, stable_name(device, ALL, "output"), "output") == device
 
 
+TWINS = [replace(MIC, id=id_) for id_ in (5, 7, 9)]
+
+
+@pytest.mark.parametrize("device", TWINS)
+def test_each_of_several_equal_devices_has_a_name_to_remember(device: Device) -> None:
+    devices = [HEADSET, *TWINS, SPEAKERS]
+    name = stable_name(device, devices, "input")
+    assert find_device(devices, name, "input") == device
+    with pytest.raises(DeviceError, match="more than one"):
+        find_device(devices, "USB Mic", "input")
+
+
+@pytest.mark.parametrize("wanted", ["usb mic, alsa #4", "usb mic, alsa #0", "usb mic #x", "#1"])
+def test_there_is_no_such_one_of_several(wanted: str) -> None:
+    with pytest.raises(DeviceError, match="no input device matches"):
+        find_device([*TWINS, HEADSET], wanted, "input")
+
+
+def test_a_name_may_look_like_one_of_several() -> None:
+    second = replace(MIC, id=5, name="Line #2")
+    assert find_device([MIC, second], "line #2", "input") == second
+    assert find_device([MIC, second], stable_name(second, [MIC, second], "input"), "input")
+
+
 def test_hints_exist_for_every_platform() -> None:
     assert "apt install libportaudio2" in install_hint("linux")
     assert "brew install portaudio" in install_hint("darwin")
-    assert "reinstall sounddevice" in install_hint("win32")
+    assert "sounddevice again" in install_hint("win32")
     assert "PortAudio" in install_hint("freebsd14")
     assert "Privacy" in permission_hint("darwin")
     assert "muted" in permission_hint("linux")
@@ -107,6 +131,7 @@ class FakeSoundDevice:
         self.default = SimpleNamespace(device=[0, 1])
         self.made: list[SimpleNamespace] = []
         self.refused_channels: set[int] = set()
+        self.rates: set[int] | None = None
         self.restarts = 0
         self.running = True
         self.broken = False
@@ -123,7 +148,9 @@ class FakeSoundDevice:
 
     def _stream(self, **options: Any) -> Any:
         if options["channels"] in self.refused_channels:
-            raise FakePortAudioError("Invalid number of channels")
+            raise FakePortAudioError("Invalid number of channels", -9998)
+        if self.rates is not None and options["samplerate"] not in self.rates:
+            raise FakePortAudioError("Invalid sample rate", -9997)
         stream = SimpleNamespace(**options, active=False, closed=False)
         stream.latency = 0.05
 
@@ -197,6 +224,46 @@ def test_portaudio_tries_other_channel_counts_then_says_why() -> None:
     fake.refused_channels = {1, 2, 4}
     with pytest.raises(DeviceError, match=r"cannot open input device 'Array mic' .*Invalid number"):
         backend.open(backend.devices()[0], "input", print)
+
+
+@pytest.mark.parametrize("rate", [44_100, 32_000, 16_000, 8_000])
+@pytest.mark.parametrize("refused_channels", [set(), {4}])
+def test_a_device_that_refuses_its_own_rate_is_opened_at_another(
+    rate: int, refused_channels: set[int]
+) -> None:
+    fake = FakeSoundDevice()
+    fake.rates, fake.refused_channels = {rate}, refused_channels
+    backend = PortAudio(fake)
+    stream = backend.open(backend.devices()[0], "input", print)
+    assert stream.rate == rate
+    assert (fake.made[0].samplerate, fake.made[0].blocksize) == (rate, rate // 100)
+
+
+def test_a_device_that_names_no_rate_is_opened_at_a_usual_one() -> None:
+    backend = PortAudio(FakeSoundDevice())
+    assert backend.open(replace(backend.devices()[0], rate=0), "input", print).rate == 48_000
+
+
+def test_a_device_without_any_usual_rate_is_told() -> None:
+    fake = FakeSoundDevice()
+    fake.rates = {12_345}
+    backend = PortAudio(fake)
+    with pytest.raises(DeviceError, match=r"at 48000 Hz .*Invalid sample rate"):
+        backend.open(backend.devices()[0], "input", print)
+
+
+def test_a_busy_device_is_not_tried_at_other_rates() -> None:
+    fake, tried = FakeSoundDevice(), []
+
+    def busy(**options: Any) -> Any:
+        tried.append(options["samplerate"])
+        raise FakePortAudioError("Device unavailable", -9985)
+
+    fake.InputStream = busy
+    backend = PortAudio(fake)
+    with pytest.raises(DeviceError, match="Device unavailable"):
+        backend.open(backend.devices()[0], "input", print)
+    assert set(tried) == {48_000}
 
 
 def test_a_bug_in_a_callback_is_logged_and_stops_the_stream(
