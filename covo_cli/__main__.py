@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
@@ -14,12 +15,14 @@ from covo_cli.process.native import (
     let_waiting_threads_sleep,
     share_one_heap,
 )
+from covo_cli.process.streams import mend_standard_streams
 
 _ONLY_SHOW = {"--help", "-h", "--version"}
 
 
 def main() -> None:
     """Run ``covo`` and end the process. Typer itself reports wrong arguments and Ctrl-C."""
+    mend_standard_streams()
     own_process()
     keep_libraries_to_themselves()
     let_waiting_threads_sleep()
@@ -46,7 +49,8 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last place to report it
         if "--debug" in arguments or os.environ.get("COVO_DEBUG", "") not in ("", "0"):
             traceback.print_exception(error)
-        sys.stderr.write(f"{message_for(error)}\n")
+        with contextlib.suppress(OSError):  # the terminal has gone
+            sys.stderr.write(f"{message_for(error)}\n")
         return EXIT_ERROR
     return 0
 
