@@ -150,12 +150,15 @@ class AudioWriter:
             raise AudioFileError(f"{path}: the extension must be one of {known}") from None
         self.path = path
         self.frames = 0
-        self._part = _part_of(path)
+        self._target = Path(os.path.realpath(path))  # a link stays one
+        self._part = _part_of(self._target)
         try:
             if path.is_dir():
                 raise AudioFileError(f"{path} is a folder: give a file name")
-            if not path.parent.is_dir():
-                raise AudioFileError(f"the folder {path.parent} does not exist: create it first")
+            if path.exists() and not path.is_file():
+                raise AudioFileError(f"{path} is a device or a pipe: give a file name")
+            if not (parent := self._target.parent).is_dir():
+                raise AudioFileError(f"the folder {parent} does not exist: create it first")
             self._part.open("wb").close()  # libsndfile gives no reason for a failure
         except OSError as error:
             raise AudioFileError(f"cannot write {path}: {error.strerror}") from error
@@ -187,7 +190,7 @@ class AudioWriter:
             written = soundfile.info(native_path(self._part)).frames
             if written != self.frames:
                 raise OSError(f"{written} of {self.frames} samples written")
-            self._part.replace(self.path)
+            self._part.replace(self._target)
         except (soundfile.LibsndfileError, OSError) as error:
             self._part.unlink(missing_ok=True)
             raise AudioFileError(

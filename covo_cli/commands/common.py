@@ -70,13 +70,15 @@ def _check_json(path: Path | None) -> Path | None:
     from tempfile import TemporaryFile
 
     from covo_cli.errors import CliError
+    from covo_cli.process.whole_file import is_stream
 
     if path is None:
         return None
     if path.is_dir():
         raise CliError(f"{path} is a folder; name a file")
     try:
-        TemporaryFile(dir=path.parent).close()
+        if not is_stream(path):
+            TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise CliError(f"cannot write {path}: {error.strerror}") from error
     return path

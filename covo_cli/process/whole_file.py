@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from voices.folders import draft_in
 
@@ -16,8 +18,15 @@ def whole_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path, which replaces ``target`` when the block ends without an error.
 
     After an error ``target`` is unchanged; a link stays one, and what it points to is replaced.
-    Raises: OSError.
+    A device or a pipe stays, too, and gets the content at the end. Raises: OSError.
     """
+    if is_stream(target):
+        with TemporaryDirectory() as folder:
+            draft = Path(folder) / "draft"
+            yield draft
+            with draft.open("rb") as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+        return
     target = Path(os.path.realpath(target))  # Path.resolve fails for a circle of links
     # Not named after the target, whose name may be as long as names can be.
     temporary = draft_in(target.parent)
@@ -27,6 +36,15 @@ def whole_file(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # it must not hide why it is still there
             temporary.unlink(missing_ok=True)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether ``path`` is there and neither a file nor a folder: a device or a pipe."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def write_text(target: Path, text: str) -> None:
@@ -39,5 +57,5 @@ def write_text(target: Path, text: str) -> None:
             stream.write(text.encode("utf-8", "replace"))
             stream.flush()
             os.fsync(stream.fileno())
-        if target.exists():
+        if target.is_file():
             shutil.copymode(target, temporary)

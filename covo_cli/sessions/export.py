@@ -45,7 +45,7 @@ def export_file(
     """
     if target.is_dir():
         raise SessionError(f"{target} is a folder; name a file in it")
-    if target.exists() and not overwrite:
+    if target.is_file() and not overwrite:
         raise SessionError(f"{target} exists already; choose another --output, or add --force")
     try:
         if kind is ExportFormat.WAV:
