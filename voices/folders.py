@@ -1,4 +1,4 @@
-"""Make folders and drafts in them, and tell what is in the way, such as a disk not mounted."""
+"""Find and make folders, and drafts in them; tell what is in the way, such as a missing disk."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ import tempfile
 import zlib
 from pathlib import Path
 from secrets import token_hex
+
+
+def expanded(path: str | Path) -> Path:
+    """Return ``path`` with the home folder for ``~``; as it is where there is no such home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def make_folder(folder: Path) -> None:

@@ -15,6 +15,7 @@ from covo_cli.sessions.info import package_versions
 from covo_cli.settings.option import Option
 from covo_cli.settings.settings import OPTIONS, Settings
 from model.secrets import SHORTEST_HIDDEN
+from voices.folders import expanded
 
 TAIL_BYTES = 100_000
 HIDDEN = "(hidden)"
@@ -66,7 +67,7 @@ def _without_private(text: str, settings: Settings, environment: Mapping[str, st
     # All at once, the longest first: what stands in for one must not be searched for another.
     if found := sorted(_private_texts(settings, environment), reverse=True):
         text = re.sub("|".join(pattern for _, pattern in found), HIDDEN, text, flags=re.ASCII)
-    home = str(Path.home())
+    home = str(expanded("~"))
     return _HOME.sub("~", text.replace(home, "~") if len(home) > 1 else text)
 
 

@@ -21,6 +21,7 @@ from model.tools.notes import notes_tool
 from model.tools.timer import timer_tool
 from model.tools.tool import LIMIT_S, TOOL_NAME, Tool
 from model.tools.toolbox import Toolbox
+from voices.folders import expanded
 from voices.strict_reader import read
 
 _FILE = "tools.toml"
@@ -63,7 +64,7 @@ class OwnTool:
             "properties": self.arguments,
             "required": [name for name in self.arguments if name not in self.optional],
         }
-        run = executable(self.name, (str(Path(self.command[0]).expanduser()), *self.command[1:]))
+        run = executable(self.name, (str(expanded(self.command[0])), *self.command[1:]))
         return Tool(
             self.name, self.description, parameters, run, self.limit, self.effects, self.question
         )
@@ -90,7 +91,7 @@ class OwnServer:
 
     def source(self) -> McpSource:
         """Return it as the tools know it."""
-        program = tuple(str(Path(word).expanduser()) for word in self.command[:1])
+        program = tuple(str(expanded(word)) for word in self.command[:1])
         command = (*program, *self.command[1:])
         return McpSource(
             self.name, command, self.env, self.url, self.only, self.trusted, self.limit
@@ -165,7 +166,7 @@ def _check_names(tools: Sequence[Tool]) -> None:
 
 def _file(settings: Settings) -> ToolFile:
     chosen = settings.tools.file
-    path = Path(chosen).expanduser() if chosen else config_path().with_name(_FILE)
+    path = expanded(chosen) if chosen else config_path().with_name(_FILE)
     if not chosen and not path.exists():
         return ToolFile()
     return read(path, ToolFile, SettingsError, remedy="docs/tools.md has an example")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from covo_cli.errors import SettingsError
+from voices.folders import expanded
 
 
 def read_persona(name: str) -> str | None:
     """Read the persona file ``name``; None if ``name`` is empty. Raises: SettingsError."""
     if not name:
         return None
-    path = Path(name).expanduser()
+    path = expanded(name)
     try:
         text = path.read_text(encoding="utf-8").strip()
     except UnicodeDecodeError as error:

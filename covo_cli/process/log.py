@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import platform
 import re
 import sys
@@ -19,6 +18,8 @@ from typing import TextIO
 
 from audio_io.worker import LOG_FILE_HANDLER
 from covo_cli import __version__
+from covo_cli.errors import SettingsError
+from covo_cli.process.places import place_in, usual_place
 from model.secrets import without_secrets
 
 FILE_BYTES = 1_000_000
@@ -54,14 +55,15 @@ class _Formatter(logging.Formatter):
 
 
 def log_dir() -> Path:
-    """Return ``COVO_LOG_DIR``, or ``logs`` in ``COVO_DATA_DIR``, or the platform's log folder."""
-    if chosen := os.environ.get("COVO_LOG_DIR"):
-        return Path(chosen).expanduser()
-    if data := os.environ.get("COVO_DATA_DIR"):
-        return Path(data).expanduser() / "logs"
-    import platformdirs
+    """Return ``COVO_LOG_DIR``, or ``logs`` in ``COVO_DATA_DIR``, or the platform's log folder.
 
-    return platformdirs.user_log_path("covo", appauthor=False)
+    Raises: SettingsError if there is no home folder to have it in.
+    """
+    if chosen := place_in("COVO_LOG_DIR"):
+        return chosen
+    if data := place_in("COVO_DATA_DIR"):
+        return data / "logs"
+    return usual_place("log")
 
 
 def log_path() -> Path:
@@ -77,12 +79,15 @@ def native_log_path() -> Path:
 def begin_log(arguments: Sequence[str]) -> None:
     """Log to the file, and to stderr with ``--verbose``. Call once, at the start of the process."""
     root = logging.getLogger()
-    with contextlib.suppress(OSError):
-        log_dir().mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [
-        _LogFile(log_path(), "a", FILE_BYTES, OLD_FILES, "utf-8", delay=True, errors="replace")
-    ]
-    handlers[0].name = LOG_FILE_HANDLER
+    handlers: list[logging.Handler] = []
+    with contextlib.suppress(SettingsError):  # the command itself tells it
+        path = log_path()
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(
+            _LogFile(path, "a", FILE_BYTES, OLD_FILES, "utf-8", delay=True, errors="replace")
+        )
+        handlers[0].name = LOG_FILE_HANDLER
     if "--verbose" in arguments:
         handlers.append(_Stderr())
     for handler in handlers:

@@ -89,9 +89,13 @@ class Option:
         raise ValueError(f"{self.key} cannot be {shown}: it must be {self.allowed}{hint}")
 
     def parse(self, text: str) -> Value:
-        """Parse ``text`` as typed in a shell. Raises: ValueError."""
+        """Parse ``text`` as typed in a shell or set in a variable. Raises: ValueError.
+
+        White space around it does not count, such as the CR that some files of variables leave.
+        """
+        text = text.strip()
         if self.type is bool:
-            return self.check(_WORDS.get(text.strip().lower(), text))
+            return self.check(_WORDS.get(text.lower(), text))
         return self.check(text if self.type is str else _number(text))
 
     def _takes(self, text: str) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from covo_cli.errors import SettingsError
+from covo_cli.process.places import chosen_place, place_in, usual_place
 from covo_cli.settings import settings_file
 from covo_cli.settings.option import Option, Value, derive_options, sections
 from covo_cli.settings.sections import (
@@ -34,6 +35,7 @@ from covo_cli.settings.sections import (
 )
 from model.secrets import without_secrets
 from voices.errors import did_you_mean
+from voices.folders import expanded
 
 FILE_INPUT: Mapping[str, Value] = {"audio.echo_cancellation": False}
 """Defaults when a sound file is the microphone: it contains no echo of the assistant."""
@@ -102,7 +104,7 @@ OPTIONS: Mapping[str, Option] = {option.key: option for option in derive_options
 def _recorded(option: Option, value: Value) -> Value:
     if not isinstance(value, str) or not value:
         return value
-    return without_secrets(str(Path(value).expanduser().absolute()) if option.is_file else value)
+    return without_secrets(str(expanded(value).absolute()) if option.is_file else value)
 
 
 def find_option(key: str) -> Option:
@@ -185,35 +187,28 @@ def unset_setting(key: str) -> bool:
 
 
 def config_path() -> Path:
-    """Return the settings file: ``COVO_CONFIG``, or ``config.toml`` in the config folder."""
-    import platformdirs
+    """Return the settings file: ``COVO_CONFIG``, or ``config.toml`` in the config folder.
 
-    chosen = os.environ.get("COVO_CONFIG")
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_config_path("covo", appauthor=False) / "config.toml"
+    Raises: SettingsError, as the other places, if there is no home folder to have it in.
+    """
+    return place_in("COVO_CONFIG") or usual_place("config") / "config.toml"
 
 
 def data_dir() -> Path:
     """Return the data folder: ``COVO_DATA_DIR``, or the platform's."""
-    import platformdirs
-
-    chosen = os.environ.get("COVO_DATA_DIR")
-    if chosen:
-        return Path(chosen).expanduser()
-    return platformdirs.user_data_path("covo", appauthor=False)
+    return place_in("COVO_DATA_DIR") or usual_place("data")
 
 
 def models_dir(settings: Settings) -> Path:
     """Return the weights folder."""
     chosen = settings.models.dir
-    return Path(chosen).expanduser() if chosen else data_dir() / "models"
+    return chosen_place(chosen, "models.dir") if chosen else data_dir() / "models"
 
 
 def sessions_dir(settings: Settings) -> Path:
     """Return the folder for recorded sessions."""
     chosen = settings.session.dir
-    return Path(chosen).expanduser() if chosen else data_dir() / "sessions"
+    return chosen_place(chosen, "session.dir") if chosen else data_dir() / "sessions"
 
 
 def voices_dir() -> Path:
@@ -248,7 +243,7 @@ def _in_environment() -> Iterator[tuple[Option, object, str]]:
     variables = {option.variable: option for option in OPTIONS.values()}
     prefixes = tuple({f"COVO_{option.section}_".upper() for option in OPTIONS.values()})
     for variable, text in os.environ.items():
-        if not text or not variable.startswith(prefixes):
+        if not text.strip() or not variable.startswith(prefixes):
             continue
         if variable not in variables:
             hint = did_you_mean(variable, variables)

@@ -1,21 +1,30 @@
 """Read the settings file with line numbers and change single values.
 
-Writing is atomic and keeps comments and order.
+Writing is atomic and keeps comments, order and the ends of lines. Of several programs that change
+values at once, one waits for the other.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from covo_cli.errors import SettingsError
 from covo_cli.process import whole_file
+from covo_cli.sessions.files import try_lock
 from voices.folders import make_folder
 
 if TYPE_CHECKING:
     import tomlkit
+
+_LOCK_LIMIT_S, _LOCK_POLL_S = 10.0, 0.01
 
 _HEADER = re.compile(r"\s*\[\s*([\w-]+)\s*\]")
 _ASSIGNMENT = re.compile(r"\s*([\w-]+(?:\s*\.\s*[\w-]+)*)\s*=")
@@ -76,14 +85,15 @@ def write_value(path: Path, section: str, name: str, value: bool | float | str) 
     """Set one value, adding its table if needed. Raises: SettingsError."""
     import tomlkit
 
-    document = _document(path)
-    table = document.get(section)
-    if table is None:
-        table = document[section] = tomlkit.table()
-    elif not isinstance(table, dict):
-        raise SettingsError(f"{path}: {section} is not a table; fix it with `covo config edit`")
-    table[name] = value
-    write_text(path, tomlkit.dumps(document))
+    with _one_at_a_time(path):
+        document = _document(path)
+        table = document.get(section)
+        if table is None:
+            table = document[section] = tomlkit.table()
+        elif not isinstance(table, dict):
+            raise SettingsError(f"{path}: {section} is not a table; fix it with `covo config edit`")
+        table[name] = value
+        write_text(path, tomlkit.dumps(document))
 
 
 def remove_value(path: Path, section: str, name: str) -> bool:
@@ -93,17 +103,18 @@ def remove_value(path: Path, section: str, name: str) -> bool:
     """
     import tomlkit
 
-    document = _document(path)
-    if not name:
-        if section not in document or isinstance(document[section], dict):
-            return False
-        del document[section]
-    else:
-        table = document.get(section)
-        if not isinstance(table, dict) or name not in table:
-            return False
-        del table[name]
-    write_text(path, tomlkit.dumps(document))
+    with _one_at_a_time(path):
+        document = _document(path)
+        if not name:
+            if section not in document or isinstance(document[section], dict):
+                return False
+            del document[section]
+        else:
+            table = document.get(section)
+            if not isinstance(table, dict) or name not in table:
+                return False
+            del table[name]
+        write_text(path, tomlkit.dumps(document))
     return True
 
 
@@ -118,10 +129,41 @@ def write_text(path: Path, text: str) -> None:
         ) from error
     try:
         make_folder(path.parent)
+        if path.is_file() and b"\r\n" in path.read_bytes():
+            text = re.sub("\r?\n", "\r\n", text)
         whole_file.write_text(path, text)  # through a link, e.g. into a dotfiles folder
     except OSError as error:
-        reason = error.strerror or error
-        raise SettingsError(f"cannot write the settings file {path}: {reason}") from error
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Keep other programs from changing the file meanwhile, except on Windows.
+
+    Its folder is locked, because the file is replaced. Raises: SettingsError.
+    """
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if sys.platform == "win32":  # which locks no folders
+        yield
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        until = time.monotonic() + _LOCK_LIMIT_S
+        with suppress(OSError):  # a file system without locks
+            while not try_lock(folder):
+                if time.monotonic() > until:
+                    raise SettingsError(f"another program is changing {path}; try again")
+                time.sleep(_LOCK_POLL_S)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _unwritable(path: Path, error: OSError) -> SettingsError:
+    return SettingsError(f"cannot write the settings file {path}: {error.strerror or error}")
 
 
 def _document(path: Path) -> tomlkit.TOMLDocument:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from model.errors import ChatError
 from model.secrets import hide
+from voices.folders import expanded
 
 TOKEN_VARIABLE = "COVO_TOKEN"
 OPENAI_VARIABLE = "OPENAI_API_KEY"
@@ -44,7 +45,7 @@ def find_key(host: str, token_file: str = "", *, encrypted: bool) -> ServerKey:
     if token := os.environ.get(TOKEN_VARIABLE, "").strip():
         return _checked(token, TOKEN_VARIABLE, remedy)
     if token_file:
-        found = _checked(_read(Path(token_file).expanduser()), token_file, remedy)
+        found = _checked(_read(expanded(token_file)), token_file, remedy)
         hide(found.key)
         return found
     if is_openai(host) and encrypted:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from model.errors import ChatError, SynthesizerError
 from model.jobs.shared import Shared
+from voices.folders import expanded
 
 if TYPE_CHECKING:
     from model.lite.cascade import Cascade
@@ -127,7 +127,7 @@ def choose_chat(
         )
         return chat, chosen
     if model:
-        path = Path(model).expanduser()
+        path = expanded(model)
         check_gguf(path)
         sampling = ChatSampling(max_tokens=own.max_tokens or ChatSampling().max_tokens)
         context = own.context or 4096

@@ -16,6 +16,7 @@ from model.duplex.training.dataset import Codec
 from model.duplex.training.loss import LossWeights
 from model.errors import TrainingError
 from voices import strict_reader
+from voices.folders import expanded
 
 Count = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
@@ -138,7 +139,7 @@ class TrainingConfig:
         config = strict_reader.read(path, cls, TrainingError)
 
         def resolved(one: Path) -> Path:
-            return path.parent / one.expanduser()
+            return path.parent / expanded(one)
 
         network, data, chat = config.network, config.data, config.chat
         folder, output = resolved(network.folder), resolved(network.output)

@@ -18,6 +18,7 @@ from model.weights.hub.licence import agree, fetch_text, given_consent, licence_
 from model.weights.hub.manifest import MANIFEST, Consent, Manifest, read_manifest
 from model.weights.hub.pull import Pull, come, damages
 from model.weights.hub.source import HubModel, ModelUse, hub_models
+from voices.folders import expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ def find_model(name_or_folder: str, root: Path, use: ModelUse = ModelUse.ENGINE)
         if name_or_folder == status.model.name:
             status.check_ready()
             return status.folder
-    folder = Path(name_or_folder).expanduser()
+    folder = expanded(name_or_folder)
     if folder.is_dir():
         return folder
     names = ", ".join(status.model.name for status in known)
@@ -211,4 +212,4 @@ def find_chat_file(name_or_file: str, root: Path) -> Path:
             status.check_ready()
             # llama.cpp finds the further parts of a model by the name of the first.
             return min(status.folder.glob("*.gguf"))
-    return Path(name_or_file).expanduser()
+    return expanded(name_or_file)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from typer.testing import CliRunner
 from covo_cli.app import app
 from covo_cli.engines.engines import turn_settings
 from covo_cli.errors import SettingsError
+from covo_cli.sessions.files import try_lock
+from covo_cli.settings import settings_file
 from covo_cli.settings.settings import (
     FILE_INPUT,
     OPTIONS,
@@ -149,6 +153,22 @@ def test_a_bad_variable_is_an_error(
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize("stray", ["\r", " ", "\t\r\n"])
+def test_stray_white_space_in_a_variable_does_not_count(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stray: str
+) -> None:
+    monkeypatch.setenv("COVO_VOICE_NAME", f"george{stray}")
+    monkeypatch.setenv("COVO_CHAT_URL", f"http://localhost:11434/v1{stray}")
+    monkeypatch.setenv("COVO_ENGINE_NAME", f"lite{stray}")
+    monkeypatch.setenv("COVO_TURNS_SILENCE", stray)
+    monkeypatch.setenv("COVO_DATA_DIR", f"{tmp_path / 'elsewhere'}{stray}")
+    settings = load_settings()
+    assert (settings.voice.name, settings.engine.name) == ("george", "lite")
+    assert settings.chat.url == "http://localhost:11434/v1"
+    assert settings.origins["turns.silence"].source is SettingSource.DEFAULT
+    assert data_dir() == tmp_path / "elsewhere"
+
+
 def test_variables_are_read_by_type(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COVO_SESSION_RECORD", "off")
     monkeypatch.setenv("COVO_AUDIO_INPUT", "2")
@@ -224,6 +244,51 @@ def test_saving_keeps_who_may_read_the_file(file: Path) -> None:
         file.chmod(mode)
         save_setting("voice.name", "emma")
         assert file.stat().st_mode & 0o777 == mode
+
+
+def test_saving_keeps_the_ends_of_lines(file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"# mine\r\n[turns]\r\nsilence = 0.5 # short\r\n")
+    save_setting("turns.silence", 0.6)
+    save_setting("voice.name", "george")
+    written = file.read_bytes()
+    assert written.startswith(b"# mine\r\n[turns]\r\nsilence = 0.6 # short\r\n")
+    assert written.count(b"\n") == written.count(b"\r\n")
+    assert unset_setting("voice.name")
+    assert file.read_bytes().count(b"\n") == file.read_bytes().count(b"\r\n")
+    assert load_settings().turns.silence == 0.6
+
+
+def test_of_two_that_save_at_once_neither_is_lost(file: Path) -> None:
+    keys = [f"turns.{name}" for name in ("silence", "silence_finished", "min_speech")]
+    keys += ["covo.temperature", "voice.speed", "chat.timeout"]
+    starting = threading.Barrier(len(keys))
+
+    def save(key: str) -> None:
+        starting.wait(20)
+        for value in (1.0, 1.2, 1.1):
+            save_setting(key, value)
+
+    threads = [threading.Thread(target=save, args=(key,)) for key in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    settings = load_settings()
+    assert [settings.value(key) for key in keys] == [1.1] * len(keys)
+    assert [p.name for p in file.parent.iterdir()] == ["config.toml"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there folders are not locked")
+def test_a_program_that_never_ends_its_change_is_told(file: Path, monkeypatch) -> None:
+    monkeypatch.setattr(settings_file, "_LOCK_LIMIT_S", 0.0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    assert try_lock(folder)
+    with pytest.raises(SettingsError, match="another program is changing"):
+        save_setting("turns.silence", 0.5)
+    os.close(folder)
+    save_setting("turns.silence", 0.5)
 
 
 def test_a_failed_write_leaves_the_old_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
