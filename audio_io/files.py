@@ -1,6 +1,6 @@
 """Read and write sound files; :mod:`audio_io.file_endpoints` makes endpoints of them.
 
-Reads whatever soundfile does (WAV, FLAC, Ogg, any subtype and rate), also from a pipe, and mixes
+Reads whatever soundfile does (WAV, FLAC, MP3, Ogg, any subtype and rate), also from a pipe, and mixes
 the channels (:mod:`audio_io.channels`). Writes to a ``.part`` file beside the target and renames it
 once it is complete.
 """
@@ -59,7 +59,8 @@ def open_audio(path: Path) -> Any:
         reason = getattr(error, "error_string", None) or str(error)
         raise AudioFileError(
             f"{path} is not a sound file that can be read "
-            f"({reason.strip().rstrip('.')}): use WAV, FLAC or Ogg"
+            f"({reason.strip().rstrip('.')}): use WAV, FLAC, MP3 or Ogg "
+            "(ffmpeg -i FILE new.wav converts others)"
         ) from error
     if file.frames == 0:
         file.close()
