@@ -65,7 +65,7 @@ def _is_guidance(text: str) -> bool:
 def _is_address(text: str, *schemes: str) -> bool:
     try:
         parts = urlsplit(text)
-        return not text or (parts.scheme in schemes and bool(parts.hostname))
+        return not text or (parts.scheme in schemes and bool(parts.hostname) and parts.port != 0)
     except ValueError:
         return False
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
 from model.endpoints.dialect import Dialect
 from model.endpoints.endpoint_answer import (
@@ -73,12 +73,7 @@ class Endpoint:
         timeout: float,
         model_flag: str,
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ChatError(
-                f"{without_secrets(url)!r} is not the address of a chat endpoint: it must look "
-                "like http://localhost:11434/v1"
-            )
+        parts = _address(url.strip())
         self._addresses = _candidates(parts.path)
         self._url = parts
         self._model = model
@@ -216,6 +211,22 @@ async def unless_stopped(work: Awaitable[T], stopped: Callable[[], bool]) -> T |
             working.cancel()
         await asyncio.wait([working], timeout=_CANCEL_POLL_S)
     return None if working.cancelled() else working.result()
+
+
+def _address(url: str) -> SplitResult:
+    """Return the parts of ``url``. Raises: ChatError if it is no address of an endpoint."""
+    try:
+        parts = urlsplit(url)
+        # A port that is none shows only when it is asked for.
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ChatError(
+            f"{without_secrets(url)!r} is not the address of a chat endpoint: it must look "
+            "like http://localhost:11434/v1"
+        )
+    return parts
 
 
 def _candidates(path: str) -> list[str]:

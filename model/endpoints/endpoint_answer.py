@@ -16,6 +16,7 @@ from model.lite.failures import in_a_line
 NOT_READY = 503
 """Status of a server that is still loading its model."""
 
+_BOM = "\ufeff"
 _TELLS = {"message", "detail", "msg", "code", "success"}
 """What an event without choices has when it tells of an error."""
 _OF_A_STREAM = ("event:", "id:", "retry:", ":")
@@ -60,8 +61,9 @@ async def events_of(lines: AsyncIterator[str], name: str) -> AsyncIterator[dict[
     An event "[DONE]" is yielded as a choice that ends with "stop". Raises: ChatError.
     """
     rest: list[str] = []
-    any_event = False
-    async for line in lines:
+    any_event, begun = False, ""
+    async for read in lines:
+        line = read.removeprefix(_BOM)
         if line.startswith("data:"):
             data = line.removeprefix("data:").strip()
             if data == "[DONE]":
@@ -69,9 +71,19 @@ async def events_of(lines: AsyncIterator[str], name: str) -> AsyncIterator[dict[
                     yield {"choices": [{"delta": {}, "finish_reason": "stop"}]}
                 return
             any_event = True
-            yield _object(data)
+            try:
+                found = _object(begun + data)
+            except json.JSONDecodeError:
+                begun += data
+                continue
+            begun = ""
+            yield found
+        elif begun:
+            break  # the event is over, or has become something else
         elif line.strip() and not line.startswith(_OF_A_STREAM):
             rest.append(line)
+    if begun:
+        _object(begun)
     for found in _whole(rest, name) if rest and not any_event else ():
         yield found
 
@@ -86,7 +98,9 @@ def choices_of(
             raise RefusedError(f"{name} failed: {text}", 400, text)
         # Ollama's own form
         yield event["message"], event.get("done_reason") or ("stop" if event.get("done") else None)
-    for choice in event.get("choices", ()):
+    for choice in event.get("choices") or ():
+        if choice.get("index"):
+            continue  # another answer to the same question
         reason = choice.get("finish_reason")
         if "delta" in choice and (choice["delta"] is not None or reason):
             yield choice["delta"] or {}, reason
@@ -171,7 +185,7 @@ def _whole(lines: Sequence[str], name: str) -> Iterator[dict[str, Any]]:
     try:
         objects = [_object(line) for line in lines]
     except ValueError as error:
-        if "<html" in text[:1000].lower() or text.lstrip().startswith("<!"):
+        if text.lstrip().startswith("<"):
             message = f"{name} answered with a web page ({_page(text)}): check the address"
             raise RefusedError(message, 404, "", misses_address=True) from error
         raise ValueError(in_a_line(text)) from error

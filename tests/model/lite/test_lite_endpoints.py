@@ -210,6 +210,9 @@ def stream(*deltas: dict[str, Any], reason: str | None = "stop", done: bool = Tr
 
 
 TEXT = {"type": "text", "text": "Hello there."}
+WORDS = stream({"content": "Hello there."})
+USAGE = json.dumps({"choices": None, "usage": {"total_tokens": 3}})
+OTHER = f"data: {json.dumps({'choices': [{'index': 1, 'delta': {'content': 'Hi.'}}]})}\n\n"
 OLD_FORM = {"text": "Hello there.", "finish_reason": "stop"}
 OLLAMA = [
     {"message": {"role": "assistant", "content": "Hello "}, "done": False},
@@ -233,6 +236,11 @@ OLLAMA = [
         (200, "text/plain", ": ping\n\nevent: x\n" + stream({"content": "Hello there."})[2]),
         (200, "application/x-ndjson", "\n".join(map(json.dumps, OLLAMA))),
         (200, "application/json", json.dumps({"choices": [OLD_FORM]})),
+        (200, "text/event-stream", "\ufeff" + WORDS[2]),
+        (200, "text/event-stream", WORDS[2].replace(", ", ",\ndata: ")),
+        (200, "text/event-stream", "data:\n\n" + WORDS[2]),
+        (200, "text/event-stream", f"data: {USAGE}\n\n" + WORDS[2]),
+        (200, "text/event-stream", stream({"content": "Hello there."}, done=False)[2] + OTHER),
     ],
 )
 def test_a_reply_is_read_in_every_form(answer: tuple[int, str, str]) -> None:
@@ -293,6 +301,7 @@ PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>x</p></
     ("answer", "told"),
     [
         ((200, "text/html", PAGE), r"a web page \(Sign in\): check the address"),
+        ((200, "text/html", "<head><title>Wi-Fi</title></head>"), r"a web page \(Wi-Fi\)"),
         ((502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"), "502: 502 Bad Gateway"),
         ((200, "application/json", '{"code": 500, "msg": "no balance"}'), "no balance"),
         ((200, "application/json", '{"error": "out of memory"}'), "out of memory"),
@@ -345,6 +354,20 @@ def test_full_addresses_are_taken_as_they_are(given: str, base: str) -> None:
         chat = OpenAIChat(f"{endpoint.url}{given}", "tiny")
         assert said(read(chat)) == "Hello there."
         assert chat.name == f"tiny at {endpoint.url}{base}"
+
+
+@pytest.mark.parametrize(
+    "given", ["http://h:abc/v1", "http://h:99999/v1", "http://[::1/v1", "http://:80/v1", "h/v1"]
+)
+def test_what_is_no_address_is_told_before_anything_is_asked(given: str) -> None:
+    with pytest.raises(ChatError, match=r"is not the address of a chat endpoint"):
+        OpenAIChat(given, "tiny")
+
+
+@pytest.mark.parametrize("stray", ["\r", " ", "\n"])
+def test_white_space_around_an_address_is_dropped(stray: str) -> None:
+    with FakeEndpoint() as endpoint:
+        assert said(read(OpenAIChat(f"{endpoint.url}{stray}", "tiny"))) == "Hello there."
 
 
 def test_an_address_without_an_endpoint_is_told_as_it_was_given() -> None:
