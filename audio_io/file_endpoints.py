@@ -93,12 +93,9 @@ class FileMicrophone:
         Raises: AudioFileError, also when it holds NaN or infinity anywhere.
         """
         self._file = open_audio(self._path)
-        if self._file.subtype in ("FLOAT", "DOUBLE"):  # can hold NaN
-            for _ in mono_blocks(self._file, self._path):
-                pass
-            self._file.seek(0)
         self._resampler = StreamResampler(self._file.samplerate, USER_RATE)
         self._blocks = mono_blocks(self._file, self._path, self._channels)
+        self._fill()  # of floating point numbers, all are looked at first
 
     def read(self, timeout: float) -> Audio | None:
         """See :meth:`audio_io.endpoints.Microphone.read`. Raises: AudioFileError."""

@@ -1,8 +1,8 @@
 """Read and write sound files; :mod:`audio_io.file_endpoints` makes endpoints of them.
 
-Reads whatever soundfile does (WAV, FLAC, MP3, Ogg, any subtype and rate), also from a pipe, and mixes
-the channels (:mod:`audio_io.channels`). Writes to a ``.part`` file beside the target and renames it
-once it is complete.
+Reads whatever soundfile does (WAV, FLAC, MP3, Ogg, any subtype and rate), also from a pipe, and
+mixes the channels (:mod:`audio_io.channels`). Writes to a ``.part`` file beside the target and
+renames it once it is complete.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from audio_io.channels import ChannelMix
 from audio_io.errors import AudioFileError
@@ -26,6 +27,8 @@ from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 
 _BLOCK_S = 0.5
+_LOUDEST = 100.0
+_INTEGERS = (2.0**15, 2.0**23, 2.0**31)
 _LONGEST_NAME = 230
 """Bytes of a name that leave room for an extension: file systems allow 255."""
 _FORMATS = {
@@ -100,11 +103,36 @@ def _seekable(path: Path) -> BinaryIO:
 def mono_blocks(file: Any, path: Path, channels: Sequence[int] = ()) -> Iterator[Audio]:
     """Yield the rest of an open sound file at its own rate, in mono blocks of half a second.
 
-    ``channels``: those to use, see :class:`audio_io.channels.ChannelMix`. Raises: AudioFileError
-    when a sample is not a number or the file is cut short; AudioError when a channel is missing.
+    ``channels``: those to use, see :class:`audio_io.channels.ChannelMix`. Samples of integers that
+    were written as floating point numbers become those of sound. Raises: AudioFileError when a
+    sample is not a number or the file is cut short; AudioError when a channel is missing.
+    """
+    mix = ChannelMix(file.channels, file.samplerate, channels)
+    scale = 1.0
+    if file.subtype in ("FLOAT", "DOUBLE"):
+        begin = file.tell()
+        scale = _full_scale(max((float(np.abs(x).max()) for x in _blocks(file, path)), default=0.0))
+        file.seek(begin)
+    for block in _blocks(file, path):
+        yield mix.process(block if scale == 1.0 else block / np.float32(scale))
+
+
+def _full_scale(peak: float) -> float:
+    """Return the sample that is full scale in sound with this ``peak``: 1.0, or that of integers.
+
+    No gain makes sound a hundred times too loud.
+    """
+    if peak < _LOUDEST:
+        return 1.0
+    return next((scale for scale in _INTEGERS if peak <= scale), peak)
+
+
+def _blocks(file: Any, path: Path) -> Iterator[NDArray[np.float32]]:
+    """Yield the rest of an open sound file in blocks of half a second, (samples, channels).
+
+    Raises: AudioFileError.
     """
     size = max(1, round(_BLOCK_S * file.samplerate))
-    mix = ChannelMix(file.channels, file.samplerate, channels)
     done = 0
     while True:
         try:
@@ -121,7 +149,7 @@ def mono_blocks(file: Any, path: Path, channels: Sequence[int] = ()) -> Iterator
                 f"{path} has samples that are not numbers (NaN or infinity) at {second:.3f} s"
             )
         done += len(block)
-        yield mix.process(block)
+        yield block
 
 
 def read_audio(path: Path, rate: int) -> Audio:

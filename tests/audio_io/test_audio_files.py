@@ -66,6 +66,28 @@ def test_reads_any_encoding_channels_and_rate(
     np.testing.assert_allclose(got[1000:-1000], tone(16_000, 1.0)[1000:-1000], atol=tolerance)
 
 
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("full", [2.0**15, 2.0**23, 2.0**31])
+def test_integers_written_as_floating_point_numbers_are_sound(
+    tmp_path: Path, subtype: str, full: float
+) -> None:
+    path, sound = tmp_path / "a.wav", tone(16_000, 2.0)
+    sound[:16_000] *= 0.001  # what comes first does not tell
+    soundfile.write(path, sound.astype(np.float64) * full, 16_000, subtype=subtype)
+    np.testing.assert_allclose(read_audio(path, 16_000), sound, atol=1e-4)
+    microphone = FileMicrophone(path, paced=False)
+    microphone.start()
+    heard = np.concatenate([microphone.read(0.0) for _ in range(100)])
+    np.testing.assert_allclose(heard, sound, atol=1e-4)
+
+
+@pytest.mark.parametrize("gain", [1.5, 8.0, 60.0])
+def test_sound_that_is_only_too_loud_is_left_as_it_is(tmp_path: Path, gain: float) -> None:
+    path, sound = tmp_path / "a.wav", tone(16_000, 0.5) * np.float32(gain)
+    soundfile.write(path, sound, 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(read_audio(path, 16_000), sound, atol=1e-4)
+
+
 def test_channels_are_averaged(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.array([[0.5, 0.0, -0.2]] * 100), 16_000, subtype="FLOAT")
