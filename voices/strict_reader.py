@@ -13,6 +13,7 @@ import math
 import re
 import tomllib
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,12 +89,16 @@ def _read(
         raise ValueError(f"{path}: {problem}") from problem
 
 
+_type_info = cache(inspect.type_info)
+
+
 def convert(values: object, kind: type[T], *, ignore_unknown: bool = False) -> T:
     """Convert parsed JSON or TOML to ``kind``.
 
     Raises: ValueError that begins with the dotted key.
     """
-    _check(inspect.type_info(kind), values, "", ignore_unknown)
+    any_kind: Any = kind
+    _check(_type_info(any_kind), values, "", ignore_unknown)
     try:
         return msgspec.convert(values, kind, dec_hook=_path)
     except msgspec.ValidationError as problem:

@@ -63,6 +63,11 @@ def write_info(folder: Path, info: SessionInfo) -> None:
     write_text(folder / INFO, text + "\n")
 
 
+@cache
+def _fields() -> dict[str, Any]:
+    return get_type_hints(SessionInfo, include_extras=True)
+
+
 def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
     """Read ``session.json`` of ``folder``; never fails.
 
@@ -87,7 +92,7 @@ def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
     if not isinstance(version, int) or version > FORMAT:
         warnings.append(f"{INFO} has format {version}, newer than this covo knows ({FORMAT})")
     fields: dict[str, Any] = {}
-    for name, kind in get_type_hints(SessionInfo, include_extras=True).items():
+    for name, kind in _fields().items():
         try:
             if record.get(name) is not None:
                 value = convert(record[name], kind)

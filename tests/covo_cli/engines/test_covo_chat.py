@@ -363,8 +363,8 @@ def test_a_model_that_is_not_there(settings):
 
 def test_the_command_line_says_it_in_one_line(settings, tmp_path, monkeypatch, capsys):
     """All of the program but its start and its end, which would be those of the tests."""
-    monkeypatch.setattr("covo_cli.__main__.own_process", lambda: None)
-    monkeypatch.setattr("covo_cli.__main__.leave", sys.exit)
+    monkeypatch.setattr("covo_cli.process.leaving.own_process", lambda: None)
+    monkeypatch.setattr("covo_cli.process.leaving.leave", sys.exit)
     monkeypatch.setattr("covo_cli.process.log.begin_log", lambda arguments: None)
     command = ["covo", "chat", "--engine", "covo", "--model", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", [*command, "--input", str(QUESTION), "--device", "cpu"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from types import FrameType
@@ -82,3 +83,29 @@ def test_in_the_background_it_goes_on_doing_nothing():
     with not_within_imports():
         os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+PROGRAM = """
+import builtins
+real = builtins.__import__
+
+def interrupted(name, *args, **kwargs):
+    if name.startswith({name!r}):
+        raise KeyboardInterrupt
+    return real(name, *args, **kwargs)
+
+from covo_cli.__main__ import main
+builtins.__import__ = interrupted
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["dataclasses", "covo_cli.errors", "covo_cli.process", "typer", "covo_cli.settings"]
+)
+def test_while_the_program_imports_its_modules_it_ends_quietly(tmp_path, name):
+    environment = os.environ | {"COVO_LOG_DIR": str(tmp_path), "COVO_CONFIG": str(tmp_path / "c")}
+    command = [sys.executable, "-c", PROGRAM.format(name=name), "config", "path"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
