@@ -1,4 +1,4 @@
-"""Read and write sound files; :mod:`audio_io.file_endpoints` makes endpoints of them.
+"""Read and write sound files; :mod:`audio_io.file_ends` uses them as microphone and speaker.
 
 Reads whatever soundfile does (WAV, FLAC, MP3, Ogg, any subtype and rate), also from a pipe, and
 mixes the channels (:mod:`audio_io.channels`). Writes to a ``.part`` file beside the target and

@@ -243,13 +243,13 @@ class PlayoutSpeaker:
         return self._playout.queued / ASSISTANT_RATE
 
     def duck(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.duck`."""
+        """See :meth:`audio_io.ends.Speaker.duck`."""
         self._playout.duck()
 
     def hold(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.hold`."""
+        """See :meth:`audio_io.ends.Speaker.hold`."""
         self._playout.hold()
 
     def resume(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.resume`."""
+        """See :meth:`audio_io.ends.Speaker.resume`."""
         self._playout.resume()

@@ -1,7 +1,7 @@
 """Sound devices: list them, choose one, open it.
 
-:class:`Backend` is what the live endpoints need of a sound system; :class:`PortAudio` is the real
-one. PortAudio is loaded only when a device is used, so that file mode works without it.
+:class:`Backend` is what microphone and speaker need of a sound system; :class:`PortAudio` is the
+real one. PortAudio is loaded only when a device is used, so that file mode works without it.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ class _PortAudioStream:
             try:
                 callback(frames)
             except Exception:
-                # The stream stops, and its endpoint opens the device again.
+                # The stream stops, and its owner opens the device again.
                 log.exception("the callback of '%s' failed", device.name)
                 raise sd.CallbackAbort from None
 

@@ -1,4 +1,4 @@
-"""The microphone: a live input device as an endpoint.
+"""The microphone: a live input device.
 
 The device runs at its own rate and channels; its callback copies into a ring of 5 s. The reading
 thread mixes the channels (:mod:`audio_io.channels`) and resamples. While the device is gone, or
@@ -16,7 +16,7 @@ import numpy as np
 
 from audio_io.channels import ChannelMix
 from audio_io.clock import FRAME, FRAME_S, LONGEST_CATCH_UP_S, USER_RATE
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.live.devices import Backend, permission_hint
 from audio_io.live.line import DeviceLine
 from audio_io.live.recovery import Connection, Runner, in_thread
@@ -65,7 +65,7 @@ class LiveMicrophone:
         self._take(self._device.open(), self._channels)
 
     def read(self, timeout: float) -> Audio | None:
-        """See :meth:`audio_io.endpoints.Microphone.read`."""
+        """See :meth:`audio_io.ends.Microphone.read`."""
         deadline = self._clock() + timeout
         while not self.ended:
             now = self._clock()
@@ -79,7 +79,7 @@ class LiveMicrophone:
         return None
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """The device, the 16 kHz samples lost to a full ring, and the current problem."""
         line = self._device.line
         lost = self._lost_frames
@@ -88,7 +88,7 @@ class LiveMicrophone:
         message = self._device.message
         if not message and self._zeros >= _ZEROS_S:
             message = f"the microphone delivers only zeros: {permission_hint()}"
-        return EndpointStatus(device=self._device.name, dropped=lost, message=message)
+        return DeviceStatus(device=self._device.name, dropped=lost, message=message)
 
     @property
     def waiting(self) -> float:

@@ -1,7 +1,7 @@
 """Reopen a device that went away, without holding up the conversation.
 
-Each live endpoint has one :class:`Connection`. Opening a device can take a second, so attempts run
-on threads of their own, and the endpoint polls for the result (:meth:`Connection.poll`).
+Microphone and speaker have one :class:`Connection` each. Opening a device can take a second, so
+attempts run on threads of their own; the owner polls for the result (:meth:`Connection.poll`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from audio_io.worker import Worker, details_hint
 PATIENCE_S = 3.0
 """How long to wait for a missing device before using the system's default."""
 NEWS_S = 15.0
-"""How long an endpoint shows its last message."""
+"""How long the last message is shown."""
 _FIRST_DELAY_S = 1.0
 _LONGEST_DELAY_S = 30.0
 
@@ -140,7 +140,7 @@ class Recovery:
     """Tries to reopen ``device``, and the system's default when it stays away.
 
     The first attempt comes at once and uses the known list of devices. Later ones rescan, which
-    closes the other endpoint's stream for a moment; they come 1, 3, 7, 15 and 31 s after the loss
+    closes the other device's stream for a moment; they come 1, 3, 7, 15 and 31 s after the loss
     and then every 30 s. ``follow_default``: do not wait for ``device`` before taking the default.
     """
 
@@ -187,7 +187,7 @@ class Recovery:
         found: DeviceLine | None = None
         problem = ""
         try:
-            # A rescan interrupts the other endpoint, so the first attempt goes without.
+            # A rescan interrupts the other device, so the first attempt goes without.
             if rescan:
                 self.backend.rescan()
             found = self._open_best(patient=patient)

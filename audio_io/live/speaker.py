@@ -1,4 +1,4 @@
-"""The speaker: a live output device as an endpoint.
+"""The speaker: a live output device.
 
 One output stream stays open and gets silence between replies, because opening one can take a
 second. A feeder thread renders the :class:`~audio_io.playout.Playout` in blocks of 20 ms, resamples
@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable
 
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, LONGEST_CATCH_UP_S
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.errors import AudioError
 from audio_io.live.devices import Backend
 from audio_io.live.line import DeviceLine
@@ -99,7 +99,7 @@ class LiveSpeaker(PlayoutSpeaker):
             self._feeder.start()
 
     def play(self, reply_id: int, samples: Audio) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.play`. Raises: AudioError when 300 s are queued.
+        """See :meth:`audio_io.ends.Speaker.play`. Raises: AudioError when 300 s are queued.
 
         Takes back silence from the ring, so that a reply begins 30-50 ms sooner.
         """
@@ -126,7 +126,7 @@ class LiveSpeaker(PlayoutSpeaker):
             self._fill(self._device.line)
 
     def tick(self) -> Audio:
-        """See :meth:`audio_io.endpoints.Speaker.tick` and this module's docstring.
+        """See :meth:`audio_io.ends.Speaker.tick` and this module's docstring.
 
         Raises: AudioError when the feeder has failed for good.
         """
@@ -152,10 +152,10 @@ class LiveSpeaker(PlayoutSpeaker):
         return self._reference.corrections
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """The device, the blocks missed in mid-reply, and the current problem."""
         with self._lock:
-            return EndpointStatus(
+            return DeviceStatus(
                 device=self._device.name,
                 starved=self._playout.starved + self._starved,
                 gaps=self._playout.gaps + self._starved,

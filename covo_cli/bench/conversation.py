@@ -18,8 +18,8 @@ import psutil
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples, seconds
 from audio_io.echo import EchoCanceller
-from audio_io.endpoints import Speaker
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.ends import Speaker
+from audio_io.file_ends import FileSpeaker
 from audio_io.levels import span_of_sound
 from audio_io.resample import resample
 from covo_cli.bench.chain import MEDIAN_AT_MOST, P90_AT_MOST, ChainFigures

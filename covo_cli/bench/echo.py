@@ -18,7 +18,7 @@ import numpy as np
 from audio_io.acoustics.echo_path import EchoPath
 from audio_io.clock import FRAME, USER_RATE, samples, seconds
 from audio_io.echo import EchoCanceller
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from audio_io.signal import Audio
 from audio_io.vad import SileroVad
 from covo_cli.bench.read_aloud import ReadAloud

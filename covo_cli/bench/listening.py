@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, FRAME, samples, seconds
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from covo_cli.bench.read_aloud import ReadAloud
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation

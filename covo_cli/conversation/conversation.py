@@ -1,6 +1,6 @@
 """Run one conversation: microphone → frames → engine → events → speaker, screen, recorder.
 
-The same loop serves live and file conversations; only the endpoints differ. One round is one frame
+The same loop serves live and file conversations; only their ends differ. One round is one frame
 (20 ms) of the user's audio, and every time is counted in its samples.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
 from audio_io.echo import EchoCanceller
-from audio_io.endpoints import Microphone, Speaker
+from audio_io.ends import Microphone, Speaker
 from audio_io.resample import FrameResampler
 from audio_io.signal import Audio
 from covo_cli.conversation.clock_watch import ClockWatch
@@ -50,7 +50,7 @@ class Ending(StrEnum):
 
 
 class Conversation:
-    """Connects endpoints, engine and consumers; the caller starts and closes them.
+    """Connects the two ends, engine and consumers; the caller starts and closes them.
 
     ``over`` gets the engine's ``busy`` once per frame and returns whether to end the conversation,
     as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel. ``watch``
@@ -96,7 +96,7 @@ class Conversation:
         self._inbox.put(request)
 
     def run(self) -> Ending:
-        """Hold the conversation until it is over. Raises: AudioError when an endpoint is lost."""
+        """Hold the conversation until it is over. Raises: AudioError when a device is lost."""
         ending = self._hold()
         if ending is Ending.INPUT_OVER:
             self.reason = str(ending)

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.text import Text
 
 from audio_io.clock import USER_RATE
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from audio_io.files import read_audio
 from covo_cli.conversation.ends import Ends
 from covo_cli.conversation.run_chat import hold

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from audio_io.channels import parse_channels
 from audio_io.echo import EchoCanceller
-from audio_io.endpoints import Microphone, Speaker
-from audio_io.file_endpoints import FileMicrophone, FileSpeaker
+from audio_io.ends import Microphone, Speaker
+from audio_io.file_ends import FileMicrophone, FileSpeaker
 from audio_io.live.devices import PortAudio, find_device
 from audio_io.live.microphone import LiveMicrophone
 from audio_io.live.speaker import LiveSpeaker
@@ -33,10 +33,10 @@ class FilePair:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Both endpoints, not started yet, and how to run them.
+    """Microphone and speaker, not started yet, and how to run them.
 
     ``live``: a person at a sound card. ``over``: see
-    :class:`~covo_cli.conversation.conversation.Conversation`. ``listeners``: endpoints that are
+    :class:`~covo_cli.conversation.conversation.Conversation`. ``listeners``: ends that are
     consumers, too.
     """
 

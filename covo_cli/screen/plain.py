@@ -141,7 +141,7 @@ class LinesScreen(_StreamScreen):
     ) -> None:
         super().__init__(stream, real_time=real_time)
         self._info = info
-        self._endpoints = {"microphone": "", "speaker": ""}
+        self._devices = {"microphone": "", "speaker": ""}
         self._muted = False
 
     def __enter__(self) -> Self:
@@ -161,8 +161,8 @@ class LinesScreen(_StreamScreen):
             self._muted = tick.muted
             self.line(tick.at, "-- muted" if tick.muted else "-- unmuted")
         for name, message in (("microphone", tick.microphone), ("speaker", tick.speaker)):
-            if message != self._endpoints[name]:
-                self._endpoints[name] = message
+            if message != self._devices[name]:
+                self._devices[name] = message
                 self.line(tick.at, f"-- {name}: {message or 'recovered'}")
 
     def line(self, at: int, text: str) -> None:

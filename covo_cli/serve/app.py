@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from covo_cli.serve.connection import ServerLimits, SessionConnection, described
 from covo_cli.serve.figures import MEDIA_TYPE, ServerFigures
 from covo_cli.serve.handshake import Handshake, Refusal

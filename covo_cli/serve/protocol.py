@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from audio_io.endpoints import Speaker
+from audio_io.ends import Speaker
 from covo_cli.conversation.consumer import Consumer
 from covo_cli.conversation.request import Request
 from covo_cli.serve.realtime.microphone import SocketMicrophone

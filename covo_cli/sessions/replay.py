@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from covo_cli.errors import SessionError
 
 if TYPE_CHECKING:
-    from audio_io.endpoints import Speaker
+    from audio_io.ends import Speaker
     from covo_cli.sessions.audio import Pcm
     from covo_cli.sessions.transcript import TranscriptEntry
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from audio_io.acoustics.echo_path import EchoPath
 from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE
-from audio_io.endpoints import EndpointStatus, Microphone
+from audio_io.ends import DeviceStatus, Microphone
 from audio_io.files import AudioWriter
 from audio_io.resample import FrameResampler
 from audio_io.signal import Audio
@@ -64,7 +64,7 @@ class Room:
         return self._user.ended
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """The user's status."""
         return self._user.status
 

@@ -10,8 +10,8 @@ from enum import StrEnum
 import numpy as np
 
 from audio_io.clock import FRAME, samples
-from audio_io.endpoints import EndpointStatus
-from audio_io.file_endpoints import Pacer
+from audio_io.ends import DeviceStatus
+from audio_io.file_ends import Pacer
 from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Tick
 from model.events import ReplyStarted, StateChanged, TurnState
@@ -87,7 +87,7 @@ class ScriptedUser:
         """Do nothing: time counts from the first :meth:`read`."""
 
     def read(self, timeout: float) -> Audio | None:
-        """Return the next frame; see :class:`audio_io.endpoints.Microphone`."""
+        """Return the next frame; see :class:`audio_io.ends.Microphone`."""
         if self._closed:
             return None
         if self._pacer is not None and not self._pacer.wait(timeout):
@@ -177,9 +177,9 @@ class ScriptedUser:
         return self._closed
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """Its name as the device."""
-        return EndpointStatus(self._name)
+        return DeviceStatus(self._name)
 
     def close(self) -> None:
         """Stop. Safe to call twice."""

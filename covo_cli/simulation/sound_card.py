@@ -1,4 +1,4 @@
-"""Simulate a sound card whose devices come, go and stall, for the live endpoints."""
+"""Simulate a sound card whose devices come, go and stall, for microphone and speaker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from audio_io.clock import FRAME, FRAME_S, USER_RATE
-from audio_io.endpoints import Microphone
+from audio_io.ends import Microphone
 from audio_io.errors import DeviceError
 from audio_io.live.devices import LATENCY_S, Callback, Device, Kind
 from audio_io.live.microphone import LiveMicrophone

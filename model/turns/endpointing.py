@@ -1,6 +1,6 @@
 """Judge whether the user's turn is over, from the silence and the words and sound before it.
 
-:func:`judge` is pure: :class:`TurnEvidence` goes in, :class:`EndpointVerdict` comes out. Each kind
+:func:`judge` is pure: :class:`TurnEvidence` goes in, :class:`TurnVerdict` comes out. Each kind
 of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`):
 
 - words of a language with trained weights (:mod:`model.turns.endings`): the surer they break off,
@@ -87,17 +87,17 @@ class TurnEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointVerdict:
+class TurnVerdict:
     """Whether the turn is ``over``, and the ``reason``."""
 
     over: bool
     reason: str
 
 
-def judge(evidence: TurnEvidence, s: TurnSettings) -> EndpointVerdict:
+def judge(evidence: TurnEvidence, s: TurnSettings) -> TurnVerdict:
     """Judge whether a turn is over (see the module's docstring)."""
     silence, reason = needed(evidence, s)
-    return EndpointVerdict(evidence.silence + _FRAME_MARGIN >= silence, reason)
+    return TurnVerdict(evidence.silence + _FRAME_MARGIN >= silence, reason)
 
 
 def needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:

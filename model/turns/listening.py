@@ -13,7 +13,7 @@ from model.turns import endpointing
 from model.turns.answer import TurnAnswer
 from model.turns.answering import think
 from model.turns.context import TurnContext
-from model.turns.endpointing import EndpointVerdict, TurnEvidence
+from model.turns.endpointing import TurnEvidence, TurnVerdict
 from model.turns.phrases import Phrases
 from model.turns.states import ConversationState, Listening, Thinking, UserSpeaking
 
@@ -217,7 +217,7 @@ def _commit(
 
 
 def _tell(
-    c: TurnContext, state: UserSpeaking, evidence: TurnEvidence, verdict: EndpointVerdict
+    c: TurnContext, state: UserSpeaking, evidence: TurnEvidence, verdict: TurnVerdict
 ) -> None:
     """Emit the judgement unless it is unchanged."""
     judged = (state.turn.end_of_speech, f"{verdict.over} {verdict.reason}")

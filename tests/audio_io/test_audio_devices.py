@@ -282,7 +282,7 @@ def test_a_bug_in_a_callback_is_logged_and_stops_the_stream(
 
 
 def test_asking_whether_a_stream_is_active_does_not_wait_for_its_closing() -> None:
-    """A recovery thread may close the other endpoint's stream, which can take a second."""
+    """A recovery thread may close the other device's stream, which can take a second."""
     fake = FakeSoundDevice()
     backend = PortAudio(fake)
     stream = backend.open(backend.devices()[1], "output", print)
@@ -316,7 +316,7 @@ def test_rescan_closes_what_is_open_and_starts_again() -> None:
 
 
 def test_a_stream_that_a_rescan_closed_is_not_started() -> None:
-    """Both endpoints look for their device at the same time when a headset is unplugged."""
+    """Microphone and speaker look for their device at the same time when a headset is unplugged."""
     fake = FakeSoundDevice()
     backend = PortAudio(fake)
     stream = backend.open(backend.devices()[1], "output", print)

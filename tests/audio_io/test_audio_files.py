@@ -17,7 +17,7 @@ import soundfile
 
 from audio_io.clock import ASSISTANT_FRAME, FRAME
 from audio_io.errors import AudioError, AudioFileError
-from audio_io.file_endpoints import FileMicrophone, FileSpeaker, Pacer
+from audio_io.file_ends import FileMicrophone, FileSpeaker, Pacer
 from audio_io.files import AudioWriter, read_audio, write_audio
 from audio_io.headers import with_true_size
 from audio_io.signal import Position

@@ -1,4 +1,4 @@
-"""The live endpoints on a virtual sound card: PortAudio, PulseAudio and real time.
+"""Microphone and speaker on a virtual sound card: PortAudio, PulseAudio and real time.
 
 Time limits are those a user would notice, with room for a busy machine.
 The three runs mostly wait for sound, so they go on side by side, each with a card of its own.

@@ -244,7 +244,7 @@ def test_nothing_available_for_minutes_keeps_giving_silence() -> None:
     begin = setup.clock.now
     setup.read(50 * 120)
     assert setup.clock.now - begin == pytest.approx(120, abs=0.1)
-    assert setup.backend.rescans == 7  # each one interrupts the other endpoint
+    assert setup.backend.rescans == 7  # each one interrupts the other device
     setup.backend.present.append(USB)
     setup.read(50 * 5)  # the next look is after 121 s
     assert setup.microphone.status.message == "microphone 'USB Headset' is back"

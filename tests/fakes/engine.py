@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from audio_io.clock import FRAME, USER_RATE
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.playout import Playout
 from audio_io.signal import Audio, Position
 from model.engine import EngineInfo, Progress
@@ -196,8 +196,8 @@ class FakeMicrophone:
         return self._next >= len(self._frames)
 
     @property
-    def status(self) -> EndpointStatus:
-        return EndpointStatus("fake microphone")
+    def status(self) -> DeviceStatus:
+        return DeviceStatus("fake microphone")
 
     def close(self) -> None:
         self.closed = True
@@ -226,8 +226,8 @@ class FakeSpeaker:
         return self._playout.played
 
     @property
-    def status(self) -> EndpointStatus:
-        return EndpointStatus("fake speaker")
+    def status(self) -> DeviceStatus:
+        return DeviceStatus("fake speaker")
 
     def close(self) -> None:
         self.closed = True

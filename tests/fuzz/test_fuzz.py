@@ -19,7 +19,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from audio_io.file_endpoints import FileMicrophone
+from audio_io.file_ends import FileMicrophone
 from audio_io.files import read_audio
 from covo_cli.app import app
 from covo_cli.errors import SessionError, is_expected

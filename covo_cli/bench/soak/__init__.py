@@ -1,6 +1,6 @@
 """Talk for an hour under disturbances, and measure whether anything grows.
 
-The whole program runs: live endpoints on a simulated sound card, echo canceller, engine, recorder,
+The whole program runs: live devices on a simulated sound card, echo canceller, engine, recorder,
 keyboard, and the live screen on a terminal that shows nothing. The user speaks, interrupts and
 coughs; keys are pressed, and devices are lost, all at random from a seed.
 """

@@ -10,7 +10,7 @@ from itertools import count
 import numpy as np
 
 from audio_io.clock import samples
-from audio_io.endpoints import Microphone, Speaker
+from audio_io.ends import Microphone, Speaker
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import Request
 from covo_cli.screen.keys import KeyMachine

@@ -15,7 +15,7 @@ from pathlib import Path
 from audio_io.acoustics.echo_path import EchoPath
 from audio_io.clock import USER_RATE, samples
 from audio_io.echo import EchoCanceller
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from audio_io.files import AudioWriter
 from audio_io.levels import span_of_sound
 from audio_io.signal import Audio

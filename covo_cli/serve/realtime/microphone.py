@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from audio_io.clock import FRAME, FRAME_S, USER_RATE, samples, seconds
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.signal import Audio
 from covo_cli.serve.realtime.sound import SoundQueue
 
@@ -35,7 +35,7 @@ _REMEMBERED = 1000
 
 
 class SocketMicrophone:
-    """A :class:`audio_io.endpoints.Microphone`. Thread-safe; ``clock`` returns seconds.
+    """A :class:`audio_io.ends.Microphone`. Thread-safe; ``clock`` returns seconds.
 
     ``late`` is called for each frame that is handed on more than :data:`LATE_S` after it was due.
     ``steady``: no sound is handed on faster than it was spoken, but to make up for a delay.
@@ -112,7 +112,7 @@ class SocketMicrophone:
             self._changed.notify()
 
     def read(self, timeout: float) -> Audio | None:
-        """See :meth:`audio_io.endpoints.Microphone.read`."""
+        """See :meth:`audio_io.ends.Microphone.read`."""
         deadline = self._clock() + timeout
         with self._changed:
             while not self.ended:
@@ -136,9 +136,9 @@ class SocketMicrophone:
         return max(0, (at - silent) * 1000 // USER_RATE)
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """Its name."""
-        return EndpointStatus(device="a client")
+        return DeviceStatus(device="a client")
 
     def close(self) -> None:
         """End the conversation. Safe to call twice."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, samples
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.playout import Playout
 from audio_io.signal import Audio, Position
 from covo_cli.serve.realtime.sound import SoundQueue
@@ -41,7 +41,7 @@ class SentPiece:
 
 
 class SocketSpeaker:
-    """A :class:`audio_io.endpoints.Speaker`. ``clock`` returns seconds. Thread-safe.
+    """A :class:`audio_io.ends.Speaker`. ``clock`` returns seconds. Thread-safe.
 
     ``gap`` is called whenever a piece is sent after the client has played all before it. Without
     :attr:`speaks`, nothing is sent and all counts as heard at once.
@@ -145,9 +145,9 @@ class SocketSpeaker:
             return Position(self._reply, self._played())
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """Its name."""
-        return EndpointStatus(device="a client")
+        return DeviceStatus(device="a client")
 
     def close(self) -> None:
         """Do nothing: the client closes itself."""

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from audio_io.clock import USER_RATE
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.live.line import DeviceLine
 from audio_io.signal import Audio
 from covo_cli.app import app
@@ -164,7 +164,7 @@ def test_a_few_odd_values_do_not_tilt_the_line() -> None:
 # The simulated sound card
 
 
-def heard(card: SoundCard, seconds: float) -> Iterator[tuple[Audio, EndpointStatus]]:
+def heard(card: SoundCard, seconds: float) -> Iterator[tuple[Audio, DeviceStatus]]:
     """Yield what arrives in that time, and how the microphone is then."""
     microphone, speaker = card_ends(card, paced=False)
     speaker.start()
@@ -176,7 +176,7 @@ def heard(card: SoundCard, seconds: float) -> Iterator[tuple[Audio, EndpointStat
             yield frame, microphone.status
 
 
-def test_what_the_user_says_arrives_by_the_live_endpoints() -> None:
+def test_what_the_user_says_arrives_by_the_live_devices() -> None:
     said = speech(1.0)
     card = SoundCard(ScriptedUser([Line(said, "hello")], paced=False), paced=False)
     captured = np.concatenate([frame for frame, _ in heard(card, 4.0)])

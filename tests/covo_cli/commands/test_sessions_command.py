@@ -16,7 +16,7 @@ import soundfile
 from typer.testing import CliRunner, Result
 
 from audio_io.clock import ASSISTANT_FRAME
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.errors import DeviceError
 from audio_io.playout import Playout
 from audio_io.signal import Audio, Position
@@ -217,8 +217,8 @@ class PacelessSpeaker:
         return self.playout.played
 
     @property
-    def status(self) -> EndpointStatus:
-        return EndpointStatus("fake")
+    def status(self) -> DeviceStatus:
+        return DeviceStatus("fake")
 
     def close(self) -> None:
         pass

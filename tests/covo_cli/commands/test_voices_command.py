@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from audio_io.clock import ASSISTANT_RATE
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.signal import Position
 from covo_cli.app import app
 from covo_cli.commands.voices import complete_voice
@@ -204,8 +204,8 @@ class InstantSpeaker:
         return Position(0, len(self.sound))
 
     @property
-    def status(self) -> EndpointStatus:
-        return EndpointStatus(self.device)
+    def status(self) -> DeviceStatus:
+        return DeviceStatus(self.device)
 
     def close(self) -> None:
         self.state = "closed"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from covo_cli.app import app
 from covo_cli.conversation import run_chat
 from covo_cli.conversation.ends import Ends

@@ -1,4 +1,4 @@
-"""The conversation's loop: what it does with its endpoints and its consumers."""
+"""The conversation's loop: what it does with its two ends and its consumers."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import pytest
 
 from audio_io.errors import AudioError
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from covo_cli.conversation import run_chat
 from covo_cli.conversation.ends import Ends
 from covo_cli.engines.engines import EngineChoice, turn_settings

@@ -20,7 +20,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 
 from safetensors.torch import load_file, save_file
 
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from audio_io.files import read_audio
 from covo_cli.__main__ import main
 from covo_cli.conversation.ends import Ends, FilePair

@@ -119,7 +119,7 @@ def test_lines_say_why_it_waits_stops_and_goes_on() -> None:
     ]
 
 
-def test_lines_tell_changes_of_mute_and_endpoints_once() -> None:
+def test_lines_tell_changes_of_mute_and_devices_once() -> None:
     out = io.StringIO()
     screen = LinesScreen(INFO, out)
     for _ in range(2):

@@ -132,7 +132,7 @@ def test_not_recording_and_muted_are_told() -> None:
     assert "MUTED" in text
 
 
-def test_endpoint_warnings_are_named_once() -> None:
+def test_device_warnings_are_named_once() -> None:
     text = "\n".join(drawn(replace(at(0.5), microphone="Microphone unplugged", speaker="slow"), 60))
     assert "! Microphone unplugged" in text
     assert "! speaker: slow" in text

@@ -11,7 +11,7 @@ from openai.types.live import ServerEvent
 from pydantic import TypeAdapter
 
 from audio_io.clock import ASSISTANT_RATE
-from audio_io.endpoints import Speaker
+from audio_io.ends import Speaker
 from audio_io.signal import Audio
 from covo_cli.conversation.consumer import Tick
 from covo_cli.serve.app import LIVE

@@ -14,7 +14,7 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from audio_io.clock import FRAME, FRAME_S
-from audio_io.endpoints import Speaker
+from audio_io.ends import Speaker
 from audio_io.signal import Audio
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.conversation.request import Request

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from audio_io.clock import ASSISTANT_FRAME, samples
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.playout import Playout
 from audio_io.signal import Audio, Position
 from covo_cli.errors import SessionError
@@ -236,8 +236,8 @@ class FakeSpeaker:
         return self.playout.played
 
     @property
-    def status(self) -> EndpointStatus:
-        return EndpointStatus("fake", message="it is gone" if self._left < 0 else "")
+    def status(self) -> DeviceStatus:
+        return DeviceStatus("fake", message="it is gone" if self._left < 0 else "")
 
 
 def mono(seconds: float) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from audio_io.errors import DeviceError
-from audio_io.file_endpoints import FileSpeaker
+from audio_io.file_ends import FileSpeaker
 from audio_io.live.devices import Device
 from covo_cli.app import app
 from covo_cli.conversation import run_chat

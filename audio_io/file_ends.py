@@ -1,4 +1,4 @@
-"""Sound files as the endpoints of a conversation."""
+"""Sound files as the two ends of a conversation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from audio_io.clock import (
     LONGEST_CATCH_UP_S,
     USER_RATE,
 )
-from audio_io.endpoints import EndpointStatus
+from audio_io.ends import DeviceStatus
 from audio_io.errors import AudioFileError
 from audio_io.files import AudioWriter, mono_blocks, open_audio
 from audio_io.playout import PlayoutSpeaker
@@ -98,7 +98,7 @@ class FileMicrophone:
         self._fill()  # of floating point numbers, all are looked at first
 
     def read(self, timeout: float) -> Audio | None:
-        """See :meth:`audio_io.endpoints.Microphone.read`. Raises: AudioFileError."""
+        """See :meth:`audio_io.ends.Microphone.read`. Raises: AudioFileError."""
         if self.ended or self._file is None:
             return None
         if self._pacer is not None and not self._pacer.wait(timeout):
@@ -128,9 +128,9 @@ class FileMicrophone:
         return self._source_over and len(self._pending) == 0
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """The file's name."""
-        return EndpointStatus(device=self._path.name)
+        return DeviceStatus(device=self._path.name)
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""
@@ -158,11 +158,11 @@ class FileSpeaker(PlayoutSpeaker):
             self._writer = AudioWriter(self._path, self._rate)
 
     def play(self, reply_id: int, samples: Audio) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.play`."""
+        """See :meth:`audio_io.ends.Speaker.play`."""
         self._playout.play(reply_id, samples)
 
     def stop(self) -> None:
-        """See :meth:`audio_io.endpoints.Speaker.stop`."""
+        """See :meth:`audio_io.ends.Speaker.stop`."""
         self._playout.stop()
 
     def tick(self) -> Audio:
@@ -182,11 +182,11 @@ class FileSpeaker(PlayoutSpeaker):
         return self._playout.played_at(self._playout.rendered)
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """The file's name, and how often it ran dry."""
         name = "nowhere" if self._path is None else self._path.name
         playout = self._playout
-        return EndpointStatus(device=name, starved=playout.starved, gaps=playout.gaps)
+        return DeviceStatus(device=name, starved=playout.starved, gaps=playout.gaps)
 
     def close(self) -> None:
         """Complete the file; without a tick, remove it. Safe to call twice. Raises:

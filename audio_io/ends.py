@@ -1,6 +1,6 @@
 """The two ends of a conversation: protocols for a microphone and a speaker.
 
-Live devices (:mod:`audio_io.live`) and files (:mod:`audio_io.file_endpoints`) implement both, so
+Live devices (:mod:`audio_io.live`) and files (:mod:`audio_io.file_ends`) implement both, so
 live mode and file mode are the same conversation. One *tick* is one frame of 20 ms: 320 user
 samples at 16 kHz, while 480 samples at 24 kHz are played.
 """
@@ -14,8 +14,8 @@ from audio_io.signal import Audio, Position
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointStatus:
-    """Health of an endpoint.
+class DeviceStatus:
+    """Health of a microphone or speaker.
 
     ``dropped`` counts samples lost to a full queue, ``starved`` blocks played as silence in
     mid-reply, ``gaps`` those silences that a listener hears. ``message`` is the current problem, or
@@ -43,7 +43,7 @@ class Microphone(Protocol):
         """Whether there will be no more frames."""
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """Its health."""
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class Speaker(Protocol):
         """How far the replies have really been played."""
 
     @property
-    def status(self) -> EndpointStatus:
+    def status(self) -> DeviceStatus:
         """Its health."""
 
     def close(self) -> None:
