@@ -34,13 +34,17 @@ def judge(goals: Iterable[Goal], figures: Figures, *, counts: bool) -> list[dict
 
 
 def goals_table(figures: Figures, title: str = "Goals for the full network on an H100") -> Table:
-    """Return the goals, with what was measured."""
+    """Return ``figures["goals"]``, with what was measured.
+
+    A goal is bounded from above (``most``, as :func:`judge` returns it) or from below (``least``).
+    """
     table = Table(title=title)
-    for name in ("", "at most", "measured", ""):
+    for name in ("", "bound", "measured", ""):
         table.add_column(name, justify="left" if not name else "right")
-    marks = {True: "met", False: "missed", None: ""}
+    marks = {True: "met", False: "MISSED", None: ""}
     for goal in figures["goals"]:
         measured = goal["measured"]
         shown = "not measured" if measured is None else f"{measured:g}"
-        table.add_row(goal["goal"], f"{goal['most']:g}", shown, marks[goal["met"]])
+        bound = f">= {goal['least']:g}" if "least" in goal else f"<= {goal['most']:g}"
+        table.add_row(goal["goal"], bound, shown, marks[goal["met"]])
     return table

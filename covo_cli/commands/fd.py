@@ -321,7 +321,8 @@ def prove(
     """
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    from covo_cli.fd.proving import goals_table, students_table
+    from covo_cli.bench.goals import goals_table
+    from covo_cli.fd.proving import proof_figures, students_table
     from covo_cli.process.terminal import PlainConsole
 
     _check_packages()
@@ -340,6 +341,6 @@ def prove(
         with _writing(out):
             proof = prove(out, SHORT if short else WHOLE, seed=seed, jobs=jobs, tell=tell)
     console.print(students_table(proof))
-    console.print(goals_table(proof))
+    console.print(goals_table(proof_figures(proof), "Goals"))
     if not all(goal.met for goal in proof.goals):
         raise typer.Exit(1)

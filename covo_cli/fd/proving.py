@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from covo_cli.bench.goals import Figures
+
 if TYPE_CHECKING:
     from model.duplex.quiz.verdict import Proof
 
@@ -20,10 +22,16 @@ def students_table(proof: Proof) -> Table:
     return table
 
 
-def goals_table(proof: Proof) -> Table:
-    """Return the goals, and which of them were missed."""
-    table = Table("goal", "measured", "bound", "", title="Goals")
-    for goal in proof.goals:
-        bound = f"{'<=' if goal.above else '>='} {goal.bound:.3f}"
-        table.add_row(goal.name, f"{goal.value:.3f}", bound, "met" if goal.met else "MISSED")
-    return table
+def proof_figures(proof: Proof) -> Figures:
+    """Return the goals as :func:`~covo_cli.bench.goals.goals_table` shows them."""
+    return {
+        "goals": [
+            {
+                "goal": goal.name,
+                "most" if goal.above else "least": goal.bound,
+                "measured": goal.value,
+                "met": goal.met,
+            }
+            for goal in proof.goals
+        ]
+    }
