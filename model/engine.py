@@ -57,9 +57,9 @@ class SetMuted:
 
 @dataclass(frozen=True, slots=True)
 class PushToTalk:
-    """The push-to-talk key went down (``held``: a turn begins) or up (the turn is over)."""
+    """Push-to-talk began (``talking``: a turn begins) or ended (the turn is over)."""
 
-    held: bool
+    talking: bool
 
 
 @dataclass(frozen=True, slots=True)

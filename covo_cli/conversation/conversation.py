@@ -131,8 +131,8 @@ class Conversation:
                     continue
                 case SetMuted(muted):
                     self._muted = muted
-                case PushToTalk(held):
-                    self._talking = held
+                case PushToTalk(talking):
+                    self._talking = talking
             self._engine.command(request)
 
     def _step(self, captured: Audio) -> None:

@@ -285,8 +285,8 @@ class DuplexEngine:
                 self._muted = muted
                 if self._reply is None:
                     self._enter(self._resting, "muted" if muted else "unmuted")
-            case PushToTalk(held):
-                if held:
+            case PushToTalk(talking):
+                if talking:
                     self._stop_reply("push-to-talk")
             case CutReply(reply, heard):
                 newest = self._spoken.newest

@@ -15,7 +15,7 @@ class OpenTurn:
     """Turn ``number``, begun at ``start`` (user samples) with the audio in ``frames``, whose last
     ``voiced`` samples are speech.
 
-    ``held``: push-to-talk keeps it open through silences. ``typed``: its text, if it was typed.
+    ``push_to_talk`` keeps it open through silences. ``typed``: its text, if it was typed.
     ``added``: text to answer along with it. ``closed``: it cannot be continued (typed, given
     whole, or at the maximum length). ``over_reply``: it began over a reply that did not ask
     anything, so it may be a backchannel. ``resumed``: it went on after a reply to it had begun.
@@ -35,7 +35,7 @@ class OpenTurn:
         self.number = number
         self.start = start
         self.end_of_speech = end_of_speech
-        self.held = False
+        self.push_to_talk = False
         self.typed = typed
         self.added = added
         self.closed = typed is not None

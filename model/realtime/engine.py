@@ -186,8 +186,8 @@ class RealtimeEngine:
             case SetMuted(muted):
                 self._muted = muted
                 talk.reason = "muted" if muted else "unmuted"
-            case PushToTalk(held):
-                (user_actions.press_to_talk if held else user_actions.release)(talk)
+            case PushToTalk(talking):
+                (user_actions.press_to_talk if talking else user_actions.release)(talk)
             case SetPersona(persona):
                 talk.persona = persona or self._instructions
                 talk.tell(wire.persona_update(instructions=talk.persona))

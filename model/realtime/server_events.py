@@ -105,7 +105,7 @@ def _take_words(talk: RemoteTalk, kind: str, event: WireEvent) -> None:
 
 def _session_updated(talk: RemoteTalk, event: WireEvent) -> None:
     session = wire.part_of(event, "session")
-    if session and talk.held is None:
+    if session and talk.paused_detection is None:
         talk.session = session
     if talk.voice:
         voice = wire.text_of(event, "session", "audio", "output", "voice") or talk.voice
@@ -127,7 +127,7 @@ def _speech_started(talk: RemoteTalk, event: WireEvent) -> None:
 
 def _speech_stopped(talk: RemoteTalk, event: WireEvent) -> None:
     turn = talk.open
-    if turn is None or talk.held is not None:
+    if turn is None or talk.paused_detection is not None:
         return
     turn.end = talk.feed.time_of(wire.number_of(event, "audio_end_ms"), talk.now)
     talk.open = None

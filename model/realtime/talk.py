@@ -22,13 +22,13 @@ class RemoteTalk:
     """A conversation at the server ``host``. Times are user samples.
 
     ``events``: what has happened in this frame. ``session``: as the server told it last. ``open``:
-    the turn that is being spoken; ``held``: by push-to-talk, with the server's turn detection to
-    be put back. ``waiting``: the turn to be answered since ``waiting_since``; ``committed``: the
-    server has taken it for one. ``response``: the one that the server is making. ``typed``: texts
-    to be sent when it makes none. ``voice``: asked for and not confirmed. ``new_voice`` and
-    ``persona``: what the first ones were changed to; another session is asked for them, too.
-    ``reason``: why the state is as it is. ``lost``: there is no connection. ``lowered``: the reply
-    for which the speaker was ducked or held.
+    the turn that is being spoken; ``paused_detection``: the server's turn detection, to be put
+    back after push-to-talk. ``waiting``: the turn to be answered since ``waiting_since``;
+    ``committed``: the server has taken it for one. ``response``: the one that the server is making.
+    ``typed``: texts to be sent when it makes none. ``voice``: asked for and not confirmed.
+    ``new_voice`` and ``persona``: what the first ones were changed to; another session is asked for
+    them, too. ``reason``: why the state is as it is. ``lost``: there is no connection. ``lowered``:
+    the reply for which the speaker was ducked or held.
     """
 
     host: str
@@ -42,7 +42,7 @@ class RemoteTalk:
     now: int = 0
     last_speech: int = 0
     open: RemoteTurn | None = None
-    held: Mapping[str, Any] | None = None
+    paused_detection: Mapping[str, Any] | None = None
     waiting: RemoteTurn | None = None
     waiting_since: int = 0
     committed: bool = False

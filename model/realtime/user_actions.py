@@ -33,7 +33,7 @@ def press_to_talk(talk: RemoteTalk) -> None:
     talk.stop("push-to-talk")
     if not talk.detection or talk.kind is ServerKind.VLLM_OMNI:
         return
-    talk.held = talk.detection
+    talk.paused_detection = talk.detection
     talk.outbox.put(wire.turn_detection_update(None))
     talk.outbox.put(wire.plain("input_audio_buffer.clear"))
     talk.open = talk.open or talk.turns.open(talk.now)
@@ -42,10 +42,10 @@ def press_to_talk(talk: RemoteTalk) -> None:
 
 def release(talk: RemoteTalk) -> None:
     """End the turn of push-to-talk."""
-    detection, turn = talk.held, talk.open
+    detection, turn = talk.paused_detection, talk.open
     if detection is None:
         return
-    talk.held = talk.open = None
+    talk.paused_detection = talk.open = None
     talk.feed.flush()
     if turn is not None and talk.last_speech > turn.start:
         turn.end = talk.last_speech
@@ -61,7 +61,7 @@ def release(talk: RemoteTalk) -> None:
 def lose(talk: RemoteTalk, reason: str) -> None:
     """The connection is lost; what has come of a reply is still played."""
     what = "is still lost" if talk.lost else "was lost"
-    talk.open = talk.waiting = talk.held = None
+    talk.open = talk.waiting = talk.paused_detection = None
     talk.response, talk.reason, talk.lost = "", _LOST, True
     talk.replies.lose(_LOST)
     talk.notice("warning", f"the connection to {talk.host} {what} ({reason}); connecting again")

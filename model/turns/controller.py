@@ -261,8 +261,8 @@ class TurnTakingEngine:
                 c.muted = muted
                 if isinstance(state, Listening):
                     state = c.rest("muted" if muted else "unmuted")
-            case PushToTalk(held):
-                state = self._push_to_talk(state) if held else self._release(state)
+            case PushToTalk(talking):
+                state = self._push_to_talk(state) if talking else self._release(state)
             case _:
                 self._adjust(command)
         return state
@@ -312,22 +312,22 @@ class TurnTakingEngine:
         match state:
             case UserSpeaking():
                 listening.discard_answer(c, state, "push-to-talk")
-                state.turn.held = True
+                state.turn.push_to_talk = True
                 return state
             case ReplyStopping():
                 state.next_turn = state.next_turn or c.open_turn()
-                state.next_turn.held = True
+                state.next_turn.push_to_talk = True
                 return state
             case _:
                 turn = c.open_turn()
-                turn.held = True
+                turn.push_to_talk = True
                 return c.enter(UserSpeaking(turn), "push-to-talk")
 
     def _release(self, state: ConversationState) -> ConversationState:
         turn = open_turn_of(state)
-        if turn is None or not turn.held:
+        if turn is None or not turn.push_to_talk:
             return state
-        turn.held = False
+        turn.push_to_talk = False
         if isinstance(state, UserSpeaking):
             return listening.finish_turn(self._context, state, "push-to-talk released")
         return state

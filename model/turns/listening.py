@@ -88,12 +88,12 @@ def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
     if state.answer is not None:
         c.events += state.answer.poll(c.now, committed=False)
     if c.now - turn.start >= samples(c.settings.max_turn):
-        turn.closed, turn.held = True, False
+        turn.closed, turn.push_to_talk = True, False
         c.hearing.forget()  # what follows is the next turn
         if c.speakers.other:
             return discard_turn(c, state, SOMEBODY_ELSE)
         return finish_turn(c, state, f"turn of {c.settings.max_turn:.0f} s")
-    if turn.held:
+    if turn.push_to_talk:
         return state
     if silence:
         return _judge(c, state, silence)
@@ -106,7 +106,7 @@ def end_turn(
     c: TurnContext, state: UserSpeaking, reason: str, *, wanted: bool | None = None
 ) -> ConversationState:
     """Finish the turn, which somebody else says is over: what follows is the next one."""
-    state.turn.closed, state.turn.held = True, False
+    state.turn.closed, state.turn.push_to_talk = True, False
     c.hearing.forget()
     return finish_turn(c, state, reason, wanted=wanted)
 
@@ -177,7 +177,7 @@ def _may_hum(c: TurnContext, evidence: TurnEvidence) -> bool:
     """Return whether the user surely has the floor: a hum must not meet a reply."""
     if c.settings.humming is None or evidence.words_coming or c.muted or c.speakers.other:
         return False
-    later = replace(evidence, silence=evidence.silence + c.settings.humming.held)
+    later = replace(evidence, silence=evidence.silence + c.settings.humming.margin)
     return not endpointing.judge(later, c.settings).over
 
 

@@ -10,14 +10,14 @@ class HumSettings:
     """Settings of the assistant's backchannels (:mod:`model.playback.backchannels`), in seconds.
 
     A hum comes after ``after`` of silence in a story: a turn with ``story`` of speech and at least
-    one earlier ``pause``, which would still be going on ``held`` later. The next one comes after
+    one earlier ``pause``, which would still be going on ``margin`` later. The next one comes after
     ``again`` of speech and a ``pause`` without a hum.
     """
 
     after: float = 0.7
     story: float = 6.0
     pause: float = 0.3
-    held: float = 1.0
+    margin: float = 1.0
     again: float = 4.0
 
 

@@ -55,7 +55,7 @@ USUAL = {
 }
 STORY = ("open", "open", "silence", "silence", "open", "open")
 """What goes before where hums are explored: they come late in a turn."""
-HUMMING = HumSettings(after=0.2, story=0.2, pause=0.1, held=0.1, again=0.3)
+HUMMING = HumSettings(after=0.2, story=0.2, pause=0.1, margin=0.1, again=0.3)
 CORNERS: dict[str, dict[str, Any]] = {
     "usual": {},
     "no barge-in": {"barge_in": False},

@@ -240,7 +240,7 @@ class Machine:
             (self.state, self.ducked, self.held, self.stuck, self.engine._context.muted),
             answer and (answer.complete, answer.failed, answer.words is None),
             overlap and (overlap.goes_on, overlap._words is None, self._somebody_else),
-            turn and (turn.held, turn.closed, turn.over_reply),
+            turn and (turn.push_to_talk, turn.closed, turn.over_reply),
         )
 
     @property
