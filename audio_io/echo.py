@@ -20,7 +20,7 @@ from audio_io.signal import Audio
 _BLOCK = USER_RATE // 100
 _MARGIN_MS = 5.0
 _SHRINK_MARGIN_MS = 10.0
-_LONGEST_HOLD = USER_RATE // 5
+_LONGEST_DELAY = USER_RATE // 5
 _QUIET = 4.0
 """Drop samples only while the power is at most this many times the background's."""
 _BACKGROUND_RISE = 1.02
@@ -33,7 +33,7 @@ class EchoCanceller:
     def __init__(self) -> None:
         self._aec = Aec3(USER_RATE, 1)
         self._delay = DelayEstimator()
-        self._held = np.zeros(0, np.float32)
+        self._delayed = np.zeros(0, np.float32)
         self._background = 0.0
 
     def process(self, near: Audio, far: Audio) -> Audio:
@@ -44,9 +44,9 @@ class EchoCanceller:
         if near.shape != (FRAME,) or far.shape != (FRAME,):
             raise ValueError(f"frames are ({FRAME},), not {near.shape} and {far.shape}")
         self._delay.add(near, far)
-        self._adjust_hold(near)
-        line = np.concatenate([self._held, near])
-        near, self._held = line[:FRAME], line[FRAME:]
+        self._adjust_delay(near)
+        line = np.concatenate([self._delayed, near])
+        near, self._delayed = line[:FRAME], line[FRAME:]
         return np.concatenate(
             [
                 self._aec.process(
@@ -63,36 +63,36 @@ class EchoCanceller:
         return self._delay.delay_ms
 
     @property
-    def hold_ms(self) -> float:
+    def added_delay_ms(self) -> float:
         """Delay added to the microphone because its reference comes late, in ms."""
-        return 1000.0 * len(self._held) / USER_RATE
+        return 1000.0 * len(self._delayed) / USER_RATE
 
-    def _adjust_hold(self, near: Audio) -> None:
+    def _adjust_delay(self, near: Audio) -> None:
         """Adjust the microphone's delay to how late the reference comes.
 
         Shortening it skips samples of the user, so it waits until they are quiet.
         """
-        line = np.concatenate([self._held, near])
+        line = np.concatenate([self._delayed, near])
         power = float(np.mean(np.square(line, dtype=np.float64)))
         self._background = max(1e-10, min(power, _BACKGROUND_RISE * self._background))
         delay = self._delay.delay_ms
         if delay is None:
             return
-        held = len(self._held)
-        missing = _hold(_MARGIN_MS - delay) - held
-        surplus = held - _hold(_SHRINK_MARGIN_MS - delay)
+        added = len(self._delayed)
+        missing = _in_blocks(_MARGIN_MS - delay) - added
+        surplus = added - _in_blocks(_SHRINK_MARGIN_MS - delay)
         if missing > 0:
-            self._held = np.concatenate([np.zeros(missing, np.float32), self._held])
+            self._delayed = np.concatenate([np.zeros(missing, np.float32), self._delayed])
         elif surplus > 0 and power <= _QUIET * self._background:
-            self._held = self._held[surplus:]
-        if len(self._held) != held:
+            self._delayed = self._delayed[surplus:]
+        if len(self._delayed) != added:
             # A new AEC3 learns the shifted echo at once; the old one leaks for 2 s.
             self._aec = Aec3(USER_RATE, 1)
 
 
-def _hold(ms: float) -> int:
+def _in_blocks(ms: float) -> int:
     """Return ``ms`` as whole blocks of 10 ms, at most 200 ms, in samples."""
-    return min(_LONGEST_HOLD, max(0, int(np.ceil(ms / 10.0))) * _BLOCK)
+    return min(_LONGEST_DELAY, max(0, int(np.ceil(ms / 10.0))) * _BLOCK)
 
 
 class DelayEstimator:

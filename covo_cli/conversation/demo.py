@@ -12,7 +12,7 @@ from audio_io.clock import USER_RATE
 from audio_io.file_ends import FileSpeaker
 from audio_io.files import read_audio
 from covo_cli.conversation.ends import Ends
-from covo_cli.conversation.run_chat import hold
+from covo_cli.conversation.run_chat import run_conversation
 from covo_cli.process.log import native_log_path
 from covo_cli.process.native import send_native_stderr_to
 from covo_cli.process.program import program
@@ -44,7 +44,7 @@ def run_demo(settings: Settings, *, paced: bool, as_json: bool) -> int:
     )
     send_native_stderr_to(native_log_path())
     with ExitStack() as stack:
-        code = hold(settings, ends, stack, as_json=as_json)
+        code = run_conversation(settings, ends, stack, as_json=as_json)
     if not as_json:
         covo = program()
         console = PlainConsole(wide=True)

@@ -84,10 +84,10 @@ def run_chat(
     with ExitStack() as stack:
         send_native_stderr_to(native_log_path())
         ends = file_ends(files, settings) if files else live_ends(settings)
-        return hold(settings, ends, stack, as_json=as_json, continued=continued)
+        return run_conversation(settings, ends, stack, as_json=as_json, continued=continued)
 
 
-def hold(
+def run_conversation(
     settings: Settings,
     ends: Ends,
     stack: ExitStack,

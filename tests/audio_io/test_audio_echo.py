@@ -60,7 +60,7 @@ def test_echo_is_taken_out(delay: float) -> None:
     erle = 10 * np.log10(power(mic[settled]) / power(out[settled]))
     assert erle > 20
     assert canceller.delay_ms == pytest.approx(1000 * delay, abs=1)
-    assert canceller.hold_ms == 0
+    assert canceller.added_delay_ms == 0
 
 
 def test_a_reference_that_comes_late_is_waited_for() -> None:
@@ -71,20 +71,20 @@ def test_a_reference_that_comes_late_is_waited_for() -> None:
     settled = slice(3 * 16_000, None)
     assert 10 * np.log10(power(mic[settled]) / power(out[settled])) > 20
     assert canceller.delay_ms == pytest.approx(-40, abs=1)
-    assert canceller.hold_ms == 50
+    assert canceller.added_delay_ms == 50
 
 
-def test_the_hold_ends_when_the_reference_is_in_time_again() -> None:
+def test_the_added_delay_ends_when_the_reference_is_in_time_again() -> None:
     far = np.tile(speechlike(1), 2)
     mic = np.concatenate([echo_of(far[:N], 0.02)] * 2)
     late = np.concatenate([np.zeros(960, np.float32), far[: N - 960], far[N:]])
     canceller = EchoCanceller()
-    frames, holds = [], []
+    frames, delays = [], []
     for at in range(0, 2 * N, 320):
         frames.append(canceller.process(mic[at : at + 320], late[at : at + 320]))
-        holds.append(canceller.hold_ms)
-    assert holds[N // 320 - 1] == 50
-    assert holds[-1] == 0
+        delays.append(canceller.added_delay_ms)
+    assert delays[N // 320 - 1] == 50
+    assert delays[-1] == 0
     settled = slice(N + N // 2, None)
     out = np.concatenate(frames)
     assert 10 * np.log10(power(mic[settled]) / power(out[settled])) > 20
@@ -97,7 +97,7 @@ def test_a_person_is_still_heard_over_the_echo() -> None:
     person[: 3 * 16_000] = 0
     echo = echo_of(far, 0.08)
     out, canceller = cancel(echo + person, far)
-    assert canceller.hold_ms == 0
+    assert canceller.added_delay_ms == 0
     talk = slice(3 * 16_000, None)
     late = np.concatenate([np.zeros(AEC3_LATENCY, np.float32), person[:-AEC3_LATENCY]])
     gain = float(np.dot(out[talk], late[talk]) / np.dot(late[talk], late[talk]))

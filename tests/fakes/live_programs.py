@@ -88,7 +88,7 @@ def echo(wav: str, seconds: str, out: str) -> None:
     np.save(out, np.concatenate(sides, axis=1))
     speaker.close()
     microphone.close()
-    print(json.dumps({"delay_ms": canceller.delay_ms, "hold_ms": canceller.hold_ms}))  # noqa: T201
+    print(json.dumps({"delay_ms": canceller.delay_ms, "added_delay_ms": canceller.added_delay_ms}))  # noqa: T201
 
 
 if __name__ == "__main__":

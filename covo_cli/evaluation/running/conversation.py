@@ -70,7 +70,7 @@ class Annotation:
     length: int
 
 
-def hold(
+def run_scenario(
     scenario: Scenario,
     user: ScriptedUser,
     engine: Engine,
@@ -158,6 +158,6 @@ def _said(scenario: Scenario, user: ScriptedUser) -> list[Said]:
 
 
 def read_annotation(folder: Path) -> Annotation:
-    """Read the annotation written by :func:`hold`. Raises: EvaluationError."""
+    """Read the annotation written by :func:`run_scenario`. Raises: EvaluationError."""
     remedy = f"delete {folder} and run it again"
     return read(folder / ANNOTATION, Annotation, EvaluationError, remedy=remedy)

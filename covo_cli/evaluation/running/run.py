@@ -23,7 +23,7 @@ import covo_cli
 from covo_cli.bench.chain import ChainFigures, ChainTime, chain_figures
 from covo_cli.bench.figures import machine
 from covo_cli.evaluation import SCRIPTED, Kind, RecognizerName
-from covo_cli.evaluation.running.conversation import as_line, hold
+from covo_cli.evaluation.running.conversation import as_line, run_scenario
 from covo_cli.evaluation.running.engines import engine_maker
 from covo_cli.evaluation.scenarios.full_duplex_bench import read_scenarios
 from covo_cli.evaluation.scenarios.scenario import (
@@ -214,7 +214,7 @@ def _runner(task: Task, out: Path) -> Callable[[str], None]:
         lines = [as_line(line, line_sound(line, task.folder)) for line in scenario.lines]
         noise = noise_sound(scenario.noise, scenarios, task.folder) if scenario.noise else None
         user = ScriptedUser(lines, paced=False)
-        hold(scenario, user, evaluated.make(scenario, user), folder, noise)
+        run_scenario(scenario, user, evaluated.make(scenario, user), folder, noise)
         if time is not None:
             write_text(folder / CHAIN, to_json(time))
 

@@ -213,7 +213,7 @@ class Dialogue:
             self._running = None
             segments = self._segments(self.exchanges)
             if sum(len(segment.ids) for segment in segments) <= self._decoder.capacity:
-                self._cache.hold(segments)
+                self._cache.follow(segments)
 
     def warm_up(self, progress: Callable[[str], None] = lambda stage: None) -> None:
         """Run everything once, on the thread that will decode: hear near-silence, and answer."""
@@ -289,7 +289,7 @@ class Dialogue:
         exchanges = self._fit(turn)
         reply.dropped = self._dropped
         segments = [*self._segments(exchanges), turn]
-        computed = self._cache.hold(segments)
+        computed = self._cache.follow(segments)
         ids = [index for one in ([turn] if exchanges else segments) for index in one.ids]
         settings = self._settings
         return computed, ReplyRequest(

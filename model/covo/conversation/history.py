@@ -1,7 +1,7 @@
 """The conversation as data, and the decoder's cache kept in step with it.
 
 A conversation is a list of segments: token ids, with embeddings of heard audio in the places of
-their placeholders. :meth:`CacheFollower.hold` compares the segments with the cache, keeps their
+their placeholders. :meth:`CacheFollower.follow` compares the segments with the cache, keeps their
 common beginning and computes the rest. Cutting a reply, discarding a speculation, dropping old
 turns and changing the system prompt are all this one operation.
 """
@@ -69,7 +69,7 @@ class CacheFollower:
         self._network = network
         self._cache = cache
         self._placeholder = placeholder
-        self._held: list[Hashable] = []
+        self._cached: list[Hashable] = []
         self._rows: list[Tensor] = []  # kept alive, so that no other tensor takes over an id()
 
     @property
@@ -77,30 +77,30 @@ class CacheFollower:
         """Return the number of positions in the cache."""
         return self._cache.length
 
-    def hold(self, segments: Sequence[Segment]) -> int:
-        """Make the cache hold exactly ``segments``; return the number of computed positions.
+    def follow(self, segments: Sequence[Segment]) -> int:
+        """Make the cache contain exactly ``segments``; return the number of computed positions.
 
         The last position is always computed, because it gives the next token's logits. Raises:
         NetworkInputError when ids and heard rows do not match.
         """
         wanted = [key for segment in segments for key in self._keys(segment)]
-        del self._held[self._cache.length :]
+        del self._cached[self._cache.length :]
         common = 0
-        for have, want in zip(self._held, wanted[:-1], strict=False):
+        for have, want in zip(self._cached, wanted[:-1], strict=False):
             if have != want:
                 break
             common += 1
         missing = self._embed(segments, common)
         self._cache.rewind(common)
-        del self._held[common:]
+        del self._cached[common:]
         self._cache.append(missing)
-        self._held = wanted
+        self._cached = wanted
         self._rows = [segment.heard for segment in segments if segment.heard is not None]
         return len(missing)
 
     def note(self, token: int) -> None:
         """Record that the decoder has generated ``token`` and appended it."""
-        self._held.append(token)
+        self._cached.append(token)
 
     def _keys(self, segment: Segment) -> list[Hashable]:
         keys: list[Hashable] = []

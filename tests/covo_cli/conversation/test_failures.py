@@ -72,7 +72,7 @@ def hold(log, monkeypatch):
         monkeypatch.setattr(run_chat, "build_engine", lambda *_, **__: engine)
         ends = Ends(FakeMicrophone(TWO_TURNS), FileSpeaker(None), real_time=False)
         with ExitStack() as stack:
-            return run_chat.hold(
+            return run_chat.run_conversation(
                 load_settings({"session.record": record}), ends, stack, as_json=False
             )
 

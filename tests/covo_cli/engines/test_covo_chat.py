@@ -24,7 +24,7 @@ from audio_io.file_ends import FileSpeaker
 from audio_io.files import read_audio
 from covo_cli.__main__ import main
 from covo_cli.conversation.ends import Ends, FilePair
-from covo_cli.conversation.run_chat import hold, run_chat
+from covo_cli.conversation.run_chat import run_chat, run_conversation
 from covo_cli.doctor.wiring import check_covo, check_engine
 from covo_cli.engines.covo_engine import network_settings
 from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, turn_settings
@@ -125,7 +125,7 @@ def test_an_interruption_cuts_the_reply_where_it_was_heard(settings, tmp_path, c
         listeners=(user,),
     )
     with ExitStack() as stack:
-        assert hold(settings(), ends, stack, as_json=True) == 0
+        assert run_conversation(settings(), ends, stack, as_json=True) == 0
     out = capsys.readouterr().out
     cut = events_of(out, "Interrupted")[0]
     whole = (4 * CODES - 3) * 240

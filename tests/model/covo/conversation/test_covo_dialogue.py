@@ -192,7 +192,7 @@ def continued(dialogue):
     """The logits behind the conversation and one more turn, as the dialogue computes them, and how
     many positions it had to compute for that."""
     turn = dialogue._hear(dialogue.begin(spoken(seed=9)))
-    computed = dialogue._cache.hold([*dialogue._segments(dialogue.exchanges), turn])
+    computed = dialogue._cache.follow([*dialogue._segments(dialogue.exchanges), turn])
     return turn, dialogue._decoder.logits.clone(), computed
 
 
