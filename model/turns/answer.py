@@ -139,8 +139,8 @@ class TurnAnswer:
         """Return the time from the user's last sample to the first sample heard, by its parts.
 
         ``wait``: silence until the answer was begun; ``recognize``: until the words were known;
-        ``think``: until the reply's first words; ``speak``: until they were sound; ``hold``: until
-        the turn was over; ``play``: until they were heard.
+        ``think``: until the reply's first words; ``speak``: until they were sound;
+        ``decide``: until the turn was over; ``play``: until they were heard.
         """
         reply, recognized = self.reply, self._words_at
         written = reply.first_text_at
@@ -153,7 +153,7 @@ class TurnAnswer:
                 "recognize": recognized,
                 "think": written,
                 "speak": reply.first_audio_at,
-                "hold": committed_at,
+                "decide": committed_at,
                 "play": reply.first_heard_at,
             },
         )

@@ -47,7 +47,14 @@ INFO = ConversationInfo(
     recording="/home/ada/.local/share/covo/sessions/2026-11-23_14-05-09",
     voices={"heart": "woman, 197 Hz, 2.8 kHz, 12.3/s", "nova": "", "ryan": "man"},
 )
-LATENCY = {"wait": 0.20, "recognize": 0.31, "think": 0.15, "speak": 0.18, "hold": 0.10, "play": 0.0}
+LATENCY = {
+    "wait": 0.20,
+    "recognize": 0.31,
+    "think": 0.15,
+    "speak": 0.18,
+    "decide": 0.10,
+    "play": 0.0,
+}
 
 
 class Script:

@@ -9,7 +9,7 @@ const STATES = {
   muted: "Muted",
 };
 const SPEAKERS = { user: "You", assistant: "covo", note: "Message" };
-const PARTS = { wait: "pause", recognize: "words", think: "thinking", speak: "voice", hold: "end of turn", play: "playback" };
+const PARTS = { wait: "pause", recognize: "words", think: "thinking", speak: "voice", decide: "end of turn", play: "playback" };
 const NEAR_END = 120; // pixels: whoever has scrolled up reads on undisturbed
 
 export const part = (id) => document.getElementById(id);

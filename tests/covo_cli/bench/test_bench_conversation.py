@@ -25,7 +25,7 @@ from tests.fakes.engine import (
     speech,
 )
 
-PARTS = {"wait": 0.2, "recognize": 0.3, "think": 0.1, "speak": 0.1, "hold": 0.0, "play": 0.0}
+PARTS = {"wait": 0.2, "recognize": 0.3, "think": 0.1, "speak": 0.1, "decide": 0.0, "play": 0.0}
 LINE = Line(np.concatenate([speech(1), silence(0.2)]), "what is it?")
 
 

@@ -76,7 +76,7 @@ def test_lines_of_a_conversation() -> None:
     assert lines[1:4] == [
         "[00:02.8] you: What is the capital of Australia?",
         "[00:03.3] -- answered after 0.94 s = wait 0.20 + recognize 0.31 + think 0.15"
-        " + speak 0.18 + hold 0.10",
+        " + speak 0.18 + decide 0.10",
         "[00:06.9] covo: The capital of Australia is Canberra, and not Sydney, as many believe.",
     ]
     interrupted = next(i for i, line in enumerate(lines) if "-- interrupted" in line)

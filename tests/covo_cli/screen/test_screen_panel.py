@@ -86,7 +86,8 @@ def test_every_state_is_told_in_words(state: TurnState, width: int) -> None:
 def test_wide_status_is_complete() -> None:
     text = "\n".join(drawn(at(13.0), 100))
     assert (
-        "latency 0.94 s = wait 0.20 + recognize 0.31 + think 0.15 + speak 0.18 + hold 0.10" in text
+        "latency 0.94 s = wait 0.20 + recognize 0.31 + think 0.15 + speak 0.18 + decide 0.10"
+        in text
     )
     assert "mic USB PnP Sound Device: Audio (hw:1,0)" in text
     assert "speaker Built-in Audio Analog Stereo" in text
@@ -256,7 +257,7 @@ def test_words() -> None:
 
 def test_latency_line_drops_the_shortest_parts() -> None:
     latency = TurnLatency(0, 1, 1, 0.94, LATENCY)
-    full = "0.94 s = wait 0.20 + recognize 0.31 + think 0.15 + speak 0.18 + hold 0.10"
+    full = "0.94 s = wait 0.20 + recognize 0.31 + think 0.15 + speak 0.18 + decide 0.10"
     assert latency_line(latency) == full
     assert latency_line(latency, 72) == full.replace(" = ", ": ").replace(" + ", ", ")
     assert latency_line(latency, 40) == "0.94 s: wait 0.20, recognize 0.31, ..."

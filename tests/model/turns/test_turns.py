@@ -43,7 +43,7 @@ def test_one_turn_is_answered_with_its_times_known_to_the_frame():
     (latency,) = log.of(TurnLatency)
     # 0.15 s of silence, 0.3 + 0.1 + 0.05 s of work: ready at 0.61 s, held until 0.7 s.
     assert latency.parts == pytest.approx(
-        {"wait": 0.16, "recognize": 0.3, "think": 0.1, "speak": 0.06, "hold": 0.08, "play": 0.0},
+        {"wait": 0.16, "recognize": 0.3, "think": 0.1, "speak": 0.06, "decide": 0.08, "play": 0.0},
         abs=0.021,
     )
     assert latency.total == pytest.approx(sum(latency.parts.values()))
@@ -66,7 +66,7 @@ def test_a_slow_reply_is_heard_when_it_is_ready():
     log, _ = converse(speech(1), silence(6), think_cost=1.5)
     (latency,) = log.of(TurnLatency)
     assert latency.total == pytest.approx(0.15 + 0.3 + 1.5 + 0.05, abs=0.04)
-    assert latency.parts["hold"] == 0
+    assert latency.parts["decide"] == 0
 
 
 def test_a_pause_shorter_than_the_endpoint_does_not_cut_the_turn():

@@ -406,5 +406,5 @@ def test_the_latency_holds_until_the_words_decide():
     log, _ = converse(script.say("What time is it?", 1.0), silence(4), script=script)
     (latency,) = log.of(TurnLatency)
     assert latency.total == pytest.approx(0.15 + 0.3 + 0.1 + 0.05, abs=0.04)
-    assert latency.parts["hold"] == 0
+    assert latency.parts["decide"] == 0
     assert log.of(UserTranscript)[-1].final

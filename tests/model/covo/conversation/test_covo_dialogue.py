@@ -331,7 +331,7 @@ def test_old_turns_are_dropped_before_the_room_is_used_up(talk, tokenizer):
     assert sum(drops) + len(dialogue.exchanges) == 12
     assert sum(map(bool, drops)) <= 4  # several at once, so that it is rare
     system = dialogue._segments(())[0]
-    assert dialogue._cache._held[: len(system.ids)] == list(system.ids)
+    assert dialogue._cache._cached[: len(system.ids)] == list(system.ids)
 
 
 def test_dropped_turns_leave_the_cache_of_what_stays(network, talk, tokenizer):
