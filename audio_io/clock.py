@@ -22,7 +22,7 @@ FRAME_S = FRAME / USER_RATE
 """Seconds in one frame."""
 
 LONGEST_CATCH_UP_S = 1.0
-"""Most seconds by which what keeps pace with the wall clock catches up after it stood still."""
+"""After a standstill, what keeps pace with the wall clock makes up for this much at most."""
 
 
 def seconds(samples: int, rate: int = USER_RATE) -> float:

@@ -28,8 +28,9 @@ from audio_io.signal import Audio, Position
 class Pacer:
     """Lets one frame through every 20 ms of ``clock``.
 
-    Time counts from the first :meth:`wait`, so delays do not add up, but for what is longer than
-    ``catch_up`` seconds. A frame is due when its last sample is: 20 ms after its first.
+    Time counts from the first :meth:`wait`, so delays do not add up. Of a longer delay, only
+    ``catch_up`` seconds are made up for. A frame is due when its last sample is: 20 ms after its
+    first.
     """
 
     def __init__(

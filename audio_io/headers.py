@@ -1,4 +1,4 @@
-"""Read a sound file by what is in it where the size in its header was never filled in.
+"""Read sound files whose header lacks their true size.
 
 A recorder writes the size of the sound last; one that died leaves 0 or the size of an earlier
 block. libsndfile believes it in WAV, AU and CAF files and looks for itself in the others.

@@ -64,7 +64,7 @@ class PushToTalk:
 
 @dataclass(frozen=True, slots=True)
 class NewSpeaker:
-    """Somebody else is the user from now on, where voices are told apart."""
+    """From now on somebody else is the user, for engines that tell voices apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Forget:
 class CutReply:
     """At most ``samples`` (24 kHz) of reply ``reply`` were heard.
 
-    Stops it if it is being spoken. The history is cut also if it was the last to end.
+    Stops it if it is being spoken. Of the last reply to end, only the history is cut.
     """
 
     reply: int
@@ -162,7 +162,7 @@ class EngineInfo:
 
     ``description``: its components. ``parts``: each part's model. ``speaks``: False for text only.
     ``languages``: the only ones that its voice speaks (codes), empty where no limit is known.
-    ``lacks``: what it cannot do during a conversation, by the names of the commands.
+    ``lacks``: the names of the commands that it cannot obey.
     """
 
     name: str

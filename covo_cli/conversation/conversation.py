@@ -54,7 +54,7 @@ class Conversation:
 
     ``over`` gets the engine's ``busy`` once per frame and returns whether to end the conversation,
     as when a file is over and the last reply was heard. ``echo`` None: nothing to cancel. ``watch``
-    tells what happened to the time, of a conversation in real time.
+    reports standstills and changes of the clock, in real time.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ EVERY_S = 60.0
 
 
 class HeapTrimmer:
-    """A consumer that gives free memory back once a minute, in a frame without sound of ours.
+    """A consumer that gives free memory back once a minute, while the assistant is silent.
 
     Hearing, writing and speaking take blocks of all sizes, and what they free stays with the
     process: each time that more of them coincide than ever before, the heap grows. In a run of

@@ -86,8 +86,8 @@ class Question(Generic[T]):
 class ReadingAhead:
     """Lets a model read on ``lane`` what it will be asked about, so that little is left to read.
 
-    One thing at a time: what comes while it reads is left to the next call. A failure is not told,
-    since it comes again when an answer is wanted.
+    A call during a reading does nothing; the next one reads what has been added. A failure is not
+    reported, since it occurs again when an answer is wanted.
     """
 
     def __init__(self, executor: Executor, lane: str) -> None:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """An object that is made once for all who use it at a time, and freed with the last of them.
+    """An object made once for all its simultaneous users, and freed with the last of them.
 
     Users of weights must not change them: what a conversation has of its own lies in caches and
     streams.

@@ -25,7 +25,7 @@ SOFTER_DB = -6.0
 """Level of a hum relative to a reply's."""
 
 _LATEST_S = 0.5
-"""A hum comes this much later than it should at most; after that the pause is left alone."""
+"""Longest delay of a hum; after that the pause is left alone."""
 
 _NOTHING_PLAYED = -1
 """The speaker's number for no reply. Hums and the rings of timers count down from it, so that no

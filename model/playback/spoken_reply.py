@@ -38,7 +38,7 @@ class SpokenReply:
         self.heard = 0
         """How much of it was played."""
         self.heard_at_most: int | None = None
-        """How much of it was heard at most, if somebody nearer to the ear said so."""
+        """Most of it that was heard, as reported by a client that plays it."""
         self.held = False
         """Whether the speaker was asked to stand still."""
         self.complete = False

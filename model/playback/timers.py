@@ -59,7 +59,7 @@ class Timers:
         self._free_at = 0
 
     def set(self, length: float, name: str = "") -> Timer:
-        """Set a timer of ``length`` seconds from now. Without a ``name`` its length is one.
+        """Set a timer of ``length`` seconds from now. Without a ``name``, its length is its name.
 
         Raises: ToolError if it is too short or too long, the name is taken, or there are too many.
         """
@@ -103,15 +103,15 @@ class Timers:
             )
 
     def tick(self, now: int) -> None:
-        """Tell that it is ``now``."""
+        """Set the time to ``now`` (user samples)."""
         with self._lock:
             self._now = now
 
     def told(self) -> None:
-        """Let the timers that were set since the last call run from now on.
+        """Start the timers that were set since the last call.
 
-        Tools run on threads. With a virtual clock, the time that came before a timer was set has
-        passed only when its setting is told.
+        With a virtual clock, a tool's thread sets a timer before the conversation's time has come
+        to that moment, so it runs from the moment at which the call is told.
         """
         with self._lock:
             self._timers = tuple(
@@ -138,7 +138,7 @@ class Timers:
             return TimerRang(self._now, number, sound, timer.name, rang)
 
     def acknowledge(self) -> None:
-        """Let the timers that rang not ring again."""
+        """Stop the timers that have rung from ringing again."""
         with self._lock:
             self._timers = tuple(timer for timer in self._timers if not timer.rang)
 

@@ -9,7 +9,7 @@ import torch
 
 from covo_cli.bench.network.subject import Subject
 from model.covo.batch.batch import DecoderBatch
-from model.covo.batch.generation import ReplyRequest, hold_talks
+from model.covo.batch.generation import ReplyRequest, run_talks
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import NetworkSize
 from model.covo.language.decoder import Decoder
@@ -39,7 +39,7 @@ def measure_streams(subject: Subject, streams: int, steps: int) -> dict[str, Any
             decoder.append(embedded)
             yield ReplyRequest(ids[-64:], stop=(), limit=tokens)
 
-        for _ in hold_talks(network, batch, [talk] * streams):
+        for _ in run_talks(network, batch, [talk] * streams):
             pass
 
     def alone() -> None:

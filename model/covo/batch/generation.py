@@ -1,8 +1,9 @@
 """Generate many replies, several at a time, each as if it were alone.
 
-Whoever wants replies is a talk: it has a decoder to itself, asks for a reply, is sent it, and may
-ask again. A talk that is over leaves its stream to the next, so the pass stays full until they run
-out. Tokens are chosen reply by reply, with penalties and random numbers of its own.
+A *talk* is a generator that wants replies: it is given a decoder of its own, yields a request, is
+sent the reply's tokens, and may ask again. A talk that is over leaves its stream to the next, so
+the pass stays full until no talks are left. Tokens are chosen reply by reply, with penalties and
+random numbers of its own.
 """
 
 from __future__ import annotations
@@ -48,10 +49,10 @@ the reply, of which the last is not in the history."""
 
 
 @torch.inference_mode()
-def hold_talks(
+def run_talks(
     network: CovoNetwork, batch: DecoderBatch, talks: Iterable[Talk[R]]
 ) -> Iterator[tuple[int, R]]:
-    """Hold ``talks``, as many at a time as ``batch`` has decoders; yield the number of each that is
+    """Run ``talks``, as many at a time as ``batch`` has decoders; yield the number of each that is
     over, and what it returned. A talk is taken from the iterable when a stream is free for it.
 
     Each reply is equal to :meth:`model.covo.language.decoder.Decoder.generate`. Raises:

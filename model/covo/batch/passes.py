@@ -5,8 +5,8 @@ steps that wait into one pass, computes it, and gives each thread its result. A 
 slices, which are a pass each; slices and steps take turns if both wait.
 
 Threads that make steps come back soon. A leader therefore waits a moment for those that do, or two
-of them would take turns for ever: each would come back while the other's pass is under way. Nobody
-is waited for who rests, and who does not come in time is not waited for again until the next step.
+of them would take turns for ever: each would come back while the other's pass is under way. It does
+not wait for threads that rest; one that comes too late is not waited for until its next step.
 """
 
 from __future__ import annotations

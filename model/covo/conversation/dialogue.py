@@ -146,14 +146,15 @@ class Dialogue:
             reply.over = True
 
     def ask(self, reply: DialogueReply) -> ReplyRequest:
-        """Let the decoder hold the conversation up to the turn of ``reply``, and return what to
-        generate behind it, for whoever does that himself and calls :meth:`take`.
+        """Bring the decoder to the turn of ``reply`` and return what to generate behind it.
+
+        The caller generates it, and gives it to :meth:`take`.
 
         Raises: NetworkInputError when the turn cannot be heard or answered.
         """
         with self._computing:
             self._running = reply
-            return self._hold(reply, self._hear(reply))[1]
+            return self._follow(reply, self._hear(reply))[1]
 
     def take(self, reply: DialogueReply, tokens: Sequence[int]) -> None:
         """Add the ``tokens`` that were generated to ``reply``, which is over with them."""
@@ -238,7 +239,7 @@ class Dialogue:
             if stopped := cancelled():
                 end = ReplyEnd(StopReason.CANCELLED, len(turn.ids), hearing=heard - called)
             else:
-                computed, request = self._hold(reply, turn)
+                computed, request = self._follow(reply, turn)
                 first = prefilled = time.perf_counter()
                 tokens = self._decoder.generate(
                     request.counted,
@@ -283,8 +284,8 @@ class Dialogue:
             whole=time.perf_counter() - called,
         )
 
-    def _hold(self, reply: DialogueReply, turn: Segment) -> tuple[int, ReplyRequest]:
-        """Let the cache hold the conversation up to ``turn``; return the number of positions that
+    def _follow(self, reply: DialogueReply, turn: Segment) -> tuple[int, ReplyRequest]:
+        """Let the cache follow the conversation up to ``turn``; return the number of positions that
         were computed, and what to generate behind them."""
         exchanges = self._fit(turn)
         reply.dropped = self._dropped

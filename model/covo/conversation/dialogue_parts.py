@@ -1,4 +1,4 @@
-"""The parts of the network's reply, in the order in which they come, and the tokens they are."""
+"""The parts of the network's reply, in order, and the tokens that make them."""
 
 from __future__ import annotations
 

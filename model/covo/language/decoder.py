@@ -187,7 +187,7 @@ class Decoder:
         self._computed -= count
 
     def rest(self) -> None:
-        """Say that no step follows for a while, to whoever waits for one. Nobody does here."""
+        """Tell those that share passes not to wait for a step of this decoder; here nobody does."""
 
     @torch.inference_mode()
     def copy(self) -> Decoder:

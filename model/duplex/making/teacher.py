@@ -17,7 +17,7 @@ from torch import Tensor
 
 from audio_io.signal import Audio
 from model.covo.batch.batch import DecoderBatch
-from model.covo.batch.generation import ReplyRequest, hold_talks
+from model.covo.batch.generation import ReplyRequest, run_talks
 from model.covo.conversation.chat_prompt import ChatPrompt, SystemPrompt
 from model.covo.conversation.dialogue import Dialogue, DialogueSettings
 from model.covo.conversation.dialogue_parts import allowed_tokens, stop_tokens
@@ -130,7 +130,7 @@ class Teacher:
             return tuple(replies)
 
         talks = (partial(talk, asked) for asked in conversations)
-        return hold_talks(self._network, self._batch, talks)
+        return run_talks(self._network, self._batch, talks)
 
     def write_turns(
         self, seeds: Iterable[int], temperature: float, top_k: int, limit: int
@@ -153,7 +153,7 @@ class Teacher:
             tokens = yield request
             return tokenizer.decode(tokens) if tokens[-1] in stop else None
 
-        return hold_talks(network, self._batch, (partial(talk, seed) for seed in seeds))
+        return run_talks(network, self._batch, (partial(talk, seed) for seed in seeds))
 
     def _dialogue(self, decoder: Decoder, seed: int) -> Dialogue:
         settings = self._settings

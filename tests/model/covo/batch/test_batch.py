@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from model.covo.batch.batch import DecoderBatch, StreamRows
-from model.covo.batch.generation import ReplyRequest, Talk, hold_talks
+from model.covo.batch.generation import ReplyRequest, Talk, run_talks
 from model.covo.config.precision import Precision
 from model.covo.config.sizes import network_size
 from model.covo.language.decoder import Decoder
@@ -100,7 +100,7 @@ def test_replies_equal_those_of_a_single_stream(network, temperature):
         for n in range(11)
     ]
     batch = DecoderBatch(network, 4, CAPACITY)
-    together = dict(hold_talks(network, batch, [talk_of(*one) for one in asked]))
+    together = dict(run_talks(network, batch, [talk_of(*one) for one in asked]))
     assert sorted(together) == list(range(11))
     ended = 0
     for number, replies in together.items():
@@ -131,7 +131,7 @@ def test_a_stream_is_free_for_the_next_as_soon_as_one_is_done(network):
             request = ReplyRequest(ids(number), stop=(), limit=limit)
             yield talk_of((network.embed(ids(number)), request))
 
-    over = hold_talks(network, DecoderBatch(network, 2, CAPACITY), talks())
+    over = run_talks(network, DecoderBatch(network, 2, CAPACITY), talks())
     assert next(over)[0] == 0
     assert taken == [0, 1]
     assert [number for number, _ in over] == [2, 3, 1]
@@ -139,10 +139,10 @@ def test_a_stream_is_free_for_the_next_as_soon_as_one_is_done(network):
 
 def test_a_reply_ends_with_its_cache_and_needs_room(network):
     talk = talk_of((network.embed(ids(0)), ReplyRequest(ids(0), stop=())))
-    [(_, [reply])] = hold_talks(network, DecoderBatch(network, 2, 20), [talk])
+    [(_, [reply])] = run_talks(network, DecoderBatch(network, 2, 20), [talk])
     assert len(reply) == 20 - 9
     with pytest.raises(NetworkInputError, match="leaves no room"):
-        list(hold_talks(network, DecoderBatch(network, 2, 9), [talk]))
+        list(run_talks(network, DecoderBatch(network, 2, 9), [talk]))
 
 
 @pytest.mark.gpu
