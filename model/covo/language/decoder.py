@@ -1,7 +1,7 @@
 """The step-wise decoder: a history in a preallocated cache, and tokens generated behind it.
 
-A history grows by :meth:`Decoder.append` (prefill), :meth:`Decoder.append_token` and
-:meth:`Decoder.generate`, and is cut back by :meth:`Decoder.rewind` or :meth:`Decoder.forget`.
+A history grows by :meth:`Decoder.append` and :meth:`Decoder.generate`, and is cut back by
+:meth:`Decoder.rewind` or :meth:`Decoder.forget`.
 Decode steps work on tensors that stay in place, so that CUDA can replay them as graphs
 (:mod:`model.covo.language.stepping`). Only :meth:`Decoder.generate` waits for the device, to read
 each token; the GPU is already busy with the next step by then.
@@ -106,7 +106,7 @@ class Decoder:
         return self._logits
 
     def append(self, embedded: Tensor) -> None:
-        """Append ``embedded`` (n, hidden) to the history (prefill).
+        """Append ``embedded`` (n, hidden) to the history, without waiting for the device.
 
         Raises: NetworkInputError when it does not fit; the history is left unchanged.
         """
@@ -148,13 +148,6 @@ class Decoder:
         hidden = torch.cat(list(self._passes(embedded.to(self._rows))))
         self.note_computed(len(embedded), multiply(self.network.llm.lm_head, hidden[-1:])[0])
         return hidden
-
-    def append_token(self, token: Tensor) -> None:
-        """Append one token, int64 (1,) on the device, without waiting for the device.
-        Raises: NetworkInputError when it does not fit."""
-        rows = self.rows_to_compute(self.network.embed_token(token))
-        self._changes += 1
-        self._advance(rows)
 
     def rewind(self, length: int) -> None:
         """Cut the history back to its first ``length`` tokens. Raises: NetworkInputError when it

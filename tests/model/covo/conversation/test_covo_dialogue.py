@@ -59,7 +59,7 @@ class Scripted:
         self.allowed, self.stop = allowed, stop
         for token in self.script[:limit]:
             assert allowed[token]
-            self.decoder.append_token(torch.tensor([token]))
+            self.decoder.append(self.decoder.network.embed_token(torch.tensor([token])))
             yield token
 
 

@@ -163,7 +163,7 @@ def test_a_full_history_is_an_error_and_stays_usable(network):
         said.extend(full.generate(PROMPT, stop=()))
     assert full.length == 63
     with pytest.raises(NetworkInputError, match="do not fit"):
-        full.append_token(torch.tensor([1]))
+        full.append(full.network.embed_token(torch.tensor([1])))
     full.rewind(60)
     full.append(network.embed(ids_of([1, 2])))
     afresh = started(network, torch.cat((PROMPT, ids_of([1, 2]))))
@@ -232,8 +232,8 @@ def test_in_half_precision_it_stays_near(tmp_path):
     single = started(load_network(folder))
     half = started(load_network(folder, precision=Precision.BF16))
     for token in ids_of([3, 600, 7]).split(1):
-        single.append_token(token)
-        half.append_token(token)
+        single.append(single.network.embed_token(token))
+        half.append(half.network.embed_token(token))
     assert half.logits.dtype == torch.float32
     assert 0 < error(half.logits, single.logits) < 0.15
 
@@ -472,7 +472,7 @@ def step_on_meta(monkeypatch):
 
         def step() -> None:
             with NothingWaits():
-                made.append_token(chooser.choose(made.logits, allowed))
+                made.append(made.network.embed_token(chooser.choose(made.logits, allowed)))
                 made.append(row)
 
         return made, step
@@ -555,7 +555,7 @@ def test_on_a_gpu_every_way_gives_the_same_logits(tmp_path, monkeypatch, precisi
         made = Decoder(network, 1500, step_rows=2 if changed and change == "two rows" else 1)
         for rows in network.embed(ids).split([600, 2, 2]):
             made.append(rows)
-        made.append_token(torch.tensor([3], device="cuda"))
+        made.append(made.network.embed_token(torch.tensor([3], device="cuda")))
         logits.append(made.logits.clone())
     difference = float((logits[0] - logits[1]).norm() / logits[0].norm())
     assert difference < (1e-4 if precision is Precision.FP32 else 2e-2)

@@ -56,7 +56,7 @@ def steps(
         scores = chooser.scores(logits)
         token = chooser.choose(logits)
         made.append(Step(int(token), logits, scores))
-        decoder.append_token(token)
+        decoder.append(decoder.network.embed_token(token))
     decoder.rewind(decoder.length - 1)
     return made
 

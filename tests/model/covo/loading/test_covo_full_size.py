@@ -52,7 +52,7 @@ def test_a_history_and_a_step_behind_it(network, monkeypatch, flash):
         rows, token = torch.empty(PREFILL_ROWS + 1, HIDDEN), torch.zeros(1).long()
     with NothingWaits():
         made.append(rows)
-        made.append_token(token)
+        made.append(made.network.embed_token(token))
         assert made.logits.shape == (FULL.covo.backbone.vocabulary,)
     assert made.length == len(rows) + 1
 
