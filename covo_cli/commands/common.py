@@ -20,7 +20,7 @@ YesFlag = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confi
 
 
 def print_json(value: object) -> None:
-    """Print ``value`` as indented JSON, with escapes if a name in it is no Unicode."""
+    """Print ``value`` as indented JSON, escaped if a name in it is not Unicode."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     if any("\ud800" <= char <= "\udfff" for char in text):
         text = json.dumps(value, indent=2)

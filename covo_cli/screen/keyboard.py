@@ -136,7 +136,7 @@ def _command(terminal: Terminal, sequence: str) -> None:
 
 
 def _pasted(terminal: Terminal) -> str | None:
-    """Return what is pasted after the first two characters of its mark, None if it is no paste."""
+    """Return what is pasted after the first two characters of its mark; None if nothing is."""
     text = terminal.flushinp()
     if not text.startswith(_BEGIN_PASTE):
         terminal.ungetch(text)

@@ -47,7 +47,7 @@ class Places:
 
     @property
     def full(self) -> bool:
-        """Whether nobody else may even wait."""
+        """Whether the queue is full, too."""
         return self.draining or not self.count or (not self._free and len(self._waiting) >= QUEUE)
 
     async def enter(self, tell: Callable[[int], Awaitable[None]]) -> Engine:

@@ -184,7 +184,7 @@ def _run_trial(
         "PYTHONPATH": os.pathsep.join([ours, others] if others else [ours]),
         "GGML_NO_BACKTRACE": "1",  # takes a debugger, and seconds
     }
-    # -P: a folder called "model" in the working directory is none of ours.
+    # -P: a folder called "model" in the working directory is not ours.
     command = [sys.executable, "-P", "-m", __name__, str(path.absolute())]
     ends = time.monotonic() + limit
     try:

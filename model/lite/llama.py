@@ -78,7 +78,7 @@ class LlamaModel:
                 return self._server, self._slots.index(slot)
 
     def leave(self, slot: LlamaSlot) -> None:
-        """Give ``slot`` up, and the memory with the last one. Waits for nobody who loads it."""
+        """Give ``slot`` up, and the memory with the last one. Does not wait for a loading."""
         with self._lock:
             self._open.discard(slot)
             if not self._open:

@@ -38,7 +38,7 @@ AUDIBLE_DB = -55.0
 _BLOCK = USER_RATE // 100
 
 TAKEOVER_SECONDS, TAKEOVER_WORDS = 1.0, 3
-"""Full-Duplex-Bench v1: a shorter reply with at most this many words is no takeover."""
+"""Full-Duplex-Bench v1: a shorter reply with at most this many words is not a takeover."""
 
 E = TypeVar("E", bound=Event)
 Listen = Callable[[Audio], str]

@@ -107,7 +107,7 @@ class UserSide:
         self._transcribed(heard, "")
 
     def commit(self, heard: _HeardTurn | None = None) -> str | None:
-        """Make the turn that is over an item, if it is none yet; return the item's id."""
+        """Make an item of the turn that is over, unless it is one; return the item's id."""
         heard = heard or self._open
         if heard is None or not heard.stopped:
             return None

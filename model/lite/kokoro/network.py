@@ -41,7 +41,7 @@ _PITCH = "/encoder/Squeeze_output_0"
 _READ = ("/encoder/Squeeze_1_output_0", "/encoder/MatMul_1_output_0")
 """Energy and the phonemes in time: of these, pitch and style, features and source are made."""
 _UNVOICED_HZ = 10.0
-"""Fundamental frequency up to which there is none."""
+"""Frames with a fundamental frequency up to this are unvoiced."""
 
 _MEAN, _VARIANCE = "/ReduceMean_output_0", "/ReduceMean_2_output_0"
 """How the names of statistics end; each is float32 of shape (1, channels, 1)."""

@@ -15,7 +15,7 @@ from model.lite.text.stage_directions import may_become_one, stage_direction
 _LONGEST_MARK = 80
 """Characters after which a mark that has not ended is plain text."""
 _LONGEST_CALL = 4000
-"""Characters after which an object that has not ended is no tool call."""
+"""Longest tool call, in characters; a longer object is text."""
 
 _THINKING = (
     r"(?:\w+[:_])*(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|analysis|scratchpad|monologue)"

@@ -67,7 +67,7 @@ class MandarinPhonemizer(Phonemizer):
 
 @cache
 def syllable(pinyin: str) -> str:
-    """Return the phonemes of one syllable such as ``zhong1``, empty if it is none.
+    """Return the phonemes of one syllable such as ``zhong1``, empty for anything else.
 
     A tone of 5 or none is the neutral one.
     """

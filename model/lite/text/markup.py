@@ -171,7 +171,7 @@ def _table(text: str, start: int, after: int, *, piped: bool, over: bool) -> Mar
 
 
 def replacement(clause: str) -> str:
-    """Return the phrase that is said instead of a block, "" if ``clause`` is none."""
+    """Return the phrase that is said instead of the block ``clause``; "" for other text."""
     block = first_block(clause, over=True)
     if block is None or clause[: block.start].strip():
         return ""

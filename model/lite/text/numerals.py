@@ -65,7 +65,7 @@ def _telephone(match: re.Match[str]) -> str:
 
 
 def _is_telephone(text: str, groups: list[str], before: str) -> bool:
-    """Return whether ``text`` is no range, list or date, but digits to be read one by one."""
+    """Return whether ``text`` is read digit by digit, unlike a range, list or date."""
     led = groups[0].startswith("0") and len(groups[0]) > 1
     is_date = [len(group) for group in groups] == [4, 2, 2] and "-" in text
     if is_date or (len("".join(groups)) < _SHORTEST_TELEPHONE and not led):

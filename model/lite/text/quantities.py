@@ -28,7 +28,7 @@ _SI = {
     **{"cal": ("calorie", " k"), "mol": ("mole", " mµμ"), "lm": ("lumen", " ")},
     **{"lx": ("lux", " "), "dB": ("decibel", " "), "ha": ("hectare", " ")},
 }
-"""The name of each unit, and the prefixes it is used with; a space is none."""
+"""The name of each unit, and the prefixes it is used with; a space stands for no prefix."""
 _UNITS = {
     (prefix + letter).strip(): _PREFIXES[prefix] + name
     for letter, (name, prefixes) in _SI.items()
