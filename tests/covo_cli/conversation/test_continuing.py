@@ -174,7 +174,9 @@ def hold(
     monkeypatch.setattr(run_chat, "build_engine", lambda *_, **__: engine)
     ends = Ends(FakeMicrophone([speech(1), silence(5)]), FileSpeaker(None), real_time=False)
     with ExitStack() as stack:
-        code = run_chat.hold(load_settings(), ends, stack, as_json=False, continued=continued)
+        code = run_chat.run_conversation(
+            load_settings(), ends, stack, as_json=False, continued=continued
+        )
     assert code == 0
     return generator
 

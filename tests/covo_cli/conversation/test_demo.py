@@ -16,7 +16,7 @@ def test_only_a_recorded_demo_can_be_heard_again(
 ) -> None:
     monkeypatch.setenv("COVO_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setattr(
-        "covo_cli.conversation.demo.hold", lambda settings, ends, stack, *, as_json: 0
+        "covo_cli.conversation.demo.run_conversation", lambda settings, ends, stack, *, as_json: 0
     )
     result = CliRunner().invoke(app, ["demo", "--record" if record else "--no-record"])
     assert result.exit_code == 0, result.output

@@ -102,7 +102,7 @@ def chat(
     monkeypatch.setattr(run_chat, "build_engine", build)
     ends = Ends(FakeMicrophone([speech(1), silence(5)]), FileSpeaker(None), real_time=False)
     with ExitStack() as stack:
-        return run_chat.hold(load_settings(), ends, stack, as_json=as_json)
+        return run_chat.run_conversation(load_settings(), ends, stack, as_json=as_json)
 
 
 @pytest.mark.parametrize("typed", ["y\n", "\n"])
