@@ -97,12 +97,12 @@ class Conversation:
 
     def run(self) -> Ending:
         """Hold the conversation until it is over. Raises: AudioError when a device is lost."""
-        ending = self._hold()
+        ending = self._loop()
         if ending is Ending.INPUT_OVER:
             self.reason = str(ending)
         return ending
 
-    def _hold(self) -> Ending:
+    def _loop(self) -> Ending:
         try:
             while True:
                 if self._read_inbox():
