@@ -197,7 +197,15 @@ def _counter(url: str, progress: Callable[[int], None]) -> type:
 @contextmanager
 def _explained(what: str, address: str) -> Iterator[None]:
     """Turn the library's errors into WeightsError, and mute its warnings."""
-    errors = _library().errors
+    library = _library()
+    errors = library.errors
+    try:
+        library.get_session()
+    except Exception as error:  # whatever its libraries find in the environment
+        raise WeightsError(
+            f"no connection to {address} can be made ({error}); check the variables for proxies "
+            "and certificates: ALL_PROXY, HTTPS_PROXY, HTTP_PROXY, SSL_CERT_FILE, SSL_CERT_DIR"
+        ) from error
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -53,6 +53,32 @@ def test_offline_mode_is_respected(
     assert hub.requests == []
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:9"),  # which needs a package
+        ("HTTPS_PROXY", "::bad::"),
+        ("HTTP_PROXY", "ftp://127.0.0.1:9"),
+        ("SSL_CERT_FILE", "/no/such/file"),
+    ],
+)
+def test_what_the_environment_says_of_the_network_is_no_bug(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    import huggingface_hub
+
+    store = store_of(tmp_path, hub)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    huggingface_hub.close_session()  # it is made once, with the environment of that time
+    try:
+        with pytest.raises(WeightsError, match=rf"^no connection .*{variable}"):
+            store.pull(NAME)
+    finally:
+        huggingface_hub.close_session()
+    assert hub.requests == []
+
+
 def test_nobody_answers(hub: FakeHub, tmp_path: Path) -> None:
     store_of(tmp_path, hub)
     store = HubStore(tmp_path, (tiny_model(),), "http://127.0.0.1:9", hub.address)
