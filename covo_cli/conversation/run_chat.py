@@ -16,6 +16,7 @@ from types import FrameType, TracebackType
 from rich.text import Text
 
 from audio_io.clock import seconds
+from audio_io.levels import FLOOR_DB, measure
 from audio_io.worker import Worker
 from covo_cli.conversation.clock_watch import ClockWatch
 from covo_cli.conversation.consumer import Tick
@@ -49,7 +50,7 @@ from covo_cli.settings.settings import Settings, sessions_dir
 from covo_cli.welcome.found_servers import with_found_server
 from covo_cli.welcome.offer import with_weights
 from model.engine import Engine, Remember
-from model.events import Notice, ReplyStarted, TurnLatency
+from model.events import Notice, ReplyStarted, TurnLatency, UserTranscript
 from model.secrets import without_secrets
 from model.tools.toolbox import Toolbox
 
@@ -287,6 +288,8 @@ class _Report:
 
     def __init__(self) -> None:
         self.turns: list[TurnLatency] = []
+        self._peak = FLOOR_DB
+        self._words = False
         self._replies = 0
         self._errors = 0
 
@@ -296,9 +299,12 @@ class _Report:
         return self._errors > 0 and self._replies == 0
 
     def on_tick(self, tick: Tick) -> None:
-        """Keep the frame's latencies, and count its replies and errors."""
+        """Keep the frame's latencies and level, and count its replies and errors."""
+        self._peak = max(self._peak, measure(tick.user).peak)
         for event in tick.events:
             match event:
+                case UserTranscript():
+                    self._words = True
                 case TurnLatency():
                     self.turns.append(event)
                 case ReplyStarted():
@@ -307,7 +313,9 @@ class _Report:
                     self._errors += 1
 
     def lines(self) -> list[str]:
-        """Return one line per turn, then the median of several."""
+        """Return one line per turn, then the median of several; or that there was nothing."""
+        if not (self._words or self._replies or self._errors):
+            return [f"No speech was heard; the loudest sound had {self._peak:.0f} dBFS."]
         lines = [f"  turn {turn.turn}: {latency_line(turn)}" for turn in self.turns]
         if lines:
             lines.insert(0, "From the end of your speech to the first sound of the reply:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
@@ -223,6 +224,21 @@ def test_the_recording_says_why_the_conversation_ended(hold, log, monkeypatch, e
     reason = json.loads((session / "session.json").read_text())["end_reason"]
     assert reason.startswith(told)
     assert "my-password" not in reason
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ([silence(3)], "No speech was heard; the loudest sound had -96 dBFS."),
+        (TWO_TURNS, ""),
+    ],
+)
+def test_a_conversation_without_speech_says_so(hold, log, capsys, monkeypatch, said, told):
+    monkeypatch.setattr(sys.modules[__name__], "TWO_TURNS", said)
+    assert hold(FakeGenerator(FakeClock())) == 0
+    out = capsys.readouterr().out
+    assert told in out
+    assert ("No speech" in out) == bool(told)
 
 
 @pytest.mark.parametrize("record", [True, False])
