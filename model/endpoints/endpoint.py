@@ -31,6 +31,10 @@ _LOAD_POLL_S = 1.0
 _PROBE_S = 8.0
 """How long to read the answer to the greeting with which the endpoint is tried."""
 
+_BUSY = (429, 502, 503, 504, 529)
+"""Answers of a server, or of one before it, that may be gone in a moment."""
+_BUSY_S = 1.0
+
 _GREETING = [Message("user", "Hi")]
 
 T = TypeVar("T")
@@ -131,11 +135,14 @@ class Endpoint:
     ) -> None:
         """Read the answer to ``messages`` until it ends or ``reading`` has enough.
 
-        A refusal changes the address or the dialect, and the request is made again. ``patience``:
-        seconds to wait for its beginning. ``tools``: those it may call. Raises: ChatError.
+        A refusal changes the address or the dialect, and the request is made again; so it is, once
+        and a second later, if the server or what stands before it is busy. ``patience``: seconds to
+        wait for its beginning; then a busy server is the caller's. ``tools``: those it may call.
+        Raises: ChatError.
         """
         addresses = self._addresses
         refused_first: RefusedError | None = None
+        waits = patience is None
         while True:
             try:
                 return await self._ask(messages, reading, patience or self._timeout, tools)
@@ -143,6 +150,10 @@ class Endpoint:
                 if refused.misses_address and len(self._addresses) > 1:
                     refused_first = refused_first or refused
                     self._addresses = self._addresses[1:]
+                    continue
+                if waits and refused.status in _BUSY:
+                    waits = False
+                    await asyncio.sleep(_BUSY_S)
                     continue
                 learnt = self.dialect.after(refused.status, refused.text, messages)
                 if learnt is None:

@@ -99,6 +99,28 @@ def test_what_is_refused_is_learnt(
     assert "Be kind." in str(endpoint.requests[-1][2]["messages"])
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504, 529])
+@pytest.mark.parametrize("refusals", [1, 2])
+def test_a_busy_server_is_asked_once_more(
+    status: int, refusals: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.endpoints.endpoint._BUSY_S", 0.0)
+    left = [json.dumps({"error": {"message": "slow down"}})] * refusals
+
+    def script(body: dict[str, Any]) -> tuple[int, str, str] | None:
+        return (status, "application/json", left.pop()) if left else None
+
+    with FakeEndpoint(script=script) as endpoint:
+        chat = OpenAIChat(endpoint.url, "tiny")
+        if refusals == 1:
+            assert said(read(chat)) == "Hello there."
+        else:
+            with pytest.raises(ChatError, match=f"answered {status}: slow down"):
+                read(chat)
+        assert len(endpoint.requests) == 2
+        assert said(read(chat)) == "Hello there."
+
+
 def test_several_refusals_are_learnt_one_after_the_other() -> None:
     scripts = [refusing(*refusal[:2], refusal[2]) for refusal in (*REFUSALS[:2], *REFUSALS[4:6])]
 
