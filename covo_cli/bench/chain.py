@@ -139,7 +139,7 @@ class PlainChain:
         recognized_at = time.perf_counter()
         clause = self._first_clause(words)
         written_at = time.perf_counter()
-        next(self._synthesizer.pieces(clause), None)
+        next(self._synthesizer.alone(clause), None)
         spoken_at = time.perf_counter()
         return ChainTime(
             detect=(heard_at - began) / frames,

@@ -159,7 +159,7 @@ def voices_table(figures: Mapping[str, Any]) -> Table:
 
 def _in_pieces(voice: Synthesizer, clause: str) -> SpokenClause:
     began, times, pieces = time.perf_counter(), list[float](), list[Audio]()
-    for piece in voice.pieces(clause):
+    for piece in voice.alone(clause):
         times.append(time.perf_counter() - began)
         pieces.append(piece.samples)
     return SpokenClause(times[0], times[-1], np.concatenate(pieces))

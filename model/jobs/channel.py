@@ -47,6 +47,12 @@ class Channel(Generic[T]):
             over = self._ended and not self._items and self._error is None
         return over or self.stopped
 
+    @property
+    def waiting(self) -> tuple[T, ...]:
+        """The items that are there and not read yet."""
+        with self._changed:
+            return tuple(self._items)
+
     def put(self, item: T) -> bool:
         """Add ``item``, waiting for room; return false when the channel has stopped."""
         with self._changed:

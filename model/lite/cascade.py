@@ -21,14 +21,12 @@ from model.errors import ChatError, ModelError
 from model.jobs.channel import Cancelled, Channel, feed
 from model.jobs.executor import CLOSE_S
 from model.lite.chat import ChatModel, Message
+from model.lite.clause_speaker import ClauseSpeaker
 from model.lite.prompt import ChatExchange, Prompt, build_messages, fit_history
 from model.lite.reply_reader import ThoughtAloud
 from model.lite.synthesizer import Synthesizer
 from model.lite.text.clauses import ClauseSplitter
-from model.lite.text.markup import replacement
-from model.lite.text.speakable import no_sounds, unsayable
-from model.playback.spoken_text import said_by
-from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyPart, ReplyText, UserTurn
+from model.reply import Heard, ReplyNotice, ReplyPart, ReplyText, UserTurn
 from model.tools.tool_use import ToolReply, ToolUse
 
 _CLAUSES_AHEAD = 8
@@ -195,23 +193,13 @@ class Cascade:
                 clauses.put((made.thought, clause))
 
         def speak() -> None:
-            silent, told = "", False
-            replaced: set[str] = set()
+            speaker = ClauseSpeaker(synthesizer, lambda: [text for _, text in clauses.waiting])
             for thought, clause in clauses:
-                say = clause if thought == made.thought else ""
-                if phrase := replacement(clause):
-                    say = "" if phrase in replaced else clause
-                    replaced.add(phrase)
-                if (words := unsayable(say, synthesizer.language)) and not told:
-                    told = True
-                    parts.put(ReplyNotice("warning", no_sounds(words)))
-                said, begin = silent + clause, 0
-                for piece in synthesizer.pieces(say) if say else ():
-                    end = said_by(said, piece.share)
-                    if not parts.put(ReplyAudio(piece.samples, said[begin:end])):
+                for part in speaker.speak(clause, aloud=thought == made.thought):
+                    if not parts.put(part):
                         return
-                    begin = end
-                silent = said[begin:]
+            for sound in speaker.end():
+                parts.put(sound)
 
         threads = [feed(clauses, write, "write"), feed(parts, speak, "speak")]
         with self._lock:

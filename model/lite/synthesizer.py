@@ -21,12 +21,13 @@ from audio_io.clock import ASSISTANT_RATE
 from audio_io.levels import from_db
 from audio_io.signal import Audio
 from model.errors import SynthesizerError
-from model.lite.edges import Edges, block_levels
 from model.lite.failures import raised_as
+from model.lite.kokoro.head_start import HeadStart, SynthesisPace
 from model.lite.kokoro.network import KokoroModel
 from model.lite.text.clauses import ClauseSplitter
 from model.lite.text.phonemes import Phonemizer
 from model.lite.text.speakable import speakable
+from model.playback.edges import Edges, block_levels
 from model.playback.limiter import Limiter
 from voices.errors import VoiceError
 from voices.lite_data import STATISTICS, Statistics, read_statistics
@@ -50,6 +51,11 @@ class SpokenPiece:
     samples: Audio = field(repr=False)
     share: float = 1.0
 
+    @property
+    def seconds(self) -> float:
+        """The length of its sound."""
+        return len(self.samples) / ASSISTANT_RATE
+
 
 class Synthesizer:
     """One voice: cleans the text, makes its sound clause by clause, and levels it. Thread-safe.
@@ -60,6 +66,8 @@ class Synthesizer:
 
     name = ""
     """The model behind the voice, as shown to the user."""
+    pace: SynthesisPace | None = None
+    """How fast it makes sound, where that may be too slow; known once it is loaded."""
 
     def __init__(
         self,
@@ -85,7 +93,7 @@ class Synthesizer:
                 self._load()
                 text = speakable(_CALIBRATIONS[self.language], self.language)
                 if self._level is None:
-                    level = speaking_level(_joined(self._raw(text, whole=True)))
+                    level = speaking_level(_joined(self._raw(text, None)))
                 else:
                     level = self._level
                     self._phonemizer.pieces(text)  # loads its lexicon
@@ -95,20 +103,34 @@ class Synthesizer:
         """Return ``clause`` as float32 mono 24 kHz, perhaps empty, made in one piece: the same
         text always sounds the same. Raises: SynthesizerError.
         """
-        return _joined(self._sound(clause, whole=True))
+        return _joined(self._sound(clause, None))
 
-    def pieces(self, clause: str) -> Iterator[SpokenPiece]:
-        """Yield the sound of ``clause`` as it is made. Raises: SynthesizerError."""
-        return self._sound(clause, whole=False)
+    def pieces(self, clause: str, start: HeadStart[Any]) -> Iterator[SpokenPiece]:
+        """Yield the sound of ``clause`` of a reply that begins by ``start``, as it is made.
 
-    def _sound(self, clause: str, *, whole: bool) -> Iterator[SpokenPiece]:
+        Raises: SynthesizerError.
+        """
+        return self._sound(clause, start)
+
+    def alone(self, clause: str) -> Iterator[SpokenPiece]:
+        """Yield the sound of ``clause`` as a reply of its own, when it may be played.
+
+        Raises: SynthesizerError.
+        """
+        self.load()
+        start: HeadStart[SpokenPiece] = HeadStart(self.pace)
+        for piece in self.pieces(clause, start):
+            yield from start.add(piece, piece.seconds, piece.share)
+        yield from start.end()
+
+    def _sound(self, clause: str, start: HeadStart[Any] | None) -> Iterator[SpokenPiece]:
         text = speakable(clause, self.language)
         if not text:
             return
         self.load()
         gain = np.float32(self._gain or 1.0)
         edges, limiter = Edges(LEVEL_DB + self._tuning.loudness - 10.0), Limiter()
-        for piece in self._raw(text, whole=whole):
+        for piece in self._raw(text, start):
             over = piece.share >= 1.0
             sound = limiter.limit(edges.cut(piece.samples * gain, over=over))
             if over:
@@ -135,12 +157,12 @@ class Synthesizer:
             self._gain = None
             self._unload()
 
-    def _raw(self, text: str, *, whole: bool) -> Iterator[SpokenPiece]:
+    def _raw(self, text: str, start: HeadStart[Any] | None) -> Iterator[SpokenPiece]:
         """Yield what the network makes of ``text``."""
         parts = self._phonemizer.pieces(text)
         total, said = sum(map(len, parts)), 0
         for phonemes in parts:
-            for piece in self._speak(phonemes, whole=whole):
+            for piece in self._speak(phonemes, start):
                 share = (said + piece.share * len(phonemes)) / total
                 yield SpokenPiece(piece.samples, share)
             said += len(phonemes)
@@ -151,8 +173,9 @@ class Synthesizer:
     def _unload(self) -> None:
         raise NotImplementedError
 
-    def _speak(self, phonemes: str, *, whole: bool) -> Iterator[SpokenPiece]:
-        """Yield the sound of ``phonemes``, perhaps ``whole``; the share of the last piece is 1."""
+    def _speak(self, phonemes: str, start: HeadStart[Any] | None) -> Iterator[SpokenPiece]:
+        """Yield the sound of ``phonemes``, in one piece without a ``start``; the share of the last
+        piece is 1."""
         raise NotImplementedError
 
 
@@ -181,7 +204,7 @@ class HibariSynthesizer(Synthesizer):
     def _unload(self) -> None:
         self._hibari = None
 
-    def _speak(self, phonemes: str, *, whole: bool) -> Iterator[SpokenPiece]:
+    def _speak(self, phonemes: str, start: HeadStart[Any] | None) -> Iterator[SpokenPiece]:
         hibari = self._hibari
         if hibari is None:
             raise SynthesizerError("the voice was closed while speaking")
@@ -222,6 +245,7 @@ class KokoroSynthesizer(Synthesizer):
         self._statistics = load_statistics(file) if file.exists() else None
         features = ("reading", "shaping") if self._tuning.pitch else ("features",)
         self._model.load(*features, "pieces" if self._statistics else "whole")
+        self.pace = self._model.pace if self._statistics else self._model.whole_pace
         self._style = style
 
     def _unload(self) -> None:
@@ -240,19 +264,19 @@ class KokoroSynthesizer(Synthesizer):
                 rows.append(self._model.measure(numbers, style[len(numbers) - 1], self._tuning))
         return np.asarray(np.mean(rows, axis=0), np.float32)
 
-    def _speak(self, phonemes: str, *, whole: bool) -> Iterator[SpokenPiece]:
+    def _speak(self, phonemes: str, start: HeadStart[Any] | None) -> Iterator[SpokenPiece]:
         numbers = self._phonemizer.numbers(phonemes)
         if not numbers:
             yield SpokenPiece(np.zeros(0, np.float32))
             return
         if (style := self._style) is None:
             raise SynthesizerError("the voice was closed while speaking")
-        if whole or (statistics := self._statistics) is None:
+        if start is None or (statistics := self._statistics) is None:
             yield SpokenPiece(self._model.whole(numbers, style[len(numbers) - 1], self._tuning))
             return
         length = statistics.nearest(len(numbers))
         row, held = style[length - 1], statistics.at(length)
-        for piece in self._model.pieces(numbers, row, held, self._tuning):
+        for piece in self._model.pieces(numbers, row, held, start, self._tuning):
             yield SpokenPiece(*piece)
 
 

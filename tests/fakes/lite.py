@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from audio_io.signal import Audio
 from model.engine import Progress
 from model.lite.chat import Message
+from model.lite.kokoro.head_start import HeadStart
 from model.lite.synthesizer import SpokenPiece
 
 PER_LETTER = 100
@@ -62,6 +64,7 @@ class FakeSynthesizer:
 
     name = "fake voice"
     language = "en"
+    pace = None
 
     def __init__(self, level: float = 0.5) -> None:
         self.level = level
@@ -74,9 +77,12 @@ class FakeSynthesizer:
             raise self.error
 
     def say(self, clause: str) -> Audio:
-        return np.concatenate([piece.samples for piece in self.pieces(clause)])
+        return np.concatenate([piece.samples for piece in self.alone(clause)])
 
-    def pieces(self, clause: str) -> Iterator[SpokenPiece]:
+    def alone(self, clause: str) -> Iterator[SpokenPiece]:
+        return self.pieces(clause, HeadStart())
+
+    def pieces(self, clause: str, start: HeadStart[Any]) -> Iterator[SpokenPiece]:
         self.said.append(clause)
         if self.error:
             raise self.error

@@ -11,6 +11,7 @@ voice are held, which differ little if they are as long: the style depends on th
 
 from __future__ import annotations
 
+import math
 import mmap
 import threading
 import time
@@ -26,6 +27,7 @@ from audio_io.signal import Audio
 from model.errors import SynthesizerError
 from model.lite.failures import raised_as
 from model.lite.kokoro.graph import NetworkGraph
+from model.lite.kokoro.head_start import HeadStart, SynthesisPace
 from voices.tuning import AS_IT_IS, VoiceTuning
 
 _FEATURES = "/decoder/decoder/decode.3/Div_4_output_0"
@@ -61,9 +63,7 @@ _CONTEXT = 8
 _LEAD = 4
 """Frames of the silence before a clause that are made."""
 _FIRST, _SHORTEST, _LONGEST = 40, 24, 160
-"""Frames of a clause's first piece, and of its shortest and longest later one."""
-_SLOWER = 1.5
-"""A piece may take this many times as long as the one before, since other work comes and goes."""
+"""Frames of a reply's first piece, and of the shortest and longest later one."""
 
 _INPUTS = (
     dict.fromkeys(("features", "reading"), ("tokens", "style", "speed"))
@@ -83,6 +83,12 @@ class KokoroModel:
         self._lock = threading.Lock()
         self._parts: dict[str, Any] = {}
         self._run_options: Any = None
+        self.pace = SynthesisPace(
+            _seconds(2 * _CONTEXT), _seconds(_FIRST), _seconds(_SHORTEST), _seconds(_LONGEST)
+        )
+        """Of clauses in pieces."""
+        self.whole_pace = SynthesisPace(0.0, math.inf, math.inf, math.inf)
+        """Of clauses in one piece."""
 
     def load(self, *parts: str) -> None:
         """Load what pieces need, or the ``parts``, once. Raises: SynthesizerError, WeightsError."""
@@ -120,30 +126,36 @@ class KokoroModel:
 
         Raises: SynthesizerError.
         """
+        began = time.perf_counter()
         features, source, _ = self._features(numbers, style, tuning)
         inputs = {_FEATURES: features, _SOURCE: source, "style": style}
-        return np.asarray(self._call("whole", inputs)[0], np.float32)
+        sound = np.asarray(self._call("whole", inputs)[0], np.float32)
+        self.whole_pace.made(_seconds(features.shape[2]), time.perf_counter() - began)
+        return sound
 
     def pieces(
         self,
         numbers: list[int],
         style: NDArray[np.float32],
         held: NDArray[np.float32],
+        start: HeadStart[Any],
         tuning: VoiceTuning = AS_IT_IS,
     ) -> Iterator[tuple[Audio, float]]:
         """Yield the sound of the phonemes ``numbers`` in ``style``, shape (1, 256), piece by piece.
 
-        With each comes the share of the whole that ends with it. A piece is as long as can be made
-        while those before it are played. If that is too short, all comes in one piece.
-        ``held``: means and deviations. Raises: SynthesizerError.
+        With each comes the share of the whole that ends with it. ``held``: means and deviations.
+        ``start``: tells how long each piece should be. Raises: SynthesizerError.
         """
-        features, source, start = self._features(numbers, style, tuning)
+        began = time.perf_counter()
+        features, source, start_frame = self._features(numbers, style, tuning)
         frames = int(features.shape[2])
+        self.pace.read(_seconds(frames - start_frame), time.perf_counter() - began)
         self.load("pieces")
         statistics = _held_inputs(self._parts["pieces"], held)
-
-        def make(begin: int, end: int) -> tuple[Audio, float]:
-            """Return the sound of these frames, and the seconds that one frame took."""
+        end = start_frame
+        while end < frames:
+            begin = end
+            end += max(1, int(start.length(_seconds(frames - begin)) * _FRAMES_PER_S + 1e-6))
             left, right = max(0, begin - _CONTEXT), min(frames, end + _CONTEXT)
             inputs = {
                 _FEATURES: features[:, :, left:right],
@@ -152,21 +164,9 @@ class KokoroModel:
             }
             since = time.perf_counter()
             (made,) = self._call("pieces", inputs | statistics)
+            self.pace.made(_seconds(right - left), time.perf_counter() - since)
             made = made[(begin - left) * _FRAME : (end - left) * _FRAME]
-            return np.asarray(made, np.float32), (time.perf_counter() - since) / (right - left)
-
-        end = _end(start, _FIRST, frames)
-        sound, pace = make(start, end)
-        if end < frames and _length(end - start, pace) < _SHORTEST:
-            sound, end = np.concatenate((sound, make(end, frames)[0])), frames
-        played_from = time.perf_counter()
-        yield sound, (end - start) / (frames - start)
-        while end < frames:
-            played = round((time.perf_counter() - played_from) * _FRAMES_PER_S)
-            length = _length(end - start - played, pace)
-            begin, end = end, _end(end, min(max(length, _SHORTEST), _LONGEST), frames)
-            sound, pace = make(begin, end)
-            yield sound, (end - start) / (frames - start)
+            yield np.asarray(made, np.float32), (end - start_frame) / (frames - start_frame)
 
     def _features(
         self, numbers: list[int], style: NDArray[np.float32], tuning: VoiceTuning
@@ -243,13 +243,5 @@ def _held_inputs(part: Any, held: NDArray[np.float32]) -> dict[str, NDArray[Any]
     return inputs
 
 
-def _length(ahead: int, pace: float) -> int:
-    """Return how long a piece may be that must be made while ``ahead`` frames are played, if a
-    frame takes ``pace`` seconds."""
-    return int(ahead / _FRAMES_PER_S / (pace * _SLOWER)) - 2 * _CONTEXT
-
-
-def _end(begin: int, length: int, frames: int) -> int:
-    """Return where the piece from ``begin`` ends; it takes in a rest that is too short."""
-    end = begin + length
-    return frames if frames - end < _SHORTEST else end
+def _seconds(frames: int) -> float:
+    return frames / _FRAMES_PER_S

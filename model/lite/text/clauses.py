@@ -92,15 +92,15 @@ class ClauseSplitter:
         cuts = self._boundaries(_END, text)
         if self._first:
             cuts = sorted(cuts + self._boundaries(_PAUSE, text))
-        if cuts and _length(text[: cuts[0]]) <= LONG:
+        if cuts and letters(text[: cuts[0]]) <= LONG:
             return cuts[0]
-        if _length(text) <= LONG:
+        if letters(text) <= LONG:
             return 0
         whole = _undivided(text)
         spaces = [m.end() for m in _SPACE.finditer(text) if m.end() < len(text)]
         spaces = [cut for cut in spaces if not _within(cut, whole)]
         for candidates in (self._boundaries(_PAUSE, text), spaces):
-            if near := [cut for cut in candidates if _length(text[:cut]) <= LONG]:
+            if near := [cut for cut in candidates if letters(text[:cut]) <= LONG]:
                 return near[-1]
         return spaces[0] if spaces else 0
 
@@ -120,7 +120,7 @@ class ClauseSplitter:
         if not (space or spaceless) or end == len(text):
             return 0
         head = text[: match.end()].strip()
-        if _length(head) < (FIRST_MIN if self._first else NEXT_MIN):
+        if letters(head) < (FIRST_MIN if self._first else NEXT_MIN):
             return 0
         if not sentence or spaceless or match.group() == "\n":
             return end
@@ -128,8 +128,8 @@ class ClauseSplitter:
         return 0 if goes_on else end
 
 
-def _length(text: str) -> int:
-    """Return how long ``text`` is, in letters of English."""
+def letters(text: str) -> int:
+    """Return how long ``text`` is to say, in letters of English."""
     return len(text) + (_LETTERS_EACH - 1) * len(_EAST_ASIAN.findall(text))
 
 

@@ -31,7 +31,7 @@ class Timed:
         self.heard: list[Audio] = []
         self.chat = FakeChat("Because it is so, and always was. It will stay so.")
         self.voice = FakeSynthesizer()
-        words, pieces = self.chat.stream, self.voice.pieces
+        words, pieces = self.chat.stream, self.voice.alone
         self.written: list[str] = []
 
         def stream(messages, cancelled):
@@ -51,7 +51,7 @@ class Timed:
             return understood
 
         monkeypatch.setattr(self.chat, "stream", stream)
-        monkeypatch.setattr(self.voice, "pieces", slowly)
+        monkeypatch.setattr(self.voice, "alone", slowly)
         recognizer = FakeRecognizer(self.clock, words_of, cost=0.2)
         questions = [np.concatenate([speech(n), silence(0.5)]) for n in (1.0, 2.0)]
         self.chain = PlainChain(

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from covo_cli.bench.goals import judge
 from covo_cli.bench.voices import CLAUSES, GOALS, measure_voice, time_swap, voices_table
 from covo_cli.errors import CliError
 from model.hearing.identity.profile import Embedding
+from model.lite.kokoro.head_start import HeadStart
 from model.lite.synthesizer import SpokenPiece
 from tests.fakes.engine import FakeClock, FakeRecognizer
 from tests.fakes.lite import FakeSynthesizer
@@ -48,7 +50,7 @@ class Slow(FakeSynthesizer):
         self._pass(0.15, "whole")
         return np.ones(2 * ASSISTANT_RATE, np.float32)
 
-    def pieces(self, clause: str) -> Iterator[SpokenPiece]:
+    def pieces(self, clause: str, start: HeadStart[Any]) -> Iterator[SpokenPiece]:
         for share in (0.5, 1.0):
             self._pass(0.1, "piece")
             yield SpokenPiece(np.full(ASSISTANT_RATE, 0.5, np.float32), share)

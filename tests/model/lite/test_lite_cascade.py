@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from model.errors import ChatError, SynthesizerError
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
+from model.lite.kokoro.head_start import HeadStart
 from model.lite.prompt import ChatExchange, Prompt, build_messages
 from model.lite.reply_reader import ChatPart, ThoughtAloud
 from model.lite.synthesizer import SpokenPiece
@@ -93,8 +95,8 @@ class HeldVoice(FakeSynthesizer):
         self.go = threading.Event()
         self.made = 0
 
-    def pieces(self, clause: str) -> Iterator[SpokenPiece]:
-        for piece in super().pieces(clause):
+    def pieces(self, clause: str, start: HeadStart[Any]) -> Iterator[SpokenPiece]:
+        for piece in super().pieces(clause, start):
             assert self.made == 0 or self.go.wait(5)
             self.made += 1
             yield piece
@@ -269,7 +271,7 @@ def test_errors_of_the_other_parts_come_through() -> None:
 def test_a_clause_without_sound_is_counted_with_what_was_heard() -> None:
     parts = Parts("All is well here today. 😀")
     sound = SpokenPiece(np.zeros(2400, np.float32))
-    parts.voices["one"].pieces = lambda clause: iter(  # type: ignore[method-assign]
+    parts.voices["one"].pieces = lambda clause, start: iter(  # type: ignore[method-assign]
         [sound] if "All" in clause else []
     )
     made = parts.reply()

@@ -12,7 +12,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from covo_cli.voices.measuring import pitch
 from model.errors import SynthesizerError, WeightsError
-from model.lite.edges import Edges
+from model.lite.kokoro.head_start import HeadStart
 from model.lite.kokoro.network import KokoroModel
 from model.lite.synthesizer import (
     LEVEL_DB,
@@ -24,6 +24,7 @@ from model.lite.synthesizer import (
     speaking_level,
 )
 from model.lite.text.phonemes import Phonemizer
+from model.playback.edges import Edges
 from model.playback.limiter import PEAK, Limiter, louder_by
 from voices.lite_data import STATISTICS_SIZE
 from voices.tuning import AS_IT_IS, VoiceTuning
@@ -59,7 +60,7 @@ class ToneSynthesizer(Synthesizer):
     def _unload(self) -> None:
         self.said.append("(unload)")
 
-    def _speak(self, phonemes: str, *, whole: bool) -> Iterator[SpokenPiece]:
+    def _speak(self, phonemes: str, start: HeadStart[Any] | None) -> Iterator[SpokenPiece]:
         self.said.append(phonemes)
         t = np.arange(RATE // 10 * len(phonemes)) / RATE
         tone = self.amplitude * np.sin(2 * np.pi * 200 * t)
@@ -108,7 +109,7 @@ def test_hibari_speaks_at_the_wanted_speed_and_pitch() -> None:
         tuning = VoiceTuning(speed, semitones)
         voice = HibariSynthesizer(Path("unused"), Letters(), -20.0, tuning)
         voice._hibari = Network()
-        (piece,) = voice._speak("hello", whole=True)
+        (piece,) = voice._speak("hello", None)
         assert len(piece.samples) == pytest.approx(RATE / speed, abs=2)
         assert np.median(pitch(piece.samples)) == pytest.approx(hertz, rel=0.01)
 
@@ -245,7 +246,12 @@ class Whole(KokoroModel):
         return np.ones(2400, np.float32)
 
     def pieces(
-        self, numbers: list[int], style: np.ndarray, held: np.ndarray, tuning: VoiceTuning
+        self,
+        numbers: list[int],
+        style: np.ndarray,
+        held: np.ndarray,
+        start: HeadStart[Any],
+        tuning: VoiceTuning,
     ) -> Iterator[tuple[np.ndarray, float]]:
         self.said.append(f"pieces {numbers} {style.shape} {held[0]:g}")
         yield np.ones(2400, np.float32), 0.5
@@ -273,11 +279,11 @@ def test_a_clause_comes_in_pieces_if_the_statistics_of_the_voice_are_known(tmp_p
     model, file = Whole(), tmp_path / "voice.statistics.npy"
     (tmp_path / "voice.bin").write_bytes(np.ones(510 * 256, "<f4").tobytes())
     voice = KokoroSynthesizer(model, tmp_path / "voice.bin", Numbered(), level=-20.0)
-    assert len(list(voice.pieces("Hello there."))) == 1
+    assert len(list(voice.alone("Hello there."))) == 1
     assert model.said == ["features whole", "whole [12] (1, 256)"]
     voice.close()
     np.save(file, np.outer([7, 20], np.ones(1 + STATISTICS_SIZE)).astype(np.float16))
-    pieces = list(voice.pieces("Hello there."))
+    pieces = list(voice.alone("Hello there."))
     assert [piece.share for piece in pieces] == [0.5, 1.0]
     assert model.said[2:] == ["features pieces", "pieces [12] (1, 256) 7"]
     voice.close()

@@ -6,9 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from covo_cli.settings.settings import load_settings, models_dir
 from model.lite import build_cascade
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
-from model.lite.kokoro import network
+from model.lite.kokoro.head_start import HeadStart
 from model.lite.kokoro.network import KokoroModel
 from model.lite.recognizer import WhisperRecognizer
 from model.lite.synthesizer import (
@@ -131,9 +129,7 @@ def test_what_is_said_is_understood(
     assert errors / total <= 0.10
 
 
-def test_kokoro_sounds_in_pieces_as_it_does_in_one(
-    store: WeightStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kokoro_sounds_in_pieces_as_it_does_in_one(store: WeightStore) -> None:
     path, data = store.path("kokoro-82m", "kokoro-v1.0.int8.onnx"), VoiceStore(None).get("george")
     assert data.lite is not None
     assert data.lite.data is not None
@@ -141,10 +137,8 @@ def test_kokoro_sounds_in_pieces_as_it_does_in_one(
     numbers = phonemizer.numbers(phonemizer.pieces("It may rain this evening.")[0])
     style = load_style(data.lite.data)[len(numbers) - 1]
     held = load_statistics(data.lite.data.with_suffix(".statistics.npy")).at(len(numbers))
-    # On a machine that is fast enough.
-    monkeypatch.setattr(network, "time", SimpleNamespace(perf_counter=count(0, 0.01).__next__))
     model = KokoroModel(lambda: path, threads=1)
-    made = [samples for samples, _ in model.pieces(numbers, style, held)]
+    made = [samples for samples, _ in model.pieces(numbers, style, held, HeadStart(model.pace))]
     assert len(made) > 1
     sound = np.concatenate(made)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

@@ -14,6 +14,7 @@ import pytest
 from model.errors import SynthesizerError
 from model.lite.kokoro import network
 from model.lite.kokoro.graph import NetworkGraph
+from model.lite.kokoro.head_start import HeadStart
 from model.lite.kokoro.network import KokoroModel
 from voices.tuning import VoiceTuning
 
@@ -156,7 +157,7 @@ class SecondPart:
         (0.2, 72, [40, 32]),
         (0.4, 160, [40, 50, 70]),
         (0.65, 120, [40, 25, 24, 31]),
-        (0.9, 400, [400]),
+        (0.9, 400, [40, 64, 61, 54, 48, 41, 33, 25, 34]),
         (0.9, 50, [50]),
     ],
 )
@@ -167,7 +168,11 @@ def test_pieces_are_the_whole(
     model._parts = {"features": FirstPart(frames), "pieces": second}
     monkeypatch.setattr(network, "time", second)
     statistics = np.arange(256 + 128, dtype=np.float32)
-    made = list(model.pieces([1, 2], np.zeros((1, 256), np.float32), statistics))
+    start: HeadStart[None] = HeadStart(model.pace, clock=second.perf_counter)
+    made = []
+    for samples, share in model.pieces([1, 2], np.zeros((1, 256), np.float32), statistics, start):
+        made.append((samples, share))
+        start.add(None, len(samples) / 24_000, share)
     sound = np.concatenate([samples for samples, _ in made])
     np.testing.assert_array_equal(sound, np.repeat(np.arange(frames), 300))
     assert [len(samples) // 300 for samples, _ in made] == lengths
@@ -194,7 +199,7 @@ def test_speed_and_pitch_are_changed_before_there_is_sound() -> None:
     reading, shaping = Reading(), Shaping()
     model._parts = {"reading": reading, "shaping": shaping, "pieces": SecondPart(60, 0.2)}
     style, held = np.zeros((1, 256), np.float32), np.zeros(256 + 128, np.float32)
-    made = list(model.pieces([1, 2], style, held, VoiceTuning(0.8, 6)))
+    made = list(model.pieces([1, 2], style, held, HeadStart(), VoiceTuning(0.8, 6)))
     np.testing.assert_array_equal(
         np.concatenate([sound for sound, _ in made]), np.repeat(np.arange(60), 300)
     )
