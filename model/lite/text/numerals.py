@@ -6,7 +6,7 @@ import re
 import unicodedata
 from math import gcd
 
-from model.lite.text.quantities import NUMBER, Rule
+from model.lite.text.quantities import DECIMAL_COMMAS, NUMBER, Rule
 
 _DIGITS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _FIRST_YEAR, _LAST_YEAR = 1000, 2100
@@ -16,6 +16,11 @@ _CALLED = re.compile(
 )
 _LISTED = re.compile(r"\b(?:pages?|pp\.|years?|from|between|about|around|roughly) $", re.IGNORECASE)
 """What comes before a telephone number, and before a range."""
+_PLAYED = re.compile(
+    r"\b(?:beat|won|wins?|lost|loses?|leads?|led|defeat(?:s|ed)?|scored?|scores)\b[^.!?]{0,60}$"
+)
+_ODDS = re.compile(r"\bodds\b[^.!?\d]{0,20}$")
+"""What comes before a result in sports, and before odds."""
 _SHORTEST_TELEPHONE = 7
 _ORDINALS = (
     *("zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"),
@@ -26,9 +31,6 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _PARTS = {2: "half", 4: "quarter"}
 _PAIRS = {("24", "7"), ("20", "20"), ("9", "11")}
 """Numbers with a slash that are read one after the other."""
-_DATED = re.compile(
-    r"\b(?:on|by|until|till|since|before|after|due|through|date)\W+$", re.IGNORECASE
-)
 _MEASURED = re.compile(r"[- ]?(?:inch|in\b|of an?\b|of the\b|cup|t(?:ea|able)?sp|mile|ounce|oz\b)")
 _VERSIONED = "[Vv]ersion|Python|Java|Node|PHP|Ruby|Rust|Swift|Ubuntu|Android|iOS|macOS"
 """What 3.10 is "three point ten" after."""
@@ -38,6 +40,10 @@ MONTHS = (
     *("October", "November", "December"),
 )
 _DAY = "|".join(f"{day}|{day[:3]}" for day in _DAYS)
+_DATED = re.compile(
+    rf"\b(?:(?:on|by|until|till|since|before|after|due|through|date)\W+|(?:{_DAY})\.?,? )$",
+    re.IGNORECASE,
+)
 _MONTH = "|".join(f"{month}|{month[:3]}" for month in MONTHS)
 _SUFFIX = r"[A-Za-z]{1,4}|°[CF]"
 _DAY_OF = r"\d{1,2}(?:st|nd|rd|th)?"
@@ -139,6 +145,8 @@ def _fraction(match: re.Match[str]) -> str:
     before, after = match.string[: match.start()], match.string[match.end() :]
     measured = _MEASURED.match(after)
     in_turn = len(above) == 4 or (part <= 12 and len(below) == 4)  # a season, a month
+    if _ODDS.search(before):
+        return f"{above} to {below}"
     a_pair = (above, below) in _PAIRS or part + whole == 100
     if (a_pair and not measured) or (in_turn and _is_year(max(int(part), whole))):
         return f"{above} {below}"
@@ -158,7 +166,8 @@ def _fraction(match: re.Match[str]) -> str:
 def _range(match: re.Match[str]) -> str:
     first, dash, last = match.groups()
     low, high = float(first.replace(",", "")), float(last.replace(",", ""))
-    a_score = len(first) < 3 and len(last) < 3
+    longest = max(len(first), len(last))
+    a_score = longest < 3 or (longest == 3 and _PLAYED.search(match.string[: match.start()]))
     years = len(first) == 4 and len(last) == 2 and high > low % 100
     if match.string[: match.start()].endswith("etween "):
         return f"{first} and {last}"
@@ -189,6 +198,8 @@ NUMERALS: tuple[Rule, ...] = (
         _like_range,
     ),
     (r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d.,]\d|\d)", _european),
+    *DECIMAL_COMMAS,
+    (r"(?<![\d:.])(\d{1,2})\.([0-5]\d)(?=\s?(?:[ap]\.?m\b|Uhr\b))", r"\1:\2"),
     (r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?!\d|,\d)", lambda m: m.group().replace(",", "")),
     (r"(?<![\d.,])[1-9]\d{0,2}(?:[ \u00a0\u202f\u2009.]\d{3}){2,}(?!\d|[ .,]\d)", _grouped),
     (r"(?<![\d.,])[1-9]\d{0,2}[\u00a0\u202f\u2009]\d{3}(?!\d|[ .,]\d)", _grouped),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 
 Words = str | Callable[[re.Match[str]], str]
@@ -10,7 +11,17 @@ Rule = tuple[str, Words]
 """A pattern, and what is read instead."""
 
 NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
-CURRENCY = "[$£€¥₹₩]"
+_SIGNED = {
+    **{"$": "dollar", "£": "pound", "€": "euro", "¥": "yen", "฿": "baht"},
+    **{
+        chr(code): name.removesuffix(" SIGN").lower()
+        for code in range(0x20A0, 0x20C1)
+        if (name := unicodedata.name(chr(code), "")).endswith(" SIGN")
+    },
+}
+_SIGNED |= {"€": "euro", "₹": "rupee"}
+CURRENCY = f"[{''.join(_SIGNED)}]"
+"""Signs of currencies."""
 
 _PREFIXES = {
     **{" ": "", "k": "kilo", "K": "kilo", "M": "mega", "G": "giga", "T": "tera", "P": "peta"},
@@ -36,6 +47,7 @@ _UNITS = {
 } | {
     **{"in": "inch", "ft": "foot", "yd": "yard", "mi": "mile", "lb": "pound", "lbs": "pound"},
     **{"oz": "ounce", "fl oz": "fluid ounce", "tbsp": "tablespoon", "tsp": "teaspoon"},
+    **{"Tbsp": "tablespoon", "Tsp": "teaspoon"},
     **{"qt": "quart", "gal": "gallon", "h": "hour", "hr": "hour", "hrs": "hour", "min": "minute"},
     **{"mins": "minute", "sec": "second", "secs": "second", "wk": "week", "wks": "week"},
     **{"yr": "year", "yrs": "year", "mph": "mile per hour", "kph": "kilometer per hour"},
@@ -51,11 +63,15 @@ _NEEDS_NONE = {"in"}
 """Units that are words of their own after a space."""
 _LENGTHS = [u for u, name in _UNITS.items() if name.endswith(("meter", "foot", "inch", "mile"))]
 _PLURALS = {"foot": "feet", "inch": "inches"}
-_UNCHANGED = ("hertz", "lux", "yen", "won")
+_UNCHANGED = ("hertz", "lux", "yen", "won", "baht", "dong")
 """Names that are their own plurals."""
-_MONEY = {"$": "dollar", "£": "pound", "€": "euro", "¥": "yen", "₹": "rupee", "₩": "won"}
+_DOLLARS = {"C": "Canadian", "CA": "Canadian", "A": "Australian", "AU": "Australian"}
+_DOLLARS |= {"NZ": "New Zealand", "HK": "Hong Kong", "S": "Singapore"}
 _CODES = {"USD": "U.S. dollar", "CAD": "Canadian dollar", "AUD": "Australian dollar"}
 _CODES |= {"EUR": "euro", "GBP": "pound", "CHF": "Swiss franc", "INR": "rupee", "JPY": "yen"}
+_NAMED = _CODES | {f"{short}$": f"{name} dollar" for short, name in _DOLLARS.items()}
+_NAMED |= {sign: name for sign, name in _SIGNED.items() if sign not in "$£€¥₹₩"}
+"""What comes before an amount that the normaliser does not know."""
 _SCALE_WORDS = ("hundred", "thousand", "million", "billion", "trillion")
 _SCALES = {
     **{"k": "thousand", "K": "thousand", "m": "million", "M": "million", "mn": "million"},
@@ -149,6 +165,18 @@ def _duration(match: re.Match[str]) -> str:
     return f"{_counted(match, large)} {match.group(3)} {plural(small)}"
 
 
+_NAMES = _either({*_UNITS.values(), *map(plural, _UNITS.values()), *_SCALE_WORDS})
+DECIMAL_COMMAS: tuple[Rule, ...] = (
+    (
+        r"(?<![\d.,])(\d+),(\d{1,2})"
+        rf"(?=\s?(?:{CURRENCY}|[°%])|[\s-]?(?:{_SPACED}|{_NAMES})(?!\w))",
+        r"\1.\2",
+    ),
+    (rf"(?<={CURRENCY})(\s?\d+),(\d\d)(?![\d,])", r"\1.\2"),
+    (r"(?<![\d.,])(\d{1,3}),(\d{5,})(?![\d,])", r"\1.\2"),
+)
+"""Numbers with a comma that no list or thousand explains."""
+
 UNITS: tuple[Rule, ...] = (
     (r"(?<!\w)(\d+)\s?(h)\s?(\d{1,2})(?:\s?m(?:in)?)?(?!\w)", _duration),
     (r"(?<!\w)(\d+)\s?(m)(?:in)?\s?(\d{1,2})\s?s(?!\w)", _duration),
@@ -167,8 +195,9 @@ UNITS: tuple[Rule, ...] = (
     ),
     (rf"{_AMOUNT} ({_SPACED}){_END}", _unit),
     (rf"{_AMOUNT}({_CLOSE}){_END}{_PHONES}", _unit),
-    (rf"(?<![\w.])(\d+\.\d+)(s){_END}", _unit),
+    (rf"(?<![\w.])(\d+\.\d+|\d+[1-9])(s){_END}", _unit),
     (rf"{_AMOUNT}(m)(?= (?:wide|tall|long|deep|high|away|apart|thick)\b)", _unit),
+    (rf"{_AMOUNT}(m){_END}(?!{_NOUN.pattern})", _unit),
     (rf"{_AMOUNT} (in)\.?(?= (?:tall|wide|long|deep|high|thick|of rain|of snow)\b)", _unit),
     (r"(?:(?<=ters)|(?<=feet)|(?<=ches)|(?<=ards)) [x×] (?=\d)", " by "),
     (rf"{_AMOUNT}m(?= (?:race|sprint|dash|hurdles)\b)", r"\1 meter"),
@@ -191,23 +220,31 @@ def _amounts(match: re.Match[str]) -> str:
         return match.group()  # a subtraction
     low = f"{first} {_SCALES[scale]}" if scale else first
     high = f"{last} {_SCALES[last_scale]}" if last_scale else last
-    name = _MONEY[sign]
+    name = _SIGNED[sign]
     return f"{low} to {high} {name if _is_before_noun(match) else plural(name)}"
 
 
 def _scaled(match: re.Match[str]) -> str:
-    name = _MONEY[match[1]]
+    name = _SIGNED[match[1]]
     return f"{match[2]} {_SCALES[match[3]]} {name if _is_before_noun(match) else plural(name)}"
 
 
 def _bill(match: re.Match[str]) -> str:
-    return f"{match[2]} {_MONEY[match[1]]}" if _is_before_noun(match) else match.group()
+    return f"{match[2]} {_SIGNED[match[1]]}" if _is_before_noun(match) else match.group()
 
 
 def _after(match: re.Match[str]) -> str:
     number, scale, sign = match.groups()
-    name = (_MONEY | _CODES)[sign]
+    if sign in "$£€" and re.search(r"\.\d\d$", number) and not scale:
+        return f"{sign}{number}"  # euros and cents
+    name = (_SIGNED | _CODES)[sign]
     return f"{number} {_SCALES[scale]} {plural(name)}" if scale else _counted(match, name)
+
+
+def _counted_money(number: str, scale: str | None, name: str) -> str:
+    if scale:
+        return f"{number} {_SCALES[scale]} {plural(name)}"
+    return f"{number} {name if number in ('1', '1.00') else plural(name)}"
 
 
 def _price(match: re.Match[str]) -> str:
@@ -215,7 +252,11 @@ def _price(match: re.Match[str]) -> str:
 
 
 MONEY: tuple[Rule, ...] = (
-    (r"\bUS\$(?=\d)", "$"),
+    (r"\bUS\$\s?(?=\d)", "$"),
+    (
+        rf"(?<!\w)({_either(_NAMED)})\s?({NUMBER}){_SCALE}(?:\.-(?!\w))?(?!\w)",
+        lambda m: _counted_money(m[2], m[3], _NAMED[m[1]]),
+    ),
     (rf"({CURRENCY})\s?[-−](?=\d)", r"minus \1"),
     (
         rf"({CURRENCY})\s?({NUMBER}){_SCALE}(\s?[-–—]\s?){CURRENCY}?({NUMBER}){_SCALE}(?!\w)",
@@ -223,7 +264,7 @@ MONEY: tuple[Rule, ...] = (
     ),
     (rf"(?<![\w)])[-−–](?={CURRENCY}\d)", "minus "),
     (rf"({CURRENCY})\s?({NUMBER})\s?({_either(_SCALES)})(?!\w)", _scaled),
-    (rf"({NUMBER}){_SCALE}\s?([$€£¥₹])(?!\d)", _after),
+    (rf"({NUMBER}){_SCALE}\s?({CURRENCY})(?!\d)", _after),
     (rf"({NUMBER}){_SCALE}\s?({_either(_CODES)})(?!\w)", _after),
     (
         rf"({CURRENCY}{NUMBER}|\b(?:dollars|euros|pounds|rupees))\s?/\s?([A-Za-z]+)(²)?(?!\w)",

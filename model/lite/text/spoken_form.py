@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from model.lite.text.names import NAMES, roman
 from model.lite.text.numerals import NUMERALS, RANGES, ordinal
 from model.lite.text.quantities import MONEY, UNITS, Rule
 
@@ -50,7 +51,13 @@ _SIGNS = {
 }
 _ABBREVIATIONS = {
     **{r"[Ee]xt\.?": "extension", r"p\.": "page", r"ca?\.": "circa", r"[Tt]el\.:?": "telephone"},
-    **{r"max\.": "maximum", r"avg\.": "average", r"incl\.": "including", r"[Pp]ara\.": "paragraph"},
+    **{
+        r"max\.": "maximum",
+        r"min\.": "minimum",
+        r"avg\.": "average",
+        r"incl\.": "including",
+        r"[Pp]ara\.": "paragraph",
+    },
 }
 """Abbreviations before a number that the normaliser does not know."""
 _SENTENCE = "A|An|And|At|But|He|I|If|In|It|On|She|That|The|Then|There|They|This|Turn|We|You"
@@ -59,8 +66,6 @@ _COMPARED = "a|an|as|better|bigger|faster|higher|larger|less|longer|more|slower|
 """Words before which 3x is "three times"."""
 _KINGS = "Charles|Edward|Elizabeth|Francis|George|Henry|James|John|Louis|Mary|Napoleon|Paul|Philip"
 _KINGS += "|Richard|William"
-_MOLECULES = "H2|O2|O3|N2|H2O|H2O2|CO|CO2|NO2|N2O|SO2|CH4|NH3|H2SO4"
-_ROMAN = {"I": 1, "V": 5, "X": 10}
 
 
 def _raised(match: re.Match[str]) -> str:
@@ -77,12 +82,11 @@ def _height(match: re.Match[str]) -> str:
 
 
 def _regnal(match: re.Match[str]) -> str:
-    values = [_ROMAN[letter] for letter in match.group(2)]
-    signs = [
-        -1 if value < after else 1 for value, after in zip(values, [*values[1:], 0], strict=True)
-    ]
-    number = sum(sign * value for sign, value in zip(signs, values, strict=True))
-    return f"{match.group(1)} the {ordinal(number)}"
+    return f"{match.group(1)} the {ordinal(roman(match.group(2)))}"
+
+
+def _century(match: re.Match[str]) -> str:
+    return ordinal(roman(match.group()))
 
 
 def _inches(match: re.Match[str]) -> str:
@@ -100,19 +104,23 @@ _WRITTEN: tuple[Rule, ...] = (
     (r"(?<=\d)['′](?= (?:tall|long|wide|deep|high)\b)", " feet"),
     (r"(?<=\d)\"(?= (?:pizza|screen|TV|monitor|display|laptop|pipe)\b)", " inch"),
     (r"(?<=\d)\s?″(?!\w)", " inches"),
-    (r"(?:(?<=/\d)|(?<=/\d\d))\"", _inches),
+    (r"(?:(?<=/\d)|(?<=/\d\d))\"|(?<=\d)\"(?= [a-z])", _inches),
+    *NAMES,
+    (r"(?<=\d)!(?=\s*[=)+*/×-])|(?<=\b[nk])!(?=\s*[=)+*/×-])", " factorial"),
     *NUMERALS,
     (r"(?<=[\w)])([⁺⁻][⁰¹²³⁴-⁹]+|[⁰¹⁴-⁹][⁰¹²³⁴-⁹]*|[²³][⁰¹²³⁴-⁹]+)", _raised),
     (r"(?<![\d:])(\d{1,3}):(\d)(?![\d:])", r"\1 to \2"),
-    (r"(\d)[eE]([+-]?\d+)(?!\w)", r"\1 times 10^\2"),
+    (r"(?<![\d:,.])1:(?=\d{3}|\d{1,3},\d{3})", "1 to "),
+    (r"(\d)[eE]([+-]?\d{1,3})(?!\w)", r"\1 times 10^\2"),
     (r"(?<![\w.])\.(?=\d)", "point "),
     (r"(?<=\d) x (?=\d)", " times "),
     (r"(?<=\d)x(?=\d)", " by "),
-    (rf"(?<=\d)x(?= (?:{_COMPARED})\b)", " times"),
+    (rf"(?<=\d)x(?=(?: (?:{_COMPARED})|/[a-z]+)\b)", " times"),
+    (r"(?<=[a-z] )(Ave|Blvd|Rd|Pkwy)\b(?!\.| Maria)", r"\1."),
+    (r"(?<=[a-z] )([A-Z][a-z]+ )Dr\b\.?(?= [a-z]|\s*[,;]|\.?$)", r"\1Drive"),
     (rf"(?<=[a-z] )St\.(?= (?:{_SENTENCE})\b)", "Street."),
     (rf"\b({_KINGS}) ([IVX]+)(?=['’]s\b)", _regnal),
-    (r"(?<=[A-Za-z)])[₀-₉]+", lambda m: unicodedata.normalize("NFKC", m.group())),
-    (rf"\b(?:{_MOLECULES})\b", lambda m: " ".join(m.group())),
+    (r"\b[IVX]+(?= (?:and [IVX]+ )?centur(?:y|ies)\b)", _century),
     (r"\bWW(I{1,2})\b", lambda m: f"World War {len(m[1])}"),
     (r"\b(UTC|GMT)[-−–](?=\d)", r"\1 minus "),
     (r"°\s?(?=[NSEW]\b)", " degrees "),
@@ -153,7 +161,6 @@ _WRITTEN: tuple[Rule, ...] = (
     (r"(?<=\w)\^\(?([23])\)?(?![\w.])", lambda m: " squared" if m[1] == "2" else " cubed"),
     (r"(\d)\^\(?(-?\w+)\)?", r"\1 to the power of \2"),
     (r"(?<=[\w.])@(?=\w+\.\w)|(?<=\w\w)@(?=\w)", " at "),
-    (r"(?<=\d)!(?=\s*[=)])", " factorial"),
     (r"→|⇒|⟶|=>|-+>", " to "),
     (r"(?:←|⇐|<-)", " from "),
     (r"№\s?", "number "),
@@ -175,7 +182,8 @@ _SPACE_BEFORE = re.compile(r"\s+(?=[,.;:!?](?!\d))|(?<=[,.;:!?])(?:\s*,)+")
 
 
 def multiplied(text: str) -> str:
-    """Return ``text`` with its products in words, since markdown takes asterisks for emphasis."""
+    """Return ``text`` with its products and stars in words, which markup would take away."""
+    text = re.sub(r"(?<=\d)\s?[★⭐]", " stars", text)  # else an emoji
     text = re.sub(r"(?<=\d)\s*\*\*\s*(?=[\d(-])", " to the power of ", text)
     return re.sub(r"(?<=[\d)])\s*\*\s*(?=[\d(-])", " times ", text)
 

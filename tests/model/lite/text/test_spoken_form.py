@@ -64,7 +64,7 @@ It takes ≈ 3 hours. | It takes about three hours.
 20% ± 3 | twenty percent plus or minus three
 6.02×10^23 | six point zero two times ten to the power of twenty three
 1e5 | one times ten to the power of five
-n! = 120 | n! equals one hundred twenty
+n! = 120 | n factorial equals one hundred twenty
 1 000 000 people | one million people
 1 000 000 people | one million people
 1,000,000 people | one million people
@@ -293,6 +293,51 @@ He is 6 ft 2 in tall. | He is six feet two inches tall.
 during WWII | during World War two
 Add 1/2. | Add one half.
 the 2024/25 season | the twenty twenty four twenty five season
+on 2026-11-27T14:05 | on November twenty seventh, twenty twenty six, fourteen oh five
+at 2026-03-02T09:15+01:00 | at March second, twenty twenty six, nine fifteen U T C plus one
+Open notes_2024.txt first. | Open notes twenty twenty four dot t x t first.
+Go to openai.com/pricing to see. | Go to openai dot com slash pricing to see.
+Edit /etc/hosts as root. | Edit slash etc slash hosts as root.
+It is in src/main.py. | It is in src slash main dot py.
+At 10.0.0.1:8080 | At ten dot zero dot zero dot one port eighty eighty
+Use 10.0.0.0/24. | Use ten dot zero dot zero dot zero slash twenty four.
+either/or, and/or | either or, and or
+Salt is NaCl, it is KNO3. | Salt is N A C L, it is K N O three.
+Glucose is C6H12O6, rust is Fe2O3. | Glucose is C six H twelve O six, rust is F E two O three.
+CPUs, PCs and H1N1 | CPUs, PCs and H one N one
+SO4^2- and Ca²⁺ | S O four two minus and Ca two plus
+in the XIX century | in the nineteenth century
+in the XX and XXI centuries | in the twentieth and twenty first centuries
+on page xii, in scene ii | on page twelve, in scene two
+It costs 3,50 €, or €3,50. | It costs three euros and fifty cents, or three euros and fifty cents.
+It is 18,5 °C. | It is eighteen point five degrees Celsius.
+It is 3,2 % more. | It is three point two percent more.
+a 1,5-liter bottle | a one point five liter bottle
+7,8 billion people | seven point eight billion people
+Pi is 3,14159 there. | Pi is three point one four one five nine there.
+Choose 1,2 or 3. | Choose one, two or three.
+The Lakers beat them 112-105. | The Lakers beat them one hundred twelve to one hundred five.
+The odds are 7/2. | The odds are seven to two.
+at 6.30pm | at six thirty p.m.
+He ran 100m in 45s. | He ran one hundred meters in forty five seconds.
+5m people | five m people
+a 55" screen, 21" across | a fifty five inch screen, twenty one inches across
+He said "room 5" and left. | He said "room five" and left.
+US$ 34 trillion | thirty four trillion dollars
+C$50, or A$2.5M | fifty Canadian dollars, or two point five million Australian dollars
+CHF 20, EUR 1,500 | twenty Swiss francs, one thousand five hundred euros
+₺300 or 500₽ | three hundred Turkish liras or five hundred rubles
+the ratio 1:1000, or 1:25,000 | the ratio one to one thousand, or one to twenty five thousand
+on Elm Dr. near it | on Elm Drive near it
+Dr. Jones lives on Sunset Dr. | Doctor Jones lives on Sunset Drive.
+on 5th Ave, or Elm Rd | on fifth Avenue, or Elm Road
+at min. 3, max. 5 | at minimum three, maximum five
+500 mg 3x/day | five hundred milligrams three times per day
+5! = 120 | five factorial equals one hundred twenty
+4.8★ of it | four point eight stars of it
+on Sun 5/12 | on Sun May twelfth
+550e8400 | five hundred fifty e eighty four hundred
+Ctrl+C | control plus C
 """
 ROWS = [
     tuple(part.strip() for part in line.rsplit(" | ", 1)) for line in TABLE.strip().splitlines()
