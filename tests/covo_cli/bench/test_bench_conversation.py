@@ -9,6 +9,7 @@ from audio_io.clock import samples
 from audio_io.levels import span_of_sound
 from covo_cli.bench import conversation as bench
 from covo_cli.bench.conversation import _turns
+from covo_cli.bench.goals import goals_table
 from covo_cli.bench.words import word_error_rate
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.sessions.transcript import TranscriptEntry, transcript
@@ -87,3 +88,18 @@ def test_a_whole_conversation_is_measured(tmp_path, monkeypatch):
         "one two three four"
     ] * 2
     assert figures["latency_seconds"]["median"] > 0
+
+
+def test_goals_are_bounded_from_above_or_from_below():
+    goals = [
+        {"goal": "latency", "most": 0.8, "measured": 0.85, "met": False},
+        {"goal": "words", "least": 0.95, "measured": 1.0, "met": True},
+        {"goal": "memory", "most": 800, "measured": None, "met": None},
+    ]
+    table = goals_table({"goals": goals}, "Goals")
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    assert rows == [
+        ("latency", "<= 0.8", "0.85", "MISSED"),
+        ("words", ">= 0.95", "1", "met"),
+        ("memory", "<= 800", "not measured", ""),
+    ]
