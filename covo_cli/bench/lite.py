@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
 from multiprocessing import get_context
@@ -168,10 +168,11 @@ def bench_speakers(settings: Settings, voices: Sequence[str], progress: Progress
 
 def bench_voices(
     settings: Settings, voices: Sequence[str], count: int, progress: Progress
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
     """Run :mod:`covo_cli.bench.voices` on ``voices``, each saying ``count`` clauses.
 
     Each in a process of its own, with the whole engine around it, so that its memory is counted.
+    Yields the figures so far after every voice.
     """
     clauses = list(islice(cycle(CLAUSES), count))
     figures: dict[str, Any] = {"machine": machine(), "clauses": count, "voices": {}}
@@ -180,7 +181,7 @@ def bench_voices(
             progress(f"{name} speaks ({number} of {len(voices)})")
             found = pool.submit(_voice_figures, settings, name, clauses).result()
             figures["voices"][name] = found
-    return {**figures, "goals": judge(GOALS, figures, counts=True)}
+            yield {**figures, "goals": judge(GOALS, figures, counts=True)}
 
 
 def _voice_figures(settings: Settings, name: str, clauses: Sequence[str]) -> dict[str, Any]:

@@ -132,8 +132,8 @@ def bench_voices(
         if name not in english:
             store.get(name)
             raise CliError(f"{name} cannot say the clauses: name English voices of the engine lite")
-    figures = measure(load_settings(), voice or english, clauses, say)
-    save_json(json_file, figures)
+    for figures in measure(load_settings(), voice or english, clauses, say):
+        save_json(json_file, figures)  # those so far, should it be broken off
     console = PlainConsole()
     console.print(voices_table(figures))
     console.print(goals_table(figures, "Goals, for every voice"))

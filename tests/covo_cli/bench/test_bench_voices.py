@@ -19,7 +19,7 @@ from audio_io.signal import Audio
 from covo_cli.app import app
 from covo_cli.bench import lite
 from covo_cli.bench import voices as bench
-from covo_cli.bench.goals import judge
+from covo_cli.bench.goals import Figures, judge
 from covo_cli.bench.voices import CLAUSES, GOALS, measure_voice, time_swap, voices_table
 from covo_cli.errors import CliError
 from model.hearing.identity.profile import Embedding
@@ -137,11 +137,15 @@ def test_the_command_measures_english_voices_and_writes_json(
     monkeypatch.setenv("COVO_CONFIG", str(tmp_path / "config.toml"))
     monkeypatch.setenv("COVO_DATA_DIR", str(tmp_path / "data"))
     asked: list[tuple[list[str], int]] = []
+    broken_off: list[bool] = []
 
-    def measure(_: object, voices: list[str], count: int, progress: object) -> dict[str, object]:
+    def measure(_: object, voices: list[str], count: int, progress: object) -> Iterator[Figures]:
         asked.append((voices, count))
-        figures = {"voices": dict.fromkeys(voices, made_up(0.3, 0.01))}
-        return {**figures, "goals": judge(GOALS, figures, counts=True)}
+        for number in range(1, len(voices) + 1):
+            figures = {"voices": dict.fromkeys(voices[:number], made_up(0.3, 0.01))}
+            yield {**figures, "goals": judge(GOALS, figures, counts=True)}
+            if broken_off:
+                raise KeyboardInterrupt
 
     monkeypatch.setattr(lite, "bench_voices", measure)
     runner, file = CliRunner(), tmp_path / "voices.json"
@@ -152,6 +156,9 @@ def test_the_command_measures_english_voices_and_writes_json(
     runner.invoke(app, words)
     assert asked[0] == (["emma", "heart"], 2)
     assert (len(asked[1][0]), asked[1][1]) == (28, 20)
+    broken_off.append(True)
+    assert runner.invoke(app, [*words, "--voice", "emma", "--voice", "heart"]).exit_code
+    assert set(json.loads(file.read_text())["voices"]) == {"emma"}
     for name, kind, message in (
         ("xiaoxiao", CliError, "xiaoxiao cannot say the clauses: name English voices"),
         ("gorge", VoiceError, "no voice 'gorge'; did you mean george?"),
@@ -159,7 +166,7 @@ def test_the_command_measures_english_voices_and_writes_json(
         result = runner.invoke(app, ["bench", "voices", "--voice", name])
         assert isinstance(result.exception, kind)
         assert message in str(result.exception)
-    assert len(asked) == 2
+    assert len(asked) == 3
 
 
 def test_the_clauses_differ_and_none_is_too_short_to_be_compared() -> None:
