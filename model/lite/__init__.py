@@ -135,7 +135,10 @@ def choose_chat(
         return ToolCallingLlama(file, sampling, context=context), chosen
     path = weights.path("smollm2-135m", CHAT_FILE)
     small = prompt.Prompt(
-        persona or prompt.SMALL_PERSONA, prompt.SMALL_EXAMPLES, follows_time=False
+        persona or prompt.SMALL_PERSONA,
+        prompt.SMALL_EXAMPLES,
+        follows_time=False,
+        recent=prompt.SMALL_RECENT,
     )
     embedded = LlamaModel(path, threads=threads, pinned=True)
     return LlamaChat(embedded, prompt.SMALL_SAMPLING, context=1024), small

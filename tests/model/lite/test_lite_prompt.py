@@ -32,6 +32,22 @@ def test_a_turn_whose_answer_was_not_heard_is_joined_with_the_next() -> None:
     ]
 
 
+def test_a_small_model_is_told_the_beginnings_of_the_last_replies() -> None:
+    history = [
+        ChatExchange("One?", "First."),
+        ChatExchange("Two?", "Second. And this, too!"),
+        ChatExchange("Three?", "Third", interrupted=True),
+        ChatExchange("Four?", "", interrupted=True),
+    ]
+    assert build_messages(Prompt("", recent=3), history, "Five?") == [
+        Message("user", "Two?"),
+        Message("assistant", "Second."),
+        Message("user", "Three?"),
+        Message("assistant", "Third"),
+        Message("user", "Four? Five?"),
+    ]
+
+
 def test_the_oldest_turns_go_and_the_rest_fits() -> None:
     history = [ChatExchange(f"Question {i}? " + "x" * 60, "y" * 90) for i in range(40)]
     kept = fit_history(PROMPT, history, 1500)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -19,11 +20,12 @@ from audio_io.levels import block_powers
 from audio_io.signal import Audio
 from covo_cli.bench.words import word_error_rate
 from covo_cli.settings.settings import load_settings, models_dir
-from model.lite import build_cascade
+from model.lite import build_cascade, choose_chat
 from model.lite.cascade import Cascade
 from model.lite.chat import Message
 from model.lite.kokoro.head_start import HeadStart
 from model.lite.kokoro.network import KokoroModel
+from model.lite.prompt import ChatExchange, build_messages
 from model.lite.recognizer import WhisperRecognizer
 from model.lite.synthesizer import (
     LEVEL_DB,
@@ -259,6 +261,44 @@ def test_the_chat_model_of_the_user(store: WeightStore, tmp_path: Path) -> None:
     made = list(cascade.reply(0, UserTurn(np.zeros(0, np.float32), "Say hello."), never))
     assert any(isinstance(p, ReplyAudio) for p in made)
     cascade.close()
+
+
+SMALL_TALK = (
+    "What is the tallest mountain in the world?",
+    "I had a really long day at work.",
+    "Can you tell me a joke?",
+    "What should I cook for dinner tonight?",
+    "How far away is the moon?",
+    "My dog has been sick since yesterday.",
+    "What is a good name for a cat?",
+    "Why do leaves turn red in autumn?",
+    "Do you like music?",
+    "I'm thinking about learning the guitar.",
+    "How do I make a cup of tea?",
+    "Who painted the Mona Lisa?",
+    "It's raining again.",
+    "What does a firefighter do?",
+)
+
+
+def test_the_small_chat_model_does_not_imitate_a_joke_for_ever(store: WeightStore) -> None:
+    """Told the whole conversation, it begins all that follow the joke with ``A: "``."""
+    chat, prompt = choose_chat(store, "", "", None)
+    chat.load()
+    chance = random.Random(1)
+    history: list[ChatExchange] = []
+    replies = []
+    for asked in SMALL_TALK:
+        parts = chat.stream(build_messages(prompt, history, asked), never)
+        said = "".join(part for part in parts if isinstance(part, str)).split()
+        replies.append(" ".join(said))
+        interrupted = chance.random() < 0.35
+        heard = said[: chance.randint(1, max(1, len(said) - 1))] if interrupted else said
+        history.append(ChatExchange(asked, " ".join(heard), interrupted))
+    chat.close()
+    labelled = [reply for reply in replies if re.match(r'\w+:|["“]', reply)]
+    assert len(labelled) <= 2
+    assert len({" ".join(words(reply)[:4]) for reply in replies}) >= len(replies) - 1
 
 
 READ_BACK = ROWS[::3][:40]
