@@ -67,8 +67,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
     if answer.complete:
         if not answer.failed:
             c.emit(Notice(c.now, "warning", f"the reply has no words to say: {reply.text!r}"))
-        c.generator.settle(reply.reply_id, reply.split())
-        c.question = ""
+        _settle_interrupted(c, answer, NO_REPLY)
         return _after_reply(c, state.overlap, NO_REPLY)
     return state
 
@@ -102,7 +101,7 @@ def fall_silent(c: TurnContext, state: ReplyStopping) -> ConversationState:
     reply.follow(c.now, c.position)
     if not reply.silent:
         return state
-    if turn is not None and turn.went_on_after(state.committed_at):
+    if turn is not None and turn is state.answer.turn and turn.went_on_after(state.committed_at):
         turn.resumed = True
         c.generator.settle(reply.reply_id, None)
         c.emit(Interrupted(c.now, reply.reply_id, reply.heard, "", reply.text, "you went on"))

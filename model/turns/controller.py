@@ -52,10 +52,11 @@ from model.engine import (
     SetTurnTaking,
     SetVoice,
 )
-from model.events import Event
+from model.events import Event, TurnDiscarded
 from model.hearing.hearing import Hearing
 from model.hearing.identity.profile import SpeakerEmbedder
 from model.hearing.identity.speaker_check import SpeakerCheck
+from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import LoadableRecognizer, Recognition
 from model.jobs.executor import Executor
 from model.playback.backchannels import Backchannels
@@ -118,6 +119,7 @@ class TurnTakingEngine:
             self._languages = LanguageNotices(generator, phrases, language)
             self._commands: deque[Command] = deque()
             self._asked: deque[SayText | SayAudio | AnswerNow] = deque()
+            self._along: OpenTurn | None = None  # answered along with what was asked for last
             self._state: ConversationState = Listening()
             recognition = Recognition(recognizer, executor, samples(s.partial_every))
             probe = EndOfTurnProbe(end_of_turn, outlook, executor, samples(s.speculate_after))
@@ -216,6 +218,7 @@ class TurnTakingEngine:
         c.events += self._voices.poll(c.now)
         c.events += c.speakers.poll(c.now)
         self._state = self._step(self._state)
+        self._ask_again()
         listening.ring_timers(c, self._state)
         c.events += self._languages.poll(c.now, c.events)
         c.events += c.backchannels.poll(c.now, c.events)
@@ -229,7 +232,7 @@ class TurnTakingEngine:
                     return self._answer(self._asked.popleft())
                 return listening.listen(c, state)
             case UserSpeaking():
-                return listening.hear_out(c, state)
+                return self._make_way(state) if self._asked else listening.hear_out(c, state)
             case Thinking():
                 return answering.think(c, state)
             case ReplySpeaking():
@@ -271,22 +274,33 @@ class TurnTakingEngine:
         self, asked: SayText | SayAudio | AnswerNow, state: ConversationState
     ) -> ConversationState:
         """Queue what is to be answered, and end what it ends."""
-        c = self._context
-        if isinstance(asked, SayText):
-            if not asked.text.strip():
-                return state
-            self._asked.append(asked)
-            if isinstance(state, UserSpeaking):
-                return listening.discard_turn(c, state, "you typed")
-            return interrupt(c, state, "you typed")
-        first = not (self._asked or c.unanswered)
-        if isinstance(asked, AnswerNow) and isinstance(state, UserSpeaking) and first:
-            state.turn.added = asked.text.strip()
-            return listening.end_turn(c, state, "asked to answer", wanted=True)
+        if isinstance(asked, SayText) and not asked.text.strip():
+            return state
         self._asked.append(asked)
         if isinstance(state, UserSpeaking):
-            return listening.end_turn(c, state, "asked to answer", wanted=False)
-        return state
+            return self._make_way(state)
+        return interrupt(self._context, state, "you typed") if isinstance(asked, SayText) else state
+
+    def _make_way(self, state: UserSpeaking) -> ConversationState:
+        """End the user's turn for what is to be answered next, which answers the turn as well if it
+        is an :class:`AnswerNow`."""
+        c, asked = self._context, self._asked[0]
+        if isinstance(asked, SayText):
+            return listening.discard_turn(c, state, "you typed")
+        if isinstance(asked, AnswerNow) and not c.unanswered:
+            self._asked.popleft()
+            state.turn.added, self._along = asked.text.strip(), state.turn
+            return listening.end_turn(c, state, "asked to answer", wanted=True)
+        return listening.end_turn(c, state, "asked to answer", wanted=False)
+
+    def _ask_again(self) -> None:
+        """Answer without the turn what was to be answered along with one that was none."""
+        along, events = self._along, self._context.events
+        if along is None:
+            return
+        if any(isinstance(e, TurnDiscarded) and e.turn == along.number for e in events):
+            self._asked.appendleft(AnswerNow(along.added))
+            self._along = None
 
     def _adjust(self, command: Command) -> None:
         """Carry out a command that leaves the turn as it is."""

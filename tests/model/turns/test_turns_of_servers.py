@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from audio_io.clock import FRAME, samples
 from audio_io.signal import Position
@@ -19,7 +20,14 @@ from model.engine import (
     SetTurnTaking,
     SetVoice,
 )
-from model.events import Interrupted, ReplyFinished, ReplyStarted, TurnDiscarded, UserTranscript
+from model.events import (
+    Interrupted,
+    ReplyFinished,
+    ReplyStarted,
+    StateChanged,
+    TurnDiscarded,
+    UserTranscript,
+)
 from model.jobs.executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.turn_settings import TurnSettings
@@ -31,7 +39,7 @@ from tests.fakes.engine import (
     silence,
     speech,
 )
-from tests.fakes.talks import LISTENING, SPEAKING, THINKING, USER_SPEAKING, converse
+from tests.fakes.talks import INTERRUPTED, LISTENING, SPEAKING, THINKING, USER_SPEAKING, converse
 
 WAITING = SetTurnTaking(TurnSettings(answers=False))
 
@@ -89,6 +97,45 @@ def test_answer_now_ends_the_turn_being_spoken():
     started = log.of(ReplyStarted)[0]
     assert samples(2.0) <= started.at < samples(3.0)
     assert (started.turn, started.reply) == (1, 1)
+
+
+def test_answer_now_ends_the_turn_that_breaks_a_reply_off():
+    log, fake = converse(
+        *(speech(1), silence(1.5), speech(3), silence(6)), commands={2.84: AnswerNow("And this?")}
+    )
+    stopped = [e.at for e in log.of(StateChanged) if e.state is INTERRUPTED]
+    assert stopped[0] < samples(2.84)
+    first, second, *_ = log.of(ReplyStarted)
+    assert stopped[0] < second.at < samples(4.0)
+    assert second.turn == first.turn + 1
+    assert [question for question, _ in fake.history][:2] == ["hello", "hello\nAnd this?"]
+
+
+def test_speech_right_after_a_typed_turn_is_another_turn():
+    log, fake = converse(
+        *(silence(0.5), speech(2.5), silence(6)), commands={0.5: SayText("hi")}, think_cost=1.0
+    )
+    assert log.of(Interrupted)[0].reason != "you went on"
+    assert [question for question, _ in fake.history] == ["hi", "hello"]
+
+
+@pytest.mark.parametrize("recognized", ["", "hello"])
+def test_text_is_answered_though_the_turn_beside_it_was_none(recognized):
+    log, fake = converse(
+        *(speech(0.3 if recognized == "" else 0.1), silence(6)),
+        commands={0.16: AnswerNow("And this?")},
+        recognized=lambda audio: recognized,
+    )
+    assert log.of(TurnDiscarded)
+    assert fake.history == [("And this?", "one two three four")]
+
+
+@pytest.mark.parametrize("fail_after", [0, 2])
+def test_the_end_of_a_reply_that_fails_is_told_with_its_number(fail_after):
+    log, fake = converse(speech(1), silence(6), fail_after=fail_after)
+    (ended,) = log.of(Interrupted)
+    assert fake.history == [("hello", ended.heard.strip())]
+    assert fake._numbers == [ended.reply]
 
 
 def test_a_turn_that_is_said_to_be_over_does_not_wait_for_silence():
