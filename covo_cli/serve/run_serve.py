@@ -48,6 +48,8 @@ PING_S = 20.0
 DRAIN_S = 30.0
 """Time that replies have to end when the server is told to stop."""
 _STATUS_S = 1.0
+_QUOTING = ("model.lite.text.phonemes",)
+"""Loggers of modules that quote what is said; nobody's words belong in a server's log."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -76,6 +78,7 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
     _check_options(options, token)
     settings = servable(settings)
     send_native_stderr_to(native_log_path())
+    log_no_words()
     if options.json_log:
         log_as_json()
     console = PlainConsole(stderr=True)
@@ -110,6 +113,12 @@ def run_serve(settings: Settings, options: ServeOptions) -> int:
 def servable(settings: Settings) -> Settings:
     """Return ``settings`` without backchannels: the protocol has no sound outside of responses."""
     return replace(settings, turns=replace(settings.turns, backchannels=False))
+
+
+def log_no_words() -> None:
+    """Keep what is said out of the log."""
+    for name in _QUOTING:
+        logging.getLogger(name).disabled = True
 
 
 def describe(settings: Settings, choice: EngineChoice, engine: Engine) -> ServedEngine:

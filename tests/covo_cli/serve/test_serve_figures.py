@@ -17,7 +17,9 @@ from covo_cli.serve.places import Places
 from covo_cli.serve.realtime.microphone import LATE_S, SocketMicrophone
 from covo_cli.serve.realtime.session import SILENT_USER
 from covo_cli.serve.realtime.speaker import PIECE, START_S, SocketSpeaker
+from covo_cli.serve.run_serve import log_no_words
 from model.events import TurnLatency
+from model.lite.text.phonemes import Phonemizer
 from tests.covo_cli.serve.live_server import serving, until
 from tests.covo_cli.serve.test_serve_sockets import BEARER, opened, receive, send
 from tests.covo_cli.serve.wire_talk import WireTalk
@@ -33,6 +35,17 @@ def metrics(address: str) -> dict[str, float]:
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
     }
+
+
+def test_words_are_kept_out_of_the_log(caplog, monkeypatch):
+    logger = logging.getLogger("model.lite.text.phonemes")
+    monkeypatch.setattr(logger, "disabled", False)
+    Phonemizer().pieces("hello 好")
+    assert "好" in caplog.text
+    caplog.clear()
+    log_no_words()
+    Phonemizer().pieces("hello 好")
+    assert not caplog.text
 
 
 def test_metrics_of_a_session_and_of_a_refusal():
