@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from audio_io.ends import Speaker
@@ -20,7 +20,7 @@ class SessionLink:
 
     ``send`` passes events on to the client, ``command`` requests to the conversation.
     ``extended``: whether the client knows covo's own events. ``note`` is called with each turn's
-    latency.
+    latency. ``asked``: the session that the client's secret asks for.
     """
 
     served: ServedEngine
@@ -31,6 +31,7 @@ class SessionLink:
     expires_at: int
     extended: bool = False
     note: Callable[[TurnLatency], None] = lambda latency: None
+    asked: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 class WireSession(Consumer, Protocol):

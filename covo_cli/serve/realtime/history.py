@@ -19,7 +19,7 @@ from model.engine import Forget, Remember
 class HistoryOnTheWire:
     """Carries out ``conversation.item.create``, ``retrieve`` and ``delete``.
 
-    ``cut``: takes nothing as heard of a reply, which was deleted; it is not the user who stops it.
+    ``withdraw``: ends the response of an item that is about to be deleted.
     """
 
     def __init__(
@@ -27,21 +27,20 @@ class HistoryOnTheWire:
         send: Send,
         items: ConversationItems,
         command: Callable[[Request], None],
-        cut: Callable[[int], None],
+        withdraw: Callable[[str], None],
     ) -> None:
         self._send = send
         self._items = items
         self._command = command
-        self._cut = cut
+        self._withdraw = withdraw
         self._pending: list[ConversationEntry] = []  # text that waits for an answer
         self._asked: list[ConversationEntry] = []  # text that is being answered
         self._cancelled: deque[list[ConversationEntry]] = deque()  # whose replies may still come
         self._numbers = 0
         items.forget = self._forget
 
-    def obey(self, event: ClientEvent, last_reply: int) -> None:
-        """Carry out ``event``. ``last_reply``: the reply that can still be cut. Raises:
-        WireError."""
+    def obey(self, event: ClientEvent) -> None:
+        """Carry out ``event``. Raises: WireError."""
         fields = event.fields
         match event.kind:
             case "conversation.item.create":
@@ -53,11 +52,21 @@ class HistoryOnTheWire:
                     raise WireError("there is no such item", "item_id", code)
                 self._send({"type": "conversation.item.retrieved", "item": entry.value})
             case "conversation.item.delete":
-                self._delete(fields["item_id"], last_reply)
+                self._delete(fields["item_id"])
+
+    @property
+    def waits(self) -> bool:
+        """Whether text waits for an answer."""
+        return bool(self._asked or self._pending)
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was said in the conversation."""
+        return any(entry.text for entry in self._items)
 
     def unanswered(self) -> str:
         """Return the text that waits for an answer, which is asked for now."""
-        self._asked, self._pending = self._pending, []
+        self._asked, self._pending = [*self._asked, *self._pending], []
         for entry in self._asked:
             self._command(Forget(entry.exchange))
         return "\n".join(entry.text for entry in self._asked)
@@ -88,7 +97,7 @@ class HistoryOnTheWire:
             self._cancelled.popleft()
 
     def settled(self, reply: int) -> None:
-        """Forget reply ``reply``, which the engine now remembers, if its items were deleted."""
+        """Forget reply ``reply``, which the engine now remembers, if no item tells of it."""
         if not self._items.exchange(reply):
             self._command(Forget(reply))
 
@@ -114,13 +123,11 @@ class HistoryOnTheWire:
         said = "\n".join(old.text for old in asked)
         self._command(Remember(self._numbers, said, entry.text))
 
-    def _delete(self, item_id: str, last_reply: int) -> None:
+    def _delete(self, item_id: str) -> None:
+        self._withdraw(item_id)
         entry = self._items.remove(item_id)
-        if entry is not None and entry.exchange:
+        if entry is not None:
             self._forget(entry)
-            others = self._items.exchange(entry.exchange)
-            if others and entry.role == "assistant" and entry.exchange == last_reply:
-                self._cut(last_reply)
         self._send({"type": "conversation.item.deleted", "item_id": item_id})
 
     def _forget(self, entry: ConversationEntry) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,16 +64,31 @@ class ConversationItems:
 
     def __init__(self) -> None:
         self._entries: list[ConversationEntry] = []
-        self._issued: dict[str, None] = {}
+        self._issued: dict[str, int] = {}  # and the samples of each that were heard at most
         self._size = 0
         self.forget: Callable[[ConversationEntry], None] = lambda entry: None
 
     def __getitem__(self, item_id: str) -> ConversationEntry | None:
         return next((entry for entry in self._entries if entry.item_id == item_id), None)
 
+    def __iter__(self) -> Iterator[ConversationEntry]:
+        return iter(self._entries)
+
     def issued(self, item_id: str) -> bool:
         """Return whether there is or was such an item."""
         return item_id in self._issued
+
+    def send(self, item_id: str, sound: int) -> None:
+        """Note that ``sound`` samples (24 kHz) more of an item were sent."""
+        self._issued[item_id] = self._issued.get(item_id, 0) + sound
+
+    def hear(self, item_id: str, most: int | None = None) -> int:
+        """Note that ``most`` samples (24 kHz) of an item were heard at most; return the least that
+        was noted, all that was sent at first."""
+        heard = self._issued.get(item_id, 0)
+        if most is not None:
+            heard = self._issued[item_id] = min(most, heard)
+        return heard
 
     def exchange(self, number: int) -> Sequence[ConversationEntry]:
         """Return the items of an exchange."""
@@ -89,7 +104,7 @@ class ConversationItems:
             place = ids.index(after) + 1
         added = ConversationEntry(value, size=len(json.dumps(value)))
         self._entries.insert(place, added)
-        self._issued[added.item_id] = None
+        self._issued[added.item_id] = 0
         if len(self._issued) > MOST_IDS:
             del self._issued[next(iter(self._issued))]
         self._make_room(added)
@@ -121,7 +136,7 @@ class ConversationItems:
         item_id = item.get("id") or new_id("item")
         if not isinstance(item_id, str) or len(item_id) > 512:
             raise WireError("the id must be a string", "item.id")
-        if self.issued(item_id):
+        if self[item_id] is not None:
             told = f"an item with the id {item_id[:80]} exists already"
             raise WireError(told, "item.id", "item_create_duplicate_item_id")
         kind = item.get("type", "message")

@@ -45,8 +45,6 @@ class ReplySide:
         self.trouble = ""
         self.spoken: WireResponse | None = None
         """The response of the reply that began last; None if nobody wants it."""
-        self.unwanted = 0
-        """Responses that were cancelled before their reply began or failed."""
 
     @property
     def newest(self) -> WireResponse | None:
@@ -63,15 +61,6 @@ class ReplySide:
         """The active response, while its reply has not begun."""
         active = self.active
         return active if active is not None and not active.reply else None
-
-    @property
-    def last_reply(self) -> int:
-        """The number of the newest reply, 0 before any."""
-        return self._responses[-1].reply if self._responses else 0
-
-    def told(self, reply: int) -> bool:
-        """Return whether one of the last two responses has ``reply``."""
-        return self._of(reply) is not None
 
     def of_item(self, item_id: str) -> WireResponse | None:
         """Return the response that an item is of, if it is one of the last two."""
@@ -119,12 +108,6 @@ class ReplySide:
             case Notice(level="error", text=text):
                 self.trouble = text
 
-    def was_unwanted(self) -> bool:
-        """Return whether the next reply to begin or fail was cancelled before; it has now."""
-        unwanted = self.unwanted > 0
-        self.unwanted -= unwanted
-        return unwanted
-
     def send_sound(self) -> None:
         """Send what is due of the newest reply, and end its response after the last piece."""
         for piece in self._speaker.pieces():
@@ -137,23 +120,24 @@ class ReplySide:
             elif piece.last:
                 response.complete()
 
-    def stop(self, response: WireResponse, reason: str) -> None:
-        """Send no more of ``response``; its end comes when the engine has stopped."""
+    def finish(self) -> None:
+        """Count all that was sent so far as heard."""
+        self._speaker.finish()
+
+    def heard(self, response: WireResponse, most: int | None = None) -> int:
+        """Return how much of ``response`` is taken to be heard, ``most`` samples (24 kHz) at
+        most."""
+        played = self._speaker.played
+        if response.reply and played.reply_id == response.reply:
+            most = played.samples if most is None else min(most, played.samples)
+        return self._items.hear(response.item_id, most)
+
+    def stop(self, response: WireResponse, reason: str, most: int | None = None) -> None:
+        """Send no more of ``response``, of which ``most`` samples (24 kHz) were heard at most; end
+        it if it is not done."""
         response.stopped = response.stopped or reason
         self._speaker.stop()
-
-    def cancel(self, response: WireResponse) -> bool:
-        """Send no more of ``response``, which the client cancels, nor of what is still heard.
-
-        Return whether its reply has not begun, and is unwanted when it does.
-        """
-        for stopped in (response, self.spoken or response):
-            self.stop(stopped, CANCELLED)
-        to_come = not (response.reply or response.done)
-        if to_come:
-            self.unwanted += 1
-            response.cancel("")
-        return to_come
+        response.cancel(response.spoken.split(self.heard(response, most)).text)
 
     def fail_waiting(self) -> None:
         """End the response that waits, or tell of a reply that nobody asked for and that failed."""
@@ -170,7 +154,7 @@ class ReplySide:
             return
         if response.done:
             response.cut(heard)
-        elif self.trouble and not response.stopped:
+        elif self.trouble:
             response.fail(self.trouble, heard)
         else:
             response.cancel(heard)

@@ -76,6 +76,7 @@ class WireResponse:
         """Send more of its sound (24 kHz)."""
         if self.done or self.stopped or self._encoder is None:
             return
+        self._items.send(self.item_id, len(samples))
         data = self._encoder.encode(samples, last=last)
         if data:
             delta = base64.b64encode(data).decode()
@@ -96,9 +97,9 @@ class WireResponse:
         self._end("failed", {"type": "failed", "error": error}, heard)
 
     def cut(self, heard: str) -> None:
-        """Keep only ``heard`` of its words in the conversation."""
+        """Keep no more than ``heard`` of its words in the conversation."""
         entry = self._items[self.item_id]
-        if entry is not None:
+        if self.done and entry is not None and len(heard) < len(entry.text):
             entry.value["content"] = [self._content(heard)]
 
     def _end(self, status: str, details: dict[str, Any] | None, heard: str | None = None) -> None:
@@ -121,8 +122,9 @@ class WireResponse:
             entry.value = item
         place = {"response_id": self.response_id, "output_index": 0}
         self._send({"type": "response.output_item.done", **place, "item": item})
-        before = self._items.before(self.item_id)
-        self._send({"type": "conversation.item.done", "previous_item_id": before, "item": item})
+        if entry is not None:
+            before = self._items.before(self.item_id)
+            self._send({"type": "conversation.item.done", "previous_item_id": before, "item": item})
         response = self._response(status) | {"output": [item]}
         if details is not None:
             response["status_details"] = details

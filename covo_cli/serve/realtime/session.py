@@ -7,6 +7,7 @@ each event whole.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import replace
 from typing import Any
@@ -20,14 +21,13 @@ from covo_cli.serve.realtime.history import HistoryOnTheWire
 from covo_cli.serve.realtime.items import ConversationItems
 from covo_cli.serve.realtime.microphone import UNHEARD_S
 from covo_cli.serve.realtime.reply_side import CANCELLED, TURN_DETECTED, ReplySide
-from covo_cli.serve.realtime.response import WireResponse
+from covo_cli.serve.realtime.requests import RequestedResponses
 from covo_cli.serve.realtime.session_object import SessionObject
 from covo_cli.serve.realtime.sound import SoundDecoder
 from covo_cli.serve.realtime.speaker import SocketSpeaker
 from covo_cli.serve.realtime.user_side import TOLD_AFTER_S, UserSide
 from covo_cli.serve.realtime.wire import ClientEvent, WireError, new_id, read_event
 from model.engine import (
-    AnswerNow,
     CutReply,
     EndTurn,
     Interrupt,
@@ -39,6 +39,8 @@ from model.engine import (
 from model.events import (
     Event,
     Interrupted,
+    PlaybackAction,
+    PlaybackControl,
     ReplyFinished,
     ReplyStarted,
     StateChanged,
@@ -47,11 +49,6 @@ from model.events import (
     TurnState,
     UserTranscript,
 )
-from model.turns.answering import NO_REPLY, UNANSWERED
-from model.turns.listening import NOTHING_TO_ANSWER
-
-GREETING = "Greet the user in one short sentence."
-"""Answered where a response is asked for and there is nothing to answer."""
 
 SILENT_USER = "The user has been silent for a while. Say one short sentence to go on with."
 """Answered where the user has said nothing for the session's idle timeout."""
@@ -79,22 +76,31 @@ class RealtimeSession:
             served = replace(served, turns=replace(served.turns, onset=onset))
         self.settings = SessionObject(served, link.session_id, link.expires_at)
         self._items = ConversationItems()
-        self._history = HistoryOnTheWire(self._send, self._items, self._command, self._cut)
+        self._history = HistoryOnTheWire(self._send, self._items, self._command, self._withdraw)
         self._user = UserSide(
             self._send, self._items, lambda: self.settings, microphone.appended_ms
         )
         self._decoder = SoundDecoder(self.settings.heard_format)
         self._replies = ReplySide(self._send, self._items, speaker, lambda: self.settings)
+        self._requests = RequestedResponses(
+            self._command,
+            self._user,
+            self._replies,
+            self._history,
+            lambda: self.settings,
+            self._lacks,
+        )
         self._state = TurnState.LISTENING
         self._waiting_since = 0  # when no response waited for its reply
         self._idle_since = 0  # when it was not the user's turn
-        self._persona_until: WireResponse | None = None
-        self._of_speech: WireResponse | None = None  # it answers a turn that may be none
+        self._at = 0
 
     def open(self) -> None:
         """Tell the client that the session has begun."""
         with self._lock:
             self._command(SetTurnTaking(self.settings.turns))
+            with contextlib.suppress(WireError):  # it was asked of another server
+                self._apply(self._link.asked)
             self._send({"type": "session.created", "session": self.settings.value})
 
     # From the client
@@ -114,7 +120,8 @@ class RealtimeSession:
         fields = event.fields
         match event.kind:
             case "session.update":
-                self._update(fields["session"])
+                self._apply(fields["session"])
+                self._send({"type": "session.updated", "session": self.settings.value})
             case "input_audio_buffer.append":
                 self._hear(fields["audio"])
             case "input_audio_buffer.commit":
@@ -128,7 +135,7 @@ class RealtimeSession:
                 self._cancel(fields.get("response_id"))
             case "output_audio_buffer.clear":
                 if self._replies.newest is not None and self._state is TurnState.SPEAKING:
-                    self._stop(self._replies.newest, Interrupt())
+                    self._requests.stop(self._replies.newest, Interrupt())
             case "conversation.item.truncate":
                 self._truncate(fields["item_id"], fields["audio_end_ms"])
             case "covo.played":
@@ -136,9 +143,10 @@ class RealtimeSession:
                 if response is not None and response is self._replies.newest:
                     self._speaker.report(fields["audio_ms"] * ASSISTANT_RATE // 1000)
             case _:
-                self._history.obey(event, self._replies.last_reply)
+                self._history.obey(event)
 
-    def _update(self, change: Any) -> None:
+    def _apply(self, change: dict[str, Any]) -> None:
+        """Apply a change of the session. Raises: WireError."""
         before = self.settings
         old_turns, old_format = before.turns, before.heard_format
         old_persona, old_voice = before.instructions, before.voice
@@ -152,7 +160,6 @@ class RealtimeSession:
             self._command(SetPersona(now.instructions))
         if now.voice != old_voice:
             self._command(SetVoice(now.voice))
-        self._send({"type": "session.updated", "session": now.value})
 
     def _hear(self, data: str) -> None:
         most = self._decoder.size(UNHEARD_S)  # decode no more than can be kept
@@ -173,74 +180,39 @@ class RealtimeSession:
         self._user.give(len(sound) / USER_RATE)
 
     def _create(self, asked: dict[str, Any]) -> None:
-        for name in ("input", "conversation"):
-            if asked.get(name) not in (None, "auto"):
-                message = f"{name} is not supported: responses are part of the conversation"
-                raise WireError(message, f"response.{name}", "unsupported")
-        if self._replies.active is not None:
-            message = "a response is active: wait for response.done, or cancel it"
-            raise WireError(message, code="conversation_already_has_active_response")
-        self._speaker.finish()  # what was sent before counts as heard
-        given, kinds = asked.get("metadata"), asked.get("output_modalities")
-        notes = given.items() if isinstance(given, dict) else ()
-        metadata = {key: text for key, text in notes if isinstance(text, str)}
-        speaks = None if kinds is None else kinds != ["text"]
-        made = self._state is TurnState.THINKING and not self._replies.unwanted
-        response = self._replies.open(metadata or None, speaks=speaks)
-        if "AnswerNow" in self._lacks:
-            self._replies.fail(response, "this engine answers when it chooses, and only speech")
-        elif made and self.settings.turns.answers:
-            self._of_speech = response
-        else:
-            self._ask(response, asked.get("instructions"))
-
-    def _ask(self, response: WireResponse, instructions: Any) -> None:
-        """Have the engine answer what there is to answer."""
-        instructions = instructions.strip() if isinstance(instructions, str) else ""
-        text = self._history.unanswered()
-        self._of_speech = response if self._user.speaking else None
-        if not (text or self._user.unanswered or self._user.speaking):
-            text = instructions or GREETING
-        elif instructions:
-            self._command(SetPersona(instructions))
-            self._persona_until = response
-        self._command(AnswerNow(text))
+        thinking = self._state is TurnState.THINKING
+        self._requests.create(asked, self._at, thinking=thinking)
 
     def _cancel(self, response_id: str | None) -> None:
         active = self._replies.active
         if active is None or response_id not in (None, active.response_id):
             message = "Cancellation failed: no active response found"
             raise WireError(message, code="response_cancel_not_active")
-        self._stop(active, Interrupt())
+        self._requests.stop(active, Interrupt())
 
-    def _stop(self, response: WireResponse, request: Request) -> None:
-        self._command(request)
-        if self._replies.cancel(response):
-            self._history.cancelled()
-
-    def _cut(self, reply: int) -> None:
-        newest = self._replies.newest
-        if newest is not None and newest.reply == reply:
-            self._stop(newest, CutReply(reply, 0))
+    def _withdraw(self, item_id: str) -> None:
+        """End the response whose item is deleted; nothing of it counts as heard."""
+        response = self._replies.of_item(item_id)
+        if response is None or response is not self._replies.newest:
+            return
+        if response.reply:
+            self._requests.stop(response, CutReply(response.reply, 0), 0)
+        elif not response.done:
+            self._requests.stop(response, Interrupt())
 
     def _truncate(self, item_id: str, audio_ms: int) -> None:
-        response = self._replies.of_item(item_id)
-        if response is None and not self._items.issued(item_id):
+        if not self._items.issued(item_id):
             raise WireError("there is no such item", "item_id", "item_truncate_invalid_item_id")
-        audio_ms = max(0, audio_ms)
-        if response is not None and response.reply:
-            played = self._speaker.played
-            heard = min(audio_ms * ASSISTANT_RATE // 1000, response.spoken.samples)
-            if played.reply_id == response.reply:
-                heard = min(heard, played.samples)
-            audio_ms = heard * 1000 // ASSISTANT_RATE
-            if response.done:
-                response.cut(response.spoken.split(heard).text)
-            if response is self._replies.newest:
-                self._stop(response, CutReply(response.reply, heard))
-        elif response is not None and not response.done:
-            audio_ms = 0
-            self._stop(response, Interrupt())
+        response = self._replies.of_item(item_id)
+        heard = self._items.hear(item_id, max(0, audio_ms) * ASSISTANT_RATE // 1000)
+        if response is not None:
+            heard = self._replies.heard(response)
+            response.cut(response.spoken.split(heard).text)
+            if response is self._replies.newest and response.reply and response.speaks:
+                self._requests.stop(response, CutReply(response.reply, heard), heard)
+            elif not response.done:
+                self._requests.stop(response, Interrupt())
+        audio_ms = heard * 1000 // ASSISTANT_RATE
         place = {"item_id": item_id, "content_index": 0, "audio_end_ms": audio_ms}
         self._send({"type": "conversation.item.truncated", **place})
 
@@ -249,6 +221,7 @@ class RealtimeSession:
     def on_tick(self, tick: Tick) -> None:
         """Tell the client what happened in a frame, and send the sound that is due."""
         with self._lock:
+            self._at = tick.at
             for event in tick.events:
                 self._tell(event)
                 if self._link.extended:
@@ -261,37 +234,35 @@ class RealtimeSession:
 
     def _tell(self, event: Event) -> None:
         match event:
-            case StateChanged(at, state, reason):
-                self._enter(at, state, reason)
+            case StateChanged(at=at, state=state):
+                self._enter(at, state)
+            case PlaybackControl(at=at, action=PlaybackAction.DUCK | PlaybackAction.HOLD):
+                self._user.talk_over(at)
+            case PlaybackControl(at=at, action=PlaybackAction.RESUME):
+                self._user.let_pass(at)
             case UserTranscript():
                 self._user.words(event)
             case TurnDiscarded(turn=turn, reason=reason):
-                self._user.discard(turn)
-                waiting = self._replies.waiting
-                nothing = reason == NOTHING_TO_ANSWER or waiting is self._of_speech
-                if waiting is not None and nothing:
-                    self._replies.fail(waiting, reason)
+                self._requests.discard(turn, reason)
             case ReplyStarted(reply=reply):
-                self._begin(reply)
-            case Interrupted(reply=reply) if not self._replies.told(reply):
-                self._user.belongs_to(reply)
-                self._history.stopped(reply)
+                self._requests.begin(reply)
             case TurnLatency():
                 self._link.note(event)
             case _:
                 self._replies.tell(event)
-        if isinstance(event, Interrupted | ReplyFinished) and self._replies.told(event.reply):
+        if isinstance(event, Interrupted):
+            self._requests.end(event.reply)
+        if isinstance(event, Interrupted | ReplyFinished):
             self._history.settled(event.reply)
 
-    def _enter(self, at: int, state: TurnState, reason: str) -> None:
+    def _enter(self, at: int, state: TurnState) -> None:
         before, self._state = self._state, state
         replies = self._replies
         match state:
             case TurnState.USER_SPEAKING:
-                if reason == NO_REPLY:
-                    self._end_without_reply()
                 replies.trouble = ""
-                self._user.begin(at)
+                if self._user.begin(at):
+                    self._requests.give_way()
             case TurnState.THINKING:
                 if before is not TurnState.USER_SPEAKING:
                     replies.trouble = ""
@@ -299,35 +270,13 @@ class RealtimeSession:
             case TurnState.INTERRUPTED if replies.spoken is not None:
                 if replies.spoken.stopped != CANCELLED:
                     self._user.interrupt(at)
+                    self._requests.give_way()
                 replies.stop(replies.spoken, TURN_DETECTED)
-            case TurnState.LISTENING if before is TurnState.THINKING and reason != UNANSWERED:
-                self._end_without_reply()
-
-    def _end_without_reply(self) -> None:
-        """End what waits for the reply to a turn that gets none."""
-        self._user.give_up()
-        if self._replies.was_unwanted():
-            self._history.unwanted_over()
-        else:
-            self._replies.fail_waiting()
-
-    def _begin(self, reply: int) -> None:
-        if self._replies.was_unwanted():
-            self._history.stopped(reply)
-            self._history.unwanted_over()
-            self._replies.spoken = None
-            self._command(Interrupt())
-            return
-        self._user.answered(reply)
-        self._history.answered(reply)
-        self._replies.begin(reply)
+        self._user.forget_overlap()
 
     def _look_after(self, at: int) -> None:
-        """Restore the persona after a response with its own, end one that never comes, and
-        speak to a user who is silent for too long."""
-        if self._persona_until is not None and self._persona_until.done:
-            self._persona_until = None
-            self._command(SetPersona(self.settings.instructions))
+        """End a response that never comes, and speak to a user who is silent for too long."""
+        self._requests.look_after()
         waiting = self._replies.waiting
         if waiting is None:
             self._waiting_since = at
@@ -339,8 +288,7 @@ class RealtimeSession:
             self._idle_since = at
         elif at - self._idle_since >= samples(wait) and "AnswerNow" not in self._lacks:
             self._user.time_out(self._idle_since, at)
-            self._replies.open()
-            self._command(AnswerNow(SILENT_USER))
+            self._requests.ask(SILENT_USER)
 
     def _send(self, event: dict[str, Any]) -> None:
         self._link.send({"event_id": new_id("event"), **event})

@@ -179,7 +179,8 @@ class SessionObject:
         """Complete ``value`` and check what has a meaning here. Raises: WireError."""
         if not isinstance(value["instructions"], str) or len(value["instructions"]) > _MOST_TEXT:
             raise WireError("instructions must be a text of at most 256 KiB", "instructions")
-        if value["output_modalities"] not in (["audio"], ["text"], ["text", "audio"]):
+        kinds = value["output_modalities"]
+        if kinds not in (["audio"], ["text"], ["text", "audio"], ["audio", "text"]):
             raise WireError("output_modalities must be audio or text", "output_modalities")
         audio = value["audio"]
         parts = (audio.get("input"), audio.get("output")) if isinstance(audio, dict) else ()
@@ -206,7 +207,7 @@ class SessionObject:
 
     def _check_turns(self, heard: dict[str, Any]) -> None:
         asked, where = heard.get("turn_detection"), "audio.input.turn_detection"
-        if asked is None:
+        if asked is None or asked is False:
             heard["turn_detection"] = None
             return
         if not isinstance(asked, dict) or asked.get("type") not in ("server_vad", "semantic_vad"):

@@ -30,8 +30,8 @@ _REMEMBERED = 50
 class _HeardTurn:
     """A turn of the user as it is told, begun at ``start`` (user samples).
 
-    ``turn``: the engine's number, 0 while unknown. ``partial``: its last partial words; ``told``
-    is how much of them was sent.
+    ``turn``: the engine's number, 0 while unknown. ``ended``: the client ended it, and the engine
+    does not know yet. ``partial``: its last partial words; ``told`` is how much of them was sent.
     """
 
     item_id: str
@@ -39,6 +39,7 @@ class _HeardTurn:
     turn: int = 0
     started: bool = False
     stopped: bool = False
+    ended: bool = False
     committed: bool = False
     transcribed: bool = False
     seconds: float = 0.0
@@ -65,6 +66,8 @@ class UserSide:
         self._given: deque[_HeardTurn] = deque()
         self._turns: dict[int, _HeardTurn] = {}
         self._words: dict[int, str] = {}
+        self._over_since: int | None = None  # when speech over a reply began
+        self._over_until: int | None = None  # and when that was let pass
         self.unanswered = 0
         """Turns that are part of the conversation and have no response."""
 
@@ -73,22 +76,50 @@ class UserSide:
         """Whether the user is in a turn."""
         return self._open is not None and not self._open.stopped
 
-    def begin(self, at: int) -> None:
-        """Note that speech began, unless it was told as an interruption."""
-        if not self.speaking:
-            onset = samples(self._settings().turns.onset)
-            self._open = _HeardTurn(new_id("item"), max(0, at - onset))
-            self._start(self._open)
+    @property
+    def over_reply(self) -> bool:
+        """Whether the user speaks over a reply, and the engine does not know yet what it is."""
+        return self._over_since is not None and self._over_until is None
+
+    def talk_over(self, at: int) -> None:
+        """Note that speech over a reply began at ``at``, unless it goes on."""
+        if self._over_until not in (None, at) or self._over_since is None:
+            self._over_since = at
+        self._over_until = None
+
+    def let_pass(self, at: int) -> None:
+        """Note that the reply goes on, or has ended."""
+        self._over_until = at
+
+    def forget_overlap(self) -> None:
+        """Note that what was said over a reply is known."""
+        self._over_since = self._over_until = None
+
+    def begin(self, at: int) -> bool:
+        """Note that speech began; return whether that is news."""
+        heard = self._open
+        if self.speaking or (heard is not None and heard.ended and not heard.transcribed):
+            return False
+        self._tell_start(at)
+        return True
 
     def interrupt(self, at: int) -> None:
         """Tell that the user interrupted a reply at ``at``."""
-        self._open = _HeardTurn(new_id("item"), at)
-        self._start(self._open)
+        self._tell_start(at)
 
     def stop(self, at: int) -> None:
         """Note that the turn is over, and its words may still be coming."""
         if self._open is not None:
             self._stop(self._open, at)
+            self._open.ended = False
+
+    def end(self, at: int) -> None:
+        """Make the turn so far an item: the client has it answered."""
+        heard = self._open
+        if heard is not None:
+            heard.ended = not heard.stopped
+            self._stop(heard, at)
+            self.commit()
 
     def give(self, duration: float) -> None:
         """Commit a turn of ``duration`` seconds that the client gave whole."""
@@ -146,6 +177,7 @@ class UserSide:
         if heard is None:
             return
         if heard.committed:
+            self.unanswered -= bool(self.unanswered)
             self._transcribed(heard, "")
             return
         if heard.started:
@@ -190,6 +222,14 @@ class UserSide:
             self._turns.pop(next(iter(self._turns)))
         return heard
 
+    def _tell_start(self, at: int) -> None:
+        """Tell of speech that the engine took note of at ``at``, or over the reply before."""
+        if self._over_since is not None and self._over_until in (None, at):
+            at = self._over_since
+        onset = samples(self._settings().turns.onset)
+        self._open = _HeardTurn(new_id("item"), max(0, at - onset))
+        self._start(self._open)
+
     def _start(self, heard: _HeardTurn) -> None:
         if heard.started:
             return
@@ -203,7 +243,8 @@ class UserSide:
             return
         self._start(heard)
         heard.stopped = True
-        heard.seconds = heard.seconds or seconds(max(0, at - heard.start))
+        at = max(at, heard.start)
+        heard.seconds = heard.seconds or seconds(at - heard.start)
         place = {"item_id": heard.item_id, "audio_end_ms": self._place(at)}
         self._send({"type": "input_audio_buffer.speech_stopped", **place})
 
@@ -211,6 +252,8 @@ class UserSide:
         """Send what two successive partial transcripts agree on, but for the last word."""
         before, heard.partial = heard.partial, text
         sure = agreed(before, text)
+        if heard.committed and self._items[heard.item_id] is None:  # it was deleted
+            return
         if not (self._settings().transcribes and heard.started and sure.startswith(heard.told)):
             return
         if delta := sure[len(heard.told) :]:
@@ -229,8 +272,9 @@ class UserSide:
             return
         heard.transcribed = True
         entry = self._items[heard.item_id]
-        if entry is not None:
-            entry.value["content"] = [{"type": "input_audio", "transcript": text}]
+        if entry is None:  # it was deleted
+            return
+        entry.value["content"] = [{"type": "input_audio", "transcript": text}]
         if self._settings().transcribes:
             self._send(
                 {

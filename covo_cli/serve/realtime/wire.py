@@ -75,9 +75,8 @@ class ClientEvent:
     event_id: str | None = None
 
 
-def read_event(text: str, events: Fields = REALTIME_FIELDS) -> ClientEvent:
-    """Read one of ``events``. Raises: WireError, with the client's ``event_id`` where it can be
-    read."""
+def read_json(text: str) -> dict[str, Any]:
+    """Read an object that a client sends. Raises: WireError."""
     if sum(map(text.count, ",[{")) > MOST_PARTS:
         raise WireError(f"a message may have {MOST_PARTS} values", code="too_large")
     try:
@@ -91,6 +90,13 @@ def read_event(text: str, events: Fields = REALTIME_FIELDS) -> ClientEvent:
         raise WireError("the message must be an object", code="invalid_json")
     if _deeper(value, MOST_DEPTH):
         raise WireError(f"a message may be {MOST_DEPTH} levels deep", code="too_large")
+    return value
+
+
+def read_event(text: str, events: Fields = REALTIME_FIELDS) -> ClientEvent:
+    """Read one of ``events``. Raises: WireError, with the client's ``event_id`` where it can be
+    read."""
+    value = read_json(text)
     kind, given = value.get("type"), value.get("event_id")
     event_id = given[:512] if isinstance(given, str) else None
     if not isinstance(kind, str) or kind not in events:
@@ -100,6 +106,8 @@ def read_event(text: str, events: Fields = REALTIME_FIELDS) -> ClientEvent:
         found = value.get(name)
         if found is None and not needed:
             continue
+        if wanted is int and isinstance(found, float):
+            found = value[name] = int(found)
         if not isinstance(found, wanted) or isinstance(found, bool):
             message = f"{name} must be {_NAMES[wanted]}"
             raise WireError(message, name, "invalid_type", event_id)

@@ -1,5 +1,6 @@
-"""Whatever is said and sent, in whatever order: every event is valid, the orders hold, and the
-session comes to rest. Messages that are broken in every way cost one error each."""
+"""Whatever is said and sent, in whatever order: every event is valid, the orders hold, the session
+comes to rest, and the engine remembers what the client's items tell. Messages that are broken in
+every way cost one error each."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from covo_cli.serve.realtime import items
@@ -17,6 +18,7 @@ from covo_cli.serve.realtime.microphone import SocketMicrophone
 from covo_cli.serve.realtime.wire import MOST_PARTS, WireError, read_event
 from tests.covo_cli.serve.wire_talk import WireTalk, pcm, text_item
 from tests.fakes.engine import speech
+from tests.fakes.talks import Script
 
 KINDS = (
     *("session.update", "input_audio_buffer.append", "input_audio_buffer.commit"),
@@ -65,85 +67,134 @@ MESSAGES = st.one_of(
     ),
 )
 
+
+LINES = ("what is number {}?", "stop it number {}", "number {} and", "yeah", "")
+TURNS: dict[str, Any] = {
+    "manual": None,
+    "server": {"type": "server_vad"},
+    "unanswered": {"type": "server_vad", "create_response": False},
+    "deaf": {"type": "semantic_vad", "eagerness": "high", "interrupt_response": False},
+    "idle": {"type": "server_vad", "idle_timeout_ms": 1500},
+}
+PLACES = st.sampled_from((None, "root", "nowhere", 0, 1, -1))
+ITEMS = st.sampled_from((0, 1, -1, -2))
+LENGTHS = st.sampled_from((0.06, 0.3, 0.6, 1.2))
 STEPS = st.one_of(
-    st.tuples(st.just("say"), st.sampled_from((0.06, 0.4, 1.0))),
-    st.tuples(st.just("wait"), st.sampled_from((0.1, 0.5, 1.5))),
-    st.tuples(st.just("nothing"), st.sampled_from((0.1, 0.5, 1.5))),
+    st.tuples(st.just("say"), LENGTHS, st.sampled_from(LINES)),
+    st.tuples(st.just("burst"), LENGTHS, st.sampled_from(LINES)),
+    st.tuples(st.sampled_from(("wait", "nothing")), st.sampled_from((0.02, 0.1, 0.5, 1.5))),
+    st.tuples(st.just("create"), st.sampled_from(("", "Say it.")), st.booleans()),
     st.tuples(
         st.just("send"),
         st.sampled_from(
             (
-                *("response.create", "response.cancel", "input_audio_buffer.commit"),
-                *("input_audio_buffer.clear", "output_audio_buffer.clear", "item", "truncate"),
-                *("delete", "manual", "automatic", "text", "unanswered", "deaf"),
+                *("response.cancel", "input_audio_buffer.commit", "input_audio_buffer.clear"),
+                "output_audio_buffer.clear",
             )
         ),
     ),
+    st.tuples(st.just("item"), st.sampled_from(("user", "system", "assistant")), PLACES),
+    st.tuples(st.sampled_from(("delete", "retrieve")), ITEMS),
+    st.tuples(st.just("truncate"), ITEMS, st.sampled_from((0, 700, 10**7))),
+    st.tuples(st.just("turns"), st.sampled_from(tuple(TURNS))),
+    st.tuples(st.just("speaks"), st.booleans()),
 )
-CREATE, CANCEL = ("send", "response.create"), ("send", "response.cancel")
-TURNS: dict[str, Any] = {
-    "manual": None,
-    "automatic": {"type": "server_vad"},
-    "unanswered": {"type": "server_vad", "create_response": False},
-    "deaf": {"type": "semantic_vad", "eagerness": "high", "interrupt_response": False},
+ALLOWED = {
+    *("conversation_already_has_active_response", "response_cancel_not_active"),
+    *("input_audio_buffer_commit_empty", "item_retrieve_invalid_item_id"),
+    "item_truncate_invalid_item_id",
 }
+CREATE, CANCEL = ("create", "", False), ("send", "response.cancel")
 
 
-def step(talk: WireTalk, kind: str, what: Any) -> None:
-    replies = [e["item"]["id"] for e in talk.of("response.output_item.added")]
-    match kind, what:
-        case "say", seconds:
-            talk.say(speech(seconds))
-        case "wait", seconds:
-            talk.wait(seconds)
-        case "nothing", seconds:
-            talk.nothing(seconds)
-        case "send", "item":
-            talk.send("conversation.item.create", item=text_item("and this?"))
-        case "send", "truncate":
-            for item_id in replies[-2:]:
-                talk.send("conversation.item.truncate", item_id=item_id, audio_end_ms=700)
-        case "send", "delete":
-            for item_id in replies[-1:]:
-                talk.send("conversation.item.delete", item_id=item_id)
-        case "send", ("manual" | "automatic" | "unanswered" | "deaf"):
-            talk.update(audio={"input": {"turn_detection": TURNS[what]}})
-        case "send", "text":
-            talk.update(output_modalities=["text"])
-        case "send", _:
-            talk.send(what)
+class ScriptedTalk(WireTalk):
+    """A session with a user whose every line has words of its own."""
+
+    def __init__(self, *, judged: bool, **made: Any) -> None:
+        self.script = Script()
+        self.lines = 0
+        kind = {"script": self.script} if judged else {"recognized": self.script.read}
+        super().__init__(**kind, **made)
+
+    def step(self, kind: str, *what: Any) -> None:
+        self.lines += 1
+        match kind, *what:
+            case "say", seconds, line:
+                self.say(self.script.say(line.format(self.lines), seconds))
+            case "burst", seconds, line:
+                sound = self.script.say(line.format(self.lines), seconds)
+                self.send(self.append, audio=pcm(sound))
+            case "wait", seconds:
+                self.wait(seconds)
+            case "nothing", seconds:
+                self.nothing(seconds)
+            case "create", instructions, text:
+                asked = {"metadata": {"n": str(self.lines)}, "instructions": instructions}
+                if text:
+                    asked["output_modalities"] = ["text"]
+                self.send("response.create", response=asked)
+            case "item", role, place:
+                after = self.item(place) if isinstance(place, int) else place
+                more = {} if after is None else {"previous_item_id": after}
+                item = text_item(f"line {self.lines}", role)
+                self.send("conversation.item.create", item=item, **more)
+            case (("delete" | "retrieve"), number):
+                self.send(f"conversation.item.{kind}", item_id=self.item(number))
+            case "truncate", number, ms:
+                self.send("conversation.item.truncate", item_id=self.item(number), audio_end_ms=ms)
+            case "turns", name:
+                self.update(audio={"input": {"turn_detection": TURNS[name]}})
+            case "speaks", speaks:
+                self.update(output_modalities=["audio" if speaks else "text"])
+            case "send", message:
+                self.send(message)
+
+    def item(self, number: int) -> str:
+        """One of the items that were ever told of, by its place."""
+        told = [e["item"]["id"] for e in self.of("conversation.item.added")]
+        return told[number % len(told)] if told else "nothing"
 
 
-@settings(
-    max_examples=200,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-@given(st.lists(STEPS, min_size=3, max_size=12), st.sampled_from((None, 0, 1)))
-@example([("say", 0.4), ("wait", 1.5), ("send", "delete")], None)
-@example([CREATE, CANCEL, CREATE], None)
-@example([CREATE, ("wait", 0.5), CREATE, CANCEL, CREATE], None)
-@example([CREATE, CANCEL, ("say", 0.06), CREATE], None)
-@example([("say", 0.06), CREATE, CANCEL], 0)
-@example([("say", 0.4), CREATE, CANCEL, ("say", 0.06), CREATE], None)
-@example([("send", "unanswered"), ("say", 0.4), CREATE, ("say", 0.4)], 0)
-def test_the_orders_hold_whatever_happens(steps, fail_after):
-    talk = WireTalk(words=["one", "two", "three"], fail_after=fail_after)
-    for kind, what in steps:
-        step(talk, kind, what)
-    talk.wait(5)
-    assert talk.orders.response is None, "a response was never done"
-    assert not talk.orders.speaking, "speech never stopped"
+def hold(steps: list[Any], fail_after: int | None, thinks: float, judged: bool) -> ScriptedTalk:
+    """Hold the conversation of ``steps``, let it come to rest, and check all of it."""
+    talk = ScriptedTalk(
+        judged=judged, words=["one", "two", "three"], fail_after=fail_after, think_cost=thinks
+    )
+    for step in steps:
+        talk.step(*step)
+    talk.update(
+        audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": None}}}
+    )
+    talk.wait(8)
+    talk.orders.at_rest()
     assert not talk.engine.busy
     assert set(talk.fake._questions) == set(), "a reply was never settled"
-    if talk.session.settings.transcribes:
-        assert talk.orders.committed == talk.orders.transcribed
-    allowed = {
-        *("conversation_already_has_active_response", "response_cancel_not_active"),
-        "input_audio_buffer_commit_empty",
-    }
-    assert {e["error"]["code"] for e in talk.of("error")} <= allowed
+    assert talk.orders.committed - talk.orders.deleted <= talk.orders.transcribed
+    assert {e["error"]["code"] for e in talk.of("error")} <= ALLOWED
+    assert [entry.item_id for entry in talk.session._items] == talk.orders.conversation
+    remembered = "\n".join(part for exchange in talk.fake.history for part in exchange)
+    for entry in talk.session._items:
+        if entry.text.startswith("line "):
+            assert f"{remembered}\n".count(f"{entry.text}\n") == 1, entry.text
+    for item_id in tuple(talk.orders.conversation):
+        talk.send("conversation.item.delete", item_id=item_id)
+    talk.wait(0.5)
+    assert talk.fake.history == [], "the engine remembers what no item tells"
+    return talk
+
+
+WHATEVER = (
+    st.lists(STEPS, min_size=3, max_size=12),
+    st.sampled_from((None, None, 0, 1)),
+    st.sampled_from((0.1, 1.0)),
+    st.booleans(),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(*WHATEVER)
+def test_the_orders_hold_whatever_happens(steps, fail_after, thinks, judged):
+    hold(steps, fail_after, thinks, judged)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.covo_cli.serve.wire_talk import FIRST, LAST, WireTalk, pcm, text_item
+from tests.covo_cli.serve.wire_talk import FIRST, LAST, SERVED, WireTalk, pcm, text_item
 from tests.fakes.engine import speech
 from tests.fakes.talks import Script
 
@@ -102,6 +102,8 @@ def test_an_interruption_ends_the_response_where_it_was_heard():
     kinds = [e["type"] for e in later]
     started = kinds.index("input_audio_buffer.speech_started")
     assert "response.output_audio.delta" not in kinds[started:]
+    began = 4000 - 1000 * SERVED.turns.pre_roll
+    assert later[started]["audio_start_ms"] == pytest.approx(began, abs=45)
     (done,) = talk.of("response.done")
     assert done["response"]["status_details"]["reason"] == "turn_detected"
     (item,) = done["response"]["output"]
@@ -211,6 +213,17 @@ def test_items_go_and_take_their_exchange_along():
     ]
 
 
+def test_an_item_takes_the_place_of_one_that_was_deleted():
+    talk = WireTalk()
+    for text in ("the whole answer", "the answer"):
+        talk.send("conversation.item.delete", item_id="mine")
+        talk.orders = talk.new_orders()  # the client gives the id to another item
+        item = text_item(text, "assistant", id="mine")
+        assert not codes(talk.send("conversation.item.create", item=item))
+    talk.nothing(0.1)
+    assert talk.fake.history == [("", "the answer")]
+
+
 def test_items_have_places_and_ids():
     talk = WireTalk()
     talk.send("conversation.item.create", item=text_item("b", id="b"))
@@ -274,9 +287,10 @@ def test_a_truncate_of_what_is_spoken_ends_it():
     talk.send("response.create", response={"instructions": "go"})
     talk.nothing(2.5)
     item_id = talk.of("response.output_item.added")[0]["item"]["id"]
-    (cut,) = talk.send(
-        "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=1100
+    *ending, cut = talk.send(
+        "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=1100.4
     )
+    assert [e["type"] for e in ending] == LAST[True]
     assert cut["type"] == "conversation.item.truncated"
     assert cut["audio_end_ms"] == 1100
     talk.nothing(2)
@@ -299,6 +313,130 @@ def test_a_truncate_after_the_end_and_beyond_it():
     assert talk.fake.history == [("go", "one two")]
     (item,) = talk.send("conversation.item.retrieve", item_id=item_id)
     assert item["item"]["content"][0]["transcript"].strip() == "one two"
+
+
+def test_a_truncate_never_brings_back_what_was_not_heard():
+    script = Script()
+    talk = interrupted(script)
+    talk.say(script.say("no stop it now please", 1.5))
+    (item,) = talk.of("response.done")[0]["response"]["output"]
+    heard = item["content"][0]["transcript"]
+    talk.wait(2)
+    assert len(talk.of("response.created")) == 2
+    (told,) = talk.send("conversation.item.truncate", item_id=item["id"], audio_end_ms=60_000)
+    assert told["audio_end_ms"] <= 500 * (len(heard.split()) + 1)
+    (kept,) = talk.send("conversation.item.retrieve", item_id=item["id"])
+    assert kept["item"]["content"][0]["transcript"] == heard
+
+
+def test_a_response_right_after_one_that_was_cancelled():
+    talk = WireTalk(words=["word"] * 20)
+    talk.send("response.create", response={"instructions": "one"})
+    talk.nothing(2)
+    talk.send("response.cancel")
+    talk.send("response.create", response={"instructions": "two"})
+    assert not talk.of("error")
+    talk.nothing(14)
+    assert [e["response"]["status"] for e in talk.of("response.done")] == ["cancelled", "completed"]
+    assert [asked for asked, _ in talk.fake.history] == ["one", "two"]
+    talk.send("response.create")
+    talk.nothing(14)
+    assert talk.fake.history[-1][0] == "Please go on."
+
+
+def test_a_response_while_the_last_one_breaks_off():
+    script = Script()
+    talk = WireTalk(script=script, words=["word"] * 4)
+    talk.say(script.say("what is it?", 1))
+    while not talk.of("response.done"):
+        talk.wait(0.02)
+    talk.say(script.say("no stop it now please", 0.2))
+    assert not talk.orders.speaking
+    told = [e["type"] for e in talk.send("response.create")]
+    assert told == [*USER[:5], *FIRST]
+    talk.wait(5)
+    assert [e["response"]["status"] for e in talk.of("response.done")] == ["completed"] * 2
+    assert talk.fake.turns[-1].text == "no stop it now please"
+    assert talk.fake.history[-1][0] == "no stop it now please"
+
+
+def test_a_response_while_the_user_goes_on():
+    talk = WireTalk(think_cost=1.0)
+    talk.say(speech(1))
+    while not talk.of("input_audio_buffer.speech_stopped"):
+        talk.wait(0.02)
+    talk.send("response.create", response={"metadata": {"k": "v"}})
+    count = len(talk.events)
+    talk.say(speech(1))
+    kinds = [e["type"] for e in talk.events[count:]]
+    started = kinds.index("input_audio_buffer.speech_started")
+    assert kinds[started + 1 : started + 1 + len(LAST[True])] == LAST[True]
+    assert talk.of("response.done")[0]["response"]["status_details"]["reason"] == "turn_detected"
+    talk.wait(5)
+    assert [e["response"]["status"] for e in talk.of("response.done")] == ["cancelled", "completed"]
+
+
+def test_a_text_is_answered_though_a_cough_came_between():
+    talk = WireTalk(lambda audio: "")
+    talk.send("conversation.item.create", item=text_item("who are you?"))
+    talk.say(speech(0.4))
+    assert talk.of("input_audio_buffer.speech_started")
+    talk.send("response.create")
+    talk.wait(5)
+    (done,) = talk.of("response.done")
+    assert done["response"]["status"] == "completed"
+    assert talk.fake.history == [("who are you?", "one two three four")]
+
+
+def test_an_answer_that_was_not_wanted_costs_no_later_one():
+    talk = WireTalk(lambda audio: "hello" if len(audio) > 16_000 else "")
+    talk.update(audio={"input": {"turn_detection": {"create_response": False}}})
+    talk.say(speech(0.4))
+    talk.send("response.create")
+    talk.send("response.cancel")
+    talk.wait(3)
+    talk.update(audio={"input": {"turn_detection": {"create_response": True}}})
+    talk.say(speech(1.2))
+    talk.wait(5)
+    assert [e["response"]["status"] for e in talk.of("response.done")] == ["cancelled", "completed"]
+
+
+def test_a_question_comes_before_its_answer():
+    talk = WireTalk()
+    talk.say(speech(1))
+    talk.send("response.create")
+    talk.wait(4)
+    assert [e["item"]["role"] for e in talk.of("conversation.item.added")] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("fail_after", [0, 1])
+def test_a_failed_reply_is_forgotten_with_its_items(fail_after):
+    talk = WireTalk(fail_after=fail_after)
+    talk.say(speech(1))
+    talk.wait(3)
+    assert talk.fake.history
+    for item_id in list(talk.orders.conversation):
+        talk.send("conversation.item.delete", item_id=item_id)
+    talk.wait(0.2)
+    assert talk.fake.history == []
+
+
+def test_what_is_deleted_is_not_told_of_again():
+    talk = WireTalk(words=["word"] * 20)
+    talk.send("response.create")
+    talk.nothing(1)
+    (item_id,) = talk.orders.conversation
+    told = [e["type"] for e in talk.send("conversation.item.delete", item_id=item_id)]
+    assert told == [*LAST[True], "conversation.item.deleted"]
+    talk.nothing(2)
+    assert talk.events[-1]["type"] == "conversation.item.deleted"
+    assert talk.fake.history == []
+
+
+@pytest.mark.parametrize("kinds", [["audio", "text"], ["text", "audio"], ["audio"]])
+def test_sound_is_sent_with_words_in_any_order(kinds):
+    (told,) = WireTalk().update(output_modalities=kinds)
+    assert told["type"] == "session.updated"
 
 
 def test_text_only():
@@ -330,9 +468,11 @@ def test_a_turn_that_is_not_to_be_answered():
     assert talk.of("response.done")[0]["response"]["status"] == "completed"
 
 
-def test_turns_by_hand():
+@pytest.mark.parametrize("off", [None, False])
+def test_turns_by_hand(off):
     talk = WireTalk()
-    talk.update(audio={"input": {"turn_detection": None}})
+    (told,) = talk.update(audio={"input": {"turn_detection": off}})
+    assert told["session"]["audio"]["input"]["turn_detection"] is None
     talk.wait(0.06)
     empty = talk.send("input_audio_buffer.commit")
     assert codes(empty) == ["input_audio_buffer_commit_empty"]

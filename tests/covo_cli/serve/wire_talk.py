@@ -79,59 +79,107 @@ class Orders:
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
+        self.conversation: list[str] = []  # as a client puts it together
         self.items: set[str] = set()
+        self.done: set[str] = set()
+        self.deleted: set[str] = set()
+        self.expected: list[tuple[str, str]] = []  # what must come next, and of which item
         self.response: list[dict[str, Any]] | None = None  # the active one's events
         self.over: set[str] = set()
         self.silenced = ""  # the response over which speech started, which interrupts it
         self.interrupts = True
         self.speaking = ""
+        self.speech_ms = 0
         self.stopped: set[str] = set()
         self.committed: set[str] = set()
         self.transcribed: set[str] = set()
-        self.own: set[str] = set()
+        self.sound: dict[str, int] = defaultdict(int)  # samples sent of each item
 
     def take(self, event: dict[str, Any]) -> None:
         assert event["event_id"] not in self.ids
         self.ids.add(event["event_id"])
         kind = event["type"]
-        before = event.get("previous_item_id")
-        assert before is None or before in self.items
+        self._check_mentions(event)
+        if self.expected:
+            assert (kind, _item_of(event)) == self.expected.pop(0)
         if kind == "response.created":
             assert self.response is None, "two responses at once"
+            assert event["response"]["id"] not in self.over
             self.response = []
         if self.response is not None and self._belongs(event):
             self._of_response(event)
-        elif "response_id" in event:
-            raise AssertionError(f"{kind} outside its response")
+        else:
+            assert "response_id" not in event, f"{kind} outside its response"
+            if self.response:
+                assert self.silenced != self._response_id, f"{kind} while an interrupted one ends"
+        self._take_item(kind.removeprefix("conversation.item."), event)
         match kind:
             case "session.updated":
                 turns = event["session"]["audio"]["input"].get("turn_detection") or {}
                 self.interrupts = turns.get("interrupt_response", True)
-            case "conversation.item.added":
-                self.items.add(event["item"]["id"])
-            case "conversation.item.done":
-                assert event["item"]["id"] in self.items
             case "input_audio_buffer.speech_started":
                 assert not self.speaking, "speech started twice"
-                self.speaking = event["item_id"]
+                assert event["item_id"] not in {*self.items, *self.stopped}
+                self.speaking, self.speech_ms = event["item_id"], event["audio_start_ms"]
                 if self.response is not None and self.interrupts:
                     self.silenced = self._response_id
             case "input_audio_buffer.speech_stopped":
                 assert self.speaking == event["item_id"]
+                assert event["audio_end_ms"] >= self.speech_ms
                 self.speaking = ""
                 self.stopped.add(event["item_id"])
             case "input_audio_buffer.committed":
-                assert event["item_id"] not in self.committed
+                assert event["item_id"] not in {*self.committed, self.speaking}
                 self.committed.add(event["item_id"])
-            case "conversation.item.input_audio_transcription.completed":
-                assert event["item_id"] in self.committed, "words before their item"
-                assert event["item_id"] not in self.transcribed
-                self.transcribed.add(event["item_id"])
+                names = ("conversation.item.added", "conversation.item.done")
+                self.expected = [(name, event["item_id"]) for name in names]
+
+    def at_rest(self) -> None:
+        """What must hold when nothing is going on."""
+        assert self.response is None, "a response was never done"
+        assert not self.speaking, "speech never stopped"
+        assert self.items - self.deleted == set(self.conversation) <= self.done
+
+    def _take_item(self, kind: str, event: dict[str, Any]) -> None:
+        match kind, event:
+            case "added", {"item": {"id": item_id}, "previous_item_id": before}:
+                assert item_id not in self.items
+                self.items.add(item_id)
+                place = 0 if before is None else self.conversation.index(before) + 1
+                self.conversation.insert(place, item_id)
+            case "done", {"item": {"id": item_id}, "previous_item_id": before}:
+                assert item_id not in self.done
+                self.done.add(item_id)
+                place = self.conversation.index(item_id)
+                assert before == (self.conversation[place - 1] if place else None)
+            case "retrieved", {"item": {"id": item_id}}:
+                assert item_id in self.conversation
+            case "deleted", {"item_id": item_id}:
+                self.deleted.add(item_id)
+                if item_id in self.conversation:
+                    self.conversation.remove(item_id)
+            case "truncated", {"item_id": item_id, "audio_end_ms": end}:
+                assert item_id in self.items
+                assert 0 <= end <= self.sound[item_id] / 24, "more is heard than was sent"
+            case "input_audio_transcription.delta", {"item_id": item_id}:
+                assert item_id in {self.speaking, *self.stopped, *self.committed}
+                assert item_id not in self.transcribed
+            case "input_audio_transcription.completed", {"item_id": item_id}:
+                assert item_id in self.committed, "words before their item"
+                assert item_id not in self.transcribed
+                self.transcribed.add(item_id)
 
     @property
     def _response_id(self) -> str:
         assert self.response
         return self.response[0]["response"]["id"]
+
+    def _check_mentions(self, event: dict[str, Any]) -> None:
+        if event["type"] in ("conversation.item.deleted", "conversation.item.truncated"):
+            return
+        output = event.get("response", {}).get("output", [])
+        mentioned = {_item_of(event), event.get("previous_item_id"), *(i["id"] for i in output)}
+        assert not mentioned & self.deleted, f"{event['type']} mentions a deleted item"
 
     def _belongs(self, event: dict[str, Any]) -> bool:
         if event["type"].startswith("response."):
@@ -152,9 +200,14 @@ class Orders:
             assert event["response_id"] == self._response_id
         if len(events) <= len(FIRST):
             assert kind == FIRST[len(events) - 1]
+        elif kind != "response.done":
+            assert _item_of(event) == events[1]["item"]["id"]
+        if kind.endswith(".delta"):
+            assert self.silenced != self._response_id, "more of it after speech started"
         if kind == "response.output_audio.delta":
-            assert self.silenced != self._response_id, "sound after speech started"
-            assert len(base64.b64decode(event["delta"])) % 2 == 0
+            sound = base64.b64decode(event["delta"])
+            assert len(sound) % 2 == 0
+            self.sound[event["item_id"]] += len(sound) // 2
         if kind != "response.done":
             return
         kinds = [e["type"] for e in events]
@@ -168,13 +221,23 @@ class Orders:
         done = next(e for e in events if e["type"] == f"{name}.done")
         assert done["transcript" if speaks else "text"] == told
         response = event["response"]
+        assert response.get("metadata") == events[0]["response"].get("metadata")
         (item,) = response["output"]
         assert item["content"][0]["transcript" if speaks else "text"].strip() in told
         if response["status"] == "cancelled":
-            assert response["status_details"]["reason"] in ("turn_detected", "client_cancelled")
+            reason = response["status_details"]["reason"]
+            interrupted = self.silenced == response["id"]
+            assert reason == ("turn_detected" if interrupted else "client_cancelled")
+        else:
+            assert response["status"] in ("completed", "failed")
         assert response["usage"]["total_tokens"] == 0
         self.over.add(response["id"])
         self.response = None
+
+
+def _item_of(event: dict[str, Any]) -> str:
+    """The id of the item that an event is about, empty for none."""
+    return event.get("item_id") or event.get("item", {}).get("id", "")
 
 
 class WireTalk:
