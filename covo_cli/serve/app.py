@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
@@ -25,7 +26,7 @@ from covo_cli.serve.protocol import WireProtocol
 from covo_cli.serve.realtime.session import RealtimeSession
 from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
 from covo_cli.serve.realtime.speaker import SocketSpeaker
-from covo_cli.serve.realtime.wire import new_id
+from covo_cli.serve.realtime.wire import WireError, new_id, read_json
 from covo_cli.serve.recording import SessionRecordings
 
 RETRY_S = 5
@@ -38,6 +39,10 @@ LIVE = WireProtocol(
 
 _OPEN_PATHS = {"/health", "/"}
 _ABORT = "covo.abort"
+_ASKED = "covo.asked"
+_MOST_BODY = 1024 * 1024
+
+_NO_CALLS = "WebRTC is not served here: connect a WebSocket to /v1/realtime"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -74,6 +79,7 @@ class ServerApp:
                 WebSocketRoute("/v1/live/sessions", partial(self._talk, LIVE)),
                 Route("/v1/models", self._models),
                 Route("/v1/realtime/client_secrets", self._client_secret, methods=["POST"]),
+                Route("/v1/realtime/calls", self._call, methods=["POST"]),
                 Route("/health", self._health),
                 Route("/metrics", self._metrics),
                 *pages,
@@ -106,7 +112,7 @@ class ServerApp:
             why = "the server stops" if self.places.draining else "all places are taken"
             return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, why)
         if refusal is None and needs_token:
-            self._handshake.let_in(headers, protocols)
+            scope[_ASKED] = self._handshake.let_in(headers, protocols)
         return refusal
 
     async def _talk(self, protocol: WireProtocol, socket: WebSocket) -> None:
@@ -119,6 +125,7 @@ class ServerApp:
             socket.scope[_ABORT],
             self.figures,
             self._recordings,
+            asked=json.loads(socket.scope[_ASKED] or b"{}"),
         )
         await connection.serve()
 
@@ -135,9 +142,21 @@ class ServerApp:
         return JSONResponse({"object": "list", "data": [model]})
 
     async def _client_secret(self, request: Request) -> JSONResponse:
-        secret, expires_at = self._handshake.issue_secret()
-        session = SessionObject(self._served, new_id("sess"), expires_at).value
-        return JSONResponse({"value": secret, "expires_at": expires_at, "session": session})
+        try:
+            asked = await _session_of(request)
+            secret, expires_at = self._handshake.issue_secret(json.dumps(asked).encode())
+            session = SessionObject(self._served, new_id("sess"), expires_at)
+            session.update(asked)
+        except WireError as error:
+            return JSONResponse({"error": error.told()["error"]}, HTTPStatus.BAD_REQUEST)
+        except ValueError:
+            long = WireError("the session is too long for a secret", "session", "too_large")
+            return JSONResponse({"error": long.told()["error"]}, HTTPStatus.BAD_REQUEST)
+        return JSONResponse({"value": secret, "expires_at": expires_at, "session": session.value})
+
+    async def _call(self, request: Request) -> JSONResponse:
+        error = WireError(_NO_CALLS, code="unsupported").told()["error"]
+        return JSONResponse({"error": error}, HTTPStatus.NOT_IMPLEMENTED)
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self.figures.metrics(), media_type=MEDIA_TYPE)
@@ -147,6 +166,20 @@ class ServerApp:
         state = {"sessions": places.busy, "places": places.count, "queued": places.queued}
         status = "draining" if places.draining else "ok" if places.count else "failed"
         return JSONResponse({"status": status, **state}, 200 if status == "ok" else 503)
+
+
+async def _session_of(request: Request) -> dict[str, Any]:
+    """Return the session that a request for a secret asks for. Raises: WireError."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_BODY:
+            raise WireError("the request may have 1 MiB", code="too_large")
+    value = read_json(body.decode("utf-8", "replace")) if body.strip() else {}
+    session = value.get("session")
+    if not isinstance(session, dict | None):
+        raise WireError("session must be an object", "session", "invalid_type")
+    return session or {}
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: SendMessage) -> None:

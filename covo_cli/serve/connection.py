@@ -70,6 +70,7 @@ class SessionConnection:
     """Serves one accepted socket; ``abort`` drops it at once.
 
     ``describe``: what is told of an engine. ``recordings`` None: sessions are not recorded.
+    ``asked``: the session that the client's secret asks for.
     """
 
     def __init__(
@@ -82,7 +83,9 @@ class SessionConnection:
         abort: Callable[[], None],
         figures: ServerFigures,
         recordings: SessionRecordings | None = None,
+        asked: dict[str, Any] | None = None,
     ) -> None:
+        self._asked = asked or {}
         self._protocol = protocol
         self._recordings = recordings
         self._socket = socket
@@ -143,7 +146,7 @@ class SessionConnection:
             received = await self._socket.receive()
             if received["type"] == "websocket.disconnect":
                 raise _Gone(0, "the client has left")
-            message = received.get("text") or ""  # bytes are no event
+            message = received.get("text") or _text(received.get("bytes"))
             now = self._heard_at = time.monotonic()
             allowed = min(self._limits.events, allowed + (now - counted_at) * self._limits.events)
             counted_at = now
@@ -199,8 +202,9 @@ class SessionConnection:
         conversation: Conversation
 
         def send(event: dict[str, Any]) -> None:
+            text = json.dumps(event)  # now: what it tells of may change before it is sent
             with contextlib.suppress(RuntimeError):  # the loop is closed
-                self._loop.call_soon_threadsafe(self._send, event)
+                self._loop.call_soon_threadsafe(self._send, text)
 
         def tell(level: str, text: str) -> None:
             if self._extended:
@@ -219,6 +223,7 @@ class SessionConnection:
             int(time.time() + self._limits.session),
             self._extended,
             partial(self._figures.answer, self._session_id),
+            self._asked,
         )
         session = self._protocol.session(link, speaker)
         recorders = []
@@ -273,11 +278,10 @@ class SessionConnection:
     async def _tell_place(self, position: int) -> None:
         if self._extended:
             event = {"type": "covo.queue", "event_id": new_id("event"), "position": position}
-            self._send(event)
+            self._send(json.dumps(event))
 
-    def _send(self, event: dict[str, Any]) -> None:
+    def _send(self, text: str) -> None:
         """Queue an event; drop a client that lets too much wait."""
-        text = json.dumps(event)
         self._queued += len(text)
         if self._queued > MOST_QUEUED:
             self._abort()
@@ -285,6 +289,11 @@ class SessionConnection:
                 self._outbox.get_nowait()
             return
         self._outbox.put_nowait(text)
+
+
+def _text(data: bytes | None) -> str:
+    """Return a binary message as text: some clients send their events so."""
+    return (data or b"").decode("utf-8", "replace")
 
 
 def described(engine: Engine, served: ServedEngine) -> ServedEngine:

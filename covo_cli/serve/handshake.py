@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import secrets
 import time
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,8 +27,13 @@ _KEY_PROTOCOL = "openai-insecure-api-key."
 SECRET_S = 60.0
 """How long a client secret is valid."""
 
-_SIGNED_BYTES = 22
-"""Bytes of a client secret before its signature: when it ends, and a random number."""
+MOST_ASKED = 4096
+"""Bytes of a session, compressed, that a client secret may ask for: it has to fit into a header."""
+
+_HEAD_BYTES = 22
+"""Bytes of a client secret that name it: when it ends, and a random number."""
+
+_SIGNATURE_BYTES = hashlib.sha256().digest_size
 
 
 def new_token() -> str:
@@ -53,14 +59,18 @@ class Handshake:
     origins: tuple[str, ...] = ()
     _used: dict[bytes, float] = field(default_factory=dict, repr=False)
 
-    def issue_secret(self) -> tuple[str, int]:
+    def issue_secret(self, asked: bytes = b"") -> tuple[str, int]:
         """Return a token that is valid once, and when it expires, in seconds of the epoch.
 
-        It is signed with the server's token, so that all servers with the same one accept it.
+        It carries what is ``asked`` for its session, and is signed with the server's token, so that
+        all servers with the same one accept it. Raises: ValueError, if more is asked than fits.
         """
+        packed = zlib.compress(asked) if asked else b""
+        if len(packed) > MOST_ASKED:
+            raise ValueError("too much is asked for")
         until = int(time.time() + SECRET_S)
-        signed = until.to_bytes(8, "big") + secrets.token_bytes(_SIGNED_BYTES - 8)
-        whole = base64.urlsafe_b64encode(signed + self._signature(signed))
+        head = until.to_bytes(8, "big") + secrets.token_bytes(_HEAD_BYTES - 8)
+        whole = base64.urlsafe_b64encode(head + self._signature(head + packed) + packed)
         return f"{_KEY_START}{whole.decode()}", until
 
     def refusal(
@@ -82,12 +92,17 @@ class Handshake:
             return Refusal(HTTPStatus.UNAUTHORIZED, "a valid token is needed")
         return None
 
-    def let_in(self, headers: Mapping[str, str], protocols: Iterable[str] = ()) -> None:
-        """Note that a request is not refused: if it came with a client secret, that is used up."""
+    def let_in(self, headers: Mapping[str, str], protocols: Iterable[str] = ()) -> bytes:
+        """Note that a request is not refused: if it came with a client secret, that is used up.
+
+        Return what the secret asks for.
+        """
         secret = self._secret(_given_token(headers, protocols))
-        if secret is not None:
-            signed, until = secret
-            self._used[signed] = until
+        if secret is None:
+            return b""
+        head, until, packed = secret
+        self._used[head] = until
+        return zlib.decompress(packed) if packed else b""
 
     def _is_our_host(self, host: str) -> bool:
         try:
@@ -111,20 +126,23 @@ class Handshake:
             return True
         return self._secret(given) is not None
 
-    def _secret(self, given: str) -> tuple[bytes, int] | None:
-        """Return what is signed of a client secret that is valid, and when it ends."""
+    def _secret(self, given: str) -> tuple[bytes, int, bytes] | None:
+        """Return the name of a client secret that is valid, when it ends, and what it asks for."""
         try:
             whole = base64.urlsafe_b64decode(given.removeprefix(_KEY_START))
         except ValueError:
             return None
-        signed, signature = whole[:_SIGNED_BYTES], whole[_SIGNED_BYTES:]
-        if len(signature) != hashlib.sha256().digest_size:  # the key is slow to make
+        head, rest = whole[:_HEAD_BYTES], whole[_HEAD_BYTES:]
+        signature, packed = rest[:_SIGNATURE_BYTES], rest[_SIGNATURE_BYTES:]
+        if (
+            len(signature) != _SIGNATURE_BYTES or len(packed) > MOST_ASKED
+        ):  # the key is slow to make
             return None
-        if not hmac.compare_digest(signature, self._signature(signed)):
+        if not hmac.compare_digest(signature, self._signature(head + packed)):
             return None
-        now, until = time.time(), int.from_bytes(signed[:8], "big")
+        now, until = time.time(), int.from_bytes(head[:8], "big")
         self._used = {other: end for other, end in self._used.items() if end > now}
-        return None if until <= now or signed in self._used else (signed, until)
+        return None if until <= now or head in self._used else (head, until, packed)
 
     def _signature(self, signed: bytes) -> bytes:
         return hmac.digest(self._key, signed, "sha256")

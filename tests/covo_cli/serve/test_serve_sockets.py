@@ -153,6 +153,41 @@ def test_a_full_server_leaves_a_client_secret_valid(server):
     opened(server, additional_headers=key).close()
 
 
+def test_a_client_secret_carries_its_session(server):
+    asked = {
+        "type": "realtime",
+        "instructions": "Be a pirate.",
+        "audio": {"output": {"speed": 1.2}},
+    }
+    address = f"{server.address}/realtime/client_secrets"
+    made = httpx.post(address, headers=BEARER, json={"session": asked}).json()
+    assert made["session"]["instructions"] == "Be a pirate."
+    with opened(server, additional_headers={"Authorization": f"Bearer {made['value']}"}) as socket:
+        session = receive(socket, "session.created")[-1]["session"]
+        assert session["instructions"] == "Be a pirate."
+        assert session["audio"]["output"]["speed"] == 1.2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"[]", b"{", b'{"session": 1}', b'{"session": {"type": "transcription"}}'),
+        json.dumps({"session": {"instructions": "".join(map(chr, range(300, 9000)))}}).encode(),
+    ],
+)
+def test_a_secret_for_what_is_no_session_is_refused(server, body):
+    address = f"{server.address}/realtime/client_secrets"
+    refused = httpx.post(address, headers=BEARER, content=body)
+    assert refused.status_code == 400
+    assert refused.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_call_by_webrtc_is_refused_with_a_word(server):
+    refused = httpx.post(f"{server.address}/realtime/calls", headers=BEARER, content=b"v=0")
+    assert refused.status_code == 501
+    assert "WebSocket" in refused.json()["error"]["message"]
+
+
 def test_a_connection_without_a_request_is_dropped(server, monkeypatch):
     def connected(data: bytes = b"") -> socket_module.socket:
         made = socket_module.create_connection(("127.0.0.1", server.port), timeout=5)
@@ -280,12 +315,12 @@ def test_a_message_that_is_too_long_closes_the_socket(server):
         assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
 
 
-def test_bytes_are_an_error_and_no_more(server):
+def test_bytes_are_read_as_text(server):
     with opened(server) as socket:
         receive(socket, "session.created")
         socket.send(b"\x00\x01")
         assert receive(socket, "error")[-1]["error"]["code"] == "invalid_json"
-        send(socket, "session.update", session={})
+        socket.send(b'{"type": "session.update", "session": {}}')  # as some clients send text
         receive(socket, "session.updated")
 
 
