@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import signal
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
-from threading import Timer
-from types import FrameType, TracebackType
+from types import TracebackType
 
 from rich.text import Text
 
@@ -23,10 +20,10 @@ from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.conversation.ends import Ends, FilePair, advice, file_ends, live_ends
 from covo_cli.conversation.heap import HeapTrimmer
-from covo_cli.conversation.request import Quit, Request
+from covo_cli.conversation.stopping import HUNG_UP, requests, told_of
 from covo_cli.engines.engines import EngineChoice, build_engine, choose_engine, voices_to_choose
 from covo_cli.engines.own_tools import build_tools
-from covo_cli.errors import SettingsError, is_expected, message_for
+from covo_cli.errors import SettingsError, message_for
 from covo_cli.process.interrupt import not_within_imports
 from covo_cli.process.leaving import EXIT_ERROR, EXIT_INTERRUPTED, QUIT_S, leave_within
 from covo_cli.process.log import native_log_path
@@ -42,6 +39,7 @@ from covo_cli.screen import choose_mode, make_screen
 from covo_cli.screen.job_control import job_control
 from covo_cli.screen.keyboard import Keyboard
 from covo_cli.screen.keys import KeyMachine
+from covo_cli.screen.live import TERMINAL_GONE
 from covo_cli.screen.view import ConversationInfo
 from covo_cli.screen.words import latency_line
 from covo_cli.sessions.continuing import ContinuedSession
@@ -56,16 +54,6 @@ from model.tools.toolbox import Toolbox
 
 SLOW_LOAD_S = 10.0
 """Seconds of loading after which its stages are told where there is no terminal."""
-
-WORK_LIMIT_S = 10.0
-"""In place of :data:`QUIT_S` at full speed, where the loop itself does the models' work."""
-
-_STOPPED_BY = {
-    "SIGINT": Quit().reason,
-    "SIGTERM": "the system stopped covo (SIGTERM)",
-    "SIGHUP": "the terminal was closed (SIGHUP)",
-}
-"""The signals that ask to quit, where the system has them, and what is recorded then."""
 
 log = logging.getLogger(__name__)
 
@@ -154,14 +142,14 @@ def run_conversation(
     try:
         with (
             python_stderr_off_terminal() if mode == "live" else nullcontext(),
-            _requests(conversation, QUIT_S if ends.real_time else WORK_LIMIT_S) as send,
+            requests(conversation, stack, real_time=ends.real_time) as send,
             job_control(keyboard := Keyboard(keys, send), screen),
             screen,
             keyboard,
         ):
             conversation.run()
     finally:
-        reason = conversation.reason or _told_of(sys.exception())
+        reason = conversation.reason or told_of(sys.exception())
         log.info("the conversation ended after %.1f s: %s", seconds(conversation.at), reason)
         if recorder is not None:
             recorder.close(without_secrets(reason))
@@ -169,7 +157,7 @@ def run_conversation(
             ends.close()  # complete the output file, however long that takes
     code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
     leave_within(QUIT_S, code)  # from here on: a terminal may take no more output
-    if not as_json:
+    if not as_json and conversation.reason not in (TERMINAL_GONE, HUNG_UP):
         _farewell(report, recorder, ends)
     _tell_pending(tools, PlainConsole(stderr=as_json, wide=True))
     return code
@@ -234,43 +222,6 @@ def _load(engine: Engine, reason: str) -> None:
     info = engine.info
     parts = "; ".join(f"{part}: {name}" for part, name in info.parts.items())
     log.info("engine %s, voice %s, on %s: %s", info.name, info.voice, info.device, parts)
-
-
-@contextmanager
-def _requests(conversation: Conversation, limit_s: float) -> Iterator[Callable[[Request], None]]:
-    """Yield the function that sends requests. The signals of :data:`_STOPPED_BY` send Quit, too.
-
-    A second Ctrl-C interrupts at once. Once asked to quit, the loop and the screen have
-    ``limit_s`` to end. Under ``nohup`` a closed terminal ends nothing.
-    """
-    countdowns: list[Timer] = []
-
-    def send(request: Request) -> None:
-        if isinstance(request, Quit):
-            countdowns.append(leave_within(limit_s, EXIT_ERROR))
-        conversation.send(request)
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        send(Quit(_STOPPED_BY[signal.Signals(number).name]))
-
-    known = [getattr(signal, name) for name in _STOPPED_BY if hasattr(signal, name)]
-    heeded = [n for n in known if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, ask) for number in heeded}
-    try:
-        yield send
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for countdown in countdowns:
-            countdown.cancel()
-
-
-def _told_of(error: BaseException | None) -> str:
-    """Return why the conversation ended, for the record."""
-    if isinstance(error, KeyboardInterrupt):
-        return Quit().reason
-    return f"an error: {error}" if error is not None and is_expected(error) else "an error"
 
 
 def _limit_closing(

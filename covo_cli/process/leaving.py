@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import os
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -71,7 +72,20 @@ def leave(code: int) -> NoReturn:
 
         logging.getLogger(__name__).info("leaving with workers running: %s", ", ".join(working))
         _exit_now(code)
+    for stream in (sys.stdout, sys.stderr):
+        _drop_unreadable(stream)
     sys.exit(code)
+
+
+def _drop_unreadable(stream: TextIO) -> None:
+    """Drop what is left to write if its reader has gone, which would change the exit code."""
+    try:
+        stream.flush()
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.EPIPE):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except ValueError:  # closed
+        pass
 
 
 def _give_up(seconds: float, code: int, last_words: Callable[[], str]) -> None:

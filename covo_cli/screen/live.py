@@ -55,6 +55,8 @@ A frame drawn just before the terminal reports that it got narrower is then cut 
 instead of taking more rows than were counted.
 """
 
+TERMINAL_GONE = "the terminal has gone"
+
 log = logging.getLogger(__name__)
 
 
@@ -117,7 +119,7 @@ class LiveScreen:
     def on_tick(self, tick: Tick) -> None:
         """Take in one frame. Raises: OutputClosed when the terminal has gone."""
         if self._lost:
-            raise OutputClosed("the terminal has gone")
+            raise OutputClosed(TERMINAL_GONE)
         if self._plain is not None:
             self._plain.on_tick(tick)
             return

@@ -142,6 +142,22 @@ def test_nothing_native_reaches_the_terminal_even_after_quitting(covo, tmp_path)
         assert f"ALSA lib {when}" in native
 
 
+def test_a_terminal_that_goes_ends_it_without_a_fuss(covo, tmp_path):
+    terminal, end = pty.openpty()
+    program = covo("reply", stdin=end, stdout=end, stderr=end)
+    os.close(end)
+    shown = b""
+    while b" REC " not in shown:  # of the live screen
+        shown += os.read(terminal, 4096)
+    os.close(terminal)
+    program.send_signal(signal.SIGHUP)
+    assert program.wait(timeout=60) == 0
+    (session,) = (tmp_path / "data" / "sessions").iterdir()
+    reason = json.loads((session / "session.json").read_text())["end_reason"]
+    assert reason in ("the terminal was closed (SIGHUP)", "the terminal has gone")
+    assert "unexpected error" not in (tmp_path / "logs" / "covo.log").read_text()
+
+
 STALLED = """
 import sys
 from covo_cli.process import leaving
