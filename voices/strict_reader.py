@@ -134,6 +134,9 @@ def _inside(info: inspect.Type, value: Any, place: str) -> Iterable[tuple[inspec
         case inspect.ListType(item_type=kind) | inspect.VarTupleType(item_type=kind):
             items = value if isinstance(value, list) else ()
             return [(kind, one, f"{place}[{index}]") for index, one in enumerate(items)]
+        case inspect.TupleType(item_types=kinds) if isinstance(value, list):
+            both = enumerate(zip(kinds, value, strict=False))  # its length is msgspec's to check
+            return [(kind, one, f"{place}[{index}]") for index, (kind, one) in both]
     return ()
 
 

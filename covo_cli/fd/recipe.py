@@ -182,6 +182,8 @@ class SoundSection:
 
     def __post_init__(self) -> None:
         _check_ranges(self)
+        if self.level[1] > 0:
+            raise ValueError("level must not be above 0 dBFS")
         if list(self.snr) != sorted(self.snr):
             raise ValueError("snr must rise")
         if self.rt60[0] <= 0:

@@ -41,6 +41,7 @@ class Bicycle:
     bell: Bell = dataclasses.field(default_factory=Bell)
     manual: Path = Path()
     electric: bool = False
+    rims: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         if len(self.wheels) > 2:
@@ -74,6 +75,8 @@ def test_toml_and_json_are_read_alike(tmp_path: Path) -> None:
         ("name = 'a'\nnmae = 'b'", "nmae is not a known key; did you mean name?"),
         ("name = 'a'\n[spare]\nsize = 0", "spare.size must be a number > 0"),
         ("name = 'a'\n[spare]\nsize = nan", "spare.size must be a finite number, not nan"),
+        ("name = 'a'\nrims = [1.0, inf]", "rims[1] must be a finite number, not inf"),
+        ("name = 'a'\nrims = [1.0]", "rims must be a list of length 2, not 1"),
         ("name = 'a'\n[spare]\nsize = 1\nspokes = 1.5", "spare.spokes must be a whole number"),
         ("name = 'a'\n[spare]\nsize = 1\ncolour = 'green'", "spare.colour must be red or blue"),
         ("name = 'a'\n[spare]\nsize = 1\nkind = 'mid'", "spare.kind must be front or rear"),

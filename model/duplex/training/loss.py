@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Annotated
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -15,6 +17,7 @@ from model.duplex.protocol.grammar import CHOSEN, Place
 from model.duplex.training.batch import Batch, hidden_states
 from model.duplex.training.sample import ANY_TOKEN, TokenKind
 
+Weight = Annotated[float, Meta(ge=0)]
 ROWS = 1024
 """Rows whose logits are held at once: 0.6 GB of them at full size."""
 
@@ -28,15 +31,15 @@ class LossWeights:
     a ratio of r once SHIFT's probability is above 1 / (1 + r).
     """
 
-    think: float = 0.1
-    hard_think: float = 1.0
-    shift: float = 3.0
-    stop: float = 3.0
-    text: float = 1.0
-    text_end: float = 1.0
-    text_filler: float = 0.05
-    speech: float = 0.25
-    speech_filler: float = 0.3
+    think: Weight = 0.1
+    hard_think: Weight = 1.0
+    shift: Weight = 3.0
+    stop: Weight = 3.0
+    text: Weight = 1.0
+    text_end: Weight = 1.0
+    text_filler: Weight = 0.05
+    speech: Weight = 0.25
+    speech_filler: Weight = 0.3
 
 
 @dataclass(frozen=True, slots=True)

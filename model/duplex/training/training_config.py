@@ -20,6 +20,7 @@ from voices.folders import expanded
 
 Count = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
+Rate = Annotated[float, Meta(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ class TrainingSection:
     batch: Count = 8
     positions: NotNegative = 0
     accumulate: Count = 1
-    learning_rate: float = 1e-4
-    encoder_rate: float | None = None
-    adapter_rate: float | None = None
-    rows_rate: float | None = None
+    learning_rate: Annotated[float, Meta(gt=0)] = 1e-4
+    encoder_rate: Rate | None = None
+    adapter_rate: Rate | None = None
+    rows_rate: Rate | None = None
     warm_up: NotNegative = 100
     lowest_rate: Annotated[float, Meta(ge=0, le=1)] = 0.1
-    weight_decay: float = 0.01
-    clip: float = 1.0
+    weight_decay: Rate = 0.01
+    clip: Annotated[float, Meta(gt=0)] = 1.0
     teacher: Annotated[float, Meta(ge=0, le=1)] = 0.5
     recompute: bool = False
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -115,7 +116,7 @@ class TrainingSection:
     save_every: Count = 500
     judge_every: NotNegative = 0
     best: Count = 4
-    seed: int = 0
+    seed: NotNegative = 0
     device: str = "cpu"
 
 

@@ -49,6 +49,13 @@ MISTAKES = {
     "emma cannot be held out": changed('held_out_voices = ["michael"', 'held_out_voices = ["emma"'),
     "held_out must be below count": changed("held_out = 400", "held_out = 40000"),
     "duplex_line must be one line with": changed("发音人：{speaker}", "发音人"),
+    r"timing.gap\[1\] must be a finite number": changed("gap = [0.3, 3.0]", "gap = [0.3, inf]"),
+    r"sound.snr\[0\] must be a finite number": changed("snr = [0.0,", "snr = [nan,"),
+    "sound: level must not be above 0 dBFS": changed("level = [-35.0, -15.0]", "level = [-35, 3]"),
+    "training.learning_rate must be .* > 0": changed("learning_rate = 5e-5", "learning_rate = -1"),
+    "training.adapter_rate must be .* >= 0": changed("adapter_rate = 2e-5", "adapter_rate = -1"),
+    "training.clip must be .* > 0": changed("clip = 1.0", "clip = 0"),
+    "loss.hard_think must be .* >= 0": changed("hard_think = 1.0", "hard_think = -1.0"),
     "this covo reads format = 1": changed("format = 1", "format = 2"),
 }
 
