@@ -23,7 +23,7 @@ def duplex(
 ) -> None:
     """Train a full-duplex network on dialogues.
 
-    A stopped run is resumed.
+    A stopped run is resumed; one that is complete is left alone.
     """
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
@@ -34,7 +34,7 @@ def duplex(
     import torch
 
     from covo_cli.process.alone import alone_in
-    from model.duplex.training.training import DuplexTrainer
+    from model.duplex.training.training import DONE, DuplexTrainer, is_trained
     from model.duplex.training.training_config import TrainingConfig
 
     console = PlainConsole()
@@ -52,6 +52,13 @@ def duplex(
         alone_in(config.parent if work else read.network.output),
         Progress(*columns, console=console) as progress,
     ):
+        if take is None and is_trained(read):
+            console.print(
+                f"{read.network.output} is trained already; to train it again, delete "
+                f"{read.network.output / DONE}",
+                soft_wrap=True,
+            )
+            return
         trainer = DuplexTrainer(read)
         if take is not None:
             trainer.take(take)

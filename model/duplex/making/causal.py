@@ -27,6 +27,7 @@ from model.duplex.making.distilling import Distilling, DistillingSettings
 from model.duplex.network.network import TOKENIZER, DuplexNetwork, load_tokenizer
 from model.duplex.protocol.profile import DuplexProfile, write_profile
 from model.duplex.training.trained import merged_tensors
+from model.duplex.training.whole import written_whole
 from model.errors import TrainingError
 from voices.installation import add_extra
 
@@ -108,15 +109,10 @@ class CausalTrainer:
 
         token2wav and the voices are links to the teacher's.
         """
-        output.mkdir(parents=True, exist_ok=True)
-        tensors = merged_tensors(self._network)
+        tensors = merged_tensors(self._network, self._dtype)
         self._begin_rows(tensors)
-        weights = output / "model.safetensors"
-        part = weights.with_suffix(".part")
-        save_file(
-            {name: t.to("cpu", self._dtype).contiguous() for name, t in tensors.items()}, part
-        )
-        part.replace(weights)
+        with written_whole(output / "model.safetensors") as draft:
+            save_file(tensors, draft)
         write_profile(self._profile, output)
         for name in ("config.json", TOKENIZER):
             (output / name).write_bytes((self._source / name).read_bytes())

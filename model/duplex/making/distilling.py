@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.duplex.network.encoder import StreamingEncoder
+from model.duplex.training.whole import UNREADABLE, written_whole
 from model.errors import TrainingError
 
 STATE = "training.pt"
@@ -131,10 +132,9 @@ class Distilling:
         return _LOWEST_RATE + (1 - _LOWEST_RATE) * 0.5 * (1 + cos(pi * done))
 
     def _save(self) -> None:
-        part = self._state.with_suffix(".part")
         optimizer = self._optimizer.state_dict()
-        torch.save({"step": self.step, "trained": self._trained, "optimizer": optimizer}, part)
-        part.replace(self._state)
+        with written_whole(self._state) as draft:
+            torch.save({"step": self.step, "trained": self._trained, "optimizer": optimizer}, draft)
 
     def _resume(self) -> None:
         try:
@@ -144,5 +144,5 @@ class Distilling:
                     self._trained[name].copy_(values)
             self._optimizer.load_state_dict(state["optimizer"])
             self.step = state["step"]
-        except (OSError, RuntimeError, LookupError, EOFError) as error:
+        except UNREADABLE as error:
             raise TrainingError(f"cannot go on from {self._state}; delete its folder") from error

@@ -138,6 +138,24 @@ def section(sample: Sample, grammar: Grammar, first: int, longest: int | None) -
     )
 
 
+def beginning(sample: Sample, grammar: Grammar, longest: int) -> Sample:
+    """Return the first ``longest`` tokens of a half-duplex sample, or a few less: the user's audio
+    ends with a whole chunk."""
+    if len(sample.ids) <= longest:
+        return sample
+    features = grammar.profile.features_per_chunk
+    heard = (sample.places == Place.USER).nonzero()[0]
+    chunks = int(np.searchsorted(heard, longest)) // features
+    end = min([longest, *heard[chunks * features :][:1].tolist()])
+    return Sample(
+        audio=sample.audio[:chunks],
+        ids=sample.ids[:end],
+        places=sample.places[:end],
+        kinds=sample.kinds[:end],
+        weights=sample.weights[:end],
+    )
+
+
 def teaching_of(
     chunked: ChunkedDialogue, dialogue: TimedDialogue, grammar: Grammar
 ) -> Teaching | None:

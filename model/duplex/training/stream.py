@@ -10,7 +10,7 @@ import numpy as np
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import DialogueFolder
-from model.duplex.training.sample import Sample, section
+from model.duplex.training.sample import Sample, TokenKind, beginning, section
 from model.duplex.training.training_config import TrainingConfig
 from model.errors import TrainingError
 
@@ -54,11 +54,13 @@ class SampleStream:
         chats = int(number * self._share)
         if self._chat is not None and int((number + 1) * self._share) > chats:
             sample = self._chat[chats]
-            if longest and len(sample.ids) > longest:
-                raise TrainingError(
-                    f"a half-duplex sample has {len(sample.ids)} tokens; raise training.positions "
-                    f"from {longest}, or leave it out"
-                )
+            if longest:
+                sample = beginning(sample, self._grammar, longest)
+                if (sample.kinds == TokenKind.NONE).all():
+                    raise TrainingError(
+                        f"the first reply of a half-duplex sample begins behind {longest} tokens; "
+                        "raise training.positions"
+                    )
             return sample
         sample = self._dialogues[number - chats]
         random = np.random.default_rng((self._config.training.seed, number, 1))

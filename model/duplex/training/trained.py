@@ -7,6 +7,7 @@ would ever tell the network what these mean.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from model.duplex.network.network import DuplexNetwork, StateRows
@@ -64,8 +65,16 @@ def add_lora(network: DuplexNetwork, rank: int, alpha: int, encoder_rank: int) -
             parameter.data = parameter.data.float()
 
 
-def merged_tensors(network: DuplexNetwork) -> dict[str, Tensor]:
-    """Return the weights under their published names, with any adapters and rows merged in."""
+def merged_tensors(network: DuplexNetwork, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Return the weights under their published names, as ``dtype`` on the CPU, with any adapters
+    and rows merged in.
+
+    One weight is merged after the other: the device that has trained them has no room for all of
+    them in 32 bits.
+    """
+    own = dict[str, Tensor]()
+    if (rows := network.rows) is not None:
+        own = {"llm.model.embed_tokens.weight": rows.embedding, "llm.lm_head.weight": rows.head}
     tensors: dict[str, Tensor] = {}
     for name, parameter in network.covo.named_parameters():
         if "lora_" in name:
@@ -78,13 +87,11 @@ def merged_tensors(network: DuplexNetwork) -> dict[str, Tensor]:
                 layer = network.covo.get_submodule(owner)
                 delta: Tensor = layer.get_delta_weight("default")  # type: ignore[operator]
                 weight = weight.float() + delta.detach().float()
-        tensors[f"{owner}.{kind}"] = weight
-    if (rows := network.rows) is not None:
-        for name, own in (
-            ("llm.model.embed_tokens.weight", rows.embedding),
-            ("llm.lm_head.weight", rows.head),
-        ):
-            tensors[name] = tensors[name].index_copy(0, rows.ids, own.detach().to(tensors[name]))
+        weight = weight.to("cpu", dtype)
+        if rows is not None and name in own:
+            trained = own[name].detach().to(weight)
+            weight = weight.index_copy(0, rows.ids.cpu(), trained)
+        tensors[f"{owner}.{kind}"] = weight.contiguous()
     return tensors
 
 

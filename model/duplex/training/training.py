@@ -7,14 +7,14 @@ What is trained is the matter of :mod:`model.duplex.training.trained`.
 
 from __future__ import annotations
 
-import pickle
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import cos, pi
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -25,7 +25,7 @@ from model.covo.config.precision import Precision
 from model.covo.loading.assemble import TOKEN2WAV
 from model.covo.speech.voice_catalogue import VOICES
 from model.duplex.network.network import TOKENIZER, load_duplex, load_tokenizer
-from model.duplex.protocol.profile import FILE
+from model.duplex.protocol.profile import FILE, ContextProfile, DuplexProfile, write_profile
 from model.duplex.training.batch import collate
 from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import DialogueFolder
@@ -34,10 +34,13 @@ from model.duplex.training.learner import Learner
 from model.duplex.training.stream import SampleStream
 from model.duplex.training.trained import merged_tensors
 from model.duplex.training.training_config import TrainingConfig
+from model.duplex.training.whole import UNREADABLE, written_whole
 from model.errors import TrainingError
 
 STATE = "training.pt"
 """Checkpoint in the output folder from which a stopped run resumes; removed at the end."""
+DONE = "done.json"
+"""What the weights in the output folder were trained by, once they are complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,20 @@ class StepReport:
     step: int
     loss: float
     losses: Mapping[str, float]
+
+
+def is_trained(config: TrainingConfig) -> bool:
+    """Return whether the weights in the output folder are what ``config`` trains, wherever its
+    folders lie. Raises: OSError."""
+    path = config.network.output / DONE
+    return path.is_file() and path.read_bytes() == _described(config)
+
+
+def _described(config: TrainingConfig) -> bytes:
+    def name(path: Path) -> str:
+        return path.name
+
+    return msgspec.json.encode(config, enc_hook=name) + b"\n"
 
 
 class DuplexTrainer:
@@ -88,6 +105,8 @@ class DuplexTrainer:
         if self.best is not None:
             self.best.take()
         self.export()
+        with written_whole(self._output / DONE) as draft:
+            draft.write_bytes(_described(self._config))
         (self._output / STATE).unlink(missing_ok=True)
 
     def take(self, step: int) -> None:
@@ -116,42 +135,54 @@ class DuplexTrainer:
         return StepReport(self.step, total, means)
 
     def save(self) -> None:
-        """Write the checkpoint that a stopped run resumes from, atomically."""
-        self._output.mkdir(parents=True, exist_ok=True)
-        part = self._output / f"{STATE}.part"
-        torch.save(
-            {
-                "step": self.step,
-                "drawn": self._stream.drawn,
-                "trained": dict(self._learner.trained),
-                "optimizer": self._learner.optimizer.state_dict(),
-                "random": torch.get_rng_state(),
-            },
-            part,
-        )
-        part.replace(self._output / STATE)
+        """Write the checkpoint that a stopped run resumes from, atomically. Raises:
+        TrainingError."""
+        state = {
+            "step": self.step,
+            "drawn": self._stream.drawn,
+            "trained": dict(self._learner.trained),
+            "optimizer": self._learner.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        with written_whole(self._output / STATE) as draft:
+            torch.save(state, draft)
 
     def export(self) -> None:
         """Write a runnable checkpoint in the published layout: the network and, from the source
-        folder, its profile, tokenizer, token2wav and voices."""
+        folder, its profile, tokenizer, token2wav and voices. Raises: TrainingError."""
         source = self._config.network.folder
-        self._output.mkdir(parents=True, exist_ok=True)
         dtype = getattr(torch, self._config.network.dtype)
-        tensors = merged_tensors(self.network)
+        tensors = merged_tensors(self.network, dtype)
         weights = self._output / "model.safetensors"
-        part = weights.with_suffix(".part")
-        save_file({name: t.to(dtype).contiguous() for name, t in tensors.items()}, part)
-        part.replace(weights)
+        with written_whole(weights) as draft:
+            save_file(tensors, draft)
         for old in self._output.glob("*.safetensors*"):  # the source's, if it was in shards
             if old != weights:
                 old.unlink()
         if self._output.samefile(source):
             return
-        for name in ("config.json", FILE, TOKENIZER):
-            shutil.copyfile(source / name, self._output / name)
-        for name in (TOKEN2WAV, VOICES):
-            if (source / name).is_dir():
-                shutil.copytree(source / name, self._output / name, dirs_exist_ok=True)
+        try:
+            for name in ("config.json", FILE, TOKENIZER):
+                shutil.copyfile(source / name, self._output / name)
+            profile = self._profile_of_result()
+            if profile != self.network.profile:
+                write_profile(profile, self._output)
+            for name in (TOKEN2WAV, VOICES):
+                if (source / name).is_dir():
+                    shutil.copytree(source / name, self._output / name, dirs_exist_ok=True)
+        except OSError as error:  # that of a folder has no cause of its own
+            raise TrainingError(f"cannot copy {source} to {self._output}: {error}") from error
+
+    def _profile_of_result(self) -> DuplexProfile:
+        """Return the profile with a memory that is no longer than what was trained: behind the
+        last position that a network has seen, it fails."""
+        profile, positions = self.network.profile, self._config.training.positions
+        context, chunk = profile.context, len(profile.layout)
+        window = max(positions - len(profile.prompt), 4 * chunk)
+        if not positions or context.window <= window:
+            return profile
+        shorter = ContextProfile(window, min(context.evict, window // 2))
+        return replace(profile, context=shorter)
 
     def _judge(self, best: BestSteps) -> None:
         low = self._config.training.precision == "bfloat16"
@@ -194,7 +225,7 @@ class DuplexTrainer:
             self._learner.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
             self.step, self._stream.drawn = state["step"], state["drawn"]
-        except (OSError, RuntimeError, LookupError, EOFError, pickle.UnpicklingError) as error:
+        except UNREADABLE as error:
             reason = str(error).partition(".")[0]
             raise TrainingError(
                 f"cannot resume from {path} ({reason}); delete it to start over"

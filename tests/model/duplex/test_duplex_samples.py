@@ -18,7 +18,7 @@ from tokenizers.models import WordLevel
 from model.covo.language.network import CovoNetwork
 from model.duplex.network.network import DuplexNetwork
 from model.duplex.protocol.grammar import Grammar, Place
-from model.duplex.protocol.profile import TextTiming
+from model.duplex.protocol.profile import Slot, TextTiming
 from model.duplex.protocol.sequence import (
     SILENCE,
     TimedDialogue,
@@ -34,7 +34,9 @@ from model.duplex.training.hard_places import EventKind, UserEvent, weigh_places
 from model.duplex.training.loss import LossWeights, loss
 from model.duplex.training.sample import (
     ANY_TOKEN,
+    NO_PLACE,
     TokenKind,
+    beginning,
     dialogue_sample,
     section,
     teaching_of,
@@ -289,6 +291,44 @@ def test_no_half_duplex_samples(tmp_path):
         ChatFolder(tmp_path, WHICH, config())
 
 
+def test_of_a_long_half_duplex_sample_the_beginning_is_learnt(chat):
+    """Its audio ends where its placeholders do; a reply that does not fit is cut."""
+    whole = chat([1, HEARD, HEARD, 2, 3, HEARD, 4, 5], [[3, 5], [6, 8]], chunks=3)[0]
+    assert beginning(whole, WHICH, 8) is whole
+    for longest, chunks in ((7, 3), (6, 3), (5, 2), (4, 2), (3, 2), (2, 1), (1, 0)):
+        part = beginning(whole, WHICH, longest)
+        assert part.ids.tolist() == whole.ids[:longest].tolist()
+        assert len(part.audio) == chunks
+        assert part.kinds.tolist() == whole.kinds[:longest].tolist()
+        assert len(part.places) == len(part.weights) == longest
+    # Where a chunk has two features, it is heard whole or not at all.
+    wider = profile(chunk_ms=320, layout=(Slot.USER, Slot.USER, Slot.TEXT, *(Slot.SPEECH,) * 8))
+    two = Grammar(wider, config())
+    wide = replace(whole, audio=np.zeros((1, 5120), np.float32))
+    wide = replace(wide, places=np.where(wide.ids == 3, NO_PLACE, wide.places))
+    assert beginning(wide, two, 2).ids.tolist() == [1]
+    assert len(beginning(wide, two, 2).audio) == 0
+    assert len(beginning(wide, two, 4).audio) == 1
+
+
+def test_a_sample_that_ends_before_its_first_reply_is_told(written, tmp_path):
+    chats = tmp_path / "chat"
+    chats.mkdir()
+    (chats / "a.json").write_text(json.dumps({"ids": [1, 2, 3, 4], "learn": [[3, 4]]}))
+    written([{"start": CHUNK_S * 3, "codes": [1] * 12}], [])
+    tokenizer = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
+    dialogues = DialogueFolder(tmp_path, WHICH, tokenizer, Codec.NONE)
+    asked = TrainingConfig(
+        NetworkSection(tmp_path, tmp_path),
+        DataSection(tmp_path),
+        TrainingSection(steps=1, positions=3),
+        ChatSection(chats, share=1.0),
+    )
+    folder = ChatFolder(chats, WHICH, config())
+    with pytest.raises(TrainingError, match=r"begins behind 3 tokens; raise training\.positions"):
+        SampleStream(asked, WHICH, dialogues, folder).draw()
+
+
 @torch.inference_mode()
 def test_half_duplex_is_learnt_over_the_whole_vocabulary(chat):
     """Beside a dialogue, as alone; and as transformers computes it."""
@@ -337,7 +377,6 @@ def test_half_duplex_is_mixed_in_evenly(chat, written, tmp_path):
     assert [n for n, s in enumerate(drawn[0]) if not len(s.audio)] == [3, 7, 11]
     small = replace(asked, training=TrainingSection(steps=1, positions=2))
     stream = SampleStream(small, WHICH, dialogues, ChatFolder(chats, WHICH, config()))
-    for _ in range(2):
-        assert len(stream.draw()) == 1
-    with pytest.raises(TrainingError, match=r"has 3 tokens; raise training\.positions"):
-        stream.draw()
+    drawn = [stream.draw() for _ in range(4)]
+    assert [len(pack) for pack in drawn] == [1, 1, 1, 1]
+    assert drawn[3][0].ids.tolist() == [1, 2]  # as much of it as fits

@@ -21,6 +21,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 import soundfile
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -41,7 +42,11 @@ from model.duplex.training.dataset import Codec, DialogueFolder, write_dialogue
 from model.duplex.training.loss import LossWeights, loss
 from model.duplex.training.packed import run_packed
 from model.duplex.training.sample import Teaching, TokenKind, dialogue_sample
-from model.duplex.training.trained import train_everything, trained_parameters
+from model.duplex.training.trained import (
+    merged_tensors,
+    train_everything,
+    trained_parameters,
+)
 from model.duplex.training.training import STATE, DuplexTrainer
 from model.duplex.training.training_config import TrainingConfig
 from model.errors import NetworkConfigError, TrainingError
@@ -242,6 +247,10 @@ def test_adapters_learn_and_are_merged(world, tmp_path, network):
         theirs = hidden_states(trainer.network, batch)
         merged = hidden_states(load_duplex(tmp_path / "out", merge=False), batch)
     assert float((theirs - merged).abs().max()) < 1e-3
+    # Never all of them in 32 bits: a card of 24 GB would be full before anything is written.
+    half = merged_tensors(trainer.network, torch.bfloat16)
+    assert {(t.dtype, t.device.type) for t in half.values()} == {(torch.bfloat16, "cpu")}
+    assert all(torch.equal(half[name], after[name].bfloat16()) for name in after)
 
 
 @torch.inference_mode()
@@ -534,6 +543,50 @@ def test_a_checkpoint_of_another_run_is_refused(world, tmp_path):
     (tmp_path / STATE).write_bytes(b"not a checkpoint")
     with pytest.raises(TrainingError, match="cannot resume from"):
         DuplexTrainer(config(world, tmp_path))
+
+
+def test_a_checkpoint_of_other_learning_rates_is_refused(world, tmp_path):
+    """Parts with a rate of their own are other groups of the optimizer."""
+    trainer = DuplexTrainer(config(world, tmp_path))
+    trainer.train_step()
+    trainer.save()
+    with pytest.raises(TrainingError, match="cannot resume from"):
+        DuplexTrainer(config(world, tmp_path, adapter_rate=1e-5))
+
+
+FULL = Path("/dev/full")
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_and_leaves_no_draft(world, tmp_path, monkeypatch):
+    """Whatever torch and safetensors make of it."""
+    draft = tmp_path / f"{STATE}.part"
+    draft.symlink_to(FULL)
+    trainer = DuplexTrainer(config(world, tmp_path, save_every=1, steps=2, batch=1))
+    with pytest.raises(TrainingError, match=f"cannot write .*{STATE}") as error:
+        list(trainer.run())
+    assert "\n" not in str(error.value)
+    assert not draft.is_symlink()
+
+    def write_some(tensors, path: Path) -> None:
+        path.write_bytes(b"some of it")
+        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
+
+    monkeypatch.setattr(training_run, "save_file", write_some)
+    with pytest.raises(TrainingError, match=r"cannot write .*model\.safetensors .*No space left"):
+        trainer.export()
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+def test_the_memory_is_no_longer_than_what_was_trained(world, tmp_path):
+    profile = read_profile(world / "untrained")
+    assert profile.context.window == 256
+    for positions, window in ((0, 256), (300, 256), (101, 100), (8, 24)):
+        trainer = DuplexTrainer(config(world, tmp_path, positions=positions))
+        trainer.export()
+        found = read_profile(tmp_path)
+        assert found.context.window == window
+        assert replace(found, context=profile.context) == profile
 
 
 def test_the_untrained_network_is_whole_and_small(tmp_path):

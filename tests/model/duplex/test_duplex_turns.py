@@ -191,6 +191,15 @@ def test_tones_can_be_made_and_trained_on(tmp_path, isolated):
     assert "step 2: think" in result.stdout
     load_duplex(world / "trained")
     assert isinstance(run("train", "tones", str(world)).exception, CliError)
+    # Who runs it again does not lose what was trained, even from another folder.
+    before = (world / "trained/model.safetensors").stat()
+    world = world.rename(tmp_path / "moved")
+    again = run("train", "duplex", "--config", str(world / "train.toml"))
+    assert again.exit_code == 0, again.output
+    assert f"delete {world / 'trained/done.json'}" in again.stdout
+    assert (world / "trained/model.safetensors").stat() == before
+    (world / "train.toml").write_text(settings.replace("steps = 2", "steps = 1"))
+    assert "step 1: think" in run("train", "duplex", "--config", str(world / "train.toml")).stdout
 
 
 def test_the_doctor_looks_at_the_checkpoint(isolated, monkeypatch):

@@ -26,6 +26,7 @@ from model.duplex.training.judging.calibration import (
     run_along,
 )
 from model.duplex.training.sample import Sample, TokenKind
+from model.duplex.training.whole import written_whole
 from model.errors import TrainingError
 
 JUDGED = "judged.json"
@@ -89,15 +90,12 @@ class BestSteps:
         found = judge(self._network, self._dialogues)
         judged = {**self.judgements, step: found}
         best = _best(judged)[: self._count]
-        self._folder.mkdir(parents=True, exist_ok=True)
         if step in best:
             tensors = {name: p.detach().contiguous() for name, p in self._trained.items()}
-            part = self._weights(step).with_suffix(".part")
-            save_file(tensors, part)
-            part.replace(self._weights(step))
-        part = self._folder / f"{JUDGED}.part"
-        part.write_bytes(msgspec.json.encode(judged))
-        part.replace(self._folder / JUDGED)
+            with written_whole(self._weights(step)) as draft:
+                save_file(tensors, draft)
+        with written_whole(self._folder / JUDGED) as draft:
+            draft.write_bytes(msgspec.json.encode(judged))
         for other in judged.keys() - best:
             self._weights(other).unlink(missing_ok=True)
         return found

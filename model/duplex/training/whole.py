@@ -1,0 +1,35 @@
+"""Write what training leaves on disk whole or not at all, and tell when it cannot be read."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from model.errors import TrainingError
+
+UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
+"""What torch raises when a checkpoint is damaged or of something else."""
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield the path of a draft, which replaces ``path`` when the block ends without an error, and
+    is removed after one.
+
+    Raises: TrainingError when it cannot be written: torch and safetensors have errors of their own.
+    """
+    draft = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield draft
+        draft.replace(path)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise TrainingError(f"cannot write {path}: {error.strerror or error}") from error
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(f"cannot write {path} ({reason}); is the disk full?") from error
