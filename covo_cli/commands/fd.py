@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -13,6 +12,8 @@ import typer
 from covo_cli.commands.common import voice_store, weight_store
 from covo_cli.errors import CliError
 from covo_cli.fd.ears import commands as ears
+from covo_cli.fd.proving import prove
+from covo_cli.process.alone import working_in
 
 if TYPE_CHECKING:
     from covo_cli.fd.init import WorkTerms
@@ -25,13 +26,12 @@ app = typer.Typer(
 )
 
 app.add_typer(ears.app, name="ears")
+app.command()(prove)
 
 _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Tell hours, disk and memory, and do nothing.")
 ]
-_Gpu = Annotated[
-    str, typer.Option(help="The card that --dry-run reckons with; default: this machine's.")
-]
+_Gpu = Annotated[str, typer.Option(help="The card to reckon with; default: this machine's.")]
 _Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of the whole work.")]
 _Device = Annotated[str, typer.Option(help="auto, cuda, cuda:1, mps or cpu.")]
 
@@ -88,14 +88,40 @@ def init(
 
 
 @app.command()
-def prompts(folder: _Folder, device: _Device = "auto") -> None:
-    """Let the half-duplex weights write the prompts; goes on where it was stopped."""
+def cost(folder: _Folder, gpu: _Gpu = "") -> None:
+    """Tell hours, disk and memory of all stages and of the training, and do nothing.
+
+    Counts a step of the training for half a minute.
+    """
     recipe = _recipe(folder)
+    from covo_cli.fd.sizing import STAGES
+    from covo_cli.process.packages import require_packages
+
+    require_packages("train", "peft")
+    for stage in STAGES:
+        _tell_cost(stage, folder, recipe, gpu)
+
+
+@app.command()
+def prompts(
+    folder: _Folder,
+    device: _Device = "auto",
+    dry_run: _DryRun = False,
+    gpu: _Gpu = "",
+) -> None:
+    """Let the half-duplex weights write the prompts.
+
+    Goes on where it was stopped.
+    """
+    recipe = _recipe(folder)
+    if dry_run:
+        _tell_cost("prompts", folder, recipe, gpu)
+        return
     from covo_cli.fd.prompts import FILE, Prompts
     from covo_cli.process.program import program
     from model.covo.config.device import named_device
 
-    with _writing(folder):
+    with working_in(folder):
         work = Prompts(folder, recipe, str(named_device(device)))
         _run("prompts", work)
     written = work.stage.folder / FILE
@@ -132,7 +158,7 @@ def questions(
     from covo_cli.fd.voices import mouth
     from covo_cli.settings.settings import load_settings
 
-    with _writing(folder):
+    with working_in(folder):
         said = read_prompts(prompts, recordings)
         _run("conversations", Questions(folder, recipe, said, mouth(load_settings(), recipe)))
 
@@ -155,7 +181,7 @@ def answers(
     from covo_cli.fd.answers import Answers
     from model.covo.config.device import named_device
 
-    with _writing(folder):
+    with working_in(folder):
         _run("conversations", Answers(folder, recipe, str(named_device(device))))
 
 
@@ -171,7 +197,7 @@ def dialogues(folder: _Folder, dry_run: _DryRun = False, gpu: _Gpu = "") -> None
         return
     from covo_cli.fd.dialogues import Dialogues
 
-    with _writing(folder):
+    with working_in(folder):
         _run("seconds of dialogue", Dialogues(folder, recipe))
 
 
@@ -194,7 +220,7 @@ def encoder(
     from covo_cli.process.program import program
     from model.covo.config.device import named_device
 
-    with _writing(folder):
+    with working_in(folder):
         _run("steps", EncoderStage(folder, recipe, str(named_device(device))))
     typer.echo(f"Next: {program()} train duplex --config {folder / 'train.toml'}")
 
@@ -212,7 +238,7 @@ def calibrate(
     from covo_cli.fd.judging.calibrating import CalibrationStage
     from model.covo.config.device import named_device
 
-    with _writing(folder):
+    with working_in(folder):
         _run("dialogues", CalibrationStage(folder, recipe, str(named_device(device))))
 
 
@@ -240,7 +266,7 @@ def compare(
 
     where, speaker = str(named_device(device)), recipe.model.speaker
     read = sound_reader(folder / TRAINED, speaker, where, weight_store(), voice_store())
-    with _writing(folder):
+    with working_in(folder):
         stage = ComparisonStage(folder, recipe, where, keys, read)
         _run("questions asked, and answers judged and heard", stage)
     if stage.comparison.missed:
@@ -272,22 +298,6 @@ def _check_packages() -> None:
     check_packages()
 
 
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Work in ``folder`` alone, and turn trouble with the disk into an error of one line.
-
-    Raises: CliError.
-    """
-    from covo_cli.process.alone import alone_in
-
-    try:
-        with alone_in(folder):
-            yield
-    except OSError as error:
-        place = error.filename or folder
-        raise CliError(f"cannot work in {place}: {error.strerror or error}") from error
-
-
 def _run(what: str, work: _Work) -> None:
     """Run the rest of ``work``, counted in ``what``, with the time left, and tell what it made."""
     from rich.progress import Progress, TimeElapsedColumn
@@ -304,43 +314,3 @@ def _run(what: str, work: _Work) -> None:
     for line in summary(work.stage.folder):
         typer.echo(line)
     typer.echo(f"Complete: {work.stage.folder / MANIFEST}")
-
-
-@app.command()
-def prove(
-    out: Annotated[Path, typer.Argument(help="Folder of the proof; gone on with if it is there.")],
-    short: Annotated[
-        bool, typer.Option("--short", help="A smaller proof, without most controls.")
-    ] = False,
-    jobs: Annotated[int, typer.Option(help="Students to train at the same time.", min=1)] = 2,
-    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
-) -> None:
-    """Prove the recipe on a small world, from the teacher to the student.
-
-    Takes about 15 minutes on two cores. Exits with 1 if a goal is missed.
-    """
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
-    from covo_cli.bench.goals import goals_table
-    from covo_cli.fd.proving import proof_figures, students_table
-    from covo_cli.process.terminal import PlainConsole
-
-    _check_packages()
-    from model.duplex.quiz.proof import SHORT, WHOLE, prove
-
-    console = PlainConsole()
-    columns = (TextColumn("{task.description}: {task.fields[at]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        tasks = {}
-
-        def tell(part: str, how_far: str) -> None:
-            if part not in tasks:
-                tasks[part] = progress.add_task(part, total=None, at="")
-            progress.update(tasks[part], at=how_far)
-
-        with _writing(out):
-            proof = prove(out, SHORT if short else WHOLE, seed=seed, jobs=jobs, tell=tell)
-    console.print(students_table(proof))
-    console.print(goals_table(proof_figures(proof), "Goals"))
-    if not all(goal.met for goal in proof.goals):
-        raise typer.Exit(1)

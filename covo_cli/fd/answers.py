@@ -170,6 +170,8 @@ def load_teacher(recipe: FdRecipe, device: str, longest: float, streams: int) ->
 
 def _kept(replies: Sequence[TeacherReply], settings: AnswersSection) -> AnsweredConversation:
     """Return what is kept of a conversation, of whose replies only the last may be dropped."""
+    if not replies:
+        return AnsweredConversation((), "conversations of which no turn could be said")
     reason = why_drop(replies[-1], settings)
     kept = replies[:-1] if reason else replies
     said = (SaidReply(one.text, one.codes, one.likely, one.tokens) for one in kept)

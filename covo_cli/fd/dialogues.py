@@ -31,17 +31,15 @@ class Dialogues:
     def __init__(self, folder: Path, recipe: FdRecipe) -> None:
         self._folder, self._recipe = folder, recipe
         self._profile = read_profile(folder)
-        self.stage = Stage(
-            folder / DIALOGUES,
-            {
-                "recipe": recipe.numbers("timing", "sound", "dialogues"),
-                "profile": digest(folder / PROFILE),
-                "questions": require(folder / QUESTIONS, "questions"),
-                "answers": require(folder / ANSWERS, "answers"),
-                "noises": {str(path): digest(path) for path in noise_files(recipe)},
-            },
-        )
+        inputs = {
+            "recipe": recipe.numbers("timing", "sound", "dialogues"),
+            "profile": digest(folder / PROFILE),
+            "questions": require(folder / QUESTIONS, "questions"),
+            "answers": require(folder / ANSWERS, "answers"),
+            "noises": {str(path): digest(path) for path in noise_files(recipe)},
+        }
         self._maker = DialogueMaker(folder, recipe, self._profile)
+        self.stage = Stage(folder / DIALOGUES, inputs)
         self._journal = Journal(self.stage.folder / WRITTEN, WrittenDialogue)
         self.done = sum(one.seconds for one in self._journal)
         """Seconds of the dialogues that are there."""

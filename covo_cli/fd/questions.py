@@ -35,7 +35,7 @@ from voices.folders import make_folder
 _CUES = {TurnKind.STOPPED: PhraseKind.STOPS, TurnKind.CORRECTED: PhraseKind.CORRECTIONS}
 """The phrases that interrupt a reply."""
 
-_SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".oga")
+SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".oga")
 _SHORTEST_S, _LONGEST_S = 0.3, 28.0
 """Lengths of a turn that are kept: the teacher hears up to 30 s in one piece."""
 
@@ -68,17 +68,21 @@ def read_prompts(file: Path | None, recordings: Path | None) -> list[SaidPrompt]
             texts = dict.fromkeys(" ".join(line.split()) for line in lines)
             found += [SaidPrompt(text, language_of(text)) for text in texts if text]
         if recordings is not None:
-            for path in sorted(recordings.rglob("*")):
-                if path.suffix.lower() in _SOUND_SUFFIXES:
-                    words = path.with_suffix(".txt")
-                    text = words.read_text(encoding="utf-8-sig").strip() if words.is_file() else ""
-                    speaker = str(path.parent.relative_to(recordings))
-                    found.append(SaidPrompt(text, language_of(text), path, speaker))
+            for path in sound_files(recordings):
+                words = path.with_suffix(".txt")
+                text = words.read_text(encoding="utf-8-sig").strip() if words.is_file() else ""
+                speaker = str(path.parent.relative_to(recordings))
+                found.append(SaidPrompt(text, language_of(text), path, speaker))
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"cannot read the prompts: {error}") from error
     if not found:
         raise CliError("there are no prompts; pass --prompts FILE or --recordings FOLDER")
     return found
+
+
+def sound_files(folder: Path) -> list[Path]:
+    """Return the files in ``folder``, at any depth, that are sounds by their names."""
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SOUND_SUFFIXES)
 
 
 class Questions:
@@ -89,6 +93,14 @@ class Questions:
     ) -> None:
         self._mouth = mouth
         self._recipe = recipe
+        self.planned = list(plan(prompts, recipe, mouth.languages))
+        if not self.planned:
+            raise CliError("no prompt has a voice of its language; add one to questions.voices")
+        if all(one.held_out for one in self.planned):
+            raise CliError(
+                f"all {len(prompts)} prompts would be held out; bring more, or lower "
+                f"questions.held_out from {recipe.questions.held_out} in recipe.toml"
+            )
         recorded = {str(one.recording): digest(one.recording) for one in prompts if one.recording}
         texts = [one.text for one in prompts]
         self.stage = Stage(
@@ -100,9 +112,6 @@ class Questions:
                 "recordings": recorded,
             },
         )
-        self.planned = list(plan(prompts, recipe, mouth.languages))
-        if not self.planned:
-            raise CliError("no prompt has a voice of its language; add one to questions.voices")
         for name in (SOUNDS, PHRASES):
             make_folder(self.stage.folder / name)
         self._journal = Journal(self.stage.folder / CONVERSATIONS, SpokenConversation)

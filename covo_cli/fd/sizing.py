@@ -13,7 +13,7 @@ from pathlib import Path
 
 from covo_cli.errors import CliError
 from covo_cli.fd.recipe import FdRecipe
-from model.covo.config.network_config import CovoConfig
+from model.covo.config.network_config import BackboneConfig, CovoConfig
 from model.covo.memory.parameters import (
     adapter_parameters,
     block_linears,
@@ -28,6 +28,8 @@ _BYTES_A_SECOND = {"dialogues": 18e3, "questions": 18e3}
 """FLAC of a voice at 16 kHz."""
 _QUESTION_S, _REPLY_S = 3.5, 9.0
 """Lengths that are assumed of a turn and of its reply."""
+_PROMPT_TOKENS = 24
+"""Of a prompt that the weights write, as is assumed."""
 _TOKENS_A_SECOND = 20 / 0.6
 _DECODE_SHARE = 0.63
 """Share of a card's bandwidth that decoding reaches, measured on an H100 (7.17 ms a step)."""
@@ -42,6 +44,10 @@ _LIKELY_BYTES = 11
 """Of one likely token in the JSON."""
 _PASSES = 4
 """Stage A: the teacher's pass, and three times the student's."""
+_MINUTE_POSITIONS = 1_450
+"""Of a minute of dialogue."""
+STAGES = ("prompts", "questions", "answers", "dialogues", "encoder", "training")
+"""Whose cost is known, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,43 +95,121 @@ def find_card(name: str) -> GraphicsCard | None:
 
 
 def stage_cost(stage: str, recipe: FdRecipe, card: GraphicsCard | None) -> StageCost:
-    """Return what ``stage`` takes in all. Raises: NetworkConfigError."""
-    turns = recipe.questions.count
+    """Return what ``stage``, one of ``STAGES``, takes in all. Raises: NetworkConfigError,
+    TrainingError if a package is missing."""
     if stage == "questions":
-        return StageCost(turns * _QUESTION_S * _BYTES_A_SECOND[stage])
+        return StageCost(recipe.questions.count * _QUESTION_S * _BYTES_A_SECOND[stage])
     if stage == "dialogues":
         seconds = recipe.dialogues.hours * 3600
         return StageCost(seconds * _BYTES_A_SECOND[stage])
     config = CovoConfig.read(Path(recipe.model.folder) / "config.json")
-    backbone, encoder = config.backbone, encoder_parameters(config.encoder)
-    linears = sum(rows * columns for rows, columns in block_linears(backbone))
-    blocks = backbone.layers * (linears + block_vectors(backbone))
-    matrix = embedding_parameters(backbone)
-    adapter = adapter_parameters(config)
-    item = 4 if backbone.dtype == "float32" else 2
-    if stage == "answers":
-        settings = recipe.answers
-        tokens = turns * _REPLY_S * _TOKENS_A_SECOND
-        texts = tokens / 4
-        disk = tokens * 5 + texts * settings.likely * _LIKELY_BYTES
-        hours = None
-        if card is not None:
-            read = (blocks + matrix) * item
-            read += settings.streams * backbone.kv_bytes(_HISTORY_TOKENS, item)
-            on_card = read / (card.bandwidth * 1e12 * _DECODE_SHARE)
-            step = max(on_card, _PASS_S + settings.streams * _CHOICE_S)
-            again = 2 * blocks / (card.tflops * 1e12)  # each reply is read once more
-            hours = tokens * (step / settings.streams / _BUSY_STREAMS + again) / 3600
-        longest = len(recipe.questions.turns) * settings.limit + 2048
-        cache = settings.streams * backbone.kv_bytes(longest, item)
-        memory = (blocks + 2 * matrix + encoder + adapter) * item + cache + 2 * _GB
-        return StageCost(disk, hours, memory)
+    weights = _Weights.of(config)
+    match stage:
+        case "prompts":
+            return _prompts_cost(recipe, weights, card)
+        case "answers":
+            return _answers_cost(recipe, weights, card)
+        case "encoder":
+            return _encoder_cost(recipe, weights, card)
+    return _training_cost(recipe, config, weights, card)
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """Parameters of a network by part: the language model's ``blocks``, its embedding or head
+    (``matrix``), the ``encoder`` and the ``adapter``; ``item``: bytes of each."""
+
+    backbone: BackboneConfig
+    blocks: int
+    matrix: int
+    encoder: int
+    adapter: int
+    item: int
+
+    @classmethod
+    def of(cls, config: CovoConfig) -> _Weights:
+        backbone = config.backbone
+        linears = sum(rows * columns for rows, columns in block_linears(backbone))
+        return cls(
+            backbone,
+            backbone.layers * (linears + block_vectors(backbone)),
+            embedding_parameters(backbone),
+            encoder_parameters(config.encoder),
+            adapter_parameters(config),
+            4 if backbone.dtype == "float32" else 2,
+        )
+
+    @property
+    def bytes(self) -> int:
+        return (self.blocks + 2 * self.matrix + self.encoder + self.adapter) * self.item
+
+    def token_seconds(self, streams: int, history: int, card: GraphicsCard) -> float:
+        """Return the time that a token takes where ``streams`` of ``history`` tokens share each
+        pass."""
+        read = (self.blocks + self.matrix) * self.item
+        read += streams * self.backbone.kv_bytes(history, self.item)
+        on_card = read / (card.bandwidth * 1e12 * _DECODE_SHARE)
+        return max(on_card, _PASS_S + streams * _CHOICE_S) / streams / _BUSY_STREAMS
+
+    def decoding_bytes(self, streams: int, longest: int) -> float:
+        """Return the memory of so many streams of at most ``longest`` tokens."""
+        return self.bytes + streams * self.backbone.kv_bytes(longest, self.item) + 2 * _GB
+
+
+def _prompts_cost(recipe: FdRecipe, weights: _Weights, card: GraphicsCard | None) -> StageCost:
+    settings, count = recipe.prompts, recipe.questions.count
+    tokens = count * settings.attempts * _PROMPT_TOKENS
+    hours = None
+    if card is not None:
+        each = weights.token_seconds(settings.streams, settings.limit, card)
+        hours = tokens * each / 3600
+    memory = weights.decoding_bytes(settings.streams, settings.limit + 2048)
+    return StageCost(2 * count * _PROMPT_TOKENS * 5, hours, memory)
+
+
+def _answers_cost(recipe: FdRecipe, weights: _Weights, card: GraphicsCard | None) -> StageCost:
+    settings = recipe.answers
+    tokens = recipe.questions.count * _REPLY_S * _TOKENS_A_SECOND
+    texts = tokens / 4
+    disk = tokens * 5 + texts * settings.likely * _LIKELY_BYTES
+    hours = None
+    if card is not None:
+        again = 2 * weights.blocks / (card.tflops * 1e12)  # each reply is read once more
+        each = weights.token_seconds(settings.streams, _HISTORY_TOKENS, card)
+        hours = tokens * (each + again) / 3600
+    longest = len(recipe.questions.turns) * settings.limit + 2048
+    return StageCost(disk, hours, weights.decoding_bytes(settings.streams, longest))
+
+
+def _encoder_cost(recipe: FdRecipe, weights: _Weights, card: GraphicsCard | None) -> StageCost:
     seconds = recipe.encoder.steps * recipe.encoder.seconds_per_step
     frames = 50.0
-    flops = _PASSES * 2 * encoder * frames * seconds * 1.2
+    flops = _PASSES * 2 * weights.encoder * frames * seconds * 1.2
     hours = None if card is None else flops / (card.tflops * 1e12) / 3600
-    disk = (blocks + 2 * matrix + encoder + adapter) * item + 3 * adapter * 4
-    return StageCost(disk, hours, 2 * (encoder + adapter) * 4 + 2 * adapter * 4 + 6 * _GB)
+    memory = 2 * (weights.encoder + weights.adapter) * 4 + 2 * weights.adapter * 4 + 6 * _GB
+    return StageCost(weights.bytes + 3 * weights.adapter * 4, hours, memory)
+
+
+def _training_cost(
+    recipe: FdRecipe, config: CovoConfig, weights: _Weights, card: GraphicsCard | None
+) -> StageCost:
+    """Count a step; this takes half a minute for the published network."""
+    from covo_cli.bench.duplex.steps import bench_profile
+    from covo_cli.bench.duplex.training import bench_batch, count_step
+    from model.duplex.protocol.grammar import Grammar
+
+    training = recipe.training
+    grammar = Grammar(bench_profile(config), config)
+    positions = training.positions or training.batch * _MINUTE_POSITIONS
+    counted = count_step(config, training, bench_batch(grammar, positions))
+    hours = None
+    if card is not None:
+        batches = training.steps * training.accumulate
+        hours = batches * counted["operations"] / (card.tflops * 1e12) / 3600
+    kept = training.best if training.judge_every else 0
+    state = 4 * counted["trained_parameters"] + counted["moments_bytes"]
+    disk = weights.bytes + kept * 4 * counted["trained_parameters"] + 2 * state
+    return StageCost(disk, hours, counted["device_gb"] * _GB)
 
 
 def cost_lines(

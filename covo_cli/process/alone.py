@@ -30,3 +30,17 @@ def alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Work in ``folder`` alone, and turn trouble with the disk into an error of one line.
+
+    Raises: CliError.
+    """
+    try:
+        with alone_in(folder):
+            yield
+    except OSError as error:
+        place = error.filename or folder
+        raise CliError(f"cannot work in {place}: {error.strerror or error}") from error

@@ -38,18 +38,16 @@ class CalibrationStage:
 
     def __init__(self, folder: Path, recipe: FdRecipe, device: str) -> None:
         self._folder, self._recipe, self._device = folder, recipe, device
-        self.stage = Stage(
-            folder / CALIBRATION,
-            {
-                "recipe": recipe.numbers("timing", "sound", "calibration"),
-                "profile": digest(folder / PROFILE),
-                "questions": require(folder / QUESTIONS, "questions"),
-                "answers": require(folder / ANSWERS, "answers"),
-                "student": student_digest(folder),
-                "noises": {str(path): digest(path) for path in noise_files(recipe)},
-            },
-        )
+        inputs = {
+            "recipe": recipe.numbers("timing", "sound", "calibration"),
+            "profile": digest(folder / PROFILE),
+            "questions": require(folder / QUESTIONS, "questions"),
+            "answers": require(folder / ANSWERS, "answers"),
+            "student": student_digest(folder),
+            "noises": {str(path): digest(path) for path in noise_files(recipe)},
+        }
         self._maker = DialogueMaker(folder, recipe, read_profile(folder), held_out=True)
+        self.stage = Stage(folder / CALIBRATION, inputs)
         self._journal = Journal(self.stage.folder / MARGINS, DecisionMargins)
 
     def __len__(self) -> int:

@@ -23,7 +23,7 @@ from covo_cli.errors import CliError
 from covo_cli.fd.laying.channel import in_a_place
 from covo_cli.fd.laying.layout import LaidDialogue, Layout
 from covo_cli.fd.plan import phrases
-from covo_cli.fd.questions import at_speed
+from covo_cli.fd.questions import SOUND_SUFFIXES, at_speed, sound_files
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import (
     ANSWERS,
@@ -57,9 +57,17 @@ class WrittenDialogue:
 
 
 def noise_files(recipe: FdRecipe) -> list[Path]:
-    """Return the user's own sounds of noise."""
+    """Return the user's own sounds of noise. Raises: CliError if their folder has none."""
     folder = recipe.sound.noise_folder
-    return sorted(p for p in Path(folder).rglob("*.*") if p.is_file()) if folder else []
+    if not folder:
+        return []
+    found = sound_files(Path(folder).expanduser())
+    if not found:
+        raise CliError(
+            f"sound.noise_folder is {folder}, which has no sounds ({', '.join(SOUND_SUFFIXES)}); "
+            'correct it in recipe.toml, or write ""'
+        )
+    return found
 
 
 class DialogueMaker:

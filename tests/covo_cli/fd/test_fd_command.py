@@ -38,7 +38,7 @@ def begun(tmp_path_factory) -> Path:
 
 def test_a_dry_run_tells_what_it_takes_and_does_nothing(begun):
     before = sorted(begun.iterdir())
-    for stage in ("questions", "answers", "dialogues", "encoder"):
+    for stage in ("prompts", "questions", "answers", "dialogues", "encoder"):
         told = run(stage, str(begun), "--dry-run", "--gpu", "4090")
         assert told.exit_code == 0, told.exception
         assert "GB free" in told.output
@@ -47,6 +47,26 @@ def test_a_dry_run_tells_what_it_takes_and_does_nothing(begun):
         run("answers", str(begun), "--dry-run", "--gpu", "abacus").exception, CliError
     )
     assert sorted(begun.iterdir()) == before
+
+
+def test_the_cost_of_everything_is_told_before_it_begins(begun):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    before = sorted(begun.iterdir())
+    told = run("cost", str(begun), "--gpu", "4090")
+    assert told.exit_code == 0, told.exception
+    assert [line.split(",")[0] for line in told.output.splitlines() if "in all" in line] == [
+        *("prompts", "questions", "answers", "dialogues", "encoder", "training"),
+    ]
+    assert sorted(begun.iterdir()) == before
+    recipe = FdRecipe.read(begun)
+    training = replace(recipe.training, positions=64)
+    small = replace(recipe, training=training)
+    one = stage_cost("training", small, CARDS["h100"])
+    assert one.hours > 0
+    more = replace(recipe, training=replace(training, positions=128, steps=2 * training.steps))
+    several = stage_cost("training", more, CARDS["h100"])
+    assert several.hours > 3 * one.hours
+    assert several.memory > one.memory
 
 
 def test_twice_the_work_takes_twice_as_much(begun):

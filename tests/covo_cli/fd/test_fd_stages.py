@@ -27,6 +27,7 @@ from covo_cli.fd.answers import load_teacher, why_drop
 from covo_cli.fd.dialogues import Dialogues
 from covo_cli.fd.encoder import EncoderStage
 from covo_cli.fd.init import begin
+from covo_cli.fd.plan import SaidPrompt
 from covo_cli.fd.prompts import Prompts, why_no_prompt
 from covo_cli.fd.questions import Questions, read_prompts
 from covo_cli.fd.recipe import FdRecipe, Size
@@ -45,7 +46,7 @@ from model.duplex.training.dataset import Codec, DialogueFolder
 from model.duplex.training.sample import TokenKind
 from model.duplex.training.training import DuplexTrainer
 from model.duplex.training.training_config import TrainingConfig
-from model.errors import NetworkConfigError
+from model.errors import NetworkConfigError, TrainingError
 from tests import ROOT
 from tests.covo_cli.fd.small_work import (
     MOUTH,
@@ -291,6 +292,55 @@ def test_prompts_of_a_file_and_recordings(tmp_path, begun):
         read_prompts(None, None)
 
 
+def test_what_cannot_be_planned_is_refused_before_anything_is_begun(begun, tmp_path):
+    """So that it can be corrected and run again."""
+    folder = tmp_path / "work"
+    shutil.copytree(begun, folder)
+    few = WRITTEN[:4]
+    with pytest.raises(CliError, match="all 4 prompts would be held out; bring more, or lower"):
+        Questions(folder, FdRecipe.read(folder), few, MOUTH)
+    silent = replace(MOUTH, languages=dict.fromkeys(MOUTH.languages, "zh"))
+    with pytest.raises(CliError, match="no prompt has a voice of its language"):
+        Questions(folder, FdRecipe.read(folder), WRITTEN, silent)
+    assert not (folder / "questions").exists()
+    Questions(folder, small_recipe(folder, questions={"held_out": 3}), few, MOUTH)
+
+
+def test_a_conversation_of_which_nothing_can_be_said_is_passed_over(begun, tmp_path):
+    """Its only turn is longer than the teacher can hear in one piece."""
+    folder = tmp_path / "work"
+    shutil.copytree(begun, folder)
+    recipe = small_recipe(folder, questions={"turns": [1.0], "held_out": 0})
+    said = [*WRITTEN[:3], SaidPrompt("so " * 300, "en")]
+    list(Questions(folder, recipe, said, MOUTH).run())
+    assert manifest(folder / "questions")["counts"]["turns"] == 3
+    list(answers(folder).run())
+    answered = list(Journal(folder / "answers/replies.jsonl", AnsweredConversation))
+    assert sorted(len(one.replies) for one in answered)[0] == 0
+    dropped = manifest(folder / "answers")["dropped"]
+    assert dropped["conversations of which no turn could be said"] == 1
+
+
+def test_noise_is_taken_from_sounds_alone(work, tmp_path):
+    folder, noise = tmp_path / "work", tmp_path / "noise"
+    shutil.copytree(work, folder)
+    shutil.rmtree(folder / "dialogues")
+    (noise / "street").mkdir(parents=True)
+    (noise / "README.txt").write_text("What these are.")
+    own = {"sound": {"noise_folder": str(noise), "noise": 1.0}}
+    small_recipe(folder, **own)
+    with pytest.raises(CliError, match=r"noise_folder is .*noise, which has no sounds \(\.wav"):
+        dialogues(folder)
+    assert not (folder / "dialogues").exists()
+    soundfile.write(noise / "street/a.wav", np.full(4000, 0.1), USER_RATE)
+    stage = dialogues(folder)
+    list(stage.run())
+    assert list(stage.stage._inputs["noises"]) == [str(noise / "street/a.wav")]
+    small_recipe(folder, sound={"noise_folder": str(tmp_path / "nosie")})
+    with pytest.raises(CliError, match="nosie, which has no sounds"):
+        dialogues(folder)
+
+
 # What the network writes itself
 
 
@@ -404,8 +454,21 @@ def test_a_student_is_trained(work, model, tmp_path):
     assert len(reports) == 2
     assert all(np.isfinite(report.loss) for report in reports)
     student = load_duplex(folder / "trained")
-    assert student.profile == read_profile(folder)
+    profile = read_profile(folder)
+    assert student.profile.context.window + len(profile.prompt) == 512 < profile.context.window
+    assert replace(student.profile, context=profile.context) == profile
     assert (folder / "trained/token2wav/config.json").is_file()
+
+
+def test_an_encoder_s_state_that_is_damaged_is_told(work, tmp_path):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    recipe = small_recipe(folder, encoder={"steps": 1, "seconds_per_piece": 3.0})
+    stage = EncoderStage(folder, recipe, "cpu")
+    (folder / "encoder/training.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match=r"cannot go on from .*training\.pt; delete"):
+        next(stage.run())
 
 
 def test_the_encoder_learns_to_hear_in_chunks(work, tmp_path):
