@@ -26,7 +26,6 @@ app = typer.Typer(
 )
 
 app.add_typer(ears.app, name="ears")
-app.command()(prove)
 
 _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Tell hours, disk and memory, and do nothing.")
@@ -314,3 +313,6 @@ def _run(what: str, work: _Work) -> None:
     for line in summary(work.stage.folder):
         typer.echo(line)
     typer.echo(f"Complete: {work.stage.folder / MANIFEST}")
+
+
+app.command()(prove)

@@ -20,7 +20,7 @@ from audio_io.clock import USER_RATE
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.protocol.sequence import TimedDialogue, TimedReply, TimedToken, cut_in_slots
-from model.duplex.quiz.questions import QuizQuestion, draw_question
+from model.duplex.quiz.questions import SYLLABLES, QuizQuestion, draw_question
 from model.duplex.quiz.teacher import TaughtAnswer
 from model.duplex.tones.tones import ROOM, Track, hum, speaker
 from model.duplex.training.hard_places import EventKind, UserEvent
@@ -52,10 +52,12 @@ class TaughtQuestion:
     answer: TaughtAnswer
 
 
-def draw_dialogue_questions(random: Generator) -> tuple[QuizQuestion, ...]:
-    """Draw the questions of one dialogue."""
+def draw_dialogue_questions(
+    random: Generator, syllables: Sequence[int] = SYLLABLES
+) -> tuple[QuizQuestion, ...]:
+    """Draw the questions of one dialogue, of ``syllables``."""
     who = speaker(random)
-    return tuple(draw_question(who, random) for _ in range(QUESTIONS))
+    return tuple(draw_question(who, random, syllables) for _ in range(QUESTIONS))
 
 
 def quiz_dialogue(
@@ -95,6 +97,7 @@ def write_dialogues(
                 "start": reply.start / rate,
                 "codes": reply.codes,
                 "text": [{"token": token.id, "at": token.at / rate} for token in reply.text],
+                "logprobs": [token.likely for token in reply.text],
             }
             for reply in made.replies
         ]
@@ -109,7 +112,11 @@ def reply_of(answer: TaughtAnswer, shift: int, profile: DuplexProfile) -> TimedR
     """Return ``answer`` as a reply with SHIFT in chunk ``shift``."""
     start = (shift + profile.lead) * profile.codes_per_chunk
     pace = len(answer.codes) / len(answer.text)
-    text = (TimedToken(id, start + round(n * pace)) for n, id in enumerate(answer.text))
+    likely = answer.likely or ((),) * len(answer.text)
+    text = (
+        TimedToken(id, start + round(n * pace), known)
+        for n, (id, known) in enumerate(zip(answer.text, likely, strict=True))
+    )
     return TimedReply(start, answer.codes, tuple(text))
 
 

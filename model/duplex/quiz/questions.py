@@ -8,6 +8,7 @@ there, the further the larger the smaller one is. Each word of it sounds for six
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +26,12 @@ NUMBERS = (
 
 NAMES = 2
 """An answer's words that name what was heard."""
-SYLLABLES = 6
+SYLLABLES = tuple(range(6))
 CODES_PER_WORD = 6
 
 _COUNTS = 5
 """Numbers to count on from the larger one, at least."""
-_RESONANCES = 900.0 * 2.0 ** (0.45 * np.arange(SYLLABLES))
+_RESONANCES = 900.0 * 2.0 ** (0.45 * np.array(SYLLABLES))
 """In Hz. Lower ones are too close to each other for a filter bank of 64 mels."""
 _WIDTH = 160.0
 _HIGHEST = 6000.0
@@ -69,10 +70,12 @@ class QuizQuestion:
         return np.concatenate((first, silence(gap), second))
 
 
-def draw_question(who: ToneSpeaker, random: Generator) -> QuizQuestion:
-    """Draw a question of ``who``."""
-    first, second = random.integers(SYLLABLES, size=2)
-    return QuizQuestion(who, int(first), int(second), int(random.integers(2**32)))
+def draw_question(
+    who: ToneSpeaker, random: Generator, syllables: Sequence[int] = SYLLABLES
+) -> QuizQuestion:
+    """Draw a question of ``who``, of two of the ``syllables``."""
+    first, second = (syllables[n] for n in random.integers(len(syllables), size=2))
+    return QuizQuestion(who, first, second, int(random.integers(2**32)))
 
 
 def codes_of_word(word: int) -> tuple[int, ...]:

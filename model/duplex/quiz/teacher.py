@@ -9,7 +9,7 @@ speech alone. The encoder sees the turn in both directions, in a window of a few
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from math import cos, pi
 from pathlib import Path
@@ -35,6 +35,8 @@ from model.duplex.tones.tones import ROOM, speaker
 
 _LIMIT = 128
 """Tokens of a reply, at most."""
+_LIKELY = 5
+"""Words whose probabilities are kept for each word of an answer."""
 _MEL_FRAME = USER_RATE // 100
 
 
@@ -50,10 +52,12 @@ class TeacherTraining:
 
 @dataclass(frozen=True, slots=True)
 class TaughtAnswer:
-    """What the teacher answered: text ids and codes, both as they were spoken."""
+    """What the teacher answered: text ids and codes, both as they were spoken. ``likely``: for each
+    text id, what it found most likely there, ids with natural log-probabilities."""
 
     text: tuple[int, ...]
     codes: tuple[int, ...]
+    likely: tuple[tuple[tuple[int, float], ...], ...] = field(default=(), repr=False)
 
 
 class QuizTeacher:
@@ -103,8 +107,8 @@ class QuizTeacher:
             for first in range(0, len(equal), batch):
                 part = equal[first : first + batch]
                 prompt = self._embed(torch.tensor([ids[n] for n in part]), [rows[n] for n in part])
-                for n, tokens in zip(part, self._generate(prompt), strict=True):
-                    answers[n] = self.split(tokens)
+                for n, tokens, logs in zip(part, *self._generate(prompt), strict=True):
+                    answers[n] = self.split(tokens, logs)
         return answers
 
     def _prompts(
@@ -141,32 +145,38 @@ class QuizTeacher:
         codes = [self._first_code + code for word in text for code in codes_of_word(word)]
         return [*alternated(text, codes), VOCABULARY["<end>"]]
 
-    def _generate(self, embedded: Tensor) -> list[list[int]]:
-        """Return the best tokens after each prompt (n, length, hidden), up to the end."""
-        cache, chosen = DynamicCache(), list[Tensor]()
+    def _generate(self, embedded: Tensor) -> tuple[list[list[int]], Tensor]:
+        """Return the best tokens after each prompt (n, length, hidden), up to the end, and the
+        log-probabilities (n, tokens, words) of the words in each place, among themselves."""
+        cache, chosen, logs = DynamicCache(), list[Tensor](), list[Tensor]()
         ended = torch.zeros(len(embedded), dtype=torch.bool)
         while not bool(ended.all()) and len(chosen) < _LIMIT:
             out = self.covo.llm.model(
                 inputs_embeds=embedded, cache=cache, use_cache=True
             ).last_hidden_state[:, -1]
-            best = self.covo.llm.lm_head(out).argmax(dim=-1)
+            logits = self.covo.llm.lm_head(out)
+            best = logits.argmax(dim=-1)
             chosen.append(best)
+            logs.append(logits[:, : len(NUMBERS)].log_softmax(dim=-1))
             ended |= best == VOCABULARY["<end>"]
             embedded = self.covo.llm.model.embed_tokens(best[:, None])
-        tokens: list[list[int]] = torch.stack(chosen, dim=1).tolist()
-        return tokens
+        return torch.stack(chosen, dim=1).tolist(), torch.stack(logs, dim=1)
 
-    def split(self, tokens: Sequence[int]) -> TaughtAnswer | None:
-        """Return what ``tokens`` say, or None as in :meth:`answer`."""
+    def split(self, tokens: Sequence[int], logs: Tensor | None = None) -> TaughtAnswer | None:
+        """Return what ``tokens`` say, or None as in :meth:`answer`. ``logs`` (tokens, words): the
+        log-probabilities of the words in each place."""
         end = VOCABULARY["<end>"]
         if end not in tokens:
             return None
         said = tokens[: tokens.index(end)]
-        text = tuple(token for token in said if token < len(NUMBERS))
+        places = [place for place, token in enumerate(said) if token < len(NUMBERS)]
+        text = tuple(said[place] for place in places)
         codes = tuple(token - self._first_code for token in said if token >= self._first_code)
         whole = len(text) + len(codes) == len(said) and text
         paced = whole and 4.5 <= len(codes) / len(text) <= 20
-        return TaughtAnswer(text, codes) if paced else None
+        if not paced:
+            return None
+        return TaughtAnswer(text, codes, () if logs is None else tuple(_likely(logs[places])))
 
 
 def train_teacher(
@@ -200,6 +210,13 @@ def _rate(training: TeacherTraining, step: int) -> float:
         return training.learning_rate * (step + 1) / training.warm_up
     done = (step - training.warm_up) / (training.steps - training.warm_up)
     return training.learning_rate * (0.05 + 0.475 * (1 + cos(pi * done)))
+
+
+def _likely(logs: Tensor) -> Iterator[tuple[tuple[int, float], ...]]:
+    """Yield the most likely of the words whose log-probabilities (n, words) are given."""
+    best = logs.topk(_LIKELY)
+    for ids, values in zip(best.indices.tolist(), best.values.tolist(), strict=True):
+        yield tuple((id, round(value, 3)) for id, value in zip(ids, values, strict=True))
 
 
 def _as_a_turn(question: QuizQuestion, random: np.random.Generator) -> Audio:

@@ -15,7 +15,7 @@ second question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.duplex.protocol.profile import DuplexProfile
@@ -23,6 +23,7 @@ from model.duplex.protocol.sequence import SILENCE
 from model.duplex.quiz.questions import (
     CODES_PER_WORD,
     NAMES,
+    SYLLABLES,
     QuizQuestion,
     codes_of_word,
     draw_question,
@@ -70,21 +71,33 @@ def whole_right(question: QuizQuestion, text: tuple[int, ...], codes: tuple[int,
 
 
 def try_quiz(
-    listener: LoopListener, profile: DuplexProfile, behaviour: str, trials: int
+    listener: LoopListener,
+    profile: DuplexProfile,
+    behaviour: str,
+    trials: int,
+    syllables: Sequence[int] = SYLLABLES,
 ) -> list[QuizTrial]:
-    """Run ``trials`` of ``behaviour``, each in a conversation of its own."""
+    """Run ``trials`` of ``behaviour`` with questions of ``syllables``, each in a conversation of
+    its own."""
     first = 3 * HELD_OUT + list(_TRIALS).index(behaviour) * trials
     run = _TRIALS[behaviour]
-    return [run(_Quiz(listener, profile, seed)) for seed in range(first, first + trials)]
+    return [run(_Quiz(listener, profile, syllables, seed)) for seed in range(first, first + trials)]
 
 
 class _Quiz(Scene):
-    """A user who asks ``listener``."""
+    """A user who asks ``listener`` questions of ``syllables``."""
 
-    def __init__(self, listener: LoopListener, profile: DuplexProfile, seed: int) -> None:
+    def __init__(
+        self, listener: LoopListener, profile: DuplexProfile, syllables: Sequence[int], seed: int
+    ) -> None:
         super().__init__(listener, profile, seed)
         self._hears = listener
-        self.question = draw_question(self.who, self.random)
+        self._syllables = syllables
+        self.think_of_another()
+
+    def think_of_another(self) -> None:
+        """Draw the next ``question``."""
+        self.question = draw_question(self.who, self.random, self._syllables)
 
     def ask(self, pause: float | None = None) -> int:
         """Say the question; return the chunk in which it ends."""
@@ -158,7 +171,7 @@ def _backchannel(quiz: _Quiz) -> QuizTrial:
 
 def _interruption(quiz: _Quiz) -> QuizTrial:
     shift = quiz.over_a_reply()
-    quiz.question = draw_question(quiz.who, quiz.random)
+    quiz.think_of_another()
     if shift is None:
         return QuizTrial(False, quiz.question)
     begin = quiz.next_chunk

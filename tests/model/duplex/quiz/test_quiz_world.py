@@ -142,7 +142,25 @@ def test_the_teacher_was_really_taught():
 def test_each_question_is_answered_alike_alone_and_in_a_batch():
     teacher = QuizTeacher.load(TAUGHT)
     drawn = [q for n in range(3) for q in draw_dialogue_questions(np.random.default_rng(n))]
-    assert teacher.answer(drawn) == teacher.answer(drawn, batch=1)
+    together, alone = teacher.answer(drawn), teacher.answer(drawn, batch=1)
+    assert [(a.text, a.codes) for a in together] == [(a.text, a.codes) for a in alone]
+    both = [
+        [log for a in some for word in a.likely for _, log in word] for some in (together, alone)
+    ]
+    assert both[0] == pytest.approx(both[1], abs=2e-3)
+
+
+def test_the_teacher_tells_what_it_found_likely():
+    """Its best word is the one that it said, and its opinions reach the student's places."""
+    teacher = QuizTeacher.load(TAUGHT)
+    drawn = draw_dialogue_questions(np.random.default_rng(0))
+    for answer in teacher.answer(drawn):
+        assert len(answer.likely) == len(answer.text)
+        for word, likely in zip(answer.text, answer.likely, strict=True):
+            ids, logs = zip(*likely, strict=True)
+            assert ids[0] == word
+            assert list(logs) == sorted(logs, reverse=True)
+            assert 0.9 < sum(np.exp(logs)) <= 1.001
 
 
 def test_a_teacher_learns(blank, tmp_path):
@@ -194,6 +212,8 @@ def test_cut_by_time_leaves_less_text(grammar):
 
 def test_dialogues_are_read_as_they_were_made(grammar, blank, tmp_path):
     asked = [taught(seed) for seed in range(3)]
+    sure = replace(asked[0][0].answer, likely=tuple(((n, 0.0),) for n in asked[0][0].answer.text))
+    asked[0][0] = replace(asked[0][0], answer=sure)
     write_dialogues(tmp_path / "some", grammar, asked, seed=4)
     tokenizer = Tokenizer.from_file(str(blank / "tokenizer.json"))
     folder = DialogueFolder(tmp_path / "some", grammar, tokenizer, Codec.NONE)
@@ -205,6 +225,7 @@ def test_dialogues_are_read_as_they_were_made(grammar, blank, tmp_path):
         assert told == events
         assert np.abs(read.user - made.user).max() < 1e-4
         assert TokenKind.TEXT in folder[number].kinds
+        assert (folder[number].teaching is not None) is (number == 0)
         assert json.loads(path.with_suffix(".json").read_text())["events"]
     longer = replace(asked[0][0], answer=TaughtAnswer((0,), (0,)))
     with pytest.raises(FileExistsError):
