@@ -173,14 +173,22 @@ class VoiceStore:
 
         Raises: VoiceError for a built-in or unknown voice, or when it cannot be deleted.
         """
+        folder = self.folder_of_own(name)
+        try:
+            _delete(folder)
+        except OSError as error:
+            raise VoiceError(f"cannot delete {folder}: {error.strerror or error}") from error
+
+    def folder_of_own(self, name: str) -> Path:
+        """Return the folder of the user's voice ``name``, even if broken.
+
+        Raises: VoiceError for a built-in or unknown voice.
+        """
         own = [f for f in self._folders() if f.name == name]
         if not own:
             self.get(name)
             raise VoiceError(f"{name} is a built-in voice; only added voices can be removed")
-        try:
-            _delete(own[0])
-        except OSError as error:
-            raise VoiceError(f"cannot delete {own[0]}: {error.strerror or error}") from error
+        return own[0]
 
     def _folders(self) -> Sequence[Path]:
         """Return the folders in the user's store, sorted."""

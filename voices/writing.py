@@ -11,7 +11,7 @@ import numpy as np
 import tomlkit
 
 from voices.errors import VoiceError
-from voices.folders import draft_in
+from voices.folders import draft_in, make_folder
 from voices.pack import FILE, FORMAT, VOICEPRINT, VoicePack, Voiceprint
 from voices.tuning import AS_IT_IS
 
@@ -44,12 +44,16 @@ def rename_pack(folder: Path, name: str) -> None:
 
 
 def export_pack(pack: VoicePack, voiceprint: Voiceprint | None, parent: Path) -> Path:
-    """Write ``pack`` as a new folder in ``parent`` and return it. Raises: VoiceError."""
+    """Write ``pack`` as a new folder in ``parent``, which is made if it is missing; return it.
+
+    Raises: VoiceError.
+    """
     target = parent / pack.name
     if target.exists() or target.is_symlink():
         raise VoiceError(f"{target} is there already: move it away, or name another folder")
     draft = draft_in(parent)
     try:
+        make_folder(parent)
         draft.mkdir()
         write_pack(pack, draft, voiceprint)
         draft.rename(target)

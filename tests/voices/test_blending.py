@@ -207,8 +207,11 @@ def test_a_built_in_voice_can_be_exported_renamed_and_added(
         assert (own / "NOTICE").exists()
         added = store.add(own)
         assert store.likeness(name)[added.name] == pytest.approx(1.0, abs=1e-3)
-    with pytest.raises(VoiceError, match=r"cannot write .*nowhere.george"):
-        export_pack(store.get("george"), None, tmp_path / "nowhere")
+    made = export_pack(store.get("george"), None, tmp_path / "new" / "packs")
+    assert (made / "voice.toml").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(VoiceError, match=r"cannot write .*file.george"):
+        export_pack(store.get("george"), None, tmp_path / "file")
     assert not list(tmp_path.glob(".*"))
 
 

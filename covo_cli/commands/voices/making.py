@@ -163,7 +163,8 @@ def remove(
     from covo_cli.settings.settings import load_settings
 
     store = voice_store()
-    if not yes and name in store.names():
+    store.folder_of_own(name)  # before anything is asked
+    if not yes:
         typer.confirm(f"Delete the voice {name}?", abort=True)
     store.remove(name)
     typer.echo(f"Removed {name}")

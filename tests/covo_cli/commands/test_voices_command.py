@@ -169,6 +169,14 @@ def test_add_and_remove(home: Path) -> None:
     assert not (home / "data" / "voices" / "anna").exists()
 
 
+def test_nobody_is_asked_about_a_voice_that_cannot_be_removed(home: Path) -> None:
+    for name, why in (("george", "built-in"), ("nobody", "no voice 'nobody'")):
+        result = runner.invoke(app, ["voices", "remove", name], input="y\n")
+        assert isinstance(result.exception, VoiceError)
+        assert why in str(result.exception)
+        assert not result.output
+
+
 def test_preview_without_weights_says_how_to_get_them(home: Path) -> None:
     output = home / "out.wav"
     words = ["voices", "preview", "emma", "--output", str(output)]
