@@ -1,8 +1,9 @@
 """The library of built-in voices: one table of measured figures, and a style of Kokoro for each.
 
 ``covo voices measure`` writes the folder: ``library.toml`` (the table), the styles as the package
-has them, beside each what Kokoro holds of it (``.statistics.npy``), and ``embeddings.npy``, float16
-of shape (voices, 192) in the order of the table: what the speaker network makes of each voice.
+has them, beside each what Kokoro holds of it (``.statistics.npy``), and what the speaker network
+makes of them: ``embeddings.npy``, float16 of shape (voices, 192) in the order of the table, and
+``middle.npy``, float32 of shape (192,), the mean over the voices in which nothing is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from voices.strict_reader import read
 
 TABLE = "library.toml"
 EMBEDDINGS = "embeddings.npy"
+MIDDLE = "middle.npy"
+_DIMENSIONS = 192
 FORMAT = 1
 
 REAL_TIME_FACTORS = {"hibari": 0.012, "kokoro": 0.56}
@@ -62,12 +65,23 @@ def read_library(folder: Path) -> tuple[VoicePack, ...]:
 def library_voiceprints(folder: Path) -> dict[str, Voiceprint]:
     """Return the voiceprint of each voice of the library in ``folder``. Raises: VoiceError."""
     names = [pack.name for pack in read_library(folder)]
+    rows = _load(folder / EMBEDDINGS, (len(names), _DIMENSIONS))
+    return dict(zip(names, rows / np.linalg.norm(rows, axis=1, keepdims=True), strict=True))
+
+
+def library_middle(folder: Path) -> Voiceprint:
+    """Return the mean voiceprint of the library in ``folder``. Raises: VoiceError."""
+    return _load(folder / MIDDLE, (_DIMENSIONS,))
+
+
+def _load(path: Path, shape: tuple[int, ...]) -> Voiceprint:
     try:
-        rows = np.load(folder / EMBEDDINGS, allow_pickle=False).astype(np.float32)
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        return dict(zip(names, rows, strict=True))
+        numbers: Voiceprint = np.load(path, allow_pickle=False).astype(np.float32)
     except (OSError, ValueError) as error:
-        raise VoiceError(f"{folder / EMBEDDINGS} is damaged: install covo again") from error
+        raise VoiceError(f"{path} is damaged: install covo again") from error
+    if numbers.shape != shape:
+        raise VoiceError(f"{path} is damaged: install covo again")
+    return numbers
 
 
 def _pack(folder: Path, table: LibraryTable, voice: LibraryVoice) -> VoicePack:

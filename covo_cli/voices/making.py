@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tomlkit
+from numpy.typing import NDArray
 
 from covo_cli.errors import CliError
+from covo_cli.evaluation.scenarios.mix import JUDGED
 from covo_cli.process import whole_file
 from covo_cli.voices.measuring import Measured
-from voices.library import EMBEDDINGS, FORMAT, TABLE, LibraryVoice
+from voices.library import EMBEDDINGS, FORMAT, MIDDLE, TABLE, LibraryVoice
 from voices.lite_data import STATISTICS
 
 PACKAGE_SHA256 = "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860"
@@ -64,8 +66,11 @@ def make_library(
         embeddings.append(found.embedding)
         if found.statistics is not None:
             np.save(path.with_suffix(STATISTICS), found.statistics)
-    with whole_file.whole_file(folder / EMBEDDINGS) as draft, draft.open("wb") as file:
-        np.save(file, np.array(embeddings, np.float16))
+    of_others = [
+        one for row, one in zip(rows, embeddings, strict=True) if row["name"] not in JUDGED
+    ]
+    _save(folder / EMBEDDINGS, np.array(embeddings, np.float16))
+    _save(folder / MIDDLE, np.array(np.mean(of_others, axis=0), np.float32))
     table = {"format": FORMAT, "source": SOURCE, "licence": "Apache-2.0", "voices": rows}
     whole_file.write_text(folder / TABLE, f"{_COMMENT}\n{tomlkit.dumps(table)}")
 
@@ -74,6 +79,11 @@ _COMMENT = """# Written by `covo voices measure`: do not edit.
 # pitch: median in Hz; brightness: centroid of the spectrum in Hz; pace: phonemes per second of
 # speech; level: dBFS of the network's sound while it speaks. Each is measured on two sentences.
 """
+
+
+def _save(path: Path, numbers: NDArray[Any]) -> None:
+    with whole_file.whole_file(path) as draft, draft.open("wb") as file:
+        np.save(file, numbers)
 
 
 def _styles(package: bytes) -> Iterator[tuple[str, bytes]]:

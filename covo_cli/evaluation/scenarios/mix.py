@@ -151,3 +151,11 @@ MIXES = {
         bystander_rounds=1,
     ),
 }
+
+JUDGED = frozenset(
+    voice
+    for name in (SetName.STANDARD, SetName.TUNING)
+    for voices in (MIXES[name].voices, MIXES[name].side_talkers, *MIXES[name].pairs)
+    for voice in voices
+)
+"""The voices of the sets, which must be unknown to what is measured with them."""

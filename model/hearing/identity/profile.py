@@ -21,7 +21,7 @@ from audio_io.signal import Audio
 from model.hearing.identity.campplus import CamPlusPlus
 from model.hearing.identity.checkpoint import read_checkpoint
 from model.hearing.identity.fbank import features
-from voices.library import library_voiceprints
+from voices.library import library_middle
 from voices.store import BUILTIN
 
 Embedding = NDArray[np.float32]
@@ -44,9 +44,6 @@ PER_DB = 0.025
 
 LONG_ENOUGH_S = THRESHOLDS[-1][0]
 """More speech than this tells no more."""
-
-YARDSTICK = frozenset({"bella", "emma", "george", "heart", "michael"})
-"""The voices of the yardstick's sets, which must not be known to what is measured with them."""
 
 
 class SpeakerEmbedder(Protocol):
@@ -88,10 +85,8 @@ class CamPlusPlusEmbedder:
 
     @cached_property
     def middle(self) -> Embedding:
-        """That of the built-in voices. Raises: VoiceError."""
-        voices = library_voiceprints(BUILTIN)
-        others = [voice for name, voice in voices.items() if name not in YARDSTICK]
-        return np.asarray(np.mean(others, axis=0), np.float32)
+        """That of built-in voices. Raises: VoiceError."""
+        return library_middle(BUILTIN)
 
     def _loaded(self) -> CamPlusPlus:
         with self._lock:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from tests.covo_cli.serve.browser import browsing
 from tests.fakes.lite import FakeSynthesizer
 from tests.fakes.voices import COVO, LITE, make_pack
 from voices.errors import VoiceError
-from voices.pack import VoicePack
+from voices.pack import VoiceFigures, VoicePack
 from voices.store import VoiceStore
 
 runner = CliRunner()
@@ -127,6 +129,27 @@ def test_only_the_known_archive_is_measured(home: Path) -> None:
     with pytest.raises(CliError, match="cannot read"):
         make_library(home / "missing.tgz", home / "library", measure, print)
     assert list((home / "library").iterdir()) == []
+
+
+def test_the_mean_voice_of_the_library_knows_no_judged_voice(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    styles = ("af_alloy", "af_bella", "am_adam", "bm_george")  # two are judged
+    voiceprints = dict(zip(styles, np.eye(4, dtype=np.float32), strict=True))
+    package = home / "package.tgz"
+    with tarfile.open(package, "w:gz") as archive:
+        for name in styles:
+            archive.addfile(tarfile.TarInfo(f"package/voices/{name}.bin"))
+    digest = hashlib.sha256(package.read_bytes()).hexdigest()
+    monkeypatch.setattr("covo_cli.voices.making.PACKAGE_SHA256", digest)
+
+    def measure(synthesizer: str, style: Path, language: str) -> Measured:
+        return Measured(VoiceFigures(200.0, 2000.0, 11.0), -20.0, voiceprints[style.stem])
+
+    make_library(package, home, measure, print)
+    assert np.load(home / "embeddings.npy").tolist() == np.eye(4).tolist()
+    assert np.load(home / "middle.npy").tolist() == [0.5, 0.0, 0.5, 0.0]
+    assert "bella" in (home / "library.toml").read_text()
 
 
 def test_show() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from covo_cli.evaluation import EVERYDAY, Kind, SetName
-from covo_cli.evaluation.scenarios.mix import MIXES, NORMAL_DB
+from covo_cli.evaluation.scenarios.mix import JUDGED, MIXES, NORMAL_DB
 from covo_cli.evaluation.scenarios.scenario import (
     FILE,
     EvaluationError,
@@ -28,8 +29,9 @@ from covo_cli.evaluation.scenarios.scenario import (
 from covo_cli.evaluation.scenarios.sets import make_set
 from covo_cli.evaluation.scenarios.vocal import cough, laughter
 from covo_cli.simulation.scripted_user import Start, StartRule
-from model.hearing.identity.profile import YARDSTICK
-from voices.store import VoiceStore
+from model.hearing.identity.profile import CamPlusPlusEmbedder
+from voices.library import library_voiceprints
+from voices.store import BUILTIN, VoiceStore
 
 AT_ONCE = Start(StartRule.AT, 0.0)
 LATER = Start(StartRule.AFTER_LINE, 1.0)
@@ -177,7 +179,11 @@ def test_what_is_tuned_on_is_not_in_the_standard_set():
 def test_voices_that_are_measured_are_unknown_to_what_tells_voices_apart():
     sets = (make_set(SetName.STANDARD), make_set(SetName.TUNING))
     voices = {ln.voice for one in sets for s in one.scenarios for ln in s.lines if ln.voice}
-    assert voices == YARDSTICK
+    assert voices == JUDGED
+    known = [one for name, one in library_voiceprints(BUILTIN).items() if name not in JUDGED]
+    middle = CamPlusPlusEmbedder(Path("not read")).middle
+    assert np.allclose(middle, np.mean(known, axis=0), atol=1e-3)
+    assert 0.3 < np.linalg.norm(middle) < 0.7
 
 
 def test_the_chinese_sets_have_enough_cases_and_share_nothing():
