@@ -90,7 +90,7 @@ def hear_out(c: TurnContext, state: UserSpeaking) -> ConversationState:
     if c.now - turn.start >= samples(c.settings.max_turn):
         turn.closed, turn.push_to_talk = True, False
         c.hearing.forget()  # what follows is the next turn
-        if c.speakers.other:
+        if c.speakers.other(turn):
             return discard_turn(c, state, SOMEBODY_ELSE)
         return finish_turn(c, state, f"turn of {c.settings.max_turn:.0f} s")
     if turn.push_to_talk:
@@ -161,21 +161,21 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
         c.speakers.ask(c.now, turn, turn.voiced, ended=True)
     if verdict.over and c.speakers.pending:
         return state
-    if verdict.over and c.speakers.other:
+    if verdict.over and c.speakers.other(turn):
         return discard_turn(c, state, SOMEBODY_ELSE)
     if verdict.over:
         _tell(c, state, evidence, verdict)
         return finish_turn(c, state, f"{verdict.reason}, {evidence.silence:.2f} s of silence")
     if not evidence.words_coming and evidence.silence >= s.silence_finished:
         _tell(c, state, evidence, verdict)
-    if c.backchannels.fits(turn, silence) and _may_hum(c, evidence):
+    if c.backchannels.fits(turn, silence) and _may_hum(c, turn, evidence):
         c.hum(turn)
     return state
 
 
-def _may_hum(c: TurnContext, evidence: TurnEvidence) -> bool:
+def _may_hum(c: TurnContext, turn: OpenTurn, evidence: TurnEvidence) -> bool:
     """Return whether the user surely has the floor: a hum must not meet a reply."""
-    if c.settings.humming is None or evidence.words_coming or c.muted or c.speakers.other:
+    if c.settings.humming is None or evidence.words_coming or c.muted or c.speakers.other(turn):
         return False
     later = replace(evidence, silence=evidence.silence + c.settings.humming.margin)
     return not endpointing.judge(later, c.settings).over

@@ -93,7 +93,7 @@ class Overlap:
 
     def evidence(self, silence: int) -> OverlapEvidence:
         """Return the evidence so far."""
-        speakers = self._speakers
+        speakers, other = self._speakers, self._speakers.other(self.turn)
         unended = silence < samples(ENDED_S) and self.voiced < _VOICE_TOLD
         return OverlapEvidence(
             voiced=seconds(self.voiced),
@@ -103,9 +103,8 @@ class Overlap:
             words=self._words,
             words_until=seconds(self._words_until),
             goes_on=self.goes_on,
-            other=bool(speakers.other),
-            voice_coming=speakers.pending
-            or (unended and speakers.knows_user and speakers.other is None),
+            other=bool(other),
+            voice_coming=speakers.pending or (unended and speakers.knows_user and other is None),
         )
 
     def drop(self) -> None:

@@ -45,8 +45,7 @@ class SpeakerCheck:
         self._ended = False  # whether the speech ended with that piece
         self._sure = False  # whether it is surely the user's
         self._learnt = (0, 0)  # a turn, and how many samples of its speech were learnt
-        self.other: bool | None = None
-        """Whether all of the speech asked about is clearly not the user's; None while unknown."""
+        self._other: bool | None = None
 
     @property
     def knows_user(self) -> bool:
@@ -57,6 +56,11 @@ class SpeakerCheck:
     def pending(self) -> bool:
         """Whether the answer about the present speech is still to come."""
         return self._question.pending
+
+    def other(self, turn: OpenTurn) -> bool | None:
+        """Return whether all speech asked about in ``turn`` is clearly not the user's; None while
+        unknown."""
+        return self._other if turn.number == self._turn else None
 
     def ask(self, now: int, turn: OpenTurn, voiced: int, *, ended: bool) -> None:
         """Ask whose voice the last ``voiced`` samples of speech in ``turn`` are.
@@ -71,7 +75,7 @@ class SpeakerCheck:
         if turn.number != self._turn or voiced < self._asked:
             self._question.drop()
             self._turn, self._others, self._asked = turn.number, 0, 0
-            self._sure, self.other = False, None
+            self._sure, self._other = False, None
         piece, new = voiced - self._others, voiced - self._asked
         enough = new >= samples(_PIECE_S)
         if ended and (new or not self._ended):
@@ -86,7 +90,7 @@ class SpeakerCheck:
     def learn(self, now: int, turn: OpenTurn) -> None:
         """Learn the user's voice from ``turn``, or from what is new in it."""
         embedder = self._embedder
-        if embedder is None:
+        if embedder is None or not turn.voiced:
             return
         number, had = self._learnt
         speech = turn.speech()
@@ -118,7 +122,7 @@ class SpeakerCheck:
         self._question.drop()
         self._learning.drop()
         self._begin_profile()
-        self.other = None
+        self._other = None
         return Notice(now, "info", "whoever speaks next is the user")
 
     def _begin_profile(self) -> None:
@@ -127,9 +131,9 @@ class SpeakerCheck:
     def _tell(self, whose: Whose) -> None:
         """Take in whose the piece is that was asked about."""
         if whose is Whose.OTHER:
-            self.other, self._others = True, self._asked
+            self._other, self._others = True, self._asked
         elif whose is Whose.USER or self._ended:
-            self.other, self._sure = False, whose is Whose.USER
+            self._other, self._sure = False, whose is Whose.USER
 
 
 def _question(executor: Executor) -> Question[Embedding]:

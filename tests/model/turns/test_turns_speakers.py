@@ -9,7 +9,7 @@ from audio_io.clock import ASSISTANT_RATE, FRAME, USER_RATE, samples
 from audio_io.resample import resample
 from audio_io.signal import Audio
 from covo_cli.settings.settings import load_settings, models_dir
-from model.engine import NewSpeaker
+from model.engine import NewSpeaker, PushToTalk, SayText
 from model.errors import WeightsError
 from model.events import Interrupted, Notice, PlaybackAction, PlaybackControl, TurnDiscarded
 from model.hearing.identity.profile import (
@@ -256,6 +256,42 @@ def test_a_turn_that_is_hard_to_tell_is_told_when_it_goes_on(script: Script) -> 
     )
     assert len(fake.history) == 1
     assert [dropped.reason for dropped in log.of(TurnDiscarded)] == [SOMEBODY_ELSE]
+
+
+def test_what_was_typed_tells_nothing_of_the_users_voice(script: Script) -> None:
+    class LikeEmbedder(LevelEmbedder):
+        """Finds the other voice nearly as like as the user's must be in a quiet room."""
+
+        def embed(self, speech: Audio) -> Embedding:
+            likeness = 0.9 * threshold(2.0, QUIET_DB)
+            other = np.array([likeness, np.sqrt(1 - likeness**2)], np.float32)
+            return np.array([1, 0], np.float32) if super().embed(speech)[0] else other
+
+    log, _ = converse(
+        *(silence(5), *known(script)),
+        *(script.say("where are the keys?", 2.0, OTHER), silence(4)),
+        commands={0.5: SayText("hello")},
+        script=script,
+        speaker_embedder=LikeEmbedder(),
+    )
+    assert [dropped.reason for dropped in log.of(TurnDiscarded)] == [SOMEBODY_ELSE]
+
+
+def test_a_turn_too_long_to_go_on_is_not_judged_by_the_voice_of_an_earlier_one(
+    script: Script,
+) -> None:
+    words = "there is so much to say"
+    log, fake = converse(
+        *known(script),
+        *(script.say("where are the keys?", 2.0, OTHER), silence(3)),
+        *(script.say(words, 4.0, USER), silence(6)),
+        commands={12.5: PushToTalk(True)},
+        settings=TurnSettings(max_turn=3.8),
+        script=script,
+        speaker_embedder=LevelEmbedder(),
+    )
+    assert [dropped.reason for dropped in log.of(TurnDiscarded)] == [SOMEBODY_ELSE]
+    assert fake.history[-1][0] == words
 
 
 @pytest.mark.weights

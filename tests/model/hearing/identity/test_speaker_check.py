@@ -45,5 +45,6 @@ def test_what_was_hard_to_tell_is_told_when_the_speech_ends_with_it() -> None:
     for seconds, ended in ((1.2, False), (2.4, False), (2.4, True)):
         check.ask(0, turn(2, seconds), samples(seconds), ended=ended)
         check.poll(1)
-    assert check.other is False
+    assert check.other(turn(2, 2.4)) is False
+    assert check.other(turn(3, 2.4)) is None
     assert embedder.left == []
