@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from model.errors import ModelError, failing_as_model_error
@@ -11,6 +11,9 @@ from model.jobs.executor import Executor, Job, once
 from voices.errors import VoiceError
 
 T = TypeVar("T")
+
+NEW_WORDS, NEW_CHARACTERS = 3, 12
+"""Read ahead when so much is new; characters count in a language without spaces."""
 
 
 class Question(Generic[T]):
@@ -84,19 +87,38 @@ class Question(Generic[T]):
 
 
 class ReadingAhead:
-    """Lets a model read on ``lane`` what it will be asked about, so that little is left to read.
+    """Lets a model read on ``lane`` the words that it will be asked about, so that little is left
+    to read at the end.
 
-    A call during a reading does nothing; the next one reads what has been added. A failure is not
-    reported, since it occurs again when an answer is wanted.
+    It reads once enough words are new. A call during a reading does nothing; the next one reads
+    what has been added. A failure is not reported, since it occurs again when an answer is wanted.
     """
 
     def __init__(self, executor: Executor, lane: str) -> None:
         self._question: Question[object] = Question(
             executor, lane, model="reading ahead", trouble="", retries=True
         )
+        self._read: tuple[object, Sequence[str]] = (None, ())
 
-    def read(self, now: int, call: Callable[[], object]) -> None:
-        """Read by ``call``, unless the last reading goes on at ``now`` (user samples)."""
+    def read(
+        self, now: int, words: str, call: Callable[[], object], *, after: object, spaced: bool
+    ) -> None:
+        """Read ``words`` by ``call`` at ``now`` (user samples), if enough of them is new.
+
+        ``after``: what they follow; where that is new, all is. ``spaced``: they have spaces
+        between them.
+        """
         self._question.poll(now)
-        if not self._question.pending:
-            self._question.ask(now, call)
+        parts, enough = (words.split(), NEW_WORDS) if spaced else (words, NEW_CHARACTERS)
+        before, read = self._read
+        known = _in_common(read, parts) if after == before else -enough
+        if self._question.pending or len(parts) - known < enough:
+            return
+        self._read = (after, parts)
+        self._question.ask(now, call)
+
+
+def _in_common(one: Sequence[str], other: Sequence[str]) -> int:
+    """Return how many of the first parts of both are equal."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((n for n, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,6 +21,7 @@ from model.events import (
 )
 from model.hearing.hearing import Hearing
 from model.hearing.identity.speaker_check import SpeakerCheck
+from model.hearing.languages import WITHOUT_SPACES
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition
 from model.jobs.executor import Executor
@@ -113,11 +115,14 @@ class TurnContext:
 
     def read_ahead(self, partial: UserTranscript) -> None:
         """Let the language models read the ``partial`` words of the turn, which then only have to
-        read what is new. A model that still reads the last ones is left alone."""
-        self.probe.read_ahead(self.now, partial.text, partial.language, self.question)
-        generator, words = self.generator, partial.text
+        read what is new."""
+        words, language = partial.text, partial.language
+        self.probe.read_ahead(self.now, words, language, self.question)
+        generator = self.generator
         if isinstance(generator, ReadsAhead):
-            self._ahead.read(self.now, lambda: generator.read_ahead(words))
+            spaced = language not in WITHOUT_SPACES
+            call = functools.partial(generator.read_ahead, words)
+            self._ahead.read(self.now, words, call, after=partial.turn, spaced=spaced)
 
     def begin_answer(self, turn: OpenTurn, *, wanted: bool = True) -> TurnAnswer:
         """Begin answering ``turn`` as it stands; unless ``wanted``, only recognise its words."""

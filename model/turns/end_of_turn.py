@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from model.events import Notice
+from model.hearing.languages import WITHOUT_SPACES
 from model.hearing.open_turn import OpenTurn
 from model.jobs.executor import Executor
 from model.jobs.question import Question, ReadingAhead
@@ -61,10 +64,12 @@ class EndOfTurnProbe:
         return self._outlook.pending
 
     def read_ahead(self, now: int, words: str, language: str, before: str) -> None:
-        """Let the language model read the partial ``words`` of a turn, unless it still reads."""
+        """Let the language model read the partial ``words`` of a turn if enough of them is new."""
         model = self._outlook_model
         if model is not None and _reads(model, language):
-            self._ahead.read(now, lambda: model.outlook(words, before))
+            spaced = language not in WITHOUT_SPACES
+            call = partial(model.outlook, words, before)
+            self._ahead.read(now, words, call, after=before, spaced=spaced)
 
     def poll(
         self, now: int, turn: OpenTurn, silence: int, answer: TurnAnswer | None, before: str

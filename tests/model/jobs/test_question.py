@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import pytest
 
 from model.errors import ModelError
 from model.events import Notice
 from model.jobs.executor import VirtualExecutor
-from model.jobs.question import Question
+from model.jobs.question import Question, ReadingAhead
+from tests.fakes.copyable import Clock, DoneExecutor
 from tests.fakes.engine import FakeClock
 
 SECOND = 16_000
@@ -82,3 +84,49 @@ def test_a_question_that_retries_tells_of_the_same_failure_once():
     asked.ask(9 * SECOND, model)
     asked.poll(11 * SECOND)
     assert asked.answer == 7
+
+
+def read_of(*heard: str, after: tuple[object, ...] = (), spaced: bool = True) -> list[str]:
+    """What is read of the partial words ``heard``, where they follow something."""
+    ahead = ReadingAhead(DoneExecutor(Clock()), "a lane")
+    read: list[str] = []
+    for at, words in enumerate(heard):
+        follows = after[at] if after else "a question"
+        ahead.read(at, words, partial(read.append, words), after=follows, spaced=spaced)
+    return read
+
+
+def test_words_are_read_ahead_when_enough_of_them_is_new() -> None:
+    words = ["could", "you", "tell", "me", "what", "it", "is", "about"]
+    said = [" ".join(words[: n + 1]) for n in range(len(words))]
+    assert read_of(*said) == [said[0], said[3], said[6]]
+    assert read_of("could", "could you tell me", "would you tell me") == [
+        "could",
+        "could you tell me",
+        "would you tell me",
+    ]
+    assert read_of("could you tell me", "could you tell me", "could you") == ["could you tell me"]
+
+
+def test_characters_count_where_there_are_no_spaces() -> None:
+    text = "今天下午天气很好我们一起去公园散步吧"
+    said = [text[: n + 1] for n in range(len(text))]
+    assert read_of(*said, spaced=False) == [said[0], said[12]]
+
+
+def test_the_same_words_are_read_again_where_what_they_follow_has_changed() -> None:
+    assert read_of("tell me", "tell me", "tell me", after=(1, 1, 2)) == ["tell me"] * 2
+
+
+def test_one_thing_is_read_at_a_time_and_what_came_meanwhile_is_new() -> None:
+    ahead = ReadingAhead(VirtualExecutor((model := Model()).clock), "a lane")
+    read: list[str] = []
+
+    def reading(words: str) -> None:
+        model()
+        read.append(words)
+
+    for at, words in ((0, "could"), (1, "could you tell me"), (SECOND + 1, "could you tell me a")):
+        ahead.read(at, words, partial(reading, words), after="", spaced=True)
+    ahead.read(3 * SECOND, "could", lambda: None, after="", spaced=True)
+    assert read == ["could", "could you tell me a"]
