@@ -105,30 +105,33 @@ def needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
     if evidence.words_coming:
         return s.silence + s.words_wait, "the words are not known yet"
     if evidence.ending is None:
-        return _by_sound(evidence, s)
-    candidates = _by_words(evidence.ending, s)
-    sound = evidence.sound
-    if sound is not None and sound < s.sounds_cut:
-        whole = evidence.ending.whole >= WHOLE
-        held = s.silence_statement if whole else s.silence_unfinished
-        candidates.append((held, f"it sounds cut off: {sound:.0%}"))
+        candidates = [_by_sound(evidence, s)]
+    else:
+        candidates = _by_words(evidence.ending, evidence.sound, s)
     if evidence.resumed:
         pause = min(LONGER_PAUSE * evidence.longest_pause, s.silence_unfinished)
         candidates.append((max(s.silence_statement, pause), "you went on before"))
     return max(candidates)
 
 
-def _by_words(ending: WeighedEnding, s: TurnSettings) -> list[tuple[float, str]]:
-    """Return the silence for what may break off, and for what more may follow."""
+def _by_words(
+    ending: WeighedEnding, sound: float | None, s: TurnSettings
+) -> list[tuple[float, str]]:
+    """Return the silences for what may break off, for what more may follow, and for what sounds cut
+    off."""
     broken = _between(ending.whole, BROKEN, WHOLE, s.silence_unfinished, s.silence_finished)
     opened = _between(ending.over, OPEN, OVER, s.silence_statement, s.silence_finished)
     why_broken = f"broken off ({1 - ending.whole:.0%}): {ending.why_broken}"
     why_open = f"more may follow ({1 - ending.over:.0%}): {ending.why_open}"
-    return [
+    silences = [
         (s.silence_finished, f"the turn is finished ({ending.whole * ending.over:.0%})"),
         (broken, why_broken),
         (opened, why_open),
     ]
+    if sound is not None and sound < s.sounds_cut:
+        cut = s.silence_statement if ending.whole >= WHOLE else s.silence_unfinished
+        silences.append((cut, f"it sounds cut off: {sound:.0%}"))
+    return silences
 
 
 def _between(value: float, low: float, high: float, longest: float, shortest: float) -> float:

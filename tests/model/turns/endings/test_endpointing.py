@@ -86,6 +86,14 @@ def test_whoever_went_on_before_is_given_more_time_than_they_took(pause, silence
     assert judge(replace(resumed, resumed=False), S).over
 
 
+@pytest.mark.parametrize("sound", [None, 0.9])
+def test_whoever_went_on_before_is_given_more_time_in_any_language(sound):
+    said = TurnEvidence(1.0, sound=sound, unknown_language="de", longest_pause=0.9)
+    assert judge(said, S).over
+    assert not judge(replace(said, resumed=True), S).over
+    assert judge(replace(said, resumed=True, silence=1.1), S).over
+
+
 def test_words_that_are_coming_are_waited_for_but_not_for_ever():
     assert not judge(TurnEvidence(1.18, words_coming=True, sound=0.99), S).over
     assert judge(TurnEvidence(1.2, words_coming=True), S).over
