@@ -10,6 +10,7 @@ from audio_io.clock import FRAME, samples
 from audio_io.levels import measure
 from audio_io.signal import Audio, SpeechDetector
 from model.engine import Frame
+from model.hearing.first_sounds import FirstSounds
 from model.hearing.level_gate import LevelGate
 from model.hearing.open_turn import OpenTurn
 from model.hearing.speech import SpeechTracker
@@ -29,6 +30,7 @@ class Hearing:
     def __init__(self, detector: SpeechDetector, s: TurnSettings) -> None:
         self._detector = detector
         self._gate = LevelGate()
+        self._first_sounds = FirstSounds()
         self._speech = SpeechTracker(
             bridge=samples(min(_BRIDGE_S, s.speculate_after)), blip=samples(min(_BLIP_S, s.onset))
         )
@@ -59,12 +61,19 @@ class Hearing:
         if self._now <= self._echo_until and measure(frame.samples).rms < self._echo_below:
             probability = 0.0
         self._recent.append(frame.samples)
-        return self._speech.update(probability, frame.start, frame.end)
+        speech = self._speech.update(probability, frame.start, frame.end)
+        self._first_sounds.take(frame.samples, speech=speech, user=self._gate.user)
+        return speech
 
     @property
     def speech_began(self) -> bool:
         """Whether the present run of speech is long enough to count."""
         return self._speech.run_voiced >= self._onset
+
+    @property
+    def speech_may_begin(self) -> bool:
+        """Whether speech may have begun just now: there is too little of it to tell."""
+        return 0 < self.run < self._onset or self._first_sounds.may_be_speech
 
     @property
     def run(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audio_io.clock import ASSISTANT_RATE, samples
+from audio_io.clock import ASSISTANT_FRAME, ASSISTANT_RATE, samples
 from model.events import (
     Interrupted,
     Notice,
@@ -32,6 +32,9 @@ UNANSWERED = "not to be answered yet"
 NO_REPLY = "no reply came"
 """Why THINKING ends without a reply that was wanted."""
 
+LONGEST_WAIT_S = 0.18
+"""How long a reply that is ready waits while speech may just have begun: until a detector tells."""
+
 MOST_UNANSWERED = 20
 """Turns that may wait for an answer; the oldest is then forgotten."""
 
@@ -55,15 +58,7 @@ def think(c: TurnContext, state: Thinking) -> ConversationState:
     if reply.first_audio_at is not None or (
         reply.text.strip() and (silent or not c.generator.info.speaks)
     ):
-        if silent and c.generator.info.speaks and not answer.noticed:
-            c.emit(Notice(c.now, "warning", "the reply could not be spoken: read it here"))
-        c.emit(ReplyStarted(c.now, reply.reply_id, turn.number))
-        c.speakers.learn(c.now, turn)
-        unfinished = None if turn.closed else turn
-        speaking = ReplySpeaking(answer, state.committed_at, unfinished, state.overlap)
-        c.enter(speaking, "reply began")
-        _play(c, speaking)
-        return speaking
+        return state if _may_go_on(c, state) else _begin_to_speak(c, state, silent=silent)
     if answer.complete:
         if not answer.failed:
             c.emit(Notice(c.now, "warning", f"the reply has no words to say: {reply.text!r}"))
@@ -146,6 +141,29 @@ def cut(c: TurnContext, state: ConversationState, reply_id: int, heard: int) -> 
     return state
 
 
+def _begin_to_speak(c: TurnContext, state: Thinking, *, silent: bool) -> ReplySpeaking:
+    """Let the reply through; ``silent``: it has no sound."""
+    answer, turn = state.answer, state.turn
+    if silent and c.generator.info.speaks and not answer.noticed:
+        c.emit(Notice(c.now, "warning", "the reply could not be spoken: read it here"))
+    c.emit(ReplyStarted(c.now, answer.reply.reply_id, turn.number))
+    c.speakers.learn(c.now, turn)
+    unfinished = None if turn.closed else turn
+    speaking = ReplySpeaking(answer, state.committed_at, unfinished, state.overlap)
+    c.enter(speaking, "reply began")
+    _play(c, speaking)
+    return speaking
+
+
+def _may_go_on(c: TurnContext, state: Thinking) -> bool:
+    """Return whether the reply, which is ready, waits because the user may just be going on."""
+    if state.turn.closed or not c.hearing.speech_may_begin:
+        return False
+    if state.ready_at is None:
+        state.ready_at = c.now
+    return c.now < state.ready_at + samples(LONGEST_WAIT_S)
+
+
 def _why_no_turn(c: TurnContext, turn: OpenTurn, answer: TurnAnswer) -> str:
     """Return why the words are no turn of their own; empty if they are one."""
     if answer.words == "" and turn.typed is None:
@@ -173,10 +191,7 @@ def _play(c: TurnContext, state: ReplySpeaking) -> None:
 def _watch_for_barge_in(c: TurnContext, state: ReplySpeaking) -> ConversationState:
     answer, overlap, reply = state.answer, state.overlap, state.answer.reply
     if overlap is None:
-        if c.hearing.speech_began:
-            state.overlap, state.unfinished = c.open_overlap(state.unfinished), None
-            c.control(answer, PlaybackAction.DUCK, "speech over the reply")
-        return state
+        return _watch_for_speech(c, state)
     _understand(c, overlap, answer)
     verdict = barge_in.judge(overlap.evidence(c.hearing.silence), c.settings)
     match verdict.act:
@@ -193,6 +208,25 @@ def _watch_for_barge_in(c: TurnContext, state: ReplySpeaking) -> ConversationSta
             c.control(answer, PlaybackAction.RESUME, verdict.reason)
         case Act.STOP:
             return _stop(c, state, overlap.turn, verdict.reason)
+    return state
+
+
+def _watch_for_speech(c: TurnContext, state: ReplySpeaking) -> ConversationState:
+    """Duck the reply when speech begins. If it may have begun with the reply, so that hardly any of
+    that was heard, the reply stands still until it is told."""
+    answer, reply, may_begin = state.answer, state.answer.reply, c.hearing.speech_may_begin
+    unheard = state.unfinished is not None and (reply.held or reply.heard <= ASSISTANT_FRAME)
+    if c.hearing.speech_began and reply.held and unheard:
+        return _stop(c, state, state.unfinished, "you went on")
+    if c.hearing.speech_began:
+        state.overlap, state.unfinished = c.open_overlap(state.unfinished), None
+        c.control(answer, PlaybackAction.DUCK, "speech over the reply")
+    elif reply.held and not may_begin:
+        reply.held = False
+        c.control(answer, PlaybackAction.RESUME, "no speech began")
+    elif unheard and may_begin and not reply.held:
+        reply.held = True
+        c.control(answer, PlaybackAction.HOLD, "speech may begin")
     return state
 
 
@@ -224,7 +258,7 @@ def _settle_interrupted(c: TurnContext, answer: TurnAnswer, reason: str) -> None
 
 
 def _after_speaking(c: TurnContext, state: ReplySpeaking, reason: str) -> ConversationState:
-    if state.overlap is not None:
+    if state.overlap is not None or state.answer.reply.held:
         c.control(state.answer, PlaybackAction.RESUME, reason)
     return _after_reply(c, state.overlap, reason)
 

@@ -174,8 +174,11 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
 
 
 def _may_hum(c: TurnContext, turn: OpenTurn, evidence: TurnEvidence) -> bool:
-    """Return whether the user surely has the floor: a hum must not meet a reply."""
+    """Return whether the user surely has the floor and pauses: a hum must meet neither a reply nor
+    speech."""
     if c.settings.humming is None or evidence.words_coming or c.muted or c.speakers.other(turn):
+        return False
+    if c.hearing.speech_may_begin:
         return False
     later = replace(evidence, silence=evidence.silence + c.settings.humming.margin)
     return not endpointing.judge(later, c.settings).over

@@ -34,9 +34,10 @@ class UserSpeaking:
 
 @dataclass(slots=True)
 class Thinking:
-    """The turn ended at ``committed_at`` (user samples); no part of the answer is ready.
+    """The turn ended at ``committed_at`` (user samples); no part of the answer was let through.
 
-    ``overlap``: speech after a turn that cannot go on.
+    ``overlap``: speech after a turn that cannot go on. ``ready_at`` (user samples): when an answer
+    was ready that waits because the user may just be going on.
     """
 
     kind: ClassVar = TurnState.THINKING
@@ -44,6 +45,7 @@ class Thinking:
     answer: TurnAnswer
     committed_at: int
     overlap: Overlap | None = None
+    ready_at: int | None = None
 
 
 @dataclass(slots=True)

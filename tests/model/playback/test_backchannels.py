@@ -94,6 +94,11 @@ def test_it_hums_in_a_pause_of_a_long_story_and_takes_no_turn():
     assert over(log) == over(without)
 
 
+def test_it_does_not_hum_as_the_user_goes_on():
+    log, _ = tell(4, 0.5, 3, 0.68, 2, 8)
+    assert hums(log) == pytest.approx([10.18 + 0.7], **ABOUT)
+
+
 def test_the_transcript_shows_it_as_a_backchannel():
     log, _ = tell(4, 0.5, 3, 1.5, 1, 8)
     user, hum, reply = transcript(log.events)

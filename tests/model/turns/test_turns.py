@@ -10,11 +10,14 @@ import pytest
 
 from audio_io.clock import FRAME, USER_RATE, samples
 from audio_io.signal import Audio, Position
+from model.engine import SayText
 from model.events import (
     AssistantAudio,
     AssistantText,
     Interrupted,
     Notice,
+    PlaybackAction,
+    PlaybackControl,
     ReplyAudioEnded,
     ReplyFinished,
     ReplyStarted,
@@ -25,6 +28,7 @@ from model.events import (
     UserTranscript,
 )
 from model.reply import ReplyPart, UserTurn
+from model.turns.answering import LONGEST_WAIT_S
 from model.turns.turn_settings import TurnSettings
 from tests.fakes.engine import FakeGenerator, FakeSpeaker, silence, speech
 from tests.fakes.talks import INTERRUPTED, LISTENING, SPEAKING, THINKING, USER_SPEAKING, converse
@@ -93,6 +97,51 @@ def test_going_on_just_as_the_reply_begins_takes_it_back():
     assert {e.turn for e in log.of(UserTranscript)} == {1}
     assert len(fake.history) == 1
     assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
+
+
+@pytest.mark.parametrize("begun", [0.02, 0.04])
+def test_a_reply_does_not_begin_while_the_user_has_just_begun_to_speak(begun):
+    log, fake = converse(speech(1), silence(0.7 - begun), speech(1), silence(6))
+    assert log.states == [USER_SPEAKING, THINKING, USER_SPEAKING, THINKING, SPEAKING, LISTENING]
+    assert log.level(0.0, 3.3) == 0.0
+    assert len(fake.history) == 1
+    assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
+
+
+def test_a_reply_does_not_wait_for_long_because_of_a_click():
+    log, _ = converse(speech(1), silence(0.68), speech(0.04), silence(6))
+    assert log.states == [USER_SPEAKING, THINKING, SPEAKING, LISTENING]
+    (latency,) = log.of(TurnLatency)
+    assert latency.parts["play"] == pytest.approx(LONGEST_WAIT_S, abs=2 * FRAME / USER_RATE)
+
+
+def test_a_reply_that_begins_with_the_user_stands_still_before_it_is_heard():
+    log, fake = converse(speech(1), silence(0.7), speech(1), silence(6))
+    controls = [(e.at, e.action) for e in log.of(PlaybackControl)]
+    assert controls == [
+        (samples(1.72), PlaybackAction.HOLD),
+        (samples(1.78), PlaybackAction.STOP),
+    ]
+    assert log.level(1.76, 3.3) == 0.0
+    assert [e.reason for e in log.of(Interrupted)] == ["you went on"]
+    assert len(fake.history) == 1
+    assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
+
+
+def test_a_click_as_a_reply_begins_only_makes_it_stand_still_for_a_moment():
+    log, fake = converse(speech(1), silence(0.7), speech(0.04), silence(6))
+    held, resumed = log.of(PlaybackControl)
+    assert (held.action, resumed.action) == (PlaybackAction.HOLD, PlaybackAction.RESUME)
+    assert resumed.at - held.at <= samples(0.2)
+    assert log.states == [USER_SPEAKING, THINKING, SPEAKING, LISTENING]
+    assert fake.history == [("hello", "one two three four")]
+
+
+def test_a_click_does_not_keep_the_reply_to_a_turn_back_that_cannot_go_on():
+    typed = {2.0: SayText("hello")}
+    quiet, _ = converse(silence(8), commands=typed)
+    click, _ = converse(silence(2.18), speech(0.04), silence(6), commands=typed)
+    assert click.of(ReplyStarted)[0].at == quiet.of(ReplyStarted)[0].at == samples(2.2)
 
 
 def test_a_click_is_not_a_turn():

@@ -61,7 +61,7 @@ TIMES = {
     *("now", "_now", "run_start", "last_voiced", "_voiced_until", "start", "end_of_speech"),
     *("committed_at", "first_audio_at", "first_heard_at", "first_text_at", "_begun_at"),
     *("_words_at", "_released_at", "_moved_at", "_deaf_until", "_next_partial"),
-    *("_pause_at", "_echo_until"),
+    *("_pause_at", "_echo_until", "ready_at"),
 }
 LENGTHS = {
     "voiced",
@@ -77,6 +77,7 @@ NUMBERS = {"number", "turn", "reply_id", "_partial_turn", "_turn"}
 COUNTS = {"turns", "replies"}
 NOT_PART_OF_IT = {
     *("_frames", "_recent", "_gate", "events", "_events", "settings", "_settings", "_detector"),
+    "_first_sounds",
     *("phrases", "_phrases", "executor", "_executor", "generator", "_generator", "_work"),
     *("_recognizer", "_audio", "_powers", "_speech"),
     *("last", "unanswered"),  # only commands of servers ask for them
