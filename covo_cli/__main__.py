@@ -26,10 +26,11 @@ def main() -> None:
 def _prepare_process() -> None:
     from covo_cli.process.leaving import own_process
     from covo_cli.process.native import (
+        keep_heap_small,
         keep_libraries_to_themselves,
         let_numpy_use_one_thread,
+        let_products_be_forgotten,
         let_waiting_threads_sleep,
-        share_one_heap,
     )
     from covo_cli.process.streams import mend_standard_streams
 
@@ -38,7 +39,8 @@ def _prepare_process() -> None:
     keep_libraries_to_themselves()
     let_waiting_threads_sleep()
     let_numpy_use_one_thread()
-    share_one_heap()
+    let_products_be_forgotten()
+    keep_heap_small()
 
 
 def _run(arguments: list[str]) -> int:

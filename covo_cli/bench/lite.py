@@ -40,7 +40,7 @@ from covo_cli.bench.voices import (
 )
 from covo_cli.engines.engines import EngineChoice, check_heeded, turn_taking
 from covo_cli.engines.small_models import SharedModels, detector, lite_cascade, whisper
-from covo_cli.process.native import return_free_memory, share_one_heap
+from covo_cli.process.native import keep_heap_small, return_free_memory
 from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import Line
@@ -185,7 +185,7 @@ def bench_voices(
 
 
 def _voice_figures(settings: Settings, name: str, clauses: Sequence[str]) -> dict[str, Any]:
-    share_one_heap()
+    keep_heap_small()
     settings = dataclasses.replace(
         settings,
         voice=dataclasses.replace(settings.voice, name=name),

@@ -74,6 +74,19 @@ class Prompt:
             return ""
         return f"{self.persona} {told_time(self.began)}".strip()
 
+    def told_of(self, history: Sequence[ChatExchange]) -> Sequence[ChatExchange]:
+        """Return what the model is told of ``history``. A small one is told nothing twice, or it
+        would go on saying it."""
+        if self.recent is None:
+            return history
+        told: list[ChatExchange] = []
+        said: set[str] = set()
+        for exchange in reversed(history[-self.recent :]):
+            if not exchange.beginning or exchange.beginning not in said:
+                told.insert(0, exchange)
+                said.add(exchange.beginning)
+        return told
+
     def on_day_of(self, at: datetime | None) -> Prompt:
         """Return the prompt of a conversation that goes on at the time ``at``: a new day is told
         anew, at the price of reading everything again."""
@@ -155,7 +168,7 @@ def build_messages(
     messages = [Message("system", prompt.system)] if prompt.persona else []
     messages.extend(prompt.examples)
     unanswered = ""
-    for exchange in history if prompt.recent is None else history[-prompt.recent :]:
+    for exchange in prompt.told_of(history):
         unanswered = f"{unanswered} {timed(exchange.user, exchange.at)}".strip()
         if exchange.assistant or exchange.rounds:
             messages.append(Message("user", unanswered))

@@ -20,7 +20,7 @@ from audio_io.worker import Worker
 from covo_cli.bench.soak.subject import SCRIPTED, scripted_engine
 from covo_cli.engines.engines import EngineChoice, build_engine, for_sessions
 from covo_cli.errors import CliError
-from covo_cli.process.native import share_one_heap
+from covo_cli.process.native import keep_heap_small
 from covo_cli.serve.app import ServerApp
 from covo_cli.serve.handshake import Handshake
 from covo_cli.serve.places import Places
@@ -114,7 +114,7 @@ class _OneQuestion:
 
 def _serve(pipe: Connection, settings: Settings, name: str, sessions: int, token: str) -> None:
     """Serve until told to stop, or until nobody is left at the other end of ``pipe``."""
-    share_one_heap()
+    keep_heap_small()
     settings, choice = servable(settings), EngineChoice(name, "measured")
     if name != SCRIPTED:
         choice = for_sessions(settings, choice, sessions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import re
 import subprocess
 import sys
 
@@ -12,11 +13,25 @@ import pytest
 
 from covo_cli.process.native import return_free_memory
 
+LARGE = """
+import ctypes, sys
+from covo_cli.process.native import keep_heap_small
+if sys.argv[1] == "small":
+    keep_heap_small()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+libc.free(libc.malloc(30 << 20))
+libc.malloc(9 << 20)
+sys.stdout.flush()
+libc.malloc_stats()
+"""
+
 PROGRAM = """
 import ctypes, sys, threading
-from covo_cli.process.native import share_one_heap
+from covo_cli.process.native import keep_heap_small
 if sys.argv[1] == "one":
-    share_one_heap()
+    keep_heap_small()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 threads = [threading.Thread(target=libc.malloc, args=(1000,)) for _ in range(4)]
@@ -29,11 +44,21 @@ libc.malloc_stats()
 """
 
 
-def heaps(how: str) -> int:
+def malloc_stats(program: str, how: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program, how], capture_output=True, text=True, check=True
     )
-    return done.stderr.count("Arena ")
+    return done.stderr
+
+
+def heaps(how: str) -> int:
+    return malloc_stats(PROGRAM, how).count("Arena ")
+
+
+def mapped(how: str) -> int:
+    """Return the bytes outside the heap, when a larger block was freed before."""
+    total, heap = re.findall(r"in use bytes\s*=\s*(\d+)", malloc_stats(LARGE, how))[::-1]
+    return int(total) - int(heap)
 
 
 GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another heap than glibc's")
@@ -43,6 +68,12 @@ GLIBC = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another he
 def test_threads_share_one_heap() -> None:
     assert heaps("one") == 1
     assert heaps("many") > 1
+
+
+@GLIBC
+def test_large_blocks_lie_outside_the_heap() -> None:
+    assert mapped("small") >= 9 << 20
+    assert mapped("default") < 9 << 20
 
 
 @GLIBC

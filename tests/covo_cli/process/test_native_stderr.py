@@ -8,7 +8,11 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from covo_cli.process.native import keep_libraries_to_themselves, let_waiting_threads_sleep
+from covo_cli.process.native import (
+    keep_libraries_to_themselves,
+    let_products_be_forgotten,
+    let_waiting_threads_sleep,
+)
 
 PROGRAM = """
 import atexit, os, sys
@@ -62,3 +66,11 @@ def test_waiting_threads_sleep_unless_the_user_wants_it(monkeypatch):
         monkeypatch.setattr(os, "environ", dict(given))
         let_waiting_threads_sleep()
         assert os.environ["OMP_WAIT_POLICY"] == kept
+
+
+def test_few_shapes_of_products_are_kept_unless_the_user_wants_more(monkeypatch):
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    for given, kept in (({}, "64"), ({name: "1024"}, "1024")):
+        monkeypatch.setattr(os, "environ", dict(given))
+        let_products_be_forgotten()
+        assert os.environ[name] == kept

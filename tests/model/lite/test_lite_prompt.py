@@ -48,6 +48,18 @@ def test_a_small_model_is_told_the_beginnings_of_the_last_replies() -> None:
     ]
 
 
+def test_a_small_model_is_told_nothing_twice() -> None:
+    history = [
+        ChatExchange("One?", "No."),
+        ChatExchange("Two?", "No. Not at all."),
+        ChatExchange("Three?", "Yes."),
+    ]
+    told = build_messages(Prompt("", recent=3), history, "Four?")
+    assert [m.content for m in told] == ["Two?", "No.", "Three?", "Yes.", "Four?"]
+    whole = build_messages(Prompt(""), history, "Four?")
+    assert [m.content for m in whole][:2] == ["One?", "No."]
+
+
 def test_the_oldest_turns_go_and_the_rest_fits() -> None:
     history = [ChatExchange(f"Question {i}? " + "x" * 60, "y" * 90) for i in range(40)]
     kept = fit_history(PROMPT, history, 1500)
