@@ -22,6 +22,17 @@ PROMISED_S = 3.0
 SLACK_S = 5.0  # for a busy machine: starting threads, writing files, the kernel's own work
 
 
+@pytest.fixture(autouse=True)
+def no_nohup():
+    """Let a hang-up count, even where the tests themselves run under nohup."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def covo(tmp_path):
     """Starts covo with a model that misbehaves."""
