@@ -56,7 +56,8 @@ def pytest_pycollect_makemodule(
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest modules, so that at the end no worker waits for the other's."""
-    items.sort(key=lambda item: item.parent.get_closest_marker("weights") is None)
+    longest = ("long", "weights")
+    items.sort(key=lambda item: not any(map(item.parent.get_closest_marker, longest)))
 
 
 @pytest.fixture(autouse=True, scope="session")
