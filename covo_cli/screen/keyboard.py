@@ -16,6 +16,13 @@ from covo_cli.conversation.request import FailureReport, Request
 from covo_cli.process.terminal import takes_commands
 from covo_cli.screen.keys import KeyMachine
 
+try:
+    from termios import error as _termios_error
+except ImportError:  # Windows
+    _GONE: tuple[type[Exception], ...] = (OSError,)
+else:
+    _GONE = (OSError, _termios_error)
+
 POLL_S = 0.1
 """Longest wait for a key, and thus for closing."""
 
@@ -60,8 +67,9 @@ class Keyboard:
         terminal = Terminal(stream=sys.__stdout__, force_styling=None)
         self._terminal = terminal  # first: the program may be stopped and continued at any moment
         # Not on the thread, which may hang: this must be undone.
-        self._set_up(terminal)
-        self.start(terminal)
+        with suppress(*_GONE):  # a terminal that has gone has no keys
+            self._set_up(terminal)
+            self.start(terminal)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -95,7 +103,8 @@ class Keyboard:
         if self._reader is not None:
             join_all([self._reader], 5 * POLL_S)
             self._reader = None
-        self._restore.close()
+        with suppress(*_GONE):  # a terminal that has gone needs nothing back
+            self._restore.close()
 
     def _read(self, terminal: Terminal) -> None:
         while not self._stop.is_set():
