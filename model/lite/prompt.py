@@ -80,12 +80,11 @@ class Prompt:
         if self.recent is None:
             return history
         told: list[ChatExchange] = []
-        said: set[str] = set()
         for exchange in reversed(history[-self.recent :]):
-            if not exchange.beginning or exchange.beginning not in said:
-                told.insert(0, exchange)
-                said.add(exchange.beginning)
-        return told
+            said = _SENTENCE_END.split(exchange.assistant.strip(), maxsplit=1)[0]
+            if not said or all(said != later.assistant for later in told):
+                told.append(replace(exchange, assistant=said, interrupted=False))
+        return told[::-1]
 
     def on_day_of(self, at: datetime | None) -> Prompt:
         """Return the prompt of a conversation that goes on at the time ``at``: a new day is told
@@ -133,17 +132,6 @@ class ChatExchange:
     at: datetime | None = field(default=None, compare=False)
     rounds: tuple[ToolRound, ...] = ()
 
-    @property
-    def told(self) -> str:
-        """The reply as the model is told it, with a mark where it was cut off."""
-        end = f" {CUT_OFF}" if self.interrupted else ""
-        return (self.assistant.strip() + end).strip()
-
-    @property
-    def beginning(self) -> str:
-        """The heard part of the reply's first sentence."""
-        return _SENTENCE_END.split(self.assistant.strip(), maxsplit=1)[0]
-
 
 def build_messages(
     prompt: Prompt,
@@ -171,11 +159,12 @@ def build_messages(
     for exchange in prompt.told_of(history):
         unanswered = f"{unanswered} {timed(exchange.user, exchange.at)}".strip()
         if exchange.assistant or exchange.rounds:
+            end = f" {CUT_OFF}" if exchange.interrupted else ""
             messages.append(Message("user", unanswered))
             for round_ in exchange.rounds:
                 messages += round_.messages()
-            said = exchange.beginning if prompt.recent is not None else exchange.told
-            messages.append(Message("assistant", said or CUT_OFF))
+            said = (exchange.assistant.strip() + end).strip() or CUT_OFF
+            messages.append(Message("assistant", said))
             unanswered = ""
     beginning = timed(user or "", now)
     if user is not None or beginning:
