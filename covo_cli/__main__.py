@@ -26,10 +26,10 @@ def main() -> None:
 def _prepare_process() -> None:
     from covo_cli.process.leaving import own_process
     from covo_cli.process.native import (
+        bound_product_cache,
         keep_heap_small,
         keep_libraries_to_themselves,
         let_numpy_use_one_thread,
-        let_products_be_forgotten,
         let_waiting_threads_sleep,
     )
     from covo_cli.process.streams import mend_standard_streams
@@ -39,7 +39,7 @@ def _prepare_process() -> None:
     keep_libraries_to_themselves()
     let_waiting_threads_sleep()
     let_numpy_use_one_thread()
-    let_products_be_forgotten()
+    bound_product_cache()
     keep_heap_small()
 
 

@@ -9,8 +9,8 @@ import sys
 from contextlib import suppress
 
 from covo_cli.process.native import (
+    bound_product_cache,
     keep_libraries_to_themselves,
-    let_products_be_forgotten,
     let_waiting_threads_sleep,
 )
 
@@ -72,5 +72,5 @@ def test_few_shapes_of_products_are_kept_unless_the_user_wants_more(monkeypatch)
     name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
     for given, kept in (({}, "64"), ({name: "1024"}, "1024")):
         monkeypatch.setattr(os, "environ", dict(given))
-        let_products_be_forgotten()
+        bound_product_cache()
         assert os.environ[name] == kept
