@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
@@ -18,7 +18,7 @@ STDOUT = 1
 
 
 class UsesTerminal(Protocol):
-    """What holds the terminal while the program runs in the foreground."""
+    """What holds the terminal while the program runs in the foreground; it may have gone."""
 
     def release(self) -> None:
         """Give the terminal back."""
@@ -35,7 +35,6 @@ if sys.platform == "win32":
         yield
 
 else:
-    import termios
 
     @contextmanager
     def job_control(*users: UsesTerminal) -> Iterator[None]:
@@ -45,13 +44,11 @@ else:
             if not _in_foreground():  # continued with bg: touching the terminal would stop it
                 return
             for user in reversed(users):
-                with suppress(OSError, termios.error):
-                    user.take()
+                user.take()
 
         def stop(number: int, frame: FrameType | None) -> None:
             for user in users:
-                with suppress(OSError, termios.error):
-                    user.release()
+                user.release()
             signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTSTP)  # stands still here until SIGCONT
             signal.signal(signal.SIGTSTP, stop)

@@ -83,14 +83,16 @@ class Keyboard:
         self._reader.start()
 
     def release(self) -> None:
-        """Give the terminal its settings back until :meth:`take`. Raises: termios.error."""
-        self._restore.close()
+        """Give the terminal its settings back until :meth:`take`."""
+        with suppress(*_GONE):  # a terminal that has gone needs nothing back
+            self._restore.close()
 
     def take(self) -> None:
-        """Let keys come at once again. Raises: termios.error."""
-        self._restore.close()
+        """Let keys come at once again."""
+        self.release()
         if self._terminal is not None and not self._stop.is_set():
-            self._set_up(self._terminal)
+            with suppress(*_GONE):
+                self._set_up(self._terminal)
 
     def _set_up(self, terminal: Terminal) -> None:
         self._restore.enter_context(terminal.cbreak())
@@ -103,8 +105,7 @@ class Keyboard:
         if self._reader is not None:
             join_all([self._reader], 5 * POLL_S)
             self._reader = None
-        with suppress(*_GONE):  # a terminal that has gone needs nothing back
-            self._restore.close()
+        self.release()
 
     def _read(self, terminal: Terminal) -> None:
         while not self._stop.is_set():
