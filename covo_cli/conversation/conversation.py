@@ -97,12 +97,6 @@ class Conversation:
 
     def run(self) -> Ending:
         """Hold the conversation until it is over. Raises: AudioError when a device is lost."""
-        ending = self._loop()
-        if ending is Ending.INPUT_OVER:
-            self.reason = str(ending)
-        return ending
-
-    def _loop(self) -> Ending:
         try:
             while True:
                 if self._read_inbox():
@@ -111,6 +105,7 @@ class Conversation:
                 if frame is not None:
                     self._step(frame)
                 if self._microphone.ended or self._over(self._engine.busy):
+                    self.reason = str(Ending.INPUT_OVER)
                     return Ending.INPUT_OVER
         except OutputClosed as closed:
             self.reason = str(closed)
