@@ -127,12 +127,11 @@ def run_conversation(
     log.info("microphone %s; speaker %s", info.microphone, info.speaker)
     screen = make_screen(mode, info, lambda: keys.state, real_time=ends.real_time)
     recorders = [recorder] if recorder is not None else []
-    consumers = [*ends.listeners, report, *recorders, keys, screen, HeapTrimmer()]
     conversation = Conversation(
         ends.microphone,
         ends.speaker,
         engine,
-        consumers,
+        [*ends.listeners, report, *recorders, keys, screen, HeapTrimmer()],
         echo=ends.echo,
         over=ends.over,
         watch=ClockWatch() if ends.real_time else None,
@@ -157,9 +156,10 @@ def run_conversation(
             ends.close()  # complete the output file, however long that takes
     code = EXIT_ERROR if conversation.failures or report.nothing_answered else 0
     leave_within(QUIT_S, code)  # from here on: a terminal may take no more output
-    if not as_json and conversation.reason not in (TERMINAL_GONE, HUNG_UP):
-        _farewell(report, recorder, ends)
-    _tell_pending(tools, PlainConsole(stderr=as_json, wide=True))
+    if conversation.reason not in (TERMINAL_GONE, HUNG_UP):
+        if not as_json:
+            _farewell(report, recorder, ends)
+        _tell_pending(tools, PlainConsole(stderr=as_json, wide=True))
     return code
 
 

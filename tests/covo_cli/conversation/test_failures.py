@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,9 +17,11 @@ from audio_io.errors import AudioError
 from audio_io.file_ends import FileSpeaker
 from covo_cli.conversation import run_chat
 from covo_cli.conversation.ends import Ends
+from covo_cli.conversation.stopping import HUNG_UP
 from covo_cli.engines.engines import EngineChoice, turn_settings
 from covo_cli.errors import OutputClosed, message_for
 from covo_cli.process.log import begin_log, log_path
+from covo_cli.screen.live import TERMINAL_GONE
 from covo_cli.screen.plain import LinesScreen
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.settings.settings import load_settings
@@ -224,6 +228,19 @@ def test_the_recording_says_why_the_conversation_ended(hold, log, monkeypatch, e
     reason = json.loads((session / "session.json").read_text())["end_reason"]
     assert reason.startswith(told)
     assert "my-password" not in reason
+
+
+@pytest.mark.parametrize("reason", [TERMINAL_GONE, HUNG_UP])
+def test_a_terminal_that_has_gone_is_told_nothing(hold, capsys, monkeypatch, reason):
+    def fail(*args: object) -> None:
+        raise OutputClosed(reason)
+
+    timers = SimpleNamespace(describe=lambda: ["tea"])
+    tools = SimpleNamespace(timers=timers, close=lambda: None)
+    monkeypatch.setattr(LinesScreen, "on_tick", fail)
+    monkeypatch.setattr(run_chat, "build_tools", lambda *_: tools)
+    assert hold(FakeGenerator(FakeClock())) == 0
+    assert not re.search("Timers|No speech", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
