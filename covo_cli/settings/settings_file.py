@@ -103,6 +103,8 @@ def remove_value(path: Path, section: str, name: str) -> bool:
     """
     import tomlkit
 
+    if not _document(path):  # perhaps without a folder to lock
+        return False
     with _one_at_a_time(path):
         document = _document(path)
         if not name:

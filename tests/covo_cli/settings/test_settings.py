@@ -259,6 +259,11 @@ def test_saving_keeps_the_ends_of_lines(file: Path) -> None:
     assert load_settings().turns.silence == 0.6
 
 
+def test_what_is_not_set_is_unset_without_making_a_folder(file: Path) -> None:
+    assert not unset_setting("voice.name")
+    assert not file.parent.exists()
+
+
 def test_of_two_that_save_at_once_neither_is_lost(file: Path) -> None:
     keys = [f"turns.{name}" for name in ("silence", "silence_finished", "min_speech")]
     keys += ["covo.temperature", "voice.speed", "chat.timeout"]
