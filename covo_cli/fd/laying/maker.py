@@ -39,6 +39,7 @@ from covo_cli.fd.records import (
 from covo_cli.fd.work import Journal
 from covo_cli.process.whole_file import write_text
 from model.duplex.protocol.profile import DuplexProfile
+from voices.folders import expanded
 
 _BABBLE = 8
 """Utterances of which babble is made."""
@@ -61,7 +62,7 @@ def noise_files(recipe: FdRecipe) -> list[Path]:
     folder = recipe.sound.noise_folder
     if not folder:
         return []
-    found = sound_files(Path(folder).expanduser())
+    found = sound_files(expanded(folder))
     if not found:
         raise CliError(
             f"sound.noise_folder is {folder}, which has no sounds ({', '.join(SOUND_SUFFIXES)}); "
