@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
+from voices.covo_prompt import load_array
 from voices.errors import VoiceError
 from voices.pack import LiteVoice, VoiceFigures, VoicePack, Voiceprint
 from voices.strict_reader import read
@@ -65,23 +67,20 @@ def read_library(folder: Path) -> tuple[VoicePack, ...]:
 def library_voiceprints(folder: Path) -> dict[str, Voiceprint]:
     """Return the voiceprint of each voice of the library in ``folder``. Raises: VoiceError."""
     names = [pack.name for pack in read_library(folder)]
-    rows = _load(folder / EMBEDDINGS, (len(names), _DIMENSIONS))
+    rows = _load(folder / EMBEDDINGS, np.float16, (len(names), _DIMENSIONS)).astype(np.float32)
     return dict(zip(names, rows / np.linalg.norm(rows, axis=1, keepdims=True), strict=True))
 
 
 def library_middle(folder: Path) -> Voiceprint:
     """Return the mean voiceprint of the library in ``folder``. Raises: VoiceError."""
-    return _load(folder / MIDDLE, (_DIMENSIONS,))
+    return _load(folder / MIDDLE, np.float32, (_DIMENSIONS,))
 
 
-def _load(path: Path, shape: tuple[int, ...]) -> Voiceprint:
+def _load(path: Path, kind: type[np.floating[Any]], shape: tuple[int, ...]) -> NDArray[Any]:
     try:
-        numbers: Voiceprint = np.load(path, allow_pickle=False).astype(np.float32)
-    except (OSError, ValueError) as error:
+        return load_array(path, np.dtype(kind), shape)
+    except VoiceError as error:
         raise VoiceError(f"{path} is damaged: install covo again") from error
-    if numbers.shape != shape:
-        raise VoiceError(f"{path} is damaged: install covo again")
-    return numbers
 
 
 def _pack(folder: Path, table: LibraryTable, voice: LibraryVoice) -> VoicePack:

@@ -12,6 +12,7 @@ import pytest
 from covo_cli.settings.settings import Settings
 from tests.fakes.voices import COVO, LITE, TOP, make_pack, save_prompt
 from voices.errors import VoiceError
+from voices.library import library_middle, library_voiceprints
 from voices.lite_data import STATISTICS_SIZE, Statistics
 from voices.pack import read_pack
 from voices.store import BUILTIN, VoiceStore
@@ -345,6 +346,17 @@ def test_a_folder_must_be_called_as_its_voice(store: VoiceStore, tmp_path: Path)
     with pytest.raises(VoiceError, match=r"the voice Anna 2 is broken: its voice\.toml calls it"):
         store.get("Anna 2")
     assert len(store.broken()) == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f4',", b"no array"]
+)
+def test_figures_of_the_library_that_are_damaged_are_told(tmp_path: Path, content: bytes) -> None:
+    shutil.copy(BUILTIN / "library.toml", tmp_path)
+    for name, read in (("middle", library_middle), ("embeddings", library_voiceprints)):
+        (tmp_path / f"{name}.npy").write_bytes(content)
+        with pytest.raises(VoiceError, match=rf"{name}\.npy is damaged: install covo again"):
+            read(tmp_path)
 
 
 def test_removing(store: VoiceStore, tmp_path: Path) -> None:
