@@ -1,6 +1,6 @@
 """Tell the commands that change this installation of covo, made with pip, uv tool or pipx.
 
-Below every other room, because each may lack a package.
+In the one room that both the model and the commands may import, as both may lack a package.
 """
 
 from __future__ import annotations
