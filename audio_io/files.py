@@ -111,18 +111,24 @@ def mono_blocks(file: Any, path: Path, channels: Sequence[int] = ()) -> Iterator
     scale = 1.0
     if file.subtype in ("FLOAT", "DOUBLE"):
         begin = file.tell()
-        scale = _full_scale(max((float(np.abs(x).max()) for x in _blocks(file, path)), default=0.0))
+        peak = usual = 0.0
+        for block in _blocks(file, path):
+            sizes = np.abs(block).max(axis=1)
+            peak = max(peak, float(sizes.max()))
+            usual = max(usual, float(np.median(sizes)))
+        scale = _full_scale(peak, usual)
         file.seek(begin)
     for block in _blocks(file, path):
         yield mix.process(block if scale == 1.0 else block / np.float32(scale))
 
 
-def _full_scale(peak: float) -> float:
+def _full_scale(peak: float, usual: float) -> float:
     """Return the sample that is full scale in sound with this ``peak``: 1.0, or that of integers.
 
-    No gain makes sound a hundred times too loud.
+    No gain makes sound a hundred times too loud. ``usual``: the median in the loudest block, which
+    single wrong samples do not change.
     """
-    if peak < _LOUDEST:
+    if peak < _LOUDEST or usual < 1.0:
         return 1.0
     return next((scale for scale in _INTEGERS if peak <= scale), peak)
 

@@ -88,6 +88,14 @@ def test_sound_that_is_only_too_loud_is_left_as_it_is(tmp_path: Path, gain: floa
     np.testing.assert_allclose(read_audio(path, 16_000), sound, atol=1e-4)
 
 
+@pytest.mark.parametrize("wrong", [150.0, 1e10])
+def test_a_wrong_sample_does_not_silence_the_others(tmp_path: Path, wrong: float) -> None:
+    path, sound = tmp_path / "a.wav", tone(16_000, 0.5)
+    sound[100] = wrong
+    soundfile.write(path, sound, 16_000, subtype="FLOAT")
+    np.testing.assert_allclose(read_audio(path, 16_000)[1000:], sound[1000:], atol=1e-4)
+
+
 def test_channels_are_averaged(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.array([[0.5, 0.0, -0.2]] * 100), 16_000, subtype="FLOAT")
