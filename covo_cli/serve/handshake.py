@@ -71,7 +71,7 @@ class Handshake:
         until = int(time.time() + SECRET_S)
         head = until.to_bytes(8, "big") + secrets.token_bytes(_HEAD_BYTES - 8)
         whole = base64.urlsafe_b64encode(head + self._signature(head + packed) + packed)
-        return f"{_KEY_START}{whole.decode()}", until
+        return f"{_KEY_START}{whole.decode().rstrip('=')}", until  # no protocol's name has a "="
 
     def refusal(
         self,
@@ -129,15 +129,13 @@ class Handshake:
     def _secret(self, given: str) -> tuple[bytes, int, bytes] | None:
         """Return the name of a client secret that is valid, when it ends, and what it asks for."""
         try:
-            whole = base64.urlsafe_b64decode(given.removeprefix(_KEY_START))
+            whole = base64.urlsafe_b64decode(given.removeprefix(_KEY_START) + "==")
         except ValueError:
             return None
         head, rest = whole[:_HEAD_BYTES], whole[_HEAD_BYTES:]
         signature, packed = rest[:_SIGNATURE_BYTES], rest[_SIGNATURE_BYTES:]
-        if (
-            len(signature) != _SIGNATURE_BYTES or len(packed) > MOST_ASKED
-        ):  # the key is slow to make
-            return None
+        if len(signature) != _SIGNATURE_BYTES or len(packed) > MOST_ASKED:
+            return None  # at once: the key is slow to make
         if not hmac.compare_digest(signature, self._signature(head + packed)):
             return None
         now, until = time.time(), int.from_bytes(head[:8], "big")

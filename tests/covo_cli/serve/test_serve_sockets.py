@@ -130,11 +130,11 @@ def test_models_and_health(server):
 
 def test_a_client_secret_is_valid_once(server):
     made = httpx.post(f"{server.address}/realtime/client_secrets", headers=BEARER).json()
-    key = {"Authorization": f"Bearer {made['value']}"}
+    key = ["realtime", f"openai-insecure-api-key.{made['value']}"]  # as a browser sends it
     assert made["value"].startswith("ek_")
-    opened(server, additional_headers=key).close()
+    opened(server, additional_headers={}, subprotocols=key).close()
     with pytest.raises(InvalidStatus):
-        opened(server, additional_headers=key)
+        opened(server, additional_headers={}, subprotocols=key)
 
 
 def test_a_full_server_leaves_a_client_secret_valid(server):
