@@ -6,7 +6,6 @@ the user speaks next. When it is answered, it becomes the turn.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from covo_cli.conversation.request import Request
@@ -35,7 +34,6 @@ class HistoryOnTheWire:
         self._withdraw = withdraw
         self._pending: list[ConversationEntry] = []  # text that waits for an answer
         self._asked: list[ConversationEntry] = []  # text that is being answered
-        self._cancelled: deque[list[ConversationEntry]] = deque()  # whose replies may still come
         self._numbers = 0
         items.forget = self._forget
 
@@ -77,24 +75,10 @@ class HistoryOnTheWire:
             entry.exchange = reply
         self._asked = []
 
-    def cancelled(self) -> None:
-        """Note that the answer to the text that was asked for is not wanted any more."""
-        self._cancelled.append(self._asked)
-        self._asked = []
-
-    def stopped(self, reply: int) -> None:
-        """Note that reply ``reply`` was stopped before it was told of: it belongs to the text whose
-        answer was cancelled first, or else to the text that was asked for."""
-        if not self._cancelled:
-            self.answered(reply)
-            return
-        for entry in self._cancelled[0]:
-            entry.exchange = reply
-
-    def unwanted_over(self) -> None:
-        """Note that the reply that was cancelled first has begun or failed."""
-        if self._cancelled:
-            self._cancelled.popleft()
+    def cancelled(self) -> list[ConversationEntry]:
+        """Return the text that was asked for, the answer to which is not wanted any more."""
+        asked, self._asked = self._asked, []
+        return asked
 
     def settled(self, reply: int) -> None:
         """Forget reply ``reply``, which the engine now remembers, if no item tells of it."""

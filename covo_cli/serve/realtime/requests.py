@@ -13,6 +13,7 @@ from typing import Any
 
 from covo_cli.conversation.request import Request
 from covo_cli.serve.realtime.history import HistoryOnTheWire
+from covo_cli.serve.realtime.items import ConversationEntry
 from covo_cli.serve.realtime.reply_side import CANCELLED, TURN_DETECTED, ReplySide
 from covo_cli.serve.realtime.response import WireResponse
 from covo_cli.serve.realtime.session_object import SessionObject
@@ -49,7 +50,8 @@ class RequestedResponses:
         self._history = history
         self._settings = settings
         self._lacks = lacks
-        self._unwanted: deque[WireResponse] = deque()  # cancelled before their replies began
+        # Cancelled before their replies began, each with the text that it was to answer.
+        self._unwanted: deque[tuple[WireResponse, list[ConversationEntry]]] = deque()
         self._made: WireResponse | None = None  # its reply was being made when it was asked for
         self._instructions = ""  # of the response that waits
         self._persona_until: WireResponse | None = None
@@ -101,8 +103,7 @@ class RequestedResponses:
         """
         self._command(request)
         if not (response.reply or response.done):
-            self._unwanted.append(response)
-            self._history.cancelled()
+            self._unwanted.append((response, self._history.cancelled()))
         self._replies.stop(response, CANCELLED, most)
         if self._replies.spoken is not None:
             self._replies.stop(self._replies.spoken, CANCELLED)
@@ -112,8 +113,7 @@ class RequestedResponses:
         self._begun = reply
         self._user.answered(reply)
         if self._unwanted:
-            self._history.stopped(reply)
-            self._take_unwanted()
+            self._take_unwanted(reply)
             self._replies.spoken = None
             self._command(Interrupt())
         else:
@@ -125,11 +125,11 @@ class RequestedResponses:
         if reply <= self._begun:
             return
         self._user.belongs_to(reply)
-        self._history.stopped(reply)
         self._user.give_up()
         if self._unwanted:
-            self._take_unwanted()
+            self._take_unwanted(reply)
         else:
+            self._history.answered(reply)
             self._replies.fail_waiting()
 
     def discard(self, turn: int, reason: str) -> None:
@@ -139,12 +139,12 @@ class RequestedResponses:
             self._user.unanswered = 0
         else:
             self._user.discard(turn)
-        waiting = self._unwanted[0] if self._unwanted else self._replies.waiting
+        waiting = self._unwanted[0][0] if self._unwanted else self._replies.waiting
         if waiting is None or not (nothing or waiting is self._made):
             return
         self._made = None
         if self._unwanted:
-            self._take_unwanted()
+            self._unwanted.popleft()
         elif self._instructions or self._history.waits:
             self._ask(waiting)
         else:
@@ -173,6 +173,8 @@ class RequestedResponses:
             self._persona_until = response
         self._command(AnswerNow(text))
 
-    def _take_unwanted(self) -> None:
-        self._unwanted.popleft()
-        self._history.unwanted_over()
+    def _take_unwanted(self, reply: int) -> None:
+        """Note that ``reply`` is that of the first response that was cancelled."""
+        _, asked = self._unwanted.popleft()
+        for entry in asked:
+            entry.exchange = reply

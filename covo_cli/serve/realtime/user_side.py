@@ -48,8 +48,7 @@ class _HeardTurn:
 
 
 class UserSide:
-    """Tells of the user's turns. ``onset``: speech after which the engine takes note, and
-    ``place`` turns its time into ms of the client's sound."""
+    """Tells of the user's turns. ``place`` turns their times into ms of the client's sound."""
 
     def __init__(
         self,
