@@ -28,7 +28,7 @@ from model.duplex.quiz.dialogues import (
     write_dialogues,
 )
 from model.duplex.quiz.questions import SYLLABLES, QuizQuestion
-from model.duplex.quiz.students import ProofRun, Tell, measure_runs, share, write_whole
+from model.duplex.quiz.students import ProofRun, Tell, measure_runs, share
 from model.duplex.quiz.teacher import (
     QuizTeacher,
     TaughtAnswer,
@@ -38,6 +38,7 @@ from model.duplex.quiz.teacher import (
 from model.duplex.quiz.trials import names_right, whole_right
 from model.duplex.quiz.verdict import Proof, StudentFigures
 from model.duplex.quiz.world import write_blank
+from model.duplex.training.whole import write_whole
 from model.errors import TrainingError
 from voices.folders import make_folder
 

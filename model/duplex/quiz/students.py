@@ -27,6 +27,7 @@ from model.duplex.training.training_config import (
     TrainingConfig,
     TrainingSection,
 )
+from model.duplex.training.whole import write_whole
 
 Tell = Callable[[str, str], None]
 """Receives the name of a part and how far it is."""
@@ -132,13 +133,6 @@ def _pass_on(told: SimpleQueue[tuple[str, str]], tell: Tell) -> None:
             tell(*told.get_nowait())
     except Empty:
         return
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(path)
 
 
 def share(cases: Iterable[bool]) -> float:

@@ -34,7 +34,7 @@ from model.duplex.training.learner import Learner
 from model.duplex.training.stream import SampleStream
 from model.duplex.training.trained import merged_tensors
 from model.duplex.training.training_config import TrainingConfig
-from model.duplex.training.whole import UNREADABLE, written_whole
+from model.duplex.training.whole import UNREADABLE, write_whole, written_whole
 from model.errors import TrainingError
 
 STATE = "training.pt"
@@ -105,8 +105,7 @@ class DuplexTrainer:
         if self.best is not None:
             self.best.take()
         self.export()
-        with written_whole(self._output / DONE) as draft:
-            draft.write_bytes(_described(self._config))
+        write_whole(self._output / DONE, _described(self._config))
         (self._output / STATE).unlink(missing_ok=True)
 
     def take(self, step: int) -> None:

@@ -33,3 +33,9 @@ def written_whole(path: Path) -> Iterator[Path]:
             raise TrainingError(f"cannot write {path}: {error.strerror or error}") from error
         reason = str(error).partition("\n")[0]
         raise TrainingError(f"cannot write {path} ({reason}); is the disk full?") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` whole or not at all. Raises: TrainingError."""
+    with written_whole(path) as draft:
+        draft.write_bytes(content)

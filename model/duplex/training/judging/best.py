@@ -26,7 +26,7 @@ from model.duplex.training.judging.calibration import (
     run_along,
 )
 from model.duplex.training.sample import Sample, TokenKind
-from model.duplex.training.whole import written_whole
+from model.duplex.training.whole import write_whole, written_whole
 from model.errors import TrainingError
 
 JUDGED = "judged.json"
@@ -94,8 +94,7 @@ class BestSteps:
             tensors = {name: p.detach().contiguous() for name, p in self._trained.items()}
             with written_whole(self._weights(step)) as draft:
                 save_file(tensors, draft)
-        with written_whole(self._folder / JUDGED) as draft:
-            draft.write_bytes(msgspec.json.encode(judged))
+        write_whole(self._folder / JUDGED, msgspec.json.encode(judged))
         for other in judged.keys() - best:
             self._weights(other).unlink(missing_ok=True)
         return found
