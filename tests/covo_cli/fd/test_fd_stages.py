@@ -336,9 +336,10 @@ def test_noise_is_taken_from_sounds_alone(work, tmp_path):
     stage = dialogues(folder)
     list(stage.run())
     assert list(stage.stage._inputs["noises"]) == [str(noise / "street/a.wav")]
-    small_recipe(folder, sound={"noise_folder": str(tmp_path / "nosie")})
-    with pytest.raises(CliError, match="nosie, which has no sounds"):
-        dialogues(folder)
+    for wrong in (str(tmp_path / "nosie"), "~nobody/nosie"):
+        small_recipe(folder, sound={"noise_folder": wrong})
+        with pytest.raises(CliError, match="nosie, which has no sounds"):
+            dialogues(folder)
 
 
 # What the network writes itself
