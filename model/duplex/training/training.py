@@ -158,17 +158,16 @@ class DuplexTrainer:
         for old in self._output.glob("*.safetensors*"):  # the source's, if it was in shards
             if old != weights:
                 old.unlink()
-        if self._output.samefile(source):
-            return
         try:
-            for name in ("config.json", FILE, TOKENIZER):
-                shutil.copyfile(source / name, self._output / name)
+            if not self._output.samefile(source):
+                for name in ("config.json", FILE, TOKENIZER):
+                    shutil.copyfile(source / name, self._output / name)
+                for name in (TOKEN2WAV, VOICES):
+                    if (source / name).is_dir():
+                        shutil.copytree(source / name, self._output / name, dirs_exist_ok=True)
             profile = self._profile_of_result()
             if profile != self.network.profile:
                 write_profile(profile, self._output)
-            for name in (TOKEN2WAV, VOICES):
-                if (source / name).is_dir():
-                    shutil.copytree(source / name, self._output / name, dirs_exist_ok=True)
         except OSError as error:  # that of a folder has no cause of its own
             raise TrainingError(f"cannot copy {source} to {self._output}: {error}") from error
 

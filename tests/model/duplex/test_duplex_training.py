@@ -587,6 +587,11 @@ def test_the_memory_is_no_longer_than_what_was_trained(world, tmp_path):
         found = read_profile(tmp_path)
         assert found.context.window == window
         assert replace(found, context=profile.context) == profile
+    shutil.copytree(world / "untrained", tmp_path / "own")  # trained where it lies
+    asked = config(world, tmp_path / "own", positions=101)
+    own = replace(asked, network=replace(asked.network, folder=tmp_path / "own"))
+    DuplexTrainer(own).export()
+    assert read_profile(tmp_path / "own").context.window == 100
 
 
 def test_the_untrained_network_is_whole_and_small(tmp_path):
