@@ -256,6 +256,29 @@ def chat(tmp_path):
     return write
 
 
+@pytest.fixture
+def mixed(written, tmp_path):
+    """Mix half-duplex samples with a dialogue."""
+
+    def mix(chats: list[dict[str, list]], share: float, **training: int) -> SampleStream:
+        folder = tmp_path / "chat"
+        folder.mkdir(exist_ok=True)
+        for number, value in enumerate(chats):
+            (folder / f"{number}.json").write_text(json.dumps(value))
+        written([{"start": CHUNK_S * 3, "codes": [1] * 12}], [])
+        tokenizer = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
+        asked = TrainingConfig(
+            NetworkSection(tmp_path, tmp_path),
+            DataSection(tmp_path),
+            TrainingSection(steps=1, **training),
+            ChatSection(folder, share=share),
+        )
+        dialogues = DialogueFolder(tmp_path, WHICH, tokenizer, Codec.NONE)
+        return SampleStream(asked, WHICH, dialogues, ChatFolder(folder, WHICH, config()))
+
+    return mix
+
+
 HEARD = config().placeholder
 
 
@@ -311,22 +334,10 @@ def test_of_a_long_half_duplex_sample_the_beginning_is_learnt(chat):
     assert len(beginning(wide, two, 4).audio) == 1
 
 
-def test_a_sample_that_ends_before_its_first_reply_is_told(written, tmp_path):
-    chats = tmp_path / "chat"
-    chats.mkdir()
-    (chats / "a.json").write_text(json.dumps({"ids": [1, 2, 3, 4], "learn": [[3, 4]]}))
-    written([{"start": CHUNK_S * 3, "codes": [1] * 12}], [])
-    tokenizer = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
-    dialogues = DialogueFolder(tmp_path, WHICH, tokenizer, Codec.NONE)
-    asked = TrainingConfig(
-        NetworkSection(tmp_path, tmp_path),
-        DataSection(tmp_path),
-        TrainingSection(steps=1, positions=3),
-        ChatSection(chats, share=1.0),
-    )
-    folder = ChatFolder(chats, WHICH, config())
+def test_a_sample_that_ends_before_its_first_reply_is_told(mixed):
+    stream = mixed([{"ids": [1, 2, 3, 4], "learn": [[3, 4]]}], 1.0, positions=3)
     with pytest.raises(TrainingError, match=r"begins behind 3 tokens; raise training\.positions"):
-        SampleStream(asked, WHICH, dialogues, folder).draw()
+        stream.draw()
 
 
 @torch.inference_mode()
@@ -353,30 +364,15 @@ def test_half_duplex_is_learnt_over_the_whole_vocabulary(chat):
     assert np.isfinite(float(loss(net, collate([typed]), LossWeights()).total))
 
 
-def test_half_duplex_is_mixed_in_evenly(chat, written, tmp_path):
-    spoken = {"start": CHUNK_S * 3, "codes": [1] * 12}
-    written([spoken], [])
-    chats = tmp_path / "chat"
-    chats.mkdir()
-    for number in range(3):
-        value = {"ids": [1, 2, 3 + number], "learn": [[1, 3]]}
-        (chats / f"{number}.json").write_text(json.dumps(value))
-    tokenizer = Tokenizer(WordLevel({"a": 0}, unk_token="a"))
-    dialogues = DialogueFolder(tmp_path, WHICH, tokenizer, Codec.NONE)
-    asked = TrainingConfig(
-        NetworkSection(tmp_path, tmp_path),
-        DataSection(tmp_path),
-        TrainingSection(steps=1, batch=12),
-        ChatSection(chats, share=0.25),
-    )
-    stream = SampleStream(asked, WHICH, dialogues, ChatFolder(chats, WHICH, config()))
+def test_half_duplex_is_mixed_in_evenly(mixed):
+    chats = [{"ids": [1, 2, 3 + number], "learn": [[1, 3]]} for number in range(3)]
+    stream = mixed(chats, 0.25, batch=12)
     drawn = [stream.draw() for _ in range(2)]
     for batch in drawn:
         typed = [int(s.ids[-1]) for s in batch if not len(s.audio)]
         assert sorted(typed) == [3, 4, 5]
     assert [n for n, s in enumerate(drawn[0]) if not len(s.audio)] == [3, 7, 11]
-    small = replace(asked, training=TrainingSection(steps=1, positions=2))
-    stream = SampleStream(small, WHICH, dialogues, ChatFolder(chats, WHICH, config()))
+    stream = mixed(chats, 0.25, positions=2)
     drawn = [stream.draw() for _ in range(4)]
     assert [len(pack) for pack in drawn] == [1, 1, 1, 1]
     assert drawn[3][0].ids.tolist() == [1, 2]  # as much of it as fits
