@@ -23,7 +23,6 @@ FILE, BLOCKS = "prompts.txt", "blocks.jsonl"
 
 _FIRST_SEED = 1 << 40
 """Beyond those of the answers."""
-_SYSTEM_TOKENS = 512
 _UNSPOKEN = re.compile(r"https?:|www\.|[\n\t{}<>\[\]*#|_=/\\^~`@]|\ufffd")
 """What nobody says: several lines, markup, formulas, addresses, broken characters."""
 _SAID = re.compile(r"[\u4e00-\u9fff]|[^\W_]+(?:'\w+)?")
@@ -72,9 +71,7 @@ class Prompts:
         settings = self._recipe.prompts
         blocks = -(-round(len(self) * settings.attempts) // settings.block)
         if self.done < len(self) and len(self._journal) < blocks:
-            teacher = load_teacher(
-                self._recipe, self._device, _SYSTEM_TOKENS + settings.limit, settings.streams
-            )
+            teacher = load_teacher(self._recipe, self._device, settings.longest, settings.streams)
             while self.done < len(self) and len(self._journal) < blocks:
                 first = self._recipe.seed + _FIRST_SEED + len(self._journal) * settings.block
                 seeds = range(first, first + settings.block)

@@ -76,6 +76,11 @@ class PromptsSection:
         if self.words[0] > self.words[1]:
             raise ValueError("words must rise")
 
+    @property
+    def longest(self) -> int:
+        """Tokens of an attempt at most, with the system prompt."""
+        return 512 + self.limit
+
 
 @dataclass(frozen=True, slots=True)
 class QuestionsSection:

@@ -163,7 +163,7 @@ def _prompts_cost(recipe: FdRecipe, weights: _Weights, card: GraphicsCard | None
     if card is not None:
         each = weights.token_seconds(settings.streams, settings.limit, card)
         hours = tokens * each / 3600
-    memory = weights.decoding_bytes(settings.streams, settings.limit + 2048)
+    memory = weights.decoding_bytes(settings.streams, settings.longest + 2048)
     return StageCost(2 * count * _PROMPT_TOKENS * 5, hours, memory)
 
 
