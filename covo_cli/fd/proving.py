@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 def prove(
     out: Annotated[Path, typer.Argument(help="Folder of the proof; gone on with if it is there.")],
-    short: Annotated[
-        bool, typer.Option("--short", help="A smaller proof, without most controls.")
-    ] = False,
     jobs: Annotated[int, typer.Option(help="Students to train at the same time.", min=1)] = 2,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
 ) -> None:
@@ -34,7 +31,7 @@ def prove(
     from covo_cli.process.terminal import PlainConsole
 
     check_packages()
-    from model.duplex.quiz.proof import SHORT, WHOLE
+    from model.duplex.quiz.proof import WHOLE
     from model.duplex.quiz.proof import prove as prove_recipe
 
     console = PlainConsole()
@@ -48,8 +45,7 @@ def prove(
             progress.update(tasks[part], at=how_far)
 
         with working_in(out):
-            size = SHORT if short else WHOLE
-            proof = prove_recipe(out, size, seed=seed, jobs=jobs, tell=tell)
+            proof = prove_recipe(out, WHOLE, seed=seed, jobs=jobs, tell=tell)
     console.print(_students_table(proof))
     console.print(goals_table(_proof_figures(proof), "Goals"))
     if not all(goal.met for goal in proof.goals):

@@ -68,14 +68,6 @@ class ProofSize:
 
 
 WHOLE = ProofSize()
-SHORT = ProofSize(
-    TeacherTraining(steps=250),
-    dialogues=300,
-    steps=250,
-    trials=30,
-    controls=False,
-    control_trials=10,
-)
 
 
 def prove(
