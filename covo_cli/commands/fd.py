@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -112,16 +113,12 @@ def prompts(
 
     Goes on where it was stopped.
     """
-    recipe = _recipe(folder)
-    if dry_run:
-        _tell_cost("prompts", folder, recipe, gpu)
-        return
-    from covo_cli.fd.prompts import FILE, Prompts
     from covo_cli.process.program import program
-    from model.covo.config.device import named_device
 
-    with working_in(folder):
-        work = Prompts(folder, recipe, str(named_device(device)))
+    with _begun(folder, "prompts", dry_run=dry_run, gpu=gpu) as recipe:
+        from covo_cli.fd.prompts import FILE, Prompts
+
+        work = Prompts(folder, recipe, _on(device))
         _run("prompts", work)
     written = work.stage.folder / FILE
     typer.echo(f"Next: {program()} fd questions {folder} --prompts {written}")
@@ -149,15 +146,11 @@ def questions(
 
     Goes on where it was stopped.
     """
-    recipe = _recipe(folder)
-    if dry_run:
-        _tell_cost("questions", folder, recipe, gpu)
-        return
-    from covo_cli.fd.questions import Questions, read_prompts
-    from covo_cli.fd.voices import mouth
-    from covo_cli.settings.settings import load_settings
+    with _begun(folder, "questions", dry_run=dry_run, gpu=gpu) as recipe:
+        from covo_cli.fd.questions import Questions, read_prompts
+        from covo_cli.fd.voices import mouth
+        from covo_cli.settings.settings import load_settings
 
-    with working_in(folder):
         said = read_prompts(prompts, recordings)
         _run("conversations", Questions(folder, recipe, said, mouth(load_settings(), recipe)))
 
@@ -173,15 +166,10 @@ def answers(
 
     Goes on where it was stopped.
     """
-    recipe = _recipe(folder)
-    if dry_run:
-        _tell_cost("answers", folder, recipe, gpu)
-        return
-    from covo_cli.fd.answers import Answers
-    from model.covo.config.device import named_device
+    with _begun(folder, "answers", dry_run=dry_run, gpu=gpu) as recipe:
+        from covo_cli.fd.answers import Answers
 
-    with working_in(folder):
-        _run("conversations", Answers(folder, recipe, str(named_device(device))))
+        _run("conversations", Answers(folder, recipe, _on(device)))
 
 
 @app.command()
@@ -190,13 +178,9 @@ def dialogues(folder: _Folder, dry_run: _DryRun = False, gpu: _Gpu = "") -> None
 
     Goes on where it was stopped.
     """
-    recipe = _recipe(folder)
-    if dry_run:
-        _tell_cost("dialogues", folder, recipe, gpu)
-        return
-    from covo_cli.fd.dialogues import Dialogues
+    with _begun(folder, "dialogues", dry_run=dry_run, gpu=gpu) as recipe:
+        from covo_cli.fd.dialogues import Dialogues
 
-    with working_in(folder):
         _run("seconds of dialogue", Dialogues(folder, recipe))
 
 
@@ -211,16 +195,12 @@ def encoder(
 
     Goes on where it was stopped.
     """
-    recipe = _recipe(folder)
-    if dry_run:
-        _tell_cost("encoder", folder, recipe, gpu)
-        return
-    from covo_cli.fd.encoder import EncoderStage
     from covo_cli.process.program import program
-    from model.covo.config.device import named_device
 
-    with working_in(folder):
-        _run("steps", EncoderStage(folder, recipe, str(named_device(device))))
+    with _begun(folder, "encoder", dry_run=dry_run, gpu=gpu) as recipe:
+        from covo_cli.fd.encoder import EncoderStage
+
+        _run("steps", EncoderStage(folder, recipe, _on(device)))
     typer.echo(f"Next: {program()} train duplex --config {folder / 'train.toml'}")
 
 
@@ -233,12 +213,10 @@ def calibrate(
 
     Goes on where it was stopped, and writes both biases into its duplex.json.
     """
-    recipe = _recipe(folder)
-    from covo_cli.fd.judging.calibrating import CalibrationStage
-    from model.covo.config.device import named_device
+    with _begun(folder) as recipe:
+        from covo_cli.fd.judging.calibrating import CalibrationStage
 
-    with working_in(folder):
-        _run("dialogues", CalibrationStage(folder, recipe, str(named_device(device))))
+        _run("dialogues", CalibrationStage(folder, recipe, _on(device)))
 
 
 @app.command()
@@ -257,19 +235,38 @@ def compare(
 
     Goes on where it was stopped. Exits with 1 if a gate is missed.
     """
-    recipe = _recipe(folder)
-    from covo_cli.fd.judging.comparing import ComparisonStage
-    from covo_cli.fd.judging.sound import sound_reader
-    from covo_cli.fd.records import TRAINED
-    from model.covo.config.device import named_device
+    with _begun(folder) as recipe:
+        from covo_cli.fd.judging.comparing import ComparisonStage
+        from covo_cli.fd.judging.sound import sound_reader
+        from covo_cli.fd.records import TRAINED
 
-    where, speaker = str(named_device(device)), recipe.model.speaker
-    read = sound_reader(folder / TRAINED, speaker, where, weight_store(), voice_store())
-    with working_in(folder):
+        where, speaker = _on(device), recipe.model.speaker
+        read = sound_reader(folder / TRAINED, speaker, where, weight_store(), voice_store())
         stage = ComparisonStage(folder, recipe, where, keys, read)
         _run("questions asked, and answers judged and heard", stage)
     if stage.comparison.missed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _begun(
+    folder: Path, stage: str = "", *, dry_run: bool = False, gpu: str = ""
+) -> Iterator[FdRecipe]:
+    """Yield the recipe of a work, while no other process works in it. With ``dry_run`` only tell
+    what the ``stage`` takes. Raises: CliError."""
+    recipe = _recipe(folder)
+    if dry_run:
+        _tell_cost(stage, folder, recipe, gpu)
+        raise typer.Exit
+    with working_in(folder):
+        yield recipe
+
+
+def _on(device: str) -> str:
+    """Return the name by which torch knows ``device``. Raises: NetworkConfigError."""
+    from model.covo.config.device import named_device
+
+    return str(named_device(device))
 
 
 def _tell_cost(stage: str, folder: Path, recipe: FdRecipe, gpu: str) -> None:
