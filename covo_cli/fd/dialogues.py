@@ -1,8 +1,9 @@
 """Stage ``dialogues``: lay the answered conversations out in time, and write them for training.
 
-The output is ``dialogues/`` (:class:`~covo_cli.fd.laying.maker.DialogueMaker`). Beside it are
-``chat/``, the same answers in the teacher's own format, ``held_out/``, dialogues of the held-out
-conversations by which the training is judged, and ``train.toml``, its configuration.
+The output is ``dialogues/`` (:class:`~covo_cli.fd.laying.maker.DialogueMaker`). In it are
+``chat/``, the same answers in the teacher's own format, and ``held_out/``, dialogues of the
+held-out conversations by which the training is judged; beside it is ``train.toml``, the training's
+configuration.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from audio_io.files import read_audio
 from covo_cli.fd.laying.maker import DialogueMaker, WrittenDialogue, noise_files
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import ANSWERS, CHAT, DIALOGUES, HELD_OUT, PROFILE, QUESTIONS
-from covo_cli.fd.training import ChatWriter, write_training
+from covo_cli.fd.training import TRAINING, ChatWriter, write_training
 from covo_cli.fd.work import Journal, Stage, digest, require
 from model.duplex.protocol.profile import read_profile
 from voices.folders import make_folder
@@ -40,6 +41,8 @@ class Dialogues:
         }
         self._maker = DialogueMaker(folder, recipe, self._profile)
         self.stage = Stage(folder / DIALOGUES, inputs)
+        if not self.stage.complete:  # nothing is trained on a part of them
+            (folder / TRAINING).unlink(missing_ok=True)
         self._journal = Journal(self.stage.folder / WRITTEN, WrittenDialogue)
         self.done = sum(one.seconds for one in self._journal)
         """Seconds of the dialogues that are there."""
@@ -68,14 +71,13 @@ class Dialogues:
     def _write_chat(self) -> None:
         model = Path(self._recipe.model.folder)
         writer = ChatWriter(model, self._profile, self._recipe.model.speaker)
-        make_folder(self._folder / CHAT)
-        for part in (self._folder / CHAT).glob("*.part"):  # of a sample when killed
-            part.unlink()
+        target = self.stage.folder / CHAT
+        make_folder(target)
         for index in self._maker.usable:
             turns = self._maker.conversations[index].turns
             sounds = [read_audio(self._maker.sounds / turn.sound, USER_RATE) for turn in turns]
             writer.write(
-                self._folder / CHAT / f"{index:06}.json",
+                target / f"{index:06}.json",
                 turns,
                 sounds,
                 self._maker.answers[index].replies,
@@ -86,10 +88,8 @@ class Dialogues:
         if not any(one.held_out for one in self._maker.conversations):
             return
         maker = DialogueMaker(self._folder, self._recipe, self._profile, held_out=True)
-        target = self._folder / HELD_OUT
+        target = self.stage.folder / HELD_OUT
         make_folder(target)
-        for part in target.glob("*.part"):
-            part.unlink()
         for number in range(len(maker.usable)):
             if not (target / f"{number:06}.flac").is_file():  # written last
                 maker.write(target, number)

@@ -11,9 +11,10 @@ DIALOGUES, ENCODER = "dialogues", "encoder"
 """Folders of the stages that make the student."""
 CALIBRATION, COMPARISON = "calibration", "comparison"
 """Folders of the stages that judge it."""
-CHAT, HELD_OUT, START, TRAINED = "chat", "held_out", "start", "trained"
-"""Half-duplex samples; dialogues by which the training is judged; the checkpoints before and after
-it."""
+CHAT, HELD_OUT = "chat", "held_out"
+"""In the dialogues' folder: half-duplex samples, and dialogues by which the training is judged."""
+START, TRAINED = "start", "trained"
+"""The checkpoints before and after the training."""
 CONVERSATIONS, REPLIES = "conversations.jsonl", "replies.jsonl"
 SOUNDS, PHRASES = "sounds", "phrases"
 

@@ -78,14 +78,15 @@ class ChatWriter:
 def write_training(folder: Path, recipe: FdRecipe) -> None:
     """Write ``train.toml`` into the work ``folder``, replacing an older one. Raises: OSError."""
     mix = recipe.mix
-    judged = (folder / HELD_OUT).is_dir()
+    held_out = f"{DIALOGUES}/{HELD_OUT}"
+    judged = (folder / held_out).is_dir()
     tables: dict[str, Any] = {
         "network": {"folder": START, "output": TRAINED},
         "data": {
             "folder": DIALOGUES,
             "middle": mix.middle,
             "overlap": mix.overlap,
-            "held_out": HELD_OUT if judged else None,
+            "held_out": held_out if judged else None,
         },
         "training": {
             **msgspec.to_builtins(recipe.training),
@@ -94,7 +95,7 @@ def write_training(folder: Path, recipe: FdRecipe) -> None:
         "loss": msgspec.to_builtins(recipe.loss),
     }
     if mix.chat:
-        tables["chat"] = {"folder": CHAT, "share": mix.chat}
+        tables["chat"] = {"folder": f"{DIALOGUES}/{CHAT}", "share": mix.chat}
     known = {
         table: {name: value for name, value in values.items() if value is not None}
         for table, values in tables.items()

@@ -407,7 +407,7 @@ def test_what_nobody_says_is_not_kept(reason, begun):
 def test_training_reads_the_half_duplex_samples(work, model):
     config = CovoConfig.read(model / "config.json")
     grammar = Grammar(read_profile(work), config)
-    folder = ChatFolder(work / "chat", grammar, config)
+    folder = ChatFolder(work / "dialogues/chat", grammar, config)
     replies = Journal(work / "answers/replies.jsonl", AnsweredConversation)
     conversations = Journal(work / "questions/conversations.jsonl", SpokenConversation)
     usable = [n for n, one in enumerate(replies) if one.replies and not conversations[n].held_out]
