@@ -26,7 +26,7 @@ from covo_cli.fd.records import (
     SaidReply,
     SpokenConversation,
 )
-from covo_cli.fd.work import Journal, Stage, digest, require
+from covo_cli.fd.work import Journal, Stage, digest, require, weights_digest
 from model.covo.batch.batch import DecoderBatch
 from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
@@ -63,7 +63,7 @@ class Answers:
                     for name in ("onset", "onset_until", "onset_early", "break_chunk")
                 },
                 "profile": digest(folder / PROFILE),
-                "model": digest(self._model / "config.json"),
+                "model": weights_digest(self._model),
                 "questions": require(folder / QUESTIONS, "questions"),
             },
         )

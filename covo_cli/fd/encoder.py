@@ -11,7 +11,7 @@ from pathlib import Path
 from covo_cli.errors import CliError
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import DIALOGUES, ENCODER, PROFILE, START
-from covo_cli.fd.work import Journal, Stage, digest, require
+from covo_cli.fd.work import Journal, Stage, digest, require, weights_digest
 from model.duplex.making.causal import CausalSettings, CausalTrainer
 from model.duplex.making.distilling import DistillingSettings
 from model.duplex.protocol.profile import read_profile
@@ -31,6 +31,7 @@ class EncoderStage:
             {
                 "recipe": recipe.numbers("model", "encoder"),
                 "profile": digest(folder / PROFILE),
+                "model": weights_digest(Path(recipe.model.folder)),
                 "dialogues": require(folder / DIALOGUES, "dialogues"),
             },
         )

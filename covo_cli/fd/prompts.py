@@ -16,7 +16,7 @@ from covo_cli.fd.answers import load_teacher
 from covo_cli.fd.plan import language_of
 from covo_cli.fd.recipe import FdRecipe, PromptsSection
 from covo_cli.fd.records import PROMPTS
-from covo_cli.fd.work import Journal, Stage, digest
+from covo_cli.fd.work import Journal, Stage, weights_digest
 from covo_cli.process.whole_file import write_text
 
 FILE, BLOCKS = "prompts.txt", "blocks.jsonl"
@@ -49,7 +49,7 @@ class Prompts:
             {
                 "recipe": recipe.numbers("model", "prompts"),
                 "count": len(self),
-                "model": digest(Path(recipe.model.folder) / "config.json"),
+                "model": weights_digest(Path(recipe.model.folder)),
             },
         )
         self._journal = Journal(self.stage.folder / BLOCKS, WrittenPrompts)

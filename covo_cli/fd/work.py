@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from covo_cli.errors import CliError
+from covo_cli.fd.records import ANSWERS, DIALOGUES, QUESTIONS
 from covo_cli.process.whole_file import write_text
+from model.covo.loading.weight_files import shards
+from voices import strict_reader
 from voices.folders import make_folder
 
 MANIFEST = "manifest.json"
@@ -23,19 +27,29 @@ MANIFEST = "manifest.json"
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    complete: bool
+    inputs: dict[str, Any]
+    counts: dict[str, Any] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
 class Stage:
     """A stage in its own ``folder``, made from ``inputs``.
 
-    It is begun, or gone on with. Raises: CliError if it was begun with other inputs.
+    It is begun, or gone on with. Raises: CliError if it was begun with other inputs, or there are
+    files that no manifest tells of.
     """
 
     def __init__(self, folder: Path, inputs: Mapping[str, Any]) -> None:
         self.folder = folder
         self._inputs = json.loads(json.dumps(inputs))
         before = _manifest(folder)
-        self.complete = bool(before.get("complete"))
-        if before and before["inputs"] != self._inputs:
-            changed = [k for k in self._inputs if before["inputs"].get(k) != self._inputs[k]]
+        self.complete = before is not None and before.complete
+        if before is not None and before.inputs != self._inputs:
+            changed = [k for k in self._inputs if before.inputs.get(k) != self._inputs[k]]
             raise CliError(
                 f"{folder} was begun with another {' and '.join(changed) or 'set of inputs'}; "
                 "delete the folder to begin again, or restore what it was begun with"
@@ -44,7 +58,12 @@ class Stage:
         if not self.complete:
             for part in folder.rglob("*.part"):  # of a file that was being written when killed
                 part.unlink()
-        if not before:
+        if before is None:
+            if any(not path.name.startswith(".") for path in folder.iterdir()):
+                raise CliError(
+                    f"{folder} has files, but no {MANIFEST} that tells what they were made of; "
+                    "delete the folder to begin again"
+                )
             self._write({"complete": False, "inputs": self._inputs})
 
     def finish(self, counts: Mapping[str, Any], dropped: Mapping[str, int], *made: str) -> None:
@@ -67,19 +86,44 @@ class Stage:
 
 
 def require(folder: Path, command: str) -> str:
-    """Return the digest of a complete stage's manifest. Raises: CliError."""
-    if not _manifest(folder).get("complete"):
-        raise CliError(f"{folder} is not complete; run `covo fd {command} {folder.parent}` first")
+    """Return the digest of a complete stage's manifest.
+
+    Raises: CliError if it is incomplete, its files are not those that it made, or the stage before
+    it was made anew.
+    """
+    found, again = _manifest(folder), f"run `covo fd {command} {folder.parent}`"
+    if found is None or not found.complete:
+        raise CliError(f"{folder} is not complete; {again} first")
+    for name, made in found.sha256.items():
+        if not (folder / name).is_file() or digest(folder / name) != made:
+            raise CliError(
+                f"{folder / name} is not what the stage made; delete {folder} and {again} again"
+            )
+    for name in (QUESTIONS, ANSWERS, DIALOGUES):
+        before = folder.parent / name / MANIFEST
+        if name in found.inputs and before.is_file() and digest(before) != found.inputs[name]:
+            raise CliError(f"{folder} was made of other {name}; delete it and {again} again")
     return digest(folder / MANIFEST)
 
 
 def summary(folder: Path) -> Iterator[str]:
     """Yield what a complete stage's manifest tells, line by line."""
     found = _manifest(folder)
-    for title in ("counts", "dropped"):
-        for name, count in found.get(title, {}).items():
+    if found is None:
+        return
+    for title, counts in (("", found.counts), ("dropped: ", found.dropped)):
+        for name, count in counts.items():
             if not isinstance(count, dict):
-                yield f"{'dropped: ' if title == 'dropped' else ''}{name}: {count}"
+                yield f"{title}{name}: {count}"
+
+
+def weights_digest(folder: Path) -> str:
+    """Return the digest of the checkpoint in ``folder``. Raises: WeightsError.
+
+    Reads all of its weights: half a minute for those of the published size.
+    """
+    files = (folder / "config.json", *shards(folder))
+    return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
 
 
 def digest(path: Path) -> str:
@@ -88,15 +132,12 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
+def _manifest(folder: Path) -> _Manifest | None:
     path = folder / MANIFEST
     if not path.is_file():
-        return {}
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise CliError(f"{path} is damaged; delete {folder} to begin again") from error
-    return found
+        return None
+    remedy = f"delete {folder} to begin again"
+    return strict_reader.read(path, _Manifest, CliError, remedy=remedy)
 
 
 class Journal(Generic[T]):

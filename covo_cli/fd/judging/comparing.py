@@ -37,7 +37,7 @@ from covo_cli.fd.laying.layout import SPEECH_DB
 from covo_cli.fd.laying.maker import DialogueMaker
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import ANSWERS, COMPARISON, QUESTIONS, TRAINED, SaidReply, SpokenTurn
-from covo_cli.fd.work import Journal, Stage, digest, require
+from covo_cli.fd.work import Journal, Stage, digest, require, weights_digest
 from model.covo.config.network_config import CovoConfig
 from model.covo.conversation.answer import alternated
 from model.covo.language.tokenizer import CovoTokenizer
@@ -79,6 +79,7 @@ class ComparisonStage:
             folder / COMPARISON,
             {
                 "recipe": recipe.numbers("model", "answers"),
+                "model": weights_digest(self._model),
                 "questions": require(folder / QUESTIONS, "questions"),
                 "answers": require(folder / ANSWERS, "answers"),
                 "student": student_digest(folder),
