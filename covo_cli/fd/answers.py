@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from audio_io.clock import USER_RATE
@@ -34,13 +35,14 @@ from model.covo.conversation.chat_prompt import read_system_prompt
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.loading.checkpoint import load_network
 from model.covo.memory.plan import USER_TOKENS_PER_SECOND
+from model.duplex.making.start import student_profile
 from model.duplex.making.teacher import (
     AskedConversation,
     Teacher,
     TeacherReply,
     TeacherSettings,
 )
-from model.duplex.protocol.profile import read_profile
+from model.duplex.protocol.profile import DuplexProfile, read_profile, write_profile
 
 _SEEDS = 1_000
 """Seeds for each conversation: every reply of it takes one."""
@@ -53,7 +55,7 @@ class Answers:
         self._recipe = recipe
         self._device = device
         self._model = Path(recipe.model.folder)
-        self._profile = read_profile(folder)
+        self._profile = self._settled_profile(folder)
         self.stage = Stage(
             folder / ANSWERS,
             {
@@ -100,6 +102,15 @@ class Answers:
                 yield self.done
         if not self.stage.complete:
             self._finish()
+
+    def _settled_profile(self, folder: Path) -> DuplexProfile:
+        """Return the protocol, with the recipe's prompt should that have changed since ``init``."""
+        model, profile = self._recipe.model, read_profile(folder)
+        prompt = student_profile(self._model, model.speaker, model.duplex_line).prompt
+        if profile.prompt != prompt:
+            profile = replace(profile, prompt=prompt)
+            write_profile(profile, folder)
+        return profile
 
     def _teacher(self) -> Teacher:
         settings = self._recipe.answers
