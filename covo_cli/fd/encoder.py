@@ -66,7 +66,7 @@ class EncoderStage:
 
         Raises: TrainingError, NetworkConfigError, WeightsError.
         """
-        if self.stage.complete:
+        if self.stage.complete and (self._folder / START).is_dir():
             return
         sounds = sorted((self._folder / DIALOGUES).glob("*.flac"))
         if not sounds:
