@@ -115,9 +115,10 @@ class ComparisonStage:
             yield from self._ask()
         if len(self._opinions) < len(self._asked):
             yield from self._judge()
+        heard = len(self._heard)
         if not isinstance(self._read, str):
             yield from self._listen(self._read)
-        if not self.stage.complete:
+        if not self.stage.complete or len(self._heard) > heard:
             self._finish()
 
     @property
