@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from covo_cli.settings.settings import load_settings
 from model.covo.config.network_config import CovoConfig
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.loading.checkpoint import load_network
+from model.duplex.making.start import student_profile
 from model.duplex.making.teacher import AskedConversation, TeacherReply
 from model.duplex.network.network import load_duplex, load_tokenizer
 from model.duplex.protocol.grammar import Grammar
@@ -260,6 +262,89 @@ def test_a_stage_keeps_to_what_it_began_with(work, tmp_path):
         Questions(folder, FdRecipe.read(folder), WRITTEN[1:], MOUTH)
 
 
+def test_what_a_stage_makes_is_deleted_with_its_folder(work, tmp_path):
+    """Nothing of an earlier run is left beside it, to be trained on."""
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    shutil.rmtree(folder / "dialogues")
+    dialogues(folder)
+    assert not (folder / "train.toml").exists()  # until they are complete again
+    settled = {"recipe.toml", "duplex.json", "consent.json", "train.toml"}
+    assert {path.name for path in work.iterdir()} == {*settled, *STAGES}
+    read = TrainingConfig.read(work / "train.toml")
+    assert read.data.held_out == work / "dialogues/held_out"
+    assert read.chat.folder == work / "dialogues/chat"
+
+
+def empty_manifest(folder: Path) -> None:
+    (folder / "dialogues/manifest.json").write_text("[]")
+
+
+def no_manifest(folder: Path) -> None:
+    (folder / "dialogues/manifest.json").unlink()
+
+
+def other_replies(folder: Path) -> None:
+    with (folder / "answers/replies.jsonl").open("ab") as file:
+        file.write(b'{"replies":[]}\n')
+
+
+def no_replies(folder: Path) -> None:
+    (folder / "answers/replies.jsonl").unlink()
+
+
+def other_questions(folder: Path) -> None:
+    path = folder / "questions/manifest.json"
+    path.write_text(path.read_text().replace('"turns": 24', '"turns": 25'))
+
+
+MIXED = {
+    r"manifest.json: must be a table, .*; delete .*dialogues to begin again": empty_manifest,
+    r"dialogues has files, but no manifest.json": no_manifest,
+    r"replies.jsonl is not what the stage made; delete .*answers and run": other_replies,
+    r"replies.jsonl is not what .* run `covo fd answers .*` again": no_replies,
+    r"answers was made of other questions; delete it and run `covo fd answers": other_questions,
+}
+
+
+@pytest.mark.parametrize("message", MIXED)
+def test_what_was_not_made_here_is_refused(message, work, tmp_path):
+    """A folder of another work, or one that was made anew while those behind it were not."""
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    MIXED[message](folder)
+    before = files(folder)
+    with pytest.raises(CliError, match=message):
+        dialogues(folder)
+    assert files(folder) == before
+
+
+def test_other_weights_are_not_gone_on_with(begun, model, tmp_path):
+    folder, own = tmp_path / "work", tmp_path / "model"
+    shutil.copytree(begun, folder)
+    shutil.copytree(model, own)
+    recipe = small_recipe(folder, model={"folder": str(own)})
+    Prompts(folder, recipe, "cpu")
+    weights = bytearray((own / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (own / "model.safetensors").write_bytes(weights)
+    with pytest.raises(CliError, match="begun with another model; delete the folder"):
+        Prompts(folder, recipe, "cpu")
+
+
+def test_the_prompt_follows_the_recipe_until_there_are_answers(work, model, tmp_path):
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    before = read_profile(folder)
+    recipe = small_recipe(folder, model={"speaker": "somebody"})
+    with pytest.raises(CliError, match="begun with another recipe and profile"):
+        answers(folder)
+    shutil.rmtree(folder / "answers")
+    answers(folder)
+    wanted = student_profile(model, "somebody", recipe.model.duplex_line)
+    assert read_profile(folder) == replace(before, prompt=wanted.prompt) != before
+
+
 def test_prompts_of_a_file_and_recordings(tmp_path, begun):
     (tmp_path / "prompts.txt").write_text("Just one?\n\n  Two,   please. \nJust one?\n你好吗？\n")
     speaker = tmp_path / "recordings/anna"
@@ -442,6 +527,10 @@ def test_a_student_is_trained(work, model, tmp_path):
     assert "encoder.layers.0.self_attn.q_proj.weight" in changed
     assert {"encoder.conv1.weight", "llm.lm_head.weight"} <= changed
     assert not [name for name in changed if name.startswith("llm.model.layers")]
+    shutil.rmtree(other / "start")  # and written again
+    assert list(EncoderStage(other, recipe, "cpu").run()) == []
+    again = load_file(other / "start/model.safetensors")
+    assert all(torch.equal(weights[0][name], again[name]) for name in again)
     head, own = weights[0]["llm.lm_head.weight"], before["llm.lm_head.weight"]
     assert torch.equal(head[523], own[514])  # BREAK, the end of a block
     same = (head == own).all(dim=1)
