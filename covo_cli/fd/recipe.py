@@ -227,7 +227,7 @@ class EncoderSection:
 
     steps: NotNegative
     seconds_per_step: Positive
-    seconds_per_piece: Annotated[float, Meta(gt=0, le=30)]
+    seconds_per_piece: Annotated[float, Meta(ge=1, le=30)]
     lora_rank: Count
     lora_alpha: Count
     learning_rate: Positive

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, isfinite, pi
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,11 @@ class Distilling:
             loss = self._loss(self._piece(random), origin) / settings.pieces
             loss.backward()
             total += float(loss.detach())
+        if not isfinite(total):
+            raise TrainingError(
+                f"the loss of step {self.step + 1} is {total}; delete {self._state.parent}, and "
+                "begin again with lower learning rates"
+            )
         nn.utils.clip_grad_norm_(self._trained.values(), _CLIP)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)

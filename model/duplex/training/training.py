@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import cos, pi
+from math import cos, isfinite, pi
 from pathlib import Path
 from typing import Any
 
@@ -116,19 +116,24 @@ class DuplexTrainer:
         self.export()
 
     def train_step(self) -> StepReport:
-        """Run one step of the optimizer."""
+        """Run one step of the optimizer. Raises: TrainingError when its loss is not finite."""
         training = self._config.training
         self.network.train()
         done = [
             self._learner.gradients(collate(self._stream.draw()), self._origin(part))
             for part in range(training.accumulate)
         ]
+        total = sum(float(one.total.detach()) for one in done) / training.accumulate
+        if not isfinite(total):
+            raise TrainingError(
+                f"the loss of step {self.step + 1} is {total}; lower training.learning_rate, and "
+                f"delete {self._output / STATE} if going on from it does not help"
+            )
         self._learner.update(self._rate_share())
         losses: dict[str, list[float]] = {}
         for one in done:
             for name, value in one.parts.items():
                 losses.setdefault(name, []).append(value)
-        total = sum(float(one.total.detach()) for one in done) / training.accumulate
         self.step += 1
         means = {name: sum(values) / len(values) for name, values in losses.items()}
         return StepReport(self.step, total, means)

@@ -55,6 +55,7 @@ MISTAKES = {
     "training.learning_rate must be .* > 0": changed("learning_rate = 5e-5", "learning_rate = -1"),
     "training.adapter_rate must be .* >= 0": changed("adapter_rate = 2e-5", "adapter_rate = -1"),
     "training.clip must be .* > 0": changed("clip = 1.0", "clip = 0"),
+    "encoder.seconds_per_piece must be .* >= 1": changed("piece = 30.0", "piece = 0.1"),
     "loss.hard_think must be .* >= 0": changed("hard_think = 1.0", "hard_think = -1.0"),
     "this covo reads format = 1": changed("format = 1", "format = 2"),
 }

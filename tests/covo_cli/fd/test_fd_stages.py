@@ -550,11 +550,15 @@ def test_a_student_is_trained(work, model, tmp_path):
     assert (folder / "trained/token2wav/config.json").is_file()
 
 
-def test_an_encoder_s_state_that_is_damaged_is_told(work, tmp_path):
+def test_an_encoder_that_cannot_be_gone_on_with_is_told(work, tmp_path):
     pytest.importorskip("peft", reason="needs peft (the train extra)")
     folder = tmp_path / "work"
     shutil.copytree(work, folder)
-    recipe = small_recipe(folder, encoder={"steps": 1, "seconds_per_piece": 3.0})
+    small = {"steps": 3, "seconds_per_piece": 3.0, "seconds_per_step": 3.0}
+    recipe = small_recipe(folder, encoder={**small, "learning_rate": 1e30, "warm_up": 0})
+    with pytest.raises(TrainingError, match=r"the loss of step 2 is (nan|inf); delete .*encoder"):
+        list(EncoderStage(folder, recipe, "cpu").run())
+    assert not (folder / "start").exists()
     stage = EncoderStage(folder, recipe, "cpu")
     (folder / "encoder/training.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(TrainingError, match=r"cannot go on from .*training\.pt; delete"):

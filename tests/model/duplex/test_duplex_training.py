@@ -503,6 +503,13 @@ def test_what_it_cannot_be_run_with_is_told_before_the_training(world, tmp_path)
         DuplexTrainer(bare)
 
 
+def test_a_loss_that_is_not_finite_ends_the_training(world, tmp_path):
+    asked = config(world, tmp_path / "out", steps=4, batch=1, learning_rate=1e30, save_every=1)
+    with pytest.raises(TrainingError, match=r"step 2 is (nan|inf); lower training\.learning_rate"):
+        list(DuplexTrainer(asked).run())
+    assert not (tmp_path / "out/model.safetensors").exists()
+
+
 def test_what_comes_of_it_is_a_whole_checkpoint(world, tmp_path):
     """With its voice and what speaks, where there are such; and written over its own source."""
     folder = tmp_path / "there/../model"
