@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from audio_io.clock import USER_RATE
@@ -25,6 +24,7 @@ from model.covo.config.network_config import EncoderConfig
 from model.duplex.making.distilling import Distilling, DistillingSettings
 from model.duplex.making.whisper import BASE, causal_encoder, read_whisper_encoder
 from model.duplex.protocol.profile import ENCODER_FRAME
+from model.duplex.training.whole import write_tensors
 from model.lite.mel import log_mel
 from voices.folders import make_folder
 
@@ -95,7 +95,7 @@ class EarsTrainer:
             self._losses.append([round(loss, 5)])
             yield self.done
         made = self.stage.folder / ENCODER
-        save_file({n: t.detach().contiguous() for n, t in encoder.state_dict().items()}, made)
+        write_tensors(made, {n: t.detach().contiguous() for n, t in encoder.state_dict().items()})
         losses, tenth = list(self._losses), max(1, self._training.steps // 10)
         curve = [
             round(sum(losses[i : i + tenth]) / tenth, 5)

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from audio_io.clock import USER_RATE
@@ -27,7 +26,7 @@ from model.duplex.making.distilling import Distilling, DistillingSettings
 from model.duplex.network.network import TOKENIZER, DuplexNetwork, load_tokenizer
 from model.duplex.protocol.profile import DuplexProfile, write_profile
 from model.duplex.training.trained import merged_tensors
-from model.duplex.training.whole import written_whole
+from model.duplex.training.whole import write_tensors
 from model.errors import TrainingError
 from voices.installation import add_extra
 
@@ -111,8 +110,7 @@ class CausalTrainer:
         """
         tensors = merged_tensors(self._network, self._dtype)
         self._begin_rows(tensors)
-        with written_whole(output / "model.safetensors") as draft:
-            save_file(tensors, draft)
+        write_tensors(output / "model.safetensors", tensors)
         write_profile(self._profile, output)
         for name in ("config.json", TOKENIZER):
             (output / name).write_bytes((self._source / name).read_bytes())

@@ -13,10 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.random import Generator
 
 from audio_io.clock import USER_RATE
+from audio_io.files import write_audio
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import DuplexProfile
 from model.duplex.protocol.sequence import TimedDialogue, TimedReply, TimedToken, cut_in_slots
@@ -102,7 +102,7 @@ def write_dialogues(
             for reply in made.replies
         ]
         path = folder / f"{number:05}.flac"
-        soundfile.write(path, made.user, USER_RATE, subtype="PCM_16")
+        write_audio(path, made.user, USER_RATE)
         text = json.dumps({"replies": replies, "events": [asdict(event) for event in events]})
         path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
         progress()

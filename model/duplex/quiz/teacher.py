@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
@@ -32,6 +31,7 @@ from model.covo.loading.checkpoint import load_network
 from model.duplex.quiz.questions import NUMBERS, QuizQuestion, codes_of_word, draw_question
 from model.duplex.quiz.world import VOCABULARY
 from model.duplex.tones.tones import ROOM, speaker
+from model.duplex.training.whole import write_tensors
 
 _LIMIT = 128
 """Tokens of a reply, at most."""
@@ -202,7 +202,7 @@ def train_teacher(
         optimizer.zero_grad(set_to_none=True)
         yield float(total.detach())
     tensors = {n: p.detach().half().contiguous() for n, p in teacher.covo.named_parameters()}
-    save_file(tensors, output / "model.safetensors")
+    write_tensors(output / "model.safetensors", tensors)
 
 
 def _rate(training: TeacherTraining, step: int) -> float:

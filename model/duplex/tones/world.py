@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -36,6 +35,7 @@ from model.duplex.protocol.profile import (
 )
 from model.duplex.tones.tones import WORDS, dialogue
 from model.duplex.training.dataset import write_dialogue
+from model.duplex.training.whole import write_tensors
 
 SECONDS = 10.0
 """Approximate length of a dialogue."""
@@ -157,7 +157,7 @@ def write_network(
         torch.manual_seed(seed)
         network = CovoNetwork(config)
     tensors = {name: p.detach().contiguous() for name, p in network.named_parameters()}
-    save_file(tensors, folder / "model.safetensors")
+    write_tensors(folder / "model.safetensors", tensors)
 
 
 def write_world(

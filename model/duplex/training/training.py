@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model.covo.config.device import named_device
@@ -34,7 +33,7 @@ from model.duplex.training.learner import Learner
 from model.duplex.training.stream import SampleStream
 from model.duplex.training.trained import merged_tensors
 from model.duplex.training.training_config import TrainingConfig
-from model.duplex.training.whole import UNREADABLE, write_whole, written_whole
+from model.duplex.training.whole import UNREADABLE, write_tensors, write_whole, written_whole
 from model.errors import TrainingError
 
 STATE = "training.pt"
@@ -158,8 +157,7 @@ class DuplexTrainer:
         dtype = getattr(torch, self._config.network.dtype)
         tensors = merged_tensors(self.network, dtype)
         weights = self._output / "model.safetensors"
-        with written_whole(weights) as draft:
-            save_file(tensors, draft)
+        write_tensors(weights, tensors)
         for old in self._output.glob("*.safetensors*"):  # the source's, if it was in shards
             if old != weights:
                 old.unlink()

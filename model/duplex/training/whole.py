@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from model.errors import TrainingError
 
@@ -39,3 +41,10 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` whole or not at all. Raises: TrainingError."""
     with written_whole(path) as draft:
         draft.write_bytes(content)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write ``tensors`` to the safetensors file ``path`` whole or not at all. Raises:
+    TrainingError."""
+    with written_whole(path) as draft:
+        save_file(tensors, draft)

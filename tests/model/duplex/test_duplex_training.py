@@ -37,6 +37,7 @@ from model.duplex.tones.tones import WORDS, dialogue
 from model.duplex.tones.world import write_untrained, write_world
 from model.duplex.training import batch as batching
 from model.duplex.training import training as training_run
+from model.duplex.training import whole as whole_files
 from model.duplex.training.batch import collate, hidden_states
 from model.duplex.training.dataset import Codec, DialogueFolder, write_dialogue
 from model.duplex.training.loss import LossWeights, loss
@@ -579,10 +580,11 @@ def test_a_full_disk_is_told_and_leaves_no_draft(world, tmp_path, monkeypatch):
         path.write_bytes(b"some of it")
         raise SafetensorError("Error while serializing: No space left on device (os error 28)")
 
-    monkeypatch.setattr(training_run, "save_file", write_some)
-    with pytest.raises(TrainingError, match=r"cannot write .*model\.safetensors .*No space left"):
-        trainer.export()
-    assert [path.name for path in tmp_path.iterdir()] == []
+    monkeypatch.setattr(whole_files, "save_file", write_some)
+    for write in (trainer.export, lambda: write_untrained(tmp_path)):
+        with pytest.raises(TrainingError, match=r"cannot write .*model\.safetensors .*No space"):
+            write()
+        assert not list(tmp_path.glob("model.safetensors*"))
 
 
 def test_the_memory_is_no_longer_than_what_was_trained(world, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model.duplex.network.network import DuplexNetwork
@@ -26,7 +26,7 @@ from model.duplex.training.judging.calibration import (
     run_along,
 )
 from model.duplex.training.sample import Sample, TokenKind
-from model.duplex.training.whole import write_whole, written_whole
+from model.duplex.training.whole import write_tensors, write_whole
 from model.errors import TrainingError
 
 JUDGED = "judged.json"
@@ -92,8 +92,7 @@ class BestSteps:
         best = _best(judged)[: self._count]
         if step in best:
             tensors = {name: p.detach().contiguous() for name, p in self._trained.items()}
-            with written_whole(self._weights(step)) as draft:
-                save_file(tensors, draft)
+            write_tensors(self._weights(step), tensors)
         write_whole(self._folder / JUDGED, msgspec.json.encode(judged))
         for other in judged.keys() - best:
             self._weights(other).unlink(missing_ok=True)
