@@ -33,7 +33,7 @@ def duplex(
     check_packages()
     import torch
 
-    from covo_cli.process.alone import alone_in
+    from covo_cli.process.alone import working_in
     from model.duplex.training.training import DONE, DuplexTrainer, is_trained
     from model.duplex.training.training_config import TrainingConfig
 
@@ -49,7 +49,7 @@ def duplex(
         TextColumn("{task.fields[at]}"),
     )
     with (
-        alone_in(config.parent if work else read.network.output),
+        working_in(config.parent if work else read.network.output),
         Progress(*columns, console=console) as progress,
     ):
         if take is None and is_trained(read):

@@ -89,12 +89,12 @@ def train(
     from covo_cli.fd.ears.training import ENCODER, EarsTrainer, EarsTraining
     from covo_cli.fd.recipe import default_sound
     from covo_cli.fd.voices import say_in_voices
-    from covo_cli.process.alone import alone_in
+    from covo_cli.process.alone import working_in
 
     torch.set_num_threads(threads)
     console = PlainConsole()
     columns = Progress.get_default_columns()
-    with alone_in(folder), Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+    with working_in(folder), Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         trainer = EarsTrainer(
             folder,
             weight_store().whole("whisper-base") / "model.bin",

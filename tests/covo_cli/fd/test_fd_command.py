@@ -106,9 +106,25 @@ def test_two_processes_do_not_work_in_one_folder(begun):
     assert {path for path in begun.rglob("*") if path not in before} == {begun / ".lock"}
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
+TRAINING = """
+[network]
+folder = "start"
+output = "file/trained"
+[data]
+folder = "dialogues"
+[training]
+steps = 1
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["fd prove {}/file/proof", "fd ears train {}/file/ears", "train duplex --config {}/train.toml"],
+)
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(command, tmp_path):
     (tmp_path / "file").write_text("")
-    result = CliRunner().invoke(app, ["fd", "prove", str(tmp_path / "file/proof")])
+    (tmp_path / "train.toml").write_text(TRAINING)
+    result = CliRunner().invoke(app, command.format(tmp_path).split())
     assert isinstance(result.exception, CliError)
     assert str(result.exception).startswith(f"cannot work in {tmp_path / 'file'}")
     assert "\n" not in str(result.exception)
