@@ -52,6 +52,11 @@ def is_expected(error: BaseException) -> bool:
     return isinstance(error, (CliError, *roots))
 
 
+def _fills_the_card(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.cuda.OutOfMemoryError)
+
+
 def message_for(error: BaseException) -> str:
     """Return the line that tells the user about ``error``. The log gets a bug's traceback."""
     if is_expected(error):
@@ -61,6 +66,11 @@ def message_for(error: BaseException) -> str:
         message = f"cannot write {where}: {error.strerror}; make room on the disk"
     elif isinstance(error, OSError) and error.errno in _OUT_OF_REACH and error.filename:
         message = f"cannot use {error.filename}: {error.strerror}; choose another path"
+    elif _fills_the_card(error):
+        message = (
+            f"the memory of the GPU is full ({str(error).partition('. GPU ')[0]}); end what else "
+            "uses it, or take less: streams or positions in a recipe, --precision of an engine"
+        )
     else:
         import logging
 

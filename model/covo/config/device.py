@@ -34,14 +34,21 @@ def pick_device() -> str:
 def named_device(name: str) -> torch.device:
     """Return the device called ``name``; ``auto`` means :func:`pick_device`.
 
-    Raises: NetworkConfigError when torch knows no such device.
+    Raises: NetworkConfigError when torch knows no such device, or has none here.
     """
     try:
-        return torch.device(pick_device() if name == AUTO else name)
+        device = torch.device(pick_device() if name == AUTO else name)
     except RuntimeError as error:
         raise NetworkConfigError(
             f"no device {name!r}; use auto, cuda, cuda:1, mps or cpu"
         ) from error
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not here.get(device.type, True):
+        raise NetworkConfigError(
+            f"torch {torch.__version__} finds no device {name!r} here (covo doctor); install a "
+            "torch for your GPU, or use cpu"
+        )
+    return device
 
 
 def capability(device: torch.device) -> Capability | None:

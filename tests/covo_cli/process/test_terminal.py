@@ -60,6 +60,16 @@ def test_a_path_out_of_reach_is_no_bug() -> None:
     assert "this is a bug" in message_for(PermissionError(errno.EACCES, "Permission denied"))
 
 
+def test_a_card_whose_memory_is_full_is_no_bug() -> None:
+    torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
+    error = torch.cuda.OutOfMemoryError(
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 24 GiB."
+    )
+    told = message_for(error)
+    assert "memory of the GPU is full (CUDA out of memory. Tried to allocate 2.00 GiB)" in told
+    assert "bug" not in told
+
+
 def test_a_folder_may_have_brackets_in_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

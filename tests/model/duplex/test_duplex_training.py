@@ -492,10 +492,11 @@ def test_mistakes_in_the_configuration_are_named(message, tmp_path):
     assert str(path) in str(error.value)
 
 
-def test_what_it_cannot_be_run_with_is_told_before_the_training(world, tmp_path):
-    asked = config(world, tmp_path / "out", device="abacus")
-    with pytest.raises(NetworkConfigError, match="no device 'abacus'"):
-        DuplexTrainer(asked)
+def test_what_it_cannot_be_run_with_is_told_before_the_training(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device, told in (("abacus", "no device 'abacus'"), ("cuda", "finds no device 'cuda'")):
+        with pytest.raises(NetworkConfigError, match=told):
+            DuplexTrainer(config(world, tmp_path / "out", device=device))
     shutil.copytree(world / "untrained", tmp_path / "bare")
     (tmp_path / "bare/tokenizer.json").unlink()
     asked = config(world, tmp_path / "out")
