@@ -11,9 +11,7 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from model.duplex.network.network import load_duplex
-from model.duplex.quiz.dialogues import TaughtQuestion, draw_dialogue_questions, quiz_dialogue
-from model.duplex.quiz.questions import codes_of_word
-from model.duplex.quiz.teacher import TaughtAnswer
+from model.duplex.quiz.dialogues import quiz_dialogue
 from model.duplex.quiz.world import write_blank
 from model.duplex.training.hard_places import EventKind
 from model.duplex.training.judging.calibration import (
@@ -22,6 +20,7 @@ from model.duplex.training.judging.calibration import (
     decision_margins,
     smallest_bias,
 )
+from tests.model.duplex.quiz.small_quiz import rightly_answered
 
 
 def test_the_smallest_bias_leaves_what_is_allowed():
@@ -51,17 +50,7 @@ def test_each_event_of_a_dialogue_has_its_margin(tmp_path):
     happened = Counter()
     margins = DecisionMargins()
     for seed in range(12):
-        drawn = draw_dialogue_questions(np.random.default_rng((8, seed)))
-        asked = [
-            TaughtQuestion(
-                question,
-                TaughtAnswer(
-                    question.answer,
-                    tuple(code for word in question.answer for code in codes_of_word(word)),
-                ),
-            )
-            for question in drawn
-        ]
+        asked = rightly_answered(8, seed)
         random = np.random.default_rng((9, seed))
         made, events = quiz_dialogue(network.grammar, asked, random)
         happened.update(event.kind for event in events)

@@ -5,24 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from tests import ROOT
 
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 
 from model.covo.config.precision import Precision
 from model.duplex.network.network import load_duplex
-from model.duplex.quiz.dialogues import TaughtQuestion, draw_dialogue_questions, write_dialogues
-from model.duplex.quiz.questions import codes_of_word
-from model.duplex.quiz.teacher import TaughtAnswer
+from model.duplex.quiz.dialogues import write_dialogues
 from model.duplex.quiz.world import write_blank
-from model.duplex.training.dataset import Codec, DialogueFolder
 from model.duplex.training.judging import best as judging
 from model.duplex.training.judging.best import JUDGED, BestSteps, Judgement, judge
 from model.duplex.training.training import DuplexTrainer
@@ -33,8 +26,7 @@ from model.duplex.training.training_config import (
     TrainingSection,
 )
 from model.errors import TrainingError
-
-STUDENT = ROOT / "tests/duplex_quiz/student"
+from tests.model.duplex.quiz.small_quiz import STUDENT, opened, rightly_answered
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +37,9 @@ def student():
 @pytest.fixture(scope="module")
 def held_out(student, tmp_path_factory) -> Path:
     """Six dialogues with the right answers."""
-
-    def answered(seed: int) -> list[TaughtQuestion]:
-        asked = []
-        for one in draw_dialogue_questions(np.random.default_rng((12, seed))):
-            codes = tuple(code for word in one.answer for code in codes_of_word(word))
-            asked.append(TaughtQuestion(one, TaughtAnswer(one.answer, codes)))
-        return asked
-
     folder = tmp_path_factory.mktemp("judged") / "held_out"
-    write_dialogues(folder, student.grammar, [answered(n) for n in range(6)], seed=12)
+    write_dialogues(folder, student.grammar, [rightly_answered(12, n) for n in range(6)], seed=12)
     return folder
-
-
-def opened(folder: Path, network) -> DialogueFolder:
-    tokenizer = Tokenizer.from_file(str(STUDENT / "tokenizer.json"))
-    return DialogueFolder(folder, network.grammar, tokenizer, Codec.NONE)
 
 
 def test_who_knows_more_is_judged_better(student, held_out, tmp_path):

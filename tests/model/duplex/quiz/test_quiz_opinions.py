@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests import ROOT
-
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
-from tokenizers import Tokenizer
 from torch.nn import functional
 
 from model.covo.config.precision import Precision
@@ -22,7 +18,7 @@ from model.duplex.protocol.grammar import Place
 from model.duplex.quiz.dialogues import TaughtQuestion, draw_dialogue_questions, write_dialogues
 from model.duplex.quiz.teacher import QuizTeacher
 from model.duplex.training.batch import collate, hidden_states
-from model.duplex.training.dataset import Codec, DialogueFolder
+from model.duplex.training.dataset import DialogueFolder
 from model.duplex.training.judging.best import judge
 from model.duplex.training.training import DuplexTrainer
 from model.duplex.training.training_config import (
@@ -31,8 +27,8 @@ from model.duplex.training.training_config import (
     TrainingConfig,
     TrainingSection,
 )
+from tests.model.duplex.quiz.small_quiz import STUDENT, TEACHER, opened
 
-FOLDER = ROOT / "tests/duplex_quiz"
 HESITANT = 4.0
 """The teacher of the quiz is so sure that its opinions say little more than its words: they are
 those of this temperature."""
@@ -55,11 +51,6 @@ def asked(teacher: QuizTeacher, seed: int) -> list[tuple[TaughtQuestion, ...]]:
     return taught
 
 
-def opened(folder: Path, network: DuplexNetwork) -> DialogueFolder:
-    tokenizer = Tokenizer.from_file(str(FOLDER / "student/tokenizer.json"))
-    return DialogueFolder(folder, network.grammar, tokenizer, Codec.NONE)
-
-
 @torch.inference_mode()
 def divergence(network: DuplexNetwork, dialogues: DialogueFolder) -> float:
     """The mean divergence of the words that are likely to ``network`` from those that are to the
@@ -78,8 +69,8 @@ def divergence(network: DuplexNetwork, dialogues: DialogueFolder) -> float:
 
 def test_with_its_opinion_a_student_stays_closer_to_its_teacher(tmp_path):
     """In dialogues that it never heard, and without writing other words for it."""
-    teacher = QuizTeacher.load(FOLDER / "teacher")
-    before = load_duplex(FOLDER / "student", precision=Precision.FP32, merge=False)
+    teacher = QuizTeacher.load(TEACHER)
+    before = load_duplex(STUDENT, precision=Precision.FP32, merge=False)
     for name, seed in (("learnt", 1), ("held out", 2)):
         write_dialogues(tmp_path / name, before.grammar, asked(teacher, seed), seed=seed)
     apart, written = {}, {}
@@ -89,7 +80,7 @@ def test_with_its_opinion_a_student_stays_closer_to_its_teacher(tmp_path):
             steps=20, batch=4, learning_rate=1e-3, warm_up=5, teacher=share, save_every=100
         )
         config = TrainingConfig(
-            NetworkSection(FOLDER / "student", output, "float32"),
+            NetworkSection(STUDENT, output, "float32"),
             DataSection(tmp_path / "learnt", keep=True),
             training,
         )

@@ -8,14 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests import ROOT
-
 torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 import itertools
-
-from tokenizers import Tokenizer
 
 from model.covo.config.network_config import CovoConfig
 from model.covo.conversation.answer import CODE_GROUP, TEXT_GROUP
@@ -24,7 +20,6 @@ from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import read_profile
 from model.duplex.quiz.dialogues import (
     Cutting,
-    TaughtQuestion,
     cut_in_time,
     draw_dialogue_questions,
     quiz_dialogue,
@@ -41,11 +36,10 @@ from model.duplex.quiz.teacher import (
 from model.duplex.quiz.trials import names_right, whole_right
 from model.duplex.quiz.world import VOCABULARY, write_blank
 from model.duplex.tones.tones import ToneSpeaker
-from model.duplex.training.dataset import Codec, DialogueFolder
 from model.duplex.training.hard_places import EventKind
 from model.duplex.training.sample import TokenKind
+from tests.model.duplex.quiz.small_quiz import TEACHER, opened, right_answer, rightly_answered
 
-TAUGHT = ROOT / "tests/duplex_quiz/teacher"
 WHO = ToneSpeaker(120.0, 1.0, 0.1)
 
 
@@ -59,16 +53,6 @@ def blank(tmp_path_factory):
 @pytest.fixture(scope="module")
 def grammar(blank) -> Grammar:
     return Grammar(read_profile(blank), CovoConfig.read(blank / "config.json"))
-
-
-def right_answer(question: QuizQuestion) -> TaughtAnswer:
-    text = question.answer
-    return TaughtAnswer(text, tuple(code for word in text for code in codes_of_word(word)))
-
-
-def taught(seed: int) -> list[TaughtQuestion]:
-    drawn = draw_dialogue_questions(np.random.default_rng(seed))
-    return [TaughtQuestion(question, right_answer(question)) for question in drawn]
 
 
 def test_the_answer_names_both_then_the_larger_and_counts_on():
@@ -124,7 +108,7 @@ def test_the_teacher_alternates_five_and_fifteen(blank):
 
 
 def test_the_teacher_was_really_taught():
-    teacher = QuizTeacher.load(TAUGHT)
+    teacher = QuizTeacher.load(TEACHER)
     drawn = [q for n in range(8) for q in draw_dialogue_questions(np.random.default_rng((9, n)))]
     answers = teacher.answer(drawn)
     right = [
@@ -140,7 +124,7 @@ def test_the_teacher_was_really_taught():
 
 
 def test_each_question_is_answered_alike_alone_and_in_a_batch():
-    teacher = QuizTeacher.load(TAUGHT)
+    teacher = QuizTeacher.load(TEACHER)
     drawn = [q for n in range(3) for q in draw_dialogue_questions(np.random.default_rng(n))]
     together, alone = teacher.answer(drawn), teacher.answer(drawn, batch=1)
     assert [(a.text, a.codes) for a in together] == [(a.text, a.codes) for a in alone]
@@ -152,7 +136,7 @@ def test_each_question_is_answered_alike_alone_and_in_a_batch():
 
 def test_the_teacher_tells_what_it_found_likely():
     """Its best word is the one that it said, and its opinions reach the student's places."""
-    teacher = QuizTeacher.load(TAUGHT)
+    teacher = QuizTeacher.load(TEACHER)
     drawn = draw_dialogue_questions(np.random.default_rng(0))
     for answer in teacher.answer(drawn):
         assert len(answer.likely) == len(answer.text)
@@ -173,7 +157,7 @@ def test_a_teacher_learns(blank, tmp_path):
 def test_a_dialogue_is_asked_and_answered(grammar):
     kinds = set()
     for seed in range(20):
-        asked = taught(seed)
+        asked = rightly_answered(seed)
         made, events = quiz_dialogue(grammar, asked, np.random.default_rng((1, seed)))
         assert len(made.replies) == len(asked)
         turns = [event for event in events if event.kind is EventKind.TURN]
@@ -200,7 +184,9 @@ def test_a_dialogue_is_asked_and_answered(grammar):
 def test_cut_by_time_leaves_less_text(grammar):
     for seed in range(20):
         made = {
-            cutting: quiz_dialogue(grammar, taught(seed), np.random.default_rng(seed), cutting)[0]
+            cutting: quiz_dialogue(
+                grammar, rightly_answered(seed), np.random.default_rng(seed), cutting
+            )[0]
             for cutting in Cutting
         }
         for slots, time in zip(*(made[c].replies for c in Cutting), strict=True):
@@ -211,12 +197,11 @@ def test_cut_by_time_leaves_less_text(grammar):
 
 
 def test_dialogues_are_read_as_they_were_made(grammar, blank, tmp_path):
-    asked = [taught(seed) for seed in range(3)]
+    asked = [rightly_answered(seed) for seed in range(3)]
     sure = replace(asked[0][0].answer, likely=tuple(((n, 0.0),) for n in asked[0][0].answer.text))
     asked[0][0] = replace(asked[0][0], answer=sure)
     write_dialogues(tmp_path / "some", grammar, asked, seed=4)
-    tokenizer = Tokenizer.from_file(str(blank / "tokenizer.json"))
-    folder = DialogueFolder(tmp_path / "some", grammar, tokenizer, Codec.NONE)
+    folder = opened(tmp_path / "some", load_duplex(blank))
     for number in range(3):
         made, events = quiz_dialogue(grammar, asked[number], np.random.default_rng((4, number)))
         path = tmp_path / f"some/{number:05}.flac"
