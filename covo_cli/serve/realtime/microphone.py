@@ -53,8 +53,7 @@ class SocketMicrophone:
         self._late = late
         self._changed = threading.Condition()
         self._waiting = SoundQueue()
-        self._kept: list[Audio] = []
-        self._kept_length = 0
+        self._kept = SoundQueue()
         self._arrived = self._given = self._spoken = self._whole_since = self._begun = clock()
         self._silent_frames = 0
         self._at = 0
@@ -69,16 +68,14 @@ class SocketMicrophone:
     def push(self, sound: Audio, *, manual: bool = False) -> bool:
         """Add ``sound`` (float32 mono 16 kHz); return whether there was room for all of it.
 
-        ``manual``: keep it for :meth:`whole` instead of handing it on.
+        ``manual``: keep it for :meth:`whole` instead of handing it on; there is room for the latest
+        :data:`UNHEARD_S`, because clients send sound between their turns, too.
         """
         with self._changed:
             if manual:
-                room = samples(UNHEARD_S) - self._kept_length
-                fitting = sound[: max(0, room)]
-                if len(fitting):
-                    self._kept.append(fitting)
-                    self._kept_length += len(fitting)
-                return len(sound) <= room
+                self._kept.put(sound)
+                self._kept.take(max(0, self._kept.length - samples(UNHEARD_S)))
+                return True
             room = samples(UNHEARD_S) - self._waiting.length
             fitting = sound[: max(0, room)]
             if not len(fitting):  # nothing came: silence may be due
@@ -93,17 +90,15 @@ class SocketMicrophone:
     def whole(self, least: float) -> Audio | None:
         """Return what was kept, and keep it no longer; None, if it is less than ``least`` s."""
         with self._changed:
-            if self._kept_length < samples(least):
+            if self._kept.length < samples(least):
                 return None
-            kept, self._kept, self._kept_length = np.concatenate(self._kept), [], 0
-        return kept
+            return self._kept.take(self._kept.length)
 
     def clear(self) -> None:
         """Drop what waits to be heard, or is kept."""
         with self._changed:
             self._waiting.clear()
             self._kept.clear()
-            self._kept_length = 0
 
     def wake(self) -> None:
         """Wait for sound no longer: a command is to be carried out with the next frame."""

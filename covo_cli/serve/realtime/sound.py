@@ -83,8 +83,9 @@ class SoundQueue:
 
     def put(self, sound: Audio) -> None:
         """Add ``sound``, which must not change any more."""
-        self._pieces.append(sound)
-        self.length += len(sound)
+        if len(sound):
+            self._pieces.append(sound)
+            self.length += len(sound)
 
     def take(self, most: int) -> Audio:
         """Return the next of what waits, at most ``most`` samples."""

@@ -349,9 +349,20 @@ def test_sound_in_crumbs_is_kept_whole():
     for _ in range(1000):
         assert not talk.send("input_audio_buffer.append", audio=pcm(speech(0.02)))
         assert not talk.send("input_audio_buffer.append", audio="")
-    assert len(talk.microphone._kept) == 1000
+    assert len(talk.microphone._kept._pieces) == 1000
     assert len(talk.microphone.whole(20.0)) == 320_000
     assert talk.microphone.whole(0.1) is None
+
+
+def test_a_turn_by_hand_is_the_latest_minute_because_clients_send_silence_too():
+    talk = WireTalk()
+    talk.update(audio={"input": {"turn_detection": None}})
+    for level in (0.1, 0.2, 0.3):
+        sound = np.full(30 * 16_000, level, np.float32)
+        assert not talk.send("input_audio_buffer.append", audio=pcm(sound))
+    kept = talk.microphone.whole(60.0)
+    assert len(kept) == 60 * 16_000
+    assert kept[0] == pytest.approx(0.2, abs=0.01)
 
 
 def test_a_backlog_is_not_copied_for_every_frame(monkeypatch):
