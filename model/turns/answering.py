@@ -111,7 +111,7 @@ def interrupt(c: TurnContext, state: ConversationState, reason: str) -> Conversa
     """Stop the reply if the turn is over; the turn cannot continue."""
     match state:
         case ReplySpeaking():
-            return _stop(c, state, None, reason)
+            return _stop(c, state, _going_on(state), reason)
         case Thinking(answer=answer):
             c.events += answer.cancel(c.now)
             if state.overlap is not None:
@@ -130,7 +130,7 @@ def cut(c: TurnContext, state: ConversationState, reply_id: int, heard: int) -> 
     match state:
         case ReplySpeaking(answer=answer) if answer.reply.reply_id == reply_id:
             answer.reply.heard_at_most = heard
-            return _stop(c, state, None, "cut short")
+            return _stop(c, state, _going_on(state), "cut short")
         case ReplyStopping(answer=answer) if answer.reply.reply_id == reply_id:
             answer.reply.heard_at_most = heard
         case _ if c.last is not None and c.last.reply_id == reply_id and heard < c.last.heard:
@@ -148,7 +148,7 @@ def _begin_to_speak(c: TurnContext, state: Thinking, *, silent: bool) -> ReplySp
         c.emit(Notice(c.now, "warning", "the reply could not be spoken: read it here"))
     c.emit(ReplyStarted(c.now, answer.reply.reply_id, turn.number))
     c.speakers.learn(c.now, turn)
-    unfinished = None if turn.closed else turn
+    unfinished = turn if c.settings.interruptible and not turn.closed else None
     speaking = ReplySpeaking(answer, state.committed_at, unfinished, state.overlap)
     c.enter(speaking, "reply began")
     _play(c, speaking)
@@ -194,6 +194,8 @@ def _watch_for_barge_in(c: TurnContext, state: ReplySpeaking) -> ConversationSta
         return _watch_for_speech(c, state)
     _understand(c, overlap, answer)
     verdict = barge_in.judge(overlap.evidence(c.hearing.silence), c.settings)
+    if not overlap.stops and verdict.act is not Act.RESUME:
+        return state
     match verdict.act:
         case Act.HOLD if not reply.held:
             reply.held = True
@@ -246,6 +248,12 @@ def _stop(
         state.overlap.drop()
     c.control(answer, PlaybackAction.STOP, reason)
     return c.enter(ReplyStopping(answer, state.committed_at, next_turn, reason), reason)
+
+
+def _going_on(state: ReplySpeaking) -> OpenTurn | None:
+    """Return the turn that is spoken over the reply, without having stopped it."""
+    overlap = state.overlap
+    return overlap.turn if overlap is not None and not overlap.stops else None
 
 
 def _settle_interrupted(c: TurnContext, answer: TurnAnswer, reason: str) -> None:

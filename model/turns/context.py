@@ -111,6 +111,7 @@ class TurnContext:
             self.speakers,
             user_level=self.user_level,
             goes_on=unfinished is not None,
+            stops=self.settings.interruptible,
         )
 
     def read_ahead(self, partial: UserTranscript) -> None:

@@ -28,7 +28,8 @@ _LEAD = samples(0.3)
 class Overlap:
     """Speech over a reply, collected in ``turn``, of which ``voiced`` samples belong to it so far.
 
-    ``goes_on``: it continues the turn that the reply answers. ``user_level``: the user's level in
+    ``goes_on``: it continues the turn that the reply answers. ``stops``: whether it may stop the
+    reply; otherwise it is answered after the reply. ``user_level``: the user's level in
     dBFS, if known. Its words are recognised while it grows and once when it has ended, unless there
     is no recogniser or there are no ``phrases`` to judge by, or none for their language.
     """
@@ -43,10 +44,12 @@ class Overlap:
         *,
         user_level: float | None,
         goes_on: bool,
+        stops: bool,
     ) -> None:
         recognition.overlap.drop()
         self.turn = turn
         self.goes_on = goes_on
+        self.stops = stops
         self._recognition = recognition
         self._phrases = phrases
         self._speakers = speakers

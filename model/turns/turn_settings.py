@@ -35,7 +35,8 @@ class TurnSettings:
     ``max_turn``: a longer turn is answered as it stands.
 
     Speech over a reply (:mod:`model.turns.barge_in`): ``onset``: speech that begins a turn or ducks
-    a reply. ``barge_in``: whether speech can stop a reply at all. ``barge_in_confirm``: speech that
+    a reply. ``barge_in``: whether speech over a reply is heard at all. ``interruptible``: whether
+    it can stop the reply; otherwise it is answered afterwards. ``barge_in_confirm``: speech that
     makes the speaker stand still, or stops the reply if words cannot be known. ``barge_in_limit``:
     speech that stops it while the words are unknown. ``barge_in_release``: silence after which the
     reply goes on. ``barge_in_quiet``: speech this many dB below the user's level is someone else's
@@ -62,6 +63,7 @@ class TurnSettings:
     max_turn: float = 120.0
     onset: float = 0.08
     barge_in: bool = True
+    interruptible: bool = True
     barge_in_confirm: float = 0.3
     barge_in_limit: float = 1.2
     barge_in_release: float = 0.4

@@ -153,7 +153,8 @@ class RequestedResponses:
     def give_way(self) -> None:
         """End the response that waits: the user goes on, and that is answered as a whole."""
         waiting = self._replies.waiting
-        if waiting is not None and self._settings().turns.barge_in:
+        turns = self._settings().turns
+        if waiting is not None and turns.barge_in and turns.interruptible:
             self._made = None
             self._replies.stop(waiting, TURN_DETECTED)
 

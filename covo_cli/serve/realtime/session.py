@@ -237,7 +237,7 @@ class RealtimeSession:
             case StateChanged(at=at, state=state):
                 self._enter(at, state)
             case PlaybackControl(at=at, action=PlaybackAction.DUCK | PlaybackAction.HOLD):
-                self._user.talk_over(at)
+                self._user.talk_over(at, tell=not self.settings.turns.interruptible)
             case PlaybackControl(at=at, action=PlaybackAction.RESUME):
                 self._user.let_pass(at)
             case UserTranscript():
@@ -254,6 +254,7 @@ class RealtimeSession:
             self._requests.end(event.reply)
         if isinstance(event, Interrupted | ReplyFinished):
             self._history.settled(event.reply)
+            self._user.outlast_reply()
 
     def _enter(self, at: int, state: TurnState) -> None:
         before, self._state = self._state, state

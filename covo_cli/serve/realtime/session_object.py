@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from covo_cli.serve.realtime.sound import PCM_24K, SoundFormat
 from covo_cli.serve.realtime.wire import WireError
-from model.turns.turn_settings import PATIENCE, TurnSettings
+from model.turns.turn_settings import TurnSettings, with_patience
 
 _FIELDS = frozenset(RealtimeSessionCreateRequest.model_fields)
 _HEARD = ("format", "transcription", "noise_reduction", "turn_detection")
@@ -148,14 +148,17 @@ class SessionObject:
         s = self._served.turns
         if asked is None:
             return replace(s, answers=False)
+        patience = _EAGERNESS.get(asked.get("eagerness") or "")
+        if patience is not None:
+            own = {"onset": s.onset, "min_speech": s.min_speech, "barge_in": s.barge_in}
+            s = with_patience(patience, **own)
         s = replace(
             s,
             answers=asked.get("create_response") is not False,
-            barge_in=s.barge_in and asked.get("interrupt_response") is not False,
+            interruptible=asked.get("interrupt_response") is not False,
         )
         if asked["type"] == "semantic_vad":
-            preset = PATIENCE.get(_EAGERNESS.get(asked.get("eagerness") or "", ""))
-            return s if preset is None else replace(preset, answers=s.answers, barge_in=s.barge_in)
+            return s
         silence = asked.get("silence_duration_ms")
         if silence is not None and silence != self._default_turns["silence_duration_ms"]:
             wait = silence / 1000

@@ -67,6 +67,7 @@ class UserSide:
         self._words: dict[int, str] = {}
         self._over_since: int | None = None  # when speech over a reply began
         self._over_until: int | None = None  # and when that was let pass
+        self._over_told = False  # whether it is told
         self.unanswered = 0
         """Turns that are part of the conversation and have no response."""
 
@@ -77,18 +78,29 @@ class UserSide:
 
     @property
     def over_reply(self) -> bool:
-        """Whether the user speaks over a reply, and the engine does not know yet what it is."""
-        return self._over_since is not None and self._over_until is None
+        """Whether the user speaks over a reply, and it is not known yet what that is, nor told."""
+        unknown = self._over_since is not None and self._over_until is None
+        return unknown and not self._over_told
 
-    def talk_over(self, at: int) -> None:
-        """Note that speech over a reply began at ``at``, unless it goes on."""
+    def talk_over(self, at: int, *, tell: bool) -> None:
+        """Note that speech over a reply began at ``at``, unless it goes on. ``tell``: it stops
+        nothing, and is told."""
         if self._over_until not in (None, at) or self._over_since is None:
             self._over_since = at
         self._over_until = None
+        if tell and self.begin(at):
+            self._over_told = True
 
     def let_pass(self, at: int) -> None:
         """Note that the reply goes on, or has ended."""
         self._over_until = at
+        if self._over_told and self._open is not None:
+            self._drop(self._open, at)
+        self._over_told = False
+
+    def outlast_reply(self) -> None:
+        """Note that a reply has ended: what is spoken over it becomes a turn."""
+        self._over_told = False
 
     def forget_overlap(self) -> None:
         """Note that what was said over a reply is known."""
@@ -103,8 +115,9 @@ class UserSide:
         return True
 
     def interrupt(self, at: int) -> None:
-        """Tell that the user interrupted a reply at ``at``."""
-        self._tell_start(at)
+        """Tell that the user interrupted a reply at ``at``, unless that speech is told."""
+        if not self.speaking:
+            self._tell_start(at)
 
     def stop(self, at: int) -> None:
         """Note that the turn is over, and its words may still be coming."""
@@ -173,14 +186,17 @@ class UserSide:
     def discard(self, turn: int) -> None:
         """Forget a turn that was none."""
         heard = self._turns.get(turn) or (self._given.popleft() if self._given else self._open)
-        if heard is None:
-            return
+        if heard is not None:
+            self._drop(heard, heard.start)
+
+    def _drop(self, heard: _HeardTurn, end: int) -> None:
+        """Forget a turn that was none, and was over at ``end``."""
         if heard.committed:
             self.unanswered -= bool(self.unanswered)
             self._transcribed(heard, "")
             return
         if heard.started:
-            self._stop(heard, heard.start)
+            self._stop(heard, end)
         if heard is self._open:
             self._open = None
 

@@ -72,8 +72,12 @@ def test_sound_is_sent_three_seconds_ahead_at_most():
     assert not talk.of("response.done")
 
 
-def test_a_short_noise_is_not_told():
+@pytest.mark.parametrize("eagerness", ["low", "auto", "high"])
+def test_a_short_noise_is_not_told(eagerness):
     talk = WireTalk()
+    talk.update(
+        audio={"input": {"turn_detection": {"type": "semantic_vad", "eagerness": eagerness}}}
+    )
     talk.say(speech(0.12))
     talk.wait(2)
     assert talk.kinds("session.updated") == ["session.created"]
@@ -125,6 +129,37 @@ def test_a_yeah_leaves_no_trace():
     kinds = {e["type"] for e in talk.events[count:]}
     assert "input_audio_buffer.speech_started" not in kinds
     assert talk.of("response.done")[0]["response"]["status"] == "completed"
+
+
+@pytest.mark.parametrize("stopped_by", ["nothing", "response.cancel", "truncate"])
+def test_speech_over_a_reply_is_told_where_it_stops_nothing(stopped_by):
+    script = Script()
+    talk = WireTalk(script=script, words=["word"] * 20)
+    turns = {"type": "server_vad", "interrupt_response": False}
+    talk.update(audio={"input": {"turn_detection": turns}})
+    talk.say(script.say("what is it?", 1))
+    talk.wait(3)
+    talk.say(script.say("yeah", 0.4))
+    talk.wait(1)
+    assert len(talk.of("input_audio_buffer.speech_started")) == 2
+    assert len(talk.of("input_audio_buffer.speech_stopped")) == 2
+    assert len(talk.of("input_audio_buffer.committed")) == 1
+    talk.say(script.say("and what is that now", 0.8))
+    assert len(talk.of("input_audio_buffer.speech_started")) == 3
+    (item_id,) = [e["item"]["id"] for e in talk.of("response.output_item.added")]
+    if stopped_by == "response.cancel":
+        talk.send("response.cancel")
+    if stopped_by == "truncate":
+        talk.send("conversation.item.truncate", item_id=item_id, audio_end_ms=5000)
+    talk.say(script.say("tell me please", 0.7))
+    talk.wait(25)
+    assert [turn.text for turn in talk.fake.turns] == [
+        "what is it?",
+        "and what is that now tell me please",
+    ]
+    status = "completed" if stopped_by == "nothing" else "cancelled"
+    assert [e["response"]["status"] for e in talk.of("response.done")] == [status, "completed"]
+    talk.orders.at_rest()
 
 
 def test_a_reply_that_came_too_early_is_taken_back():
