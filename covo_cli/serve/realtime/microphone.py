@@ -94,6 +94,12 @@ class SocketMicrophone:
                 return None
             return self._kept.take(self._kept.length)
 
+    @property
+    def behind(self) -> bool:
+        """Whether sound that was pushed waits to be heard."""
+        with self._changed:
+            return self._waiting.length >= FRAME
+
     def clear(self) -> None:
         """Drop what waits to be heard, or is kept."""
         with self._changed:

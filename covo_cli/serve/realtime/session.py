@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +61,11 @@ LEAST_COMMIT_S = 0.1
 LONGEST_WAIT_S = 120.0
 """A response whose reply has not begun by then has failed."""
 
+MOST_HELD = 1024 * 1024
+"""Characters of the events that wait until the sound before them was heard; with more, none do."""
+_ABOUT_SOUND = ("input_audio_buffer.commit", "response.create")
+"""Events that are about the sound before them."""
+
 
 class RealtimeSession:
     """One client's session with an engine."""
@@ -90,6 +96,7 @@ class RealtimeSession:
             lambda: self.settings,
             self._lacks,
         )
+        self._events: deque[tuple[ClientEvent, int]] = deque()  # the client's, and their characters
         self._state = TurnState.LISTENING
         self._waiting_since = 0  # when no response waited for its reply
         self._idle_since = 0  # when it was not the user's turn
@@ -108,13 +115,24 @@ class RealtimeSession:
     def take(self, text: str) -> None:
         """Carry out a message of the client's; an error is told and changes nothing."""
         with self._lock:
-            event_id = None
             try:
-                event = read_event(text)
-                event_id = event.event_id
+                self._events.append((read_event(text), len(text)))
+            except WireError as error:
+                self._send(error.told())
+            self._carry_out()
+
+    def _carry_out(self) -> None:
+        """Carry out the client's events in order, as far as the sound before them was heard."""
+        while self._events and not self._must_wait():
+            event, _ = self._events.popleft()
+            try:
                 self._obey(event)
             except WireError as error:
-                self._send(error.told(event_id))
+                self._send(error.told(event.event_id))
+
+    def _must_wait(self) -> bool:
+        about_sound = self._events[0][0].kind in _ABOUT_SOUND and self._microphone.behind
+        return about_sound and sum(size for _, size in self._events) <= MOST_HELD
 
     def _obey(self, event: ClientEvent) -> None:
         fields = event.fields
@@ -172,6 +190,7 @@ class RealtimeSession:
             if not self._user.speaking:
                 raise WireError("the buffer is empty", code=COMMIT_EMPTY)
             self._command(EndTurn())
+            self._user.end(self._at)
             return
         sound = self._microphone.whole(LEAST_COMMIT_S)
         if sound is None:
@@ -180,7 +199,7 @@ class RealtimeSession:
         self._user.give(len(sound) / USER_RATE)
 
     def _create(self, asked: dict[str, Any]) -> None:
-        thinking = self._state is TurnState.THINKING
+        thinking = self._state is TurnState.THINKING or self._user.ended
         self._requests.create(asked, self._at, thinking=thinking)
 
     def _cancel(self, response_id: str | None) -> None:
@@ -231,6 +250,7 @@ class RealtimeSession:
                         self._send(besides)
             self._replies.send_sound()
             self._look_after(tick.at)
+            self._carry_out()
 
     def _tell(self, event: Event) -> None:
         match event:

@@ -77,6 +77,11 @@ class UserSide:
         return self._open is not None and not self._open.stopped
 
     @property
+    def ended(self) -> bool:
+        """Whether the client has ended the turn, and the engine is about to do so."""
+        return self._open is not None and self._open.ended and not self._over_told
+
+    @property
     def over_reply(self) -> bool:
         """Whether the user speaks over a reply, and it is not known yet what that is, nor told."""
         unknown = self._over_since is not None and self._over_until is None
@@ -129,7 +134,7 @@ class UserSide:
         """Make the turn so far an item: the client has it answered."""
         heard = self._open
         if heard is not None:
-            heard.ended = not heard.stopped
+            heard.ended = heard.ended or not heard.stopped
             self._stop(heard, at)
             self.commit()
 

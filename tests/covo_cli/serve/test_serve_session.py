@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from covo_cli.serve.realtime import session
 from tests.covo_cli.serve.wire_talk import FIRST, LAST, SERVED, WireTalk, pcm, text_item
 from tests.fakes.engine import speech
 from tests.fakes.talks import Script
@@ -522,6 +523,68 @@ def test_turns_by_hand(off):
     talk.nothing(4)
     assert talk.fake.history == [("hello", "one two three four")]
     assert not talk.of("input_audio_buffer.speech_started")
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [{"type": "server_vad"}, {"type": "semantic_vad", "create_response": False}, None],
+)
+def test_what_is_sent_in_one_piece_is_committed_and_answered(turns):
+    talk = WireTalk()
+    talk.update(audio={"input": {"turn_detection": turns}})
+    talk.send("input_audio_buffer.append", audio=pcm(speech(2)))
+    talk.send("input_audio_buffer.commit")
+    talk.send("response.create", response={"metadata": {"k": "v"}})
+    talk.nothing(6)
+    assert not talk.of("error")
+    (done,) = talk.of("response.done")
+    assert done["response"]["metadata"] == {"k": "v"}
+    assert talk.fake.history == [("hello", "one two three four")]
+
+
+def test_a_turn_that_is_committed_and_asked_for_is_answered_once():
+    script = Script()
+    talk = WireTalk(script=script, words=["word"] * 20)
+    talk.say(script.say("what is it?", 1))
+    told = [e["type"] for e in talk.send("input_audio_buffer.commit")]
+    assert told[-4:] == USER[1:5]
+    assert [e["type"] for e in talk.send("response.create")] == FIRST
+    talk.wait(3)
+    talk.say(script.say("no stop it now please", 1.5))
+    talk.wait(3)
+    assert [turn.text for turn in talk.fake.turns] == ["what is it?", "no stop it now please"]
+
+
+@pytest.mark.parametrize("interrupts", [True, False])
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("line", ["and what is that now", "yeah"])
+def test_what_is_sent_over_a_reply_is_one_item(interrupts, answers, line):
+    script = Script()
+    talk = WireTalk(script=script, words=["word"] * 8)
+    turns = {"type": "server_vad", "interrupt_response": interrupts, "create_response": answers}
+    talk.update(audio={"input": {"turn_detection": turns}})
+    talk.send("response.create")
+    while not talk.of("response.done"):
+        talk.nothing(0.02)
+    talk.send("input_audio_buffer.append", audio=pcm(script.say(line, 0.6)))
+    talk.send("input_audio_buffer.commit")
+    talk.send("response.create")
+    talk.nothing(16)
+    talk.orders.at_rest()
+    assert len(talk.of("input_audio_buffer.committed")) <= 1
+    assert talk.orders.committed <= talk.orders.transcribed
+    assert len(talk.of("response.done")) == 2
+    if line != "yeah":
+        assert [asked for asked, _ in talk.fake.history][1:] == [line]
+
+
+def test_events_wait_for_sound_only_while_they_are_small(monkeypatch):
+    monkeypatch.setattr(session, "MOST_HELD", 2000)
+    talk = WireTalk()
+    talk.send("input_audio_buffer.append", audio=pcm(speech(2)))
+    assert not talk.send("input_audio_buffer.commit")
+    (error, *_) = talk.send("conversation.item.create", item=text_item("x" * 2000))
+    assert codes([error]) == ["input_audio_buffer_commit_empty"]
 
 
 def test_a_commit_ends_the_turn_that_is_heard():
