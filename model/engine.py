@@ -95,6 +95,13 @@ class AnswerNow:
 
 
 @dataclass(frozen=True, slots=True)
+class DropTurn:
+    """Do not answer turn ``turn``, which waits for an answer; 0: the one being spoken."""
+
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SetPersona:
     """Be who ``persona`` describes from the next reply on; empty: who the engine was at first."""
 
@@ -148,6 +155,7 @@ Command = (
     | SayAudio
     | EndTurn
     | AnswerNow
+    | DropTurn
     | SetPersona
     | SetTurnTaking
     | Remember

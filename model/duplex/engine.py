@@ -60,7 +60,7 @@ from model.turns.turn_settings import TurnSettings
 STEP_LANE = "duplex"
 
 LACKS = (
-    *("SayText", "SayAudio", "AnswerNow", "EndTurn", "SetVoice", "NewSpeaker"),
+    *("SayText", "SayAudio", "AnswerNow", "DropTurn", "EndTurn", "SetVoice", "NewSpeaker"),
     *("SetPersona", "SetTurnTaking", "Remember", "Forget"),
 )
 

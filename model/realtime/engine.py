@@ -42,7 +42,10 @@ from model.turns.turn_settings import TurnSettings
 EXPECT_S = 2.0
 """Silence after which no turn of what was said is expected any more."""
 
-LACKS = ("NewSpeaker", "SayAudio", "EndTurn", "AnswerNow", "SetTurnTaking", "Forget", "CutReply")
+LACKS = (
+    *("NewSpeaker", "SayAudio", "EndTurn", "AnswerNow", "DropTurn", "SetTurnTaking", "Forget"),
+    "CutReply",
+)
 """Commands that a server has no word for, or that only servers of ours need."""
 
 _PLAYED_EVERY_S = 0.2

@@ -36,6 +36,7 @@ from model.engine import (
     AnswerNow,
     Command,
     CutReply,
+    DropTurn,
     EndTurn,
     EngineInfo,
     Forget,
@@ -258,6 +259,8 @@ class TurnTakingEngine:
                 state = self._ask(command, state)
             case EndTurn() if isinstance(state, UserSpeaking):
                 state = listening.end_turn(c, state, "said to be over")
+            case DropTurn(turn):
+                state = listening.drop_turn(c, state, turn)
             case CutReply(reply, heard):
                 state = cut(c, state, reply, heard)
             case SetMuted(muted):

@@ -126,6 +126,14 @@ def finish_turn(
     return discard_turn(c, state, f"only {seconds(turn.voiced):.2f} s of speech")
 
 
+def drop_turn(c: TurnContext, state: ConversationState, turn: int) -> ConversationState:
+    """Answer turn ``turn`` no more; 0: the one being spoken."""
+    c.unanswered = [answer for answer in c.unanswered if answer.turn.number != turn]
+    if not turn and isinstance(state, UserSpeaking):
+        return discard_turn(c, state, "dropped")
+    return state
+
+
 def discard_turn(c: TurnContext, state: UserSpeaking, reason: str) -> Listening:
     """Drop the turn."""
     c.recognition.drop_partial()

@@ -136,7 +136,7 @@ class RequestedResponses:
         """Note that turn ``turn`` was none."""
         nothing = reason == NOTHING_TO_ANSWER
         if nothing:
-            self._user.unanswered = 0
+            self._user.unanswered.clear()
         else:
             self._user.discard(turn)
         waiting = self._unwanted[0][0] if self._unwanted else self._replies.waiting

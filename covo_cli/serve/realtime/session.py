@@ -30,6 +30,7 @@ from covo_cli.serve.realtime.user_side import TOLD_AFTER_S, UserSide
 from covo_cli.serve.realtime.wire import ClientEvent, WireError, new_id, read_event
 from model.engine import (
     CutReply,
+    DropTurn,
     EndTurn,
     Interrupt,
     SayAudio,
@@ -83,9 +84,8 @@ class RealtimeSession:
         self.settings = SessionObject(served, link.session_id, link.expires_at)
         self._items = ConversationItems()
         self._history = HistoryOnTheWire(self._send, self._items, self._command, self._withdraw)
-        self._user = UserSide(
-            self._send, self._items, lambda: self.settings, microphone.appended_ms
-        )
+        place = microphone.appended_ms
+        self._user = UserSide(self._send, self._items, lambda: self.settings, place, self._command)
         self._decoder = SoundDecoder(self.settings.heard_format)
         self._replies = ReplySide(self._send, self._items, speaker, lambda: self.settings)
         self._requests = RequestedResponses(
@@ -146,6 +146,7 @@ class RealtimeSession:
                 self._commit()
             case "input_audio_buffer.clear":
                 self._microphone.clear()
+                self._command(DropTurn())
                 self._send({"type": "input_audio_buffer.cleared"})
             case "response.create":
                 self._create(fields.get("response") or {})
@@ -210,7 +211,8 @@ class RealtimeSession:
         self._requests.stop(active, Interrupt())
 
     def _withdraw(self, item_id: str) -> None:
-        """End the response whose item is deleted; nothing of it counts as heard."""
+        """Answer no turn whose item is deleted, and end its response, which counts as unheard."""
+        self._user.withdraw(item_id)
         response = self._replies.of_item(item_id)
         if response is None or response is not self._replies.newest:
             return

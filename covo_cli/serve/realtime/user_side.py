@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from audio_io.clock import samples, seconds
+from covo_cli.conversation.request import Request
 from covo_cli.serve.realtime.items import ConversationItems, message
 from covo_cli.serve.realtime.response import Send
 from covo_cli.serve.realtime.session_object import SessionObject
 from covo_cli.serve.realtime.wire import new_id
+from model.engine import DropTurn
 from model.events import UserTranscript
 
 TOLD_AFTER_S = 0.2
@@ -48,7 +50,8 @@ class _HeardTurn:
 
 
 class UserSide:
-    """Tells of the user's turns. ``place`` turns their times into ms of the client's sound."""
+    """Tells of the user's turns. ``place`` turns their times into ms of the client's sound;
+    ``command`` passes requests to the conversation."""
 
     def __init__(
         self,
@@ -56,11 +59,13 @@ class UserSide:
         items: ConversationItems,
         settings: Callable[[], SessionObject],
         place: Callable[[int], int],
+        command: Callable[[Request], None],
     ) -> None:
         self._send = send
         self._items = items
         self._settings = settings
         self._place = place
+        self._command = command
         self._open: _HeardTurn | None = None
         self._given: deque[_HeardTurn] = deque()
         self._turns: dict[int, _HeardTurn] = {}
@@ -68,7 +73,7 @@ class UserSide:
         self._over_since: int | None = None  # when speech over a reply began
         self._over_until: int | None = None  # and when that was let pass
         self._over_told = False  # whether it is told
-        self.unanswered = 0
+        self.unanswered: list[_HeardTurn] = []
         """Turns that are part of the conversation and have no response."""
 
     @property
@@ -161,7 +166,7 @@ class UserSide:
             return None
         if not heard.committed:
             heard.committed = True
-            self.unanswered += 1
+            self.unanswered.append(heard)
             item = message(heard.item_id, "user", [{"type": "input_audio", "transcript": None}])
             before = self._items.add(item)
             place = {"item_id": heard.item_id, "previous_item_id": before}
@@ -181,6 +186,8 @@ class UserSide:
         heard.seconds = heard.seconds or seconds(event.end - event.start)
         self._stop(heard, event.end)
         self.commit(heard)
+        if self._items[heard.item_id] is None:
+            self._command(DropTurn(event.turn))
         before = self._words.get(event.turn, "")
         self._words[event.turn] = event.text
         while len(self._words) > _REMEMBERED:
@@ -197,7 +204,7 @@ class UserSide:
     def _drop(self, heard: _HeardTurn, end: int) -> None:
         """Forget a turn that was none, and was over at ``end``."""
         if heard.committed:
-            self.unanswered -= bool(self.unanswered)
+            self.unanswered = [turn for turn in self.unanswered if turn is not heard]
             self._transcribed(heard, "")
             return
         if heard.started:
@@ -208,22 +215,29 @@ class UserSide:
     def give_up(self) -> None:
         """Wait for the words of the turn no longer: it was stopped before they were known."""
         heard, self._open = self._open, None
-        self.unanswered = 0
+        self.unanswered.clear()
         if heard is not None and heard.committed and not heard.transcribed:
             self._transcribed(heard, "")
 
     def answered(self, reply: int) -> None:
         """Note that reply ``reply`` answers all turns so far."""
-        self.unanswered = 0
         self.commit()
-        self.unanswered = 0
         self.belongs_to(reply)
+        self.unanswered.clear()
 
     def belongs_to(self, reply: int) -> None:
-        """Note that the engine remembers the turn so far with reply ``reply``, if it is an item."""
-        entry = self._items[self._open.item_id] if self._open is not None else None
-        if entry is not None and not entry.exchange:
-            entry.exchange = reply
+        """Note that the engine remembers all turns so far with reply ``reply``."""
+        for heard in (self._open, *self.unanswered):
+            entry = self._items[heard.item_id] if heard is not None else None
+            if entry is not None and not entry.exchange:
+                entry.exchange = reply
+
+    def withdraw(self, item_id: str) -> None:
+        """Have a turn whose item is deleted answered no more."""
+        for heard in [turn for turn in self.unanswered if turn.item_id == item_id]:
+            self.unanswered.remove(heard)
+            if heard.turn:  # else its words will tell the number
+                self._command(DropTurn(heard.turn))
 
     def _of(self, event: UserTranscript) -> _HeardTurn:
         """Return the turn that ``event`` is about, which may be told of only now."""

@@ -587,6 +587,32 @@ def test_events_wait_for_sound_only_while_they_are_small(monkeypatch):
     assert codes([error]) == ["input_audio_buffer_commit_empty"]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 2.0])
+def test_a_turn_whose_item_is_deleted_is_not_answered(seconds):
+    talk = WireTalk()
+    talk.update(audio={"input": {"turn_detection": None}})
+    talk.say(speech(1))
+    talk.send("input_audio_buffer.commit")
+    talk.nothing(seconds)
+    (item_id,) = talk.orders.conversation
+    talk.send("conversation.item.delete", item_id=item_id)
+    talk.send("response.create", response={"instructions": "Say the time."})
+    talk.nothing(5)
+    assert talk.fake.history == [("Say the time.", "one two three four")]
+
+
+def test_a_turn_that_is_cleared_is_none():
+    talk = WireTalk()
+    talk.say(speech(1))
+    talk.send("input_audio_buffer.clear")
+    talk.wait(3)
+    assert talk.kinds()[1:] == [USER[0], "input_audio_buffer.cleared", USER[1]]
+    assert not talk.engine.busy
+    talk.say(speech(1))
+    talk.wait(4)
+    assert len(talk.of("response.done")) == 1
+
+
 def test_a_commit_ends_the_turn_that_is_heard():
     talk = WireTalk()
     assert codes(talk.send("input_audio_buffer.commit")) == ["input_audio_buffer_commit_empty"]
