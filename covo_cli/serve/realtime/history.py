@@ -18,7 +18,8 @@ from model.engine import Forget, Remember
 class HistoryOnTheWire:
     """Carries out ``conversation.item.create``, ``retrieve`` and ``delete``.
 
-    ``withdraw``: ends the response of an item that is about to be deleted.
+    ``withdraw``: ends the response of an item that is about to be deleted. ``hear``: gives the
+    engine the sounds (base64) of an item that is about to be added, as a turn.
     """
 
     def __init__(
@@ -27,11 +28,13 @@ class HistoryOnTheWire:
         items: ConversationItems,
         command: Callable[[Request], None],
         withdraw: Callable[[str], None],
+        hear: Callable[[str, list[str]], None],
     ) -> None:
         self._send = send
         self._items = items
         self._command = command
         self._withdraw = withdraw
+        self._hear = hear
         self._pending: list[ConversationEntry] = []  # text that waits for an answer
         self._asked: list[ConversationEntry] = []  # text that is being answered
         self._numbers = 0
@@ -67,7 +70,7 @@ class HistoryOnTheWire:
         self._asked, self._pending = [*self._asked, *self._pending], []
         for entry in self._asked:
             self._command(Forget(entry.exchange))
-        return "\n".join(entry.text for entry in self._asked)
+        return "\n".join(entry.asked for entry in self._asked)
 
     def answered(self, reply: int) -> None:
         """Note that reply ``reply`` answers the text that was asked for."""
@@ -86,7 +89,9 @@ class HistoryOnTheWire:
             self._command(Forget(reply))
 
     def _create(self, item: dict[str, object], after: str | None) -> None:
-        value = self._items.read(item)
+        value, sounds = self._items.read(item)
+        if sounds:
+            self._hear(value["id"], sounds)
         before = self._items.add(value, after)
         for kind in ("added", "done"):
             event = {"type": f"conversation.item.{kind}", "item": value}
@@ -95,7 +100,7 @@ class HistoryOnTheWire:
         if entry is None or not entry.text:
             return
         self._numbers -= 1
-        entry.exchange = self._numbers
+        entry.exchange, entry.asked = self._numbers, entry.text
         if entry.role != "assistant":
             self._pending.append(entry)
             self._command(Remember(self._numbers, entry.text, ""))
@@ -104,7 +109,7 @@ class HistoryOnTheWire:
         for old in asked:
             self._command(Forget(old.exchange))
             old.exchange = self._numbers
-        said = "\n".join(old.text for old in asked)
+        said = "\n".join(old.asked for old in asked)
         self._command(Remember(self._numbers, said, entry.text))
 
     def _delete(self, item_id: str) -> None:

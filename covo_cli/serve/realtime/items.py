@@ -35,11 +35,13 @@ _OTHER_TYPES = {
 @dataclass(slots=True)
 class ConversationEntry:
     """An item as it is told. ``exchange``: the number of the engine's exchange that holds it, 0
-    for none. ``size``: its characters as JSON when it was added."""
+    for none. ``size``: its characters as JSON when it was added. ``asked``: the text of it that was
+    written, to be answered."""
 
     value: dict[str, Any] = field(repr=False)
     exchange: int = 0
     size: int = 0
+    asked: str = field(default="", repr=False)
 
     @property
     def item_id(self) -> str:
@@ -131,8 +133,11 @@ class ConversationItems:
             self._size -= oldest.size
             self.forget(oldest)
 
-    def read(self, item: dict[str, Any]) -> dict[str, Any]:
-        """Return a client's ``item`` as it is kept. Raises: WireError."""
+    def read(self, item: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return a client's ``item`` as it is kept, and its sounds (base64) of unknown words.
+
+        Raises: WireError.
+        """
         item_id = item.get("id") or new_id("item")
         if not isinstance(item_id, str) or len(item_id) > 512:
             raise WireError("the id must be a string", "item.id")
@@ -148,7 +153,7 @@ class ConversationItems:
                     value[name] = given[:MOST_TEXT]
                 elif name in _OTHER_TYPES[kind]:
                     raise WireError(f"{name} must be a string", f"item.{name}")
-            return value
+            return value, []
         role = item.get("role")
         if kind != "message" or role not in _ROLES:
             raise WireError("only messages of user, assistant and system are taken", "item.type")
@@ -156,26 +161,35 @@ class ConversationItems:
         if not isinstance(content, list):
             raise WireError("content must be a list", "item.content")
         parts = [_read_part(part, str(role)) for part in content[:100]]
+        sounds = [part.pop("audio") for part in parts if "audio" in part]
         value = message(item_id, str(role), [part for part in parts if part])
         if len(ConversationEntry(value).text) > MOST_TEXT:
             raise WireError("an item may have 256 KiB of text", "item.content")
-        return value
+        return value, sounds
 
 
 def _read_part(part: Any, role: str) -> dict[str, Any]:
-    """Return a part of a client's item, empty for what is not kept. Raises: WireError."""
+    """Return a part of a client's item, empty for what is not kept; ``audio`` is there only if its
+    words are unknown. Raises: WireError."""
     if not isinstance(part, dict):
         raise WireError("a part must be an object", "item.content")
     kind = part.get("type")
     kinds = {"assistant": ("output_text", "output_audio")}.get(role, ("input_text", "input_audio"))
-    if kind in ("input_image", None) or kind not in (*kinds, "text", "audio"):
-        raise WireError(f"a part of {role} must be {' or '.join(kinds)}", "item.content.type")
+    if kind not in (*kinds, "text", "audio"):
+        told = f"{str(kind)[:80]} is not supported: a part of {role} must be {' or '.join(kinds)}"
+        raise WireError(told, "item.content.type")
     name = "transcript" if kind.endswith("audio") else "text"
     text = part.get(name) or ""
     if not isinstance(text, str) or len(text) > MOST_TEXT:
         raise WireError(f"{name} must be a text of at most 256 KiB", f"item.content.{name}")
-    kept = {"type": kinds[1] if kind.endswith("audio") else kinds[0], name: text}
-    return kept if text or kind.endswith("audio") else {}
+    if not kind.endswith("audio"):
+        return {"type": kinds[0], name: text} if text else {}
+    sound = part.get("audio")
+    if role != "user" or text or not sound:
+        return {"type": kinds[1], name: text}
+    if not isinstance(sound, str):
+        raise WireError("audio must be a string", "item.content.audio")
+    return {"type": kinds[1], name: None, "audio": sound}
 
 
 def message(

@@ -13,6 +13,8 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from audio_io.clock import ASSISTANT_RATE, USER_RATE, samples
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.request import Request
@@ -83,7 +85,9 @@ class RealtimeSession:
             served = replace(served, turns=replace(served.turns, onset=onset))
         self.settings = SessionObject(served, link.session_id, link.expires_at)
         self._items = ConversationItems()
-        self._history = HistoryOnTheWire(self._send, self._items, self._command, self._withdraw)
+        self._history = HistoryOnTheWire(
+            self._send, self._items, self._command, self._withdraw, self._hear_item
+        )
         place = microphone.appended_ms
         self._user = UserSide(self._send, self._items, lambda: self.settings, place, self._command)
         self._decoder = SoundDecoder(self.settings.heard_format)
@@ -198,6 +202,17 @@ class RealtimeSession:
             raise WireError("the buffer has less than 100 ms of sound", code=COMMIT_EMPTY)
         self._command(SayAudio(sound, answer=False))
         self._user.give(len(sound) / USER_RATE)
+
+    def _hear_item(self, item_id: str, sounds: list[str]) -> None:
+        """Take the sounds (base64) of an item as a turn. Raises: WireError."""
+        decoder = SoundDecoder(self._decoder.form)
+        if sum(map(len, sounds)) > decoder.size(UNHEARD_S):
+            raise WireError("an item may have 60 s of sound", "item.content.audio", "too_large")
+        sound = np.concatenate([decoder.decode(data) for data in sounds])
+        if len(sound) < samples(LEAST_COMMIT_S):
+            raise WireError("the sound of an item must have 100 ms", "item.content.audio")
+        self._command(SayAudio(sound, answer=False))
+        self._user.give(len(sound) / USER_RATE, item_id)
 
     def _create(self, asked: dict[str, Any]) -> None:
         thinking = self._state is TurnState.THINKING or self._user.ended

@@ -143,11 +143,17 @@ class UserSide:
             self._stop(heard, at)
             self.commit()
 
-    def give(self, duration: float) -> None:
-        """Commit a turn of ``duration`` seconds that the client gave whole."""
-        heard = _HeardTurn(new_id("item"), 0, started=True, stopped=True, seconds=duration)
+    def give(self, duration: float, item_id: str = "") -> None:
+        """Commit a turn of ``duration`` seconds that the client gave whole. ``item_id``: the item
+        that it is already."""
+        heard = _HeardTurn(item_id or new_id("item"), 0, started=True, stopped=True)
+        heard.seconds = duration
         self._given.append(heard)
-        self.commit(heard)
+        if item_id:
+            heard.committed = True
+            self.unanswered.append(heard)
+        else:
+            self.commit(heard)
 
     def time_out(self, start: int, end: int) -> None:
         """Commit silence from ``start`` to ``end``, after which the assistant is to speak."""
@@ -197,7 +203,7 @@ class UserSide:
 
     def discard(self, turn: int) -> None:
         """Forget a turn that was none."""
-        heard = self._turns.get(turn) or (self._given.popleft() if self._given else self._open)
+        heard = self._find(turn)
         if heard is not None:
             self._drop(heard, heard.start)
 
@@ -239,17 +245,21 @@ class UserSide:
             if heard.turn:  # else its words will tell the number
                 self._command(DropTurn(heard.turn))
 
+    def _find(self, turn: int) -> _HeardTurn | None:
+        """Return what is told of the engine's turn ``turn``, if anything is."""
+        heard = self._open
+        if heard is None or heard.transcribed or heard.turn not in (0, turn):
+            heard = self._turns.get(turn)
+        if heard is None and self._given:
+            heard = self._given.popleft()
+        return heard
+
     def _of(self, event: UserTranscript) -> _HeardTurn:
         """Return the turn that ``event`` is about, which may be told of only now."""
-        heard = self._open
-        if heard is None or heard.transcribed or heard.turn not in (0, event.turn):
-            heard = self._turns.get(event.turn)
+        heard = self._find(event.turn)
         if heard is None or heard.transcribed:
-            if self._given:
-                heard = self._given.popleft()
-            else:
-                heard = self._open = _HeardTurn(new_id("item"), event.start)
-                self._start(heard)
+            heard = self._open = _HeardTurn(new_id("item"), event.start)
+            self._start(heard)
         heard.turn = event.turn
         self._turns[event.turn] = heard
         while len(self._turns) > _REMEMBERED:
@@ -306,15 +316,18 @@ class UserSide:
             return
         heard.transcribed = True
         entry = self._items[heard.item_id]
-        if entry is None:  # it was deleted
+        content = entry.value.get("content", []) if entry is not None else []
+        audio = (n for n, part in enumerate(content) if part["type"] == "input_audio")
+        index = next(audio, None)
+        if index is None:  # it was deleted
             return
-        entry.value["content"] = [{"type": "input_audio", "transcript": text}]
+        content[index]["transcript"] = text
         if self._settings().transcribes:
             self._send(
                 {
                     "type": "conversation.item.input_audio_transcription.completed",
                     "item_id": heard.item_id,
-                    "content_index": 0,
+                    "content_index": index,
                     "transcript": text,
                     "usage": {"type": "duration", "seconds": round(heard.seconds, 3)},
                 }

@@ -94,6 +94,7 @@ STEPS = st.one_of(
         ),
     ),
     st.tuples(st.just("item"), st.sampled_from(("user", "system", "assistant")), PLACES),
+    st.tuples(st.just("sound"), st.sampled_from((0.3, 1.2)), st.sampled_from(LINES)),
     st.tuples(st.sampled_from(("delete", "retrieve")), ITEMS),
     st.tuples(st.just("truncate"), ITEMS, st.sampled_from((0, 700, 10**7))),
     st.tuples(st.just("turns"), st.sampled_from(tuple(TURNS))),
@@ -124,10 +125,13 @@ class ScriptedTalk(WireTalk):
             case "burst", seconds, line:
                 sound = self.script.say(line.format(self.lines), seconds)
                 self.send(self.append, audio=pcm(sound))
-            case "wait", seconds:
-                self.wait(seconds)
-            case "nothing", seconds:
-                self.nothing(seconds)
+            case "sound", seconds, line:
+                sound = self.script.say(line.format(self.lines), seconds)
+                part = {"type": "input_audio", "audio": pcm(sound)}
+                item = {"type": "message", "role": "user", "content": [part]}
+                self.send("conversation.item.create", item=item)
+            case (("wait" | "nothing"), seconds):
+                getattr(self, kind)(seconds)
             case "create", instructions, text:
                 asked = {"metadata": {"n": str(self.lines)}, "instructions": instructions}
                 if text:

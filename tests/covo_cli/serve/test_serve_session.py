@@ -601,6 +601,52 @@ def test_a_turn_whose_item_is_deleted_is_not_answered(seconds):
     assert talk.fake.history == [("Say the time.", "one two three four")]
 
 
+@pytest.mark.parametrize("turns", [{"type": "server_vad"}, None])
+@pytest.mark.parametrize("first", [[], [{"type": "input_text", "text": "say it again:"}]])
+def test_a_question_that_is_an_item_of_sound(turns, first):
+    talk = WireTalk()
+    talk.update(audio={"input": {"turn_detection": turns}})
+    content = [*first, {"type": "input_audio", "audio": pcm(speech(1))}]
+    item = {"type": "message", "role": "user", "id": "mine", "content": content}
+    (added, _) = talk.send("conversation.item.create", item=item)
+    assert added["item"]["content"][-1] == {"type": "input_audio", "transcript": None}
+    talk.nothing(1)
+    (words,) = talk.of("conversation.item.input_audio_transcription.completed")
+    assert (words["item_id"], words["content_index"]) == ("mine", len(first))
+    assert words["transcript"] == "hello"
+    assert not talk.of("response.created")
+    talk.send("response.create")
+    talk.nothing(5)
+    asked = "\n".join(["hello", *(part["text"] for part in first)])
+    assert talk.fake.history == [(asked, "one two three four")]
+    for item_id in talk.orders.conversation[:]:
+        talk.send("conversation.item.delete", item_id=item_id)
+    talk.nothing(0.1)
+    assert talk.fake.history == []
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ({"type": "input_image", "image_url": "data:,"}, "input_image is not supported"),
+        ({"type": "input_audio", "audio": pcm(speech(0.04))}, "100 ms"),
+        ({"type": "input_audio", "audio": pcm(speech(61))}, "60 s"),
+        ({"type": "input_audio", "audio": 1}, "must be a string"),
+        ({"type": "input_audio", "audio": "?"}, "not base64"),
+    ],
+)
+def test_an_item_is_refused_as_a_whole(part, told):
+    talk = WireTalk()
+    item = text_item("look at this", id="mine")
+    item["content"].append(part)
+    (error,) = talk.send("conversation.item.create", item=item, event_id="e")
+    assert told in error["error"]["message"]
+    assert error["error"]["event_id"] == "e"
+    talk.nothing(0.5)
+    assert talk.fake.history == []
+    assert len(talk.send("conversation.item.create", item=text_item("look", id="mine"))) == 2
+
+
 def test_a_turn_that_is_cleared_is_none():
     talk = WireTalk()
     talk.say(speech(1))

@@ -165,7 +165,7 @@ class Orders:
                 assert item_id in {self.speaking, *self.stopped, *self.committed}
                 assert item_id not in self.transcribed
             case "input_audio_transcription.completed", {"item_id": item_id}:
-                assert item_id in self.committed, "words before their item"
+                assert item_id in self.items, "words before their item"
                 assert item_id not in self.transcribed
                 self.transcribed.add(item_id)
 
