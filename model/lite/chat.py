@@ -170,7 +170,7 @@ class LlamaChat:
 
         def take(choice: Mapping[str, Any]) -> bool:
             parts = reader.read(choice["delta"], choice.get("finish_reason"))
-            return not stopped() and all(put(part) for part in parts)
+            return not stopped() and all(put(part) for part in parts) and not reader.enough
 
         self._complete(messages, tools, self._sampling.max_tokens, take)
         if stopped():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,15 @@ _CHARACTERS_PER_TOKEN = 8
 """More than any tokenizer's average, so that only a model that ignores its limit is cut by it."""
 _LONGEST_THINKING = 20
 """Longest thinking of such a model, in longest replies."""
+
+_LENGTH, _FILTER = "length", "content_filter"
+_REASONS = (
+    (re.compile(r"length|max_?(?:output_?)?tokens", re.IGNORECASE), _LENGTH),
+    (re.compile(r"filter|safety|sensitive|prohibited|block", re.IGNORECASE), _FILTER),
+)
+"""Other servers' words for OpenAI's."""
+_USUAL = re.compile(r"stop|end|eos|complete|finish|done|tool|function", re.IGNORECASE)
+"""What the reason of a reply that its model ended contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,14 @@ class ReplyReader:
         return self._shown > limit or self.characters > limit * _LONGEST_THINKING
 
     @property
+    def enough(self) -> bool:
+        """Whether what is still to come is not for the listener."""
+        return self.endless or self._asides.next_turn
+
+    @property
     def cut_early(self) -> bool:
         """Whether something other than the reply's limit cut it, such as a full context."""
-        return self._reason == "length" and self.characters < self._max_tokens
+        return self._reason == _LENGTH and self.characters < self._max_tokens
 
     @property
     def thinks_first(self) -> bool:
@@ -89,7 +104,6 @@ class ReplyReader:
 
         Raises: ValueError for content that is no text.
         """
-        self._reason = self._reason or reason or ""
         hidden = _text_of(message.get("reasoning_content") or message.get("reasoning"))
         if hidden.strip():
             self._thinking = True
@@ -97,6 +111,7 @@ class ReplyReader:
         text = _text_of(message.get("content")) or _text_of(message.get("refusal"))
         text = self._characters.feed(text)
         self.characters += len(hidden) + len(text)
+        self._reason = self._reason or _openai_reason(reason)
         return self._hand_out(self._asides.feed(text)) if text else []
 
     def end(self) -> list[ChatPart]:
@@ -104,16 +119,18 @@ class ReplyReader:
 
         Raises: ChatError if nothing was for the listener and there are no :attr:`calls`.
         """
-        parts = self._hand_out(self._asides.end(cut=self._reason == "length"))
+        parts = self._hand_out(self._asides.end(cut=self._reason == _LENGTH))
         if self._shown == 0 and not self.calls:
             raise ChatError(f"{self._name} {self._silence()}")
-        if self.endless or (self._reason == "length" and not self.cut_early):
+        if self.endless or (self._reason == _LENGTH and not self.cut_early):
             limit = f"{self._max_tokens} tokens (chat.max_tokens)"
             parts.append(ReplyNotice("info", f"the reply was cut at its limit of {limit}"))
-        elif self._reason == "length":
+        elif self._reason == _LENGTH:
             parts.append(ReplyNotice("warning", "the reply was cut: the model's context is full"))
-        elif self._reason == "content_filter":
+        elif self._reason == _FILTER:
             parts.append(ReplyNotice("warning", f"{self._name} cut the reply: its content filter"))
+        elif self._reason and not _USUAL.search(self._reason):
+            parts.append(ReplyNotice("warning", f"{self._name} broke off: {self._reason}"))
         return parts
 
     @property
@@ -136,7 +153,7 @@ class ReplyReader:
 
     def _silence(self) -> str:
         """Tell why there was nothing for the listener."""
-        if self._reason == "content_filter":
+        if self._reason == _FILTER:
             return "withheld its reply: its content filter"
         if self._offered and self._asides.tool:
             return "called a tool in its text: turn on the parser of tool calls at the server"
@@ -147,16 +164,22 @@ class ReplyReader:
                 f"called a tool{f' ({names})' if names else ''} instead of answering: covo's are "
                 "off (--tools); turn them off there, too"
             )
-        if self._reason == "length" and not self._thinking_seen:
+        if self._reason == _LENGTH and not self._thinking_seen:
             return (
                 "had no room for a word of its reply: give it a longer context, or set "
                 "chat.max_tokens"
             )
         if self._thinking_seen:
-            spent = self._reason == "length" or self.endless
+            spent = self._reason == _LENGTH or self.endless
             what = f"spent all {self._max_tokens} tokens" if spent else "spent its whole reply"
             return f"{what} on thinking: turn its thinking off, or raise chat.max_tokens"
         return f"sent an empty reply (it ended with {self._reason or 'nothing'!r})"
+
+
+def _openai_reason(reason: object) -> str:
+    """Return why a reply ended in OpenAI's words where it has some."""
+    given = str(reason or "")
+    return next((ours for theirs, ours in _REASONS if theirs.search(given)), given)
 
 
 def _text_of(content: object) -> str:
@@ -171,7 +194,8 @@ def _text_of(content: object) -> str:
     if isinstance(content, list):
         return "".join(_text_of(part) for part in content)
     if isinstance(content, Mapping):
-        return _text_of(content.get("text")) if content.get("type", "text") in _TEXT_TYPES else ""
+        text = content.get("text", content.get("value"))
+        return _text_of(text) if content.get("type", "text") in _TEXT_TYPES else ""
     raise ValueError(f"its content is no text but {type(content).__name__}")
 
 

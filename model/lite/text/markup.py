@@ -69,7 +69,7 @@ _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u2300-\u23ff\u2500-\u27bf\u2b00-\u2bff\ufe0e\ufe0f\u200d\u200b\u2060]"
 )
 _LINE_BREAK_TAG = re.compile(r"<(?:br|/?p|/?div|/?li|/?tr|/?h\d|/?td)\b", re.IGNORECASE)
-_HTML = re.compile(
+HTML_TAG = re.compile(
     r"<(?:!|\?|/?(?:a|abbr|article|audio|b|big|blockquote|body|br|button|center|cite|code|dd|del|"
     r"details|div|dl|dt|em|font|footer|h[1-6]|head|header|hr|html|i|img|input|ins|kbd|label|li|mark|"
     r"ol|p|pre|q|rp|rt|ruby|s|samp|section|small|source|span|strike|strong|sub|summary|sup|table|"
@@ -215,7 +215,7 @@ def _inline_words(tokens: Sequence[Token]) -> Iterator[str]:
                 yield token.content
             case "softbreak" | "hardbreak":
                 yield " "
-            case "html_inline" if named or not _HTML.match(token.content):
+            case "html_inline" if named or not HTML_TAG.match(token.content):
                 yield f" {token.content.strip('<>')} "
             case "html_inline" if _LINE_BREAK_TAG.match(token.content):
                 yield " "

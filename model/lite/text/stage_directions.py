@@ -45,6 +45,8 @@ _KNOWN_ALONE = re.compile(
 )
 _ALONE = re.compile(r"\*[a-z]+(?:s|ing|ly)\b[^*\n.]{0,70}(?<!\s)\*(?=\s*(?:\n|$|[A-Z\"“*]))")
 """A sentence of its own in asterisks, about what somebody does."""
+_TONE = re.compile(r"\[[a-z]+(?: [a-z]+){0,2}\](?!\()(?=\s*(?:\n|$|[A-Z\"“]))")
+"""The tone of what follows, as voices with emotions want it."""
 _AFTER_SENTENCE = re.compile(r"[.!?…\n\"”:]\s*$")
 _AFTER_SUBJECT = re.compile(r"\b(?:he|she|it|who|that|they|one|everyone|nobody) $", re.IGNORECASE)
 _BEGUN = re.compile(
@@ -56,7 +58,7 @@ _BEGUN = re.compile(
 def stage_direction(text: str, before: str) -> int:
     """Return the length of the stage direction that ``text`` begins with, after ``before``."""
     alone = bool(_AFTER_SENTENCE.search(before))
-    if alone and (match := _ALONE.match(text) or _KNOWN_ALONE.match(text)):
+    if alone and (match := _ALONE.match(text) or _KNOWN_ALONE.match(text) or _TONE.match(text)):
         return match.end()
     match = _KNOWN.match(text)
     if match is None or before.endswith("*") or text[match.end() :].startswith("*"):

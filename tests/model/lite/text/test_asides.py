@@ -60,16 +60,54 @@ def heard(text: str, step: int, *, thinks_first: bool = False) -> tuple[str, Asi
         f"<final_answer>{PARIS}</final_answer>",
         f"[weather(city='Paris')]\n{PARIS}",
         "The capital *chuckles* is Paris.",
+        f"<think>a <think>b</think> c</think>{PARIS}",
+        f"<think>\n<think>\nHm.</think>{PARIS}",
+        f"<think>\n<think>Hm.</think></think>{PARIS}",
+        f"<think>Shall I use <think> tags?</think>{PARIS}",
+        f"<thinking>a <reflection>b</reflection> c</thinking>{PARIS}",
+        f"<think>Hm.</thinking>\n{PARIS}",
+        f"<antThinking>Hm.</antThinking>{PARIS}",
+        f"<|thought_start|>Hm.<|thought_end|>{PARIS}",
+        f"<unused94>thought\nHm.<unused95>{PARIS}",
+        f"<seed:think>a<seed:cot_budget_reflect>b</seed:cot_budget_reflect>c</seed:think>{PARIS}",
+        f'<details type="reasoning" done="true">\nHm.\n</details>\n{PARIS}',
+        f"```thinking\nHm.\n```\n{PARIS}",
+        f"{PARIS}<0x0A>",
+        f"<plan>Name it.</plan>\n<solution>{PARIS}</solution>",
+        f"analysisThe user asks. Easy.assistantfinal{PARIS}",
+        f"Here is my thought process:\nHm.\n\nHere is my response:\n{PARIS}",
+        f"**Thinking:** Hm.\n\n**Answer:** {PARIS}",
+        f"<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final "
+        f"<|constrain|>text<|message|>{PARIS}",
+        f'[{{"name": "weather", "arguments": {{}}}}]\n{PARIS}',
+        f"<｜DSML｜function_calls>x</｜DSML｜function_calls>{PARIS}",
+        f"<start_function_call>call:x{{}}<end_function_call>{PARIS}",
+        f"[excited] {PARIS}",
+        f"Assistant: {PARIS}",
+        f"### Response:\n{PARIS}",
+        f"assistant\n\n{PARIS}",
+        f"{PARIS}\n\nUser: And Spain?\n\nAssistant: Madrid.",
+        f"{PARIS}\n\n**Human:** And Spain?",
+        f"{PARIS}\n\n### Instruction:\nAnd Spain?",
+        f"{PARIS}<|im_end|>\n<|im_start|>user\nAnd Spain?",
+        f"{PARIS}<end_of_turn>\n<start_of_turn>user\nAnd Spain?",
+        f"{PARIS}<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd Spain?",
+        f"{PARIS}<|endoftext|>Human: And Spain?",
+        f"{PARIS} [INST] And Spain? [/INST] Madrid.",
     ],
 )
 def test_only_the_answer_is_heard(written: str, step: int) -> None:
-    assert heard(written, step)[0] == PARIS
+    assert heard(written, step)[0].strip() == PARIS
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
 @pytest.mark.parametrize(
     "written",
     [
+        "Reasoning: it is a skill. Nothing more.",
+        "A user: whoever uses it.\nUse it, human!\nUsers: all of them.",
+        "<Paris> is a tag.",
+        "[1, 2] is a list. [name] is lower.",
         "That is *really* good. *Titanic* is a film.",
         "*Smiles* are free. He *laughs* a lot.",
         "It is far (about 4 km) and [a link](http://x.y).",
@@ -112,6 +150,7 @@ def test_only_a_closing_tag(step: int) -> None:
     assert heard(thought, step, thinks_first=True)[0] == PARIS
     assert heard(thought, step)[1].closed_late
     assert heard(f"Say `x`</think>{PARIS}", step)[1].closed_late
+    assert not heard(f"<think>a</think></think>{PARIS}", step)[1].closed_late, "nothing was heard"
     whole, asides = heard(PARIS * 9, step, thinks_first=True)
     assert whole == PARIS * 9, "it did not think this time"
     assert not asides.thinking
