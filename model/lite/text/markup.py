@@ -82,6 +82,21 @@ _VOID = re.compile(r"<(?:/|!|(?:br|hr|img|input|wbr|source)\b)", re.IGNORECASE)
 _NAMED = re.compile(r"[.,;:!?)]|\s*(?:tags?|elements?|is|opens?|starts?|begins?|makes?|creates?)\b")
 """What follows an opening tag that is only mentioned."""
 _SPACE = re.compile(r"\s+")
+_CITED = r"[1-9]\d{0,2}"
+_CITATION = re.compile(
+    rf"(?P<code>{CODE_SPAN})|"
+    r"【\d+(?::\d+)?(?:†[^【】]*)?】|\ue200[^\ue201]*\ue201|:contentReference\[[^\[\]]*\](?:\{[^{}]*\})?|"
+    r"</?co:[^<>]*>|\[\^[^\[\]\s]+\](?!:)|"
+    r"\[(?:(?:doc|ref|cite|citation|source)[:\s_-]?\d+|citation needed)\]|"
+    # A number in brackets after a word or a sentence: no element of an array, no interval
+    rf"(?:(?<=\w\w)|(?<=[.,;!?”’)\]]))\[{_CITED}(?:\s?[,–-]\s?{_CITED})*\](?!\()|"
+    rf"(?<=\w) \[{_CITED}\](?=\s*(?:[.,;:!?\[]|$))|"
+    rf"(?<=[\w\s.,;!?)\]])(?:\[\[{_CITED}\]\]|\[{_CITED}\])\(https?://[^\s()]*\)|"
+    rf"(?:(?<=[a-z]{{3}})|(?<=[.,;!?”’]))<sup>\[?{_CITED}\]?</sup>|"
+    r"(?<=[.,;!?”’])[⁰¹²³⁴-⁹]+(?=\s|$)|(?<=[a-z]{3})[¹⁴-⁹](?![⁰¹²³⁴-⁹\w])"
+)
+"""What a reply's sources are marked with, and code, in which nothing is."""
+_SPACE_LEFT = re.compile(r"\s+(?=[.,;:!?](?:\s|$))")
 _NO_FORMULA = re.compile(r"\n[ \t]*(?:\n|[-*] [A-Z][a-z])")
 """A blank line or an item of a list, before which a formula ends."""
 
@@ -188,6 +203,12 @@ def without_markup(text: str) -> str:
         text = text[end:]
     out.append(_inline(text))
     return _SPACE.sub(" ", " ".join(out)).strip()
+
+
+def without_citations(text: str) -> str:
+    """Return ``text`` without the marks of its sources."""
+    cleared = _CITATION.sub(lambda match: match["code"] or "", text)
+    return text if cleared == text else _SPACE_LEFT.sub("", cleared)
 
 
 def _inline(text: str) -> str:

@@ -6,12 +6,15 @@ import re
 import unicodedata
 
 from model.lite.text.chinese_form import chinese_form
-from model.lite.text.markup import without_markup
+from model.lite.text.markup import without_citations, without_markup
 from model.lite.text.spoken_form import multiplied, spoken_form
 
 _SOUND = re.compile(r"\w")
 _WORD = re.compile(r"[^\W\d_]+")
 _LATIN = ("LATIN ", "FULLWIDTH LATIN ", "MODIFIER LETTER ", "FEMININE ", "MASCULINE ", "MICRO ")
+_FORMS = ("<font>", "<wide>", "<narrow>", "<compat>", "<circle>")
+"""Forms of characters that mean the plain ones, unlike exponents and fractions."""
+_ORDINAL = re.compile("(?<=[0-9n])(?:ˢᵗ|ⁿᵈ|ʳᵈ|ᵗʰ)")
 _SYMBOLS_LETTERS = 2
 """Letters of a Greek word that is read as symbols, such as π and Δx."""
 _LONGEST_SHOWN = 40
@@ -22,13 +25,34 @@ def speakable(text: str, language: str = "en") -> str:
 
     Perhaps nothing.
     """
-    said = unicodedata.normalize("NFC", text)
+    said = plain_characters(without_citations(text))
     chinese = language == "zh" and _is_read_in_chinese(said)
     said = without_markup(said if chinese else multiplied(said))
     for word in unsayable(said, language):
         said = said.replace(word, " ")
     said = chinese_form(said) if chinese else spoken_form(said)
     return said if _SOUND.search(said) else ""
+
+
+def plain_characters(text: str) -> str:
+    """Return ``text`` in characters that are read: without invisible ones, marks that belong to no
+    letter, and other forms of letters and digits."""
+    out: list[str] = []
+    text = _ORDINAL.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
+    for char in unicodedata.normalize("NFC", text):
+        kind = unicodedata.category(char)
+        if char.isascii() and kind != "Cc":
+            out.append(char)
+        elif _is_unread(char, kind, out[-1:]):
+            continue
+        elif kind == "Nd":
+            out.append(str(unicodedata.decimal(char)))
+        elif kind[0] in "LN" and unicodedata.decomposition(char).startswith(_FORMS):
+            plain = unicodedata.normalize("NFKC", char)
+            out.append(plain if plain.isascii() and plain.isalnum() else char)
+        else:
+            out.append(char)
+    return "".join(out)
 
 
 def unsayable(text: str, language: str = "en") -> list[str]:
@@ -59,6 +83,13 @@ def _has_no_sound(char: str) -> bool:
         return False
     plain = unicodedata.normalize("NFKC", char)[0]
     return not (_is_greek(plain) or unicodedata.name(plain, "").startswith(_LATIN))
+
+
+def _is_unread(char: str, kind: str, last: list[str]) -> bool:
+    """Return whether ``char`` of the category ``kind`` is none that is read, after ``last``."""
+    if kind in ("Mn", "Me"):
+        return not last or last[0].isascii() or unicodedata.name(last[0][0], "").startswith(_LATIN)
+    return kind in ("Cf", "Co", "Cs") or char == "\ufffd" or (kind == "Cc" and not char.isspace())
 
 
 def _is_greek(char: str) -> bool:
