@@ -69,7 +69,7 @@ def _read(path: Path) -> str:
 
 def _checked(text: str, place: str, remedy: str) -> ServerKey:
     """Raises: ChatError, without the key, if ``text`` cannot be one."""
-    key = text.strip()
+    key = text.strip().strip("'\"")  # as some files of variables leave them
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise ChatError(
             f"{place} is not a key: it has a space, a line break or another character that no key "
