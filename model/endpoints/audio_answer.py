@@ -45,6 +45,10 @@ class AudioReading:
     def finished(self) -> bool:
         return self._reader.finished
 
+    @property
+    def complete(self) -> bool:
+        return False  # sound may follow the end of the words
+
     def take(
         self, event: Mapping[str, Any], message: Mapping[str, Any], reason: str | None
     ) -> bool:

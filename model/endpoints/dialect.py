@@ -21,14 +21,19 @@ _SHORTER = 0.7
 """Share of a prompt that was too long which is tried next."""
 
 _TOO_LONG = re.compile(
-    r"context (?:length|size|window)|context_length|n_ctx|"
-    r"maximum (?:context|prompt|input|sequence)|"
-    r"(?:prompt|input|conversation|request|messages?)\b.{0,60}\b(?:too long|too large|exceed)|"
-    r"too many (?:input |prompt )?tokens|exceeds? .{0,60}\b(?:context|tokens)|"
-    r"(?:reduce|shorten) the (?:length|prompt|messages|input)"
+    r"context (?:length|size|window)|context_length|n_ctx|max_seq_len|token limit|"
+    r"maximum (?:context|prompt|input|sequence)|(?:range|length) of (?:the )?(?:prompt|input)|"
+    r"(?:prompt|inputs?(?! should)|conversation|request|messages?)\b.{0,60}"
+    r"(?:\btoo (?:long|large|many)|\bexceed|\b(?:long|great|larg)er than|\bmore than|\bless than|"
+    r"\bover the\b)|"
+    r"\binputs?\b.{0,60}<=|too many (?:input |prompt )?tokens|"
+    r"exceeds? .{0,60}\b(?:context|tokens)|"
+    r"(?:reduce|shorten) (?:the|your) (?:length|prompt|messages?|input)|超长|过长|上下文"
 )
+_TOO_LARGE = 413
 _SYSTEM_ROLE = re.compile(
     r"system (?:role|message|prompt|instruction)|developer instruction|\brole\b.{0,60}\bsystem\b|"
+    r"messages\W+\d+\W+role|unexpected (?:message )?role|first message must be|"
     r"roles? must alternate|\buser\b.{0,6}(?:and|or|/).{0,6}\bassistant\b"
 )
 _TOOLS = re.compile(r"\btools?\b|\btool_|\bfunction call")
@@ -87,7 +92,8 @@ class Dialect:
             yield replace(self, limit="max_completion_tokens")
         if named := [name for name in self.options if name in text]:
             yield replace(self, options=tuple(o for o in self.options if o not in named))
-        if _TOO_LONG.search(text) and (shorter := self.shorter(messages)):
+        too_long = status == _TOO_LARGE or _TOO_LONG.search(text)
+        if too_long and (shorter := self.shorter(messages)):
             yield shorter
         has_system = any(message.role == "system" for message in messages)
         if self.system_role and has_system and _SYSTEM_ROLE.search(text):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 from urllib.parse import SplitResult, parse_qsl, urlsplit, urlunsplit
 
@@ -16,12 +17,14 @@ from model.endpoints.endpoint_answer import (
     events_of,
     lines_of,
     raised_as_chat_error,
+    told_in,
 )
 from model.endpoints.server_key import ServerKey
 from model.engine import Progress
 from model.errors import ChatError
 from model.lite.chat import Message
-from model.secrets import without_secrets
+from model.lite.failures import in_a_line
+from model.secrets import hide_in, without_secrets
 
 _CONNECT_TIMEOUT_S = 5.0
 _CANCEL_POLL_S = 0.05
@@ -33,7 +36,9 @@ _PROBE_S = 8.0
 
 _BUSY = (429, 502, 503, 504, 529)
 """Answers of a server, or of one before it, that may be gone in a moment."""
-_BUSY_S = 1.0
+_BUSY_S, _LONGEST_BUSY_S = 1.0, 5.0
+_AFTER_END_S = 0.5
+"""How long to wait for the end of an answer of which all has come."""
 
 _GREETING = [Message("user", "Hi")]
 
@@ -57,6 +62,11 @@ class Reading(Protocol):
     def finished(self) -> bool:
         """Whether the answer was ended."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of the answer came, so that what becomes of the connection does not
+        matter."""
+
 
 class Endpoint:
     """The ``model`` at ``url``; ``/v1`` is added where it is missing.
@@ -78,6 +88,7 @@ class Endpoint:
         model_flag: str,
     ) -> None:
         parts = _address(url.strip())
+        hide_in(url)
         self._addresses = _candidates(parts.path)
         self._url = parts
         self._model = model
@@ -91,8 +102,8 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The model and its address, without keys."""
-        return f"{self._model} at {self._shown}"
+        """The model and its address, without keys, also where one was given as the model."""
+        return without_secrets(f"{self._model} at {self._shown}")
 
     async def try_out(self, progress: Progress, reading: Reading) -> None:
         """Read the answer to a greeting, so that the model is loaded and mistakes show early.
@@ -140,7 +151,7 @@ class Endpoint:
         wait for its beginning; then a busy server is the caller's. ``tools``: those it may call.
         Raises: ChatError.
         """
-        addresses = self._addresses
+        addresses, options = self._addresses, self.dialect.options
         refused_first: RefusedError | None = None
         waits = patience is None
         while True:
@@ -153,11 +164,13 @@ class Endpoint:
                     continue
                 if waits and refused.status in _BUSY:
                     waits = False
-                    await asyncio.sleep(_BUSY_S)
+                    await asyncio.sleep(max(_BUSY_S, min(refused.retry_after_s, _LONGEST_BUSY_S)))
                     continue
                 learnt = self.dialect.after(refused.status, refused.text, messages)
                 if learnt is None:
                     self._addresses = addresses
+                    # They were not what it refused.
+                    self.dialect = replace(self.dialect, options=options)
                     raise (refused_first or refused) from refused
                 self.dialect = learnt
 
@@ -169,25 +182,33 @@ class Endpoint:
         tools: Sequence[Mapping[str, Any]],
     ) -> None:
         body = self.dialect.request(self._model, messages, self._max_tokens, tools)
-        with raised_as_chat_error(self.name, patience, self._key, lambda: reading.begun):
-            async with (
-                asyncio.timeout(patience) as deadline,
-                self._client() as client,
-                client.chat.completions.with_streaming_response.create(
-                    model=body.pop("model"),
-                    messages=body.pop("messages"),
-                    stream=body.pop("stream"),
-                    extra_body=body,
-                ) as response,
-            ):
-                async for event in events_of(lines_of(response.iter_text()), self.name):
-                    deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
-                    for message, reason in choices_of(event, self.name):
-                        if not reading.take(event, message, reason):
-                            return
+        told = ""
+        try:
+            with raised_as_chat_error(self.name, patience, self._key, lambda: reading.begun):
+                async with (
+                    asyncio.timeout(patience) as deadline,
+                    self._client() as client,
+                    client.chat.completions.with_streaming_response.create(
+                        model=body.pop("model"),
+                        messages=body.pop("messages"),
+                        stream=body.pop("stream"),
+                        extra_body=body,
+                    ) as response,
+                ):
+                    response.http_response.encoding = "utf-8"  # whatever its header says
+                    async for event in events_of(lines_of(response.iter_text()), self.name):
+                        for message, reason in choices_of(event, self.name):
+                            if not reading.take(event, message, reason):
+                                return
+                        told = told or (told_in(event) if not event.get("choices") else "")
+                        left = _AFTER_END_S if reading.complete else self._timeout
+                        deadline.reschedule(asyncio.get_running_loop().time() + left)
+        except ChatError:
+            if not reading.complete:
+                raise
         if not reading.finished:
             what = "stopped in the middle of its reply" if reading.begun else "sent no reply"
-            raise ChatError(f"{self.name} {what}")
+            raise ChatError(f"{self.name} {what}{f': {in_a_line(told)}' if told else ''}")
 
     @property
     def _shown(self) -> str:

@@ -164,7 +164,11 @@ class _TextReading:
     def finished(self) -> bool:
         return self._reader.finished
 
+    @property
+    def complete(self) -> bool:
+        return self._reader.finished
+
     def take(
         self, event: Mapping[str, Any], message: Mapping[str, Any], reason: str | None
     ) -> bool:
-        return self._take(self._reader.read(message, reason)) and not self._reader.endless
+        return self._take(self._reader.read(message, reason)) and not self._reader.enough

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.endpoints.dialect import Dialect, cut_to
+from model.endpoints.endpoint import Reading
 from model.endpoints.endpoint_answer import (
+    RefusedError,
     choices_of,
     events_of,
     lines_of,
@@ -47,9 +49,14 @@ def said(parts: Sequence[ChatPart]) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def refusing(unless: Callable[[dict[str, Any]], bool], message: str, status: int = 400) -> Script:
+def at_place(name: str, message: str) -> list[dict[str, Any]]:
+    """A refusal as FastAPI words it."""
+    return [{"loc": ["body", name], "msg": message, "type": "value_error"}]
+
+
+def refusing(unless: Callable[[dict[str, Any]], bool], message: Any, status: int = 400) -> Script:
     """An endpoint that says ``message`` unless a request is as it wants it."""
-    refusal = json.dumps({"error": {"message": message}})
+    refusal = json.dumps({"error": {"message": message} if isinstance(message, str) else message})
     return lambda body: None if unless(body) else (status, "application/json", refusal)
 
 
@@ -83,12 +90,14 @@ REFUSALS = [
     ),
     (lambda body: "reasoning_effort" not in body, "Bad request", 400),
     (lambda body: "max_tokens" not in body, "max_tokens must be at most 256", 400),
+    (lambda body: "max_tokens" not in body, at_place("max_tokens", "Input should be <= 256"), 422),
+    (lambda body: roles(body) == ["user"], {"message": "no", "param": "messages[0].role"}, 400),
 ]
 
 
 @pytest.mark.parametrize(("unless", "message", "status"), REFUSALS)
 def test_what_is_refused_is_learnt(
-    unless: Callable[[dict[str, Any]], bool], message: str, status: int
+    unless: Callable[[dict[str, Any]], bool], message: Any, status: int
 ) -> None:
     with FakeEndpoint(script=refusing(unless, message, status)) as endpoint:
         chat = OpenAIChat(endpoint.url, "tiny")
@@ -119,6 +128,39 @@ def test_a_busy_server_is_asked_once_more(
                 read(chat)
         assert len(endpoint.requests) == 2
         assert said(read(chat)) == "Hello there."
+
+
+def test_a_busy_server_says_when_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.endpoints.endpoint._BUSY_S", 0.0)
+    error = RefusedError("busy", 429, "busy", retry_after_s=0.3)
+    waits: list[float] = []
+
+    async def ask(*request: object) -> None:
+        if not waits:
+            raise error
+
+    async def sleep(wait: float) -> None:
+        waits.append(wait)
+
+    endpoint = OpenAIChat("http://localhost:1", "tiny")._endpoint
+    monkeypatch.setattr(endpoint, "_ask", ask)
+    monkeypatch.setattr("model.endpoints.endpoint.asyncio.sleep", sleep)
+    asyncio.run(endpoint.read(ASK, cast(Reading, None)))
+    assert waits == [0.3]
+
+
+def test_a_failing_server_does_not_turn_thinking_on() -> None:
+    failures = ["out of memory"] * 2
+
+    def script(body: dict[str, Any]) -> tuple[int, str, str] | None:
+        return (500, "text/plain", failures.pop()) if failures else None
+
+    with FakeEndpoint(script=script) as endpoint:
+        chat = OpenAIChat(endpoint.url, "tiny")
+        with pytest.raises(ChatError, match="500: out of memory"):
+            read(chat)
+        assert said(read(chat)) == "Hello there."
+    assert "chat_template_kwargs" in endpoint.requests[-1][2]
 
 
 def test_several_refusals_are_learnt_one_after_the_other() -> None:
@@ -152,6 +194,11 @@ def long_talk(turns: int) -> list[Message]:
         ("the request exceeds the available context size, try increasing it", 400),
         ("prompt is too long: 5000 tokens > 4096 maximum", 400),
         ("Input exceeds 4096 tokens", 500),
+        ("`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3900 and 400", 422),
+        ("The decoder prompt (length 5000) is longer than the maximum model length", 400),
+        ("<400> InvalidParameter: Range of input length should be [1, 4096]", 400),
+        ("Prompt has 5000 tokens, which is over the model's limit", 400),
+        ("", 413),
     ],
 )
 def test_a_context_that_is_full_cuts_the_oldest_turns(message: str, status: int) -> None:
@@ -234,6 +281,8 @@ def stream(*deltas: dict[str, Any], reason: str | None = "stop", done: bool = Tr
 TEXT = {"type": "text", "text": "Hello there."}
 WORDS = stream({"content": "Hello there."})
 USAGE = json.dumps({"choices": None, "usage": {"total_tokens": 3}})
+UMLAUT = json.dumps({"choices": [{"delta": {"content": "Zoë? "}}]}, ensure_ascii=False)
+OFFSETS = json.dumps({"choices": [{"index": 0, "content_filter_offsets": {}}]})
 OTHER = f"data: {json.dumps({'choices': [{'index': 1, 'delta': {'content': 'Hi.'}}]})}\n\n"
 OLD_FORM = {"text": "Hello there.", "finish_reason": "stop"}
 OLLAMA = [
@@ -263,11 +312,31 @@ OLLAMA = [
         (200, "text/event-stream", "data:\n\n" + WORDS[2]),
         (200, "text/event-stream", f"data: {USAGE}\n\n" + WORDS[2]),
         (200, "text/event-stream", stream({"content": "Hello there."}, done=False)[2] + OTHER),
+        (200, "text/event-stream", WORDS[2].replace(", ", ",\n: ping\nid: 7\ndata: ")),
+        (200, "text/event-stream", f"data: {OFFSETS}\n\ndata: null\n\n" + WORDS[2]),
+        (200, "text/event-stream", WORDS[2].replace("[DONE]", "[done]")),
+        (200, "application/json", json.dumps([{"choices": [OLD_FORM]}])),
+        (200, "text/event-stream", WORDS[2].replace('"index": 0', '"index": "0"')),
+        stream({"content": [{"type": "text", "text": {"value": "Hello there."}}]}),
     ],
 )
 def test_a_reply_is_read_in_every_form(answer: tuple[int, str, str]) -> None:
     with FakeEndpoint(script=lambda body: answer) as endpoint:
         assert said(read(OpenAIChat(endpoint.url, "tiny"))) == "Hello there."
+
+
+def test_a_connection_that_stays_open_does_not_hold_up_a_whole_reply() -> None:
+    events = [{"choices": [{"delta": {"content": "Hello there."}, "finish_reason": "stop"}]}]
+    with FakeEndpoint([*events, ""], stall_after=1) as endpoint:
+        chat = OpenAIChat(endpoint.url, "tiny", timeout=30.0)
+        assert said(read(chat)) == "Hello there."
+        assert not endpoint.release.is_set()
+
+
+def test_a_stream_is_utf_8_whatever_its_header_says() -> None:
+    answer = (200, "text/event-stream; charset=latin-1", f"data: {UMLAUT}\n\n" + WORDS[2])
+    with FakeEndpoint(script=lambda body: answer) as endpoint:
+        assert said(read(OpenAIChat(endpoint.url, "tiny"))) == "Zoë? Hello there."
 
 
 def test_only_line_breaks_end_a_line() -> None:
@@ -327,6 +396,13 @@ PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>x</p></
         ((502, "text/html", "<html><h1>502 Bad Gateway</h1></html>"), "502: 502 Bad Gateway"),
         ((200, "application/json", '{"code": 500, "msg": "no balance"}'), "no balance"),
         ((200, "application/json", '{"error": "out of memory"}'), "out of memory"),
+        ((200, "application/json", '[{"error": {"message": "no quota"}}]'), "failed: no quota"),
+        ((200, "application/json", '{"choices": null, "base": {"status_msg": "low"}}'), "y: low"),
+        ((200, "text/event-stream", 'error: {"message": "no slot"}\n\n'), "failed: no slot"),
+        ((400, "application/json", '{"error": "no", "error_description": "old"}'), "400: old"),
+        ((400, "application/json", '{"errors": [{"message": "no route"}]}'), "400: no route"),
+        ((500, "text/plain", "<400> not in range"), "500: <400> not in range"),
+        ((200, "text/event-stream", f"data: {'[' * 100_000}\n\n"), "no valid chat completion"),
         ((200, "text/plain", "ready"), "no valid chat completion: ready"),
         ((200, "application/json", ""), "sent no reply"),
         (
@@ -386,6 +462,11 @@ def test_what_is_no_address_is_told_before_anything_is_asked(given: str) -> None
         OpenAIChat(given, "tiny")
 
 
+def test_a_host_that_cannot_be_one_is_told() -> None:
+    with pytest.raises(ChatError, match=r"cannot reach .*256\.256\.256\.256"):
+        read(OpenAIChat("http://256.256.256.256/v1", "tiny"))
+
+
 @pytest.mark.parametrize("stray", ["\r", " ", "\n"])
 def test_white_space_around_an_address_is_dropped(stray: str) -> None:
     with FakeEndpoint() as endpoint:
@@ -436,7 +517,7 @@ def test_loading_learns_that_a_model_thinks_before_it_answers() -> None:
     with FakeEndpoint(script=lambda body: stream(*({"content": c} for c in THOUGHT))) as endpoint:
         chat = OpenAIChat(endpoint.url, "tiny")
         chat.load()
-        assert read(chat)[0] == "Hello there."[:1]
+        assert "Hello".startswith(str(read(chat)[0]))
         assert said(read(chat)) == "Hello there."
 
 
@@ -475,6 +556,9 @@ def test_thinking_is_asked_to_be_off() -> None:
         ("length", 2, "context is full"),
         ("content_filter", 2, "content filter"),
         ("stop", 2000, "cut at its limit of 400 tokens"),
+        ("MAX_TOKENS", 500, "cut at its limit of 400 tokens"),
+        ("SAFETY", 2, "content filter"),
+        ("insufficient_system_resource", 2, "broke off: insufficient_system_resource"),
     ],
 )
 def test_a_reply_that_was_cut_says_so(reason: str, words: int, notice: str) -> None:
@@ -488,7 +572,7 @@ def test_a_reply_that_was_cut_says_so(reason: str, words: int, notice: str) -> N
 KEY = "sk-very-secret-1234"
 
 
-@pytest.mark.parametrize("end", ["\r", "\n", " ", "\r\n"])
+@pytest.mark.parametrize("end", ["\r", "\n", " ", "\r\n", '"'])
 def test_white_space_around_the_key_is_dropped(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY + end)
     with FakeEndpoint() as endpoint:
@@ -519,13 +603,18 @@ def test_a_server_that_repeats_the_key_does_not_get_it_shown(
     assert KEY not in str(caught.value)
 
 
+def test_a_key_given_as_the_model_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    assert OpenAIChat("http://localhost:1", KEY).name == "*** at http://localhost:1/v1"
+
+
 def test_keys_in_the_address_are_used_and_not_shown() -> None:
     with FakeEndpoint() as endpoint:
-        url = endpoint.url.replace("http://", "http://me:pass@") + "/v1?key=secret&version=2"
+        url = endpoint.url.replace("http://", "http://me:pass@") + "/v1?key=s3cr3t-key&version=2"
         chat = OpenAIChat(url, "tiny")
         assert said(read(chat)) == "Hello there."
         assert chat.name == f"tiny at {endpoint.url}/v1"
-    assert endpoint.requests[0][0] == "/v1/chat/completions?key=secret&version=2"
+    assert endpoint.requests[0][0] == "/v1/chat/completions?key=s3cr3t-key&version=2"
 
 
 def test_a_long_conversation_goes_on_in_a_small_context() -> None:
