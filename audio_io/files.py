@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 
 from audio_io.channels import ChannelMix
 from audio_io.errors import AudioFileError
-from audio_io.headers import with_true_size
+from audio_io.headers import in_one_file, with_true_size
 from audio_io.resample import StreamResampler
 from audio_io.signal import Audio
 
 _BLOCK_S = 0.5
 _LOUDEST = 100.0
+_LOWEST_RATE = 1000
 _INTEGERS = (2.0**15, 2.0**23, 2.0**31)
 _LONGEST_NAME = 230
 """Bytes of a name that leave room for an extension: file systems allow 255."""
@@ -55,7 +56,7 @@ def open_audio(path: Path) -> Any:
             raise AudioFileError(f"{path}: no such file")
         if path.is_dir():
             raise AudioFileError(f"{path} is a folder: give a sound file")
-        file = _SoundStream(with_true_size(_seekable(path)))
+        file = _SoundStream(with_true_size(in_one_file(_seekable(path))))
     except (soundfile.LibsndfileError, OSError, TypeError) as error:  # TypeError: no header
         if reason := getattr(error, "strerror", None):
             raise AudioFileError(f"cannot read {path}: {reason}") from error
@@ -65,9 +66,14 @@ def open_audio(path: Path) -> Any:
             f"({reason.strip().rstrip('.')}): use WAV, FLAC, MP3 or Ogg "
             "(ffmpeg -i FILE new.wav converts others)"
         ) from error
+    problem = ""
     if file.frames == 0:
+        problem = "is empty: it has no samples"
+    elif file.samplerate < _LOWEST_RATE:
+        problem = f"has {file.samplerate} samples a second: that is no sound"
+    if problem:
         file.close()
-        raise AudioFileError(f"{path} is empty: it has no samples")
+        raise AudioFileError(f"{path} {problem}")
     return file
 
 
@@ -81,6 +87,10 @@ class _SoundStream(soundfile.SoundFile):  # type: ignore[misc]
         except BaseException:
             stream.close()
             raise
+
+    def seekable(self) -> bool:
+        """Keep soundfile from seeking after every read, which fails where the length is unknown."""
+        return False
 
     def close(self) -> None:
         super().close()

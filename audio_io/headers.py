@@ -1,7 +1,8 @@
-"""Read sound files whose header lacks their true size.
+"""Read sound files of which libsndfile would read too little.
 
 A recorder writes the size of the sound last; one that died leaves 0 or the size of an earlier
-block. libsndfile believes it in WAV, AU and CAF files and looks for itself in the others.
+block. libsndfile believes it in WAV, AU, CAF and AIFF files and looks for itself in most others. Of
+Ogg files that are several in a row, as radio stations send, it reads the first.
 """
 
 from __future__ import annotations
@@ -9,10 +10,24 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from itertools import pairwise
+from typing import Any, BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
 
 _MOST = 0xFFFF_FFFE
+
+_LONG_SIZE = 28
+"""Place of the size of the sound in an RF64 file."""
+_PAGE_HEADER = 27
+"""Bytes of a page before its table of segments; byte 5 has flags, byte 26 the table's length."""
+_BEGINS = 0x02
+_BLOCK_SIZE = 1 << 16
 
 
 def with_true_size(stream: BinaryIO) -> io.RawIOBase:
@@ -29,11 +44,17 @@ def with_true_size(stream: BinaryIO) -> io.RawIOBase:
         case b"RIFF" | b"RIFX" if head[8:] == b"WAVE":
             order = "<" if head[:4] == b"RIFF" else ">"
             patch = _wave_patch(stream, struct.Struct(f"{order}4sI"), length)
-        case b".snd" if head[8:] == bytes(4):
+        case b".snd":
             rest = length - int.from_bytes(head[4:8], "big")
             patch = 8, struct.pack(">I", max(0, min(rest, _MOST)))
+        case b"BW64":  # RF64 by another name
+            patch = 0, b"RF64"
+        case b"RF64":
+            patch = _long_wave_patch(stream, length)
         case b"caff":
-            patch = _caf_patch(stream, length)
+            patch = _empty_patch(stream, b"data", 4, struct.Struct(">4sq"), 8, length)
+        case b"FORM" if head[8:] in (b"AIFF", b"AIFC"):
+            patch = _empty_patch(stream, b"SSND", 8, struct.Struct(">4sI"), 12, length)
     stream.seek(0)
     return _Patched(stream, *(patch or (0, b"")))
 
@@ -50,12 +71,25 @@ def _wave_patch(stream: BinaryIO, header: struct.Struct, length: int) -> tuple[i
     return None
 
 
-def _caf_patch(stream: BinaryIO, length: int) -> tuple[int, bytes] | None:
-    header = struct.Struct(">4sq")
-    for name, at, size in _chunks(stream, header, 8, length):
-        if name == b"data":
-            true = header.pack(b"data", length - at)
-            return (at - header.size, true) if size <= 0 else None
+def _long_wave_patch(stream: BinaryIO, length: int) -> tuple[int, bytes] | None:
+    """Return the patch for the size in the chunk ds64, which comes first, if it is 0."""
+    sizes = _chunks(stream, struct.Struct("<4sI"), 12, length)
+    data = next((at for name, at, _ in sizes if name == b"data"), None)
+    stream.seek(_LONG_SIZE)
+    empty = data is not None and stream.read(8) == bytes(8)
+    return (_LONG_SIZE, struct.pack("<Q", length - data)) if data and empty else None
+
+
+def _empty_patch(
+    stream: BinaryIO, wanted: bytes, least: int, header: struct.Struct, begin: int, length: int
+) -> tuple[int, bytes] | None:
+    """Return the patch for the chunk ``wanted`` if its size is that of no sound, ``least``, or of
+    more than there is."""
+    for name, at, size in _chunks(stream, header, begin, length):
+        if name == wanted:
+            most = 256 ** (header.size - len(wanted)) // 2 - 1
+            true = header.pack(wanted, min(length - at, most))
+            return (at - header.size, true) if size <= least or at + size > length else None
     return None
 
 
@@ -121,3 +155,55 @@ class _Patched(io.RawIOBase):
     def close(self) -> None:
         self._stream.close()
         super().close()
+
+
+def in_one_file(stream: BinaryIO) -> BinaryIO:
+    """Return ``stream``, or the Ogg files in it as one WAV file in the first one's rate and
+    channels; without what follows the last whole page, as where a recorder died.
+
+    Raises: OSError, LibsndfileError.
+    """
+    begins = list(_begins(stream))
+    length = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
+    if len(begins) < 2 or begins == [0, length]:
+        return stream
+    if len(begins) == 2:
+        with stream:
+            return io.BytesIO(stream.read(begins[1]))
+    joined = tempfile.TemporaryFile()  # noqa: SIM115 - closed by its reader
+    with stream, soundfile.SoundFile(io.BytesIO(stream.read(begins[1]))) as first:
+        rate, channels = first.samplerate, first.channels
+        with soundfile.SoundFile(joined, "w", rate, channels, "PCM_16", format="RF64") as whole:
+            for begin, end in pairwise(begins):
+                stream.seek(begin)
+                with soundfile.SoundFile(io.BytesIO(stream.read(end - begin))) as file:
+                    for block in _blocks(file, rate, channels):
+                        whole.write(np.clip(block, -1.0, 1.0))
+    return joined
+
+
+def _begins(stream: BinaryIO) -> Iterator[int]:
+    """Yield where each file begins, and where the last one ends. Those of streams side by side
+    begin together."""
+    length = stream.seek(0, io.SEEK_END)
+    at, beginning = stream.seek(0), False
+    while (page := stream.read(_PAGE_HEADER))[:4] == b"OggS" and len(page) == _PAGE_HEADER:
+        end = at + _PAGE_HEADER + page[26] + sum(stream.read(page[26]))
+        if end > length:
+            break
+        before, beginning = beginning, bool(page[5] & _BEGINS)
+        if beginning and not before:
+            yield at
+        at = stream.seek(end)
+    yield at
+
+
+def _blocks(file: Any, rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
+    """Yield the sound of ``file`` in blocks, (samples, channels) at ``rate``."""
+    resampler = soxr.ResampleStream(file.samplerate, rate, channels, dtype="float32")
+    while len(block := file.read(_BLOCK_SIZE, dtype="float32", always_2d=True)):
+        if file.channels != channels:
+            block = np.repeat(block.mean(axis=1, keepdims=True), channels, axis=1)
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True)

@@ -117,6 +117,9 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
     empty = folder / "empty.wav"
     soundfile.write(empty, np.zeros(0), 16_000)
     yield empty, "no samples"
+    slow = folder / "slow.wav"
+    soundfile.write(slow, np.zeros(100), 1)
+    yield slow, "1 samples a second"
     for name, value in (("nan", np.nan), ("inf", np.inf)):
         path = folder / f"{name}.wav"
         samples = np.zeros(32_000)
@@ -125,7 +128,7 @@ def bad_files(folder: Path) -> Iterator[tuple[Path, str]]:
         yield path, r"not numbers .* at 1\.500 s"
 
 
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(9))
 def test_bad_files_are_one_clear_error(tmp_path: Path, index: int) -> None:
     path, message = list(bad_files(tmp_path))[index]
     with pytest.raises(AudioFileError, match=message) as error:
@@ -449,6 +452,14 @@ def unfinished(kind: str, size: bytes, after: bytes, skip: int = 4) -> bytes:
         ("Sun", unfinished("AU", bytes(4), b".snd", skip=8)),
         ("Apple", unfinished("CAF", bytes(8), b"data")),
         ("Apple, unknown", unfinished("CAF", b"\xff" * 8, b"data")),
+        ("Apple, its own field only", unfinished("CAF", struct.pack(">q", 4), b"data")),
+        ("Apple, more than there is", unfinished("CAF", struct.pack(">q", 2**40), b"data")),
+        ("Sun, size of the first block", unfinished("AU", struct.pack(">I", 640), b".snd", skip=8)),
+        ("RF64", unfinished("RF64", bytes(8), b"ds64", skip=16)),
+        ("BW64", unfinished("RF64", b"BW64", b"", skip=4)),
+        ("FLAC of unknown length", unfinished("FLAC", bytes(4), b"fLaC", skip=22)),
+        ("AIFF", unfinished("AIFF", bytes(4), b"SSND")),
+        ("AIFF, its own fields only", unfinished("AIFF", struct.pack(">I", 8), b"SSND")),
     ],
 )
 def test_a_recorder_that_died_leaves_its_sound(tmp_path: Path, name: str, content: bytes) -> None:
@@ -457,6 +468,31 @@ def test_a_recorder_that_died_leaves_its_sound(tmp_path: Path, name: str, conten
         content += bytes(headed("WAV"))[44:]
     path.write_bytes(content)
     np.testing.assert_allclose(read_audio(path, 16_000), tone(16_000, 1.0), atol=1e-3)
+
+
+def test_an_ogg_file_that_was_cut_is_heard_up_to_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.ogg"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 160_000)
+    soundfile.write(path, noise, 16_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert 3.0 < len(read_audio(path, 16_000)) / 16_000 < 6.0
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_files_in_a_row_are_all_heard(tmp_path: Path, subtype: str) -> None:
+    path = tmp_path / "a.ogg"
+    for rate, channels, frequency in ((48_000, 2, 440.0), (24_000, 1, 660.0), (48_000, 2, 880.0)):
+        link = io.BytesIO()
+        sound = np.tile(tone(rate, 1.0, frequency)[:, None], channels)
+        soundfile.write(link, sound, rate, format="OGG", subtype=subtype)
+        with path.open("ab") as file:
+            file.write(link.getvalue())
+    heard = read_audio(path, 16_000)
+    assert len(heard) == pytest.approx(48_000, abs=100)
+    for second, frequency in enumerate((440.0, 660.0, 880.0)):
+        middle = heard[16_000 * second + 4_000 :][:8_000]
+        spectrum = np.abs(np.fft.rfft(middle))
+        assert np.argmax(spectrum) * 2 == pytest.approx(frequency, abs=4)
 
 
 def test_digital_silence_is_not_searched_for_chunks() -> None:
