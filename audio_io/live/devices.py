@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, Protocol
 
 from audio_io.errors import DeviceError
@@ -176,8 +177,9 @@ def _matches(candidates: Sequence[Device], wanted: str) -> list[Device]:
 
 def stable_name(device: Device, devices: Sequence[Device], kind: Kind) -> str:
     """Return a name that stays valid when devices come and go, as ids do not."""
-    same = [other for other in usable(devices, kind) if other.name == device.name]
-    if len(same) == 1:
+    wanted = device.name.casefold()
+    same = [other for other in usable(devices, kind) if other.name.casefold() == wanted]
+    if len(same) == 1 and wanted and not wanted.isdecimal():  # which would be an id
         return device.name
     name = f"{device.name}, {device.host_api}"
     same = [other for other in same if other.host_api == device.host_api]
@@ -211,7 +213,7 @@ class PortAudio:
                 host_api=str(apis[entry["hostapi"]]["name"]),
                 inputs=int(entry["max_input_channels"]),
                 outputs=int(entry["max_output_channels"]),
-                rate=round(entry["default_samplerate"]),
+                rate=round(rate) if isfinite(rate := entry["default_samplerate"]) else 0,
                 default_input=index == default_input,
                 default_output=index == default_output,
             )

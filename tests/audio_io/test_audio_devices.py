@@ -104,6 +104,13 @@ def test_a_name_may_look_like_one_of_several() -> None:
     assert find_device([MIC, second], stable_name(second, [MIC, second], "input"), "input")
 
 
+@pytest.mark.parametrize("names", [("MIC", "mic"), ("1", "0"), ("Mic", ""), ("Mic", "Mic 2")])
+def test_any_name_can_be_remembered(names: tuple[str, str]) -> None:
+    devices = [replace(MIC, id=id_, name=name) for id_, name in enumerate(names)]
+    for device in devices:
+        assert find_device(devices, stable_name(device, devices, "input"), "input") == device
+
+
 def test_hints_exist_for_every_platform() -> None:
     assert "apt install libportaudio2" in install_hint("linux")
     assert "brew install portaudio" in install_hint("darwin")
