@@ -36,14 +36,15 @@ def add_extra(extra: str) -> str:
 
 
 def install_again(requirement: str) -> str:
-    """Return the command that replaces the files of a package, such as ``numpy`` or ``x==1.0``."""
-    installer = _installer()
+    """Return the command that replaces the files of a package, such as ``numpy`` or ``x==1.0``, or
+    installs it where it is missing."""
+    installer, name = _installer(), _NAME.match(requirement)
+    package = name[0] if name else requirement
     if installer == "uv tool":
-        name = _NAME.match(requirement)
-        package = name[0] if name else requirement
         return f"{installer} install --reinstall-package {package} {_covo(_extras())}"
     pip = "pipx runpip covo" if installer else _pip()
-    return f"{pip} install --force-reinstall --no-deps {_quoted(requirement)}"
+    replaced = "--force-reinstall --no-deps " if _is_installed(package) else ""
+    return f"{pip} install {replaced}{_quoted(requirement)}"
 
 
 def _installer() -> str:

@@ -31,7 +31,8 @@ def check_packages(
     load: Callable[[str], object] = importlib.import_module,
 ) -> Check:
     """Check that the packages covo requires are installed and the compiled ones load."""
-    found, problems = [], []
+    found: list[str] = []
+    problems: dict[str, str] = {}
     if requirements is None:
         try:
             requirements = importlib.metadata.requires("covo") or ()
@@ -46,12 +47,12 @@ def check_packages(
             if name[0] in _COMPILED:
                 load(_COMPILED[name[0]])
         except importlib.metadata.PackageNotFoundError:
-            problems.append(f"{name[0]} is not installed")
+            problems[name[0]] = "is not installed"
         except (ImportError, OSError) as error:
-            problems.append(f"{name[0]} does not load ({error})")
+            problems[name[0]] = f"does not load ({error})"
     if problems:
-        fix = f"install it again: {install_again('PACKAGE')}"
-        return Check("packages", Status.FAILED, "; ".join(problems), fix)
+        told = "; ".join(f"{name} {problem}" for name, problem in problems.items())
+        return Check("packages", Status.FAILED, told, " && ".join(map(install_again, problems)))
     return Check("packages", Status.OK, ", ".join(found))
 
 

@@ -89,14 +89,19 @@ def test_half_an_extra_is_none(installed) -> None:
 
 
 def test_files_of_a_package_within_pipx(installed) -> None:
-    installed("pipx_metadata.json", HUB)
+    installed("pipx_metadata.json", HUB, "hibari-tts")
     told = install_again("hibari-tts==0.2.1")
     assert told == "pipx runpip covo install --force-reinstall --no-deps hibari-tts==0.2.1"
 
 
+def test_a_missing_package_comes_with_those_that_it_needs(installed) -> None:
+    installed("pipx_metadata.json", HUB)
+    assert install_again("hibari-tts==0.2.1") == "pipx runpip covo install hibari-tts==0.2.1"
+
+
 @pytest.mark.parametrize("elsewhere", [True, False])
 def test_only_the_pip_of_this_environment_is_named(installed, monkeypatch, elsewhere) -> None:
-    installed("")
+    installed("", None, "x")
     here = Path(sys.executable).parent
     found = str((Path("/usr/bin") if elsewhere else here) / "pip")
     monkeypatch.setattr(installation.shutil, "which", lambda name: found)

@@ -81,7 +81,7 @@ def fails(check: Check, *words: str) -> None:
 def test_packages() -> None:
     assert machine.check_packages().status is Status.OK
     check = machine.check_packages(["numpy>=1", "nothing-such>=2; python_version > '3'"])
-    fails(check, "nothing-such is not installed")
+    fails(check, "nothing-such is not installed", "install nothing-such")
     assert machine.check_packages(["x>=1; extra == 'dev'"]).status is Status.OK
 
     def broken(name: str) -> object:
