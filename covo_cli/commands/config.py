@@ -116,10 +116,10 @@ def edit() -> None:
     while True:
         try:
             edited = click.edit(draft, extension=".toml")
-        except click.ClickException as error:
-            raise SettingsError(
-                f"{error.message}: set VISUAL or EDITOR, or edit {file} yourself"
-            ) from error
+        except (click.ClickException, OSError) as error:
+            failed = isinstance(error, click.ClickException)
+            why = str(error) if failed else f"Editing failed: {error}"
+            raise SettingsError(f"{why}: set VISUAL or EDITOR, or edit {file} yourself") from error
         if edited is None:
             typer.echo("no changes")
             return

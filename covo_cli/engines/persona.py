@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from covo_cli.errors import SettingsError
+from covo_cli.process.whole_file import read_text
 from voices.folders import expanded
 
 
@@ -12,7 +13,7 @@ def read_persona(name: str) -> str | None:
         return None
     path = expanded(name)
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        text = read_text(path).strip()
     except UnicodeDecodeError as error:
         raise SettingsError(f"the persona file {path} is not a text file in UTF-8") from error
     except OSError as error:

@@ -84,10 +84,11 @@ def begin_log(arguments: Sequence[str]) -> None:
         path = log_path()
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(
-            _LogFile(path, "a", FILE_BYTES, OLD_FILES, "utf-8", delay=True, errors="replace")
-        )
-        handlers[0].name = LOG_FILE_HANDLER
+        if path.is_file() or not path.exists():  # opening a pipe would wait for its reader
+            handlers.append(
+                _LogFile(path, "a", FILE_BYTES, OLD_FILES, "utf-8", delay=True, errors="replace")
+            )
+            handlers[0].name = LOG_FILE_HANDLER
     if "--verbose" in arguments:
         handlers.append(_Stderr())
     for handler in handlers:

@@ -1,7 +1,8 @@
-"""Write a file whole or not at all."""
+"""Read a text file of reasonable size; write a file whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -11,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from voices.folders import draft_in
+
+_MOST_CHARACTERS = 1_000_000
 
 
 @contextmanager
@@ -45,6 +48,18 @@ def is_stream(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, perhaps with a byte order mark.
+
+    Raises: UnicodeDecodeError; OSError, also for more than 1 MB, as a device gives without end.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        text = file.read(_MOST_CHARACTERS + 1)
+    if len(text) > _MOST_CHARACTERS:
+        raise OSError(errno.EFBIG, "it is larger than 1 MB", str(path))
+    return text
 
 
 def write_text(target: Path, text: str) -> None:

@@ -101,7 +101,7 @@ class Option:
     def _takes(self, text: str) -> bool:
         if self.form is not None:
             return self.form.fits(text)
-        return text in (self.choices or (text,))
+        return text in (self.choices or (text,)) and "\0" not in text  # which no path may have
 
     def _hint(self, text: str) -> str:
         if self.form is None:

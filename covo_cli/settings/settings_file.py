@@ -70,7 +70,7 @@ def parse(text: str, path: Path) -> list[SettingEntry]:
 def read_text(path: Path) -> str | None:
     """Read the file's text; None if it is missing. Raises: SettingsError."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return whole_file.read_text(path)
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
@@ -146,12 +146,13 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
     """
     try:
         make_folder(path.parent)
+        # Windows opens no folders, and so locks none.
+        folder = None if sys.platform == "win32" else os.open(path.parent, os.O_RDONLY)
     except OSError as error:
         raise _unwritable(path, error) from error
-    if sys.platform == "win32":  # which locks no folders
+    if folder is None:
         yield
         return
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
         until = time.monotonic() + _LOCK_LIMIT_S
         with suppress(OSError):  # a file system without locks

@@ -135,7 +135,7 @@ def test_a_new_file_begins_with_every_setting_as_a_comment(
     assert all(s["value"] == s["default"] and "line" in s["from"] for s in shown.values())
 
 
-@pytest.mark.parametrize("name", ["false", "/nonexistent/editor"])
+@pytest.mark.parametrize("name", ["false", "/nonexistent/editor", "rm"])
 def test_an_editor_that_fails_is_said(
     file: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -7,12 +7,13 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from audio_io.worker import LOG_FILE_HANDLER, details_hint
-from covo_cli.process.log import _LogFile, _Stderr, log_dir
+from covo_cli.process.log import _LogFile, _Stderr, begin_log, log_dir
 
 
 def run(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +53,15 @@ def handler(tmp_path):
     logging.getLogger().addHandler(handler)
     yield handler
     logging.getLogger().removeHandler(handler)
+
+
+def test_a_pipe_without_a_reader_is_no_log(monkeypatch, tmp_path):
+    os.mkfifo(tmp_path / "covo.log")
+    monkeypatch.setenv("COVO_LOG_DIR", str(tmp_path))
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    before = list(logging.getLogger().handlers)
+    begin_log(["chat"])
+    assert logging.getLogger().handlers == before
 
 
 def test_a_log_that_cannot_be_written_disturbs_nobody(handler, capsys):

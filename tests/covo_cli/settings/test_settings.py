@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from covo_cli.app import app
 from covo_cli.engines.engines import turn_settings
+from covo_cli.engines.persona import read_persona
 from covo_cli.errors import SettingsError
 from covo_cli.sessions.files import try_lock
 from covo_cli.settings import settings_file
@@ -32,6 +33,7 @@ from covo_cli.settings.settings import (
     unset_setting,
 )
 from model.turns.turn_settings import PATIENCE
+from tests.permissions import out_of_reach
 
 
 @pytest.fixture
@@ -108,6 +110,7 @@ def test_without_anything_the_defaults_hold(file: Path) -> None:
         (f"turns = {'[' * 10_000}", "is not valid TOML"),
         (f"turns = {'1' * 10_000}", "is not valid TOML"),
         ("[audio]\ninput = \n", "at line 2"),
+        ('[session]\ndir = "a\\u0000"\n', "line 2: session.dir cannot be"),
     ],
 )
 def test_a_bad_file_is_an_error_that_names_place_and_remedy(
@@ -191,6 +194,12 @@ def test_texts_of_a_form_are_taken() -> None:
     for key, texts in taken.items():
         for text in texts:
             assert OPTIONS[key].parse(text) == text
+
+
+def test_a_persona_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    persona = tmp_path / "pirate.txt"
+    persona.write_text("You are a pirate.", encoding="utf-8-sig")
+    assert read_persona(str(persona)) == "You are a pirate."
 
 
 def test_flags_are_checked_too(file: Path) -> None:
@@ -285,6 +294,22 @@ def test_of_two_that_save_at_once_neither_is_lost(file: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there folders are not locked")
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such device")
+def test_a_device_without_end_is_no_settings_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVO_CONFIG", "/dev/zero")
+    with pytest.raises(SettingsError, match="larger than 1 MB"):
+        load_settings()
+
+
+def test_a_folder_out_of_reach_is_told(file: Path) -> None:
+    write(file, "")
+    with (
+        out_of_reach(file.parent),
+        pytest.raises(SettingsError, match=r"cannot write the settings file .*: Permission denied"),
+    ):
+        save_setting("voice.name", "george")
+
+
 def test_a_program_that_never_ends_its_change_is_told(file: Path, monkeypatch) -> None:
     monkeypatch.setattr(settings_file, "_LOCK_LIMIT_S", 0.0)
     file.parent.mkdir(parents=True, exist_ok=True)
