@@ -365,6 +365,54 @@ def test_a_truncate_never_brings_back_what_was_not_heard():
     assert kept["item"]["content"][0]["transcript"] == heard
 
 
+def test_an_interruption_after_the_end_of_a_response_cuts_its_item():
+    script = Script()
+    talk = WireTalk(script=script, words=["word"] * 5)
+    talk.say(script.say("what is it?", 1))
+    while not talk.of("response.done"):
+        talk.wait(0.02)
+    (item,) = talk.of("response.done")[0]["response"]["output"]
+    talk.wait(0.8)
+    talk.say(script.say("no stop it now please", 1.5))
+    talk.wait(2)
+    (kept,) = talk.send("conversation.item.retrieve", item_id=item["id"])
+    heard = kept["item"]["content"][0]["transcript"].split()
+    assert 0 < len(heard) < 5
+    assert heard == talk.fake.history[0][1].split()
+
+
+def test_the_instructions_of_a_response_are_its_own():
+    talk = WireTalk()
+    talk.update(instructions="Be kind.")
+    talk.send("conversation.item.create", item=text_item("hi"))
+    talk.send("response.create", response={"instructions": "Be short."})
+    talk.nothing(0.1)
+    assert talk.fake.persona == "Be short."
+    talk.nothing(4)
+    assert talk.fake.persona == "Be kind."
+
+
+def test_a_response_whose_reply_never_begins_has_failed(monkeypatch):
+    monkeypatch.setattr(session, "LONGEST_WAIT_S", 1.0)
+    talk = WireTalk(think_cost=60.0)
+    talk.send("response.create")
+    talk.nothing(1.5)
+    (done,) = talk.of("response.done")
+    assert done["response"]["status"] == "failed"
+
+
+def test_a_response_is_cancelled_while_the_last_one_is_heard():
+    talk = WireTalk(words=["word"] * 4)
+    talk.send("response.create")
+    while not talk.of("response.done"):
+        talk.nothing(0.02)
+    talk.send("response.create")
+    talk.send("response.cancel")
+    talk.nothing(3)
+    assert not talk.of("input_audio_buffer.speech_started")
+    assert [e["response"]["status"] for e in talk.of("response.done")] == ["completed", "cancelled"]
+
+
 def test_a_response_right_after_one_that_was_cancelled():
     talk = WireTalk(words=["word"] * 20)
     talk.send("response.create", response={"instructions": "one"})
