@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from audio_io.file_ends import FileSpeaker
+from covo_cli.conversation.heap import SharedHeap
 from covo_cli.serve.connection import ServerLimits, SessionConnection, described
 from covo_cli.serve.figures import MEDIA_TYPE, ServerFigures
 from covo_cli.serve.handshake import Handshake, Refusal
@@ -72,6 +73,7 @@ class ServerApp:
         self._served = replace(served, recorded=recordings is not None)
         self._lacks = lacks
         self._limits = limits or ServerLimits()
+        self._heap = SharedHeap()
         self.figures = ServerFigures(places, recorded=recordings is not None)
         self._app = Starlette(
             routes=[
@@ -124,6 +126,7 @@ class ServerApp:
             self._limits,
             socket.scope[_ABORT],
             self.figures,
+            self._heap.trim,
             self._recordings,
             asked=json.loads(socket.scope[_ASKED] or b"{}"),
         )

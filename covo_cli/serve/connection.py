@@ -69,7 +69,8 @@ class _Gone(Exception):  # noqa: N818 - not a fault
 class SessionConnection:
     """Serves one accepted socket; ``abort`` drops it at once.
 
-    ``describe``: what is told of an engine. ``recordings`` None: sessions are not recorded.
+    ``describe``: what is told of an engine. ``trim``: gives free memory back; called once a minute
+    while this session is silent. ``recordings`` None: sessions are not recorded.
     ``asked``: the session that the client's secret asks for.
     """
 
@@ -82,6 +83,7 @@ class SessionConnection:
         limits: ServerLimits,
         abort: Callable[[], None],
         figures: ServerFigures,
+        trim: Callable[[], None],
         recordings: SessionRecordings | None = None,
         asked: dict[str, Any] | None = None,
     ) -> None:
@@ -94,6 +96,7 @@ class SessionConnection:
         self._limits = limits
         self._abort = abort
         self._figures = figures
+        self._trim = trim
         self._extended = socket.query_params.get("covo") == "1"
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[str] = asyncio.Queue()
@@ -233,7 +236,7 @@ class SessionConnection:
             microphone,
             speaker,
             engine,
-            [session, *recorders, HeapTrimmer()],
+            [session, *recorders, HeapTrimmer(self._trim)],
             over=lambda busy: self._places.draining and not busy,
         )
         self._conversation = conversation
