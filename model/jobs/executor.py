@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from audio_io.clock import samples
@@ -78,14 +79,14 @@ def once(call: Callable[[], T]) -> Work[T]:
 
 
 class _ThreadJob(Channel[T]):
-    def __init__(self, work: Work[T]) -> None:
+    def __init__(self) -> None:
         super().__init__(lambda: False, QUEUED_RESULTS)
-        self._work = work
 
-    def run(self) -> None:
+    def run(self, work: Work[T]) -> None:
+        """Do ``work``, which is not kept: it often holds who holds the job, and a turn's sound."""
         try:
             if not self.stopped:
-                for result in self._work(lambda: self.stopped):
+                for result in work(lambda: self.stopped):
                     if not self.put(result):
                         break
         except BaseException as error:  # noqa: BLE001 - raised again by poll
@@ -108,10 +109,10 @@ class ThreadExecutor:
         self._jobs: list[_ThreadJob[object]] = []
 
     def submit(self, lane: str, now: int, work: Work[T]) -> Job[T]:
-        job = _ThreadJob(work)
+        job = _ThreadJob[T]()
         self._jobs = [j for j in self._jobs if not j.finished]
         self._jobs.append(job)  # type: ignore[arg-type]
-        self._lane(lane).submit(job.run)
+        self._lane(lane).submit(partial(job.run, work))
         return job
 
     def run(self, lane: str, call: Callable[[], T]) -> T:

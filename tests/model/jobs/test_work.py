@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -40,6 +41,17 @@ def test_a_thread_hands_over_all_results_in_order():
     executor = ThreadExecutor()
     more_than_fits = 3 * QUEUED_RESULTS
     assert drain(executor.submit("a", 0, counting(more_than_fits))) == list(range(more_than_fits))
+    executor.close()
+
+
+@pytest.mark.parametrize("executor", [ThreadExecutor(), VirtualExecutor(FakeClock())])
+def test_a_job_that_is_over_keeps_nothing_of_its_work(executor):
+    work = counting(3)
+    known, job = weakref.ref(work), executor.submit("a", 0, work)
+    del work
+    assert drain(job) == [0, 1, 2]
+    drain(executor.submit("a", 0, counting(1)))  # so the lane is done with the job before
+    assert known() is None
     executor.close()
 
 
