@@ -167,13 +167,14 @@ async def _talk(
         try:
             await caller.call(address, token, until)
         except* (OSError, WebSocketException) as errors:
-            found.errors += [type(error).__name__ for error in errors.exceptions]
+            found.errors += [f"{type(error).__name__}: {error}" for error in errors.exceptions]
 
+    watching = asyncio.create_task(_watch(bench, server, until, watched))
     async with asyncio.TaskGroup() as calls:
         for number in range(bench.sessions):
             calls.create_task(call(number))
         misbehaving = calls.create_task(_misbehave(bench, server, token, until))
-        await _watch(bench, server, until, watched)
+    await watching
     return found, watched, misbehaving.result()
 
 
