@@ -13,7 +13,8 @@ _LONGEST = 4 * len(_GROUPS)
 """Digits of the largest number that is read as an amount."""
 _MEASURES = (
     "个|位|只|条|张|块|瓶|杯|份|本|辆|台|匹|头|间|家|座|件|把|次|遍|种|句|首|部|天|年|岁|周|分钟|秒|小时|点|斤|"
-    "公斤|公里|米|升|倍|半|下|双|对|支|棵|朵|口|层|元|美元|欧元|英镑|种类"
+    "公斤|千克|公里|亿|万|米|升|倍|半|下|双|对|支|棵|朵|口|层|片|颗|粒|滴|勺|包|盒|袋|罐|碗|盘|根|套|名|群|段|节|架|艘|趟|场|顿|门|项|笔|"
+    "批|幅|枚|页|组|人|元|美元|欧元|英镑|种类"
 )
 """Words before which 2 is 两."""
 _MONEY = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英镑"}
@@ -31,14 +32,21 @@ _UNITS = {
         "kWh": "千瓦时",
     },
     **{"V": "伏", "mA": "毫安", "mAh": "毫安时", "Hz": "赫兹", "kHz": "千赫", "MHz": "兆赫"},
-    **{"GHz": "吉赫", "kPa": "千帕", "hPa": "百帕", "kJ": "千焦", "kcal": "千卡", "dB": "分贝"},
+    **{
+        "GHz": "吉赫",
+        "kPa": "千帕",
+        "hPa": "百帕",
+        "kJ": "千焦",
+        "kcal": "千卡",
+        "dB": "分贝",
+        "mmHg": "毫米汞柱",
+    },
     **{"℃": "摄氏度", "°C": "摄氏度", "℉": "华氏度", "°F": "华氏度", "°": "度"},
 }
 _SIGNS = {
     **{"+": "加", "×": "乘", "*": "乘", "÷": "除以", "=": "等于", "≠": "不等于", "<": "小于"},
     **{">": "大于", "≤": "小于等于", "≥": "大于等于", "≈": "约等于", "±": "正负", "√": "根号"},
     **{"&": "和", "@": "艾特", "#": "井号", "→": "到", "℃": "摄氏度", "°": "度", "%": "百分号"},
-    **{"²": "的平方", "³": "的立方"},
 }
 _PUNCTUATION = str.maketrans(
     {
@@ -51,6 +59,14 @@ _FULL_WIDTH = {code: chr(code - 0xFEE0) for code in (*range(0xFF10, 0xFF1A), 0xF
 _FULL_WIDTH |= {0xFF0D: "-", 0xFF0F: "/", 0xFF0E: ".", 0xFF1D: "="}
 _UNIT = "|".join(re.escape(unit) for unit in sorted(_UNITS, key=len, reverse=True))
 _N = r"\d+(?:\.\d+)?"
+_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"
+_SQUARED = {
+    code: unicodedata.normalize("NFKC", chr(code)).translate({0x32: "²", 0x33: "³"})
+    for code in range(0x3380, 0x33E0)
+}
+"""Units in one character, such as ㎡."""
+_PLAYED = re.compile("[战获取]胜|击败|赢|输给|不敌|[战打]平|比分|半场|领先|落后")
+_PAUSES = re.compile("[，。！？；,;!?]")
 
 
 def amount(digits: str) -> str:
@@ -87,6 +103,17 @@ def number(text: str) -> str:
     return amount(whole) + (f"点{spelled(part)}" if part else "")
 
 
+def _power(match: re.Match[str]) -> str:
+    exponent = unicodedata.normalize("NFKC", match.group()).replace("−", "负")
+    return f"的{exponent}次方" if exponent not in ("2", "3") else f"的{'平立'[int(exponent) - 2]}方"
+
+
+def _score(match: re.Match[str]) -> str:
+    before = _PAUSES.split(match.string[: match.start()])[-1]
+    after = _PAUSES.split(match.string[match.end() :])[0]
+    return f"{match[1]}比{match[2]}" if _PLAYED.search(before + after) else match.group()
+
+
 def _telephone(match: re.Match[str]) -> str:
     groups = re.findall(r"\d+", match.group())
     return "，".join(spelled(group, telephone=True) for group in groups)
@@ -106,7 +133,9 @@ def _time(match: re.Match[str]) -> str:
 
 
 def _dotted(match: re.Match[str]) -> str:
-    return "点".join(spelled(group) for group in match.group().split("."))
+    parts = match.group().split(".")
+    read = amount if all(part == str(int(part)) and len(part) < 3 for part in parts) else spelled
+    return "点".join(map(read, parts))
 
 
 def _per(match: re.Match[str]) -> str:
@@ -124,34 +153,54 @@ def _vulgar(match: re.Match[str]) -> str:
 
 def _prices(match: re.Match[str]) -> str:
     sign, low, high, scale = match.groups()
-    return f"{low}到{high}{scale or ''}{_MONEY[sign]}"
+    return f"{_rounded(low)}到{_rounded(high)}{scale or ''}{_MONEY[sign]}"
 
 
 def _money(match: re.Match[str]) -> str:
-    return f"{match.group(2)}{match.group(3) or ''}{_MONEY[match.group(1)]}"
+    return f"{_rounded(match.group(2))}{match.group(3) or ''}{_MONEY[match.group(1)]}"
+
+
+def _rounded(price: str) -> str:
+    return price.rstrip("0").rstrip(".") if "." in price else price
 
 
 _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"(?<=\d),(?=(?:\d{2},)*\d{3}(?!\d))", ""),
+    (r"[₀-₉]+", lambda m: unicodedata.normalize("NFKC", m.group())),
     (r"(\d*)([¼-¾⅐-⅞])", _vulgar),
     (r"(?<![\d/])24/7(?![\d/])", "全天候"),
     (r"(?<![\d.])(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?![\d.])", _date),
     (
-        r"(?<!\d)(?:0\d{2,3}-\d{7,8}|\d{3,4}(?:-\d{3,4}){2,}|"
+        r"(?<!\d)(?:0\d{2,3}-\d{3,4}[ -]?\d{4}|\d{3,4}(?:-\d{3,4}){2,}|"
         r"(?:\+86[ -]?)?1[3-9]\d([ -]?)\d{4}\1\d{4})(?!\d)|(?<=[打拨])\s?\d{3,5}(?![\d分折])",
         _telephone,
     ),
     (r"(?<!\d)\d+(?:\.\d+){2,}", _dotted),
     (r"(?<![\d:])([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?(?!\d)", _time),
     (r"(?<=\d)[:：](?=\d)", "比"),
+    (r"(?<![\d.-])(\d{1,3})\s?[-–]\s?(\d{1,3})(?![\d.-])", _score),
+    (r"(?<!\d)(\d{1,2})·(\d{1,2})(?!\d)", lambda m: spelled(m[1] + m[2])),
+    (
+        r"(?<!\d号)(?<=[码号编])((?:是|为|[:：])\s?|\s?#?(?=\d{5}))#?(\d{3,})(?![\d.])",
+        lambda m: m[1] + spelled(m[2]),
+    ),
+    (r"(?<=[A-Za-z])(?![1-9]00(?!\d))\d{3,}(?![\d.])", lambda m: spelled(m.group())),
+    (
+        r"(?<!\d)\d0(?=后)|(?<=公元)前?\d+(?=年)",
+        lambda m: m.group().strip("0123456789") + spelled(m.group()),
+    ),
     (r"(?<!\d)(\d{4})(?=年|[-–—~～至到]\d{4}年)", lambda m: spelled(m.group())),
     (rf"([¥￥$€£])\s?({_N})\s?[-–—~～]\s?[¥￥$€£]?({_N})\s?([千万亿]+)?", _prices),
-    (rf"([¥￥$€£])\s?({_N})\s?([千万亿]+)?", _money),
-    (r"(?<!\d)[-−](?=\d+(?:\.\d+)?\s?(?:℃|°C|摄氏度|度))", "零下"),
-    (rf"({_N})\s?({_UNIT})(?![A-Za-z²³])", _unit),
+    (rf"([¥￥$€£])\s?({_N})\s?([千万亿]+)?元?", _money),
+    (rf"(?<!\d)[-−](?={_N}\s?(?:[~～到至]\s?{_N}\s?)?(?:℃|°C|摄氏度|度))", "零下"),
+    (rf"(?<=\d)[{_SUPERSCRIPTS}]+", _power),
+    (rf"({_N}|方)\s?({_UNIT})(?![A-Za-z²³])", _unit),
+    (rf"[{_SUPERSCRIPTS}]+", _power),
     (r"(?<=\d)\s+[-−–]\s+(?=\d)", "减"),
     (rf"(?<=[\d%年月日号点分度{_DIGITS}])\s?[-–—~～]\s?(?=[\d{_DIGITS}两十])", "到"),
     (rf"({_N})\s?%", _per),
+    (r"(?<![\d/])(\d{2,3})/(\d{2,3})(?=毫米汞柱)", r"\1比\2"),
+    (r"(?<=[\u4e00-\u9fff])/(?=(?:[年月日天周次晚秒人斤]|小时|分|公斤))", "每"),
     (r"(?<![\d/])(\d+)/(\d+)(?![\d/])", lambda m: f"{amount(m.group(2))}分之{amount(m.group(1))}"),
     (r"(?<![\w)])[-−](?=\d)", "负"),
     (rf"(?<![\d.第])2(?=\s?(?:{_MEASURES}))", "两"),
@@ -166,7 +215,7 @@ _SPACE_BEFORE = re.compile(r"\s+(?=[,.;:!?])|(?<=[,.;:!?])(?:\s*,)+")
 
 def chinese_form(text: str) -> str:
     """Return ``text`` with numbers and signs in characters and punctuation as Kokoro knows it."""
-    text = text.translate(_FULL_WIDTH)
+    text = text.translate(_FULL_WIDTH | _SQUARED)
     for pattern, words in _WRITTEN:
         text = pattern.sub(words, text)
     text = _DROPPED.sub(" ", text.translate(_PUNCTUATION))
