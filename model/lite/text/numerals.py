@@ -21,6 +21,8 @@ _PLAYED = re.compile(
 )
 _ODDS = re.compile(r"\bodds\b[^.!?\d]{0,20}$")
 """What comes before a result in sports, and before odds."""
+_RATED = re.compile(r"\b(?:scor|rat(?:e|ing)|grad|mark)[a-z]*\b[^.!?\d]{0,30}$", re.IGNORECASE)
+"""What comes before a number out of another."""
 _SHORTEST_TELEPHONE = 7
 _ORDINALS = (
     *("zeroth", "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"),
@@ -118,10 +120,23 @@ def _european(match: re.Match[str]) -> str:
     return f"{match.group(1).replace('.', ',')}.{match.group(2)}"
 
 
+def _code(match: re.Match[str]) -> str:
+    groups = re.split(r"[ -]", match.group())
+    return ", ".join(" ".join(_DIGITS[int(c)] if c.isdigit() else c for c in g) for g in groups)
+
+
 def _date(match: re.Match[str]) -> str:
     first, second, year = match.groups()
+    if "." in match.group() and int(second) <= 12:
+        first, second = second, first  # the day comes first
     low, high = sorted((int(first), int(second)))
     return f"{first}/{second}/{year}" if 1 <= low <= 12 and high <= 31 else match.group()
+
+
+def _proportions(match: re.Match[str]) -> str:
+    parts = match.group().split(":")
+    is_time = all(len(part) == 2 for part in parts[1:])
+    return match.group() if is_time else " to ".join(parts)
 
 
 def _vulgar(match: re.Match[str]) -> str:
@@ -150,7 +165,8 @@ def _fraction(match: re.Match[str]) -> str:
     a_pair = (above, below) in _PAIRS or part + whole == 100
     if (a_pair and not measured) or (in_turn and _is_year(max(int(part), whole))):
         return f"{above} {below}"
-    stars = whole in (10, 100) or (whole == 5 and after.startswith(" star"))
+    stars = whole in (10, 100) or (whole == 5 and ("." in above or after.startswith(" star")))
+    stars |= bool(_RATED.search(before))
     if stars and 1 < part <= whole and not measured:
         return f"{above} out of {below}"
     if "." in above:
@@ -199,6 +215,18 @@ NUMERALS: tuple[Rule, ...] = (
     ),
     (r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d.,]\d|\d)", _european),
     *DECIMAL_COMMAS,
+    (
+        r"(?<![\d/])((?:19|20)\d\d)/(\d{1,2})/(\d{1,2})(?![\d/])",
+        lambda m: f"{m[1]}-{m[2]:0>2}-{m[3]:0>2}",
+    ),
+    (r"\b((?:[Aa]t|[Ff]rom|[Uu]ntil|[Tt]ill|[Bb]y) \d{1,2})h(?!\w)", r"\1:00"),
+    (r"\b((?:[Aa]t|[Ff]rom|[Uu]ntil|[Tt]ill|[Bb]y) \d{1,2})h([0-5]\d)(?!\w)", r"\1:\2"),
+    (r"\b(0\d{3}) ?hrs\b", r"\1 hours"),
+    (r"(?<=\d0s)['’](?=\s)", ""),
+    (r"(?<=, [A-Z]{2} )\d{5}(?:-\d{4})?(?![\w-])", _code),
+    (r"\b[A-Z]{2}\d\d(?: [A-Z\d]{4}){2,7}(?: [A-Z\d]{1,3})?\b", _code),
+    (r"(?<=\d) \(0\)(?=\d)", " "),  # not dialled from abroad
+    (r"(?<![\d:])\d{1,2}(?::\d{1,2}){2,}(?![\d:])", _proportions),
     (r"(?<![\d:.])(\d{1,2})\.([0-5]\d)(?=\s?(?:[ap]\.?m\b|Uhr\b))", r"\1:\2"),
     (r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?!\d|,\d)", lambda m: m.group().replace(",", "")),
     (r"(?<![\d.,])[1-9]\d{0,2}(?:[ \u00a0\u202f\u2009.]\d{3}){2,}(?!\d|[ .,]\d)", _grouped),
@@ -221,12 +249,12 @@ NUMERALS: tuple[Rule, ...] = (
     ),
     (r"\b1-(8(?:00|33|44|55|66|77|88))(?=-[A-Z]| numbers?\b)", lambda m: f"one {_spelled(m[1])}"),
     (r"(?<![\w.])(?:\+\d{1,3}[ -]?)?\(\d{2,5}\)[ -]?\d{3,4}[ -]\d{3,4}(?!\w)", _telephone),
+    (r"(?<![\w.,:/$£€-])\+\d{7,15}(?!\w)|(?<!\w)\+\d{1,3}(?:[ -]\d{1,8}){1,5}(?!\w)", _telephone),
     (r"(?<![\w.,/:-])0\d{2,5}[ /-]\d{5,8}(?![\w/:]|[.,]\d|-\d)", _telephone),
     (
         r"(?<![\w.,/:$£€¥₹₩-])\+?\d{1,5}(?:[ -]\d{2,5}){1,5}(?![\w/:]|[.,]\d|-\d| ?%)",
         _telephone,
     ),
-    (r"(?<![\w.,:/$£€-])\+\d{7,15}(?!\w)", _telephone),
     (r"(?<![\w.-])\d{1,7}(?:-\d{1,7}){2,}(?![\w-])", _telephone),
     (r"(?<![\w.,$£€¥₹₩-])\d{6,}-\d{2,}(?![\w-])", _telephone),
     (r"(?<![\w.])\d+(?:\.\d+){2,}(?!\w|\.\d)|(?<=\bv)\d+(?:\.\d+){2,}(?!\w)", _dotted),
@@ -241,6 +269,7 @@ RANGES: tuple[Rule, ...] = (
     (rf"\b({_DAY})\.?\s?[-–—]\s?({_DAY})\b", _names),
     (rf"\b({_MONTH})\.?\s?[-–—]\s?({_MONTH})\b", _names),
     (rf"\b({_MONTH})\.? ({_DAY_OF})\s?[-–—]\s?({_DAY_OF})(?![\w:])", _days),
+    (rf"(?<=\d)\s?[-–—]\s?(?=(?:{_MONTH})\b)", " to "),
     (r"\bA\s?[-–]\s?Z\b", "A to Z"),
     (r"(?<=[%°])\s?[-–]\s?(?=\d)|(?<=°[CF])\s?[-–]\s?(?=\d)", " to "),
     (r"(?<=[\dmM.])\s?[-–]\s?(?=\d{1,2}(?::\d\d|\s?[apAP]\.?[mM]))", " to "),

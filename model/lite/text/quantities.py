@@ -54,33 +54,40 @@ _UNITS = {
     **{"kmh": "kilometer per hour", "rpm": "revolution per minute", "bpm": "beat per minute"},
     **{"ppm": "part per million", "mmHg": "millimeter of mercury", "fps": "frame per second"},
     **{"mcg": "microgram", "cc": "cubic centimeter", "px": "pixel", "MP": "megapixel"},
+    **{"mpg": "mile per gallon", "bar": "bar", "mbar": "millibar"},
     **{"Ω": "ohm", "kΩ": "kilo-ohm", "MΩ": "mega-ohm", "mΩ": "milliohm"},
 }
-_PERIODS = {"d": "day", "day": "day", "mo": "month", "person": "person"}
+_PERIODS = {"d": "day", "day": "day", "mo": "month", "person": "person", "K": "kelvin"}
+"""Names that only stand beside other units."""
 _NEEDS_SPACE = {"m", "s", "t", "J", "N"}
 """Units that are written apart: 5m may be millions, 90s a decade, 5J a seat."""
 _NEEDS_NONE = {"in"}
 """Units that are words of their own after a space."""
 _LENGTHS = [u for u, name in _UNITS.items() if name.endswith(("meter", "foot", "inch", "mile"))]
-_PLURALS = {"foot": "feet", "inch": "inches"}
-_UNCHANGED = ("hertz", "lux", "yen", "won", "baht", "dong")
+_PLURALS = {"foot": "feet", "inch": "inches", "krone": "kroner", "real": "reais"}
+_UNCHANGED = ("hertz", "lux", "bar", "yen", "won", "baht", "dong")
 """Names that are their own plurals."""
 _DOLLARS = {"C": "Canadian", "CA": "Canadian", "A": "Australian", "AU": "Australian"}
 _DOLLARS |= {"NZ": "New Zealand", "HK": "Hong Kong", "S": "Singapore"}
 _CODES = {"USD": "U.S. dollar", "CAD": "Canadian dollar", "AUD": "Australian dollar"}
 _CODES |= {"EUR": "euro", "GBP": "pound", "CHF": "Swiss franc", "INR": "rupee", "JPY": "yen"}
 _NAMED = _CODES | {f"{short}$": f"{name} dollar" for short, name in _DOLLARS.items()}
+_NAMED["R$"] = "Brazilian real"
 _NAMED |= {sign: name for sign, name in _SIGNED.items() if sign not in "$£€¥₹₩"}
 """What comes before an amount that the normaliser does not know."""
+_LOCAL = _CODES | {"zł": "zloty", "Kč": "koruna", "kr": "krone", "Ft": "forint"}
+"""What comes after an amount."""
 _SCALE_WORDS = ("hundred", "thousand", "million", "billion", "trillion")
 _SCALES = {
     **{"k": "thousand", "K": "thousand", "m": "million", "M": "million", "mn": "million"},
-    **{"b": "billion", "B": "billion", "bn": "billion", "tn": "trillion", "T": "trillion"},
+    **{"b": "billion", "B": "billion", "bn": "billion"},
+    **{"tn": "trillion", "T": "trillion", "mln": "million", "Mio": "million", "mio": "million"},
+    **{"mil": "million", "mld": "billion", "Mrd": "billion", "mrd": "billion"},
     **{word: word for word in _SCALE_WORDS},
     **{"lakh": "lakh", "lakhs": "lakh", "crore": "crore", "crores": "crore"},
 }
 _ATTRIBUTIVE = re.compile(r"\b(?:an?|this|another|my|your|his|our|their) $", re.IGNORECASE)
-_NOUN = re.compile(
+NOUN = re.compile(
     r" (?!(?:of|per|to|or|and|in|at|for|from|off|is|was|are|were|has|had|should|will|would|can|"
     r"could|if|when|because|every|each|last|next|on|by|with|as|than|but) )[A-Za-z]{2}"
 )
@@ -100,11 +107,26 @@ _ANY = _either(_UNITS)
 _SPACED = _either(set(_UNITS) - _NEEDS_NONE)
 _CLOSE = _either(set(_UNITS) - _NEEDS_SPACE)
 _PER = _either(_UNITS | _PERIODS)
+_FACTOR = rf"({_PER})(⁻?[¹²³])?"
+_PRODUCT = rf"(?:{_PER})(?:⁻?[¹²³])?(?:[·⋅](?:{_PER})(?:⁻?[¹²³])?)*"
+_COMPOUND = rf"(?=[^\s,;]*[·⋅/⁻]){_PRODUCT}(?:/(?:\({_PRODUCT}\)|{_PRODUCT}))*"
 _LENGTH = _either(_LENGTHS)
 _PART = rf" (?:hal(?:f|ves)|thirds?|quarters?|[a-z]+ths?|{'|'.join(_SCALE_WORDS)})(?= )"
 _AMOUNT = rf"(?<![\w$£€¥₹₩#])(?<![\w$£€¥₹₩][.,])({NUMBER}(?:{_PART})?|[½¼¾])"
 _END = r"(?![\w²³/'’-])(?:\.(?= [a-z]))?"
 _SCALE = rf"(?:\s?({_either(_SCALES)})(?!\w))?"
+_MILLIONS = re.compile(
+    r" (?:people|(?!(?:this|thus|plus|does|always|perhaps|hurdles|\w+wa[ry]d?s)\b)"
+    r"[a-z]{3,}[a-rt-z]s)\b"
+)
+_SEVERAL = re.compile(r"(?:\d|\b(?:[Tt]he|two|three|four|five|six|several|both|these|some)) $")
+"""What is counted in "5m users", and before "5m cables"."""
+_FUNDS = re.compile(
+    r"\b(?:rais|invest|earn|spen[dt]|worth|paid|pay|cost|fund|revenue|profit|budget|valu|sold|sales|"
+    r"loss)[a-z]*\b[^.!?\d]{0,20}$"
+)
+_MEASURED = re.compile(r" (?:above|high|off|up|long|deep|tall|wide|away|from)\b")
+"""What comes before "5m in funding", and after 5m where it is a length nevertheless."""
 _PHONES = r"(?<!\b[2-6]g(?= (?:network|internet|phone|service|signal)))"
 
 
@@ -119,7 +141,7 @@ def plural(name: str) -> str:
 def _is_before_noun(match: re.Match[str]) -> bool:
     """Return whether ``match`` is the measure in, say, "a 60 W bulb"."""
     before = match.string[: match.start()]
-    return bool(_ATTRIBUTIVE.search(before) and _NOUN.match(match.string, match.end()))
+    return bool(_ATTRIBUTIVE.search(before) and NOUN.match(match.string, match.end()))
 
 
 def _counted(match: re.Match[str], name: str) -> str:
@@ -132,7 +154,7 @@ def _counted(match: re.Match[str], name: str) -> str:
 
 
 def _power(name: str, sign: str | None) -> str:
-    if not sign:
+    if not sign or sign == "¹":
         return name
     if name == "second":
         return f"second {'squared' if sign in '²2' else 'cubed'}"
@@ -154,10 +176,20 @@ def _area(match: re.Match[str]) -> str:
     return _counted(match, _power(_UNITS[match.group(2)], match.group(3)))
 
 
-def _rate(match: re.Match[str]) -> str:
-    _, unit, power, per, per_power = match.groups()
-    name = (_UNITS | _PERIODS)[per]
-    return f"{_counted(match, _power(_UNITS[unit], power))} per {_power(name, per_power)}"
+def _compound(match: re.Match[str]) -> str:
+    """Read units that are multiplied (·) and divided (/, or a negative exponent)."""
+    above, *below = (re.findall(_FACTOR, part) for part in match.group(2).split("/"))
+    times = [_power(_named(unit), power) for unit, power in above if "⁻" not in power]
+    per = [[(unit, power[1:])] for unit, power in above if "⁻" in power] + below
+    divisors = [" ".join(_power(_named(unit), power) for unit, power in part) for part in per]
+    return " per ".join([_counted(match, " ".join(times)), *divisors])
+
+
+def _millions(match: re.Match[str]) -> str:
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    counted = _MILLIONS.match(after) and not _SEVERAL.search(before)
+    paid = _FUNDS.search(before) and not _MEASURED.match(after)
+    return f"{match.group(1)} million" if counted or paid else match.group()
 
 
 def _duration(match: re.Match[str]) -> str:
@@ -173,15 +205,19 @@ DECIMAL_COMMAS: tuple[Rule, ...] = (
         r"\1.\2",
     ),
     (rf"(?<={CURRENCY})(\s?\d+),(\d\d)(?![\d,])", r"\1.\2"),
+    (rf"(?<![\d.,])([1-9]\d{{0,2}})\.(\d{{3}})(?=\s?(?:€|{_either(_LOCAL)})(?![\w/]))", r"\1,\2"),
     (r"(?<![\d.,])(\d{1,3}),(\d{5,})(?![\d,])", r"\1.\2"),
 )
-"""Numbers with a comma that no list or thousand explains."""
+"""Numbers with a comma that no list or thousand explains, and prices with a point that one does."""
+
+COMPOUNDS: tuple[Rule, ...] = ((rf"{_AMOUNT}\s?({_COMPOUND})(?![\w/])", _compound),)
+"""To be tried before exponents are read."""
 
 UNITS: tuple[Rule, ...] = (
     (r"(?<!\w)(\d+)\s?(h)\s?(\d{1,2})(?:\s?m(?:in)?)?(?!\w)", _duration),
     (r"(?<!\w)(\d+)\s?(m)(?:in)?\s?(\d{1,2})\s?s(?!\w)", _duration),
     (rf"(?<=\d)\s?(L|l|g|kcal|kWh)/(?=100\s?(?:{_ANY})\b)", lambda m: f" {m[1]} per "),
-    (rf"{_AMOUNT}\s?({_ANY})([²³])?/({_PER})([²³])?(?![\w/])", _rate),
+    (rf"{_AMOUNT} st (?=\d+ lbs?\b)", r"\1 stone "),
     (
         r"(?<![\w/])(km|mi|m)/([hs])(?![\w/])",
         lambda m: f"{plural(_UNITS[m[1]])} per {_UNITS[m[2]]}",
@@ -195,10 +231,12 @@ UNITS: tuple[Rule, ...] = (
     ),
     (rf"{_AMOUNT} ({_SPACED}){_END}", _unit),
     (rf"{_AMOUNT}({_CLOSE}){_END}{_PHONES}", _unit),
-    (rf"(?<![\w.])(\d+\.\d+|\d+[1-9])(s){_END}", _unit),
+    (rf"(?<![\w.])(?<![A-Z]-)(?<!\bthe )(\d+\.\d+|\d+[1-9])(s){_END}", _unit),
+    (rf"{_AMOUNT}m(?! (?:race|sprint|dash)\b){_END}", _millions),
     (rf"{_AMOUNT}(m)(?= (?:wide|tall|long|deep|high|away|apart|thick)\b)", _unit),
-    (rf"{_AMOUNT}(m){_END}(?!{_NOUN.pattern})", _unit),
+    (rf"{_AMOUNT}(m){_END}(?!{NOUN.pattern})", _unit),
     (rf"{_AMOUNT} (in)\.?(?= (?:tall|wide|long|deep|high|thick|of rain|of snow)\b)", _unit),
+    (r"(?:(?<=°[CF])|(?<=[°%])|(?<=[a-z]{3}s))\s?/\s?(?=\d)", ", "),
     (r"(?:(?<=ters)|(?<=feet)|(?<=ches)|(?<=ards)) [x×] (?=\d)", " by "),
     (rf"{_AMOUNT}m(?= (?:race|sprint|dash|hurdles)\b)", r"\1 meter"),
     (rf"{_AMOUNT}-({_ANY})(?= [a-z])", lambda m: f"{m[1]} {_UNITS[m[2]]}"),
@@ -237,7 +275,7 @@ def _after(match: re.Match[str]) -> str:
     number, scale, sign = match.groups()
     if sign in "$£€" and re.search(r"\.\d\d$", number) and not scale:
         return f"{sign}{number}"  # euros and cents
-    name = (_SIGNED | _CODES)[sign]
+    name = (_SIGNED | _LOCAL)[sign]
     return f"{number} {_SCALES[scale]} {plural(name)}" if scale else _counted(match, name)
 
 
@@ -252,9 +290,10 @@ def _price(match: re.Match[str]) -> str:
 
 
 MONEY: tuple[Rule, ...] = (
+    (r"(?<=\d)(\s?(?:[Mm]io|[Mm]rd|mil|ml[dn]))\.", r"\1"),
     (r"\bUS\$\s?(?=\d)", "$"),
     (
-        rf"(?<!\w)({_either(_NAMED)})\s?({NUMBER}){_SCALE}(?:\.-(?!\w))?(?!\w)",
+        rf"(?<!\w)({_either(_NAMED)})\s?({NUMBER}){_SCALE}(?:\.[-–](?!\w))?(?!\w)",
         lambda m: _counted_money(m[2], m[3], _NAMED[m[1]]),
     ),
     (rf"({CURRENCY})\s?[-−](?=\d)", r"minus \1"),
@@ -265,10 +304,11 @@ MONEY: tuple[Rule, ...] = (
     (rf"(?<![\w)])[-−–](?={CURRENCY}\d)", "minus "),
     (rf"({CURRENCY})\s?({NUMBER})\s?({_either(_SCALES)})(?!\w)", _scaled),
     (rf"({NUMBER}){_SCALE}\s?({CURRENCY})(?!\d)", _after),
-    (rf"({NUMBER}){_SCALE}\s?({_either(_CODES)})(?!\w)", _after),
+    (rf"({NUMBER}){_SCALE}\s?({_either(_LOCAL)})(?!\w)", _after),
     (
         rf"({CURRENCY}{NUMBER}|\b(?:dollars|euros|pounds|rupees))\s?/\s?([A-Za-z]+)(²)?(?!\w)",
         _price,
     ),
     (r"([$£€])(\d+)(?![\d.,])", _bill),
+    (r"(?<=\d)\s?(bn|tn|mn|ml[dn]|[Mm]io|[Mm]rd)(?!\w)", lambda m: f" {_SCALES[m[1]]}"),
 )

@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from model.lite.text.names import NAMES, roman
+from model.lite.text.names import NAMES, POSITION, SENTENCE, roman
 from model.lite.text.numerals import NUMERALS, RANGES, ordinal
-from model.lite.text.quantities import MONEY, UNITS, Rule
+from model.lite.text.quantities import COMPOUNDS, MONEY, NOUN, NUMBER, UNITS, Rule
 
 _OPERAND = r"[\w)\]°%²³!]"
 _NEXT = r"[\w(√∞.$£€-]"
@@ -26,23 +26,20 @@ _SIGNS = {
     "≈": "about",
     "√": "the square root of",
     "∛": "the cube root of",
-    "∞": "infinity",
     "∑": "the sum of",
     "∏": "the product of",
     "∫": "the integral of",
     "∂": "partial",
     "∈": "in",
+    "∇": "del",
+    "⊥": "perpendicular to",
+    "⋯": "…",
+    "⇌": "in equilibrium with",
     "∉": "not in",
-    "∀": "for all",
-    "∃": "there exists",
     "∅": "the empty set",
-    "∪": "union",
-    "∩": "intersection",
-    "⊂": "subset of",
     "∧": "and",
     "∨": "or",
     "¬": "not",
-    "∴": "therefore",
     "↔": "and",
     "⇔": "and",
     "↑": "up",
@@ -60,12 +57,18 @@ _ABBREVIATIONS = {
     },
 }
 """Abbreviations before a number that the normaliser does not know."""
-_SENTENCE = "A|An|And|At|But|He|I|If|In|It|On|She|That|The|Then|There|They|This|Turn|We|You"
-"""Words that begin a sentence after "Main St."."""
+_DIMENSION = rf"(?! [a-z]*(?:grams?|liters?|minutes?|seconds?|hours?)\b){NOUN.pattern}"
+"""What follows 4×100 where it is "by"."""
 _COMPARED = "a|an|as|better|bigger|faster|higher|larger|less|longer|more|slower|smaller|the"
 """Words before which 3x is "three times"."""
-_KINGS = "Charles|Edward|Elizabeth|Francis|George|Henry|James|John|Louis|Mary|Napoleon|Paul|Philip"
-_KINGS += "|Richard|William"
+_SUPERSCRIPTS = "".join(
+    c
+    for c in map(chr, range(0x2080))
+    if unicodedata.decomposition(c)[:7] == "<super>" and len(unicodedata.normalize("NFKC", c)) == 1
+)
+_SINGLE = "²³ªº"
+"""What is no exponent, or read as "squared" and "cubed", where it stands alone."""
+_TRIGONOMETRY = {"sin": "sine", "cos": "cosine", "tan": "tangent"}
 
 
 def _raised(match: re.Match[str]) -> str:
@@ -81,8 +84,19 @@ def _height(match: re.Match[str]) -> str:
     return f"{match.group(1)} feet {match.group(2)} inches"
 
 
-def _regnal(match: re.Match[str]) -> str:
-    return f"{match.group(1)} the {ordinal(roman(match.group(2)))}"
+def _bounded(match: re.Match[str]) -> str:
+    """Read an integral or a sum with its bounds."""
+    low, high = (unicodedata.normalize("NFKC", bound) for bound in match.group(2, 3))
+    return f" {_SIGNS[match.group(1)].removesuffix(' of')} from {low} to {high} of "
+
+
+def _by_its_name(match: re.Match[str]) -> str:
+    return f" {unicodedata.name(match.group(), '').lower().removesuffix(' operator')} "
+
+
+def _letter(match: re.Match[str]) -> str:
+    name = unicodedata.name(match.group()).partition(" WITH")[0].split()[-1].lower()
+    return f" {'lambda' if name == 'lamda' else name} "
 
 
 def _century(match: re.Match[str]) -> str:
@@ -96,8 +110,10 @@ def _inches(match: re.Match[str]) -> str:
 
 _WRITTEN: tuple[Rule, ...] = (
     (r"<!--+", " "),
+    (r"(?<=\d)\s?[º˚]\s?(?=[CF]\b)", "°"),
     (r"<(/?)([A-Za-z][\w:-]*(?:,\s*\w+)*(?:\s+[\w:-]+=\"[^\"<>]*\")*)\s*/?>", _tag),
     *((rf"\b{short} ?(?=\d)", f"{word} ") for short, word in _ABBREVIATIONS.items()),
+    POSITION,
     (r"(?<!\w)(\d)\s?['′’]\s?(\d{1,2})\s?(?:[\"″”]|'')", _height),
     (r"(?<!\w)([4-7])['′’](1[01]|\d)(?![\w'\"])", _height),
     (r"(?<!\w)(\d{1,2})\s?ft\.?\s?(\d{1,2})\s?in\b\.?", _height),
@@ -106,20 +122,23 @@ _WRITTEN: tuple[Rule, ...] = (
     (r"(?<=\d)\s?″(?!\w)", " inches"),
     (r"(?:(?<=/\d)|(?<=/\d\d))\"|(?<=\d)\"(?= [a-z])", _inches),
     *NAMES,
-    (r"(?<=\d)!(?=\s*[=)+*/×-])|(?<=\b[nk])!(?=\s*[=)+*/×-])", " factorial"),
+    (r"(?<=\d)!(?=\s*[=)+*/×-])|(?<=\b[nk])!(?=\s*[=)+*/×-]| [a-z])", " factorial"),
     *NUMERALS,
-    (r"(?<=[\w)])([⁺⁻][⁰¹²³⁴-⁹]+|[⁰¹⁴-⁹][⁰¹²³⁴-⁹]*|[²³][⁰¹²³⁴-⁹]+)", _raised),
+    *COMPOUNDS,
+    (r"([∫∑∏])([₀-₉₋ᵢₙ]+)([⁰¹²³⁴-⁹⁻ⁿ∞]+)", _bounded),
+    (r"\b(sin|cos|tan)(?=[²³⁻]|\((?!s\))|\s?[α-ωx]\b)", lambda m: _TRIGONOMETRY[m[1]]),
+    (r"(?<=\b[a-zA-Z])(?:′|'(?=\())", " prime "),
+    (rf"(?<=[\w)])(?![{_SINGLE}](?![{_SUPERSCRIPTS}]))([{_SUPERSCRIPTS}]+)", _raised),
     (r"(?<![\d:])(\d{1,3}):(\d)(?![\d:])", r"\1 to \2"),
     (r"(?<![\d:,.])1:(?=\d{3}|\d{1,3},\d{3})", "1 to "),
     (r"(\d)[eE]([+-]?\d{1,3})(?!\w)", r"\1 times 10^\2"),
     (r"(?<![\w.])\.(?=\d)", "point "),
-    (r"(?<=\d) x (?=\d)", " times "),
     (r"(?<=\d)x(?=\d)", " by "),
     (rf"(?<=\d)x(?=(?: (?:{_COMPARED})|/[a-z]+)\b)", " times"),
     (r"(?<=[a-z] )(Ave|Blvd|Rd|Pkwy)\b(?!\.| Maria)", r"\1."),
     (r"(?<=[a-z] )([A-Z][a-z]+ )Dr\b\.?(?= [a-z]|\s*[,;]|\.?$)", r"\1Drive"),
-    (rf"(?<=[a-z] )St\.(?= (?:{_SENTENCE})\b)", "Street."),
-    (rf"\b({_KINGS}) ([IVX]+)(?=['’]s\b)", _regnal),
+    (rf"(?<=[a-z] )St\.(?= (?:{SENTENCE})\b)", "Street."),
+    (r"(?<=[a-z] )St(?=,|$)", "Street"),
     (r"\b[IVX]+(?= (?:and [IVX]+ )?centur(?:y|ies)\b)", _century),
     (r"\bWW(I{1,2})\b", lambda m: f"World War {len(m[1])}"),
     (r"\b(UTC|GMT)[-−–](?=\d)", r"\1 minus "),
@@ -131,7 +150,9 @@ _WRITTEN: tuple[Rule, ...] = (
     (r"(?<=[=<>≈≤≥+×÷*] )([1-9])(?=\d{3}(?![\d.,:-]))", r"\1,"),  # no year
     # Signs between and before numbers
     (r"(?<=\d)\s*\*\*\s*(?=[\d(-])", " to the power of "),
-    (rf"(?<={_OPERAND})\s*[×⋅·✕]\s*(?={_NEXT})", " times "),
+    (rf"(?<=\d)\s?[x×]\s?(?={NUMBER}(?:-[a-z]|\s?@|{_DIMENSION}))", " by "),
+    (rf"(?<={_OPERAND})\s*[×⋅·✕]\s*(?={_NEXT})|(?<=\d) x (?=\d)", " times "),
+    (r"(?<=\d) % (?=\d)", " mod "),
     (r"(?<=[\d)])\s*\*\s*(?=[\w(-])|(?<=\b\w)\s*\*\s*(?=\w\b)", " times "),
     (rf"(?<={_OPERAND})\s*÷\s*(?={_NEXT})", " divided by "),
     (r"(?<=[\d)])\s+/\s+(?=[\d(])", " divided by "),
@@ -141,7 +162,7 @@ _WRITTEN: tuple[Rule, ...] = (
     (r"(?<=[(=<>*/+^≤≥≈ ])[-−]\s?(?=\d)|−", " minus "),
     (rf"(?<={_OPERAND})\s*(?:<=|≤|⩽)\s*(?={_NEXT})", " less than or equal to "),
     (rf"(?<={_OPERAND})\s*(?:>=|≥|⩾)\s*(?={_NEXT})", " greater than or equal to "),
-    (rf"(?<={_OPERAND})\s*(?:!=|≠|<>)\s*(?={_NEXT})", " is not equal to "),
+    (rf"(?<={_OPERAND})\s*(?:!==?|≠|<>)\s*(?={_NEXT})", " is not equal to "),
     (rf"(?:(?<=\b\w)|(?<=[\d)]))\s*≈\s*(?={_NEXT})", " is about "),
     (rf"(?<={_OPERAND})\s*={{1,3}}\s*(?={_NEXT})", " equals "),
     (rf"(?<={_OPERAND})\s*<\s*(?={_NEXT})", " less than "),
@@ -152,6 +173,8 @@ _WRITTEN: tuple[Rule, ...] = (
     (r">\s*(?=\d)", "more than "),
     (r"[≈~∼]\s*(?=[\d$£€])", "about "),
     *((sign, f" {words} ") for sign, words in _SIGNS.items()),
+    (r"[\u2200-\u22ff]", _by_its_name),
+    (r"[Α-ΡΣ-ώ]", _letter),
     (r"\b([CF])#(?!\w)", r"\1 sharp"),
     (r"(?<=\S )\*(?= \S)", "asterisk"),
     (rf"(?<={_OPERAND})\s*\+\s*(?=[\w(√])(?<!\+)", " plus "),
