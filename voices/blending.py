@@ -22,6 +22,8 @@ from voices.pack import CovoVoice, LiteVoice, VoicePack
 from voices.tuning import VoiceTuning
 
 STYLE_FILE = "style.bin"
+_MOST_WEIGHT = 1e6
+"""Above all that anybody means, and far below what a sum of weights can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ def parse_share(text: str) -> tuple[str, float]:
         weight = float(written) if colon else 1.0
     except ValueError:
         weight = math.nan
-    if not (name and 0 < weight < math.inf):
+    if not (name and 0 < weight <= _MOST_WEIGHT):
         raise VoiceError(f"{text!r} is no part of a blend: write NAME:WEIGHT, such as heart:0.7")
     return name, weight
 

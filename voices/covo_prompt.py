@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voices.errors import VoiceError
+from voices.folders import check_readable
 
 TOKEN_FILE = "prompt_token.npy"
 LATENT_FILE = "prompt_latent.npy"
@@ -95,11 +96,14 @@ def load_array(path: Path, dtype: np.dtype[Any], shape: tuple[int | None, ...]) 
     Raises: VoiceError.
     """
     try:
+        check_readable(path)
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError as error:
         raise VoiceError(
             f"{path} is missing: a Covo voice consists of {', '.join(PROMPT_FILES)}"
         ) from error
+    except OSError as error:
+        raise VoiceError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # numpy parses the header as Python, and fails as a parser may
         raise VoiceError(f"{path} is not a numpy array file: {error}") from error
     if not isinstance(array, np.ndarray):  # e.g. a renamed .npz

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from voices.covo_prompt import load_array
 from voices.errors import VoiceError
+from voices.folders import check_readable
 
 KOKORO_SHAPE = (510, 1, 256)
 """A Kokoro voice: one style vector (1, 256) per phoneme count, raw little-endian float32
@@ -68,6 +69,7 @@ def check_data(data: Path, sha256: str = "") -> None:
     Raises: VoiceError.
     """
     try:
+        check_readable(data)
         content = data.read_bytes()
     except OSError as error:
         raise VoiceError(f"cannot read {data}: {error.strerror}") from error

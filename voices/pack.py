@@ -45,6 +45,7 @@ from numpy.typing import NDArray
 
 from voices.covo_prompt import PROMPT_FILES, CovoPrompt, load_array, read_prompt
 from voices.errors import VoiceError
+from voices.folders import check_readable
 from voices.lite_data import STATISTICS, check_data
 from voices.strict_reader import read
 from voices.tuning import AS_IT_IS, VoiceTuning
@@ -157,7 +158,9 @@ class VoicePack:
         data = [self.lite.data] if self.lite and self.lite.data else []
         data += [file for style in data if (file := style.with_suffix(STATISTICS)).exists()]
         arrays = [self.covo.folder / name for name in PROMPT_FILES] if self.covo else []
-        beside = sorted(p for p in self.folder.iterdir() if p.stem.upper() in _BESIDE)
+        beside = sorted(
+            p for p in self.folder.iterdir() if p.stem.upper() in _BESIDE and p.is_file()
+        )
         return (*data, *arrays, *beside)
 
 
@@ -228,6 +231,7 @@ def read_pack(folder: Path) -> VoicePack:
         if not path.exists():
             problem = f"it has no {FILE}" if folder.is_dir() else "it is not a folder"
             raise VoiceError(f"{folder} is not a voice pack: {problem}")
+        check_readable(path)
     except OSError as error:
         raise VoiceError(f"cannot read {path}: {error.strerror}") from error
     file = read(path, _PackFile, VoiceError, format=FORMAT)

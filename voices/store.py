@@ -160,6 +160,7 @@ class VoiceStore:
                 draft.mkdir()
                 yield draft
                 read_pack(draft)
+                self.check_new(name, replace=replace)  # meanwhile another may have been made
                 _move(draft, target)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)

@@ -161,7 +161,7 @@ def test_the_end_of_a_prompt_is_kept() -> None:
 def test_a_share_as_it_is_typed() -> None:
     assert parse_share("heart:0.7") == ("heart", 0.7)
     assert parse_share("heart") == ("heart", 1.0)
-    for text in ("heart:", "heart:much", "heart:0", "heart:-1", "heart:nan", "heart:inf", ":1", ""):
+    for text in ("heart:", "heart:much", "heart:0", "heart:-1", "heart:nan", "heart:1e9", ":1", ""):
         with pytest.raises(VoiceError, match="is no part of a blend: write NAME:WEIGHT"):
             parse_share(text)
 

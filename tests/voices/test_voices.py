@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 from covo_cli.settings.settings import Settings
 from tests.fakes.voices import COVO, LITE, TOP, make_pack, save_prompt
 from voices.errors import VoiceError
+from voices.folders import MOST_BYTES
 from voices.library import library_middle, library_voiceprints
 from voices.lite_data import STATISTICS_SIZE, Statistics
 from voices.pack import read_pack
 from voices.store import BUILTIN, VoiceStore
+from voices.writing import write_pack
 
 
 @pytest.fixture
@@ -306,6 +309,39 @@ def test_what_cannot_be_added_leaves_no_trace(store: VoiceStore, tmp_path: Path)
     store.add(make_pack(tmp_path / "new", "anna"))
     with pytest.raises(VoiceError, match="a voice anna exists already"):
         store.add(tmp_path / "new" / "anna")
+
+
+def test_what_never_ends_is_not_read(store: VoiceStore, tmp_path: Path) -> None:
+    for file in ("voice.toml", "style.bin", "prompt_token.npy", "voiceprint.npy"):
+        for kind in ("pipe", "endless", "huge"):
+            folder = make_pack(tmp_path / file / kind)
+            (folder / file).unlink(missing_ok=True)
+            if kind == "pipe":
+                os.mkfifo(folder / file)
+            elif kind == "endless":
+                (folder / file).symlink_to("/dev/zero")
+            else:
+                with (folder / file).open("wb") as sparse:
+                    sparse.truncate(MOST_BYTES + 1)
+            why = "too many" if kind == "huge" else "a device or a pipe"
+            with pytest.raises(VoiceError, match=rf"cannot read .*{file}: .*{why}"):
+                store.add(folder)
+    folder = make_pack(tmp_path / "new")
+    (folder / "README").mkdir()
+    os.mkfifo(folder / "LICENSE")
+    assert store.add(folder).name == "anna"
+
+
+def test_of_two_voices_made_at_once_the_first_stays(store: VoiceStore, tmp_path: Path) -> None:
+    first = make_pack(tmp_path / "one", parts=LITE)
+    second = make_pack(tmp_path / "other", parts=COVO)
+    slower = store.new("anna")
+    write_pack(read_pack(second), slower.__enter__())
+    store.add(first)
+    with pytest.raises(VoiceError, match="a voice anna exists already"):
+        slower.__exit__(None, None, None)
+    assert store.get("anna").engines == ("lite",)
+    assert [path.name for path in (tmp_path / "user").iterdir()] == ["anna"]
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(

@@ -136,7 +136,7 @@ def add(
             f"{shlex.quote(str(folder))} --name NAME`"
         )
     pack = store.add(folder, name, replace=_may_replace(store, name, yes=yes))
-    typer.echo(f"Added {pack.name} (for {', '.join(pack.engines)}; licence: {pack.licence})")
+    _tell(f"Added {pack.name} (for {', '.join(pack.engines)}; licence: {pack.licence})")
 
 
 def export(
@@ -146,12 +146,13 @@ def export(
     ] = Path(),
 ) -> None:
     """Write a voice as a pack, for `covo voices add`."""
+    from covo_cli.process.text import clean
     from voices.writing import export_pack
 
     store = voice_store()
     pack = store.get(name)
     written = export_pack(pack, store.voiceprint(pack), folder)
-    typer.echo(f"{written} (licence: {pack.licence})")
+    typer.echo(f"{written} (licence: {clean(pack.licence)})")
 
 
 def remove(
@@ -206,7 +207,14 @@ def _save(store: VoiceStore, name: str, build: Callable[[Path], VoicePack], *, y
             store, name, build, lambda: measurer(weight_store(), store), replace=replacing
         )
     engines = ", ".join(pack.engines)
-    typer.echo(f"Saved {name}: {pack.description} (for {engines}; licence: {pack.licence})")
+    _tell(f"Saved {name}: {pack.description} (for {engines}; licence: {pack.licence})")
+
+
+def _tell(line: str) -> None:
+    """Print ``line``, in which a pack may have commands for the terminal."""
+    from covo_cli.process.text import clean
+
+    typer.echo(clean(line))
 
 
 def _may_replace(store: VoiceStore, name: str, *, yes: bool) -> bool:

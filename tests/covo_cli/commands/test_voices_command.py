@@ -179,7 +179,10 @@ def test_a_voice_is_used_by_the_engines_that_it_serves(home: Path) -> None:
 
 def test_add_and_remove(home: Path) -> None:
     folder = make_pack(home / "new", "anna")
-    assert "lite, covo" in run("add", str(folder))
+    described = (folder / "voice.toml").read_text(encoding="utf-8")
+    described = described.replace("CC0-1.0", r"\u001b[2JCC0\n1.0")
+    (folder / "voice.toml").write_text(described, encoding="utf-8")
+    assert run("add", str(folder)) == "Added anna (for lite, covo; licence: [2JCC0 1.0)\n"
     asked = runner.invoke(app, ["voices", "add", str(folder)], input="n\n")
     assert "Replace the voice anna?" in asked.output
     assert asked.exit_code == 1
