@@ -6,11 +6,13 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audio_io.worker import Worker, join_all
 from model.errors import ToolError
@@ -19,11 +21,15 @@ from model.lite.failures import in_a_line
 from model.secrets import without_secrets
 from model.tools.tool import LIMIT_S, Arguments, Tool
 
+if TYPE_CHECKING:
+    import psutil
+
 CONNECT_S = 15.0
 """Longest wait for a server to start and to tell its tools."""
 
 _POLL_S = 0.02
-_CLOSE_S = 1.0
+_CLOSE_S = 0.5
+"""Seconds after which a server that was told to end is killed."""
 _MOST_PAGES = 20
 
 
@@ -57,6 +63,7 @@ class McpServer:
         self._client: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._started: set[psutil.Process] = set()
         self._worker = Worker(lambda: asyncio.run(self._serve()), "mcp")
 
     def connect(self) -> list[Tool]:
@@ -74,11 +81,12 @@ class McpServer:
             raise self._error(f"it has no tool {missing[0]}, only {', '.join(names)}")
         return [self._tool(t) for t in found if t.name in (self._source.only or names)]
 
-    def close(self) -> None:
-        """Disconnect, and stop a server that was started. Safe to call twice."""
+    def close(self, wait_s: float = _CLOSE_S) -> None:
+        """Disconnect, and kill what was started and lives after ``wait_s``. Safe to call twice."""
         self.stop()
-        if self._worker.is_alive():
-            join_all([self._worker], _CLOSE_S)
+        if self._worker.is_alive() and join_all([self._worker], wait_s):
+            for process in self._started:
+                _kill(process)
 
     def stop(self) -> None:
         """Let the connection end soon, also one that is still being made."""
@@ -99,7 +107,7 @@ class McpServer:
                 if source.command:
                     program, *rest = source.command
                     about = StdioServerParameters(command=program, args=rest, env=dict(source.env))
-                    transport = stdio_client(about, errlog=dropped)
+                    transport = self._watched(stdio_client(about, errlog=dropped))
                 else:
                     transport = streamable_http_client(source.url)
                 async with Client(transport) as self._client:
@@ -112,6 +120,14 @@ class McpServer:
         finally:
             self._client = None
             self._ready.set()
+
+    @asynccontextmanager
+    async def _watched(self, transport: Any) -> AsyncIterator[Any]:
+        """Note which processes ``transport`` starts; it would wait 4 s for them to end."""
+        before = _children()
+        async with transport as streams:
+            self._started = _children() - before
+            yield streams
 
     async def _list(self) -> list[Any]:
         found: list[Any] = []
@@ -185,14 +201,30 @@ def connect_all(
     def close() -> None:
         for server in servers:
             server.stop()
+        end = time.monotonic() + _CLOSE_S
         for server in servers:
-            server.close()
+            server.close(max(0.0, end - time.monotonic()))
 
     try:
         return [tool for server in servers for tool in server.connect()], close
     except ToolError:
         close()
         raise
+
+
+def _children() -> set[psutil.Process]:
+    import psutil
+
+    return set(psutil.Process().children())
+
+
+def _kill(process: psutil.Process) -> None:
+    """Kill ``process``, and what it started."""
+    import psutil
+
+    with suppress(psutil.Error):
+        for one in (*process.children(recursive=True), process):
+            one.kill()
 
 
 def _why(error: BaseException) -> str:

@@ -92,10 +92,14 @@ def test_a_server_that_cannot_be_reached_is_one_line() -> None:
 def test_a_server_that_never_answers_is_stopped(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(mcp_servers, "CONNECT_S", 2.0)
     pid = tmp_path / "pid"
-    sleeper = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    sleeper = f"""if True:
+        import os, signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        open({str(pid)!r}, "w").write(str(os.getpid()))
+        time.sleep(60)"""
     with pytest.raises(ToolError, match="no answer within 2 s"):
         connect_all([McpSource("mute", (sys.executable, "-c", sleeper))])
-    end = time.monotonic() + 8
+    end = time.monotonic() + 2
     while psutil.pid_exists(int(pid.read_text())):
         assert time.monotonic() < end, "it still runs"
         time.sleep(0.05)
