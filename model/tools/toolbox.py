@@ -99,7 +99,9 @@ class RunningTool:
 
 def trimmed(text: str) -> str:
     """Return ``text`` without control characters, cut to what a model is given."""
-    text = "".join(c if c.isprintable() or c in "\n\t" else " " for c in text).strip()
+    text = text.strip()
+    begin = text[:MOST_CHARACTERS]  # the rest may be of megabytes
+    shown = "".join(c if c.isprintable() or c in "\n\t" else " " for c in begin).strip()
     if len(text) <= MOST_CHARACTERS:
-        return text or "(done; there is no output)"
-    return f"{text[:MOST_CHARACTERS]} … (cut: {len(text):,} characters in all)"
+        return shown or "(done; there is no output)"
+    return f"{shown} … (cut: {len(text):,} characters in all)"

@@ -138,6 +138,9 @@ def test_a_long_result_is_cut_and_says_so() -> None:
     cut = trimmed("x" * 50_000)
     assert cut.startswith("x" * MOST_CHARACTERS + " … (cut: 50,000 characters")
     assert len(cut) < MOST_CHARACTERS + 50
+    begun = time.process_time()
+    assert "20,000,000 characters" in trimmed("x" * 20_000_000)
+    assert time.process_time() - begun < 0.3
 
 
 def test_output_is_bounded_at_its_limit(monkeypatch: Any) -> None:
