@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing.queues import Queue
 from pathlib import Path
-from queue import Empty, SimpleQueue
-from typing import Any
+from queue import Empty
+from threading import Thread
 
 import msgspec
 import numpy as np
@@ -67,14 +70,18 @@ def measure_runs(
             yield run, measure_run(run, seed, tell)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(jobs, context) as pool:
-        told: SimpleQueue[tuple[str, str]] = manager.Queue()  # type: ignore[assignment]
-        waiting = {pool.submit(_measure_in_process, run, seed, told): run for run in runs}
-        while waiting:
-            done, _ = wait(waiting, timeout=0.5)
-            _pass_on(told, tell)
-            for one in done:
-                yield waiting.pop(one), one.result()
+    told: Queue[tuple[str, str]] = context.Queue()
+    with ProcessPoolExecutor(jobs, context, _begin_process, (told,)) as pool:
+        waiting = {pool.submit(_measure_in_process, run, seed): run for run in runs}
+        try:
+            while waiting:
+                done, _ = wait(waiting, timeout=0.5)
+                _pass_on(told, tell)
+                for one in done:
+                    yield waiting.pop(one), one.result()
+        finally:
+            for process in multiprocessing.active_children() if waiting else ():
+                process.terminate()
 
 
 def measure_run(run: ProofRun, seed: int, tell: Tell) -> StudentFigures:
@@ -123,11 +130,29 @@ def _training(run: ProofRun, seed: int) -> TrainingConfig:
     )
 
 
-def _measure_in_process(run: ProofRun, seed: int, told: Any) -> StudentFigures:
-    return measure_run(run, seed, lambda part, how_far: told.put((part, how_far)))
+_TOLD: list[Queue[tuple[str, str]]] = []
+"""In a process of its own: where to tell how far it is."""
 
 
-def _pass_on(told: SimpleQueue[tuple[str, str]], tell: Tell) -> None:
+def _begin_process(told: Queue[tuple[str, str]]) -> None:
+    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    _TOLD.append(told)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def end() -> None:
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    Thread(target=end, daemon=True).start()
+
+
+def _measure_in_process(run: ProofRun, seed: int) -> StudentFigures:
+    return measure_run(run, seed, lambda part, how_far: _TOLD[0].put((part, how_far)))
+
+
+def _pass_on(told: Queue[tuple[str, str]], tell: Tell) -> None:
     try:
         while True:
             tell(*told.get_nowait())

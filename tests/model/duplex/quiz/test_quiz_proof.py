@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests import ROOT
@@ -68,6 +73,38 @@ def test_a_proof_of_another_size_or_seed_is_not_gone_on_with(proved):
         with pytest.raises(TrainingError, match="begun with another size or seed"):
             prove(out, size, seed=seed)
     assert {path: path.read_bytes() for path in out.glob("*.json")} == before
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from model.duplex.quiz.proof import ProofSize, prove
+if __name__ == "__main__":
+    size = ProofSize(dialogues=2, steps=1000, trials=1, controls=False, control_trials=1)
+    prove(Path(sys.argv[1]), size, jobs=2, tell=lambda *words: print(*words, flush=True))
+"""
+
+
+def test_what_trains_its_students_ends_with_a_proof_that_is_killed(tmp_path):
+    """Or it would train on, beside the proof that goes on."""
+    shutil.copytree(FOLDER / "teacher", tmp_path / "teacher")
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert any(line.startswith("student step") for line in run.stdout)  # and reads no further
+        processes = psutil.Process(run.pid).children(recursive=True)
+        run.kill()
+    assert run.returncode == -signal.SIGKILL
+    assert processes
+    while not all(map(has_ended, processes)):
+        time.sleep(0.1)
+
+
+def has_ended(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_a_teacher_that_knows_nothing_is_told(tmp_path):
