@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from model.errors import WeightsError
@@ -81,19 +81,20 @@ class _Scale:
         return cls(factor[:, None], offset[:, None])
 
     def __call__(self, x: Matrix) -> Matrix:
-        return x * self.factor + self.offset
+        scaled = x * self.factor
+        scaled += self.offset
+        return scaled
 
 
 @dataclass(frozen=True, slots=True)
 class _Convolution:
     """A convolution over time that keeps the length, but for its ``stride``.
 
-    ``weight`` has shape (out, in * taps), ``bias`` (out, 1).
+    ``weight`` has shape (taps * out, in), ``bias`` (out, 1).
     """
 
     weight: Matrix
     bias: Matrix
-    taps: int
     dilation: int = 1
     stride: int = 1
 
@@ -101,29 +102,26 @@ class _Convolution:
     def folded(cls, weights: Weights, name: str, norm: str, stride: int = 1) -> _Convolution:
         """Return the convolution ``name``, then the batch normalisation ``norm``."""
         kernel, scale = weights[f"{name}.weight"], _Scale.read(weights, norm)
-        flat = kernel.reshape(len(kernel), -1) * scale.factor
-        return cls(flat, scale.offset, kernel.shape[-1], stride=stride)
+        return cls(_tap_by_tap(kernel * scale.factor[:, None]), scale.offset, stride=stride)
 
     @classmethod
     def read(cls, weights: Weights, name: str, dilation: int = 1) -> _Convolution:
         """Return the convolution ``name``."""
         kernel = weights[f"{name}.weight"]
         bias = weights.get(f"{name}.bias", np.zeros(len(kernel), np.float32))
-        return cls(kernel.reshape(len(kernel), -1), bias[:, None], kernel.shape[-1], dilation)
+        return cls(_tap_by_tap(kernel), bias[:, None], dilation)
 
     def __call__(self, x: Matrix) -> Matrix:
-        if self.taps > 1:
-            side = self.taps // 2 * self.dilation
-            padded = np.pad(x, ((0, 0), (side, side)))
-            windows = sliding_window_view(padded, 2 * side + 1, axis=1)
-            taken = windows[:, :: self.stride, :: self.dilation].transpose(0, 2, 1)
-            x = taken.reshape(len(x) * self.taps, -1)
-        return self.weight @ x + self.bias
+        products = (self.weight @ x).reshape(-1, len(self.bias), x.shape[1])
+        return _sum_of_taps(products, self.dilation)[:, :: self.stride] + self.bias
 
 
 @dataclass(frozen=True, slots=True)
 class _Convolution2d:
-    """A square 2-D convolution with batch normalisation; ``stride`` is over frequency."""
+    """A square 2-D convolution with batch normalisation; ``stride`` is over frequency.
+
+    ``weight`` has shape (side * out, side * in), ``bias`` (out, 1).
+    """
 
     weight: Matrix
     bias: Matrix
@@ -133,17 +131,47 @@ class _Convolution2d:
     @classmethod
     def folded(cls, weights: Weights, name: str, norm: str, stride: int = 1) -> _Convolution2d:
         kernel, scale = weights[f"{name}.weight"], _Scale.read(weights, norm)
-        flat = kernel.reshape(len(kernel), -1) * scale.factor
-        return cls(flat, scale.offset, kernel.shape[-1], stride)
+        flat = kernel.swapaxes(1, 2).reshape(len(kernel), -1, kernel.shape[-1])
+        return cls(
+            _tap_by_tap(flat * scale.factor[:, None]), scale.offset, kernel.shape[-1], stride
+        )
 
     def __call__(self, x: Matrix) -> Matrix:
-        """Map shape (channels, bands, frames) to (channels out, bands / stride, frames)."""
+        """Map shape (bands, channels, frames) to (bands / stride, channels out, frames)."""
         pad = self.side // 2
-        padded = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
-        windows = sliding_window_view(padded, (self.side, self.side), axis=(1, 2))
-        taken = windows[:, :: self.stride].transpose(0, 3, 4, 1, 2)
-        product = self.weight @ taken.reshape(self.weight.shape[1], -1) + self.bias
-        return product.reshape(len(product), *taken.shape[-2:])
+        padded = np.pad(x, ((pad, pad), (0, 0), (0, 0)))
+        # A band and its neighbours, one after another in memory, are one matrix: no copy.
+        band, channel, frame = padded.strides
+        count, channels, frames = x.shape
+        near = as_strided(
+            padded,
+            (-(-count // self.stride), self.side * channels, frames),
+            (self.stride * band, channel, frame),
+            writeable=False,
+        )
+        products = (self.weight @ near).reshape(len(near), self.side, -1, frames)
+        return _sum_of_taps(products.swapaxes(0, 1)) + self.bias
+
+
+def _tap_by_tap(kernel: Matrix) -> Matrix:
+    """Return ``kernel``, shape (out, in, taps), as the matrices of its taps below each other."""
+    return np.ascontiguousarray(kernel.transpose(2, 0, 1).reshape(-1, kernel.shape[1]))
+
+
+def _sum_of_taps(products: Matrix, dilation: int = 1) -> Matrix:
+    """Add up what each tap gives, moved in time by its distance from the middle one.
+
+    ``products``: shape (taps, ..., frames), which is written to.
+    """
+    middle = len(products) // 2
+    total: Matrix = products[middle]
+    for tap, product in enumerate(products):
+        later = (tap - middle) * dilation
+        if later > 0:
+            total[..., :-later] += product[..., later:]
+        elif later < 0:
+            total[..., -later:] += product[..., :later]
+    return total
 
 
 class _Head:
@@ -160,11 +188,11 @@ class _Head:
 
     def __call__(self, features: Features) -> Matrix:
         """Map shape (80, frames) to (320, frames)."""
-        x = _relu(self._first(features[None]))
+        x = _relu(self._first(features[:, None]))
         for layer in self._residual:
             x = layer(x)
         x = _relu(self._last(x))
-        return x.reshape(-1, x.shape[-1])
+        return x.swapaxes(0, 1).reshape(-1, x.shape[-1])
 
 
 class _Residual:
@@ -230,4 +258,4 @@ class _MaskedLayer:
 
 
 def _relu(x: Matrix) -> Matrix:
-    return np.maximum(x, 0, dtype=np.float32)
+    return np.maximum(x, 0, out=x)

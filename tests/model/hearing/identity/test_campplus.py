@@ -104,7 +104,8 @@ def test_a_convolution_with_its_normalisation_is_that_of_torch(
         )
     else:
         x = np.random.default_rng(1).standard_normal((4, 10, 23)).astype(np.float32)
-        ours = _Convolution2d.folded(weights, "conv", "norm", stride)(x)
+        by_band = _Convolution2d.folded(weights, "conv", "norm", stride)(x.swapaxes(0, 1))
+        ours = by_band.swapaxes(0, 1)
         convolved = torch.nn.functional.conv2d(
             torch.from_numpy(x)[None], named["conv.weight"], stride=(stride, 1), padding=pad
         )
