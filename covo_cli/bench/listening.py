@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, FRAME, samples, seconds
 from audio_io.file_ends import FileSpeaker
 from covo_cli.bench.read_aloud import ReadAloud
+from covo_cli.bench.speech import trimmed
 from covo_cli.conversation.consumer import Tick
 from covo_cli.conversation.conversation import Conversation
 from covo_cli.engines.engines import turn_taking
@@ -88,7 +90,9 @@ def listening_cost(settings: Settings, lines: Sequence[Line]) -> dict[str, float
     Run it in a process of its own: all that the process does is counted. Raises: SettingsError,
         ModelError, CliError.
     """
-    user = ScriptedUser(lines, paced=True)
+    # The oracle takes all of a line for speech: with silence after it, the last words come late and
+    # the turn is taken for broken off, so that a long silence would be measured.
+    user = ScriptedUser([replace(line, audio=trimmed(line.audio)) for line in lines], paced=True)
     oracle = Oracle([line.text for line in lines], user)
     recognizer = SteadyRecognizer(oracle, SteadyClock(), "a recogniser that never errs")
     sound = np.zeros(samples(_REPLY_S, ASSISTANT_RATE), np.float32)

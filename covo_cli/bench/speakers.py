@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from audio_io.acoustics import noise
 from audio_io.clock import USER_RATE, samples
-from audio_io.levels import span_of_sound
 from audio_io.signal import Audio
 from covo_cli.bench.figures import machine, summary
-from covo_cli.bench.speech import PERSON_DB
+from covo_cli.bench.speech import PERSON_DB, trimmed
 from covo_cli.errors import CliError
 from model.hearing.identity.profile import (
     ENOUGH_S,
@@ -54,7 +53,7 @@ def measure_speakers(
     """
     embedder.load()
     rng = np.random.default_rng(10)
-    clean = {voice: [_trimmed(sound) for sound in sounds] for voice, sounds in said.items()}
+    clean = {voice: [trimmed(sound) for sound in sounds] for voice, sounds in said.items()}
     noisy = {voice: [_in_noise(s, rng) for s in sounds] for voice, sounds in clean.items()}
     figures: dict[str, Any] = {
         "machine": machine(),
@@ -121,11 +120,6 @@ def _profile(embedder: SpeakerEmbedder, sound: Audio) -> SpeakerProfile:
         raise CliError(f"a profile needs {ENOUGH_S:g} s of speech; this voice says too little")
     profile.voice = embedder.embed(speech)
     return profile
-
-
-def _trimmed(sound: Audio) -> Audio:
-    start, end = span_of_sound(sound)
-    return sound[start:end]
 
 
 def _in_noise(sound: Audio, rng: np.random.Generator) -> Audio:

@@ -8,7 +8,7 @@ from importlib import resources
 import numpy as np
 
 from audio_io.clock import ASSISTANT_RATE, USER_RATE
-from audio_io.levels import at_level
+from audio_io.levels import at_level, span_of_sound
 from audio_io.resample import resample
 from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import Line
@@ -32,6 +32,12 @@ def rendered(text: str, voice: Synthesizer) -> Audio:
 def spoken(text: str, voice: Synthesizer) -> Audio:
     """Synthesise ``text`` at a person's level: float32 mono 16 kHz."""
     return at_level(rendered(text, voice), PERSON_DB)
+
+
+def trimmed(sound: Audio) -> Audio:
+    """Return ``sound`` without the silence before and after it."""
+    start, end = span_of_sound(sound)
+    return sound[start:end]
 
 
 def as_lines(texts: Sequence[str], voice: Synthesizer) -> list[Line]:

@@ -11,6 +11,7 @@ from audio_io.signal import Audio
 from covo_cli.bench import listening
 from covo_cli.bench.listening import measure_listening
 from covo_cli.errors import CliError
+from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.jobs.executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
@@ -60,3 +61,13 @@ def test_time_counts_from_the_beginning_of_a_line_to_the_reply(monkeypatch):
 def test_a_detector_that_hears_nothing_measures_nothing(monkeypatch):
     with pytest.raises(CliError, match="no question was answered"):
         measure(monkeypatch, deaf=True)
+
+
+def test_a_line_is_said_from_its_first_sound_to_its_last(monkeypatch):
+    engine = SimpleNamespace(warm_up=lambda stage: None, close=lambda: None)
+    monkeypatch.setattr(listening, "turn_taking", lambda *parts: engine)
+    monkeypatch.setattr(listening, "measure_listening", lambda engine, user: user.lines)
+    padded = Line(np.concatenate([silence(0.4), LINE.audio]), LINE.text)
+    (said,) = listening.listening_cost(load_settings(), [padded])
+    assert said.text == LINE.text
+    assert np.array_equal(said.audio, speech(1))
