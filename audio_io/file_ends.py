@@ -85,6 +85,7 @@ class FileMicrophone:
         self._resampler = StreamResampler(USER_RATE, USER_RATE)
         self._pending = np.zeros(0, np.float32)
         self._source_over = False
+        self._damage: str | None = None
         self.ended = False
         """Whether it was closed."""
 
@@ -99,7 +100,7 @@ class FileMicrophone:
         self._fill()  # of floating point numbers, all are looked at first
 
     def read(self, timeout: float) -> Audio | None:
-        """See :meth:`audio_io.ends.Microphone.read`. Raises: AudioFileError."""
+        """See :meth:`audio_io.ends.Microphone.read`."""
         if self.ended or self._file is None:
             return None
         if self._pacer is not None and not self._pacer.wait(timeout):
@@ -113,13 +114,26 @@ class FileMicrophone:
 
     def _fill(self) -> None:
         while len(self._pending) < FRAME and not self._source_over:
-            block = next(self._blocks, None)
+            block = self._next_block()
             if block is None:
                 self._source_over = True
                 more = self._resampler.flush()
             else:
                 more = self._resampler.process(block)
             self._pending = np.concatenate([self._pending, more])
+
+    def _next_block(self) -> Audio | None:
+        """Return the next block, None at the end. Damage after the first one ends the file; before,
+        it raises: AudioFileError."""
+        try:
+            block = next(self._blocks, None)
+        except AudioFileError as error:
+            if self._damage is None:
+                raise
+            self._damage = str(error)
+            return None
+        self._damage = self._damage or ""
+        return block
 
     @property
     def exhausted(self) -> bool:
@@ -130,8 +144,8 @@ class FileMicrophone:
 
     @property
     def status(self) -> DeviceStatus:
-        """The file's name."""
-        return DeviceStatus(device=self._path.name)
+        """The file's name, and how it is damaged."""
+        return DeviceStatus(device=self._path.name, message=self._damage or "")
 
     def close(self) -> None:
         """Close the file. Safe to call twice."""

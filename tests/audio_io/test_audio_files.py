@@ -286,6 +286,18 @@ def test_microphone_streams_what_the_file_holds_then_silence(tmp_path: Path, rat
     assert microphone.read(1.0) is None
 
 
+def test_damage_ends_the_file_and_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 48_000), 16_000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    microphone = FileMicrophone(path, paced=False)
+    microphone.start()
+    assert microphone.status.message == ""
+    assert 1.0 < len(read_all(microphone)) / 16_000 < 2.1
+    assert "is damaged after" in microphone.status.message
+    microphone.close()
+
+
 def test_a_file_of_whole_frames_is_exhausted_right_after_its_last_one(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     soundfile.write(path, np.ones(2 * FRAME) * 0.1, 16_000)
