@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from model.characters import read_json
 from model.endpoints.server_key import ServerKey, is_openai
 from model.errors import RemoteError
-from model.secrets import without_secrets
+from model.secrets import hide_in, without_secrets
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _SCHEME_OF_PAGES = {"ws": "http", "wss": "https"}
@@ -53,6 +53,7 @@ class ServerAddress:
 
 def server_address(text: str, model: str = "") -> ServerAddress:
     """Return the address that ``text`` names; its path may be missing. Raises: RemoteError."""
+    hide_in(text)
     parts = urlsplit(text)
     if parts.scheme not in _SCHEMES or not parts.hostname:
         raise RemoteError(

@@ -13,12 +13,13 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from audio_io.worker import Worker, join_all
 from model.errors import ToolError
 from model.jobs.channel import Cancelled
 from model.lite.failures import in_a_line
-from model.secrets import without_secrets
+from model.secrets import hide_in, without_secrets
 from model.tools.tool import LIMIT_S, Arguments, Tool
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class McpServer:
     """
 
     def __init__(self, source: McpSource) -> None:
+        # A server may repeat the keys that it is given.
+        hide_in(source.url)
+        hide_in("?" + "&".join((*source.command, urlencode(source.env, quote_via=quote))))
         self._source = source
         self._ready = threading.Event()
         self._failure = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model import secrets
+from model.realtime.address import server_address
 from model.secrets import hide_in, without_secrets
 
 KEY = "sk-AbC+/123=="
@@ -38,3 +39,5 @@ def test_what_an_address_holds_is_hidden_also_alone() -> None:
     hide_in("http://me:p%40ssw0rd@h/v1?api-key=k%2Dey-12345&version=2024-05-01")
     text = "no user me with p@ssw0rd or k-ey-12345 in 2024-05-01"
     assert without_secrets(text) == "no user me with *** or *** in 2024-05-01"
+    server_address("ws://h/v1/realtime?token=tok-12345")
+    assert without_secrets("tok-12345") == "***"

@@ -8,6 +8,7 @@ import time
 import psutil
 import pytest
 
+from model import secrets
 from model.errors import ToolError
 from model.tools import mcp_servers
 from model.tools.mcp_servers import McpServer, McpSource, connect_all
@@ -68,6 +69,15 @@ def test_the_tools_of_a_server() -> None:
     assert "the tool server tiny: " in failing("tiny_double", n=1)
     server.close()
     server.close()
+
+
+def test_keys_that_a_server_is_given_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_told", set())
+    env = {"GITHUB_TOKEN": "ghp_1 2%", "MODE": "production"}
+    McpServer(McpSource("tiny", ("serve", "--api-key=ssw0rd-1"), env))
+    McpServer(McpSource("far", url="https://me:pass%20word@h/mcp"))
+    shown = secrets.without_secrets("ghp_1 2% in production, ssw0rd-1, pass word")
+    assert shown == "*** in production, ***, ***"
 
 
 def test_a_call_over_its_limit_is_one_line() -> None:
