@@ -37,7 +37,7 @@ _PROBE_S = 8.0
 _BUSY = (429, 502, 503, 504, 529)
 """Answers of a server, or of one before it, that may be gone in a moment."""
 _BUSY_S, _LONGEST_BUSY_S = 1.0, 5.0
-_AFTER_END_S = 0.5
+_AFTER_END_S = 1.0
 """How long to wait for the end of an answer of which all has come."""
 
 _GREETING = [Message("user", "Hi")]

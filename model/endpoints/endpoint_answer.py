@@ -199,13 +199,17 @@ def _refused(name: str, key: ServerKey, error: Any) -> RefusedError:
         return RefusedError(message, status, text, misses_address=misses)
     if status in (401, 403):
         return RefusedError(f"{name} {key.why_refused()} ({status}: {text})", status, text)
-    wait = _seconds(error.response.headers.get("retry-after", ""))
+    headers = error.response.headers
+    wait = _seconds(headers.get("retry-after-ms")) / 1000 or _seconds(headers.get("retry-after"))
     return RefusedError(f"{name} answered {status}: {text}", status, text, retry_after_s=wait)
 
 
-def _seconds(text: str) -> float:
-    """Return the seconds in a header; 0 for a date or anything else."""
-    return float(text) if text.isascii() and text.isdecimal() else 0.0
+def _seconds(header: str | None) -> float:
+    """Return the number in a header, 0 for a date or anything else."""
+    try:
+        return max(0.0, float(header or 0))
+    except ValueError:
+        return 0.0
 
 
 def _objects(data: str) -> list[dict[str, Any]]:

@@ -89,7 +89,8 @@ _CITATION = re.compile(
     r"</?co:[^<>]*>|\[\^[^\[\]\s]+\](?!:)|"
     r"\[(?:(?:doc|ref|cite|citation|source)[:\s_-]?\d+|citation needed)\]|"
     # A number in brackets after a word or a sentence: no element of an array, no interval
-    rf"(?:(?<=\w\w)|(?<=[.,;!?”’)\]]))\[{_CITED}(?:\s?[,–-]\s?{_CITED})*\](?!\()|"
+    rf"(?:(?<=\w{{4}})|(?<=[.,;!?”’)\]]))\[{_CITED}(?:\s?[,–-]\s?{_CITED})*\](?!\()|"
+    rf"(?<=\w\w)\[{_CITED}\](?=[.,;:!?\[]|$)|"
     rf"(?<=\w) \[{_CITED}\](?=\s*(?:[.,;:!?\[]|$))|"
     rf"(?<=[\w\s.,;!?)\]])(?:\[\[{_CITED}\]\]|\[{_CITED}\])\(https?://[^\s()]*\)|"
     rf"(?:(?<=[a-z]{{3}})|(?<=[.,;!?”’]))<sup>\[?{_CITED}\]?</sup>|"

@@ -18,6 +18,7 @@ from model.endpoints.dialect import Dialect, cut_to
 from model.endpoints.endpoint import Reading
 from model.endpoints.endpoint_answer import (
     RefusedError,
+    _seconds,
     choices_of,
     events_of,
     lines_of,
@@ -147,6 +148,11 @@ def test_a_busy_server_says_when_to_ask_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("model.endpoints.endpoint.asyncio.sleep", sleep)
     asyncio.run(endpoint.read(ASK, cast(Reading, None)))
     assert waits == [0.3]
+
+
+def test_only_a_number_tells_when_to_ask_again() -> None:
+    headers = ("2", "0.5", None, "Wed, 21 Oct 2026 07:28:00 GMT", "nan", "-1")
+    assert [_seconds(header) for header in headers] == [2.0, 0.5, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_a_failing_server_does_not_turn_thinking_on() -> None:

@@ -32,7 +32,14 @@ def test_sources_are_not_read(written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["a[1] is it.", "It is in [1, 2].", "It is `it[1]`.", "See item [1] there."]
+    "written",
+    [
+        "a[1] is it.",
+        "Use the arr[1] form.",
+        "It is in [1, 2].",
+        "It is `it[1]`.",
+        "See item [1] there.",
+    ],
 )
 def test_other_brackets_stay(written: str) -> None:
     assert "1" in speakable(written)
