@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 from collections.abc import Callable, Iterator
@@ -63,8 +64,7 @@ class Keyboard:
     def __enter__(self) -> Self:
         if not self.available() or self._reader is not None:
             return self
-        # With styling blessed would query the terminal, and the answer could be taken for keys.
-        terminal = Terminal(stream=sys.__stdout__, force_styling=None)
+        terminal = _unstyled_terminal()
         self._terminal = terminal  # first: the program may be stopped and continued at any moment
         # Not on the thread, which may hang: this must be undone.
         with suppress(*_GONE):  # a terminal that has gone has no keys
@@ -125,6 +125,19 @@ class Keyboard:
         self._failures += 1
         what = "a key failed" if self._failures <= RESTARTS else "stopped; quit with Ctrl-C"
         self._act(FailureReport(f"keyboard: {what}{details_hint()}"))
+
+
+def _unstyled_terminal() -> Terminal:
+    """Return the terminal without styling: with it, blessed would query the terminal, and the
+    answer could be taken for keys."""
+    found = os.environ.get("NO_COLOR")
+    os.environ["NO_COLOR"] = "1"  # nothing else outweighs FORCE_COLOR
+    try:
+        return Terminal(stream=sys.__stdout__, force_styling=None)
+    finally:
+        del os.environ["NO_COLOR"]
+        if found is not None:
+            os.environ["NO_COLOR"] = found
 
 
 @contextmanager

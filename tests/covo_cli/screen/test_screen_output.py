@@ -592,7 +592,7 @@ def test_exception_gives_the_terminal_back(run: Run) -> None:
 
 
 def test_keys_and_resizing_while_it_runs(run: Run) -> None:
-    terminal = run("live")
+    terminal = run("live", FORCE_COLOR="1")
     terminal.shows("? help")
     terminal.keys("?")
     terminal.shows("push-to-talk: start")
