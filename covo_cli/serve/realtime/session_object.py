@@ -246,17 +246,15 @@ def _merge(value: dict[str, Any], change: dict[str, Any]) -> None:
             value[key] = copy.deepcopy(part)
 
 
-def _without_nulls(change: dict[str, Any]) -> dict[str, Any]:
-    """Return ``change`` without nulls, but for those that switch something off."""
-    kept: dict[str, Any] = {}
-    for key, part in change.items():
-        if isinstance(part, dict):
-            kept[key] = _without_nulls(part)
-        elif isinstance(part, list):
-            kept[key] = [_without_nulls(p) if isinstance(p, dict) else p for p in part]
-        elif part is not None or key in _SWITCHES:
-            kept[key] = part
-    return kept
+def _without_nulls(change: Any) -> Any:
+    """Return ``change`` without nulls, but for those in lists and those that switch something
+    off."""
+    if isinstance(change, dict):
+        kept = {k: p for k, p in change.items() if p is not None or k in _SWITCHES}
+        return {key: _without_nulls(part) for key, part in kept.items()}
+    if isinstance(change, list):
+        return [_without_nulls(part) for part in change]
+    return change
 
 
 def _check_types(value: dict[str, Any]) -> None:

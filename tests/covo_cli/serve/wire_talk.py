@@ -70,7 +70,7 @@ def nulls(value: Any, key: str = "") -> list[str]:
     if isinstance(value, dict):
         return [n for name, part in value.items() for n in nulls(part, name)]
     if isinstance(value, list):
-        return [n for part in value for n in nulls(part, key)]
+        return [n for part in value if part is not None for n in nulls(part, key)]  # as in an enum
     return []
 
 
