@@ -15,7 +15,7 @@ demo: $(VENV)/.user ## set up everything and hold a spoken conversation, no soun
 	@$(BIN)/covo demo
 
 test: $(VENV)/.dev lint ## set up everything, check style and types, run the tests
-	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not soundcard"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -m "not soundcard" --hypothesis-profile=ci
 	@$(BIN)/pytest -m soundcard tests/audio_io/test_audio_live.py
 
 fuzz: $(VENV)/.dev ## thousands of random inputs to all that covo reads, and a hundred kills
