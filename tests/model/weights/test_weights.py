@@ -226,11 +226,11 @@ def test_files_of_an_installed_package_are_checked(tmp_path: Path) -> None:
 
     def piece(digest: str) -> Piece:
         file = WeightFile("decoder.py", len(data), digest)
-        return Piece("it", "", "PSF", "", (Package("json", "1"),), (file,), module="json")
+        return Piece("it", "", "PSF", "", (Package("pytest", "1"),), (file,), module="json")
 
     assert WeightStore(tmp_path, (piece(sha256(data)),)).whole("it").name == "json"
     store = WeightStore(tmp_path, (piece(sha256(b"other")),))
-    with pytest.raises(WeightsError, match=r"pip install --force-reinstall --no-deps json==1"):
+    with pytest.raises(WeightsError, match=r"pip install --force-reinstall --no-deps pytest==1"):
         store.whole("it")
     with pytest.raises(WeightsError, match="pip install"):
         store.pull()
