@@ -103,7 +103,7 @@ def test_chunks_come_at_their_pace_and_are_all_spoken(quick, monkeypatch):
 @pytest.mark.parametrize("more", [(), ("--voice",)])
 def test_a_missing_device_is_named(more):
     arguments = ["bench", "duplex", "--device", "cuda:99", *more]
-    with pytest.raises(NetworkConfigError, match="device '?cuda:99"):
+    with pytest.raises(NetworkConfigError, match=r"device '?cuda:99"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
