@@ -38,6 +38,11 @@ SERVER_EVENTS = {
 SERVED = ServedEngine("fake", "first", ("first", "second"), "a fake recogniser", TurnSettings())
 MAY_BE_NULL = {"previous_item_id", "turn_detection", "transcript", "noise_reduction", "tracing"}
 MAY_BE_NULL |= {"transcription", "event_id"}
+USER = [
+    *("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"),
+    *("input_audio_buffer.committed", "conversation.item.added", "conversation.item.done"),
+    "conversation.item.input_audio_transcription.completed",
+]
 FIRST = [
     *("response.created", "response.output_item.added", "conversation.item.added"),
     "response.content_part.added",
@@ -377,3 +382,8 @@ def pcm(sound: Audio) -> str:
 def text_item(text: str, role: str = "user", **more: Any) -> dict[str, Any]:
     kind = "output_text" if role == "assistant" else "input_text"
     return {"type": "message", "role": role, "content": [{"type": kind, "text": text}], **more}
+
+
+def codes(events: list[dict[str, Any]]) -> list[str]:
+    """The codes of the errors among ``events``."""
+    return [event["error"]["code"] for event in events if event["type"] == "error"]
