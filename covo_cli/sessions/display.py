@@ -55,12 +55,13 @@ def session_table(sessions: Iterable[Session], *, wide: bool) -> Table:
 def facts(session: Session) -> Text:
     """Return what the session was held with, one line for each fact."""
     info, parts = session.info, session.info.engine.get("parts")
+    turns = "1 turn" if session.turn_count == 1 else f"{session.turn_count} turns"
     versions = [f"{x} {info.versions[x]}" for x in ("covo", "python") if x in info.versions]
     found = {
         "session": f"{session.name} ({session.state_text})",
         "folder": str(session.folder),
         "started": f"{info.started:%Y-%m-%d %H:%M:%S}",
-        "length": f"{duration(session.duration)}, {session.turn_count} turns",
+        "length": f"{duration(session.duration)}, {turns}",
         "ended": info.end_reason,
         **({"continues": info.continues} if info.continues else {}),
         "engine": str(info.engine.get("description") or info.engine.get("name", "")),
