@@ -165,8 +165,7 @@ def load_teacher(recipe: FdRecipe, device: str, longest: float, streams: int) ->
     capacity = min(round(longest) + 2048, config.backbone.max_positions)
     return Teacher(
         network,
-        # Graphs are for a few rows.
-        DecoderBatch(network, streams, capacity, graph=False),
+        DecoderBatch(network, streams, capacity),
         CovoTokenizer.read(model, config),
         read_system_prompt(model),
         TeacherSettings(

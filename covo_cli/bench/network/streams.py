@@ -32,7 +32,7 @@ def measure_streams(subject: Subject, streams: int, steps: int) -> dict[str, Any
     network, clock = subject.network, subject.clock
     ids = torch.arange(PROMPT_TOKENS) % subject.size.covo.placeholder
     embedded = network.embed(ids)
-    batch = DecoderBatch(network, streams, PROMPT_TOKENS + steps, graph=False)
+    batch = DecoderBatch(network, streams, PROMPT_TOKENS + steps)
 
     def together(tokens: int) -> None:
         def talk(decoder: Decoder) -> Generator[ReplyRequest, tuple[int, ...], None]:

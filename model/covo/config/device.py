@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import subprocess
 from collections.abc import Iterator
@@ -82,12 +83,26 @@ def capturing(
 ) -> Iterator[None]:
     """Record the thread's work on ``stream`` as ``graph``, with memory from ``pool``, instead of
     running it. Other threads may use other streams meanwhile, and wait for their turn to capture:
-    beginning a capture waits for the whole device, which ends any other capture with an error."""
+    beginning a capture waits for the whole device, which ends any other capture with an error, as
+    freeing a graph does in the thread that captures."""
     with (
         _CAPTURES,
+        _collecting_nothing(),
         torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"),
     ):
         yield
+
+
+@contextmanager
+def _collecting_nothing() -> Iterator[None]:
+    """Leave what only Python's collector frees, graphs perhaps, until the end."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def triton_works(device: torch.device) -> bool:

@@ -79,7 +79,7 @@ class Decoder:
             self._logits = torch.zeros(config.vocabulary, device=self._device)
         self._flash = flash_available(self._device, dtype, config.head_width)
         self._on_gpu = self._device.type == "cuda"
-        self._graphs = StepGraphs(self._step, self._device) if graph and self._on_gpu else None
+        self._graphs = StepGraphs(self._device) if graph and self._on_gpu else None
         self._computed = 0
         # The history's last token if it is yet to be computed, together with the next rows.
         self._pending: Tensor | None = None
@@ -247,7 +247,7 @@ class Decoder:
         parts = [partial(self._prefill, rows[:length]) for length in lengths]
         if self._graphs is not None:
             sizes = product(range(1, len(self._rows) + 1), attended_lengths(self.capacity))
-            parts += [partial(self._graphs.prepare, *size) for size in sizes]
+            parts += [partial(self._graphs.prepare, self._step, *size) for size in sizes]
         for done, part in enumerate(parts, start=1):
             part()
             progress(done, len(parts))
@@ -305,8 +305,11 @@ class Decoder:
         if count <= len(self._rows):
             self._rows[:count] = rows
             torch.add(self._offsets, self._computed, out=self._positions)
-            run = self._graphs or self._step
-            run(count, attended_length(self._computed + count, self.capacity))
+            size = count, attended_length(self._computed + count, self.capacity)
+            if self._graphs is None:
+                self._step(*size)
+            else:
+                self._graphs(self._step, *size)
         else:
             self._prefill(rows)
         self._note(count)

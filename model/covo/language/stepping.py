@@ -69,38 +69,41 @@ def _urgent_stream(index: int) -> torch.cuda.Stream:
     return torch.cuda.Stream(index, priority=_HIGH_PRIORITY)
 
 
-class StepGraphs:
-    """Runs ``step(rows, attended)`` as a CUDA graph: each size is captured on first use, then
-    replayed.
+Step = Callable[[int, int], None]
+"""Takes ``(rows, attended)``. It must be repeatable on unchanged inputs (it runs before a capture),
+keep inputs and outputs in tensors that outlive it, and never wait for the device."""
 
-    ``step`` must be repeatable on unchanged inputs (it runs before a capture), keep inputs and
-    outputs in tensors that outlive it, and never wait for the device. The graphs share one memory
-    pool, so they must not run concurrently. Their kernels keep the priority of
-    :func:`decode_stream`, whatever stream they are replayed on. Other threads may use other streams
-    during a capture.
+
+class StepGraphs:
+    """Runs a step on ``device`` as a CUDA graph: each size is captured on first use, then replayed.
+
+    It is always the same step, which is not kept: whoever has the graphs would otherwise keep
+    itself. The graphs share one memory pool, so they must not run concurrently. Their kernels keep
+    the priority of :func:`decode_stream`, whatever stream they are replayed on. Other threads may
+    use other streams during a capture.
     """
 
-    def __init__(self, step: Callable[[int, int], None], device: torch.device) -> None:
-        self._step, self._device = step, device
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
         self._pool = torch.cuda.graph_pool_handle()
 
-    def prepare(self, rows: int, attended: int) -> None:
-        """Capture this size unless it is captured already. Runs the step."""
+    def prepare(self, step: Step, rows: int, attended: int) -> None:
+        """Capture ``step`` in this size unless it is captured already. Runs it."""
         size = rows, attended
         if size in self._graphs:
             return
         with torch.cuda.device(self._device), decode_stream(self._device):
             for _ in range(WARM_UPS):
-                self._step(*size)
+                step(*size)
             graph = torch.cuda.CUDAGraph()
             with capturing(graph, self._pool, torch.cuda.current_stream(self._device)):
-                self._step(*size)
+                step(*size)
         self._graphs[size] = graph
 
-    def __call__(self, rows: int, attended: int) -> None:
-        """Run the step for this size on the current stream."""
-        self.prepare(rows, attended)
+    def __call__(self, step: Step, rows: int, attended: int) -> None:
+        """Run ``step`` in this size on the current stream."""
+        self.prepare(step, rows, attended)
         self._graphs[rows, attended].replay()
 
 

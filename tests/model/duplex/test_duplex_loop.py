@@ -309,7 +309,7 @@ def test_launches_of_a_chunk_outside_its_graphs(assistant, monkeypatch):
             loop, "_run", lambda _, work, *given: as_a_graph(counts, lambda: work(*given))
         )
         monkeypatch.setattr(
-            decoder, "_graphs", lambda *size: as_a_graph(counts, lambda: decoder._step(*size))
+            decoder, "_graphs", lambda step, *size: as_a_graph(counts, lambda: step(*size))
         )
         step, _ = loop.step(replace(state, assistant=assistant), noise(loop.profile, 0))
     assert step.passes == (5 if step.after.speaking else 1)

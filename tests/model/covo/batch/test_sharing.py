@@ -243,6 +243,31 @@ def test_the_head_is_multiplied_for_the_last_row_of_each_history(network, monkey
     assert heads == ([3, 3, 1] if graph else [3, 2, 1])
 
 
+@pytest.mark.parametrize(
+    ("streams", "rows", "captured"),
+    [(5, 3, 3), (20, 16, 16), (20, 17, 20), (40, 17, 32), (40, 33, 40), (80, 65, None)],
+)
+def test_graphs_are_of_few_numbers_of_rows(network, streams, rows, captured):
+    """A pass between two of them computes its first row more than once."""
+    joint = JointStep(network, streams, 12)
+    sizes: list[int] = []
+
+    def replay(step, count, attended):
+        sizes.append(count)
+        step(count, attended)
+
+    joint._graphs = replay
+    embedded = network.embed(torch.arange(2 * rows))
+    work = [NewRows(n, 0, embedded[2 * n : 2 * n + 1]) for n in range(rows)]
+    joint.compute(work)
+    found = joint.compute([NewRows(n, 1, embedded[2 * n + 1 :][:1]) for n in range(rows)])
+    assert sizes == ([] if captured is None else [captured] * 2)
+    for n in (0, rows - 1):
+        own = Decoder(network, 12)
+        own.append(embedded[2 * n : 2 * n + 2])
+        torch.testing.assert_close(found[n], own.logits, atol=1e-4, rtol=0)
+
+
 def test_where_passes_are_graphs_a_lone_step_is_one_of_them(network, monkeypatch, joined):
     monkeypatch.setattr(JointStep, "graphed", True)
     shared = SharedDecoders(network, 2, CAPACITY, step_rows=2)

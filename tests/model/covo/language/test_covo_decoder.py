@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import weakref
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -287,6 +289,21 @@ class FakeGraph:
             self._cuda.run(*size)
 
 
+def test_a_decoder_is_freed_with_its_graphs_when_nobody_has_it(network, monkeypatch):
+    """Its cache, and perhaps the network, would else be on the card until Python collects."""
+    monkeypatch.setattr(stepping.torch, "cuda", FakeGraphs())
+    decoder = Decoder(network, 600)
+    decoder._graphs = stepping.StepGraphs(torch.device("cpu"))
+    decoder.append(network.embed(torch.arange(1)))
+    gone = weakref.ref(decoder)
+    gc.disable()
+    try:
+        del decoder
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
     expected = started(network, torch.arange(510) % 500, capacity=1400)
     said = list(expected.generate(PROMPT, stop=(), limit=6))
@@ -294,7 +311,8 @@ def test_steps_are_captured_once_per_length_and_replayed(network, monkeypatch):
     cuda = FakeGraphs()
     monkeypatch.setattr(stepping.torch, "cuda", cuda)
     captured = Decoder(network, 1400, step_rows=2)
-    captured._graphs = stepping.StepGraphs(cuda.step(captured._step), torch.device("cpu"))
+    captured._graphs = stepping.StepGraphs(torch.device("cpu"))
+    monkeypatch.setattr(captured, "_step", cuda.step(captured._step))
     captured._on_gpu = True
     monkeypatch.setattr(decoder, "TokenRead", lambda _: TokenRead(torch.device("cpu")))
     parts: list[tuple[int, int]] = []

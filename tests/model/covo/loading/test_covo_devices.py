@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -11,9 +14,10 @@ torch = pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from model.covo.config import device as device_module
-from model.covo.config.device import describe, triton_works
+from model.covo.config.device import capturing, describe, triton_works
 from model.covo.language.decoder import Decoder
 from model.covo.language.features import turn_features
+from model.covo.language.stepping import WARM_UPS, StepGraphs
 from model.covo.loading.checkpoint import load_network, load_token2wav
 from model.covo.speech import flow, tf32
 from model.covo.speech.speech_stream import SpeechSettings, SpeechStreamer
@@ -117,3 +121,40 @@ def test_an_older_card_is_described_with_what_it_lacks(monkeypatch):
     assert describe(old).startswith("cuda:1 (Card 1; compute capability 7.5: no bf16")
     assert describe(torch.device("cpu")) == "cpu"
     assert [triton_works(each) for each in (new, old, torch.device("cpu"))] == [True, False, False]
+
+
+class Cycle:
+    """Freed by Python's collector alone."""
+
+    def __init__(self, held: object) -> None:
+        self.itself, self.held = self, held
+
+
+def test_nothing_is_collected_during_a_capture(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "graph", lambda *given, **named: nullcontext())
+    gone = weakref.ref(Cycle(None))
+    assert gone() is not None
+    with capturing(Mock(), Mock(), Mock()):
+        _ = [[] for _ in range(100_000)]
+        assert gone() is not None
+    assert gc.isenabled()
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_graphs_are_captured_beside_others_that_nobody_has():
+    device = torch.device("cuda")
+    numbers = torch.zeros(4, device=device)
+
+    def step(rows: int, attended: int) -> None:
+        _ = [[] for _ in range(20_000)]
+        numbers.add_(rows)
+
+    for rows in range(1, 6):
+        graphs = StepGraphs(device)
+        numbers.zero_()
+        graphs(step, rows, 512)
+        assert numbers.tolist() == [(WARM_UPS + 1) * rows] * 4
+        Cycle(graphs)
