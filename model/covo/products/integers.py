@@ -6,8 +6,7 @@ offset``; a byte holds a weight of the group's first half (its low bits) and, at
 of its second. Scales and offsets are bfloat16, and the integers are rounded with these in mind.
 
 The layers' own product writes out a part of the weights at a time in the rows' dtype, which suits
-many rows and runs on every device. :mod:`model.covo.products.linear` multiplies up to 128 rows on a
-GPU without that.
+many rows and runs on every device. :mod:`model.covo.products.linear` does without on a GPU.
 """
 
 from __future__ import annotations

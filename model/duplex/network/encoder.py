@@ -15,10 +15,10 @@ A step over several chunks computes the same as one step for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,9 @@ WINDOW = 400
 HOP = 160
 TAIL = WINDOW - HOP
 """Past samples that the next log-mel frame needs."""
+TOGETHER = 16
+"""Chunks that attend as one. One by one, each has its whole past copied for a few frames, fewer
+than a fused kernel takes at a time; together, they have masked keys."""
 
 
 class StreamingLogMel(nn.Module):
@@ -177,7 +180,7 @@ class StreamingEncoder(nn.Module):
         values: Tensor,
         *adapter: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Return the features and the next state's tensors. ``valid``: a mask of keys;
+        """Return the features and the next state's tensors. ``valid``: see :meth:`_valid`;
         ``positions``: of the encoder's frames."""
         log, wave = self.log_mel(wave, audio)
         mels = torch.cat((mel, log.to(mel)), dim=-1)
@@ -186,6 +189,7 @@ class StreamingEncoder(nn.Module):
         firsts = torch.cat((conv, first), dim=-1)
         x = functional.gelu(_unpadded(self.encoder.conv2, firsts)).transpose(1, 2)
         x = x + self.encoder.embed_positions(positions)
+        parts = self._parts(valid, x)
         new_keys, new_values, kept = [], [], []
         for index, layer in enumerate(self.encoder.layers):
             past = keys[index], values[index]
@@ -196,13 +200,12 @@ class StreamingEncoder(nn.Module):
                     one,
                     x,
                     *past,
-                    valid,
-                    self._chunk,
+                    parts,
                     use_reentrant=False,
                     preserve_rng_state=False,
                 )
             else:
-                x, key, value = _layer(one, x, *past, valid, self._chunk)
+                x, key, value = _layer(one, x, *past, parts)
             new_keys.append(key)
             new_values.append(value)
         x = self.encoder.layer_norm(x)
@@ -213,18 +216,46 @@ class StreamingEncoder(nn.Module):
         return x, wave, mels[..., -2:], first[..., -1:], keys, values, *kept
 
     def _valid(self, frames: int, chunks: int, audio: Tensor) -> Tensor | None:
-        """Return the mask of the existing keys of each chunk in ``audio`` (batch, samples):
-        (batch * chunks, 1, 1, look_back + chunk frames).
+        """Return which keys of the ``chunks`` in ``audio`` exist: (look_back + frames,).
 
         None once ``look_back`` frames have passed: all keys exist from then on.
         """
         back = self.profile.encoder.look_back
         if frames >= back:
             return None
-        first = torch.arange(chunks, device=audio.device)[:, None, None, None] * self._chunk
-        first = first + frames - back
-        valid = first + torch.arange(back + self._chunk, device=audio.device) >= 0
-        return valid if len(audio) == 1 else valid.repeat(len(audio), 1, 1, 1)
+        keys = torch.arange(back + chunks * self._chunk, device=audio.device)
+        return keys + frames >= back
+
+    def _parts(self, valid: Tensor | None, x: Tensor) -> list[_Part]:
+        """Divide the frames of ``x`` (batch, frames, width) into groups of chunks, all of a part
+        equally large: whole ones, and what is left."""
+        back, chunk, (batch, end, _) = self.profile.encoder.look_back, self._chunk, x.shape
+        parts, start = [], 0
+        while start < end:
+            frames = min(TOGETHER * chunk, end - start)
+            stop = end - (end - start) % frames
+            mask = None
+            if frames > chunk:
+                keys = torch.arange(back + frames, device=x.device)
+                first = torch.arange(frames, device=x.device)[:, None] // chunk * chunk
+                mask = ((keys >= first) & (keys < first + back + chunk))[None, None]
+            if valid is not None:
+                exist = valid[start : back + stop].unfold(0, back + frames, frames)[:, None, None]
+                mask = exist if mask is None else mask & exist
+                mask = mask if batch == 1 else mask.repeat(batch, 1, 1, 1)
+            parts.append(_Part(start, stop, frames, mask))
+            start = stop
+        return parts
+
+
+class _Part(NamedTuple):
+    """Frames from ``start`` to ``stop`` that attend in groups of ``frames``. ``mask``: of the keys
+    of each frame, (batch * groups or 1, 1, frames or 1, look_back + frames); None: all."""
+
+    start: int
+    stop: int
+    frames: int
+    mask: Tensor | None
 
 
 def _layer(
@@ -232,12 +263,11 @@ def _layer(
     x: Tensor,
     keys: Tensor,
     values: Tensor,
-    valid: Tensor | None,
-    chunk: int,
+    parts: Sequence[_Part],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run one of Whisper's layers on ``x`` (batch, time, width) after the carried frames.
 
-    Each chunk attends to its own window, so the work grows linearly with the time.
+    Each group of chunks attends to a window of its own, so the work grows linearly with the time.
     """
     attention, back = layer.self_attn, keys.shape[2]
     normed = layer.self_attn_layer_norm(x)
@@ -246,15 +276,21 @@ def _layer(
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
     )
     keys, values = torch.cat((keys, key), dim=2), torch.cat((values, value), dim=2)
-    # Fused kernels take four dimensions: each chunk is an entry of the batch.
-    queries = query.unflatten(2, (-1, chunk)).transpose(1, 2).flatten(0, 1)
-    seen, told = (
-        rows.unfold(2, back + chunk, chunk).permute(0, 2, 1, 4, 3).flatten(0, 1)
-        for rows in (keys, values)
-    )
-    mixed = functional.scaled_dot_product_attention(queries, seen, told, attn_mask=valid)
-    mixed = mixed.unflatten(0, (len(x), -1)).transpose(1, 2)
-    x = x + attention.out_proj(mixed.reshape(query.shape).transpose(1, 2).flatten(2))
+    mixed = []
+    for start, stop, frames, mask in parts:
+        # Fused kernels take four dimensions: each group is an entry of the batch.
+        asked = query[:, :, start:stop].unflatten(2, (-1, frames)).transpose(1, 2).flatten(0, 1)
+        seen, told = (
+            rows[:, :, start : back + stop]
+            .unfold(2, back + frames, frames)
+            .permute(0, 2, 1, 4, 3)
+            .flatten(0, 1)
+            for rows in (keys, values)
+        )
+        found = functional.scaled_dot_product_attention(asked, seen, told, attn_mask=mask)
+        mixed.append(found.unflatten(0, (len(x), -1)).transpose(2, 3).flatten(1, 2))
+    whole = mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)
+    x = x + attention.out_proj(whole.flatten(2))
     x = x + layer.fc2(functional.gelu(layer.fc1(layer.final_layer_norm(x))))
     end = keys.shape[2] - back
     return x, keys[:, :, end:], values[:, :, end:]

@@ -13,7 +13,8 @@ from model.covo.language.decoder import WARM_UP_ROWS, Decoder
 from model.covo.language.merging import merge_projections
 from model.covo.language.network import CovoNetwork
 from model.covo.language.sampling import GREEDY, PenaltySettings, TokenChooser
-from model.covo.products.linear import FEW_ROWS, SOME_ROWS
+from model.covo.memory.workspace import PREFILL_ROWS
+from model.covo.products.linear import FEW_ROWS
 from tests.model.launches import compiled_kernels, counted_launches, launches
 
 VOCABULARY = FULL.covo.backbone.vocabulary
@@ -92,6 +93,6 @@ def test_every_kernel_for_integers_is_warmed_up():
     pytest.importorskip("triton", reason="needs triton (the dev extra)")
     from model.covo.products.tensor_cores import rows_per_program
 
-    warmed = {rows_per_program(n) for n in WARM_UP_ROWS if FEW_ROWS < n <= SOME_ROWS}
-    needed = {rows_per_program(n) for n in range(FEW_ROWS + 1, SOME_ROWS + 1)}
+    warmed = {rows_per_program(n) for n in WARM_UP_ROWS if n > FEW_ROWS}
+    needed = {rows_per_program(n) for n in range(FEW_ROWS + 1, PREFILL_ROWS + 1)}
     assert warmed == needed == {16, 32, 64}

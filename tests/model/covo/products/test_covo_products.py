@@ -16,7 +16,7 @@ from model.covo.config import device as devices_module
 from model.covo.config.precision import Precision
 from model.covo.products import linear as products
 from model.covo.products.integers import IntegerLinear, quantised
-from model.covo.products.linear import FEW_ROWS, SOME_ROWS, multiply, multiply_gated
+from model.covo.products.linear import FEW_ROWS, multiply, multiply_gated
 from tests.model.interpreted import DEVICES, INTERPRETED
 from tests.model.launches import compiled_kernels
 
@@ -114,7 +114,7 @@ def test_a_gated_product(device, dtype, kind, count):
 
 @devices
 @pytest.mark.parametrize("kind", [Precision.INT8, Precision.INT4])
-@pytest.mark.parametrize("count", [3, SOME_ROWS, SOME_ROWS + 1])
+@pytest.mark.parametrize("count", [3, 129])
 @torch.inference_mode()
 def test_integers_on_tensor_cores(device, kind, count):
     """Several tiles of rows, outputs and columns, and int4 groups of 128."""
@@ -126,7 +126,21 @@ def test_integers_on_tensor_cores(device, kind, count):
     noted = Mock(side_effect=gate)
     ours = multiply_gated(layer, rows, noted)
     assert near(ours, gate(linear(rows.float(), weights)), dtype)
-    assert noted.called == (count > SOME_ROWS)
+    assert not noted.called
+
+
+@pytest.mark.parametrize("outputs", [32, 37])
+@pytest.mark.parametrize("device", DEVICES if INTERPRETED else ["cpu", *DEVICES])
+@torch.inference_mode()
+def test_the_last_odd_outputs_are_a_product_of_their_own(outputs, device, monkeypatch):
+    monkeypatch.setattr(products, "EVEN_DEVICES", (device,))
+    layer, weights = layer_of("plain", 48, outputs, torch.float16, device, bias=False)
+    rows = noise(FEW_ROWS + 1, 48, seed=2).to(device, torch.float16)
+    made = Mock(wraps=torch.mm)
+    monkeypatch.setattr(torch, "mm", made)
+    ours = multiply(layer, rows)
+    assert near(ours, linear(rows.float(), weights), torch.float16)
+    assert made.call_count == (2 if outputs % 16 else 0)
 
 
 @devices
