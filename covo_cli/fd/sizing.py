@@ -32,12 +32,12 @@ _PROMPT_TOKENS = 24
 """Of a prompt that the weights write, as is assumed."""
 _TOKENS_A_SECOND = 20 / 0.6
 _DECODE_SHARE = 0.63
-"""Share of a card's bandwidth that decoding reaches, measured on an H100 (7.17 ms a step)."""
+"""Share of a card's bandwidth at which a pass reads weights and cache."""
 _HISTORY_TOKENS = 1_000
 """Of a conversation, in the middle of its replies."""
-_PASS_S, _CHOICE_S = 0.0125, 0.0004
-"""Host time of a pass for many streams, and of choosing the token of each: about 740 and 25
-kernels, at 17 us for each on the host of an H100."""
+_PASS_S, _CHOICE_S = 0.0022, 0.0001
+"""What a pass takes besides, and choosing the token of each stream. For 32 streams an H200 needed
+7.2 ms and 10.3 with the choice (`covo bench network --streams 32`, random weights)."""
 _BUSY_STREAMS = 0.85
 """Share of the streams that are in use, because a block waits for its longest conversation."""
 _LIKELY_BYTES = 11
@@ -53,7 +53,11 @@ STAGES = ("prompts", "questions", "answers", "dialogues", "encoder", "training")
 @dataclass(frozen=True, slots=True)
 class GraphicsCard:
     """``tflops`` that training reaches, memory ``bandwidth`` in TB/s by the data sheet, and
-    ``memory`` in GB."""
+    ``memory`` in GB.
+
+    An H200's training was measured (`covo bench train --size full`): 24 % of a matrix product's
+    speed, which is assumed of the others, too.
+    """
 
     tflops: float
     bandwidth: float
@@ -61,10 +65,10 @@ class GraphicsCard:
 
 
 CARDS = {
-    "h200": GraphicsCard(300.0, 4.8, 141.0),
-    "h100": GraphicsCard(300.0, 3.35, 80.0),
-    "4090": GraphicsCard(70.0, 1.01, 24.0),
-    "3090": GraphicsCard(30.0, 0.94, 24.0),
+    "h200": GraphicsCard(190.0, 4.8, 141.0),
+    "h100": GraphicsCard(180.0, 3.35, 80.0),
+    "4090": GraphicsCard(40.0, 1.01, 24.0),
+    "3090": GraphicsCard(17.0, 0.94, 24.0),
 }
 
 
@@ -148,8 +152,8 @@ class _Weights:
         pass."""
         read = (self.blocks + self.matrix) * self.item
         read += streams * self.backbone.kv_bytes(history, self.item)
-        on_card = read / (card.bandwidth * 1e12 * _DECODE_SHARE)
-        return max(on_card, _PASS_S + streams * _CHOICE_S) / streams / _BUSY_STREAMS
+        step = read / (card.bandwidth * 1e12 * _DECODE_SHARE) + _PASS_S + streams * _CHOICE_S
+        return step / streams / _BUSY_STREAMS
 
     def decoding_bytes(self, streams: int, longest: int) -> float:
         """Return the memory of so many streams of at most ``longest`` tokens."""
