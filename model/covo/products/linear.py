@@ -22,9 +22,9 @@ FEW_ROWS = 2
 TENSOR_CORE_DTYPES = (torch.bfloat16, torch.float16)
 """Dtypes of rows that the tensor cores multiply without rounding them. Integers are then
 faster than written out for as many rows as a prefill computes at once."""
-EVEN_OUTPUTS, EVEN_DEVICES = 16, ("cuda",)
-"""A number of outputs that is no multiple sends cuBLAS to a slow kernel: the head's 168,055, for 32
-rows on an H200, take 1.36 ms, but 0.36 if the last seven are a product of their own."""
+ALIGNMENT, ALIGNED_DEVICES = 16, ("cuda",)
+"""Outputs that are no multiple of it send cuBLAS to a slow kernel: the head's 168,055, for 32 rows
+on an H200, take 1.36 ms, but 0.36 if the last seven are a product of their own."""
 
 
 def multiply(layer: nn.Module, rows: Tensor) -> Tensor:
@@ -32,8 +32,9 @@ def multiply(layer: nn.Module, rows: Tensor) -> Tensor:
     product = _by_kernel(layer, rows, gated=False)
     if product is not None:
         return product
-    odd = isinstance(layer, nn.Linear) and layer.bias is None and layer.out_features % EVEN_OUTPUTS
-    if odd and rows.device.type in EVEN_DEVICES and rows.dtype in TENSOR_CORE_DTYPES:
+    plain = isinstance(layer, nn.Linear) and layer.bias is None
+    on_tensor_cores = rows.device.type in ALIGNED_DEVICES and rows.dtype in TENSOR_CORE_DTYPES
+    if plain and on_tensor_cores and layer.out_features % ALIGNMENT:
         return _in_two_products(rows, cast(nn.Linear, layer).weight)
     made: Tensor = layer(rows)
     return made
@@ -66,11 +67,11 @@ def _by_kernel(layer: nn.Module, rows: Tensor, *, gated: bool) -> Tensor | None:
 
 
 def _in_two_products(rows: Tensor, weight: Tensor) -> Tensor:
-    """Return ``rows`` (n, inputs) times ``weight`` (outputs, inputs) transposed: as many outputs as
-    are even, and the rest. Also the result's rows lie an even number apart."""
+    """Return ``rows`` (n, inputs) times ``weight`` (outputs, inputs) transposed: all outputs but the
+    last few, then these. The result's rows are aligned, too."""
     outputs = len(weight)
-    even = outputs - outputs % EVEN_OUTPUTS
-    result = rows.new_empty(len(rows), even + EVEN_OUTPUTS)[:, :outputs]
-    for part in (slice(even), slice(even, outputs)):
+    aligned = outputs - outputs % ALIGNMENT
+    result = rows.new_empty(len(rows), aligned + ALIGNMENT)[:, :outputs]
+    for part in (slice(aligned), slice(aligned, outputs)):
         torch.mm(rows, weight[part].t(), out=result[:, part])
     return result

@@ -132,8 +132,8 @@ def test_integers_on_tensor_cores(device, kind, count):
 @pytest.mark.parametrize("outputs", [32, 37])
 @pytest.mark.parametrize("device", DEVICES if INTERPRETED else ["cpu", *DEVICES])
 @torch.inference_mode()
-def test_the_last_odd_outputs_are_a_product_of_their_own(outputs, device, monkeypatch):
-    monkeypatch.setattr(products, "EVEN_DEVICES", (device,))
+def test_outputs_that_are_not_aligned_are_a_product_of_their_own(outputs, device, monkeypatch):
+    monkeypatch.setattr(products, "ALIGNED_DEVICES", (device,))
     layer, weights = layer_of("plain", 48, outputs, torch.float16, device, bias=False)
     rows = noise(FEW_ROWS + 1, 48, seed=2).to(device, torch.float16)
     made = Mock(wraps=torch.mm)
