@@ -9,10 +9,10 @@ same pass.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from model.covo.config.device import triton_works
 from model.covo.products.integers import IntegerLinear
@@ -32,10 +32,9 @@ def multiply(layer: nn.Module, rows: Tensor) -> Tensor:
     product = _by_kernel(layer, rows, gated=False)
     if product is not None:
         return product
-    plain = isinstance(layer, nn.Linear) and layer.bias is None
     on_tensor_cores = rows.device.type in ALIGNED_DEVICES and rows.dtype in TENSOR_CORE_DTYPES
-    if plain and on_tensor_cores and layer.out_features % ALIGNMENT:
-        return _in_two_products(rows, cast(nn.Linear, layer).weight)
+    if isinstance(layer, nn.Linear) and layer.bias is None and on_tensor_cores:
+        return _aligned_product(rows, layer.weight)
     made: Tensor = layer(rows)
     return made
 
@@ -66,12 +65,14 @@ def _by_kernel(layer: nn.Module, rows: Tensor, *, gated: bool) -> Tensor | None:
     return None
 
 
-def _in_two_products(rows: Tensor, weight: Tensor) -> Tensor:
-    """Return ``rows`` (n, inputs) times ``weight`` (outputs, inputs) transposed: all outputs but the
-    last few, then these. The result's rows are aligned, too."""
+def _aligned_product(rows: Tensor, weight: Tensor) -> Tensor:
+    """Return ``rows`` (n, inputs) times ``weight`` (outputs, inputs) transposed: most outputs, then
+    the last few. The result's rows are aligned, too."""
     outputs = len(weight)
-    aligned = outputs - outputs % ALIGNMENT
-    result = rows.new_empty(len(rows), aligned + ALIGNMENT)[:, :outputs]
-    for part in (slice(aligned), slice(aligned, outputs)):
+    rest = outputs % ALIGNMENT
+    if not rest:
+        return linear(rows, weight)
+    result = rows.new_empty(len(rows), outputs - rest + ALIGNMENT)[:, :outputs]
+    for part in (slice(outputs - rest), slice(outputs - rest, outputs)):
         torch.mm(rows, weight[part].t(), out=result[:, part])
     return result
