@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 from model.errors import ChatError, EndOfTurnError
@@ -73,10 +74,14 @@ class SmolOutlook:
         """Free the memory. Safe to call twice."""
         self._slot.close()
 
+    def read_ahead(self, words: str, before: str) -> None:
+        """See :class:`model.turns.endings.models.OutlookModel`. Raises: EndOfTurnError."""
+        self._complete(_prompt(words, before), {"n_predict": 1})
+
     def outlook(self, words: str, before: str) -> Outlook:
         """See :class:`model.turns.endings.models.OutlookModel`.
 
-        Words that were read ahead are not read again.
+        Words that were just weighed are not read again.
         """
         asked = (words, before)
         with self._lock:
@@ -85,10 +90,8 @@ class SmolOutlook:
             return self._last[1]
 
     def _read(self, words: str, before: str) -> Outlook:
-        said = _LAST_MARK.sub("", words)[-_MOST_CHARACTERS:]
         mark = "?" if words.rstrip().endswith("?") else "."
-        prompt = _PROMPT.format(before=before[-_MOST_CHARACTERS:].strip() or _BEFORE) + said
-        following, closing = self._followers(prompt, mark)
+        following, closing = self._followers(_prompt(words, before), mark)
         ends = pauses = closes = 0.0
         goes_on = _NONE
         for token, log_probability in following:
@@ -107,29 +110,44 @@ class SmolOutlook:
     def _followers(self, prompt: str, mark: str) -> list[list[tuple[str, float]]]:
         """Return the likeliest tokens after ``prompt``, and those after ``mark``, with their log
         probabilities. Special tokens and parts of characters are all written as nothing."""
-        chunks: list[dict[str, Any]] = []
-
-        def receive(chunk: dict[str, Any]) -> bool:
-            chunks.append(chunk)
-            return False
-
         request = {
-            "prompt": prompt,
             "n_predict": 2,
             "n_probs": _FOLLOWERS,
             "temperature": 0.0,
             "logit_bias": [[mark, 100.0]],  # written for sure; does not change what is told
             "special": True,
         }
+        chunks = self._complete(prompt, request)
         try:
-            self._slot.complete(request, receive)
             choices = [choice for chunk in chunks for choice in chunk.get("choices", ())]
             steps = [step for choice in choices for step in choice["logprobs"]["content"]]
             first, second = (step["top_logprobs"] for step in steps)
-        except (ChatError, LookupError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             answer = str(chunks[-1:])[:200]
             raise EndOfTurnError(f"the language model failed: {error} {answer}") from error
         return [[(one["token"], one["logprob"]) for one in step] for step in (first, second)]
+
+    def _complete(self, prompt: str, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the chunks of the answer to ``request`` about ``prompt``. Raises:
+        EndOfTurnError."""
+        chunks: list[dict[str, Any]] = []
+
+        def receive(chunk: dict[str, Any]) -> bool:
+            chunks.append(chunk)
+            return False
+
+        try:
+            self._slot.complete({**request, "prompt": prompt}, receive)
+        except ChatError as error:
+            raise EndOfTurnError(f"the language model failed: {error}") from error
+        return chunks
+
+
+def _prompt(words: str, before: str) -> str:
+    """Return what the model reads: the examples, ``before`` and the ``words`` without their last
+    mark."""
+    said = _LAST_MARK.sub("", words)[-_MOST_CHARACTERS:]
+    return _PROMPT.format(before=before[-_MOST_CHARACTERS:].strip() or _BEFORE) + said
 
 
 def _log(probability: float) -> float:

@@ -68,7 +68,7 @@ class EndOfTurnProbe:
         model = self._outlook_model
         if model is not None and _reads(model, language):
             spaced = language not in WITHOUT_SPACES
-            call = partial(model.outlook, words, before)
+            call = partial(model.read_ahead, words, before)
             self._ahead.read(now, words, call, after=before, spaced=spaced)
 
     def poll(

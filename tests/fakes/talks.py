@@ -95,9 +95,13 @@ class FakeReader:
     def __init__(self, clock: FakeClock, cost: float = 0.0) -> None:
         self.clock, self.cost = clock, cost
         self.read: list[tuple[str, str]] = []
+        self.ahead: list[str] = []
 
     def load(self) -> None:
         pass
+
+    def read_ahead(self, words: str, before: str) -> None:
+        self.ahead.append(words)
 
     def outlook(self, words: str, before: str) -> Outlook:
         self.read.append((words, before))

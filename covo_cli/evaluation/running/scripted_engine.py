@@ -75,6 +75,11 @@ class SteadyOutlook:
     def load(self) -> None:
         """Do nothing: already loaded."""
 
+    def read_ahead(self, words: str, before: str) -> None:
+        """See :class:`model.turns.endings.models.OutlookModel`."""
+        self._clock.pass_time(WEIGH_S)
+        self._model.read_ahead(words, before)
+
     def outlook(self, words: str, before: str) -> Outlook:
         """See :class:`model.turns.endings.models.OutlookModel`."""
         self._clock.pass_time(WEIGH_S)

@@ -54,6 +54,10 @@ class OutlookModel(Protocol):
     def load(self) -> None:
         """Make it ready. Raises: EndOfTurnError."""
 
+    def read_ahead(self, words: str, before: str) -> None:
+        """Read what :meth:`outlook` will be asked about, perhaps with more words, so that it has
+        less to read. Thread-safe. Raises: EndOfTurnError."""
+
     def outlook(self, words: str, before: str) -> Outlook:
         """Return the outlook of a message that so far has these ``words``; ``before``: what it
         answers, or empty. Thread-safe. Raises: EndOfTurnError."""

@@ -56,7 +56,23 @@ def test_a_question_closes_a_message_rather_than_an_announcement(reader):
     assert reader.outlook("What happened next?", "").closes > announced.closes + 0.5
 
 
-def test_words_that_were_read_ahead_are_not_read_again(reader, monkeypatch):
+def test_reading_ahead_writes_one_token_and_changes_no_outlook(reader, monkeypatch):
+    words = "We were told to wait for the next train."
+    alone = reader.outlook(words, "")
+    chunks: list[dict] = []
+    complete = reader._complete
+    monkeypatch.setattr(reader, "_complete", lambda *asked: chunks.extend(complete(*asked)))
+    reader.read_ahead("And what is that?", "")
+    reader.read_ahead("We were told to", "")
+    monkeypatch.undo()
+    assert [chunk["usage"]["completion_tokens"] for chunk in chunks] == [1, 1]
+    reader._last = None
+    ahead = reader.outlook(words, "")
+    assert ahead.ends == pytest.approx(alone.ends, abs=0.05)
+    assert ahead.closes == pytest.approx(alone.closes, abs=0.05)
+
+
+def test_words_that_were_weighed_are_not_read_again(reader, monkeypatch):
     first = reader.outlook("We were told to wait.", "")
     monkeypatch.setattr(reader, "_followers", lambda *_: pytest.fail("read again"))
     assert reader.outlook("We were told to wait.", "") == first
