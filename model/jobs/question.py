@@ -12,8 +12,8 @@ from voices.errors import VoiceError
 
 T = TypeVar("T")
 
-NEW_WORDS, NEW_CHARACTERS = 3, 12
-"""Read ahead when so much is new; characters count in a language without spaces."""
+_CHARACTERS = 4
+"""Characters of a language without spaces that count as much as a word."""
 
 
 class Question(Generic[T]):
@@ -90,14 +90,15 @@ class ReadingAhead:
     """Lets a model read on ``lane`` the words that it will be asked about, so that little is left
     to read at the end.
 
-    It reads once enough words are new. A call during a reading does nothing; the next one reads
+    It reads once ``enough`` words are new. A call during a reading does nothing; the next one reads
     what has been added. A failure is not reported, since it occurs again when an answer is wanted.
     """
 
-    def __init__(self, executor: Executor, lane: str) -> None:
+    def __init__(self, executor: Executor, lane: str, enough: int = 3) -> None:
         self._question: Question[object] = Question(
             executor, lane, model="reading ahead", trouble="", retries=True
         )
+        self._enough = enough
         self._read: tuple[object, Sequence[str]] = (None, ())
 
     def read(
@@ -109,7 +110,8 @@ class ReadingAhead:
         between them.
         """
         self._question.poll(now)
-        parts, enough = (words.split(), NEW_WORDS) if spaced else (words, NEW_CHARACTERS)
+        parts, each = (words.split(), 1) if spaced else (words, _CHARACTERS)
+        enough = self._enough * each
         before, read = self._read
         known = _in_common(read, parts) if after == before else -enough
         if self._question.pending or len(parts) - known < enough:

@@ -86,9 +86,11 @@ def test_a_question_that_retries_tells_of_the_same_failure_once():
     assert asked.answer == 7
 
 
-def read_of(*heard: str, after: tuple[object, ...] = (), spaced: bool = True) -> list[str]:
+def read_of(
+    *heard: str, after: tuple[object, ...] = (), spaced: bool = True, enough: int = 3
+) -> list[str]:
     """What is read of the partial words ``heard``, where they follow something."""
-    ahead = ReadingAhead(DoneExecutor(Clock()), "a lane")
+    ahead = ReadingAhead(DoneExecutor(Clock()), "a lane", enough)
     read: list[str] = []
     for at, words in enumerate(heard):
         follows = after[at] if after else "a question"
@@ -100,6 +102,7 @@ def test_words_are_read_ahead_when_enough_of_them_is_new() -> None:
     words = ["could", "you", "tell", "me", "what", "it", "is", "about"]
     said = [" ".join(words[: n + 1]) for n in range(len(words))]
     assert read_of(*said) == [said[0], said[3], said[6]]
+    assert read_of(*said, enough=6) == [said[0], said[6]]
     assert read_of("could", "could you tell me", "would you tell me") == [
         "could",
         "could you tell me",
@@ -112,6 +115,7 @@ def test_characters_count_where_there_are_no_spaces() -> None:
     text = "今天下午天气很好我们一起去公园散步吧"
     said = [text[: n + 1] for n in range(len(text))]
     assert read_of(*said, spaced=False) == [said[0], said[12]]
+    assert read_of(*said, spaced=False, enough=4) == [said[0], said[16]]
 
 
 def test_the_same_words_are_read_again_where_what_they_follow_has_changed() -> None:
