@@ -55,6 +55,7 @@ class EndOfTurnProbe:
             trouble="whether words are complete is judged without it",
         )
         self._ahead = ReadingAhead(executor, OUTLOOK_LANE, _AHEAD)
+        self._weighed: tuple[TurnEnding, Phrases, WeighedEnding] | None = None
 
     @property
     def sound(self) -> float | None:
@@ -101,10 +102,13 @@ class EndOfTurnProbe:
         if answer is None or not answer.words or phrases is None or weights is None:
             return None
         outlook = self._outlook.answer if weights.with_outlook is not None else None
-        values = features(TurnEnding(answer.words, outlook, self.sound), phrases)
-        if outlook is not None and weights.with_outlook is not None:
-            return weights.with_outlook.weigh(values)
-        return weights.without_outlook.weigh(values)
+        known = TurnEnding(answer.words, outlook, self.sound)
+        if self._weighed is None or self._weighed[:2] != (known, phrases):
+            trained = weights.without_outlook
+            if outlook is not None and weights.with_outlook is not None:
+                trained = weights.with_outlook
+            self._weighed = known, phrases, trained.weigh(features(known, phrases))
+        return self._weighed[2]
 
     def forget(self) -> None:
         """Discard pending questions and their answers."""

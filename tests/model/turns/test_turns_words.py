@@ -22,7 +22,10 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
+from model.turns import end_of_turn
+from model.turns.endings.features import TurnEnding, features
 from model.turns.endings.models import Outlook
+from model.turns.phrases import Phrases
 from tests.fakes.engine import FakeClock, FakeGenerator, FakeSpeaker, silence
 from tests.fakes.talks import LISTENING, THINKING, USER_SPEAKING, FakeReader, Script, converse
 
@@ -124,6 +127,20 @@ def test_partial_words_are_only_read_ahead():
     assert [words for words, _ in readers[0].read] == [whole]
     assert [question for question, _ in fake.history] == [whole]
     assert committed(log) == pytest.approx(2.4 + 0.48, abs=2 * FRAME / USER_RATE)
+
+
+def test_an_ending_is_weighed_once_for_all_that_is_known_of_it(monkeypatch):
+    weighed: list[TurnEnding] = []
+
+    def counted(ending: TurnEnding, phrases: Phrases) -> dict[str, float]:
+        weighed.append(ending)
+        return features(ending, phrases)
+
+    monkeypatch.setattr(end_of_turn, "features", counted)
+    script = Script()
+    converse(script.say("We went to the", 1.0), silence(6), script=script)
+    assert weighed
+    assert len(weighed) == len(set(weighed))
 
 
 def test_a_reader_that_fails_is_told_of_once_and_done_without():
