@@ -111,6 +111,7 @@ class SpeakerProfile:
     def __init__(self, middle: Embedding | float = 0.0) -> None:
         self._middle = middle
         self._speech = np.zeros(0, np.float32)
+        self._told = 0  # how much of it was returned
         self._above_noise = np.inf
         self.voice: Embedding | None = None
         """The user's voice, once it is known."""
@@ -119,14 +120,19 @@ class SpeakerProfile:
         """Add ``speech`` of the user (float32 mono 16 kHz), so many dB ``above_noise``, until the
         profile has its fill.
 
-        Returns the speech whose embedding is to become :attr:`voice`, if that changed.
+        Returns the speech whose embedding is to become :attr:`voice`, if there is enough of it and
+        so much more than before that it can tell more.
         """
         room = samples(MOST_S) - len(self._speech)
         if room <= 0:
             return None
         self._above_noise = min(self._above_noise, above_noise)
         self._speech = np.concatenate([self._speech, speech[:room]])
-        return self._speech if len(self._speech) >= samples(ENOUGH_S) else None
+        new = len(self._speech) - self._told
+        if len(self._speech) < samples(ENOUGH_S) or new < samples(SHORTEST_S):
+            return None
+        self._told = len(self._speech)
+        return self._speech
 
     def likeness(self, voice: Embedding) -> float:
         """Return the likeness of ``voice`` to the user's, in [-1, 1]; 1 while that is unknown."""

@@ -43,6 +43,12 @@ def test_a_profile_is_made_of_the_first_seconds_of_speech() -> None:
     assert profile.learn(speech(1.0), 40.0) is None
 
 
+def test_hardly_more_speech_is_not_embedded_again() -> None:
+    profile = SpeakerProfile()
+    assert profile.learn(speech(3.3), 40.0) is not None
+    assert profile.learn(speech(9.0), 40.0) is None
+
+
 def test_nobody_is_somebody_else_while_the_user_is_unknown() -> None:
     assert SpeakerProfile().whose(voice_at(-1.0), 2.0, QUIET_DB) is Whose.USER
 
