@@ -17,7 +17,8 @@ from audio_io.clock import USER_RATE
 from audio_io.signal import Audio
 from model.errors import EndOfTurnError
 from model.lite.failures import raised_as
-from model.lite.mel import log_mel
+from model.lite.mel import HOP, log_mel
+from model.lite.mel import WINDOW as MEL_WINDOW
 
 WINDOW = 8 * USER_RATE
 """Samples that the network reads."""
@@ -81,4 +82,7 @@ def features(audio: Audio) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
     last = audio[-WINDOW:]
     heard = np.pad(last, (WINDOW - len(last), 0))
     heard = (heard - heard.mean()) / np.sqrt(heard.var() + 1e-7)
-    return log_mel(heard.astype(np.float32), WINDOW)
+    # In the silence before a short turn, all frames are alike: one is computed, with what follows.
+    silent = max(0, int(np.argmax(heard != heard[0])) - MEL_WINDOW) // HOP
+    spectrum = log_mel(heard[silent * HOP :].astype(np.float32), WINDOW - silent * HOP)
+    return np.pad(spectrum, ((0, 0), (silent, 0)), mode="edge")

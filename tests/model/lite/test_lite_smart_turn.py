@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audio_io.signal import Audio
 from covo_cli.settings.settings import load_settings, models_dir
 from model.errors import EndOfTurnError, WeightsError
-from model.lite.mel import log_mel
+from model.lite import smart_turn
+from model.lite.mel import Mel, log_mel
 from model.lite.smart_turn import WINDOW, SmartTurn, features
 from model.weights.packages import WeightStore
 
@@ -34,6 +36,21 @@ def test_it_hears_zero_mean_and_unit_variance() -> None:
     sound = RNG.normal(0.3, 0.1, WINDOW).astype(np.float32)
     normal = (sound - sound.mean()) / sound.std()
     np.testing.assert_allclose(features(sound), log_mel(normal, WINDOW), atol=1e-3)
+
+
+def test_the_silence_before_a_short_turn_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = RNG.normal(0.3, 0.1, 30_001).astype(np.float32)
+    padded = np.pad(sound, (WINDOW - len(sound), 0))
+    whole = log_mel((padded - padded.mean()) / padded.std(), WINDOW)
+    computed: list[int] = []
+
+    def counted(audio: Audio, samples: int) -> Mel:
+        computed.append(samples)
+        return log_mel(audio, samples)
+
+    monkeypatch.setattr(smart_turn, "log_mel", counted)
+    np.testing.assert_allclose(features(sound), whole, atol=1e-3)
+    assert computed[0] < len(sound) + 1000
 
 
 def test_silence_is_no_division_by_zero() -> None:
