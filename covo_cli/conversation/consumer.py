@@ -31,7 +31,7 @@ class Tick:
 
 
 class Consumer(Protocol):
-    """Receives every tick, in order, on the conversation's thread."""
+    """Receives every tick, in order, as part of the conversation's step."""
 
     def on_tick(self, tick: Tick) -> None:
         """Take in one frame; return within a few milliseconds.

@@ -97,19 +97,26 @@ class Conversation:
 
     def run(self) -> Ending:
         """Hold the conversation until it is over. Raises: AudioError when a device is lost."""
+        while (ending := self.advance(READ_TIMEOUT_S)) is None:
+            pass
+        return ending
+
+    def advance(self, timeout: float) -> Ending | None:
+        """Take in the next frame if it comes within ``timeout`` s; return why the conversation is
+        over, or None. Raises: AudioError when a device is lost."""
         try:
-            while True:
-                if self._read_inbox():
-                    return Ending.QUIT
-                frame = self._microphone.read(READ_TIMEOUT_S)
-                if frame is not None:
-                    self._step(frame)
-                if self._microphone.ended or self._over(self._engine.busy):
-                    self.reason = str(Ending.INPUT_OVER)
-                    return Ending.INPUT_OVER
+            if self._read_inbox():
+                return Ending.QUIT
+            frame = self._microphone.read(timeout)
+            if frame is not None:
+                self._step(frame)
         except OutputClosed as closed:
             self.reason = str(closed)
             return Ending.OUTPUT_CLOSED
+        if self._microphone.ended or self._over(self._engine.busy):
+            self.reason = str(Ending.INPUT_OVER)
+            return Ending.INPUT_OVER
+        return None
 
     def _read_inbox(self) -> bool:
         while True:

@@ -29,6 +29,7 @@ from covo_cli.serve.realtime.session_object import ServedEngine, SessionObject
 from covo_cli.serve.realtime.speaker import SocketSpeaker
 from covo_cli.serve.realtime.wire import WireError, new_id, read_json
 from covo_cli.serve.recording import SessionRecordings
+from covo_cli.serve.stepping import Stepper
 
 RETRY_S = 5
 """When a client that found no place may come again."""
@@ -74,6 +75,7 @@ class ServerApp:
         self._lacks = lacks
         self._limits = limits or ServerLimits()
         self._heap = SharedHeap()
+        self._stepper = Stepper()
         self.figures = ServerFigures(places, recorded=recordings is not None)
         self._app = Starlette(
             routes=[
@@ -126,6 +128,7 @@ class ServerApp:
             self._limits,
             socket.scope[_ABORT],
             self.figures,
+            self._stepper,
             self._heap.trim,
             self._recordings,
             asked=json.loads(socket.scope[_ASKED] or b"{}"),

@@ -1,4 +1,4 @@
-"""One client's socket: waiting for a place, the conversation on its thread, and every limit."""
+"""One client's socket: waiting for a place, the conversation, and every limit."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from covo_cli.serve.realtime.microphone import SocketMicrophone
 from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.realtime.wire import new_id
 from covo_cli.serve.recording import SessionRecording, SessionRecordings
+from covo_cli.serve.stepping import Stepper
 from model.engine import Engine
 
 MOST_EARLY = 64
@@ -83,6 +84,7 @@ class SessionConnection:
         limits: ServerLimits,
         abort: Callable[[], None],
         figures: ServerFigures,
+        stepper: Stepper,
         trim: Callable[[], None],
         recordings: SessionRecordings | None = None,
         asked: dict[str, Any] | None = None,
@@ -96,6 +98,7 @@ class SessionConnection:
         self._limits = limits
         self._abort = abort
         self._figures = figures
+        self._stepper = stepper
         self._trim = trim
         self._extended = socket.query_params.get("covo") == "1"
         self._loop = asyncio.get_running_loop()
@@ -189,7 +192,7 @@ class SessionConnection:
         microphone = SocketMicrophone(late=late, steady=self._protocol.steady)
         begun, over = False, asyncio.Event()
         try:
-            Worker(self._begin(engine, microphone, over), "session").start()
+            self._begin(engine, microphone, over)
             begun = True
             await self._watch(over)
         finally:
@@ -197,10 +200,8 @@ class SessionConnection:
             microphone.close()
             self._places.leave(engine, over if begun else None)
 
-    def _begin(
-        self, engine: Engine, microphone: SocketMicrophone, over: asyncio.Event
-    ) -> Callable[[], None]:
-        """Begin the session; return what holds its conversation and then sets ``over``."""
+    def _begin(self, engine: Engine, microphone: SocketMicrophone, over: asyncio.Event) -> None:
+        """Begin the session, whose conversation sets ``over`` at its end."""
         speaker = self._protocol.speaker(self._figures.leave_gap)
         conversation: Conversation
 
@@ -241,14 +242,12 @@ class SessionConnection:
         )
         self._conversation = conversation
 
-        def run() -> None:
-            try:
-                self._ending = conversation.run()
-            finally:
-                with contextlib.suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(over.set)
-                for recorder in recorders:
-                    recorder.finish()
+        def end(ending: Ending) -> None:
+            self._ending = ending
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(over.set)
+            for recorder in recorders:
+                Worker(recorder.finish, "recording").start()  # a disk may be slow
 
         self._figures.begin(self._session_id)
         session.open()
@@ -256,7 +255,7 @@ class SessionConnection:
             session.take(message)
         self._early.clear()
         self._session = session
-        return run
+        self._stepper.hold(conversation, microphone, end)
 
     async def _watch(self, over: asyncio.Event) -> None:
         """Return only by raising why the session ends."""

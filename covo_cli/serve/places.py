@@ -80,7 +80,7 @@ class Places:
     def leave(self, engine: Engine, over: asyncio.Event | None = None) -> None:
         """Give ``engine`` back; it forgets the conversation, and then is free.
 
-        ``over`` is set when the conversation's thread has left the engine; None: it has.
+        ``over`` is set when the conversation has left the engine; None: it has.
         """
         task = asyncio.get_running_loop().create_task(self._restore(engine, over))
         self._restoring.add(task)

@@ -62,8 +62,8 @@ class SessionRecordings:
 class SessionRecording:
     """A consumer that records a session with the engine of ``info`` from its first frame on.
 
-    Files are made by the thread of the conversation, which goes on if they cannot be. ``tell``
-    passes on what the client should know, with its level.
+    Files are made with the first frame; the conversation goes on if they cannot be. ``tell`` passes
+    on what the client should know, with its level.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The microphone of a session: fed by a client, clocked by the server.
 
 An engine counts time in frames, and clients send as they please: steadily, a whole question at
-once, or nothing while nobody speaks. Sound is handed on as it comes, at most four times as fast as
+once, or nothing while nobody speaks. Sound is handed on as it comes, at most five times as fast as
 it was spoken; after :data:`GAP_S` without any, silence takes its place at the speed of life.
 """
 
@@ -24,8 +24,8 @@ GAP_S = 0.2
 UNHEARD_S = 60.0
 """Most sound that may wait to be heard."""
 
-_BURST_S = FRAME_S / 4
-"""Least time between two frames."""
+_BURST_S = FRAME_S / 5
+"""Least time between two frames: below a server's tick, which so makes it four times."""
 
 LATE_S = FRAME_S
 """A frame handed on this long after it was due is late."""
@@ -35,7 +35,8 @@ _REMEMBERED = 1000
 
 
 class SocketMicrophone:
-    """A :class:`audio_io.ends.Microphone`. Thread-safe; ``clock`` returns seconds.
+    """A :class:`audio_io.ends.Microphone` that is never waited for. Thread-safe; ``clock`` returns
+    seconds.
 
     ``late`` is called for each frame that is handed on more than :data:`LATE_S` after it was due.
     ``steady``: no sound is handed on faster than it was spoken, but to make up for a delay.
@@ -51,7 +52,7 @@ class SocketMicrophone:
         self._steady = steady
         self._clock = clock
         self._late = late
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting = SoundQueue()
         self._kept = SoundQueue()
         self._arrived = self._given = self._spoken = self._whole_since = self._begun = clock()
@@ -71,7 +72,7 @@ class SocketMicrophone:
         ``manual``: keep it for :meth:`whole` instead of handing it on; there is room for the latest
         :data:`UNHEARD_S`, because clients send sound between their turns, too.
         """
-        with self._changed:
+        with self._lock:
             if manual:
                 self._kept.put(sound)
                 self._kept.take(max(0, self._kept.length - samples(UNHEARD_S)))
@@ -84,12 +85,11 @@ class SocketMicrophone:
             if self._waiting.length < FRAME:
                 self._whole_since = self._arrived
             self._waiting.put(fitting)
-            self._changed.notify()
         return len(fitting) == len(sound)
 
     def whole(self, least: float) -> Audio | None:
         """Return what was kept, and keep it no longer; None, if it is less than ``least`` s."""
-        with self._changed:
+        with self._lock:
             if self._kept.length < samples(least):
                 return None
             return self._kept.take(self._kept.length)
@@ -97,40 +97,39 @@ class SocketMicrophone:
     @property
     def behind(self) -> bool:
         """Whether sound that was pushed waits to be heard."""
-        with self._changed:
+        with self._lock:
             return self._waiting.length >= FRAME
 
     def clear(self) -> None:
         """Drop what waits to be heard, or is kept."""
-        with self._changed:
+        with self._lock:
             self._waiting.clear()
             self._kept.clear()
 
     def wake(self) -> None:
         """Wait for sound no longer: a command is to be carried out with the next frame."""
-        with self._changed:
+        with self._lock:
             self._arrived = self._clock() - GAP_S
-            self._changed.notify()
 
-    def read(self, timeout: float) -> Audio | None:
-        """See :meth:`audio_io.ends.Microphone.read`."""
-        deadline = self._clock() + timeout
-        with self._changed:
-            while not self.ended:
-                now = self._clock()
-                due = self._due()
-                if due <= now:
-                    if self._at and now - due > LATE_S:
-                        self._late()
-                    return self._take(now)
-                if deadline <= now:
-                    return None
-                self._changed.wait(min(due, deadline) - now)
-        return None
+    def read(self, timeout: float = 0.0) -> Audio | None:
+        """Return the next frame if it is due, whatever ``timeout``."""
+        with self._lock:
+            now, due = self._clock(), self._due()
+            if self.ended or due > now:
+                return None
+            if self._at and now - due > LATE_S:
+                self._late()
+            return self._take(now)
+
+    @property
+    def due(self) -> float:
+        """When the next frame may be taken, or the end noticed, by ``clock``."""
+        with self._lock:
+            return 0.0 if self.ended else self._due()
 
     def appended_ms(self, at: int) -> int:
         """Return where ``at`` (the engine's samples) lies in the sound that was pushed, in ms."""
-        with self._changed:
+        with self._lock:
             silent = self._earlier
             for start, length in self._silences:
                 silent += min(length, max(0, at - start))
@@ -143,9 +142,7 @@ class SocketMicrophone:
 
     def close(self) -> None:
         """End the conversation. Safe to call twice."""
-        with self._changed:
-            self.ended = True
-            self._changed.notify()
+        self.ended = True
 
     def _due(self) -> float:
         """Return when the next frame may be taken."""

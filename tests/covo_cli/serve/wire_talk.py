@@ -348,11 +348,8 @@ class WireTalk:
     def _pass(self) -> None:
         for _ in range(4):  # the microphone may be up to four times as fast
             self.now += FRAME_S / 4
-            if self.conversation._read_inbox():
-                self.over = True
-            frame = self.microphone.read(0.0)
-            if frame is not None and not self.over:
-                self.conversation._step(frame)
+            if not self.over:
+                self.over = self.conversation.advance(0.0) is not None
 
     def kinds(self, *ignored: str) -> list[str]:
         """The types of what was sent, repeats of deltas left out."""
