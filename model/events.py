@@ -244,7 +244,8 @@ class VoiceChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Notice(Event):
-    """A message for the user. ``level`` is ``info``, ``warning`` or ``error``."""
+    """A message for the user. ``level`` is ``info``, ``warning``, or ``error`` where a turn, its
+    reply or the recording has failed."""
 
     level: str
     text: str

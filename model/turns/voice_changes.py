@@ -25,7 +25,7 @@ class VoiceChanges:
             return voice
 
         question: Question[str] = Question(
-            self._executor, REPLY_LANE, model="the voice", trouble="", level="error"
+            self._executor, REPLY_LANE, model="the voice", trouble=""
         )
         question.ask(now, load)
         self._loading.append(question)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from covo_cli.serve.realtime import session
+from model.engine import SetVoice
 from tests.covo_cli.serve.wire_talk import (
     FIRST,
     LAST,
@@ -559,6 +560,16 @@ def test_a_reply_that_breaks_off():
     (done,) = talk.of("response.done")
     assert done["response"]["status"] == "failed"
     assert talk.fake.history == [("hello", "one two")]
+
+
+def test_what_fails_beside_a_reply_leaves_it_whole():
+    talk = WireTalk(words=["word"] * 20, extended=True)
+    talk.send("response.create")
+    talk.nothing(2)
+    talk.conversation.send(SetVoice("broken"))
+    talk.nothing(12)
+    assert "'broken' is broken" in talk.of("covo.notice")[-1]["text"]
+    assert [e["response"]["status"] for e in talk.of("response.done")] == ["completed"]
 
 
 def test_words_are_told_while_they_are_spoken():
