@@ -16,7 +16,7 @@ from tests.covo_cli.serve.wire_talk import (
     pcm,
     text_item,
 )
-from tests.fakes.engine import speech
+from tests.fakes.engine import FakeGenerator, speech
 from tests.fakes.talks import Script
 
 
@@ -354,10 +354,10 @@ def test_a_truncate_after_the_end_and_beyond_it():
             "conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=end
         )
         assert told["audio_end_ms"] == cut
+        (item,) = talk.send("conversation.item.retrieve", item_id=item_id)  # it is cut at once
         talk.nothing(0.2)
-    assert talk.fake.history == [("go", "one two")]
-    (item,) = talk.send("conversation.item.retrieve", item_id=item_id)
     assert item["item"]["content"][0]["transcript"].strip() == "one two"
+    assert talk.fake.history == [("go", "one two")]
 
 
 def test_a_truncate_never_brings_back_what_was_not_heard():
@@ -461,6 +461,39 @@ def test_a_response_while_the_user_goes_on():
     assert talk.of("response.done")[0]["response"]["status_details"]["reason"] == "turn_detected"
     talk.wait(5)
     assert [e["response"]["status"] for e in talk.of("response.done")] == ["cancelled", "completed"]
+
+
+def test_a_turn_that_is_cancelled_before_its_words_are_known_has_none():
+    talk = WireTalk()
+    talk.say(speech(1))
+    for kind in ("input_audio_buffer.commit", "response.create", "response.cancel"):
+        talk.send(kind)
+    talk.wait(3)
+    (told,) = talk.of("conversation.item.input_audio_transcription.completed")
+    assert told["transcript"] == ""
+    talk.say(speech(1))
+    talk.wait(5)
+    assert talk.fake.history == [("hello", "one two three four")]
+
+
+class Hearing(FakeGenerator):
+    """It answers sound, so its reply may come before the words of the turn."""
+
+    hears = True
+
+
+def test_a_turn_is_an_item_before_its_reply_though_its_words_come_later():
+    def recognized(audio):
+        talk.fake.clock.pass_time(3.0)
+        return "hello"
+
+    talk = WireTalk(recognized, generator=Hearing)
+    talk.say(speech(1))
+    talk.wait(8)
+    assert [e["item"]["role"] for e in talk.of("conversation.item.added")] == ["user", "assistant"]
+    kinds = talk.kinds()
+    words = kinds.index("conversation.item.input_audio_transcription.completed")
+    assert words > kinds.index("response.created") > kinds.index("input_audio_buffer.committed")
 
 
 def test_a_text_is_answered_though_a_cough_came_between():
