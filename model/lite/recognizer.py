@@ -302,9 +302,11 @@ _WORD = re.compile(r"[\w']+")
 
 
 def repeats(text: str) -> bool:
-    """Return whether 2 to 12 words come twice in a row, as they do when the decoder loops."""
+    """Return whether the decoder loops: 2 to 12 words come twice in a row, or its limit cut the
+    second time short, and what comes before the last word was said earlier."""
     words = _WORD.findall(text.lower())
-    return any(
+    end = words[-5:-1]
+    return any(words[i : i + 4] == end for i in range(len(words) - 8)) or any(
         words[i : i + n] == words[i + n : i + 2 * n]
         for n in range(2, 13)
         for i in range(len(words) - 2 * n + 1)

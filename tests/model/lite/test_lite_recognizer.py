@@ -50,6 +50,8 @@ def test_it_is_split_in_the_pause() -> None:
         ("I see. I see.", True),
         ("So what is the what is the capital?", True),
         ("one two three four five six seven eight nine ten eleven twelve " * 2, True),
+        ("Mi hermana compró 3 kilos de naranjas. Mi hermana compró 3 kil", True),
+        ("I said that it is late, and it is late", False),
         ("What is the capital of France?", False),
         ("No, no, no!", False),
         ("It is what it is", False),
