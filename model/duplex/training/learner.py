@@ -6,13 +6,17 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
 
 from model.duplex.network.network import DuplexNetwork
 from model.duplex.training.batch import Batch
 from model.duplex.training.loss import Loss, LossWeights, loss
-from model.duplex.training.optimizer import make_optimizer, set_rates
 from model.duplex.training.trained import add_lora, train_everything, trained_parameters
 from model.duplex.training.training_config import TrainingSection
+from model.errors import TrainingError
+from voices.installation import add_extra
+
+_BETAS = (0.9, 0.98)
 
 
 class Learner:
@@ -30,7 +34,7 @@ class Learner:
         else:
             train_everything(network)
         self.trained: Mapping[str, nn.Parameter] = trained_parameters(network)
-        self.optimizer = make_optimizer(network, training)
+        self.optimizer = _make_optimizer(network, training)
 
     def gradients(self, batch: Batch, origin: int = 0) -> Loss:
         """Add the gradients of ``batch``, one of a step's, and return its loss. ``origin``: the
@@ -52,7 +56,47 @@ class Learner:
 
     def update(self, share: float) -> None:
         """Change what is trained by the gradients, at ``share`` of the highest rates."""
-        set_rates(self.optimizer, share)
+        _set_rates(self.optimizer, share)
         nn.utils.clip_grad_norm_(self.trained.values(), self._training.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+
+
+def _make_optimizer(network: DuplexNetwork, training: TrainingSection) -> Optimizer:
+    """Return the optimizer of what ``network`` trains; its groups have their highest rate as
+    ``highest``. Raises: TrainingError if the package for 8 bits is missing."""
+    groups = _groups(network, training)
+    if training.optimizer == "adamw":
+        return AdamW(groups, betas=_BETAS, weight_decay=training.weight_decay)
+    try:
+        from torchao.optim import AdamW8bit
+    except ImportError as error:
+        raise TrainingError(
+            f"8-bit AdamW needs the package torchao: {add_extra('train')}; or set "
+            "optimizer = 'adamw'"
+        ) from error
+    optimizer: Optimizer = AdamW8bit(groups, betas=_BETAS, weight_decay=training.weight_decay)
+    return optimizer
+
+
+def _set_rates(optimizer: Optimizer, share: float) -> None:
+    """Give every part ``share`` of its highest learning rate."""
+    for group in optimizer.param_groups:
+        rate = share * group["highest"]
+        if isinstance(group["lr"], Tensor):  # torchao compiles its step, and numbers would be part
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def _groups(network: DuplexNetwork, training: TrainingSection) -> list[dict[str, object]]:
+    own = {
+        "rows.": training.rows_rate,
+        "covo.audio_adapter.": training.adapter_rate,
+        "covo.encoder.": training.encoder_rate,
+    }
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in trained_parameters(network).items():
+        rate = next((value for start, value in own.items() if name.startswith(start)), None)
+        groups.setdefault(training.learning_rate if rate is None else rate, []).append(parameter)
+    return [{"params": params, "lr": rate, "highest": rate} for rate, params in groups.items()]
