@@ -296,13 +296,10 @@ def _check_packages() -> None:
 
 def _run(what: str, work: _Work) -> None:
     """Run the rest of ``work``, counted in ``what``, with the time left, and tell what it made."""
-    from rich.progress import Progress, TimeElapsedColumn
-
     from covo_cli.fd.work import MANIFEST, summary
-    from covo_cli.process.terminal import PlainConsole
+    from covo_cli.process.terminal import PlainConsole, long_progress
 
-    columns = Progress.get_default_columns()
-    with Progress(*columns, TimeElapsedColumn(), console=PlainConsole()) as progress:
+    with long_progress(PlainConsole()) as progress:
         task = progress.add_task(what, total=len(work))
         progress.update(task, completed=work.done)
         for now in work.run():

@@ -25,10 +25,10 @@ def duplex(
 
     A stopped run is resumed; one that is complete is left alone.
     """
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TextColumn
 
     from covo_cli.engines.covo_engine import check_packages
-    from covo_cli.process.terminal import PlainConsole
+    from covo_cli.process.terminal import PlainConsole, long_progress
 
     check_packages()
     import torch
@@ -43,14 +43,9 @@ def duplex(
         torch.set_num_threads(threads)
     # In a work of `covo fd`, its other commands are kept out as well.
     work = (config.parent / "recipe.toml").is_file()
-    columns = (
-        *Progress.get_default_columns(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[at]}"),
-    )
     with (
         working_in(config.parent if work else read.network.output),
-        Progress(*columns, console=console) as progress,
+        long_progress(console, TextColumn("{task.fields[at]}")) as progress,
     ):
         if take is None and is_trained(read):
             console.print(

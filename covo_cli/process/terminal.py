@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import os
 import re
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console  # noqa: TID251 - the one place
 from rich.status import Status
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Control characters that could move the cursor or more; not the tab and the line feed."""
+_PACE_S = 3600.0
+"""Work that the time left is reckoned by."""
 
 
 def takes_commands() -> bool:
@@ -55,6 +60,16 @@ class PlainConsole(Console):
     def status(self, status: Any, **how: Any) -> Status:
         """Return a spinner beside ``status``."""
         return _PlainStatus(_plain(status), console=self, **how)
+
+
+def long_progress(console: PlainConsole, *columns: ProgressColumn) -> Progress:
+    """Return progress bars for hours of work: the time left is told of steps that take minutes."""
+    from rich.progress import Progress, TimeElapsedColumn
+
+    usual = Progress.get_default_columns()
+    return Progress(
+        *usual, TimeElapsedColumn(), *columns, console=console, speed_estimate_period=_PACE_S
+    )
 
 
 class _PlainStatus(Status):

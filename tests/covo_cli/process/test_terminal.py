@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from covo_cli.app import app
 from covo_cli.commands.common import print_json
 from covo_cli.errors import CliError, message_for
-from covo_cli.process.terminal import PlainConsole
+from covo_cli.process.terminal import PlainConsole, long_progress
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.audio import read_audio
 from covo_cli.sessions.display import facts
@@ -82,6 +82,17 @@ def test_a_folder_may_have_brackets_in_its_name(
     for command in (["config", "show"], ["config", "path"], ["sessions", "list"]):
         shown = runner.invoke(app, command).output.replace("\n", "")
         assert "x [old]" in shown, command
+
+
+def test_the_time_left_is_told_of_steps_that_take_minutes() -> None:
+    progress = long_progress(PlainConsole(file=io.StringIO()))
+    now = [0.0]
+    progress.get_time = lambda: now[0]
+    task = progress.add_task("steps", total=10)
+    for done in range(1, 4):
+        now[0] += 90.0
+        progress.update(task, completed=done)
+    assert progress.tasks[0].time_remaining == 7 * 90
 
 
 BYTES = os.fsdecode(b"d\xff [old]")
