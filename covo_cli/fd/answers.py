@@ -28,6 +28,7 @@ from covo_cli.fd.records import (
     SpokenConversation,
 )
 from covo_cli.fd.work import Journal, Stage, digest, require, weights_digest
+from covo_cli.process.whole_file import write_text
 from model.covo.batch.batch import DecoderBatch
 from model.covo.config.network_config import CovoConfig
 from model.covo.config.precision import Precision
@@ -42,7 +43,7 @@ from model.duplex.making.teacher import (
     TeacherReply,
     TeacherSettings,
 )
-from model.duplex.protocol.profile import DuplexProfile, read_profile, write_profile
+from model.duplex.protocol.profile import DuplexProfile, profile_text, read_profile
 
 _SEEDS = 1_000
 """Seeds for each conversation: every reply of it takes one."""
@@ -109,7 +110,7 @@ class Answers:
         prompt = student_profile(self._model, model.speaker, model.duplex_line).prompt
         if profile.prompt != prompt:
             profile = replace(profile, prompt=prompt)
-            write_profile(profile, folder)
+            write_text(folder / PROFILE, profile_text(profile))
         return profile
 
     def _teacher(self) -> Teacher:

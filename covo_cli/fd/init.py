@@ -10,12 +10,12 @@ from pathlib import Path
 
 from covo_cli.errors import CliError
 from covo_cli.fd.recipe import FdRecipe, Size, written_recipe
-from covo_cli.fd.records import RECIPE
+from covo_cli.fd.records import PROFILE, RECIPE
 from covo_cli.fd.work import digest
 from covo_cli.process.whole_file import write_text
 from covo_cli.settings.settings import Settings, models_dir
 from model.duplex.making.start import student_profile
-from model.duplex.protocol.profile import write_profile
+from model.duplex.protocol.profile import profile_text
 from model.weights.hub.licence import licence_text
 from model.weights.hub.source import HubModel
 from model.weights.hub.store import HubStore, find_model
@@ -78,7 +78,7 @@ def begin(
     try:
         make_folder(folder)
         write_text(folder / CONSENT, json.dumps(_consent(terms, settings), indent=1) + "\n")
-        write_profile(profile, folder)
+        write_text(folder / PROFILE, profile_text(profile))
         write_text(folder / RECIPE, text)  # last: with it, the work is there
     except OSError as error:
         raise CliError(f"cannot write {folder}: {error.strerror or error}") from error

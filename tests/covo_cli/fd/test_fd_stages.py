@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -346,6 +347,21 @@ def test_the_prompt_follows_the_recipe_until_there_are_answers(work, model, tmp_
 
 
 def test_prompts_of_a_file_and_recordings(tmp_path, begun):
+def test_a_protocol_that_finds_no_room_is_not_half_written(work, tmp_path, monkeypatch):
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    before = (folder / "duplex.json").read_bytes()
+    small_recipe(folder, model={"speaker": "somebody"})
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        answers(folder)
+    assert (folder / "duplex.json").read_bytes() == before
+
+
     (tmp_path / "prompts.txt").write_text("Just one?\n\n  Two,   please. \nJust one?\n你好吗？\n")
     speaker = tmp_path / "recordings/anna"
     speaker.mkdir(parents=True)
