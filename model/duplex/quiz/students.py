@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
@@ -72,16 +74,18 @@ def measure_runs(
     context = multiprocessing.get_context("spawn")
     told: Queue[tuple[str, str]] = context.Queue()
     with ProcessPoolExecutor(jobs, context, _begin_process, (told,)) as pool:
-        waiting = {pool.submit(_measure_in_process, run, seed): run for run in runs}
         try:
+            with _interrupts_held():
+                waiting = {pool.submit(_measure_in_process, run, seed): run for run in runs}
             while waiting:
                 done, _ = wait(waiting, timeout=0.5)
                 _pass_on(told, tell)
                 for one in done:
                     yield waiting.pop(one), one.result()
-        finally:
-            for process in multiprocessing.active_children() if waiting else ():
+        except BaseException:  # also of whoever reads no further
+            for process in multiprocessing.active_children():
                 process.terminate()
+            raise
 
 
 def measure_run(run: ProofRun, seed: int, tell: Tell) -> StudentFigures:
@@ -132,6 +136,20 @@ def _training(run: ProofRun, seed: int) -> TrainingConfig:
 
 _TOLD: list[Queue[tuple[str, str]]] = []
 """In a process of its own: where to tell how far it is."""
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back. Processes that are started meanwhile never get it: before they can ignore
+    it, it would end them with a traceback each."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_process(told: Queue[tuple[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -98,6 +99,38 @@ def test_what_trains_its_students_ends_with_a_proof_that_is_killed(tmp_path):
     assert processes
     while not all(map(has_ended, processes)):
         time.sleep(0.1)
+
+
+INTERRUPTED = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where tests run in the background
+{PROGRAM.replace("    prove(", "    try: prove(")}
+    except KeyboardInterrupt: sys.exit(130)
+"""
+
+
+def test_ctrl_c_ends_a_proof_in_silence(tmp_path):
+    """It reaches the processes of the students, too, even before they can ignore it."""
+    shutil.copytree(FOLDER / "teacher", tmp_path / "teacher")
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, process_group=0
+    ) as run:
+        assert run.stdout is not None
+        assert any(line.startswith("dialogues") for line in run.stdout)
+        parent = psutil.Process(run.pid)
+        while not (students := [one for one in parent.children() if imports_numpy(one)]):
+            time.sleep(0.01)
+        students[0].send_signal(signal.SIGINT)
+        assert any(line.startswith("student step") for line in run.stdout)
+        os.killpg(run.pid, signal.SIGINT)
+        _, errors = run.communicate()
+    assert (run.returncode, errors) == (130, "")
+
+
+def imports_numpy(process: psutil.Process) -> bool:
+    return any("_multiarray_umath" in mapped.path for mapped in process.memory_maps())
 
 
 def has_ended(process: psutil.Process) -> bool:
