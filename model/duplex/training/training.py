@@ -28,13 +28,21 @@ from model.duplex.protocol.profile import FILE, ContextProfile, DuplexProfile, w
 from model.duplex.training.batch import collate
 from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import DialogueFolder
+from model.duplex.training.inputs import changed, training_inputs
 from model.duplex.training.judging.best import BestSteps
 from model.duplex.training.learner import Learner
 from model.duplex.training.stream import SampleStream
 from model.duplex.training.trained import merged_tensors
 from model.duplex.training.training_config import TrainingConfig
-from model.duplex.training.whole import UNREADABLE, write_tensors, write_whole, written_whole
+from model.duplex.training.whole import (
+    UNREADABLE,
+    WEIGHTS,
+    write_tensors,
+    write_whole,
+    written_whole,
+)
 from model.errors import TrainingError
+from voices import strict_reader
 
 STATE = "training.pt"
 """Checkpoint in the output folder from which a stopped run resumes; removed at the end."""
@@ -51,24 +59,37 @@ class StepReport:
     losses: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The configuration of a complete training, with bare names of folders, and its inputs."""
+
+    config: dict[str, Any]
+    inputs: dict[str, str]
+
+
 def is_trained(config: TrainingConfig) -> bool:
     """Return whether the weights in the output folder are what ``config`` trains, wherever its
-    folders lie. Raises: OSError."""
+    folders lie. Inputs that are missing count as unchanged. Raises: OSError, TrainingError."""
     path = config.network.output / DONE
-    return path.is_file() and path.read_bytes() == _described(config)
+    if not path.is_file() or not (path.parent / WEIGHTS).is_file():
+        return False
+    done = strict_reader.read(path, _Done, TrainingError, remedy="delete it to train again")
+    same = done.config == _described(config)
+    return same and not changed(done.inputs, training_inputs(config))
 
 
-def _described(config: TrainingConfig) -> bytes:
+def _described(config: TrainingConfig) -> Any:
     def name(path: Path) -> str:
         return path.name
 
-    return msgspec.json.encode(config, enc_hook=name) + b"\n"
+    return msgspec.to_builtins(config, enc_hook=name)
 
 
 class DuplexTrainer:
     """The training run of ``config``, resumed from its checkpoint if there is one.
 
-    Raises: TrainingError, NetworkConfigError, WeightsError.
+    Raises: OSError; TrainingError, also if the checkpoint was begun with other inputs;
+    NetworkConfigError, WeightsError.
     """
 
     def __init__(self, config: TrainingConfig) -> None:
@@ -83,6 +104,7 @@ class DuplexTrainer:
         self.network = load_duplex(folder, device=device, precision=held, merge=False)
         self._learner = Learner(self.network, training, config.loss)
         self._output = config.network.output
+        self._inputs = training_inputs(config)
         self._stream, self.best = self._open_stream(), self._open_judged()
         self.step = 0
         if (self._output / STATE).is_file():
@@ -104,7 +126,10 @@ class DuplexTrainer:
         if self.best is not None:
             self.best.take()
         self.export()
-        write_whole(self._output / DONE, _described(self._config))
+        # A network that is trained in place has become another.
+        inputs = training_inputs(self._config) if self._in_place else self._inputs
+        done = _Done(_described(self._config), inputs)
+        write_whole(self._output / DONE, msgspec.json.encode(done) + b"\n")
         (self._output / STATE).unlink(missing_ok=True)
 
     def take(self, step: int) -> None:
@@ -141,6 +166,7 @@ class DuplexTrainer:
         """Write the checkpoint that a stopped run resumes from, atomically. Raises:
         TrainingError."""
         state = {
+            "inputs": self._inputs,
             "step": self.step,
             "drawn": self._stream.drawn,
             "trained": dict(self._learner.trained),
@@ -156,13 +182,13 @@ class DuplexTrainer:
         source = self._config.network.folder
         dtype = getattr(torch, self._config.network.dtype)
         tensors = merged_tensors(self.network, dtype)
-        weights = self._output / "model.safetensors"
+        weights = self._output / WEIGHTS
         write_tensors(weights, tensors)
         for old in self._output.glob("*.safetensors*"):  # the source's, if it was in shards
             if old != weights:
                 old.unlink()
         try:
-            if not self._output.samefile(source):
+            if not self._in_place:
                 for name in ("config.json", FILE, TOKENIZER):
                     shutil.copyfile(source / name, self._output / name)
                 for name in (TOKEN2WAV, VOICES):
@@ -173,6 +199,10 @@ class DuplexTrainer:
                 write_profile(profile, self._output)
         except OSError as error:  # that of a folder has no cause of its own
             raise TrainingError(f"cannot copy {source} to {self._output}: {error}") from error
+
+    @property
+    def _in_place(self) -> bool:
+        return self._output.samefile(self._config.network.folder)
 
     def _profile_of_result(self) -> DuplexProfile:
         """Return the profile with a memory that is no longer than what was trained: behind the
@@ -195,8 +225,10 @@ class DuplexTrainer:
         if not training.judge_every or held_out is None:
             return None
         dialogues = self._open_dialogues(held_out)
+        # Adapters mean nothing on top of another network.
+        source = self._inputs["network.folder"] if training.lora_rank else ""
         return BestSteps(
-            self._output, training.best, self.network, self._learner.trained, dialogues
+            self._output, training.best, self.network, self._learner.trained, dialogues, source
         )
 
     def _open_dialogues(self, folder: Path) -> DialogueFolder:
@@ -215,6 +247,11 @@ class DuplexTrainer:
         path = self._output / STATE
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+            if others := changed(state["inputs"], self._inputs):
+                raise TrainingError(
+                    f"{path} was begun with another {' and '.join(others)}; delete it to start "
+                    "over, or restore what it was begun with"
+                )
             trained: dict[str, Tensor] = state["trained"]
             if trained.keys() != self._learner.trained.keys():
                 raise TrainingError(

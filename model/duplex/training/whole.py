@@ -13,6 +13,8 @@ from torch import Tensor
 
 from model.errors import TrainingError
 
+WEIGHTS = "model.safetensors"
+"""The file of a checkpoint's weights."""
 UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
 """What torch raises when a checkpoint is damaged or of something else."""
 
@@ -43,8 +45,10 @@ def write_whole(path: Path, content: bytes) -> None:
         draft.write_bytes(content)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+def write_tensors(
+    path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
     """Write ``tensors`` to the safetensors file ``path`` whole or not at all. Raises:
     TrainingError."""
     with written_whole(path) as draft:
-        save_file(tensors, draft)
+        save_file(tensors, draft, metadata)

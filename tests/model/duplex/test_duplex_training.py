@@ -40,6 +40,7 @@ from model.duplex.training import training as training_run
 from model.duplex.training import whole as whole_files
 from model.duplex.training.batch import collate, hidden_states
 from model.duplex.training.dataset import Codec, DialogueFolder, write_dialogue
+from model.duplex.training.inputs import changed, training_inputs
 from model.duplex.training.loss import LossWeights, loss
 from model.duplex.training.packed import run_packed
 from model.duplex.training.sample import Teaching, TokenKind, dialogue_sample
@@ -48,8 +49,8 @@ from model.duplex.training.trained import (
     train_everything,
     trained_parameters,
 )
-from model.duplex.training.training import STATE, DuplexTrainer
-from model.duplex.training.training_config import TrainingConfig
+from model.duplex.training.training import DONE, STATE, DuplexTrainer, is_trained
+from model.duplex.training.training_config import ChatSection, TrainingConfig
 from model.errors import NetworkConfigError, TrainingError
 from tests.model.covo.golden_covo import token2wav_folder
 
@@ -546,6 +547,7 @@ def test_a_checkpoint_in_shards_is_trained_in_place(world, tmp_path):
     list(DuplexTrainer(replace(asked, network=replace(asked.network, folder=model))).run())
     after = weights(model)
     assert not torch.equal(after["llm.lm_head.weight"], before["llm.lm_head.weight"])
+    assert is_trained(replace(asked, network=replace(asked.network, folder=model)))
 
 
 def test_a_checkpoint_of_another_run_is_refused(world, tmp_path):
@@ -563,6 +565,75 @@ def test_a_checkpoint_of_other_learning_rates_is_refused(world, tmp_path):
         DuplexTrainer(config(world, tmp_path, adapter_rate=1e-5))
 
 
+def other_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+OTHERS = {
+    "network.folder": ("untrained/model.safetensors", "untrained/duplex.json"),
+    "data.folder": ("dialogues/00003.json", "dialogues/00003.wav"),
+}
+"""Files of a world, by the key that names their folder."""
+
+
+@pytest.mark.parametrize("key", OTHERS)
+def test_other_inputs_are_not_gone_on_with_and_trained_anew(key, world, tmp_path):
+    shutil.copytree(world, tmp_path / "world")
+    asked = config(tmp_path / "world", tmp_path / "out", steps=2, batch=1)
+    trainer = DuplexTrainer(asked)
+    trainer.train_step()
+    trainer.save()
+    assert not is_trained(asked)
+    for name in OTHERS[key]:
+        path = tmp_path / "world" / name
+        before = path.read_bytes()
+        path.write_bytes(before + b" ") if path.suffix == ".json" else other_byte(path)
+        with pytest.raises(TrainingError, match=rf"training\.pt was begun with another {key}; del"):
+            DuplexTrainer(asked)
+        path.write_bytes(before)
+    assert [report.step for report in DuplexTrainer(asked).run()] == [2]
+    assert is_trained(asked)
+    other_byte(path)
+    assert not is_trained(asked)
+    shutil.rmtree(path.parent)  # to make room: the result is what it was
+    assert is_trained(asked)
+    (tmp_path / "out/model.safetensors").unlink()
+    assert not is_trained(asked)
+
+
+def test_inputs_are_told_apart_without_reading_all_sounds(world, tmp_path):
+    """The samples of a FLAC file have a digest in its header."""
+    read = TrainingConfig.read(world / "train.toml")
+    folders = {name: tmp_path / name for name in ("held_out", "chat")}
+    noise = np.random.default_rng(0).normal(0, 0.1, 160_000)
+    for folder in folders.values():
+        folder.mkdir()
+        soundfile.write(folder / "a.flac", noise, 16_000)
+        (folder / "a.json").write_text("{}")
+    asked = replace(
+        read,
+        data=replace(read.data, held_out=folders["held_out"]),
+        chat=ChatSection(folders["chat"]),
+    )
+    before = training_inputs(asked)
+    assert list(before) == ["network.folder", "data.folder", "data.held_out", "chat.folder"]
+    assert changed(before, training_inputs(asked)) == []
+    noise[-1] += 0.1
+    soundfile.write(folders["chat"] / "a.flac", noise, 16_000)
+    assert changed(before, training_inputs(asked)) == ["chat.folder"]
+    (folders["held_out"] / "a.json").rename(folders["held_out"] / "b.json")
+    assert changed(before, training_inputs(asked)) == ["data.held_out", "chat.folder"]
+
+
+def test_a_damaged_note_of_what_was_trained_is_told(world, tmp_path):
+    for name, content in ((DONE, "{"), ("model.safetensors", "")):
+        (tmp_path / name).write_text(content)
+    with pytest.raises(TrainingError, match=r"done\.json.*; delete it to train again"):
+        is_trained(config(world, tmp_path))
+
+
 FULL = Path("/dev/full")
 
 
@@ -577,7 +648,7 @@ def test_a_full_disk_is_told_and_leaves_no_draft(world, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
     assert not draft.is_symlink()
 
-    def write_some(tensors, path: Path) -> None:
+    def write_some(tensors, path: Path, metadata=None) -> None:
         path.write_bytes(b"some of it")
         raise SafetensorError("Error while serializing: No space left on device (os error 28)")
 

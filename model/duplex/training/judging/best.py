@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from model.duplex.network.network import DuplexNetwork
@@ -31,6 +31,8 @@ from model.errors import TrainingError
 
 JUDGED = "judged.json"
 _STEP, _KEPT = "step-", ".kept"
+_SOURCE = "source"
+"""In the metadata of what is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,10 @@ class Judgement:
 
 class BestSteps:
     """Keeps in ``folder`` the ``trained`` weights of ``network`` of the ``count`` steps at which it
-    was best along ``dialogues``, and all judgements."""
+    was best along ``dialogues``, and all judgements.
+
+    ``source``: digest of the network that the weights belong to; empty if they are all of it.
+    """
 
     def __init__(
         self,
@@ -64,8 +69,9 @@ class BestSteps:
         network: DuplexNetwork,
         trained: Mapping[str, nn.Parameter],
         dialogues: DialogueFolder,
+        source: str = "",
     ) -> None:
-        self._folder, self._count = folder, count
+        self._folder, self._count, self._source = folder, count, source
         self._network, self._trained, self._dialogues = network, trained, dialogues
 
     @property
@@ -92,7 +98,7 @@ class BestSteps:
         best = _best(judged)[: self._count]
         if step in best:
             tensors = {name: p.detach().contiguous() for name, p in self._trained.items()}
-            write_tensors(self._weights(step), tensors)
+            write_tensors(self._weights(step), tensors, {_SOURCE: self._source})
         write_whole(self._folder / JUDGED, msgspec.json.encode(judged))
         for other in judged.keys() - best:
             self._weights(other).unlink(missing_ok=True)
@@ -101,7 +107,7 @@ class BestSteps:
     def take(self, step: int | None = None) -> int:
         """Give the network the weights kept after ``step``, or of the best step; return which.
 
-        Raises: TrainingError if they were not kept.
+        Raises: TrainingError if they were not kept, or belong to another network.
         """
         kept = [one for one in _best(self.judgements) if self._weights(one).is_file()]
         if not kept or (step is not None and step not in kept):
@@ -111,10 +117,14 @@ class BestSteps:
                 f"{self._folder} has no weights of {what}; those kept, the best first: {known}"
             )
         taken = kept[0] if step is None else step
-        weights = load_file(self._weights(taken))
-        with torch.no_grad():
+        path = self._weights(taken)
+        with safe_open(path, framework="pt") as kept_file, torch.no_grad():
+            if (kept_file.metadata() or {}).get(_SOURCE) != self._source:
+                raise TrainingError(
+                    f"{path} belongs to another network.folder; restore it, or train again"
+                )
             for name, parameter in self._trained.items():
-                parameter.copy_(weights[name])
+                parameter.copy_(kept_file.get_tensor(name))
         return taken
 
     def _weights(self, step: int) -> Path:

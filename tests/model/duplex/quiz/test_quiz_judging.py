@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -122,6 +123,20 @@ def test_a_stopped_run_is_judged_again_and_a_new_one_anew(held_out, tmp_path, sc
     list(DuplexTrainer(shorter).run())
     assert [path.name for path in tmp_path.glob("*.kept")] == ["step-000001.kept"]
     assert list(kept.judgements) == [1]
+
+
+def test_adapters_of_another_network_are_not_taken(held_out, tmp_path, scripted):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    source = tmp_path / "source"
+    shutil.copytree(STUDENT, source)
+    asked = config(held_out, tmp_path / "out", lora_rank=2)
+    asked = replace(asked, network=replace(asked.network, folder=source))
+    list(DuplexTrainer(asked).run())
+    DuplexTrainer(asked).take(4)
+    profile = source / "duplex.json"
+    profile.write_text(profile.read_text() + "\n")
+    with pytest.raises(TrainingError, match=r"4\.kept belongs to another network\.folder"):
+        DuplexTrainer(asked).take(4)
 
 
 def test_damaged_judgements_are_told(tmp_path):
