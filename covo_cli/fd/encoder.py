@@ -1,6 +1,7 @@
 """Stage ``encoder``: the causal encoder, and the checkpoint that the student begins with.
 
-The output is ``encoder/`` with the losses, and ``start/``, a whole full-duplex checkpoint.
+The output is ``encoder/`` with the losses, and ``start/``, a whole full-duplex checkpoint with a
+manifest of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 from covo_cli.errors import CliError
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import DIALOGUES, ENCODER, PROFILE, START
-from covo_cli.fd.work import Journal, Stage, digest, require, weights_digest
+from covo_cli.fd.work import MANIFEST, Journal, Stage, digest, require, weights_digest
 from model.duplex.making.causal import CausalSettings, CausalTrainer
 from model.duplex.making.distilling import DistillingSettings
 from model.duplex.protocol.profile import read_profile
@@ -51,6 +52,8 @@ class EncoderStage:
             frontend_rate=settings.frontend_rate,
             adapter_rate=settings.adapter_rate,
         )
+        if not self.stage.complete and (folder / START / MANIFEST).is_file():
+            raise CliError(f"{folder / START} was made of another encoder; delete it, too")
         self._losses = Journal(self.stage.folder / LOSSES, float)
 
     def __len__(self) -> int:
@@ -64,9 +67,11 @@ class EncoderStage:
     def run(self) -> Iterator[int]:
         """Run the remaining steps, then write the checkpoint; yield the steps that are done.
 
-        Raises: TrainingError, NetworkConfigError, WeightsError.
+        Raises: CliError, also if the checkpoint is no longer what was made; TrainingError,
+        NetworkConfigError, WeightsError.
         """
-        if self.stage.complete and (self._folder / START).is_dir():
+        if self.stage.complete and self._start().complete:
+            require(self._folder / START, "encoder")
             return
         sounds = sorted((self._folder / DIALOGUES).glob("*.flac"))
         if not sounds:
@@ -83,7 +88,17 @@ class EncoderStage:
         for step, loss in trainer.run():
             self._losses.append([loss])
             yield step
-        trainer.export(self._folder / START)
+        if not self.stage.complete:
+            self._finish()
+        start = self._start()
+        start.finish({}, {}, *trainer.export(start.folder))
+
+    def _start(self) -> Stage:
+        """Return the checkpoint, made of the complete encoder."""
+        made_of = {ENCODER: digest(self.stage.folder / MANIFEST)}
+        return Stage(self._folder / START, made_of)
+
+    def _finish(self) -> None:
         losses = list(self._losses)
         tenth = max(1, len(losses) // 10)
         counts: dict[str, float] = {"steps": len(losses)}

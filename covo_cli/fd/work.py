@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from covo_cli.errors import CliError
-from covo_cli.fd.records import ANSWERS, DIALOGUES, QUESTIONS
+from covo_cli.fd.records import ANSWERS, DIALOGUES, ENCODER, QUESTIONS
 from covo_cli.process.whole_file import write_text
 from model.covo.loading.weight_files import shards
 from voices import strict_reader
@@ -99,7 +99,7 @@ def require(folder: Path, command: str) -> str:
             raise CliError(
                 f"{folder / name} is not what the stage made; delete {folder} and {again} again"
             )
-    for name in (QUESTIONS, ANSWERS, DIALOGUES):
+    for name in (QUESTIONS, ANSWERS, DIALOGUES, ENCODER):
         before = folder.parent / name / MANIFEST
         if name in found.inputs and before.is_file() and digest(before) != found.inputs[name]:
             raise CliError(f"{folder} was made of other {name}; delete it and {again} again")

@@ -16,15 +16,17 @@ from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import ANSWERS, CALIBRATION, PROFILE, QUESTIONS, TRAINED
 from covo_cli.fd.work import Journal, Stage, digest, require
 from covo_cli.process.whole_file import write_text
-from model.duplex.network.network import load_duplex, load_tokenizer
+from model.duplex.network.network import DuplexNetwork, load_duplex, load_tokenizer
 from model.duplex.protocol.profile import FILE, profile_text, read_profile
 from model.duplex.training.dataset import Codec, DialogueFolder
+from model.duplex.training.judging.best import JUDGED
 from model.duplex.training.judging.calibration import (
     Calibration,
     DecisionMargins,
     calibrate,
     decision_margins,
 )
+from model.duplex.training.whole import WEIGHTS, remade
 from model.errors import DialogueError
 
 MARGINS = "margins.jsonl"
@@ -86,7 +88,7 @@ class CalibrationStage:
 
     def _hear(self) -> Iterator[int]:
         student, target = self._folder / TRAINED, self.stage.folder
-        network = load_duplex(student, device=self._device, merge=False)
+        network = load_student(self._folder, self._device, merge=False)
         tokenizer = load_tokenizer(student, network.profile)
         while self.done < len(self):
             self._maker.write(target, self.done)
@@ -124,10 +126,20 @@ class CalibrationStage:
 
 def student_digest(folder: Path) -> str:
     """Return the digest of the trained weights. Raises: CliError if there are none."""
-    weights = folder / TRAINED / "model.safetensors"
+    weights = folder / TRAINED / WEIGHTS
     if not weights.is_file():
         raise CliError(
             f"{weights.parent} has no trained weights; run `covo train duplex --config "
             f"{folder / 'train.toml'}` first"
         )
     return digest(weights)
+
+
+def load_student(folder: Path, device: str, *, merge: bool = True) -> DuplexNetwork:
+    """Load the trained network of the work ``folder``. Raises: NetworkConfigError, WeightsError."""
+    remedy = (
+        f"write it again: `covo train duplex --config {folder / 'train.toml'} --take STEP`, with a "
+        f"step of {folder / TRAINED / JUDGED}"
+    )
+    with remade(remedy):
+        return load_duplex(folder / TRAINED, device=device, merge=merge)

@@ -21,7 +21,7 @@ from audio_io.levels import at_level
 from audio_io.signal import Audio
 from covo_cli.errors import CliError
 from covo_cli.fd.answers import load_teacher
-from covo_cli.fd.judging.calibrating import student_digest
+from covo_cli.fd.judging.calibrating import load_student, student_digest
 from covo_cli.fd.judging.compare import (
     AnswerComparison,
     JudgedAnswer,
@@ -43,7 +43,6 @@ from model.covo.conversation.answer import alternated
 from model.covo.language.tokenizer import CovoTokenizer
 from model.covo.memory.plan import USER_TOKENS_PER_SECOND
 from model.duplex.network.loop import DuplexLoop
-from model.duplex.network.network import load_duplex
 from model.duplex.protocol.profile import FILE, read_profile
 
 REPLIES, OPINIONS, HEARD = "replies.jsonl", "opinions.jsonl", "heard.jsonl"
@@ -71,7 +70,8 @@ class ComparisonStage:
         keys: Path | None = None,
         read: ReadSound | str = "nothing reads it",
     ) -> None:
-        self._recipe, self._device, self._read = recipe, device, read
+        self._folder, self._recipe = folder, recipe
+        self._device, self._read = device, read
         self._keys = {} if keys is None else read_keys(keys)
         self._student = folder / TRAINED
         self._model = Path(recipe.model.folder)
@@ -134,7 +134,7 @@ class ComparisonStage:
         return compare_answers(pairs, misheard)
 
     def _ask(self) -> Iterator[int]:
-        network = load_duplex(self._student, device=self._device)
+        network = load_student(self._folder, self._device)
         student = Student(DuplexLoop(network), self._recipe.answers.limit)
         while (number := len(self._replies)) < len(self._asked):
             question = at_level(self._sound(number), SPEECH_DB)

@@ -24,9 +24,9 @@ from model.covo.loading.checkpoint import load_network
 from model.covo.speech.voice_catalogue import VOICES
 from model.duplex.making.distilling import Distilling, DistillingSettings
 from model.duplex.network.network import TOKENIZER, DuplexNetwork, load_tokenizer
-from model.duplex.protocol.profile import DuplexProfile, write_profile
+from model.duplex.protocol.profile import FILE, DuplexProfile, write_profile
 from model.duplex.training.trained import merged_tensors
-from model.duplex.training.whole import write_tensors
+from model.duplex.training.whole import WEIGHTS, write_tensors
 from model.errors import TrainingError
 from voices.installation import add_extra
 
@@ -102,21 +102,23 @@ class CausalTrainer:
         """Run the remaining steps; yield the number of each and its loss."""
         return self._distilling.run()
 
-    def export(self, output: Path) -> None:
+    def export(self, output: Path) -> tuple[str, ...]:
         """Write the student's first checkpoint: this encoder, the teacher's language model, and
-        rows for the protocol's tokens that mean something from the start.
+        rows for the protocol's tokens that mean something from the start. Return its files.
 
         token2wav and the voices are links to the teacher's.
         """
         tensors = merged_tensors(self._network, self._dtype)
         self._begin_rows(tensors)
-        write_tensors(output / "model.safetensors", tensors)
+        write_tensors(output / WEIGHTS, tensors)
         write_profile(self._profile, output)
-        for name in ("config.json", TOKENIZER):
+        copied = ("config.json", TOKENIZER)
+        for name in copied:
             (output / name).write_bytes((self._source / name).read_bytes())
         for name in (TOKEN2WAV, VOICES):
             if (self._source / name).is_dir() and not (output / name).exists():
                 (output / name).symlink_to((self._source / name).resolve())
+        return (WEIGHTS, FILE, *copied)
 
     def _rate(self, name: str) -> float | None:
         """Return the highest learning rate of a parameter, None if it is not trained."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from math import cos, isfinite, pi
 from pathlib import Path
@@ -37,6 +38,7 @@ from model.duplex.training.training_config import TrainingConfig
 from model.duplex.training.whole import (
     UNREADABLE,
     WEIGHTS,
+    remade,
     write_tensors,
     write_whole,
     written_whole,
@@ -101,7 +103,8 @@ class DuplexTrainer:
         held = Precision.BF16 if low else Precision.FP32
         folder = config.network.folder
         device = named_device(training.device)
-        self.network = load_duplex(folder, device=device, precision=held, merge=False)
+        with self._of_source():
+            self.network = load_duplex(folder, device=device, precision=held, merge=False)
         self._learner = Learner(self.network, training, config.loss)
         self._output = config.network.output
         self._inputs = training_inputs(config)
@@ -220,6 +223,13 @@ class DuplexTrainer:
         with torch.autocast(self.network.device.type, torch.bfloat16, enabled=low):
             best.judge(self.step)
 
+    def _of_source(self) -> AbstractContextManager[None]:
+        folder = self._config.network.folder
+        return remade(
+            "network.folder must be a whole full-duplex checkpoint; for that of a work, delete "
+            f"{folder} and run `covo fd encoder {folder.parent}`"
+        )
+
     def _open_judged(self) -> BestSteps | None:
         training, held_out = self._config.training, self._config.data.held_out
         if not training.judge_every or held_out is None:
@@ -233,7 +243,8 @@ class DuplexTrainer:
 
     def _open_dialogues(self, folder: Path) -> DialogueFolder:
         data = self._config.data
-        tokenizer = load_tokenizer(self._config.network.folder, self.network.profile)
+        with self._of_source():
+            tokenizer = load_tokenizer(self._config.network.folder, self.network.profile)
         return DialogueFolder(folder, self.network.grammar, tokenizer, data.codec, data.overlap)
 
     def _open_stream(self) -> SampleStream:

@@ -11,12 +11,26 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.errors import TrainingError
+from model.errors import NetworkConfigError, TrainingError, WeightsError
 
 WEIGHTS = "model.safetensors"
 """The file of a checkpoint's weights."""
 UNREADABLE = (OSError, RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
 """What torch raises when a checkpoint is damaged or of something else."""
+
+
+@contextmanager
+def remade(remedy: str) -> Iterator[None]:
+    """Tell how to make a checkpoint again that cannot be loaded. The loader's own remedy is for
+    weights that were downloaded.
+
+    Raises: NetworkConfigError, WeightsError.
+    """
+    try:
+        yield
+    except (NetworkConfigError, WeightsError) as error:
+        cause = str(error).partition(";")[0]
+        raise type(error)(f"{cause}; {remedy}") from error
 
 
 @contextmanager

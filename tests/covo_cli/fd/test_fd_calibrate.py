@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from model.duplex.protocol.profile import read_profile, write_profile
 from model.duplex.training.dataset import Codec, DialogueFolder
 from model.duplex.training.hard_places import EventKind
 from model.duplex.training.judging.calibration import DecisionMargins, decision_margins, share_above
+from model.errors import WeightsError
 from tests.covo_cli.fd.small_work import files, manifest, small_recipe, student_folder
 
 ROUNDS = {"rounds": 2}
@@ -67,6 +69,15 @@ def test_the_student_keeps_still_where_it_would_have_begun(judged):
     assert share_above(pauses, bias + 0.01) > 0.0  # and no more than is needed
     ends = [margin for one in margins for margin in one.ends]
     assert counts["answers turns in time"] == pytest.approx(share_above(ends, bias), abs=1e-4)
+
+
+def test_a_student_that_is_damaged_is_written_again(trained, tmp_path):
+    folder = tmp_path / "work"
+    shutil.copytree(trained, folder)
+    os.truncate(folder / "trained/model.safetensors", 1000)
+    remedy = r"damaged; write it again: `covo train duplex --config .*train\.toml --take STEP`"
+    with pytest.raises(WeightsError, match=remedy):
+        list(calibrated(folder).run())
 
 
 def test_its_decisions_are_those_in_held_out_dialogues(judged):

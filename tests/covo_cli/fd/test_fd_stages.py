@@ -49,7 +49,7 @@ from model.duplex.training.dataset import Codec, DialogueFolder
 from model.duplex.training.sample import TokenKind
 from model.duplex.training.training import DuplexTrainer
 from model.duplex.training.training_config import TrainingConfig
-from model.errors import NetworkConfigError, TrainingError
+from model.errors import ModelError, NetworkConfigError, TrainingError
 from tests import ROOT
 from tests.covo_cli.fd.small_work import (
     MOUTH,
@@ -63,6 +63,7 @@ from tests.covo_cli.fd.small_work import (
     questions,
     say,
     small_recipe,
+    student_folder,
 )
 from tests.model.covo.covo_model import VOICE
 
@@ -346,7 +347,6 @@ def test_the_prompt_follows_the_recipe_until_there_are_answers(work, model, tmp_
     assert read_profile(folder) == replace(before, prompt=wanted.prompt) != before
 
 
-def test_prompts_of_a_file_and_recordings(tmp_path, begun):
 def test_a_protocol_that_finds_no_room_is_not_half_written(work, tmp_path, monkeypatch):
     folder = tmp_path / "work"
     shutil.copytree(work, folder)
@@ -362,6 +362,7 @@ def test_a_protocol_that_finds_no_room_is_not_half_written(work, tmp_path, monke
     assert (folder / "duplex.json").read_bytes() == before
 
 
+def test_prompts_of_a_file_and_recordings(tmp_path, begun):
     (tmp_path / "prompts.txt").write_text("Just one?\n\n  Two,   please. \nJust one?\n你好吗？\n")
     speaker = tmp_path / "recordings/anna"
     speaker.mkdir(parents=True)
@@ -543,10 +544,18 @@ def test_a_student_is_trained(work, model, tmp_path):
     assert "encoder.layers.0.self_attn.q_proj.weight" in changed
     assert {"encoder.conv1.weight", "llm.lm_head.weight"} <= changed
     assert not [name for name in changed if name.startswith("llm.model.layers")]
-    shutil.rmtree(other / "start")  # and written again
-    assert list(EncoderStage(other, recipe, "cpu").run()) == []
-    again = load_file(other / "start/model.safetensors")
-    assert all(torch.equal(weights[0][name], again[name]) for name in again)
+    for damage in (shutil.rmtree, half_written):  # and written again
+        damage(other / "start")
+        assert list(EncoderStage(other, recipe, "cpu").run()) == []
+        again = load_file(other / "start/model.safetensors")
+        assert all(torch.equal(weights[0][name], again[name]) for name in again)
+    os.truncate(other / "start/model.safetensors", 1000)
+    told = r"safetensors is not what the stage made; delete .*start and run `covo fd encoder "
+    with pytest.raises(CliError, match=told):
+        list(EncoderStage(other, recipe, "cpu").run())
+    shutil.rmtree(other / "encoder")
+    with pytest.raises(CliError, match="start was made of another encoder; delete it, too"):
+        EncoderStage(other, recipe, "cpu")
     head, own = weights[0]["llm.lm_head.weight"], before["llm.lm_head.weight"]
     assert torch.equal(head[523], own[514])  # BREAK, the end of a block
     same = (head == own).all(dim=1)
@@ -564,6 +573,35 @@ def test_a_student_is_trained(work, model, tmp_path):
     assert student.profile.context.window + len(profile.prompt) == 512 < profile.context.window
     assert replace(student.profile, context=profile.context) == profile
     assert (folder / "trained/token2wav/config.json").is_file()
+
+
+def half_written(folder: Path) -> None:
+    """Leave of a stage what a kill would leave that comes before its end."""
+    inputs = manifest(folder)["inputs"]
+    (folder / "manifest.json").write_text(json.dumps({"complete": False, "inputs": inputs}))
+    (folder / "tokenizer.json").unlink()
+
+
+UNUSABLE = {
+    r"no folder .*start": shutil.rmtree,
+    r"is a half-duplex checkpoint: it has no duplex\.json": lambda f: (f / "duplex.json").unlink(),
+    r"model\.safetensors is not .*damaged": lambda f: os.truncate(f / "model.safetensors", 1000),
+    r"has no tokenizer\.json": lambda f: (f / "tokenizer.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("cause", UNUSABLE)
+def test_a_start_that_cannot_be_trained_is_made_again(cause, work, model, tmp_path):
+    """And not downloaded, nor spoken with."""
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    student_folder(folder, model).rename(folder / "start")
+    UNUSABLE[cause](folder / "start")
+    read = TrainingConfig.read(folder / "train.toml")
+    asked = replace(read, training=replace(read.training, device="cpu", lora_rank=0))
+    remedy = "whole full-duplex checkpoint; for that of a work, delete .*start and run `covo fd enc"
+    with pytest.raises(ModelError, match=f"{cause}[^;]*; network.folder must be a {remedy}"):
+        DuplexTrainer(asked)
 
 
 def test_an_encoder_that_cannot_be_gone_on_with_is_told(work, tmp_path):
