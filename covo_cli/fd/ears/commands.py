@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -69,18 +70,17 @@ def measure(
 def train(
     folder: Annotated[Path, typer.Argument(help="Folder of the training; gone on with.")],
     steps: Annotated[int, typer.Option(help="Steps of 38 s of sound.", min=1)] = 1000,
-    utterances: Annotated[int, typer.Option(help="Utterances to say beforehand.", min=1)] = 2000,
+    utterances: Annotated[int, typer.Option(help="Utterances to say beforehand.", min=2)] = 2000,
     chunk_ms: Annotated[int, typer.Option(help="Length of a chunk in ms.", min=20)] = 160,
     threads: Annotated[int, typer.Option(help="CPU threads to use.", min=1)] = 1,
 ) -> None:
     """Teach Whisper base's encoder to hear in chunks what it hears in one piece.
 
-    The embedded voices speak, with noise and in rooms. Goes on where it was stopped.
+    The embedded voices speak, with noise and in rooms. Goes on where it was stopped. What
+    encoder.safetensors holds meanwhile, the best encoder so far, can be measured.
     """
-    from rich.progress import Progress, TimeElapsedColumn
-
     from covo_cli.engines.covo_engine import check_packages
-    from covo_cli.process.terminal import PlainConsole
+    from covo_cli.process.terminal import PlainConsole, long_progress
     from covo_cli.settings.settings import load_settings
 
     check_packages()
@@ -93,8 +93,7 @@ def train(
 
     torch.set_num_threads(threads)
     console = PlainConsole()
-    columns = Progress.get_default_columns()
-    with working_in(folder), Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+    with working_in(folder), long_progress(console) as progress:
         trainer = EarsTrainer(
             folder,
             weight_store().whole("whisper-base") / "model.bin",
@@ -102,7 +101,16 @@ def train(
             default_sound(),
             say_in_voices(load_settings()),
         )
-        task = progress.add_task("utterances and steps", total=len(trainer), completed=trainer.done)
+        begun = trainer.done
+        said = progress.add_task("utterances", total=utterances, completed=min(begun, utterances))
+        done = progress.add_task("steps", total=steps, completed=max(0, begun - utterances))
+        told = 0
         for now in trainer.run():
-            progress.update(task, completed=now)
+            progress.update(said, completed=min(now, utterances))
+            progress.update(done, completed=max(0, now - utterances))
+            for one in list(trainer.judged)[told:]:
+                left = timedelta(seconds=round(progress.tasks[done].time_remaining or 0))
+                loss = f"loss {one.loss:.4f} on held-out utterances"
+                console.print(f"step {one.step} of {steps}: {loss}, {left} left")
+                told += 1
     console.print(f"Trained: {folder / ENCODER}")

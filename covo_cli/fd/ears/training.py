@@ -1,17 +1,19 @@
 """Teach Whisper base's encoder to hear in chunks what it hears in one piece, on speech of its own.
 
-The folder holds the ``sounds``, ``losses.jsonl``, what a stopped run goes on from, and in the end
-``encoder.safetensors``.
+The folder holds the ``sounds``, what a stopped run goes on from, the loss of each step in
+``losses.jsonl``, that of utterances which are not learnt from in ``judged.jsonl``, and in
+``encoder.safetensors`` the encoder of the step at which the latter was lowest so far.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from audio_io.clock import USER_RATE
 from audio_io.files import write_audio
@@ -19,7 +21,7 @@ from covo_cli.endings.examples import examples
 from covo_cli.fd.ears.utterances import draw_piece, say_training_texts
 from covo_cli.fd.questions import Say
 from covo_cli.fd.recipe import SoundSection
-from covo_cli.fd.work import Journal, Stage
+from covo_cli.fd.work import Journal, Stage, digest
 from model.covo.config.network_config import EncoderConfig
 from model.duplex.making.distilling import Distilling, DistillingSettings
 from model.duplex.making.whisper import BASE, causal_encoder, read_whisper_encoder
@@ -29,6 +31,8 @@ from model.lite.mel import log_mel
 from voices.folders import make_folder
 
 ENCODER = "encoder.safetensors"
+_HELD_OUT = 0.05
+"""Share of the utterances that are not learnt from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class EarsTraining:
         steps: each hears ``pieces`` of ``piece_s`` seconds.
         utterances: to say beforehand.
         look_back: frames of 20 ms that a chunk sees before it.
+        judge_every: steps from one judgement to the next, on ``judged`` pieces.
     """
 
     steps: int
@@ -50,7 +55,17 @@ class EarsTraining:
     learning_rate: float = 2e-4
     warm_up: int = 20
     save_every: int = 20
+    judge_every: int = 50
+    judged: int = 8
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EarsJudgement:
+    """The loss after ``step`` on utterances that are not learnt from."""
+
+    step: int
+    loss: float
 
 
 class EarsTrainer:
@@ -68,12 +83,18 @@ class EarsTrainer:
         say: Say,
         config: EncoderConfig = BASE,
     ) -> None:
-        self.stage = Stage(folder, {"training": asdict(training)})
+        inputs = {
+            "training": asdict(training),
+            "sound": asdict(place),
+            "weights": digest(weights),
+        }
+        self.stage = Stage(folder, inputs)
         self._weights, self._training, self._place, self._say = weights, training, place, say
         self._config = config
         self._sounds = folder / "sounds"
         make_folder(self._sounds)
         self._losses = Journal(folder / "losses.jsonl", float)
+        self.judged = Journal(folder / "judged.jsonl", EarsJudgement)
 
     def __len__(self) -> int:
         return self._training.utterances + self._training.steps
@@ -89,19 +110,39 @@ class EarsTrainer:
             return
         for _ in self._speak():
             yield self.done
-        learner, encoder = self._learner()
+        training = self._training
+        learner, encoder, held_out = self._learner()
         self._losses.keep(learner.step)
-        for _, loss in learner.run():
+        self.judged.keep(sum(one.step <= learner.step for one in self.judged))
+        if not len(self.judged):
+            self._judge(0, learner, encoder, held_out)
+        for step, loss in learner.run():
             self._losses.append([round(loss, 5)])
+            if step % training.judge_every == 0 or step == training.steps:
+                self._judge(step, learner, encoder, held_out)
             yield self.done
-        made = self.stage.folder / ENCODER
-        write_tensors(made, {n: t.detach().contiguous() for n, t in encoder.state_dict().items()})
         losses, tenth = list(self._losses), max(1, self._training.steps // 10)
         curve = [
             round(sum(losses[i : i + tenth]) / tenth, 5)
             for i in range(0, len(losses) - tenth + 1, tenth)
         ]
-        self.stage.finish({"steps": len(losses), "losses by tenths": curve}, {}, ENCODER)
+        best = min(self.judged, key=lambda one: one.loss)
+        counts = {
+            "steps": len(losses),
+            "losses by tenths": curve,
+            "best step": best.step,
+            "its loss on what was held out": best.loss,
+        }
+        self.stage.finish(counts, {}, ENCODER)
+
+    def _judge(
+        self, step: int, learner: Distilling, encoder: nn.Module, held_out: Sequence[Tensor]
+    ) -> None:
+        loss = round(learner.judge(held_out), 5)
+        if all(loss < one.loss for one in self.judged):
+            tensors = {name: t.detach().contiguous() for name, t in encoder.state_dict().items()}
+            write_tensors(self.stage.folder / ENCODER, tensors)
+        self.judged.append([EarsJudgement(step, loss)])
 
     def _files(self) -> list[Path]:
         return sorted(self._sounds.glob("*.flac"))
@@ -115,12 +156,15 @@ class EarsTrainer:
             write_audio(path, sound, USER_RATE)
             yield path
 
-    def _learner(self) -> tuple[Distilling, torch.nn.Module]:
+    def _learner(self) -> tuple[Distilling, nn.Module, list[Tensor]]:
+        """Return what learns, its encoder, and the pieces by which it is judged."""
         training = self._training
         torch.manual_seed(training.seed)
         chunk = training.chunk_ms * USER_RATE // 1000
         length = round(training.piece_s * USER_RATE) // chunk * chunk
         config, files = self._config, self._files()
+        count = max(1, round(len(files) * _HELD_OUT))
+        files, held_out = files[:-count], files[-count:]
         teacher = read_whisper_encoder(self._weights, config, length // ENCODER_FRAME)
         encoder = read_whisper_encoder(self._weights, config)
         student = causal_encoder(encoder, training.chunk_ms, training.look_back, config)
@@ -130,12 +174,15 @@ class EarsTrainer:
             heard: Tensor = teacher(mel[None]).last_hidden_state[0]
             return heard
 
+        def piece(random: np.random.Generator, of: Sequence[Path] = files) -> Tensor:
+            return torch.from_numpy(draw_piece(of, length, self._place, random))
+
         learner = Distilling(
             encoder,
             student,
             lambda name: None if name.startswith("embed_positions") else training.learning_rate,
             teach,
-            lambda random: torch.from_numpy(draw_piece(files, length, self._place, random)),
+            piece,
             DistillingSettings(
                 steps=training.steps,
                 pieces=training.pieces,
@@ -148,4 +195,5 @@ class EarsTrainer:
             ),
             self.stage.folder,
         )
-        return learner, encoder
+        random = np.random.default_rng((training.seed, 5))
+        return learner, encoder, [piece(random, held_out) for _ in range(training.judged)]

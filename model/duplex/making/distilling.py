@@ -6,10 +6,11 @@ had happened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -93,6 +94,11 @@ class Distilling:
             yield self.step + 1, self._train_step()
             if self.step % settings.save_every == 0 or self.step == settings.steps:
                 self._save()
+
+    @torch.no_grad()
+    def judge(self, sounds: Iterable[Tensor]) -> float:
+        """Return the mean loss of ``sounds``, each heard from the first position on."""
+        return fmean(float(self._loss(sound, 0)) for sound in sounds)
 
     def _train_step(self) -> float:
         settings, total = self._settings, 0.0

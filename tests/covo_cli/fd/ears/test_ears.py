@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from audio_io.clock import USER_RATE
 from audio_io.files import write_audio
+from covo_cli.errors import CliError
 from covo_cli.fd.ears.measuring import WhisperEars, hear_in_chunks, measure_encoder
 from covo_cli.fd.ears.training import ENCODER, EarsTrainer, EarsTraining
 from covo_cli.fd.ears.utterances import OTHER_VOICES, UNSEEN, measured_utterances
@@ -23,11 +24,12 @@ from covo_cli.fd.recipe import default_sound
 from covo_cli.settings.settings import load_settings, models_dir
 from model.covo.config.network_config import EncoderConfig
 from model.covo.language.encoder import whisper_encoder
+from model.duplex.making.distilling import Distilling
 from model.duplex.making.whisper import causal_encoder, read_whisper_encoder
 from model.errors import WeightsError
 from model.lite.mel import log_mel
 from model.weights.packages import WeightStore
-from tests.covo_cli.fd.small_work import VOICES, say
+from tests.covo_cli.fd.small_work import VOICES, manifest, say
 
 SMALL = EncoderConfig(16, 2, 2, 32, mels=8, positions=200, scale_embedding=False)
 OWN_NAMES = {
@@ -201,20 +203,26 @@ def say_low(voice: str, text: str) -> np.ndarray:
 # The training
 
 
-def test_a_stopped_training_goes_on_to_the_same_weights(small, tmp_path):
-    training = EarsTraining(
-        6, 5, look_back=20, pieces=2, piece_s=1.28, learning_rate=5e-3, save_every=2
+TINY = EarsTraining(
+    **{"steps": 6, "utterances": 5, "look_back": 20, "pieces": 2, "piece_s": 1.28},
+    **{"learning_rate": 5e-3, "save_every": 2, "judge_every": 2, "judged": 2},
+)
+
+
+def ears_trainer(folder: Path, weights: Path) -> EarsTrainer:
+    return EarsTrainer(
+        folder,
+        weights,
+        TINY,
+        default_sound(),
+        lambda voice, text: say(list(VOICES)[len(voice) % 3], text),
+        SMALL,
     )
 
+
+def test_a_stopped_training_goes_on_to_the_same_weights(small, tmp_path):
     def trainer(folder: str) -> EarsTrainer:
-        return EarsTrainer(
-            tmp_path / folder,
-            small[1],
-            training,
-            default_sound(),
-            lambda voice, text: say(list(VOICES)[len(voice) % 3], text),
-            SMALL,
-        )
+        return ears_trainer(tmp_path / folder, small[1])
 
     assert list(trainer("one").run()) == list(range(1, 12))
     stopped = trainer("other").run()
@@ -230,6 +238,31 @@ def test_a_stopped_training_goes_on_to_the_same_weights(small, tmp_path):
     before = small[0].state_dict()
     changed = {name for name in one if not torch.equal(one[name], before[name])}
     assert changed == one.keys() - {"embed_positions.weight"}
-    assert (tmp_path / "one/losses.jsonl").read_bytes() == (
-        tmp_path / "other/losses.jsonl"
-    ).read_bytes()
+    for name in ("losses.jsonl", "judged.jsonl", "manifest.json"):
+        same = (tmp_path / folder / name for folder in ("one", "other"))
+        assert len({path.read_bytes() for path in same}) == 1
+    for name in ("model.bin", "other.bin"):
+        (tmp_path / name).write_bytes(small[1].read_bytes() + name.encode())
+    ears_trainer(tmp_path / "third", tmp_path / "model.bin")
+    with pytest.raises(CliError, match="begun with another weights"):
+        ears_trainer(tmp_path / "third", tmp_path / "other.bin")
+
+
+def test_the_best_encoder_is_kept_on_the_way(small, tmp_path, monkeypatch):
+    """So that it can be measured, or used should the training be stopped for good."""
+    losses, judged = iter((1.0, 0.5, 0.7, 0.6)), []
+
+    def judge(self, sounds):
+        judged.append(self._student.encoder.conv1.weight.detach().clone())
+        return next(losses)
+
+    monkeypatch.setattr(Distilling, "judge", judge)
+    trainer = ears_trainer(tmp_path, small[1])
+    for done in trainer.run():
+        kept = load_file(tmp_path / ENCODER)["conv1.weight"] if judged else None
+        if done > 5:
+            assert torch.equal(kept, judged[0 if done < 7 else 1])
+    found = [(one.step, one.loss) for one in trainer.judged]
+    assert found == [(0, 1.0), (2, 0.5), (4, 0.7), (6, 0.6)]
+    assert torch.equal(judged[0], small[0].conv1.weight)
+    assert manifest(tmp_path)["counts"]["best step"] == 2
