@@ -63,7 +63,7 @@ def test_the_cost_of_everything_is_told_before_it_begins(begun):
     small = replace(recipe, training=training)
     one = stage_cost("training", small, CARDS["h100"])
     assert one.hours > 0
-    more = replace(recipe, training=replace(training, positions=128, steps=2 * training.steps))
+    more = replace(recipe, training=replace(training, positions=2048, steps=2 * training.steps))
     several = stage_cost("training", more, CARDS["h100"])
     assert several.hours > 3 * one.hours
     assert several.memory > one.memory
