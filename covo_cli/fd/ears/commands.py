@@ -109,8 +109,9 @@ def train(
             progress.update(said, completed=min(now, utterances))
             progress.update(done, completed=max(0, now - utterances))
             for one in list(trainer.judged)[told:]:
-                left = timedelta(seconds=round(progress.tasks[done].time_remaining or 0))
+                left = progress.tasks[done].time_remaining  # None before the second step
+                told_left = f", {timedelta(seconds=round(left))} left" if left else ""
                 loss = f"loss {one.loss:.4f} on held-out utterances"
-                console.print(f"step {one.step} of {steps}: {loss}, {left} left")
+                console.print(f"step {one.step} of {steps}: {loss}{told_left}")
                 told += 1
     console.print(f"Trained: {folder / ENCODER}")
