@@ -65,10 +65,6 @@ _LEAD = 4
 _FIRST, _SHORTEST, _LONGEST = 40, 24, 160
 """Frames of a reply's first piece, and of the shortest and longest later one."""
 
-_PER_CORE = 2
-"""Threads for each core. They wait for each other after each operation, so that with one for each
-core, all would wait for the one that shares its core with the chat model."""
-
 _INPUTS = (
     dict.fromkeys(("features", "reading"), ("tokens", "style", "speed"))
     | {"shaping": (_PITCH, *_READ, "style")}
@@ -79,8 +75,7 @@ shaping are the features' part in two, between which the pitch is changed."""
 
 
 class KokoroModel:
-    """The Kokoro network, loaded on first use and shared by its voices. ``threads``: cores that it
-    uses. Thread-safe."""
+    """The Kokoro network, loaded on first use and shared by its voices. Thread-safe."""
 
     def __init__(self, model: Callable[[], Path], *, threads: int = 2) -> None:
         self._model = model
@@ -203,7 +198,7 @@ class KokoroModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _PER_CORE * self._threads
+        options.intra_op_num_threads = self._threads
         options.log_severity_level = 3
         # Spinning threads would take the chat model's core.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

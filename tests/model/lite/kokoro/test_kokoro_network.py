@@ -219,11 +219,6 @@ def test_a_session_does_not_keep_the_bytes_that_it_was_made_of() -> None:
     assert session.run(["out"], abc)[0].tolist() == [3.0, 5.0, 9.0]
 
 
-def test_no_thread_waits_for_one_whose_core_others_use() -> None:
-    session = KokoroModel(lambda: Path("unused"), threads=3)._session(small_network())
-    assert session.get_session_options().intra_op_num_threads == 6
-
-
 def test_a_file_without_the_parts_is_no_kokoro(tmp_path: Path) -> None:
     path = tmp_path / "small.onnx"
     path.write_bytes(small_network())
