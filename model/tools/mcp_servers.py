@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import os
 import threading
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from encodings import utf_8
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -32,6 +34,10 @@ _POLL_S = 0.02
 _CLOSE_S = 0.5
 """Seconds after which a server that was told to end is killed."""
 _MOST_PAGES = 20
+_LONGEST_MESSAGE = 4_000_000
+"""Characters of a server's message; what follows is dropped, so the message is never answered. The
+package joins the pieces of a message in quadratic time, of any length."""
+_ENCODING = "covo_mcp_utf_8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,30 @@ class McpSource:
     only: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
     limit_s: float = LIMIT_S
+
+
+class _BoundedDecoder(utf_8.IncrementalDecoder):
+    """Decodes UTF-8, and drops what is over the limit of a line."""
+
+    _length = 0
+
+    def decode(self, data: Any, final: bool = False) -> str:
+        first, newline, others = super().decode(data, final).partition("\n")
+        self._length += len(first)
+        if self._length > _LONGEST_MESSAGE:
+            first = ""
+        if newline:
+            self._length = len(others.rpartition("\n")[2])
+        return first + newline + others
+
+
+def _bounded(name: str) -> codecs.CodecInfo | None:
+    if name != _ENCODING:
+        return None
+    return codecs.CodecInfo(utf_8.encode, utf_8.decode, incrementaldecoder=_BoundedDecoder)
+
+
+codecs.register(_bounded)
 
 
 class McpServer:
@@ -110,7 +140,10 @@ class McpServer:
                 transport: Any
                 if source.command:
                     program, *rest = source.command
-                    about = StdioServerParameters(command=program, args=rest, env=dict(source.env))
+                    env = dict(source.env)
+                    about = StdioServerParameters(
+                        command=program, args=rest, env=env, encoding=_ENCODING
+                    )
                     transport = self._watched(stdio_client(about, errlog=dropped))
                 else:
                     transport = streamable_http_client(source.url)

@@ -40,6 +40,11 @@ async def hang() -> str:
     return "late"
 
 @server.tool()
+def shout() -> str:
+    "Shout."
+    return "x" * 1_000_000
+
+@server.tool()
 def die() -> str:
     "Die."
     print("a secret", flush=True)
@@ -54,7 +59,8 @@ def test_the_tools_of_a_server() -> None:
     server = McpServer(McpSource("tiny", command, trusted=("hang", "die"), limit_s=60))
     tools = {tool.name: tool for tool in server.connect()}
     asks = {name: tool.effects for name, tool in tools.items()}
-    assert asks == {"tiny_double": False, "tiny_empty": True, "tiny_hang": False, "tiny_die": False}
+    assert [name for name, asked in asks.items() if asked] == ["tiny_empty", "tiny_shout"]
+    assert [*asks] == [f"tiny_{name}" for name in ("double", "empty", "hang", "shout", "die")]
     assert tools["tiny_double"].parameters["properties"]["n"]["type"] == "integer"
     assert tools["tiny_double"].run({"n": 4}, lambda: False) == "8"
 
@@ -85,6 +91,16 @@ def test_a_call_over_its_limit_is_one_line() -> None:
     tools = {tool.name: tool for tool in server.connect()}
     with pytest.raises(ToolError, match=r"^the tool server slow: no answer within 0\.3 s$"):
         tools["slow_hang"].run({}, lambda: False)
+    server.close()
+
+
+def test_a_message_over_its_limit_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_servers, "_LONGEST_MESSAGE", 500_000)
+    server = McpServer(McpSource("loud", (sys.executable, "-c", SERVER), limit_s=1))
+    tools = {tool.name: tool for tool in server.connect()}
+    with pytest.raises(ToolError, match=r"^the tool server loud: no answer within 1 s$"):
+        tools["loud_shout"].run({}, lambda: False)
+    assert tools["loud_double"].run({"n": 4}, lambda: False) == "8"
     server.close()
 
 
