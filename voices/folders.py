@@ -17,15 +17,15 @@ MOST_BYTES = 64_000_000
 """Size of the largest file of a voice: a prompt of 40 minutes."""
 
 
-def check_readable(path: Path) -> None:
-    """Check that ``path`` can be read whole: no device, no pipe, at most ``MOST_BYTES``.
+def check_readable(path: Path, most_bytes: int = MOST_BYTES) -> None:
+    """Check that ``path`` can be read whole: no device, no pipe, at most ``most_bytes``.
 
     Raises: OSError.
     """
     found = path.stat()
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
-    if found.st_size > MOST_BYTES:
+    if found.st_size > most_bytes:
         raise OSError(errno.EFBIG, f"{found.st_size:,} bytes are too many for a voice", str(path))
 
 

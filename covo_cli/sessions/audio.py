@@ -8,6 +8,7 @@ length and loses the samples of the last read. A finished session has ``audio.fl
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from audio_io.signal import Audio
 from covo_cli.errors import SessionError
 from covo_cli.process.whole_file import whole_file
 from covo_cli.sessions.files import AUDIO, PARTIAL_AUDIO, try_lock
+from voices.folders import check_readable
 
 Pcm = NDArray[np.int16]
 """Sound as 16-bit integers: shape (samples, 2) for stereo, (samples,) for mono."""
@@ -108,6 +110,7 @@ def _create_locked(path: Path) -> int:
 
 def read_part(path: Path) -> Iterator[Pcm]:
     """Yield the sound of an ``audio.part`` in blocks of at most 10 s. Raises: OSError."""
+    check_readable(path, sys.maxsize)
     with path.open("rb") as file:
         while data := file.read(BLOCK * FRAME_BYTES):
             whole = len(data) - len(data) % FRAME_BYTES
@@ -146,6 +149,7 @@ def read_audio(folder: Path) -> Iterator[Pcm]:
             return
         if not flac.exists():
             raise SessionError(f"session {folder.name} has no sound: {flac} is missing")
+        check_readable(flac, sys.maxsize)
         if flac.stat().st_size == 0:
             return  # libsndfile writes no samples as an empty file, which it cannot read
         with soundfile.SoundFile(native_path(flac)) as file:

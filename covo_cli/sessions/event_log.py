@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -23,6 +24,7 @@ from audio_io.clock import seconds
 from covo_cli.sessions.files import EVENTS
 from model import events as known_events
 from model.events import AssistantAudio, Backchannel, Event, SoundBeside, TimerRang
+from voices.folders import check_readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ def read_events(folder: Path) -> EventLog:
     events: list[Event] = []
     warnings: list[str] = []
     try:
+        check_readable(path, sys.maxsize)
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return EventLog((), (f"{EVENTS} is missing",))

@@ -20,6 +20,7 @@ from msgspec import Meta
 from covo_cli import __version__
 from covo_cli.process.whole_file import write_text
 from covo_cli.sessions.files import INFO
+from voices.folders import check_readable
 from voices.strict_reader import convert
 
 FORMAT = 1
@@ -77,6 +78,7 @@ def read_info(folder: Path) -> tuple[SessionInfo, list[str]]:
     warnings: list[str] = []
     record: dict[str, Any] = {}
     try:
+        check_readable(folder / INFO)
         record = json.loads((folder / INFO).read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             record = {}
@@ -114,6 +116,7 @@ def read_span(folder: Path) -> tuple[datetime, datetime]:
     Much faster than :func:`read_info`, and as forgiving.
     """
     try:
+        check_readable(folder / INFO)
         span = msgspec.json.decode((folder / INFO).read_bytes(), type=_TimeSpan)
         # Written without a time zone, it is a local time.
         started = span.started.astimezone()

@@ -439,6 +439,19 @@ def test_damaged_sound_is_a_clear_error(tmp_path: Path, content: bytes) -> None:
         list(read_audio(SessionStore(tmp_path).open("last").folder))
 
 
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("session.json", "events.jsonl", "audio.flac", "audio.part"):
+        folder = record_session(tmp_path / name)
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+        (session,) = SessionStore(tmp_path / name).list()
+        if name.startswith("audio"):
+            with pytest.raises(SessionError, match="a device or a pipe"):
+                list(read_audio(folder))
+        else:
+            assert f"{name} cannot be read: it is a device or a pipe" in str(session.warnings)
+
+
 def test_an_empty_folder_opens_with_warnings(tmp_path: Path) -> None:
     (tmp_path / "2026-11-23_21-04-51").mkdir()
     session = SessionStore(tmp_path).open("last")
