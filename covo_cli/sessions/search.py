@@ -11,10 +11,9 @@ from covo_cli.errors import SessionError
 from covo_cli.process.text import clean
 from covo_cli.sessions.store import Session
 from covo_cli.sessions.transcript import TranscriptEntry
+from model.hearing.languages import UNSPACED
 
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
-"""Characters of scripts that put no spaces between words: Thai, Lao, Burmese, Khmer, kana, Han."""
-_WORD_BEGINS = rf"(?<![^\W{_UNSPACED}])"
+_WORD_BEGINS = rf"(?<![^\W{UNSPACED}])"
 _KEPT_MARKS = (0, 8)
 """Classes of combining characters that are no accents: none, and the voicing of kana."""
 _APOSTROPHES = str.maketrans("’‘ʼ", "'''")
@@ -58,7 +57,7 @@ def _pattern(words: str) -> re.Pattern[str]:
     parts = [re.escape(_folded(word)[0]) for word in words.split()]
     if not any(parts):
         raise SessionError("there is nothing to search for: give one word or more")
-    spaced = not re.match(f"[{_UNSPACED}]", parts[0])
+    spaced = not re.match(f"[{UNSPACED}]", parts[0])
     return re.compile(_WORD_BEGINS + r"\s+".join(parts) if spaced else r"\s*".join(parts))
 
 

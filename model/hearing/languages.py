@@ -30,6 +30,9 @@ LANGUAGES: Mapping[str, str] = {
 
 WITHOUT_SPACES = frozenset({"ja", "km", "lo", "my", "th", "zh"})
 
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Characters of their scripts, for a pattern: Thai, Lao, Burmese, Khmer, kana, Han."""
+
 SURE, SURE_OF_ANOTHER = 0.6, 0.9
 """Probability from which the detected language is believed, and one that was not heard before.
 

@@ -24,7 +24,7 @@ from audio_io.clock import USER_RATE
 from audio_io.levels import block_powers, power_to_db
 from audio_io.signal import Audio
 from model.errors import RecognizerError
-from model.hearing.languages import AUTO, WITHOUT_SPACES, SpokenLanguages
+from model.hearing.languages import AUTO, UNSPACED, WITHOUT_SPACES, SpokenLanguages
 from model.hearing.recognition import Transcript
 from model.jobs.shared import Shared
 from model.lite.failures import raised_as
@@ -298,16 +298,19 @@ def split_at_pauses(audio: Audio) -> list[Audio]:
     return [*pieces, audio]
 
 
-_WORD = re.compile(r"[\w']+")
+_WORD = re.compile(rf"[{UNSPACED}]|[\w']+")
 
 
 def repeats(text: str) -> bool:
     """Return whether the decoder loops: 2 to 12 words come twice in a row, or its limit cut the
-    second time short, and what comes before the last word was said earlier."""
+    second time short, and what comes before the last word was said earlier.
+
+    Where no spaces part the words, one is taken to be two characters."""
     words = _WORD.findall(text.lower())
-    end = words[-5:-1]
-    return any(words[i : i + 4] == end for i in range(len(words) - 8)) or any(
+    each = 2 if re.search(f"[{UNSPACED}]", text) else 1
+    end = words[-4 * each - 1 : -1]
+    return any(words[i : i + len(end)] == end for i in range(len(words) - 8 * each)) or any(
         words[i : i + n] == words[i + n : i + 2 * n]
-        for n in range(2, 13)
+        for n in range(2 * each, 12 * each + 1)
         for i in range(len(words) - 2 * n + 1)
     )
