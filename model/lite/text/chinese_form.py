@@ -21,6 +21,7 @@ _MONEY = {"¥": "元", "￥": "元", "$": "美元", "€": "欧元", "£": "英�
 _UNITS = {
     **{"km/h": "公里每小时", "m/s": "米每秒", "km": "公里", "cm": "厘米", "mm": "毫米", "m": "米"},
     **{"km²": "平方公里", "m²": "平方米", "cm²": "平方厘米", "m³": "立方米", "kg": "公斤"},
+    **{"cm³": "立方厘米", "s²": "二次方秒"},
     **{"mg": "毫克", "g": "克", "t": "吨", "L": "升", "l": "升", "ml": "毫升", "mL": "毫升"},
     **{
         "s": "秒",
@@ -65,8 +66,14 @@ _SQUARED = {
     for code in range(0x3380, 0x33E0)
 }
 """Units in one character, such as ㎡."""
-_PLAYED = re.compile("[战获取]胜|击败|赢|输给|不敌|[战打]平|比分|半场|领先|落后")
-_PAUSES = re.compile("[，。！？；,;!?]")
+_PLAYED = re.compile(r"[战获取连]胜|\d\s?[胜负]|击败|赢|输给|不敌|[战打]平|比分|半场|领先|落后")
+"""What a score stands beside."""
+_PAUSES, _SENTENCES = re.compile("[，。！？；,;!?]"), re.compile("[。！？!?]")
+_COUNTED = re.compile(rf"\s?(?:{_MEASURES}|[月日号时年度℃°%]|{_UNIT})")
+"""What follows two numbers that are a range, not a score."""
+_PERIODS = "年|月|日|天|周|次|晚|小时|分钟?|秒|人|斤|公斤"
+_AFTER_VERB = "(?<=[是为了到至约得于达即])"
+"""Where a sign is a number's own, between characters without spaces."""
 
 
 def amount(digits: str) -> str:
@@ -104,19 +111,43 @@ def number(text: str) -> str:
 
 
 def _power(match: re.Match[str]) -> str:
-    exponent = unicodedata.normalize("NFKC", match.group()).replace("−", "负")
+    exponent = unicodedata.normalize("NFKC", match[1]).replace("−", "负").replace("-", "负")
     return f"的{exponent}次方" if exponent not in ("2", "3") else f"的{'平立'[int(exponent) - 2]}方"
 
 
 def _score(match: re.Match[str]) -> str:
-    before = _PAUSES.split(match.string[: match.start()])[-1]
-    after = _PAUSES.split(match.string[match.end() :])[0]
-    return f"{match[1]}比{match[2]}" if _PLAYED.search(before + after) else match.group()
+    """Read a score; a subtraction; numbers that fall otherwise, as in 图2-1; leave a range."""
+    before, after = match.string[: match.start()], match.string[match.end() :]
+    clause, sentence = (
+        end.split(before)[-1] + match.group() + end.split(after)[0] for end in (_PAUSES, _SENTENCES)
+    )
+    counted = _COUNTED.match(after)
+    if _PLAYED.search(clause) or (_PLAYED.search(sentence) and not counted):
+        return f"{match[1]}比{match[2]}"
+    if re.match(r"\s?(?:=|等于)", after):
+        return f"{match[1]}减{match[2]}"
+    falls = int(match[1]) > int(match[2]) and not counted
+    return f"{match[1]}杠{match[2]}" if falls else match.group()
+
+
+def _clock(match: re.Match[str]) -> str:
+    """Read minutes and seconds: there is no such hour."""
+    second = match[2].lstrip("0")
+    return f"{amount(match[1])}分" + (f"零{amount(second)}秒" if second else "钟")
+
+
+def _rate(match: re.Match[str]) -> str:
+    above, *below = match[2].split("/")
+    return match[1] + _UNITS.get(above, above) + "".join(f"每{_UNITS.get(u, u)}" for u in below)
 
 
 def _telephone(match: re.Match[str]) -> str:
     groups = re.findall(r"\d+", match.group())
     return "，".join(spelled(group, telephone=True) for group in groups)
+
+
+def _dialled(match: re.Match[str]) -> str:
+    return re.sub(r"\d+", lambda digits: spelled(digits[0], telephone=True), match.group())
 
 
 def _date(match: re.Match[str]) -> str:
@@ -133,9 +164,9 @@ def _time(match: re.Match[str]) -> str:
 
 
 def _dotted(match: re.Match[str]) -> str:
-    parts = match.group().split(".")
+    parts = match[1].split(".")
     read = amount if all(part == str(int(part)) and len(part) < 3 for part in parts) else spelled
-    return "点".join(map(read, parts))
+    return "点".join(map(read, parts)) + (match[2] or "").replace("-", "杠")
 
 
 def _per(match: re.Match[str]) -> str:
@@ -172,18 +203,30 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"(?<![\d.])(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?![\d.])", _date),
     (
         r"(?<!\d)(?:0\d{2,3}-\d{3,4}[ -]?\d{4}|\d{3,4}(?:-\d{3,4}){2,}|"
-        r"(?:\+86[ -]?)?1[3-9]\d([ -]?)\d{4}\1\d{4})(?!\d)|(?<=[打拨])\s?\d{3,5}(?![\d分折])",
+        r"(?:\+86[ -]?)?1[3-9]\d([ -]?)\d{4}\1\d{4})(?!\d)",
         _telephone,
     ),
-    (r"(?<!\d)\d+(?:\.\d+){2,}", _dotted),
+    (r"(?<=[打拨])\s?\d{3,5}(?:(?:、|和|或者?)\d{3,5})*(?![\d分折])", _dialled),
+    (r"(?<!\d)(\d+(?:\.\d+){2,})(-\d+(?![\w.-]))?", _dotted),
     (r"(?<![\d:])([01]?\d|2[0-4])[:：]([0-5]\d)(?:[:：]([0-5]\d))?(?!\d)", _time),
+    (r"(?<![\d:：])(2[5-9]|[3-9]\d|1\d\d)[:：](0\d)(?![\d:：])", _clock),
     (r"(?<=\d)[:：](?=\d)", "比"),
     (r"(?<![\d.-])(\d{1,3})\s?[-–]\s?(\d{1,3})(?![\d.-])", _score),
     (r"(?<!\d)(\d{1,2})·(\d{1,2})(?!\d)", lambda m: spelled(m[1] + m[2])),
     (
-        r"(?<!\d号)(?<=[码号编])((?:是|为|[:：])\s?|\s?#?(?=\d{5}))#?(\d{3,})(?![\d.])",
+        r"(?<!\d号)(?<=[码号编])((?:是|为|[:：])\s?|\s?#?(?=\d{5})|"
+        rf"(?=\d+(?!\d|\s?(?:{_MEASURES}|多|余))))#?(\d{{3,}})(?![\d.])",
         lambda m: m[1] + spelled(m[2]),
     ),
+    (
+        r"(?<=单元)\d{3,4}|(?<!\d)\d{3,4}(?=号?(?:室(?![内外])|房|教室|病房))",
+        lambda m: spelled(m.group()),
+    ),
+    (
+        r"(?<=[A-Za-z])(?:-\d{3,}|(?:-\d+){2,})(?![\d.-])",
+        lambda m: "".join(f"杠{spelled(group)}" for group in m[0].split("-")[1:]),
+    ),
+    (r"(?<!\d)(\d{4})[-/](\d\d)(?=赛季|学年|财年)", lambda m: f"{spelled(m[1])}到{spelled(m[2])}"),
     (r"(?<=[A-Za-z])(?![1-9]00(?!\d))\d{3,}(?![\d.])", lambda m: spelled(m.group())),
     (
         r"(?<!\d)\d0(?=后)|(?<=公元)前?\d+(?=年)",
@@ -193,17 +236,26 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (rf"([¥￥$€£])\s?({_N})\s?[-–—~～]\s?[¥￥$€£]?({_N})\s?([千万亿]+)?", _prices),
     (rf"([¥￥$€£])\s?({_N})\s?([千万亿]+)?元?", _money),
     (rf"(?<!\d)[-−](?={_N}\s?(?:[~～到至]\s?{_N}\s?)?(?:℃|°C|摄氏度|度))", "零下"),
-    (rf"(?<=\d)[{_SUPERSCRIPTS}]+", _power),
-    (rf"({_N}|方)\s?({_UNIT})(?![A-Za-z²³])", _unit),
-    (rf"[{_SUPERSCRIPTS}]+", _power),
+    (rf"(?<=\d)([{_SUPERSCRIPTS}]+)", _power),
+    (r"(?<=[\w)）])\^[{(（]?([-−]?[A-Za-z\d]+)[)）}]?", _power),
+    (
+        rf"({_N}[千万亿]*)\s?((?:[A-Za-zμµ]{{1,4}}|{_PERIODS})(?:/(?:{_UNIT}|{_PERIODS}))+)"
+        r"(?![A-Za-z²³/])",
+        _rate,
+    ),
+    (rf"({_N}[千万亿]*|方)\s?({_UNIT})(?![A-Za-z²³])", _unit),
+    (rf"([{_SUPERSCRIPTS}]+)", _power),
     (r"(?<=\d)\s+[-−–]\s+(?=\d)", "减"),
     (rf"(?<=[\d%年月日号点分度{_DIGITS}])\s?[-–—~～]\s?(?=[\d{_DIGITS}两十])", "到"),
+    (rf"(?<![\dA-Za-z)])[-−](?={_N}\s?%)|{_AFTER_VERB}[-−](?=\d)", "负"),
+    (rf"(?<![\dA-Za-z)])\+(?={_N}\s?%)|{_AFTER_VERB}\+(?=\d)", "正"),
     (rf"({_N})\s?%", _per),
     (r"(?<![\d/])(\d{2,3})/(\d{2,3})(?=毫米汞柱)", r"\1比\2"),
-    (r"(?<=[\u4e00-\u9fff])/(?=(?:[年月日天周次晚秒人斤]|小时|分|公斤))", "每"),
+    (rf"(?<=[\u4e00-\u9fff])/(?={_PERIODS})|(?<=[升克卡焦元])/(?=\d)", "每"),
     (r"(?<![\d/])(\d+)/(\d+)(?![\d/])", lambda m: f"{amount(m.group(2))}分之{amount(m.group(1))}"),
     (r"(?<![\w)])[-−](?=\d)", "负"),
     (rf"(?<![\d.第])2(?=\s?(?:{_MEASURES}))", "两"),
+    (r"(?<=\w)\.(?=[A-Za-z])", "点"),
     (r"(?<![\d.])0\d+(?![\d.])", lambda m: spelled(m.group())),
     (_N, lambda m: number(m.group())),
     *((rf"\s*{re.escape(sign)}\s*", words) for sign, words in _SIGNS.items()),
