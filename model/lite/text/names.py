@@ -72,6 +72,10 @@ def _element(match: re.Match[str]) -> str:
     return " ".join(match.group(1).upper())
 
 
+def _isotope(match: re.Match[str]) -> str:
+    return f"{unicodedata.normalize('NFKC', match.group())} "
+
+
 def _charge(match: re.Match[str]) -> str:
     number, sign = filter(None, (match[1] or match[3] or " ", match[2] or match[4]))
     written = unicodedata.normalize("NFKC", number)
@@ -128,8 +132,13 @@ NAMES: tuple[Rule, ...] = (
     (r"(?<![\w.-])(?=[\w-]*[A-Za-z_])([\w-]*\d)\.(?=(?:[a-z]{2,4}|[A-Z]{2,4})(?!\w))", r"\1 dot "),
     # Substances; what is read as a word needs a small letter or a number to be one
     (rf"(?<![\w-])({_ELEMENT})(?=\d*[¹²³⁴-⁹]*[⁺⁻]|\s?[→⟶⇌])", _element),
+    (rf"(?<!\w)[⁰¹²³⁴-⁹]+(?=(?:{_ELEMENT})(?!\w))", _isotope),
     (rf"(?<=[→⟶⇌] )({_ELEMENT})(?![\w-])", _element),
-    (r"(?<=[A-Za-z\d)])(?:\^\{?(\d*)([+−-])\}?|([¹²³⁴-⁹]*)([⁺⁻]))(?![\w⁰¹²³⁴-⁹(])", _charge),
+    (
+        rf"(?<=[A-Za-z\d){_SUBSCRIPTS}])"
+        r"(?:\^\{?(\d*)([+−-])\}?|([¹²³⁴-⁹]*)([⁺⁻]))(?![\w⁰¹²³⁴-⁹(])",
+        _charge,
+    ),
     (rf"(?<=[A-Za-z)])[{_SUBSCRIPTS}]+", _subscript),
     (rf"(?<![\w.-])(\d{{1,2}})(?=(?:(?:{_ELEMENT})\d*){{2,}}(?![\w-]))", r"\1 "),
     (rf"(?<![\w-])(?=\w*[a-z\d])(?:(?:{_ELEMENT})\d*){{2,}}(?![\w-])", _substance),

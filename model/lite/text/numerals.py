@@ -14,6 +14,12 @@ _CALLED = re.compile(
     r"\b(?:call(?:ing)?|dial(?:ing)?|(?:tele)?phone|tel|fax|text|ring|reach)\b[^.!?\d]{0,30}$",
     re.IGNORECASE,
 )
+_EMERGENCY = re.compile(r"\b(?:call|dial|text)(?:ing|ed)?\b[^.!?]*$", re.IGNORECASE)
+_IDENTIFIED = (
+    r"(?:(?:code|ID|PIN|[Zz]ip|ZIP|OTP|pass(?:code|word))(?: code| number)?(?: is)?|"
+    r"[Tt]ext \W?\w+\W? to)"
+)
+"""What comes before three digits of an emergency line, and before digits that are a code."""
 _LISTED = re.compile(r"\b(?:pages?|pp\.|years?|from|between|about|around|roughly) $", re.IGNORECASE)
 """What comes before a telephone number, and before a range."""
 _PLAYED = re.compile(
@@ -64,6 +70,11 @@ def _spelled(digits: str) -> str:
     return " ".join(_DIGITS[int(digit)] for digit in digits)
 
 
+def _emergency(match: re.Match[str]) -> str:
+    called = _EMERGENCY.search(match.string[: match.start()])
+    return _spelled(match.group()) if called else match.group()
+
+
 def _telephone(match: re.Match[str]) -> str:
     text = match.group()
     groups = re.findall(r"\d+", text)
@@ -112,8 +123,12 @@ def _zeros(match: re.Match[str]) -> str:
 
 
 def _dotted(match: re.Match[str]) -> str:
-    dot = " dot " if match.group().count(".") == 3 else " point "
-    return dot.join(match.group().split("."))
+    """Read a version and what is appended to it, or an address and the end of its range."""
+    is_address = match[1].count(".") == 3
+    main = match[1].replace(".", " dot " if is_address else " point ")
+    signs = {"+": " plus ", ".": " point ", "-": " to " if is_address else " dash "}
+    added = re.sub(r"-(?=[A-Za-z])", " ", re.sub(r"\.(?=[A-Za-z])", " dot ", match[2]))
+    return main + re.sub(r"[-+.]", lambda sign: signs[sign.group()], added)
 
 
 def _european(match: re.Match[str]) -> str:
@@ -158,6 +173,8 @@ def _fraction(match: re.Match[str]) -> str:
     above, below = match.groups()
     part, whole = float(above), int(below)
     before, after = match.string[: match.start()], match.string[match.end() :]
+    if whole <= 12 < part <= 31 and _DATED.search(before):
+        part, whole = whole, int(part)  # the day comes first
     measured = _MEASURED.match(after)
     in_turn = len(above) == 4 or (part <= 12 and len(below) == 4)  # a season, a month
     if _ODDS.search(before):
@@ -210,7 +227,7 @@ def _days(match: re.Match[str]) -> str:
 
 NUMERALS: tuple[Rule, ...] = (
     (
-        rf"({NUMBER})(\s?({_SUFFIX}))(\s?[-–—]\s?)(?=[$£€]?({NUMBER})\s?\3(?!\w)(\s*=)?)",
+        rf"(?<![\d.,$£€])({NUMBER})(\s?({_SUFFIX}))(\s?[-–—]\s?)(?=[$£€]?({NUMBER})\s?\3(?!\w)(\s*=)?)",
         _like_range,
     ),
     (r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d.,]\d|\d)", _european),
@@ -227,10 +244,15 @@ NUMERALS: tuple[Rule, ...] = (
     (r"\b[A-Z]{2}\d\d(?: [A-Z\d]{4}){2,7}(?: [A-Z\d]{1,3})?\b", _code),
     (r"(?<=\d) \(0\)(?=\d)", " "),  # not dialled from abroad
     (r"(?<![\d:])\d{1,2}(?::\d{1,2}){2,}(?![\d:])", _proportions),
+    # Minutes and seconds, or a chapter and its verses, not the hour
+    (r"(?<![\d:.])(2[5-9]|[3-9]\d|1\d\d):0([1-9])(?![\d:])", r"\1 oh \2"),
+    (r"(?<![\d:.])(2[5-9]|[3-9]\d|1\d\d):00(?![\d:])", r"\1 minutes"),
+    (r"(?<![\d:])(\d{1,3}):(\d)(?=[-–]\d{1,3}(?![\d:]))", r"\1 \2"),
     (r"(?<![\d:.])(\d{1,2})\.([0-5]\d)(?=\s?(?:[ap]\.?m\b|Uhr\b))", r"\1:\2"),
     (r"(?<![\d.,])\d{1,2}(?:,\d{2})+,\d{3}(?!\d|,\d)", lambda m: m.group().replace(",", "")),
     (r"(?<![\d.,])[1-9]\d{0,2}(?:[ \u00a0\u202f\u2009.]\d{3}){2,}(?!\d|[ .,]\d)", _grouped),
     (r"(?<![\d.,])[1-9]\d{0,2}[\u00a0\u202f\u2009]\d{3}(?!\d|[ .,]\d)", _grouped),
+    (r"(?<![\w.,'’])[1-9]\d{0,2}(?:['’]\d{3})+(?![\w'’])", lambda m: re.sub("['’]", ",", m[0])),
     (r"(?<![\d.,])[1-9]\d{0,2}[ ]000(?!\d|[ .,]\d)", _grouped),
     (r"[\u00a0\u202f\u2009\u2007]", " "),
     (r"(?<=\d),(?=\d{1,2}(?!\d)|\d{4})", ", "),
@@ -242,14 +264,17 @@ NUMERALS: tuple[Rule, ...] = (
     (r"(?<=\b[vV])(?=\d)", " "),
     (r"(?<=\d)[ -](?=[1-9]\d?/(?:2|3|4|8|16|32|64)\b)|(?<=\d) (?=\d/\d+\b)", " and "),
     (r"(?<![\w.-])(\d{1,2})[.-](\d{1,2})[.-]((?:19|20)\d\d)(?![\w-]|\.\d)", _date),
+    (r"(?<![\w.,$£€-])(?:[1-9]11|112|110|119|999|988)(?![\w-]|[.,]\d| \d)", _emergency),
     (
-        r"(\b(?:[Cc]all(?:ing|ed)?|[Dd]ial(?:ing|ed)?|[Tt]ext)\s(?:the\s)?)"
-        r"([1-9]11|112|110|119|999|988)(?![\w-]|[.,]\d| \d)",
-        lambda m: m[1] + _spelled(m[2]),
+        rf"\b({_IDENTIFIED}\W{{1,2}})(\d{{5,}})(?![\w-]|[.,]\d| \w+s\b)",
+        lambda m: m[1] + " ".join(_DIGITS[int(digit)] for digit in m[2]),
     ),
     (r"\b1-(8(?:00|33|44|55|66|77|88))(?=-[A-Z]| numbers?\b)", lambda m: f"one {_spelled(m[1])}"),
     (r"(?<![\w.])(?:\+\d{1,3}[ -]?)?\(\d{2,5}\)[ -]?\d{3,4}[ -]\d{3,4}(?!\w)", _telephone),
-    (r"(?<![\w.,:/$£€-])\+\d{7,15}(?!\w)|(?<!\w)\+\d{1,3}(?:[ -]\d{1,8}){1,5}(?!\w)", _telephone),
+    (
+        r"(?<![\w.,:/$£€-])\+\d{7,15}(?!\w)|(?<!\w)\+\d{1,3}(?:[ -]\d{1,8}){1,5}(?![\w/])",
+        _telephone,
+    ),
     (r"(?<![\w.,/:-])0\d{2,5}[ /-]\d{5,8}(?![\w/:]|[.,]\d|-\d)", _telephone),
     (
         r"(?<![\w.,/:$£€¥₹₩-])\+?\d{1,5}(?:[ -]\d{2,5}){1,5}(?![\w/:]|[.,]\d|-\d| ?%)",
@@ -257,7 +282,11 @@ NUMERALS: tuple[Rule, ...] = (
     ),
     (r"(?<![\w.-])\d{1,7}(?:-\d{1,7}){2,}(?![\w-])", _telephone),
     (r"(?<![\w.,$£€¥₹₩-])\d{6,}-\d{2,}(?![\w-])", _telephone),
-    (r"(?<![\w.])\d+(?:\.\d+){2,}(?!\w|\.\d)|(?<=\bv)\d+(?:\.\d+){2,}(?!\w)", _dotted),
+    (
+        r"(?:(?<![\w.])|(?<=\bv))(\d+(?:\.\d+){2,})(?!\w|\.\d)"
+        r"((?:-\d{1,3}(?!\w|[.-]\d)|\+\d+(?!\w)|[.+-]\d*[A-Za-z][\w.]*\b)*)",
+        _dotted,
+    ),
     (rf"((?:{_VERSIONED}|\b[vV]) ?\d+)\.(?=\d\d(?!\d))", r"\1 point "),
     (r"(?<![\w.,$£€])(\d+)\.0(?!\w|\.\d)", r"\1 point 0"),
     (r"(?<![\w.,:/$£€-])0\d+(?![\w:/]|[.,]\d|-\d)", _zeros),
@@ -267,6 +296,10 @@ NUMERALS: tuple[Rule, ...] = (
 
 RANGES: tuple[Rule, ...] = (
     (rf"\b({_DAY})\.?\s?[-–—]\s?({_DAY})\b", _names),
+    (
+        rf"\b({_DAY})(?=:? \d{{1,2}}(?::\d\d|\s?[ap]\.?m\b|\s?[-–]\s?\d))",
+        lambda m: _NAMES[m[1][:3]],
+    ),
     (rf"\b({_MONTH})\.?\s?[-–—]\s?({_MONTH})\b", _names),
     (rf"\b({_MONTH})\.? ({_DAY_OF})\s?[-–—]\s?({_DAY_OF})(?![\w:])", _days),
     (rf"(?<=\d)\s?[-–—]\s?(?=(?:{_MONTH})\b)", " to "),

@@ -107,13 +107,14 @@ _ANY = _either(_UNITS)
 _SPACED = _either(set(_UNITS) - _NEEDS_NONE)
 _CLOSE = _either(set(_UNITS) - _NEEDS_SPACE)
 _PER = _either(_UNITS | _PERIODS)
+_PER_WORD = rf"{_PER}|hour|minute|second|week|month|year|mile|night|serving"
 _FACTOR = rf"({_PER})(⁻?[¹²³])?"
 _PRODUCT = rf"(?:{_PER})(?:⁻?[¹²³])?(?:[·⋅](?:{_PER})(?:⁻?[¹²³])?)*"
 _COMPOUND = rf"(?=[^\s,;]*[·⋅/⁻]){_PRODUCT}(?:/(?:\({_PRODUCT}\)|{_PRODUCT}))*"
 _LENGTH = _either(_LENGTHS)
 _PART = rf" (?:hal(?:f|ves)|thirds?|quarters?|[a-z]+ths?|{'|'.join(_SCALE_WORDS)})(?= )"
 _AMOUNT = rf"(?<![\w$£€¥₹₩#])(?<![\w$£€¥₹₩][.,])({NUMBER}(?:{_PART})?|[½¼¾])"
-_END = r"(?![\w²³/'’-])(?:\.(?= [a-z]))?"
+_END = r"(?![\w²³'’-]|/(?!\d))(?:\.(?= [a-z=]))?"
 _SCALE = rf"(?:\s?({_either(_SCALES)})(?!\w))?"
 _MILLIONS = re.compile(
     r" (?:people|(?!(?:this|thus|plus|does|always|perhaps|hurdles|\w+wa[ry]d?s)\b)"
@@ -185,11 +186,15 @@ def _compound(match: re.Match[str]) -> str:
     return " per ".join([_counted(match, " ".join(times)), *divisors])
 
 
+def _rate(match: re.Match[str]) -> str:
+    return match[1] + "".join(f" per {_named(unit)}" for unit in match[2].split("/")[1:])
+
+
 def _millions(match: re.Match[str]) -> str:
     before, after = match.string[: match.start()], match.string[match.end() :]
     counted = _MILLIONS.match(after) and not _SEVERAL.search(before)
     paid = _FUNDS.search(before) and not _MEASURED.match(after)
-    return f"{match.group(1)} million" if counted or paid else match.group()
+    return f"{match[1]} {_SCALES[match[2]]}" if counted or paid else match.group()
 
 
 def _duration(match: re.Match[str]) -> str:
@@ -201,11 +206,11 @@ _NAMES = _either({*_UNITS.values(), *map(plural, _UNITS.values()), *_SCALE_WORDS
 DECIMAL_COMMAS: tuple[Rule, ...] = (
     (
         r"(?<![\d.,])(\d+),(\d{1,2})"
-        rf"(?=\s?(?:{CURRENCY}|[°%])|[\s-]?(?:{_SPACED}|{_NAMES})(?!\w))",
+        rf"(?=\s?(?:{CURRENCY}|[°%])|[\s-]?(?:{_SPACED}|{_NAMES}|{_either(_LOCAL)})(?!\w))",
         r"\1.\2",
     ),
     (rf"(?<={CURRENCY})(\s?\d+),(\d\d)(?![\d,])", r"\1.\2"),
-    (rf"(?<![\d.,])([1-9]\d{{0,2}})\.(\d{{3}})(?=\s?(?:€|{_either(_LOCAL)})(?![\w/]))", r"\1,\2"),
+    (rf"(?<![\d.,])([1-9]\d{{0,2}})[. ](\d{{3}})(?=\s?(?:€|{_either(_LOCAL)})(?![\w/]))", r"\1,\2"),
     (r"(?<![\d.,])(\d{1,3}),(\d{5,})(?![\d,])", r"\1.\2"),
 )
 """Numbers with a comma that no list or thousand explains, and prices with a point that one does."""
@@ -217,6 +222,7 @@ UNITS: tuple[Rule, ...] = (
     (r"(?<!\w)(\d+)\s?(h)\s?(\d{1,2})(?:\s?m(?:in)?)?(?!\w)", _duration),
     (r"(?<!\w)(\d+)\s?(m)(?:in)?\s?(\d{1,2})\s?s(?!\w)", _duration),
     (rf"(?<=\d)\s?(L|l|g|kcal|kWh)/(?=100\s?(?:{_ANY})\b)", lambda m: f" {m[1]} per "),
+    (r"(?<=\d)\s?(m?g|mcg|[µμ]g|kcal|kJ)/(?=\d+(?:\.\d+)?\s?[dm]?[lL]\b)", r" \1 per "),
     (rf"{_AMOUNT} st (?=\d+ lbs?\b)", r"\1 stone "),
     (
         r"(?<![\w/])(km|mi|m)/([hs])(?![\w/])",
@@ -232,7 +238,7 @@ UNITS: tuple[Rule, ...] = (
     (rf"{_AMOUNT} ({_SPACED}){_END}", _unit),
     (rf"{_AMOUNT}({_CLOSE}){_END}{_PHONES}", _unit),
     (rf"(?<![\w.])(?<![A-Z]-)(?<!\bthe )(\d+\.\d+|\d+[1-9])(s){_END}", _unit),
-    (rf"{_AMOUNT}m(?! (?:race|sprint|dash)\b){_END}", _millions),
+    (rf"{_AMOUNT}([mMB])(?! (?:race|sprint|dash)\b){_END}", _millions),
     (rf"{_AMOUNT}(m)(?= (?:wide|tall|long|deep|high|away|apart|thick)\b)", _unit),
     (rf"{_AMOUNT}(m){_END}(?!{NOUN.pattern})", _unit),
     (rf"{_AMOUNT} (in)\.?(?= (?:tall|wide|long|deep|high|thick|of rain|of snow)\b)", _unit),
@@ -240,10 +246,8 @@ UNITS: tuple[Rule, ...] = (
     (r"(?:(?<=ters)|(?<=feet)|(?<=ches)|(?<=ards)) [x×] (?=\d)", " by "),
     (rf"{_AMOUNT}m(?= (?:race|sprint|dash|hurdles)\b)", r"\1 meter"),
     (rf"{_AMOUNT}-({_ANY})(?= [a-z])", lambda m: f"{m[1]} {_UNITS[m[2]]}"),
-    (
-        rf"(?<=[a-z]s)/({_PER}|hour|week|month|year|night|serving)(?!\w)",
-        lambda m: f" per {_named(m[1])}",
-    ),
+    (rf"(?<=[a-z]s)/({_PER_WORD})(?!\w)", lambda m: f" per {_named(m[1])}"),
+    (rf"(?<=\d)(\s?[A-Za-z]{{1,4}}|)((?:/(?:{_PER_WORD}))+)(?![\w/²³])", _rate),
 )
 
 

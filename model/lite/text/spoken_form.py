@@ -104,7 +104,9 @@ def _century(match: re.Match[str]) -> str:
 
 
 def _inches(match: re.Match[str]) -> str:
-    is_open = match.string.count('"', 0, match.start()) % 2
+    is_open = False
+    for mark in re.finditer(r'(\d?)"', match.string[: match.start()]):
+        is_open = not (is_open or mark[1])  # after a digit, it opens nothing
     return match.group() if is_open else " inches"
 
 
@@ -138,7 +140,7 @@ _WRITTEN: tuple[Rule, ...] = (
     (r"(?<=[a-z] )(Ave|Blvd|Rd|Pkwy)\b(?!\.| Maria)", r"\1."),
     (r"(?<=[a-z] )([A-Z][a-z]+ )Dr\b\.?(?= [a-z]|\s*[,;]|\.?$)", r"\1Drive"),
     (rf"(?<=[a-z] )St\.(?= (?:{SENTENCE})\b)", "Street."),
-    (r"(?<=[a-z] )St(?=,|$)", "Street"),
+    (r"(?<=[a-z] )St(?=\.?,|$)", "Street"),
     (r"\b[IVX]+(?= (?:and [IVX]+ )?centur(?:y|ies)\b)", _century),
     (r"\bWW(I{1,2})\b", lambda m: f"World War {len(m[1])}"),
     (r"\b(UTC|GMT)[-−–](?=\d)", r"\1 minus "),
@@ -153,7 +155,7 @@ _WRITTEN: tuple[Rule, ...] = (
     (rf"(?<=\d)\s?[x×]\s?(?={NUMBER}(?:-[a-z]|\s?@|{_DIMENSION}))", " by "),
     (rf"(?<={_OPERAND})\s*[×⋅·✕]\s*(?={_NEXT})|(?<=\d) x (?=\d)", " times "),
     (r"(?<=\d) % (?=\d)", " mod "),
-    (r"(?<=[\d)])\s*\*\s*(?=[\w(-])|(?<=\b\w)\s*\*\s*(?=\w\b)", " times "),
+    (r"(?<=[\d)])(\s*)\*\1(?=[\w(-])|(?<=\b\w)\s*\*\s*(?=\w\b)", " times "),
     (rf"(?<={_OPERAND})\s*÷\s*(?={_NEXT})", " divided by "),
     (r"(?<=[\d)])\s+/\s+(?=[\d(])", " divided by "),
     (rf"(?<={_OPERAND})\s+[-−–]\s+(?=[\d(√$£€−-]|\w\b)", " minus "),

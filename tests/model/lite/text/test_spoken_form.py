@@ -377,6 +377,27 @@ At 0745 hrs | At oh seven four five hours
 the 1990s' F-16s, the 747s | the nineteen nineties F sixteens, the seven hundred forty sevens
 Set MAX_RETRIES, n! is large. | Set max retries, n factorial is large.
 Ctrl+C | control plus C
+39,90 zł or 1 299 Kč | thirty nine point nine zlotys or one thousand two hundred ninety nine korunas
+It costs CHF 2'400. | It costs two thousand four hundred Swiss francs.
+Kernel 6.1.0-18 is out. | Kernel six point one point zero dash eighteen is out.
+2.0.0-rc.1 | two point zero point zero rc point one
+2.3.1+cu121 | two point three point one plus cu one twenty one
+At 41:05, or 90:00. | At forty one oh five, or ninety minutes.
+Read Psalm 23:1-3 aloud. | Read Psalm twenty three one to three aloud.
+at 2:53/km, 5 U/kg/day | at two fifty three per kilometer, five U per kilogram per day
+50 mg/5 mL, 2 kg/4 lb | fifty milligrams per five milliliters, two kilograms, four pounds
+SO₄²⁻ | S O four two minus
+5/16" of a 3 1/2" board | five sixteenths inches of a three and one half inches board
+at Baker St., London | at Baker Street, London
+Open Sat 10-4, Sun 9am. | Open Saturday ten to four, Sunday nine a.m.
+My zip code is 94103. | My zip code is nine four one oh three.
+He made 100* off 87, dated by ¹⁴C. | He made one hundred off eighty seven, dated by fourteen C.
+$5M–6M for 4B people | five million to six million dollars for four billion people
+2.3.0.windows.1 | two point three point zero dot windows point one
+7.0.9+9 | seven point zero point nine plus nine
+Reply by 30/9. | Reply by September thirtieth.
++1-212-555-0147 24/7 | plus one two one two five five five oh one four seven twenty four seven
+Dial 911, or 112 in the EU. | Dial nine one one, or one one two in the EU.
 """
 ROWS = [
     tuple(part.strip() for part in line.rsplit(" | ", 1)) for line in TABLE.strip().splitlines()
