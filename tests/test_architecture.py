@@ -111,6 +111,12 @@ def test_only_its_command_knows_how_a_student_is_made():
             assert not {target for target in targets if target.startswith("covo_cli.fd.")}, name
 
 
+def test_processes_are_begun_where_ctrl_c_is_kept_from_them():
+    for name, path in ours().items():
+        if name != "model.jobs.processes":
+            assert "ProcessPoolExecutor" not in path.read_text(), name
+
+
 def test_the_server_knows_no_screen():
     for name, targets in arrows().items():
         if name.startswith("covo_cli.serve"):

@@ -6,9 +6,7 @@ import dataclasses
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from itertools import cycle, islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +45,7 @@ from covo_cli.simulation.scripted_user import Line
 from model.engine import Engine
 from model.hearing.identity.profile import CamPlusPlusEmbedder
 from model.jobs.executor import ThreadExecutor
+from model.jobs.processes import WorkerProcesses
 from model.lite import SynthesizerMaker
 from model.lite.cascade import Cascade
 from model.lite.recognizer import WhisperRecognizer
@@ -66,11 +65,11 @@ def bench_conversation(
     weights = WeightStore(models_dir(settings))
     progress(f"rendering the questions of {asker}")
     # Render in another process, so that this one's memory is the engine's alone.
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    with WorkerProcesses(1) as pool:
         asked = pool.submit(_rendered, settings, asker, questions()[:count]).result()
         of_chain = pool.submit(_rendered, settings, VOICE, QUESTIONS).result()
     progress("listening to speech")
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    with WorkerProcesses(1) as pool:
         listening = pool.submit(listening_cost, settings, asked[:LISTENING_QUESTIONS]).result()
     lines = list(islice(cycle(asked), count))
     progress("loading the engine")
@@ -146,7 +145,7 @@ def bench_soak(
         return measure_soak(bench, scripted_subject(settings, user, paced=bench.paced), progress)
     progress("rendering the questions")
     # In another process, so that this one's memory is the engine's alone.
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    with WorkerProcesses(1) as pool:
         asked = pool.submit(_rendered, settings, "michael", questions()[:SOAK_QUESTIONS]).result()
     user = random_user([*asked, *recorded_lines()], bench.minutes, rng)
     progress("loading the engine")
@@ -176,7 +175,7 @@ def bench_voices(
     """
     clauses = list(islice(cycle(CLAUSES), count))
     figures: dict[str, Any] = {"machine": machine(), "clauses": count, "voices": {}}
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+    with WorkerProcesses(1, tasks_each=1) as pool:
         for number, name in enumerate(voices, 1):
             progress(f"{name} speaks ({number} of {len(voices)})")
             found = pool.submit(_voice_figures, settings, name, clauses).result()

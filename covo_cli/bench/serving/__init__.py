@@ -13,9 +13,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -34,6 +32,7 @@ from covo_cli.bench.soak.subject import recorded_lines
 from covo_cli.serve.handshake import new_token
 from covo_cli.serve.places import QUEUE
 from covo_cli.settings.settings import Settings
+from model.jobs.processes import WorkerProcesses
 
 ADDED_AT_MOST_S = 0.06
 REST_S = 20.0
@@ -185,7 +184,7 @@ async def _misbehave(
     if not bench.misbehaving:
         return {}
     work = (server.port, token, until - time.monotonic(), bench.seed)
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+    with WorkerProcesses(1) as process:
         return await asyncio.get_running_loop().run_in_executor(process, misbehave, *work)
 
 

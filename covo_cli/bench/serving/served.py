@@ -28,6 +28,7 @@ from covo_cli.serve.run_serve import ServeOptions, describe, servable, server_co
 from covo_cli.settings.settings import Settings
 from model.engine import Engine
 from model.hearing.recognition import Transcript
+from model.jobs.processes import interrupts_held
 
 LOAD_S = 600.0
 """Longest time to load the engines."""
@@ -72,7 +73,8 @@ class ServedProcess:
 
     def __enter__(self) -> ServedProcess:
         """Start the process and wait until its engines are loaded."""
-        self._process.start()
+        with interrupts_held():  # this one stops it
+            self._process.start()
         if not self._pipe.poll(LOAD_S):
             raise CliError("the server does not begin")
         self.port = self._read()

@@ -11,9 +11,8 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from covo_cli.evaluation.scenarios.sounds import line_sound, noise_sound
 from covo_cli.process.whole_file import write_text
 from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import ScriptedUser
+from model.jobs.processes import WorkerProcesses
 from voices.strict_reader import read
 
 RUN = "run.json"
@@ -181,13 +181,10 @@ def run_all(
             run_one(name)
             progress(name)
         return
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+    with WorkerProcesses(jobs) as pool:
         futures = [pool.submit(_run_in_this_process, task, out, name) for name in names]
-        try:
-            for future in as_completed(futures):
-                progress(future.result())
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for future in as_completed(futures):
+            progress(future.result())
 
 
 _runners: list[Callable[[str], None]] = []

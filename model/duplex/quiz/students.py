@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
-from threading import Thread
 
 import msgspec
 import numpy as np
@@ -33,6 +28,7 @@ from model.duplex.training.training_config import (
     TrainingSection,
 )
 from model.duplex.training.whole import write_whole
+from model.jobs.processes import WorkerProcesses
 
 Tell = Callable[[str, str], None]
 """Receives the name of a part and how far it is."""
@@ -71,21 +67,14 @@ def measure_runs(
         for run in runs:
             yield run, measure_run(run, seed, tell)
         return
-    context = multiprocessing.get_context("spawn")
-    told: Queue[tuple[str, str]] = context.Queue()
-    with ProcessPoolExecutor(jobs, context, _begin_process, (told,)) as pool:
-        try:
-            with _interrupts_held():
-                waiting = {pool.submit(_measure_in_process, run, seed): run for run in runs}
-            while waiting:
-                done, _ = wait(waiting, timeout=0.5)
-                _pass_on(told, tell)
-                for one in done:
-                    yield waiting.pop(one), one.result()
-        except BaseException:  # also of whoever reads no further
-            for process in multiprocessing.active_children():
-                process.terminate()
-            raise
+    told: Queue[tuple[str, str]] = multiprocessing.get_context("spawn").Queue()
+    with WorkerProcesses(jobs, _tell_through, told) as pool:
+        waiting = {pool.submit(_measure_in_process, run, seed): run for run in runs}
+        while waiting:
+            done, _ = wait(waiting, timeout=0.5)
+            _pass_on(told, tell)
+            for one in done:
+                yield waiting.pop(one), one.result()
 
 
 def measure_run(run: ProofRun, seed: int, tell: Tell) -> StudentFigures:
@@ -138,32 +127,8 @@ _TOLD: list[Queue[tuple[str, str]]] = []
 """In a process of its own: where to tell how far it is."""
 
 
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back. Processes that are started meanwhile never get it: before they can ignore
-    it, it would end them with a traceback each."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin_process(told: Queue[tuple[str, str]]) -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+def _tell_through(told: Queue[tuple[str, str]]) -> None:
     _TOLD.append(told)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def end() -> None:
-        if parent is not None:
-            parent.join()
-        os._exit(1)
-
-    Thread(target=end, daemon=True).start()
 
 
 def _measure_in_process(run: ProofRun, seed: int) -> StudentFigures:

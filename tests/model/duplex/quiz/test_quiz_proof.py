@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests import ROOT
@@ -74,70 +68,6 @@ def test_a_proof_of_another_size_or_seed_is_not_gone_on_with(proved):
         with pytest.raises(TrainingError, match="begun with another size or seed"):
             prove(out, size, seed=seed)
     assert {path: path.read_bytes() for path in out.glob("*.json")} == before
-
-
-PROGRAM = """
-import sys
-from pathlib import Path
-from model.duplex.quiz.proof import ProofSize, prove
-if __name__ == "__main__":
-    size = ProofSize(dialogues=2, steps=1000, trials=1, controls=False, control_trials=1)
-    prove(Path(sys.argv[1]), size, jobs=2, tell=lambda *words: print(*words, flush=True))
-"""
-
-
-def test_what_trains_its_students_ends_with_a_proof_that_is_killed(tmp_path):
-    """Or it would train on, beside the proof that goes on."""
-    shutil.copytree(FOLDER / "teacher", tmp_path / "teacher")
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
-        assert run.stdout is not None
-        assert any(line.startswith("student step") for line in run.stdout)  # and reads no further
-        processes = psutil.Process(run.pid).children(recursive=True)
-        run.kill()
-    assert run.returncode == -signal.SIGKILL
-    assert processes
-    while not all(map(has_ended, processes)):
-        time.sleep(0.1)
-
-
-INTERRUPTED = f"""
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # also where tests run in the background
-{PROGRAM.replace("    prove(", "    try: prove(")}
-    except KeyboardInterrupt: sys.exit(130)
-"""
-
-
-def test_ctrl_c_ends_a_proof_in_silence(tmp_path):
-    """It reaches the processes of the students, too, even before they can ignore it."""
-    shutil.copytree(FOLDER / "teacher", tmp_path / "teacher")
-    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, process_group=0
-    ) as run:
-        assert run.stdout is not None
-        assert any(line.startswith("dialogues") for line in run.stdout)
-        parent = psutil.Process(run.pid)
-        while not (students := [one for one in parent.children() if imports_numpy(one)]):
-            time.sleep(0.01)
-        students[0].send_signal(signal.SIGINT)
-        assert any(line.startswith("student step") for line in run.stdout)
-        os.killpg(run.pid, signal.SIGINT)
-        _, errors = run.communicate()
-    assert (run.returncode, errors) == (130, "")
-
-
-def imports_numpy(process: psutil.Process) -> bool:
-    return any("_multiarray_umath" in mapped.path for mapped in process.memory_maps())
-
-
-def has_ended(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_a_teacher_that_knows_nothing_is_told(tmp_path):
