@@ -61,12 +61,12 @@ def duplex(
             return
         if trainer.step:
             console.print(f"Resuming after step {trainer.step}")
-        task = progress.add_task(
-            "training", total=read.training.steps, completed=trainer.step, at=""
-        )
+        steps = read.training.steps
+        tenths = {-(-steps * number // 10) for number in range(1, 11)}
+        task = progress.add_task("training", total=steps, completed=trainer.step, at="")
         for report in trainer.run():
             progress.update(task, completed=report.step, at=f"loss {report.loss:.3f}")
-            if report.step % max(1, read.training.steps // 10) == 0:
+            if report.step in tenths:
                 losses = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items())
                 progress.console.print(f"step {report.step}: {losses}")
     if trainer.best is not None:

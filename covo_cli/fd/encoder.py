@@ -12,7 +12,7 @@ from pathlib import Path
 from covo_cli.errors import CliError
 from covo_cli.fd.recipe import FdRecipe
 from covo_cli.fd.records import DIALOGUES, ENCODER, PROFILE, START
-from covo_cli.fd.work import MANIFEST, Journal, Stage, digest, require, weights_digest
+from covo_cli.fd.work import MANIFEST, Journal, Stage, digest, require, tenths, weights_digest
 from model.duplex.making.causal import CausalSettings, CausalTrainer
 from model.duplex.making.distilling import DistillingSettings
 from model.duplex.protocol.profile import read_profile
@@ -99,12 +99,7 @@ class EncoderStage:
         return Stage(self._folder / START, made_of)
 
     def _finish(self) -> None:
-        losses = list(self._losses)
-        tenth = max(1, len(losses) // 10)
-        counts: dict[str, float] = {"steps": len(losses)}
-        if losses:
-            counts |= {
-                "loss of the first tenth": round(sum(losses[:tenth]) / tenth, 6),
-                "loss of the last tenth": round(sum(losses[-tenth:]) / tenth, 6),
-            }
+        counts: dict[str, float] = {"steps": len(self._losses)}
+        if curve := tenths(self._losses):
+            counts |= {"loss of the first tenth": curve[0], "loss of the last tenth": curve[-1]}
         self.stage.finish(counts, {}, LOSSES)

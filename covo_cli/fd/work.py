@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import msgspec
+import numpy as np
 
 from covo_cli.errors import CliError
 from covo_cli.fd.records import ANSWERS, DIALOGUES, ENCODER, QUESTIONS
@@ -115,6 +116,13 @@ def summary(folder: Path) -> Iterator[str]:
         for name, count in counts.items():
             if not isinstance(count, dict):
                 yield f"{title}{name}: {count}"
+
+
+def tenths(losses: Iterable[float]) -> list[float]:
+    """Return the mean of each tenth of ``losses``; of fewer than ten, each of them."""
+    found = [*losses]
+    parts = np.array_split(found, min(10, len(found)) or 1)
+    return [round(float(part.mean()), 6) for part in parts if len(part)]
 
 
 def weights_digest(folder: Path) -> str:

@@ -21,7 +21,7 @@ from covo_cli.endings.examples import examples
 from covo_cli.fd.ears.utterances import draw_piece, say_training_texts
 from covo_cli.fd.questions import Say
 from covo_cli.fd.recipe import SoundSection
-from covo_cli.fd.work import Journal, Stage, digest
+from covo_cli.fd.work import Journal, Stage, digest, tenths
 from model.covo.config.network_config import EncoderConfig
 from model.duplex.making.distilling import Distilling, DistillingSettings
 from model.duplex.making.whisper import BASE, causal_encoder, read_whisper_encoder
@@ -121,15 +121,10 @@ class EarsTrainer:
             if step % training.judge_every == 0 or step == training.steps:
                 self._judge(step, learner, encoder, held_out)
             yield self.done
-        losses, tenth = list(self._losses), max(1, self._training.steps // 10)
-        curve = [
-            round(sum(losses[i : i + tenth]) / tenth, 5)
-            for i in range(0, len(losses) - tenth + 1, tenth)
-        ]
         best = min(self.judged, key=lambda one: one.loss)
         counts = {
-            "steps": len(losses),
-            "losses by tenths": curve,
+            "steps": len(self._losses),
+            "losses by tenths": tenths(self._losses),
             "best step": best.step,
             "its loss on what was held out": best.loss,
         }

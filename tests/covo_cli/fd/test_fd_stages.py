@@ -34,7 +34,7 @@ from covo_cli.fd.prompts import Prompts, why_no_prompt
 from covo_cli.fd.questions import Questions, read_prompts
 from covo_cli.fd.recipe import FdRecipe, Size
 from covo_cli.fd.records import AnsweredConversation, SpokenConversation
-from covo_cli.fd.work import Journal
+from covo_cli.fd.work import Journal, tenths
 from covo_cli.settings.settings import load_settings
 from model.covo.config.network_config import CovoConfig
 from model.covo.language.tokenizer import CovoTokenizer
@@ -617,6 +617,14 @@ def test_an_encoder_that_cannot_be_gone_on_with_is_told(work, tmp_path):
     (folder / "encoder/training.pt").write_bytes(b"not a checkpoint")
     with pytest.raises(TrainingError, match=r"cannot go on from .*training\.pt; delete"):
         next(stage.run())
+
+
+@pytest.mark.parametrize(("steps", "points"), [(0, 0), (1, 1), (9, 9), (15, 10), (109, 10)])
+def test_a_curve_has_ten_points_and_leaves_no_step_out(steps, points):
+    curve = tenths([1.0] * (steps - 1) + [100.0] * bool(steps))
+    assert len(curve) == points
+    assert curve[:-1] == [1.0] * (points - 1)
+    assert not steps or curve[-1] > 1.0
 
 
 def test_the_encoder_learns_to_hear_in_chunks(work, tmp_path):
