@@ -133,10 +133,13 @@ class CausalTrainer:
         chunk = self._profile.chunk_samples
         length = round(self._settings.piece_s * USER_RATE) // chunk * chunk
         path = self._sounds[int(random.integers(len(self._sounds)))]
-        with soundfile.SoundFile(path) as file:
-            first = int(random.integers(max(1, file.frames - length + 1)))
-            file.seek(first)
-            audio = file.read(length, dtype="float32", fill_value=0.0)
+        try:
+            with soundfile.SoundFile(path) as file:
+                first = int(random.integers(max(1, file.frames - length + 1)))
+                file.seek(first)
+                audio = file.read(length, dtype="float32", fill_value=0.0)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise TrainingError(f"cannot read {path}: {error}") from error
         return torch.from_numpy(audio)
 
     def _begin_rows(self, tensors: dict[str, Tensor]) -> None:

@@ -619,6 +619,17 @@ def test_an_encoder_that_cannot_be_gone_on_with_is_told(work, tmp_path):
         next(stage.run())
 
 
+def test_a_damaged_dialogue_is_named(work, tmp_path):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    folder = tmp_path / "work"
+    shutil.copytree(work, folder)
+    for path in (folder / "dialogues").glob("*.flac"):
+        os.truncate(path, 20)
+    small = {"steps": 1, "seconds_per_piece": 3.0, "seconds_per_step": 3.0}
+    with pytest.raises(TrainingError, match=r"cannot read .*dialogues/\d+\.flac: "):
+        list(EncoderStage(folder, small_recipe(folder, encoder=small), "cpu").run())
+
+
 @pytest.mark.parametrize(("steps", "points"), [(0, 0), (1, 1), (9, 9), (15, 10), (109, 10)])
 def test_a_curve_has_ten_points_and_leaves_no_step_out(steps, points):
     curve = tenths([1.0] * (steps - 1) + [100.0] * bool(steps))
