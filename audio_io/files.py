@@ -181,13 +181,15 @@ def read_audio(path: Path, rate: int) -> Audio:
 
 
 class AudioWriter:
-    """Writes a mono sound file piece by piece; ``path`` appears once :meth:`close` has returned.
+    """Writes a sound file piece by piece; ``path`` appears once :meth:`close` has returned.
 
     The extension sets the format, ``subtype`` soundfile's encoding (by default 16-bit PCM, for Ogg
     Vorbis). Raises: AudioFileError, at once when ``path`` is not writable.
     """
 
-    def __init__(self, path: Path, rate: int, subtype: str | None = None) -> None:
+    def __init__(
+        self, path: Path, rate: int, subtype: str | None = None, channels: int = 1
+    ) -> None:
         try:
             container, usual = _FORMATS[path.suffix.lower()]
         except KeyError:
@@ -209,14 +211,20 @@ class AudioWriter:
             raise AudioFileError(f"cannot write {path}: {error.strerror}") from error
         try:
             self._file = soundfile.SoundFile(
-                native_path(self._part), "w", rate, 1, subtype=subtype or usual, format=container
+                native_path(self._part),
+                "w",
+                rate,
+                channels,
+                subtype=subtype or usual,
+                format=container,
             )
         except (soundfile.LibsndfileError, OSError, ValueError) as error:
             self._part.unlink(missing_ok=True)
             raise AudioFileError(f"cannot write {path}: {error}") from error
 
     def write(self, samples: Audio) -> None:
-        """Append ``samples`` (float32 mono). Raises: AudioFileError after removing the file."""
+        """Append ``samples``, float32, (n,) or (n, channels). Raises: AudioFileError after removing
+        the file."""
         try:
             # Samples beyond full scale must clip in every encoding, not wrap around.
             self._file.write(np.clip(samples, -1.0, 1.0, dtype=np.float32))
@@ -259,10 +267,10 @@ def _part_of(path: Path) -> Path:
 
 
 def write_audio(path: Path, samples: Audio, rate: int, subtype: str | None = None) -> None:
-    """Write ``samples`` (float32 mono) at ``rate`` Hz, completely or not at all.
+    """Write ``samples``, float32, (n,) or (n, channels), at ``rate`` Hz, completely or not at all.
 
     The extension (.wav, .flac, .ogg) sets the format. Raises: AudioFileError.
     """
-    writer = AudioWriter(path, rate, subtype)
+    writer = AudioWriter(path, rate, subtype, 1 if samples.ndim == 1 else samples.shape[1])
     writer.write(samples)
     writer.close()

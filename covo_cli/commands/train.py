@@ -92,7 +92,6 @@ def tones(
     from tempfile import TemporaryDirectory
 
     from rich.progress import Progress
-    from soundfile import LibsndfileError
 
     from covo_cli.engines.covo_engine import check_packages
     from covo_cli.errors import CliError
@@ -115,9 +114,8 @@ def tones(
             part = Path(scratch) / folder.name  # renamed when complete
             write_world(part, dialogues, seed=seed, progress=lambda: progress.advance(task))
             part.rename(folder)
-    except (OSError, LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CliError(f"cannot write {folder}: {reason}") from error
+    except OSError as error:
+        raise CliError(f"cannot write {folder}: {error.strerror or error}") from error
     console.print(
         f"Train on it with: {program()} train duplex --config {folder / 'train.toml'}",
         soft_wrap=True,

@@ -19,6 +19,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from model.covo.config.network_config import CovoConfig
 from model.covo.language.network import CovoNetwork
+from model.duplex.network.network import TOKENIZER
 from model.duplex.protocol.grammar import Grammar
 from model.duplex.protocol.profile import (
     ContextProfile,
@@ -152,7 +153,7 @@ def write_network(
     tokenizer = Tokenizer(WordLevel(whole, unk_token="<begin>"))
     tokenizer.pre_tokenizer = WhitespaceSplit()
     tokenizer.add_special_tokens([text for text in whole if text.startswith("<")])
-    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / TOKENIZER).write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = CovoNetwork(config)
@@ -172,7 +173,7 @@ def write_world(
     data.mkdir(exist_ok=True)
     config = CovoConfig.read(untrained / "config.json")
     grammar = Grammar(read_profile(untrained), config)
-    tokenizer = Tokenizer.from_file(str(untrained / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(untrained / TOKENIZER))
     ids: dict[str, int] = {word: tokenizer.encode(word).ids[0] for word in WORDS}
     for number in range(dialogues):
         random = np.random.default_rng((seed, number))

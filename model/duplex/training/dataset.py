@@ -32,6 +32,7 @@ import soxr
 from tokenizers import Tokenizer
 
 from audio_io.clock import USER_RATE
+from audio_io.files import write_audio
 from audio_io.signal import Audio
 from model.duplex.network.tone_codec import codes_of, tones
 from model.duplex.protocol.grammar import Grammar
@@ -183,7 +184,7 @@ def write_dialogue(
     path: Path, dialogue: TimedDialogue, grammar: Grammar, tokenizer: Tokenizer
 ) -> None:
     """Write synthetic ``dialogue`` to the sound file ``path``, its codes as tones in the right
-    channel, and the JSON beside it."""
+    channel, and the JSON beside it. Raises: AudioFileError, OSError."""
     rate = grammar.profile.code_rate
     assistant = np.zeros(len(dialogue.user), np.float32)
     replies = []
@@ -195,7 +196,7 @@ def write_dialogue(
         times = {"start": reply.start / rate, "end": reply.end / rate}
         replies.append({**times, "text": words})
     both = np.stack((dialogue.user, assistant), axis=1)
-    soundfile.write(path, both, USER_RATE, subtype="PCM_16")
+    write_audio(path, both, USER_RATE)
     text = json.dumps({"replies": replies}) + "\n"
     path.with_suffix(".json").write_text(text, encoding="utf-8")
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+from soundfile import LibsndfileError, SoundFile
 from typer.testing import CliRunner, Result
 
 pytest.importorskip("torch", reason="needs torch (the covo extra)")
 pytest.importorskip("transformers", reason="needs transformers (the covo extra)")
 
 from covo_cli.app import app
-from covo_cli.errors import CliError
+from covo_cli.errors import CliError, is_expected
 from model.duplex.tones import world
 
 write_dialogue = world.write_dialogue
@@ -47,6 +49,17 @@ def test_one_that_broke_off_leaves_nothing(
     if isinstance(error, OSError):
         assert isinstance(result.exception, CliError)
         assert "No space left" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*wanted: object) -> None:
+        raise LibsndfileError(2)  # what libsndfile makes of every error of the system
+
+    monkeypatch.setattr(SoundFile, "write", write)
+    result = make(tmp_path / "world")
+    assert is_expected(result.exception)
+    assert re.search(r"cannot write .*00000\.wav .*is the disk full", str(result.exception))
     assert list(tmp_path.iterdir()) == []
 
 
