@@ -114,6 +114,16 @@ def test_an_interruption_stops_the_reply_in_its_third_chunk(profile, onset):
         assert first.stop == first.shift + 1 + heard[1]
 
 
+def test_who_interrupts_in_a_word_is_answered_behind_break(profile):
+    """In BREAK's chunk there is no room for SHIFT."""
+    word = replace(turn(TurnKind.PLAIN), sound="0.2", seconds=0.2)
+    for seed in range(8):
+        laid = lay(profile, [turn(TurnKind.NEW_QUESTION), word], [reply(6), reply(2)], seed)
+        first, second = laid.replies
+        assert first.stop is not None
+        assert second.shift == first.stop + 1
+
+
 def test_an_early_one_comes_within_the_first_second(profile):
     for onset in (0.0, 1.0):
         heard = heard_chunks(
@@ -131,6 +141,9 @@ def test_after_stop_there_is_silence(profile):
     last = onset + round(CUE_S * USER_RATE) - 1
     assert first.stop == last // CHUNK + 1
     assert (first.stop * CHUNK - onset) / USER_RATE <= TIMING.break_latest
+    long = heard_chunks(replace(turn(TurnKind.STOPPED), cue_s=1.2), 200, TIMING, profile, last=True)
+    assert long is not None
+    assert 0.6 < long[1] * CHUNK / USER_RATE - long[0] / USER_RATE <= TIMING.break_latest
     _, later = of_kind(laid, EventKind.TURN)
     assert later.start >= event.end + 1.5
     assert second.shift * CHUNK > later.end * USER_RATE - CHUNK

@@ -42,7 +42,7 @@ from model.covo.loading.checkpoint import load_network
 from model.duplex.making.start import student_profile
 from model.duplex.making.teacher import AskedConversation, TeacherReply
 from model.duplex.network.network import load_duplex, load_tokenizer
-from model.duplex.protocol.grammar import Grammar
+from model.duplex.protocol.grammar import Grammar, Place
 from model.duplex.protocol.profile import read_profile
 from model.duplex.training.chat import ChatFolder
 from model.duplex.training.dataset import Codec, DialogueFolder
@@ -114,6 +114,9 @@ def test_what_was_said_is_whole(work):
             assert len(sound) / rate == pytest.approx(
                 (len(words) / USER_RATE - 0.1) / one.speed, abs=0.05
             )
+            if turn.cue:
+                cue = soundfile.info(work / "questions/phrases" / turn.cue).duration
+                assert turn.cue_s == pytest.approx(cue / one.speed, abs=1e-4)
 
 
 def test_the_teacher_tells_what_it_found_likely(work, model):
@@ -160,12 +163,28 @@ def test_training_reads_the_dialogues(work, model):
     counts = manifest(work / "dialogues")["counts"]
     assert len(folder) == counts["dialogues"] >= 5
     kinds = np.zeros(len(TokenKind), int)
+    stage = answers(work)
+    lines = (work / "dialogues/written.jsonl").read_text().splitlines()
+    laid = [json.loads(line)["conversation"] for line in lines]
+    once = min(len(laid), sum(bool(one.replies) for one in stage._journal) - 2)  # 2 are held out
+    assert len(set(laid[:once])) == once  # each comes once in a round
     for number in range(len(folder)):
         sample = folder[number]
         described = json.loads((work / f"dialogues/{number:06}.json").read_text())
         replies = described["replies"]
-        assert (sample.kinds == TokenKind.SHIFT).sum() == len(replies)
-        assert (sample.kinds == TokenKind.STOP).sum() == len(replies)
+        kind = sample.kinds[np.isin(sample.places, (Place.LISTEN, Place.SPEAK))]  # one a chunk
+        shifts, stops = ((kind == one).nonzero()[0] for one in (TokenKind.SHIFT, TokenKind.STOP))
+        ends = [event["end"] for event in described["events"] if event["kind"] == "turn"]
+        for reply, end, shift, stop in zip(replies, ends, shifts, stops, strict=True):
+            assert shift - (round(end * USER_RATE) - 1) // profile.chunk_samples in (1, 2)
+            assert stop == round(reply.get("cut", stop * 0.16) / 0.16)
+        interruptions = [e for e in described["events"] if e["kind"] == "interruption"]
+        assert len(interruptions) == sum("cut" in reply for reply in replies)
+        asked = stage._asked(laid[number])
+        for index, reply in enumerate(replies[:-1]):  # remembered is what was heard
+            heard = asked.heard(index, replace(REPLY, codes=reply["codes"]))
+            until = round((reply["cut"] - reply["start"]) * 25) if "cut" in reply else None
+            assert heard == until
         assert sample.teaching is not None
         assert len(sample.teaching.at) == (sample.kinds == TokenKind.TEXT).sum()
         for kind in TokenKind:
@@ -173,9 +192,7 @@ def test_training_reads_the_dialogues(work, model):
     assert kinds[TokenKind.HARD_THINK] > 0
     assert kinds[TokenKind.TEXT] > 50
     assert kinds[TokenKind.SPEECH] > 100
-    conversations = Journal(work / "questions/conversations.jsonl", SpokenConversation)
-    lines = (work / "dialogues/written.jsonl").read_text().splitlines()
-    assert not any(conversations[json.loads(line)["conversation"]].held_out for line in lines)
+    assert not any(stage._conversations[index].held_out for index in laid)
 
 
 REPLY = TeacherReply((), (1, 2, 3, 4), tuple(range(32)), True, ())

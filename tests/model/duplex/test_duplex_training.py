@@ -151,6 +151,19 @@ def test_a_pack_is_what_fits(world, tmp_path, monkeypatch):
     assert [s.ids.tolist() for s in packs[-1]] == [s.ids.tolist() for s in packs[-2]]
 
 
+def test_a_share_of_the_dialogues_begins_in_the_middle(world, tmp_path):
+    asked = config(world, tmp_path)
+    half = replace(asked, data=replace(asked.data, middle=0.5))
+    streams = [DuplexTrainer(one)._stream for one in (asked, half)]
+    later = 0
+    for number in range(80):
+        whole, part = (stream._at(number) for stream in streams)
+        later += len(part.ids) < len(whole.ids)
+        assert part.ids[-2:].tolist() == whole.ids[-2:].tolist()
+        assert part.audio[-1].tolist() == whole.audio[-1].tolist()
+    assert 25 < later < 55
+
+
 def test_a_killed_run_goes_on(world, tmp_path):
     """Killed in the middle of what it does; what it wrote last is whole."""
     asked = (world / "train.toml").read_text().replace("keep = true", "keep = true\nmiddle = 0.5")
@@ -237,6 +250,7 @@ def test_adapters_learn_and_are_merged(world, tmp_path, network):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert "llm.model.layers.0.self_attn.q_proj.weight" in changed
     assert "encoder.layers.1.fc2.weight" in changed
+    assert "audio_adapter.downsample_layers.0.conv1d.weight" in changed
     assert not [n for n in changed if "norm" in n]
     # Of embedding and head, the rows of the five tokens and no others.
     tokens = {token.id for token in network.profile.tokens.all}
@@ -253,6 +267,76 @@ def test_adapters_learn_and_are_merged(world, tmp_path, network):
     half = merged_tensors(trainer.network, torch.bfloat16)
     assert {(t.dtype, t.device.type) for t in half.values()} == {(torch.bfloat16, "cpu")}
     assert all(torch.equal(half[name], after[name].bfloat16()) for name in after)
+
+
+def test_adapters_have_the_scale_that_is_asked_for(world, tmp_path):
+    pytest.importorskip("peft", reason="needs peft (the train extra)")
+    from peft.tuners.lora import LoraLayer
+
+    for alpha, scale in ((None, 2.0), (2, 0.5)):  # alpha / rank
+        asked = config(world, tmp_path, lora_rank=4, lora_alpha=alpha, encoder_rank=2)
+        found = {
+            (name.split(".")[0], module.r["default"], module.scaling["default"])
+            for name, module in DuplexTrainer(asked).network.covo.named_modules()
+            if isinstance(module, LoraLayer)
+        }
+        assert found == {("llm", 4, scale), ("encoder", 2, scale)}
+
+
+# Steps
+
+
+def test_the_rates_rise_and_fall_along_a_cosine(world, tmp_path):
+    asked = {"steps": 6, "warm_up": 2, "lowest_rate": 0.1, "learning_rate": 0.01}
+    trainer = DuplexTrainer(config(world, tmp_path, **asked, encoder_rate=0.001))
+    shares = []
+    for _ in range(6):
+        trainer.train_step()
+        rates = [group["lr"] for group in trainer._learner.optimizer.param_groups]
+        assert sorted(rates) == pytest.approx([rates[0] / 10, rates[0]])
+        shares.append(max(rates) / 0.01)
+    assert shares == pytest.approx([0.5, 1.0, 1.0, 0.8682, 0.55, 0.2318], abs=1e-4)
+
+
+def gradients(trainer: DuplexTrainer) -> list[torch.Tensor]:
+    """The gradients by which the next step goes."""
+    found: list[torch.Tensor] = []
+    trained = trainer._learner.trained.values()
+    trainer._learner.optimizer.step = lambda: found.extend(p.grad.clone() for p in trained)
+    trainer.train_step()
+    return found
+
+
+def test_a_step_goes_by_the_mean_of_its_batches_and_no_further_than_its_clip(
+    world, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(DuplexTrainer, "_origin", lambda self, part: 0)
+    found = {}
+    for name, training in {
+        "one": {"clip": 1e9},
+        "twice": {"clip": 1e9, "accumulate": 2},
+        "clipped": {"clip": 1e-3},
+    }.items():
+        trainer = DuplexTrainer(config(world, tmp_path, **training))
+        drawn = trainer._stream.draw()
+        monkeypatch.setattr(trainer._stream, "draw", lambda drawn=drawn: drawn)
+        found[name] = torch.cat([each.flatten() for each in gradients(trainer)])
+    assert torch.allclose(found["twice"], found["one"], atol=1e-6)
+    assert float(found["clipped"].norm()) == pytest.approx(1e-3, rel=1e-3)
+    assert float(found["one"].norm()) > 1e-2
+
+
+def test_a_dialogue_may_begin_anywhere_on_an_endless_stream(world, tmp_path):
+    trainer = DuplexTrainer(config(world, tmp_path))
+    origins = [trainer._origin(part) for part in range(50)]
+    assert len(set(origins)) > 30
+    assert 0 <= min(origins) <= max(origins) < trainer.network.profile.encoder.position_period
+    assert origins == [trainer._origin(part) for part in range(50)]
+    trainer.step += 1
+    assert trainer._origin(0) != origins[0]
+
+
+# The loss
 
 
 @torch.inference_mode()
