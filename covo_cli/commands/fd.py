@@ -89,7 +89,7 @@ def init(
 
 @app.command()
 def cost(folder: _Folder, gpu: _Gpu = "") -> None:
-    """Tell hours, disk and memory of all stages and of the training, and do nothing.
+    """Tell hours, disk and memory of all stages up to the training, and do nothing.
 
     Counts a step of the training for half a minute.
     """
