@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the core to others
 
 SHARED_MODELS = {
-    "silero_vad.onnx",
+    "silero_vad_16k.onnx",
     "smart-turn-v3.2-cpu.onnx",
     "kokoro-v1.0.int8.onnx",
     "hibari.onnx",

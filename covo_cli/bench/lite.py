@@ -122,7 +122,7 @@ def bench_echo(
     voices = _voices(settings, weights)
     person = voices("michael")
     figures = measure_echo(
-        weights.path("silero-vad", "silero_vad.onnx"),
+        weights.path("silero-vad", "silero_vad_16k.onnx"),
         voices(settings.voice.name),
         spoken("Can you read something to me?", person),
         spoken("Okay, stop. I have another question.", person),

@@ -35,7 +35,7 @@ def vad(json_file: JsonFile = None) -> None:
     from covo_cli.bench.vad import measure, vad_tables
     from covo_cli.process.terminal import PlainConsole
 
-    model = weight_store().path("silero-vad", "silero_vad.onnx")
+    model = weight_store().path("silero-vad", "silero_vad_16k.onnx")
     synthesiser = Hibari()
     figures = measure(
         {

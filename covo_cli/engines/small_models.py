@@ -107,7 +107,7 @@ def detector(settings: Settings) -> SpeechDetector:
 
     if settings.audio.vad == "webrtc":
         return WebRtcVad()
-    return SileroVad(weight_store(settings).path("silero-vad", "silero_vad.onnx"))
+    return SileroVad(weight_store(settings).path("silero-vad", "silero_vad_16k.onnx"))
 
 
 def weight_store(settings: Settings) -> WeightStore:

@@ -125,7 +125,7 @@ def silero_model() -> Path:
     from covo_cli.settings.settings import load_settings, models_dir
     from model.weights.packages import WeightStore
 
-    return WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad.onnx")
+    return WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad_16k.onnx")
 
 
 @pytest.mark.weights

@@ -35,7 +35,7 @@ def voice() -> Synthesizer:
 
 
 def measure(voice: Synthesizer, **options: Any) -> dict[str, Any]:
-    detector = WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad.onnx")
+    detector = WeightStore(models_dir(load_settings())).path("silero-vad", "silero_vad_16k.onnx")
     question, barge_in = person("exercise.flac"), person("stop.flac")
     (figures,) = measure_echo(detector, voice, question, barge_in, delays=[0.08], **options)[
         "paths"

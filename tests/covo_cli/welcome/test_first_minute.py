@@ -93,7 +93,7 @@ def chat(
 
     def build(*_: object, **__: object) -> Engine:
         if not pulled:
-            raise MissingPieceError("silero_vad.onnx is missing; get it with `covo models pull`")
+            raise MissingPieceError("a file is missing; get it with `covo models pull`")
         return engine
 
     monkeypatch.setattr(sys, "stdin", Terminal(typed) if terminal else io.StringIO(typed))
@@ -139,9 +139,9 @@ def test_programs_are_offered_nothing(
 def test_only_what_a_pull_mends_is_offered(tmp_path: Path) -> None:
     store = WeightStore(tmp_path)
     with pytest.raises(MissingPieceError):
-        store.path("silero-vad", "silero_vad.onnx")
+        store.path("silero-vad", "silero_vad_16k.onnx")
     with pytest.raises(WeightsError) as unknown:
-        store.path("silero", "silero_vad.onnx")
+        store.path("silero", "silero_vad_16k.onnx")
     assert not isinstance(unknown.value, MissingPieceError)
 
 

@@ -72,7 +72,7 @@ def weights() -> WeightStore:
 @pytest.mark.weights
 def test_another_network_is_refused(weights: WeightStore) -> None:
     try:
-        silero = weights.path("silero-vad", "silero_vad.onnx")
+        silero = weights.path("silero-vad", "silero_vad_16k.onnx")
     except WeightsError as error:
         pytest.skip(str(error))
     with pytest.raises(EndOfTurnError, match="not a Smart Turn model"):
