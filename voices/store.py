@@ -84,10 +84,12 @@ class VoiceStore:
 
         Raises: VoiceError, also if ``name`` has not been measured.
         """
-        if (one := self.voiceprint(self.get(name))) is None:
-            raise VoiceError(
-                f"{name} has not been measured; `covo voices tune {name} --as NAME` measures a copy"
-            )
+        pack = self.get(name)
+        if (one := self.voiceprint(pack)) is None:
+            remedy = f"`covo voices tune {name} --as NAME` measures a copy"
+            if not pack.lite:
+                remedy = f"`covo voices compare {name} OTHER` tells how alike Covo's voices are"
+            raise VoiceError(f"{name} has not been measured; {remedy}")
         own = (self._own(folder) for folder in self._folders())
         prints = self._voiceprints | {
             pack.name: found

@@ -311,6 +311,13 @@ def test_what_cannot_be_added_leaves_no_trace(store: VoiceStore, tmp_path: Path)
         store.add(tmp_path / "new" / "anna")
 
 
+def test_a_voice_without_likeness_says_what_can_be_done(store: VoiceStore, tmp_path: Path) -> None:
+    for name, parts, remedy in (("anna", LITE, "tune anna"), ("otto", COVO, "compare otto OTHER")):
+        store.add(make_pack(tmp_path / "new", name, parts=parts))
+        with pytest.raises(VoiceError, match=f"not been measured; `covo voices {remedy}"):
+            store.likeness(name)
+
+
 def test_what_never_ends_is_not_read(store: VoiceStore, tmp_path: Path) -> None:
     for file in ("voice.toml", "style.bin", "prompt_token.npy", "voiceprint.npy"):
         for kind in ("pipe", "endless", "huge"):
