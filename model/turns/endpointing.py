@@ -5,9 +5,10 @@ of ending needs its own silence (:class:`model.turns.turn_settings.TurnSettings`
 
 - words of a language with trained weights (:mod:`model.turns.endings`): the surer they break off,
   the closer to ``silence_unfinished``; the likelier more sentences follow, the closer to
-  ``silence_statement``; else ``silence_finished``. The longest counts
-- a sound that is cut off, such as an "um" that was heard as a word: ``silence_unfinished``, but
-  ``silence_statement`` after words that surely do not break off
+  ``silence_statement``, or to more than that if the user paused before in this turn; else
+  ``silence_finished``. The longest counts
+- a sound that is cut off, such as an "um" that was heard as a word: ``silence_unfinished``; the
+  likelier its words end a turn, the closer to that of a statement
 - more after a reply that began too early: at least ``silence_statement``, and longer than the
   user's own pauses in this turn were, up to ``silence_unfinished``
 - words that are still being recognised or weighed: ``silence`` and ``words_wait``
@@ -32,6 +33,10 @@ _FRAME_MARGIN = 1e-6
 BROKEN, WHOLE = 0.1, 0.4
 """Probabilities of whole words: at most the first, they surely break off; at least the second, they
 surely do not."""
+
+SOUND_CUT, SOUND_WHOLE = 0.35, 0.55
+"""Probabilities that words end a turn which sounds cut off: at most the first, it is; at least the
+second, it is not."""
 
 LONGER_PAUSE = 1.2
 """Who made a pause may make one that is longer by this factor."""
@@ -107,7 +112,7 @@ def needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
     if evidence.ending is None:
         candidates = [_by_sound(evidence, s)]
     else:
-        candidates = _by_words(evidence.ending, evidence.sound, s)
+        candidates = _by_words(evidence.ending, evidence, s)
     if evidence.resumed:
         pause = min(LONGER_PAUSE * evidence.longest_pause, s.silence_unfinished)
         candidates.append((max(s.silence_statement, pause), "you went on before"))
@@ -115,22 +120,25 @@ def needed(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
 
 
 def _by_words(
-    ending: WeighedEnding, sound: float | None, s: TurnSettings
+    ending: WeighedEnding, evidence: TurnEvidence, s: TurnSettings
 ) -> list[tuple[float, str]]:
     """Return the silences for what may break off, for what more may follow, and for what sounds cut
     off."""
+    statement, likely = s.silence_statement, ending.whole * ending.over
+    if evidence.longest_pause >= s.silence_finished:
+        statement = min(LONGER_PAUSE * statement, s.silence_unfinished)
     broken = _between(ending.whole, BROKEN, WHOLE, s.silence_unfinished, s.silence_finished)
-    opened = _between(ending.over, OPEN, OVER, s.silence_statement, s.silence_finished)
+    opened = _between(ending.over, OPEN, OVER, statement, s.silence_finished)
     why_broken = f"broken off ({1 - ending.whole:.0%}): {ending.why_broken}"
     why_open = f"more may follow ({1 - ending.over:.0%}): {ending.why_open}"
     silences = [
-        (s.silence_finished, f"the turn is finished ({ending.whole * ending.over:.0%})"),
+        (s.silence_finished, f"the turn is finished ({likely:.0%})"),
         (broken, why_broken),
         (opened, why_open),
     ]
-    if sound is not None and sound < s.sounds_cut:
-        cut = s.silence_statement if ending.whole >= WHOLE else s.silence_unfinished
-        silences.append((cut, f"it sounds cut off: {sound:.0%}"))
+    if evidence.sound is not None and evidence.sound < s.sounds_cut:
+        cut = _between(likely, SOUND_CUT, SOUND_WHOLE, s.silence_unfinished, statement)
+        silences.append((cut, f"it sounds cut off: {evidence.sound:.0%}"))
     return silences
 
 

@@ -61,14 +61,35 @@ def test_of_unknown_words_the_sound_decides(sound, silence):
     assert TurnEvidence(0, sound=sound).probability == sound
 
 
-@pytest.mark.parametrize(("whole", "silence"), [(0.0, 3.0), (0.39, 3.0), (0.4, 1.0), (0.99, 1.0)])
-def test_a_sound_that_is_cut_off_is_waited_for_longest_if_words_may_break_off(whole, silence):
-    cut = TurnEvidence(silence - 0.02, weighed(whole, 0.99), sound=0.04)
+@pytest.mark.parametrize(
+    ("whole", "over", "silence"),
+    [(0.0, 0.99, 3.0), (0.35, 0.99, 3.0), (0.9, 0.38, 3.0), (0.6, 0.99, 1.0), (0.99, 0.99, 1.0)],
+)
+def test_a_sound_that_is_cut_off_is_waited_for_longest_unless_words_surely_end(
+    whole, over, silence
+):
+    cut = TurnEvidence(silence - 0.02, weighed(whole, over), sound=0.04)
     assert not judge(cut, S).over
     assert judge(replace(cut, silence=silence), S).over
     if whole:  # otherwise the words speak against the end, too
         assert judge(cut, S).reason == "it sounds cut off: 4%"
     assert judge(TurnEvidence(0.3, weighed(0.99, 0.99), sound=0.06), S).over
+
+
+def test_the_likelier_the_words_end_a_turn_that_sounds_cut_off_the_shorter_the_silence():
+    silences = [needed(TurnEvidence(0, weighed(p / 50, 0.9), sound=0.0), S)[0] for p in range(51)]
+    assert silences == sorted(silences, reverse=True)
+    assert len(set(silences)) > 5
+
+
+@pytest.mark.parametrize(("pause", "silence"), [(0.0, 1.0), (0.29, 1.0), (0.3, 1.2), (2.0, 1.2)])
+def test_whoever_paused_before_is_given_more_time_after_a_statement(pause, silence):
+    said = TurnEvidence(silence - 0.02, weighed(0.99, 0.2), longest_pause=pause)
+    assert not judge(said, S).over
+    assert judge(replace(said, silence=silence), S).over
+    assert judge(replace(said, silence=0.3, ending=weighed(0.99, 0.99)), S).over
+    alike = replace(S, silence_unfinished=1.0)
+    assert judge(replace(said, silence=1.0), alike).over
 
 
 def test_whoever_went_on_before_is_given_more_time():
