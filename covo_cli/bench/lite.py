@@ -173,22 +173,23 @@ def bench_voices(
     Each in a process of its own, with the whole engine around it, so that its memory is counted.
     Yields the figures so far after every voice.
     """
-    clauses = list(islice(cycle(CLAUSES), count))
     figures: dict[str, Any] = {"machine": machine(), "clauses": count, "voices": {}}
     with WorkerProcesses(1, tasks_each=1) as pool:
         for number, name in enumerate(voices, 1):
             progress(f"{name} speaks ({number} of {len(voices)})")
-            found = pool.submit(_voice_figures, settings, name, clauses).result()
+            found = pool.submit(_voice_figures, settings, name, count).result()
             figures["voices"][name] = found
             yield {**figures, "goals": judge(GOALS, figures, counts=True)}
 
 
-def _voice_figures(settings: Settings, name: str, clauses: Sequence[str]) -> dict[str, Any]:
+def _voice_figures(settings: Settings, name: str, count: int) -> dict[str, Any]:
     keep_heap_small()
+    language = VoiceStore(voices_dir()).get(name).language.partition("-")[0]
+    clauses = list(islice(cycle(CLAUSES[language]), count))
     settings = dataclasses.replace(
         settings,
         voice=dataclasses.replace(settings.voice, name=name),
-        hearing=dataclasses.replace(settings.hearing, language="en"),
+        hearing=dataclasses.replace(settings.hearing, language=language),
     )
     weights, shared = WeightStore(models_dir(settings)), SharedModels()
     embedder = shared.speakers.get(

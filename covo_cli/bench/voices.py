@@ -25,29 +25,53 @@ from model.hearing.identity.profile import SpeakerEmbedder
 from model.hearing.recognition import Recognizer
 from model.lite.synthesizer import Synthesizer
 
-CLAUSES = (
-    "The sea is salty because rivers carry minerals into it,",
-    "Yes, I can help you with that.",
-    "It takes about seven minutes to boil an egg,",
-    "Elephants are the largest animals that live on land today,",
-    "Good morning, how did you sleep?",
-    "That depends on how far you want to travel,",
-    "The painting hangs in a museum in Paris,",
-    "I am sorry, but I did not understand the last part.",
-    "Most people drink their coffee with milk and sugar,",
-    "Let us begin with the first question.",
-    "Water boils at a lower temperature in the mountains,",
-    "No, I have never heard of that book.",
-    "The train leaves every hour from the central station,",
-    "A healthy breakfast could be bread with cheese and fruit,",
-    "Of course, here is a short story about a brave little dog.",
-    "The moon is much smaller than the earth,",
-    "You could ask your neighbour whether she has seen the cat.",
-    "In winter the lake is frozen for several weeks,",
-    "Thank you, that is very kind of you.",
-    "The capital of Canada is Ottawa,",
-)
-"""First clauses of replies, long and short ones in turn."""
+CLAUSES = {
+    "en": (
+        "The sea is salty because rivers carry minerals into it,",
+        "Yes, I can help you with that.",
+        "It takes about seven minutes to boil an egg,",
+        "Elephants are the largest animals that live on land today,",
+        "Good morning, how did you sleep?",
+        "That depends on how far you want to travel,",
+        "The painting hangs in a museum in Paris,",
+        "I am sorry, but I did not understand the last part.",
+        "Most people drink their coffee with milk and sugar,",
+        "Let us begin with the first question.",
+        "Water boils at a lower temperature in the mountains,",
+        "No, I have never heard of that book.",
+        "The train leaves every hour from the central station,",
+        "A healthy breakfast could be bread with cheese and fruit,",
+        "Of course, here is a short story about a brave little dog.",
+        "The moon is much smaller than the earth,",
+        "You could ask your neighbour whether she has seen the cat.",
+        "In winter the lake is frozen for several weeks,",
+        "Thank you, that is very kind of you.",
+        "The capital of Canada is Ottawa,",
+    ),
+    "es": (
+        "El mar es salado porque los ríos arrastran minerales,",
+        "Sí, claro que puedo ayudarte con eso.",
+        "Un huevo tarda unos siete minutos en cocerse,",
+        "Los elefantes son los animales más grandes de la tierra,",
+        "Buenos días, ¿has dormido bien esta noche?",
+        "Eso depende de lo lejos que quieras viajar,",
+        "El cuadro está colgado en un museo de París,",
+        "Lo siento, pero no he entendido la última parte.",
+        "Mucha gente toma el café con leche y azúcar,",
+        "Vamos a empezar con la primera pregunta.",
+        "En la montaña el agua hierve a menos temperatura,",
+        "No, nunca he oído hablar de ese libro.",
+        "El tren sale cada hora de la estación central,",
+        "Un desayuno sano puede ser pan con queso y fruta,",
+        "Por supuesto, este es un cuento sobre un perro muy valiente.",
+        "La luna es mucho más pequeña que nuestro planeta,",
+        "Puedes preguntar a tu vecina si ha visto al gato.",
+        "En invierno el lago se hiela durante varias semanas,",
+        "Gracias, es muy amable de tu parte.",
+        "La capital de la provincia de Ontario es Toronto,",
+    ),
+}
+"""By language, first clauses of replies, long and short ones in turn."""
 
 SWAPPED_FROM = ("heart", "michael")
 """The voice that is swapped for another; the second for the first itself."""

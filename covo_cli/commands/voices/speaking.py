@@ -33,8 +33,12 @@ if TYPE_CHECKING:
     from covo_cli.settings.settings import Settings
     from voices.pack import VoicePack
 
-SENTENCE = "Hello, I am {name}. This is what I sound like when we talk to each other."
-SENTENCE_ZH = "你好，很高兴认识你。我们聊天的时候，我的声音就是这样的。"
+GREETINGS = {
+    "en": "Hello, I am {name}. This is what I sound like when we talk to each other.",
+    "es": "Hola, mucho gusto. Así suena mi voz cuando hablamos.",
+    "zh": "你好，很高兴认识你。我们聊天的时候，我的声音就是这样的。",
+}
+"""By the language of the voice; in English where it is another."""
 
 
 @with_flags(TUNING)
@@ -105,7 +109,7 @@ def bench_voices(
     voice: Annotated[
         list[str] | None,
         typer.Option(
-            help="English voice to measure; repeatable; default: all.",
+            help="English or Spanish voice to measure; repeatable; default: all English ones.",
             autocompletion=complete_voice,
         ),
     ] = None,
@@ -114,12 +118,12 @@ def bench_voices(
 ) -> None:
     """Measure how soon, how fast and how clearly voices speak.
 
-    Every voice of the engine lite says the same clauses in pieces, as in replies, and as a whole.
+    Every voice of a language says the same clauses in pieces, as in replies, and as a whole.
     Also measures what is understood, the engine's memory and the cost of changing to the voice.
     """
     from covo_cli.bench.goals import goals_table
     from covo_cli.bench.lite import bench_voices as measure
-    from covo_cli.bench.voices import voices_table
+    from covo_cli.bench.voices import CLAUSES, voices_table
     from covo_cli.bench.words import WORD_PACKAGES
     from covo_cli.process.packages import require_packages
     from covo_cli.process.terminal import PlainConsole
@@ -129,9 +133,11 @@ def bench_voices(
     store = voice_store()
     english = [pack.name for pack in voices_of(store, "en") if pack.lite is not None]
     for name in voice or ():
-        if name not in english:
-            store.get(name)
-            raise CliError(f"{name} cannot say the clauses: name English voices of the engine lite")
+        pack = store.get(name)
+        if pack.lite is None or pack.language.partition("-")[0] not in CLAUSES:
+            raise CliError(
+                f"{name} cannot say the clauses: name English or Spanish voices of the engine lite"
+            )
     for figures in measure(load_settings(), voice or english, clauses, say):
         save_json(json_file, figures)  # those so far, should it be broken off
     console = PlainConsole()
@@ -182,7 +188,7 @@ def _speaker(settings: Settings) -> Callable[[VoicePack, str], Audio]:
     make = SynthesizerMaker(weight_store(), voice_store().get, tuning=voice_tuning(settings))
 
     def speak(pack: VoicePack, text: str) -> Audio:
-        greeting = SENTENCE_ZH if pack.language.startswith("zh") else SENTENCE
+        greeting = GREETINGS.get(pack.language.partition("-")[0], GREETINGS["en"])
         sentence = text or greeting.format(name=pack.name)
         synthesizer = make(pack.name)
         try:
