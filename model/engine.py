@@ -169,7 +169,8 @@ class EngineInfo:
     """Describes an engine for the screen and the session's record.
 
     ``description``: its components. ``parts``: each part's model. ``speaks``: False for text only.
-    ``languages``: the only ones that its voice speaks (codes), empty where no limit is known.
+    ``languages``: the only ones that its voice speaks (codes), ``writes``: the only ones that its
+    chat model writes; empty where no limit is known.
     ``lacks``: the names of the commands that it cannot obey.
     """
 
@@ -180,6 +181,7 @@ class EngineInfo:
     parts: dict[str, str]
     speaks: bool = True
     languages: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()
 
 

@@ -3,7 +3,8 @@
 ``covo voices measure`` writes the folder: ``library.toml`` (the table), the styles as the package
 has them, beside each what Kokoro holds of it (``.statistics.npy``), and what the speaker network
 makes of them: ``embeddings.npy``, float16 of shape (voices, 192) in the order of the table, and
-``middle.npy``, float32 of shape (192,), the mean over the voices in which nothing is measured.
+``middle.npy``, float32 of shape (192,), the mean over the English and Chinese voices in which
+nothing is measured.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from covo_cli.settings.settings import Settings, config_path
 from covo_cli.welcome.found_servers import AUTO_URL, flags_for
 from model.endpoints.openai_chat import OpenAIChat
 from model.errors import ModelError
+from model.lite import check_speaks
 from model.lite.gguf import check_gguf
-from model.lite.text.mandarin import MandarinPhonemizer, check_pinyin
 from model.secrets import without_secrets
 from voices.errors import VoiceError
 from voices.installation import install_again
@@ -106,8 +106,8 @@ def check_voice(store: VoiceStore, name: str, engine: str) -> tuple[Check, str]:
         detail = f"{name} is a voice for {', '.join(pack.engines)}, not for {engine}"
         return Check("voice", Status.FAILED, detail, fix), synthesizer
     try:
-        if pack.lite and pack.language.partition("-")[0] == MandarinPhonemizer.language:
-            check_pinyin(name)
+        if pack.lite:
+            check_speaks(name, pack.language)
     except ModelError as error:
         return Check("voice", Status.FAILED, str(error), fix), synthesizer
     if broken:

@@ -25,9 +25,11 @@ PACKAGE_SHA256 = "1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f58
 """Of the npm package kokoro-js 1.2.1, as ``npm pack`` fetches it."""
 SOURCE = "Kokoro-82M by hexgrad, file unchanged from the npm package kokoro-js 1.2.1"
 
-LANGUAGES = {"a": "en-US", "b": "en-GB", "z": "zh-CN"}
+LANGUAGES = {"a": "en-US", "b": "en-GB", "e": "es", "z": "zh-CN"}
 """By the first letter of a style's name: those whose phonemes can be had."""
 _GENDERS = {"f": "female", "m": "male"}
+_HEARD = ("en", "zh")
+"""Languages that the speaker network has learnt: the mean voice is theirs."""
 _BY_HIBARI = "heart"
 """The voice that the fast synthesiser has learnt."""
 
@@ -48,12 +50,15 @@ def make_library(
         raise CliError(f"cannot read {package}: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != PACKAGE_SHA256:
         raise CliError(f"{package} is not kokoro-js 1.2.1: fetch it with npm pack kokoro-js@1.2.1")
-    rows, embeddings = [], []
+    rows: list[dict[str, Any]] = []
+    embeddings = []
     for style, data in _styles(content):
         path = folder / style
         path.write_bytes(data)
         language, gender = LANGUAGES[style[0]], _GENDERS[style[1]]
         name = style[3:].removesuffix(".bin")
+        if name in {row["name"] for row in rows}:
+            name = f"{name}-{language.partition('-')[0]}"
         synthesizer: Literal["hibari", "kokoro"] = "hibari" if name == _BY_HIBARI else "kokoro"
         progress(name)
         found = measure(synthesizer, path, language)
@@ -67,7 +72,9 @@ def make_library(
         if found.statistics is not None:
             np.save(path.with_suffix(STATISTICS), found.statistics)
     of_others = [
-        one for row, one in zip(rows, embeddings, strict=True) if row["name"] not in JUDGED
+        one
+        for row, one in zip(rows, embeddings, strict=True)
+        if row["name"] not in JUDGED and row["language"].startswith(_HEARD)
     ]
     _save(folder / EMBEDDINGS, np.array(embeddings, np.float16))
     _save(folder / MIDDLE, np.array(np.mean(of_others, axis=0), np.float32))

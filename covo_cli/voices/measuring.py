@@ -21,6 +21,10 @@ SENTENCES = {
         "When sunlight strikes raindrops in the air, they form a rainbow.",
         "My brother asked where the old railway had gone, so we walked along the river.",
     ),
+    "es": (
+        "Cuando el sol ilumina las gotas de lluvia, aparece un arco iris.",
+        "Mi hermano preguntó dónde estaba la vieja estación, así que paseamos junto al río.",
+    ),
     "zh": (
         "今天下午天气很好，我们一起去公园散步吧。",
         "明天早上我们要去北京，你能不能帮我买两张火车票？",
@@ -35,6 +39,13 @@ CLAUSES = {
         ("I like this place a lot.", "There is more in the kitchen."),
         ("The garden is very quiet this morning.",),
         ("We walked along the river and then had some lunch.",),
+    ),
+    "es": (
+        ("Hola.",),
+        ("¡Claro que sí!", "Déjame pensar."),
+        ("Este lugar me gusta.", "Hay más en la cocina."),
+        ("Hoy el jardín está muy tranquilo.",),
+        ("Paseamos junto al río y después comimos.",),
     ),
 }
 """By language, clauses of growing length for a voice's statistics, to which its sentences come."""

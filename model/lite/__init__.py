@@ -139,9 +139,23 @@ def choose_chat(
         prompt.SMALL_EXAMPLES,
         follows_time=False,
         recent=prompt.SMALL_RECENT,
+        languages=("en",),
     )
     embedded = LlamaModel(path, threads=threads, pinned=True)
     return LlamaChat(embedded, prompt.SMALL_SAMPLING, context=1024), small
+
+
+def check_speaks(voice: str, language: str) -> None:
+    """Check that the extra package by which ``voice`` reads ``language`` is there, if it needs one.
+
+    Raises: SynthesizerError with the remedy.
+    """
+    from model.lite.text.mandarin import check_pinyin
+    from model.lite.text.spanish.phonemizer import check_spanish
+
+    checks = {"es": check_spanish, "zh": check_pinyin}
+    if check := checks.get(language.partition("-")[0]):
+        check(voice)
 
 
 class SynthesizerMaker:
@@ -162,6 +176,7 @@ class SynthesizerMaker:
         from model.lite.kokoro.network import KokoroModel
         from model.lite.text.mandarin import MandarinPhonemizer
         from model.lite.text.phonemes import Phonemizer
+        from model.lite.text.spanish.phonemizer import SpanishPhonemizer
 
         self._weights = weights
         self._voices = voices
@@ -170,6 +185,7 @@ class SynthesizerMaker:
         self._phonemizers = {
             "en": Phonemizer(),
             "en-GB": Phonemizer(british=True),
+            "es": SpanishPhonemizer(),
             "zh": MandarinPhonemizer(),
         }
         self._kokoro = KokoroModel(
@@ -196,14 +212,12 @@ class SynthesizerMaker:
         Raises: WeightsError, SynthesizerError.
         """
         from model.lite.synthesizer import HibariSynthesizer, KokoroSynthesizer
-        from model.lite.text.mandarin import check_pinyin
 
         hibari = self._weights.whole("hibari")
         known = self._phonemizers
         general = language.partition("-")[0]
         phonemizer = known.get(language) or known.get(general) or known["en"]
-        if phonemizer.language == "zh":
-            check_pinyin(name)
+        check_speaks(name, phonemizer.language)
         tuning = voice.tuning if self._tuning is None else voice.tuning.then(self._tuning)
         if voice.synthesizer == "hibari":
             model = hibari / "assets" / "hibari.onnx"

@@ -116,8 +116,8 @@ class Cascade:
             voice=voice,
             device=self._device,
             parts=parts,
-            # Every voice reads Latin words with English phonemes.
-            languages=tuple(dict.fromkeys((synthesizer.language, "en"))),
+            languages=synthesizer.languages,
+            writes=self.prompt.languages,
         )
 
     @property
@@ -157,7 +157,8 @@ class Cascade:
             raise ChatError("a turn without words cannot be answered")
         made = _BegunReply("\n".join(filter(None, (turn.text, turn.added))), self._now())
         if self._tools is not None:
-            made.tools = self._tools.begin(reply_id, turn)
+            speaks = self.info.languages
+            made.tools = self._tools.begin(reply_id, turn, "en" if "en" in speaks else speaks[0])
 
         def stopped() -> bool:
             return self._closed.is_set() or cancelled()

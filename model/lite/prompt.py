@@ -58,7 +58,8 @@ class Prompt:
 
     ``began``: when the conversation did, for the model to know. ``follows_time``: a turn of a later
     minute tells the time anew. ``recent``: how many exchanges a small model is told, with the first
-    sentence of each reply; None for the whole conversation.
+    sentence of each reply; None for the whole conversation. ``languages``: the only ones that the
+    model writes (codes), empty where no limit is known.
     """
 
     persona: str = PERSONA
@@ -66,6 +67,7 @@ class Prompt:
     began: datetime | None = None
     follows_time: bool = True
     recent: int | None = None
+    languages: tuple[str, ...] = ()
 
     @property
     def system(self) -> str:

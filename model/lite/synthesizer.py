@@ -36,7 +36,11 @@ from voices.tuning import AS_IT_IS, VoiceTuning
 LEVEL_DB = -20.0
 """RMS level while speaking, in dBFS."""
 
-_CALIBRATIONS = {"en": "Hello there, nice to meet you today.", "zh": "你好，今天很高兴认识你。"}
+_CALIBRATIONS = {
+    "en": "Hello there, nice to meet you today.",
+    "es": "Hola, son las 10 y me alegra conocerte.",
+    "zh": "你好，今天很高兴认识你。",
+}
 _PAUSES = {".": 0.28, "!": 0.28, "?": 0.32, "…": 0.3, ":": 0.2, ";": 0.2, ",": 0.12, "—": 0.15}
 
 Style = NDArray[np.float32]
@@ -85,6 +89,11 @@ class Synthesizer:
     def language(self) -> str:
         """Code of the language that it speaks."""
         return self._phonemizer.language
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Codes of all languages that it reads as they are spoken, its own first."""
+        return self._phonemizer.languages
 
     def load(self) -> None:
         """Load the voice. Raises: SynthesizerError."""

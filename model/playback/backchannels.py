@@ -18,7 +18,7 @@ from model.turns.turn_settings import HumSettings
 
 HUM_LANE = "backchannel"
 
-HUMS = {"en": "Mm-hmm.", "zh": "嗯。"}
+HUMS = {"en": "Mm-hmm.", "es": "Ajá.", "zh": "嗯。"}
 """What is hummed, by language."""
 
 SOFTER_DB = -6.0

@@ -30,8 +30,7 @@ SLOW_S = 1.0
 """Seconds of a call after which the user is told to wait."""
 
 _POLL_S = 0.02
-_ONE_MOMENT = "One moment. "
-_ONE_MOMENT_ZH = "请稍等。"
+_ONE_MOMENT = {"en": "One moment. ", "es": "Un momento. ", "zh": "请稍等。"}
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _WAITS_FOR_YES = "not run yet: the user is being asked, and it runs once they say yes"
 _ONE_AT_A_TIME = "not run: the user can be asked about one call at a time; call it again later"
@@ -57,9 +56,10 @@ class ToolUse:
         """Counts the calls."""
         self._asked: _Asked | None = None
 
-    def begin(self, reply_id: int, turn: UserTurn) -> ToolReply:
-        """Return what writes the reply ``reply_id`` to ``turn``."""
-        return ToolReply(self, reply_id, turn)
+    def begin(self, reply_id: int, turn: UserTurn, language: str = "en") -> ToolReply:
+        """Return what writes the reply ``reply_id`` to ``turn``. ``language``: the only one of its
+        voice, or English."""
+        return ToolReply(self, reply_id, turn, language)
 
     def prepare(self, messages: Sequence[Message]) -> None:
         """Let the chat model read ``messages`` ahead. Raises: ChatError."""
@@ -113,10 +113,11 @@ class _Round:
 class ToolReply:
     """One reply in which tools may be used."""
 
-    def __init__(self, use: ToolUse, reply_id: int, turn: UserTurn) -> None:
+    def __init__(self, use: ToolUse, reply_id: int, turn: UserTurn, language: str) -> None:
         self._use = use
         self._reply = reply_id
         self._turn = turn
+        self._language = language
         self._rounds: list[_Round] = []
         self._text = ""
         self._called = 0
@@ -239,7 +240,8 @@ class ToolReply:
         return result
 
     def _one_moment(self) -> str:
-        return _ONE_MOMENT_ZH if _CHINESE.search(self._turn.text or "") else _ONE_MOMENT
+        chinese = _CHINESE.search(self._turn.text or "")
+        return _ONE_MOMENT["zh" if chinese else self._language]
 
 
 def _repeatable(call: ToolCall) -> ToolCall:

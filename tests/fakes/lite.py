@@ -64,6 +64,7 @@ class FakeSynthesizer:
 
     name = "fake voice"
     language = "en"
+    languages: tuple[str, ...] = ("en",)
     pace = None
 
     def __init__(self, level: float = 0.5) -> None:

@@ -31,15 +31,16 @@ def test_the_builtin_voices_are_whole() -> None:
     packs = {pack.name: pack for pack in store.list()}
     of = {
         language: {p.name for p in packs.values() if p.language[:2] == language}
-        for language in ("en", "zh")
+        for language in ("en", "es", "zh")
     }
     assert len(of["en"]) == 28
     assert {"heart", "bella", "michael", "emma", "george"} < of["en"]
+    assert of["es"] == {"dora", "alex", "santa-es"}
     assert of["zh"] == {
         *("xiaobei", "xiaoni", "xiaoxiao", "xiaoyi"),
         *("yunjian", "yunxi", "yunxia", "yunyang"),
     }
-    assert set(packs) == of["en"] | of["zh"]
+    assert set(packs) == of["en"] | of["es"] | of["zh"]
     assert store.broken() == ()
     assert Settings().voice.name in packs
     for pack in packs.values():

@@ -20,7 +20,8 @@ _MARKUP = re.compile(
 """A link, code, a tag, a comment or a formula in a line, whole or still being written."""
 _LONGEST_MARKUP = 300
 _ABBREVIATION = re.compile(
-    r"(?:^|[\s(\"“'])(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mt|vs|etc|e\.g|i\.e|approx|No|Fig|[A-Z]|\d{1,2})\.$"
+    r"(?:^|[\s(\"“'])(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mt|vs|etc|e\.g|i\.e|approx|No|Fig|"
+    r"Sra|Srta|Sres|Dra|Lic|Ing|Uds?|Vds?|EE|JJ|RR|[Aa]v|[Aa]vda|pág|núm|aprox|p|[A-Z]|[ad]|\d{1,2})\.$"
 )
 
 FIRST_MIN = 12

@@ -54,6 +54,7 @@ class MandarinPhonemizer(Phonemizer):
     """Converts Chinese text, and the Latin words in it."""
 
     language = "zh"
+    languages = ("zh", "en")
 
     def _phonemes(self, text: str) -> tuple[str, list[str]]:
         written, lost = "", []

@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _KINDS = {
-    "code": "I've put the code in the transcript.",
-    "table": "I've put the table in the transcript.",
-    "formula": "I've put the formula in the transcript.",
-    "comment": "",
+    "en": {
+        "code": "I've put the code in the transcript.",
+        "table": "I've put the table in the transcript.",
+        "formula": "I've put the formula in the transcript.",
+        "comment": "",
+        "link": "a link",
+    },
+    "es": {
+        "code": "He puesto el código en la transcripción.",
+        "table": "He puesto la tabla en la transcripción.",
+        "formula": "He puesto la fórmula en la transcripción.",
+        "comment": "",
+        "link": "un enlace",
+    },
 }
+"""What is said instead of markup, by the language of the voice; where it is unknown, in English."""
 CODE_SPAN = r"(?<!`)(?P<ticks>`{1,2})(?!`|\Z)[^\n]*?(?:(?<!`)(?P=ticks)(?!`)|\Z)"
 """The pattern of code in a line, whole or still being written."""
 _CODE_SPAN = re.compile(CODE_SPAN)
@@ -191,18 +202,19 @@ def replacement(clause: str) -> str:
     block = first_block(clause, over=True)
     if block is None or clause[: block.start].strip():
         return ""
-    return "" if _in_a_line(clause[block.start : block.end]) else _KINDS[block.kind]
+    return "" if _in_a_line(clause[block.start : block.end]) else _KINDS["en"][block.kind]
 
 
-def without_markup(text: str) -> str:
+def without_markup(text: str, language: str = "en") -> str:
     """Return ``text`` as it is to be read: phrases for blocks, no marks, emoji or addresses."""
     out: list[str] = []
+    kinds = _KINDS.get(language, _KINDS["en"])
     while block := first_block(text, over=True):
         end = len(text) if block.end is None else block.end
         inside = _in_a_line(text[block.start : end])
-        out += [_inline(text[: block.start]), inside or _KINDS[block.kind]]
+        out += [_inline(text[: block.start], language), inside or kinds[block.kind]]
         text = text[end:]
-    out.append(_inline(text))
+    out.append(_inline(text, language))
     return _SPACE.sub(" ", " ".join(out)).strip()
 
 
@@ -212,12 +224,12 @@ def without_citations(text: str) -> str:
     return text if cleared == text else _SPACE_LEFT.sub("", cleared)
 
 
-def _inline(text: str) -> str:
+def _inline(text: str, language: str) -> str:
     if not text.strip():
         return ""
-    text = spoken_formulas(text)
+    text = spoken_formulas(text, language)
     words = " ".join(_words(_markdown().parse(text)))
-    return _EMOJI.sub(" ", _URL.sub("a link", words))
+    return _EMOJI.sub(" ", _URL.sub(_KINDS.get(language, _KINDS["en"])["link"], words))
 
 
 def _words(tokens: Sequence[Token]) -> Iterator[str]:

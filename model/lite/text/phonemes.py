@@ -1,6 +1,7 @@
-"""Convert English text to the phonemes that both synthesisers read; ``mandarin.py`` adds Chinese.
+"""Convert English text to the phonemes that both synthesisers read.
 
-hibari's converter writes the same 114 symbols, with the same numbers, that Kokoro was trained on.
+``mandarin.py`` adds Chinese and ``spanish`` Spanish. hibari's converter
+writes the same 114 symbols, with the same numbers, that Kokoro was trained on.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -33,13 +35,14 @@ class Phonemizer:
 
     language = "en"
     """Code of the language that it reads."""
+    languages: tuple[str, ...] = ("en",)
+    """All that it reads with their own sounds, ``language`` first."""
 
     def __init__(self, *, british: bool = False) -> None:
         self._british = british
         self._lock = threading.Lock()
         self._g2p: Any = None
         self._normalize: Callable[[str], str] = str
-        self._numbers: dict[str, int] = {}
 
     @property
     def g2p(self) -> Any:
@@ -50,8 +53,6 @@ class Phonemizer:
                     from hibari import g2p
                     from hibari.g2p.normalize import normalize
 
-                    vocabulary = Path(g2p.ASSETS) / "vocab.json"
-                    self._numbers = json.loads(vocabulary.read_text("utf-8"))
                     self._normalize = normalize
                     self._g2p = _compact(g2p.G2P(british=self._british))
             return self._g2p
@@ -75,9 +76,12 @@ class Phonemizer:
         return [part for piece in pieces for part in wrap(piece, LONGEST, break_on_hyphens=False)]
 
     def numbers(self, phonemes: str) -> list[int]:
-        """Return the model's number of each phoneme, skipping unknown ones."""
-        _ = self.g2p  # loads the numbers
-        return [self._numbers[symbol] for symbol in phonemes if symbol in self._numbers]
+        """Return the model's number of each phoneme, skipping unknown ones.
+
+        Raises: SynthesizerError.
+        """
+        known = _vocabulary()
+        return [known[symbol] for symbol in phonemes if symbol in known]
 
     def _phonemes(self, text: str) -> tuple[str, list[str]]:
         """Return the phonemes of ``text``, and its words, digits and signs that have none."""
@@ -86,6 +90,16 @@ class Phonemizer:
             tokens = convert.phonemize_tokens(convert.tokenize(self._normalize(text)))
         phonemes = "".join(f"{t.phonemes or ''}{' ' if t.whitespace else ''}" for t in tokens)
         return phonemes, [t.text for t in tokens if not t.phonemes and _MEANS.search(t.text)]
+
+
+@cache
+def _vocabulary() -> dict[str, int]:
+    """Return the model's number of each phoneme. Raises: SynthesizerError."""
+    with raised_as(SynthesizerError, "cannot load hibari-tts (install it again)"):
+        from hibari import g2p
+
+        numbers: dict[str, int] = json.loads((Path(g2p.ASSETS) / "vocab.json").read_text("utf-8"))
+        return numbers
 
 
 def _compact(g2p: Any) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from model.lite.text.chinese_form import chinese_form
 from model.lite.text.markup import without_citations, without_markup
+from model.lite.text.spanish.form import multiplied_in_spanish, spanish_form
 from model.lite.text.spoken_form import multiplied, spoken_form
 
 _SOUND = re.compile(r"\w")
@@ -18,6 +20,12 @@ _ORDINAL = re.compile("(?<=[0-9n])(?:ˢᵗ|ⁿᵈ|ʳᵈ|ᵗʰ)")
 _SYMBOLS_LETTERS = 2
 """Letters of a Greek word that is read as symbols, such as π and Δx."""
 _LONGEST_SHOWN = 40
+_READ_IN: dict[str, tuple[Callable[[str], str], Callable[[str], str]]] = {
+    "en": (multiplied, spoken_form),
+    "es": (multiplied_in_spanish, spanish_form),
+    "zh": (str, chinese_form),
+}
+"""By language, what puts its words for products before markup is removed, and for the rest."""
 
 
 def speakable(text: str, language: str = "en") -> str:
@@ -26,11 +34,12 @@ def speakable(text: str, language: str = "en") -> str:
     Perhaps nothing.
     """
     said = plain_characters(without_citations(text))
-    chinese = language == "zh" and _is_read_in_chinese(said)
-    said = without_markup(said if chinese else multiplied(said))
+    read_in = language if language != "zh" or _is_read_in_chinese(said) else "en"
+    multiply, in_words = _READ_IN[read_in]
+    said = without_markup(multiply(said), language)
     for word in unsayable(said, language):
         said = said.replace(word, " ")
-    said = chinese_form(said) if chinese else spoken_form(said)
+    said = in_words(said)
     return said if _SOUND.search(said) else ""
 
 

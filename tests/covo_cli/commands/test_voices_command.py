@@ -97,7 +97,7 @@ def test_list_of_a_language_or_of_like_voices(home: Path, monkeypatch: pytest.Mo
         return [voice["name"] for voice in json.loads(run("list", *words, "--json"))["voices"]]
 
     assert (len(names("--language", "en")), len(names("--language", "en-gb"))) == (29, 8)
-    with pytest.raises(CliError, match="no voice speaks fr; there are en-GB, en-US, zh"):
+    with pytest.raises(CliError, match="no voice speaks fr; there are en-GB, en-US, es, zh"):
         run("list", "--language", "fr")
     alike = names("--language", "zh", "--like", "george")
     assert len(alike) == 8
@@ -134,8 +134,9 @@ def test_only_the_known_archive_is_measured(home: Path) -> None:
 def test_the_mean_voice_of_the_library_knows_no_judged_voice(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    styles = ("af_alloy", "af_bella", "am_adam", "bm_george")  # two are judged
-    voiceprints = dict(zip(styles, np.eye(4, dtype=np.float32), strict=True))
+    # Two are judged, and one speaks a language that the speaker network has not learnt.
+    styles = ("af_alloy", "af_bella", "am_adam", "am_santa", "bm_george", "em_santa")
+    voiceprints = dict(zip(styles, np.eye(6, dtype=np.float32), strict=True))
     package = home / "package.tgz"
     with tarfile.open(package, "w:gz") as archive:
         for name in styles:
@@ -147,9 +148,11 @@ def test_the_mean_voice_of_the_library_knows_no_judged_voice(
         return Measured(VoiceFigures(200.0, 2000.0, 11.0), -20.0, voiceprints[style.stem])
 
     make_library(package, home, measure, print)
-    assert np.load(home / "embeddings.npy").tolist() == np.eye(4).tolist()
-    assert np.load(home / "middle.npy").tolist() == [0.5, 0.0, 0.5, 0.0]
-    assert "bella" in (home / "library.toml").read_text()
+    assert np.load(home / "embeddings.npy").tolist() == np.eye(6).tolist()
+    third = pytest.approx(1 / 3)
+    assert np.load(home / "middle.npy").tolist() == [third, 0.0, third, third, 0.0, 0.0]
+    table = (home / "library.toml").read_text()
+    assert re.findall('name = "(.+)"', table)[3:] == ["santa", "george", "santa-es"]
 
 
 def test_show() -> None:

@@ -353,6 +353,8 @@ def test_voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check, synthesizer = wiring.check_voice(store, "xiaoxiao", "lite")
     fails(check, "pip install 'covo[chinese]'")
     assert synthesizer == "kokoro"
+    monkeypatch.setattr("model.lite.text.spanish.phonemizer.find_spec", lambda name: None)
+    fails(wiring.check_voice(store, "dora", "lite")[0], "pip install 'covo[spanish]'")
     make_pack(tmp_path, "anna", parts=COVO)
     fails(wiring.check_voice(store, "anna", "lite")[0], "anna is a voice for covo")
     (tmp_path / "wreck").mkdir()

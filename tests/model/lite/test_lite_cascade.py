@@ -471,9 +471,10 @@ def test_text_joins_the_history_and_a_new_conversation_has_none() -> None:
     assert parts.chat.asked[-1] == build_messages(parts.prompt, (), turn().text)
 
 
-@pytest.mark.parametrize(("language", "spoken"), [("en", ("en",)), ("zh", ("zh", "en"))])
-def test_a_voice_speaks_its_language_and_english(language: str, spoken: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("spoken", [("en",), ("zh", "en"), ("es",)])
+def test_what_the_voice_speaks_and_the_model_writes_is_told(spoken: tuple[str, ...]) -> None:
     voice = FakeSynthesizer()
-    voice.language = language
-    cascade = Cascade(FakeChat("Hi."), {"one": voice}.__getitem__, voice="one", prompt=Prompt(""))
-    assert cascade.info.languages == spoken
+    voice.languages = spoken
+    prompt = Prompt("", languages=("en",))
+    cascade = Cascade(FakeChat("Hi."), {"one": voice}.__getitem__, voice="one", prompt=prompt)
+    assert (cascade.info.languages, cascade.info.writes) == (spoken, ("en",))

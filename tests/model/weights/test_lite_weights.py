@@ -34,6 +34,7 @@ from model.lite.synthesizer import (
     speaking_level,
 )
 from model.lite.text.phonemes import Phonemizer
+from model.lite.text.spanish.form import spanish_form
 from model.lite.text.speakable import speakable
 from model.playback.limiter import PEAK
 from model.reply import Heard, ReplyAudio, ReplyText, UserTurn
@@ -171,6 +172,22 @@ def test_chinese_is_understood(store: WeightStore, built_in_voice_said: Said) ->
         assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=3.0)
         pairs.append((sentence, chinese.transcribe(for_recognizer(sound)).text))
     assert word_error_rate(pairs) <= 0.2, pairs
+
+
+SPANISH = {"dora": "El tren sale a las 14:30.", "alex": "Mi hermana compró 3 kilos de naranjas."}
+
+
+def test_spanish_is_understood(store: WeightStore, built_in_voice_said: Said) -> None:
+    for package in ("piper_plus_g2p", "unicode_rbnf"):
+        pytest.importorskip(package, reason=f"needs {package} (covo[spanish])")
+    spanish = WhisperRecognizer(store.whole("whisper-base"), language="es", threads=1)
+    pairs = []
+    for name, sentence in SPANISH.items():
+        sound = built_in_voice_said(name, sentence)
+        assert speaking_level(sound) == pytest.approx(LEVEL_DB, abs=3.0)
+        heard = spanish.transcribe(for_recognizer(sound)).text
+        pairs.append((spanish_form(sentence), spanish_form(heard)))
+    assert word_error_rate(pairs) <= 0.1, pairs
 
 
 def test_nothing_is_recognised_where_nobody_speaks(recognizer: WhisperRecognizer) -> None:
