@@ -46,7 +46,8 @@ ANOTHER_S = 1.5
 """
 
 EXPECTED = frozenset({"en", "zh"})
-"""What is taken for heard until a language is: those whose words the rules of turn taking know."""
+"""What is taken for heard until a language is: those in which the end of a turn is judged by its
+words."""
 
 
 def language_name(code: str) -> str:

@@ -198,15 +198,16 @@ def _evidence(
     answer = state.answer
     words = answer.words if answer is not None else None
     language = answer.language if answer is not None else ""
+    ending = c.probe.weigh(answer, phrases)
     coming = answer is None or answer.words_coming or c.probe.pending
     return TurnEvidence(
         silence=seconds(silence),
-        ending=c.probe.weigh(answer, phrases),
+        ending=ending,
         words_coming=c.phrases is not None and coming,
         resumed=state.turn.resumed,
         longest_pause=seconds(state.turn.longest_pause),
         sound=c.probe.sound,
-        unknown_language=language if words and c.phrases and phrases is None else "",
+        unknown_language=language if words and c.phrases and ending is None else "",
     )
 
 

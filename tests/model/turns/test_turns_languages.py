@@ -103,7 +103,7 @@ def test_of_an_unknown_language_sound_and_silence_decide(probability, wait):
     assert committed(log) == pytest.approx(1.0 + wait, abs=FRAME_S)
     judged = log.of(EndpointJudged)[-1]
     assert judged.phrase == "unknown"
-    assert judged.reason.endswith("; nothing is known of words in Thai")
+    assert judged.reason.endswith("; nothing is known of last words in Thai")
     assert len(fake.history) == 1
 
 
@@ -132,6 +132,28 @@ def test_of_a_language_that_was_set_it_is_told_at_the_start():
     (notice,) = log.of(Notice)
     assert "no voice for Chinese" in notice.text
     assert notice.at <= FRAME
+
+
+def test_of_spanish_the_words_over_a_reply_are_known_and_last_words_are_not():
+    assert talk_over("sí claro", 0.6, "es")[0] == [DUCK, HOLD, RESUME]
+    assert talk_over("para", 0.6, "es")[0][-1] is STOP
+    log, _ = converse(silence(1), script=Script(), language="es", expected="es")
+    (notice,) = log.of(Notice)
+    assert notice.text.startswith("no rules for last words for Spanish: your turns end by sound")
+
+
+class SpanishVoice(FakeGenerator):
+    """A generator whose voice speaks Spanish, with a chat model that writes English."""
+
+    @property
+    def info(self) -> EngineInfo:
+        return replace(super().info, languages=("es",), writes=("en",))
+
+
+def test_a_voice_that_cannot_speak_what_the_model_writes_is_told_at_the_start():
+    log, _ = converse(silence(1), script=Script(), generator=SpanishVoice)
+    (notice,) = log.of(Notice)
+    assert "first speaks Spanish, and will misread what the chat model writes" in notice.text
 
 
 def test_of_english_nothing_is_told():

@@ -103,6 +103,21 @@ def test_what_is_said_in_chinese_over_a_reply(text, kind, content):
     assert (told.kind, told.content) == (kind, content)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Sí, claro.", OverlapKind.BACKCHANNEL),
+        ("Ajá, ¡qué bien!", OverlapKind.BACKCHANNEL),
+        ("Para.", OverlapKind.INTERRUPTION),
+        ("Vale, espera un momento", OverlapKind.INTERRUPTION),
+        ("¿Y cuándo es?", OverlapKind.INTERRUPTION),
+        ("Mi hermano vive allí", OverlapKind.WORDS),
+    ],
+)
+def test_what_is_said_in_spanish_over_a_reply(text, kind):
+    assert phrases_of("es").over_a_reply(text).kind is kind
+
+
 def test_two_characters_that_the_reply_holds_are_no_echo():
     reply = "好的，我们来说说北京的历史。"
     assert CHINESE.over_a_reply("好的", reply).kind is OverlapKind.BACKCHANNEL
@@ -127,7 +142,7 @@ def test_of_a_language_without_rules_nothing_is_known():
     assert phrases_of("xx") is None
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("language", ["en", "es", "zh"])
 def test_no_entry_of_the_rules_is_one_that_can_never_match(language):
     import tomllib
     from importlib import resources
