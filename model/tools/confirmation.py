@@ -16,20 +16,8 @@ _PHRASES = frozenset({"go ahead", "do it", "please do", "of course", "do that", 
 _BESIDE = frozenset(
     {
         *("please", "do", "it", "that", "go", "ahead", "of", "course", "for", "now", "thanks"),
-        *(
-            "thank",
-            "you",
-            "um",
-            "uh",
-            "well",
-            "covo",
-            "bitte",
-            "por",
-            "favor",
-            "gracias",
-            "请",
-            "谢谢",
-        ),
+        *("thank", "you", "um", "uh", "well", "covo", "bitte", "por", "favor", "gracias"),
+        *("请", "谢谢"),
     }
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")

@@ -150,7 +150,7 @@ def _between(value: float, low: float, high: float, longest: float, shortest: fl
 
 def _by_sound(evidence: TurnEvidence, s: TurnSettings) -> tuple[float, str]:
     sound, language = evidence.sound, evidence.unknown_language
-    why = f"; nothing is known of last words in {language_name(language)}" if language else ""
+    why = f"; no word rules for the end of a turn in {language_name(language)}" if language else ""
     if sound is None or s.sounds_open <= sound < s.sounds_over:
         return s.silence, f"silence{why}"
     if sound >= s.sounds_over:

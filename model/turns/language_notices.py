@@ -61,8 +61,10 @@ class LanguageNotices:
             text = f"no voice for {name}: {info.voice} speaks {spoken}, and will misread replies"
             notices.append(Notice(now, "warning", text))
         if self._phrases is not None and weights_of(language) is None:
-            rules = "word rules" if self._phrases.of(language) is None else "rules for last words"
-            text = f"no {rules} for {name}: your turns end by sound and silence alone"
+            rules = "no word rules for"
+            if self._phrases.of(language) is not None:
+                rules = "no word rules for the end of a turn in"
+            text = f"{rules} {name}: your turns end by sound and silence alone"
             notices.append(Notice(now, "info", text))
         return notices
 

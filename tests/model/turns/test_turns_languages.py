@@ -103,7 +103,7 @@ def test_of_an_unknown_language_sound_and_silence_decide(probability, wait):
     assert committed(log) == pytest.approx(1.0 + wait, abs=FRAME_S)
     judged = log.of(EndpointJudged)[-1]
     assert judged.phrase == "unknown"
-    assert judged.reason.endswith("; nothing is known of last words in Thai")
+    assert judged.reason.endswith("; no word rules for the end of a turn in Thai")
     assert len(fake.history) == 1
 
 
@@ -139,7 +139,7 @@ def test_of_spanish_the_words_over_a_reply_are_known_and_last_words_are_not():
     assert talk_over("para", 0.6, "es")[0][-1] is STOP
     log, _ = converse(silence(1), script=Script(), language="es", expected="es")
     (notice,) = log.of(Notice)
-    assert notice.text.startswith("no rules for last words for Spanish: your turns end by sound")
+    assert notice.text.startswith("no word rules for the end of a turn in Spanish: your turns")
 
 
 class SpanishVoice(FakeGenerator):

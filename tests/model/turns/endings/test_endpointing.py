@@ -130,7 +130,7 @@ def test_the_reason_is_what_speaks_most_against_the_end():
     assert judge(TurnEvidence(0.5, sound=0.1), S).reason == "it sounds unfinished: 10%"
     assert judge(TurnEvidence(0.5), S).reason == "silence"
     unknown = TurnEvidence(0.5, sound=0.9, unknown_language="th")
-    assert judge(unknown, S).reason.endswith("nothing is known of last words in Thai")
+    assert judge(unknown, S).reason.endswith("no word rules for the end of a turn in Thai")
 
 
 def test_presets_get_more_patient_in_every_number():
