@@ -180,7 +180,11 @@ def test_voices_that_are_measured_are_unknown_to_what_tells_voices_apart():
     sets = (make_set(SetName.STANDARD), make_set(SetName.TUNING))
     voices = {ln.voice for one in sets for s in one.scenarios for ln in s.lines if ln.voice}
     assert voices == JUDGED
-    known = [one for name, one in library_voiceprints(BUILTIN).items() if name not in JUDGED]
+    known = [
+        one
+        for name, one in library_voiceprints(BUILTIN).items()
+        if name not in JUDGED and VoiceStore().get(name).language.startswith(("en", "zh"))
+    ]
     middle = CamPlusPlusEmbedder(Path("not read")).middle
     assert np.allclose(middle, np.mean(known, axis=0), atol=1e-3)
     assert 0.3 < np.linalg.norm(middle) < 0.7
