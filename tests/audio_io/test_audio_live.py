@@ -163,8 +163,12 @@ def test_ticks_hold_what_was_heard_on_the_microphones_clock(spoken: dict[str, ob
 def test_the_assistant_does_not_hear_itself(runs: dict[Run, Future[dict[str, Any]]]) -> None:
     report = runs[echo].result()
     microphone, left = report["sides"][:, 3 * 16_000 :]
-    echo_power, left_power = np.mean(microphone**2), np.mean(left**2)
-    assert 10 * np.log10(echo_power) > -40, "the microphone heard nothing to cancel"
-    assert 10 * np.log10(echo_power / max(left_power, 1e-12)) > 20
+    # Blocks of 0.25 s: a machine that stalls moves the echo, which then has to be found again.
+    echo_power, left_power = (
+        np.mean(side[: len(side) // 4000 * 4000].reshape(-1, 4000) ** 2, 1)
+        for side in (microphone, left)
+    )
+    assert 10 * np.log10(np.median(echo_power)) > -40, "the microphone heard nothing to cancel"
+    assert 10 * np.log10(np.median(echo_power / np.maximum(left_power, 1e-12))) > 20
     assert 0 < report["delay_ms"] < 300, "the reference comes before its echo"
     assert report["added_delay_ms"] == 0
