@@ -14,6 +14,7 @@ pytest.importorskip("torch", reason="needs torch (the covo extra)")
 from audio_io.clock import USER_RATE
 from covo_cli.fd.laying.channel import faded, in_a_place, quiet_place
 from covo_cli.fd.laying.layout import LaidDialogue, Layout, heard_chunks
+from covo_cli.fd.laying.maker import described
 from covo_cli.fd.recipe import FdRecipe, Size, written_recipe
 from covo_cli.fd.records import SaidReply, SpokenConversation, SpokenTurn, TurnKind
 from model.covo.config.network_config import CovoConfig
@@ -235,3 +236,13 @@ def test_speech_is_cut_where_it_is_quiet():
     tone = np.ones(1_000, np.float32)
     assert faded(tone, end=True)[-1] == 0.0
     assert faded(tone, begin=True)[[0, -1]].tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", [TurnKind.PLAIN, TurnKind.NEW_QUESTION])
+def test_a_reply_that_breaks_off_is_described_with_its_cut(profile, kind):
+    laid = lay(profile, [turn(kind), turn(TurnKind.PLAIN)], [reply(10), reply(4)], 0)
+    first, last = described(laid, profile)["replies"]
+    stop = laid.replies[0].stop
+    assert (stop is None) == (kind is TurnKind.PLAIN)
+    assert first.get("cut") == (None if stop is None else pytest.approx(stop * 0.16))
+    assert "cut" not in last
