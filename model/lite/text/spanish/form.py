@@ -33,19 +33,11 @@ _ABBREVIATIONS = {
     **{r"Lic\.": "licenciado", r"Ing\.": "ingeniero", r"[UV]d\.": "usted"},
     **{r"[UV]ds\.": "ustedes", r"№": "número", r"[Tt](?:el|fno)\.": "teléfono"},
     **{r"D\.ª": "doña", r"D\.(?= [A-ZÁÉÍÓÚÑ])": "don", r"[Aa]prox\.": "aproximadamente"},
-    **{
-        r"[Nn](?:\.\s?º|º|\.°|°|úm\.|ro\.)": "número",
-        r"№": "número",
-        r"[Tt](?:el|fno)\.": "teléfono",
-    },
+    **{r"[Nn](?:\.\s?º|º|\.°|°|úm\.|ro\.)": "número"},
     **{r"[Aa]v(?:da)?\.": "avenida", r"[Cc]/(?=\s?[A-ZÁÉÍÓÚÑ])": "calle ", r"[Pp]za\.": "plaza"},
     **{r"[Pp](?:ág|g)?\.(?=\s?\d)": "página", r"[Pp]ágs\.": "páginas", r"[Cc]ap\.": "capítulo"},
-    **{
-        r"[Aa]rt\.": "artículo",
-        r"[Vv]ol\.": "volumen",
-        r"[Ff]ig\.": "figura",
-        r"[Vv]s\.?": "contra",
-    },
+    **{r"[Aa]rt\.": "artículo", r"[Vv]ol\.": "volumen", r"[Ff]ig\.": "figura"},
+    **{r"[Vv]s\.?": "contra"},
     **{r"[Mm]áx\.": "máximo", r"[Mm]ín\.": "mínimo", r"s\.(?= [XVI])": "siglo", r"§": "sección"},
 }
 _NAMES_OF_LETTERS = """

@@ -27,12 +27,12 @@ _NO_NOUNS = frozenset(_FUNCTION_WORDS.split())
 """Words that are counted by no number before them."""
 _MASCULINE = re.compile(
     r"(?:dí|map|planet|comet|pijam|clim|enigm|fantasm|poet|(?:probl|sist|poem|esqu|dil|teor|embl)em|"
-    r"poem|tem|lem|(?:pro|dia|tele)gram|dram|panoram|diplom|idiom|arom|síntom|tranví|kilogram)as?"
+    r"tem|lem|(?:pro|dia|tele)gram|dram|panoram|diplom|idiom|arom|síntom|tranví|kilogram)as?"
 )
 _FEMININE = re.compile(
     r".*(?:as?|[cs]i[oó]n(?:es)?|[dt]ad(?:es)?|tud(?:es)?|umbres?|triz|trices)|(?:noche|tarde|parte|"
     r"mano|foto|calle|clase|llave|clave|nave|serie|especie|superficie|torre|nube|fase|frase|base|madre|"
-    r"fuente|mente|muerte|leche|carne|sangre|gente|noche|moto)s?|ve(?:z|ces)|lu(?:z|ces)|"
+    r"fuente|mente|muerte|leche|carne|sangre|gente|moto)s?|ve(?:z|ces)|lu(?:z|ces)|"
     r"(?:mujer|flor|ley|red|pared)(?:es)?|im[aá]gen(?:es)?"
 )
 _BEFORE = re.compile(r"\b(?:[Ee]l|[Dd]el|[Aa]l|día|número|año)\s$")
