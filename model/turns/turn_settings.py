@@ -27,7 +27,8 @@ class TurnSettings:
 
     End of a turn (:mod:`model.turns.endpointing`): the silence that ends it, ``silence`` if nothing
     else is known, ``silence_finished`` after a finished utterance, up to ``silence_statement``
-    after a whole one that may go on, up to ``silence_unfinished`` after one that breaks off.
+    after a whole one that may go on (a fifth more if the user paused before in the turn), up to
+    ``silence_unfinished`` after one that breaks off.
     Below ``sounds_cut``, the end-of-turn model's probability, a turn sounds cut off; for unknown
     words, it does not sound over below ``sounds_open``, and does from ``sounds_over`` on.
     ``words_wait``: how much longer than ``silence`` to wait for the words. ``speculate_after``:
