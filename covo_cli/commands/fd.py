@@ -89,7 +89,7 @@ def init(
 
 @app.command()
 def cost(folder: _Folder, gpu: _Gpu = "") -> None:
-    """Tell hours, disk and memory of all stages up to the training, and do nothing.
+    """Tell hours, disk and memory of all stages, and do nothing.
 
     Counts a step of the training for half a minute.
     """
@@ -208,12 +208,14 @@ def encoder(
 def calibrate(
     folder: _Folder,
     device: _Device = "auto",
+    dry_run: _DryRun = False,
+    gpu: _Gpu = "",
 ) -> None:
     """Set when the trained student begins and stops, from the held-out conversations.
 
     Goes on where it was stopped, and writes both biases into its duplex.json.
     """
-    with _begun(folder) as recipe:
+    with _begun(folder, "calibrate", dry_run=dry_run, gpu=gpu) as recipe:
         from covo_cli.fd.judging.calibrating import CalibrationStage
 
         _run("dialogues", CalibrationStage(folder, recipe, _on(device)))
@@ -230,12 +232,14 @@ def compare(
         ),
     ] = None,
     device: _Device = "auto",
+    dry_run: _DryRun = False,
+    gpu: _Gpu = "",
 ) -> None:
     """Compare the student's answers to the held-out questions with its teacher's.
 
     Goes on where it was stopped. Exits with 1 if a gate is missed.
     """
-    with _begun(folder) as recipe:
+    with _begun(folder, "compare", dry_run=dry_run, gpu=gpu) as recipe:
         from covo_cli.fd.judging.comparing import ComparisonStage
         from covo_cli.fd.judging.sound import sound_reader
         from covo_cli.fd.records import TRAINED
@@ -249,9 +253,7 @@ def compare(
 
 
 @contextmanager
-def _begun(
-    folder: Path, stage: str = "", *, dry_run: bool = False, gpu: str = ""
-) -> Iterator[FdRecipe]:
+def _begun(folder: Path, stage: str, *, dry_run: bool, gpu: str) -> Iterator[FdRecipe]:
     """Yield the recipe of a work, while no other process works in it. With ``dry_run`` only tell
     what the ``stage`` takes. Raises: CliError."""
     recipe = _recipe(folder)

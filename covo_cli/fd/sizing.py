@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from covo_cli.errors import CliError
 from covo_cli.fd.recipe import FdRecipe
@@ -21,6 +22,8 @@ from model.covo.memory.parameters import (
     embedding_parameters,
     encoder_parameters,
 )
+from model.covo.memory.plan import SYSTEM_TOKENS
+from model.covo.memory.workspace import HIDDEN_ROWS
 from voices.folders import nearest
 
 _GB = 1e9
@@ -46,7 +49,19 @@ _PASSES = 4
 """Stage A: the teacher's pass, and three times the student's."""
 _MINUTE_POSITIONS = 1_450
 """Of a minute of dialogue."""
-STAGES = ("prompts", "questions", "answers", "dialogues", "encoder", "training")
+_LAID_OUT_A_SECOND = 430.0
+"""Seconds of dialogue that one core lays out and writes in a second (AMD EPYC)."""
+_STEP_S = 0.0038
+"""What a step of the duplex loop takes besides its passes: an H200 listened in 8.6 ms, with one
+pass, and spoke in 27.4, with five (`covo bench duplex`, random weights)."""
+_SPEECH_OPERATIONS = 3.4e12
+"""For a second of speech in one piece."""
+_READ_SHARE = 0.381 / 7
+"""Whisper's time as a share of the speech that it reads, on two cores."""
+STAGES = (
+    *("prompts", "questions", "answers", "dialogues", "encoder", "training"),
+    *("calibrate", "compare"),
+)
 """Whose cost is known, in their order."""
 
 
@@ -110,12 +125,18 @@ def stage_cost(stage: str, recipe: FdRecipe, card: GraphicsCard | None) -> Stage
     weights = _Weights.of(config)
     match stage:
         case "prompts":
-            return _prompts_cost(recipe, weights, card)
+            cost = _prompts_cost(recipe, weights, card)
         case "answers":
-            return _answers_cost(recipe, weights, card)
+            cost = _answers_cost(recipe, weights, card)
         case "encoder":
-            return _encoder_cost(recipe, weights, card)
-    return _training_cost(recipe, config, weights, card)
+            cost = _encoder_cost(recipe, weights, card)
+        case "calibrate":
+            cost = _calibration_cost(recipe, weights, card)
+        case "compare":
+            cost = _comparison_cost(recipe, config, weights, card)
+        case _:
+            cost = _training_cost(recipe, config, weights, card)
+    return cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +168,23 @@ class _Weights:
     def bytes(self) -> int:
         return (self.blocks + 2 * self.matrix + self.encoder + self.adapter) * self.item
 
+    def reading_seconds(self, streams: int, history: int, card: GraphicsCard) -> float:
+        """Return the time in which a pass for ``streams`` of ``history`` tokens reads weights and
+        cache."""
+        read = (self.blocks + self.matrix) * self.item
+        read += streams * self.backbone.kv_bytes(history, self.item)
+        return read / (card.bandwidth * 1e12 * _DECODE_SHARE)
+
     def token_seconds(self, streams: int, history: int, card: GraphicsCard) -> float:
         """Return the time that a token takes where ``streams`` of ``history`` tokens share each
         pass."""
-        read = (self.blocks + self.matrix) * self.item
-        read += streams * self.backbone.kv_bytes(history, self.item)
-        step = read / (card.bandwidth * 1e12 * _DECODE_SHARE) + _PASS_S + streams * _CHOICE_S
+        step = self.reading_seconds(streams, history, card) + _PASS_S + streams * _CHOICE_S
         return step / streams / _BUSY_STREAMS
+
+    def hearing_operations(self, seconds: float) -> float:
+        """Return the operations in which the encoder hears ``seconds`` once."""
+        frames = 50.0
+        return 2 * self.encoder * frames * seconds * 1.2
 
     def decoding_bytes(self, streams: int, longest: int) -> float:
         """Return the memory of so many streams of at most ``longest`` tokens."""
@@ -187,9 +218,8 @@ def _answers_cost(recipe: FdRecipe, weights: _Weights, card: GraphicsCard | None
 
 def _encoder_cost(recipe: FdRecipe, weights: _Weights, card: GraphicsCard | None) -> StageCost:
     seconds = recipe.encoder.steps * recipe.encoder.seconds_per_step
-    frames = 50.0
-    flops = _PASSES * 2 * weights.encoder * frames * seconds * 1.2
-    hours = None if card is None else flops / (card.tflops * 1e12) / 3600
+    operations = _PASSES * weights.hearing_operations(seconds)
+    hours = None if card is None else operations / (card.tflops * 1e12) / 3600
     memory = 2 * (weights.encoder + weights.adapter) * 4 + 2 * weights.adapter * 4 + 6 * _GB
     return StageCost(weights.bytes + 3 * weights.adapter * 4, hours, memory)
 
@@ -216,6 +246,48 @@ def _training_cost(
     return StageCost(disk, hours, counted["device_gb"] * _GB)
 
 
+def _calibration_cost(recipe: FdRecipe, weights: _Weights, card: GraphicsCard | None) -> StageCost:
+    """Count the held-out turns: they are laid out in each round, and heard once in one pass."""
+    timing, backbone = recipe.timing, weights.backbone
+    gaps = zip(timing.gap_shares, (timing.gap, timing.gap_longer), strict=True)
+    turn_s = _QUESTION_S + _REPLY_S + sum(share * fmean(gap) for share, gap in gaps)
+    seconds = recipe.questions.held_out * recipe.calibration.rounds * turn_s
+    hours = None
+    if card is not None:
+        operations = weights.hearing_operations(seconds)
+        operations += 2 * weights.blocks * seconds / 60 * _MINUTE_POSITIONS
+        hours = (operations / (card.tflops * 1e12) + seconds / _LAID_OUT_A_SECOND) / 3600
+    rows = timing.longer / 60 * _MINUTE_POSITIONS
+    work = rows * (HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * weights.item
+    return StageCost(seconds * _BYTES_A_SECOND["dialogues"], hours, weights.bytes + work + 2 * _GB)
+
+
+def _comparison_cost(
+    recipe: FdRecipe, config: CovoConfig, weights: _Weights, card: GraphicsCard | None
+) -> StageCost:
+    """Count the first turns of the held-out conversations: each is asked through the loop, and the
+    teacher reads both answers, as Whisper does their sound."""
+    from covo_cli.bench.duplex.steps import bench_profile
+
+    profile, limit = bench_profile(config), recipe.answers.limit
+    turns = sum(count * share for count, share in enumerate(recipe.questions.turns, 1))
+    asked = recipe.questions.held_out / turns
+    tokens = SYSTEM_TOKENS + _REPLY_S * _TOKENS_A_SECOND
+    hours = None
+    if card is not None:
+        chunk_s = profile.chunk_ms / 1000
+        listening, speaking = _QUESTION_S / chunk_s, _REPLY_S / chunk_s
+        passes = listening + speaking * (1 + profile.codes_per_chunk)
+        asking_s = passes * weights.reading_seconds(1, round(tokens), card)
+        asking_s += (listening + speaking) * _STEP_S
+        operations = 2 * (2 * weights.blocks * tokens + _REPLY_S * _SPEECH_OPERATIONS)
+        judging_s = operations / (card.tflops * 1e12) + 2 * _REPLY_S * _READ_SHARE
+        hours = asked * (asking_s + judging_s) / 3600
+    longest = SYSTEM_TOKENS + 2 * limit + 2048
+    disk = 2 * asked * tokens * 5
+    return StageCost(disk, hours, weights.decoding_bytes(1, max(longest, profile.cache_tokens)))
+
+
 def cost_lines(
     stage: str, cost: StageCost, card: GraphicsCard | None, folder: Path
 ) -> Iterator[str]:
@@ -230,6 +302,7 @@ def cost_lines(
     elif cost.memory and card is not None:
         fits = "fits" if cost.memory < card.memory * _GB else "does not fit"
         yield f"  memory of the card: {cost.memory / _GB:.1f} of {card.memory:.0f} GB, {fits}"
-        yield f"  hours: {cost.hours or 0.0:.1f}"
+        hours = cost.hours or 0.0
+        yield f"  hours: {hours:.{1 if hours >= 0.1 else 2}f}"
     else:
         yield "  hours: on the processor, see the time left once it runs"

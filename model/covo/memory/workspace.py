@@ -26,7 +26,7 @@ WRITTEN_OUT = 2**25
 ROUNDED = 2**20
 """Weights rounded to integers at once while loading."""
 
-_HIDDEN_ROWS = 8
+HIDDEN_ROWS = 8
 _ROTATED_ROWS = 4
 """Extra rows in flow matching: rotated queries and keys, and their inputs."""
 _LOGITS_COPIES = 6
@@ -78,7 +78,7 @@ def estimate_joint_pass(
     up to ``step_rows`` rows of each. Otherwise as :func:`estimate_workspace`."""
     item, backbone = precision.item_bytes, covo.backbone
     rows = sessions * step_rows
-    work = rows * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
+    work = rows * (HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
     logits = sessions * backbone.vocabulary * (4 + item)
     # Without FlashAttention each row's keys and values are copied, and there is a mask.
     flash = device == "cuda" and modern and item == 2
@@ -105,9 +105,9 @@ def estimate_workspace(
     item = precision.item_bytes
     encoder, backbone = covo.encoder, covo.backbone
     flow, vocoder = token2wav.flow, token2wav.vocoder
-    heard = encoder.positions * (_HIDDEN_ROWS * encoder.hidden + 2 * encoder.ffn) * item
+    heard = encoder.positions * (HIDDEN_ROWS * encoder.hidden + 2 * encoder.ffn) * item
     prompt = min(PREFILL_ROWS, context)
-    rows = prompt * (_HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
+    rows = prompt * (HIDDEN_ROWS * backbone.hidden + 3 * backbone.ffn) * item
     # Without FlashAttention, keys and values are repeated per query head, and there is a mask.
     flash = device == "cuda" and modern and item == 2
     attended = 0 if flash else context * (2 * backbone.hidden * item + prompt)
@@ -116,7 +116,7 @@ def estimate_workspace(
     schedule = ChunkSchedule()
     longest = max(schedule.sizes)
     times = flow.upsample * (voice_codes + schedule.window + longest + schedule.look_ahead)
-    per_time = (_HIDDEN_ROWS + _ROTATED_ROWS) * flow.hidden + 2 * flow.ffn
+    per_time = (HIDDEN_ROWS + _ROTATED_ROWS) * flow.hidden + 2 * flow.ffn
     # The last chunk is padded to the longest one with its look-ahead.
     widest, samples = 0, flow.upsample * (longest + schedule.look_ahead) + _VOCODED_AGAIN
     for stage, rate in enumerate(vocoder.upsample_rates):

@@ -38,7 +38,8 @@ def begun(tmp_path_factory) -> Path:
 
 def test_a_dry_run_tells_what_it_takes_and_does_nothing(begun):
     before = sorted(begun.iterdir())
-    for stage in ("prompts", "questions", "answers", "dialogues", "encoder"):
+    stages = ("prompts", "questions", "answers", "dialogues", "encoder", "calibrate", "compare")
+    for stage in stages:
         told = run(stage, str(begun), "--dry-run", "--gpu", "4090")
         assert told.exit_code == 0, told.exception
         assert "GB free" in told.output
@@ -56,6 +57,7 @@ def test_the_cost_of_everything_is_told_before_it_begins(begun):
     assert told.exit_code == 0, told.exception
     assert [line.split(",")[0] for line in told.output.splitlines() if "in all" in line] == [
         *("prompts", "questions", "answers", "dialogues", "encoder", "training"),
+        *("calibrate", "compare"),
     ]
     assert sorted(begun.iterdir()) == before
     recipe = FdRecipe.read(begun)
@@ -81,6 +83,32 @@ def test_twice_the_work_takes_twice_as_much(begun):
     assert stage_cost("answers", alone, CARDS["h100"]).hours > 5 * small.hours
     assert stage_cost("answers", alone, CARDS["h100"]).memory < small.memory
     assert stage_cost("dialogues", recipe, None).disk == pytest.approx(32.4e9)
+
+
+@pytest.mark.parametrize("stage", ["calibrate", "compare"])
+def test_judging_costs_what_the_held_out_conversations_take(begun, stage):
+    recipe = FdRecipe.read(begun)
+    questions = recipe.questions
+
+    def cost(card: str = "h100", rounds: int = recipe.calibration.rounds, **changed):
+        calibration = replace(recipe.calibration, rounds=rounds)
+        asked = replace(questions, **changed)
+        return stage_cost(
+            stage, replace(recipe, questions=asked, calibration=calibration), CARDS[card]
+        )
+
+    once = cost()
+    assert once.memory > 0
+    twice = cost(held_out=2 * questions.held_out)
+    assert (twice.hours, twice.disk) == pytest.approx((2 * once.hours, 2 * once.disk))
+    assert cost(count=2 * questions.count) == once
+    again, alone = cost(rounds=2 * recipe.calibration.rounds), cost(turns=(1.0,))
+    if stage == "calibrate":  # every turn is heard, in each round
+        assert (again.hours / once.hours, alone.hours / once.hours) == pytest.approx((2, 1))
+    else:  # the first turn of each conversation is asked
+        assert (again.hours / once.hours, alone.hours / once.hours) == pytest.approx((1, 4.01))
+    assert cost("3090").hours > once.hours
+    assert stage_cost(stage, recipe, None).hours is None
 
 
 def test_a_work_without_consent_is_refused(begun):
