@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,26 @@ def print_json(value: object) -> None:
 def warn(message: str) -> None:
     """Print a warning on stderr."""
     typer.echo(f"covo: warning: {message}", err=True)
+
+
+def confirm(question: str, *, otherwise: str, default: bool = False) -> bool:
+    """Return what the user answers to ``question``. Raises: CliError, with the remedy
+    ``otherwise``, where nobody answers; Abort on Ctrl-C."""
+    from covo_cli.errors import CliError
+
+    try:
+        return typer.confirm(question, default=default, err=True)
+    except typer.Abort as error:
+        if sys.stdin.isatty():
+            raise
+        typer.echo(err=True)  # ends the line of the question
+        raise CliError(f"cannot prompt: not a terminal; {otherwise}") from error
+
+
+def require_yes(question: str, *, yes: bool) -> None:
+    """End the command unless the user agrees, by ``yes`` or now. Raises: CliError; Abort."""
+    if not yes and not confirm(question, otherwise="pass --yes"):
+        raise typer.Abort
 
 
 def weight_store() -> WeightStore:

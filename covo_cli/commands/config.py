@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from covo_cli.commands.common import JsonFlag, print_json, warn_if_overridden
+from covo_cli.commands.common import JsonFlag, confirm, print_json, warn_if_overridden
 
 app = typer.Typer(no_args_is_help=True, help="Show and change the settings.")
 
@@ -127,7 +127,8 @@ def edit() -> None:
             check_text(edited)
         except SettingsError as error:
             typer.echo(f"covo: {error}", err=True)
-            if not typer.confirm("Edit again? (No: keep the old file)", default=True):
+            kept = f"{file} is unchanged"
+            if not confirm("Edit again? (No: keep the old file)", otherwise=kept, default=True):
                 raise typer.Exit(1) from error
             draft = edited
         else:

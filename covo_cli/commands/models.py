@@ -16,6 +16,7 @@ from covo_cli.commands.common import (
     JsonFlag,
     YesFlag,
     print_json,
+    require_yes,
     warn_if_overridden,
     weight_store,
 )
@@ -238,8 +239,7 @@ def remove(
     _known(name)
     lite, hub = weight_store(), _hub()
     folder = lite.folder if name == _LITE else hub.folder(hub.find(name))
-    if not yes:
-        typer.confirm(f"Delete {folder}?", abort=True)
+    require_yes(f"Delete {folder}?", yes=yes)
     freed = lite.remove() if name == _LITE else hub.remove(name)
     typer.echo(f"Freed {freed / 1e6:.0f} MB")
     if name != _LITE:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from covo_cli.commands.common import JsonFlag, YesFlag, chosen_speaker, print_json, warn
+from covo_cli.commands.common import (
+    JsonFlag,
+    YesFlag,
+    chosen_speaker,
+    print_json,
+    require_yes,
+    warn,
+)
 from covo_cli.errors import CliError, SessionError
 from covo_cli.sessions.files import ExportFormat
 
@@ -190,8 +197,7 @@ def delete(
     """Delete recordings."""
     store = _store()
     chosen = list(dict.fromkeys(store.find(name).name for name in names))
-    if not yes:
-        typer.confirm(f"Delete {', '.join(chosen)}?", abort=True)
+    require_yes(f"Delete {', '.join(chosen)}?", yes=yes)
     for name in chosen:
         store.delete(name)
         typer.echo(f"Deleted {name}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from covo_cli.commands.common import YesFlag, voice_store, warn, weight_store
+from covo_cli.commands.common import YesFlag, require_yes, voice_store, warn, weight_store
 from covo_cli.commands.voices.names import CHOSEN_BY, TUNING, VoiceName, complete_voice
 from covo_cli.settings.flags import with_flags
 
@@ -165,8 +165,7 @@ def remove(
 
     store = voice_store()
     store.folder_of_own(name)  # before anything is asked
-    if not yes:
-        typer.confirm(f"Delete the voice {name}?", abort=True)
+    require_yes(f"Delete the voice {name}?", yes=yes)
     store.remove(name)
     typer.echo(f"Removed {name}")
     try:
@@ -224,8 +223,8 @@ def _may_replace(store: VoiceStore, name: str, *, yes: bool) -> bool:
     """
     replacing = store.owns(name)
     store.check_new(name, replace=replacing)
-    if replacing and not yes:
-        typer.confirm(f"Replace the voice {name}?", abort=True)
+    if replacing:
+        require_yes(f"Replace the voice {name}?", yes=yes)
     return replacing
 
 

@@ -103,10 +103,12 @@ def test_edit_offers_to_keep_the_old_file(
     file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file.write_text("[voice]\nname = 'emma'\n")
-    editor(monkeypatch, tmp_path, "[voice]\nname = 7\n")
+    editor(monkeypatch, tmp_path, *["[voice]\nname = 7\n"] * 2)
     result = runner.invoke(app, ["config", "edit"], input="n\n")
     assert result.exit_code == 1
     assert "line 2: voice.name cannot be 7" in result.output
+    unanswered = runner.invoke(app, ["config", "edit"]).exception
+    assert str(unanswered) == f"cannot prompt: not a terminal; {file} is unchanged"
     assert file.read_text() == "[voice]\nname = 'emma'\n"
 
 

@@ -141,6 +141,7 @@ def test_remove_asks(hub: FakeHub, tmp_path: Path) -> None:
     folder = Path(models("path", NAME).stdout.strip())
     assert folder == tmp_path / "data" / "models" / NAME
     assert models("remove", NAME, answer="n\n").exit_code == 1
+    assert "not a terminal; pass --yes" in str(models("remove", NAME).exception)
     assert folder.exists()
     removed = models("remove", NAME, answer="y\n")
     assert "Freed 0 MB" in removed.stdout

@@ -177,6 +177,7 @@ def test_export_refuses_what_it_cannot_do(root: Path) -> None:
 def test_delete_asks(root: Path) -> None:
     folder = record_session(root)
     assert covo("delete", "last", typed="n\n").exit_code == 1
+    assert str(covo("delete", "last").exception) == "cannot prompt: not a terminal; pass --yes"
     assert folder.exists()
     assert covo("delete", "last", typed="y\n").exit_code == 0
     assert not folder.exists()

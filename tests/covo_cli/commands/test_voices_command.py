@@ -189,6 +189,9 @@ def test_add_and_remove(home: Path) -> None:
     asked = runner.invoke(app, ["voices", "add", str(folder)], input="n\n")
     assert "Replace the voice anna?" in asked.output
     assert asked.exit_code == 1
+    for command in (["add", str(folder)], ["remove", "anna"]):
+        unanswered = runner.invoke(app, ["voices", *command])
+        assert str(unanswered.exception) == "cannot prompt: not a terminal; pass --yes"
     run("add", str(folder), "--yes")
     run("use", "anna")
     result = runner.invoke(app, ["voices", "remove", "anna"], input="n\n")
