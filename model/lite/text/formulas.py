@@ -52,6 +52,16 @@ _IN_SPANISH = {
     **{"the integral of": "la integral de", "equals": "es igual a"},
     **{"is less than": "es menor que", "is greater than": "es mayor que"},
 }
+_IN_CHINESE = {
+    **{r"\1 over \2": r"\2分之\1", r"to the power of \1": r"的\1次方"},
+    **{"the cube root of": "三次根号", "the square root of": "根号", "squared": "的平方"},
+    **{"cubed": "的立方", "degrees": "度", "times": "乘", "divided by": "除以", "plus": "加"},
+    **{"plus or minus": "正负", "is at most": "小于等于", "is at least": "大于等于"},
+    **{"is not equal to": "不等于", "is about": "约等于", "to": "到", "infinity": "无穷大"},
+    **{"the sum of": "求和", "the integral of": "积分", "equals": "等于", "minus": "减"},
+    **{"is less than": "小于", "is greater than": "大于"},
+}
+"""Where the order differs, of the whole phrase."""
 _WORDS = re.compile(r"[a-z]+(?: [a-z]+)*")
 
 
@@ -60,13 +70,16 @@ Rules = tuple[tuple[re.Pattern[str], str], ...]
 
 
 def _rules(words: Mapping[str, str]) -> Rules:
-    return tuple(
-        (re.compile(pattern), _WORDS.sub(lambda match: words.get(match[0], match[0]), said))
-        for pattern, said in _ENGLISH
-    )
+    def said(english: str) -> str:
+        whole = words.get(english.strip())
+        if whole is not None:
+            return f" {whole} "
+        return _WORDS.sub(lambda match: words.get(match[0], match[0]), english)
+
+    return tuple((re.compile(pattern), said(english)) for pattern, english in _ENGLISH)
 
 
-_RULES = {"en": _rules({}), "es": _rules(_IN_SPANISH)}
+_RULES = {"en": _rules({}), "es": _rules(_IN_SPANISH), "zh": _rules(_IN_CHINESE)}
 
 
 def spoken_formulas(text: str, language: str = "en") -> str:

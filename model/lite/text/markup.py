@@ -34,6 +34,13 @@ _KINDS = {
         "comment": "",
         "link": "un enlace",
     },
+    "zh": {
+        "code": "我把代码放在文字记录里了。",
+        "table": "我把表格放在文字记录里了。",
+        "formula": "我把公式放在文字记录里了。",
+        "comment": "",
+        "link": "一个链接",
+    },
 }
 """What is said instead of markup, by the language of the voice; where it is unknown, in English."""
 CODE_SPAN = r"(?<!`)(?P<ticks>`{1,2})(?!`|\Z)[^\n]*?(?:(?<!`)(?P=ticks)(?!`)|\Z)"
@@ -75,7 +82,9 @@ _SHORT_CODE = re.compile(r"(?:`{3,}|<code>)\s*([^`\n<]{1,60}?)\s*(?:`{3,}|</code
 _LONGEST_CELL = 80
 """Characters without a "|" after which a line belongs to no table."""
 
-_URL = re.compile(r"(?:https?://|www\.)[^\s<>]*[^\s<>.,;:!?)\]'\"]")
+_NO_ADDRESS = r"\s<>“”\u3000-\u9fff\uff00-\uffef"
+"""Chinese text follows an address without a space."""
+_URL = re.compile(rf"(?:https?://|www\.)[^{_NO_ADDRESS}]*[^{_NO_ADDRESS}.,;:!?)\]'\"]")
 _EMOJI = re.compile(
     "[\U0001f000-\U0001faff\u2300-\u23ff\u2500-\u27bf\u2b00-\u2bff\ufe0e\ufe0f\u200d\u200b\u2060]"
 )

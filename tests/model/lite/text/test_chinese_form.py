@@ -119,3 +119,20 @@ def test_a_chinese_voice_says_characters_and_an_english_one_does_not() -> None:
     assert speakable("こんにちは", "zh") == ""
     assert speakable("In 10 days.", "zh") == "In 10 days."
     assert speakable("10", "zh") == "十"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("```python\nx = 1\n```", "我把代码放在文字记录里了."),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "我把表格放在文字记录里了."),
+        ("$$x = 1$$", "我把公式放在文字记录里了."),
+        (
+            "请看https://example.com/a?b=1了解更多，或https://x.org。",
+            "请看一个链接了解更多, 或一个链接.",
+        ),
+        (r"因为 $x^2 + \frac{1}{3} = y^{10}$。", "因为 x 的平方 加 三分之一 等于 y 的十次方."),
+    ],
+)
+def test_markup_is_told_in_chinese(written: str, said: str) -> None:
+    assert speakable(written, "zh") == said
