@@ -182,6 +182,14 @@ def _vulgar(match: re.Match[str]) -> str:
     return f"{match.group(1)}{'又' if match.group(1) else ''}{amount(below)}分之{amount(above)}"
 
 
+def _fraction(match: re.Match[str]) -> str:
+    """Read a part of a whole; what is more, a ratio, unless a few parts make it up."""
+    above, below = match.groups()
+    if int(above) > int(below) > 10:
+        return f"{amount(above)}比{amount(below)}"
+    return f"{amount(below)}分之{amount(above)}"
+
+
 def _prices(match: re.Match[str]) -> str:
     sign, low, high, scale = match.groups()
     return f"{_rounded(low)}到{_rounded(high)}{scale or ''}{_MONEY[sign]}"
@@ -250,9 +258,8 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (rf"(?<![\dA-Za-z)])[-−](?={_N}\s?%)|{_AFTER_VERB}[-−](?=\d)", "负"),
     (rf"(?<![\dA-Za-z)])\+(?={_N}\s?%)|{_AFTER_VERB}\+(?=\d)", "正"),
     (rf"({_N})\s?%", _per),
-    (r"(?<![\d/])(\d{2,3})/(\d{2,3})(?=毫米汞柱)", r"\1比\2"),
     (rf"(?<=[\u4e00-\u9fff])/(?={_PERIODS})|(?<=[升克卡焦元])/(?=\d)", "每"),
-    (r"(?<![\d/])(\d+)/(\d+)(?![\d/])", lambda m: f"{amount(m.group(2))}分之{amount(m.group(1))}"),
+    (r"(?<![\d/])(\d+)/(\d+)(?![\d/])", _fraction),
     (r"(?<![\w)])[-−](?=\d)", "负"),
     (rf"(?<![\d.第])2(?=\s?(?:{_MEASURES}))", "两"),
     (r"(?<=\w)\.(?=[A-Za-z])", "点"),

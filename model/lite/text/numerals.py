@@ -6,7 +6,7 @@ import re
 import unicodedata
 from math import gcd
 
-from model.lite.text.quantities import DECIMAL_COMMAS, NUMBER, Rule
+from model.lite.text.quantities import DECIMAL_COMMAS, NUMBER, PLURAL, Rule
 
 _DIGITS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _FIRST_YEAR, _LAST_YEAR = 1000, 2100
@@ -37,9 +37,13 @@ _ORDINALS = (
 )
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _PARTS = {2: "half", 4: "quarter"}
+NAMED_PARTS = (*range(2, 11), 12, 16, 32, 64)
+"""Denominators whose parts have names that people say; 23/38 is "23 over 38"."""
 _PAIRS = {("24", "7"), ("20", "20"), ("9", "11")}
 """Numbers with a slash that are read one after the other."""
 _MEASURED = re.compile(r"[- ]?(?:inch|in\b|of an?\b|of the\b|cup|t(?:ea|able)?sp|mile|ounce|oz\b)")
+_MIXED = re.compile(r"\d and $")
+"""What comes after a fraction that measures, and before one behind a whole number."""
 _VERSIONED = "[Vv]ersion|Python|Java|Node|PHP|Ruby|Rust|Swift|Ubuntu|Android|iOS|macOS"
 """What 3.10 is "three point ten" after."""
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -48,10 +52,12 @@ MONTHS = (
     *("October", "November", "December"),
 )
 _DAY = "|".join(f"{day}|{day[:3]}" for day in _DAYS)
+_ON_A_DAY = re.compile(rf"\b(?:(?:on|due|date)\W+|(?:{_DAY})\.?,? )$", re.IGNORECASE)
 _DATED = re.compile(
-    rf"\b(?:(?:on|by|until|till|since|before|after|due|through|date)\W+|(?:{_DAY})\.?,? )$",
-    re.IGNORECASE,
+    rf"{_ON_A_DAY.pattern}|\b(?:by|until|till|since|before|after|through)\W+$", re.IGNORECASE
 )
+_TIMED = re.compile(rf",? (?:at|from) \d|,? \(?(?:{_DAY})\b")
+"""What comes before and after a date; halves, say, come after "by", too."""
 _MONTH = "|".join(f"{month}|{month[:3]}" for month in MONTHS)
 _SUFFIX = r"[A-Za-z]{1,4}|°[CF]"
 _DAY_OF = r"\d{1,2}(?:st|nd|rd|th)?"
@@ -175,25 +181,30 @@ def _fraction(match: re.Match[str]) -> str:
     before, after = match.string[: match.start()], match.string[match.end() :]
     if whole <= 12 < part <= 31 and _DATED.search(before):
         part, whole = whole, int(part)  # the day comes first
-    measured = _MEASURED.match(after)
+    measured = _MEASURED.match(after) or _MIXED.search(before)
     in_turn = len(above) == 4 or (part <= 12 and len(below) == 4)  # a season, a month
-    if _ODDS.search(before):
-        return f"{above} to {below}"
     a_pair = (above, below) in _PAIRS or part + whole == 100
-    if (a_pair and not measured) or (in_turn and _is_year(max(int(part), whole))):
-        return f"{above} {below}"
     stars = whole in (10, 100) or (whole == 5 and ("." in above or after.startswith(" star")))
     stars |= bool(_RATED.search(before))
-    if stars and 1 < part <= whole and not measured:
-        return f"{above} out of {below}"
+    joint = ""
+    if _ODDS.search(before):
+        joint = " to "
+    elif (a_pair and not measured) or (in_turn and _is_year(max(int(part), whole))):
+        joint = " "
+    elif stars and 1 < part <= whole and not measured:
+        joint = " out of "
+    if joint:
+        return f"{above}{joint}{below}"
     if "." in above:
         return match.group()
-    is_date = part <= 12 and whole <= 31
-    of_an_inch = whole in (12, 16) and gcd(int(part), whole) == 1 and not _DATED.search(before)
-    if part < whole <= 100 and (whole <= 10 or measured or of_an_inch or not is_date):
+    dated = (_ON_A_DAY if whole <= 10 else _DATED).search(before) or _TIMED.match(after)
+    if part <= 12 and whole <= 31 and dated and not measured:
+        return f"{MONTHS[int(part) - 1]} {ordinal(whole)}"
+    named = whole <= 10 or part == 1 or (whole in NAMED_PARTS and gcd(int(part), whole) == 1)
+    if part < whole <= 100 and (named or measured):
         name = _PARTS.get(whole) or ordinal(whole)
         return f"{above} {name if part == 1 else f'{name}s'}"
-    return f"{MONTHS[int(part) - 1]} {ordinal(whole)}" if is_date else f"{above} over {below}"
+    return f"{above} {'out of' if part < whole and PLURAL.match(after) else 'over'} {below}"
 
 
 def _range(match: re.Match[str]) -> str:

@@ -116,7 +116,7 @@ _PART = rf" (?:hal(?:f|ves)|thirds?|quarters?|[a-z]+ths?|{'|'.join(_SCALE_WORDS)
 _AMOUNT = rf"(?<![\w$£€¥₹₩#])(?<![\w$£€¥₹₩][.,])({NUMBER}(?:{_PART})?|[½¼¾])"
 _END = r"(?![\w²³'’-]|/(?!\d))(?:\.(?= [a-z=]))?"
 _SCALE = rf"(?:\s?({_either(_SCALES)})(?!\w))?"
-_MILLIONS = re.compile(
+PLURAL = re.compile(
     r" (?:people|(?!(?:this|thus|plus|does|always|perhaps|hurdles|\w+wa[ry]d?s)\b)"
     r"[a-z]{3,}[a-rt-z]s)\b"
 )
@@ -192,7 +192,7 @@ def _rate(match: re.Match[str]) -> str:
 
 def _millions(match: re.Match[str]) -> str:
     before, after = match.string[: match.start()], match.string[match.end() :]
-    counted = _MILLIONS.match(after) and not _SEVERAL.search(before)
+    counted = PLURAL.match(after) and not _SEVERAL.search(before)
     paid = _FUNDS.search(before) and not _MEASURED.match(after)
     return f"{match[1]} {_SCALES[match[2]]}" if counted or paid else match.group()
 

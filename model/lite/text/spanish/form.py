@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from math import gcd
 
 from model.lite.text.names import roman
+from model.lite.text.numerals import NAMED_PARTS
 from model.lite.text.quantities import Rule
 from model.lite.text.spanish.numbers import (
     NUMBER,
@@ -162,9 +164,12 @@ def _fraction(match: re.Match[str]) -> str:
     whole, above, below = match.groups()
     if (above, below) == ("24", "7"):
         return f"{above} {below}"
-    if not 1 <= int(above) < int(below) <= 100:
+    noun = re.match(r"\s+([a-záéíóúñ]+)", match.string[match.end() :])
+    part = int(below)
+    named = part <= 10 or int(above) == 1 or (part in NAMED_PARTS and gcd(int(above), part) == 1)
+    a_part = named or whole or (noun and noun[1] in ("de", "del"))
+    if not (1 <= int(above) < part <= 100 and a_part):
         return f"{whole or ''}{above} sobre {below}"
-    noun = re.match(r"\s+(?!de\b)([a-záéíóúñ]+)", match.string[match.end() :])
     form = form_for(noun[1], "1") if noun else CountForm.NOTHING
     counts = form is not CountForm.NOTHING
     said = fraction(above, below)

@@ -86,6 +86,8 @@ from model.lite.text.speakable import speakable
         ("x² y 10³", "equis al cuadrado y diez al cubo"),
         ("1/2 taza, 3/4 de hora, 2/3", "media taza, tres cuartos de hora, dos tercios"),
         ("2½ tazas, 1 1/2 horas, 1/12", "dos y media tazas, una y media horas, un doceavo"),
+        ("sacó 23/38, 17/20", "sacó veintitrés sobre treinta y ocho, diecisiete sobre veinte"),
+        ("15/16, 3/17 del total", "quince dieciseisavos, tres diecisieteavos del total"),
         ("Llama al 600 123 456.", "Llama al seis cero cero, uno dos tres, cuatro cinco seis."),
         ("+34 91 123 45 67", "más tres cuatro, nueve uno, uno dos tres, cuatro cinco, seis siete"),
         (

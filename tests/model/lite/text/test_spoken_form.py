@@ -396,6 +396,11 @@ $5M–6M for 4B people | five million to six million dollars for four billion pe
 2.3.0.windows.1 | two point three point zero dot windows point one
 7.0.9+9 | seven point zero point nine plus nine
 Reply by 30/9. | Reply by September thirtieth.
+I got 23/38 right, or 17/20. | I got twenty three over thirty eight right, or seventeen over twenty.
+23/38 students, 36/48 | twenty three out of thirty eight students, thirty six over forty eight
+x = 5/11, a 1/20 chance | x equals five over eleven, a one twentieth chance
+3 5/17, 23/38 of a mile | three and five seventeenths, twenty three thirty eighths of a mile
+On 5/7, or 3/13 at 5, by 1/3 | On May seventh, or March thirteenth at five, by one third
 +1-212-555-0147 24/7 | plus one two one two five five five oh one four seven twenty four seven
 Dial 911, or 112 in the EU. | Dial nine one one, or one one two in the EU.
 """
