@@ -6,7 +6,7 @@ import re
 import unicodedata
 from math import gcd
 
-from model.lite.text.quantities import DECIMAL_COMMAS, NUMBER, PLURAL, Rule
+from model.lite.text.quantities import CURRENCY, DECIMAL_COMMAS, NUMBER, PLURAL, Rule
 
 _DIGITS = ("oh", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _FIRST_YEAR, _LAST_YEAR = 1000, 2100
@@ -210,12 +210,11 @@ def _fraction(match: re.Match[str]) -> str:
 def _range(match: re.Match[str]) -> str:
     first, dash, last = match.groups()
     low, high = float(first.replace(",", "")), float(last.replace(",", ""))
-    longest = max(len(first), len(last))
-    a_score = longest < 3 or (longest == 3 and _PLAYED.search(match.string[: match.start()]))
+    longest, before = max(len(first), len(last)), match.string[: match.start()]
+    a_score = longest < 3 or (longest == 3 and _PLAYED.search(before))
     years = len(first) == 4 and len(last) == 2 and high > low % 100
-    if match.string[: match.start()].endswith("etween "):
-        return f"{first} and {last}"
     joined = low < high or (a_score and low != high) or years or dash != "-"
+    joined |= before.endswith("etween ")
     return f"{first} to {last}" if joined else f"{first} {last}"
 
 
@@ -322,5 +321,9 @@ RANGES: tuple[Rule, ...] = (
         rf"(?<![\w.,/:–-])({NUMBER})(\s?–\s?|-)({NUMBER})"
         r"(?=[A-Za-z%°]{0,3}(?![\w–-]|/\d|\s*=))",
         _range,
+    ),
+    (
+        rf"\b([Bb]etween (?:[A-Za-z]+ )?{CURRENCY}?\d\S*(?: [a-z]+){{0,2}}?) to (?={CURRENCY}?\d)",
+        r"\1 and ",
     ),
 )

@@ -12,6 +12,7 @@ from model.lite.text.quantities import Rule
 from model.lite.text.spanish.numbers import (
     NUMBER,
     CountForm,
+    between,
     cardinal,
     form_between,
     form_for,
@@ -20,7 +21,7 @@ from model.lite.text.spanish.numbers import (
     ordinal,
     spelled,
 )
-from model.lite.text.spanish.quantities import QUANTITIES, counted
+from model.lite.text.spanish.quantities import ANY_UNIT, CURRENCY, QUANTITIES, counted
 
 _MONTHS = (
     *("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre"),
@@ -186,11 +187,12 @@ def _vulgar(match: re.Match[str]) -> str:
 
 
 def _between(match: re.Match[str]) -> str:
-    """Read a dash between two numbers: a subtraction, or a range or result."""
-    first, dash, last = match.groups()
+    """Read a dash between two numbers: a subtraction, or a range or result. Of a unit, that of the
+    last is said."""
+    first, _, dash, last = match.groups()
     falls = float(first.replace(",", ".")) >= float(last.replace(",", "."))
     minus = "−" in dash or (dash == " - " and falls)
-    return f"{first} {'menos' if minus else 'a'} "
+    return f"{first} {'menos' if minus else between(match.string[: match.start()])} "
 
 
 def _power(match: re.Match[str]) -> str:
@@ -261,7 +263,10 @@ _WRITTEN: tuple[Rule, ...] = (
     ),
     (r"\u00a0", " "),
     (r"(?<![\w.,])\d+(?:\.\d+){2,}(?!\w)", _dotted),
-    (r"(?<=\d)\s?[-–—]\s?(?=\d{1,2}(?:[:h]\d\d|\s?[ap]\.?\s?m\b))", " a "),
+    (
+        r"(?<=\d)\s?[-–—]\s?(?=\d{1,2}(?:[:h]\d\d|\s?[ap]\.?\s?m\b))",
+        lambda m: f" {between(m.string[: m.start()])} ",
+    ),
     (rf"(?<![\w.,:])(\d{{1,2}}):(\d\d)(?::(\d\d))?(?![\w:])(?:{_HALF})?(?:\s?h(?!\w))?", _time),
     (r"(?<![\w.,:])(\d{1,2})h([0-5]\d)()()(?!\w)", _time),
     (r"(?<![\w.,:])(\d{1,2})\.(\d\d)()()\s?h(?!\w)", _time),
@@ -271,7 +276,11 @@ _WRITTEN: tuple[Rule, ...] = (
     (r"(?<=\d):(?=\d)", " a "),
     (r"(\d*)\s?([¼-¾⅐-⅞])", _vulgar),
     (r"(?<![\w/.,])(\d+ )?(\d{1,3})/(\d{1,3})(?![\w/]|[.,]\d)", _fraction),
-    (rf"{_N}({NUMBER})(\s?[-–—−]\s?)(?=[-−]?({NUMBER}))", _between),
+    (
+        rf"{_N}({NUMBER})(?:\s?({ANY_UNIT}|{CURRENCY}))?(\s?[-–—−]\s?)"
+        rf"(?=(?:[-−]|{CURRENCY}\s?)?({NUMBER})(?(2)\s?\2(?!\w)))",
+        _between,
+    ),
     (r"(?<=[%°CFa-z])\s?–\s?(?=\d)", " a "),
     (r"(?<![\w)])[-−]\s?(?=(?:[$€£]\s?)?\d)", "menos "),
     (r"(?<=\d)\s?[x×*]\s?(?=\d)|(?<=\w) [x×] (?=\d)", " por "),

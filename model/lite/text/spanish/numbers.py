@@ -37,6 +37,8 @@ _FEMININE = re.compile(
 )
 _BEFORE = re.compile(r"\b(?:[Ee]l|[Dd]el|[Aa]l|día|número|año)\s$")
 """Words after which a number counts nothing."""
+_ENDS = re.compile(r"\b[Ee]ntre (?:[a-z]{2,4} )?[\d:.,h]*$")
+"""What comes before the first end of a range, or stands there with it."""
 
 
 class CountForm(StrEnum):
@@ -104,6 +106,11 @@ def form_between(before: str, digits: str, after: str) -> CountForm:
     if noun is None or _BEFORE.search(before):
         return CountForm.NOTHING
     return form_for(noun[1], digits)
+
+
+def between(before: str) -> str:
+    """Return what joins the ends of a range after the text ``before``."""
+    return "y" if _ENDS.search(before) else "a"
 
 
 def fraction(above: str, below: str) -> str:

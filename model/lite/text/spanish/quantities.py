@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from model.lite.text.quantities import Rule
-from model.lite.text.spanish.numbers import NUMBER, CountForm, form_for, number
+from model.lite.text.spanish.numbers import NUMBER, CountForm, between, form_for, number
 
 _PREFIXES = {
     **{" ": "", "k": "kilo", "K": "kilo", "M": "mega", "G": "giga", "T": "tera", "h": "hecto"},
@@ -54,9 +54,9 @@ def _either(words: Iterable[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-_ANY = _either(_UNITS)
+ANY_UNIT = _either(_UNITS)
 _UNIT = rf"(?:\s?({_either(_UNITS.keys() - _NEEDS_SPACE)})|\s({_either(_NEEDS_SPACE)}))"
-_CURRENCY = _either(_MONEY)
+CURRENCY = _either(_MONEY)
 _SCALE = r"(?:\s?(millón|millones|billones|mil|mill\.|MM|[Mk](?=\s?[€$£])))?"
 _POWERS = {"²": "cuadrado", "2": "cuadrado", "³": "cúbico", "3": "cúbico"}
 
@@ -112,33 +112,34 @@ def _amount(digits: str, scale: str | None, sign: str) -> str:
 
 def _range(match: re.Match[str]) -> str:
     sign, low, high, scale = match.groups()
-    return f"{number(low)} a {_amount(high, scale, sign)}"
+    to = between(match.string[: match.start()])
+    return f"{number(low)} {to} {_amount(high, scale, sign)}"
 
 
 QUANTITIES: tuple[Rule, ...] = (
-    (rf"(?:US)?\$\s?(?={NUMBER} ?(?:{_CURRENCY}))", ""),
-    (rf"({_CURRENCY})\s?({NUMBER}) a (?:{_CURRENCY})?({NUMBER}){_SCALE}(?!\w)", _range),
+    (rf"(?:US)?\$\s?(?={NUMBER} ?(?:{CURRENCY}))", ""),
+    (rf"({CURRENCY})\s?({NUMBER}) a (?:{CURRENCY})?({NUMBER}){_SCALE}(?!\w)", _range),
     (
-        rf"(?<!\w)({_CURRENCY})\s?({NUMBER}){_SCALE}(?!\w)",
+        rf"(?<!\w)({CURRENCY})\s?({NUMBER}){_SCALE}(?!\w)",
         lambda m: _amount(m[2], m[3], m[1]),
     ),
     (
-        rf"(?<![\w.,])({NUMBER}){_SCALE}\s?(?:de )?({_CURRENCY})(?!\w)",
+        rf"(?<![\w.,])({NUMBER}){_SCALE}\s?(?:de )?({CURRENCY})(?!\w)",
         lambda m: _amount(m[1], m[2], m[3]),
     ),
     (
-        rf"(?<![\w.,])({NUMBER}){_UNIT}([²³]|[23](?!\w))?(?:\s?/\s?({_ANY}|[a-záéíóúñ]+)([²³])?)?"
+        rf"(?<![\w.,])({NUMBER}){_UNIT}([²³]|[23](?!\w))?(?:\s?/\s?({ANY_UNIT}|[a-záéíóúñ]+)([²³])?)?"
         r"(?![\w²³])(?:\.(?= [a-z]))?",
         _unit,
     ),
     (r"(?<=\d)k(?!\w)", " mil"),
-    (rf"({_CURRENCY})(?!\w)", lambda m: f" {plural(_MONEY[m[1]][0])} "),
+    (rf"({CURRENCY})(?!\w)", lambda m: f" {plural(_MONEY[m[1]][0])} "),
     (
         r"(?<![\w/])(km|m)/([hs])(?!\w)",
         lambda m: f"{plural(_UNITS[m[1]])} por {_UNITS[m[2]]}",
     ),
     (
-        rf"(?<=[a-záéíóú])\s?/\s?({_ANY}|día|hora|mes|año|semana|noche|persona|kilo|litro)(²?)(?!\w)",
+        rf"(?<=[a-záéíóú])\s?/\s?({ANY_UNIT}|día|hora|mes|año|semana|noche|persona|kilo|litro)(²?)(?!\w)",
         lambda m: f" por {_raised(m[1], m[2])}",
     ),
     (r"(?<=\bde )(km|kg|cm|ha)(²?)(?!\w)", lambda m: plural(_raised(m[1], m[2]))),

@@ -67,7 +67,7 @@ from model.lite.text.speakable import speakable
             "2,5 millones de €, 3 M€, £200",
             "dos coma cinco millones de euros, tres millones de euros, doscientas libras",
         ),
-        ("entre €10-20", "entre diez a veinte euros"),
+        ("entre €10-20", "entre diez y veinte euros"),
         ("-5 °C, 21 ºC y 1 °", "menos cinco grados Celsius, veintiún grados Celsius y un grado"),
         (
             "120 km/h, 5 km, 2 kg y 1 m",
@@ -88,6 +88,14 @@ from model.lite.text.speakable import speakable
         ("2½ tazas, 1 1/2 horas, 1/12", "dos y media tazas, una y media horas, un doceavo"),
         ("sacó 23/38, 17/20", "sacó veintitrés sobre treinta y ocho, diecisiete sobre veinte"),
         ("15/16, 3/17 del total", "quince dieciseisavos, tres diecisieteavos del total"),
+        ("entre $5-$7", "entre cinco y siete dólares"),
+        ("10€-20€, 5 kg - 10 kg", "diez a veinte euros, cinco a diez kilogramos"),
+        ("100 € - 20 €", "cien menos veinte euros"),
+        ("entre las 10:00-12:00", "entre las diez y doce"),
+        (
+            "entre un 10-20 % o 10 %-20 %",
+            "entre un diez y veinte por ciento o diez a veinte por ciento",
+        ),
         ("Llama al 600 123 456.", "Llama al seis cero cero, uno dos tres, cuatro cinco seis."),
         ("+34 91 123 45 67", "más tres cuatro, nueve uno, uno dos tres, cuatro cinco, seis siete"),
         (

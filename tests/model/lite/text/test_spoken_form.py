@@ -401,6 +401,10 @@ I got 23/38 right, or 17/20. | I got twenty three over thirty eight right, or se
 x = 5/11, a 1/20 chance | x equals five over eleven, a one twentieth chance
 3 5/17, 23/38 of a mile | three and five seventeenths, twenty three thirty eighths of a mile
 On 5/7, or 3/13 at 5, by 1/3 | On May seventh, or March thirteenth at five, by one third
+between €10-20, $10-$20 | between ten and twenty euros, ten to twenty dollars
+between 5-10 minutes | between five and ten minutes
+between 5 kg-10 kg | between five kilograms and ten kilograms
+between 200-100 | between two hundred and one hundred
 +1-212-555-0147 24/7 | plus one two one two five five five oh one four seven twenty four seven
 Dial 911, or 112 in the EU. | Dial nine one one, or one one two in the EU.
 """
