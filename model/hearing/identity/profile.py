@@ -8,6 +8,7 @@ with noise, so what is asked of it does too: ``covo bench speakers`` measures :d
 from __future__ import annotations
 
 import threading
+from collections import deque
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,15 @@ PER_DB = 0.025
 
 LONG_ENOUGH_S = THRESHOLDS[-1][0]
 """More speech than this tells no more."""
+
+REMEMBERED_S = 1.2
+"""Least speech by which somebody else's voice is remembered."""
+
+OTHERS = 8
+"""Pieces of other people's speech to remember."""
+
+NEARER = 0.05
+"""How much more like one of these than like the user's an unclear voice is if it is not theirs."""
 
 
 class SpeakerEmbedder(Protocol):
@@ -113,6 +123,7 @@ class SpeakerProfile:
         self._speech = np.zeros(0, np.float32)
         self._told = 0  # how much of it was returned
         self._above_noise = np.inf
+        self._others: deque[Embedding] = deque(maxlen=OTHERS)
         self.voice: Embedding | None = None
         """The user's voice, once it is known."""
 
@@ -134,22 +145,32 @@ class SpeakerProfile:
         self._told = len(self._speech)
         return self._speech
 
+    def remember_other(self, voice: Embedding, length: float) -> None:
+        """Remember ``voice``, heard for ``length`` seconds, as somebody else's."""
+        if length >= REMEMBERED_S:
+            self._others.append(voice)
+
     def likeness(self, voice: Embedding) -> float:
         """Return the likeness of ``voice`` to the user's, in [-1, 1]; 1 while that is unknown."""
-        if self.voice is None:
-            return 1.0
-        one, other = voice - self._middle, self.voice - self._middle
-        return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
+        return 1.0 if self.voice is None else self._likeness(voice, self.voice)
 
     def whose(self, voice: Embedding, length: float, above_noise: float) -> Whose:
         """Return whose ``voice`` is, heard for ``length`` seconds, so many dB ``above_noise``.
 
-        It is hard to tell if it would do for so much speech and not for more.
+        It is hard to tell if it would do for so much speech and not for more. Then it is somebody
+        else's if it is more like a voice that is remembered as such.
         """
         likeness, ratio = self.likeness(voice), min(self._above_noise, above_noise)
-        if likeness < threshold(length, ratio):
+        if likeness >= threshold(LONG_ENOUGH_S, ratio):
+            return Whose.USER
+        other = max((self._likeness(voice, other) for other in self._others), default=-1.0)
+        if likeness < threshold(length, ratio) or other > likeness + NEARER:
             return Whose.OTHER
-        return Whose.USER if likeness >= threshold(LONG_ENOUGH_S, ratio) else Whose.UNCLEAR
+        return Whose.UNCLEAR
+
+    def _likeness(self, voice: Embedding, to: Embedding) -> float:
+        one, other = voice - self._middle, to - self._middle
+        return float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
 
 
 def threshold(length: float, above_noise: float) -> float:

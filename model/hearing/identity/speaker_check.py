@@ -105,7 +105,10 @@ class SpeakerCheck:
         notices = self._question.poll(now) + self._learning.poll(now)
         if self._question.answer is not None:
             voice, length = self._question.answer, seconds(self._length)
-            self._tell(self._profile.whose(voice, length, self._above_noise))
+            whose = self._profile.whose(voice, length, self._above_noise)
+            if whose is Whose.OTHER:
+                self._profile.remember_other(voice, length)
+            self._tell(whose)
             self._question.drop()
         if self._learning.answer is not None:
             if self._profile.voice is None:

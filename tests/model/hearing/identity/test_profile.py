@@ -10,6 +10,7 @@ from model.hearing.identity.profile import (
     LONG_ENOUGH_S,
     PER_DB,
     QUIET_DB,
+    REMEMBERED_S,
     THRESHOLDS,
     Embedding,
     SpeakerProfile,
@@ -104,3 +105,27 @@ def test_less_is_asked_in_noise_of_the_profile_or_of_the_speech() -> None:
     assert quiet.whose(alike, 2.0, 60.0) is Whose.OTHER
     assert quiet.whose(alike, 2.0, noisy_db) is Whose.UNCLEAR
     assert noisy.whose(alike, 2.0, 60.0) is Whose.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("heard", "likeness", "whose"),
+    [
+        (REMEMBERED_S, 0.5, Whose.OTHER),
+        (REMEMBERED_S, 0.61, Whose.USER),  # surely
+        (REMEMBERED_S - 0.1, 0.5, Whose.UNCLEAR),  # too short to be remembered
+    ],
+)
+def test_an_unclear_voice_is_the_one_remembered_as_somebody_elses(
+    heard: float, likeness: float, whose: Whose
+) -> None:
+    profile = SpeakerProfile()
+    profile.voice = USER
+    profile.remember_other(voice_at(0.3), heard)
+    assert profile.whose(voice_at(likeness), 1.0, QUIET_DB) is whose
+
+
+def test_an_unclear_voice_is_not_one_that_it_is_less_like() -> None:
+    profile = SpeakerProfile()
+    profile.voice = USER
+    profile.remember_other(voice_at(-0.6), 4.0)
+    assert profile.whose(voice_at(0.5), 1.0, QUIET_DB) is Whose.UNCLEAR

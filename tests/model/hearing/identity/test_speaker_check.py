@@ -37,7 +37,7 @@ def turn(number: int, seconds: float) -> OpenTurn:
 
 
 def test_what_was_hard_to_tell_is_told_when_the_speech_ends_with_it() -> None:
-    somebody_else, unclear = 0.0, 0.55
+    somebody_else, unclear = -0.6, 0.55
     embedder = Listed(somebody_else, unclear, unclear)
     check = SpeakerCheck(embedder, VirtualExecutor(FakeClock()))
     check.learn(0, turn(1, 3.6))
@@ -48,3 +48,15 @@ def test_what_was_hard_to_tell_is_told_when_the_speech_ends_with_it() -> None:
     assert check.other(turn(2, 2.4)) is False
     assert check.other(turn(3, 2.4)) is None
     assert embedder.left == []
+
+
+def test_what_is_hard_to_tell_is_somebody_elses_whose_voice_it_has() -> None:
+    somebody_else, alike = 0.3, 0.5
+    embedder = Listed(somebody_else, alike)
+    check = SpeakerCheck(embedder, VirtualExecutor(FakeClock()))
+    check.learn(0, turn(1, 3.6))
+    check.poll(1)
+    for number in (2, 3):
+        check.ask(0, turn(number, 1.2), samples(1.2), ended=True)
+        check.poll(1)
+        assert check.other(turn(number, 1.2))
