@@ -4,7 +4,8 @@
 the words can be recognised, enough speech makes the speaker stand still, and the words decide
 whether the reply goes on from there or stops. Where they cannot, the length of the speech decides.
 Speech well below the user's level, or in another voice, is someone else's, unless it is a short
-command. While the voice is still to be told, the reply stands still instead of stopping.
+command. While the voice is still to be told, the reply stands still instead of stopping. A reply
+that has only just begun stands still at once: the user may be going on with the turn.
 """
 
 from __future__ import annotations
@@ -87,15 +88,22 @@ def judge(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
         act = Act.WAIT if speech.silence < patience else Act.RESUME
         below = f"somebody else, {-speech.level:.0f} dB below you"
         return OverlapVerdict(act, below if far or quiet else SOMEBODY_ELSE)
+    verdict = _judge_users(speech, s)
+    waits_for_voice = speech.voice_coming and not _is_command(speech)
+    if (verdict.act is Act.STOP and waits_for_voice) or (
+        verdict.act is Act.WAIT and speech.goes_on
+    ):
+        return OverlapVerdict(Act.HOLD, verdict.reason)
+    return verdict
+
+
+def _judge_users(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:
     if speech.voiced < s.min_speech:
         # Too short for a turn: not worth stopping the reply.
         act = Act.WAIT if speech.silence < s.barge_in_release else Act.RESUME
         return OverlapVerdict(act, f"only {speech.voiced:.2f} s of speech")
     by_words = _judge_words(speech) if speech.recognized else None
-    verdict = by_words or _judge_length(speech, s)
-    if verdict.act is Act.STOP and speech.voice_coming and not _is_command(speech):
-        return OverlapVerdict(Act.HOLD, verdict.reason)
-    return verdict
+    return by_words or _judge_length(speech, s)
 
 
 def _judge_length(speech: OverlapEvidence, s: TurnSettings) -> OverlapVerdict:

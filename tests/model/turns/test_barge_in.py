@@ -66,6 +66,13 @@ def test_one_word_is_enough_where_the_turn_may_not_have_been_over():
     assert act(0.4, silence=0.2, text="yeah", goes_on=True) is Act.RESUME
 
 
+def test_a_reply_that_has_only_just_begun_stands_still_at_the_first_sound():
+    assert act(0.08, recognized=True, goes_on=True) is Act.HOLD
+    assert act(0.08, recognized=True) is Act.WAIT
+    assert act(0.08, silence=0.4, recognized=True, goes_on=True) is Act.RESUME
+    assert act(0.08, recognized=True, goes_on=True, level=-10.0) is Act.WAIT
+
+
 def test_the_assistant_s_own_words_are_an_echo():
     reply = "It is a long way, but the train stops there."
     own = phrases_of("en").over_a_reply("Stops there", reply)

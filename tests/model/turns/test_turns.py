@@ -94,6 +94,8 @@ def test_going_on_just_as_the_reply_begins_takes_it_back():
         *(USER_SPEAKING, THINKING, SPEAKING, INTERRUPTED),
         *(USER_SPEAKING, THINKING, SPEAKING, LISTENING),
     ]
+    assert log.level(1.72, 1.8) > 0.0
+    assert log.level(1.94, 3.3) == 0.0
     assert {e.turn for e in log.of(UserTranscript)} == {1}
     assert len(fake.history) == 1
     assert np.count_nonzero(fake.turns[-1].audio) == 2 * USER_RATE
