@@ -19,8 +19,8 @@ from covo_cli.bench.speech import PERSON_DB
 from covo_cli.endings.examples import CUT, Example
 from model.hearing.recognition import Recognizer
 from model.lite.synthesizer import Synthesizer
+from model.turns.end_of_turn import SOUND_AFTER_S
 from model.turns.endings.models import EndOfTurnModel, Outlook, OutlookModel
-from model.turns.turn_settings import PATIENCE
 
 _BEFORE_S = 0.4
 _PAUSE_S = 0.8
@@ -107,7 +107,7 @@ def _said(
         speech = resample(np.concatenate(list(stream(line))), ASSISTANT_RATE, USER_RATE / speed)
         begin, end = span_of_sound(speech)
         parts += [speech[begin:end], np.zeros(samples(_PAUSE_S), np.float32)]
-    parts[-1] = parts[-1][: samples(PATIENCE["normal"].speculate_after)]
+    parts[-1] = parts[-1][: samples(SOUND_AFTER_S)]
     if example.until < 1.0:
         parts[-2] = _cut(parts[-2], example.until)
     said = at_level(np.concatenate(parts), PERSON_DB)

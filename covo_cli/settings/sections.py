@@ -136,7 +136,7 @@ class TurnOptions:
         0.2, "Seconds of speech below which a sound is ignored.", within=(0.02, 2.0)
     )
     speculate_after: float = setting(
-        0.12, "Seconds of silence after which a reply is begun in advance.", within=(0.02, 5.0)
+        0.08, "Seconds of silence after which a reply is begun in advance.", within=(0.02, 5.0)
     )
     barge_in: bool = setting(
         True,

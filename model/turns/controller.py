@@ -123,7 +123,7 @@ class TurnTakingEngine:
             self._along: OpenTurn | None = None  # answered along with what was asked for last
             self._state: ConversationState = Listening()
             recognition = Recognition(recognizer, executor, samples(s.partial_every))
-            probe = EndOfTurnProbe(end_of_turn, outlook, executor, samples(s.speculate_after))
+            probe = EndOfTurnProbe(end_of_turn, outlook, executor)
             hearing = Hearing(detector, s)
             speakers = SpeakerCheck(speaker_embedder, executor)
             humming = Backchannels(generator, executor, s.humming)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from audio_io.clock import samples
 from model.events import Notice
 from model.hearing.languages import WITHOUT_SPACES
 from model.hearing.open_turn import OpenTurn
@@ -17,15 +18,18 @@ from model.turns.phrases import Phrases
 
 SOUND_LANE, OUTLOOK_LANE = "end of turn", "end of the words"
 
+SOUND_AFTER_S = 0.12
+"""Silence after which the sound is judged: it was trained on short ones, and the weights with this
+one."""
+
 _AHEAD = 6
 """Words to read ahead at once: a reading takes a core 12 ms, and 7 ms more for each word, and what
 is left to read at the end is read while the reply is begun."""
 
 
 class EndOfTurnProbe:
-    """Asks about each silence: ``sound`` once, after ``first`` user samples, because it was trained
-    on short silences, and ``outlook`` when the words are known. What a missing or failing model
-    would tell stays unknown.
+    """Asks about each silence: ``sound`` once, after :data:`SOUND_AFTER_S`, and ``outlook`` when
+    the words are known. What a missing or failing model would tell stays unknown.
 
     While the user speaks, ``outlook`` reads the partial words ahead: a language model then only has
     to read what is new."""
@@ -35,11 +39,9 @@ class EndOfTurnProbe:
         sound: EndOfTurnModel | None,
         outlook: OutlookModel | None,
         executor: Executor,
-        first: int,
     ) -> None:
         self._sound_model = sound
         self._outlook_model = outlook
-        self._first = first
         self._asked_of = (0, 0)  # the turn, and where its speech ended
         self._sound_asked = self._outlook_asked = False
         self._sound: Question[float] = Question(
@@ -87,9 +89,9 @@ class EndOfTurnProbe:
             self.forget()
             self._asked_of = (turn.number, turn.end_of_speech)
         notices = self._sound.poll(now) + self._outlook.poll(now)
-        if self._sound_model is not None and not self._sound_asked and silence >= self._first:
-            self._sound_asked = True
-            model, audio = self._sound_model, turn.audio()
+        model = self._sound_model
+        if model is not None and not self._sound_asked and silence >= samples(SOUND_AFTER_S):
+            self._sound_asked, audio = True, turn.audio()
             self._sound.ask(now, lambda: model.probability(audio))
         if self._outlook_model is not None and not self._outlook_asked and answer is not None:
             self._ask_outlook(now, self._outlook_model, answer, before)

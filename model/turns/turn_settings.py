@@ -85,10 +85,10 @@ PATIENCE = {
         silence_finished=0.2,
         silence_statement=0.6,
         silence_unfinished=1.5,
-        speculate_after=0.1,
+        speculate_after=0.08,
         barge_in_confirm=0.2,
     ),
-    "normal": TurnSettings(speculate_after=0.12, barge_in_confirm=0.25),
+    "normal": TurnSettings(speculate_after=0.08, barge_in_confirm=0.25),
     "patient": TurnSettings(
         silence=1.2,
         silence_finished=0.8,

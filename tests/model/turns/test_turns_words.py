@@ -272,7 +272,7 @@ def test_the_model_is_asked_once_in_each_silence():
 
     said = Script().say("anything", 1.0)
     converse(said, silence(0.5), said, silence(6), end_of_turn=ear)
-    assert [n / USER_RATE for n in ears[0].lengths] == pytest.approx([1.16, 2.66], abs=0.021)
+    assert [n / USER_RATE for n in ears[0].lengths] == pytest.approx([1.12, 2.62], abs=0.021)
 
 
 def test_a_broken_model_is_told_of_once_and_done_without():

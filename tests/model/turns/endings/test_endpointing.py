@@ -142,5 +142,5 @@ def test_presets_get_more_patient_in_every_number():
 def test_a_silence_that_is_set_holds_for_finished_turns_and_never_shortens_the_others():
     s = with_patience("normal", silence=2.5)
     assert (s.silence_finished, s.silence_statement, s.silence_unfinished) == (2.5, 2.5, 2.8)
-    both = with_patience("eager", silence=1.0, silence_finished=0.1)
-    assert (both.silence, both.silence_finished, both.speculate_after) == (1.0, 0.1, 0.1)
+    both = with_patience("eager", silence=1.0, silence_finished=0.05)
+    assert (both.silence, both.silence_finished, both.speculate_after) == (1.0, 0.05, 0.05)
