@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from model.lite.text.chinese_form import chinese_form
@@ -22,16 +23,31 @@ FIRST_WORDS = 3
 """Number of words at the start of a turn that :func:`first_words_lost` looks for."""
 
 
+@dataclass(frozen=True, slots=True)
+class WordErrors:
+    """Errors per meant word: of all kinds, and those that are a word too many (``inserted``)."""
+
+    rate: float
+    inserted: float
+
+
 def word_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
     """Return errors per meant word for pairs (meant, understood), skipping those without words."""
+    return word_errors(pairs).rate
+
+
+def word_errors(pairs: Sequence[tuple[str, str]]) -> WordErrors:
+    """Return the errors in pairs (meant, understood), skipping those without words."""
     import jiwer
 
     normalize = _normalizer()
     normal = [(normalize(meant), normalize(understood)) for meant, understood in pairs]
     kept = [(meant, understood) for meant, understood in normal if re.search(r"\w", meant)]
     if not kept:
-        return 0.0
-    return float(jiwer.wer([meant for meant, _ in kept], [heard for _, heard in kept]))
+        return WordErrors(0.0, 0.0)
+    found = jiwer.process_words([meant for meant, _ in kept], [heard for _, heard in kept])
+    meant_words = found.hits + found.substitutions + found.deletions
+    return WordErrors(float(found.wer), found.insertions / meant_words)
 
 
 def first_words_lost(meant: str, understood: str) -> tuple[int, int]:

@@ -59,10 +59,13 @@ def measure(
     save_json(json_file, figures)
     groups = figures["utterances"]
     table = Table(
-        "Word error rate", *(f"{name} ({groups[name]['words']} words)" for name in groups)
+        "Words wrong, of them too many",
+        *(f"{name} ({groups[name]['words']} words)" for name in groups),
     )
     for name, rates in figures["word_error_rate"].items():
-        table.add_row(name, *(f"{100 * rates[group]:.1f} %" for group in groups))
+        inserted = figures["inserted_words"][name]
+        shares = (f"{100 * rates[group]:.1f} % ({100 * inserted[group]:.1f})" for group in groups)
+        table.add_row(name, *shares)
     PlainConsole().print(table)
 
 

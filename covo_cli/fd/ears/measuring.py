@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from audio_io.clock import USER_RATE
 from audio_io.signal import Audio
 from covo_cli.bench.figures import machine
-from covo_cli.bench.words import word_error_rate
+from covo_cli.bench.words import word_errors
 from covo_cli.fd.ears.utterances import Utterance
 from model.duplex.making.whisper import causal_encoder, read_whisper_encoder
 from model.duplex.network.encoder import StreamingEncoder
@@ -94,7 +94,8 @@ def measure_encoder(
     trained: Path | None,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Let each encoder hear ``utterances``; return the word error rates by group.
+    """Let each encoder hear ``utterances``; return the word error rates by group, and the share in
+    them of words too many: the decoder repeats itself where it hears no end.
 
     Raises: WeightsError, RecognizerError.
     """
@@ -106,10 +107,13 @@ def measure_encoder(
                 hears[name] = ears.causal(chunk, back, which)
     groups = list(dict.fromkeys(one.group for one in utterances))
     rates: dict[str, dict[str, float]] = {}
+    inserted: dict[str, dict[str, float]] = {}
     for name, hear in hears.items():
         progress(name)
         read = _read(ears, hear, utterances)
-        rates[name] = {group: round(word_error_rate(read[group]), 4) for group in groups}
+        errors = {group: word_errors(read[group]) for group in groups}
+        rates[name] = {group: round(found.rate, 4) for group, found in errors.items()}
+        inserted[name] = {group: round(found.inserted, 4) for group, found in errors.items()}
     return {
         "machine": machine(),
         "utterances": {
@@ -121,6 +125,7 @@ def measure_encoder(
             for group in groups
         },
         "word_error_rate": rates,
+        "inserted_words": inserted,
     }
 
 

@@ -35,6 +35,11 @@ _NOISE_DB = -12.0
 _BEFORE_S = 0.3
 _SPEEDS = (0.85, 1.2)
 _GAPS_S = (0.2, 1.5)
+_OVER = 0.5
+"""Share of the pieces in which nothing follows the last utterance, so that the end is learnt: at an
+end that it does not hear, Whisper's decoder repeats what it has read."""
+_OVER_S = 0.5
+"""Least silence there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +89,12 @@ def draw_piece(
 ) -> Audio:
     """Return ``length`` samples in which utterances follow each other somewhere."""
     whole, at = np.zeros(length, np.float32), samples(random.uniform(0.0, _BEFORE_S))
+    until = length - samples(_OVER_S) if random.random() < _OVER else length
     while at < length:
-        said = read_audio(sounds[int(random.integers(len(sounds)))], USER_RATE)[: length - at]
-        whole[at : at + len(said)] = said
+        said = read_audio(sounds[int(random.integers(len(sounds)))], USER_RATE)
+        if until < length and whole.any() and at + len(said) > until:
+            break
+        whole[at : at + len(said)] = said[: length - at]
         at += len(said) + samples(random.uniform(*_GAPS_S))
     return in_a_place(whole, place, (), (), random)
 

@@ -17,9 +17,10 @@ from safetensors.torch import load_file
 from audio_io.clock import USER_RATE
 from audio_io.files import write_audio
 from covo_cli.errors import CliError
+from covo_cli.fd.ears import utterances
 from covo_cli.fd.ears.measuring import WhisperEars, hear_in_chunks, measure_encoder
 from covo_cli.fd.ears.training import ENCODER, EarsTrainer, EarsTraining
-from covo_cli.fd.ears.utterances import OTHER_VOICES, UNSEEN, measured_utterances
+from covo_cli.fd.ears.utterances import OTHER_VOICES, UNSEEN, draw_piece, measured_utterances
 from covo_cli.fd.recipe import default_sound
 from covo_cli.settings.settings import load_settings, models_dir
 from model.covo.config.network_config import EncoderConfig
@@ -193,6 +194,11 @@ def test_errors_are_counted_by_group():
     assert rates["30 s, both directions"] == {"synthetic": 0.0, "synthetic, noise at 12 dB": 0.0}
     assert rates["160 ms, 5 s back"]["synthetic"] > 0.5
     assert rates["320 ms, 10 s back, trained"]["synthetic"] == 0.0
+    looped = [f"{one.text} {one.text}" for one in spoken]
+    again = measure_encoder(EarsOfAList(looped), spoken, Path("weights"), lambda stage: None)
+    trained = "160 ms, 5 s back, trained"
+    assert again["word_error_rate"][trained] == again["inserted_words"][trained]
+    assert set(again["inserted_words"][trained].values()) == {1.0}
     assert figures["utterances"]["synthetic"]["count"] == 2
 
 
@@ -201,6 +207,16 @@ def say_low(voice: str, text: str) -> np.ndarray:
 
 
 # The training
+
+
+def test_half_of_the_pieces_end_with_silence_behind_a_whole_utterance(tmp_path, monkeypatch):
+    monkeypatch.setattr(utterances, "in_a_place", lambda piece, *place: piece)
+    for number, seconds in enumerate((0.7, 1.6)):
+        write_audio(tmp_path / f"{number}.wav", np.ones(round(seconds * USER_RATE)), USER_RATE)
+    sounds, random = sorted(tmp_path.iterdir()), np.random.default_rng(1)
+    pieces = [draw_piece(sounds, 5 * USER_RATE, default_sound(), random) for _ in range(60)]
+    silent = [len(piece) - np.flatnonzero(piece)[-1] for piece in pieces]
+    assert 28 < sum(length > USER_RATE // 2 for length in silent) < 45  # without, 9
 
 
 TINY = EarsTraining(
