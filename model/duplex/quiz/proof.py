@@ -58,7 +58,7 @@ class ProofSize:
 
     teacher: TeacherTraining = field(default_factory=TeacherTraining)
     dialogues: int = 1000
-    steps: int = 500
+    steps: int = 700
     short_steps: int = 300
     """For controls that only have to learn to behave."""
     trials: int = 150
