@@ -42,7 +42,7 @@ class TurnSettings:
     speech that stops it while the words are unknown. ``barge_in_release``: silence after which the
     reply goes on. ``barge_in_quiet``: speech this many dB below the user's level is someone else's
     unless a command such as "stop"; ``barge_in_below``: even then. ``continuation``: speech before
-    this much of a reply was heard continues the turn.
+    this much of a reply was heard continues the turn, and makes the speaker stand still at once.
 
     ``threshold``: the detector's probability from which sound is speech. ``answers``: whether a
     turn that is over is answered; otherwise it waits for :class:`model.engine.AnswerNow`.

@@ -94,8 +94,8 @@ def measure_encoder(
     trained: Path | None,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Let each encoder hear ``utterances``; return the word error rates by group, and the share in
-    them of words too many: the decoder repeats itself where it hears no end.
+    """Let each encoder hear ``utterances``; return the word error rates by group, and those of
+    words too many alone: the decoder repeats itself where it hears no end.
 
     Raises: WeightsError, RecognizerError.
     """

@@ -89,10 +89,10 @@ def draw_piece(
 ) -> Audio:
     """Return ``length`` samples in which utterances follow each other somewhere."""
     whole, at = np.zeros(length, np.float32), samples(random.uniform(0.0, _BEFORE_S))
-    until = length - samples(_OVER_S) if random.random() < _OVER else length
+    over, last_end = random.random() < _OVER, length - samples(_OVER_S)
     while at < length:
         said = read_audio(sounds[int(random.integers(len(sounds)))], USER_RATE)
-        if until < length and whole.any() and at + len(said) > until:
+        if over and whole.any() and at + len(said) > last_end:
             break
         whole[at : at + len(said)] = said[: length - at]
         at += len(said) + samples(random.uniform(*_GAPS_S))
