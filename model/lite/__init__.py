@@ -34,7 +34,7 @@ class ChatLimits:
     timeout: float = 180.0
 
 
-CHAT_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+CHAT_FILE = "SmolLM2-135M-Instruct.Q8_0.gguf"
 
 
 def build_cascade(

@@ -98,13 +98,20 @@ def writing(folder: Path) -> Iterator[None]:
 def written_whole(target: Path) -> Iterator[Path]:
     """Yield an empty file that becomes ``target`` when the block succeeds. Raises: OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=target.parent)
+    with temporary_file(target.parent) as written:
+        yield written
+        written.chmod(0o644)
+        written.replace(target)
+
+
+@contextmanager
+def temporary_file(folder: Path) -> Iterator[Path]:
+    """Yield an empty file in ``folder`` and delete it afterwards. Raises: OSError."""
+    descriptor, name = tempfile.mkstemp(prefix=".new-", dir=folder)
     written = Path(name)
     try:
         os.close(descriptor)
         yield written
-        written.chmod(0o644)
-        written.replace(target)
     finally:
         written.unlink(missing_ok=True)
 

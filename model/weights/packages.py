@@ -119,7 +119,7 @@ class WeightStore:
         if not wanted:
             return []
         # The wheels of one piece at a time lie beside the extracted files.
-        need = sum(p.size for p in wanted) + max(p.download for p in wanted) + _SPARE
+        need = sum(p.size for p in wanted) + max(p.most_aside for p in wanted) + _SPARE
         check_space(self.folder, need, "this pull")
         with writing(self.folder), locked(self.folder.parent, self.folder.name, progress):
             wanted = self.to_pull()  # another process may have pulled meanwhile

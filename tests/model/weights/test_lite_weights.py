@@ -265,7 +265,7 @@ def test_a_cancelled_answer_ends_at_once_and_its_model_is_free_for_the_next(
 
 def test_the_chat_model_of_the_user(store: WeightStore, tmp_path: Path) -> None:
     mine = tmp_path / "mine.gguf"
-    mine.symlink_to(store.path("smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf"))
+    mine.symlink_to(store.path("smollm2-135m", "SmolLM2-135M-Instruct.Q8_0.gguf"))
     cascade = build_cascade(
         store,
         VoiceStore(None).get,
