@@ -164,8 +164,9 @@ def _judge(c: TurnContext, state: UserSpeaking, silence: int) -> ConversationSta
     phrases = c.phrases and c.phrases.of(state.answer.language if state.answer else "")
     evidence = _evidence(c, state, phrases, silence)
     verdict = endpointing.judge(evidence, s)
-    if state.answer is not None and (verdict.over or not state.answer.words_coming):
-        # The words are needed first, and want all cores.
+    known = state.answer is not None and not state.answer.words_coming
+    if verdict.over or (known and silence >= samples(s.silence_finished)):
+        # Not sooner: the words and the beginning of the reply are needed first, and want all cores.
         c.speakers.ask(c.now, turn, turn.voiced, ended=True)
     if verdict.over and c.speakers.pending:
         return state
