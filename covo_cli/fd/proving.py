@@ -22,7 +22,7 @@ def prove(
 ) -> None:
     """Prove the recipe on a small world, from the teacher to the student.
 
-    Takes about 15 minutes on two cores. Exits with 1 if a goal is missed.
+    Takes 10 to 15 minutes on two cores. Exits with 1 if a goal is missed.
     """
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
