@@ -20,16 +20,18 @@ SPEECH_TOKENS_PER_S = 4.0
 ENOUGH_TOKENS_PER_S = 2 * SPEECH_TOKENS_PER_S
 """Twice the rate of speech, because hearing and speaking need the same cores."""
 
+EMBEDDED_PARAMETERS = 134_515_008
+"""Of SmolLM2-135M."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeasuredMachine:
     """Physical cores for a chat model, bytes of memory, and the tokens per second that the
-    embedded chat model of ``size`` bytes writes."""
+    embedded chat model writes."""
 
     cores: int
     free: int
     total: int
-    size: int
     speed: float
 
 
@@ -63,20 +65,21 @@ def measured(weights: WeightStore) -> MeasuredMachine:
     path = weights.path("smollm2-135m", CHAT_FILE)
     memory, cores = psutil.virtual_memory(), own_cores()
     speed = writing_speed(path, threads=cores)
-    return MeasuredMachine(cores, memory.available, memory.total, path.stat().st_size, speed)
+    return MeasuredMachine(cores, memory.available, memory.total, speed)
 
 
 def suggestions(models: Iterable[ModelStatus], machine: MeasuredMachine) -> tuple[Suggestion, ...]:
     """Judge the chat models among ``models``, the smallest first.
 
-    Each token reads all weights once, so the speed is taken to fall as the size grows.
+    Each token takes all weights once, so the speed is taken to fall as their number grows. How they
+    are quantised matters less: SmolLM2 writes 73 tokens/s in Q4_1, 82 in Q8_0 and 101 in Q4_0.
     """
     judged = []
     for status in models:
         if status.model.use is ModelUse.CHAT:
             size = status.size or status.model.about
             need = chat_memory(size) + LITE_MEMORY
-            speed = machine.speed * machine.size / size
+            speed = machine.speed * EMBEDDED_PARAMETERS / status.model.parameters
             judged.append(Suggestion(status, speed, need, need <= machine.free))
     return tuple(sorted(judged, key=lambda one: one.memory))
 
@@ -96,7 +99,8 @@ def suggestion_lines(machine: MeasuredMachine, judged: Sequence[Suggestion]) -> 
     yield (
         f"Fast enough is {ENOUGH_TOKENS_PER_S:.0f} tokens/s: twice the rate of speech (3 words or "
         f"{SPEECH_TOKENS_PER_S:.0f} tokens a second), because hearing and speaking need the same "
-        "cores. Speeds are estimated by size; memory is that of lite with the model."
+        "cores. Speeds are estimated by the number of weights; memory is that of lite with the "
+        "model."
     )
 
 

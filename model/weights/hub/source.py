@@ -87,7 +87,8 @@ class CodeSource:
 class HubModel:
     """A model that is pulled from the hub; ``code``: where the rest of its files is from.
 
-    ``about``: its size in bytes, roughly, until the hub has told it.
+    ``about``: its size in bytes, roughly, until the hub has told it. ``parameters``: of a chat
+    model.
     """
 
     name: str
@@ -98,6 +99,7 @@ class HubModel:
     code: CodeSource = CodeSource()
     use: ModelUse = ModelUse.ENGINE
     about: int = 0
+    parameters: int = 0
 
 
 def parse(text: str, path: Path = Path("model.toml")) -> HubModel:

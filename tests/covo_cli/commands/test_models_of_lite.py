@@ -219,10 +219,10 @@ def test_what_is_suggested_follows_speed_and_memory(
     assert isinstance(missing.exception, WeightsError)
     assert "covo models pull" in str(missing.exception)
     embedded = tmp_path / "embedded.gguf"
-    embedded.write_bytes(bytes(98_000))
+    embedded.touch()
     monkeypatch.setattr(WeightStore, "path", lambda self, piece, file: embedded)
-    # A thousandth of the embedded model's size, so that its speed is a thousand times higher.
-    speeds = {"two cores": 50_000.0, "a fast machine": 500_000.0}
+    # The smallest of the models has 494 million parameters, the embedded one 135.
+    speeds = {"two cores": 10 * 494 / 134.5, "a fast machine": 100 * 494 / 134.5}
     told = {}
     for name, speed in speeds.items():
         monkeypatch.setattr(suggestion, "writing_speed", lambda path, *, threads, s=speed: s)
@@ -255,5 +255,7 @@ def test_the_declared_chat_models() -> None:
     for model in hub_models():
         if model.name in names:
             assert model.hub.repo.startswith("Qwen/")
+            # 4.8 bits for a weight, and up to 8 in a small model.
+            assert 0.6 <= model.about / model.parameters <= 1.0
             assert not model.hub.lacking(names[model.name])
             assert not any(map(model.hub.wants, ["Qwen3-4B-Q4_K_S.gguf", "a/x-q4_k_m.gguf"]))
