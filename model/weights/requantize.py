@@ -20,19 +20,18 @@ def as_q8_0(source: Path, target: Path) -> None:
     from gguf.quants import dequantize, quantize
 
     reader = GGUFReader(source, "c")  # what is written to its fields stays in memory
+    arrays: list[NDArray[np.uint8]] = []
+    end = 0
+    for tensor in reader.tensors:
+        *_, kind, begin = tensor.field.parts
+        data = tensor.data
+        if tensor.tensor_type == Kind.Q4_1:
+            data = quantize(dequantize(data, Kind.Q4_1), Kind.Q8_0)
+            kind[0] = Kind.Q8_0
+        begin[0] = end
+        raw = np.frombuffer(data.tobytes(), np.uint8)
+        arrays.append(np.pad(raw, (0, -len(raw) % reader.alignment)))
+        end += len(arrays[-1])
     with target.open("wb") as out:
-        arrays: list[NDArray[np.uint8]] = []
-        end = 0
-        for tensor in reader.tensors:
-            *_, kind, begin = tensor.field.parts
-            data = tensor.data
-            if tensor.tensor_type == Kind.Q4_1:
-                data = quantize(dequantize(data, Kind.Q4_1), Kind.Q8_0)
-                kind[0] = Kind.Q8_0
-            begin[0] = end
-            raw = np.frombuffer(data.tobytes(), np.uint8)
-            arrays.append(np.pad(raw, (0, -len(raw) % reader.alignment)))
-            end += len(arrays[-1])
-        out.write(reader.data[: reader.data_offset].tobytes())
-        for array in arrays:
+        for array in (reader.data[: reader.data_offset], *arrays):
             out.write(array.tobytes())
