@@ -102,6 +102,25 @@ def test_a_turn_that_somebody_else_goes_on_is_still_the_users(script: Script) ->
     assert not log.of(TurnDiscarded)
 
 
+@pytest.mark.parametrize(("pause", "asked_about"), [(0.3, 2.2), (0.5, 1.2)])
+def test_a_short_pause_is_left_to_the_words(
+    script: Script, pause: float, asked_about: float
+) -> None:
+    """The speaker network asks for a core that the words and the reply's beginning want."""
+    embedder = LevelEmbedder()
+    converse(
+        *known(script),
+        *(script.say("i wonder what", 1.2, USER), silence(pause)),
+        *(script.say("we have for dinner tonight", 1.0, USER), silence(4)),
+        script=script,
+        recognize_cost=0.05,
+        speaker_embedder=embedder,
+    )
+    learnt, asked, *_ = embedder.lengths
+    assert learnt > samples(3.0)
+    assert asked == pytest.approx(samples(asked_about), abs=samples(0.1))
+
+
 def test_the_user_who_speaks_up_in_somebody_elses_turn_is_answered(script: Script) -> None:
     _, fake = converse(
         *known(script),
