@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 def as_q8_0(source: Path, target: Path) -> None:
     """Write the GGUF file ``source`` to ``target`` with its Q4_1 weights in Q8_0.
 
-    llama.cpp has quick kernels for Q8_0 and none for Q4_1. The weights hardly change: a value of
-    Q8_0 is off by at most 1/254 of the largest of its 32. All else is kept byte by byte, so the
+    llama.cpp has quick kernels for Q8_0 and none for Q4_1. The weights hardly change: each is off
+    by about 1/254 of the largest of its 32 at most. The metadata are kept byte by byte, and the
     same source always gives the same target. Raises: OSError, ValueError for another kind of file.
     """
     from gguf import GGMLQuantizationType as Kind
