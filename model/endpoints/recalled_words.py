@@ -7,6 +7,7 @@ import weakref
 
 from audio_io.signal import Audio
 from model.hearing.recognition import LoadableRecognizer, Transcript
+from model.jobs.channel import Cancelled, never
 
 
 class RecalledWords:
@@ -34,8 +35,8 @@ class RecalledWords:
     def close(self) -> None:
         self._recognizer.close()
 
-    def transcribe(self, audio: Audio) -> Transcript:
-        transcript = self._recognizer.transcribe(audio)
+    def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
+        transcript = self._recognizer.transcribe(audio, cancelled)
         with self._lock:
             self._known = [(sound, text) for sound, text in self._known if sound() is not None]
             self._known.append((weakref.ref(audio), transcript.text.strip()))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 from audio_io.signal import Audio
 from model.events import Notice, UserTranscript
 from model.hearing.open_turn import OpenTurn
+from model.jobs.channel import Cancelled, never
 from model.jobs.executor import Executor
 from model.jobs.question import Question
 
@@ -25,8 +27,11 @@ class Transcript:
 class Recognizer(Protocol):
     """Speech to text."""
 
-    def transcribe(self, audio: Audio) -> Transcript:
-        """Recognise ``audio`` (float32 mono 16 kHz). Thread-safe. Raises: RecognizerError."""
+    def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
+        """Recognise ``audio`` (float32 mono 16 kHz). Thread-safe. Raises: RecognizerError.
+
+        Once ``cancelled()``, it stops as soon as it can, with any result.
+        """
 
 
 class LoadableRecognizer(Recognizer, Protocol):
@@ -112,8 +117,13 @@ class Recognition:
     def ask(self, question: Question[Transcript], now: int, audio: Audio) -> None:
         """Ask ``question`` about ``audio``."""
         recognizer = self._recognizer
-        if recognizer is not None:
-            question.ask(now, lambda: recognizer.transcribe(audio))
+        if recognizer is None:
+            return
+
+        def work(cancelled: Cancelled) -> Iterator[Transcript]:
+            yield recognizer.transcribe(audio, cancelled)
+
+        question.do(now, work)
 
     def partial(self, now: int, turn: OpenTurn, *, speaking: bool) -> list[UserTranscript | Notice]:
         """Return new partial words of ``turn``; ask again while the user is ``speaking``."""

@@ -12,11 +12,17 @@ from audio_io.worker import Worker
 
 T = TypeVar("T")
 Cancelled = Callable[[], bool]
+"""Tells work that nobody waits for it any more."""
 
 CANCEL_POLL_S = 0.05
 """Seconds between two calls of ``cancelled`` while waiting; everything else wakes the waiter."""
 
 log = logging.getLogger(__name__)
+
+
+def never() -> bool:
+    """A :data:`Cancelled` of work that somebody always waits for."""
+    return False
 
 
 class Channel(Generic[T]):

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
-from model.jobs.executor import Executor, Job, once
+from model.jobs.executor import Executor, Job, Work, once
 from voices.errors import VoiceError
 
 T = TypeVar("T")
@@ -55,10 +55,14 @@ class Question(Generic[T]):
 
     def ask(self, now: int, call: Callable[[], T]) -> None:
         """Ask for what ``call`` returns, instead of anything pending."""
+        self.do(now, once(call))
+
+    def do(self, now: int, work: Work[T]) -> None:
+        """Ask for the first result of ``work``, instead of anything pending."""
         self.drop()
         self.failed = False
         if not self.disabled:
-            self._job = self._executor.submit(self._lane, now, once(call))
+            self._job = self._executor.submit(self._lane, now, work)
 
     def poll(self, now: int) -> list[Notice]:
         """Collect the answer if it is there by ``now`` (user samples); report a failure."""

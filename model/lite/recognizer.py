@@ -26,6 +26,7 @@ from audio_io.signal import Audio
 from model.errors import RecognizerError
 from model.hearing.languages import AUTO, UNSPACED, WITHOUT_SPACES, SpokenLanguages
 from model.hearing.recognition import Transcript
+from model.jobs.channel import Cancelled, never
 from model.jobs.shared import Shared
 from model.lite.failures import raised_as
 from model.lite.mel import log_mel
@@ -70,7 +71,7 @@ class NewestFirst:
     """Runs one stage of one call at a time, the newest call first.
 
     A call cannot be stopped inside the library, so a turn's words wait for at most one stage of a
-    partial transcript. A second model would cost memory.
+    partial transcript, whose others are left out. A second model would cost memory.
     """
 
     def __init__(self) -> None:
@@ -172,31 +173,33 @@ class WhisperRecognizer:
         with self._lock:
             self._loaded = None
 
-    def transcribe(self, audio: Audio) -> Transcript:
+    def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
         if not len(audio):
             return Transcript("")
         if not np.isfinite(audio).all():
             raise RecognizerError("the audio to be recognised holds values that are not numbers")
         self.load()
-        pieces = [self._transcribe_piece(piece) for piece in split_at_pauses(audio)]
+        pieces = [self._transcribe_piece(piece, cancelled) for piece in split_at_pauses(audio)]
         spoken = [piece for piece in pieces if piece.text]
         language = spoken[0].language if spoken else ""
         between = "" if language in WITHOUT_SPACES else " "
         return Transcript(between.join(piece.text for piece in spoken), language)
 
-    def _transcribe_piece(self, audio: Audio) -> Transcript:
+    def _transcribe_piece(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
         if loudest(audio) < self._no_speech.silence:
             return Transcript("")
         read = Transcript("")
         with self._order.call() as call:
             for window in windows(len(audio) / USER_RATE):
-                read = self._decode(call, audio, window)
+                read = self._decode(call, audio, window, cancelled)
                 surely_noise = not read.text and window >= WINDOWS_S[1]
-                if surely_noise or (read.text and not repeats(read.text)):
+                if surely_noise or (read.text and not repeats(read.text)) or cancelled():
                     break
         return read
 
-    def _decode(self, call: int, audio: Audio, window: float) -> Transcript:
+    def _decode(self, call: int, audio: Audio, window: float, cancelled: Cancelled) -> Transcript:
+        """Recognise ``audio`` in a ``window`` of so many seconds, unless it was ``cancelled()``
+        before the last stage."""
         import ctranslate2
 
         loaded, spoken = self._loaded, self._spoken
@@ -206,6 +209,8 @@ class WhisperRecognizer:
         mel = log_mel(audio, round(window * USER_RATE), model.n_mels)
         try:
             with self._order.stage(call):
+                if cancelled():
+                    return Transcript("")
                 encoded = model.encode(ctranslate2.StorageView.from_array(mel[None]))
             language, sure = self._language, 1.0
             if language == AUTO:
@@ -215,6 +220,8 @@ class WhisperRecognizer:
                 language = spoken.choose(likely, len(audio) / USER_RATE)
                 sure = likely.get(language, 0.0)
             with self._order.stage(call):
+                if cancelled():
+                    return Transcript("")
                 result = decode_words(model, tokenizer, encoded, language, len(audio) / USER_RATE)
         except (RuntimeError, ValueError) as error:
             raise RecognizerError(f"the recogniser failed: {error}") from error

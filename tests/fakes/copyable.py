@@ -16,6 +16,7 @@ from audio_io.clock import ASSISTANT_RATE, USER_RATE
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.hearing.recognition import Transcript
+from model.jobs.channel import Cancelled, never
 from model.jobs.executor import Work
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
@@ -90,7 +91,7 @@ class Person:
         self.clock = clock
         self.words = ""
 
-    def transcribe(self, audio: Any) -> Transcript:
+    def transcribe(self, audio: Any, cancelled: Cancelled = never) -> Transcript:
         self.clock.taken += 0.2
         return Transcript(self.words)
 

@@ -19,6 +19,7 @@ from audio_io.signal import Audio, Position
 from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.hearing.recognition import Transcript
+from model.jobs.channel import Cancelled, never
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 
@@ -65,7 +66,7 @@ class FakeRecognizer:
     def load(self) -> None:
         pass
 
-    def transcribe(self, audio: Audio) -> Transcript:
+    def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
         self.clock.pass_time(self.cost)
         return Transcript(self.recognized(audio), self.language)
 

@@ -28,6 +28,7 @@ from covo_cli.serve.run_serve import ServeOptions, describe, servable, server_co
 from covo_cli.settings.settings import Settings
 from model.engine import Engine
 from model.hearing.recognition import Transcript
+from model.jobs.channel import Cancelled, never
 from model.jobs.processes import interrupts_held
 
 LOAD_S = 600.0
@@ -109,7 +110,7 @@ class ServedProcess:
 class _OneQuestion:
     """A recogniser that understands the same words in every sound."""
 
-    def transcribe(self, audio: Audio) -> Transcript:
+    def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
         """See :class:`model.hearing.recognition.Recognizer`."""
         return Transcript("What do bees make?", "en")
 

@@ -14,6 +14,7 @@ from audio_io.signal import Audio
 from covo_cli.simulation.scripted_user import ScriptedUser
 from model.hearing.languages import WITHOUT_SPACES
 from model.hearing.recognition import Recognizer, Transcript
+from model.jobs.channel import Cancelled, never
 from model.turns.endings.models import Outlook, OutlookModel
 
 RECOGNIZE_S = 0.25
@@ -51,10 +52,10 @@ class SteadyRecognizer:
     def load(self) -> None:
         """Do nothing: already loaded."""
 
-    def transcribe(self, audio: Audio) -> Transcript:
+    def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
         """See :class:`model.hearing.recognition.Recognizer`."""
         self._clock.pass_time(RECOGNIZE_S)
-        return self._recognizer.transcribe(audio)
+        return self._recognizer.transcribe(audio, cancelled)
 
     def start_over(self) -> None:
         """Do nothing: what the recogniser knows of the user stays true."""
@@ -101,7 +102,7 @@ class Oracle:
         self._user = user
         self._language = language
 
-    def transcribe(self, audio: Audio) -> Transcript:
+    def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
         """See :class:`model.hearing.recognition.Recognizer`."""
         now = self._user.at
         since = now - len(audio) - FRAME

@@ -220,7 +220,7 @@ def test_who_reads_the_sound_speaks_and_listens(trained, tmp_path, monkeypatch):
         def __init__(self, folder: Path, language: str) -> None:
             assert (folder, language) == (tmp_path, "zh")
 
-        def transcribe(self, audio):
+        def transcribe(self, audio, cancelled=None):
             lengths.append(len(audio))
             return Transcript("heard")
 

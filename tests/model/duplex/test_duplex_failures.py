@@ -64,7 +64,7 @@ class Broken:
     def load(self) -> None:
         pass
 
-    def transcribe(self, audio):
+    def transcribe(self, audio, cancelled=None):
         raise KeyError("language")
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ def test_closing_does_not_wait_for_what_never_returns(assistant, stuck):
             return super().step(state, codes, last=last)
 
     class Reader(Broken):
-        def transcribe(self, audio):
+        def transcribe(self, audio, cancelled=None):
             hang("recogniser")
             return super().transcribe(audio)
 

@@ -54,7 +54,7 @@ class Reader:
     def load(self) -> None:
         pass
 
-    def transcribe(self, audio) -> Transcript:
+    def transcribe(self, audio, cancelled=None) -> Transcript:
         self.heard.append(audio)
         self.clock.pass_time(self.cost)
         if self.error:
@@ -117,7 +117,7 @@ def test_threads_go_on_while_it_reads(assistant):
     gate = threading.Event()
 
     class Stuck(Reader):
-        def transcribe(self, audio) -> Transcript:
+        def transcribe(self, audio, cancelled=None) -> Transcript:
             gate.wait(30)
             return Transcript("at last")
 
@@ -239,7 +239,7 @@ def test_a_recogniser_that_fails_is_told_of(assistant):
 
 def test_partial_words_are_taken_back_where_the_turn_cannot_be_recognised(assistant):
     class Tiring(Reader):
-        def transcribe(self, audio) -> Transcript:
+        def transcribe(self, audio, cancelled=None) -> Transcript:
             if len(audio) > samples(1.6):
                 raise RecognizerError("out of memory")
             return Transcript("hm")
@@ -254,7 +254,7 @@ def test_partial_words_are_taken_back_where_the_turn_cannot_be_recognised(assist
 
 def test_words_that_were_none_are_taken_back(assistant):
     class Doubtful(Reader):
-        def transcribe(self, audio) -> Transcript:
+        def transcribe(self, audio, cancelled=None) -> Transcript:
             return Transcript("" if len(audio) > samples(1.6) else "hm")
 
     talk = scripted(assistant, "", Doubtful())

@@ -12,6 +12,7 @@ from audio_io.signal import Audio
 from model.events import UserTranscript
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition, Transcript
+from model.jobs.channel import Cancelled, never
 from model.jobs.executor import ThreadExecutor, VirtualExecutor
 from tests.fakes.engine import FakeClock, FakeRecognizer, speech
 
@@ -52,7 +53,7 @@ def test_final_words_do_not_wait_for_partial_words_that_were_dropped():
     begun, release = threading.Event(), threading.Event()
 
     class Slow(FakeRecognizer):
-        def transcribe(self, audio: Audio) -> Transcript:
+        def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
             if len(audio) == SECOND:
                 begun.set()
                 release.wait(30)

@@ -90,9 +90,12 @@ def test_what_is_not_audio_is_refused_before_loading(tmp_path: Path) -> None:
         recognizer.transcribe(np.full(USER_RATE, np.nan, np.float32))
 
 
-def test_final_words_wait_for_one_stage_of_partial_ones(monkeypatch, tmp_path: Path) -> None:
-    """A partial transcript that is no longer wanted cannot be stopped inside the library."""
-    encoding, release = threading.Event(), threading.Event()
+@pytest.mark.parametrize("wanted", [True, False])
+def test_final_words_wait_for_one_stage_of_partial_ones(
+    monkeypatch, tmp_path: Path, wanted: bool
+) -> None:
+    """A partial transcript that is no longer wanted is not stopped inside the library."""
+    encoding, release, dropped = (threading.Event() for _ in range(3))
     stages: list[str] = []
 
     class Whisper:
@@ -129,9 +132,13 @@ def test_final_words_wait_for_one_stage_of_partial_ones(monkeypatch, tmp_path: P
     stages.clear()
     audio = np.full(20 * USER_RATE, 0.1, np.float32)
     final: list[Transcript] = []
-    partial = threading.Thread(target=lambda: recognizer.transcribe(audio), daemon=True)
+    partial = threading.Thread(
+        target=lambda: recognizer.transcribe(audio, dropped.is_set), daemon=True
+    )
     partial.start()
     assert encoding.wait(30)
+    if not wanted:
+        dropped.set()
     last = threading.Thread(
         target=lambda: final.append(recognizer.transcribe(audio[:USER_RATE])), daemon=True
     )
@@ -141,7 +148,8 @@ def test_final_words_wait_for_one_stage_of_partial_ones(monkeypatch, tmp_path: P
     release.set()
     last.join(30)
     partial.join(30)
-    assert stages == ["encode partial", "encode final", "generate final", "generate partial"]
+    rest = ["generate partial"] if wanted else []
+    assert stages == ["encode partial", "encode final", "generate final", *rest]
     assert final[0].text == "hello"
 
 
@@ -157,7 +165,7 @@ def test_a_loop_of_the_decoder_is_recognised_again_in_a_longer_window(monkeypatc
     said = {5.0: "I see. I see.", 10.0: "I see it."}
     recognizer, tried = WhisperRecognizer(tmp_path), []
 
-    def decode(call: int, audio: object, window: float) -> Transcript:
+    def decode(call: int, audio: object, window: float, cancelled: object) -> Transcript:
         tried.append(window)
         return Transcript(said[window], "en")
 
@@ -171,7 +179,7 @@ def test_only_a_window_of_ten_seconds_or_more_tells_noise(monkeypatch, tmp_path)
     """In a shorter one Whisper doubts faint words: "no speech" 0.38 instead of 0.05."""
     recognizer, tried = WhisperRecognizer(tmp_path), []
 
-    def decode(call: int, audio: object, window: float) -> Transcript:
+    def decode(call: int, audio: object, window: float, cancelled: object) -> Transcript:
         tried.append(window)
         return Transcript("")
 
