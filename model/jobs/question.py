@@ -7,10 +7,11 @@ from typing import Generic, TypeVar
 
 from model.errors import ModelError, failing_as_model_error
 from model.events import Notice
-from model.jobs.executor import Executor, Job, Work, once
+from model.jobs.executor import Executor, Job, NextWork, Work, once
 from voices.errors import VoiceError
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 _CHARACTERS = 4
 """Characters of a language without spaces that count as much as a word."""
@@ -63,6 +64,11 @@ class Question(Generic[T]):
         self.failed = False
         if not self.disabled:
             self._job = self._executor.submit(self._lane, now, work)
+
+    def then(self, lane: str, work: NextWork[T, U]) -> Job[U] | None:
+        """Queue ``work``, which is given the answer to what is pending, on ``lane`` as soon as it
+        is there; return None if nothing is pending."""
+        return None if self._job is None else self._job.then(lane, work)
 
     def poll(self, now: int) -> list[Notice]:
         """Collect the answer if it is there by ``now`` (user samples); report a failure."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 from audio_io.clock import ASSISTANT_RATE, samples
 from model.errors import ModelError, failing_as_model_error
@@ -17,6 +18,7 @@ from model.events import (
 )
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition, Transcript
+from model.jobs.channel import Cancelled
 from model.jobs.executor import Executor, Job
 from model.jobs.question import Question
 from model.playback.spoken_reply import SpokenReply, latency_parts
@@ -81,8 +83,8 @@ class TurnAnswer:
         self.noticed = False
         """Whether the reply came with a notice."""
         self._question = self._ask(recognition, now)
-        if wanted and (turn.typed is not None or generator.hears):
-            self._begin(now)
+        if wanted:
+            self._job = self._begin(now)
 
     @property
     def words_coming(self) -> bool:
@@ -178,14 +180,12 @@ class TurnAnswer:
             self.failed = True
         if question.answer is None:
             return events, False
-        self.words, self._words_at = question.answer.text.strip(), now
+        self.words, self._words_at = _words(question.answer), now
         self.language = question.answer.language
-        if self.words and self.wanted and not self._generator.hears:
-            self._begin(now)
         return events, True
 
     def _poll_reply(self, now: int) -> None:
-        if self._job is None:
+        if self._job is None or (self.words_coming and not self._generator.hears):
             return
         with failing_as_model_error("the reply"):
             parts = self._job.poll(now)
@@ -218,13 +218,24 @@ class TurnAnswer:
         reply_id = self.reply.reply_id
         return [ToolAnswered(now, reply_id, calling.call, calling.tool, outcome, result)]
 
-    def _begin(self, now: int) -> None:
-        generator, reply_id = self._generator, self.reply.reply_id
-        heard = generator.hears and len(self._audio) > 0
-        words = None if heard else self.words
+    def _begin(self, now: int) -> Job[ReplyPart] | None:
+        """Begin the reply, or let it begin when the words are known."""
+        hears, typed = self._generator.hears, self.turn.typed
+        if hears or typed is not None:
+            words = None if hears and len(self._audio) else typed
+            return self._executor.submit(REPLY_LANE, now, partial(self._generate, words))
+        if self._question is not None:
+            return self._question.then(REPLY_LANE, self._generate_from)
+        return None
+
+    def _generate_from(self, heard: Transcript, cancelled: Cancelled) -> Iterator[ReplyPart]:
+        words = _words(heard)
+        return self._generate(words, cancelled) if words else iter(())
+
+    def _generate(self, words: str | None, cancelled: Cancelled) -> Iterator[ReplyPart]:
         turn = UserTurn(self._audio, words, self.turn.added, lambda: self._over)
+        return self._generator.reply(self.reply.reply_id, turn, cancelled)
 
-        def work(cancelled: Callable[[], bool]) -> Iterator[ReplyPart]:
-            return generator.reply(reply_id, turn, cancelled)
 
-        self._job = self._executor.submit(REPLY_LANE, now, work)
+def _words(heard: Transcript) -> str:
+    return heard.text.strip()

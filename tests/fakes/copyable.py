@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from model.engine import EngineInfo, Progress
 from model.errors import ModelError
 from model.hearing.recognition import Transcript
 from model.jobs.channel import Cancelled, never
-from model.jobs.executor import Work
+from model.jobs.executor import NextWork, Work
 from model.reply import Heard, ReplyAudio, ReplyPart, ReplyText, UserTurn
 
 STEP = USER_RATE // 10
@@ -41,7 +42,10 @@ class Clock:
 class DoneJob:
     """Results that come in their time."""
 
-    def __init__(self, results: list[tuple[int, Any]], error: ModelError | None) -> None:
+    def __init__(
+        self, executor: DoneExecutor, results: list[tuple[int, Any]], error: ModelError | None
+    ) -> None:
+        self.executor = executor
         self.results = deque(results)
         self.error = error
         self.cancelled = False
@@ -62,6 +66,12 @@ class DoneJob:
     def cancel(self) -> None:
         self.cancelled = True
 
+    def then(self, lane: str, work: NextWork[Any, Any]) -> DoneJob:
+        if not self.results:
+            return DoneJob(self.executor, [], None)
+        at, first = self.results[0]
+        return self.executor.submit(lane, at, partial(work, first))
+
 
 class DoneExecutor:
     """Does each job at once."""
@@ -78,7 +88,7 @@ class DoneExecutor:
                 results.append((now + round(self._clock.taken * USER_RATE), result))
         except ModelError as raised:
             error = raised
-        return DoneJob(results, error)
+        return DoneJob(self, results, error)
 
     def close(self) -> None:
         pass

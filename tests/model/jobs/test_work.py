@@ -55,6 +55,84 @@ def test_a_job_that_is_over_keeps_nothing_of_its_work(executor):
     executor.close()
 
 
+def add(first: int, cancelled: Callable[[], bool]) -> Iterator[int]:
+    return iter((first, first + 100))
+
+
+@pytest.fixture(params=["threads", "virtual"])
+def any_executor(request):
+    executor = ThreadExecutor() if request.param == "threads" else VirtualExecutor(FakeClock())
+    yield executor
+    executor.close()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_next_job_is_given_the_first_result(any_executor, late):
+    first = any_executor.submit("a", 0, lambda cancelled: iter((7, 8)))
+    known = drain(first) if late else []
+    nexts = [first.then(lane, add) for lane in ("a", "b", "a")]
+    assert [drain(job) for job in nexts] == [[7, 107]] * 3
+    assert (known or drain(first)) == [7, 8]
+
+
+def test_without_a_result_the_next_job_ends_and_has_nothing_to_say(any_executor):
+    def fail(cancelled: Callable[[], bool]) -> Iterator[int]:
+        raise ValueError("nothing")
+        yield 1
+
+    for first in (any_executor.submit("a", 0, counting(0)), any_executor.submit("a", 0, fail)):
+        second = first.then("b", add)
+        assert drain(second.then("a", add)) == drain(second) == []
+    with pytest.raises(ValueError, match="nothing"):
+        drain(first)
+    assert drain(first.then("b", add)) == []
+
+
+def test_what_is_cancelled_is_not_gone_on_from(any_executor):
+    any_executor.submit("a", 0, counting(1))
+    first = any_executor.submit("a", 0, counting(3))
+    second = first.then("b", add)
+    third = second.then("a", add)
+    second.cancel()
+    assert drain(first) == [0, 1, 2]
+    assert drain(third) == []
+    assert second.finished
+    fourth = any_executor.submit("a", 0, counting(3))
+    fifth = fourth.then("b", add)
+    any_executor.start_over()
+    assert drain(fifth) == []
+
+
+def test_a_thread_waits_for_nobody_before_the_next_job():
+    """Nothing polls the first job, so no frame is waited for."""
+    executor = ThreadExecutor()
+    release = threading.Event()
+
+    def first(cancelled: Callable[[], bool]) -> Iterator[int]:
+        yield 7
+        release.wait(PATIENCE)
+
+    assert drain(executor.submit("a", 0, first).then("b", add)) == [7, 107]
+    release.set()
+    executor.close()
+
+
+@pytest.mark.parametrize("executor", [ThreadExecutor(), VirtualExecutor(FakeClock())])
+def test_jobs_that_are_over_keep_nothing_of_the_next_ones_work(executor):
+    def add_one(first: int, cancelled: Callable[[], bool]) -> Iterator[int]:
+        return iter((first + 1,))
+
+    known, job = weakref.ref(add_one), executor.submit("a", 0, counting(1))
+    following = job.then("a", add_one)
+    del add_one
+    assert drain(following) == [1]
+    del job, following
+    drain(executor.submit("a", 0, counting(1)))
+    gc.collect()
+    assert known() is None
+    executor.close()
+
+
 def test_jobs_of_one_lane_do_not_overlap_and_lanes_do():
     executor = ThreadExecutor()
     release, other_ran = threading.Event(), threading.Event()
@@ -154,6 +232,24 @@ def test_virtual_results_are_ready_when_their_work_would_be_done(costs, submitte
     for n, at in seen:
         assert at >= due[n] - 8  # at most half a sample of rounding for each result
         assert at < due[n] + step + 8
+
+
+@settings(deadline=None)
+@given(st.floats(0, 2), st.floats(0, 2), st.integers(1, USER_RATE))
+def test_a_virtual_next_job_begins_at_the_time_of_the_result(before, cost, step):
+    clock = FakeClock()
+    executor = VirtualExecutor(clock)
+
+    def wait(seconds: float) -> Iterator[int]:
+        clock.pass_time(seconds)
+        yield 1
+
+    job = executor.submit("a", 0, lambda cancelled: wait(before)).then("b", lambda *_: wait(cost))
+    now = 0
+    while not job.poll(now):
+        now += step
+    due = (before + cost) * USER_RATE
+    assert due - 2 <= now < due + step + 2
 
 
 def test_a_virtual_lane_does_one_job_after_the_other():

@@ -73,6 +73,13 @@ def test_a_slow_reply_is_heard_when_it_is_ready():
     assert latency.parts["decide"] == 0
 
 
+def test_a_reply_waits_for_no_frame_once_its_words_are_known():
+    log, _ = converse(speech(1), silence(6), recognize_cost=0.301, think_cost=0.505)
+    (latency,) = log.of(TurnLatency)
+    # Asked at 0.16 s; words at 0.461, first sound at 1.016. From the next frame, 0.48: at 1.035.
+    assert latency.total == pytest.approx(1.02, abs=0.001)
+
+
 def test_a_pause_shorter_than_the_endpoint_does_not_cut_the_turn():
     log, fake = converse(speech(1), silence(0.5), speech(1), silence(4))
     assert log.states == [USER_SPEAKING, THINKING, SPEAKING, LISTENING]
