@@ -36,7 +36,8 @@ class RecalledWords:
         self._recognizer.close()
 
     def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
-        transcript = self._recognizer.transcribe(audio, cancelled)
+        # Never cancelled: the history needs the words of a turn whose reply was interrupted.
+        transcript = self._recognizer.transcribe(audio)
         with self._lock:
             self._known = [(sound, text) for sound, text in self._known if sound() is not None]
             self._known.append((weakref.ref(audio), transcript.text.strip()))

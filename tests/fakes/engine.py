@@ -67,6 +67,8 @@ class FakeRecognizer:
         pass
 
     def transcribe(self, audio: Audio, cancelled: Cancelled = never) -> Transcript:
+        if cancelled():
+            return Transcript("")
         self.clock.pass_time(self.cost)
         return Transcript(self.recognized(audio), self.language)
 

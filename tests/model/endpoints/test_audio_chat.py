@@ -383,3 +383,10 @@ def test_a_recogniser_recalls_the_words_of_a_sound_and_keeps_none_alive() -> Non
     del sound
     recognizer.transcribe(TURN)
     assert len(recognizer._known) == 1
+
+
+def test_words_that_nobody_waits_for_are_recalled_too() -> None:
+    """The reply to them was interrupted, and is history."""
+    recognizer = RecalledWords(FakeRecognizer(FakeClock(), lambda audio: "hello"))
+    recognizer.transcribe(TURN, lambda: True)
+    assert recognizer.of(TURN) == "hello"
