@@ -28,7 +28,7 @@ from covo_cli.simulation.room import Room
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import EngineInfo
 from model.events import Interrupted, PlaybackAction, PlaybackControl
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.lite.synthesizer import Synthesizer
 from model.turns.controller import TurnTakingEngine
 

@@ -25,7 +25,7 @@ from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.engine import Engine, EngineInfo
 from model.events import ReplyStarted
-from model.jobs.executor import ThreadExecutor
+from model.jobs.thread_executor import ThreadExecutor
 
 SHARE_AT_MOST = 0.12
 """Goal: the share of one core."""

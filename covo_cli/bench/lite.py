@@ -44,8 +44,8 @@ from covo_cli.settings.settings import Settings, models_dir, voices_dir
 from covo_cli.simulation.scripted_user import Line
 from model.engine import Engine
 from model.hearing.identity.profile import CamPlusPlusEmbedder
-from model.jobs.executor import ThreadExecutor
 from model.jobs.processes import WorkerProcesses
+from model.jobs.thread_executor import ThreadExecutor
 from model.lite import SynthesizerMaker
 from model.lite.cascade import Cascade
 from model.lite.recognizer import WhisperRecognizer

@@ -98,13 +98,14 @@ def build_engine(
 
     Args:
         real_time: work on threads beside the conversation. Otherwise a clock counts the work, so
-            that the conversation can run faster (:mod:`model.jobs.executor`).
+            that the conversation can run faster (:mod:`model.jobs.virtual_executor`).
         choice: None chooses by the settings.
         tools: those that the chat model may use, of the engine ``lite``.
 
     Raises: SettingsError, VoiceError, ModelError.
     """
-    from model.jobs.executor import ThreadExecutor, VirtualExecutor
+    from model.jobs.thread_executor import ThreadExecutor
+    from model.jobs.virtual_executor import VirtualExecutor
 
     choice = choice or choose_engine(settings)
     shared = choice.shared

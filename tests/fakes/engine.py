@@ -1,7 +1,8 @@
 """Fakes for everything around the turn taking, and a clock that only moves when told to.
 
 A fake component says how long it takes; :class:`FakeClock` moves on by that, and the
-:class:`~model.jobs.executor.VirtualExecutor` counts it. So a test knows every time to the sample.
+:class:`~model.jobs.virtual_executor.VirtualExecutor` counts it. So a test knows every time to the
+sample.
 """
 
 from __future__ import annotations

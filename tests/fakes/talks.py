@@ -14,7 +14,7 @@ from covo_cli.conversation.conversation import Conversation, Ending
 from model.engine import Command
 from model.events import Event, StateChanged, TurnState
 from model.hearing.identity.profile import SpeakerEmbedder
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.playback.timers import Timers
 from model.turns.controller import TurnTakingEngine
 from model.turns.endings.models import EndOfTurnModel, Outlook, OutlookModel

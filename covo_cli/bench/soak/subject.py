@@ -31,7 +31,8 @@ from covo_cli.settings.settings import Settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import Engine, EngineInfo
 from model.hearing.recognition import Recognizer
-from model.jobs.executor import ThreadExecutor, VirtualExecutor
+from model.jobs.thread_executor import ThreadExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.phrases import phrases_of
 

@@ -64,7 +64,7 @@ def engine_maker(
 
 
 def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineMaker:
-    from model.jobs.executor import VirtualExecutor
+    from model.jobs.virtual_executor import VirtualExecutor
     from model.lite import SynthesizerMaker
     from model.lite.recognizer import WhisperRecognizer
     from model.weights.packages import WeightStore
@@ -112,7 +112,7 @@ def _scripted(name: RecognizerName, settings: Settings, threads: int) -> EngineM
 
 
 def _lite(settings: Settings, threads: int) -> Evaluated:
-    from model.jobs.executor import VirtualExecutor
+    from model.jobs.virtual_executor import VirtualExecutor
     from model.lite import SynthesizerMaker, choose_chat
     from model.lite.cascade import Cascade
     from model.lite.outlook import SmolOutlook

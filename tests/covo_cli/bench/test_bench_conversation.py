@@ -15,7 +15,7 @@ from covo_cli.sessions.recorder import SessionMeta, SessionRecorder
 from covo_cli.sessions.transcript import TranscriptEntry, transcript
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
 from model.events import ReplyFinished, ReplyStarted, TurnLatency, UserTranscript
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from tests.fakes.engine import (
     FakeClock,

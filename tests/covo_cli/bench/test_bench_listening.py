@@ -13,7 +13,7 @@ from covo_cli.bench.listening import measure_listening
 from covo_cli.errors import CliError
 from covo_cli.settings.settings import load_settings
 from covo_cli.simulation.scripted_user import Line, ScriptedUser
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from tests.fakes.engine import (
     FakeClock,

@@ -17,7 +17,8 @@ from covo_cli.__main__ import main
 from covo_cli.conversation import run_chat
 from model.engine import Command, EngineInfo, Frame, Progress
 from model.events import Event
-from model.jobs.executor import ThreadExecutor, once
+from model.jobs.executor import once
+from model.jobs.thread_executor import ThreadExecutor
 
 LIBC = ctypes.CDLL(None)
 

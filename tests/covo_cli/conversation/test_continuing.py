@@ -30,7 +30,7 @@ from covo_cli.sessions.store import SessionStore
 from covo_cli.sessions.transcript import TranscriptEntry, Who
 from covo_cli.settings.settings import Settings, load_settings
 from model.engine import EngineInfo
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from tests.fakes.engine import (
     FakeClock,

@@ -18,7 +18,7 @@ from covo_cli.errors import OutputClosed, SessionError
 from covo_cli.simulation.scripted_user import Line, ScriptedUser, Start, StartRule
 from model.engine import PushToTalk, SayText, SetMuted
 from model.events import Interrupted, Notice, ReplyFinished, TurnState, UserTranscript
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from tests.fakes.engine import (
     FakeClock,

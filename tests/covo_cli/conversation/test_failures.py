@@ -26,7 +26,7 @@ from covo_cli.screen.plain import LinesScreen
 from covo_cli.sessions.audio import PartWriter
 from covo_cli.settings.settings import load_settings
 from model.errors import ChatError
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.lite.cascade import Cascade
 from model.lite.prompt import Prompt
 from model.turns.controller import TurnTakingEngine

@@ -30,7 +30,7 @@ from model.events import (
     StateChanged,
     UserTranscript,
 )
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.playback.spoken_text import SpokenText
 from model.reply import Heard, ReplyAudio, ReplyNotice, ReplyText, UserTurn
 from model.turns.controller import TurnTakingEngine

@@ -30,7 +30,7 @@ from model.events import (
     TurnLatency,
     UserTranscript,
 )
-from model.jobs.executor import ThreadExecutor
+from model.jobs.thread_executor import ThreadExecutor
 from model.realtime.address import ServerKind, server_address
 from model.realtime.dialling import dial
 from model.realtime.engine import RealtimeEngine

@@ -66,7 +66,7 @@ from model.events import (
     ReplyStarted,
 )
 from model.hearing.recognition import Transcript
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.reply import ReplyAudio, UserTurn
 from model.turns.controller import TurnTakingEngine
 from tests import ROOT

@@ -22,7 +22,7 @@ from covo_cli.serve.page_routes import page_routes
 from covo_cli.serve.places import Places
 from covo_cli.serve.recording import SessionRecordings
 from covo_cli.serve.run_serve import DrainingServer, ServeOptions, server_config
-from model.jobs.executor import ThreadExecutor
+from model.jobs.thread_executor import ThreadExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.phrases import phrases_of
 from tests.covo_cli.serve.wire_talk import SERVED

@@ -24,7 +24,7 @@ from covo_cli.serve.realtime.microphone import SocketMicrophone
 from covo_cli.serve.realtime.session_object import ServedEngine
 from covo_cli.serve.realtime.sound import SoundDecoder, SoundFormat
 from covo_cli.serve.realtime.speaker import SocketSpeaker
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.phrases import phrases_of
 from model.turns.turn_settings import TurnSettings

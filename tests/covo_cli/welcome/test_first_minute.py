@@ -22,7 +22,7 @@ from covo_cli.settings.settings import load_settings
 from covo_cli.welcome import next_steps
 from model.engine import Engine
 from model.errors import MissingPieceError, WeightsError
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from model.weights.files import PullProgress
 from model.weights.manifest import Piece, lite_pieces

@@ -24,7 +24,7 @@ from model.duplex.tones.tones import ToneSpeaker, phrase, silence
 from model.engine import EngineInfo, Frame
 from model.events import AssistantAudio, AssistantText, Event, PlaybackControl
 from model.hearing.recognition import LoadableRecognizer
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from tests import ROOT
 from tests.fakes.engine import FakeClock, FakeSpeaker, LevelDetector
 

@@ -39,7 +39,7 @@ from model.events import (
     TurnLatency,
     TurnState,
 )
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from tests.fakes.engine import FakeSpeaker, LevelDetector
 from tests.model.covo.golden_covo import token2wav_folder
 from tests.model.duplex.duplex_talks import (

@@ -17,7 +17,7 @@ from model.duplex.network.speech import ToneSpeech
 from model.duplex.tones.tones import silence
 from model.engine import Frame
 from model.events import Notice, ReplyFinished, ReplyStarted, UserTranscript
-from model.jobs.executor import ThreadExecutor
+from model.jobs.thread_executor import ThreadExecutor
 from tests.fakes.engine import LevelDetector, speech
 from tests.model.duplex.duplex_talks import INFO, ScriptedLoop, Talk, scripted
 

@@ -31,7 +31,7 @@ from model.events import (
     UserTranscript,
 )
 from model.hearing.recognition import Transcript
-from model.jobs.executor import ThreadExecutor
+from model.jobs.thread_executor import ThreadExecutor
 from tests.fakes.engine import FakeClock, LevelDetector, speech
 from tests.model.duplex.duplex_talks import INFO, LOW, Talk, scripted
 

@@ -13,7 +13,8 @@ from model.events import UserTranscript
 from model.hearing.open_turn import OpenTurn
 from model.hearing.recognition import Recognition, Transcript
 from model.jobs.channel import Cancelled, never
-from model.jobs.executor import ThreadExecutor, VirtualExecutor
+from model.jobs.thread_executor import ThreadExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from tests.fakes.engine import FakeClock, FakeRecognizer, speech
 
 SECOND = USER_RATE

@@ -9,8 +9,8 @@ import pytest
 
 from model.errors import ModelError
 from model.events import Notice
-from model.jobs.executor import VirtualExecutor
 from model.jobs.question import Question, ReadingAhead
+from model.jobs.virtual_executor import VirtualExecutor
 from tests.fakes.copyable import Clock, DoneExecutor
 from tests.fakes.engine import FakeClock
 

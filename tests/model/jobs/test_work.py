@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from audio_io.clock import USER_RATE
 from audio_io.worker import Worker, join_all
 from model.errors import ModelError, failing_as_model_error
-from model.jobs import channel
-from model.jobs import executor as executor_module
+from model.jobs import channel, thread_executor
 from model.jobs.channel import Channel, feed
-from model.jobs.executor import QUEUED_RESULTS, Job, ThreadExecutor, VirtualExecutor
+from model.jobs.executor import Job
 from model.jobs.lane import Lane
+from model.jobs.thread_executor import QUEUED_RESULTS, ThreadExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from tests.fakes.engine import FakeClock
 
 PATIENCE = 20.0  # seconds; only a broken test waits that long
@@ -389,7 +390,7 @@ def test_what_the_producer_raises_comes_to_the_reader_after_the_items():
 
 
 def test_a_job_that_never_returns_does_not_keep_its_executor_from_closing(monkeypatch):
-    monkeypatch.setattr(executor_module, "CLOSE_S", 0.05)
+    monkeypatch.setattr(thread_executor, "CLOSE_S", 0.05)
     executor = ThreadExecutor()
     forever, running = threading.Event(), threading.Event()
 

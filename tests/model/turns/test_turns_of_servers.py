@@ -28,7 +28,7 @@ from model.events import (
     TurnDiscarded,
     UserTranscript,
 )
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from model.turns.controller import TurnTakingEngine
 from model.turns.turn_settings import TurnSettings
 from tests.fakes.engine import (

@@ -9,7 +9,7 @@ from audio_io.signal import Audio
 from model.hearing.identity.profile import Embedding
 from model.hearing.identity.speaker_check import SpeakerCheck
 from model.hearing.open_turn import OpenTurn
-from model.jobs.executor import VirtualExecutor
+from model.jobs.virtual_executor import VirtualExecutor
 from tests.fakes.engine import FakeClock, silence, speech
 
 
