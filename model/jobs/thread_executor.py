@@ -65,6 +65,7 @@ class _ThreadJob(Channel[T]):
         return job
 
     def _begin_next(self, first: tuple[T, ...]) -> None:
+        """Keep the ``first`` result, and begin what waits for it."""
         with self._changed:
             self._first = first
             waiting, self._next = self._next, []

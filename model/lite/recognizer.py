@@ -71,7 +71,7 @@ class NewestFirst:
     """Runs one stage of one call at a time, the newest call first.
 
     A call cannot be stopped inside the library, so a turn's words wait for at most one stage of a
-    partial transcript, whose others are left out. A second model would cost memory.
+    partial transcript. A second model would cost memory.
     """
 
     def __init__(self) -> None:
@@ -198,8 +198,10 @@ class WhisperRecognizer:
         return read
 
     def _decode(self, call: int, audio: Audio, window: float, cancelled: Cancelled) -> Transcript:
-        """Recognise ``audio`` in a ``window`` of so many seconds, unless it was ``cancelled()``
-        before the last stage."""
+        """Recognise ``audio`` in a ``window`` of so many seconds.
+
+        Once ``cancelled()``, no further stage begins, and there are no words.
+        """
         import ctranslate2
 
         loaded, spoken = self._loaded, self._spoken
