@@ -90,11 +90,17 @@ def test_without_a_result_the_next_job_ends_and_has_nothing_to_say(any_executor)
 
 
 def test_what_is_cancelled_is_not_gone_on_from(any_executor):
-    any_executor.submit("a", 0, counting(1))
-    first = any_executor.submit("a", 0, counting(3))
+    gate = threading.Event()
+
+    def wait_and_count(cancelled: Callable[[], bool]) -> Iterator[int]:
+        gate.wait(PATIENCE)
+        return iter(range(3))
+
+    first = any_executor.submit("a", 0, wait_and_count)
     second = first.then("b", add)
     third = second.then("a", add)
     second.cancel()
+    gate.set()
     assert drain(first) == [0, 1, 2]
     assert drain(third) == []
     assert second.finished
@@ -128,7 +134,8 @@ def test_jobs_that_are_over_keep_nothing_of_the_next_ones_work(executor):
     del add_one
     assert drain(following) == [1]
     del job, following
-    drain(executor.submit("a", 0, counting(1)))
+    for lane in ("a", "b"):
+        drain(executor.submit(lane, 0, counting(1)))  # so both are done with the jobs before
     gc.collect()
     assert known() is None
     executor.close()
